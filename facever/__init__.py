@@ -1,0 +1,30 @@
+"""Face verification and re-identification: train identity models, keep galleries, measure honestly.
+
+The public names are imported on first use, so that `import facever` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from facever.data.manifest import Manifest
+    from facever.embedding.extractor import load_model
+    from facever.gallery.gallery import Gallery
+    from facever.vectors.embedding_set import EmbeddingSet
+
+_HOMES = {
+    "EmbeddingSet": "facever.vectors.embedding_set",
+    "Gallery": "facever.gallery.gallery",
+    "Manifest": "facever.data.manifest",
+    "load_model": "facever.embedding.extractor",
+}
+
+__all__ = ["EmbeddingSet", "Gallery", "Manifest", "__version__", "load_model"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'facever' has no attribute {name!r}")

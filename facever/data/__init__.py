@@ -1,0 +1,1 @@
+"""Manifests, readers, decoding, augmentation, samplers and loaders."""

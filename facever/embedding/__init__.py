@@ -1,0 +1,1 @@
+"""Extraction: images to an EmbeddingSet."""

@@ -1,0 +1,45 @@
+"""Errors that a user can mend: one clear line saying what, where and what to do."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class FaceverError(Exception):
+    """A user-facing error. Its message is one line; the command line exits with status 2."""
+
+
+class ConfigError(FaceverError):
+    """A configuration, option or parameter that cannot be used."""
+
+
+class DataError(FaceverError):
+    """Images, manifests, pair lists or embedding files that cannot be used."""
+
+
+class ModelError(FaceverError):
+    """A model or checkpoint that cannot be loaded or does not fit its use."""
+
+
+class TrainingError(FaceverError):
+    """A training that cannot start or go on."""
+
+
+class GalleryError(FaceverError):
+    """A gallery that cannot be opened, changed or asked."""
+
+
+class EvaluationError(FaceverError):
+    """Scores or trials that cannot support what was asked of them."""
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """Return "; did you mean 'x'?" for the allowed name nearest to `name`, or an empty string."""
+    matches = get_close_matches(name, sorted(allowed), n=1, cutoff=0.5)
+    return f"; did you mean '{matches[0]}'?" if matches else ""
+
+
+def unknown(kind: str, name: str, allowed: Iterable[str], most: int = 12) -> str:
+    """Return one line: the unknown name, the nearest match and what is allowed."""
+    names = sorted(allowed)
+    shown = ", ".join(names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")
+    return f"unknown {kind} '{name}'{nearest(name, names)} (allowed: {shown})"

@@ -1,0 +1,1 @@
+"""From scores to rates: NumPy and pandas, no model and no image."""

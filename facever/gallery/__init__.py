@@ -1,0 +1,1 @@
+"""Galleries of embeddings: a transactional store and its derived FAISS index."""

@@ -1,0 +1,1 @@
+"""Training criteria, one per file, and their registry."""

@@ -1,0 +1,1 @@
+"""The Embedder: a timm backbone and a neck, loaded and saved with its preprocessing."""

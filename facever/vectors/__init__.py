@@ -1,0 +1,1 @@
+"""The EmbeddingSet and its files."""

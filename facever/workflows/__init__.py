@@ -1,0 +1,1 @@
+"""Rooms joined, callable from Python."""
