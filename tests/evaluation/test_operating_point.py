@@ -1,0 +1,67 @@
+import json
+
+import pytest
+
+from facever.errors import ConfigError, EvaluationError
+from facever.evaluation.operating_point import Interval, OperatingPoint, TrialCounts
+
+
+def make(**changes):
+    values = {
+        "threshold": 0.25,
+        "target_rate": 1e-3,
+        "achieved_rate": 9e-4,
+        "trials": TrialCounts(genuine=10, impostor=5000),
+        "interval": Interval(low=1e-4, high=2e-3, method="clopper-pearson"),
+        "dataset": "lfw",
+        "fingerprint": "abc",
+    }
+    return OperatingPoint(**{**values, **changes})
+
+
+def test_accepts_is_strict():
+    point = make()
+    assert not point.accepts(0.25)
+    assert point.accepts(0.25000001)
+    assert not point.accepts(-1.0)
+
+
+@pytest.mark.parametrize("point", [make(), make(kind="1:N", score_rule="max", gallery_size=7)])
+def test_save_and_load_are_inverse(tmp_path, point):
+    path = tmp_path / "deep" / "point.json"
+    point.save(path)
+    assert OperatingPoint.load(path) == point
+    assert point.created.endswith("+00:00")
+
+
+def test_one_to_n_needs_its_rule_and_size_and_one_to_one_refuses_them():
+    with pytest.raises(ValueError, match="1:N operating point needs score_rule and gallery_size"):
+        make(kind="1:N", score_rule="max")
+    with pytest.raises(ValueError, match="do not belong to kind 1:1-image"):
+        make(gallery_size=3)
+
+
+def test_bad_files_are_named(tmp_path):
+    path = tmp_path / "point.json"
+    with pytest.raises(EvaluationError, match=r"no operating point at .*point\.json"):
+        OperatingPoint.load(path)
+    path.write_text("threshold: 1")
+    with pytest.raises(EvaluationError, match="not JSON"):
+        OperatingPoint.load(path)
+    path.write_text("[0.3]")
+    with pytest.raises(EvaluationError, match="holds no JSON object"):
+        OperatingPoint.load(path)
+    make().save(path)
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps({**values, "treshold": 1}))
+    with pytest.raises(ConfigError, match="unknown key 'treshold'; did you mean 'threshold'"):
+        OperatingPoint.load(path)
+    del values["threshold"]
+    path.write_text(json.dumps(values))
+    with pytest.raises(ConfigError, match="'threshold' is missing"):
+        OperatingPoint.load(path)
+
+
+def test_a_threshold_that_is_not_finite_is_refused():
+    with pytest.raises(ValueError, match="finite"):
+        make(threshold=float("nan"))
