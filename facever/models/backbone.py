@@ -1,0 +1,98 @@
+"""Backbones: timm's feature extractors, with pretrained weights where wanted."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+import timm
+from timm.models import get_pretrained_cfg
+from torch import nn
+
+from facever.errors import ConfigError, ModelError, nearest
+from facever.models.weights import first_line, misfit, read_weights
+
+RESERVED = {"pretrained", "num_classes", "in_chans"}
+"""Options of timm's that the Embedder sets itself."""
+
+Option = bool | int | float | str | list[int] | list[float]
+
+
+def create_backbone(
+    name: str,
+    options: Mapping[str, Option],
+    size: tuple[int, int],
+    pretrained: bool | str = False,
+) -> nn.Module:
+    """Return a timm model without classifier: images [B, 3, H, W] to features [B, width].
+
+    Args:
+        name: Any name of `timm.list_models()`, with or without the tag of its weights.
+        options: Further arguments of the timm model, such as drop_path_rate.
+        size: Height and width of the images, for backbones that are built for one size.
+        pretrained: True for timm's own weights (downloaded once), or a path to a file.
+
+    Raises:
+        ConfigError: An unknown name or option.
+        ModelError: Weights that cannot be had or do not fit.
+    """
+    check_name(name)
+    options = dict(options)
+    card = get_pretrained_cfg(name)
+    if card is not None and card.fixed_input_size:
+        options.setdefault("img_size", list(size))
+    if not pretrained:
+        return _build(name, options)
+    if pretrained is True:
+        return _download(name, options)
+    state = read_weights(Path(pretrained))
+    try:
+        # timm adapts position embeddings and drops the classifier on the way.
+        overlay = {"state_dict": state, "custom_load": False}
+        model: nn.Module = timm.create_model(
+            name, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay, **options
+        )
+    except Exception as error:
+        problem = misfit(_build(name, options).state_dict(), state) or first_line(error)
+        raise ModelError(f"{pretrained} does not fit backbone '{name}': {problem}") from error
+    cast(dict[str, object], model.pretrained_cfg).pop("state_dict", None)
+    return model
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that timm does not know.
+
+    Raises:
+        ConfigError: With the nearest names.
+    """
+    known = timm.list_models()
+    architecture, _, tag = name.partition(".")
+    if architecture not in known:
+        raise ConfigError(
+            f"unknown backbone '{name}'{nearest(architecture, known)} "
+            f"(one of {len(known)} names in timm.list_models())"
+        )
+    if tag and name not in timm.list_pretrained(f"{architecture}.*"):
+        tags = ", ".join(timm.list_pretrained(f"{architecture}.*")) or "none"
+        raise ConfigError(f"backbone '{architecture}' has no weights tagged '{tag}' (has: {tags})")
+
+
+def _build(name: str, options: Mapping[str, Option]) -> nn.Module:
+    try:
+        model: nn.Module = timm.create_model(name, num_classes=0, **options)
+    except (TypeError, ValueError, AssertionError, KeyError) as error:
+        shown = ", ".join(f"{key}={value}" for key, value in options.items()) or "no options"
+        message = f"backbone '{name}' cannot be built with {shown}: {first_line(error)}"
+        raise ConfigError(message) from error
+    return model
+
+
+def _download(name: str, options: Mapping[str, Option]) -> nn.Module:
+    _build(name, options)  # errors of the options are told apart from errors of the network
+    try:
+        model: nn.Module = timm.create_model(name, pretrained=True, num_classes=0, **options)
+    except Exception as error:
+        raise ModelError(
+            f"no pretrained weights of '{name}' ({first_line(error)}): they need a network once; "
+            "else set model.pretrained to a local file, or to false"
+        ) from error
+    return model

@@ -1,0 +1,139 @@
+"""The Embedder: images to embeddings, by a timm backbone and a neck."""
+
+from typing import Literal, cast
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, field_validator
+from torch import Tensor, nn
+
+from facever.config import Config
+from facever.data.preprocessing import Preprocessing
+from facever.errors import ConfigError, ModelError
+from facever.models.backbone import RESERVED, Option, create_backbone
+
+
+class ModelConfig(Config):
+    """What an Embedder is built from."""
+
+    backbone: str = Field("resnet10t", description="any name of timm.list_models()")
+    pretrained: bool | str = Field(
+        False, description="true: timm's weights, downloaded once; or a path to a local file"
+    )
+    backbone_options: dict[str, Option] = Field(
+        {}, description="further arguments of the timm model, such as drop_path_rate"
+    )
+    embedding_size: int = Field(256, ge=1)
+    neck: Literal["linear_bn", "bnneck", "none"] = Field(
+        "linear_bn",
+        description="linear_bn: Linear + BatchNorm; bnneck: BatchNorm without shift on the pooled "
+        "features (after a Linear where the sizes differ); none: the pooled features themselves",
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="of the pooled features, in training")
+    preprocessing: Preprocessing = Preprocessing()
+
+    @field_validator("backbone_options")
+    @classmethod
+    def _not_ours(cls, options: dict[str, Option]) -> dict[str, Option]:
+        if taken := sorted(RESERVED & options.keys()):
+            raise ValueError(f"{', '.join(taken)} is set by facever itself")
+        return options
+
+
+class Embedder(nn.Module):
+    """A timm backbone with global pooling, then a neck: images to embeddings.
+
+    Args:
+        config: The architecture, its initial weights and its preprocessing.
+
+    Attributes:
+        width: Number of pooled features.
+        embedding_size: Number of components of an embedding.
+        preprocessing: How images are made ready; mean and standard deviation are applied here.
+
+    Raises:
+        ConfigError: An unknown backbone or option, or an embedding size that neck `none` cannot
+            give.
+        ModelError: Pretrained weights that cannot be had or do not fit.
+
+    Reference:
+        The neck `bnneck`: Luo et al., Bag of Tricks and a Strong Baseline for Deep Person
+        Re-identification, CVPR workshops 2019, section 3.6 (here its output is the embedding).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.preprocessing = config.preprocessing
+        self.embedding_size = config.embedding_size
+        self.backbone = create_backbone(
+            config.backbone, config.backbone_options, config.preprocessing.size, config.pretrained
+        )
+        self.width = cast(int, self.backbone.head_hidden_size)
+        self.neck = _neck(config, self.width)
+        mean, std = (
+            torch.tensor(v) * 255 for v in (self.preprocessing.mean, self.preprocessing.std)
+        )
+        # Derived from the configuration, so not part of the weights.
+        self.register_buffer("mean", mean.view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", std.view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return embeddings that are not normalised.
+
+        Args:
+            images: [B, 3, H, W], uint8 as `Preprocessing.apply` gives them, or floating point
+                with mean and standard deviation already applied.
+
+        Returns:
+            [B, embedding_size], float32 (float64 for an Embedder in float64), also under autocast.
+
+        Raises:
+            ModelError: Another shape, or a batch of one image while BatchNorm trains.
+        """
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise ModelError(f"images must be [B, 3, H, W], not {list(images.shape)}")
+        if images.shape[0] == 1 and any(
+            isinstance(part, nn.BatchNorm1d) and part.training for part in self.neck
+        ):
+            raise ModelError(
+                "BatchNorm cannot train on a batch of one image: take batches of two or more, or "
+                "drop the last one"
+            )
+        if images.dtype == torch.uint8:
+            images = (images.to(self.mean.dtype) - self.mean) / self.std
+        features = self.backbone(images)
+        if features.ndim != 2 or features.shape[1] != self.width:
+            raise ModelError(
+                f"backbone '{self.config.backbone}' gives {list(features.shape)} where "
+                f"[{images.shape[0]}, {self.width}] is needed: leave its pooling as it is"
+            )
+        if features.dtype in (torch.bfloat16, torch.float16):
+            features = features.float()
+        with torch.autocast(features.device.type, enabled=False):
+            return cast(Tensor, self.neck(features))
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Return embeddings of length 1, [B, embedding_size]; see `forward`."""
+        return F.normalize(self(images))
+
+
+def _neck(config: ModelConfig, width: int) -> nn.Sequential:
+    size = config.embedding_size
+    layers: list[nn.Module] = [nn.Dropout(config.dropout)] if config.dropout else []
+    if config.neck == "none":
+        if size != width:
+            raise ConfigError(
+                f"neck 'none' gives the {width} features of backbone '{config.backbone}', not "
+                f"embedding_size {size}: set embedding_size to {width}, or another neck"
+            )
+        return nn.Sequential(*layers)
+    if config.neck == "linear_bn" or size != width:
+        layers.append(nn.Linear(width, size, bias=False))
+    norm = nn.BatchNorm1d(size)
+    if config.neck == "bnneck":
+        norm.bias.requires_grad_(False)
+    return nn.Sequential(*layers, norm)

@@ -1,0 +1,147 @@
+"""A model as one safetensors file that carries its own configuration, and how to trust it."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import timm
+import torch
+
+from facever import __version__
+from facever.config import parse
+from facever.errors import ConfigError, ModelError
+from facever.files import atomic_path
+from facever.models.embedder import Embedder, ModelConfig
+from facever.models.weights import HEADER, load_strictly, read_safetensors
+
+MODEL_FILE = "model.safetensors"
+IDENTITIES_FILE = "identities.parquet"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is known of a model beside its weights.
+
+    Attributes:
+        fingerprint: SHA-256 of weights, preprocessing and architecture, in hexadecimal.
+        metric: "cosine", "euclidean" or "dot": what the model was trained to be compared by.
+        config: The model's configuration.
+        trained_on: Columns identity and dataset of the training, None where it is not known.
+    """
+
+    fingerprint: str
+    metric: str
+    config: ModelConfig
+    trained_on: pd.DataFrame | None
+
+
+def fingerprint(embedder: Embedder) -> str:
+    """Return the SHA-256 of weights, buffers, preprocessing and architecture, in hexadecimal.
+
+    Equal fingerprints mean equal embeddings of equal images on the same machine. Where the
+    weights came from, and what only matters while training, is left out.
+    """
+    architecture = embedder.config.model_dump(mode="json", exclude={"pretrained", "dropout"})
+    digest = hashlib.sha256(json.dumps(architecture, sort_keys=True).encode())
+    for name, tensor in sorted(embedder.state_dict().items()):
+        values = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {values.dtype} {list(values.shape)}".encode())
+        digest.update(values.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def save_embedder(embedder: Embedder, path: Path, *, metric: str) -> str:
+    """Write weights and configuration to one safetensors file, atomically.
+
+    Args:
+        embedder: The model.
+        path: Where to; conventionally model.safetensors in a run folder.
+        metric: "cosine", "euclidean" or "dot": what verification must compare by.
+
+    Returns:
+        The fingerprint.
+    """
+    from safetensors.torch import save_file
+
+    identity = fingerprint(embedder)
+    header = {
+        "config": embedder.config.model_dump(mode="json"),
+        "fingerprint": identity,
+        "metric": metric,
+        "versions": {"facever": __version__, "timm": timm.__version__, "torch": torch.__version__},
+    }
+    tensors = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in embedder.state_dict().items()
+    }
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={HEADER: json.dumps(header, sort_keys=True)})
+    return identity
+
+
+def load_embedder(model: Path) -> tuple[Embedder, ModelCard]:
+    """Read a model; neither its training's configuration nor a network is needed.
+
+    Args:
+        model: A run folder, or a .safetensors file that facever wrote.
+
+    Returns:
+        The Embedder in evaluation mode on the CPU, and what is known of it.
+
+    Raises:
+        ModelError: Nothing there, a training that has not finished, a file that facever did not
+            write, or one whose weights are damaged or of another architecture.
+    """
+    path = _model_file(Path(model))
+    tensors, metadata = read_safetensors(path)
+    if HEADER not in metadata:
+        raise ModelError(
+            f"{path} was not saved by facever (no configuration in it): to start a training from "
+            "it set model.pretrained to its path"
+        )
+    try:
+        header = json.loads(metadata[HEADER])
+        config = parse(ModelConfig, header["config"], where=f"the configuration in {path}")
+        expected, metric = str(header["fingerprint"]), str(header["metric"])
+    except (KeyError, ValueError, TypeError) as error:
+        raise ModelError(f"the header of {path} is damaged") from error
+    except ConfigError as error:
+        made_by = header.get("versions", {}).get("facever", "unknown")
+        message = f"{error}; it was written by facever {made_by}, this is {__version__}"
+        raise ModelError(message) from error
+    embedder = Embedder(config.model_copy(update={"pretrained": False}))
+    load_strictly(embedder, tensors, source=str(path))
+    embedder.config = config
+    if fingerprint(embedder) != expected:
+        raise ModelError(
+            f"{path} is damaged: its weights do not give the fingerprint in its header"
+        )
+    trained_on = _trained_on(path.parent)
+    return embedder.eval(), ModelCard(expected, metric, config, trained_on)
+
+
+def _model_file(model: Path) -> Path:
+    if model.is_file():
+        return model
+    if not model.exists():
+        raise ModelError(f"no model at {model}: give a run folder or a .safetensors file")
+    if (model / MODEL_FILE).is_file():
+        return model / MODEL_FILE
+    if (model / "config.yaml").is_file():
+        raise ModelError(
+            f"the training in {model} has not finished: there is no {MODEL_FILE} yet (continue it "
+            f"with: facever train --resume {model})"
+        )
+    raise ModelError(f"{model} is not a run folder: there is no {MODEL_FILE} in it")
+
+
+def _trained_on(run: Path) -> pd.DataFrame | None:
+    path = run / IDENTITIES_FILE
+    if not path.is_file():
+        return None
+    try:
+        frame = pd.read_parquet(path)
+        return frame[["identity", "dataset"]]
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"{path} is damaged or has no columns identity and dataset") from error

@@ -1,0 +1,96 @@
+"""Tensors in files, and what to say when they do not fit a module."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from facever.errors import ModelError
+
+HEADER = "facever"
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors and the header of a safetensors file.
+
+    Raises:
+        ModelError: The file is missing, truncated or not safetensors.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return tensors, file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} is not a whole safetensors file ({first_line(error)})") from error
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a .safetensors file or of a torch file, never unpickling code.
+
+    The wrappings "state_dict" and "model" and the prefix "module." are taken off; of a facever
+    model only its backbone is returned.
+
+    Raises:
+        ModelError: No such file, or none that holds named tensors only.
+    """
+    if not path.is_file():
+        raise ModelError(f"no file with pretrained weights at {path}")
+    if path.suffix == ".safetensors":
+        tensors, header = read_safetensors(path)
+        if HEADER in header:
+            inside = "backbone."
+            return {k.removeprefix(inside): v for k, v in tensors.items() if k.startswith(inside)}
+        return tensors
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise ModelError(f"{path} holds no plain tensors ({first_line(error)})") from error
+    for wrapping in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(wrapping), dict):
+            content = content[wrapping]
+    if not isinstance(content, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+    ):
+        raise ModelError(f"{path} holds no dictionary of named tensors")
+    return {name.removeprefix("module."): value for name, value in content.items()}
+
+
+def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Copy tensors into a module that they must fit exactly.
+
+    Raises:
+        ModelError: Names or shapes differ; the first of each are named.
+    """
+    if problem := misfit(module.state_dict(), tensors):
+        raise ModelError(f"{source} does not fit this architecture: {problem}")
+    module.load_state_dict(dict(tensors))
+
+
+def misfit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
+    """Return the first names and shapes that differ, or an empty string."""
+    parts = []
+    if missing := [name for name in expected if name not in found]:
+        parts.append(f"without {_first(missing)}")
+    if extra := [name for name in found if name not in expected]:
+        parts.append(f"with unknown {_first(extra)}")
+    for name, tensor in expected.items():
+        if name in found and found[name].shape != tensor.shape:
+            have, want = list(found[name].shape), list(tensor.shape)
+            parts.append(f"{name} is {have} where {want} is needed")
+            break
+    return "; ".join(parts)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its kind where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0].strip().rstrip(".:") if lines else type(error).__name__
+
+
+def _first(names: Iterable[str], most: int = 3) -> str:
+    listed = list(names)
+    more = f", ... ({len(listed)} in all)" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more
