@@ -1,0 +1,91 @@
+"""The command `facever`: which verbs there are, and what an error looks like.
+
+A verb's module is imported when the verb is used, so that `facever --help` answers at once.
+"""
+
+import sys
+from importlib import import_module
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from facever.errors import FaceverError, nearest
+
+# verb -> (module, one line of help). A module has `app`, a typer.Typer.
+VERBS: dict[str, tuple[str, str]] = {
+    "quickstart": ("quickstart", "The whole way on a small data set, with a report at the end."),
+    "data": ("data", "Inspect, split and synthesize data sets."),
+    "train": ("train", "Train an identity model from a configuration."),
+    "embed": ("embed", "Turn images into a folder of embeddings."),
+    "evaluate": ("evaluate", "Measure verification from embeddings."),
+    "gallery": ("gallery", "Create, fill and ask a gallery of people."),
+    "verify": ("verify", "Say whether two images show the same person."),
+    "report": ("report", "Write a self-contained HTML report."),
+    "heads": ("heads", "List the heads with their parameters and papers."),
+}
+
+
+class _Verbs(TyperGroup):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: object) -> list[str]:  # noqa: ARG002
+        return list(VERBS)
+
+    def get_command(self, ctx: object, cmd_name: str):  # type: ignore[no-untyped-def] # noqa: ARG002
+        if cmd_name not in VERBS:
+            return None
+        module, help_line = VERBS[cmd_name]
+        if _only_lists_verbs():
+            return typer.core.TyperCommand(cmd_name, help=help_line)
+        command = get_command(import_module(f"facever.cli.{module}").app)
+        command.name = cmd_name
+        command.short_help = help_line
+        return command
+
+    def resolve_command(self, ctx, args):  # type: ignore[no-untyped-def]
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            fail(f"unknown command '{args[0]}'{nearest(args[0], VERBS)} (see facever --help)")
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(
+    cls=_Verbs,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Face verification and re-identification: train, keep galleries, measure honestly.",
+)
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", is_eager=True, help="Print the version."),
+) -> None:
+    if version:
+        from facever import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; user errors become one line and exit status 2."""
+    try:
+        app()
+    except FaceverError as error:
+        fail(" ".join(str(error).split()))
+    except BrokenPipeError:
+        sys.exit(141)
+
+
+def fail(message: str) -> None:
+    """Print one error line and leave with status 2."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _only_lists_verbs() -> bool:
+    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    return not words

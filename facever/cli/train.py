@@ -1,0 +1,93 @@
+"""`facever train`: a configuration in, a run folder out."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def train(
+    config: Annotated[
+        Optional[str],  # noqa: UP045 - typer reads the annotation
+        typer.Argument(help="A YAML file, or the name of one in configs/. Optional with --resume."),
+    ] = None,
+    overrides: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(help="key=value, for example optimizer.lr=0.001 heads.0.margin=0.4"),
+    ] = None,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="The run folder to make (default: runs/NAME-OF-CONFIG)."),
+    ] = None,
+    data: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Where named data sets are (default: $FACEVER_DATA, ./data)."),
+    ] = None,
+    resume: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Continue this run folder from its last checkpoint."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Train an identity model: checkpoints, metrics and model.safetensors in a run folder."""
+    import json
+
+    from facever.config import load
+    from facever.console import say
+    from facever.errors import ConfigError
+    from facever.training.config import TrainConfig, require_same
+    from facever.training.interruption import Interrupted
+    from facever.training.run import Run, free_run_folder
+    from facever.training.trainer import Trainer
+
+    if resume is None:
+        if config is None:
+            raise ConfigError("which configuration? facever train CONFIG.yaml, or --resume RUN")
+        path = config_path(config)
+        folder = out or free_run_folder(path.stem)
+        trainer = Trainer.start(load(TrainConfig, path, overrides or []), folder, data)
+    else:
+        if out is not None:
+            raise ConfigError("--resume goes on in its own folder: leave --out away")
+        if config is not None:
+            wanted = load(TrainConfig, config_path(config), overrides or [])
+            require_same(wanted, load(TrainConfig, Run(resume).config), resume)
+        trainer = Trainer.resume(resume, data)
+    try:
+        run = trainer.fit()
+    except Interrupted as stopped:
+        say(str(stopped))
+        raise typer.Exit(stopped.exit_status) from stopped
+    position = trainer.position
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    "run": str(run.path),
+                    "model": str(run.model),
+                    "updates": position.update,
+                    "epochs": position.epoch,
+                    "best": {
+                        "by": trainer.config.best_by,
+                        "value": position.best,
+                        "weights": position.best_weights,
+                    },
+                    "failed_images": position.failed_images,
+                }
+            )
+        )
+    else:
+        print(f"model: {run.model}")
+        print(f"next:  facever embed {run.path} DATA --out EMBEDDINGS")
+
+
+def config_path(name: str) -> Path:
+    """Return the configuration file: a path, or the name of one in the project's `configs/`."""
+    path = Path(name)
+    if path.is_file() or path.suffix:
+        return path
+    shipped = Path("configs") / f"{name}.yaml"
+    return shipped if shipped.is_file() else path

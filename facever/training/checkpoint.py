@@ -1,0 +1,55 @@
+"""Checkpoints: one file with everything that a bit-for-bit resume needs; no pickle is trusted."""
+
+import zipfile
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+
+from facever.errors import TrainingError
+from facever.files import atomic_path
+
+FORMAT = 1
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write tensors and plain values atomically."""
+    with atomic_path(path) as temporary:
+        torch.save({"format": FORMAT, **state}, temporary)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU.
+
+    Raises:
+        TrainingError: Not a checkpoint, damaged, or of a newer format.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, UnpicklingError, EOFError, zipfile.BadZipFile) as error:
+        raise TrainingError(
+            f"{path} is not a whole checkpoint: delete it and train anew"
+        ) from error
+    if not isinstance(state, dict) or "format" not in state:
+        raise TrainingError(f"{path} is not a checkpoint of facever")
+    if state["format"] != FORMAT:
+        raise TrainingError(
+            f"{path} has checkpoint format {state['format']}, this version reads {FORMAT}"
+        )
+    return state
+
+
+def random_state(device: torch.device) -> dict[str, torch.Tensor]:
+    """Return the state of torch's own generators (dropout and the like draw from them)."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def restore_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
+    """Take up what `random_state` returned."""
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)

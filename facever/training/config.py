@@ -1,0 +1,169 @@
+"""What a training is: everything that `facever train` reads, in one typed object."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from facever.config import Config
+from facever.data.augmentation import AugmentationConfig
+from facever.errors import ConfigError
+from facever.heads.base import HeadConfig
+from facever.heads.registry import config_union
+from facever.models.embedder import ModelConfig
+
+HeadChoice = config_union()
+
+Selection = dict[str, str | int | list[str] | list[int]]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class DataConfig(Config):
+    """Which images show whom, and which identities are kept for choices."""
+
+    root: str = Field(description="a path, or a name looked for in --data, $FACEVER_DATA, ./data")
+    layout: str = Field("auto", description="how the folder is laid out, see facever.data.readers")
+    train: Selection = Field({}, description="columns and values to train on, {} for all rows")
+    development: Selection | None = Field(
+        None, description="columns and values of the development rows; null: development_share"
+    )
+    development_share: Share = Field(
+        0.1, description="share of the identities set aside where `development` is null; 0: none"
+    )
+    development_per_identity: int = Field(
+        5, ge=2, description="at most so many development images of one person"
+    )
+    on_error: Literal["raise", "skip"] = Field("skip", description="what an unreadable image does")
+
+
+class BatchConfig(Config):
+    """How a batch is drawn."""
+
+    size: int = Field(128, ge=2, description="images in a batch")
+    images_per_identity: int | None = Field(
+        None, ge=2, description="K of a P x K batch (P = size / K); null: images in random order"
+    )
+    spread_cameras: bool = Field(False, description="P x K: take the K images from many cameras")
+    min_images: int = Field(
+        1, ge=1, description="identities with fewer images are left out of training"
+    )
+
+    @model_validator(mode="after")
+    def _whole_identities(self) -> "BatchConfig":
+        if self.images_per_identity is not None and self.size % self.images_per_identity:
+            raise ValueError(
+                f"size {self.size} is not a multiple of images_per_identity "
+                f"{self.images_per_identity}"
+            )
+        if self.spread_cameras and self.images_per_identity is None:
+            raise ValueError("spread_cameras needs images_per_identity")
+        return self
+
+
+class OptimizerConfig(Config):
+    """A timm optimizer and what it is told."""
+
+    name: str = Field("adamw", description="any name of timm.optim.list_optimizers()")
+    lr: float = Field(3e-3, gt=0, description="peak learning rate")
+    weight_decay: float = Field(0.05, ge=0, description="not applied to biases, norms and scales")
+    momentum: float = Field(0.9, ge=0, lt=1, description="for the optimizers that have one")
+    head_lr_scale: float = Field(1.0, gt=0, description="the heads' learning rate over `lr`")
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        from timm.optim import list_optimizers
+
+        from facever.errors import unknown
+
+        if name not in list_optimizers():
+            raise ValueError(unknown("optimizer", name, list_optimizers()))
+        return name
+
+
+class ScheduleConfig(Config):
+    """A timm learning-rate schedule, stepped at every update."""
+
+    name: Literal["cosine", "tanh", "step", "multistep", "constant"] = "cosine"
+    warmup_epochs: float = Field(1.0, ge=0, description="linear warm-up from 1 % of the peak")
+    min_lr: float = Field(0.0, ge=0, description="where cosine and tanh end")
+    decay_epochs: list[float] = Field(
+        [], description="when `multistep` decays; one entry: every so many epochs with `step`"
+    )
+    decay_rate: float = Field(0.1, gt=0, lt=1, description="factor of one decay of (multi)step")
+
+    @model_validator(mode="after")
+    def _decays(self) -> "ScheduleConfig":
+        wanted = {"step": 1, "multistep": None}.get(self.name, 0)
+        if wanted is None and not self.decay_epochs:
+            raise ValueError("schedule 'multistep' needs decay_epochs")
+        if wanted is not None and len(self.decay_epochs) != wanted:
+            raise ValueError(f"schedule '{self.name}' takes {wanted} entries in decay_epochs")
+        return self
+
+
+class TrainConfig(Config):
+    """A whole training run."""
+
+    data: DataConfig
+    model: ModelConfig = ModelConfig()
+    heads: list[HeadChoice] = Field(min_length=1)  # type: ignore[valid-type]
+    augmentation: AugmentationConfig | None = AugmentationConfig()
+    batch: BatchConfig = BatchConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    epochs: int = Field(20, ge=1)
+    accumulation: int = Field(1, ge=1, description="batches added up into one optimizer update")
+    clip_norm: float | None = Field(5.0, gt=0, description="largest norm of all gradients together")
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    memory_format: Literal["auto", "channels_last", "contiguous"] = "auto"
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    ema_decay: float | None = Field(None, gt=0, lt=1, description="exponential moving average")
+    seed: int = Field(0, ge=0)
+    workers: int | Literal["auto"] = "auto"
+    evaluate_every: int = Field(1, ge=1, description="epochs between looks at development people")
+    best_by: Literal["auc", "tar@1e-2", "tar@1e-3", "eer"] = Field(
+        "auc", description="the development figure that chooses the best checkpoint"
+    )
+    patience: int | None = Field(
+        None, ge=1, description="stop after so many evaluations without a better one"
+    )
+    checkpoint_minutes: float = Field(
+        5.0,
+        gt=0,
+        description="minutes between checkpoints inside an epoch; each epoch's end has one",
+    )
+    log_every: int = Field(10, ge=1, description="updates between two lines of metrics.jsonl")
+    tensorboard: bool = Field(True, description="also write TensorBoard events, where installed")
+    operating_point_far: float = Field(
+        1e-3, gt=0, lt=1, description="FAR of the run's 1:1 operating point, set on development"
+    )
+
+    @model_validator(mode="after")
+    def _pairs_need_partners(self) -> "TrainConfig":
+        from facever.heads.registry import HEADS
+
+        chosen: list[HeadConfig] = self.heads
+        for head in chosen:
+            needed = HEADS[head.name].images_per_identity
+            if needed > (self.batch.images_per_identity or 1):
+                raise ValueError(
+                    f"head '{head.name}' compares images of one identity: set "
+                    f"batch.images_per_identity to {needed} or more"
+                )
+        return self
+
+
+def require_same(wanted: TrainConfig, saved: TrainConfig, run: Path) -> None:
+    """Refuse to resume a run with another configuration than its own.
+
+    Raises:
+        ConfigError: Names the first key that differs and both values.
+    """
+    new, old = wanted.model_dump(mode="json"), saved.model_dump(mode="json")
+    for key in old:
+        if new[key] != old[key]:
+            raise ConfigError(
+                f"{run} was trained with {key} = {old[key]}, not {new[key]}: resume without "
+                "CONFIG, or start a new run"
+            )

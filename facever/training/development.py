@@ -1,0 +1,64 @@
+"""The figures on development identities by which every choice of a training is made."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from facever.data.loading import plain_batches
+from facever.data.manifest import Manifest
+from facever.evaluation import verification
+from facever.models.embedder import Embedder
+from facever.training.precision import Precision
+
+FARS = (1e-2, 1e-3)
+
+
+class Development:
+    """All pairs of the development images, scored as the head's metric wants it."""
+
+    def __init__(
+        self, manifest: Manifest, metric: str, precision: Precision, batch_size: int, on_error: str
+    ) -> None:
+        self.manifest = manifest
+        self._metric, self._precision = metric, precision
+        self._batch_size, self._on_error = batch_size, on_error
+
+    def evaluate(self, embedder: Embedder) -> dict[str, float | None]:
+        """Return auc, eer and tar@FAR; None where the trials cannot support the FAR."""
+        vectors, identities = self._embed(embedder)
+        result = verification(vectors, identities, far=FARS, similarity=self._metric)
+        reached: dict[str, Any] = {p.far_target: p.tar for p in result.operating_points}
+        rates = {_tar_name(far): reached.get(far) for far in FARS}
+        return {"auc": float(result.auc), "eer": float(result.eer), **rates}
+
+    def _embed(self, embedder: Embedder) -> tuple[np.ndarray, np.ndarray]:
+        names = self.manifest.frame["identity"].to_numpy()
+        vectors, kept = [], []
+        embedder.eval()
+        with torch.inference_mode(), self._precision.autocast():
+            for batch in plain_batches(
+                self.manifest,
+                embedder.preprocessing,
+                batch_size=self._batch_size,
+                workers=0,
+                on_error=self._on_error,
+            ):
+                images = batch.images.to(self._precision.device)
+                vectors.append(embedder(images).float().cpu().numpy())
+                kept.append(batch.indices.numpy())
+        return np.concatenate(vectors), names[np.concatenate(kept)]
+
+
+def better(figure: str, new: dict[str, float | None], best: float | None) -> bool:
+    """Return whether `new` beats the best value so far; a refused figure never does."""
+    value = new[figure]
+    if value is None:
+        return False
+    if best is None:
+        return True
+    return value < best if figure == "eer" else value > best
+
+
+def _tar_name(far: float) -> str:
+    return f"tar@{far:.0e}".replace("e-0", "e-")

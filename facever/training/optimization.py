@@ -1,0 +1,91 @@
+"""Parameter groups, and timm's optimizers and schedules over them."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from facever.heads.base import Head
+from facever.training.config import OptimizerConfig, ScheduleConfig
+
+
+def parameter_groups(
+    embedder: nn.Module, heads: Iterable[Head], weight_decay: float, head_lr_scale: float
+) -> list[dict[str, Any]]:
+    """Return the groups: decayed and undecayed, of the embedder and of the heads.
+
+    Biases, norms and scales - every parameter of fewer than two dimensions, and what a head or
+    the backbone names in `no_weight_decay` - are not decayed.
+    """
+    backbone = getattr(embedder, "backbone", None)
+    spared = (
+        {f"backbone.{name}" for name in backbone.no_weight_decay()}
+        if backbone is not None and hasattr(backbone, "no_weight_decay")
+        else set()
+    )
+    groups = _split(embedder, spared, weight_decay, lr_scale=1.0)
+    for head in heads:
+        groups += _split(head, head.no_weight_decay(), weight_decay, head_lr_scale)
+    return groups
+
+
+def _split(
+    module: nn.Module, spared: set[str], weight_decay: float, lr_scale: float
+) -> list[dict[str, Any]]:
+    decayed, plain = [], []
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            (plain if parameter.ndim < 2 or name in spared else decayed).append(parameter)
+    return [
+        {"params": parameters, "weight_decay": decay, "lr_scale": lr_scale}
+        for parameters, decay in ((decayed, weight_decay), (plain, 0.0))
+        if parameters
+    ]
+
+
+def make_optimizer(groups: list[dict[str, Any]], config: OptimizerConfig) -> Optimizer:
+    """Return timm's optimizer of that name over the parameter groups."""
+    from timm.optim import create_optimizer_v2
+
+    optimizer: Optimizer = create_optimizer_v2(
+        groups,
+        opt=config.name,
+        lr=config.lr,
+        weight_decay=config.weight_decay,
+        momentum=config.momentum,
+    )
+    for group in optimizer.param_groups:
+        group["lr"] = config.lr * group.get("lr_scale", 1.0)
+    return optimizer
+
+
+class Schedule:
+    """A timm schedule, stepped by the number of updates done; it has no state of its own."""
+
+    def __init__(
+        self, optimizer: Optimizer, config: ScheduleConfig, epochs: int, updates_per_epoch: int
+    ) -> None:
+        from timm.scheduler import create_scheduler_v2
+
+        decay = config.decay_epochs
+        peak = max(group["lr"] / group.get("lr_scale", 1.0) for group in optimizer.param_groups)
+        self._schedule, _ = create_scheduler_v2(
+            optimizer,
+            sched=config.name,
+            num_epochs=epochs,
+            decay_epochs=decay[0] if config.name == "step" else 0,
+            decay_milestones=decay if config.name == "multistep" else (1,),
+            decay_rate=config.decay_rate,
+            min_lr=config.min_lr,
+            warmup_lr=peak * 0.01,
+            warmup_epochs=config.warmup_epochs,
+            warmup_prefix=False,
+            cooldown_epochs=0,
+            step_on_epochs=False,
+            updates_per_epoch=updates_per_epoch,
+        )
+
+    def set(self, updates: int) -> None:
+        """Set the learning rates for the update that follows `updates` finished ones."""
+        self._schedule.step_update(updates)

@@ -1,0 +1,163 @@
+"""The run folder: what lies where."""
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from facever.errors import TrainingError
+from facever.files import write_json, write_text
+
+
+class Run:
+    """The folder of one training run, made by `facever train`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.checkpoints = path / "checkpoints"
+        self.last = self.checkpoints / "last.pt"
+        self.best = self.checkpoints / "best.pt"
+        self.model = path / "model.safetensors"
+        self.metrics = path / "metrics.jsonl"
+        self.tensorboard = path / "tensorboard"
+        self.batch_picture = path / "train_batch.png"
+        self.environment = path / "environment.json"
+        self.identities = path / "identities.parquet"
+        self.operating_point = path / "operating_point.json"
+
+    @classmethod
+    def create(cls, path: Path) -> "Run":
+        """Make a new run folder.
+
+        Raises:
+            TrainingError: The folder exists and is not empty.
+        """
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise TrainingError(
+                f"{path} is already there: choose another --out, or go on with --resume {path}"
+            )
+        run = cls(path)
+        run.checkpoints.mkdir(parents=True)
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> "Run":
+        """Open a run folder that can be continued.
+
+        Raises:
+            TrainingError: No such folder, or one without a configuration or checkpoint.
+        """
+        run = cls(path)
+        if not run.config.is_file():
+            raise TrainingError(f"{path} is not a run folder (no config.yaml in it)")
+        if not run.last.is_file():
+            raise TrainingError(f"{path} has no checkpoint to resume from (checkpoints/last.pt)")
+        return run
+
+
+def free_run_folder(name: str) -> Path:
+    """Return the first of runs/NAME, runs/NAME-2, ... that does not exist."""
+    path, count = Path("runs") / name, 1
+    while path.exists():
+        count += 1
+        path = Path("runs") / f"{name}-{count}"
+    return path
+
+
+class MetricsLog:
+    """metrics.jsonl, and TensorBoard events where wanted and installed."""
+
+    def __init__(self, run: Run, tensorboard: bool) -> None:
+        self._path = run.metrics
+        self._writer = _tensorboard(run.tensorboard) if tensorboard else None
+
+    def rewind(self, step: int) -> None:
+        """Forget every line after `step`: a resumed run writes them again."""
+        if not self._path.is_file():
+            return
+        lines = self._path.read_text(encoding="utf-8").splitlines()
+        kept = [line for line in lines if _step_of(line) <= step]
+        write_text(self._path, "".join(line + "\n" for line in kept))
+
+    def write(self, kind: str, step: int, values: Mapping[str, float | int | str | None]) -> None:
+        """Append one line; numbers go to TensorBoard as kind/name."""
+        line = json.dumps({"kind": kind, "step": step, **values}, allow_nan=False)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+        if self._writer is not None:
+            for name, value in values.items():
+                if isinstance(value, float | int):
+                    self._writer.add_scalar(f"{kind}/{name}", value, step)
+
+    def close(self) -> None:
+        """Flush and close the TensorBoard events."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a metrics.jsonl; a half-written last line is left out."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return [json.loads(line) for line in lines if line.endswith("}")]
+
+
+def write_environment(run: Run, device: str, threads: int) -> None:
+    """Write what the run ran on: versions, processor, threads, device, time of start."""
+    import cv2
+    import numpy
+    import timm
+    import torch
+
+    import facever
+
+    write_json(
+        run.environment,
+        {
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": {
+                "facever": facever.__version__,
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "timm": timm.__version__,
+                "numpy": numpy.__version__,
+                "opencv": cv2.__version__,
+            },
+            "platform": platform.platform(),
+            "processor": _processor(),
+            "cpus": os.cpu_count(),
+            "threads": threads,
+            "device": device,
+            "gpu": torch.cuda.get_device_name() if device.startswith("cuda") else None,
+        },
+    )
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _step_of(line: str) -> int:
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError):  # a line that a kill cut short
+        return 2**62
+
+
+def _tensorboard(folder: Path) -> Any:
+    from facever.console import warn
+
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        warn("TensorBoard is not installed: no events written (pip install 'facever[tensorboard]')")
+        return None
+    return SummaryWriter(str(folder))  # type: ignore[no-untyped-call]

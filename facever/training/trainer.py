@@ -1,0 +1,391 @@
+"""The trainer: epochs, updates, checkpoints, evaluation, log."""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from timm.utils import ModelEmaV3
+from torch import Tensor
+
+from facever import config as configuration
+from facever.config import load as load_config
+from facever.console import Progress, progress, say
+from facever.data.loading import Batch, TrainingLoader, worker_count
+from facever.data.readers import read
+from facever.data.samplers import PKSampler, ShuffleSampler
+from facever.data.sources import find
+from facever.errors import ConfigError, TrainingError
+from facever.files import atomic_path
+from facever.heads.registry import build_head
+from facever.heads.weighted_sum import WeightedSum
+from facever.models.embedder import Embedder
+from facever.models.saving import save_embedder
+from facever.seeding import derive
+from facever.training.checkpoint import (
+    load_checkpoint,
+    random_state,
+    restore_random_state,
+    save_checkpoint,
+)
+from facever.training.config import TrainConfig
+from facever.training.development import Development, better
+from facever.training.interruption import Interrupted, interruptible
+from facever.training.optimization import Schedule, make_optimizer, parameter_groups
+from facever.training.pictures import save_batch_picture
+from facever.training.precision import Precision, choose_device, choose_memory_format
+from facever.training.run import MetricsLog, Run, write_environment
+from facever.training.selection import select
+from facever.training.steps import EmbeddingStep, Step
+
+
+@dataclass
+class Position:
+    """How far a training is, and the best it has seen; all of it is in the checkpoint."""
+
+    epoch: int = 0
+    batch: int = 0
+    update: int = 0
+    best: float | None = None
+    best_weights: str = "raw"
+    since_best: int = 0
+    failed_images: int = 0
+
+
+class Trainer:
+    """One training run, from a configuration to `model.safetensors`.
+
+    Args:
+        config: What to train.
+        run: The run folder, new or to be continued.
+        data: The `--data` option: where named data sets are looked for first.
+
+    Raises:
+        ConfigError, DataError, ModelError: Whatever cannot be used, before anything is trained.
+    """
+
+    def __init__(self, config: TrainConfig, run: Run, data: Path | None = None) -> None:
+        self.config, self.run = config, run
+        self.device = choose_device(config.device)
+        manifest = read(find(config.data.root, data), config.data.layout)
+        self.train_manifest, self.development_manifest = select(
+            manifest, config.data, config.batch, config.seed
+        )
+        self._precision = Precision(config.precision, self.device)
+        self._loader = self._make_loader()
+        self._updates_per_epoch = math.ceil(len(self._loader) / config.accumulation)
+        torch.manual_seed(derive(config.seed, "weights"))
+        self.embedder = Embedder(config.model)
+        self.metric = ""
+        self.step = self._make_step()
+        self._ema = self._make_ema()
+        torch.manual_seed(derive(config.seed, "training"))
+        self._development = self._make_development()
+        self.position = Position()
+        self._sums: dict[str, Tensor] = {}
+        self._sum_count = 0
+
+    @classmethod
+    def start(cls, config: TrainConfig, folder: Path, data: Path | None = None) -> "Trainer":
+        """Begin a new run in `folder`."""
+        # Built first against a folder that is not there yet: bad input leaves nothing behind.
+        trainer = cls(config, Run(folder), data)
+        trainer.run = Run.create(folder)
+        configuration.dump(config, trainer.run.config)
+        write_environment(trainer.run, str(trainer.device), torch.get_num_threads())
+        trainer._write_identities()
+        return trainer
+
+    @classmethod
+    def resume(cls, folder: Path, data: Path | None = None) -> "Trainer":
+        """Continue the run in `folder` from its last checkpoint."""
+        run = Run.open(folder)
+        state = load_checkpoint(run.last)
+        trainer = cls(load_config(TrainConfig, run.config), run, data)
+        trainer._load_state(state)
+        return trainer
+
+    def fit(self) -> Run:
+        """Train to the end and export the model.
+
+        Returns:
+            The run folder, whole: `model.safetensors` holds the best weights on development
+            identities, or the last ones where there are none.
+
+        Raises:
+            Interrupted: SIGTERM or Ctrl-C came; everything is saved.
+            TrainingError: A value that is not finite, or no readable image.
+        """
+        position, config = self.position, self.config
+        log = MetricsLog(self.run, config.tensorboard)
+        log.rewind(position.update)
+        total = len(self._loader) * config.epochs
+        say(self._opening_line())
+        try:
+            with interruptible() as asked, progress("training", total, "batches") as shown:
+                shown.start_at(position.epoch * len(self._loader) + position.batch)
+                self._saved_at = time.monotonic()
+                while position.epoch < config.epochs and not self._out_of_patience():
+                    for batches in self._groups():
+                        self._update(batches, shown, log)
+                        if asked.signal is not None:
+                            self._save_last()
+                            raise Interrupted(asked.signal, str(self.run.path))
+                        if time.monotonic() - self._saved_at > 60 * config.checkpoint_minutes:
+                            self._save_last()
+                    position.epoch, position.batch = position.epoch + 1, 0
+                    if position.epoch % config.evaluate_every == 0 or self._is_over():
+                        self._evaluate(log)
+                    self._save_last()
+        finally:
+            log.close()
+        self._export()
+        return self.run
+
+    # ------------------------------------------------------------------ one update
+
+    def _groups(self) -> Iterator[list[Batch]]:
+        """Yield the micro-batches of one update after another, from the position onwards."""
+        self._loader.set_epoch(self.position.epoch)
+        self._loader.start_at(self.position.batch)
+        batches = iter(self._loader)
+        while group := list(islice(batches, self.config.accumulation)):
+            yield group
+
+    def _update(self, batches: list[Batch], shown: Progress, log: MetricsLog) -> None:
+        position = self.position
+        started = time.perf_counter()
+        if position.update == 0:
+            save_batch_picture(batches[0].images, batches[0].labels, self.run.batch_picture)
+        failed = sum(len(batch.failed) for batch in batches)
+        readable = [batch for batch in batches if len(batch.labels)]
+        if not readable:
+            raise TrainingError(
+                f"no image of batch {position.batch} of epoch {position.epoch} can be read; "
+                f"the first: {batches[0].failed[0][1]}"
+            )
+        stats = self.step.update(readable, position.update)
+        position.batch += len(batches)
+        position.update += 1
+        position.failed_images += failed
+        if self._ema is not None:
+            self._ema.update(self.embedder, position.update)
+        self._note(stats)
+        if position.update % self.config.log_every == 0 or position.update == 1:
+            self._log_training(log, shown, time.perf_counter() - started)
+        shown.advance(len(batches))
+
+    def _note(self, stats: dict[str, Tensor]) -> None:
+        for name, value in stats.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
+        self._sum_count += 1
+
+    def _log_training(self, log: MetricsLog, shown: Progress, seconds: float) -> None:
+        means = {name: float(total) / self._sum_count for name, total in self._sums.items()}
+        self._sums, self._sum_count = {}, 0
+        log.write(
+            "train",
+            self.position.update,
+            {
+                "epoch": self.position.epoch,
+                **{name: value if math.isfinite(value) else None for name, value in means.items()},
+                "lr": self.step.learning_rate(),
+                "images_per_s": round(shown.speed * self.config.batch.size, 1),
+                "update_seconds": round(seconds, 4),
+                "failed_images": self.position.failed_images,
+            },
+        )
+        shown.advance(
+            0,
+            f"epoch {self.position.epoch + 1}/{self.config.epochs}, loss {means['loss']:.3f}, "
+            f"{shown.speed * self.config.batch.size:.0f} images/s",
+        )
+
+    # ------------------------------------------------------------------ choices
+
+    def _evaluate(self, log: MetricsLog) -> None:
+        """Look at the development identities; keep the weights when they are the best so far."""
+        if self._development is None:
+            return
+        position, figure = self.position, self.config.best_by
+        candidates = {"raw": self.embedder}
+        if self._ema is not None:
+            candidates["ema"] = self._ema.module
+        position.since_best += 1
+        for name, candidate in candidates.items():
+            figures = self._development.evaluate(candidate)
+            log.write(
+                "development",
+                position.update,
+                {"epoch": position.epoch, "weights": name, **figures},
+            )
+            is_best = better(figure, figures, position.best)
+            say(
+                f"epoch {position.epoch}/{self.config.epochs}, development ({name}): "
+                + ", ".join(f"{k} {v:.4f}" for k, v in figures.items() if v is not None)
+                + (" *" if is_best else "")
+            )
+            if is_best:
+                position.best, position.best_weights = figures[figure], name
+                position.since_best = 0
+                save_checkpoint(
+                    self.run.best, {"embedder": candidate.state_dict(), "epoch": position.epoch}
+                )
+
+    def _out_of_patience(self) -> bool:
+        return self.config.patience is not None and self.position.since_best >= self.config.patience
+
+    def _is_over(self) -> bool:
+        return self.position.epoch == self.config.epochs
+
+    def _export(self) -> None:
+        """Write model.safetensors from the best weights, else from the averaged or last ones."""
+        if self.run.best.is_file():
+            self.embedder.load_state_dict(load_checkpoint(self.run.best)["embedder"])
+        elif self._ema is not None:
+            self.embedder.load_state_dict(self._ema.module.state_dict())
+        self.embedder.eval()
+        save_embedder(self.embedder, self.run.model, metric=self.metric)
+
+    # ------------------------------------------------------------------ state
+
+    def _save_last(self) -> None:
+        state: dict[str, Any] = {
+            "step": self.step.state_dict(),
+            "ema": None if self._ema is None else self._ema.module.state_dict(),
+            "position": vars(self.position),
+            "random": random_state(self.device),
+            "sums": self._sums,
+            "sum_count": self._sum_count,
+        }
+        save_checkpoint(self.run.last, state)
+        self._saved_at = time.monotonic()
+
+    def _load_state(self, state: dict[str, Any]) -> None:
+        try:
+            self.step.load_state_dict(state["step"])
+            if self._ema is not None:
+                self._ema.module.load_state_dict(state["ema"])
+        except (RuntimeError, ValueError, KeyError, AttributeError) as error:
+            first = str(error).splitlines()
+            reason = first[1].strip() if len(first) > 1 else first[0]
+            raise TrainingError(
+                f"{self.run.last} does not fit {self.run.config}: {reason} "
+                "Resume with the configuration that it was trained with"
+            ) from error
+        self.position = Position(**state["position"])
+        self._sums, self._sum_count = state["sums"], state["sum_count"]
+        restore_random_state(state["random"], self.device)
+
+    # ------------------------------------------------------------------ parts
+
+    def _make_loader(self) -> TrainingLoader:
+        config = self.config
+        labels = self.train_manifest.labels()
+        sampler: ShuffleSampler | PKSampler
+        if config.batch.images_per_identity is None:
+            if len(labels) < config.batch.size:
+                raise ConfigError(
+                    f"batch.size is {config.batch.size}, but there are only {len(labels)} "
+                    "training images: make it smaller"
+                )
+            sampler = ShuffleSampler(len(labels), config.batch.size, seed=config.seed)
+        else:
+            frame = self.train_manifest.frame
+            sampler = PKSampler(
+                labels,
+                identities_per_batch=config.batch.size // config.batch.images_per_identity,
+                images_per_identity=config.batch.images_per_identity,
+                cameras=frame["camera"].to_numpy() if config.batch.spread_cameras else None,
+                seed=config.seed,
+            )
+        return TrainingLoader(
+            self.train_manifest,
+            config.model.preprocessing,
+            config.augmentation,
+            sampler,
+            seed=config.seed,
+            workers=worker_count(config.workers),
+            on_error=config.data.on_error,
+        )
+
+    def _make_step(self) -> Step:
+        config = self.config
+        layout = choose_memory_format(
+            config.memory_format, self.embedder, config.precision, self.device
+        )
+        self.embedder.to(self.device, memory_format=layout)
+        identities = len(self.train_manifest.identities)
+        heads = WeightedSum(
+            [build_head(head, config.model.embedding_size, identities) for head in config.heads]
+        ).to(self.device)
+        self.metric = heads.metric
+        groups = parameter_groups(
+            self.embedder,
+            heads.heads,
+            config.optimizer.weight_decay,
+            config.optimizer.head_lr_scale,
+        )
+        optimizer = make_optimizer(groups, config.optimizer)
+        schedule = Schedule(optimizer, config.schedule, config.epochs, self._updates_per_epoch)
+        return EmbeddingStep(
+            self.embedder, heads, optimizer, schedule, self._precision, layout, config.clip_norm
+        )
+
+    def _make_ema(self) -> "ModelEmaV3 | None":
+        if self.config.ema_decay is None:
+            return None
+        return ModelEmaV3(self.embedder, decay=self.config.ema_decay, use_warmup=True)
+
+    def _make_development(self) -> Development | None:
+        if self.development_manifest is None:
+            return None
+        return Development(
+            self.development_manifest,
+            self.metric,
+            self._precision,
+            batch_size=256,
+            on_error=self.config.data.on_error,
+        )
+
+    def _opening_line(self) -> str:
+        people = self.development_manifest
+        return (
+            f"training {self.config.model.backbone} with "
+            f"{' + '.join(head.name for head in self.config.heads)} on "
+            f"{len(self.train_manifest)} images of {len(self.train_manifest.identities)} "
+            f"identities ({self.device}, {self.config.precision}), development: "
+            + (f"{len(people.identities)} other identities" if people is not None else "none")
+        )
+
+    def _write_identities(self) -> None:
+        """Write whom the model is trained on, and on whom its choices are made."""
+        import pandas as pd
+
+        parts = [("train", self.train_manifest)]
+        if self.development_manifest is not None:
+            parts.append(("development", self.development_manifest))
+        frames = []
+        for use, manifest in parts:
+            counts = manifest.frame["identity"].value_counts().sort_index()
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "identity": counts.index.astype(str),
+                        "dataset": manifest.dataset,
+                        "images": counts.to_numpy(),
+                        "use": use,
+                    }
+                )
+            )
+        with atomic_path(self.run.identities) as temporary:
+            pd.concat(frames, ignore_index=True).to_parquet(temporary)
+
+
+def train(config: TrainConfig, folder: Path, data: Path | None = None) -> Run:
+    """Train a model in a new run folder and return the folder."""
+    return Trainer.start(config, folder, data).fit()
