@@ -1,1 +1,1 @@
-"""The EmbeddingSet and its files."""
+"""Embedding sets: one unit vector per image, its rows, and the files that hold them."""
