@@ -54,6 +54,33 @@ class BatchSampler(ABC):
         """Yield the epoch's batches of this process from number `start` on."""
 
 
+class SequentialSampler(BatchSampler):
+    """Every image from number `first` on, in order; the last batch may be smaller.
+
+    Args:
+        images: How many images there are.
+        batch_size: Images per batch.
+        first: The first image, 0 to `images`.
+
+    Raises:
+        ConfigError: `batch_size` is below 1 or `first` is not within the images.
+    """
+
+    def __init__(self, images: int, batch_size: int, *, first: int = 0) -> None:
+        super().__init__(seed=0, rank=0, world=1)
+        _require_batch(batch_size)
+        if not 0 <= first <= images:
+            raise ConfigError(f"cannot start at image {first} of {images}")
+        self.images, self.batch_size, self.first = images, batch_size, first
+
+    def __len__(self) -> int:
+        return -(-(self.images - self.first) // self.batch_size)
+
+    def _batches(self, epoch: int, start: int) -> Iterator[list[int]]:  # noqa: ARG002
+        for low in range(self.first + start * self.batch_size, self.images, self.batch_size):
+            yield list(range(low, min(low + self.batch_size, self.images)))
+
+
 class ShuffleSampler(BatchSampler):
     """Every image once per epoch, in random order.
 
@@ -86,8 +113,7 @@ class ShuffleSampler(BatchSampler):
         world: int = 1,
     ) -> None:
         super().__init__(seed, rank, world)
-        if batch_size < 1:
-            raise ConfigError(f"a batch size of {batch_size}: it must be 1 or larger")
+        _require_batch(batch_size)
         self.images, self.batch_size, self.drop_last = images, batch_size, drop_last
         if len(self) == 0:
             needed = batch_size * world if drop_last else world
@@ -210,6 +236,11 @@ def _occurrence(values: Indices) -> Indices:
     result = np.empty_like(position)
     result[order] = position - np.maximum.accumulate(np.where(new, position, 0))
     return result
+
+
+def _require_batch(batch_size: int) -> None:
+    if batch_size < 1:
+        raise ConfigError(f"a batch size of {batch_size}: it must be 1 or larger")
 
 
 def _processes(world: int) -> str:

@@ -1,0 +1,240 @@
+"""Loading: from a manifest and a sampler to batches of pixels, with or without worker processes.
+
+A worker builds a whole batch: decode, crop, resize, augment and write into one uint8 tensor.
+Pixels stay uint8 until the device normalises them. The same batches come from 0, 1 or many
+workers: the epoch travels with the indices, so that workers live through all epochs.
+"""
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from facever.data.augmentation import Augmentation, AugmentationConfig
+from facever.data.decode import ImageError, decode
+from facever.data.manifest import Manifest
+from facever.data.preprocessing import Preprocessing
+from facever.data.samplers import BatchSampler, SequentialSampler
+from facever.errors import ConfigError
+
+OnError = Literal["raise", "skip"]
+Key = tuple[int, list[int]]
+
+_BATCHES_AHEAD = 4  # per worker
+
+
+class Batch(NamedTuple):
+    """Images that were loaded together.
+
+    `images` is uint8 [B, 3, H, W] in the colour order of the preprocessing, `labels` int64 [B]
+    the positions of the identities in the manifest's `identities`, `indices` int64 [B] the
+    manifest's rows. `failed` names the rows of unreadable images and the reason; they are not
+    among the B, which may become 0.
+    """
+
+    images: Tensor
+    labels: Tensor
+    indices: Tensor
+    failed: list[tuple[int, str]]
+
+
+class Batches:
+    """An iterable over the batches of an epoch; `len()` is the whole epoch's.
+
+    Its worker processes start with the first iteration and stay until `close`.
+    """
+
+    def __init__(
+        self, dataset: "BatchDataset", sampler: BatchSampler, workers: int | Literal["auto"]
+    ) -> None:
+        self._sampler = sampler
+        count = worker_count(workers)
+        self._loader: DataLoader[Batch | ImageError] | None = DataLoader(
+            dataset,
+            batch_size=None,  # the dataset's items are batches
+            sampler=_Keys(sampler),
+            num_workers=count,
+            collate_fn=_unchanged,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_start_worker,
+            generator=torch.Generator(),  # otherwise it draws from the global one
+            prefetch_factor=_BATCHES_AHEAD if count else None,
+            persistent_workers=count > 0,
+        )
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next iteration, from its first batch."""
+        self._sampler.set_epoch(epoch)
+
+    def start_at(self, batch: int) -> None:
+        """Leave out the first `batch` batches of this epoch."""
+        self._sampler.start_at(batch)
+
+    def __len__(self) -> int:
+        return len(self._sampler)
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self._loader is None:
+            raise ValueError("these batches are closed")
+        for batch in self._loader:
+            if isinstance(batch, ImageError):
+                raise batch
+            yield batch
+
+    def close(self) -> None:
+        """End the worker processes."""
+        self._loader = None
+
+
+def training_batches(
+    manifest: Manifest,
+    preprocessing: Preprocessing,
+    augmentation: AugmentationConfig | None,
+    sampler: BatchSampler,
+    *,
+    seed: int,
+    epoch: int = 0,
+    workers: int | Literal["auto"] = 0,
+    on_error: OnError = "raise",
+) -> Batches:
+    """Return the batches that a sampler draws, augmented.
+
+    Args:
+        manifest: The images; its `labels()` become the batches' labels.
+        preprocessing: The model's preprocessing.
+        augmentation: What to change at random; None changes nothing.
+        sampler: Which images come together.
+        seed: The seed of the augmentation.
+        epoch: The epoch to begin with; `set_epoch` chooses the next ones.
+        workers: Number of worker processes, 0 to load in this one, or "auto".
+        on_error: "raise" ends with the ImageError of the first unreadable image; "skip" leaves
+            it out of its batch and names it there.
+
+    Raises:
+        ConfigError: `workers` is negative.
+        ImageError: In iterating, with `on_error` "raise".
+    """
+    pipeline = None if augmentation is None else Augmentation(augmentation, preprocessing.size)
+    dataset = BatchDataset(manifest, preprocessing, pipeline, seed, on_error)
+    sampler.set_epoch(epoch)
+    return Batches(dataset, sampler, workers)
+
+
+def plain_batches(
+    manifest: Manifest,
+    preprocessing: Preprocessing,
+    *,
+    batch_size: int,
+    workers: int | Literal["auto"] = 0,
+    on_error: OnError = "raise",
+    start: int = 0,
+) -> Batches:
+    """Return all images of a manifest from row `start` on, in order, unchanged.
+
+    The other arguments are those of `training_batches`.
+    """
+    sampler = SequentialSampler(len(manifest), batch_size, first=start)
+    return Batches(BatchDataset(manifest, preprocessing, None, 0, on_error), sampler, workers)
+
+
+def worker_count(workers: int | Literal["auto"]) -> int:
+    """Return how many worker processes to start.
+
+    "auto" shares the usable cores among the training processes of this machine (torchrun's
+    LOCAL_WORLD_SIZE). With a GPU it takes all but one, up to 16. Without, the model needs the
+    cores too: one worker, or a quarter of the cores where that is more, up to 4.
+    """
+    if workers == "auto":
+        usable = (
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        )
+        cores = (usable or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        most = min(cores - 1, 16) if torch.cuda.is_available() else min(cores // 4, 4)
+        return max(1, most)
+    if workers < 0:
+        raise ConfigError(f"{workers} worker processes: it must be 0 or larger, or 'auto'")
+    return workers
+
+
+class BatchDataset(Dataset["Batch | ImageError"]):
+    """A dataset whose items are whole batches; the key is (epoch, indices).
+
+    An unreadable image under `on_error` "raise" is returned, not raised, as its ImageError: one
+    that is raised in a worker process arrives as a page of traceback.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        preprocessing: Preprocessing,
+        augmentation: Augmentation | None,
+        seed: int,
+        on_error: OnError,
+    ) -> None:
+        if on_error not in ("raise", "skip"):
+            raise ConfigError(f"on_error is '{on_error}' (allowed: raise, skip)")
+        self.preprocessing, self.augmentation = preprocessing, augmentation
+        self.seed, self.on_error = seed, on_error
+        self._root = str(manifest.root)
+        self._paths = manifest.frame["path"].array  # taken by the batch: 50 times faster
+        self._labels = manifest.labels()
+
+    def __getitem__(self, key: Key) -> Batch | ImageError:
+        epoch, indices = key
+        pixels = np.empty((len(indices), 3, *self.preprocessing.size), np.uint8)
+        kept: list[int] = []
+        failed: list[tuple[int, str]] = []
+        seen: Counter[int] = Counter()
+        for index, path in zip(indices, self._paths.take(indices), strict=True):
+            try:
+                image = decode(os.path.join(self._root, path))  # noqa: PTH118
+            except ImageError as error:
+                if self.on_error == "raise":
+                    return error
+                failed.append((index, str(error)))
+                continue
+            image = self.preprocessing.resize(image)
+            if self.augmentation is not None:
+                image = self.augmentation(image, self.seed, epoch, index, seen[index])
+                seen[index] += 1
+            image = self.preprocessing.recolor(image)
+            cv2.split(image, list(pixels[len(kept)]))  # [H, W, 3] into [3, H, W], in place
+            kept.append(index)
+        rows = np.asarray(kept, dtype=np.int64)
+        return Batch(
+            torch.from_numpy(pixels[: len(kept)]),
+            torch.from_numpy(self._labels[rows]),
+            torch.from_numpy(rows),
+            failed,
+        )
+
+
+class _Keys(Sampler[Key]):
+    """The sampler's batches, each with its epoch."""
+
+    def __init__(self, sampler: BatchSampler) -> None:
+        self._sampler = sampler
+
+    def __len__(self) -> int:
+        return len(self._sampler)
+
+    def __iter__(self) -> Iterator[Key]:
+        epoch = self._sampler.epoch
+        return ((epoch, indices) for indices in self._sampler)
+
+
+def _unchanged(batch: Batch | ImageError) -> Batch | ImageError:
+    return batch
+
+
+def _start_worker(_: int) -> None:
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process to answer
