@@ -13,7 +13,8 @@ def stream(seed: int, *keys: int | str) -> np.random.Generator:
         keys: What the stream is for, for example ("augment", epoch, index).
     """
     words = [zlib.crc32(key.encode()) if isinstance(key, str) else key for key in keys]
-    return np.random.default_rng(np.random.SeedSequence([seed, *words]))
+    # As a spawn key: in the entropy itself a trailing key of 0 would change nothing.
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=tuple(words)))
 
 
 def derive(seed: int, *keys: int | str) -> int:

@@ -1,0 +1,83 @@
+"""Files are whole or not there."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from facever.files import atomic_folder, atomic_path, sha256_of_file, write_json, write_text
+
+
+def test_a_file_appears_whole(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "a.json"
+    with atomic_path(target) as temporary:
+        temporary.write_text("half")
+        assert not target.exists()
+        assert temporary.suffix == ".json"
+    assert target.read_text() == "half"
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_failure_leaves_what_stood_there(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    write_text(target, "old")
+    with pytest.raises(RuntimeError), atomic_path(target) as temporary:
+        temporary.write_text("new")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_permissions_are_those_of_an_ordinary_file(tmp_path: Path) -> None:
+    ordinary = tmp_path / "ordinary"
+    ordinary.write_text("")
+    write_text(tmp_path / "atomic", "")
+    assert (tmp_path / "atomic").stat().st_mode == ordinary.stat().st_mode
+
+
+def test_a_folder_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+    target = tmp_path / "set"
+    for content in ("one", "two"):
+        with atomic_folder(target) as temporary:
+            (temporary / "f").write_text(content)
+    assert (target / "f").read_text() == "two"
+    with pytest.raises(RuntimeError), atomic_folder(target) as temporary:
+        (temporary / "f").write_text("three")
+        raise RuntimeError
+    assert (target / "f").read_text() == "two"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_json_refuses_nan(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "a.json", {"x": float("nan")})
+    assert not (tmp_path / "a.json").exists()
+
+
+def test_sha256(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert sha256_of_file(tmp_path / "a").startswith("ba7816bf8f01cfea414140de5dae2223")
+
+
+def test_a_kill_in_mid_write_is_never_read_as_whole(tmp_path: Path) -> None:
+    code = (
+        "import sys, json\nfrom pathlib import Path\nfrom facever.files import write_json\n"
+        "n = 0\n"
+        "while True:\n    n += 1\n"
+        "    write_json(Path(sys.argv[1]), {'n': n, 'rows': [n] * 20000})\n"
+    )
+    target = tmp_path / "a.json"
+    for pause in (0.0, 0.013, 0.031):
+        child = subprocess.Popen([sys.executable, "-c", code, str(target)])
+        while not target.exists():
+            time.sleep(0.01)
+        time.sleep(0.1 + pause)
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        got = json.loads(target.read_text())
+        assert got["rows"] == [got["n"]] * 20000
