@@ -1,0 +1,67 @@
+"""A folder of images per identity: `root/<identity>/.../image.jpg`."""
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from facever.console import warn
+from facever.data.manifest import Manifest
+from facever.errors import DataError
+
+SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"}
+    | {".tif", ".tiff", ".webp"}
+)
+SUBSETS = frozenset({"dev", "gallery", "query", "test", "train", "val", "valid", "validation"})
+
+
+def detect(root: Path) -> bool:
+    """Tell whether `root` is a folder; the layout of last resort."""
+    return root.is_dir()
+
+
+def read(root: Path) -> Manifest:
+    """Return the images below `root`; an identity is the first folder on an image's way.
+
+    Where all of these folders are called train, test, val, query, gallery and the like, they
+    become the column `subset`, and the identity is the second folder. Hidden files and files
+    without an image's suffix are passed over.
+
+    Raises:
+        DataError: No such folder, no image in it, or images only outside of identity folders.
+    """
+    if not root.is_dir():
+        raise DataError(f"no folder {root}")
+    images = images_below(root)
+    if not images:
+        raise DataError(f"no images in {root} (looked for {' '.join(sorted(SUFFIXES))})")
+    parts = [image.split("/") for image in images]
+    depth = 1 if all(way[0].lower() in SUBSETS for way in parts) else 0
+    kept = [way for way in parts if len(way) > depth + 1]
+    if not kept:
+        raise DataError(
+            f"{len(parts)} images lie directly in {root}; a folder per identity is expected, "
+            "or a CSV with columns path and identity"
+        )
+    if len(kept) < len(parts):
+        warn(f"{len(parts) - len(kept)} images in {root} lie in no identity's folder: left out")
+    columns = {"path": ["/".join(way) for way in kept], "identity": [way[depth] for way in kept]}
+    if depth:
+        columns["subset"] = [way[0].lower() for way in kept]
+    return Manifest(pd.DataFrame(columns), root, root.absolute().name)
+
+
+def images_below(root: Path) -> list[str]:
+    """Return the image files below `root`, sorted, as paths relative to it with "/"."""
+    found: list[str] = []
+    for folder, folders, files in os.walk(root, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        way = Path(folder).relative_to(root).as_posix()
+        prefix = "" if way == "." else f"{way}/"
+        found += [
+            prefix + name
+            for name in files
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
+        ]
+    return sorted(found)
