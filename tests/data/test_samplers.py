@@ -1,0 +1,234 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facever.data.samplers import PKSampler, SequentialSampler, ShuffleSampler
+from facever.errors import ConfigError, DataError
+
+LABELS = np.repeat(np.arange(12), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 1, 30])[
+    np.random.default_rng(0).permutation(86)
+]
+CAMERAS = np.random.default_rng(1).integers(0, 3, 86)
+
+
+def ranks(make, world: int) -> list[list[list[int]]]:
+    """The batches of every process."""
+    return [list(make(rank=rank, world=world)) for rank in range(world)]
+
+
+@given(st.integers(1, 60), st.integers(1, 8), st.integers(1, 4), st.booleans(), st.integers(0, 2))
+def test_shuffle_shows_every_image_once_and_splits_it_over_the_processes(
+    images, batch_size, world, drop_last, epoch
+):
+    def make(rank, world):
+        sampler = ShuffleSampler(
+            images, batch_size, seed=5, drop_last=drop_last, rank=rank, world=world
+        )
+        sampler.set_epoch(epoch)
+        return sampler
+
+    if images < (batch_size * world if drop_last else world):
+        with pytest.raises(DataError, match="images do not fill a batch"):
+            make(0, world)
+        return
+    shares = ranks(make, world)
+    assert {len(share) for share in shares} == {len(make(0, world))}
+    shown = [index for share in shares for batch in share for index in batch]
+    assert len(set(shown)) == len(shown)
+    left_out = images - len(shown)
+    assert left_out < (batch_size * world if drop_last else world)
+    sizes = [[len(batch) for batch in share] for share in shares]
+    if drop_last:
+        assert {size for share in sizes for size in share} == {batch_size}
+    assert all(max(column) - min(column) <= 1 for column in zip(*sizes, strict=True))
+
+
+def test_processes_together_see_the_batches_of_one():
+    one = list(ShuffleSampler(50, 12, seed=1))
+    three = ranks(lambda **where: ShuffleSampler(50, 4, seed=1, **where), 3)
+    assert one == [joined(parts) for parts in zip(*three, strict=True)]
+    one = list(PKSampler(LABELS, 4, 3, seed=1))
+    two = ranks(lambda **where: PKSampler(LABELS, 2, 3, seed=1, **where), 2)
+    assert one == [joined(parts) for parts in zip(*two, strict=True)]
+
+
+def test_shuffle_is_unbiased():
+    places = np.zeros((6, 6))
+    sampler = ShuffleSampler(6, 1, seed=0)
+    for epoch in range(600):
+        sampler.set_epoch(epoch)
+        for place, [index] in enumerate(sampler):
+            places[place, index] += 1
+    assert np.abs(places - 100).max() < 45  # 5 standard deviations
+
+
+SAMPLERS = {
+    "shuffle": lambda: ShuffleSampler(86, 7, seed=3),
+    "shuffle, all": lambda: ShuffleSampler(86, 7, seed=3, drop_last=False),
+    "pk": lambda: PKSampler(LABELS, 3, 2, seed=3),
+    "pk, cameras": lambda: PKSampler(LABELS, 3, 4, seed=3, cameras=CAMERAS, min_images=1),
+    "pk, rank 1 of 2": lambda: PKSampler(LABELS, 2, 4, seed=3, rank=1, world=2),
+    "sequential": lambda: SequentialSampler(86, 7),
+}
+
+
+@pytest.mark.parametrize("make", SAMPLERS.values(), ids=SAMPLERS)
+def test_a_resume_at_any_batch_is_the_uninterrupted_tail(make):
+    whole = make()
+    whole.set_epoch(2)
+    batches = list(whole)
+    assert len(batches) == len(whole) > 4
+    for start in range(len(batches) + 1):
+        resumed = make()
+        resumed.set_epoch(2)
+        resumed.start_at(start)
+        assert list(resumed) == batches[start:]
+        assert len(resumed) == len(batches)
+        resumed.set_epoch(2)  # begins the epoch anew
+        assert list(resumed) == batches
+    with pytest.raises(ConfigError, match="cannot start at batch"):
+        whole.start_at(len(batches) + 1)
+
+
+@pytest.mark.parametrize("make", list(SAMPLERS.values())[:5], ids=list(SAMPLERS)[:5])
+def test_the_same_epoch_is_the_same_and_another_is_not(make):
+    first, second = make(), make()
+    first.set_epoch(1)
+    second.set_epoch(0)
+    assert list(first) != list(second)
+    second.set_epoch(1)
+    assert list(first) == list(second)
+
+
+@given(st.integers(1, 3), st.integers(1, 5), st.integers(1, 4), st.integers(1, 2), st.booleans())
+@settings(deadline=None)
+def test_pk_composition(identities, images, min_images, world, with_cameras):
+    cameras = CAMERAS if with_cameras else None
+    shares = ranks(
+        lambda **where: PKSampler(
+            LABELS, identities, images, seed=0, min_images=min_images, cameras=cameras, **where
+        ),
+        world,
+    )
+    sizes = Counter(LABELS.tolist())
+    eligible = {label for label, size in sizes.items() if size >= min_images}
+    fills = sum(sizes[label] for label in eligible) // (identities * images * world)
+    per_round = len(eligible) // (identities * world)
+    assert {len(share) for share in shares} == {max(1, fills)}
+    rounds: dict[int, list[int]] = {}
+    for share in shares:
+        for number, batch in enumerate(share):
+            assert len(batch) == identities * images
+            for place in range(identities):
+                chosen = batch[place * images : (place + 1) * images]
+                [label] = {int(LABELS[index]) for index in chosen}
+                assert label in eligible
+                rounds.setdefault(number // per_round, []).append(label)
+                uses = Counter(chosen).values()
+                assert len(uses) == min(images, sizes[label])
+                assert max(uses) - min(uses) <= 1
+    for labels in rounds.values():
+        assert len(set(labels)) == len(labels), "an identity twice within a round"
+
+
+def test_pk_spreads_over_cameras_as_evenly_as_the_images_allow():
+    for batch in PKSampler(LABELS, 3, 4, seed=0, cameras=CAMERAS):
+        for place in range(3):
+            chosen = batch[4 * place : 4 * place + 4]
+            label = LABELS[chosen[0]]
+            own = np.flatnonzero(LABELS == label)
+            there = Counter(CAMERAS[own].tolist())
+            expected: Counter[int] = Counter()
+            while expected.total() < min(4, len(own)):  # fill the emptiest camera with room
+                room = [camera for camera in there if expected[camera] < there[camera]]
+                expected[min(room, key=lambda camera: expected[camera])] += 1
+            got = Counter(CAMERAS[list(set(chosen))].tolist())
+            assert sorted(got.values()) == sorted(expected.values())
+
+
+def test_pk_shows_all_images_of_an_identity_before_any_again():
+    labels = np.repeat([0, 1], 12)
+    sampler = PKSampler(labels, 2, 3, seed=0)
+    assert len(sampler) == 4
+    assert sorted(joined(sampler)) == list(range(24))
+
+
+def test_pk_rotates_through_more_identities_than_a_round_holds():
+    labels = np.repeat(np.arange(5), 2)
+    sampler = PKSampler(labels, 4, 2, seed=0)
+    seen = set()
+    for epoch in range(12):
+        sampler.set_epoch(epoch)
+        seen |= {int(labels[index]) for batch in sampler for index in batch}
+    assert seen == set(range(5))
+
+
+def test_labels_may_be_any_integers():
+    labels = np.array([900, 900, -1, -1])
+    assert sorted(next(iter(PKSampler(labels, 2, 2, seed=0)))) == [0, 1, 2, 3]
+
+
+def test_cameras_may_be_text():
+    batch = next(
+        iter(PKSampler([0, 0, 0, 0], 1, 2, seed=0, cameras=["left", "left", "left", "right"]))
+    )
+    assert 3 in batch
+
+
+def test_sequential_begins_anywhere():
+    assert list(SequentialSampler(7, 3)) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert list(SequentialSampler(7, 3, first=5)) == [[5, 6]]
+    assert list(SequentialSampler(7, 3, first=7)) == []
+    assert len(SequentialSampler(7, 3, first=2)) == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "message"),
+    [
+        (
+            lambda: ShuffleSampler(40, 64, seed=0),
+            DataError,
+            "40 images do not fill a batch of 64 on 1 process: at least 64 are needed; "
+            "make the batch smaller",
+        ),
+        (
+            lambda: ShuffleSampler(40, 0, seed=0),
+            ConfigError,
+            "a batch size of 0: it must be 1 or larger",
+        ),
+        (
+            lambda: ShuffleSampler(40, 4, seed=0, rank=2, world=2),
+            ConfigError,
+            "rank 2 is not one of 2 processes (0 to 1)",
+        ),
+        (
+            lambda: PKSampler(LABELS, 8, 4, seed=0, world=2),
+            DataError,
+            "batches of 8 identities on 2 processes need 16 identities with at least 2 images "
+            "each, and 10 of the 12 have as many; lower P or min_images",
+        ),
+        (
+            lambda: PKSampler(LABELS, 8, 0, seed=0),
+            ConfigError,
+            "P x K batches of 8 x 0 with at least 2 images per identity: "
+            "each of the three must be 1 or larger",
+        ),
+        (
+            lambda: PKSampler(LABELS, 2, 2, seed=0, cameras=[1, 2]),
+            ConfigError,
+            "2 cameras for 86 images",
+        ),
+        (
+            lambda: SequentialSampler(5, 2, first=6),
+            ConfigError,
+            "cannot start at image 6 of 5",
+        ),
+    ],
+)
+def test_refuses_with_one_line(make, kind, message):
+    with pytest.raises(kind) as caught:
+        make()
+    assert str(caught.value) == message
