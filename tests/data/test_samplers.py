@@ -14,6 +14,10 @@ LABELS = np.repeat(np.arange(12), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 1, 30])[
 CAMERAS = np.random.default_rng(1).integers(0, 3, 86)
 
 
+def joined(lists) -> list[int]:
+    return [item for items in lists for item in items]
+
+
 def ranks(make, world: int) -> list[list[list[int]]]:
     """The batches of every process."""
     return [list(make(rank=rank, world=world)) for rank in range(world)]
@@ -138,8 +142,7 @@ def test_pk_spreads_over_cameras_as_evenly_as_the_images_allow():
     for batch in PKSampler(LABELS, 3, 4, seed=0, cameras=CAMERAS):
         for place in range(3):
             chosen = batch[4 * place : 4 * place + 4]
-            label = LABELS[chosen[0]]
-            own = np.flatnonzero(LABELS == label)
+            own = np.flatnonzero(np.equal(LABELS, LABELS[chosen[0]]))
             there = Counter(CAMERAS[own].tolist())
             expected: Counter[int] = Counter()
             while expected.total() < min(4, len(own)):  # fill the emptiest camera with room
