@@ -1,1 +1,17 @@
 """Training criteria, one per file, and their registry."""
+
+from facever.heads.base import Head, HeadConfig, HeadOutput
+from facever.heads.registry import HEADS, build_head, config_union, create_head, head_names
+from facever.heads.weighted_sum import WeightedSum
+
+__all__ = [
+    "HEADS",
+    "Head",
+    "HeadConfig",
+    "HeadOutput",
+    "WeightedSum",
+    "build_head",
+    "config_union",
+    "create_head",
+    "head_names",
+]

@@ -1,0 +1,70 @@
+"""ArcFace: a margin added to the target angle."""
+
+import math
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from facever.heads.base import HeadConfig
+from facever.heads.bounds import warn_below
+from facever.heads.margin import CosineSoftmaxHead
+from facever.heads.registry import register
+
+
+@register
+class ArcFace(CosineSoftmaxHead):
+    """Cross-entropy of s cos_j with s cos(theta_y + m) at the target.
+
+    cos(theta + m) = cos m cos theta - sin m sin theta, so that no arc cosine is needed. It falls
+    with theta only up to theta = pi - m. Beyond that the target is cos theta - m sin m, as in the
+    authors' code: still falling, with a step of 1 - cos m - m sin m (-0.117 for m = 0.5) at the
+    seam. With `easy_margin` the margin holds only where cos theta > 0, and elsewhere the target is
+    cos theta.
+
+    Reference:
+        Deng et al., ArcFace: Additive Angular Margin Loss for Deep Face Recognition, CVPR 2019,
+        eq. 3.
+    """
+
+    class Config(HeadConfig):
+        """Parameters of `arcface`."""
+
+        name: Literal["arcface"] = "arcface"
+        margin: float = Field(
+            0.5, ge=0, lt=math.pi / 2, description="m, added to the target angle, in radians"
+        )
+        scale: float = Field(
+            30.0, gt=0, description="s, factor of the cosines; 64 for millions of images"
+        )
+        easy_margin: bool = Field(
+            False, description="no margin for targets at more than 90 degrees"
+        )
+
+    paper = "Deng et al., ArcFace, CVPR 2019, eq. 3"
+    config: Config
+
+    def __init__(self, config: Config, embedding_size: int, identities: int) -> None:
+        super().__init__(config, embedding_size, identities)
+        warn_below(self.name, config.scale, identities, best_target=math.cos(config.margin))
+
+    @property
+    def scale(self) -> float:
+        """The factor of the cosines."""
+        return self.config.scale
+
+    def change_target(self, cosine: Tensor) -> Tensor:
+        """Return cos(theta + m), or its continuation at large angles."""
+        m = self.config.margin
+        shifted = math.cos(m) * cosine - math.sin(m) * sine(cosine)
+        if self.config.easy_margin:
+            return torch.where(cosine > 0, shifted, cosine)
+        return torch.where(cosine > -math.cos(m), shifted, cosine - m * math.sin(m))
+
+
+def sine(cosine: Tensor) -> Tensor:
+    """Return sqrt(1 - cosine^2), 0 with gradient 0 where that is below 1e-6."""
+    square = 1 - cosine.square()
+    inside = square > 1e-12
+    return torch.where(inside, torch.where(inside, square, 1.0).sqrt(), 0.0)

@@ -1,0 +1,126 @@
+"""What every training criterion is: embeddings and labels in, a loss out."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from facever.config import Config
+from facever.errors import TrainingError
+from facever.heads.prototypes import Prototypes
+
+Metric = Literal["cosine", "euclidean", "dot"]
+
+
+class HeadConfig(Config):
+    """What every head's configuration has; a head nests its own as `Config`."""
+
+    name: str
+    weight: float = Field(1.0, gt=0, description="factor of this head's loss in the sum of heads")
+
+
+@dataclass
+class HeadOutput:
+    """What a head says of one batch.
+
+    Attributes:
+        loss: Scalar, float32 (float64 for float64 embeddings).
+        logits: [B, identities] as they enter the loss, margins included; None without prototypes.
+        stats: Detached scalars to watch, such as "target_cosine".
+    """
+
+    loss: Tensor
+    logits: Tensor | None = None
+    stats: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Head(nn.Module, ABC):
+    """A training criterion, with its prototypes, margins and schedule position.
+
+    A subclass nests a `Config`, sets the class attributes and implements `compute`; `@register`
+    makes it known by its configuration's name.
+
+    Args:
+        config: The head's own configuration.
+        embedding_size: D, components of an embedding.
+        identities: C, number of identities; labels are 0..C-1.
+
+    Attributes:
+        name: The name in configurations.
+        metric: What verification must compare embeddings by.
+        images_per_identity: How many images of one identity a batch must hold at least.
+        paper: Authors, venue, year and equation.
+        prototypes: Where the head has them, `prototypes.weight` is [identities, embedding_size].
+    """
+
+    Config: ClassVar[type[HeadConfig]]
+    name: ClassVar[str]
+    metric: ClassVar[Metric] = "cosine"
+    images_per_identity: ClassVar[int] = 1
+    paper: ClassVar[str]
+    config: HeadConfig
+
+    def __init__(self, config: HeadConfig, embedding_size: int, identities: int) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding_size = embedding_size
+        self.identities = identities
+        self.prototypes: Prototypes | None = None
+
+    def forward(self, embeddings: Tensor, labels: Tensor) -> HeadOutput:
+        """Return the loss of a batch.
+
+        Half precision is raised to float32 and autocast is off inside, so that the loss is exact.
+
+        Args:
+            embeddings: [B, embedding_size], not normalised, floating point.
+            labels: int64 [B], each 0..identities-1. The range is checked on the CPU; labels that
+                lie on an accelerator are left to its own index check, for asking would stall it.
+
+        Raises:
+            TrainingError: Wrong shapes, an empty batch, or a label out of range.
+        """
+        self._check(embeddings, labels)
+        dtype = torch.promote_types(embeddings.dtype, torch.float32)
+        with torch.autocast(embeddings.device.type, enabled=False):
+            return self.compute(embeddings.to(dtype), labels)
+
+    @abstractmethod
+    def compute(self, embeddings: Tensor, labels: Tensor) -> HeadOutput:
+        """Return the loss of checked input: float32 or float64 [B, D] and int64 [B]."""
+
+    def no_weight_decay(self) -> set[str]:
+        """Return the names of own parameters that must not be decayed, such as a scale."""
+        return set()
+
+    def step_completed(self) -> None:
+        """Go on by one optimizer step: the trainer calls this once after each."""
+
+    def _check(self, embeddings: Tensor, labels: Tensor) -> None:
+        shape = list(embeddings.shape)
+        if embeddings.ndim != 2 or shape[1] != self.embedding_size or not shape[0]:
+            raise TrainingError(
+                f"head '{self.name}' takes embeddings [B, {self.embedding_size}], not {shape}"
+            )
+        if list(labels.shape) != shape[:1] or labels.dtype != torch.int64:
+            raise TrainingError(
+                f"head '{self.name}' takes int64 labels [{shape[0]}] for {shape[0]} embeddings, "
+                f"not {str(labels.dtype).removeprefix('torch.')} {list(labels.shape)}"
+            )
+        if labels.device.type == "cpu":
+            low, high = (int(bound) for bound in labels.aminmax())
+            if low < 0 or high >= self.identities:
+                wrong = low if low < 0 else high
+                raise TrainingError(
+                    f"head '{self.name}' has {self.identities} identities, so labels are "
+                    f"0..{self.identities - 1}; got label {wrong}"
+                )
+
+
+def mean_norm(vectors: Tensor) -> Tensor:
+    """Return the mean length of the rows, detached."""
+    norms: Tensor = torch.linalg.vector_norm(vectors.detach(), dim=1)
+    return norms.mean()

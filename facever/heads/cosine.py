@@ -1,0 +1,68 @@
+"""Softmax over scaled cosines, without a margin."""
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from facever.heads.base import HeadConfig
+from facever.heads.bounds import warn_below
+from facever.heads.margin import CosineSoftmaxHead
+from facever.heads.registry import register
+
+INITIAL_SCALE = 10.0
+SCALE_FLOOR = 0.01
+
+
+@register
+class Cosine(CosineSoftmaxHead):
+    """Cross-entropy of z_j = s cos(x, W_j), the scale s fixed or learned.
+
+    A learned scale starts at 10, never falls below 0.01 and is not decayed. A fixed one that is
+    too small for the number of identities keeps the loss high for ever; that is said at the start.
+
+    Reference:
+        Wang et al., NormFace: L2 Hypersphere Embedding for Face Verification, MM 2017, eq. 6 and
+        proposition 2.
+    """
+
+    class Config(HeadConfig):
+        """Parameters of `cosine`."""
+
+        name: Literal["cosine"] = "cosine"
+        scale: Annotated[float, Field(gt=0)] | Literal["learned"] = Field(
+            "learned", description="factor of the cosines: a number (20 to 30), or learned"
+        )
+
+    paper = "Wang et al., NormFace, MM 2017, eq. 6"
+    config: Config
+
+    def __init__(self, config: Config, embedding_size: int, identities: int) -> None:
+        super().__init__(config, embedding_size, identities)
+        self.learned_scale: nn.Parameter | None = None
+        if config.scale == "learned":
+            self.learned_scale = nn.Parameter(torch.tensor(INITIAL_SCALE))
+        else:
+            warn_below(self.name, config.scale, identities)
+
+    @property
+    def scale(self) -> Tensor | float:
+        """The factor of the cosines."""
+        if self.learned_scale is not None:
+            return self.learned_scale.clamp_min(SCALE_FLOOR)
+        return float(self.config.scale)
+
+    def change_target(self, cosine: Tensor) -> Tensor:
+        """Leave the target as it is."""
+        return cosine
+
+    def no_weight_decay(self) -> set[str]:
+        """Spare the scale."""
+        return {"learned_scale"} if self.learned_scale is not None else set()
+
+    @torch.no_grad()
+    def step_completed(self) -> None:
+        """Lift a learned scale to its floor."""
+        if self.learned_scale is not None:
+            self.learned_scale.clamp_min_(SCALE_FLOOR)

@@ -1,0 +1,65 @@
+"""Softmax over the dot products with the prototypes."""
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from facever.heads.base import Head, HeadConfig, HeadOutput, mean_norm
+from facever.heads.losses import softmax_loss
+from facever.heads.prototypes import Prototypes
+from facever.heads.registry import register
+
+
+@register
+class Softmax(Head):
+    """Cross-entropy of z_j = W_j . x + b_j.
+
+    Without bias every decision boundary passes through the origin, so that each identity's region
+    is a cone: the "unbiased softmax". With label smoothing e the target distribution is
+    (1 - e) onehot + e / C, as PyTorch has it.
+
+    Reference:
+        The unbiased softmax: Zhao et al., An Adversarial Approach to Hard Triplet Generation,
+        ECCV 2018, section 3.3.
+    """
+
+    class Config(HeadConfig):
+        """Parameters of `softmax`."""
+
+        name: Literal["softmax"] = "softmax"
+        bias: bool = Field(False, description="one bias per identity; false: unbiased softmax")
+        label_smoothing: float = Field(
+            0.0, ge=0, lt=1, description="share of the target spread evenly over all identities"
+        )
+
+    metric = "dot"
+    paper = "Softmax cross-entropy; without bias: Zhao et al., ECCV 2018 (HTG), section 3.3"
+    config: Config
+
+    def __init__(self, config: Config, embedding_size: int, identities: int) -> None:
+        super().__init__(config, embedding_size, identities)
+        self.prototypes: Prototypes = Prototypes(identities, embedding_size)
+        self.bias = nn.Parameter(torch.zeros(identities)) if config.bias else None
+
+    def compute(self, embeddings: Tensor, labels: Tensor) -> HeadOutput:
+        """Return the mean cross-entropy of the dot products."""
+        weight = self.prototypes.weight.to(embeddings.dtype)
+        bias = None if self.bias is None else self.bias.to(embeddings.dtype)
+        logits = nn.functional.linear(embeddings, weight, bias)
+        loss = softmax_loss(logits, labels, self.config.label_smoothing)
+        right = logits.detach().argmax(1) == labels
+        return HeadOutput(
+            loss,
+            logits,
+            {
+                "accuracy": right.to(loss.dtype).mean(),
+                "embedding_norm": mean_norm(embeddings),
+                "prototype_norm": mean_norm(weight),
+            },
+        )
+
+    def no_weight_decay(self) -> set[str]:
+        """Spare the bias."""
+        return {"bias"} if self.bias is not None else set()
