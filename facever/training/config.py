@@ -1,7 +1,7 @@
 """What a training is: everything that `facever train` reads, in one typed object."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -12,7 +12,10 @@ from facever.heads.base import HeadConfig
 from facever.heads.registry import config_union
 from facever.models.embedder import ModelConfig
 
-HeadChoice = config_union()
+if TYPE_CHECKING:
+    HeadChoice = HeadConfig
+else:
+    HeadChoice = config_union()  # any head of the registry, told apart by its name
 
 Selection = dict[str, str | int | list[str] | list[int]]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -44,9 +47,16 @@ class BatchConfig(Config):
         None, ge=2, description="K of a P x K batch (P = size / K); null: images in random order"
     )
     spread_cameras: bool = Field(False, description="P x K: take the K images from many cameras")
-    min_images: int = Field(
-        1, ge=1, description="identities with fewer images are left out of training"
+    min_images: int | None = Field(
+        None,
+        ge=1,
+        description="identities with fewer images are left out; null: 2 for P x K batches, else 1",
     )
+
+    @property
+    def least_images(self) -> int:
+        """`min_images`, or its default for this kind of batch."""
+        return self.min_images or (1 if self.images_per_identity is None else 2)
 
     @model_validator(mode="after")
     def _whole_identities(self) -> "BatchConfig":
@@ -107,7 +117,7 @@ class TrainConfig(Config):
 
     data: DataConfig
     model: ModelConfig = ModelConfig()
-    heads: list[HeadChoice] = Field(min_length=1)  # type: ignore[valid-type]
+    heads: list[HeadChoice] = Field(min_length=1)
     augmentation: AugmentationConfig | None = AugmentationConfig()
     batch: BatchConfig = BatchConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -143,8 +153,7 @@ class TrainConfig(Config):
     def _pairs_need_partners(self) -> "TrainConfig":
         from facever.heads.registry import HEADS
 
-        chosen: list[HeadConfig] = self.heads
-        for head in chosen:
+        for head in self.heads:
             needed = HEADS[head.name].images_per_identity
             if needed > (self.batch.images_per_identity or 1):
                 raise ValueError(

@@ -1,13 +1,12 @@
 """The figures on development identities by which every choice of a training is made."""
 
-from typing import Any
-
 import numpy as np
 import torch
 
-from facever.data.loading import plain_batches
+from facever.data.loading import OnError, plain_batches
 from facever.data.manifest import Manifest
 from facever.evaluation import verification
+from facever.heads.base import Metric
 from facever.models.embedder import Embedder
 from facever.training.precision import Precision
 
@@ -18,7 +17,12 @@ class Development:
     """All pairs of the development images, scored as the head's metric wants it."""
 
     def __init__(
-        self, manifest: Manifest, metric: str, precision: Precision, batch_size: int, on_error: str
+        self,
+        manifest: Manifest,
+        metric: Metric,
+        precision: Precision,
+        batch_size: int,
+        on_error: OnError,
     ) -> None:
         self.manifest = manifest
         self._metric, self._precision = metric, precision
@@ -28,7 +32,7 @@ class Development:
         """Return auc, eer and tar@FAR; None where the trials cannot support the FAR."""
         vectors, identities = self._embed(embedder)
         result = verification(vectors, identities, far=FARS, similarity=self._metric)
-        reached: dict[str, Any] = {p.far_target: p.tar for p in result.operating_points}
+        reached = {float(point.far_target): point.tar for point in result.operating_points}
         rates = {_tar_name(far): reached.get(far) for far in FARS}
         return {"auc": float(result.auc), "eer": float(result.eer), **rates}
 

@@ -33,7 +33,8 @@ def parameter_groups(
 def _split(
     module: nn.Module, spared: set[str], weight_decay: float, lr_scale: float
 ) -> list[dict[str, Any]]:
-    decayed, plain = [], []
+    decayed: list[nn.Parameter] = []
+    plain: list[nn.Parameter] = []
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             (plain if parameter.ndim < 2 or name in spared else decayed).append(parameter)

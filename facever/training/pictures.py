@@ -37,4 +37,5 @@ def save_batch_picture(images: Tensor, labels: Tensor, path: Path, most: int = 6
 def _color(label: int) -> npt.NDArray[np.uint8]:
     hue = np.uint8(label * 67 % 180)  # 67 is prime to 180: neighbours in number differ in colour
     pixel = np.array([[[hue, 160, 230]]], np.uint8)
-    return cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0].astype(np.uint8)
+    color: npt.NDArray[np.uint8] = cv2.cvtColor(pixel, cv2.COLOR_HSV2RGB)[0, 0]
+    return color

@@ -5,6 +5,7 @@ from typing import Literal
 
 import torch
 from torch import nn
+from torch.amp.grad_scaler import GradScaler
 
 from facever.errors import ConfigError
 
@@ -36,7 +37,7 @@ class Precision:
 
     def __init__(self, name: PrecisionName, device: torch.device) -> None:
         self.name, self.device = name, device
-        self.scaler = torch.amp.GradScaler(device.type, enabled=name == "fp16")
+        self.scaler = GradScaler(device.type, enabled=name == "fp16")
 
     def autocast(self) -> AbstractContextManager[None]:
         """Return the context that the embedder's forward runs in."""

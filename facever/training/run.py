@@ -160,4 +160,4 @@ def _tensorboard(folder: Path) -> Any:
     except ImportError:
         warn("TensorBoard is not installed: no events written (pip install 'facever[tensorboard]')")
         return None
-    return SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder))

@@ -23,13 +23,11 @@ def select(
         share = config.development_share
         parts = split(train, {"train": 1 - share, "development": share}, seed=seed)
         train, development = parts.where(subset="train"), parts.where(subset="development")
-    if batch.min_images > 1:
+    if batch.least_images > 1:
         counts = train.frame["identity"].value_counts()
-        kept = counts.index[counts >= batch.min_images]
+        kept = counts.index[counts >= batch.least_images]
         if not len(kept):
-            raise DataError(
-                f"no identity has batch.min_images = {batch.min_images} images to train on"
-            )
+            raise DataError(f"no identity has {batch.least_images} images to train on")
         train = train.where(identity=list(kept))
     train.require_identities(2)
     if development is not None:

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from timm.utils import ModelEmaV3
 from torch import Tensor
@@ -15,12 +16,13 @@ from torch import Tensor
 from facever import config as configuration
 from facever.config import load as load_config
 from facever.console import Progress, progress, say
-from facever.data.loading import Batch, TrainingLoader, worker_count
+from facever.data.loading import Batch, Batches, training_batches
 from facever.data.readers import read
-from facever.data.samplers import PKSampler, ShuffleSampler
+from facever.data.samplers import BatchSampler, PKSampler, ShuffleSampler
 from facever.data.sources import find
 from facever.errors import ConfigError, TrainingError
 from facever.files import atomic_path
+from facever.heads.base import Metric
 from facever.heads.registry import build_head
 from facever.heads.weighted_sum import WeightedSum
 from facever.models.embedder import Embedder
@@ -76,11 +78,11 @@ class Trainer:
             manifest, config.data, config.batch, config.seed
         )
         self._precision = Precision(config.precision, self.device)
-        self._loader = self._make_loader()
-        self._updates_per_epoch = math.ceil(len(self._loader) / config.accumulation)
+        self._batches = self._make_batches()
+        self._updates_per_epoch = math.ceil(len(self._batches) / config.accumulation)
         torch.manual_seed(derive(config.seed, "weights"))
         self.embedder = Embedder(config.model)
-        self.metric = ""
+        self.metric: Metric = "cosine"
         self.step = self._make_step()
         self._ema = self._make_ema()
         torch.manual_seed(derive(config.seed, "training"))
@@ -123,11 +125,11 @@ class Trainer:
         position, config = self.position, self.config
         log = MetricsLog(self.run, config.tensorboard)
         log.rewind(position.update)
-        total = len(self._loader) * config.epochs
+        total = len(self._batches) * config.epochs
         say(self._opening_line())
         try:
             with interruptible() as asked, progress("training", total, "batches") as shown:
-                shown.start_at(position.epoch * len(self._loader) + position.batch)
+                shown.start_at(position.epoch * len(self._batches) + position.batch)
                 self._saved_at = time.monotonic()
                 while position.epoch < config.epochs and not self._out_of_patience():
                     for batches in self._groups():
@@ -143,6 +145,7 @@ class Trainer:
                     self._save_last()
         finally:
             log.close()
+            self._batches.close()
         self._export()
         return self.run
 
@@ -150,9 +153,9 @@ class Trainer:
 
     def _groups(self) -> Iterator[list[Batch]]:
         """Yield the micro-batches of one update after another, from the position onwards."""
-        self._loader.set_epoch(self.position.epoch)
-        self._loader.start_at(self.position.batch)
-        batches = iter(self._loader)
+        self._batches.set_epoch(self.position.epoch)
+        self._batches.start_at(self.position.batch)
+        batches = iter(self._batches)
         while group := list(islice(batches, self.config.accumulation)):
             yield group
 
@@ -283,42 +286,45 @@ class Trainer:
 
     # ------------------------------------------------------------------ parts
 
-    def _make_loader(self) -> TrainingLoader:
-        config = self.config
-        labels = self.train_manifest.labels()
-        sampler: ShuffleSampler | PKSampler
-        if config.batch.images_per_identity is None:
-            if len(labels) < config.batch.size:
-                raise ConfigError(
-                    f"batch.size is {config.batch.size}, but there are only {len(labels)} "
-                    "training images: make it smaller"
-                )
-            sampler = ShuffleSampler(len(labels), config.batch.size, seed=config.seed)
+    def _make_batches(self) -> Batches:
+        config, batch = self.config, self.config.batch
+        sampler: BatchSampler
+        if batch.images_per_identity is None:
+            sampler = ShuffleSampler(len(self.train_manifest), batch.size, seed=config.seed)
         else:
-            frame = self.train_manifest.frame
             sampler = PKSampler(
-                labels,
-                identities_per_batch=config.batch.size // config.batch.images_per_identity,
-                images_per_identity=config.batch.images_per_identity,
-                cameras=frame["camera"].to_numpy() if config.batch.spread_cameras else None,
+                self.train_manifest.labels(),
+                identities=batch.size // batch.images_per_identity,
+                images=batch.images_per_identity,
+                min_images=batch.least_images,
+                cameras=self._cameras() if batch.spread_cameras else None,
                 seed=config.seed,
             )
-        return TrainingLoader(
+        return training_batches(
             self.train_manifest,
             config.model.preprocessing,
             config.augmentation,
             sampler,
             seed=config.seed,
-            workers=worker_count(config.workers),
+            workers=config.workers,
             on_error=config.data.on_error,
         )
+
+    def _cameras(self) -> np.ndarray:
+        frame = self.train_manifest.frame
+        if "camera" not in frame:
+            raise ConfigError(
+                "batch.spread_cameras needs a column 'camera' in the data (found: "
+                f"{', '.join(frame.columns)})"
+            )
+        return frame["camera"].to_numpy()
 
     def _make_step(self) -> Step:
         config = self.config
         layout = choose_memory_format(
             config.memory_format, self.embedder, config.precision, self.device
         )
-        self.embedder.to(self.device, memory_format=layout)
+        self.embedder.to(self.device).to(memory_format=layout)  # type: ignore[call-overload]
         identities = len(self.train_manifest.identities)
         heads = WeightedSum(
             [build_head(head, config.model.embedding_size, identities) for head in config.heads]
