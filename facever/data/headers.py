@@ -107,7 +107,7 @@ def _other(data: bytes) -> Header:
 
 
 def _unscaled_maximum(data: bytes) -> int | None:
-    """Return a PNM file's unusual maximum; OpenCV itself scales eight-bit values written as text."""
+    """Return a PNM file's unusual maximum; OpenCV itself scales eight-bit text values."""
     found = _PNM.match(data)
     if found is None:
         return None

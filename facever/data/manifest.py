@@ -1,19 +1,16 @@
 """The manifest: which image shows whom, as a data frame with a checked contract."""
 
 import os
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
-from facever.errors import DataError, nearest, unknown
-from facever.files import atomic_path
+from facever.data.tables import as_text, check_table, read_table, shortened, write_table
+from facever.errors import DataError, unknown
 
 REQUIRED = ("path", "identity")
-_TEXT = ("path", "identity", "template", "subset", "dataset")
 
 
 class Manifest:
@@ -38,7 +35,9 @@ class Manifest:
         self.dataset = dataset
         if not self.root.is_dir():
             raise DataError(f"{dataset}: no folder {self.root}")
-        self.frame = _checked(frame, f"manifest '{dataset}'")
+        self.frame = check_table(frame, REQUIRED, f"manifest '{dataset}'")
+        for name in REQUIRED:
+            self.frame[name] = as_text(self.frame[name], f"manifest '{dataset}'")
         self._root, self._paths = str(self.root), self.frame["path"].array
 
     @classmethod
@@ -57,46 +56,23 @@ class Manifest:
     def from_csv(cls, path: Path, root: Path | None = None) -> "Manifest":
         """Read a CSV table (UTF-8, commas, a header line).
 
-        The columns path, identity, template, subset and dataset are read as text, so that "0002"
-        keeps its zeros and a person called "NA" their name. Only an empty cell is a missing value.
+        Paths, identities, templates and subsets are read as text ("0002" keeps its zeros), and only
+        an empty cell is a missing value (a person may be called "NA").
 
         Args:
             path: The file.
             root: What relative paths are relative to; the file's own folder when not given.
         """
-
-        def parse() -> pd.DataFrame:
-            return pd.read_csv(
-                path,
-                dtype=dict.fromkeys(_TEXT, str),
-                keep_default_na=False,
-                na_values=[""],
-                encoding="utf-8-sig",
-            )
-
-        return cls._from_table(Path(path), root, parse)
+        return cls._from_table(Path(path), root)
 
     @classmethod
     def from_parquet(cls, path: Path, root: Path | None = None) -> "Manifest":
         """Read a Parquet table; `root` as in `from_csv`."""
-        return cls._from_table(Path(path), root, lambda: pd.read_parquet(path))
+        return cls._from_table(Path(path), root)
 
     @classmethod
-    def _from_table(
-        cls, path: Path, root: Path | None, parse: Callable[[], pd.DataFrame]
-    ) -> "Manifest":
-        if not path.is_file():
-            raise DataError(f"no manifest at {path}")
-        try:
-            frame = parse()
-        except pd.errors.EmptyDataError:
-            raise DataError(
-                f"{path} is empty; a manifest needs columns path and identity"
-            ) from None
-        except (ValueError, OSError, pa.ArrowException) as error:
-            reason = " ".join(str(error).split())
-            raise DataError(f"{path} cannot be read as a table: {reason}") from error
-        frame = _checked(frame, str(path))
+    def _from_table(cls, path: Path, root: Path | None) -> "Manifest":
+        frame = check_table(read_table(path), REQUIRED, str(path))
         dataset = path.stem
         if "dataset" in frame and frame["dataset"].nunique(dropna=False) == 1:
             dataset = str(frame["dataset"].iloc[0])
@@ -104,23 +80,17 @@ class Manifest:
         return cls(frame, path.parent if root is None else root, dataset)
 
     def save(self, path: Path) -> None:
-        """Write the manifest to a .csv or .parquet file, atomically, so that reading it gives this.
+        """Write a .csv or .parquet file, atomically, from which the same manifest is read.
 
-        Outside `root` the paths are written absolute. A column `dataset` is added where the file's
-        name does not already say it.
+        Outside of `root` the paths are written absolute. A column `dataset` is added where the
+        file's name does not say it.
         """
         frame = self.frame
         if path.absolute().parent != self.root:
-            frame = frame.assign(path=[os.path.join(self.root, p) for p in frame["path"]])  # noqa: PTH118
+            frame = frame.assign(path=[self.locate(index) for index in range(len(self))])
         if "dataset" not in frame and path.stem != self.dataset:
             frame = frame.assign(dataset=self.dataset)
-        if path.suffix not in (".csv", ".parquet"):
-            raise DataError(f"a manifest is written to a .csv or .parquet file, not to {path}")
-        with atomic_path(path) as temporary:
-            if path.suffix == ".csv":
-                frame.to_csv(temporary, index=False)
-            else:
-                frame.to_parquet(temporary, index=False)
+        write_table(frame, path)
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -152,7 +122,7 @@ class Manifest:
             rows = frame[frame[name].isin(wanted)]
             if rows.empty:
                 shown = ", ".join(str(one) for one in wanted)
-                there = _some(sorted(map(str, frame[name].unique())))
+                there = shortened(sorted(map(str, frame[name].unique())))
                 raise DataError(f"{self.dataset}: no image has {name} {shown} (there are: {there})")
             frame = rows
         return self._like(frame)
@@ -176,7 +146,7 @@ class Manifest:
         names = self.identities
         if len(names) < least:
             raise DataError(
-                f"{self.dataset} shows {len(names)} identity ({_some(names)}); "
+                f"{self.dataset} shows {len(names)} identity ({shortened(names)}); "
                 f"at least {least} are needed to tell people apart"
             )
         return self
@@ -195,35 +165,6 @@ class Manifest:
         return Manifest(frame, self.root, self.dataset)
 
 
-def _checked(frame: pd.DataFrame, where: str) -> pd.DataFrame:
-    """Return a copy that keeps the contract, with a fresh index and text columns."""
-    columns = [str(column) for column in frame]
-    for name in REQUIRED:
-        if name not in columns:
-            found = _some(columns) or "none"
-            raise DataError(f"{where}: no column '{name}' (found: {found}){nearest(name, columns)}")
-    if frame.empty:
-        raise DataError(f"{where}: no rows")
-    frame = frame.reset_index(drop=True)
-    for name in REQUIRED:
-        column = frame[name]
-        empty = column.isna() | (column.astype(str).str.strip() == "")
-        if empty.any():
-            first = int(empty.to_numpy().argmax())
-            raise DataError(f"{where}: {int(empty.sum())} rows have no {name}, first row {first}")
-        if pd.api.types.is_float_dtype(column):
-            raise DataError(
-                f"{where}: column '{name}' holds numbers with a point; write it as text"
-            )
-        frame[name] = column.astype(str)
-    return frame
-
-
 def _file_of(path: str) -> str:
     file, _, index = path.rpartition("#")
     return file if file and index.isdigit() else path
-
-
-def _some(names: Iterable[str], most: int = 12) -> str:
-    names = list(names)
-    return ", ".join(names[:most]) + (f", ... ({len(names)} in all)" if len(names) > most else "")

@@ -1,0 +1,35 @@
+"""Arrays that come out of a library, written once as .npy so that they are read like any image."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from facever.data.manifest import Manifest
+from facever.files import atomic_folder
+
+
+def cache_folder() -> Path:
+    """Return where facever keeps what it can make again: $FACEVER_CACHE or ~/.cache/facever."""
+    chosen = os.environ.get("FACEVER_CACHE")
+    return Path(chosen) if chosen else Path.home() / ".cache" / "facever"
+
+
+def cached_manifest(name: str, load: Callable[[], tuple[np.ndarray, np.ndarray]]) -> Manifest:
+    """Return the manifest of images kept in the cache under `name`, made by `load` the first time.
+
+    Args:
+        name: The data set's name.
+        load: Returns images, uint8 [N, H, W] or [N, H, W, 3], and labels [N].
+    """
+    folder = cache_folder() / name
+    if not (folder / "manifest.csv").is_file():
+        images, labels = load()
+        paths = [f"images.npy#{index}" for index in range(len(images))]
+        with atomic_folder(folder) as temporary:
+            np.save(temporary / "images.npy", images)
+            frame = pd.DataFrame({"path": paths, "identity": labels.astype(str), "dataset": name})
+            Manifest(frame, temporary, name).save(temporary / "manifest.csv")
+    return Manifest.from_csv(folder / "manifest.csv")

@@ -1,0 +1,122 @@
+"""Pair lists: which two images are compared, and whether they show the same person."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from facever.data.readers.lfw import image_path
+from facever.data.tables import as_text, check_table, read_table, write_table
+from facever.errors import DataError
+
+_TRUTH = {"1": True, "true": True, "0": False, "false": False}
+
+
+class PairList:
+    """Trials of a 1:1 comparison.
+
+    Args:
+        frame: One row per pair: `a` and `b` (paths as in the manifest), `same` (bool or 0/1), and
+            where known `fold` (a whole number from 0), `identity_a` and `identity_b`.
+        name: What it is called in errors.
+
+    Raises:
+        DataError: A column is missing, there are no rows, or a value is empty or not allowed.
+    """
+
+    def __init__(self, frame: pd.DataFrame, name: str = "pairs") -> None:
+        folds = ["fold"] if "fold" in frame else []
+        frame = check_table(frame, ["a", "b", "same", *folds], name)
+        for side in ("a", "b"):
+            frame[side] = as_text(frame[side], name)
+        truth = frame["same"].astype(str).str.lower().map(_TRUTH)
+        if truth.isna().any():
+            wrong = frame["same"][truth.isna()].iloc[0]
+            raise DataError(f"{name}: 'same' is {wrong!r}; it must be 1 or 0, true or false")
+        frame["same"] = truth.astype(bool)
+        fold = frame["fold"] if folds else pd.Series([0])
+        if not pd.api.types.is_integer_dtype(fold) or fold.min() < 0:
+            raise DataError(f"{name}: 'fold' must hold whole numbers from 0")
+        self.frame, self.name = frame, name
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @property
+    def same(self) -> np.ndarray:
+        """Which pairs are genuine, bool [M]."""
+        return self.frame["same"].to_numpy(bool)
+
+    def save(self, path: Path) -> None:
+        """Write the pairs to a .csv or .parquet file, atomically."""
+        write_table(self.frame, path)
+
+    def positions(self, paths: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Return where the images of each pair stand in `paths`.
+
+        Args:
+            paths: The paths of a manifest or an embedding set.
+
+        Returns:
+            The positions of a and of b, int64 [M] each.
+
+        Raises:
+            DataError: A pair names an image that is not in `paths`.
+        """
+        known = {path: position for position, path in reversed(list(enumerate(paths)))}
+        a, b = (self.frame[side].map(known) for side in ("a", "b"))
+        missing = pd.concat([self.frame["a"][a.isna()], self.frame["b"][b.isna()]]).unique()
+        if len(missing):
+            raise DataError(
+                f"{self.name} names {len(missing)} images that are not there, first {missing[0]}"
+            )
+        return a.to_numpy(np.int64), b.to_numpy(np.int64)
+
+
+def read_pairs(path: Path) -> PairList:
+    """Read a pair list.
+
+    Either a .csv or .parquet table with columns a, b, same and, where there are folds, fold; or one
+    of LFW's lists, View 1 ("500", then 500 genuine and 500 impostor pairs) or View 2 ("10 300",
+    ten times 300 and 300), whose images become "images/<Name>/<Name>_0001.jpg" as in the manifest
+    of the LFW reader.
+
+    Raises:
+        DataError: No such file, or one that is not whole in one of these forms.
+    """
+    path = Path(path)
+    if path.suffix in (".csv", ".parquet"):
+        return PairList(read_table(path), str(path))
+    if not path.is_file():
+        raise DataError(f"no pair list at {path}")
+    return PairList(_read_lfw(path), str(path))
+
+
+def _read_lfw(path: Path) -> pd.DataFrame:
+    first, *lines = path.read_text(encoding="utf-8", errors="replace").splitlines() or [""]
+    header = first.split()
+    if len(header) not in (1, 2) or not all(word.isdigit() for word in header):
+        raise DataError(
+            f"{path} is no .csv or .parquet table and no list of LFW (first line '500' or '10 300')"
+        )
+    folds, each = int(header[0]) if len(header) == 2 else 1, int(header[-1])
+    rows = [line.split() for line in lines if line.strip()]
+    if len(rows) != 2 * folds * each:
+        raise DataError(f"{path} announces {2 * folds * each} pairs and holds {len(rows)}")
+    pairs = [_lfw_pair(row, index // each % 2 == 0, path) for index, row in enumerate(rows)]
+    frame = pd.DataFrame(pairs, columns=["a", "b", "same", "identity_a", "identity_b"])
+    if len(header) == 2:
+        frame["fold"] = np.arange(len(frame)) // (2 * each)
+    return frame
+
+
+def _lfw_pair(row: list[str], same: bool, path: Path) -> tuple[str, str, bool, str, str]:
+    """Read "Name 1 4" where the pair must be genuine, "Name 1 Other 2" where it must not."""
+    numbers = (row[1:2] + row[-1:]) if len(row) == (3 if same else 4) else []
+    if not numbers or not all(number.isdigit() for number in numbers):
+        wanted = "<Name> <number> <number>" if same else "<Name> <number> <Name> <number>"
+        raise DataError(f"{path}: expected '{wanted}' and found '{' '.join(row)}'")
+    first, second = row[0], row[0] if same else row[2]
+    i, j = map(int, numbers)
+    return image_path(first, i), image_path(second, j), same, first, second

@@ -1,0 +1,83 @@
+"""Labeled Faces in the Wild: `images/<Name>/<Name>_0001.jpg` and the lists in `protocol/`.
+
+Reference:
+    Huang, Ramesh, Berg, Learned-Miller: Labeled Faces in the Wild, UMass Amherst 07-49, 2007.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from facever.console import warn
+from facever.data.manifest import Manifest
+from facever.data.readers.folder import images_below
+from facever.errors import DataError
+
+# A later list has the last word: the people held out are taken out of train.
+_LISTS = {
+    "train": "peopleDevTrain.txt",
+    "test": "peopleDevTest.txt",
+    "held_out": "peopleDevHeldOut.txt",
+}
+
+
+def detect(root: Path) -> bool:
+    """Tell whether `root` holds the images and at least one of the official lists."""
+    lists = [*_LISTS.values(), "pairs.txt", "pairsDevTrain.txt", "pairsDevTest.txt"]
+    return (root / "images").is_dir() and any(
+        (root / "protocol" / name).is_file() for name in lists
+    )
+
+
+def read(root: Path) -> Manifest:
+    """Return all images, with columns identity, number (of the image) and subset.
+
+    The subset is that of View 1: "train", "held_out" (`peopleDevHeldOut.txt`, left out of train for
+    thresholds and every other choice), "test", or "none" for who is in no list.
+
+    Raises:
+        DataError: No images, a file that is not called <Name>/<Name>_<number>, or a list that is
+            not whole.
+    """
+    images = images_below(root / "images")
+    if not images:
+        raise DataError(f"LFW: no images in {root / 'images'}; the people's folders belong there")
+    rows = [_row(root, image) for image in images]
+    frame = pd.DataFrame(rows, columns=["path", "identity", "number"])
+    frame["subset"] = frame["identity"].map(_subsets(root, set(frame["identity"]))).fillna("none")
+    return Manifest(frame, root, "lfw")
+
+
+def image_path(name: str, number: int) -> str:
+    """Return the path of a person's image in the manifest, as LFW's lists mean it."""
+    return f"images/{name}/{name}_{number:04d}.jpg"
+
+
+def _row(root: Path, image: str) -> tuple[str, str, int]:
+    folder, _, file = image.rpartition("/")
+    name, _, number = file.rpartition(".")[0].rpartition("_")
+    if name != folder or not number.isdigit():
+        raise DataError(f"LFW: {root / 'images' / image} is not called <Name>/<Name>_<number>")
+    return f"images/{image}", name, int(number)
+
+
+def _subsets(root: Path, identities: set[str]) -> dict[str, str]:
+    subsets: dict[str, str] = {}
+    for subset, file in _LISTS.items():
+        path = root / "protocol" / file
+        if path.is_file():
+            names = _people(path)
+            missing = [name for name in names if name not in identities]
+            if missing:
+                warn(f"LFW: {len(missing)} people of {file} have no image, first {missing[0]}")
+            subsets.update(dict.fromkeys(names, subset))
+    return subsets
+
+
+def _people(path: Path) -> list[str]:
+    """Read "<count>" and then so many lines "<Name>\t<images>"."""
+    count, *lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    names = [line.split("\t")[0].strip() for line in lines if line.strip()]
+    if not count.strip().isdigit() or int(count) != len(names):
+        raise DataError(f"LFW: {path} announces '{count.strip()}' people and names {len(names)}")
+    return names

@@ -1,0 +1,50 @@
+"""The Olivetti faces as scikit-learn keeps them: 400 images of 40 people, 64 x 64, grey.
+
+Reference:
+    Samaria, Harter: Parameterisation of a Stochastic Model for Human Face Identification, 1994.
+"""
+
+import subprocess
+import sys
+
+import numpy as np
+from sklearn.datasets import fetch_olivetti_faces
+
+from facever.data.cache import cached_manifest
+from facever.data.manifest import Manifest
+from facever.errors import DataError
+
+_FETCH = "from sklearn.datasets import fetch_olivetti_faces as f; f(n_retries=1, delay=0.5)"
+
+
+def read(seconds: float = 10.0) -> Manifest:
+    """Return the faces, fetched once through scikit-learn where they are not yet on this machine.
+
+    Args:
+        seconds: How long the download may take in all.
+
+    Raises:
+        DataError: They are not here and could not be fetched in time.
+    """
+
+    def load() -> tuple[np.ndarray, np.ndarray]:
+        try:
+            faces = fetch_olivetti_faces(download_if_missing=False)
+        except OSError:
+            _fetch(seconds)
+            faces = fetch_olivetti_faces(download_if_missing=False)
+        return np.rint(faces.images * 255).astype(np.uint8), faces.target
+
+    return cached_manifest("olivetti", load)
+
+
+def _fetch(seconds: float) -> None:
+    """Fetch in a process of its own: it alone can be stopped at the deadline, retries and all."""
+    try:
+        command = [sys.executable, "-c", _FETCH]
+        subprocess.run(command, check=True, capture_output=True, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        raise DataError(f"Olivetti faces: not fetched within {seconds:g} s") from None
+    except subprocess.CalledProcessError as error:
+        reason = error.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise DataError(f"Olivetti faces: could not be fetched ({reason})") from None

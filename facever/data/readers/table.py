@@ -1,0 +1,31 @@
+"""A CSV or Parquet table with columns path and identity."""
+
+from pathlib import Path
+
+from facever.data.manifest import Manifest
+from facever.errors import DataError
+
+_IN_FOLDER = ("manifest.csv", "manifest.parquet")
+
+
+def detect(root: Path) -> bool:
+    """Tell whether `root` is a .csv or .parquet file, or a folder with a manifest file in it."""
+    return _table(root).suffix in (".csv", ".parquet")
+
+
+def read(root: Path) -> Manifest:
+    """Return the table as a manifest; relative paths are relative to the table's own folder.
+
+    Raises:
+        DataError: No such file, another kind of file, or a table that breaks the contract.
+    """
+    table = _table(root)
+    if table.suffix == ".csv":
+        return Manifest.from_csv(table)
+    if table.suffix == ".parquet":
+        return Manifest.from_parquet(table)
+    raise DataError(f"{root} is no .csv or .parquet table and holds no {' or '.join(_IN_FOLDER)}")
+
+
+def _table(root: Path) -> Path:
+    return next((root / name for name in _IN_FOLDER if (root / name).is_file()), root)

@@ -1,0 +1,110 @@
+"""Where data is looked for: the place named, $FACEVER_DATA, ./data, then what needs no files."""
+
+import os
+from importlib import import_module
+from pathlib import Path
+
+from facever.console import say
+from facever.data.cache import cache_folder
+from facever.data.manifest import Manifest
+from facever.data.readers import lfw, read
+from facever.errors import DataError
+from facever.files import atomic_folder
+
+BUILT_IN = ("digits", "olivetti")  # come with, or through, scikit-learn
+GENERATED_IDENTITIES, GENERATED_IMAGES = 300, 10  # about 6 s on one core
+
+
+def data_roots(option: Path | None = None) -> list[Path]:
+    """Return the folders that data sets are looked for in: `option`, $FACEVER_DATA, ./data.
+
+    Raises:
+        DataError: `option` or $FACEVER_DATA is given and is not a folder.
+    """
+    named = [("--data", option), ("FACEVER_DATA", os.environ.get("FACEVER_DATA"))]
+    roots = []
+    for source, value in named:
+        if value:
+            if not Path(value).is_dir():
+                raise DataError(f"{source}: no folder {value}")
+            roots.append(Path(value))
+    return [*roots, Path("data")] if Path("data").is_dir() else roots
+
+
+def find(name: str | Path, option: Path | None = None) -> Path:
+    """Return `name` where it is an existing path, else `name` in the first data root that has it.
+
+    Raises:
+        DataError: It is nowhere; the message says where it was looked for.
+    """
+    path = Path(name)
+    if path.exists():
+        return path
+    roots = data_roots(option)
+    for root in roots:
+        if (root / path).exists():
+            return root / path
+    looked = ", ".join(map(str, ["here", *roots]))
+    raise DataError(f"no data '{name}' (looked in: {looked}); give a path, --data or $FACEVER_DATA")
+
+
+def load(name: str | Path, option: Path | None = None, layout: str = "auto") -> Manifest:
+    """Return the data set of a path, of a name in a data root, or one of `BUILT_IN`.
+
+    Raises:
+        DataError: It is nowhere, or not laid out as `layout`.
+    """
+    try:
+        root = find(name, option)
+    except DataError:
+        if str(name) not in BUILT_IN:
+            raise
+        if layout != "auto":
+            raise DataError(f"'{name}' is built in; it has no layout '{layout}'") from None
+        return _built_in(str(name))
+    return read(root, layout)
+
+
+def fallback(option: Path | None = None) -> Manifest:
+    """Return the best faces at hand, saying in one line each what was found or not.
+
+    LFW, or else ORL, of each data root; `option` itself where it is a data set; the Olivetti faces;
+    faces generated into the cache.
+
+    Raises:
+        DataError: `option` is given and holds no images.
+    """
+    for root in data_roots(option):
+        for candidate in (root, root / "lfw"):
+            if lfw.detect(candidate):
+                return _said(lfw.read(candidate), "Labeled Faces in the Wild")
+        if (root / "orl").is_dir():
+            return _said(read(root / "orl", "folder"), "ORL faces")
+        if root == option:
+            return _said(read(root), "your own images")
+    try:
+        return _said(_built_in("olivetti"), "Olivetti faces through scikit-learn")
+    except DataError as error:
+        say(str(error))
+    return _said(_generated(), "generated faces, no real person")
+
+
+def _said(manifest: Manifest, what: str) -> Manifest:
+    images, people = len(manifest), len(manifest.identities)
+    say(f"data: {what}: {images:,} images of {people:,} identities in {manifest.root}")
+    return manifest
+
+
+def _generated() -> Manifest:
+    from facever.data.synthesize import synthesize
+
+    folder = cache_folder() / f"generated-{GENERATED_IDENTITIES}x{GENERATED_IMAGES}"
+    if not folder.is_dir():
+        with atomic_folder(folder) as temporary:
+            synthesize(temporary, GENERATED_IDENTITIES, GENERATED_IMAGES)
+    return read(folder)
+
+
+def _built_in(name: str) -> Manifest:
+    manifest: Manifest = import_module(f"facever.data.readers.{name}").read()
+    return manifest
