@@ -1,0 +1,284 @@
+"""Images to embeddings with a trained model: a few at once, or a whole manifest into a folder."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+import timm
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from facever import __version__
+from facever.console import progress
+from facever.data.decode import decode
+from facever.data.loading import Batch, OnError, plain_batches
+from facever.data.manifest import Manifest
+from facever.errors import ConfigError, DataError
+from facever.models.embedder import Embedder
+from facever.models.precision import autocast, choose_device, exact_fp32, fastest_layout
+from facever.models.saving import ModelCard, load_embedder
+from facever.vectors.embedding_set import META, EmbeddingMeta, EmbeddingSet
+from facever.vectors.unit import unit_rows
+from facever.vectors.writer import EmbeddingWriter
+
+Precision: TypeAlias = Literal["fp32", "bf16"]
+Path_: TypeAlias = str | os.PathLike[str]
+Pixels: TypeAlias = NDArray[np.uint8]
+
+
+def load_model(
+    model: str | Path,
+    *,
+    device: str = "auto",
+    flip: bool = False,
+    precision: Precision = "fp32",
+    batch_size: int = 64,
+) -> "Extractor":
+    """Load a trained model for use.
+
+    Args:
+        model: A run folder, or a .safetensors file that facever wrote.
+        device: As for `Extractor`, like all that follows.
+        flip: See `Extractor`.
+        precision: See `Extractor`.
+        batch_size: See `Extractor`.
+
+    Raises:
+        ModelError: There is no usable model.
+
+    Example:
+        >>> model = facever.load_model("runs/lfw")  # doctest: +SKIP
+        >>> a, b = model.embed(["a.jpg", "b.jpg"])  # doctest: +SKIP
+        >>> float(a @ b)  # doctest: +SKIP
+        0.71
+    """
+    embedder, card = load_embedder(Path(model))
+    return Extractor(embedder, card, device, flip, precision, batch_size)
+
+
+def extraction_fingerprint(model: str, *, flip: bool = False, precision: Precision = "fp32") -> str:
+    """Return the fingerprint of a model's embeddings under these options, in hexadecimal.
+
+    Embeddings of different fingerprints are not comparable.
+    """
+    options = {"flip": flip, "precision": precision}
+    return hashlib.sha256(f"{model} {json.dumps(options, sort_keys=True)}".encode()).hexdigest()
+
+
+class Extractor:
+    """A trained model ready to embed images.
+
+    Args:
+        embedder: The model; it is moved to the device and put into evaluation mode.
+        card: What is known of it.
+        device: "auto" (the first GPU, else the CPU), "cpu", "cuda" or "cuda:N".
+        flip: Embed each image and its mirror image, and average the two embeddings before
+            normalising; twice the time.
+        precision: "fp32", or "bf16" for autocast: faster where the processor has it, and
+            different vectors, so that it enters the fingerprint.
+        batch_size: Images that go through the model together.
+
+    Attributes:
+        fingerprint: Of the model and these options.
+        dimension: Components of an embedding.
+
+    Raises:
+        ConfigError: An unknown device or precision, or a batch size below 1.
+    """
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        card: ModelCard,
+        device: str = "auto",
+        flip: bool = False,
+        precision: Precision = "fp32",
+        batch_size: int = 64,
+    ) -> None:
+        if precision not in ("fp32", "bf16"):
+            raise ConfigError(f"precision is '{precision}' (allowed: fp32, bf16)")
+        if batch_size < 1:
+            raise ConfigError(f"batch size {batch_size}: it must be 1 or larger")
+        self.card, self.flip, self.precision = card, flip, precision
+        self.batch_size = batch_size
+        self.device = choose_device(device)
+        self._layout = fastest_layout(embedder, precision, self.device)
+        self.embedder = embedder.eval().to(self.device)
+        self.embedder.to(memory_format=self._layout)  # type: ignore[call-overload]
+        self.dimension = embedder.embedding_size
+        self.fingerprint = extraction_fingerprint(card.fingerprint, flip=flip, precision=precision)
+
+    def embed(self, images: Path_ | Pixels | Sequence[Path_ | Pixels]) -> NDArray[np.float32]:
+        """Embed a few images, given as paths or as pixels.
+
+        Args:
+            images: Paths, or RGB arrays uint8 [H, W, 3] of any sizes, or one array uint8
+                [N, H, W, 3]; a single path or image counts as a list of one.
+
+        Returns:
+            Rows of length 1, float32 [N, D], in the order given.
+
+        Raises:
+            ImageError: A file that cannot be read as an image.
+            DataError: An array of another kind or shape.
+        """
+        given = _listed(images)
+        starts = range(0, len(given), self.batch_size)
+        rows = [self._embed(given[start : start + self.batch_size]) for start in starts]
+        vectors = np.concatenate([np.empty((0, self.dimension), np.float32), *rows])
+        return unit_rows(vectors)[0]
+
+    def extract(
+        self,
+        manifest: Manifest,
+        out: str | Path,
+        *,
+        workers: int | Literal["auto"] = "auto",
+        on_error: OnError = "skip",
+        overwrite: bool = False,
+    ) -> EmbeddingSet:
+        """Embed a manifest into a folder; an interrupted extraction goes on where it stopped.
+
+        Args:
+            manifest: The images; row i of the result is its row i.
+            out: The folder of the embedding set.
+            workers: Processes that load images, 0 to load in this one, or "auto".
+            on_error: "skip" lists an unreadable image in the rows, with the reason and without a
+                vector; "raise" ends with its ImageError.
+            overwrite: Replace an embedding set that stands at `out`.
+
+        Returns:
+            The embedding set, opened from `out`.
+
+        Raises:
+            DataError: `out` is taken, or not one image could be read.
+            ImageError: With `on_error` "raise".
+        """
+        out = Path(out)
+        if (out / META).is_file() and not overwrite:
+            raise DataError(
+                f"{out} already holds an embedding set: choose another, or overwrite it"
+            )
+        meta = self._meta(manifest, on_error)
+        with (
+            EmbeddingWriter(out, manifest.frame, meta, self.card.trained_on) as writer,
+            progress("embedding", total=len(manifest), unit="images") as shown,
+        ):
+            shown.start_at(writer.done)
+            batches = plain_batches(
+                manifest,
+                self.embedder.preprocessing,
+                batch_size=self.batch_size,
+                workers=workers,
+                on_error=on_error,
+                start=writer.done,
+            )
+            begun, embedded = writer.done, 0
+            try:
+                for batch, embeddings in self._embedded(batches):
+                    block, errors = _in_rows(batch, embeddings, writer.done)
+                    writer.append(block, errors)
+                    embedded += len(embeddings)
+                    shown.advance(len(errors))
+            finally:
+                batches.close()
+            if not begun and not embedded:
+                shutil.rmtree(writer.partial)
+                first = "; ".join(reason for reason in errors[:1] if reason)
+                raise DataError(f"not one of {len(manifest)} images could be read, first: {first}")
+            return writer.finish()
+
+    def _meta(self, manifest: Manifest, on_error: OnError) -> EmbeddingMeta:
+        # What the bytes depend on is all in here, so that only an equal extraction goes on.
+        return EmbeddingMeta(
+            fingerprint=self.fingerprint,
+            dimension=self.dimension,
+            metric=self.card.metric,
+            dataset=manifest.dataset,
+            preprocessing=self.embedder.preprocessing.model_dump(mode="json"),
+            options={
+                "flip": self.flip,
+                "precision": self.precision,
+                "batch_size": self.batch_size,
+                "on_error": on_error,
+            },
+            versions={
+                "facever": __version__,
+                "numpy": np.__version__,
+                "timm": timm.__version__,
+                "torch": torch.__version__,
+            },
+            root=str(manifest.root),
+        )
+
+    def _embed(self, images: Sequence[Path_ | Pixels]) -> NDArray[np.float32]:
+        """Embed one batch of paths or pixels, not normalised."""
+        preprocessing = self.embedder.preprocessing
+        ready = np.stack([preprocessing.apply(_pixels(image)) for image in images])
+        return _on_cpu(self._forward(torch.from_numpy(ready).permute(0, 3, 1, 2)))
+
+    def _embedded(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, NDArray[np.float32]]]:
+        """Yield the batches with their embeddings, one behind what an accelerator works on."""
+        waiting: tuple[Batch, Tensor] | None = None
+        for batch in batches:
+            begun = batch, self._forward(batch.images)
+            if waiting is not None:
+                yield waiting[0], _on_cpu(waiting[1])
+            waiting = begun
+        if waiting is not None:
+            yield waiting[0], _on_cpu(waiting[1])
+
+    @torch.inference_mode()
+    def _forward(self, images: Tensor) -> Tensor:
+        """Return embeddings [B, D] of uint8 [B, 3, H, W], on the device."""
+        if not len(images):
+            return torch.empty(0, self.dimension)
+        images = images.to(self.device, non_blocking=True).contiguous(memory_format=self._layout)
+        with exact_fp32(), autocast(self.precision, self.device):
+            embeddings: Tensor = self.embedder(images)
+            if self.flip:
+                embeddings = (embeddings + self.embedder(images.flip(3))) / 2
+        return embeddings
+
+
+def _on_cpu(embeddings: Tensor) -> NDArray[np.float32]:
+    return embeddings.cpu().numpy()
+
+
+def _in_rows(
+    batch: Batch, embeddings: NDArray[np.float32], first: int
+) -> tuple[NDArray[np.float32], list[str | None]]:
+    """Return the block of all rows of a batch from row `first` on, zero where an image failed."""
+    rows = batch.indices.numpy() - first
+    block = np.zeros((len(rows) + len(batch.failed), embeddings.shape[1]), np.float32)
+    block[rows] = embeddings
+    errors: list[str | None] = [None] * len(block)
+    for index, reason in batch.failed:
+        errors[index - first] = reason
+    return block, errors
+
+
+def _listed(images: Path_ | Pixels | Sequence[Path_ | Pixels]) -> list[Path_ | Pixels]:
+    if isinstance(images, str | os.PathLike):
+        return [images]
+    if isinstance(images, np.ndarray) and images.ndim == 3:
+        return [images]
+    return list(images)
+
+
+def _pixels(image: Path_ | Pixels) -> Pixels:
+    """Return the pixels of a path or array, uint8 [H, W, 3]."""
+    if isinstance(image, str | os.PathLike):
+        return decode(os.fspath(image))
+    array = np.asarray(image)
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
+        raise DataError(
+            f"an image must be uint8 [H, W, 3] in RGB, not {array.dtype} {list(array.shape)}"
+        )
+    return array
