@@ -26,6 +26,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         TrainingError: Not a checkpoint, damaged, or of a newer format.
     """
     try:
+        if not zipfile.is_zipfile(path):  # torch would take it for an old format
+            raise zipfile.BadZipFile
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, UnpicklingError, EOFError, zipfile.BadZipFile) as error:
         raise TrainingError(

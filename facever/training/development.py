@@ -5,7 +5,7 @@ import torch
 
 from facever.data.loading import OnError, plain_batches
 from facever.data.manifest import Manifest
-from facever.evaluation import verification
+from facever.evaluation.verification import verification
 from facever.heads.base import Metric
 from facever.models.embedder import Embedder
 from facever.training.precision import Precision
@@ -30,11 +30,18 @@ class Development:
 
     def evaluate(self, embedder: Embedder) -> dict[str, float | None]:
         """Return auc, eer and tar@FAR; None where the trials cannot support the FAR."""
-        vectors, identities = self._embed(embedder)
-        result = verification(vectors, identities, far=FARS, similarity=self._metric)
+        embeddings, identities = self._embed(embedder)
+        norms = np.maximum(np.linalg.norm(embeddings, axis=1), 1e-12)
+        result = verification(
+            embeddings / norms[:, None],
+            identities,
+            far=FARS,
+            similarity=self._metric,
+            norms=norms,
+        )
         reached = {float(point.far_target): point.tar for point in result.operating_points}
         rates = {_tar_name(far): reached.get(far) for far in FARS}
-        return {"auc": float(result.auc), "eer": float(result.eer), **rates}
+        return {"auc": result.auc.value, "eer": result.eer.value, **rates}
 
     def _embed(self, embedder: Embedder) -> tuple[np.ndarray, np.ndarray]:
         names = self.manifest.frame["identity"].to_numpy()

@@ -17,9 +17,8 @@ from facever import config as configuration
 from facever.config import load as load_config
 from facever.console import Progress, progress, say
 from facever.data.loading import Batch, Batches, training_batches
-from facever.data.readers import read
 from facever.data.samplers import BatchSampler, PKSampler, ShuffleSampler
-from facever.data.sources import find
+from facever.data.sources import load as load_data
 from facever.errors import ConfigError, TrainingError
 from facever.files import atomic_path
 from facever.heads.base import Metric
@@ -73,7 +72,7 @@ class Trainer:
     def __init__(self, config: TrainConfig, run: Run, data: Path | None = None) -> None:
         self.config, self.run = config, run
         self.device = choose_device(config.device)
-        manifest = read(find(config.data.root, data), config.data.layout)
+        manifest = load_data(config.data.root, data, config.data.layout)
         self.train_manifest, self.development_manifest = select(
             manifest, config.data, config.batch, config.seed
         )
@@ -86,6 +85,7 @@ class Trainer:
         self.step = self._make_step()
         self._ema = self._make_ema()
         torch.manual_seed(derive(config.seed, "training"))
+        self._random = random_state(self.device)  # what the first update begins with
         self._development = self._make_development()
         self.position = Position()
         self._sums: dict[str, Tensor] = {}
@@ -125,6 +125,7 @@ class Trainer:
         position, config = self.position, self.config
         log = MetricsLog(self.run, config.tensorboard)
         log.rewind(position.update)
+        restore_random_state(self._random, self.device)
         total = len(self._batches) * config.epochs
         say(self._opening_line())
         try:
@@ -282,7 +283,7 @@ class Trainer:
             ) from error
         self.position = Position(**state["position"])
         self._sums, self._sum_count = state["sums"], state["sum_count"]
-        restore_random_state(state["random"], self.device)
+        self._random = state["random"]
 
     # ------------------------------------------------------------------ parts
 

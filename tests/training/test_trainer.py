@@ -1,0 +1,287 @@
+"""A whole training: it learns, it stops and goes on bit for bit, it says what is wrong."""
+
+import json
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from facever.data.loading import Batch
+from facever.errors import ConfigError, DataError, FaceverError, TrainingError
+from facever.models.saving import load_embedder
+from facever.training.checkpoint import load_checkpoint
+from facever.training.interruption import Interrupted
+from facever.training.run import Run, read_metrics
+from facever.training.trainer import Trainer, train
+
+VOLATILE = {"images_per_s", "update_seconds"}
+
+
+def figures(run: Run) -> list[dict[str, Any]]:
+    return [
+        {name: value for name, value in line.items() if name not in VOLATILE}
+        for line in read_metrics(run.metrics)
+    ]
+
+
+def assert_same(one: Any, other: Any, where: str = "") -> None:
+    """Compare nested states bit for bit."""
+    assert type(one) is type(other), where
+    if isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key in one:
+            assert_same(one[key], other[key], f"{where}.{key}")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), where
+        for index, pair in enumerate(zip(one, other, strict=True)):
+            assert_same(*pair, f"{where}.{index}")
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), where
+    else:
+        assert one == other, where
+
+
+def interrupt_before(trainer: Trainer, number: int, by: int = signal.SIGTERM) -> None:
+    """Send this process a signal while update `number` runs."""
+    update = trainer.step.update
+
+    def interrupted(batches: Sequence[Batch], update_number: int) -> dict[str, torch.Tensor]:
+        if update_number == number:
+            os.kill(os.getpid(), by)
+        return update(batches, update_number)
+
+    trainer.step.update = interrupted  # type: ignore[method-assign]
+
+
+def test_a_run_is_whole(make_config, people: Path, tmp_path: Path) -> None:
+    run = train(make_config(epochs=6), tmp_path / "run")
+    for path in (run.config, run.model, run.metrics, run.batch_picture, run.environment, run.last):
+        assert path.is_file(), path
+    lines = read_metrics(run.metrics)
+    training = [line for line in lines if line["kind"] == "train"]
+    development = [line for line in lines if line["kind"] == "development"]
+    assert training[-1]["loss"] < training[0]["loss"]
+    assert len(development) == 2 * 6  # raw and averaged weights, each epoch
+    assert max(line["auc"] for line in development) > 0.9
+    assert json.loads(run.environment.read_text())["versions"]["torch"] == torch.__version__
+
+    people_of = pd.read_parquet(run.identities)
+    assert set(people_of[people_of["use"] == "train"]["identity"]).isdisjoint(
+        people_of[people_of["use"] == "development"]["identity"]
+    )
+    assert len(people_of) == 10
+    assert cv2.imread(str(run.batch_picture)).ndim == 3
+
+    embedder, card = load_embedder(run.path)
+    assert card.metric == "cosine"
+    best = load_checkpoint(run.best)["embedder"]
+    assert_same(dict(embedder.state_dict()), dict(best))
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_resume_is_bit_for_bit(make_config, tmp_path: Path, accumulation: int) -> None:
+    config = make_config(accumulation=accumulation)
+    whole = train(config, tmp_path / "whole")
+
+    trainer = Trainer.start(config, tmp_path / "parts")
+    for stop in (3, 4, 7) if accumulation == 1 else (1, 3):  # in the middle of epochs, in a row
+        interrupt_before(trainer, stop)
+        torch.manual_seed(99)  # what else this process draws must not matter
+        with pytest.raises(Interrupted, match=r"stopped by SIGTERM; continue with"):
+            trainer.fit()
+        assert trainer.position.update == stop + 1
+        trainer = Trainer.resume(tmp_path / "parts")
+    parts = trainer.fit()
+
+    assert parts.model.read_bytes() == whole.model.read_bytes()
+    assert figures(parts) == figures(whole)
+    one, other = load_checkpoint(parts.last), load_checkpoint(whole.last)
+    assert_same(one, other)
+
+
+def test_the_same_seed_gives_the_same_model_for_any_number_of_workers(
+    make_config, tmp_path: Path
+) -> None:
+    one = train(make_config(epochs=1), tmp_path / "a")
+    two = train(make_config(epochs=1, workers=2), tmp_path / "b")
+    three = train(make_config(epochs=1, seed=1), tmp_path / "c")
+    assert one.model.read_bytes() == two.model.read_bytes()
+    assert one.model.read_bytes() != three.model.read_bytes()
+
+
+def test_accumulated_batches_are_one_large_batch(make_config, tmp_path: Path) -> None:
+    """Without BatchNorm and dropout, two batches of 8 give the gradients of one of 16."""
+    plain = {"backbone": "test_vit", "embedding_size": 64, "neck": "none"}
+    model = {**plain, "preprocessing": {"size": [160, 160]}}
+    states = []
+    for size, accumulation in ((16, 1), (8, 2)):
+        config = make_config(
+            model=model,
+            augmentation=None,
+            batch={"size": size},
+            accumulation=accumulation,
+            optimizer={"name": "sgd", "lr": 0.1},
+            ema_decay=None,
+        )
+        trainer = Trainer.start(config, tmp_path / f"run-{size}")
+        batches = next(iter(trainer._groups()))
+        assert sum(len(batch.labels) for batch in batches) == 16
+        trainer.step.update(batches, 0)
+        states.append(dict(trainer.embedder.state_dict()))
+    for name, value in states[0].items():
+        torch.testing.assert_close(states[1][name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_bf16_and_pk_batches_train(make_config, tmp_path: Path) -> None:
+    run = train(
+        make_config(precision="bf16", batch={"size": 8, "images_per_identity": 2}),
+        tmp_path / "run",
+    )
+    assert read_metrics(run.metrics)[-1]["auc"] > 0.5
+
+
+def test_ctrl_c_saves(make_config, tmp_path: Path) -> None:
+    trainer = Trainer.start(make_config(), tmp_path / "run")
+    interrupt_before(trainer, 1, by=signal.SIGINT)
+    with pytest.raises(Interrupted, match="SIGINT") as stopped:
+        trainer.fit()
+    assert stopped.value.exit_status == 130
+    assert load_checkpoint(trainer.run.last)["position"]["update"] == 2
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_patience_stops(make_config, tmp_path: Path) -> None:
+    config = make_config(epochs=50, patience=2, optimizer={"lr": 1e-9}, ema_decay=None)
+    trainer = Trainer.start(config, tmp_path / "run")
+    trainer.fit()
+    assert trainer.position.epoch < 10
+
+
+def test_without_development_the_last_weights_are_exported(make_config, tmp_path: Path) -> None:
+    data = make_config().data.model_copy(update={"development_share": 0.0})
+    run = train(make_config(data=data.model_dump(), ema_decay=None), tmp_path / "run")
+    assert not run.best.exists()
+    embedder, _ = load_embedder(run.path)
+    assert_same(dict(embedder.state_dict()), dict(load_checkpoint(run.last)["step"]["embedder"]))
+
+
+# ---------------------------------------------------------------------- what is wrong is said
+
+
+def test_nan_names_step_head_and_layer(make_config, tmp_path: Path) -> None:
+    trainer = Trainer.start(make_config(), tmp_path / "run")
+    update = trainer.step.update
+
+    def poisoned(batches: Sequence[Batch], number: int) -> dict[str, torch.Tensor]:
+        if number == 2:
+            trainer.embedder.backbone.layer2[0].register_forward_hook(
+                lambda module, inputs, output: output * float("nan")
+            )
+        return update(batches, number)
+
+    trainer.step.update = poisoned  # type: ignore[method-assign]
+    with pytest.raises(TrainingError) as error:
+        trainer.fit()
+    message = str(error.value)
+    assert message.startswith("step 2: the loss is nan; first seen in the output of embedder.back")
+    assert "layer2.0" in message
+    assert "\n" not in message
+
+
+def test_an_infinite_weight_is_named(make_config, tmp_path: Path) -> None:
+    trainer = Trainer.start(make_config(), tmp_path / "run")
+    with torch.no_grad():
+        trainer.step.heads.heads[0].prototypes.weight[0, 0] = float("inf")
+    with pytest.raises(TrainingError, match=r"parameter heads\.parts\.cosface\.prototypes\.weight"):
+        trainer.fit()
+
+
+def test_unreadable_images_are_left_out_or_fatal(make_config, tmp_path: Path) -> None:
+    root = tmp_path / "people"
+    for identity in range(4):
+        (root / f"p{identity}").mkdir(parents=True)
+        for shot in range(4):
+            pixels = np.random.default_rng(shot).integers(0, 255, (32, 32, 3), np.uint8)
+            cv2.imwrite(str(root / f"p{identity}" / f"{shot}.png"), pixels)
+    (root / "p1" / "2.png").write_bytes(b"no image")
+    data = {"root": str(root), "development_share": 0}
+    trainer = Trainer.start(make_config(data=data, epochs=1), tmp_path / "skip")
+    trainer.fit()
+    assert trainer.position.failed_images == 1
+    trainer = Trainer.start(
+        make_config(data={**data, "on_error": "raise"}, epochs=1), tmp_path / "raise"
+    )
+    with pytest.raises(DataError, match=r"p1.2\.png"):
+        trainer.fit()
+
+
+def test_a_checkpoint_of_another_architecture(make_config, tmp_path: Path) -> None:
+    config = make_config(epochs=1)
+    run = train(config, tmp_path / "run")
+    text = run.config.read_text().replace("embedding_size: 16", "embedding_size: 24")
+    run.config.write_text(text)
+    with pytest.raises(TrainingError, match=r"last\.pt does not fit .*config\.yaml"):
+        Trainer.resume(run.path)
+
+
+@pytest.mark.parametrize("damage", [b"", b"text", None])
+def test_a_damaged_checkpoint(make_config, tmp_path: Path, damage: bytes | None) -> None:
+    run = train(make_config(epochs=1), tmp_path / "run")
+    whole = run.last.read_bytes()
+    run.last.write_bytes(whole[: len(whole) // 2] if damage is None else damage)
+    with pytest.raises(TrainingError, match="is not a whole checkpoint"):
+        Trainer.resume(run.path)
+
+
+def test_folders_that_are_not_runs(make_config, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="is not a run folder"):
+        Trainer.resume(tmp_path)
+    (tmp_path / "something").write_text("mine")
+    with pytest.raises(TrainingError, match="is already there"):
+        Trainer.start(make_config(), tmp_path)
+    assert (tmp_path / "something").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"heads": []}, "heads"),
+        ({"heads": [{"name": "cosfase"}]}, "did you mean 'cosface'"),
+        ({"model": {"backbone": "resnet10x"}}, "resnet10t"),
+        ({"batch": {"size": 1000}}, "1000"),
+        ({"batch": {"size": 8, "images_per_identity": 3}}, "not a multiple"),
+        ({"batch": {"size": 8, "spread_cameras": True}}, "needs images_per_identity"),
+        ({"optimizer": {"name": "adamx"}}, "unknown optimizer 'adamx'; did you mean"),
+        ({"schedule": {"name": "multistep"}}, "needs decay_epochs"),
+        ({"device": "tpu"}, "device"),
+        ({"device": "cuda:7"}, "no such GPU"),
+        ({"precision": "fp32", "memory_format": "channels_last"}, "can crash on the CPU"),
+        ({"data": {"root": "no-such-place"}}, "no-such-place"),
+    ],
+)
+def test_bad_configurations(make_config, tmp_path: Path, changes: dict, message: str) -> None:
+    with pytest.raises(FaceverError) as error:
+        Trainer.start(make_config(**changes), tmp_path / "run")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_single_identity(make_config, tmp_path: Path) -> None:
+    (tmp_path / "faces" / "only").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "faces" / "only" / "1.png"), np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(DataError, match="at least 2"):
+        Trainer.start(make_config(data={"root": str(tmp_path / "faces")}), tmp_path / "run")
+
+
+def test_spread_cameras_needs_cameras(make_config, tmp_path: Path) -> None:
+    batch = {"size": 8, "images_per_identity": 2, "spread_cameras": True}
+    with pytest.raises(ConfigError, match="needs a column 'camera'"):
+        Trainer.start(make_config(batch=batch), tmp_path / "run")
