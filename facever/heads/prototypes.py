@@ -112,9 +112,22 @@ class _Cosine(torch.autograd.Function):
         d_weight = None
         if ctx.needs_input_grad[1]:
             d_weight = d_product.T @ unit
-            along = torch.linalg.vecdot(d_weight, weight).div_(norms.square())
-            d_weight.addcmul_(weight, along[:, None], value=-1)
+            del d_product
+            _drop_along(d_weight, weight, norms)
         return d_unit, d_weight, None
+
+
+def _drop_along(gradient: Tensor, weight: Tensor, norms: Tensor) -> None:
+    """Take from each row of the gradient, in place, its part along the prototype.
+
+    In pieces: on a CPU they stay in its cache, elsewhere they bound the memory taken.
+    """
+    elements = 2**18 if weight.device.type == "cpu" else 2**26
+    rows = max(1, elements // weight.shape[1])
+    pieces = (tensor.split(rows) for tensor in (gradient, weight, norms))
+    for g, w, n in zip(*pieces, strict=True):
+        along = (g * w).sum(1).div_(n.square())
+        g.addcmul_(w, along[:, None], value=-1)
 
 
 class _WithTarget(torch.autograd.Function):
