@@ -25,6 +25,7 @@ from facever.heads.base import Metric
 from facever.heads.registry import build_head
 from facever.heads.weighted_sum import WeightedSum
 from facever.models.embedder import Embedder
+from facever.models.precision import choose_device
 from facever.models.saving import save_embedder
 from facever.seeding import derive
 from facever.training.checkpoint import (
@@ -38,7 +39,7 @@ from facever.training.development import Development, better
 from facever.training.interruption import Interrupted, interruptible
 from facever.training.optimization import Schedule, make_optimizer, parameter_groups
 from facever.training.pictures import save_batch_picture
-from facever.training.precision import Precision, choose_device, choose_memory_format
+from facever.training.precision import Precision, choose_memory_format
 from facever.training.run import MetricsLog, Run, write_environment
 from facever.training.selection import select
 from facever.training.steps import EmbeddingStep, Step
