@@ -1,0 +1,116 @@
+"""`facever evaluate`: measure embeddings."""
+
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+from typer.core import TyperCommand
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Measure verification from embeddings.",
+)
+
+
+class _ManyFars(TyperCommand):
+    """A command whose --far takes several values: --far 1e-2 1e-3."""
+
+    def parse_args(self, ctx, args):  # type: ignore[no-untyped-def]
+        expanded: list[str] = []
+        for word in args:
+            after_far = len(expanded) > 1 and expanded[-2] == "--far" and _is_number(word)
+            expanded += ["--far", word] if after_far else [word]
+        return super().parse_args(ctx, expanded)
+
+
+@app.callback()
+def _root() -> None:
+    """Measure verification from embeddings."""
+
+
+@app.command(cls=_ManyFars)
+def verification(
+    embeddings: Annotated[Path, typer.Argument(help="A folder made by facever embed.")],
+    pairs: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads the annotation
+        typer.Option(help="A pair list: CSV or Parquet with a, b, same[, fold], or LFW's text."),
+    ] = None,
+    protocol: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="all-pairs (default), pairs, lfw-view1 or lfw-view2."),
+    ] = None,
+    far: Annotated[
+        Optional[list[float]],  # noqa: UP045
+        typer.Option(help="False accept rates, one or several. [default: 1e-2 1e-3 1e-4]"),
+    ] = None,
+    similarity: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="cosine, euclidean or dot. [default: the model's own]"),
+    ] = None,
+    where: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Only rows with COLUMN=VALUE, such as subset=test. Repeatable."),
+    ] = None,
+    exclude: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Leave out pairs that agree in this column (camera). Repeatable."),
+    ] = None,
+    allow_overlap: Annotated[
+        bool, typer.Option(help="Score LFW's lists although the model knows their people.")
+    ] = False,
+    data: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Where LFW's lists are (default: $FACEVER_DATA, ./data)."),
+    ] = None,
+    save_operating_point: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Write the threshold of --at-far to this file, for galleries."),
+    ] = None,
+    at_far: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="The FAR of the operating point to save."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Measure 1:1 verification: TAR at each FAR, ROC area, equal error rate, accuracy."""
+    from facever.console import say, warn
+    from facever.errors import EvaluationError
+    from facever.evaluation.protocols import evaluate_verification, rows_where
+    from facever.evaluation.verification import DEFAULT_FARS
+    from facever.vectors.embedding_set import EmbeddingSet
+
+    if (save_operating_point is None) != (at_far is None):
+        raise EvaluationError("--save-operating-point FILE and --at-far RATE belong together")
+    fars = list(far or DEFAULT_FARS)
+    result = evaluate_verification(
+        rows_where(EmbeddingSet.load(embeddings), where or []),
+        protocol=protocol,
+        pairs=pairs,
+        far=fars if at_far is None else [*fars, at_far],
+        similarity=similarity,
+        exclude=exclude or [],
+        allow_overlap=allow_overlap,
+        data=data,
+    )
+    for warning in result.warnings:
+        warn(warning)
+    if save_operating_point is not None and at_far is not None:
+        result.operating_point(at_far).save(save_operating_point)
+        say(f"operating point: {save_operating_point}")
+    _print(result, as_json)
+
+
+def _print(result: Any, as_json: bool) -> None:
+    import json
+
+    print(json.dumps(result.to_dict(), allow_nan=False) if as_json else result.to_text())
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,161 @@
+"""Scores as products of two matrices: cosine, dot product and negative squared distance."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, Self, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from facever.errors import EvaluationError, unknown
+from facever.vectors.unit import first_not_unit
+
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+Similarity = Literal["cosine", "euclidean", "dot"]
+SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
+_CHUNK = 1 << 22  # numbers gathered at a time when single pairs are scored
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """The score of row i of one set and row j of another (or the same) is left_i · right_j.
+
+    The score of a pair is defined as its product in float64 rounded to float32, so that it does
+    not depend on blocks, threads, precision or processor. Blocks are multiplied in float32 and
+    lie within `error` of it; whatever lies that close to a threshold is scored again.
+
+    Attributes:
+        left: float32 [N, D].
+        right: float32 [M, D].
+        low, high: No score lies outside.
+        error: Bound on the distance of a float32 block product from the pair's score.
+    """
+
+    left: Floats
+    right: Floats
+    low: float
+    high: float
+    error: float
+
+    @classmethod
+    def between(cls, left: Floats, right: Floats) -> Self:
+        """Return the scorer of two matrices, with bounds by Cauchy and Schwarz."""
+        scale = _longest(left) * _longest(right)
+        # gamma_D of a float32 dot product of D terms, and one rounding of the result
+        error = 1.01 * (left.shape[1] + 1) * 2.0**-24 * scale
+        return cls(left, right, -scale - 2 * error, scale + 2 * error, error)
+
+    def take(self, rows: Ints, columns: Ints) -> Self:
+        """Return the same scores with the rows of both sides in another order."""
+        left = self.left[rows]
+        right = left if self.right is self.left and columns is rows else self.right[columns]
+        return type(self)(left, right, self.low, self.high, self.error)
+
+    def pairs(self, i: npt.NDArray[np.integer], j: npt.NDArray[np.integer]) -> Floats:
+        """Return the scores of single pairs, float32 [K]."""
+        scores = np.empty(len(i), np.float32)
+        step = max(1, _CHUNK // self.left.shape[1])
+        for start in range(0, len(i), step):
+            part = slice(start, start + step)
+            left = self.left[i[part]].astype(np.float64)
+            scores[part] = np.einsum("kd,kd->k", left, self.right[j[part]], dtype=np.float64)
+        return scores
+
+
+def make_scorer(
+    vectors: Floats,
+    similarity: str = "cosine",
+    norms: Floats | None = None,
+    others: Floats | None = None,
+    other_norms: Floats | None = None,
+) -> Scorer:
+    """Return the scorer of a set with itself, or with another set.
+
+    Args:
+        vectors: float32 [N, D]; unit rows for "cosine".
+        similarity: "cosine", "dot" or "euclidean" (minus the squared distance).
+        norms: float32 [N], the lengths before normalising; for "dot" and "euclidean" the rows
+            are scaled back by them. Without, the rows count as they are.
+        others: float32 [M, D], a second set.
+        other_norms: float32 [M], as `norms`.
+
+    Raises:
+        EvaluationError: An unknown similarity, widths that differ, or rows for "cosine" that are
+            not of unit length.
+    """
+    similarity = named_similarity(similarity)
+    if others is not None and others.shape[1] != vectors.shape[1]:
+        raise EvaluationError(
+            f"the two sets have vectors of width {vectors.shape[1]} and {others.shape[1]}: "
+            "embed both with one model"
+        )
+    if similarity == "cosine":
+        check_unit(vectors)
+        if others is not None:
+            check_unit(others)
+        return Scorer.between(vectors, vectors if others is None else others)
+    left = vectors if norms is None else vectors * norms[:, None]
+    right = left
+    if others is not None:
+        right = others if other_norms is None else others * other_norms[:, None]
+    if similarity == "dot":
+        return Scorer.between(left, right)
+    centre = left.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return _euclidean(left - centre, right - centre)
+
+
+def named_similarity(name: str) -> Similarity:
+    """Return a similarity by its name.
+
+    Raises:
+        EvaluationError: There is none of that name.
+    """
+    for similarity in SIMILARITIES:
+        if similarity == name:
+            return similarity
+    raise EvaluationError(unknown("similarity", name, SIMILARITIES))
+
+
+def check_unit(vectors: Floats) -> None:
+    """Refuse rows whose length is not 1.
+
+    Raises:
+        EvaluationError: Names the first such row and its length.
+    """
+    row = first_not_unit(vectors)
+    if row is not None:
+        length = float(np.linalg.norm(vectors[row].astype(np.float64)))
+        raise EvaluationError(
+            f"vector {row} has length {length:.4g}, not 1: divide each row by its length, or "
+            "compare by the similarity dot or euclidean"
+        )
+
+
+def _euclidean(left: Floats, right: Floats) -> Scorer:
+    """Write -|a - b|² = 2 a·b - |a|² - |b|² as one product of widened rows.
+
+    The squared lengths are carried as a float32 and its remainder, so that the widening costs no
+    precision.
+    """
+
+    def widen(rows: Floats, own: Callable[[Floats, Floats, Floats], list[Floats]]) -> Floats:
+        squares = np.einsum("nd,nd->n", rows, rows, dtype=np.float64)
+        high = squares.astype(np.float32)
+        rest = (squares - high).astype(np.float32)
+        return np.column_stack([rows, *own(np.ones_like(high), high, rest)])
+
+    wide_left = widen(left, lambda one, high, rest: [-high, -rest, -one, -one])
+    wide_right = widen(right, lambda one, high, rest: [one, one, high, rest])
+    wide_left[:, : left.shape[1]] *= 2
+    scorer = Scorer.between(wide_left, wide_right)
+    farthest = (_longest(left) + _longest(right)) ** 2
+    return Scorer(
+        wide_left, wide_right, -farthest - 2 * scorer.error, 2 * scorer.error, scorer.error
+    )
+
+
+def _longest(rows: Floats) -> float:
+    return float(np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64).max(initial=0.0)))
