@@ -1,0 +1,130 @@
+"""The generator of synthetic identities: faces of people who do not exist.
+
+Every image is a function of (seed, identity, shot, size). The nuisance between two images of a
+person - pose, light, expression, glasses, a hat, what covers the face, blur, noise and background
+- is strong, so that comparing pixels does badly and learning pays.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import pandas as pd
+
+from facever.console import track
+from facever.data.manifest import Manifest
+from facever.data.preprocessing import Image
+from facever.data.synthetic.drawing import draw
+from facever.data.synthetic.exposure import expose
+from facever.data.synthetic.identity import Identity
+from facever.data.synthetic.shot import Shot
+from facever.errors import ConfigError
+from facever.files import atomic_folder
+
+Format = Literal["jpg", "png"]
+_Rows = list[tuple[str, str, int]]
+_JPEG_QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 92]
+
+
+def face(identity: int, shot: int, size: int = 64, seed: int = 0) -> Image:
+    """Draw one image of a synthetic person.
+
+    Args:
+        identity: The person's number, 0 or larger, in the population of the seed.
+        shot: The image's number, 0 or larger.
+        size: Height and width in pixels, at least 8.
+        seed: The population.
+
+    Returns:
+        uint8 [size, size, 3], RGB; always the same for the same four numbers.
+
+    Raises:
+        ConfigError: A number is negative or the size below 8.
+    """
+    _check(size, identity=identity, shot=shot, seed=seed)
+    return _shoot(Identity.draw(seed, identity), identity, shot, size, seed)
+
+
+def synthesize(
+    out: Path,
+    identities: int,
+    images_per_identity: int,
+    size: int = 64,
+    seed: int = 0,
+    workers: int = 1,
+    format: Format = "jpg",
+) -> Manifest:
+    """Write synthetic people: a folder per identity and manifest.csv.
+
+    Args:
+        out: The folder to make; it must not exist yet, or be empty.
+        identities: How many people.
+        images_per_identity: How many images of each.
+        size: Height and width in pixels, at least 8.
+        seed: The population.
+        workers: Processes that draw; the images do not depend on it.
+        format: "jpg" (quality 92) or "png" (exactly the pixels of `face`).
+
+    Returns:
+        The manifest of what was written, with the path, identity and shot of each image.
+
+    Raises:
+        ConfigError: A number out of its range, an unknown format, or `out` is not empty.
+    """
+    _check(size, seed=seed)
+    if min(identities, images_per_identity, workers) < 1:
+        raise ConfigError(
+            f"{identities} identities x {images_per_identity} images by {workers} processes: "
+            "each of the three must be 1 or larger"
+        )
+    if format not in ("jpg", "png"):
+        raise ConfigError(f"unknown image format '{format}' (allowed: jpg, png)")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} is there already; name a new or an empty folder")
+    with atomic_folder(out) as folder:
+        write = partial(_write, folder, images_per_identity, size, seed, format)
+        done = track(_mapped(write, identities, workers), "drawing", identities, unit="people")
+        frame = pd.DataFrame(chain.from_iterable(done), columns=["path", "identity", "shot"])
+        Manifest.from_frame(frame, folder, out.name).save(folder / "manifest.csv")
+    return Manifest.from_csv(out / "manifest.csv")
+
+
+def _shoot(person: Identity, identity: int, shot: int, size: int, seed: int) -> Image:
+    circumstances = Shot.draw(seed, identity, shot, person)
+    return expose(draw(person, circumstances, size), circumstances, size)
+
+
+def _write(folder: Path, images: int, size: int, seed: int, format: Format, identity: int) -> _Rows:
+    """Write all images of one person; return their rows."""
+    person, name = Identity.draw(seed, identity), f"person{identity:06d}"
+    (folder / name).mkdir()
+    rows = []
+    for shot in range(images):
+        path = f"{name}/{shot:04d}.{format}"
+        pixels = cv2.cvtColor(_shoot(person, identity, shot, size, seed), cv2.COLOR_RGB2BGR)
+        _, data = cv2.imencode(f".{format}", pixels, _JPEG_QUALITY if format == "jpg" else [])
+        (folder / path).write_bytes(data.tobytes())
+        rows.append((path, name, shot))
+    return rows
+
+
+def _mapped(work: Callable[[int], _Rows], count: int, workers: int) -> Iterator[_Rows]:
+    """Yield work(0), work(1), ... from this process or from others."""
+    if workers == 1:
+        yield from map(work, range(count))
+        return
+    chunk = max(1, min(64, count // (4 * workers)))
+    with ProcessPoolExecutor(workers, initializer=cv2.setNumThreads, initargs=(0,)) as pool:
+        yield from pool.map(work, range(count), chunksize=chunk)
+
+
+def _check(size: int, **numbers: int) -> None:
+    if not 8 <= size <= 4096:
+        raise ConfigError(f"a size of {size}: it must be 8 to 4096 pixels")
+    for name, number in numbers.items():
+        if number < 0:
+            raise ConfigError(f"{name} {number}: it must be 0 or larger")
