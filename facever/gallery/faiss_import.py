@@ -1,0 +1,47 @@
+"""The one place where FAISS is imported, because two wheels provide it and break each other."""
+
+from importlib import metadata
+from types import ModuleType
+
+from facever.errors import GalleryError
+
+WHEELS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12")
+
+
+def installed_wheels() -> list[str]:
+    """Return the FAISS wheels of this environment."""
+    found = []
+    for wheel in WHEELS:
+        try:
+            metadata.version(wheel)
+        except metadata.PackageNotFoundError:
+            continue
+        found.append(wheel)
+    return found
+
+
+def import_faiss() -> ModuleType:
+    """Import FAISS.
+
+    Raises:
+        GalleryError: Two wheels are installed at once, or none.
+    """
+    wheels = installed_wheels()
+    if len(wheels) > 1:
+        raise GalleryError(
+            f"{' and '.join(wheels)} are both installed and overwrite each other: "
+            f"pip uninstall -y {' '.join(wheels)}, then pip install 'facever[cpu]' or "
+            "'facever[gpu]'"
+        )
+    try:
+        import faiss
+    except ImportError as error:
+        if wheels:
+            raise GalleryError(
+                f"{wheels[0]} is installed but cannot be imported ({error}): "
+                f"pip install --force-reinstall {wheels[0]}"
+            ) from error
+        raise GalleryError(
+            "FAISS is not installed: pip install 'facever[cpu]', or 'facever[gpu]' on Linux x86-64"
+        ) from error
+    return faiss

@@ -1,0 +1,109 @@
+"""What comes into a gallery, checked: vectors of its model, and the columns that go with them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from facever.errors import GalleryError
+from facever.gallery.records import Binding, NewImages, Vectors, text
+from facever.vectors.embedding_set import UNDECLARED, EmbeddingSet
+from facever.vectors.unit import first_not_unit
+
+Faces: TypeAlias = EmbeddingSet | ArrayLike
+
+
+def checked_vectors(faces: Faces, fingerprint: str | None, binding: Binding) -> Vectors:
+    """Return the vectors [N, D] when they are of the gallery's model.
+
+    Args:
+        faces: An EmbeddingSet, unit vectors [N, D] or one [D].
+        fingerprint: The origin of vectors that do not say it themselves.
+        binding: What the gallery is bound to.
+
+    Raises:
+        GalleryError: Another or no fingerprint, another dimension, NaN or not of unit length.
+    """
+    declared, given, acquired = fingerprint, faces, None
+    if isinstance(faces, EmbeddingSet):
+        if faces.meta.fingerprint != UNDECLARED:
+            declared = faces.meta.fingerprint
+        if fingerprint not in (None, declared):
+            raise GalleryError(
+                f"the embedding set says that it is of fingerprint {declared}, not {fingerprint}"
+            )
+        given, acquired = faces.vectors, faces.acquired
+    if declared is None or declared == UNDECLARED:
+        raise GalleryError(
+            "vectors that do not say which model made them: give fingerprint=, such as "
+            f"model.fingerprint (the gallery is of {binding.fingerprint})"
+        )
+    if declared != binding.fingerprint:
+        raise GalleryError(
+            f"vectors of fingerprint {declared} do not belong in a gallery of fingerprint "
+            f"{binding.fingerprint}: embed the images with the gallery's model"
+        )
+    try:
+        vectors = np.ascontiguousarray(np.atleast_2d(np.asarray(given, dtype=np.float32)))
+    except (TypeError, ValueError) as error:
+        raise GalleryError(f"vectors must be numbers [N, D]: {error}") from error
+    if vectors.ndim != 2 or vectors.shape[1] != binding.dimension:
+        raise GalleryError(
+            f"vectors of shape {list(vectors.shape)} in a gallery of dimension {binding.dimension}"
+        )
+    wrong = first_not_unit(vectors if acquired is None else vectors[acquired])
+    if wrong is not None:
+        at = wrong if acquired is None else int(np.flatnonzero(acquired)[wrong])
+        length = float(np.linalg.norm(vectors[at].astype(np.float64)))
+        raise GalleryError(f"vector {at} is of length {length:.4g}, not 1")
+    return vectors
+
+
+def failures(faces: Faces) -> dict[int, str]:
+    """Return why there is no vector, by the row of those without."""
+    if not isinstance(faces, EmbeddingSet):
+        return {}
+    rows = np.flatnonzero(~faces.acquired)
+    return {int(row): str(faces.rows["error"].iloc[row]) for row in rows}
+
+
+def images_of(
+    faces: Faces,
+    vectors: Vectors,
+    people: str | Sequence[str] | None,
+    sources: Sequence[str | None] | None,
+    hashes: Sequence[str | None] | None,
+) -> NewImages:
+    """Return vectors and columns together, the columns of an EmbeddingSet where none are given.
+
+    Raises:
+        GalleryError: Lengths that differ, or an id, source or hash that cannot be kept.
+    """
+    size = len(vectors)
+    norms: Sequence[float | None] = [None] * size
+    if isinstance(faces, EmbeddingSet):
+        people = faces.rows["identity"].tolist() if people is None else people
+        sources = _paths(faces) if sources is None else sources
+        norms = faces.rows["norm"].tolist()
+    if people is None:
+        raise GalleryError("whom do these vectors show? give people=")
+    of_whom = [people] * size if isinstance(people, str) else list(people)
+    from_where = [None] * size if sources is None else list(sources)
+    hashed = [None] * size if hashes is None else list(hashes)
+    for name, values in (("person id", of_whom), ("source", from_where), ("hash", hashed)):
+        if len(values) != size:
+            raise GalleryError(f"{len(values)} values of {name} for {size} vectors")
+        for value in values:
+            if value is not None or values is of_whom:
+                text(value, f"a {name}")
+    return NewImages(of_whom, vectors, norms, from_where, hashed)
+
+
+def _paths(faces: EmbeddingSet) -> list[str | None] | None:
+    """Return where the images of an EmbeddingSet are, absolute where its root is known."""
+    if "path" not in faces.rows:
+        return None
+    root = Path(faces.root) if faces.root else None
+    return [str(root / path) if root else str(path) for path in faces.rows["path"]]

@@ -1,0 +1,101 @@
+"""Statements that the store's transactions are made of, and SQLite's errors in plain words."""
+
+import json
+import secrets
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from facever.errors import GalleryError
+from facever.gallery.records import Duplicate, NewImages, shown
+
+_PARAMETERS_AT_ONCE = 10_000
+
+
+def now() -> str:
+    """Return the time, ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@contextmanager
+def explained(path: Path, wait: float = 0) -> Iterator[None]:
+    """Turn SQLite's errors into one line that says what to do."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        reasons = {
+            sqlite3.SQLITE_BUSY: f"another process is writing to it (waited {wait:g} s); try again",
+            sqlite3.SQLITE_READONLY: "it cannot be written by this user",
+            sqlite3.SQLITE_CANTOPEN: "it or its folder cannot be read and written by this user",
+            sqlite3.SQLITE_FULL: "the disk is full; nothing was changed",
+            sqlite3.SQLITE_IOERR: "the disk reports an error; nothing was changed",
+            sqlite3.SQLITE_CORRUPT: "it is damaged; restore it from a copy",
+            sqlite3.SQLITE_NOTADB: "it is not an SQLite file; restore it from a copy",
+        }
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        raise GalleryError(f"{path}: {reasons.get(code, error)}") from error
+
+
+def among(
+    db: sqlite3.Connection, sql: str, values: Sequence[int] | Sequence[str]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a statement with `IN ({})` for any number of values."""
+    for start in range(0, len(values), _PARAMETERS_AT_ONCE):
+        some = values[start : start + _PARAMETERS_AT_ONCE]
+        yield from db.execute(sql.format(",".join("?" * len(some))), some)
+
+
+def record(db: sqlite3.Connection, action: str, *, people: int, images: int) -> int:
+    """Add a row to the log of changes and return its number."""
+    cursor = db.execute(
+        "INSERT INTO changes (stamp, time, action, people, images) VALUES (?, ?, ?, ?, ?)",
+        [secrets.token_hex(8), now(), action, people, images],
+    )
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def add_metadata(db: sqlite3.Connection, metadata: Mapping[str, Mapping[str, Any]]) -> None:
+    """Add keys to what is known of people who are in the store.
+
+    Raises:
+        GalleryError: A value that JSON cannot hold.
+    """
+    for person, values in metadata.items():
+        known = db.execute("SELECT metadata FROM people WHERE id = ?", [person]).fetchone()[0]
+        try:
+            added = json.dumps({**json.loads(known), **values}, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise GalleryError(f"metadata of {shown(person)} cannot be kept: {error}") from error
+        db.execute("UPDATE people SET metadata = ? WHERE id = ?", [added, person])
+
+
+def find_duplicates(db: sqlite3.Connection, images: NewImages) -> Iterator[Duplicate]:
+    """Yield the images that are in the store already, or twice among those given.
+
+    Images are the same when their hashes are; where either has none, when their sources are.
+    """
+    sql = "SELECT i.{0}, i.hash, p.id FROM images i JOIN people p USING (person) WHERE i.{0} IN "
+    hashes = [value for value in images.hashes if value is not None]
+    sources = [value for value in images.sources if value is not None]
+    by_hash = {found: person for found, _, person in among(db, sql.format("hash") + "({})", hashes)}
+    by_source: dict[str, list[tuple[str | None, str]]] = {}
+    for found, hash_, person in among(db, sql.format("source") + "({})", sources):
+        by_source.setdefault(found, []).append((hash_, person))
+    for index, (person, source, hash_) in enumerate(
+        zip(images.people, images.sources, images.hashes, strict=True)
+    ):
+        known_as = by_hash.get(hash_) if hash_ is not None else None
+        if known_as is None and source is not None:
+            same = (p for h, p in by_source.get(source, ()) if h is None or hash_ is None)
+            known_as = next(same, None)
+        if known_as is not None:
+            yield Duplicate(index, person, known_as, source)
+            continue
+        if hash_ is not None:
+            by_hash[hash_] = person
+        if source is not None:
+            by_source.setdefault(source, []).append((hash_, person))
