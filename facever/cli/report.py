@@ -1,0 +1,38 @@
+"""`facever report`: a run folder or embeddings in, one HTML page out."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def report(
+    source: Annotated[Path, typer.Argument(help="A run folder, or a folder of embeddings.")],
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+    far: Annotated[
+        Optional[list[float]],  # noqa: UP045 - typer reads the annotation
+        typer.Option(help="False accept rate at which TAR is wanted; may be given several times."),
+    ] = None,
+    thumbnails: Annotated[
+        bool,
+        typer.Option("--thumbnails/--no-thumbnails", help="Show pictures of people in the page."),
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Write a self-contained HTML report: what was trained, how well it verifies, its mistakes."""
+    import json
+
+    from facever.evaluation.verification import DEFAULT_FARS
+    from facever.report.build import build
+    from facever.report.page import write_report
+
+    page = build(source, far=far or DEFAULT_FARS, thumbnails=thumbnails)
+    write_report(page, out)
+    if as_json:
+        print(json.dumps({"report": str(out), "title": page.title, "verdict": page.verdict}))
+    else:
+        print(page.verdict)
+        print(f"report: {out}")

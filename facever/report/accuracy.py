@@ -1,0 +1,360 @@
+"""The sections that say how well a model verifies: rates, what they rest on, the worst mistakes."""
+
+import os
+from dataclasses import replace
+
+from facever.evaluation.result import MeasuredPoint, VerificationResult
+from facever.report import figures
+from facever.report.numbers import (
+    FEW_ERRORS,
+    count,
+    far,
+    far_text,
+    interval_text,
+    percent_text,
+    rate,
+    rate_text,
+    score,
+)
+from facever.report.page import (
+    Block,
+    Comparison,
+    Comparisons,
+    Facts,
+    Figure,
+    Note,
+    Number,
+    Section,
+    Table,
+    Tile,
+    Tone,
+)
+from facever.report.thumbnails import portrait
+from facever.vectors.embedding_set import EmbeddingSet
+
+_PAIRS = 12  # of each kind of mistake
+_NAMED = 20  # images that could not be embedded
+_SCORES = {
+    "cosine": "cosine similarity",
+    "euclidean": "minus the squared distance",
+    "dot": "dot product",
+}
+
+
+def verdict(result: VerificationResult) -> str:
+    """Return the result in one line: TAR at the first FAR, its interval, the trials."""
+    trials = f"{result.trials.genuine:,} genuine / {result.trials.impostor:,} impostor pairs"
+    if not result.operating_points:
+        return f"AUC {rate_text(result.auc.value)} on {trials}"
+    point = result.operating_points[0]
+    interval = interval_text(point.interval.low, point.interval.high)
+    return f"TAR {rate_text(point.tar)} {interval} at FAR {far_text(point.far_target)} on {trials}"
+
+
+def meaning(result: VerificationResult) -> str:
+    """Return the verdict in everyday words."""
+    if not result.operating_points:
+        return (
+            "There are too few pairs of different people for any of the false accept rates asked "
+            f"for. The more alike of two pairs is the genuine one in "
+            f"{percent_text(result.auc.value)} of all cases (50 % is guessing)."
+        )
+    point = result.operating_points[0]
+    return (
+        f"{percent_text(point.tar)} of the pairs that show one person are accepted, when at most "
+        f"{percent_text(point.far_target)} of the pairs that show two different people may be."
+    )
+
+
+def tiles(result: VerificationResult) -> list[Tile]:
+    """Return the figures for the first glance."""
+    shown = [
+        Tile(
+            f"TAR at FAR {far_text(point.far_target)}",
+            rate(point.tar),
+            f"{interval_text(point.interval.low, point.interval.high)} "
+            f"({percent_text(point.interval.level)})",
+        )
+        for point in result.operating_points
+    ]
+    if result.accuracy is not None:
+        error = f"± {rate_text(result.accuracy.standard_error)} standard error"
+        shown.append(Tile("accuracy", rate(result.accuracy.mean), error))
+    return [
+        *shown,
+        Tile("AUC", rate(result.auc.value), "0.5 is guessing, 1 is faultless"),
+        Tile("EER", rate(result.eer.value), "where both errors are equally frequent"),
+        Tile("people", count(result.overlap.people), f"in {result.dataset or 'the embeddings'}"),
+    ]
+
+
+def sections(
+    result: VerificationResult, embeddings: EmbeddingSet, thumbnails: bool = True
+) -> list[Section]:
+    """Return the sections of one verification.
+
+    Args:
+        result: What was measured on `embeddings`.
+        embeddings: The rows that the result speaks of, with their pictures' paths.
+        thumbnails: Whether pictures are shown.
+    """
+    return [
+        _accuracy(result),
+        _basis(result, embeddings),
+        _mistakes(result, embeddings, thumbnails),
+    ]
+
+
+def _accuracy(result: VerificationResult) -> Section:
+    marks = [
+        figures.Mark(
+            far_text(point.far_target),
+            point.far,
+            point.tar,
+            point.interval.low,
+            point.interval.high,
+            point.threshold,
+        )
+        for point in result.operating_points
+    ]
+    curve = figures.Curve(
+        result.dataset or "embeddings",
+        result.curve.fmr,
+        result.curve.fnmr,
+        result.trials.impostor,
+        result.trials.genuine,
+        marks,
+    )
+    counted = result.histogram
+    blocks: list[Block] = [
+        Figure(
+            "ROC",
+            figures.roc([curve]),
+            "Pairs of one person that are accepted (upwards) against pairs of two people that are "
+            "accepted too (to the right, in powers of ten). Higher and further left is better. "
+            "Dots are the operating points, bars their intervals.",
+        ),
+        Figure(
+            "DET",
+            figures.det([curve]),
+            "The same as two error rates: strangers accepted (to the right) against the right "
+            "person rejected (upwards). Lower left is better. The axes are stretched so that bell "
+            "curves of scores give a straight line.",
+        ),
+        Figure(
+            "Scores",
+            figures.histogram(
+                counted.edges, counted.genuine, counted.impostor, marks, _SCORES[result.similarity]
+            ),
+            "How alike pairs are found. The less the two hills overlap the better. Right of a "
+            "dashed threshold a pair is accepted. Each hill is scaled to its own number of pairs.",
+        ),
+    ]
+    if result.operating_points:
+        blocks.append(_points_table(result.operating_points))
+        interval = result.operating_points[0].interval
+        note = f", {interval.note}" if interval.note else ""
+        level = percent_text(interval.level)
+        blocks.append(Note(f"Low and high: {interval.method} interval of TAR, {level}{note}."))
+    if any(point.false_accepts < FEW_ERRORS for point in result.operating_points):
+        blocks.append(
+            Note(
+                f"Rows marked (few) rest on fewer than {FEW_ERRORS} false accepts: the threshold "
+                "would be another one with other strangers.",
+                warning=True,
+            )
+        )
+    if result.refused:
+        blocks.append(_refused_table(result))
+    lead = (
+        f"Protocol {result.protocol} on {result.dataset or 'the embeddings'}: "
+        f"{result.trials.genuine:,} pairs show one person (genuine), "
+        f"{result.trials.impostor:,} show two (impostor). A pair is accepted when its score, "
+        f"{_SCORES[result.similarity]}, is above the threshold."
+    )
+    return Section("accuracy", "Accuracy", blocks, lead)
+
+
+def _points_table(points: list[MeasuredPoint]) -> Table:
+    return Table(
+        "Operating points: the threshold is set so that the false accept rate asked for is never "
+        "exceeded. FAR is also called FMR; TAR is one minus FNMR.",
+        [
+            "FAR asked for", "FAR reached", "TAR", "low", "high", "threshold", "false accepts",
+            "impostor pairs", "true accepts", "genuine pairs",
+        ],
+        [
+            [
+                far(point.far_target),
+                far(point.far),
+                rate(point.tar),
+                rate(point.interval.low),
+                rate(point.interval.high),
+                score(point.threshold),
+                _false_accepts(point),
+                count(point.trials.impostor),
+                count(point.true_accepts),
+                count(point.trials.genuine),
+            ]
+            for point in points
+        ],
+    )  # fmt: skip
+
+
+def _false_accepts(point: MeasuredPoint) -> Number:
+    shown = count(point.false_accepts)
+    few = point.false_accepts < FEW_ERRORS
+    return replace(shown, text=f"{shown.text} (few)") if few else shown
+
+
+def _refused_table(result: VerificationResult) -> Table:
+    return Table(
+        "Refused: these false accept rates cannot be measured with so few impostor pairs. More "
+        "images of more people would give them.",
+        ["FAR asked for", "impostor pairs needed", "impostor pairs here"],
+        [
+            [far(refused.far_target), count(refused.needs), count(result.trials.impostor)]
+            for refused in result.refused
+        ],
+    )
+
+
+def _basis(result: VerificationResult, embeddings: EmbeddingSet) -> Section:
+    overlap, failures = result.overlap, result.failures
+    blocks: list[Block] = [
+        Note(
+            f"Overlap with the training: {overlap}.",
+            warning=overlap.identities is None or bool(overlap),
+        ),
+        *[Note(text, warning=True) for text in result.warnings if text != str(overlap)],
+        Facts(
+            [
+                ("people", count(overlap.people)),
+                ("images", count(len(embeddings))),
+                ("not embedded", count(embeddings.failures)),
+                ("genuine pairs", count(result.trials.genuine)),
+                ("impostor pairs", count(result.trials.impostor)),
+                ("AUC", rate(result.auc.value)),
+                ("EER", rate(result.eer.value)),
+                ("EER on the hull", rate(result.eer_hull)),
+            ]
+        ),
+    ]
+    if failures.failed:
+        blocks.append(_with_failures(result))
+    rows = embeddings.rows[~embeddings.acquired]
+    if len(rows):
+        shown = rows.head(_NAMED)
+        names = shown.get("path", shown.index.to_series())
+        more = f" (the first {_NAMED})" if len(rows) > _NAMED else ""
+        blocks.append(
+            Table(
+                f"Failures to acquire: {len(rows):,} of {len(embeddings):,} images could not be "
+                f"embedded{more}.",
+                ["image", "identity", "reason"],
+                [
+                    [str(name), str(person), str(reason)]
+                    for name, person, reason in zip(
+                        names, shown["identity"], shown["error"], strict=True
+                    )
+                ],
+                folded=True,
+            )
+        )
+    lead = "Whether the figures above can be relied on."
+    return Section("basis", "What the figures rest on", blocks, lead)
+
+
+def _with_failures(result: VerificationResult) -> Table:
+    failures = result.failures
+    genuine = result.trials.genuine + failures.genuine
+    impostor = result.trials.impostor + failures.impostor
+    return Table(
+        f"With failures to acquire: {failures.failed:,} images took {failures.genuine:,} genuine "
+        f"and {failures.impostor:,} impostor pairs away. Counted as rejections they give:",
+        ["FAR asked for", "FAR", "TAR"],
+        [
+            [
+                far(point.far_target),
+                far(point.false_accepts / impostor),
+                rate(point.true_accepts / genuine),
+            ]
+            for point in result.operating_points
+        ],
+    )
+
+
+def _mistakes(result: VerificationResult, embeddings: EmbeddingSet, thumbnails: bool) -> Section:
+    impostors = [
+        _pair(embeddings, i, j, value, _impostor_outcome(result, value), thumbnails)
+        for i, j, value in result.worst_impostors[:_PAIRS]
+    ]
+    genuine = [
+        _pair(embeddings, i, j, value, _genuine_outcome(result, value), thumbnails)
+        for i, j, value in result.worst_genuine[:_PAIRS]
+    ]
+    blocks = [
+        Comparisons(
+            "Strangers found most alike",
+            "The pairs of two people with the highest scores. The badge names the strictest "
+            "operating point that accepts them. A very high score can also be one person under "
+            "two names, or one picture twice.",
+            impostors,
+        ),
+        Comparisons(
+            "Pictures of one person found least alike",
+            "The pairs of one person with the lowest scores. The badge names the most lenient "
+            "operating point that rejects them. A very low score can also be two people under one "
+            "name, or a face cut out wrongly.",
+            genuine,
+        ),
+    ]
+    return Section("mistakes", "The worst mistakes", blocks)
+
+
+def _impostor_outcome(result: VerificationResult, value: float) -> tuple[str, Tone]:
+    accepting = [point.far_target for point in result.operating_points if value > point.threshold]
+    if not result.operating_points:
+        return "two people", "neutral"
+    if accepting:
+        return f"false accept at FAR {far_text(min(accepting))}", "bad"
+    return "rejected everywhere", "good"
+
+
+def _genuine_outcome(result: VerificationResult, value: float) -> tuple[str, Tone]:
+    rejecting = [point.far_target for point in result.operating_points if value <= point.threshold]
+    if not result.operating_points:
+        return "one person", "neutral"
+    if rejecting:
+        return f"false reject at FAR {far_text(max(rejecting))}", "bad"
+    return "accepted everywhere", "good"
+
+
+def _pair(
+    embeddings: EmbeddingSet,
+    i: int,
+    j: int,
+    value: float,
+    outcome: tuple[str, Tone],
+    thumbnails: bool,
+) -> Comparison:
+    paths = _paths(embeddings, (i, j))
+    people = embeddings.rows["identity"]
+    first, second = (
+        portrait(path, str(people.iloc[row]), thumbnails and "path" in embeddings.rows)
+        for row, path in zip((i, j), paths, strict=True)
+    )
+    return Comparison(first, [second], *outcome, score(value))
+
+
+def _paths(embeddings: EmbeddingSet, rows: tuple[int, ...]) -> list[str | None]:
+    """Return where the pictures of rows are, None where the rows do not say."""
+    if "path" not in embeddings.rows:
+        return [None for _ in rows]
+    names = embeddings.rows["path"].iloc[list(rows)]
+    return [
+        os.path.join(embeddings.meta.root or "", name)  # noqa: PTH118 - may end in "#7"
+        if isinstance(name, str)
+        else None
+        for name in names
+    ]

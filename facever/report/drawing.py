@@ -1,0 +1,129 @@
+"""Drawing: matplotlib axes to inline SVG that follows the page's colours.
+
+The SVG has no outside address, no id that another figure could share, no date, and real text; its
+colours are CSS variables with the light theme's values as fallback.
+"""
+
+import io
+import re
+from collections.abc import Callable
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+INK, MUTED, GRID, PAPER = "#1b2430", "#5b6675", "#dfe3e8", "#fefefe"
+GENUINE, IMPOSTOR = "#1f62c9", "#c8500c"
+SERIES = (GENUINE, IMPOSTOR, "#2b7d4f", "#8a4fbf", "#a37a00", "#a8325c")
+
+_VARIABLES = {
+    INK: "ink",
+    MUTED: "muted",
+    GRID: "grid",
+    PAPER: "paper",
+    **{color: f"series-{place}" for place, color in enumerate(SERIES, start=1)},
+}
+_STYLE: dict[Any, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": MUTED,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 10,
+    "axes.linewidth": 0.8,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "figure.facecolor": "none",
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: measures are the same everywhere
+    "font.size": 10,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "legend.fontsize": 9.5,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "path.simplify": False,
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "text.parse_math": False,
+    "xtick.color": MUTED,
+    "xtick.labelsize": 9,
+    "ytick.color": MUTED,
+    "ytick.labelsize": 9,
+}
+_WIDTH, _HEIGHT = 4.7, 3.8  # inches of 72 units: legible where a phone is that wide
+_REFERENCE = re.compile(r"#([\w.-]+)")
+_FONT = re.compile(r"font-family: [^;]+;? ?")  # the page's own is taken
+_DIGITS = re.compile(r"(\.\d\d)\d+")  # hundredths of a point are enough
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+def printable(text: str) -> str:
+    """Return `text` with the characters that no page can hold shown as U+FFFD."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def draw(name: str, alt: str, paint: Callable[[Axes], None], height: float = _HEIGHT) -> str:
+    """Return what `paint` draws as one `<svg>` element.
+
+    Args:
+        name: Prefix of the element's ids; unique within a page.
+        alt: What the figure shows, for those who do not see it.
+        paint: Draws into the axes, with the constants of this module as colours.
+        height: In inches; the width is fixed.
+    """
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update({**_STYLE, "svg.hashsalt": name})
+        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+        FigureCanvasSVG(figure)
+        paint(figure.subplots())
+        buffer = io.StringIO()
+        nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
+        figure.savefig(buffer, format="svg", metadata=nothing)
+    return _inline(buffer.getvalue(), name, alt)
+
+
+def _inline(text: str, name: str, alt: str) -> str:
+    """Make a matplotlib SVG file a part of a page."""
+    root = ElementTree.fromstring(text)
+    for parent in list(root.iter()):
+        parent.text = parent.text if parent.text and parent.text.strip() else None
+        for child in list(parent):
+            child.tail = None
+            if child.tag.endswith(("}metadata", "}style")):  # a <style> would rule the whole page
+                parent.remove(child)
+    used = {
+        reference
+        for element in root.iter()
+        for value in element.attrib.values()
+        for reference in _REFERENCE.findall(value)
+    }
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+        attributes = {key.rpartition("}")[2]: value for key, value in element.attrib.items()}
+        if attributes.get("id") not in used:
+            attributes.pop("id", None)
+        element.attrib = {key: _attribute(name, key, value) for key, value in attributes.items()}
+    root.attrib = {
+        "viewBox": root.attrib["viewBox"],
+        "class": "figure",
+        "role": "img",
+        "aria-label": printable(alt),
+        "stroke-linejoin": "round",
+    }
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _attribute(name: str, key: str, value: str) -> str:
+    if key == "id":
+        return f"{name}-{value}"
+    if key == "href":
+        return f"#{name}-{value[1:]}"
+    if key == "style":
+        for color, variable in _VARIABLES.items():
+            value = value.replace(color, f"var(--{variable}, {color})")
+        return _FONT.sub("", value)
+    return _DIGITS.sub(r"\1", value.replace("url(#", f"url(#{name}-"))

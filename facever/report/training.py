@@ -1,0 +1,300 @@
+"""The sections that say what was trained on what, read from a run folder."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+from safetensors import SafetensorError, safe_open
+
+from facever.console import duration
+from facever.data.decode import ImageError, decode
+from facever.errors import DataError
+from facever.report import figures
+from facever.report.numbers import count, rate
+from facever.report.page import Block, Cell, Facts, Figure, Note, Picture, Section, Sheet, Table
+from facever.report.thumbnails import data_uri
+
+CONFIG = "config.yaml"
+_SHEET = 800  # pixels
+_NOT_FIGURES = {"kind", "step", "epoch", "weights"}
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run folder tells.
+
+    Attributes:
+        path: The folder.
+        config: The resolved configuration.
+        train: Logged updates: step, epoch, loss, lr, images_per_s and more.
+        development: Looks at the development identities: step, epoch, weights and their figures.
+        environment: Versions, processor, threads, device; empty where not recorded.
+        identities: Columns identity, dataset, images, use; empty where not recorded.
+        fingerprint: Of the exported model, None while there is none.
+    """
+
+    path: Path
+    config: Mapping[str, Any]
+    train: pd.DataFrame
+    development: pd.DataFrame
+    environment: Mapping[str, Any]
+    identities: pd.DataFrame
+    fingerprint: str | None
+
+    @classmethod
+    def read(cls, path: Path) -> "RunRecord":
+        """Read a run folder, finished or not.
+
+        Raises:
+            DataError: No run folder, or a file in it that is damaged.
+        """
+        if not (path / CONFIG).is_file():
+            raise DataError(f"{path} is not a run folder: there is no {CONFIG} in it")
+        metrics = _read_metrics(path / "metrics.jsonl")
+        identities = path / "identities.parquet"
+        try:
+            config = yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))
+            people = pd.read_parquet(identities) if identities.is_file() else pd.DataFrame()
+            environment = path / "environment.json"
+            around = json.loads(environment.read_text("utf-8")) if environment.is_file() else {}
+        except (yaml.YAMLError, OSError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            raise DataError(f"the run folder {path} is damaged: {reason}") from error
+        if not isinstance(config, dict) or not isinstance(around, dict):
+            raise DataError(
+                f"the run folder {path} is damaged: its files are not of the right form"
+            )
+        return cls(
+            path=path,
+            config=config,
+            train=_of_kind(metrics, "train"),
+            development=_of_kind(metrics, "development"),
+            environment=around,
+            identities=people,
+            fingerprint=_fingerprint(path / "model.safetensors"),
+        )
+
+    def setting(self, key: str) -> Any:
+        """Return the value at a dotted key of the configuration, None where there is none."""
+        value: Any = self.config
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        return value
+
+    @property
+    def name(self) -> str:
+        """What was trained, such as "resnet10t + cosface"."""
+        heads = [str(head.get("name")) for head in self.setting("heads") or []]
+        return " + ".join([str(self.setting("model.backbone")), *heads])
+
+    def people(self, use: str) -> tuple[int, int, str]:
+        """Return how many identities and images were used so, and the names of their data sets."""
+        frame = self.identities
+        if "use" in frame:
+            frame = frame[frame["use"] == use]
+        elif use != "train":
+            frame = frame.iloc[:0]
+        if not len(frame):
+            return 0, 0, ""
+        images = int(frame["images"].sum()) if "images" in frame else 0
+        return len(frame), images, ", ".join(sorted(frame["dataset"].astype(str).unique()))
+
+    @property
+    def chosen(self) -> dict[str, Any] | None:
+        """The development record that is best by the figure of the configuration, None: none."""
+        figure = self.setting("best_by")
+        if figure not in self.development:
+            return None
+        values = self.development[figure].astype(float).dropna()
+        if not len(values):
+            return None
+        best = values.argmin() if figure == "eer" else values.argmax()
+        record: dict[str, Any] = self.development.loc[values.index].iloc[int(best)].to_dict()
+        return record
+
+
+def sections(run: RunRecord, thumbnails: bool = True) -> list[Section]:
+    """Return the sections of one training run."""
+    return [_training(run, thumbnails), _environment(run)]
+
+
+def describe(run: RunRecord) -> str:
+    """Return in one line what was trained on what."""
+    people, images, dataset = run.people("train")
+    trained = f", trained on {images:,} images of {people:,} people ({dataset})" if people else ""
+    return f"{run.name}{trained}"
+
+
+def development_figures(frame: pd.DataFrame) -> list[str]:
+    """Return the names of the figures that the development records hold."""
+    return [str(name) for name in frame if name not in _NOT_FIGURES]
+
+
+def _training(run: RunRecord, thumbnails: bool) -> Section:
+    blocks: list[Block] = [Facts(_facts(run)), *_curves(run)]
+    if len(run.development):
+        blocks.append(_development_table(run))
+    picture = run.path / "train_batch.png"
+    if thumbnails and picture.is_file():
+        blocks.append(_batch_picture(picture))
+    blocks.append(Facts(list(flat(run.config)), "The whole configuration", folded=True))
+    return Section("training", "Training", blocks, "What was trained, on whom, and how it went.")
+
+
+def _facts(run: RunRecord) -> list[tuple[str, Cell]]:
+    rows: list[tuple[str, Cell]] = [
+        ("backbone", str(run.setting("model.backbone"))),
+        ("embedding", f"{run.setting('model.embedding_size')} numbers"),
+    ]
+    size = run.setting("model.preprocessing.size")
+    if isinstance(size, list):
+        rows.append(("input", f"{size[1]} x {size[0]} pixels"))
+    for head in run.setting("heads") or []:
+        options = ", ".join(f"{key} {value}" for key, value in head.items() if key != "name")
+        rows.append(("head", f"{head.get('name')}: {options}" if options else str(head["name"])))
+    for use, label in (("train", "trained on"), ("development", "chosen on")):
+        people, images, dataset = run.people(use)
+        if people:
+            rows.append((label, f"{people:,} people, {images:,} images of {dataset}"))
+    if len(run.train):
+        rows += _budget(run)
+    return rows
+
+
+def _budget(run: RunRecord) -> list[tuple[str, Cell]]:
+    last = run.train.iloc[-1]
+    updates = int(last["step"])
+    rows: list[tuple[str, Cell]] = [
+        ("epochs planned", str(run.setting("epochs"))),
+        ("updates", count(updates)),
+    ]
+    batch = run.setting("batch.size")
+    speed = float(last.get("images_per_s", np.nan))
+    if isinstance(batch, int) and np.isfinite(speed) and speed > 0:
+        seen = updates * batch * int(run.setting("accumulation") or 1)
+        rows += [
+            ("images seen", count(seen)),
+            ("speed", f"{speed:,.0f} images/s, about {duration(seen / speed)} of training"),
+        ]
+    return rows
+
+
+def _curves(run: RunRecord) -> Iterator[Block]:
+    train, development = run.train, run.development
+    if not len(train):
+        yield Note("No update has been logged yet: there are no training curves.")
+        return
+    if "loss" in train:
+        yield Figure(
+            "Loss",
+            figures.loss(train["step"], train["loss"]),
+            "What training makes small. It should fall and level off.",
+        )
+    if "lr" in train:
+        yield Figure(
+            "Learning rate",
+            figures.learning_rate(train["step"], train["lr"]),
+            "How large the steps were: the warm-up, then the schedule.",
+        )
+    figure = run.setting("best_by")
+    if figure in development:
+        named = development.assign(weights=development.get("weights", ""))
+        yield Figure(
+            f"Development: {figure}",
+            figures.development(
+                {
+                    str(name): (part["step"], part[figure])
+                    for name, part in named.groupby("weights")
+                },
+                figure,
+            ),
+            "On people set aside for choices. The best point decided which weights were kept, so "
+            "this curve flatters a little.",
+        )
+
+
+def _development_table(run: RunRecord) -> Table:
+    frame = run.development
+    shown = development_figures(frame)
+    fixed = [name for name in ("step", "epoch") if name in frame]
+    rows: list[list[Cell]] = []
+    for _, record in frame.iterrows():
+        cells: list[Cell] = [count(int(record[name])) for name in fixed]
+        cells.append(str(record.get("weights", "")))
+        for name in shown:
+            value = record[name]
+            cells.append(rate(float(value)) if pd.notna(value) else "not measurable")
+        rows.append(cells)
+    headers = [*("update" if name == "step" else name for name in fixed), "weights", *shown]
+    return Table("All looks at the development people", headers, rows, folded=True)
+
+
+def _batch_picture(path: Path) -> Sheet:
+    try:
+        picture = Picture("images of the first training batch", uri=data_uri(decode(path), _SHEET))
+    except ImageError as error:
+        picture = Picture("images of the first training batch", reason=str(error))
+    return Sheet(
+        "What the network really sees",
+        picture,
+        "The first training batch, resized and augmented. Frames of one colour are one person.",
+    )
+
+
+def _environment(run: RunRecord) -> Section:
+    rows: list[tuple[str, Cell]] = [
+        ("run folder", str(run.path)),
+        ("model fingerprint", run.fingerprint or "no model.safetensors yet"),
+        *flat(run.environment),
+    ]
+    return Section("environment", "Environment", [Facts(rows)], "What is needed to do it again.")
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Cell]]:
+    """Yield the leaves of nested mappings by dotted key; what is None is left out."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+            yield from flat(
+                {str(place): item for place, item in enumerate(value)}, f"{prefix}{key}."
+            )
+        elif value is not None:
+            yield f"{prefix}{key}", str(value)
+
+
+def _of_kind(metrics: list[dict[str, Any]], kind: str) -> pd.DataFrame:
+    return pd.DataFrame([record for record in metrics if record.get("kind") == kind])
+
+
+def _read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Return the records; a last line that a kill cut short is left out."""
+    if not path.is_file():
+        return []
+    *whole, _ = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    records = []
+    for number, line in enumerate(whole, start=1):
+        try:
+            record = json.loads(line)
+            int(record["step"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise DataError(f"{path}, line {number}: not a record of a training") from error
+        records.append(record)
+    return records
+
+
+def _fingerprint(path: Path) -> str | None:
+    """Return the fingerprint in a model file's header, without loading the model."""
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+        return str(json.loads(metadata["facever"])["fingerprint"])
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+        raise DataError(f"{path} is damaged or was not saved by facever") from error
