@@ -54,10 +54,8 @@ def _jpeg(data: bytes) -> Header:
     """Walk the segments to the first scan; the end marker must follow it."""
     at, size, end = 2, None, len(data) - 9
     while at <= end:
-        if data[at] != 0xFF:
-            raise ValueError("damaged JPEG: a segment does not begin with a marker")
         marker = data[at + 1]
-        if marker == 0xFF:  # padding
+        if data[at] != 0xFF or marker == 0xFF:  # bytes between segments, which libjpeg skips too
             at += 1
             continue
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
@@ -97,9 +95,9 @@ def _other(data: bytes) -> Header:
         with Image.open(io.BytesIO(data), formats=_BY_PILLOW) as image:
             if image.mode == "F":
                 raise ValueError("pixels are floating-point numbers; 8 or 16 bits are supported")
-            maximum = _unscaled_maximum(data) if image.format == "PPM" else None
-            name, transparent = str(image.format), image.has_transparency_data
-            return Header(name, *image.size, transparent, maximum)
+            if image.format == "PPM":  # Pillow's name for all of PNM
+                return Header("PNM", *image.size, maximum=_unscaled_maximum(data))
+            return Header(str(image.format), *image.size, image.has_transparency_data)
     except UnidentifiedImageError:
         raise ValueError("not an image of a known format") from None
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:

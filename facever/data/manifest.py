@@ -1,6 +1,7 @@
 """The manifest: which image shows whom, as a data frame with a checked contract."""
 
 import os
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ class Manifest:
     def __repr__(self) -> str:
         return f"Manifest('{self.dataset}', {len(self)} images, {len(self.identities)} identities)"
 
-    @property
+    @cached_property
     def identities(self) -> list[str]:
         """The identities, each once, sorted."""
         return sorted(self.frame["identity"].unique())

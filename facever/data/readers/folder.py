@@ -53,15 +53,29 @@ def read(root: Path) -> Manifest:
 
 
 def images_below(root: Path) -> list[str]:
-    """Return the image files below `root`, sorted, as paths relative to it with "/"."""
+    """Return the image files below `root`, sorted, as paths relative to it with "/".
+
+    Links are followed; a folder is read once, however many links lead to it.
+
+    Raises:
+        DataError: A folder cannot be read.
+    """
     found: list[str] = []
-    for folder, folders, files in os.walk(root, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    seen: set[tuple[int, int]] = set()
+    for folder, folders, files in os.walk(root, onerror=_refuse, followlinks=True):
+        status = Path(folder).stat()
+        known = (status.st_dev, status.st_ino) in seen
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = [] if known else sorted(name for name in folders if name[0] != ".")
         way = Path(folder).relative_to(root).as_posix()
         prefix = "" if way == "." else f"{way}/"
-        found += [
-            prefix + name
-            for name in files
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
-        ]
+        found += [prefix + name for name in files if not known and _is_image(name)]
     return sorted(found)
+
+
+def _is_image(name: str) -> bool:
+    return name[0] != "." and os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
+
+
+def _refuse(error: OSError) -> None:
+    raise DataError(f"{error.filename} cannot be read: {str(error.strerror).lower()}")

@@ -1,0 +1,88 @@
+"""`facever data`: look at data sets, split them, generate one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from facever.cli.several import several
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Inspect, split and synthesize data sets.",
+)
+
+Root = Annotated[
+    str, typer.Argument(help="A folder, a .csv or .parquet table, or the name of a data set.")
+]
+Layout = Annotated[str, typer.Option(help="auto, folder, table, lfw, market1501 or idx.")]
+Data = Annotated[
+    Path | None, typer.Option(help="Where named data sets are (default: $FACEVER_DATA, ./data).")
+]
+
+
+@app.command()
+def inspect(
+    root: Root,
+    layout: Layout = "auto",
+    data: Data = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Say what a data set holds and what is wrong with it; every image is decoded once."""
+    import json
+
+    from facever.data import audit, sources
+
+    found = audit.inspect(sources.load(root, data, layout))
+    print(json.dumps(found.to_dict(), indent=2) if as_json else found.text())
+
+
+@app.command(cls=several("--shares", lambda word: "=" in word))
+def split(
+    root: Root,
+    out: Annotated[Path, typer.Option(help="The table to write, .csv or .parquet.")],
+    shares: Annotated[
+        list[str] | None,
+        typer.Option(help="Each subset's share of the identities. [default: train=0.8 test=0.2]"),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed gives another split.")] = 0,
+    stratify: Annotated[
+        bool, typer.Option("--stratify", help="Give each subset as many well-known identities.")
+    ] = False,
+    layout: Layout = "auto",
+    data: Data = None,
+) -> None:
+    """Give every identity to one subset and write the table of all images."""
+    from facever.console import warn
+    from facever.data import sources
+    from facever.data.split import parse_shares
+    from facever.data.split import split as split_identities
+
+    manifest = sources.load(root, data, layout)
+    if "subset" in manifest.frame:
+        warn(f"the subsets that {manifest.dataset} has are replaced")
+    parts = parse_shares(shares or ["train=0.8", "test=0.2"])
+    done = split_identities(manifest, parts, seed, stratify)
+    done.save(out)
+    for name in parts:
+        part = done.where(subset=name)
+        print(f"{name}: {len(part.identities):,} identities, {len(part):,} images")
+    print(f"table: {out}")
+
+
+@app.command()
+def synthesize(
+    out: Annotated[Path, typer.Argument(help="The folder to make.")],
+    identities: Annotated[int, typer.Option(min=1, help="How many people.")] = 100,
+    images: Annotated[int, typer.Option(min=1, help="Images of each of them.")] = 10,
+    size: Annotated[int, typer.Option(min=16, help="Pixels a side.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed gives other people.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+) -> None:
+    """Generate faces of people who do not exist; the same seed gives the same images."""
+    from facever.data.synthesize import synthesize as generate
+
+    made = generate(out, identities, images, size, seed, workers)
+    print(f"{len(made):,} images of {identities:,} identities: {out}")

@@ -1,0 +1,25 @@
+"""Options that take several values: `--shares train=0.8 test=0.2`."""
+
+from collections.abc import Callable
+from typing import Any
+
+from typer.core import TyperCommand
+
+
+def several(option: str, belongs: Callable[[str], bool]) -> type[TyperCommand]:
+    """Return a command class whose `option` goes on for as long as words belong to it.
+
+    Args:
+        option: A repeatable option, such as "--shares".
+        belongs: Whether a word after the option's first value is another value of it.
+    """
+
+    class Several(TyperCommand):
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            words: list[str] = []
+            for word in args:
+                goes_on = words[-2:-1] == [option] and belongs(word)
+                words += [option, word] if goes_on else [word]
+            return super().parse_args(ctx, words)
+
+    return Several

@@ -1,0 +1,223 @@
+"""What a data set holds and what is wrong with it: every image is read and decoded once."""
+
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from facever.console import progress, table
+from facever.data.arrays import split_address
+from facever.data.decode import ImageError, decode, decode_bytes, read_bytes
+from facever.data.headers import read_header
+from facever.data.manifest import Manifest
+
+_CHUNK = 64  # images that a thread takes at once
+_SHOWN = 10  # lines of each kind in the text
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The smallest, median and largest of some numbers."""
+
+    minimum: int
+    median: float
+    maximum: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """How much of the data set a subset or a camera holds."""
+
+    images: int
+    identities: int
+
+
+@dataclass(frozen=True)
+class Corrupt:
+    """An image that cannot be used, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What `inspect` found.
+
+    `histogram` counts the identities with 1, 2-3, 4-7, ... images. Widths, heights and `sizes`
+    ("width x height", the most frequent first) are those of upright images in pixels. `colours`
+    counts images as "transparent" (the file has an alpha channel), "grey" (the three channels are
+    equal) or "colour". Duplicates are groups of paths whose files are equal byte for byte: `within`
+    an identity, or `across` identities, where at least one name is wrong.
+    """
+
+    dataset: str
+    root: str
+    images: int
+    identities: int
+    per_identity: Spread
+    singletons: int
+    histogram: dict[str, int]
+    width: Spread | None
+    height: Spread | None
+    sizes: dict[str, int]
+    formats: dict[str, int]
+    colours: dict[str, int]
+    subsets: dict[str, Part]
+    cameras: dict[str, Part]
+    corrupt: list[Corrupt]
+    duplicates_within: list[list[str]]
+    duplicates_across: list[list[str]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return asdict(self)
+
+    def text(self) -> str:
+        """Return lines for a person; long lists are cut."""
+        each = self.per_identity
+        histogram = [(span, f"{count:,}") for span, count in self.histogram.items()]
+        lines = [
+            f"{self.dataset}: {self.images:,} images of {self.identities:,} identities "
+            f"in {self.root}",
+            f"images per identity: {each.minimum} to {each.maximum}, median {each.median:g}; "
+            f"{self.singletons:,} identities have a single one",
+            table(["images", "identities"], histogram),
+            f"sizes: {_counts(self.sizes)}",
+            f"formats: {_counts(self.formats)}",
+            f"colours: {_counts(self.colours)}",
+        ]
+        for name, parts in (("subset", self.subsets), ("camera", self.cameras)):
+            if parts:
+                rows = [(key, f"{p.images:,}", f"{p.identities:,}") for key, p in parts.items()]
+                lines.append(table([name, "images", "identities"], rows))
+        lines += _section("corrupt images", [f"{one.path}: {one.reason}" for one in self.corrupt])
+        lines += _section("equal files within an identity", map(" = ".join, self.duplicates_within))
+        lines += _section("equal files across identities", map(" = ".join, self.duplicates_across))
+        return "\n".join(lines)
+
+
+class _Look(NamedTuple):
+    """What one image says."""
+
+    digest: bytes = b""
+    width: int = 0
+    height: int = 0
+    format: str = ""
+    colour: str = ""
+    reason: str = ""
+
+
+def inspect(manifest: Manifest, threads: int | None = None) -> Inspection:
+    """Read and decode every image once and say what was found.
+
+    Args:
+        manifest: The data set.
+        threads: How many at once; as many as there are cores when not given.
+    """
+    chunks = [range(i, min(i + _CHUNK, len(manifest))) for i in range(0, len(manifest), _CHUNK)]
+    looks: list[_Look] = []
+    with (
+        ThreadPoolExecutor(threads or os.cpu_count()) as pool,
+        progress("inspecting", len(manifest), "images") as shown,
+    ):
+        for part in pool.map(lambda chunk: [_look(manifest.locate(i)) for i in chunk], chunks):
+            looks += part
+            shown.advance(len(part))
+    good = [look for look in looks if not look.reason]
+    reasons = zip(manifest.frame["path"], (look.reason for look in looks), strict=True)
+    images = manifest.frame["identity"].value_counts().to_numpy()
+    sizes = Counter((look.width, look.height) for look in good)
+    within, across = _duplicates(manifest, looks)
+    return Inspection(
+        dataset=manifest.dataset,
+        root=str(manifest.root),
+        images=len(manifest),
+        identities=len(images),
+        per_identity=_spread(images),
+        singletons=int((images == 1).sum()),
+        histogram=_histogram(images),
+        width=_spread([look.width for look in good]) if good else None,
+        height=_spread([look.height for look in good]) if good else None,
+        sizes={f"{width} x {height}": count for (width, height), count in sizes.most_common()},
+        formats=dict(Counter(look.format for look in good).most_common()),
+        colours=dict(Counter(look.colour for look in good).most_common()),
+        subsets=_parts(manifest, "subset"),
+        cameras=_parts(manifest, "camera"),
+        corrupt=[Corrupt(path, reason) for path, reason in reasons if reason],
+        duplicates_within=within,
+        duplicates_across=across,
+    )
+
+
+def _look(path: str) -> _Look:
+    try:
+        data = read_bytes(path)
+        if split_address(path):
+            image, kind, transparent = decode(path), "array", False
+        else:
+            image = decode_bytes(data, path)
+            header = read_header(data)
+            kind, transparent = header.format, header.transparent
+    except ImageError as error:
+        return _Look(reason=error.reason)
+    grey = np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(
+        image[..., 1], image[..., 2]
+    )
+    colour = "transparent" if transparent else "grey" if grey else "colour"
+    height, width, _ = image.shape
+    return _Look(hashlib.blake2b(data, digest_size=16).digest(), width, height, kind, colour)
+
+
+def _duplicates(manifest: Manifest, looks: list[_Look]) -> tuple[list[list[str]], list[list[str]]]:
+    groups: dict[bytes, list[int]] = defaultdict(list)
+    for row, look in enumerate(looks):
+        if look.digest:
+            groups[look.digest].append(row)
+    paths, identities = manifest.frame["path"], manifest.frame["identity"]
+    within, across = [], []
+    for rows in groups.values():
+        files = list(dict.fromkeys(paths.iloc[rows]))
+        if identities.iloc[rows].nunique() > 1:
+            across.append(files)
+        elif len(files) > 1:
+            within.append(files)
+    return within, across
+
+
+def _parts(manifest: Manifest, column: str) -> dict[str, Part]:
+    if column not in manifest.frame:
+        return {}
+    groups = manifest.frame.groupby(column, dropna=False)["identity"]
+    return {str(name): Part(len(group), group.nunique()) for name, group in groups}
+
+
+def _histogram(images: np.ndarray) -> dict[str, int]:
+    """Count identities by their number of images: 1, 2-3, 4-7, 8-15, ..."""
+    spans, counts = np.unique([int(n).bit_length() - 1 for n in images], return_counts=True)
+    return {
+        (str(2**s) if s == 0 else f"{2**s}-{2 ** (s + 1) - 1}"): int(count)
+        for s, count in zip(spans, counts, strict=True)
+    }
+
+
+def _spread(values: Iterable[int]) -> Spread:
+    array = np.fromiter(values, np.int64)
+    return Spread(int(array.min()), float(np.median(array)), int(array.max()))
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    shown = [f"{name} ({count:,})" for name, count in list(counts.items())[:_SHOWN]]
+    more = len(counts) - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more else "") if shown else "none"
+
+
+def _section(title: str, lines: Iterable[str]) -> list[str]:
+    every = list(lines)
+    more = [f"  ... {len(every) - _SHOWN:,} more"] if len(every) > _SHOWN else []
+    return [f"{title}: {len(every):,}", *(f"  {line}" for line in every[:_SHOWN]), *more]
