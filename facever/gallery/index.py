@@ -65,8 +65,6 @@ class Index:
         self.path = store.path.with_name(snapshots.FILE)
         self._faiss = import_faiss()
         self._lock = threading.RLock()
-        self._change, self._people = 0, 0
-        self._means: tuple[Keys, Vectors] | None = None
         self._open(begins)
 
     # -- following the store ----------------------------------------------------------------
@@ -84,7 +82,8 @@ class Index:
             if self._stamp is not None or (images > snapshots.allowed_lag(0) and not begins):
                 say(f"{self.path} is {reason}: made again from the store's {images} vectors")
         self._tail = Tail(self.store.binding.dimension)
-        self._change = self._snapshot.trailer.change
+        self._change, self._people = self._snapshot.trailer.change, self.store.counts()[0]
+        self._means: tuple[Keys, Vectors] | None = None
 
     def _belongs(self, snapshot: Snapshot) -> bool:
         trailer = snapshot.trailer
