@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import chain
+from math import comb
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,7 @@ import pandas as pd
 
 from facever.console import track
 from facever.data.manifest import Manifest
+from facever.data.pairs import PairList
 from facever.data.preprocessing import Image
 from facever.data.synthetic.drawing import draw
 from facever.data.synthetic.exposure import expose
@@ -24,6 +26,7 @@ from facever.data.synthetic.identity import Identity
 from facever.data.synthetic.shot import Shot
 from facever.errors import ConfigError
 from facever.files import atomic_folder
+from facever.seeding import stream
 
 Format = Literal["jpg", "png"]
 _Rows = list[tuple[str, str, int]]
@@ -57,8 +60,9 @@ def synthesize(
     seed: int = 0,
     workers: int = 1,
     format: Format = "jpg",
+    pairs: int = 0,
 ) -> Manifest:
-    """Write synthetic people: a folder per identity and manifest.csv.
+    """Write synthetic people: a folder per identity, manifest.csv and, if asked for, pairs.csv.
 
     Args:
         out: The folder to make; it must not exist yet, or be empty.
@@ -68,12 +72,14 @@ def synthesize(
         seed: The population.
         workers: Processes that draw; the images do not depend on it.
         format: "jpg" (quality 92) or "png" (exactly the pixels of `face`).
+        pairs: How many genuine pairs to list in pairs.csv, and as many impostor pairs.
 
     Returns:
         The manifest of what was written, with the path, identity and shot of each image.
 
     Raises:
-        ConfigError: A number out of its range, an unknown format, or `out` is not empty.
+        ConfigError: A number out of its range, an unknown format, more pairs than there are, or
+            `out` is not empty.
     """
     _check(size, seed=seed)
     if min(identities, images_per_identity, workers) < 1:
@@ -83,13 +89,21 @@ def synthesize(
         )
     if format not in ("jpg", "png"):
         raise ConfigError(f"unknown image format '{format}' (allowed: jpg, png)")
+    genuine = identities * comb(images_per_identity, 2)
+    impostor = comb(identities, 2) * images_per_identity**2
+    if not 0 <= pairs <= min(genuine, impostor):
+        raise ConfigError(
+            f"{pairs} pairs of each kind: the images make {genuine} genuine and {impostor} impostor"
+        )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is there already; name a new or an empty folder")
     with atomic_folder(out) as folder:
         write = partial(_write, folder, images_per_identity, size, seed, format)
         done = track(_mapped(write, identities, workers), "drawing", identities, unit="people")
         frame = pd.DataFrame(chain.from_iterable(done), columns=["path", "identity", "shot"])
-        Manifest.from_frame(frame, folder, out.name).save(folder / "manifest.csv")
+        Manifest.from_frame(frame, folder, f"synthetic{seed}").save(folder / "manifest.csv")
+        if pairs:
+            _draw_pairs(frame, images_per_identity, pairs, seed).save(folder / "pairs.csv")
     return Manifest.from_csv(out / "manifest.csv")
 
 
@@ -120,6 +134,30 @@ def _mapped(work: Callable[[int], _Rows], count: int, workers: int) -> Iterator[
     chunk = max(1, min(64, count // (4 * workers)))
     with ProcessPoolExecutor(workers, initializer=cv2.setNumThreads, initargs=(0,)) as pool:
         yield from pool.map(work, range(count), chunksize=chunk)
+
+
+def _draw_pairs(frame: pd.DataFrame, images: int, count: int, seed: int) -> PairList:
+    """Draw as many genuine as impostor pairs, each once, from people of `images` rows each."""
+    random = stream(seed, "synthetic pairs")
+    rows: list[tuple[int, int]] = []
+    for same in (True, False):
+        drawn: dict[tuple[int, int], None] = {}  # a set that keeps its order
+        while len(drawn) < count:
+            people = random.integers(len(frame) // images, size=1 if same else 2)
+            shots = random.integers(images, size=2)
+            a, b = sorted((people * images + shots).tolist())
+            if a != b and (a // images == b // images) == same:
+                drawn[a, b] = None
+        rows.extend(drawn)
+    first, second = (frame.iloc[list(side)].reset_index() for side in zip(*rows, strict=True))
+    table = {
+        "a": first["path"],
+        "b": second["path"],
+        "same": first["identity"] == second["identity"],
+        "identity_a": first["identity"],
+        "identity_b": second["identity"],
+    }
+    return PairList(pd.DataFrame(table))
 
 
 def _check(size: int, **numbers: int) -> None:
