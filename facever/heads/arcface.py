@@ -57,13 +57,13 @@ class ArcFace(CosineSoftmaxHead):
     def change_target(self, cosine: Tensor) -> Tensor:
         """Return cos(theta + m), or its continuation at large angles."""
         m = self.config.margin
-        shifted = math.cos(m) * cosine - math.sin(m) * sine(cosine)
+        shifted = math.cos(m) * cosine - math.sin(m) * _sine(cosine)
         if self.config.easy_margin:
             return torch.where(cosine > 0, shifted, cosine)
         return torch.where(cosine > -math.cos(m), shifted, cosine - m * math.sin(m))
 
 
-def sine(cosine: Tensor) -> Tensor:
+def _sine(cosine: Tensor) -> Tensor:
     """Return sqrt(1 - cosine^2), 0 with gradient 0 where that is below 1e-6."""
     square = 1 - cosine.square()
     inside = square > 1e-12

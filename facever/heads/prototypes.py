@@ -124,8 +124,8 @@ def _drop_along(gradient: Tensor, weight: Tensor, norms: Tensor) -> None:
     """
     elements = 2**18 if weight.device.type == "cpu" else 2**26
     rows = max(1, elements // weight.shape[1])
-    pieces = (tensor.split(rows) for tensor in (gradient, weight, norms))
-    for g, w, n in zip(*pieces, strict=True):
+    for start in range(0, len(weight), rows):
+        g, w, n = (tensor[start : start + rows] for tensor in (gradient, weight, norms))
         along = (g * w).sum(1).div_(n.square())
         g.addcmul_(w, along[:, None], value=-1)
 
