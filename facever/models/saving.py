@@ -142,6 +142,8 @@ def _trained_on(run: Path) -> pd.DataFrame | None:
         return None
     try:
         frame = pd.read_parquet(path)
+        if "use" in frame:  # the people that choices were made on are listed too
+            frame = frame[frame["use"] == "train"].reset_index(drop=True)
         return frame[["identity", "dataset"]]
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"{path} is damaged or has no columns identity and dataset") from error

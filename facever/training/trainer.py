@@ -37,6 +37,7 @@ from facever.training.checkpoint import (
 from facever.training.config import TrainConfig
 from facever.training.development import Development, better
 from facever.training.interruption import Interrupted, interruptible
+from facever.training.operating_point import set_operating_point
 from facever.training.optimization import Schedule, make_optimizer, parameter_groups
 from facever.training.pictures import save_batch_picture
 from facever.training.precision import Precision, choose_memory_format
@@ -255,6 +256,8 @@ class Trainer:
             self.embedder.load_state_dict(self._ema.module.state_dict())
         self.embedder.eval()
         save_embedder(self.embedder, self.run.model, metric=self.metric)
+        if self.development_manifest is not None:
+            set_operating_point(self.run, self.development_manifest, self.config, self.device)
 
     # ------------------------------------------------------------------ state
 

@@ -1,0 +1,43 @@
+"""`facever quickstart`: the whole way, and a report at the end."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def quickstart(
+    out: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads the annotation
+        typer.Option(help="Where everything is written (default: runs/quickstart)."),
+    ] = None,
+    minutes: Annotated[float, typer.Option(help="About how long it may take.")] = 3.0,
+    data: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Data sets or images (default: $FACEVER_DATA, ./data, else fetched)."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Train on some people, then embed, enroll, search, verify and evaluate others."""
+    import json
+
+    from facever.console import table
+    from facever.training.interruption import Interrupted
+    from facever.training.run import free_run_folder
+    from facever.workflows.quickstart import quickstart as go
+
+    try:
+        done = go(out or free_run_folder("quickstart"), minutes, data)
+    except Interrupted as stopped:
+        print(stopped)
+        raise typer.Exit(stopped.exit_status) from stopped
+    if as_json:
+        print(json.dumps({"reached": dict(done.rows), "next": done.commands}))
+        return
+    print(table(["what", "reached"], done.rows))
+    print("\nnext, try:")
+    for command in done.commands:
+        print(f"  {command}")

@@ -1,0 +1,358 @@
+"""The whole way on a small data set: train, embed, enroll, search, verify, evaluate, report."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from facever.config import parse
+from facever.console import duration, say
+from facever.data.manifest import Manifest
+from facever.data.sources import fallback
+from facever.data.split import split
+from facever.embedding.extractor import Extractor, load_model
+from facever.errors import ConfigError, DataError
+from facever.evaluation.operating_point import OperatingPoint
+from facever.evaluation.protocols import evaluate_verification
+from facever.evaluation.result import VerificationResult
+from facever.files import write_json
+from facever.gallery.answers import SearchResult, Verification
+from facever.gallery.gallery import Gallery
+from facever.models.embedder import ModelConfig
+from facever.report.build import from_run
+from facever.report.examples import (
+    Candidate,
+    Face,
+    SearchExample,
+    VerificationExample,
+    examples_section,
+)
+from facever.report.page import write_report
+from facever.training.config import TrainConfig
+from facever.training.trainer import train
+from facever.vectors.embedding_set import EmbeddingSet
+from facever.workflows.budget import training_seconds
+
+MODEL = {"backbone": "resnet10t", "embedding_size": 256, "preprocessing": {"size": (64, 64)}}
+FARS = (1e-2, 1e-3)
+SHARES = {"train": 0.6, "development": 0.15, "test": 0.25}
+
+_TRAINING_SHARE = 0.7  # of the minutes; the rest is for everything after it
+_LOADING_SECONDS = 2.5e-4  # per image and core, beside the model's own time
+_LEAST_EPOCHS, _MOST_EPOCHS = 5, 60
+_MOST_TEST_IMAGES = 5000
+_PER_PERSON = 5
+_EXAMPLES = 6
+
+
+@dataclass(frozen=True)
+class Quickstart:
+    """Where everything lies and what was reached."""
+
+    folder: Path
+    run: Path
+    embeddings: Path
+    gallery: Path
+    report: Path
+    rows: list[tuple[str, str]]
+    commands: list[str]
+
+
+@dataclass(frozen=True)
+class Probes:
+    """The gallery's test: who is enrolled, and who is asked about."""
+
+    enrolled: EmbeddingSet
+    mated: EmbeddingSet
+    non_mated: EmbeddingSet
+
+
+def quickstart(folder: Path, minutes: float = 3.0, data: Path | None = None) -> Quickstart:
+    """Go the whole way on the faces at hand.
+
+    Every step calls what the separate commands call. The people who are embedded, enrolled and
+    judged are never trained on, and nothing is chosen on them.
+
+    Args:
+        folder: Where everything is written; it must not exist or be empty.
+        minutes: About how long it may take; training gets most of it.
+        data: The `--data` option: a folder of data sets, or of images.
+
+    Raises:
+        ConfigError: `folder` is taken, or `minutes` is not positive.
+        DataError: Too few people.
+    """
+    if minutes <= 0:
+        raise ConfigError(f"--minutes {minutes:g}: it must be more than 0")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder} is already there: choose another --out")
+    started = time.monotonic()
+    parts = divide(fallback(data))
+    model = parse(ModelConfig, MODEL)
+    config = plan(parts, model, minutes, folder / "faces.csv")
+    folder.mkdir(parents=True, exist_ok=True)
+    parts.save(folder / "faces.csv")
+    run = train(config, folder / "run")
+
+    say("embedding people who were never seen in training")
+    extractor = load_model(run.path)
+    embeddings = extractor.extract(parts.where(subset="test"), folder / "embeddings")
+    result = evaluate_verification(embeddings, far=FARS)
+    write_json(folder / "evaluation.json", result.to_dict())
+
+    say("making a gallery: one image enrolled of each person with two or more, the rest as probes")
+    probes = choose_probes(embeddings)
+    point = OperatingPoint.load(run.operating_point) if run.operating_point.is_file() else None
+    with make_gallery(folder / "gallery", extractor, probes.enrolled, point) as gallery:
+        found = gallery.search(probes.mated, k=3)
+        strangers = gallery.search(probes.non_mated, k=3) if len(probes.non_mated) else None
+        me, other = pair_of(probes)
+        genuine = gallery.verify(probes.mated.select([0]), me)
+        impostor = gallery.verify(probes.mated.select([0]), other)
+
+    faces = Faces(probes)
+    section = examples_section(
+        faces.searches(found, strangers),
+        [faces.verification(genuine), faces.verification(impostor)],
+        rule=_rule(point),
+    )
+    report = folder / "report.html"
+    write_report(
+        from_run(run.path, embeddings=embeddings, far=FARS, result=result, extra=[section]), report
+    )
+    rows = [
+        *_reached(result, probes, found, genuine, impostor),
+        ("time", duration(time.monotonic() - started)),
+        ("model", str(run.path)),
+        ("embeddings", str(folder / "embeddings")),
+        ("gallery", str(folder / "gallery")),
+        ("report", str(report)),
+    ]
+    return Quickstart(
+        folder,
+        run.path,
+        folder / "embeddings",
+        folder / "gallery",
+        report,
+        rows,
+        _next_commands(folder, embeddings),
+    )
+
+
+def divide(manifest: Manifest) -> Manifest:
+    """Return the images with a column `subset`: train, development or test, no person in two.
+
+    LFW has View 1 for that; any other data set is split by identity. Development and test keep
+    at most five images of a person.
+    """
+    manifest.require_identities(8)
+    own = set(manifest.frame["subset"]) if "subset" in manifest.frame else set()
+    if {"train", "held_out", "test"} <= own:
+        frame = manifest.frame[manifest.frame["subset"].isin(["train", "held_out", "test"])]
+        frame = frame.assign(subset=frame["subset"].replace("held_out", "development"))
+        parts = Manifest.from_frame(frame, manifest.root, manifest.dataset)
+    else:
+        parts = split(manifest, SHARES, stratify=True)
+    frame = parts.frame
+    few = frame.groupby("identity").cumcount() < _PER_PERSON
+    frame = frame[few | (frame["subset"] == "train")]
+    test = frame.index[frame["subset"] == "test"]
+    frame = frame.drop(index=test[_MOST_TEST_IMAGES:])
+    return Manifest.from_frame(frame, parts.root, parts.dataset)
+
+
+def plan(parts: Manifest, model: ModelConfig, minutes: float, listed: Path) -> TrainConfig:
+    """Return the training that fits into the minutes, by a trial of this machine's speed."""
+    images = len(parts.where(subset="train"))
+    batch = min(128, max(8, images // 4))
+    seconds = training_seconds(model, batch)
+    precision = min(seconds, key=lambda name: seconds[name])
+    each = seconds[precision] + _LOADING_SECONDS
+    say(
+        f"speed here: {1 / seconds['fp32']:.0f} images/s in fp32, {1 / seconds['bf16']:.0f} in "
+        f"bf16; training in {precision}"
+    )
+    affordable = _TRAINING_SHARE * 60 * minutes / each
+    epochs = int(np.clip(affordable / images, _LEAST_EPOCHS, _MOST_EPOCHS))
+    if epochs * images > 1.5 * affordable:
+        say(
+            f"{epochs} epochs, the least that is of use, take about "
+            f"{duration(epochs * images * each)} on this machine"
+        )
+    return parse(
+        TrainConfig,
+        {
+            "data": {
+                "root": str(listed),
+                "train": {"subset": "train"},
+                "development": {"subset": "development"},
+            },
+            "model": model.model_dump(),
+            "heads": [{"name": "cosface", "scale": 24.0}],
+            "batch": {"size": batch},
+            "epochs": epochs,
+            "schedule": {"warmup_epochs": min(2, epochs / 5)},
+            "precision": precision,
+            "ema_decay": 0.99,
+            "operating_point_far": 1e-2,
+        },
+    )
+
+
+def choose_probes(embeddings: EmbeddingSet) -> Probes:
+    """Enroll the first image of everyone with two or more; ask about all others.
+
+    The only image of a person becomes a non-mated probe: nobody in the gallery is theirs.
+    """
+    usable = embeddings.select(embeddings.acquired)
+    counts = usable.rows.groupby("identity")["identity"].transform("size").to_numpy()
+    place = usable.rows.groupby("identity").cumcount().to_numpy()
+    several = counts > 1
+    if len(set(usable.identities[several])) < 2:
+        raise DataError("fewer than two people of the test part have two images that can be read")
+    return Probes(
+        usable.select(several & (place == 0)),
+        usable.select(several & (place > 0)),
+        usable.select(~several),
+    )
+
+
+def make_gallery(
+    path: Path, extractor: Extractor, enrolled: EmbeddingSet, point: OperatingPoint | None
+) -> Gallery:
+    """Create a gallery bound to the model, enroll everyone and give it the operating point."""
+    gallery = Gallery.create(
+        path,
+        fingerprint=extractor.fingerprint,
+        dimension=extractor.dimension,
+        metric=enrolled.meta.metric,
+        preprocessing=enrolled.meta.preprocessing,
+        options=enrolled.meta.options,
+    )
+    gallery.enroll(enrolled)
+    if point is not None:
+        gallery.add_operating_point("development", point)
+    return gallery
+
+
+def pair_of(probes: Probes) -> tuple[str, str]:
+    """Return whom the first probe shows, and the person enrolled after them."""
+    me = str(probes.mated.identities[0])
+    people = probes.enrolled.identities.tolist()
+    return me, people[(people.index(me) + 1) % len(people)]
+
+
+class Faces:
+    """The gallery's answers with the pictures behind them, for the report."""
+
+    def __init__(self, probes: Probes) -> None:
+        self._probes = probes
+        enrolled = probes.enrolled
+        self._enrolled = {
+            person: _picture(enrolled, row)
+            for row, person in enumerate(enrolled.identities.tolist())
+        }
+
+    def searches(self, found: SearchResult, strangers: SearchResult | None) -> list[SearchExample]:
+        """Return the first mated probes, spread over people, and one stranger."""
+        mated = self._probes.mated
+        first = pd.Series(mated.identities).drop_duplicates().index[: _EXAMPLES - 1]
+        examples = [self._search(mated, row, found, enrolled=True) for row in first]
+        if strangers is not None:
+            examples.append(self._search(self._probes.non_mated, 0, strangers, enrolled=False))
+        return examples
+
+    def _search(
+        self, probes: EmbeddingSet, row: int, result: SearchResult, enrolled: bool
+    ) -> SearchExample:
+        candidates = [
+            Candidate(self._enrolled[one.person], one.score, result[row].known)
+            for one in result[row].candidates
+        ]
+        return SearchExample(_picture(probes, row), candidates, enrolled)
+
+    def verification(self, answer: Verification) -> VerificationExample:
+        """Return the first mated probe against a person."""
+        return VerificationExample(
+            _picture(self._probes.mated, 0),
+            self._enrolled[answer.person],
+            answer.scores[0],
+            answer.same[0] if answer.same is not None else None,
+        )
+
+
+def _picture(embeddings: EmbeddingSet, row: int) -> Face:
+    path = Path(embeddings.meta.root or "") / str(embeddings.rows["path"].iloc[row])
+    return Face(str(embeddings.identities[row]), path)
+
+
+def _rule(point: OperatingPoint | None) -> str:
+    if point is None:
+        return "The development people are too few for an operating point: scores, no decisions."
+    return (
+        f"Same person where the score is above {point.threshold:.3f}: the threshold at which "
+        f"{point.target_rate:g} of the impostor pairs of {point.dataset}'s development people "
+        "pass. A search has no operating point of its own yet, so it ranks and does not decide."
+    )
+
+
+def _reached(
+    result: VerificationResult,
+    probes: Probes,
+    found: SearchResult,
+    genuine: Verification,
+    impostor: Verification,
+) -> list[tuple[str, str]]:
+    rows = [
+        (
+            "trials",
+            f"{result.trials.genuine:,} genuine and {result.trials.impostor:,} impostor pairs "
+            f"of people never trained on",
+        ),
+        ("AUC", f"{result.auc.value:.4f}"),
+        ("EER", f"{result.eer.value:.4f}"),
+    ]
+    for point in result.operating_points:
+        interval = point.interval
+        rows.append(
+            (
+                f"TAR at FAR {point.far_target:g}",
+                f"{point.tar:.3f} [{interval.low:.3f}, {interval.high:.3f}]",
+            )
+        )
+    right = [
+        answer.candidates[0].person == person
+        for answer, person in zip(found, probes.mated.identities, strict=True)
+    ]
+    people = len(set(probes.enrolled.identities))
+    rows.append(
+        ("search: right person first", f"{sum(right):,} of {len(right):,} among {people:,} people")
+    )
+    rows += [
+        (f"verify: {name}", f"{answer.scores[0]:.3f} -> {_decision(answer)}")
+        for name, answer in (("a genuine pair", genuine), ("an impostor pair", impostor))
+    ]
+    return rows
+
+
+def _decision(answer: Verification) -> str:
+    if answer.same is None:
+        return "no decision (no operating point)"
+    return "same person" if answer.same[0] else "different people"
+
+
+def _next_commands(folder: Path, embeddings: EmbeddingSet) -> list[str]:
+    identities = embeddings.identities.tolist()
+    pair = next(
+        (row, row + 1)
+        for row in range(len(identities) - 1)
+        if identities[row] == identities[row + 1]
+    )
+    one, other = (_picture(embeddings, row).path for row in pair)
+    return [
+        f"facever verify {folder}/run {one} {other}",
+        f"facever gallery search {folder}/gallery {one} --model {folder}/run",
+        f"facever evaluate verification {folder}/embeddings --far 1e-2 --far 1e-3",
+    ]
