@@ -79,10 +79,13 @@ def synthesize(
     images: Annotated[int, typer.Option(min=1, help="Images of each of them.")] = 10,
     size: Annotated[int, typer.Option(min=16, help="Pixels a side.")] = 64,
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives other people.")] = 0,
+    pairs: Annotated[
+        int, typer.Option(min=0, help="Genuine, and as many impostor, pairs to list in pairs.csv.")
+    ] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
 ) -> None:
     """Generate faces of people who do not exist; the same seed gives the same images."""
     from facever.data.synthesize import synthesize as generate
 
-    made = generate(out, identities, images, size, seed, workers)
+    made = generate(out, identities, images, size, seed, workers, pairs=pairs)
     print(f"{len(made):,} images of {identities:,} identities: {out}")
