@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from facever.data.arrays import split_address
 from facever.data.tables import as_text, check_table, read_table, shortened, write_table
 from facever.errors import DataError, unknown
 
@@ -146,26 +147,21 @@ class Manifest:
         """Return this manifest, or raise DataError when it holds fewer identities."""
         names = self.identities
         if len(names) < least:
+            people = "1 identity" if len(names) == 1 else f"{len(names)} identities"
             raise DataError(
-                f"{self.dataset} shows {len(names)} identity ({shortened(names)}); "
-                f"at least {least} are needed to tell people apart"
+                f"{self.dataset} shows {people} ({shortened(names)}); at least {least} are needed"
             )
         return self
 
     def check_files(self) -> "Manifest":
         """Return this manifest, or raise DataError when image files are missing."""
-        files = (_file_of(self.locate(index)) for index in range(len(self)))
-        missing = [file for file in dict.fromkeys(files) if not Path(file).is_file()]
+        located = (self.locate(index) for index in range(len(self)))
+        files = dict.fromkeys((split_address(path) or (path,))[0] for path in located)
+        missing = [file for file in files if not Path(file).is_file()]
         if missing:
-            raise DataError(
-                f"{self.dataset}: {len(missing)} image files are missing, first {missing[0]}"
-            )
+            count = "1 image file is" if len(missing) == 1 else f"{len(missing)} image files are"
+            raise DataError(f"{self.dataset}: {count} missing: {shortened(missing, most=3)}")
         return self
 
     def _like(self, frame: pd.DataFrame) -> "Manifest":
         return Manifest(frame, self.root, self.dataset)
-
-
-def _file_of(path: str) -> str:
-    file, _, index = path.rpartition("#")
-    return file if file and index.isdigit() else path
