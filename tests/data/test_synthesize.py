@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -184,3 +185,18 @@ def test_never_writes_over_anything(tmp_path):
 def test_face_refuses_negative_numbers():
     with pytest.raises(ConfigError, match="identity -1: it must be 0 or larger"):
         face(-1, 0)
+
+
+def test_the_sample_in_the_project_is_what_its_command_makes():
+    sample = Path(__file__).parents[2] / "data" / "sample"
+    readme = (sample.parent / "README.md").read_text(encoding="utf-8")
+    assert "data/sample --identities 20 --images 8 --seed 1 --pairs 100" in readme
+    assert sum(file.stat().st_size for file in sample.rglob("*.*")) < 1_000_000
+    manifest = Manifest.from_csv(sample / "manifest.csv")
+    assert (len(manifest), len(manifest.identities)) == (160, 20)
+    assert len(read_pairs(sample / "pairs.csv")) == 200
+    for index in range(0, 160, 23):
+        difference = decode(manifest.locate(index)).astype(int) - face(
+            index // 8, index % 8, seed=1
+        )
+        assert np.abs(difference).mean() < 8
