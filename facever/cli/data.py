@@ -1,7 +1,7 @@
 """`facever data`: look at data sets, split them, generate one."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -75,17 +75,18 @@ def split(
 @app.command()
 def synthesize(
     out: Annotated[Path, typer.Argument(help="The folder to make.")],
-    identities: Annotated[int, typer.Option(min=1, help="How many people.")] = 100,
-    images: Annotated[int, typer.Option(min=1, help="Images of each of them.")] = 10,
-    size: Annotated[int, typer.Option(min=16, help="Pixels a side.")] = 64,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed gives other people.")] = 0,
+    identities: Annotated[int, typer.Option(help="How many people.")] = 100,
+    images: Annotated[int, typer.Option(help="Images of each of them.")] = 10,
+    size: Annotated[int, typer.Option(help="Height and width in pixels.")] = 64,
+    seed: Annotated[int, typer.Option(help="Another seed gives other people.")] = 0,
     pairs: Annotated[
-        int, typer.Option(min=0, help="Genuine, and as many impostor, pairs to list in pairs.csv.")
+        int, typer.Option(help="Genuine pairs to list in pairs.csv, and as many impostor pairs.")
     ] = 0,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    format: Annotated[Literal["jpg", "png"], typer.Option(help="The images' format.")] = "jpg",
+    workers: Annotated[int, typer.Option(help="Processes that draw.")] = 1,
 ) -> None:
     """Generate faces of people who do not exist; the same seed gives the same images."""
     from facever.data.synthesize import synthesize as generate
 
-    made = generate(out, identities, images, size, seed, workers, pairs=pairs)
+    made = generate(out, identities, images, size, seed, workers, format, pairs)
     print(f"{len(made):,} images of {identities:,} identities: {out}")

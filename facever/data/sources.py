@@ -8,8 +8,8 @@ from facever.console import say
 from facever.data.cache import cache_folder
 from facever.data.manifest import Manifest
 from facever.data.readers import lfw, read
+from facever.data.synthesize import synthesize
 from facever.errors import DataError
-from facever.files import atomic_folder
 
 BUILT_IN = ("digits", "olivetti")  # come with, or through, scikit-learn
 GENERATED_IDENTITIES, GENERATED_IMAGES = 300, 10  # about 6 s on one core
@@ -96,12 +96,9 @@ def _said(manifest: Manifest, what: str) -> Manifest:
 
 
 def _generated() -> Manifest:
-    from facever.data.synthesize import synthesize
-
     folder = cache_folder() / f"generated-{GENERATED_IDENTITIES}x{GENERATED_IMAGES}"
     if not folder.is_dir():
-        with atomic_folder(folder) as temporary:
-            synthesize(temporary, GENERATED_IDENTITIES, GENERATED_IMAGES)
+        synthesize(folder, GENERATED_IDENTITIES, GENERATED_IMAGES)
     return read(folder)
 
 

@@ -55,11 +55,13 @@ def read(root: Path) -> Manifest:
 def images_below(root: Path) -> list[str]:
     """Return the image files below `root`, sorted, as paths relative to it with "/".
 
-    Links are followed; a folder is read once, however many links lead to it.
+    Links are followed; a folder is read once, however many links lead to it. No folder, no images.
 
     Raises:
         DataError: A folder cannot be read.
     """
+    if not root.is_dir():
+        return []
     found: list[str] = []
     seen: set[tuple[int, int]] = set()
     for folder, folders, files in os.walk(root, onerror=_refuse, followlinks=True):

@@ -1,0 +1,124 @@
+"""What inspect finds in a data set whose every fault was put there on purpose."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from facever.data.audit import inspect
+from facever.data.manifest import Manifest
+
+Paint = Callable[..., Path]
+
+
+@pytest.fixture
+def faulty(tmp_path: Path, paint: Paint) -> Manifest:
+    paint(tmp_path / "a/1.png", 1)
+    paint(tmp_path / "a/2.png", 2)
+    paint(tmp_path / "a/3.jpg", 3, (20, 10))
+    shutil.copy(tmp_path / "a/1.png", tmp_path / "a/4.png")
+    (tmp_path / "b").mkdir()
+    shutil.copy(tmp_path / "a/2.png", tmp_path / "b/1.png")
+    cv2.imwrite(str(tmp_path / "b/2.pgm"), np.full((5, 7), 9, np.uint8))
+    cv2.imwrite(str(tmp_path / "b/3.png"), np.full((5, 7, 4), 9, np.uint8))
+    (tmp_path / "b/4.jpg").write_bytes(b"")
+    np.save(tmp_path / "c.npy", np.zeros((1, 5, 7), np.uint8))
+    rows = [
+        *(("a", f"a/{n}", camera) for n, camera in (("1.png", 1), ("2.png", 1), ("3.jpg", 2))),
+        ("a", "a/4.png", 2),
+        *(("b", f"b/{n}", 1) for n in ("1.png", "2.pgm", "3.png", "4.jpg", "gone.png")),
+        ("c", "c.npy#0", 3),
+    ]
+    frame = pd.DataFrame(rows, columns=["identity", "path", "camera"])
+    frame["subset"] = ["train"] * 4 + ["test"] * 6
+    return Manifest(frame, tmp_path, "faulty")
+
+
+def test_everything_is_found(faulty: Manifest) -> None:
+    found = json.loads(json.dumps(inspect(faulty).to_dict()))
+    assert found == {
+        "dataset": "faulty",
+        "root": str(faulty.root),
+        "images": 10,
+        "identities": 3,
+        "per_identity": {"minimum": 1, "median": 4.0, "maximum": 5},
+        "singletons": 1,
+        "histogram": {"1": 1, "4-7": 2},
+        "width": {"minimum": 6, "median": 6.5, "maximum": 10},
+        "height": {"minimum": 5, "median": 8.0, "maximum": 20},
+        "sizes": {"6 x 8": 4, "7 x 5": 3, "10 x 20": 1},
+        "formats": {"PNG": 5, "JPEG": 1, "PNM": 1, "array": 1},
+        "colours": {"colour": 5, "grey": 2, "transparent": 1},
+        "subsets": {
+            "test": {"images": 6, "identities": 2},
+            "train": {"images": 4, "identities": 1},
+        },
+        "cameras": {
+            "1": {"images": 7, "identities": 2},
+            "2": {"images": 2, "identities": 1},
+            "3": {"images": 1, "identities": 1},
+        },
+        "corrupt": [
+            {"path": "b/4.jpg", "reason": "the file is empty (0 bytes)"},
+            {"path": "b/gone.png", "reason": "no such file"},
+        ],
+        "duplicates_within": [["a/1.png", "a/4.png"]],
+        "duplicates_across": [["a/2.png", "b/1.png"]],
+    }
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_change_nothing(faulty: Manifest, threads: int) -> None:
+    assert inspect(faulty, threads) == inspect(faulty)
+
+
+def test_the_text_says_it_too(faulty: Manifest) -> None:
+    text = inspect(faulty).text()
+    for line in (
+        "faulty: 10 images of 3 identities in ",
+        "images per identity: 1 to 5, median 4; 1 identities have a single one",
+        "sizes: 6 x 8 (4), 7 x 5 (3), 10 x 20 (1)",
+        "formats: PNG (5), JPEG (1), PNM (1), array (1)",
+        "corrupt images: 2\n  b/4.jpg: the file is empty (0 bytes)\n  b/gone.png: no such file\n",
+        "equal files within an identity: 1\n  a/1.png = a/4.png\n",
+        "equal files across identities: 1\n  a/2.png = b/1.png",
+    ):
+        assert line in text
+
+
+def test_one_file_under_two_names_is_across_but_twice_under_one_is_nothing(
+    tmp_path: Path, paint: Paint
+) -> None:
+    paint(tmp_path / "x.png")
+    rows = {"path": ["x.png", "x.png"], "identity": ["a", "a"]}
+    assert inspect(Manifest(pd.DataFrame(rows), tmp_path, "t")).duplicates_within == []
+    rows["identity"] = ["a", "b"]
+    found = inspect(Manifest(pd.DataFrame(rows), tmp_path, "t"))
+    assert found.duplicates_across == [["x.png"]]
+
+
+def test_a_data_set_without_one_good_image(tmp_path: Path) -> None:
+    found = inspect(Manifest(pd.DataFrame({"path": ["p"], "identity": ["a"]}), tmp_path, "t"))
+    assert found.width is None
+    assert found.sizes == {}
+    assert len(found.corrupt) == 1
+    assert "sizes: none" in found.text()
+
+
+def test_long_lists_are_cut_in_the_text(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"path": [f"{i}.png" for i in range(200)], "identity": "a"})
+    text = inspect(Manifest(frame, tmp_path, "t")).text()
+    assert "corrupt images: 200\n  0.png: no such file\n" in text
+    assert "  9.png: no such file\n  ... 190 more\n" in text
+
+
+def test_orl_is_clean(real_data: Path) -> None:
+    found = inspect(Manifest.from_folder(real_data / "orl"))
+    assert (found.images, found.identities, found.sizes) == (400, 40, {"92 x 112": 400})
+    assert found.colours == {"grey": 400}
+    assert found.corrupt == found.duplicates_within == found.duplicates_across == []

@@ -1,0 +1,127 @@
+"""Pair lists: tables and LFW's text, and where their images stand."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from facever.data.pairs import PairList, read_pairs
+from facever.data.readers import lfw
+from facever.errors import DataError
+
+
+def pairs(**columns: list[object]) -> PairList:
+    return PairList(pd.DataFrame(columns))
+
+
+def test_view_1(tmp_path: Path) -> None:
+    file = tmp_path / "pairsDevTest.txt"
+    file.write_text("2\nAnn_Lee\t1\t4\nBo\t2\t10\nAnn_Lee\t1\tBo\t3\nCy\t12\tBo\t1\n\n")
+    read = read_pairs(file)
+    assert read.frame.to_dict("list") == {
+        "a": [
+            "images/Ann_Lee/Ann_Lee_0001.jpg",
+            "images/Bo/Bo_0002.jpg",
+            "images/Ann_Lee/Ann_Lee_0001.jpg",
+            "images/Cy/Cy_0012.jpg",
+        ],
+        "b": [
+            "images/Ann_Lee/Ann_Lee_0004.jpg",
+            "images/Bo/Bo_0010.jpg",
+            "images/Bo/Bo_0003.jpg",
+            "images/Bo/Bo_0001.jpg",
+        ],
+        "same": [True, True, False, False],
+        "identity_a": ["Ann_Lee", "Bo", "Ann_Lee", "Cy"],
+        "identity_b": ["Ann_Lee", "Bo", "Bo", "Bo"],
+    }
+    assert read.same.dtype == bool
+
+
+def test_view_2_has_folds(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.txt"
+    fold = "A\t1\t2\nA\t1\tB\t1\n"
+    file.write_text("3\t1\n" + 3 * fold)
+    frame = read_pairs(file).frame
+    assert frame["fold"].tolist() == [0, 0, 1, 1, 2, 2]
+    assert frame["same"].tolist() == [True, False] * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is no .csv or .parquet table and no list of LFW"),
+        ("hello\n", "is no .csv or .parquet table and no list of LFW"),
+        ("2\nA\t1\t2\nA\t1\tB\t1\n", "announces 4 pairs and holds 2"),
+        ("1\nA\t1\tB\t1\nA\t1\t2\n", "expected '<Name> <number> <number>' and found 'A 1 B 1'"),
+        ("1\nA\t1\t2\nA\t1\tB\tx\n", "expected '<Name> <number> <Name> <number>' and found"),
+    ],
+)
+def test_a_broken_list_is_one_line(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "pairs.txt"
+    file.write_text(text)
+    with pytest.raises(DataError, match=message) as caught:
+        read_pairs(file)
+    assert str(caught.value).startswith(str(file))
+
+
+def test_no_such_list(tmp_path: Path) -> None:
+    for name in ("pairs.txt", "pairs.csv"):
+        with pytest.raises(DataError, match=rf"^no .* at .*{name}$"):
+            read_pairs(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_tables_read_as_they_were_saved(tmp_path: Path, suffix: str) -> None:
+    made = pairs(a=["0.png", "1.png"], b=["NA", "2.png"], same=[1, 0], fold=[0, 1])
+    made.save(tmp_path / f"pairs{suffix}")
+    again = read_pairs(tmp_path / f"pairs{suffix}")
+    pd.testing.assert_frame_equal(again.frame, made.frame, check_dtype=False)
+    assert again.same.tolist() == [True, False]
+    assert len(again) == 2
+
+
+@pytest.mark.parametrize("words", [["True", "False"], ["1", "0"], [True, False], ["true", "FALSE"]])
+def test_ways_to_say_same(words: list[object]) -> None:
+    assert pairs(a=["p", "q"], b=["r", "s"], same=words).same.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"a": ["p"], "b": ["q"]}, r"pairs: no column 'same' \(found: a, b\)"),
+        ({"a": [], "b": [], "same": []}, "pairs: no rows"),
+        ({"a": ["p"], "b": [None], "same": [1]}, "pairs: no b in 1 of 1 rows, first in row 1"),
+        ({"a": ["p"], "b": ["q"], "same": ["maybe"]}, "pairs: 'same' is 'maybe'; it must be 1 or"),
+        ({"a": ["p"], "b": ["q"], "same": [1], "fold": [-1]}, "'fold' must hold whole numbers"),
+        ({"a": ["p"], "b": ["q"], "same": [1], "fold": [0.5]}, "'fold' must hold whole numbers"),
+    ],
+)
+def test_a_broken_table_is_one_line(columns: dict[str, list[object]], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        pairs(**columns)
+
+
+def test_positions_point_at_the_images() -> None:
+    paths = ["x", "y", "z", "x"]  # an image may be there twice: the first counts
+    a, b = pairs(a=["z", "x", "y"], b=["x", "y", "y"], same=[0, 1, 1]).positions(paths)
+    assert (a.tolist(), b.tolist()) == ([2, 0, 1], [0, 1, 1])
+    assert a.dtype == b.dtype == np.int64
+
+
+def test_a_missing_image_is_named() -> None:
+    with pytest.raises(DataError, match=r"pairs names 2 images that are not there, first gone$"):
+        pairs(a=["x", "gone"], b=["lost", "gone"], same=[1, 0]).positions(["x", "y"])
+
+
+def test_the_real_lists(real_data: Path) -> None:
+    paths = lfw.read(real_data / "lfw").frame
+    for name, count in (("pairs", 6000), ("pairsDevTrain", 2200), ("pairsDevTest", 1000)):
+        read = read_pairs(real_data / "lfw" / "protocol" / f"{name}.txt")
+        assert (len(read), int(read.same.sum())) == (count, count // 2)
+        a, b = read.positions(paths["path"])
+        identities = paths["identity"].to_numpy()
+        assert ((identities[a] == identities[b]) == read.same).all()
+        if name == "pairs":
+            assert (read.frame.groupby("fold")["same"].agg(["sum", "size"]) == [300, 600]).all(None)
