@@ -50,7 +50,7 @@ def chosen(
 
 
 def require_fit(point: OperatingPoint, fingerprint: str, whose: str) -> None:
-    """Refuse an operating point of another model or another similarity.
+    """Refuse an operating point of another model.
 
     Args:
         point: The operating point.
@@ -65,10 +65,18 @@ def require_fit(point: OperatingPoint, fingerprint: str, whose: str) -> None:
             f"the operating point is of fingerprint {point.fingerprint}, {whose} of {fingerprint}: "
             "measure one on this model's own scores"
         )
+
+
+def require_cosine(point: OperatingPoint) -> None:
+    """Refuse an operating point for anything but the cosines that a gallery compares by.
+
+    Raises:
+        GalleryError: It is for another similarity.
+    """
     if point.similarity != "cosine":
         raise GalleryError(
-            f"the operating point is for {point.similarity} scores and scores here are cosines: "
-            "measure one with similarity cosine"
+            f"the operating point is for {point.similarity} scores and a gallery compares by "
+            "cosine: measure one with --similarity cosine"
         )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from facever.config import parse
 from facever.errors import GalleryError
 from facever.evaluation.operating_point import OperatingPoint, ScoreRule
+from facever.evaluation.similarity import make_scorer
 from facever.files import atomic_folder
 from facever.gallery.answers import (
     Answer,
@@ -22,7 +23,14 @@ from facever.gallery.answers import (
     SearchResult,
     Verification,
 )
-from facever.gallery.decisions import Decision, chosen, for_search, for_verification, require_fit
+from facever.gallery.decisions import (
+    Decision,
+    chosen,
+    for_search,
+    for_verification,
+    require_cosine,
+    require_fit,
+)
 from facever.gallery.intake import Faces, checked_vectors, failures, images_of
 from facever.gallery.records import Binding, Duplicates, Vectors, shown, text
 from facever.gallery.store import Store
@@ -244,6 +252,7 @@ class Gallery:
             GalleryError: It is of another model or not for cosines, or the name is taken.
         """
         require_fit(point, self.fingerprint, "the gallery")
+        require_cosine(point)
         self._store.add_operating_point(name, point.kind, point.model_dump_json())
 
     def operating_points(self) -> dict[str, OperatingPoint]:
@@ -324,7 +333,10 @@ class Gallery:
         enrolled = self._store.vectors_of(person)
         decision = self._decision(operating_point, _DECIDES_VERIFICATION)
         decision = for_verification(decision, len(enrolled), _allowed(rule) or "max")
-        cosines = vectors @ enrolled.T
+        pairs = make_scorer(vectors, others=enrolled).pairs(
+            *(axis.ravel() for axis in np.indices((len(vectors), len(enrolled))))
+        )
+        cosines = pairs.reshape(len(vectors), len(enrolled))
         scores = (cosines.max(axis=1) if rule == "max" else cosines.mean(axis=1)).tolist()
         point = decision.point
         same = [point.accepts(score) for score in scores] if point is not None else None
@@ -334,6 +346,7 @@ class Gallery:
         decision = chosen(given, self.operating_points(), kinds)
         if decision.point is not None:
             require_fit(decision.point, self.fingerprint, "the gallery")
+            require_cosine(decision.point)
         return decision
 
     def _candidates(self, vectors: Vectors, k: int, rule: ScoreRule) -> list[list[Candidate]]:

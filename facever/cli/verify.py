@@ -1,0 +1,63 @@
+"""`facever verify`: two images, one answer."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional, cast
+
+import typer
+
+if TYPE_CHECKING:
+    from facever.embedding.extractor import Precision
+    from facever.evaluation.operating_point import OperatingPoint
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def verify(
+    model: Annotated[Path, typer.Argument(help="A run folder or a .safetensors file.")],
+    image_a: Annotated[Path, typer.Argument(help="An image.")],
+    image_b: Annotated[Path, typer.Argument(help="Another image.")],
+    operating_point: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads the annotation
+        typer.Option(help="Decide by this file (default: the run's operating_point.json)."),
+    ] = None,
+    flip: Annotated[
+        bool, typer.Option("--flip", help="Average with the mirror image's embedding.")
+    ] = False,
+    precision: Annotated[str, typer.Option(help="fp32, or bf16: faster, other vectors.")] = "fp32",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Say whether two images show the same person.
+
+    Exit status: 0 the same, 1 different, 2 no decision or an error.
+    """
+    import json
+
+    from facever.console import say
+    from facever.embedding.extractor import load_model
+    from facever.evaluation.operating_point import OperatingPoint
+    from facever.workflows.enrollment import run_operating_point, verify_pair
+
+    point = OperatingPoint.load(operating_point) if operating_point else run_operating_point(model)
+    extractor = load_model(model, device=device, flip=flip, precision=cast("Precision", precision))
+    result = verify_pair(extractor, image_a, image_b, point)
+    if as_json:
+        print(json.dumps(result.to_dict(), allow_nan=False))
+    else:
+        print(f"score:    {result.score:.4f} ({result.similarity})")
+        if point is not None:
+            print(f"decision: {'same' if result.same else 'different'} person")
+            print(f"by:       {point_line(point)}")
+    if result.note:
+        say(result.note)
+    raise typer.Exit(2 if result.same is None else int(not result.same))
+
+
+def point_line(point: "OperatingPoint") -> str:
+    """Return an operating point in one line."""
+    return (
+        f"score > {point.threshold:.4f}, set for {'FPIR' if point.kind == '1:N' else 'FMR'} "
+        f"{point.target_rate:g} on {point.dataset or 'unnamed data'} "
+        f"({point.trials.impostor:,} impostor trials)"
+    )
