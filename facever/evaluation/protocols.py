@@ -188,8 +188,8 @@ def _held_out(embeddings: EmbeddingSet) -> EmbeddingSet:
     """Return the first images of everyone in the subset held_out."""
     chosen = np.zeros(len(embeddings), bool)
     if "subset" in embeddings.rows:
-        chosen = (embeddings.rows["subset"] == "held_out").to_numpy(bool)
-        chosen &= embeddings.rows.groupby("identity").cumcount().to_numpy() < HELD_OUT_IMAGES
+        first = embeddings.rows.groupby("identity").cumcount() < HELD_OUT_IMAGES
+        chosen = ((embeddings.rows["subset"] == "held_out") & first).to_numpy(bool)
     return embeddings.select(chosen)
 
 

@@ -7,13 +7,13 @@ What was kept is scored again in float64, so that every count is that of the pai
 brackets the quantile.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from facever.evaluation.blocks import BINS, Bins, BlockScores, Float32Blocks
 from facever.evaluation.pairwise import AllPairs, PairScores
-from facever.evaluation.similarity import Doubles, Floats, Ints
+from facever.evaluation.similarity import Doubles, Floats, Ints, Scorer
 from facever.evaluation.trials import Counts, Histogram, Trials, check_both_classes
 
 WHOLE = 4_000_000  # up to so many impostor trials every score is kept
@@ -27,17 +27,21 @@ class StreamedTrials(Trials):
     Args:
         pairs: Which rows are compared, and their scores.
         wanted: How many of the highest impostor trials are to be kept.
-        blocks: How blocks are computed; float32 products by default.
+        make_blocks: How blocks are computed; float32 products by default.
 
     Raises:
         EvaluationError: One class of trials only.
     """
 
-    def __init__(self, pairs: AllPairs, wanted: int, blocks: BlockScores | None = None) -> None:
+    def __init__(
+        self,
+        pairs: AllPairs,
+        wanted: int,
+        make_blocks: Callable[[Scorer], BlockScores] = Float32Blocks,
+    ) -> None:
         self.pairs, self.genuine, self.impostor = pairs, pairs.genuine, pairs.impostor
         check_both_classes(self.genuine, self.impostor)
-        if blocks is None:
-            blocks = Float32Blocks(pairs.scorer)
+        blocks = make_blocks(pairs.scorer)
         self.whole = self.impostor <= WHOLE
         self.complete_above = -np.inf
         if self.whole:

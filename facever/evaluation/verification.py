@@ -65,7 +65,7 @@ class Sample:
         for name, column in given.items():
             if column is not None and len(column) != len(rows):
                 raise EvaluationError(f"{len(column)} {name} for {len(rows)} vectors")
-        finite = np.isfinite(rows).all(axis=1) | ~held
+        finite = np.isfinite(rows.sum(axis=1)) | ~held
         if not finite.all():
             raise EvaluationError(
                 f"vector {int(np.argmin(finite))} holds NaN or infinity "

@@ -45,9 +45,23 @@ def test_block_products_stay_within_the_stated_error_and_range(make_faces, simil
 def test_a_euclidean_score_survives_a_far_away_origin():
     rng = np.random.default_rng(0)
     rows = (rng.standard_normal((20, 4)) + 1000).astype(np.float32)
+    scorer = make_scorer(rows, "euclidean")
     i, j = all_pairs(rows)
     exact = -((rows[i].astype(float) - rows[j].astype(float)) ** 2).sum(axis=1)
-    assert np.abs(make_scorer(rows, "euclidean").pairs(i, j) - exact).max() < 1e-2
+    np.testing.assert_allclose(scorer.pairs(i, j), exact, rtol=1e-6, atol=1e-9)
+    assert scorer.error < 1e-3
+
+
+def test_a_small_euclidean_distance_of_long_vectors_keeps_its_digits():
+    rng = np.random.default_rng(0)
+    rows = np.repeat(10 * rng.standard_normal((5, 4)), 2, axis=0)
+    rows = (rows + 1e-3 * rng.standard_normal((10, 4))).astype(np.float32)
+    first, second = np.arange(0, 10, 2), np.arange(1, 10, 2)
+    centre = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+    moved = (rows - centre).astype(float)  # centring rounds in float32
+    exact = -((moved[first] - moved[second]) ** 2).sum(axis=1)
+    scores = make_scorer(rows, "euclidean").pairs(first, second)
+    np.testing.assert_allclose(scores, exact, rtol=1e-6)
 
 
 def test_reordering_keeps_one_matrix_where_there_was_one(make_faces):

@@ -1,0 +1,77 @@
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from facever.cli.evaluate import app
+from facever.errors import DataError, EvaluationError
+from facever.evaluation.operating_point import OperatingPoint
+from facever.vectors.embedding_set import EmbeddingSet
+
+
+@pytest.fixture
+def embeddings(tmp_path):
+    rng = np.random.default_rng(0)
+    names = np.repeat([f"p{i}" for i in range(20)], 6)
+    vectors = np.repeat(rng.standard_normal((20, 8)), 6, axis=0) + rng.standard_normal((120, 8))
+    subset = np.where(np.arange(120) < 60, "train", "test")
+    EmbeddingSet.from_arrays(vectors, names, subset=subset).save(tmp_path / "faces")
+    return tmp_path / "faces"
+
+
+def run(*words):
+    return CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+
+
+def test_json_is_the_result_on_standard_output(embeddings):
+    result = run("verification", embeddings, "--far", "1e-2", "1e-3", "--json")
+    values = json.loads(result.stdout)
+    assert [point["far_target"] for point in values["operating_points"]] == [1e-2, 1e-3]
+    assert values["trials"] == {"genuine": 300, "impostor": 6840}
+
+
+def test_text_shows_the_table_and_what_is_refused(embeddings):
+    result = run("verification", embeddings, "--where", "subset=test")
+    assert result.exit_code == 0
+    assert "150 genuine, 1,620 impostor" in result.stdout
+    assert "FAR 0.0001 is refused: it needs 10,000 impostor trials" in result.stdout
+    assert "clopper-pearson" in result.stdout
+
+
+def test_an_operating_point_is_saved_at_its_far(embeddings, tmp_path):
+    path = tmp_path / "point.json"
+    result = run(
+        "verification", embeddings, "--save-operating-point", path, "--at-far", "0.02", "--json"
+    )
+    point = OperatingPoint.load(path)
+    measured = json.loads(result.stdout)["operating_points"]
+    assert point.target_rate == 0.02
+    assert point.threshold in [p["threshold"] for p in measured if p["far_target"] == 0.02]
+    assert str(path) in result.stderr
+
+
+def test_warnings_go_to_standard_error(embeddings):
+    result = run("verification", embeddings, "--similarity", "dot", "--json")
+    assert "warning: scores are dot" in result.stderr
+    assert json.loads(result.stdout)["similarity"] == "dot"
+
+
+def test_wrong_use_raises_one_line(embeddings, tmp_path):
+    cases = [
+        (["verification", tmp_path / "none"], DataError, "no embedding set at"),
+        (["verification", embeddings, "--at-far", "0.1"], EvaluationError, "belong together"),
+        (["verification", embeddings, "--protocol", "lfw"], EvaluationError, "unknown protocol"),
+        (["verification", embeddings, "--pairs", tmp_path / "no.csv"], DataError, "no"),
+        (["verification", embeddings, "--far", "2"], EvaluationError, "not between 0 and 1"),
+    ]
+    for words, kind, message in cases:
+        with pytest.raises(kind, match=message) as caught:
+            run(*words)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_folder_is_named(embeddings):
+    (embeddings / "vectors.npy").write_bytes(b"")
+    with pytest.raises(DataError, match="is damaged"):
+        run("verification", embeddings)

@@ -1,0 +1,38 @@
+import pandas as pd
+
+from facever.evaluation.overlap import find_overlap, shared_people
+
+TRAINED = pd.DataFrame({"identity": ["Ada", "Ben", "Cy"], "dataset": ["x", "y", "x"]})
+
+
+def test_shared_people_are_named_with_their_data_sets():
+    overlap = find_overlap(TRAINED, ["Ben", "Ada", "Zoe", "Zoe"], 0.25)
+    assert overlap
+    assert overlap.identities == ["Ada", "Ben"]
+    assert overlap.to_dict() == {
+        "known": True,
+        "identities": 2,
+        "of": 3,
+        "first": ["Ada", "Ben"],
+        "datasets": ["x", "y"],
+        "trials_share": 0.25,
+    }
+    assert "trained on 2 of the 3 people (Ada, Ben; from x, y), in 25% of the" in str(overlap)
+
+
+def test_none_and_unknown_are_told_apart():
+    none, unknown = find_overlap(TRAINED, ["Zoe"], None), find_overlap(None, ["Ada"], 0.5)
+    assert not none
+    assert not unknown
+    assert "none: the model was trained on none of the 1 people" in str(none)
+    assert "not known" in str(unknown)
+    assert unknown.to_dict()["known"] is False
+    assert unknown.to_dict()["identities"] is None
+    assert shared_people(None, ["Ada"]) is None
+
+
+def test_a_long_list_is_cut():
+    names = [f"p{i:02d}" for i in range(30)]
+    trained = pd.DataFrame({"identity": names, "dataset": "d"})
+    assert len(find_overlap(trained, names, 1.0).to_dict()["first"]) == 10
+    assert ", ...;" in str(find_overlap(trained, names, 1.0))
