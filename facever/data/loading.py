@@ -237,4 +237,5 @@ def _unchanged(batch: Any) -> Any:
 def _start_worker(_: int) -> None:
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process to answer
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the group; the main process answers
+        signal.signal(number, signal.SIG_IGN)
