@@ -1,0 +1,173 @@
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facever.errors import DataError
+from facever.vectors.embedding_set import UNDECLARED, EmbeddingMeta, EmbeddingSet, with_outcome
+
+
+@pytest.fixture
+def faces() -> EmbeddingSet:
+    """Seven rows of four identities; row 3 failed."""
+    vectors = np.random.default_rng(0).normal(size=(7, 4)).astype(np.float32)
+    norms = np.linalg.norm(vectors, axis=1)
+    vectors /= norms[:, None]
+    vectors[3] = norms[3] = 0
+    rows = pd.DataFrame(
+        {"path": [f"{i}.jpg" for i in range(7)], "identity": list("aabbccd"), "camera": range(7)}
+    )
+    errors = [None, None, None, "truncated", None, None, None]
+    meta = EmbeddingMeta("f" * 64, 4, "dot", "toy", {"size": [8, 8]}, {"flip": True}, root="/x")
+    trained_on = pd.DataFrame({"identity": ["e"], "dataset": ["toy"]})
+    return EmbeddingSet(vectors, with_outcome(rows, norms, errors), meta, trained_on)
+
+
+def test_what_is_saved_is_loaded(faces: EmbeddingSet, tmp_path: Path) -> None:
+    faces.save(tmp_path / "faces")
+    loaded = EmbeddingSet.load(tmp_path / "faces")
+    assert isinstance(loaded.vectors, np.memmap)
+    assert np.array_equal(loaded.vectors, faces.vectors)
+    pd.testing.assert_frame_equal(loaded.rows, faces.rows)
+    pd.testing.assert_frame_equal(loaded.trained_on, faces.trained_on)
+    assert loaded.meta == faces.meta
+    assert loaded.root == "/x"
+    assert loaded.acquired.tolist() == [True, True, True, False, True, True, True]
+    assert (len(loaded), loaded.failures) == (7, 1)
+    assert loaded.identities.tolist() == list("aabbccd")
+
+
+def test_saving_replaces_an_embedding_set_and_nothing_else(
+    faces: EmbeddingSet, tmp_path: Path
+) -> None:
+    faces.save(tmp_path / "faces")
+    faces.select([0]).save(tmp_path / "faces")
+    assert len(EmbeddingSet.load(tmp_path / "faces")) == 1
+    precious = tmp_path / "thesis"
+    precious.mkdir()
+    (precious / "chapter.txt").write_text("years")
+    with pytest.raises(DataError, match="exists and is not an embedding set"):
+        faces.save(precious)
+    assert (precious / "chapter.txt").read_text() == "years"
+
+
+def test_select_by_mask_and_by_indices(faces: EmbeddingSet) -> None:
+    by_mask = faces.select(faces.identities == "b")
+    by_index = faces.select([3, 2])
+    assert by_mask.rows["path"].tolist() == ["2.jpg", "3.jpg"]
+    assert by_index.rows["path"].tolist() == ["3.jpg", "2.jpg"]
+    assert np.array_equal(by_index.vectors, faces.vectors[[3, 2]])
+    assert len(faces.select([])) == 0
+    with pytest.raises(DataError, match="mask"):
+        faces.select([True])
+    with pytest.raises(DataError, match="row 9 of an embedding set of 7 rows"):
+        faces.select([0, 9])
+
+
+def test_from_arrays_normalises_and_keeps_the_norm() -> None:
+    faces = EmbeddingSet.from_arrays([[3, 4], [0, 2]], ["x", 7], camera=[1, 2])
+    assert np.allclose(faces.vectors, [[0.6, 0.8], [0, 1]])
+    assert faces.rows["norm"].tolist() == [5, 2]
+    assert faces.identities.tolist() == ["x", "7"]
+    assert faces.rows["camera"].tolist() == [1, 2]
+    assert faces.meta.fingerprint == UNDECLARED
+    assert EmbeddingSet.from_arrays([[1]], ["x"], fingerprint="m").meta.fingerprint == "m"
+
+
+@pytest.mark.parametrize(
+    ("vectors", "identities", "options", "message"),
+    [
+        ([[1, np.nan]], ["a"], {}, "vector 0 holds NaN or infinity"),
+        ([[1, 0], [0, 0]], ["a", "b"], {}, "vector 1 is zero"),
+        ([1, 0], ["a", "b"], {}, r"must be a matrix \[N, D\], not of shape \(2,\)"),
+        ([["x"]], ["a"], {}, "must be a matrix of numbers"),
+        ([[1, 0]], ["a", "b"], {}, "column 'identity' has 2 values for 1 vectors"),
+        ([[1, 0]], ["a"], {"camera": [1, 2]}, "column 'camera' has 2 values for 1 vectors"),
+        ([[1, 0]], ["a"], {"norm": [1]}, "column 'norm' is made by the embedding set"),
+        ([[1, 0]], [None], {}, "identity 0 is missing"),
+        ([[2, 0]], ["a"], {"normalize": False}, "vector 0 has length 2, not 1"),
+    ],
+)
+def test_from_arrays_refuses(
+    vectors: list[object], identities: list[object], options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        EmbeddingSet.from_arrays(vectors, identities, **options)
+
+
+def _change_meta(folder: Path, **changes: object) -> None:
+    meta = json.loads((folder / "meta.json").read_text())
+    (folder / "meta.json").write_text(json.dumps({**meta, **changes}))
+
+
+def _scale_vectors(folder: Path) -> None:
+    np.save(folder / "vectors.npy", 2 * np.load(folder / "vectors.npy"))
+
+
+def _break(folder: Path, name: str) -> None:
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[: len(content) // 2])
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: (f / "vectors.npy").unlink(), "not an embedding set: it has no vectors.npy"),
+        (lambda f: (f / "meta.json").unlink(), "it has no meta.json"),
+        (lambda f: _break(f, "vectors.npy"), "damaged .*make it again"),
+        (lambda f: _break(f, "rows.parquet"), "damaged .*make it again"),
+        (lambda f: _break(f, "meta.json"), "meta.json is damaged"),
+        (lambda f: _change_meta(f, dimension=5), "float32 .7, 4. but its rows"),
+        (lambda f: _change_meta(f, format=99), "format 99, newer than this facever reads"),
+        (lambda f: pd.DataFrame({"a": range(7)}).to_parquet(f / "rows.parquet"), "no column"),
+        (lambda f: pd.DataFrame({"a": [1]}).to_parquet(f / "rows.parquet"), "is damaged"),
+        (_scale_vectors, "is not of unit length"),
+        (lambda f: (f / "unfinished.jsonl").touch(), "unfinished extraction"),
+    ],
+)
+def test_a_damaged_folder_is_refused_in_one_line(
+    faces: EmbeddingSet, tmp_path: Path, damage: object, message: str
+) -> None:
+    faces.save(tmp_path / "faces")
+    damage(tmp_path / "faces")  # type: ignore[operator]
+    with pytest.raises(DataError, match=message) as refusal:
+        EmbeddingSet.load(tmp_path / "faces")
+    assert str(tmp_path / "faces") in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_no_such_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no embedding set at"):
+        EmbeddingSet.load(tmp_path / "nothing")
+
+
+def test_a_column_that_parquet_cannot_hold_is_refused_and_nothing_is_written(
+    faces: EmbeddingSet, tmp_path: Path
+) -> None:
+    mixed = replace(faces, rows=faces.rows.assign(odd=[1, "a", 2.0, None, b"x", {}, []]))
+    with pytest.raises(DataError, match="cannot be written as Parquet"):
+        mixed.save(tmp_path / "faces")
+    assert list(tmp_path.iterdir()) == []
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=5))
+def test_any_identity_survives(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> None:
+    path = tmp_path_factory.mktemp("names") / "faces"
+    EmbeddingSet.from_arrays(np.ones((len(names), 2)), names).save(path)
+    assert EmbeddingSet.load(path).rows["identity"].tolist() == names
+
+
+def test_the_room_knows_nothing_of_torch() -> None:
+    script = (
+        "import sys, facever.vectors.embedding_set, facever.vectors.writer; "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+
+from facever.errors import DataError
+from facever.vectors.unit import first_not_unit, unit_rows
+
+
+def test_rows_keep_their_direction_and_their_length_is_told() -> None:
+    given = np.random.default_rng(0).normal(size=(20, 5)) * 7
+    units, lengths = unit_rows(given)
+    for row, unit, length in zip(given, units, lengths, strict=True):
+        exact = sum(x * x for x in row.tolist()) ** 0.5
+        assert length == np.float32(exact)
+        assert np.allclose(unit, row / exact, rtol=1e-6)
+    assert units.dtype == lengths.dtype == np.float32
+
+
+def test_extreme_lengths_neither_overflow_nor_vanish() -> None:
+    units, _ = unit_rows(np.float32([[3e30, 4e30], [3e-30, 4e-30], [0, 0]]))
+    assert np.allclose(units, [[0.6, 0.8], [0.6, 0.8], [0, 0]])
+
+
+def test_nan_is_refused() -> None:
+    with pytest.raises(DataError, match="vector 1 holds NaN or infinity"):
+        unit_rows(np.float32([[1, 0], [np.nan, 1]]))
+
+
+@pytest.mark.parametrize("wrong", [[0, 0], [2, 0], [np.nan, 0], [0.99, 0], [np.inf, 0]])
+def test_the_first_row_that_is_not_unit_is_found(wrong: list[float]) -> None:
+    good = [[1, 0], [0.6, 0.8]]
+    assert first_not_unit(np.float32(good)) is None
+    assert first_not_unit(np.float32([*good, wrong, wrong])) == 2

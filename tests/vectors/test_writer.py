@@ -1,0 +1,190 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from facever.errors import DataError
+from facever.vectors.embedding_set import EmbeddingMeta, EmbeddingSet
+from facever.vectors.writer import EmbeddingWriter
+
+N, D, BLOCK = 40, 3, 4
+ROWS = pd.DataFrame(
+    {"path": [f"{i}.jpg" for i in range(N)], "identity": [str(i % 5) for i in range(N)]}
+)
+META = EmbeddingMeta("fingerprint", D)
+EMBEDDINGS = np.random.default_rng(1).normal(size=(N, D)).astype(np.float32)
+ERRORS = [f"bad {i}" if i % 11 == 3 else None for i in range(N)]
+
+
+def write(writer: EmbeddingWriter, until: int = N) -> None:
+    while writer.done < until:
+        block = slice(writer.done, writer.done + BLOCK)
+        writer.append(EMBEDDINGS[block], ERRORS[block])
+
+
+def check(path: Path) -> None:
+    faces = EmbeddingSet.load(path)
+    good = np.array([error is None for error in ERRORS])
+    lengths = np.linalg.norm(EMBEDDINGS.astype(np.float64), axis=1)
+    assert np.array_equal(faces.acquired, good)
+    assert np.allclose(faces.vectors[good], (EMBEDDINGS / lengths[:, None])[good], atol=1e-6)
+    assert not faces.vectors[~good].any()
+    assert np.allclose(faces.rows["norm"], lengths * good)
+    assert faces.rows["path"].tolist() == ROWS["path"].tolist()
+    assert [error if isinstance(error, str) else None for error in faces.rows["error"]] == ERRORS
+    assert sorted(file.name for file in path.iterdir()) == [
+        "meta.json",
+        "rows.parquet",
+        "vectors.npy",
+    ]
+
+
+def test_written_at_once(tmp_path: Path) -> None:
+    with EmbeddingWriter(tmp_path / "out", ROWS, META) as writer:
+        write(writer)
+        assert len(writer.finish()) == N
+    check(tmp_path / "out")
+    assert not (tmp_path / "out.partial").exists()
+
+
+def test_nothing_unfinished_is_ever_read(tmp_path: Path) -> None:
+    with EmbeddingWriter(tmp_path / "out", ROWS, META) as writer:
+        write(writer, N - BLOCK)
+        with pytest.raises(DataError, match=f"has {N - BLOCK} of {N} rows"):
+            writer.finish()
+    for path in (tmp_path / "out", tmp_path / "out.partial"):
+        with pytest.raises(DataError, match="unfinished"):
+            EmbeddingSet.load(path)
+
+
+def _torn(partial: Path) -> None:
+    """A kill between the vectors of a block and its line."""
+    with (partial / "vectors.npy").open("ab") as file:
+        file.write(b"\1" * 20)
+
+
+def _half_line(partial: Path) -> None:
+    os.truncate(partial / "unfinished.jsonl", (partial / "unfinished.jsonl").stat().st_size - 7)
+
+
+def _lost_vectors(partial: Path) -> None:
+    """A power cut that kept the journal but not the last vectors."""
+    size = (partial / "vectors.npy").stat().st_size
+    with (partial / "vectors.npy").open("r+b") as file:
+        file.seek(size - 8)
+        file.write(bytes(8))
+
+
+@pytest.mark.parametrize(
+    ("damage", "kept"),
+    [
+        (lambda partial: None, 20),
+        (_torn, 20),
+        (_half_line, 16),
+        (_lost_vectors, 16),
+        (lambda partial: os.truncate(partial / "vectors.npy", 0), 0),
+        (lambda partial: (partial / "unfinished.jsonl").unlink(), 0),
+        (lambda partial: (partial / "unfinished.jsonl").write_bytes(b"\0\0\n"), 0),
+    ],
+)
+def test_an_interrupted_extraction_goes_on(tmp_path: Path, damage: object, kept: int) -> None:
+    with EmbeddingWriter(tmp_path / "out", ROWS, META) as writer:
+        write(writer, 20)
+    damage(tmp_path / "out.partial")  # type: ignore[operator]
+    with EmbeddingWriter(tmp_path / "out", ROWS, META) as writer:
+        assert writer.done == kept
+        write(writer)
+        writer.finish()
+    check(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("rows", "meta"),
+    [
+        (ROWS, EmbeddingMeta("another", D)),
+        (ROWS, EmbeddingMeta("fingerprint", D, options={"flip": True})),
+        (ROWS.assign(identity="x"), META),
+        (ROWS.iloc[::-1], META),
+    ],
+)
+def test_leftovers_of_something_else_are_dropped_and_said(
+    tmp_path: Path, rows: pd.DataFrame, meta: EmbeddingMeta, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with EmbeddingWriter(tmp_path / "out", ROWS, META) as writer:
+        write(writer, 20)
+    with EmbeddingWriter(tmp_path / "out", rows, meta) as writer:
+        assert writer.done == 0
+    assert "begun anew" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("block", "errors", "message"),
+    [
+        (np.ones((2, D + 1)), None, "of dimension 3"),
+        (np.ones((2, D)), [None], "with 1 errors"),
+        (np.ones((N + 1, D)), None, f"more than the {N} rows"),
+        ([[1, 0, 0], [0, 0, 0]], None, r"row 1 \(1.jpg\) is zero or not finite"),
+        ([[1, np.inf, 0]], None, r"row 0 \(0.jpg\) is zero or not finite"),
+    ],
+)
+def test_a_wrong_block_is_refused_and_leaves_no_trace(
+    tmp_path: Path, block: object, errors: list[str | None] | None, message: str
+) -> None:
+    with EmbeddingWriter(tmp_path / "out", ROWS, META) as writer:
+        with pytest.raises(DataError, match=message):
+            writer.append(np.asarray(block), errors)
+        write(writer)
+        writer.finish()
+    check(tmp_path / "out")
+
+
+def test_what_stands_in_the_row_of_a_failed_image_is_ignored(tmp_path: Path) -> None:
+    with EmbeddingWriter(tmp_path / "out", ROWS.iloc[:2], META) as writer:
+        writer.append(np.array([[np.nan, 1, 1], [1, 0, 0]]), ["broken", None])
+        assert writer.finish().vectors.tolist() == [[0, 0, 0], [1, 0, 0]]
+
+
+def test_only_an_embedding_set_is_replaced(tmp_path: Path) -> None:
+    for _ in range(2):
+        with EmbeddingWriter(tmp_path / "out", ROWS, META) as writer:
+            write(writer)
+            writer.finish()
+    check(tmp_path / "out")
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(DataError, match="not an embedding set"):
+        EmbeddingWriter(tmp_path / "file", ROWS, META)
+
+
+def test_killed_again_and_again(tmp_path: Path) -> None:
+    """Each process writes until it is killed; the folder appears whole, once, at the end."""
+    script = (
+        "import sys, time; sys.path.insert(0, sys.argv[2]); import test_writer as t\n"
+        "with t.EmbeddingWriter(sys.argv[1], t.ROWS, t.META) as w:\n"
+        "    print(w.done, flush=True)\n"
+        "    while w.done < t.N:\n"
+        "        t.write(w, w.done + 1); time.sleep(0.01)\n"
+        "    w.finish()\n"
+    )
+    random, starts = np.random.default_rng(3), []
+    for _ in range(8):
+        worker = subprocess.Popen(
+            [sys.executable, "-c", script, str(tmp_path / "out"), str(Path(__file__).parent)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert worker.stdout is not None
+        starts.append(int(worker.stdout.readline()))
+        if len(starts) < 3:
+            time.sleep(random.uniform(0.02, 0.06))
+            worker.send_signal(signal.SIGKILL)
+        if worker.wait() == 0:
+            break
+    assert starts == sorted(starts)
+    assert starts[-1] > 0
+    check(tmp_path / "out")
