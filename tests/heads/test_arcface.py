@@ -1,0 +1,59 @@
+import math
+
+import pytest
+import torch
+
+
+@pytest.mark.parametrize("margin", [0.5, 1.2])
+@pytest.mark.parametrize("easy", [False, True])
+def test_value(margin, easy, make_head, agrees, cosine_oracle, cross_entropy_oracle):
+    regions = set()
+
+    def target(cosine):
+        theta = math.acos(cosine)
+        if easy:
+            regions.add(theta < math.pi / 2)
+            return math.cos(theta + margin) if theta < math.pi / 2 else cosine
+        regions.add(theta + margin < math.pi)
+        within = theta + margin < math.pi
+        return math.cos(theta + margin) if within else cosine - margin * math.sin(margin)
+
+    def oracle(x, W, labels):
+        total = 0.0
+        for i, y in enumerate(labels):
+            cosines = [cosine_oracle(x[i], w) for w in W]
+            cosines[y] = target(cosines[y])
+            total += cross_entropy_oracle([30.0 * c for c in cosines], y)
+        return total / len(labels)
+
+    agrees(make_head("arcface", margin=margin, easy_margin=easy), oracle)
+    assert regions == {True, False} or margin == 0.5
+
+
+def test_the_target_falls_with_the_angle(make_head):
+    head = make_head("arcface")
+    angles = torch.linspace(0, math.pi, 1001, dtype=torch.float64)
+    assert (head.change_target(angles.cos()).diff() < 0).all()
+
+
+def test_the_ends_have_exact_values_and_finite_gradients(make_head):
+    cosines = torch.tensor([1.0, -1.0, 1.0 + 1e-7, -1.0 - 1e-7, 1 - 1e-9], dtype=torch.float64)
+    target = make_head("arcface", margin=0.3).change_target(cosines.requires_grad_())
+    beyond = -1 - 0.3 * math.sin(0.3)
+    wanted = [math.cos(0.3), beyond, math.cos(0.3), beyond, math.cos(0.3 + math.acos(1 - 1e-9))]
+    assert target.tolist() == pytest.approx(wanted, abs=1e-6)
+    target.sum().backward()
+    assert cosines.grad.isfinite().all()
+
+
+def test_the_seam_is_where_and_as_high_as_documented(make_head):
+    head, seam = make_head("arcface"), -math.cos(0.5)
+    around = head.change_target(torch.tensor([seam + 1e-12, seam - 1e-12], dtype=torch.float64))
+    step = 1 - math.cos(0.5) - 0.5 * math.sin(0.5)
+    assert (around[1] - around[0]).item() == pytest.approx(step, abs=1e-6)
+    assert step == pytest.approx(-0.117, abs=1e-3)
+
+
+def test_without_margin_it_is_the_cosine_head(make_head, batch):
+    arcface, cosine = make_head("arcface", margin=0.0), make_head("cosine", scale=30.0)
+    assert arcface(*batch).loss.item() == pytest.approx(cosine(*batch).loss.item(), rel=1e-12)

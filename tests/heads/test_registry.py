@@ -1,0 +1,80 @@
+from pathlib import Path
+
+import pytest
+from pydantic import Field
+
+import facever.heads
+from facever.config import Config, parse
+from facever.errors import ConfigError
+from facever.heads import HEADS, build_head, config_union, create_head, head_names
+from facever.heads.catalogue import catalogue
+
+HeadChoice = config_union()
+
+
+class Training(Config):
+    heads: list[HeadChoice] = Field(min_length=1)
+
+
+def test_every_file_with_a_registered_class_is_a_head():
+    files = Path(facever.heads.__file__).parent.glob("*.py")
+    assert head_names() == sorted(f.stem for f in files if "\n@register\n" in f.read_text())
+    assert all(HEADS[name].name == name for name in head_names())
+
+
+def test_a_configuration_chooses_heads_by_name():
+    training = parse(Training, {"heads": [{"name": "cosface", "margin": 0.2}, {"name": "softmax"}]})
+    head = build_head(training.heads[0], embedding_size=4, identities=3)
+    assert (head.name, head.config.margin, head.config.scale) == ("cosface", 0.2, 30.0)
+    again = parse(Training, training.model_dump(mode="json"))
+    assert again == training
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        (
+            {"name": "cosfase"},
+            "unknown heads.0.name 'cosfase'; did you mean 'cosface'? "
+            f"(allowed: {', '.join(head_names())})",
+        ),
+        (
+            {"name": "cosface", "margn": 1},
+            "unknown key 'heads.0.cosface.margn'; did you mean 'margin'? (allowed: "
+            "margin, name, scale, weight)",
+        ),
+        (
+            {"name": "cosface", "margin": 1.5},
+            "'heads.0.cosface.margin' is 1.5: Input should be less than 1",
+        ),
+        ({"margin": 0.1}, "'heads.0' needs a 'name'"),
+    ],
+)
+def test_wrong_configurations_name_the_key(head, message):
+    with pytest.raises(ConfigError) as error:
+        parse(Training, {"heads": [head]}, where="x.yaml")
+    assert str(error.value) == f"x.yaml: {message}"
+
+
+def test_create_head():
+    head = create_head("arcface", embedding_size=4, identities=3, margin=0.3)
+    assert head.config.margin == 0.3
+    assert head.prototypes.weight.shape == (3, 4)
+    with pytest.raises(ConfigError, match=r"^unknown head 'arcfase'; did you mean 'arcface'\?"):
+        create_head("arcfase", embedding_size=4, identities=3)
+    with pytest.raises(ConfigError, match=r"^head 'arcface': unknown key 'margn'"):
+        create_head("arcface", embedding_size=4, identities=3, margn=0.3)
+
+
+def test_the_catalogue_tells_all_of_each_head():
+    cards = {card.name: card for card in catalogue()}
+    assert list(cards) == head_names()
+    for card in cards.values():
+        assert card.summary
+        assert card.paper
+        assert card.metric in {"cosine", "euclidean", "dot"}
+        assert all(parameter.description for parameter in card.parameters)
+    margin = next(p for p in cards["cosface"].parameters if p.name == "margin")
+    assert (margin.default, margin.bounds) == (0.35, "from 0, below 1")
+    scale = next(p for p in cards["cosine"].parameters if p.name == "scale")
+    assert (scale.default, scale.bounds) == ("learned", "above 0")

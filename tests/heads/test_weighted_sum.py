@@ -1,0 +1,73 @@
+import pytest
+import torch
+
+from facever.errors import ConfigError
+from facever.heads import WeightedSum, create_head
+
+
+@pytest.fixture
+def parts():
+    torch.manual_seed(0)
+    return [
+        create_head("softmax", embedding_size=5, identities=7, weight=0.5, bias=True),
+        create_head("cosine", embedding_size=5, identities=7),
+        create_head("cosine", embedding_size=5, identities=7, scale=20, weight=3),
+    ]
+
+
+def test_sums_the_weighted_losses_and_keeps_the_parts(parts, batch):
+    x, labels = batch[0].float(), batch[1]
+    outputs = [part(x, labels) for part in parts]
+    total = WeightedSum(parts)(x, labels)
+    wanted = sum(w * out.loss.item() for w, out in zip((0.5, 1, 3), outputs, strict=True))
+    assert total.loss.item() == pytest.approx(wanted)
+    assert torch.equal(total.logits, outputs[0].logits)
+    for name, output in zip(("softmax", "cosine", "cosine_2"), outputs, strict=True):
+        assert total.stats[f"{name}/loss"] == output.loss
+        for stat, value in output.stats.items():
+            assert total.stats[f"{name}/{stat}"] == value
+    assert len(total.stats) == 3 + sum(len(output.stats) for output in outputs)
+
+
+def test_one_head_is_itself(parts, batch):
+    x, labels = batch[0].float(), batch[1]
+    total = WeightedSum(parts[1:2])(x, labels)
+    assert total.loss == parts[1](x, labels).loss
+    assert set(total.stats) == {f"cosine/{stat}" for stat in parts[1](x, labels).stats}
+
+
+def test_declares_what_the_first_or_the_most_demanding_head_does(parts):
+    total = WeightedSum(parts)
+    assert total.metric == "dot"
+    assert total.images_per_identity == 1
+    assert total.prototypes is parts[0].prototypes
+    assert total.no_weight_decay() == {"parts.softmax.bias", "parts.cosine.learned_scale"}
+    assert total.no_weight_decay() <= dict(total.named_parameters()).keys()
+
+
+def test_tells_each_head_that_a_step_is_done(parts):
+    total = WeightedSum(parts)
+    with torch.no_grad():
+        parts[1].learned_scale.fill_(-1)
+    total.step_completed()
+    assert parts[1].learned_scale.item() == pytest.approx(0.01)
+
+
+def test_state_dict_round_trip(parts, batch):
+    x, labels = batch[0].float(), batch[1]
+    total = WeightedSum(parts)
+    before, state = (
+        total(x, labels).loss.item(),
+        {k: v.clone() for k, v in total.state_dict().items()},
+    )
+    with torch.no_grad():
+        for parameter in total.parameters():
+            parameter.add_(1)
+    assert total(x, labels).loss.item() != before
+    total.load_state_dict(state)
+    assert total(x, labels).loss.item() == before
+
+
+def test_no_head_is_refused():
+    with pytest.raises(ConfigError, match=r"^a training needs at least one head$"):
+        WeightedSum([])
