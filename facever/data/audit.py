@@ -166,9 +166,7 @@ def _look(path: str) -> _Look:
             kind, transparent = header.format, header.transparent
     except ImageError as error:
         return _Look(reason=error.reason)
-    grey = np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(
-        image[..., 1], image[..., 2]
-    )
+    grey = bool((image == image[..., :1]).all())
     colour = "transparent" if transparent else "grey" if grey else "colour"
     height, width, _ = image.shape
     return _Look(hashlib.blake2b(data, digest_size=16).digest(), width, height, kind, colour)

@@ -57,7 +57,10 @@ def test_colour_and_single_channel_arrays(tmp_path: Path) -> None:
     colour = np.random.default_rng(1).integers(0, 256, (2, 4, 5, 3), dtype=np.uint8)
     np.save(tmp_path / "colour.npy", colour)
     np.save(tmp_path / "grey.npy", IMAGES[..., None])
-    np.testing.assert_array_equal(decode(tmp_path / "colour.npy#1"), colour[1])
+    image = decode(tmp_path / "colour.npy#1")
+    np.testing.assert_array_equal(image, colour[1])
+    assert image.flags.writeable
+    assert type(image) is np.ndarray
     np.testing.assert_array_equal(decode(tmp_path / "grey.npy#2")[..., 1], IMAGES[2])
 
 

@@ -41,6 +41,15 @@ def test_empty_cells_are_missing_and_words_are_not(tmp_path: Path) -> None:
     assert frame["score"].isna().tolist() == [False, True]
 
 
+@pytest.mark.parametrize("column", ["path", "identity", "template", "subset", "a", "identity_b"])
+def test_names_keep_their_zeros(tmp_path: Path, column: str) -> None:
+    file = tmp_path / "t.csv"
+    file.write_text(f"{column},camera\n0002,01\n0003,02\n")
+    frame = read_table(file)
+    assert frame[column].tolist() == ["0002", "0003"]
+    assert frame["camera"].tolist() == [1, 2]
+
+
 def test_long_lists_are_cut() -> None:
     assert shortened(range(3)) == "0, 1, 2"
     assert shortened(range(20), most=2) == "0, 1, ... (20 in all)"

@@ -56,9 +56,12 @@ def test_bad_input_is_one_line(root: Path, tmp_path: Path) -> None:
     (root / "protocol" / "peopleDevTest.txt").write_text("5\nCy_Al-X\t3\n")
     with pytest.raises(DataError, match=r"peopleDevTest.txt announces '5' people and names 1$"):
         lfw.read(root)
-    (root / "images" / "Bo" / "face.jpg").touch()
-    with pytest.raises(DataError, match=r"images/Bo/face.jpg is not called <Name>/<Name>_<number>"):
-        lfw.read(root)
+    for name in ("face.jpg", "Ann_Lee_0001.jpg", "Bo_x.jpg"):
+        wrong = root / "images" / "Bo" / name
+        wrong.touch()
+        with pytest.raises(DataError, match=rf"{name} is not called <Name>/<Name>_<number>$"):
+            lfw.read(root)
+        wrong.unlink()
     with pytest.raises(DataError, match=r"LFW: no images in .*/gone/images"):
         lfw.read(tmp_path / "gone")
 
