@@ -1,15 +1,16 @@
 """Backbones: timm's feature extractors, with pretrained weights where wanted."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
 import timm
 from timm.models import get_pretrained_cfg
-from torch import nn
+from torch import Tensor, nn
 
 from facever.errors import ConfigError, ModelError, nearest
-from facever.models.weights import first_line, misfit, read_weights
+from facever.models.weights import first_line, load_strictly, read_weights
 
 RESERVED = {"pretrained", "num_classes", "in_chans"}
 """Options of timm's that the Embedder sets itself."""
@@ -40,21 +41,11 @@ def create_backbone(
     card = get_pretrained_cfg(name)
     if card is not None and card.fixed_input_size:
         options.setdefault("img_size", list(size))
-    if not pretrained:
-        return _build(name, options)
     if pretrained is True:
         return _download(name, options)
-    state = read_weights(Path(pretrained))
-    try:
-        # timm adapts position embeddings and drops the classifier on the way.
-        overlay = {"state_dict": state, "custom_load": False}
-        model: nn.Module = timm.create_model(
-            name, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay, **options
-        )
-    except Exception as error:
-        problem = misfit(_build(name, options).state_dict(), state) or first_line(error)
-        raise ModelError(f"{pretrained} does not fit backbone '{name}': {problem}") from error
-    cast(dict[str, object], model.pretrained_cfg).pop("state_dict", None)
+    model = _build(name, options)
+    if pretrained:
+        _load(model, name, Path(pretrained))
     return model
 
 
@@ -84,6 +75,21 @@ def _build(name: str, options: Mapping[str, Option]) -> nn.Module:
         message = f"backbone '{name}' cannot be built with {shown}: {first_line(error)}"
         raise ConfigError(message) from error
     return model
+
+
+def _load(model: nn.Module, name: str, path: Path) -> None:
+    """Load a file's weights, converted and resized as timm does for its own; all must fit."""
+    state = read_weights(path)
+    convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    try:
+        weights: dict[str, Tensor] = state if convert is None else convert(state, model)
+    except Exception:  # whatever a stranger's weights provoke; the comparison says what is wrong
+        weights = state
+    classifier = cast(dict[str, str | tuple[str, ...] | None], model.pretrained_cfg)["classifier"]
+    heads = (classifier,) if isinstance(classifier, str) else classifier or ()
+    drop = tuple(f"{head}." for head in heads)
+    kept = {key: value for key, value in weights.items() if not key.startswith(drop)}
+    load_strictly(model, kept, f"{path}", f"backbone '{name}'")
 
 
 def _download(name: str, options: Mapping[str, Option]) -> nn.Module:

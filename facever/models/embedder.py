@@ -1,11 +1,13 @@
 """The Embedder: images to embeddings, by a timm backbone and a neck."""
 
+from collections import OrderedDict
 from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, field_validator
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from facever.config import Config
 from facever.data.preprocessing import Preprocessing
@@ -97,7 +99,7 @@ class Embedder(nn.Module):
         if images.ndim != 4 or images.shape[1] != 3:
             raise ModelError(f"images must be [B, 3, H, W], not {list(images.shape)}")
         if images.shape[0] == 1 and any(
-            isinstance(part, nn.BatchNorm1d) and part.training for part in self.neck
+            isinstance(part, _BatchNorm) and part.training for part in self.modules()
         ):
             raise ModelError(
                 "BatchNorm cannot train on a batch of one image: take batches of two or more, or "
@@ -123,17 +125,19 @@ class Embedder(nn.Module):
 
 def _neck(config: ModelConfig, width: int) -> nn.Sequential:
     size = config.embedding_size
-    layers: list[nn.Module] = [nn.Dropout(config.dropout)] if config.dropout else []
+    layers = OrderedDict[str, nn.Module]()
+    if config.dropout:
+        layers["dropout"] = nn.Dropout(config.dropout)
     if config.neck == "none":
         if size != width:
             raise ConfigError(
                 f"neck 'none' gives the {width} features of backbone '{config.backbone}', not "
                 f"embedding_size {size}: set embedding_size to {width}, or another neck"
             )
-        return nn.Sequential(*layers)
+        return nn.Sequential(layers)
     if config.neck == "linear_bn" or size != width:
-        layers.append(nn.Linear(width, size, bias=False))
-    norm = nn.BatchNorm1d(size)
+        layers["linear"] = nn.Linear(width, size, bias=False)
+    layers["norm"] = norm = nn.BatchNorm1d(size)
     if config.neck == "bnneck":
         norm.bias.requires_grad_(False)
-    return nn.Sequential(*layers, norm)
+    return nn.Sequential(layers)

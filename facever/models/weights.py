@@ -58,14 +58,16 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return {name.removeprefix("module."): value for name, value in content.items()}
 
 
-def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+def load_strictly(
+    module: nn.Module, tensors: Mapping[str, Tensor], source: str, owner: str = "this architecture"
+) -> None:
     """Copy tensors into a module that they must fit exactly.
 
     Raises:
         ModelError: Names or shapes differ; the first of each are named.
     """
     if problem := misfit(module.state_dict(), tensors):
-        raise ModelError(f"{source} does not fit this architecture: {problem}")
+        raise ModelError(f"{source} does not fit {owner}: {problem}")
     module.load_state_dict(dict(tensors))
 
 

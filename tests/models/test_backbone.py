@@ -1,0 +1,137 @@
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from facever.errors import ConfigError, ModelError
+from facever.models import save_embedder
+from facever.models.backbone import create_backbone
+
+
+@pytest.fixture
+def weights() -> dict[str, torch.Tensor]:
+    """The weights of a test_resnet with classifier."""
+    torch.manual_seed(11)
+    return {k: v.clone() for k, v in timm.create_model("test_resnet").state_dict().items()}
+
+
+def test_an_unknown_name_names_the_nearest():
+    with pytest.raises(
+        ConfigError, match=r"^unknown backbone 'resnt18'; did you mean 'resnet18'\?"
+    ):
+        create_backbone("resnt18", {}, (32, 32))
+
+
+def test_an_unknown_tag_names_the_tags():
+    with pytest.raises(ConfigError) as error:
+        create_backbone("test_resnet.x", {}, (32, 32))
+    assert str(error.value) == (
+        "backbone 'test_resnet' has no weights tagged 'x' (has: test_resnet.r160_in1k)"
+    )
+
+
+def test_an_unknown_option_is_one_line():
+    with pytest.raises(ConfigError) as error:
+        create_backbone("test_resnet", {"dept": 3}, (32, 32))
+    assert str(error.value).startswith("backbone 'test_resnet' cannot be built with dept=3: ")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (64, 48)])
+def test_backbones_of_a_fixed_size_get_the_size_of_the_images(size):
+    assert create_backbone("test_vit", {}, size)(torch.zeros(1, 3, *size)).shape == (1, 64)
+
+
+@pytest.mark.parametrize("wrap", ["plain", "state_dict", "model", "module", "safetensors"])
+def test_weights_of_a_file(wrap, weights, tmp_path: Path):
+    path = tmp_path / ("w.safetensors" if wrap == "safetensors" else "w.pth")
+    if wrap == "safetensors":
+        save_file(weights, path)
+    elif wrap == "module":
+        torch.save({f"module.{k}": v for k, v in weights.items()}, path)
+    else:
+        torch.save({wrap: weights, "epoch": 3} if wrap != "plain" else weights, path)
+    backbone = create_backbone("test_resnet", {}, (32, 32), pretrained=str(path))
+    for name, value in backbone.state_dict().items():
+        assert torch.equal(value, weights[name]), name
+
+
+def test_position_embeddings_are_resized(tmp_path: Path):
+    path = tmp_path / "w.pth"
+    torch.save(timm.create_model("test_vit").state_dict(), path)  # for 160 px
+    backbone = create_backbone("test_vit", {}, (32, 32), pretrained=str(path))
+    assert backbone(torch.zeros(1, 3, 32, 32)).shape == (1, 64)
+
+
+def test_the_backbone_of_a_facever_model(make_embedder, tmp_path: Path):
+    embedder = make_embedder()
+    save_embedder(embedder, tmp_path / "model.safetensors", metric="cosine")
+    backbone = create_backbone(
+        "test_resnet", {}, (32, 32), pretrained=str(tmp_path / "model.safetensors")
+    )
+    for name, value in backbone.state_dict().items():
+        assert torch.equal(value, embedder.backbone.state_dict()[name]), name
+
+
+def test_another_architecture_names_what_differs(weights, tmp_path: Path):
+    path = tmp_path / "w.pth"
+    torch.save(weights, path)
+    with pytest.raises(ModelError) as error:
+        create_backbone("test_vit", {}, (32, 32), pretrained=str(path))
+    message = str(error.value)
+    assert message.startswith(f"{path} does not fit backbone 'test_vit': without cls_token, ")
+    assert "; with unknown conv1.0.weight, " in message
+    assert "\n" not in message
+    weights["conv1.0.weight"] = torch.zeros(2, 3, 3, 3)
+    torch.save(weights, path)
+    with pytest.raises(
+        ModelError, match=r"conv1.0.weight is \[2, 3, 3, 3\] where \[.*\] is needed"
+    ):
+        create_backbone("test_resnet", {}, (32, 32), pretrained=str(path))
+
+
+class Payload:
+    def __reduce__(self):
+        return print, ("code from a stranger",)
+
+
+@pytest.mark.parametrize("content", ["missing", "text", "tensor", "code", "truncated"])
+def test_files_that_hold_no_weights(content, weights, tmp_path: Path, capsys):
+    path = tmp_path / ("w.safetensors" if content == "truncated" else "w.pth")
+    if content == "text":
+        path.write_text("hello")
+    elif content == "tensor":
+        torch.save(torch.zeros(2), path)
+    elif content == "code":
+        torch.save(Payload(), path)
+    elif content == "truncated":
+        save_file(weights, path)
+        path.write_bytes(path.read_bytes()[:-100])
+    wanted = {
+        "missing": f"no file with pretrained weights at {path}",
+        "text": f"{path} holds no plain tensors (",
+        "tensor": f"{path} holds no dictionary of named tensors",
+        "code": f"{path} holds no plain tensors (",
+        "truncated": f"{path} is not a whole safetensors file (",
+    }
+    with pytest.raises(ModelError) as error:
+        create_backbone("test_resnet", {}, (32, 32), pretrained=str(path))
+    assert str(error.value).startswith(wanted[content])
+    assert "\n" not in str(error.value)
+    assert "stranger" not in capsys.readouterr().out
+
+
+def test_a_failed_download_is_one_line(monkeypatch: pytest.MonkeyPatch):
+    def offline(*_: object, **__: object) -> None:
+        raise OSError("no route to host\nand a page more")
+
+    monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", offline)
+    monkeypatch.setattr("timm.models._builder.load_state_dict_from_url", offline)
+    with pytest.raises(ModelError) as error:
+        create_backbone("test_resnet", {}, (32, 32), pretrained=True)
+    assert str(error.value) == (
+        "no pretrained weights of 'test_resnet' (no route to host): they need a network once; "
+        "else set model.pretrained to a local file, or to false"
+    )

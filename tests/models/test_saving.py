@@ -1,0 +1,156 @@
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from facever.errors import ModelError
+from facever.models import fingerprint, load_embedder, save_embedder
+
+
+@pytest.fixture
+def saved(make_embedder, tmp_path: Path):
+    embedder = make_embedder(pretrained=False, dropout=0.1)
+    path = tmp_path / "run" / "model.safetensors"
+    return embedder, path, save_embedder(embedder, path, metric="dot")
+
+
+def rewrite(path: Path, change_header=lambda header: header, **tensors: torch.Tensor) -> None:
+    """Write the file again with a changed header and changed tensors."""
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["facever"])
+    save_file(load_file(path) | tensors, path, {"facever": json.dumps(change_header(header))})
+
+
+def test_round_trip(saved, images):
+    embedder, path, identity = saved
+    for model in (path, path.parent, str(path)):
+        loaded, card = load_embedder(model)
+        assert torch.equal(loaded(images), embedder(images))
+        assert not loaded.training
+        assert loaded.preprocessing == embedder.preprocessing
+        assert card.config == loaded.config == embedder.config
+        assert card.fingerprint == identity == fingerprint(loaded) == fingerprint(embedder)
+        assert card.metric == "dot"
+        assert card.trained_on is None
+
+
+def test_loading_needs_no_pretrained_weights(make_embedder, tmp_path: Path):
+    embedder = make_embedder()
+    embedder.config = embedder.config.model_copy(update={"pretrained": "gone.pth"})
+    save_embedder(embedder, tmp_path / "m.safetensors", metric="cosine")
+    assert load_embedder(tmp_path / "m.safetensors")[1].config.pretrained == "gone.pth"
+
+
+def test_a_model_on_the_device_in_any_layout_is_the_same(make_embedder):
+    embedder = make_embedder()
+    before = fingerprint(embedder)
+    assert fingerprint(embedder.to(memory_format=torch.channels_last)) == before
+
+
+def test_the_fingerprint_covers_weights_buffers_preprocessing_and_architecture(make_embedder):
+    base = fingerprint(make_embedder())
+    assert fingerprint(make_embedder()) == base
+    trained_otherwise = make_embedder()
+    changes = {"dropout": 0.5, "pretrained": True}
+    trained_otherwise.config = trained_otherwise.config.model_copy(update=changes)
+    assert fingerprint(trained_otherwise) == base
+    assert fingerprint(make_embedder(preprocessing={"size": 32, "color": "bgr"})) != base
+    assert fingerprint(make_embedder(neck="bnneck")) != base
+    for change in ("neck.linear.weight", "neck.norm.running_var", "backbone.conv1.0.weight"):
+        embedder = make_embedder()
+        embedder.state_dict()[change].view(-1)[0] += 1e-6
+        assert fingerprint(embedder) != base, change
+
+
+def test_whom_it_was_trained_on(saved):
+    _, path, _ = saved
+    people = pd.DataFrame({"identity": ["a", "b"], "dataset": ["x", "x"], "images": [3, 4]})
+    people.to_parquet(path.parent / "identities.parquet")
+    for model in (path.parent, path):
+        trained_on = load_embedder(model)[1].trained_on
+        pd.testing.assert_frame_equal(trained_on, people[["identity", "dataset"]])
+    (path.parent / "identities.parquet").write_text("no")
+    with pytest.raises(ModelError, match=r"identities.parquet is damaged or has no columns"):
+        load_embedder(path)
+
+
+def test_nothing_there(tmp_path: Path):
+    with pytest.raises(ModelError) as error:
+        load_embedder(tmp_path / "no")
+    assert str(error.value) == (
+        f"no model at {tmp_path}/no: give a run folder or a .safetensors file"
+    )
+    with pytest.raises(ModelError, match=r"is not a run folder: there is no model.safetensors in"):
+        load_embedder(tmp_path)
+    (tmp_path / "config.yaml").touch()
+    with pytest.raises(ModelError, match=r"^the training in .* has not finished: .*--resume"):
+        load_embedder(tmp_path)
+
+
+def test_files_that_are_no_models(saved, tmp_path: Path):
+    _, path, _ = saved
+    other = tmp_path / "last.pt"
+    torch.save({"a": 1}, other)
+    with pytest.raises(ModelError, match=r"last.pt is not a whole safetensors file"):
+        load_embedder(other)
+    save_file({"a": torch.zeros(1)}, tmp_path / "foreign.safetensors")
+    with pytest.raises(ModelError, match=r"foreign.safetensors was not saved by facever"):
+        load_embedder(tmp_path / "foreign.safetensors")
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(ModelError, match=r"is not a whole safetensors file"):
+        load_embedder(path)
+
+
+def test_damaged_weights(saved):
+    _, path, _ = saved
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ModelError, match=r"is damaged: its weights do not give the fingerprint"):
+        load_embedder(path)
+
+
+def test_weights_of_another_architecture(saved):
+    _, path, _ = saved
+    rewrite(path, **{"neck.linear.weight": torch.zeros(16, 96)})
+    with pytest.raises(ModelError) as error:
+        load_embedder(path)
+    assert str(error.value) == (
+        f"{path} does not fit this architecture: neck.linear.weight is [16, 96] where [8, 96] is "
+        "needed"
+    )
+
+
+def test_a_configuration_of_another_version(saved):
+    _, path, _ = saved
+
+    def newer(header):
+        header["config"]["alignment"] = True
+        header["versions"]["facever"] = "9.9"
+        return header
+
+    rewrite(path, newer)
+    with pytest.raises(ModelError, match=r"unknown key 'alignment'.*written by facever 9.9, this"):
+        load_embedder(path)
+    rewrite(path, lambda header: {"config": {}})
+    with pytest.raises(ModelError, match=r"^the header of .* is damaged$"):
+        load_embedder(path)
+
+
+def test_a_failed_write_leaves_the_old_file(saved, monkeypatch: pytest.MonkeyPatch):
+    embedder, path, _ = saved
+    before = path.read_bytes()
+
+    def fails(_, target, **__):
+        Path(target).write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr("safetensors.torch.save_file", fails)
+    with pytest.raises(OSError, match="disk full"):
+        save_embedder(embedder, path, metric="cosine")
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == ["model.safetensors"]
