@@ -5,16 +5,26 @@ from typing import Annotated, Optional
 
 import typer
 
+from facever.cli.several import several
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
-@app.command()
+def _is_number(word: str) -> bool:
+    return word.replace("e-", "").replace(".", "").isdigit()
+
+
+@app.command(cls=several("--far", _is_number))
 def report(
     source: Annotated[Path, typer.Argument(help="A run folder, or a folder of embeddings.")],
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
     far: Annotated[
         Optional[list[float]],  # noqa: UP045 - typer reads the annotation
-        typer.Option(help="False accept rate at which TAR is wanted; may be given several times."),
+        typer.Option(help="False accept rates, one or several. [default: 1e-2 1e-3 1e-4]"),
+    ] = None,
+    where: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Only rows with COLUMN=VALUE, such as subset=test. Repeatable."),
     ] = None,
     thumbnails: Annotated[
         bool,
@@ -25,11 +35,10 @@ def report(
     """Write a self-contained HTML report: what was trained, how well it verifies, its mistakes."""
     import json
 
-    from facever.evaluation.verification import DEFAULT_FARS
     from facever.report.build import build
     from facever.report.page import write_report
 
-    page = build(source, far=far or DEFAULT_FARS, thumbnails=thumbnails)
+    page = build(source, far=far, where=where or [], thumbnails=thumbnails)
     write_report(page, out)
     if as_json:
         print(json.dumps({"report": str(out), "title": page.title, "verdict": page.verdict}))

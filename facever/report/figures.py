@@ -63,7 +63,7 @@ class Curve:
 
 def roc(curves: Sequence[Curve]) -> str:
     """Draw true accept rate over false accept rate, the latter in powers of ten."""
-    lowest = min(1 / curve.impostors for curve in curves)
+    lowest = min(0.1, *(1 / curve.impostors for curve in curves))
 
     def paint(axes: Axes) -> None:
         axes.set_xscale("log")
@@ -196,7 +196,7 @@ def development(series: Mapping[str, tuple[ArrayLike, ArrayLike]], figure: str) 
 
     Args:
         series: By name of the weights ("raw", "ema"): updates and values, NaN where not known.
-        figure: What is drawn, such as "tar@1e-2".
+        figure: What is drawn, such as "TAR at FAR 1e-2".
     """
 
     def paint(axes: Axes) -> None:

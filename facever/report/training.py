@@ -15,7 +15,7 @@ from facever.console import duration
 from facever.data.decode import ImageError, decode
 from facever.errors import DataError
 from facever.report import figures
-from facever.report.numbers import count, rate
+from facever.report.numbers import count, rate, rate_text
 from facever.report.page import Block, Cell, Facts, Figure, Note, Picture, Section, Sheet, Table
 from facever.report.thumbnails import data_uri
 
@@ -87,10 +87,16 @@ class RunRecord:
         return value
 
     @property
+    def heads(self) -> list[dict[str, Any]]:
+        """The configurations of the heads."""
+        heads = self.setting("heads")
+        return [head for head in heads if "name" in head] if isinstance(heads, list) else []
+
+    @property
     def name(self) -> str:
         """What was trained, such as "resnet10t + cosface"."""
-        heads = [str(head.get("name")) for head in self.setting("heads") or []]
-        return " + ".join([str(self.setting("model.backbone")), *heads])
+        names = [str(head["name"]) for head in self.heads]
+        return " + ".join([str(self.setting("model.backbone")), *names])
 
     def people(self, use: str) -> tuple[int, int, str]:
         """Return how many identities and images were used so, and the names of their data sets."""
@@ -135,6 +141,12 @@ def development_figures(frame: pd.DataFrame) -> list[str]:
     return [str(name) for name in frame if name not in _NOT_FIGURES]
 
 
+def figure_name(name: str) -> str:
+    """Return how a figure of the log is called in words: AUC, EER, TAR at FAR 1e-2."""
+    kind, _, at = name.partition("@")
+    return f"{kind.upper()} at FAR {at}" if at else kind.upper()
+
+
 def _training(run: RunRecord, thumbnails: bool) -> Section:
     blocks: list[Block] = [Facts(_facts(run)), *_curves(run)]
     if len(run.development):
@@ -154,15 +166,20 @@ def _facts(run: RunRecord) -> list[tuple[str, Cell]]:
     size = run.setting("model.preprocessing.size")
     if isinstance(size, list):
         rows.append(("input", f"{size[1]} x {size[0]} pixels"))
-    for head in run.setting("heads") or []:
+    for head in run.heads:
         options = ", ".join(f"{key} {value}" for key, value in head.items() if key != "name")
-        rows.append(("head", f"{head.get('name')}: {options}" if options else str(head["name"])))
-    for use, label in (("train", "trained on"), ("development", "chosen on")):
+        rows.append(("head", f"{head['name']}: {options}" if options else str(head["name"])))
+    for use, label in (("train", "trained on"), ("development", "choices made on")):
         people, images, dataset = run.people(use)
         if people:
             rows.append((label, f"{people:,} people, {images:,} images of {dataset}"))
     if len(run.train):
         rows += _budget(run)
+    if (best := run.chosen) is not None:
+        weights = f"{best['weights']} weights of " if best.get("weights") else ""
+        figure = str(run.setting("best_by"))
+        value = f"{figure_name(figure)} {rate_text(float(best[figure]))}"
+        rows.append(("best", f"{weights}update {int(best['step']):,}, development {value}"))
     return rows
 
 
@@ -205,13 +222,13 @@ def _curves(run: RunRecord) -> Iterator[Block]:
     if figure in development:
         named = development.assign(weights=development.get("weights", ""))
         yield Figure(
-            f"Development: {figure}",
+            f"Development: {figure_name(figure)}",
             figures.development(
                 {
                     str(name): (part["step"], part[figure])
                     for name, part in named.groupby("weights")
                 },
-                figure,
+                figure_name(figure),
             ),
             "On people set aside for choices. The best point decided which weights were kept, so "
             "this curve flatters a little.",
@@ -230,7 +247,11 @@ def _development_table(run: RunRecord) -> Table:
             value = record[name]
             cells.append(rate(float(value)) if pd.notna(value) else "not measurable")
         rows.append(cells)
-    headers = [*("update" if name == "step" else name for name in fixed), "weights", *shown]
+    headers = [
+        *("update" if name == "step" else name for name in fixed),
+        "weights",
+        *map(figure_name, shown),
+    ]
     return Table("All looks at the development people", headers, rows, folded=True)
 
 

@@ -1,0 +1,201 @@
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from facever.evaluation.protocols import evaluate_verification
+from facever.evaluation.result import VerificationResult
+from facever.report import accuracy
+from facever.report.page import Comparisons, Report, render
+from facever.vectors.embedding_set import EmbeddingSet
+
+Reader = Callable[[str], Any]
+FARS = [1e-1, 1e-2, 1e-5]
+pytestmark = pytest.mark.usefixtures("quick_figures")
+
+
+@pytest.fixture(scope="module")
+def result(faces: EmbeddingSet) -> VerificationResult:
+    return evaluate_verification(faces, far=FARS)
+
+
+@pytest.fixture(scope="module")
+def page(faces: EmbeddingSet, result: VerificationResult, read_page: Reader) -> Any:
+    return show(result, faces, read_page)
+
+
+def show(result: VerificationResult, faces: EmbeddingSet, read_page: Reader) -> Any:
+    sections = accuracy.sections(result, faces)
+    verdict, meaning = accuracy.verdict(result), accuracy.meaning(result)
+    return read_page(render(Report("t", verdict, meaning, accuracy.tiles(result), sections)))
+
+
+def test_the_table_of_operating_points_is_the_result(page: Any, result: VerificationResult) -> None:
+    shown = [row.numbers for row in page.table("Operating points")]
+    assert len(shown) == 2
+    for row, point in zip(shown, result.to_dict()["operating_points"], strict=True):
+        assert row[:7] == [
+            point["far_target"],
+            point["far"],
+            point["tar"],
+            point["interval"]["low"],
+            point["interval"]["high"],
+            point["threshold"],
+            point["false_accepts"],
+        ]
+        assert row[7] == result.trials.impostor
+        assert row[8] / row[9] == point["tar"]
+        assert row[9] == result.trials.genuine
+
+
+def test_the_counts_are_those_of_the_scores(page: Any, faces: EmbeddingSet) -> None:
+    """Count over again with plain NumPy."""
+    held = np.flatnonzero(faces.acquired)
+    vectors = np.asarray(faces.vectors, np.float64)
+    same, scores = [], []
+    for at, i in enumerate(held):
+        for j in held[at + 1 :]:
+            same.append(faces.identities[i] == faces.identities[j])
+            scores.append(np.float32(vectors[i] @ vectors[j]))
+    genuine, impostor = np.array(scores)[same], np.array(scores)[~np.array(same)]
+    for row in page.table("Operating points"):
+        target, far, tar, _, _, threshold, false_accepts, *_ = row.numbers
+        allowed = int(target * len(impostor))
+        assert threshold == np.sort(impostor)[::-1][allowed]
+        assert false_accepts == (impostor > threshold).sum() == far * len(impostor)
+        assert tar == (genuine > threshold).mean()
+
+
+def test_texts_are_the_values_rounded(page: Any) -> None:
+    for data in page.all("data"):
+        text, value = data.text, float(data.attributes["value"])
+        number = text.removesuffix(" (few)").replace(",", "")
+        assert float(number) == pytest.approx(value, rel=0.006, abs=0.0006), text
+
+
+def test_few_errors_are_marked_and_warned_of(page: Any, result: VerificationResult) -> None:
+    marked = ["(few)" in row.text for row in page.table("Operating points")]
+    assert marked == [point["few_errors"] for point in result.to_dict()["operating_points"]]
+    assert any(marked)
+    assert any("fewer than 30 false accepts" in note.text for note in page.of_class("p", "warning"))
+
+
+def test_refused_rates_say_what_they_need(page: Any, result: VerificationResult) -> None:
+    assert [row.numbers for row in page.table("Refused")] == [
+        [1e-5, 100_000, result.trials.impostor]
+    ]
+
+
+def test_verdict_meaning_and_tiles(page: Any, result: VerificationResult) -> None:
+    point = result.operating_points[0]
+    assert page.of_class("p", "verdict")[0].text == (
+        f"TAR {point.tar:.3f} [{point.interval.low:.3f}, {point.interval.high:.3f}] at FAR 1e-1 on "
+        f"{result.trials.genuine:,} genuine / {result.trials.impostor:,} impostor pairs"
+    )
+    assert page.of_class("p", "meaning")[0].text.startswith(f"{100 * point.tar:.1f} % of the pairs")
+    tiles = {
+        tile.all("dt")[0].text: tile.all("dd")[0].numbers for tile in page.of_class("div", "tile")
+    }
+    assert tiles == {
+        "TAR at FAR 1e-1": [point.tar],
+        "TAR at FAR 1e-2": [result.operating_points[1].tar],
+        "AUC": [result.auc.value],
+        "EER": [result.eer.value],
+        "people": [12],
+    }
+
+
+def test_failures_are_counted_and_named(page: Any, result: VerificationResult) -> None:
+    assert page.facts()["not embedded"] == "1"
+    (row,) = page.table("Failures to acquire: 1 of 48 images")
+    path, person, reason = (cell.text for cell in row.children)
+    assert (path, person) == ("person_01/1.png", "person_01")
+    assert reason.startswith("truncated <script>")
+    with_failures = [row.numbers[1:] for row in page.table("With failures to acquire")]
+    assert with_failures == [
+        [point["with_failures"]["far"], point["with_failures"]["tar"]]
+        for point in result.to_dict()["operating_points"]
+    ]
+
+
+def test_overlap_is_stated_once(
+    page: Any, result: VerificationResult, faces: EmbeddingSet, read_page: Reader
+) -> None:
+    def notes(page: Any) -> list[Any]:
+        return [note for note in page.of_class("p", "note") if "trained on" in note.text]
+
+    assert "none of the 12 people" in notes(page)[0].text
+    assert "warning" not in notes(page)[0].attributes["class"]
+    known = faces.trained_on
+    assert known is not None
+    overlapping = replace(faces, trained_on=known.assign(identity="person_03"))
+    (note,) = notes(show(evaluate_verification(overlapping, far=FARS), overlapping, read_page))
+    assert "1 of the 12 people (person_03; from elsewhere)" in note.text
+    assert "warning" in note.attributes["class"]
+    nobody = replace(faces, trained_on=None)
+    (note,) = notes(show(evaluate_verification(nobody, far=FARS), nobody, read_page))
+    assert "not known" in note.text
+    assert "warning" in note.attributes["class"]
+
+
+def test_the_worst_pairs_with_their_outcomes(
+    result: VerificationResult, faces: EmbeddingSet
+) -> None:
+    strangers, relatives = accuracy.sections(result, faces)[2].blocks
+    assert isinstance(strangers, Comparisons)
+    assert isinstance(relatives, Comparisons)
+    loose, strict = result.operating_points
+    for block, worst in ((strangers, result.worst_impostors), (relatives, result.worst_genuine)):
+        assert len(block.items) == 12
+        for item, (i, j, score) in zip(block.items, worst, strict=False):
+            assert [item.probe.name, item.others[0].name] == [*faces.identities[[i, j]]]
+            assert item.score is not None
+            assert item.score.value == score
+    for item in strangers.items:
+        assert item.score is not None
+        accepted = [p for p in (loose, strict) if item.score.value > p.threshold]
+        expected = {0: "rejected everywhere", 1: "false accept at FAR 1e-1"}
+        assert item.verdict == expected.get(len(accepted), "false accept at FAR 1e-2")
+        assert item.tone == ("bad" if accepted else "good")
+    for item in relatives.items:
+        assert item.score is not None
+        rejected = [p for p in (loose, strict) if item.score.value <= p.threshold]
+        expected = {0: "accepted everywhere", 1: "false reject at FAR 1e-2"}
+        assert item.verdict == expected.get(len(rejected), "false reject at FAR 1e-1")
+    assert {"false accept at FAR 1e-2", "false accept at FAR 1e-1"} <= {
+        item.verdict for item in strangers.items
+    }
+
+
+def test_pictures_that_are_gone_leave_a_place_that_says_so(
+    result: VerificationResult, faces: EmbeddingSet
+) -> None:
+    rows = [(3, 4, 0.9), (17, 3, 0.8), (0, 1, 0.7)]
+    shown = accuracy.sections(replace(result, worst_impostors=rows), faces)[2].blocks[0]
+    assert isinstance(shown, Comparisons)
+    pictures = [picture for item in shown.items for picture in (item.probe, *item.others)]
+    assert [picture.uri is None for picture in pictures] == [True, False, True, True, False, False]
+    assert all("no such file" in p.reason.lower() for p in pictures if p.uri is None)
+
+
+@pytest.mark.parametrize("thumbnails", [True, False])
+def test_without_paths_or_thumbnails_only_names_are_shown(
+    result: VerificationResult, faces: EmbeddingSet, thumbnails: bool
+) -> None:
+    rows = faces.rows.drop(columns="path") if thumbnails else faces.rows
+    sections = accuracy.sections(result, replace(faces, rows=rows), thumbnails)
+    report = Report("t", "v", "m", [], sections)
+    assert not report.pictures
+    assert "<img" not in render(report)
+    assert 'class="missing"' not in render(report)
+    assert "person_01" in render(report)
+
+
+def test_nothing_but_refusals(faces: EmbeddingSet, read_page: Reader) -> None:
+    result = evaluate_verification(faces, far=[1e-6])
+    page = show(result, faces, read_page)
+    assert page.of_class("p", "verdict")[0].text.startswith(f"AUC {result.auc.value:.3f} on ")
+    assert "too few pairs" in page.of_class("p", "meaning")[0].text
+    assert len(page.all("svg")) == 3

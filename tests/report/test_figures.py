@@ -1,0 +1,188 @@
+import re
+from collections.abc import Callable
+from itertools import pairwise
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from facever.report import figures
+from facever.report.figures import Curve, Mark
+from facever.seeding import stream
+
+MARKS = (
+    Mark("1e-2", 0.0098, 0.71, 0.68, 0.74, 0.31),
+    Mark("1e-3", 0.00096, 0.5, 0.47, 0.53, 0.42),
+)
+FEW = Curve("few", np.array([1.0, 0.5, 0.1, 0.0]), np.array([0.0, 0.1, 0.4, 1.0]), 10, 10)
+
+
+def curve(name: str = "model", marks: tuple[Mark, ...] = MARKS, impostors: int = 50_000) -> Curve:
+    thresholds = np.linspace(-4, 6, 400)
+    return Curve(name, norm.sf(thresholds), norm.cdf(thresholds, 2), impostors, 1000, marks)
+
+
+DRAWINGS: dict[str, Callable[[], str]] = {
+    "roc": lambda: figures.roc([curve()]),
+    "roc-two": lambda: figures.roc([curve("<b>$x^{&"), curve("other\x00\udcff", ())]),
+    "roc-few": lambda: figures.roc([FEW]),
+    "det": lambda: figures.det([curve()]),
+    "det-two": lambda: figures.det([curve("<b>$x^{&"), curve("other", ())]),
+    "det-few": lambda: figures.det([FEW]),
+    "det-faultless": lambda: figures.det(
+        [Curve("", np.array([1.0, 0.5, 0.0]), np.zeros(3), 2, 2, (Mark("", 0, 1, 0.5, 1, 0),))]
+    ),
+    "histogram": lambda: figures.histogram([0, 1, 2], [1, 3], [4, 0], MARKS, "a < b & $c$"),
+    "loss": lambda: figures.loss([1, 2, 3, 4], [4.0, None, np.nan, 1.0]),
+    "loss-unknown": lambda: figures.loss([1, 2], [None, None]),
+    "learning-rate": lambda: figures.learning_rate([1, 2], [1e-3, 2e-3]),
+    "development": lambda: figures.development({"<raw>": ([1, 2], [0.5, None])}, "AUC <"),
+}
+
+
+def labels(svg: str, axis: str) -> dict[str, float]:
+    """Return the tick labels of an axis and their places: x of the bottom ones, y of the left."""
+    root = ElementTree.fromstring(svg)
+    anchor = "text-anchor: middle" if axis == "x" else "text-anchor: end"
+    found = {}
+    for text in root.iter("text"):
+        style, label = text.attrib["style"], text.text or ""
+        if anchor in style and "muted" in style and re.fullmatch(r"[\d.e−-]+( %)?", label):
+            found[label] = float(text.attrib["x" if axis == "x" else "y"])
+    return found
+
+
+def rate_of(label: str) -> float:
+    return float(label.removesuffix(" %")) / 100
+
+
+def assert_affine(values: list[float], places: list[float]) -> None:
+    assert len(values) >= 4
+    fit = np.polyval(np.polyfit(values, places, 1), values)
+    np.testing.assert_allclose(places, fit, atol=0.05)
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_every_figure_is_the_same_twice_and_stands_alone(name: str) -> None:
+    svg = DRAWINGS[name]()
+    assert svg == DRAWINGS[name]()
+    root = ElementTree.fromstring(svg)
+    assert root.tag == "svg"
+    assert root.attrib["role"] == "img"
+    assert root.attrib["aria-label"]
+    ids = [element.attrib["id"] for element in root.iter() if "id" in element.attrib]
+    assert len(ids) == len(set(ids))
+    assert not {"style", "script", "metadata", "image"} & {element.tag for element in root.iter()}
+    assert "http" not in svg
+    assert "font-family" not in svg
+    assert len(svg) < 150_000
+    # every colour follows the page's theme: no hexadecimal one outside of a var(--...)
+    assert not re.search(r"#[0-9a-f]{6}", re.sub(r"var\(--[\w-]+, #[0-9a-f]{6}\)", "", svg))
+
+
+def test_names_are_text_and_never_markup_or_formulas() -> None:
+    root = ElementTree.fromstring(DRAWINGS["roc-two"]())
+    texts = [text.text for text in root.iter("text")]
+    assert "<b>$x^{&" in texts
+    assert "other��" in texts
+
+
+def test_figures_of_one_page_share_no_id() -> None:
+    found: list[str] = []
+    for name in ("roc-few", "det-few", "histogram", "loss", "learning-rate", "development"):
+        found += re.findall(r'id="([^"]+)"', DRAWINGS[name]())
+    assert found
+    assert len(found) == len(set(found))
+
+
+@pytest.mark.parametrize("axis", ["x", "y"])
+def test_det_axes_are_probits(axis: str) -> None:
+    ticks = labels(figures.det([curve()]), axis)
+    assert_affine([norm.ppf(rate_of(label)) for label in ticks], list(ticks.values()))
+
+
+def test_det_ticks_do_not_crowd() -> None:
+    ticks = sorted(labels(figures.det([curve(impostors=10**8)]), "x").values())
+    assert min(b - a for a, b in pairwise(ticks)) > 25
+
+
+def test_det_of_two_normal_distributions_is_a_straight_line() -> None:
+    svg = figures.det([curve(marks=())])
+    x, y = points(svg, "--series-1")
+    fit = np.polyfit(x, y, 1)
+    # drawn in steps: the corners lie beside the line by at most one step
+    assert np.abs(np.polyval(fit, x) - y).max() < 3
+    assert fit[0] > 0  # downwards to the right: y grows downwards in an SVG
+
+
+def test_roc_axis_is_logarithmic() -> None:
+    ticks = labels(figures.roc([curve()]), "x")
+    assert set(ticks) >= {"1e-4", "1e-3", "1e-2", "1e-1", "1"}
+    assert_affine([np.log10(float(label)) for label in ticks], list(ticks.values()))
+
+
+def test_roc_goes_through_its_points_and_its_marks() -> None:
+    svg = figures.roc([Curve("m", FEW.fmr, FEW.fnmr, 1000, 10, MARKS[:1])])
+    across, up = scale(svg, "x", np.log10), scale(svg, "y", lambda value: value)
+    x, y = points(svg, "--series-1")
+    drawn = {(round(a, 4), round(b, 3)) for a, b in zip(across(x), up(y), strict=True)}
+    # false accept rate 0 cannot be shown; the mark counts although the curve lacks it
+    expected = [(0.0098, 0.71), (0.1, 0.71), (0.5, 0.9), (1.0, 1.0)]
+    for far, tar in expected:
+        assert any(abs(a - np.log10(far)) < 0.01 and abs(b - tar) < 0.005 for a, b in drawn), (
+            far,
+            tar,
+            sorted(drawn),
+        )
+
+
+def test_histogram_shows_shares_of_each_class() -> None:
+    svg = figures.histogram([0, 1, 2], [1, 3], [400, 100])
+    height = scale(svg, "y", lambda value: value)
+    genuine, impostor = (height(points(svg, name)[1]) for name in ("--series-1", "--series-2"))
+    assert sorted(set(np.round(genuine, 2))) == [0, 0.25, 0.75]
+    assert sorted(set(np.round(impostor, 2))) == [0, 0.2, 0.8]
+
+
+def test_loss_is_smoothed_around_each_point() -> None:
+    random = stream(0, "loss")
+    values = random.normal(size=200)
+    smooth = figures._smoothed(values)
+    expected = [values[max(k - 5, 0) : k + 6].mean() for k in range(200)]
+    np.testing.assert_allclose(smooth, expected, atol=1e-12)
+
+
+def points(svg: str, color: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the corners of the longest line of a colour."""
+    lines = [
+        path.attrib["d"]
+        for path in ElementTree.fromstring(svg).iter("path")
+        if f"stroke: var({color}," in path.attrib.get("style", "") and "clip-path" in path.attrib
+    ]
+    corners = np.array(re.findall(r"[ML] (\S+) (\S+)", max(lines, key=len)), np.float64)
+    return corners[:, 0], corners[:, 1]
+
+
+def scale(
+    svg: str, axis: str, transform: Callable[[float], float]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what turns places of an axis into (transformed) values."""
+    ticks = labels(svg, axis)
+    values = [transform(float(label)) for label in ticks]
+    places = list(ticks.values())
+    if axis == "y":  # a label's baseline lies lower than its tick
+        offset = _tick_offset(svg)
+        places = [place - offset for place in places]
+    fit = np.polyfit(places, values, 1)
+    return lambda wanted: np.polyval(fit, wanted)
+
+
+def _tick_offset(svg: str) -> float:
+    ticks = labels(svg, "y")
+    uses = [
+        float(use.attrib["y"])
+        for use in ElementTree.fromstring(svg).iter("use")
+        if float(use.attrib["x"]) < 60
+    ]
+    return float(max(ticks.values()) - max(uses))
