@@ -1,0 +1,92 @@
+"""Galleries of made-up people, and the slow search that they are compared with."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from facever.evaluation.operating_point import OperatingPoint
+from facever.gallery.answers import Answer
+from facever.gallery.gallery import Gallery
+from facever.vectors.embedding_set import EmbeddingSet
+
+Ranking = list[tuple[str, float]]
+
+
+@pytest.fixture
+def units() -> Callable[..., NDArray[np.float32]]:
+    """Make random unit rows."""
+
+    def make(count: int, seed: int = 0, dimension: int = 8) -> NDArray[np.float32]:
+        vectors = np.random.default_rng(seed).normal(size=(count, dimension)).astype(np.float32)
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    return make
+
+
+@pytest.fixture
+def slow_search() -> Callable[..., Ranking]:
+    """Rank every person by float64 products, one at a time."""
+
+    def search(vectors: NDArray, people: list[str], probe: NDArray, rule: str = "max") -> Ranking:
+        scores: dict[str, list[float]] = {}
+        for vector, person in zip(vectors.tolist(), people, strict=True):
+            product = sum(a * b for a, b in zip(vector, probe.tolist(), strict=True))
+            scores.setdefault(person, []).append(product)
+        ranked = [(p, max(s) if rule == "max" else sum(s) / len(s)) for p, s in scores.items()]
+        return sorted(ranked, key=lambda pair: -pair[1])
+
+    return search
+
+
+@pytest.fixture
+def assert_answer() -> Callable[[Answer, Ranking], None]:
+    """Compare an answer with the people expected, best first."""
+
+    def check(answer: Answer, expected: Ranking) -> None:
+        assert [c.person for c in answer.candidates] == [person for person, _ in expected]
+        scores = [score for _, score in expected]
+        assert np.allclose([c.score for c in answer.candidates], scores, atol=1e-6)
+
+    return check
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Gallery]:
+    with Gallery.create(tmp_path / "gallery", fingerprint="model-1", dimension=8) as gallery:
+        yield gallery
+
+
+@pytest.fixture
+def faces(units: Callable[..., NDArray[np.float32]]) -> EmbeddingSet:
+    """Sixty images of twelve people: one has a single image, one more than half of all."""
+    people = ["a"] * 35 + [chr(ord("b") + i % 10) for i in range(24)] + ["single"]
+    return EmbeddingSet.from_arrays(
+        units(60), people, fingerprint="model-1", path=[f"{i}.jpg" for i in range(60)]
+    )
+
+
+@pytest.fixture
+def gallery(empty: Gallery, faces: EmbeddingSet) -> Gallery:
+    empty.enroll(faces)
+    return empty
+
+
+@pytest.fixture
+def make_point() -> Callable[..., OperatingPoint]:
+    def make(kind: str = "1:1-image", threshold: float = 0.5, **changes: object) -> OperatingPoint:
+        values: dict[str, object] = {
+            "kind": kind,
+            "threshold": threshold,
+            "target_rate": 1e-3,
+            "achieved_rate": 9e-4,
+            "trials": {"genuine": 100, "impostor": 10_000},
+            "fingerprint": "model-1",
+        }
+        if kind == "1:N":
+            values |= {"score_rule": "max", "gallery_size": 12}
+        return OperatingPoint.model_validate({**values, **changes})
+
+    return make

@@ -1,0 +1,93 @@
+import math
+
+import pytest
+
+from facever.errors import GalleryError
+from facever.gallery.decisions import (
+    Decision,
+    chosen,
+    for_search,
+    for_verification,
+    require_cosine,
+    require_fit,
+)
+
+ONE_TO_MANY, ONE_TO_ONE = ("1:N",), ("1:1-image", "1:1-template")
+
+
+def test_the_only_fitting_point_is_taken_unasked(make_point) -> None:
+    many, one = make_point("1:N"), make_point()
+    stored = {"many": many, "one": one}
+    assert chosen(None, stored, ONE_TO_MANY).point is many
+    assert chosen(None, stored, ONE_TO_ONE).point is one
+    assert chosen("many", stored, ONE_TO_ONE).point is many
+    assert chosen(one, {}, ONE_TO_MANY).point is one
+
+
+def test_without_one_or_with_several_nothing_decides(make_point) -> None:
+    none = chosen(None, {"one": make_point()}, ONE_TO_MANY)
+    assert none == Decision(None, "scores only: there is no 1:N operating point to decide by")
+    both = {"strict": make_point(), "loose": make_point()}
+    assert (
+        "name one of the 1:1 operating points (strict, loose)"
+        in chosen(None, both, ONE_TO_ONE).note
+    )
+    with pytest.raises(GalleryError, match="unknown operating point 'strikt'; did you mean"):
+        chosen("strikt", both, ONE_TO_ONE)
+
+
+def test_a_point_of_another_model_is_refused_with_both_shown(make_point) -> None:
+    require_fit(make_point(), "model-1", "the gallery")
+    for other in (make_point(fingerprint="model-2"), make_point(fingerprint=None)):
+        with pytest.raises(GalleryError) as refusal:
+            require_fit(other, "model-1", "the gallery")
+        assert str(other.fingerprint) in str(refusal.value)
+        assert "model-1" in str(refusal.value)
+
+
+def test_a_point_for_other_scores_is_refused(make_point) -> None:
+    require_cosine(make_point())
+    with pytest.raises(GalleryError, match="for euclidean scores"):
+        require_cosine(make_point(similarity="euclidean"))
+
+
+def test_search_refuses_a_gallery_that_was_outgrown(make_point) -> None:
+    choice = Decision(make_point("1:N"))
+    assert for_search(choice, 24, None) is choice
+    assert for_search(choice, 3, "max") is choice
+    with pytest.raises(GalleryError, match="measured with 12 people and the gallery has 25"):
+        for_search(choice, 25, None)
+    with pytest.raises(GalleryError, match="for score rule max, not for mean"):
+        for_search(choice, 12, "mean")
+
+
+@pytest.mark.parametrize(("fmr", "people"), [(1e-4, 10_000), (1e-3, 12), (1e-9, 5), (1.0, 3)])
+def test_a_one_to_one_point_decides_no_search_and_its_fpir_is_told(
+    make_point, fmr: float, people: int
+) -> None:
+    decision = for_search(Decision(make_point(target_rate=fmr)), people, None)
+    assert decision.point is None
+    assert decision.implied_rate is not None
+    if fmr == 1e-9:  # too small for the plain formula
+        assert math.isclose(decision.implied_rate, people * fmr, rel_tol=1e-6)
+    else:
+        assert math.isclose(decision.implied_rate, 1 - (1 - fmr) ** people, rel_tol=1e-9)
+    assert f"among {people} people (FPIR)" in decision.note
+
+
+def test_the_example_of_the_design(make_point) -> None:
+    decision = for_search(Decision(make_point(target_rate=1e-4)), 10_000, None)
+    assert "about 0.63 of strangers" in decision.note
+
+
+def test_verification_takes_only_one_to_one(make_point) -> None:
+    with pytest.raises(GalleryError, match="1:N operating point does not decide a verification"):
+        for_verification(Decision(make_point("1:N")), 1, "max")
+    single = Decision(make_point())
+    assert for_verification(single, 1, "max") is single
+    assert for_verification(single, 9, "mean") is single
+    several = for_verification(single, 5, "max")
+    assert several.point is single.point
+    assert "about 0.005 for this person" in several.note
+    template = Decision(make_point("1:1-template"))
+    assert for_verification(template, 5, "max") is template

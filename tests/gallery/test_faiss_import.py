@@ -1,0 +1,47 @@
+import builtins
+import sys
+
+import pytest
+
+from facever.errors import GalleryError
+from facever.gallery import faiss_import
+
+
+def test_faiss_is_imported() -> None:
+    assert hasattr(faiss_import.import_faiss(), "knn")
+    assert len(faiss_import.installed_wheels()) == 1
+
+
+def test_two_wheels_at_once_give_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faiss_import.metadata, "version", lambda name: "1.15")
+    monkeypatch.setattr(faiss_import, "WHEELS", ("faiss-cpu", "faiss-gpu"))
+    with pytest.raises(GalleryError) as refusal:
+        faiss_import.import_faiss()
+    assert str(refusal.value) == (
+        "faiss-cpu and faiss-gpu are both installed and overwrite each other: pip uninstall -y "
+        "faiss-cpu faiss-gpu, then pip install 'facever[cpu]' or 'facever[gpu]'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("wheels", "message"),
+    [
+        ((), r"FAISS is not installed: pip install 'facever\[cpu\]', or 'facever\[gpu\]'"),
+        (("faiss-cpu",), "faiss-cpu is installed but cannot be imported .*--force-reinstall"),
+    ],
+)
+def test_no_faiss_gives_the_mend(
+    monkeypatch: pytest.MonkeyPatch, wheels: tuple[str, ...], message: str
+) -> None:
+    real = builtins.__import__
+
+    def no_faiss(name: str, *rest: object) -> object:
+        if name == "faiss":
+            raise ImportError("no faiss")
+        return real(name, *rest)
+
+    monkeypatch.delitem(sys.modules, "faiss", raising=False)
+    monkeypatch.setattr(builtins, "__import__", no_faiss)
+    monkeypatch.setattr(faiss_import, "installed_wheels", lambda: list(wheels))
+    with pytest.raises(GalleryError, match=message):
+        faiss_import.import_faiss()
