@@ -3,7 +3,7 @@
 import os
 from dataclasses import replace
 
-from facever.evaluation.result import MeasuredPoint, VerificationResult
+from facever.evaluation.result import Accuracy, MeasuredPoint, VerificationResult
 from facever.report import figures
 from facever.report.numbers import (
     FEW_ERRORS,
@@ -18,6 +18,7 @@ from facever.report.numbers import (
 )
 from facever.report.page import (
     Block,
+    Cell,
     Comparison,
     Comparisons,
     Facts,
@@ -42,8 +43,14 @@ _SCORES = {
 
 
 def verdict(result: VerificationResult) -> str:
-    """Return the result in one line: TAR at the first FAR, its interval, the trials."""
+    """Return the result in one line: its main figure, how sure it is, the trials.
+
+    The main figure is the accuracy where a protocol defines one, else TAR at the first FAR.
+    """
     trials = f"{result.trials.genuine:,} genuine / {result.trials.impostor:,} impostor pairs"
+    if result.accuracy is not None:
+        shown, error = result.accuracy.mean, result.accuracy.standard_error
+        return f"Accuracy {rate_text(shown)} ± {rate_text(error)} ({result.protocol}) on {trials}"
     if not result.operating_points:
         return f"AUC {rate_text(result.auc.value)} on {trials}"
     point = result.operating_points[0]
@@ -53,6 +60,11 @@ def verdict(result: VerificationResult) -> str:
 
 def meaning(result: VerificationResult) -> str:
     """Return the verdict in everyday words."""
+    if result.accuracy is not None:
+        return (
+            f"{percent_text(result.accuracy.mean)} of the pairs are decided rightly, one person or "
+            "two (50 % is guessing); the standard error stands behind the ±."
+        )
     if not result.operating_points:
         return (
             "There are too few pairs of different people for any of the false accept rates asked "
@@ -79,7 +91,7 @@ def tiles(result: VerificationResult) -> list[Tile]:
     ]
     if result.accuracy is not None:
         error = f"± {rate_text(result.accuracy.standard_error)} standard error"
-        shown.append(Tile("accuracy", rate(result.accuracy.mean), error))
+        shown.insert(0, Tile("accuracy", rate(result.accuracy.mean), error))
     return [
         *shown,
         Tile("AUC", rate(result.auc.value), "0.5 is guessing, 1 is faultless"),
@@ -150,6 +162,8 @@ def _accuracy(result: VerificationResult) -> Section:
             "dashed threshold a pair is accepted. Each hill is scaled to its own number of pairs.",
         ),
     ]
+    if result.accuracy is not None:
+        blocks.append(_accuracy_table(result.accuracy))
     if result.operating_points:
         blocks.append(_points_table(result.operating_points))
         interval = result.operating_points[0].interval
@@ -173,6 +187,19 @@ def _accuracy(result: VerificationResult) -> Section:
         f"{_SCORES[result.similarity]}, is above the threshold."
     )
     return Section("accuracy", "Accuracy", blocks, lead)
+
+
+def _accuracy_table(measured: Accuracy) -> Table:
+    headers = ["accuracy", "standard error", "method", "thresholds"]
+    thresholds = ", ".join(f"{threshold:.4f}" for threshold in measured.thresholds)
+    row: list[Cell] = [
+        rate(measured.mean), rate(measured.standard_error), measured.method, thresholds,
+    ]  # fmt: skip
+    if measured.interval is not None:
+        headers[2:2] = ["low", "high"]
+        row[2:2] = [rate(measured.interval.low), rate(measured.interval.high)]
+    caption = "Accuracy: the share of right decisions, at thresholds chosen on other pairs."
+    return Table(caption, headers, [row])
 
 
 def _points_table(points: list[MeasuredPoint]) -> Table:

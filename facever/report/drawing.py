@@ -69,7 +69,7 @@ def draw(name: str, alt: str, paint: Callable[[Axes], None], height: float = _HE
     """Return what `paint` draws as one `<svg>` element.
 
     Args:
-        name: Prefix of the element's ids; unique within a page.
+        name: Unique within a page; the ids inside are made from it.
         alt: What the figure shows, for those who do not see it.
         paint: Draws into the axes, with the constants of this module as colours.
         height: In inches; the width is fixed.
@@ -83,10 +83,10 @@ def draw(name: str, alt: str, paint: Callable[[Axes], None], height: float = _HE
         buffer = io.StringIO()
         nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
         figure.savefig(buffer, format="svg", metadata=nothing)
-    return _inline(buffer.getvalue(), name, alt)
+    return _inline(buffer.getvalue(), alt)
 
 
-def _inline(text: str, name: str, alt: str) -> str:
+def _inline(text: str, alt: str) -> str:
     """Make a matplotlib SVG file a part of a page."""
     root = ElementTree.fromstring(text)
     for parent in list(root.iter()):
@@ -106,7 +106,7 @@ def _inline(text: str, name: str, alt: str) -> str:
         attributes = {key.rpartition("}")[2]: value for key, value in element.attrib.items()}
         if attributes.get("id") not in used:
             attributes.pop("id", None)
-        element.attrib = {key: _attribute(name, key, value) for key, value in attributes.items()}
+        element.attrib = {key: _attribute(key, value) for key, value in attributes.items()}
     root.attrib = {
         "viewBox": root.attrib["viewBox"],
         "class": "figure",
@@ -117,13 +117,9 @@ def _inline(text: str, name: str, alt: str) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def _attribute(name: str, key: str, value: str) -> str:
-    if key == "id":
-        return f"{name}-{value}"
-    if key == "href":
-        return f"#{name}-{value[1:]}"
+def _attribute(key: str, value: str) -> str:
     if key == "style":
         for color, variable in _VARIABLES.items():
             value = value.replace(color, f"var(--{variable}, {color})")
         return _FONT.sub("", value)
-    return _DIGITS.sub(r"\1", value.replace("url(#", f"url(#{name}-"))
+    return value if key in ("id", "href", "clip-path") else _DIGITS.sub(r"\1", value)

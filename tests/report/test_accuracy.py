@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from facever.evaluation.operating_point import Interval
 from facever.evaluation.protocols import evaluate_verification
-from facever.evaluation.result import VerificationResult
+from facever.evaluation.result import Accuracy, VerificationResult
 from facever.report import accuracy
 from facever.report.page import Comparisons, Report, render
 from facever.vectors.embedding_set import EmbeddingSet
@@ -199,3 +200,21 @@ def test_nothing_but_refusals(faces: EmbeddingSet, read_page: Reader) -> None:
     assert page.of_class("p", "verdict")[0].text.startswith(f"AUC {result.auc.value:.3f} on ")
     assert "too few pairs" in page.of_class("p", "meaning")[0].text
     assert len(page.all("svg")) == 3
+
+
+def test_accuracy_is_the_headline_of_protocols_that_have_one(
+    result: VerificationResult, faces: EmbeddingSet, read_page: Reader
+) -> None:
+    interval = Interval(low=0.84, high=0.88, method="clopper-pearson")
+    single = Accuracy(0.8612, 0.0109, [0.25], "threshold chosen on others", interval)
+    page = show(replace(result, accuracy=single, protocol="lfw-view1"), faces, read_page)
+    assert page.of_class("p", "verdict")[0].text.startswith("Accuracy 0.861 ± 0.011 (lfw-view1) on")
+    assert page.of_class("p", "meaning")[0].text.startswith("86.1 % of the pairs are decided")
+    (row,) = page.table("Accuracy")
+    assert row.numbers == [0.8612, 0.0109, 0.84, 0.88]
+    assert "threshold chosen on others" in row.text
+    assert "0.2500" in row.text
+    folds = Accuracy(0.8612, 0.0109, [0.25, 0.3], "ten folds")
+    (row,) = show(replace(result, accuracy=folds), faces, read_page).table("Accuracy")
+    assert row.numbers == [0.8612, 0.0109]
+    assert "0.2500, 0.3000" in row.text

@@ -15,7 +15,7 @@ MARKS = (
     Mark("1e-2", 0.0098, 0.71, 0.68, 0.74, 0.31),
     Mark("1e-3", 0.00096, 0.5, 0.47, 0.53, 0.42),
 )
-FEW = Curve("few", np.array([1.0, 0.5, 0.1, 0.0]), np.array([0.0, 0.1, 0.4, 1.0]), 10, 10)
+FEW = Curve("few", np.array([1.0, 0.5, 0.5, 0.1, 0.0]), np.array([0.0, 0.1, 0.3, 0.4, 1.0]), 10, 10)
 
 
 def curve(name: str = "model", marks: tuple[Mark, ...] = MARKS, impostors: int = 50_000) -> Curve:
@@ -25,10 +25,10 @@ def curve(name: str = "model", marks: tuple[Mark, ...] = MARKS, impostors: int =
 
 DRAWINGS: dict[str, Callable[[], str]] = {
     "roc": lambda: figures.roc([curve()]),
-    "roc-two": lambda: figures.roc([curve("<b>$x^{&"), curve("other\x00\udcff", ())]),
+    "roc-two": lambda: figures.roc([curve("<b>$x^{$&"), curve("other\x00\udcff", ())]),
     "roc-few": lambda: figures.roc([FEW]),
     "det": lambda: figures.det([curve()]),
-    "det-two": lambda: figures.det([curve("<b>$x^{&"), curve("other", ())]),
+    "det-two": lambda: figures.det([curve("<b>$x^{$&"), curve("other", ())]),
     "det-few": lambda: figures.det([FEW]),
     "det-faultless": lambda: figures.det(
         [Curve("", np.array([1.0, 0.5, 0.0]), np.zeros(3), 2, 2, (Mark("", 0, 1, 0.5, 1, 0),))]
@@ -73,6 +73,7 @@ def test_every_figure_is_the_same_twice_and_stands_alone(name: str) -> None:
     assert root.attrib["aria-label"]
     ids = [element.attrib["id"] for element in root.iter() if "id" in element.attrib]
     assert len(ids) == len(set(ids))
+    assert set(re.findall(r'(?:href="|url\()#([^")]+)', svg)) == set(ids)
     assert not {"style", "script", "metadata", "image"} & {element.tag for element in root.iter()}
     assert "http" not in svg
     assert "font-family" not in svg
@@ -84,7 +85,7 @@ def test_every_figure_is_the_same_twice_and_stands_alone(name: str) -> None:
 def test_names_are_text_and_never_markup_or_formulas() -> None:
     root = ElementTree.fromstring(DRAWINGS["roc-two"]())
     texts = [text.text for text in root.iter("text")]
-    assert "<b>$x^{&" in texts
+    assert "<b>$x^{$&" in texts
     assert "other��" in texts
 
 
@@ -127,8 +128,9 @@ def test_roc_goes_through_its_points_and_its_marks() -> None:
     across, up = scale(svg, "x", np.log10), scale(svg, "y", lambda value: value)
     x, y = points(svg, "--series-1")
     drawn = {(round(a, 4), round(b, 3)) for a, b in zip(across(x), up(y), strict=True)}
-    # false accept rate 0 cannot be shown; the mark counts although the curve lacks it
-    expected = [(0.0098, 0.71), (0.1, 0.71), (0.5, 0.9), (1.0, 1.0)]
+    # false accept rate 0 cannot be shown; the mark counts although the curve lacks it; where two
+    # points have the same false accept rate the better one goes on to the right
+    expected = [(0.0098, 0.71), (0.1, 0.71), (0.1, 0.6), (0.5, 0.9), (1.0, 0.9), (1.0, 1.0)]
     for far, tar in expected:
         assert any(abs(a - np.log10(far)) < 0.01 and abs(b - tar) < 0.005 for a, b in drawn), (
             far,
