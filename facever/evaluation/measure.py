@@ -2,8 +2,18 @@
 
 from collections.abc import Sequence
 
-from facever.evaluation.intervals import TOO_NARROW, clopper_pearson
-from facever.evaluation.operating_point import TrialCounts
+import numpy as np
+
+from facever.evaluation.intervals import (
+    TOO_NARROW,
+    DyadicRate,
+    clopper_pearson,
+    dyadic_rate,
+    fmr_interval,
+    logit_interval,
+    tar_interval,
+)
+from facever.evaluation.operating_point import Interval, TrialCounts
 from facever.evaluation.pairwise import PairScores
 from facever.evaluation.result import MeasuredPoint, Refused, VerificationResult
 from facever.evaluation.roc import Roc
@@ -11,6 +21,7 @@ from facever.evaluation.similarity import Similarity
 from facever.evaluation.trials import Trials, budget, needed
 
 _SHOWN = 50
+_STEPS = 20  # thresholds on either side that the interval of a TAR looks at
 
 
 def measure(
@@ -20,6 +31,7 @@ def measure(
     protocol: str,
     similarity: Similarity = "cosine",
     level: float = 0.95,
+    intervals: bool = True,
 ) -> VerificationResult:
     """Count everything that a verification result holds.
 
@@ -29,6 +41,7 @@ def measure(
         protocol: The name of the protocol that made the trials.
         similarity: What the scores are.
         level: Confidence of the intervals.
+        intervals: False takes trials for independent, which is faster and too narrow.
     """
     counts = TrialCounts(genuine=trials.genuine, impostor=trials.impostor)
     points, refused = [], []
@@ -37,42 +50,93 @@ def measure(
         if allowed < 1:
             refused.append(Refused(far, needed(far)))
             continue
-        threshold = trials.threshold(allowed)
-        false_accepts = trials.false_accepts(threshold)
-        true_accepts = trials.true_accepts(threshold)
-        points.append(
-            MeasuredPoint(
-                far_target=far,
-                threshold=threshold,
-                false_accepts=false_accepts,
-                true_accepts=true_accepts,
-                trials=counts,
-                interval=clopper_pearson(true_accepts, trials.genuine, level, TOO_NARROW),
-                far_interval=clopper_pearson(false_accepts, trials.impostor, level, TOO_NARROW),
-            )
-        )
+        points.append(_at(trials, far, allowed, level, intervals))
     roc = Roc(trials)
     return VerificationResult(
         protocol=protocol,
         similarity=similarity,
         trials=counts,
         auc=roc.auc(),
+        auc_interval=_auc_interval(trials, level) if intervals else None,
         eer=roc.eer(),
         eer_hull=roc.eer_hull(),
         operating_points=points,
         refused=refused,
         curve=roc.curve(),
         histogram=trials.histogram.thinned(),
-        worst_impostors=_listed(trials.top),
-        worst_genuine=_listed(trials.genuine_scores),
+        worst_impostors=_listed(trials, trials.top),
+        worst_genuine=_listed(trials, trials.genuine_scores),
     )
 
 
 def most_wanted(fars: Sequence[float], impostor: int) -> int:
-    """Return how many of the highest impostor scores the FARs need."""
-    return max(_SHOWN, *(budget(far, impostor) + 1 for far in fars))
+    """Return how many of the highest impostor scores the FARs and their intervals need."""
+    allowed = max(budget(far, impostor) for far in fars)
+    return allowed + allowed // 4 + 1000
 
 
-def _listed(pairs: PairScores) -> list[tuple[int, int, float]]:
-    first = pairs.take(slice(_SHOWN))
+def _at(trials: Trials, far: float, allowed: int, level: float, intervals: bool) -> MeasuredPoint:
+    """Count one operating point."""
+    threshold = trials.threshold(allowed)
+    false_accepts, true_accepts = trials.false_accepts(threshold), trials.true_accepts(threshold)
+    if trials.dyads is None or not intervals:
+        tar = clopper_pearson(true_accepts, trials.genuine, level, TOO_NARROW)
+        fmr = clopper_pearson(false_accepts, trials.impostor, level, TOO_NARROW)
+    else:
+        found = dyadic_rate(trials.error_sums(threshold), trials.dyads)
+        fmr = fmr_interval(found, level)
+        tar = _tar_interval(trials, threshold, allowed, found, level)
+    return MeasuredPoint(
+        far_target=far,
+        threshold=threshold,
+        false_accepts=false_accepts,
+        true_accepts=true_accepts,
+        trials=TrialCounts(genuine=trials.genuine, impostor=trials.impostor),
+        interval=tar,
+        far_interval=fmr,
+    )
+
+
+def _tar_interval(
+    trials: Trials, threshold: float, allowed: int, found: DyadicRate, level: float
+) -> Interval:
+    """Return the interval of TAR at a FAR, whose threshold is itself estimated.
+
+    Each draw of people moves the threshold by what the draw does to the FMR, scaled so that it
+    varies as much as the dyadic variance says.
+    """
+    length = float(np.linalg.norm(found.per_person)) / found.trials
+    if not found.errors or not length:
+        accepted, genuine = trials.accepted_by_person(np.array([threshold]))
+        return tar_interval(accepted, genuine, level)
+    spread = np.sqrt(found.variance) / found.rate
+    ranks = allowed * np.exp(np.linspace(-4, 4, 2 * _STEPS + 1) * spread)
+    ranks = np.unique(np.clip(ranks.round(), 1, max(len(trials.top) - 1, 1)).astype(np.int64))
+    ranks = ranks[::-1]
+    thresholds = np.array([trials.threshold(rank) for rank in ranks])
+    accepted, genuine = trials.accepted_by_person(thresholds)
+    return tar_interval(
+        accepted[:, ::-1],
+        genuine,
+        level,
+        steps=np.log(ranks[::-1] / allowed),
+        linear=found.per_person / found.trials / length * spread,
+    )
+
+
+def _auc_interval(trials: Trials, level: float) -> Interval | None:
+    """Return the interval of the AUC where every score is at hand and the people are known."""
+    if trials.dyads is None or not trials.whole:
+        return None
+    pairs, own, genuine = trials.auc_parts()
+    found = dyadic_rate(pairs, trials.dyads)
+    if found.rate in (0, 1):
+        return None
+    per_person = (own - found.rate * genuine) / genuine.sum()
+    variance = found.variance_with(per_person)
+    return logit_interval(found.rate, variance, found.people, level, "dyadic logit")
+
+
+def _listed(trials: Trials, pairs: PairScores) -> list[tuple[int, int, float]]:
+    first = trials.numbered(pairs.take(slice(_SHOWN)))
     return list(zip(first.a.tolist(), first.b.tolist(), first.scores.tolist(), strict=True))

@@ -26,6 +26,7 @@ class ScoredPairs:
         same: Bool [T].
         a, b: int64 [T], rows of the embedding set.
         folds: int64 [T], or None where the list has none.
+        codes: int64 [T] each, the two people of each trial by number.
         people: Everyone in the list, scored or not.
         failures: Images and trials that failed to be acquired.
     """
@@ -35,13 +36,14 @@ class ScoredPairs:
     a: Ints
     b: Ints
     folds: Ints | None
+    codes: tuple[Ints, Ints]
     people: npt.NDArray[np.str_]
     failures: Failures
 
     @property
     def trials(self) -> ListedTrials:
         """The trials, for counting."""
-        return ListedTrials(self.scores, self.same, self.a, self.b)
+        return ListedTrials(self.scores, self.same, (self.a, self.b), self.codes)
 
 
 def score_pairs(embeddings: EmbeddingSet, pairs: PairList, similarity: str) -> ScoredPairs:
@@ -65,13 +67,16 @@ def score_pairs(embeddings: EmbeddingSet, pairs: PairList, similarity: str) -> S
     norms = embeddings.rows["norm"].to_numpy(np.float32)
     scorer = make_scorer(embeddings.vectors[used], similarity, norms[used])
     named = np.unique(rows)
+    people = embeddings.identities
+    codes = np.unique(people, return_inverse=True)[1].astype(np.int64)
     return ScoredPairs(
         scores=scorer.pairs(at[: len(index)], at[len(index) :]),
         same=same[index],
         a=a[index],
         b=b[index],
         folds=frame["fold"].to_numpy(np.int64)[index] if "fold" in frame else None,
-        people=np.unique(embeddings.identities[named]),
+        codes=(codes[a[index]], codes[b[index]]),
+        people=np.unique(people[named]),
         failures=Failures(
             images=len(named),
             failed=int((~embeddings.acquired[named]).sum()),

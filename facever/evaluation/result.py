@@ -104,6 +104,7 @@ class VerificationResult:
     histogram: Histogram
     worst_impostors: list[tuple[int, int, float]]
     worst_genuine: list[tuple[int, int, float]]
+    auc_interval: Interval | None = None
     accuracy: Accuracy | None = None
     overlap: Overlap = field(default_factory=lambda: Overlap(None, 0, [], None))
     failures: Failures = field(default_factory=Failures)
@@ -158,6 +159,7 @@ class VerificationResult:
             "trials": self.trials.model_dump(),
             "auc": self.auc.value,
             "auc_bound": self.auc.bound,
+            "auc_interval": self.auc_interval and self.auc_interval.model_dump(),
             "eer": self.eer.value,
             "eer_bound": self.eer.bound,
             "eer_hull": self.eer_hull,

@@ -13,6 +13,7 @@ import numpy as np
 
 from facever.evaluation.blocks import BINS, Bins, BlockScores, Float32Blocks
 from facever.evaluation.pairwise import AllPairs, PairScores
+from facever.evaluation.people import BlockDyads, DyadErrors, DyadSums, dyad_keys
 from facever.evaluation.similarity import Doubles, Floats, Ints, Scorer
 from facever.evaluation.trials import Counts, Histogram, Trials, check_both_classes
 
@@ -52,16 +53,29 @@ class StreamedTrials(Trials):
             kept, floor, counts = _screen(pairs, blocks, wanted)
             self.complete_above = float(blocks.edges[floor]) + blocks.error
             kept = kept.take(np.flatnonzero(kept.scores > self.complete_above))
-        self.top = pairs.in_user_order(kept.take(np.argsort(-kept.scores, kind="stable")))
+        self.top = kept.take(np.argsort(-kept.scores, kind="stable"))
         self.genuine_scores, genuine = self._read_genuine(blocks.edges)
         if self.whole:
             counts = _count_in(blocks.edges, self.top.scores)
         self._histogram = Histogram(blocks.edges, genuine, counts, blocks.error)
+        self.dyads: BlockDyads = BlockDyads(
+            pairs.first.codes,
+            pairs.first.excluded,
+            *(() if pairs.one_set else (pairs.second.codes, pairs.second.excluded)),
+        )
 
     @property
     def histogram(self) -> Histogram:
         """The scores counted in 65,536 bins."""
         return self._histogram
+
+    def numbered(self, pairs: PairScores) -> PairScores:
+        """Return trials with their rows as the user numbers them."""
+        return self.pairs.in_user_order(pairs)
+
+    def people_of(self, pairs: PairScores) -> tuple[Ints, Ints]:
+        """Return the two people of each trial, numbered as in `dyads`."""
+        return self.pairs.first.codes[pairs.a], self.pairs.second.codes[pairs.b]
 
     def threshold(self, k: int) -> float:
         """Return the (k + 1)-th largest impostor score, 0 <= k < impostor.
@@ -94,6 +108,48 @@ class StreamedTrials(Trials):
         for above, near in self._around(threshold, threshold):
             total += above + int((near.scores.astype(np.float64) > threshold).sum())
         return total
+
+    def error_sums(self, threshold: float) -> DyadSums:
+        """Sum the impostor scores above a threshold by pairs of people.
+
+        Below the kept top it walks all blocks. A pair of people is summed up as soon as no later
+        block can hold it: of one set, when the rows have passed its first person.
+        """
+        if threshold >= self.complete_above:
+            return super().error_sums(threshold)
+        people, codes = self.dyads.people, self.pairs.first.codes
+        sums = DyadSums(0.0, np.zeros(people), 0.0, 0.0)
+        held = DyadErrors.of_keys(np.empty(0, np.int64), people)
+        for rows, columns, keys in self._errors_by_block(threshold):
+            both = np.append(dyad_keys(held.i, held.j, people), keys)
+            held = DyadErrors.of_keys(both, people, np.append(held.counts, np.ones(len(keys))))
+            if columns.stop < len(self.pairs.second.codes):
+                continue
+            at_end = rows.stop == len(codes)
+            if self.pairs.one_set or at_end:
+                passed = len(held.i) if at_end else int(np.searchsorted(held.i, codes[rows.stop]))
+                sums += DyadSums.of(held.take(slice(passed)), self.dyads)
+                held = held.take(slice(passed, None))
+        return sums
+
+    def _errors_by_block(self, threshold: float) -> Iterator[tuple[slice, slice, Ints]]:
+        """Yield each block's rows and columns, and the pair of people of each error in it."""
+        margin = 2 * self.pairs.scorer.error
+        blocks = Float32Blocks(self.pairs.scorer)
+        for rows, columns in self.pairs.blocks():
+            masked = self.pairs.no_impostor(rows, columns)
+            product = blocks.product(rows, columns)
+            if masked is not None:
+                product[masked] = -np.inf
+            sure = np.flatnonzero(product > threshold + margin)
+            near = np.flatnonzero(np.abs(product - threshold) <= margin)
+            close = _pairs_at(self.pairs, rows, columns, near)
+            near = near[close.scores.astype(np.float64) > threshold]
+            found = np.append(sure, near)
+            width = columns.stop - columns.start
+            first = self.pairs.first.codes[rows.start + found // width]
+            second = self.pairs.second.codes[columns.start + found % width]
+            yield rows, columns, dyad_keys(first, second, self.dyads.people)
 
     def true_accepts(self, threshold: float) -> int:
         """Count the genuine scores above a threshold."""
@@ -136,8 +192,7 @@ class StreamedTrials(Trials):
                 both = PairScores.join(parts)
                 parts = [both.take(np.argsort(both.scores, kind="stable")[:_LOWEST])]
         kept = PairScores.join(parts)
-        ranked = kept.take(np.argsort(kept.scores, kind="stable"))
-        return self.pairs.in_user_order(ranked), counts
+        return kept.take(np.argsort(kept.scores, kind="stable")), counts
 
 
 def _screen(pairs: AllPairs, blocks: BlockScores, wanted: int) -> tuple[PairScores, int, Counts]:

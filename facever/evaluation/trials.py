@@ -4,12 +4,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from facever.errors import EvaluationError
 from facever.evaluation.pairwise import PairScores
+from facever.evaluation.people import DyadErrors, Dyads, DyadSums, ListedDyads
 from facever.evaluation.similarity import Doubles, Floats, Ints
 
 Counts = npt.NDArray[np.int64]
@@ -52,9 +54,11 @@ class Trials(ABC):
     Attributes:
         genuine: How many genuine trials there are.
         impostor: How many impostor trials there are.
-        top: The highest impostor trials, in descending order; all of them when `whole`.
+        top: The highest impostor trials, in descending order; all of them when `whole`. Their rows
+            are the trials' own; see `numbered`.
         genuine_scores: All genuine trials in ascending order.
         whole: Whether `top` holds every impostor trial, so that every rate is exact.
+        dyads: The impostor trials by pairs of people, or None where the people are not known.
     """
 
     genuine: int
@@ -62,6 +66,7 @@ class Trials(ABC):
     top: PairScores
     genuine_scores: PairScores
     whole: bool
+    dyads: Dyads | None
 
     @property
     @abstractmethod
@@ -76,10 +81,60 @@ class Trials(ABC):
     def false_accepts(self, threshold: float) -> int:
         """Count the impostor scores above a threshold."""
 
+    @abstractmethod
+    def numbered(self, pairs: PairScores) -> PairScores:
+        """Return trials with their rows as the user numbers them."""
+
+    @abstractmethod
+    def people_of(self, pairs: PairScores) -> tuple[Ints, Ints]:
+        """Return the two people of each trial, numbered as in `dyads`."""
+
     def true_accepts(self, threshold: float) -> int:
         """Count the genuine scores above a threshold."""
         scores = self.genuine_scores.scores
         return len(scores) - int(np.searchsorted(scores, np.float64(threshold), side="right"))
+
+    def error_sums(self, threshold: float) -> DyadSums:
+        """Sum the impostor scores above a threshold by pairs of people."""
+        assert self.dyads is not None
+        above = self.top.take(slice(self.false_accepts(threshold)))
+        return DyadSums.of(DyadErrors.of(*self.people_of(above), self._people), self.dyads)
+
+    def accepted_by_person(self, thresholds: Doubles) -> tuple[Doubles, Doubles]:
+        """Count each person's genuine scores above ascending thresholds [T], and all of them.
+
+        Returns:
+            float64 [I, T] and float64 [I].
+        """
+        who = self.people_of(self.genuine_scores)[0]
+        scores = self.genuine_scores.scores
+        ends = [0, *np.searchsorted(scores, thresholds, side="right"), len(scores)]
+        counts = [np.bincount(who[a:b], minlength=self._people) for a, b in pairwise(ends)]
+        below = np.cumsum(np.column_stack(counts), axis=1, dtype=np.float64)
+        return below[:, -1:] - below[:, :-1], below[:, -1]
+
+    def auc_parts(self) -> tuple[DyadSums, Doubles, Doubles]:
+        """Split the AUC of whole trials by pairs of people and by people.
+
+        Returns:
+            Sums over pairs of people of how often (ties a half) a genuine score is above their
+            impostor scores; per person, how often an impostor score is below their
+            genuine scores, summed over these, float64 [I]; their genuine trials, float64 [I].
+        """
+        impostor, genuine = self.top.scores[::-1], self.genuine_scores.scores
+        beaten = 1 - _below(genuine, self.top.scores) / len(genuine)
+        assert self.dyads is not None
+        errors = DyadErrors.of(*self.people_of(self.top), self._people, beaten)
+        who = self.people_of(self.genuine_scores)[0]
+        wins = _below(impostor, genuine) / len(impostor)
+        own = np.bincount(who, weights=wins, minlength=self._people).astype(np.float64)
+        genuine_trials = np.bincount(who, minlength=self._people).astype(np.float64)
+        return DyadSums.of(errors, self.dyads), own, genuine_trials
+
+    @property
+    def _people(self) -> int:
+        assert self.dyads is not None
+        return self.dyads.people
 
 
 class ListedTrials(Trials):
@@ -88,7 +143,8 @@ class ListedTrials(Trials):
     Args:
         scores: Float [T], finite.
         same: Bool [T], True for genuine trials.
-        a, b: int64 [T], the rows that each trial compares, where known.
+        rows: int64 [T] each, the two rows that each trial compares; its own number without.
+        people: int64 [T] each, the two people that each trial compares, where known.
 
     Raises:
         EvaluationError: Scores that are not finite, lengths that differ, or one class only.
@@ -98,8 +154,8 @@ class ListedTrials(Trials):
         self,
         scores: npt.NDArray[np.floating],
         same: npt.NDArray[np.bool_],
-        a: Ints | None = None,
-        b: Ints | None = None,
+        rows: tuple[Ints, Ints] | None = None,
+        people: tuple[Ints, Ints] | None = None,
     ) -> None:
         if scores.shape != same.shape or scores.ndim != 1:
             raise EvaluationError(
@@ -113,12 +169,25 @@ class ListedTrials(Trials):
             )
         self.impostor, self.genuine = int((~same).sum()), int(same.sum())
         check_both_classes(self.genuine, self.impostor)
-        nowhere = np.full(len(scores), -1, np.int64)
-        trials = PairScores(scores, nowhere if a is None else a, nowhere if b is None else b)
+        numbers = np.arange(len(scores))
+        self._rows = (numbers, numbers) if rows is None else rows
+        trials = PairScores(scores, numbers, numbers)
         genuine, impostor = np.flatnonzero(same), np.flatnonzero(~same)
         self.genuine_scores = trials.take(genuine[np.argsort(scores[genuine], kind="stable")])
         self.top = trials.take(impostor[np.argsort(-scores[impostor], kind="stable")])
-        self.whole = True
+        self.whole, self.dyads, self._who = True, None, people
+        if people is not None:
+            size = int(max(side.max() for side in people)) + 1
+            self.dyads = ListedDyads(people[0][impostor], people[1][impostor], size)
+
+    def numbered(self, pairs: PairScores) -> PairScores:
+        """Return trials with their rows as the user numbers them."""
+        return PairScores(pairs.scores, self._rows[0][pairs.a], self._rows[1][pairs.b])
+
+    def people_of(self, pairs: PairScores) -> tuple[Ints, Ints]:
+        """Return the two people of each trial, numbered as in `dyads`."""
+        assert self._who is not None
+        return self._who[0][pairs.a], self._who[1][pairs.b]
 
     @property
     def histogram(self) -> Histogram:
@@ -178,6 +247,12 @@ def check_fars(fars: Sequence[float]) -> list[float]:
     if not fars:
         raise EvaluationError("no FAR given: name at least one, such as 1e-3")
     return sorted(set(fars), reverse=True)
+
+
+def _below(ascending: Floats, scores: Floats) -> Doubles:
+    """Count for each score how many others are below it, equal ones a half."""
+    left = np.searchsorted(ascending, scores, side="left")
+    return (left + np.searchsorted(ascending, scores, side="right")) / 2
 
 
 def _binned(ascending: Floats, edges: Doubles) -> Counts:

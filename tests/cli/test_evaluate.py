@@ -36,7 +36,7 @@ def test_text_shows_the_table_and_what_is_refused(embeddings):
     assert result.exit_code == 0
     assert "150 genuine, 1,620 impostor" in result.stdout
     assert "FAR 0.0001 is refused: it needs 10,000 impostor trials" in result.stdout
-    assert "clopper-pearson" in result.stdout
+    assert "identity bootstrap" in result.stdout
 
 
 def test_an_operating_point_is_saved_at_its_far(embeddings, tmp_path):

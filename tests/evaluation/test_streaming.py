@@ -21,7 +21,8 @@ def in_one_matrix(vectors, names, similarity="cosine"):
     """All pairs as listed trials: the oracle."""
     i, j = np.triu_indices(len(vectors), 1)
     scores = make_scorer(vectors, similarity).pairs(i, j)
-    return ListedTrials(scores, names[i] == names[j], i, j)
+    codes = np.unique(names, return_inverse=True)[1].astype(np.int64)
+    return ListedTrials(scores, names[i] == names[j], (i, j), (codes[i], codes[j]))
 
 
 def streamed(vectors, names, wanted, similarity="cosine"):
@@ -40,7 +41,8 @@ def test_the_kept_top_is_exactly_the_top(make_faces, similarity):
     if similarity != "euclidean":  # whose two sides round differently
         assert np.array_equal(stream.top.scores, listed.top.scores[: len(stream.top)])
     assert len(stream.top) < 5000
-    for score, i, j in zip(stream.top.scores, stream.top.a, stream.top.b, strict=True):
+    top = stream.numbered(stream.top)
+    for score, i, j in zip(top.scores, top.a, top.b, strict=True):
         assert names[i] != names[j]
         pair = make_scorer(vectors, similarity).pairs(np.array([i]), np.array([j]))
         assert score == pytest.approx(pair[0], abs=1e-5)

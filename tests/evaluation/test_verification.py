@@ -6,7 +6,6 @@ from sklearn.metrics import roc_curve
 
 from facever.errors import EvaluationError
 from facever.evaluation import OperatingPoint, verification
-from facever.evaluation.intervals import TOO_NARROW
 
 
 def all_scores(vectors, names):
@@ -63,7 +62,9 @@ def test_the_json_has_the_keys_that_were_promised(make_faces):
     assert point["interval"]["low"] <= point["tar"] <= point["interval"]["high"]
     assert point["far_interval"]["low"] <= point["far"] <= point["far_interval"]["high"]
     assert values["accuracy"] is None
-    assert point["interval"]["note"] == TOO_NARROW
+    assert point["interval"]["method"] == "identity bootstrap"
+    assert point["far_interval"]["method"] == "dyadic logit"
+    assert values["auc_interval"]["low"] < values["auc"] < values["auc_interval"]["high"]
 
 
 def test_the_worst_trials_are_listed_by_row(make_faces):
