@@ -1,0 +1,131 @@
+"""`facever train`, run as a person runs it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from facever.cli.train import app
+from facever.data.synthesize import synthesize
+from facever.errors import ConfigError, FaceverError
+from facever.training.run import Run
+
+Train = Callable[..., Result]
+
+SMALL = """
+data: {{root: {root}, development_share: 0.3}}
+model: {{backbone: test_resnet, embedding_size: 16, preprocessing: {{size: [32, 32]}}}}
+heads: [{{name: cosface, scale: 16}}]
+batch: {{size: 8}}
+epochs: 2
+device: cpu
+workers: 0
+tensorboard: false
+"""
+
+
+@pytest.fixture(scope="session")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("faces")
+    synthesize(root, 12, 4, size=32)
+    return root
+
+
+@pytest.fixture
+def config(faces: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "small.yaml"
+    path.write_text(SMALL.format(root=faces))
+    return path
+
+
+@pytest.fixture
+def train() -> Train:
+    def run(*words: object) -> Result:
+        return CliRunner().invoke(app, [str(word) for word in words])
+
+    return run
+
+
+def test_train_and_overrides(train: Train, config: Path, tmp_path: Path) -> None:
+    done = train(config, "epochs=1", "heads.0.margin=0.2", "--out", tmp_path / "run", "--json")
+    assert done.exit_code == 0, done.exception
+    said = json.loads(done.stdout)
+    assert said["epochs"] == 1
+    assert said["best"]["by"] == "auc"
+    assert Path(said["model"]).is_file()
+    assert "margin: 0.2" in Run(tmp_path / "run").config.read_text()
+
+
+def test_the_default_folder_is_named_after_the_configuration(
+    train: Train, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("small", "small-2"):
+        assert train(config, "epochs=1").exit_code == 0
+        assert (tmp_path / "runs" / name / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "which configuration?"),
+        (("none.yaml",), "no configuration file at none.yaml"),
+        (("CONFIG", "epoch=1"), "unknown key 'epoch'; did you mean 'epochs'?"),
+        (("CONFIG", "model.backbone=resnet10x"), "resnet10t"),
+        (("CONFIG", "heads.0.name=cosfase"), "did you mean 'cosface'?"),
+        (("CONFIG", "data.root=nowhere"), "nowhere"),
+        (("CONFIG", "model.neck=none"), "embedding"),
+        (("--resume", "nowhere"), "is not a run folder"),
+        (("--resume", "nowhere", "--out", "x"), "leave --out away"),
+    ],
+)
+def test_wrong_use_is_one_line(
+    train: Train, config: Path, words: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    given = [str(config) if word == "CONFIG" else word for word in words]
+    out = (
+        ["--out", str(tmp_path / "run")] if "--out" not in given and "--resume" not in given else []
+    )
+    done = train(*given, *out)
+    assert isinstance(done.exception, FaceverError)
+    assert message in str(done.exception)
+    assert "\n" not in str(done.exception)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_signal_saves_and_resume_finishes(train: Train, config: Path, tmp_path: Path) -> None:
+    """A whole process: SIGTERM, one line, a checkpoint; then resume with the same command."""
+    run = Run(tmp_path / "run")
+    words = [sys.executable, "-m", "facever", "train", str(config), "epochs=500", "workers=1"]
+    child = subprocess.Popen(
+        [*words, "--out", str(run.path)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 120
+    while not run.metrics.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(child.pid, signal.SIGTERM)  # as a shell or a scheduler sends it: to the group
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 143
+    assert f"stopped by SIGTERM; continue with: facever train --resume {run.path}" in err
+    assert "Traceback" not in err
+    assert run.last.is_file()
+    assert not run.model.exists()
+
+    changed = train(config, "epochs=3", "--resume", run.path)
+    assert isinstance(changed.exception, ConfigError)
+    assert "was trained with epochs = 500, not 3" in str(changed.exception)
+    text = run.config.read_text().replace("epochs: 500", "epochs: 1")
+    run.config.write_text(text)  # an early end: the schedule is another, the state fits
+    assert train("--resume", run.path).exit_code == 0
+    assert run.model.is_file()
