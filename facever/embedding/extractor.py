@@ -179,19 +179,20 @@ class Extractor:
                 on_error=on_error,
                 start=writer.done,
             )
-            begun, embedded = writer.done, 0
+            failed: list[str] = []
             try:
                 for batch, embeddings in self._embedded(batches):
                     block, errors = _in_rows(batch, embeddings, writer.done)
                     writer.append(block, errors)
-                    embedded += len(embeddings)
+                    failed += [reason for reason in errors if reason is not None]
                     shown.advance(len(errors))
             finally:
                 batches.close()
-            if not begun and not embedded:
+            if len(failed) == len(manifest):
                 shutil.rmtree(writer.partial)
-                first = "; ".join(reason for reason in errors[:1] if reason)
-                raise DataError(f"not one of {len(manifest)} images could be read, first: {first}")
+                raise DataError(
+                    f"not one of {len(failed)} images could be read, first: {failed[0]}"
+                )
             return writer.finish()
 
     def _meta(self, manifest: Manifest, on_error: OnError) -> EmbeddingMeta:

@@ -108,7 +108,7 @@ class Embedder(nn.Module):
         if images.dtype == torch.uint8:
             images = (images.to(self.mean.dtype) - self.mean) / self.std
         features = self.backbone(images)
-        if features.ndim != 2 or features.shape[1] != self.width:
+        if features.shape != (len(images), self.width):
             raise ModelError(
                 f"backbone '{self.config.backbone}' gives {list(features.shape)} where "
                 f"[{images.shape[0]}, {self.width}] is needed: leave its pooling as it is"

@@ -1,0 +1,251 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import facever
+from facever.data.decode import ImageError, decode
+from facever.data.manifest import Manifest
+from facever.embedding.extractor import Extractor, extraction_fingerprint, load_model
+from facever.errors import ConfigError, DataError
+from facever.models import load_embedder
+from facever.vectors.embedding_set import EmbeddingSet
+
+READABLE = [0, 1, 2, 4, 5, 6, 7, 8]
+
+
+def by_hand(run: Path, images: list[np.ndarray], flip: bool = False) -> np.ndarray:
+    """Embed one image after the other, in float64."""
+    embedder, card = load_embedder(run)
+    embedder.double()
+    rows = []
+    for image in images:
+        ready = torch.from_numpy(card.config.preprocessing.apply(image)).permute(2, 0, 1)[None]
+        with torch.no_grad():
+            row = embedder(ready)
+            if flip:
+                row = (row + embedder(torch.flip(ready, [3]))) / 2
+        rows.append((row / row.norm()).numpy()[0])
+    return np.array(rows)
+
+
+def paths(faces: Manifest) -> list[str]:
+    return [faces.locate(i) for i in READABLE]
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_embed(flip: bool, run: Path, faces: Manifest):
+    extractor = facever.load_model(run, flip=flip, batch_size=3)
+    images = [decode(path) for path in paths(faces)]
+    wanted = by_hand(run, images, flip)
+    assert len(np.unique(wanted.round(4), axis=0)) == 8
+    for given in (paths(faces), [Path(p) for p in paths(faces)], images):
+        vectors = extractor.embed(given)
+        assert vectors.dtype == np.float32
+        np.testing.assert_allclose(vectors, wanted, atol=2e-6)
+        np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-6)
+
+
+def test_embed_takes_one_none_and_a_stack(run: Path, faces: Manifest):
+    extractor = load_model(run)
+    image = decode(faces.locate(0))
+    wanted = extractor.embed([image])
+    assert wanted.shape == (1, 8)
+    for single in (
+        image,
+        faces.locate(0),
+        Path(faces.locate(0)),
+        image[None],
+        image[:, ::-1][:, ::-1],
+    ):
+        np.testing.assert_array_equal(extractor.embed(single), wanted)
+    assert extractor.embed([]).shape == (0, 8)
+
+
+@pytest.mark.parametrize(
+    ("image", "shown"),
+    [
+        (np.zeros((4, 4, 3)), "float64 [4, 4, 3]"),
+        (np.zeros((4, 4), np.uint8), "uint8 [4, 4]"),
+        (np.zeros((4, 4, 4), np.uint8), "uint8 [4, 4, 4]"),
+        (np.zeros((0, 4, 3), np.uint8), "uint8 [0, 4, 3]"),
+    ],
+)
+def test_embed_refuses_other_arrays(image: np.ndarray, shown: str, run: Path):
+    with pytest.raises(DataError) as error:
+        load_model(run).embed([image])
+    assert str(error.value) == f"an image must be uint8 [H, W, 3] in RGB, not {shown}"
+
+
+def test_embed_names_an_unreadable_path(run: Path, faces: Manifest):
+    with pytest.raises(ImageError, match=r"3.png: not an image of a known format"):
+        load_model(run).embed([faces.locate(0), faces.locate(3)])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_extract(workers: int, run: Path, faces: Manifest, tmp_path: Path):
+    extractor = load_model(run, batch_size=4)
+    made = extractor.extract(faces, tmp_path / "out", workers=workers)
+    assert made.failures == 2
+    assert made.rows["path"].tolist() == faces.frame["path"].tolist()
+    assert made.rows["identity"].tolist() == faces.frame["identity"].tolist()
+    assert np.flatnonzero(~made.acquired).tolist() == [3, 9]
+    assert made.rows["error"][3] == f"{faces.locate(3)}: not an image of a known format"
+    assert not made.vectors[[3, 9]].any()
+    np.testing.assert_allclose(made.vectors[READABLE], extractor.embed(paths(faces)), atol=1e-6)
+    assert isinstance(made.vectors, np.memmap)
+
+    with torch.inference_mode():
+        image = extractor.embedder.preprocessing.apply(decode(faces.locate(5)))
+        raw = extractor.embedder(torch.from_numpy(image).permute(2, 0, 1)[None])
+    assert made.rows["norm"][5] == pytest.approx(raw.norm().item(), rel=1e-5)
+    assert made.rows["norm"][3] == 0
+
+    assert made.meta.fingerprint == extractor.fingerprint
+    assert (made.meta.metric, made.meta.dimension) == ("dot", 8)
+    assert (made.meta.dataset, made.meta.root) == (faces.dataset, str(faces.root))
+    assert made.meta.preprocessing["size"] == [24, 32]
+    assert made.meta.versions["torch"] == torch.__version__
+    pd.testing.assert_frame_equal(
+        made.trained_on, pd.DataFrame({"identity": ["x"], "dataset": ["faces"]})
+    )
+    assert EmbeddingSet.load(tmp_path / "out").meta == made.meta
+
+
+class Killed(BaseException):
+    pass
+
+
+def killed_at(batch: int, monkeypatch: pytest.MonkeyPatch, extractor: Extractor, **arguments):
+    """Begin an extraction that ends abruptly when its batch number `batch` is computed."""
+    done = 0
+
+    def forward(self: Extractor, images: torch.Tensor) -> torch.Tensor:
+        nonlocal done
+        if done == batch:
+            raise Killed
+        done += 1
+        return original(self, images)
+
+    original = Extractor._forward
+    with monkeypatch.context() as patch:
+        patch.setattr(Extractor, "_forward", forward)
+        with pytest.raises(Killed):
+            extractor.extract(**arguments)
+
+
+def test_an_interrupted_extraction_goes_on(
+    run: Path, faces: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    extractor = load_model(run, batch_size=2)
+    extractor.extract(faces, tmp_path / "whole", workers=0)
+    killed_at(3, monkeypatch, extractor, manifest=faces, out=tmp_path / "out", workers=0)
+    assert not (tmp_path / "out").exists()
+    begun = []
+    original = Extractor._forward
+    monkeypatch.setattr(
+        Extractor, "_forward", lambda self, x: begun.append(len(x)) or original(self, x)
+    )
+    extractor.extract(faces, tmp_path / "out", workers=0)
+    assert begun == [2, 2, 1]  # of five batches, the first two were safe
+    assert "going on at row 4 of 10" in capsys.readouterr().err
+    for name in ("vectors.npy", "rows.parquet", "meta.json", "trained_on.parquet"):
+        whole, resumed = ((tmp_path / d / name).read_bytes() for d in ("whole", "out"))
+        assert whole == resumed, name
+
+
+@pytest.mark.parametrize("change", ["rows", "flip", "batch size", "strictness"])
+def test_leftovers_of_something_else_are_not_used(
+    change: str, run: Path, faces: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    out = tmp_path / "out"
+    readable = faces.select(np.array(READABLE))
+    extractor = load_model(run, batch_size=2)
+    killed_at(3, monkeypatch, extractor, manifest=readable, out=out, workers=0)
+    manifest, on_error = readable, "skip"
+    if change == "rows":
+        manifest = readable.select(np.array([1, 0, 2, 3, 4]))
+    elif change == "strictness":
+        on_error = "raise"
+    elif change == "flip":
+        extractor = load_model(run, batch_size=2, flip=True)
+    else:
+        extractor = load_model(run, batch_size=3)
+    made = extractor.extract(manifest, out, workers=0, on_error=on_error)
+    assert "begun anew" in capsys.readouterr().err
+    given = [manifest.locate(i) for i in range(len(manifest))]
+    np.testing.assert_allclose(made.vectors, extractor.embed(given), atol=1e-6)
+
+
+def test_a_finished_set_is_not_replaced_unasked(run: Path, faces: Manifest, tmp_path: Path):
+    extractor = load_model(run)
+    extractor.extract(faces, tmp_path / "out", workers=0)
+    some = faces.select(np.array([0, 1]))
+    with pytest.raises(DataError, match=r"already holds an embedding set: choose another"):
+        extractor.extract(some, tmp_path / "out", workers=0)
+    assert len(extractor.extract(some, tmp_path / "out", workers=0, overwrite=True)) == 2
+
+
+def test_strict_ends_at_the_first_unreadable_image(run: Path, faces: Manifest, tmp_path: Path):
+    with pytest.raises(ImageError, match=r"3.png: not an image"):
+        load_model(run).extract(faces, tmp_path / "out", workers=0, on_error="raise")
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_readable_is_an_error(run: Path, faces: Manifest, tmp_path: Path):
+    broken = faces.select(np.array([3, 9]))
+    with pytest.raises(DataError) as error:
+        load_model(run, batch_size=1).extract(broken, tmp_path / "out", workers=0)
+    assert str(error.value) == (
+        f"not one of 2 images could be read, first: {faces.locate(3)}: "
+        "not an image of a known format"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_fingerprint_tells_models_and_options_apart(run: Path):
+    model = load_embedder(run)[1].fingerprint
+    made = [
+        load_model(run, flip=flip, precision=precision).fingerprint
+        for flip in (False, True)
+        for precision in ("fp32", "bf16")
+    ]
+    assert len({model, *made}) == 5
+    assert made[3] == extraction_fingerprint(model, flip=True, precision="bf16")
+    assert load_model(run, batch_size=7).fingerprint == made[0]
+    assert extraction_fingerprint("other") != made[0]
+
+
+def test_bf16_is_near_and_not_equal(run: Path, faces: Manifest):
+    exact = load_model(run).embed(paths(faces))
+    half = load_model(run, precision="bf16").embed(paths(faces))
+    assert half.dtype == np.float32
+    assert not np.array_equal(exact, half)
+    assert np.abs(exact - half).max() < 0.1
+
+
+def test_a_low_precision_of_training_changes_nothing(run: Path, faces: Manifest):
+    extractor = load_model(run)
+    exact = extractor.embed(paths(faces))
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        np.testing.assert_array_equal(extractor.embed(paths(faces)), exact)
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"precision": "fp8"}, "precision is 'fp8' (allowed: fp32, bf16)"),
+        ({"batch_size": 0}, "batch size 0: it must be 1 or larger"),
+        ({"device": "tpu"}, "unknown device 'tpu' (allowed: auto, cpu, cuda, cuda:N)"),
+    ],
+)
+def test_wrong_options(options: dict, message: str, run: Path):
+    with pytest.raises(ConfigError) as error:
+        load_model(run, **options)
+    assert str(error.value) == message
