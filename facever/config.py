@@ -114,7 +114,7 @@ def _describe(kind: type[BaseModel], error: ErrorDetails) -> str:
             f"unknown {path}.{key} '{tag}'{nearest(tag, allowed)} (allowed: {', '.join(allowed)})"
         )
     if error["type"] == "union_tag_not_found":
-        return f"'{path}' needs a {str(error['ctx']['discriminator'])}"
+        return f"'{path}' needs a {error['ctx']['discriminator']!s}"
     if error["type"] == "missing":
         return f"'{path}' is missing"
     message = error["msg"].removeprefix("Value error, ")

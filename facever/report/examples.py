@@ -29,12 +29,12 @@ class Candidate:
     Args:
         face: The enrolled picture.
         score: Against the probe.
-        accepted: Whether the score is above the threshold.
+        accepted: Whether the score is above the threshold; None where there is none.
     """
 
     face: Face
     score: float
-    accepted: bool
+    accepted: bool | None
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ class VerificationExample:
     Args:
         a, b: The pictures, with the names of whom they truly show.
         score: Their score.
-        accepted: Whether it is above the threshold.
+        accepted: Whether it is above the threshold; None where there is none.
     """
 
     a: Face
     b: Face
     score: float
-    accepted: bool
+    accepted: bool | None
 
 
 def examples_section(
@@ -108,33 +108,44 @@ def _search(example: SearchExample, thumbnails: bool) -> Comparison:
     others = []
     for candidate in example.candidates:
         right = example.enrolled and candidate.face.name == example.probe.name
-        tone: Tone = "neutral" if not candidate.accepted else "good" if right else "bad"
+        frame: Tone = "neutral" if not candidate.accepted else "good" if right else "bad"
         picture = _picture(candidate.face, thumbnails)
-        others.append(replace(picture, score=score(candidate.score), tone=tone))
-    best = next((c for c in example.candidates if c.accepted), None)
+        others.append(replace(picture, score=score(candidate.score), tone=frame))
+    verdict, good = _answer(example)
+    tone: Tone = "neutral" if good is None else "good" if good else "bad"
+    return Comparison(_picture(example.probe, thumbnails), others, verdict, tone)
+
+
+def _answer(example: SearchExample) -> tuple[str, bool | None]:
+    """Return what the gallery answered, and whether it is right; None where nothing decided."""
+    nearest = example.candidates[0] if example.candidates else None
+    if nearest is not None and nearest.accepted is None:
+        if not example.enrolled:
+            return f"nearest: {nearest.face.name} (the person asked about is not enrolled)", None
+        right = nearest.face.name == example.probe.name
+        return f"nearest: {nearest.face.name} ({'right' if right else 'wrong'})", None
+    best = next((candidate for candidate in example.candidates if candidate.accepted), None)
     if best is None:
-        verdict = "answer: unknown person"
         outcome = "wrong: is enrolled" if example.enrolled else "right: is not enrolled"
-    else:
-        verdict = f"answer: {best.face.name}"
-        outcome = "right" if others[example.candidates.index(best)].tone == "good" else "wrong"
-    good = outcome.startswith("right")
-    return Comparison(
-        _picture(example.probe, thumbnails),
-        others,
-        f"{verdict} ({outcome})",
-        "good" if good else "bad",
-    )
+        return f"answer: unknown person ({outcome})", not example.enrolled
+    right = example.enrolled and best.face.name == example.probe.name
+    return f"answer: {best.face.name} ({'right' if right else 'wrong'})", right
 
 
 def _verification(example: VerificationExample, thumbnails: bool) -> Comparison:
-    right = (example.a.name == example.b.name) == example.accepted
+    same = example.a.name == example.b.name
+    tone: Tone = "neutral"
+    verdict = f"no decision (in truth {'the same person' if same else 'different people'})"
+    if example.accepted is not None:
+        right = same == example.accepted
+        tone = "good" if right else "bad"
+        decided = "same person" if example.accepted else "different people"
+        verdict = f"{decided} ({'right' if right else 'wrong'})"
     return Comparison(
         _picture(example.a, thumbnails),
         [_picture(example.b, thumbnails)],
-        f"{'same person' if example.accepted else 'different people'} "
-        f"({'right' if right else 'wrong'})",
-        "good" if right else "bad",
+        verdict,
+        tone,
         score(example.score),
     )
 

@@ -78,3 +78,24 @@ def test_pictures(tmp_path: Path, thumbnails: bool) -> None:
     item = blocks(section)[0].items[0]
     assert (item.probe.uri is not None) == thumbnails
     assert item.others[0].reason == ("no picture known" if thumbnails else "")
+
+
+@pytest.mark.parametrize(
+    ("enrolled", "verdict"),
+    [
+        (True, "nearest: Ada (right)"),
+        (False, "nearest: Ada (the person asked about is not enrolled)"),
+    ],
+)
+def test_a_search_that_nothing_decides(enrolled: bool, verdict: str) -> None:
+    candidates = [Candidate(ADA, 0.7, None), Candidate(BEN, 0.3, None)]
+    section = examples_section([SearchExample(ADA, candidates, enrolled)], [], "")
+    (item,) = blocks(section)[0].items
+    assert (item.verdict, item.tone) == (verdict, "neutral")
+    assert [picture.tone for picture in item.others] == ["neutral", "neutral"]
+
+
+def test_a_verification_that_nothing_decides() -> None:
+    section = examples_section([], [VerificationExample(ADA, BEN, 0.4, None)], "")
+    (item,) = blocks(section)[0].items
+    assert (item.verdict, item.tone) == ("no decision (in truth different people)", "neutral")
