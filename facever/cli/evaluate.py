@@ -10,7 +10,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="Measure verification from embeddings.",
+    help="Measure embeddings, or the scores of any system.",
 )
 
 
@@ -27,7 +27,7 @@ class _ManyFars(TyperCommand):
 
 @app.callback()
 def _root() -> None:
-    """Measure verification from embeddings."""
+    """Measure embeddings, or the scores of any system."""
 
 
 @app.command(cls=_ManyFars)
@@ -99,6 +99,29 @@ def verification(
     if save_operating_point is not None and at_far is not None:
         result.operating_point(at_far).save(save_operating_point)
         say(f"operating point: {save_operating_point}")
+    _print(result, as_json)
+
+
+@app.command(cls=_ManyFars)
+def scores(
+    file: Annotated[
+        Path,
+        typer.Argument(help="CSV, Parquet or npz: score, label[, identity_a, identity_b]."),
+    ],
+    far: Annotated[
+        Optional[list[float]],  # noqa: UP045
+        typer.Option(help="False accept rates, one or several. [default: 1e-2 1e-3 1e-4]"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Measure 1:1 verification from the scores of any system."""
+    from facever.console import warn
+    from facever.evaluation.score_file import evaluate_scores
+    from facever.evaluation.verification import DEFAULT_FARS
+
+    result = evaluate_scores(file, far=list(far or DEFAULT_FARS))
+    for warning in result.warnings:
+        warn(warning)
     _print(result, as_json)
 
 

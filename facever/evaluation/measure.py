@@ -29,7 +29,7 @@ def measure(
     fars: Sequence[float],
     *,
     protocol: str,
-    similarity: Similarity = "cosine",
+    similarity: Similarity | None = "cosine",
     level: float = 0.95,
     intervals: bool = True,
 ) -> VerificationResult:
@@ -39,7 +39,7 @@ def measure(
         trials: Genuine and impostor trials.
         fars: The false accept rates at which TAR is wanted.
         protocol: The name of the protocol that made the trials.
-        similarity: What the scores are.
+        similarity: What the scores are; None for those of another system.
         level: Confidence of the intervals.
         intervals: False takes trials for independent, which is faster and too narrow.
     """

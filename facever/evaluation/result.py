@@ -93,7 +93,7 @@ class VerificationResult:
     """
 
     protocol: str
-    similarity: Similarity
+    similarity: Similarity | None
     trials: TrialCounts
     auc: Rate
     eer: Rate
@@ -136,6 +136,8 @@ class VerificationResult:
             EvaluationError: The FAR was not asked for, or was refused.
         """
         point = self.at(far)
+        if self.similarity is None:
+            raise EvaluationError("scores of another system make no operating point for a gallery")
         return OperatingPoint(
             kind="1:1-image",
             threshold=point.threshold,
@@ -191,7 +193,7 @@ class VerificationResult:
         """Return the result as a person reads it."""
         failed = self.failures
         lines = [
-            f"protocol        {self.protocol}, {self.similarity} similarity",
+            f"protocol        {self.protocol}, {self.similarity or 'foreign'} scores",
             f"trials          {self.trials.genuine:,} genuine, {self.trials.impostor:,} impostor",
             f"failed images   {failed.failed:,} of {failed.images:,} (not in the trials)",
             f"training        {self.overlap}",

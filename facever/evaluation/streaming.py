@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from facever.errors import EvaluationError, unknown
 from facever.evaluation.blocks import BINS, Bins, BlockScores, Float32Blocks
 from facever.evaluation.pairwise import AllPairs, PairScores
 from facever.evaluation.people import BlockDyads, DyadErrors, DyadSums, dyad_keys
@@ -19,6 +20,7 @@ from facever.evaluation.trials import Counts, Histogram, Trials, check_both_clas
 
 WHOLE = 4_000_000  # up to so many impostor trials every score is kept
 MOST_KEPT = 20_000_000
+PRECISIONS = ("auto", "float32", "bfloat16")
 _LOWEST = 1_000  # genuine trials kept where there are more than MOST_KEPT
 
 
@@ -193,6 +195,29 @@ class StreamedTrials(Trials):
                 parts = [both.take(np.argsort(both.scores, kind="stable")[:_LOWEST])]
         kept = PairScores.join(parts)
         return kept.take(np.argsort(kept.scores, kind="stable")), counts
+
+
+def stream(pairs: AllPairs, wanted: int, precision: str = "auto") -> StreamedTrials:
+    """Return all pairs as trials.
+
+    Args:
+        pairs: Which rows are compared, and their scores.
+        wanted: How many of the highest impostor trials are to be kept.
+        precision: Of the screening, "float32", "bfloat16" or "auto"; counts and thresholds are
+            the same, only the bounds of AUC and EER differ.
+
+    Raises:
+        EvaluationError: An unknown precision, or one class of trials only.
+    """
+    if precision not in PRECISIONS:
+        raise EvaluationError(unknown("precision", precision, PRECISIONS))
+    large = pairs.impostor > WHOLE
+    if large and precision != "float32":
+        from facever.evaluation.bfloat16 import Bfloat16Blocks, worth_it
+
+        if precision == "bfloat16" or worth_it(pairs.scorer, pairs.impostor, wanted):
+            return StreamedTrials(pairs, wanted, Bfloat16Blocks)
+    return StreamedTrials(pairs, wanted)
 
 
 def _screen(pairs: AllPairs, blocks: BlockScores, wanted: int) -> tuple[PairScores, int, Counts]:

@@ -14,7 +14,7 @@ from facever.evaluation.measure import measure, most_wanted
 from facever.evaluation.pairwise import AllPairs, Bools, count_trials, exclusion_codes
 from facever.evaluation.result import Failures, VerificationResult
 from facever.evaluation.similarity import Floats, Ints, Similarity, make_scorer
-from facever.evaluation.streaming import StreamedTrials
+from facever.evaluation.streaming import stream
 from facever.evaluation.trials import check_fars
 
 DEFAULT_FARS = (1e-2, 1e-3, 1e-4)
@@ -106,6 +106,7 @@ def verification(
     acquired: ArrayLike | None = None,
     exclude: Mapping[str, ArrayLike] | None = None,
     level: float = 0.95,
+    precision: str = "auto",
 ) -> VerificationResult:
     """Compare every row with every other and measure verification.
 
@@ -122,6 +123,7 @@ def verification(
         exclude: Columns [N] by name; a pair that agrees in any of them is no trial (same image,
             same camera, same capture). Missing values agree with nothing.
         level: Confidence of the intervals.
+        precision: Of the screening; the answer is the same. See `streaming.stream`.
 
     Raises:
         EvaluationError: Shapes that do not fit, NaN, rows that are not unit, one class of trials.
@@ -133,15 +135,19 @@ def verification(
         (2, 4, 1.0)
     """
     sample = Sample.of(vectors, identities, norms, acquired, exclude)
-    return measure_all_pairs(sample, far, similarity, level)
+    return measure_all_pairs(sample, far, similarity, level, precision)
 
 
 def measure_all_pairs(
-    sample: Sample, far: Sequence[float], similarity: Similarity, level: float = 0.95
+    sample: Sample,
+    far: Sequence[float],
+    similarity: Similarity,
+    level: float = 0.95,
+    precision: str = "auto",
 ) -> VerificationResult:
     """Measure verification over all pairs of a sample."""
     fars = check_fars(far)
     pairs, failures = sample.all_pairs(similarity)
-    trials = StreamedTrials(pairs, most_wanted(fars, pairs.impostor))
+    trials = stream(pairs, most_wanted(fars, pairs.impostor), precision)
     result = measure(trials, fars, protocol="all-pairs", similarity=similarity, level=level)
     return replace(result, failures=failures)

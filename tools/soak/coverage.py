@@ -91,7 +91,8 @@ def main() -> None:
     options = parser.parse_args()
     truth = find_truth(options.far, options.seed)
     print(
-        f"truth: FMR {truth.far:.4g} at {truth.threshold:.4f}, TAR {truth.tar:.4f}, AUC {truth.auc:.4f}"
+        f"truth: FMR {truth.far:.4g} at {truth.threshold:.4f}, TAR {truth.tar:.4f}, "
+        f"AUC {truth.auc:.4f}"
     )
     for people in options.people:
         expected = options.far * people * (people - 1) / 2 * IMAGES**2
