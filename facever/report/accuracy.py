@@ -138,6 +138,7 @@ def _accuracy(result: VerificationResult) -> Section:
         marks,
     )
     counted = result.histogram
+    score_name = _SCORES[result.similarity] if result.similarity else "as another system gave it"
     blocks: list[Block] = [
         Figure(
             "ROC",
@@ -155,9 +156,7 @@ def _accuracy(result: VerificationResult) -> Section:
         ),
         Figure(
             "Scores",
-            figures.histogram(
-                counted.edges, counted.genuine, counted.impostor, marks, _SCORES[result.similarity]
-            ),
+            figures.histogram(counted.edges, counted.genuine, counted.impostor, marks, score_name),
             "How alike pairs are found. The less the two hills overlap the better. Right of a "
             "dashed threshold a pair is accepted. Each hill is scaled to its own number of pairs.",
         ),
@@ -166,10 +165,7 @@ def _accuracy(result: VerificationResult) -> Section:
         blocks.append(_accuracy_table(result.accuracy))
     if result.operating_points:
         blocks.append(_points_table(result.operating_points))
-        interval = result.operating_points[0].interval
-        note = f", {interval.note}" if interval.note else ""
-        level = percent_text(interval.level)
-        blocks.append(Note(f"Low and high: {interval.method} interval of TAR, {level}{note}."))
+        blocks.append(Note(_interval_note(result.operating_points)))
     if any(point.false_accepts < FEW_ERRORS for point in result.operating_points):
         blocks.append(
             Note(
@@ -183,8 +179,8 @@ def _accuracy(result: VerificationResult) -> Section:
     lead = (
         f"Protocol {result.protocol} on {result.dataset or 'the embeddings'}: "
         f"{result.trials.genuine:,} pairs show one person (genuine), "
-        f"{result.trials.impostor:,} show two (impostor). A pair is accepted when its score, "
-        f"{_SCORES[result.similarity]}, is above the threshold."
+        f"{result.trials.impostor:,} show two (impostor). A pair is accepted when its score ("
+        f"{score_name}) is above the threshold."
     )
     return Section("accuracy", "Accuracy", blocks, lead)
 
@@ -226,6 +222,19 @@ def _points_table(points: list[MeasuredPoint]) -> Table:
             for point in points
         ],
     )  # fmt: skip
+
+
+def _interval_note(points: list[MeasuredPoint]) -> str:
+    """Say how the intervals were made, each way once with the rates that it was used for."""
+    ways: dict[str, list[str]] = {}
+    for point in points:
+        interval = point.interval
+        note = f" ({interval.note})" if interval.note else ""
+        way = f"{percent_text(interval.level)} interval of TAR, {interval.method}{note}"
+        ways.setdefault(way, []).append(far_text(point.far_target))
+    if len(ways) == 1:
+        return f"Low and high: {next(iter(ways))}."
+    return " ".join(f"Low and high at FAR {', '.join(at)}: {way}." for way, at in ways.items())
 
 
 def _false_accepts(point: MeasuredPoint) -> Number:

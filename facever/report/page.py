@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from facever import __version__
 from facever.errors import ConfigError
@@ -214,6 +214,13 @@ def _breakable(text: str) -> Markup:
     return Markup("<wbr>").join(re.split(r"(?<=[_./-])", printable(text)))
 
 
+def _unbroken(text: str) -> Markup:
+    """Return escaped text in which powers of ten, such as 1e-2, stay on one line."""
+    parts = re.split(r"(\d[\d.]*e-\d+)", printable(text))
+    kept = Markup('<span class="number">{}</span>')
+    return Markup("").join(kept.format(p) if k % 2 else escape(p) for k, p in enumerate(parts))
+
+
 _ENVIRONMENT = Environment(
     loader=PackageLoader("facever.report", "."),
     autoescape=True,
@@ -224,3 +231,4 @@ _ENVIRONMENT = Environment(
     keep_trailing_newline=True,
 )
 _ENVIRONMENT.filters["breakable"] = _breakable
+_ENVIRONMENT.filters["unbroken"] = _unbroken

@@ -83,6 +83,26 @@ def test_few_errors_are_marked_and_warned_of(page: Any, result: VerificationResu
     assert any("fewer than 30 false accepts" in note.text for note in page.of_class("p", "warning"))
 
 
+def test_the_way_of_the_intervals_is_named(
+    result: VerificationResult, faces: EmbeddingSet, read_page: Reader
+) -> None:
+    def note(*intervals: Interval) -> str:
+        points = [
+            replace(point, interval=interval)
+            for point, interval in zip(result.operating_points, intervals, strict=True)
+        ]
+        page = show(replace(result, operating_points=points), faces, read_page)
+        return next(n.text for n in page.of_class("p", "note") if "Low and high" in n.text)
+
+    one = Interval(low=0, high=1, method="bootstrap")
+    other = Interval(low=0, high=1, level=0.9, method="clopper-pearson", note="too narrow")
+    assert note(one, one) == "Low and high: 95 % interval of TAR, bootstrap."
+    assert note(one, other) == (
+        "Low and high at FAR 1e-1: 95 % interval of TAR, bootstrap. "
+        "Low and high at FAR 1e-2: 90 % interval of TAR, clopper-pearson (too narrow)."
+    )
+
+
 def test_refused_rates_say_what_they_need(page: Any, result: VerificationResult) -> None:
     assert [row.numbers for row in page.table("Refused")] == [
         [1e-5, 100_000, result.trials.impostor]

@@ -1,7 +1,7 @@
 import doctest
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from facever.report import numbers
@@ -31,6 +31,8 @@ def test_a_far_reads_back_with_three_digits(far: float) -> None:
 
 
 @given(st.floats(0, 1))
+@example(1 - 1e-9)
+@example(1e-9)
 def test_a_percentage_never_claims_all_or_nothing(rate: float) -> None:
     text = numbers.percent_text(rate)
     assert (text == "0 %") == (rate == 0)

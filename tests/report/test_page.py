@@ -130,6 +130,14 @@ def test_long_names_may_break_after_their_parts(read_page: Reader) -> None:
     assert read_page(html).all("b")[0].text == name
 
 
+def test_a_power_of_ten_is_not_broken(read_page: Reader) -> None:
+    verdict = read_page(render(replace(EVERYTHING, verdict="<b> at FAR 1e-2, 9.98e-13"))).of_class(
+        "p", "verdict"
+    )[0]
+    assert verdict.text == "<b> at FAR 1e-2, 9.98e-13"
+    assert [span.text for span in verdict.all("span")] == ["1e-2", "9.98e-13"]
+
+
 def test_the_footer_says_whether_there_are_pictures(read_page: Reader) -> None:
     assert "contains pictures of people" in render(EVERYTHING)
     hidden = Comparisons("", "", [Comparison(Picture("Ada"), [Picture("Ben")], "")])
