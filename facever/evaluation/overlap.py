@@ -1,7 +1,7 @@
 """Whom a model was trained on and is measured on: every overlap is named."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -19,12 +19,15 @@ class Overlap:
         people: How many people the trials have.
         datasets: The data sets of the training in which the names occur.
         trials_share: The share of trials with such a person.
+        chosen_on: The people of the trials by whom thresholds and checkpoints were chosen, without
+            training on them.
     """
 
     identities: list[str] | None
     people: int
     datasets: list[str]
     trials_share: float | None
+    chosen_on: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.identities)
@@ -38,26 +41,37 @@ class Overlap:
             "first": (self.identities or [])[:_NAMED],
             "datasets": self.datasets,
             "trials_share": self.trials_share,
+            "chosen_on": len(self.chosen_on),
         }
 
     def __str__(self) -> str:
         if self.identities is None:
             return "not known: the embeddings do not say whom the model was trained on"
+        chosen = f"; choices were made on {len(self.chosen_on)} of them" if self.chosen_on else ""
         if not self.identities:
-            return f"none: the model was trained on none of the {self.people} people"
+            return f"none: the model was trained on none of the {self.people} people{chosen}"
         names = ", ".join(self.identities[:3]) + (", ..." if len(self.identities) > 3 else "")
         share = "" if self.trials_share is None else f", in {self.trials_share:.0%} of the trials"
         return (
             f"the model was trained on {len(self.identities)} of the {self.people} people "
-            f"({names}; from {', '.join(self.datasets)}){share}"
+            f"({names}; from {', '.join(self.datasets)}){share}{chosen}"
         )
 
 
-def shared_people(trained_on: pd.DataFrame | None, people: Iterable[str]) -> list[str] | None:
-    """Return the people that the model was trained on, sorted; None where not known."""
+def shared_people(
+    trained_on: pd.DataFrame | None, people: Iterable[str], use: str = "train"
+) -> list[str] | None:
+    """Return the people of whom the training made this use, sorted; None where not known.
+
+    Args:
+        trained_on: Columns identity and dataset, and use ("train" or "development") where people
+            are listed whom only choices were made on; or None where not known.
+        people: The identities of the trials.
+        use: Which of the two.
+    """
     if trained_on is None:
         return None
-    return sorted(set(trained_on["identity"].astype(str)) & set(people))
+    return sorted(set(_used(trained_on, use)["identity"].astype(str)) & set(people))
 
 
 def find_overlap(
@@ -66,13 +80,22 @@ def find_overlap(
     """Name everyone in both the training and the trials.
 
     Args:
-        trained_on: Columns identity and dataset, or None where not known.
+        trained_on: As for `shared_people`.
         people: The identities of the trials.
-        trials_share: The share of trials with such a person.
+        trials_share: The share of trials with a person whom the model was trained on.
     """
     names = set(people)
     shared = shared_people(trained_on, names)
     if trained_on is None or shared is None:
         return Overlap(None, len(names), [], None)
-    rows = trained_on[trained_on["identity"].astype(str).isin(shared)]
-    return Overlap(shared, len(names), sorted(rows["dataset"].astype(str).unique()), trials_share)
+    rows = _used(trained_on, "train")
+    rows = rows[rows["identity"].astype(str).isin(shared)]
+    chosen_on = shared_people(trained_on, names, "development") or []
+    datasets = sorted(rows["dataset"].astype(str).unique())
+    return Overlap(shared, len(names), datasets, trials_share, chosen_on)
+
+
+def _used(trained_on: pd.DataFrame, use: str) -> pd.DataFrame:
+    if "use" not in trained_on:
+        return trained_on if use == "train" else trained_on.iloc[:0]
+    return trained_on[trained_on["use"] == use]

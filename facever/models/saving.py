@@ -28,7 +28,8 @@ class ModelCard:
         fingerprint: SHA-256 of weights, preprocessing and architecture, in hexadecimal.
         metric: "cosine", "euclidean" or "dot": what the model was trained to be compared by.
         config: The model's configuration.
-        trained_on: Columns identity and dataset of the training, None where it is not known.
+        trained_on: Columns identity and dataset of the training, None where it is not known; with
+            a column use, "development" marks the people whom only choices were made on.
     """
 
     fingerprint: str
@@ -142,8 +143,6 @@ def _trained_on(run: Path) -> pd.DataFrame | None:
         return None
     try:
         frame = pd.read_parquet(path)
-        if "use" in frame:  # the people that choices were made on are listed too
-            frame = frame[frame["use"] == "train"].reset_index(drop=True)
-        return frame[["identity", "dataset"]]
+        return frame[["identity", "dataset", *({"use"} & set(frame.columns))]]
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"{path} is damaged or has no columns identity and dataset") from error

@@ -16,6 +16,7 @@ def test_shared_people_are_named_with_their_data_sets():
         "first": ["Ada", "Ben"],
         "datasets": ["x", "y"],
         "trials_share": 0.25,
+        "chosen_on": 0,
     }
     assert "trained on 2 of the 3 people (Ada, Ben; from x, y), in 25% of the" in str(overlap)
 
@@ -36,3 +37,15 @@ def test_a_long_list_is_cut():
     trained = pd.DataFrame({"identity": names, "dataset": "d"})
     assert len(find_overlap(trained, names, 1.0).to_dict()["first"]) == 10
     assert ", ...;" in str(find_overlap(trained, names, 1.0))
+
+
+def test_people_whom_choices_were_made_on_are_no_overlap_but_are_named():
+    trained = TRAINED.assign(use=["train", "development", "train"])
+    overlap = find_overlap(trained, ["Ada", "Ben"], 0.5)
+    assert (overlap.identities, overlap.chosen_on, overlap.datasets) == (["Ada"], ["Ben"], ["x"])
+    assert str(overlap).endswith("in 50% of the trials; choices were made on 1 of them")
+    only = find_overlap(trained, ["Ben"], None)
+    assert not only
+    assert str(only) == (
+        "none: the model was trained on none of the 1 people; choices were made on 1 of them"
+    )
