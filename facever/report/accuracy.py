@@ -4,6 +4,7 @@ import os
 from dataclasses import replace
 
 from facever.evaluation.result import Accuracy, MeasuredPoint, VerificationResult
+from facever.evaluation.roc import Rate
 from facever.report import figures
 from facever.report.numbers import (
     FEW_ERRORS,
@@ -270,8 +271,8 @@ def _basis(result: VerificationResult, embeddings: EmbeddingSet) -> Section:
                 ("not embedded", count(embeddings.failures)),
                 ("genuine pairs", count(result.trials.genuine)),
                 ("impostor pairs", count(result.trials.impostor)),
-                ("AUC", rate(result.auc.value)),
-                ("EER", rate(result.eer.value)),
+                (_bounded("AUC", result.auc), rate(result.auc.value)),
+                (_bounded("EER", result.eer), rate(result.eer.value)),
                 ("EER on the hull", rate(result.eer_hull)),
             ]
         ),
@@ -299,6 +300,11 @@ def _basis(result: VerificationResult, embeddings: EmbeddingSet) -> Section:
         )
     lead = "Whether the figures above can be relied on."
     return Section("basis", "What the figures rest on", blocks, lead)
+
+
+def _bounded(name: str, measured: Rate) -> str:
+    """Name a figure, with what counting scores in bins may have done to it."""
+    return f"{name} (± {far_text(measured.bound)} by bins)" if measured.bound else name
 
 
 def _with_failures(result: VerificationResult) -> Table:

@@ -8,6 +8,7 @@ import pytest
 from facever.evaluation.operating_point import Interval
 from facever.evaluation.protocols import evaluate_verification
 from facever.evaluation.result import Accuracy, VerificationResult
+from facever.evaluation.roc import Rate
 from facever.report import accuracy
 from facever.report.page import Comparisons, Report, render
 from facever.vectors.embedding_set import EmbeddingSet
@@ -139,6 +140,14 @@ def test_failures_are_counted_and_named(page: Any, result: VerificationResult) -
         [point["with_failures"]["far"], point["with_failures"]["tar"]]
         for point in result.to_dict()["operating_points"]
     ]
+
+
+def test_the_bound_of_binned_figures_is_named(
+    result: VerificationResult, faces: EmbeddingSet, read_page: Reader
+) -> None:
+    assert {"AUC", "EER"} <= set(show(result, faces, read_page).facts())
+    binned = replace(result, auc=Rate(0.9, 2.5e-6))
+    assert show(binned, faces, read_page).facts()["AUC (± 2.5e-6 by bins)"] == "0.900"
 
 
 def test_overlap_is_stated_once(
