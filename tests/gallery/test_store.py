@@ -1,4 +1,6 @@
 import sqlite3
+import threading
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -219,3 +221,23 @@ def test_a_second_writer_waits_and_then_says_so(store: Store) -> None:
             assert second.counts() == (0, 0)  # a reader never sees half of a change
         assert second.enroll(images("b"), {}, "keep")[0] == 1
         assert store.counts() == (2, 1)
+
+
+def test_a_second_writer_sees_what_the_first_enrolled(store: Store) -> None:
+    """It begins when the first is done, not on what it could read before."""
+    begun = threading.Event()
+
+    def first() -> None:
+        with store.writing() as db:
+            begun.set()
+            time.sleep(0.2)
+            db.execute("INSERT INTO people VALUES (1, 'a', '{}', '')")
+            db.execute("INSERT INTO images VALUES (1, 1, '1.jpg', NULL, '', 1, zeroblob(8))")
+
+    writer = threading.Thread(target=first)
+    writer.start()
+    begun.wait()
+    with closing(Store.open(store.path.parent, wait=5)) as second:
+        added, _, found = second.enroll(images("b", sources=["1.jpg"]), {}, "skip")
+    writer.join()
+    assert (added, [d.known_as for d in found]) == (0, ["a"])
