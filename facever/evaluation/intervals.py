@@ -71,12 +71,17 @@ class DyadicRate:
     def variance_with(self, own: Doubles | float) -> float:
         """Return the variance of the rate plus a mean over people.
 
+        What dyads that share a person have in common may come out negative, most often for few
+        people; then dyads count as independent.
+
         Args:
             own: float64 [I], what each person's own (genuine) trials add to the statistic, mean 0.
         """
         sums = own + self.per_person / self.trials
-        value = float(np.sum(sums**2)) - self.squares / self.trials**2
-        return value * self.people / max(self.people - 1, 1)
+        squares = self.squares / self.trials**2
+        clustered = float(np.sum(sums**2)) - squares
+        independent = float(np.sum(np.square(own))) + squares
+        return max(clustered, independent) * self.people / max(self.people - 1, 1)
 
     @property
     def effective_trials(self) -> float:
@@ -89,7 +94,8 @@ class DyadicRate:
 def dyadic_rate(errors: DyadSums, dyads: Dyads) -> DyadicRate:
     """Return a rate over impostor trials with its dyadic cluster-robust variance.
 
-    V = [sum_i (sum_j r_ij)² - sum_{i<j} r_ij²] / M², times I / (I - 1) for the estimated rate.
+    V = [sum_i (sum_j r_ij)² - sum_{i<j} r_ij²] / M², at least sum_{i<j} r_ij² / M², times
+    I / (I - 1) for the estimated rate.
 
     Reference:
         Fafchamps and Gubert, The formation of risk sharing networks, Journal of Development

@@ -39,24 +39,30 @@ def errors_of(table):
     return DyadErrors(i[held], j[held], table[i, j][held].astype(float))
 
 
-def test_the_dyadic_variance_is_that_of_a_loop():
-    rng = np.random.default_rng(0)
-    codes = rng.integers(9, size=50)
-    dyads = BlockDyads(codes, np.empty((50, 0), np.int64))
-    table = np.triu(rng.binomial(4, 0.2, (9, 9)), 1)
+@pytest.mark.parametrize("case", ["one person", "evenly"])
+def test_the_dyadic_variance_is_that_of_a_loop(case):
+    codes = np.arange(45) % 9
+    dyads = BlockDyads(codes, np.empty((45, 0), np.int64))
+    if case == "one person":
+        table = np.zeros((9, 9))
+        table[3, 4:] = 4
+    else:
+        table = np.diag(np.ones(8), 1)
+        table[0, 8] = 1
     found = dyadic_rate(DyadSums.of(errors_of(table), dyads), dyads)
     n = np.bincount(codes, minlength=9)
     pairs = list(combinations(range(9), 2))
     trials = sum(n[i] * n[j] for i, j in pairs)
     rate = table.sum() / trials
     r = {(i, j): table[i, j] - rate * n[i] * n[j] for i, j in pairs}
-    total = sum(sum(v for pair, v in r.items() if person in pair) ** 2 for person in range(9))
-    variance = (total - sum(v**2 for v in r.values())) / trials**2 * 9 / 8
-    assert found.rate == pytest.approx(rate)
-    assert found.variance == pytest.approx(max(variance, rate * (1 - rate) / trials))
-    # the same as adding every pair of dyads that share a person
+    # every pair of dyads that share a person, and at least every dyad with itself
     shared = sum(v * w for p, v in r.items() for q, w in r.items() if set(p) & set(q))
-    assert found.variance_with(0.0) == pytest.approx(shared / trials**2 * 9 / 8)
+    alone = sum(v**2 for v in r.values())
+    assert found.rate == pytest.approx(rate)
+    variance = max(shared, alone) / trials**2 * 9 / 8
+    assert found.variance_with(0.0) == pytest.approx(variance)
+    assert found.variance == pytest.approx(max(variance, rate * (1 - rate) / trials))
+    assert (shared > alone) == (case == "one person")
 
 
 def test_the_dyadic_interval_is_a_logit_interval_with_students_t():
