@@ -169,6 +169,14 @@ def test_pk_rotates_through_more_identities_than_a_round_holds():
     assert seen == set(range(5))
 
 
+def test_pk_orders_every_round_anew():
+    labels = np.repeat(np.arange(8), 6)
+    batches = list(PKSampler(labels, 4, 2, seed=0))
+    companies = [frozenset(labels[batch].tolist()) for batch in batches[::2]]
+    assert len(companies) == 3
+    assert len(set(companies)) > 1
+
+
 def test_labels_may_be_any_integers():
     labels = np.array([900, 900, -1, -1])
     assert sorted(next(iter(PKSampler(labels, 2, 2, seed=0)))) == [0, 1, 2, 3]

@@ -143,6 +143,12 @@ def test_pairs_are_half_genuine_and_each_once(written):
     assert all((identity[a] == identity[b]) == same and a != b for a, b, same in rows)
 
 
+def test_another_population_has_other_pairs(written, tmp_path):
+    other = synthesize(tmp_path / "other", 5, 3, size=8, seed=5, format="png", pairs=6)
+    first, second = (read_pairs(one.root / "pairs.csv").frame for one in (written, other))
+    assert (first["a"] != second["a"]).any()
+
+
 def test_workers_write_the_same_files(written, tmp_path):
     synthesize(tmp_path / "two", 5, 3, size=24, seed=4, format="png", workers=2, pairs=6)
     for path in [*written.frame["path"], "manifest.csv", "pairs.csv"]:
