@@ -1,11 +1,11 @@
-"""The sections that say how well a model verifies: rates, what they rest on, the worst mistakes."""
+"""The sections that say how well a model verifies: rates, and what they rest on."""
 
-import os
 from dataclasses import replace
 
 from facever.evaluation.result import Accuracy, MeasuredPoint, VerificationResult
 from facever.evaluation.roc import Rate
 from facever.report import figures
+from facever.report.mistakes import mistakes_section
 from facever.report.numbers import (
     FEW_ERRORS,
     count,
@@ -20,8 +20,6 @@ from facever.report.numbers import (
 from facever.report.page import (
     Block,
     Cell,
-    Comparison,
-    Comparisons,
     Facts,
     Figure,
     Note,
@@ -29,12 +27,9 @@ from facever.report.page import (
     Section,
     Table,
     Tile,
-    Tone,
 )
-from facever.report.thumbnails import portrait
 from facever.vectors.embedding_set import EmbeddingSet
 
-_PAIRS = 12  # of each kind of mistake
 _NAMED = 20  # images that could not be embedded
 _SCORES = {
     "cosine": "cosine similarity",
@@ -114,7 +109,7 @@ def sections(
     return [
         _accuracy(result),
         _basis(result, embeddings),
-        _mistakes(result, embeddings, thumbnails),
+        mistakes_section(result, embeddings, thumbnails),
     ]
 
 
@@ -324,79 +319,3 @@ def _with_failures(result: VerificationResult) -> Table:
             for point in result.operating_points
         ],
     )
-
-
-def _mistakes(result: VerificationResult, embeddings: EmbeddingSet, thumbnails: bool) -> Section:
-    impostors = [
-        _pair(embeddings, i, j, value, _impostor_outcome(result, value), thumbnails)
-        for i, j, value in result.worst_impostors[:_PAIRS]
-    ]
-    genuine = [
-        _pair(embeddings, i, j, value, _genuine_outcome(result, value), thumbnails)
-        for i, j, value in result.worst_genuine[:_PAIRS]
-    ]
-    blocks = [
-        Comparisons(
-            "Strangers found most alike",
-            "The pairs of two people with the highest scores. The badge names the strictest "
-            "operating point that accepts them. A very high score can also be one person under "
-            "two names, or one picture twice.",
-            impostors,
-        ),
-        Comparisons(
-            "Pictures of one person found least alike",
-            "The pairs of one person with the lowest scores. The badge names the most lenient "
-            "operating point that rejects them. A very low score can also be two people under one "
-            "name, or a face cut out wrongly.",
-            genuine,
-        ),
-    ]
-    return Section("mistakes", "The worst mistakes", blocks)
-
-
-def _impostor_outcome(result: VerificationResult, value: float) -> tuple[str, Tone]:
-    accepting = [point.far_target for point in result.operating_points if value > point.threshold]
-    if not result.operating_points:
-        return "two people", "neutral"
-    if accepting:
-        return f"false accept at FAR {far_text(min(accepting))}", "bad"
-    return "rejected everywhere", "good"
-
-
-def _genuine_outcome(result: VerificationResult, value: float) -> tuple[str, Tone]:
-    rejecting = [point.far_target for point in result.operating_points if value <= point.threshold]
-    if not result.operating_points:
-        return "one person", "neutral"
-    if rejecting:
-        return f"false reject at FAR {far_text(max(rejecting))}", "bad"
-    return "accepted everywhere", "good"
-
-
-def _pair(
-    embeddings: EmbeddingSet,
-    i: int,
-    j: int,
-    value: float,
-    outcome: tuple[str, Tone],
-    thumbnails: bool,
-) -> Comparison:
-    paths = _paths(embeddings, (i, j))
-    people = embeddings.rows["identity"]
-    first, second = (
-        portrait(path, str(people.iloc[row]), thumbnails and "path" in embeddings.rows)
-        for row, path in zip((i, j), paths, strict=True)
-    )
-    return Comparison(first, [second], *outcome, score(value))
-
-
-def _paths(embeddings: EmbeddingSet, rows: tuple[int, ...]) -> list[str | None]:
-    """Return where the pictures of rows are, None where the rows do not say."""
-    if "path" not in embeddings.rows:
-        return [None for _ in rows]
-    names = embeddings.rows["path"].iloc[list(rows)]
-    return [
-        os.path.join(embeddings.meta.root or "", name)  # noqa: PTH118 - may end in "#7"
-        if isinstance(name, str)
-        else None
-        for name in names
-    ]
