@@ -51,6 +51,7 @@ class Store:
         self.path, self._wait = path, wait
         self._reader = self._connect()
         self._writer: sqlite3.Connection | None = None
+        self._counted = Change(0, ""), (0, 0)
         self._read_lock, self._write_lock = threading.RLock(), threading.RLock()
 
     # -- the life of the file ---------------------------------------------------------------
@@ -184,8 +185,12 @@ class Store:
     def counts(self) -> tuple[int, int]:
         """Return the numbers of people and of images."""
         with self.reading() as db:
-            people = db.execute("SELECT count(*) FROM people").fetchone()[0]
-            return people, db.execute("SELECT count(*) FROM images").fetchone()[0]
+            newest = self.change()
+            if newest != self._counted[0]:
+                people = db.execute("SELECT count(*) FROM people").fetchone()[0]
+                images = db.execute("SELECT count(*) FROM images").fetchone()[0]
+                self._counted = newest, (people, images)
+            return self._counted[1]
 
     def added_after(self, image: int) -> tuple[Keys, Keys, Vectors]:
         """Return image numbers, people's keys [N] and vectors [N, D] added after an image."""

@@ -39,8 +39,7 @@ class KeptIndex:
 
     def settle(self) -> None:
         """Begin a new snapshot when the store has left the present one behind."""
-        had = snapshots.count_in(self._folder / snapshots.FILE)
-        if abs(self._store.counts()[1] - had) > snapshots.allowed_lag(had):
+        if _is_behind(self._store):
             with self._lock:
                 self._write_snapshot()
 
@@ -58,8 +57,13 @@ class KeptIndex:
             self._writing.start()
 
 
+def _is_behind(store: Store) -> bool:
+    had = snapshots.count_in(store.path.with_name(snapshots.FILE))
+    return abs(store.counts()[1] - had) > snapshots.allowed_lag(had)
+
+
 def _write(folder: Path, wait: float) -> None:
-    """Write a snapshot of the newest state.
+    """Write a snapshot, and again for as long as the store leaves it behind meanwhile.
 
     What goes wrong is said and costs nothing but speed: the store has everything.
     """
@@ -67,6 +71,8 @@ def _write(folder: Path, wait: float) -> None:
         store = Store.open(folder, wait)
         try:
             Index(store, begins=True).write()
+            while _is_behind(store):
+                Index(store, begins=True).write()
         finally:
             store.close()
     except (OSError, FaceverError) as error:
