@@ -31,7 +31,7 @@ class RunRecord:
     Attributes:
         path: The folder.
         config: The resolved configuration.
-        train: Logged updates: step, epoch, loss, lr, images_per_s and more.
+        train: Logged updates: step, epoch, loss, lr, seconds and more.
         development: Looks at the development identities: step, epoch, weights and their figures.
         environment: Versions, processor, threads, device; empty where not recorded.
         identities: Columns identity, dataset, images, use; empty where not recorded.
@@ -190,13 +190,12 @@ def _budget(run: RunRecord) -> list[tuple[str, Cell]]:
         ("epochs planned", str(run.setting("epochs"))),
         ("updates", count(updates)),
     ]
-    batch = run.setting("batch.size")
-    speed = float(last.get("images_per_s", np.nan))
-    if isinstance(batch, int) and np.isfinite(speed) and speed > 0:
+    batch, seconds = run.setting("batch.size"), float(last.get("seconds", np.nan))
+    if isinstance(batch, int) and np.isfinite(seconds) and seconds > 0:
         seen = updates * batch * int(run.setting("accumulation") or 1)
         rows += [
             ("images seen", count(seen)),
-            ("speed", f"{speed:,.0f} images/s, about {duration(seen / speed)} of training"),
+            ("time", f"{duration(seconds)}, {seen / seconds:,.0f} images/s with all evaluations"),
         ]
     return rows
 

@@ -92,6 +92,8 @@ class Trainer:
         self.position = Position()
         self._sums: dict[str, Tensor] = {}
         self._sum_count = 0
+        self._seconds_before = 0.0  # of training, before this process
+        self._began = self._saved_at = time.monotonic()
 
     @classmethod
     def start(cls, config: TrainConfig, folder: Path, data: Path | None = None) -> "Trainer":
@@ -133,7 +135,7 @@ class Trainer:
         try:
             with interruptible() as asked, progress("training", total, "batches") as shown:
                 shown.start_at(position.epoch * len(self._batches) + position.batch)
-                self._saved_at = time.monotonic()
+                self._began = self._saved_at = time.monotonic()
                 while position.epoch < config.epochs and not self._out_of_patience():
                     for batches in self._groups():
                         self._update(batches, shown, log)
@@ -202,6 +204,7 @@ class Trainer:
                 "lr": self.step.learning_rate(),
                 "images_per_s": round(shown.speed * self.config.batch.size, 1),
                 "update_seconds": round(seconds, 4),
+                "seconds": round(self._seconds(), 1),
                 "failed_images": self.position.failed_images,
             },
         )
@@ -242,6 +245,10 @@ class Trainer:
                     self.run.best, {"embedder": candidate.state_dict(), "epoch": position.epoch}
                 )
 
+    def _seconds(self) -> float:
+        """Return how long this run has trained, in all its processes."""
+        return self._seconds_before + time.monotonic() - self._began
+
     def _out_of_patience(self) -> bool:
         return self.config.patience is not None and self.position.since_best >= self.config.patience
 
@@ -269,6 +276,7 @@ class Trainer:
             "random": random_state(self.device),
             "sums": self._sums,
             "sum_count": self._sum_count,
+            "seconds": self._seconds(),
         }
         save_checkpoint(self.run.last, state)
         self._saved_at = time.monotonic()
@@ -287,6 +295,7 @@ class Trainer:
             ) from error
         self.position = Position(**state["position"])
         self._sums, self._sum_count = state["sums"], state["sum_count"]
+        self._seconds_before = state["seconds"]
         self._random = state["random"]
 
     # ------------------------------------------------------------------ parts

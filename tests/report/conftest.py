@@ -183,7 +183,7 @@ def run_folder(tmp_path: Path) -> Path:
     }
     (run / "config.yaml").write_text(yaml.safe_dump(config))
     lines = [
-        record("train", k, loss=None if k == 20 else 9 / k, lr=1e-3 / k, images_per_s=64.0)
+        record("train", k, loss=None if k == 20 else 9 / k, lr=1e-3 / k, seconds=k / 2)
         for k in range(10, 50, 10)
     ]
     for step, raw, ema in ((10, 0.7, 0.6), (20, 0.81234, 0.8), (40, 0.8, 0.79)):

@@ -34,7 +34,7 @@ def test_what_was_trained_on_what(run_folder: Path, read_page: Reader) -> None:
     assert facts["choices made on"] == "1 people, 5 images of lfw"
     assert facts["updates"] == "40"
     assert facts["images seen"] == "1,280"  # 40 updates of 2 batches of 16
-    assert facts["speed"] == "64 images/s, about 20 s of training"
+    assert facts["time"] == "20 s, 64 images/s with all evaluations"
     assert facts["best"] == "raw weights of update 20, development AUC 0.812"
     assert facts["heads.0.margin"] == "0.35"
     assert facts["data.root"].startswith("<script>")
