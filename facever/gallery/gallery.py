@@ -88,7 +88,8 @@ class Gallery:
             wait: Seconds to wait for another writer before giving up.
 
         Raises:
-            GalleryError: Something is at `path`, or no origin or dimension is declared.
+            GalleryError: Something is at `path`, it cannot be written, or no origin or dimension is
+                declared.
         """
         path = Path(path)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -103,9 +104,12 @@ class Gallery:
         binding = Binding(
             fingerprint, dimension, metric, dict(preprocessing or {}), dict(options or {})
         )
-        with atomic_folder(path) as folder:
-            folder.chmod(0o700)
-            Store.create(folder, binding)
+        try:
+            with atomic_folder(path) as folder:
+                folder.chmod(0o700)
+                Store.create(folder, binding)
+        except OSError as error:
+            raise GalleryError(f"{path} cannot be made: {error.strerror}") from error
         return cls.open(path, wait=wait)
 
     @classmethod

@@ -87,7 +87,11 @@ class Store:
             GalleryError: No store there, of a newer format, damaged, or not to be opened.
         """
         path = folder / FILE
-        if not path.is_file():
+        try:
+            there = path.is_file()
+        except OSError as error:
+            raise GalleryError(f"{folder} cannot be read: {error.strerror}") from error
+        if not there:
             raise GalleryError(f"no gallery at {folder}; make one with 'facever gallery create'")
         with explained(path):
             store = cls(path, wait)

@@ -293,6 +293,16 @@ def test_a_closed_gallery_says_so(gallery: Gallery) -> None:
         gallery.info()
 
 
+def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(GalleryError, match="cannot be made: Not a directory"):
+        Gallery.create(tmp_path / "file" / "gallery", fingerprint="m", dimension=2)
+    with pytest.raises(GalleryError, match="no gallery at"):
+        Gallery.open(tmp_path / "file")
+    with pytest.raises(GalleryError, match="cannot be read: File name too long"):
+        Gallery.open(tmp_path / ("g" * 300))
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_cannot_be_written(gallery: Gallery, units) -> None:
     gallery.close()
