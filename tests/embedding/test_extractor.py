@@ -222,8 +222,7 @@ def test_bf16_is_near_and_not_equal(run: Path, faces: Manifest):
     exact = load_model(run).embed(paths(faces))
     half = load_model(run, precision="bf16").embed(paths(faces))
     assert half.dtype == np.float32
-    assert not np.array_equal(exact, half)
-    assert np.abs(exact - half).max() < 0.1
+    assert 1e-3 < np.abs(exact - half).max() < 0.1
 
 
 def test_a_low_precision_of_training_changes_nothing(run: Path, faces: Manifest):
