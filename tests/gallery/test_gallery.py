@@ -295,7 +295,7 @@ def test_a_closed_gallery_says_so(gallery: Gallery) -> None:
 
 def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(GalleryError, match="cannot be made: Not a directory"):
+    with pytest.raises(GalleryError, match="cannot be made: File exists"):
         Gallery.create(tmp_path / "file" / "gallery", fingerprint="m", dimension=2)
     with pytest.raises(GalleryError, match="no gallery at"):
         Gallery.open(tmp_path / "file")
