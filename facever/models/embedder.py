@@ -20,7 +20,7 @@ class ModelConfig(Config):
 
     backbone: str = Field("resnet10t", description="any name of timm.list_models()")
     pretrained: bool | str = Field(
-        False, description="true: timm's weights, downloaded once; or a path to a local file"
+        False, description="true: timm's weights, downloaded once; or a local file or run folder"
     )
     backbone_options: dict[str, Option] = Field(
         {}, description="further arguments of the timm model, such as drop_path_rate"

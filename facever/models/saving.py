@@ -14,9 +14,8 @@ from facever.config import parse
 from facever.errors import ConfigError, ModelError
 from facever.files import atomic_path
 from facever.models.embedder import Embedder, ModelConfig
-from facever.models.weights import HEADER, load_strictly, read_safetensors
+from facever.models.weights import HEADER, MODEL_FILE, load_strictly, read_safetensors
 
-MODEL_FILE = "model.safetensors"
 IDENTITIES_FILE = "identities.parquet"
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from facever.errors import ModelError
 
 HEADER = "facever"
+MODEL_FILE = "model.safetensors"
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -28,7 +29,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Return the tensors of a .safetensors file or of a torch file, never unpickling code.
+    """Return the tensors of a .safetensors or torch file or a run folder, never unpickling code.
 
     The wrappings "state_dict" and "model" and the prefix "module." are taken off; of a facever
     model only its backbone is returned.
@@ -36,6 +37,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         ModelError: No such file, or none that holds named tensors only.
     """
+    if path.is_dir():
+        path = path / MODEL_FILE
     if not path.is_file():
         raise ModelError(f"no file with pretrained weights at {path}")
     if path.suffix == ".safetensors":

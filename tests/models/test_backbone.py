@@ -70,11 +70,10 @@ def test_position_embeddings_are_resized(tmp_path: Path):
 def test_the_backbone_of_a_facever_model(make_embedder, tmp_path: Path):
     embedder = make_embedder()
     save_embedder(embedder, tmp_path / "model.safetensors", metric="cosine")
-    backbone = create_backbone(
-        "test_resnet", {}, (32, 32), pretrained=str(tmp_path / "model.safetensors")
-    )
-    for name, value in backbone.state_dict().items():
-        assert torch.equal(value, embedder.backbone.state_dict()[name]), name
+    for path in (tmp_path, tmp_path / "model.safetensors"):
+        backbone = create_backbone("test_resnet", {}, (32, 32), pretrained=str(path))
+        for name, value in backbone.state_dict().items():
+            assert torch.equal(value, embedder.backbone.state_dict()[name]), name
 
 
 def test_another_architecture_names_what_differs(weights, tmp_path: Path):
