@@ -77,7 +77,8 @@ def verification(
     """Measure 1:1 verification: TAR at each FAR, ROC area, equal error rate, accuracy."""
     from facever.console import say, warn
     from facever.errors import EvaluationError
-    from facever.evaluation.protocols import evaluate_verification, rows_where
+    from facever.evaluation.protocols import evaluate_verification
+    from facever.evaluation.sets import rows_where
     from facever.evaluation.verification import DEFAULT_FARS
     from facever.vectors.embedding_set import EmbeddingSet
 
@@ -99,6 +100,95 @@ def verification(
     if save_operating_point is not None and at_far is not None:
         result.operating_point(at_far).save(save_operating_point)
         say(f"operating point: {save_operating_point}")
+    _print(result, as_json)
+
+
+@app.command()
+def retrieval(
+    embeddings: Annotated[Path, typer.Argument(help="A folder made by facever embed.")],
+    queries: Annotated[
+        str, typer.Option(help="COLUMN=VALUE of the queries' rows.")
+    ] = "subset=query",
+    gallery: Annotated[
+        str, typer.Option(help="COLUMN=VALUE of the gallery's rows.")
+    ] = "subset=gallery",
+    camera: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="The cross-camera rule by this column, such as camera."),
+    ] = None,
+    similarity: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="cosine, euclidean or dot. [default: the model's own]"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Measure retrieval (ReID): CMC, both mean average precisions, mINP."""
+    from facever.evaluation.sets import evaluate_retrieval
+    from facever.vectors.embedding_set import EmbeddingSet
+
+    result = evaluate_retrieval(
+        EmbeddingSet.load(embeddings), queries, gallery, camera=camera, similarity=similarity
+    )
+    _print(result, as_json)
+
+
+@app.command()
+def identification(
+    probes: Annotated[Path, typer.Argument(help="The probes: a folder made by facever embed.")],
+    gallery: Annotated[Path, typer.Argument(help="The people enrolled, by the same model.")],
+    fpir: Annotated[
+        Optional[list[float]],  # noqa: UP045
+        typer.Option(help="False positive identification rates. Repeatable. [default: 0.1 0.01]"),
+    ] = None,
+    rule: Annotated[str, typer.Option(help="A person's score over templates: max or mean.")] = (
+        "max"
+    ),
+    similarity: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="cosine, euclidean or dot. [default: the model's own]"),
+    ] = None,
+    save_operating_point: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Write the threshold of the smallest FPIR to this file."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Measure open-set identification (1:N): FNIR at FPIR over ranks."""
+    from facever.console import say
+    from facever.evaluation.identification import DEFAULT_FPIRS
+    from facever.evaluation.sets import evaluate_identification
+    from facever.vectors.embedding_set import EmbeddingSet
+
+    fpirs = list(fpir or DEFAULT_FPIRS)
+    first, second = EmbeddingSet.load(probes), EmbeddingSet.load(gallery)
+    result = evaluate_identification(first, second, fpir=fpirs, rule=rule, similarity=similarity)
+    if save_operating_point is not None:
+        meta = second.meta
+        point = result.operating_point(
+            min(fpirs), dataset=meta.dataset, fingerprint=meta.fingerprint
+        )
+        point.save(save_operating_point)
+        say(f"operating point: {save_operating_point}")
+    _print(result, as_json)
+
+
+@app.command(cls=_ManyFars)
+def compare(
+    first: Annotated[Path, typer.Argument(help="Embeddings by one model.")],
+    second: Annotated[Path, typer.Argument(help="Embeddings of the same images by another.")],
+    far: Annotated[
+        Optional[list[float]],  # noqa: UP045
+        typer.Option(help="False accept rates, one or several. [default: 1e-2 1e-3 1e-4]"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Compare two models on the same trials: which difference is resolved."""
+    from facever.evaluation.sets import evaluate_comparison
+    from facever.evaluation.verification import DEFAULT_FARS
+    from facever.vectors.embedding_set import EmbeddingSet
+
+    fars = list(far or DEFAULT_FARS)
+    result = evaluate_comparison(EmbeddingSet.load(first), EmbeddingSet.load(second), far=fars)
     _print(result, as_json)
 
 

@@ -149,38 +149,45 @@ def weights(people: int, draws: int, seed: int, part: int = 0) -> Doubles:
     return counts.reshape(draws, people).astype(np.float64)
 
 
+@dataclass(frozen=True)
+class Moving:
+    """Accepted genuine trials of each person, at a threshold that moves with who is drawn.
+
+    Attributes:
+        accepted: float64 [I, T], a person's genuine trials above each of T thresholds.
+        genuine: float64 [I], all of them.
+        steps: float64 [T], ascending: log(FMR at the threshold / FMR aimed for); one of them 0.
+        linear: float64 [I], what one more draw of a person adds to log FMR.
+    """
+
+    accepted: Doubles
+    genuine: Doubles
+    steps: Doubles
+    linear: Doubles
+
+    @classmethod
+    def fixed(cls, accepted: Doubles, genuine: Doubles) -> "Moving":
+        """Return the case of one threshold that does not move; accepted is float64 [I]."""
+        return cls(accepted[:, None], genuine, np.zeros(1), np.zeros(len(genuine)))
+
+
 def tar_interval(
-    accepted: Doubles,
-    genuine: Doubles,
-    level: float = 0.95,
-    *,
-    steps: Doubles | None = None,
-    linear: Doubles | None = None,
-    draws: int = DRAWS,
-    seed: int = 0,
+    moving: Moving, level: float = 0.95, *, draws: int = DRAWS, seed: int = 0
 ) -> Interval:
     """Return the identity bootstrap interval of a true accept rate.
 
-    People are drawn with replacement; person i's own trials count w_i times. With `linear`, the
-    threshold moves with the draw: log FMR at the threshold shifts by sum_i (w_i - 1) linear_i, and
-    the TAR is read from the column of `accepted` whose threshold restores the FMR.
-
     Args:
-        accepted: float64 [I, T], a person's genuine trials above each of T thresholds.
-        genuine: float64 [I], all of them.
+        moving: What was accepted, by people; the threshold moves with the draw.
         level: Confidence.
-        steps: float64 [T], ascending: log(FMR at the threshold / FMR aimed for).
-        linear: float64 [I], what one more draw of a person adds to log FMR.
         draws: How many populations are drawn.
         seed: Of the draws.
     """
-    people, total = len(genuine), float(genuine.sum())
-    middle = int(np.argmin(np.abs(steps))) if steps is not None else 0
-    if accepted[:, middle].sum() in (0, total):
-        rate = float(accepted[:, middle].sum()) / total
-        effective = float((genuine > 0).sum())
+    accepted = float(moving.accepted[:, int(np.argmin(np.abs(moving.steps)))].sum())
+    total = float(moving.genuine.sum())
+    if accepted in (0, total):
+        effective = float((moving.genuine > 0).sum())
         return clopper_pearson(
-            rate * effective,
+            accepted / total * effective,
             effective,
             level,
             f"{total:.0f} genuine trials without exception, taken as {effective:.0f} independent "
@@ -188,25 +195,34 @@ def tar_interval(
             "independent)",
             "clopper-pearson, effective trials",
         )
-    rates = []
-    step = max(1, _AT_ONCE // max(people, 1))
-    for part, start in enumerate(range(0, draws, step)):
-        drawn = weights(people, min(step, draws - start), seed, part)
-        sums = drawn @ genuine
-        shares = (drawn @ accepted) / np.where(sums > 0, sums, np.nan)[:, None]
-        if steps is None or linear is None:
-            rates.append(shares[:, 0])
-            continue
-        moved = -(drawn - 1) @ linear
-        rates.append(_read_at(shares, steps, moved))
-    drawn_rates = np.concatenate(rates)
-    ends = np.nanquantile(drawn_rates, _expanded(level, people))
+    rates = tar_draws(moving, draws=draws, seed=seed)
+    ends = np.nanquantile(rates, expanded(level, len(moving.genuine)))
     return Interval(
         low=float(ends[0]), high=float(ends[1]), level=level, method="identity bootstrap"
     )
 
 
-def _expanded(level: float, people: int) -> Doubles:
+def tar_draws(moving: Moving, *, draws: int = DRAWS, seed: int = 0) -> Doubles:
+    """Return the true accept rate of drawn populations, float64 [draws].
+
+    People are drawn with replacement; person i's own trials count w_i times. The draw shifts log
+    FMR by sum_i (w_i - 1) linear_i, and the TAR is read where the FMR is restored.
+    """
+    people = len(moving.genuine)
+    step = max(1, _AT_ONCE // max(people, 1))
+    rates = []
+    for part, start in enumerate(range(0, draws, step)):
+        drawn = weights(people, min(step, draws - start), seed, part)
+        sums = drawn @ moving.genuine
+        shares = (drawn @ moving.accepted) / np.where(sums > 0, sums, np.nan)[:, None]
+        if len(moving.steps) == 1:
+            rates.append(shares[:, 0])
+        else:
+            rates.append(_read_at(shares, moving.steps, -(drawn - 1) @ moving.linear))
+    return np.concatenate(rates)
+
+
+def expanded(level: float, people: int) -> Doubles:
     """Return the percentiles to read, wider for few people.
 
     Percentiles of a bootstrap are too narrow by sqrt((n - 1) / n) and know no Student's t.

@@ -7,6 +7,7 @@ import numpy as np
 from facever.evaluation.intervals import (
     TOO_NARROW,
     DyadicRate,
+    Moving,
     clopper_pearson,
     dyadic_rate,
     fmr_interval,
@@ -85,7 +86,7 @@ def _at(trials: Trials, far: float, allowed: int, level: float, intervals: bool)
     else:
         found = dyadic_rate(trials.error_sums(threshold), trials.dyads)
         fmr = fmr_interval(found, level)
-        tar = _tar_interval(trials, threshold, allowed, found, level)
+        tar = tar_interval(_moving(trials, threshold, allowed, found), level)
     return MeasuredPoint(
         far_target=far,
         threshold=threshold,
@@ -97,29 +98,34 @@ def _at(trials: Trials, far: float, allowed: int, level: float, intervals: bool)
     )
 
 
-def _tar_interval(
-    trials: Trials, threshold: float, allowed: int, found: DyadicRate, level: float
-) -> Interval:
-    """Return the interval of TAR at a FAR, whose threshold is itself estimated.
+def moving_threshold(trials: Trials, far: float) -> Moving:
+    """Return what the interval of TAR at a FAR, whose threshold is itself estimated, needs.
 
     Each draw of people moves the threshold by what the draw does to the FMR, scaled so that it
     varies as much as the dyadic variance says.
     """
+    assert trials.dyads is not None
+    allowed = budget(far, trials.impostor)
+    threshold = trials.threshold(allowed)
+    found = dyadic_rate(trials.error_sums(threshold), trials.dyads)
+    return _moving(trials, threshold, allowed, found)
+
+
+def _moving(trials: Trials, threshold: float, allowed: int, found: DyadicRate) -> Moving:
     length = float(np.linalg.norm(found.per_person)) / found.trials
     if not found.errors or not length:
         accepted, genuine = trials.accepted_by_person(np.array([threshold]))
-        return tar_interval(accepted, genuine, level)
+        return Moving.fixed(accepted[:, 0], genuine)
     spread = np.sqrt(found.variance) / found.rate
     ranks = allowed * np.exp(np.linspace(-4, 4, 2 * _STEPS + 1) * spread)
-    ranks = np.unique(np.clip(ranks.round(), 1, max(len(trials.top) - 1, 1)).astype(np.int64))
-    ranks = ranks[::-1]
-    thresholds = np.array([trials.threshold(rank) for rank in ranks])
+    highest = max(allowed, len(trials.top) - 1)
+    ranks = np.unique(np.append(np.clip(ranks.round(), 1, highest), allowed).astype(np.int64))
+    thresholds = np.array([trials.threshold(rank) for rank in ranks[::-1]])
     accepted, genuine = trials.accepted_by_person(thresholds)
-    return tar_interval(
+    return Moving(
         accepted[:, ::-1],
         genuine,
-        level,
-        steps=np.log(ranks[::-1] / allowed),
+        steps=np.log(ranks / allowed),
         linear=found.per_person / found.trials / length * spread,
     )
 

@@ -15,6 +15,8 @@ from facever.evaluation.overlap import Overlap, find_overlap, shared_people
 from facever.evaluation.pair_list import ScoredPairs, score_pairs
 from facever.evaluation.pairwise import Bools, count_trials
 from facever.evaluation.result import VerificationResult
+from facever.evaluation.sets import rows_where as rows_where
+from facever.evaluation.sets import sample_of
 from facever.evaluation.similarity import Similarity, named_similarity
 from facever.evaluation.streaming import StreamedTrials
 from facever.evaluation.trials import Trials, check_fars
@@ -191,46 +193,6 @@ def _held_out(embeddings: EmbeddingSet) -> EmbeddingSet:
         first = embeddings.rows.groupby("identity").cumcount() < HELD_OUT_IMAGES
         chosen = ((embeddings.rows["subset"] == "held_out") & first).to_numpy(bool)
     return embeddings.select(chosen)
-
-
-def rows_where(embeddings: EmbeddingSet, conditions: Sequence[str]) -> EmbeddingSet:
-    """Return the rows that meet every condition "column=value".
-
-    Raises:
-        EvaluationError: Not of that form, a column that does not exist, or no rows left.
-    """
-    for condition in conditions:
-        column, equals, value = condition.partition("=")
-        if not equals:
-            raise EvaluationError(f"'{condition}' is no condition of the form column=value")
-        _check_column(embeddings, column)
-        values = embeddings.rows[column].astype(str)
-        if not (values == value).any():
-            raise EvaluationError(unknown(f"{column} in the rows", value, values.unique()))
-        embeddings = embeddings.select((values == value).to_numpy(bool))
-    return embeddings
-
-
-def sample_of(embeddings: EmbeddingSet, exclude: Sequence[str] = ()) -> Sample:
-    """Return an embedding set as a sample of rows to compare.
-
-    Raises:
-        EvaluationError: A column that does not exist.
-    """
-    for column in exclude:
-        _check_column(embeddings, column)
-    return Sample.of(
-        embeddings.vectors,
-        embeddings.identities,
-        embeddings.rows["norm"],
-        embeddings.acquired,
-        {column: embeddings.rows[column] for column in exclude},
-    )
-
-
-def _check_column(embeddings: EmbeddingSet, column: str) -> None:
-    if column not in embeddings.rows:
-        raise EvaluationError(unknown("column", column, embeddings.rows.columns))
 
 
 def _measure_list(

@@ -75,3 +75,30 @@ def test_a_damaged_folder_is_named(embeddings):
     (embeddings / "vectors.npy").write_bytes(b"")
     with pytest.raises(DataError, match="is damaged"):
         run("verification", embeddings)
+
+
+def test_scores_of_a_file(tmp_path):
+    rng = np.random.default_rng(0)
+    label = np.arange(400) % 4 == 0
+    path = tmp_path / "scores.npz"
+    np.savez(path, score=rng.standard_normal(400) + 2 * label, label=label.astype(int))
+    result = run("scores", path, "--far", "0.1", "0.02", "--json")
+    values = json.loads(result.stdout)
+    assert [point["far_target"] for point in values["operating_points"]] == [0.1, 0.02]
+    assert "names no identities" in result.stderr
+
+
+def test_retrieval_identification_and_comparison(embeddings, tmp_path):
+    options = ("--queries", "subset=test", "--gallery", "subset=test")
+    values = json.loads(run("retrieval", embeddings, *options, "--json").stdout)
+    assert values["queries"] == 60
+    assert "mINP" in run("retrieval", embeddings, *options).stdout
+    values = json.loads(run("compare", embeddings, embeddings, "--far", "1e-2", "--json").stdout)
+    assert values["operating_points"][0]["resolved"] is False
+    whole = EmbeddingSet.load(embeddings)
+    whole.select(np.arange(60)).save(tmp_path / "gallery")
+    point = tmp_path / "point.json"
+    words = ("identification", embeddings, tmp_path / "gallery", "--fpir", "0.1")
+    values = json.loads(run(*words, "--save-operating-point", point, "--json").stdout)
+    assert values["gallery_size"] == 10
+    assert OperatingPoint.load(point).kind == "1:N"

@@ -9,6 +9,7 @@ from scipy.special import logit
 from scipy.stats import binom, t
 
 from facever.evaluation.intervals import (
+    Moving,
     clopper_pearson,
     dyadic_rate,
     fmr_interval,
@@ -102,14 +103,14 @@ def test_a_tar_interval_is_that_of_a_ratio_of_sums_over_people():
     rng = np.random.default_rng(0)
     genuine = rng.integers(1, 30, 200).astype(float)
     accepted = rng.binomial(genuine.astype(int), rng.beta(4, 2, 200)).astype(float)
-    interval = tar_interval(accepted[:, None], genuine)
+    interval = tar_interval(Moving.fixed(accepted, genuine))
     rate = accepted.sum() / genuine.sum()
     residuals = (accepted - rate * genuine) / genuine.sum()
     reach = 1.96 * np.sqrt(np.sum(residuals**2))
     assert interval.low == pytest.approx(rate - reach, abs=0.1 * reach)
     assert interval.high == pytest.approx(rate + reach, abs=0.1 * reach)
     assert interval.method == "identity bootstrap"
-    assert interval == tar_interval(accepted[:, None], genuine)
+    assert interval == tar_interval(Moving.fixed(accepted, genuine))
 
 
 def test_an_estimated_threshold_widens_the_interval_by_what_it_moves():
@@ -120,7 +121,7 @@ def test_an_estimated_threshold_widens_the_interval_by_what_it_moves():
     accepted = np.repeat((0.5 + 0.1 * steps)[None] * 10, people, axis=0)
     linear = np.random.default_rng(0).standard_normal(people)
     linear *= 0.3 / np.linalg.norm(linear)
-    interval = tar_interval(accepted, genuine, steps=steps, linear=linear)
+    interval = tar_interval(Moving(accepted, genuine, steps, linear))
     assert interval.low == pytest.approx(0.5 - 1.96 * 0.03, abs=0.004)
     assert interval.high == pytest.approx(0.5 + 1.96 * 0.03, abs=0.004)
 
@@ -132,14 +133,14 @@ def test_a_false_accepting_draw_lowers_the_tar():
     accepted = np.stack([np.full(50, 2.0), np.full(50, 5.0), np.full(50, 8.0)], axis=1)
     linear = np.zeros(50)
     linear[0] = 1.0
-    interval = tar_interval(accepted, genuine, steps=steps, linear=linear)
+    interval = tar_interval(Moving(accepted, genuine, steps, linear))
     assert interval.low < 0.4  # drawn three times and more
     assert interval.high == pytest.approx(0.6, abs=1e-9)  # at best not drawn
 
 
 def test_a_tar_without_exception_counts_people_not_pairs():
     genuine = np.array([10.0, 45.0, 0.0, 3.0])
-    interval = tar_interval(genuine[:, None], genuine)
+    interval = tar_interval(Moving.fixed(genuine, genuine))
     assert (interval.low, interval.high) == (pytest.approx(0.025 ** (1 / 3)), 1.0)
     assert "58 genuine trials without exception, taken as 3 independent" in interval.note
 

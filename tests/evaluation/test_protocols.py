@@ -9,7 +9,8 @@ from facever.data.readers import lfw
 from facever.errors import EvaluationError
 from facever.evaluation import verification
 from facever.evaluation.accuracy import best_threshold
-from facever.evaluation.protocols import evaluate_verification, rows_where
+from facever.evaluation.protocols import evaluate_verification
+from facever.evaluation.sets import rows_where
 from facever.evaluation.trials import ListedTrials
 from facever.vectors.embedding_set import EmbeddingMeta, EmbeddingSet
 

@@ -12,7 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facever.evaluation.intervals import clopper_pearson, dyadic_rate, fmr_interval, tar_interval
+from facever.evaluation.intervals import (
+    Moving,
+    clopper_pearson,
+    dyadic_rate,
+    fmr_interval,
+    tar_interval,
+)
 from facever.evaluation.measure import measure, most_wanted
 from facever.evaluation.pairwise import AllPairs
 from facever.evaluation.similarity import make_scorer
@@ -74,7 +80,7 @@ def coverage(
         errors = int(found.errors)
         note("FMR, i.i.d.", clopper_pearson(errors, trials.impostor), truth.far)
         accepted, genuine = trials.accepted_by_person(np.array([truth.threshold]))
-        interval = tar_interval(accepted, genuine)
+        interval = tar_interval(Moving.fixed(accepted[:, 0], genuine))
         note("FNMR", interval, truth.tar)
         result = measure(trials, [far], protocol="drawn")
         note("AUC", result.auc_interval, truth.auc)
