@@ -57,6 +57,10 @@ def verification(
         Optional[list[str]],  # noqa: UP045
         typer.Option(help="Leave out pairs that agree in this column (camera). Repeatable."),
     ] = None,
+    group: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="FMR and FNMR by the values of this column. Repeatable."),
+    ] = None,
     allow_overlap: Annotated[
         bool, typer.Option(help="Score LFW's lists although the model knows their people.")
     ] = False,
@@ -92,6 +96,7 @@ def verification(
         far=fars if at_far is None else [*fars, at_far],
         similarity=similarity,
         exclude=exclude or [],
+        groups=group or [],
         allow_overlap=allow_overlap,
         data=data,
     )

@@ -63,6 +63,8 @@ class BlockDyads(Dyads):
         excluded: int64 [N, C], codes of the columns whose equality excludes a pair.
         other_codes: int64 [M], of a second set.
         other_excluded: int64 [M, C], of a second set.
+        people: How many people there are, also such without rows; by default as many as `codes`
+            name.
     """
 
     def __init__(
@@ -71,9 +73,11 @@ class BlockDyads(Dyads):
         excluded: Ints,
         other_codes: Ints | None = None,
         other_excluded: Ints | None = None,
+        *,
+        people: int | None = None,
     ) -> None:
         both = codes if other_codes is None else np.concatenate([codes, other_codes])
-        self.people = int(both.max(initial=-1)) + 1
+        self.people = int(both.max(initial=-1)) + 1 if people is None else people
         self._terms: list[tuple[int, csr_array, csr_array]] = []
         for size in range(excluded.shape[1] + 1):
             for chosen in combinations(range(excluded.shape[1]), size):

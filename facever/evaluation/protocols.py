@@ -15,8 +15,8 @@ from facever.evaluation.overlap import Overlap, find_overlap, shared_people
 from facever.evaluation.pair_list import ScoredPairs, score_pairs
 from facever.evaluation.pairwise import Bools, count_trials
 from facever.evaluation.result import VerificationResult
+from facever.evaluation.sets import check_column, sample_of
 from facever.evaluation.sets import rows_where as rows_where
-from facever.evaluation.sets import sample_of
 from facever.evaluation.similarity import Similarity, named_similarity
 from facever.evaluation.streaming import StreamedTrials
 from facever.evaluation.trials import Trials, check_fars
@@ -35,6 +35,7 @@ class Request:
     fars: list[float]
     pairs: PairList | Path | None
     exclude: Sequence[str]
+    groups: Sequence[str]
     allow_overlap: bool
     data: Path | None
     level: float
@@ -48,6 +49,7 @@ def evaluate_verification(
     far: Sequence[float] = DEFAULT_FARS,
     similarity: str | None = None,
     exclude: Sequence[str] = (),
+    groups: Sequence[str] = (),
     allow_overlap: bool = False,
     data: Path | None = None,
     level: float = 0.95,
@@ -61,6 +63,7 @@ def evaluate_verification(
         far: The false accept rates at which TAR is wanted.
         similarity: "cosine", "euclidean" or "dot"; by default the metric of the model's head.
         exclude: Columns of the rows; a pair that agrees in any of them is no trial (all-pairs).
+        groups: Columns of the rows; FMR and FNMR by their values, at one threshold (all-pairs).
         allow_overlap: Score LFW's lists although the model was trained on their people.
         data: Where LFW's lists are looked for when they are not beside the images.
         level: Confidence of the intervals.
@@ -80,10 +83,15 @@ def evaluate_verification(
         fars=check_fars(far),
         pairs=pairs,
         exclude=exclude,
+        groups=groups,
         allow_overlap=allow_overlap,
         data=data,
         level=level,
     )
+    if name != "all-pairs" and (exclude or groups):
+        raise EvaluationError(f"the protocol {name} takes neither columns to exclude nor groups")
+    for column in groups:
+        check_column(embeddings, column)
     result = PROTOCOLS[name](request)
     warnings = list(result.warnings)
     if chosen != own:
@@ -103,7 +111,10 @@ def _all_pairs(request: Request) -> VerificationResult:
         raise EvaluationError("all-pairs takes no pair list: leave --pairs or the protocol away")
     embeddings = request.embeddings
     sample = sample_of(embeddings, request.exclude)
-    result = measure_all_pairs(sample, request.fars, request.similarity, request.level)
+    groups = {column: embeddings.rows[column] for column in request.groups}
+    result = measure_all_pairs(
+        sample, request.fars, request.similarity, groups, level=request.level
+    )
     return replace(result, overlap=_overlap_of_all_pairs(embeddings, sample))
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from facever.console import table
 from facever.errors import EvaluationError
+from facever.evaluation.groups import GroupRates, table_rows
 from facever.evaluation.operating_point import Interval, OperatingPoint, TrialCounts
 from facever.evaluation.overlap import Overlap
 from facever.evaluation.roc import Rate, RocCurve
@@ -108,6 +109,7 @@ class VerificationResult:
     accuracy: Accuracy | None = None
     overlap: Overlap = field(default_factory=lambda: Overlap(None, 0, [], None))
     failures: Failures = field(default_factory=Failures)
+    groups: dict[str, list[GroupRates]] = field(default_factory=dict)
     dataset: str = ""
     fingerprint: str | None = None
     warnings: list[str] = field(default_factory=list)
@@ -180,6 +182,10 @@ class VerificationResult:
                 for refused in self.refused
             ],
             "overlap": self.overlap.to_dict(),
+            "groups": {
+                column: [rates.to_dict() for rates in found]
+                for column, found in self.groups.items()
+            },
             "failure_to_acquire": {
                 "images": self.failures.images,
                 "failed": self.failures.failed,
@@ -227,6 +233,10 @@ class VerificationResult:
             f"FAR {refused.far_target:g} is refused: it needs {refused.needs:,} impostor trials"
             for refused in self.refused
         ]
+        for column, found in self.groups.items():
+            far = self.operating_points[-1].far_target
+            lines += ["", f"by {column}, at the threshold of FAR {far:g}"]
+            lines.append(table([column, "FMR", "FNMR"], table_rows(found)))
         return "\n".join(lines)
 
     def _point(self, point: MeasuredPoint) -> dict[str, Any]:

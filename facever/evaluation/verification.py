@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from facever.errors import EvaluationError
+from facever.evaluation.groups import rates_by_group
 from facever.evaluation.measure import measure, most_wanted
 from facever.evaluation.pairwise import AllPairs, Bools, count_trials, exclusion_codes
 from facever.evaluation.result import Failures, VerificationResult
@@ -105,6 +106,7 @@ def verification(
     norms: ArrayLike | None = None,
     acquired: ArrayLike | None = None,
     exclude: Mapping[str, ArrayLike] | None = None,
+    groups: Mapping[str, ArrayLike] | None = None,
     level: float = 0.95,
     precision: str = "auto",
 ) -> VerificationResult:
@@ -122,6 +124,8 @@ def verification(
             failures to acquire.
         exclude: Columns [N] by name; a pair that agrees in any of them is no trial (same image,
             same camera, same capture). Missing values agree with nothing.
+        groups: Columns [N] by name; FMR and FNMR within and across their values are counted at
+            the threshold of the smallest FAR that the trials support.
         level: Confidence of the intervals.
         precision: Of the screening; the answer is the same. See `streaming.stream`.
 
@@ -135,13 +139,16 @@ def verification(
         (2, 4, 1.0)
     """
     sample = Sample.of(vectors, identities, norms, acquired, exclude)
-    return measure_all_pairs(sample, far, similarity, level, precision)
+    columns = {name: pd.Series(np.asarray(column)) for name, column in (groups or {}).items()}
+    return measure_all_pairs(sample, far, similarity, columns, level=level, precision=precision)
 
 
 def measure_all_pairs(
     sample: Sample,
     far: Sequence[float],
     similarity: Similarity,
+    groups: Mapping[str, "pd.Series[Any]"] | None = None,
+    *,
     level: float = 0.95,
     precision: str = "auto",
 ) -> VerificationResult:
@@ -150,4 +157,12 @@ def measure_all_pairs(
     pairs, failures = sample.all_pairs(similarity)
     trials = stream(pairs, most_wanted(fars, pairs.impostor), precision)
     result = measure(trials, fars, protocol="all-pairs", similarity=similarity, level=level)
-    return replace(result, failures=failures)
+    found = {}
+    for name, column in (groups or {}).items():
+        if len(column) != len(sample.vectors):
+            raise EvaluationError(f"{len(column)} {name} for {len(sample.vectors)} vectors")
+        if not result.operating_points:
+            raise EvaluationError("groups need a FAR that the trials support")
+        threshold = result.operating_points[-1].threshold
+        found[name] = rates_by_group(trials, column.rename(name), threshold, level)
+    return replace(result, failures=failures, groups=found)
