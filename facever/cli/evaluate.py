@@ -197,6 +197,24 @@ def compare(
     _print(result, as_json)
 
 
+@app.command()
+def calibration(
+    embeddings: Annotated[Path, typer.Argument(help="A folder made by facever embed.")],
+    method: Annotated[str, typer.Option(help="logistic or isotonic.")] = "logistic",
+    similarity: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="cosine, euclidean or dot. [default: the model's own]"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Fit scores to likelihood ratios on half of the people, judge on the others: Cllr."""
+    from facever.evaluation.sets import evaluate_calibration
+    from facever.vectors.embedding_set import EmbeddingSet
+
+    chosen = EmbeddingSet.load(embeddings)
+    _print(evaluate_calibration(chosen, method=method, similarity=similarity), as_json)
+
+
 @app.command(cls=_ManyFars)
 def scores(
     file: Annotated[

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from facever.errors import EvaluationError, unknown
+from facever.evaluation.calibration import CalibrationResult, calibrate
 from facever.evaluation.compare import ComparisonResult, compare_trials
 from facever.evaluation.identification import (
     DEFAULT_FPIRS,
@@ -157,6 +158,20 @@ def evaluate_comparison(
         pairs, _ = sample_of(part).all_pairs(part.meta.metric)
         trials.append(stream(pairs, most_wanted(fars, pairs.impostor)))
     return compare_trials(trials[0], trials[1], fars, level=level)
+
+
+def evaluate_calibration(
+    embeddings: EmbeddingSet, *, method: str = "logistic", similarity: str | None = None
+) -> CalibrationResult:
+    """Fit and judge a calibration on the images of an embedding set that could be embedded."""
+    held = _acquired(embeddings)
+    return calibrate(
+        held.vectors,
+        held.identities,
+        method=method,
+        similarity=named_similarity(similarity or held.meta.metric),
+        norms=held.rows["norm"],
+    )
 
 
 def vectors_for(embeddings: EmbeddingSet, similarity: str) -> Floats:

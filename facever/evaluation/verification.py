@@ -75,6 +75,12 @@ class Sample:
         codes = exclusion_codes(list(columns.values()), len(rows))
         return cls(rows, people.to_numpy().astype(str), lengths, held, codes)
 
+    def rows(self, which: Bools) -> Self:
+        """Return the rows of a mask [N]."""
+        norms = None if self.norms is None else self.norms[which]
+        parts = self.vectors[which], self.people[which], norms
+        return type(self)(*parts, self.acquired[which], self.excluded[which])
+
     def all_pairs(self, similarity: str) -> tuple[AllPairs, Failures]:
         """Return every pair of acquired rows, and what failures to acquire cost."""
         codes = pd.factorize(self.people)[0].astype(np.int64)

@@ -102,3 +102,9 @@ def test_retrieval_identification_and_comparison(embeddings, tmp_path):
     values = json.loads(run(*words, "--save-operating-point", point, "--json").stdout)
     assert values["gallery_size"] == 10
     assert OperatingPoint.load(point).kind == "1:N"
+
+
+def test_calibration(embeddings):
+    values = json.loads(run("calibration", embeddings, "--method", "isotonic", "--json").stdout)
+    assert values["cllr_min"] <= values["cllr"]
+    assert "Cllr" in run("calibration", embeddings).stdout

@@ -5,7 +5,9 @@ import pytest
 
 from facever.errors import EvaluationError
 from facever.evaluation import compare, identification, retrieval
+from facever.evaluation.calibration import calibrate
 from facever.evaluation.sets import (
+    evaluate_calibration,
     evaluate_comparison,
     evaluate_identification,
     evaluate_retrieval,
@@ -87,3 +89,10 @@ def test_comparison_of_two_sets_leaves_out_what_either_could_not_embed(faces, ma
     with pytest.raises(EvaluationError, match="differ in the column path"):
         moved = faces.rows.assign(path=faces.rows.path[::-1].tolist())
         evaluate_comparison(faces, replace(faces, rows=moved))
+
+
+def test_calibration_leaves_out_images_that_failed(faces):
+    kept = np.arange(3, 160)
+    found = evaluate_calibration(failing(faces, [0, 1, 2]))
+    alone = calibrate(faces.vectors[kept], faces.identities[kept])
+    assert found.to_dict() == alone.to_dict()
