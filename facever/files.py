@@ -1,12 +1,13 @@
 """Files that are whole or not there: written to a temporary name, flushed and renamed."""
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,25 +28,27 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         temporary.chmod(0o666 & ~_umask())
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        _sync(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    _sync(path.parent)
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on success it takes the place of `path`.
 
-    A folder that stood at `path` is moved aside first and deleted once the new one is in place.
+    Its files are flushed to disk first. A folder that stood at `path` is moved aside and deleted
+    once the new one is in place.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
     try:
         temporary.chmod(0o777 & ~_umask())
         yield temporary
+        for file in temporary.rglob("*"):
+            _sync(file)
         old = temporary.with_suffix(".old")
         if path.exists():
             path.replace(old)
@@ -53,7 +56,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    _sync_folder(path.parent)
+    _sync(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -79,10 +82,16 @@ def _umask() -> int:
     return value
 
 
-def _sync_folder(path: Path) -> None:
-    with suppress(OSError):  # some file systems and platforms cannot flush a folder
+def _sync(path: Path) -> None:
+    """Flush a file or a folder's list of names to disk."""
+    try:
         handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    except OSError:  # some platforms cannot open a folder
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF):  # cannot be flushed on this file system
+            raise
+    finally:
+        os.close(handle)

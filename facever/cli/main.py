@@ -84,6 +84,9 @@ def main() -> None:
         fail(" ".join(str(error).split()))
     except BrokenPipeError:
         sys.exit(141)
+    except OSError as error:  # a full disk, a folder that may not be written
+        where = f" ({error.filename})" if error.filename else ""
+        fail(f"{error.strerror or error}{where}")
 
 
 def fail(message: str) -> None:

@@ -14,9 +14,16 @@ FORMAT = 1
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write tensors and plain values atomically."""
-    with atomic_path(path) as temporary:
-        torch.save({"format": FORMAT, **state}, temporary)
+    """Write tensors and plain values atomically.
+
+    Raises:
+        OSError: The disk is full; what stood at `path` is untouched.
+    """
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        try:
+            torch.save({"format": FORMAT, **state}, file)
+        except RuntimeError as error:  # torch's writer complains on top of a full disk
+            raise error.__context__ if isinstance(error.__context__, OSError) else error from None
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The command as a whole: help at once, errors in one line with status 2."""
 
+import errno
 import subprocess
 import sys
 from importlib import import_module
@@ -72,6 +73,19 @@ def test_user_errors_are_one_line_with_status_2(
         cli.main()
     assert left.value.code == 2
     assert capsys.readouterr().err == "error: no data here\n"
+
+
+def test_a_full_disk_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/x/y")
+
+    monkeypatch.setattr(cli, "app", full)
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 2
+    assert capsys.readouterr().err == "error: No space left on device (/x/y)\n"
 
 
 def test_programming_errors_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
