@@ -16,7 +16,7 @@ Ints = npt.NDArray[np.int64]
 
 Similarity = Literal["cosine", "euclidean", "dot"]
 SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
-_CHUNK = 1 << 22  # numbers gathered at a time when single pairs are scored
+_CHUNK = 1 << 18  # numbers gathered at a time when single pairs are scored; stays in the cache
 
 
 @dataclass(frozen=True)
