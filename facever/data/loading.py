@@ -9,6 +9,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from threading import Thread
 from typing import Any, Literal, NamedTuple
 
 import cv2
@@ -235,7 +236,19 @@ def _unchanged(batch: Any) -> Any:
 
 
 def _start_worker(_: int) -> None:
+    """One thread per process; Ctrl-C and SIGTERM, sent to all, are for the main process to answer.
+
+    The main process itself ends its workers by SIGTERM, and that they obey.
+    """
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
-    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the group; the main process answers
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # not on macOS
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        Thread(target=_obey_the_parent, daemon=True).start()
+
+
+def _obey_the_parent() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)

@@ -1,5 +1,7 @@
 import os
 import pickle
+import signal
+import subprocess
 from pathlib import Path
 
 import cv2
@@ -84,6 +86,19 @@ def test_workers_live_through_the_epochs_and_an_iteration_left_early(manifest):
     assert worker.is_alive()
     assert [worker] == batches._loader._iterator._workers
     batches.close()
+    worker.join(10)
+    assert not worker.is_alive()
+
+
+@pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="needs sigwaitinfo")
+def test_workers_obey_only_the_main_process(manifest):
+    batches = train(manifest, workers=1)
+    first = list(batches)
+    [worker] = batches._loader._iterator._workers
+    for number in ("INT", "TERM"):  # from another process, as for a whole group
+        subprocess.run(["sh", "-c", f"kill -{number} {worker.pid}"], check=True)
+    assert_same(first, batches)
+    worker.terminate()  # what multiprocessing does at the end of a run that closed nothing
     worker.join(10)
     assert not worker.is_alive()
 
