@@ -67,7 +67,11 @@ def test_it_is_used_only_where_it_saves_time(make_faces, monkeypatch):
     assert worth_it(scorer, 10**12, 10**5)
     assert not worth_it(scorer, 10**6, 10)
     assert not worth_it(scorer, 10**12, 10**10)
-    monkeypatch.setattr(bfloat16, "speed_up", lambda width: 1.5)
+    assert worth_it(scorer, 10**10, 10**5)  # torch is here already
+    monkeypatch.delitem(bfloat16.sys.modules, "torch")
+    assert not worth_it(scorer, 10**10, 10**5)
+    assert worth_it(scorer, 10**12, 10**5)
+    monkeypatch.setattr(bfloat16, "speed_up", lambda width: 1.2)
     assert not worth_it(scorer, 10**12, 10**5)
 
 
