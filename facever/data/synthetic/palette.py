@@ -1,6 +1,7 @@
 """Colours of synthetic people, and the mixing of colours."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 Color = tuple[float, float, float]
 
@@ -40,11 +41,13 @@ def cut(values: Iterable[float]) -> Color:
     return red, green, blue
 
 
+@lru_cache(maxsize=1024)  # a person keeps their colours
 def mix(first: Color, second: Color, share: float) -> Color:
     """Return `first` with a share of `second`."""
     return cut(a + (b - a) * share for a, b in zip(first, second, strict=True))
 
 
+@lru_cache(maxsize=1024)
 def dim(base: Color, factor: float) -> Color:
     """Return a colour darker (factor below 1) or lighter (above 1)."""
     return cut(value * factor for value in base)
