@@ -7,6 +7,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from facever.errors import EvaluationError
 from facever.evaluation.calibration import calibrate, cllr, cllr_min, fit, reliability
+from facever.seeding import stream
 
 
 def gaussians(genuine=2000, impostor=20_000, distance=2.0, seed=0):
@@ -100,3 +101,17 @@ def test_bad_input_is_one_clear_line(make_faces):
         calibrate(vectors, np.arange(60))
     with pytest.raises(EvaluationError, match="genuine scores are not above impostor scores"):
         fit(-scores, same)
+
+
+def test_the_fit_does_not_see_the_people_it_is_judged_on(make_faces):
+    vectors, names = make_faces(300, people=40)
+    people = np.unique(names)
+    stream(0, "calibration").shuffle(people)
+    judged = np.isin(names, people[20:])
+    before = calibrate(vectors, names)
+    changed = calibrate(np.where(judged[:, None], vectors[:, ::-1] ** 3, vectors), names,
+                        similarity="dot")  # fmt: skip
+    same = calibrate(vectors, names, similarity="dot")
+    assert np.array_equal(changed.calibration.llrs, same.calibration.llrs)
+    assert changed.cllr != same.cllr
+    assert before.cllr == pytest.approx(same.cllr)
