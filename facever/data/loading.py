@@ -150,15 +150,17 @@ def worker_count(workers: int | Literal["auto"]) -> int:
 
     "auto" shares the usable cores among the training processes of this machine (torchrun's
     LOCAL_WORLD_SIZE). With a GPU it takes all but one, up to 16. Without, the model needs the
-    cores too: one worker, or a quarter of the cores where that is more, up to 4.
+    cores too: a quarter of them, up to 4, and none below four, where a worker and the model's
+    threads would only be in each other's way.
     """
     if workers == "auto":
         usable = (
             len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         )
         cores = (usable or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        most = min(cores - 1, 16) if torch.cuda.is_available() else min(cores // 4, 4)
-        return max(1, most)
+        if torch.cuda.is_available():
+            return max(1, min(cores - 1, 16))
+        return min(cores // 4, 4)
     if workers < 0:
         raise ConfigError(f"{workers} worker processes: it must be 0 or larger, or 'auto'")
     return workers

@@ -1,39 +1,61 @@
 """NaN and infinity: stop at once, and say where they first appear."""
 
+from contextlib import AbstractContextManager
+
 import torch
 from torch import Tensor, nn
 
 from facever.errors import TrainingError
+from facever.heads.base import HeadOutput
+from facever.heads.weighted_sum import WeightedSum
 
 
-def require_finite(
-    value: Tensor,
-    what: str,
+def require_finite_loss(
+    output: HeadOutput,
     step: int,
     embedder: nn.Module,
-    heads: nn.Module,
-    batch: tuple[Tensor, ...],
+    heads: WeightedSum,
+    batch: tuple[Tensor, Tensor],
+    autocast: AbstractContextManager[None],
 ) -> None:
-    """Stop the training when `value` is not finite.
+    """Stop the training when a loss is not finite.
 
     Args:
-        value: A loss or a norm, 0-d.
-        what: What `value` is, for the message.
+        output: What the heads gave.
         step: The update's number.
-        embedder: Searched for its first layer with a value that is not finite.
-        heads: Searched likewise.
-        batch: (images, labels) to run through them again, or () to look at gradients only.
+        embedder: Searched, with the heads, for the first layer with a value that is not finite.
+        heads: Those that gave the loss.
+        batch: Images and labels, to run through both again.
+        autocast: What the embedder runs in.
 
     Raises:
         TrainingError: Names the step, the head and the first layer.
     """
-    if bool(torch.isfinite(value)):
+    if bool(torch.isfinite(output.loss)):
         return
-    first = _bad_parameter(embedder, heads) or (
-        _bad_output(embedder, heads, *batch) if batch else _bad_gradient(embedder, heads)
-    )
+    names = heads.names
+    if len(names) > 1:
+        losses = {name: output.stats[f"{name}/loss"] for name in names}
+        names = [name for name, loss in losses.items() if not bool(loss.isfinite())] or names
+    first = _bad_parameter(embedder, heads) or _bad_output(embedder, heads, batch, autocast)
+    _stop(step, f"the loss of head {' and '.join(names)}", output.loss, first)
+
+
+def require_finite_gradients(
+    norm: Tensor, step: int, embedder: nn.Module, heads: WeightedSum
+) -> None:
+    """Stop the training when the norm of all gradients is not finite.
+
+    Raises:
+        TrainingError: Names the step and the first parameter, counted from the loss back.
+    """
+    if not bool(torch.isfinite(norm)):
+        _stop(step, "the norm of the gradients", norm, _bad_gradient(embedder, heads))
+
+
+def _stop(step: int, what: str, value: Tensor, first: str | None) -> None:
     raise TrainingError(
-        f"step {step}: {what} is {value.item()}; first seen in {first or 'the sum of the losses'}. "
+        f"step {step}: {what} is {value.item()}; first seen in {first or 'the sum of all'}. "
         "Lower optimizer.lr, lengthen schedule.warmup_epochs, or use precision fp32"
     )
 
@@ -51,7 +73,6 @@ def _bad_parameter(embedder: nn.Module, heads: nn.Module) -> str | None:
 
 
 def _bad_gradient(embedder: nn.Module, heads: nn.Module) -> str | None:
-    """Return the first parameter, counted from the loss back, whose gradient is not finite."""
     for owner, module in reversed(_named(embedder, heads)):
         for name, parameter in reversed(list(module.named_parameters())):
             if parameter.grad is not None and not bool(torch.isfinite(parameter.grad).all()):
@@ -60,9 +81,13 @@ def _bad_gradient(embedder: nn.Module, heads: nn.Module) -> str | None:
 
 
 def _bad_output(
-    embedder: nn.Module, heads: nn.Module, images: Tensor, labels: Tensor
+    embedder: nn.Module,
+    heads: nn.Module,
+    batch: tuple[Tensor, Tensor],
+    autocast: AbstractContextManager[None],
 ) -> str | None:
     """Run the batch again and return the first module whose output is not finite."""
+    images, labels = batch
     found: list[str] = []
 
     def watch(name: str):  # type: ignore[no-untyped-def]
@@ -85,7 +110,9 @@ def _bad_output(
     ]
     try:
         with torch.no_grad():
-            heads(embedder(images), labels)
+            with autocast:
+                embeddings = embedder(images)
+            heads(embeddings, labels)
     finally:
         for hook in hooks:
             hook.remove()

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from facever.data.loading import Batch
 from facever.heads.weighted_sum import WeightedSum
 from facever.models.embedder import Embedder
-from facever.training.finite import require_finite
+from facever.training.finite import require_finite_gradients, require_finite_loss
 from facever.training.optimization import Schedule
 from facever.training.precision import Precision
 
@@ -64,7 +64,7 @@ class EmbeddingStep(Step):
         self.embedder, self.heads = embedder, heads
         self._optimizer, self._schedule = optimizer, schedule
         self._precision, self._memory_format = precision, memory_format
-        self._clip_norm = float("inf") if clip_norm is None else clip_norm
+        self._clip_norm = clip_norm
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
     def update(self, batches: Sequence[Batch], number: int) -> dict[str, Tensor]:
@@ -80,9 +80,12 @@ class EmbeddingStep(Step):
                 stats[name] = stats[name] + value * share if name in stats else value * share
         scaler = self._precision.scaler
         scaler.unscale_(self._optimizer)
-        norm = nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
         if not scaler.is_enabled():  # with loss scaling an overflow is skipped, not an error
-            require_finite(norm, "the norm of the gradients", number, self.embedder, self.heads, ())
+            require_finite_gradients(norm, number, self.embedder, self.heads)
+        if self._clip_norm is not None:
+            nn.utils.clip_grads_with_norm_(self._parameters, self._clip_norm, norm)
         scaler.step(self._optimizer)
         scaler.update()
         self.heads.step_completed()
@@ -97,7 +100,14 @@ class EmbeddingStep(Step):
         with self._precision.autocast():
             embeddings = self.embedder(images)
         output = self.heads(embeddings, labels)
-        require_finite(output.loss, "the loss", number, self.embedder, self.heads, (images, labels))
+        require_finite_loss(
+            output,
+            number,
+            self.embedder,
+            self.heads,
+            (images, labels),
+            self._precision.autocast(),
+        )
         self._precision.scaler.scale(output.loss * share).backward()
         return {"loss": output.loss.detach(), **output.stats}
 

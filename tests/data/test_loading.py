@@ -228,6 +228,9 @@ def test_worker_count(monkeypatch):
     assert worker_count("auto") == 11
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "12")
     assert worker_count("auto") == 1
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert worker_count("auto") == 0
     with pytest.raises(ConfigError, match="-1 worker processes: it must be 0 or larger"):
         worker_count(-1)
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -192,9 +193,41 @@ def test_nan_names_step_head_and_layer(make_config, tmp_path: Path) -> None:
     with pytest.raises(TrainingError) as error:
         trainer.fit()
     message = str(error.value)
-    assert message.startswith("step 2: the loss is nan; first seen in the output of embedder.back")
+    assert message.startswith(
+        "step 2: the loss of head cosface is nan; first seen in the output of"
+    )
     assert "layer2.0" in message
     assert "\n" not in message
+
+
+def test_nan_blames_the_head_that_has_it(make_config, tmp_path: Path) -> None:
+    heads = [{"name": "cosface", "scale": 16}, {"name": "softmax", "weight": 0.1}]
+    trainer = Trainer.start(make_config(heads=heads), tmp_path / "run")
+    trainer.step.heads.heads[1].register_forward_hook(
+        lambda module, inputs, output: replace(output, loss=output.loss * float("inf"))
+    )
+    with pytest.raises(TrainingError) as error:
+        trainer.fit()
+    said = (
+        "step 0: the loss of head softmax is inf; first seen in the output of heads.parts.softmax"
+    )
+    assert str(error.value).startswith(said)
+
+
+def test_a_gradient_that_is_not_finite_is_named(make_config, tmp_path: Path) -> None:
+    trainer = Trainer.start(make_config(), tmp_path / "run")
+    weight = trainer.embedder.neck.linear.weight
+    weight.register_hook(lambda gradient: gradient * float("nan"))
+    with pytest.raises(TrainingError, match=r"gradients is nan; .*embedder\.neck\.linear\.weight"):
+        trainer.fit()
+
+
+def test_tensorboard_events_are_written(make_config, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    run = train(make_config(epochs=1, tensorboard=True), tmp_path / "run")
+    (events,) = run.tensorboard.iterdir()
+    assert b"train/loss" in events.read_bytes()
+    assert b"development/auc" in events.read_bytes()
 
 
 def test_an_infinite_weight_is_named(make_config, tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 """How near the trainer and the extractor come to what this machine allows.
 
-In one run: t_model, forward + backward + step on a batch that lies in memory; t_loader, decode +
-augment + collate alone, in this process and without any seeding; then the real trainer. Where both
-share the CPU's cores the machine allows 1 / (t_model + t_loader) images per second, with a GPU
-1 / max(t_model, t_loader). The same for extraction, with the forward pass alone.
+In one run, in turns: t_model, forward + backward + step on a batch that lies in memory; t_loader,
+decode + augment + collate alone, in this process and without any seeding; and the real trainer.
+Where both share the CPU's cores the machine allows 1 / (t_model + t_loader) images per second, with
+a GPU 1 / max(t_model, t_loader). The same for extraction, with the forward pass alone. The ratios
+are medians over rounds.
 
     python tools/bench/training.py --json
 """
@@ -14,27 +15,28 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 
 import torch
-from facever.data.sources import find
-from facever.data.synthesize import synthesize
-from facever.embedding.extractor import load_model
 from torch import Tensor
 
 from facever.data.augmentation import Augmentation
 from facever.data.loading import Batch, plain_batches
 from facever.data.manifest import Manifest
 from facever.data.readers import read
+from facever.data.sources import find
+from facever.data.synthesize import synthesize
+from facever.embedding.extractor import load_model
 from facever.errors import DataError
 from facever.training.config import TrainConfig
 from facever.training.run import Run
 from facever.training.trainer import Trainer
 
 WANTED = 0.95
-WARM_UP = 5
+WARM_UP, UPDATES, BARE, LOADED = 6, 16, 8, 4
 
 
 def images_for_it(folder: Path, most: int) -> Manifest:
@@ -98,16 +100,12 @@ def unseeded() -> Iterator[None]:
         Augmentation._seed = seed  # type: ignore[method-assign]
 
 
-def loader_seconds(trainer: Trainer, batches: int) -> float:
+def loader_seconds(trainer: Trainer, keys: Sequence[tuple[int, list[int]]]) -> float:
     """Return seconds per image of loading alone, in this process."""
     dataset = trainer._batches._loader.dataset  # type: ignore[union-attr]
-    sampler = trainer._batches._sampler
     with unseeded():
-        keys = [(0, indices) for indices in islice(cycle(sampler), batches + 2)]
-        for key in keys[:2]:
-            dataset[key]
         start = time.perf_counter()
-        images = sum(len(dataset[key].labels) for key in keys[2:])
+        images = sum(len(dataset[key].labels) for key in keys)
         return (time.perf_counter() - start) / images
 
 
@@ -117,7 +115,6 @@ def model_seconds(trainer: Trainer, batch: Batch, updates: int) -> float:
     optimizer, precision = step._optimizer, step._precision
     images = batch.images.to(trainer.device).contiguous(memory_format=step._memory_format)
     labels = batch.labels.to(trainer.device)
-    step.embedder.train()
 
     def bare() -> None:
         optimizer.zero_grad(set_to_none=True)
@@ -126,56 +123,84 @@ def model_seconds(trainer: Trainer, batch: Batch, updates: int) -> float:
         step.heads(embeddings, labels).loss.backward()
         optimizer.step()
 
-    seconds_of(bare, WARM_UP)
+    bare()
     return seconds_of(bare, updates) / len(labels)
 
 
-def trainer_seconds(trainer: Trainer, updates: int) -> float:
-    """Return seconds per image of the real trainer, from its first steady update to its last."""
-    marks: list[float] = []
-    images: list[int] = []
+@dataclass
+class Round:
+    """Seconds per image, measured one right after the other: a machine's speed drifts."""
+
+    model: float
+    loader: float
+    real: float
+
+    @property
+    def reached(self) -> float:
+        return allowed_seconds(self.model, self.loader) / self.real
+
+
+def training(trainer: Trainer, rounds: int) -> list[Round]:
+    """Stop the real trainer now and then to measure the bare model and the bare loader.
+
+    A round is UPDATES updates of the trainer, before them as many as a pause may have filled the
+    loader's queue with, and then the two bare measurements, during which its clock stands still.
+    """
+    done: list[Round] = []
+    keys = [(0, indices) for indices in islice(cycle(trainer._batches._sampler), LOADED)]
     update = trainer.step.update
+    count, images, began = 0, 0, 0.0
 
     class Enough(Exception):  # noqa: N818
         pass
 
     def watched(batches: Sequence[Batch], number: int) -> dict[str, Tensor]:
-        synchronize()
-        marks.append(time.perf_counter())
-        if len(marks) > updates + WARM_UP:
-            raise Enough
-        images.append(sum(len(batch.labels) for batch in batches))
+        nonlocal count, images, began
+        if count == WARM_UP:
+            synchronize()
+            images, began = 0, time.perf_counter()
+        elif count == WARM_UP + UPDATES:
+            synchronize()
+            real = (time.perf_counter() - began) / images
+            model = model_seconds(trainer, batches[0], BARE)
+            done.append(Round(model, loader_seconds(trainer, keys), real))
+            count = 0
+            if len(done) == rounds:
+                raise Enough
+        count += 1
+        images += sum(len(batch.labels) for batch in batches)
         return update(batches, number)
 
     trainer.step.update = watched  # type: ignore[method-assign]
-    try:
+    with suppress(Enough):
         trainer.fit()
-    except Enough:
-        pass
-    finally:
-        trainer.step.update = update  # type: ignore[method-assign]
-    return (marks[-1] - marks[WARM_UP]) / sum(images[WARM_UP:])
+    trainer.step.update = update  # type: ignore[method-assign]
+    return done
 
 
-def extraction(run: Run, manifest: Manifest, folder: Path, workers: int | str) -> dict[str, float]:
-    """Return seconds per image of the forward pass alone, of loading alone, and of `extract`."""
+def extraction(
+    run: Run, manifest: Manifest, folder: Path, workers: int | str, rounds: int
+) -> list[Round]:
+    """Measure the forward pass alone, loading alone and `extract`, in turn."""
     extractor = load_model(run.path)
-    size = extractor.batch_size
-    batches = plain_batches(manifest, extractor.embedder.preprocessing, batch_size=size)
-    start = time.perf_counter()
-    images = [batch.images for batch in batches]
-    loading = (time.perf_counter() - start) / len(manifest)
-    with torch.inference_mode():
-        batch = images[0].to(extractor.device)
-        seconds_of(lambda: extractor.embedder(batch), 3)
-        model = seconds_of(lambda: extractor.embedder(batch), 10) / len(batch)
-    start = time.perf_counter()
-    extractor.extract(manifest, folder / "embeddings", workers=workers)
-    return {
-        "model": model,
-        "loader": loading,
-        "real": (time.perf_counter() - start) / len(manifest),
-    }
+    done = []
+    for number in range(rounds):
+        batches = plain_batches(
+            manifest, extractor.embedder.preprocessing, batch_size=extractor.batch_size
+        )
+        start = time.perf_counter()
+        loaded = [batch.images for batch in batches]
+        loader = (time.perf_counter() - start) / len(manifest)
+        start = time.perf_counter()
+        with torch.inference_mode():
+            for images in loaded:
+                extractor.embedder(images.to(extractor.device))
+        synchronize()
+        model = (time.perf_counter() - start) / len(manifest)
+        start = time.perf_counter()
+        extractor.extract(manifest, folder / f"embeddings-{number}", workers=workers)
+        done.append(Round(model, loader, (time.perf_counter() - start) / len(manifest)))
+    return done
 
 
 def allowed_seconds(model: float, loader: float) -> float:
@@ -191,7 +216,7 @@ def main() -> None:
     parser.add_argument("--precision", default="bf16")
     parser.add_argument("--workers", default="auto")
     parser.add_argument("--images", type=int, default=4096)
-    parser.add_argument("--updates", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     options.workers = options.workers if options.workers == "auto" else int(options.workers)
@@ -200,26 +225,19 @@ def main() -> None:
         folder = Path(name)
         manifest = images_for_it(folder, options.images)
         trainer = trainer_for(manifest, folder, options)
-        loader = loader_seconds(trainer, batches=10)
-        batch = next(iter(trainer._groups()))[0]
-        before = model_seconds(trainer, batch, options.updates // 2)
-        real = trainer_seconds(trainer, options.updates)
-        model = (before + model_seconds(trainer, batch, options.updates // 2)) / 2
+        trained = training(trainer, options.rounds)
         trainer._export()
-        taken = extraction(trainer.run, manifest, folder, options.workers)
+        embedded = extraction(trainer.run, manifest, folder, options.workers, 3)
 
-    reached = allowed_seconds(model, loader) / real
-    extracted = allowed_seconds(taken["model"], taken["loader"]) / taken["real"]
-    figures = [
-        ("training: bare model", 1 / model, "images/s", None, None),
-        ("training: bare loader", 1 / loader, "images/s", None, None),
-        ("training: trainer", 1 / real, "images/s", None, None),
-        ("training: trainer over machine", reached, "ratio", WANTED, reached >= WANTED),
-        ("extraction: bare model", 1 / taken["model"], "images/s", None, None),
-        ("extraction: bare loader", 1 / taken["loader"], "images/s", None, None),
-        ("extraction: extractor", 1 / taken["real"], "images/s", None, None),
-        ("extraction: extractor over machine", extracted, "ratio", WANTED, extracted >= WANTED),
-    ]
+    figures: list[tuple[str, float, str, float | None, bool | None]] = []
+    for name, rounds in (("training", trained), ("extraction", embedded)):
+        for part in ("model", "loader", "real"):
+            seconds = statistics.median(getattr(one, part) for one in rounds)
+            label = "facever" if part == "real" else f"bare {part}"
+            figures.append((f"{name}: {label}", 1 / seconds, "images/s", None, None))
+        reached = statistics.median(one.reached for one in rounds)
+        met = reached >= WANTED
+        figures.append((f"{name}: facever over machine", reached, "ratio", WANTED, met))
     names = ("name", "value", "unit", "wanted", "met")
     if options.json:
         print(json.dumps({"figures": [dict(zip(names, row, strict=True)) for row in figures]}))
