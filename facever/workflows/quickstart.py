@@ -34,6 +34,7 @@ from facever.training.config import TrainConfig
 from facever.training.trainer import train
 from facever.vectors.embedding_set import EmbeddingSet
 from facever.workflows.budget import training_seconds
+from facever.workflows.enrollment import create_gallery, run_operating_point
 
 MODEL = {"backbone": "resnet10t", "embedding_size": 256, "preprocessing": {"size": (64, 64)}}
 FARS = (1e-2, 1e-3)
@@ -104,7 +105,7 @@ def quickstart(folder: Path, minutes: float = 3.0, data: Path | None = None) -> 
 
     say("making a gallery: one image enrolled of each person with two or more, the rest as probes")
     probes = choose_probes(embeddings)
-    point = OperatingPoint.load(run.operating_point) if run.operating_point.is_file() else None
+    point = run_operating_point(run.path)
     with make_gallery(folder / "gallery", extractor, probes.enrolled, point) as gallery:
         found = gallery.search(probes.mated, k=3)
         strangers = gallery.search(probes.non_mated, k=3) if len(probes.non_mated) else None
@@ -223,14 +224,7 @@ def make_gallery(
     path: Path, extractor: Extractor, enrolled: EmbeddingSet, point: OperatingPoint | None
 ) -> Gallery:
     """Create a gallery bound to the model, enroll everyone and give it the operating point."""
-    gallery = Gallery.create(
-        path,
-        fingerprint=extractor.fingerprint,
-        dimension=extractor.dimension,
-        metric=enrolled.meta.metric,
-        preprocessing=enrolled.meta.preprocessing,
-        options=enrolled.meta.options,
-    )
+    gallery = create_gallery(path, extractor)
     gallery.enroll(enrolled)
     if point is not None:
         gallery.add_operating_point("development", point)
@@ -354,5 +348,5 @@ def _next_commands(folder: Path, embeddings: EmbeddingSet) -> list[str]:
     return [
         f"facever verify {folder}/run {one} {other}",
         f"facever gallery search {folder}/gallery {one} --model {folder}/run",
-        f"facever evaluate verification {folder}/embeddings --far 1e-2 --far 1e-3",
+        f"facever evaluate verification {folder}/embeddings --far 1e-2 1e-3",
     ]
