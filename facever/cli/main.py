@@ -18,7 +18,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "data": ("data", "Inspect, split and synthesize data sets."),
     "train": ("train", "Train an identity model from a configuration."),
     "embed": ("embed", "Turn images into a folder of embeddings."),
-    "evaluate": ("evaluate", "Measure verification from embeddings."),
+    "evaluate": ("evaluate", "Measure verification, retrieval and identification."),
     "gallery": ("gallery", "Create, fill and ask a gallery of people."),
     "verify": ("verify", "Say whether two images show the same person."),
     "report": ("report", "Write a self-contained HTML report."),
