@@ -17,7 +17,7 @@ from facever.training.trainer import train
 
 @pytest.mark.slow
 def test_a_trained_network_beats_raw_pixels(tmp_path: Path) -> None:
-    people = split(synthesize(tmp_path / "faces", 80, 8, size=48), {"train": 0.75, "test": 0.25})
+    people = split(synthesize(tmp_path / "faces", 110, 8, size=48), {"train": 0.55, "test": 0.45})
     people.save(tmp_path / "people.csv")
     config = parse(
         TrainConfig,
