@@ -26,6 +26,11 @@ class ModelConfig(Config):
         {}, description="further arguments of the timm model, such as drop_path_rate"
     )
     embedding_size: int = Field(256, ge=1)
+    pooling: Literal["backbone", "flatten"] = Field(
+        "backbone",
+        description="backbone: timm's own, mostly the average over the feature map; flatten: the "
+        "whole map, where each place in the image keeps features of its own: for aligned faces",
+    )
     neck: Literal["linear_bn", "bnneck", "none"] = Field(
         "linear_bn",
         description="linear_bn: Linear + BatchNorm; bnneck: BatchNorm without shift on the pooled "
@@ -49,7 +54,7 @@ class Embedder(nn.Module):
         config: The architecture, its initial weights and its preprocessing.
 
     Attributes:
-        width: Number of pooled features.
+        width: Number of features before the neck.
         embedding_size: Number of components of an embedding.
         preprocessing: How images are made ready; mean and standard deviation are applied here.
 
@@ -59,6 +64,8 @@ class Embedder(nn.Module):
         ModelError: Pretrained weights that cannot be had or do not fit.
 
     Reference:
+        The pooling `flatten`: Deng et al., ArcFace, CVPR 2019, section 3.1 (the output setting
+            BN-Dropout-FC-BN on the whole feature map).
         The neck `bnneck`: Luo et al., Bag of Tricks and a Strong Baseline for Deep Person
         Re-identification, CVPR workshops 2019, section 3.6 (here its output is the embedding).
     """
@@ -74,7 +81,7 @@ class Embedder(nn.Module):
         self.backbone = create_backbone(
             config.backbone, config.backbone_options, config.preprocessing.size, config.pretrained
         )
-        self.width = cast(int, self.backbone.head_hidden_size)
+        self.width = _width(self.backbone, config)
         self.neck = _neck(config, self.width)
         mean, std = (
             torch.tensor(v) * 255 for v in (self.preprocessing.mean, self.preprocessing.std)
@@ -107,20 +114,39 @@ class Embedder(nn.Module):
             )
         if images.dtype == torch.uint8:
             images = (images.to(self.mean.dtype) - self.mean) / self.std
-        features = self.backbone(images)
+        features = self._features(images)
         if features.shape != (len(images), self.width):
             raise ModelError(
                 f"backbone '{self.config.backbone}' gives {list(features.shape)} where "
-                f"[{images.shape[0]}, {self.width}] is needed: leave its pooling as it is"
+                f"[{images.shape[0]}, {self.width}] is needed: images of {self.preprocessing.size} "
+                "pixels, and timm's pooling as it is"
             )
         if features.dtype in (torch.bfloat16, torch.float16):
             features = features.float()
         with torch.autocast(features.device.type, enabled=False):
             return cast(Tensor, self.neck(features))
 
+    def _features(self, images: Tensor) -> Tensor:
+        """Return what the neck takes, [B, width]."""
+        if self.config.pooling == "backbone":
+            return cast(Tensor, self.backbone(images))
+        return cast(Tensor, self.backbone.forward_features(images)).flatten(1)  # type: ignore[operator]
+
     def embed(self, images: Tensor) -> Tensor:
         """Return embeddings of length 1, [B, embedding_size]; see `forward`."""
         return F.normalize(self(images))
+
+
+def _width(backbone: nn.Module, config: ModelConfig) -> int:
+    """Return the number of features before the neck; a flattened map's is tried out."""
+    if config.pooling == "backbone":
+        return cast(int, backbone.head_hidden_size)
+    training = backbone.training
+    with torch.no_grad():
+        image = torch.zeros(1, 3, *config.preprocessing.size)
+        features: Tensor = backbone.eval().forward_features(image)  # type: ignore[operator]
+    backbone.train(training)
+    return features[0].numel()
 
 
 def _neck(config: ModelConfig, width: int) -> nn.Sequential:

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
+from facever.config import parse
 from facever.errors import ConfigError, ModelError
-from facever.models import Embedder
+from facever.models import Embedder, ModelConfig
 
 
 @pytest.mark.parametrize("backbone", ["test_resnet", "test_vit", "test_mambaout"])
@@ -102,3 +103,29 @@ def test_dropout_works_in_training_only(make_embedder, images):
     embedder: Embedder = make_embedder(neck="none", embedding_size=96, dropout=0.5)
     assert torch.equal(embedder(images), embedder(images))
     assert (embedder.neck.train()(torch.ones(4, 96)) == 0).any()
+
+
+def flattening(backbone="test_resnet"):
+    values = {"backbone": backbone, "pooling": "flatten", "preprocessing": {"size": 64}}
+    return Embedder(parse(ModelConfig, {**values, "embedding_size": 8}))
+
+
+@pytest.mark.parametrize("backbone", ["test_resnet", "test_vit"])
+def test_flatten_keeps_places_apart(backbone, images):
+    embedder = flattening(backbone).eval()
+    large = images.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    ready = (large.float() - embedder.mean) / embedder.std
+    whole = embedder.backbone.forward_features(ready).flatten(1)
+    assert embedder.width == whole.shape[1] > embedder.backbone.head_hidden_size
+    torch.testing.assert_close(embedder(large), embedder.neck(whole))
+
+
+def test_a_flattened_map_belongs_to_one_size():
+    with pytest.raises(ModelError, match=r"is needed: images of \(64, 64\) pixels"):
+        flattening()(torch.zeros(2, 3, 128, 128))
+
+
+def test_trying_the_width_out_leaves_no_trace():
+    backbone = flattening().backbone
+    assert backbone.training
+    assert not backbone.bn1.running_mean.any()
