@@ -24,6 +24,10 @@ _HOMES = {
 __all__ = ["EmbeddingSet", "Gallery", "Manifest", "__version__", "load_model"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)

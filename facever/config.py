@@ -99,7 +99,7 @@ def _assign(values: dict[str, Any], key: str, value: Any) -> None:
 
 def _describe(kind: type[BaseModel], error: ErrorDetails) -> str:
     location = error["loc"]
-    path = ".".join(str(part) for part in location)
+    path = ".".join(_written(location, kind))
     if error["type"] == "extra_forbidden":
         owner = _model_at(kind, location[:-1])
         allowed = sorted(owner.model_fields) if owner is not None else []
@@ -122,6 +122,17 @@ def _describe(kind: type[BaseModel], error: ErrorDetails) -> str:
     if isinstance(error["input"], dict | list) or len(shown) > 60:
         return f"'{path}': {message}" if path else message
     return f"'{path}' is {shown}: {message}"
+
+
+def _written(location: Sequence[int | str], kind: type[BaseModel]) -> list[str]:
+    """Return the path as the user writes it, without the tags that tell a union apart."""
+    parts = []
+    for depth, part in enumerate(location):
+        owner = _model_at(kind, location[: depth + 1])
+        tag = depth and isinstance(location[depth - 1], int) and owner and _tag_of(owner) == part
+        if not tag:
+            parts.append(str(part))
+    return parts
 
 
 def _model_at(kind: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel] | None:

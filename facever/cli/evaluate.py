@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
-from typer.core import TyperCommand
+
+from facever.cli.several import is_number, several
 
 app = typer.Typer(
     add_completion=False,
@@ -14,15 +15,7 @@ app = typer.Typer(
 )
 
 
-class _ManyFars(TyperCommand):
-    """A command whose --far takes several values: --far 1e-2 1e-3."""
-
-    def parse_args(self, ctx, args):  # type: ignore[no-untyped-def]
-        expanded: list[str] = []
-        for word in args:
-            after_far = len(expanded) > 1 and expanded[-2] == "--far" and _is_number(word)
-            expanded += ["--far", word] if after_far else [word]
-        return super().parse_args(ctx, expanded)
+_ManyFars = several("--far", is_number)
 
 
 @app.callback()
@@ -242,11 +235,3 @@ def _print(result: Any, as_json: bool) -> None:
     import json
 
     print(json.dumps(result.to_dict(), allow_nan=False) if as_json else result.to_text())
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True

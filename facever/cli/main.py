@@ -5,12 +5,16 @@ A verb's module is imported when the verb is used, so that `facever --help` answ
 
 import sys
 from importlib import import_module
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
 from facever.errors import FaceverError, nearest
+
+# typer carries its own copy of click; this is the public way to its errors of wrong use.
+UsageError: Any = typer.BadParameter.__base__
 
 # verb -> (module, one line of help). A module has `app`, a typer.Typer.
 VERBS: dict[str, tuple[str, str]] = {
@@ -79,7 +83,14 @@ def _root(
 def main() -> None:
     """Run the command line; user errors become one line and exit status 2."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except UsageError as error:
+        # Asked for nothing: the help. Asked wrongly: one line.
+        asked = f" (see {error.ctx.command_path} --help)" if error.ctx is not None else ""
+        message = error.format_message()
+        fail(" ".join(message.split()) + asked) if "\n" not in message else _help(message)
+    except typer.Abort:
+        sys.exit(130)
     except FaceverError as error:
         fail(" ".join(str(error).split()))
     except BrokenPipeError:
@@ -87,6 +98,11 @@ def main() -> None:
     except OSError as error:  # a full disk, a folder that may not be written
         where = f" ({error.filename})" if error.filename else ""
         fail(f"{error.strerror or error}{where}")
+
+
+def _help(text: str) -> None:
+    print(text, file=sys.stderr)
+    sys.exit(2)
 
 
 def fail(message: str) -> None:

@@ -5,16 +5,12 @@ from typing import Annotated, Optional
 
 import typer
 
-from facever.cli.several import several
+from facever.cli.several import is_number, several
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
-def _is_number(word: str) -> bool:
-    return word.replace("e-", "").replace(".", "").isdigit()
-
-
-@app.command(cls=several("--far", _is_number))
+@app.command(cls=several("--far", is_number))
 def report(
     source: Annotated[Path, typer.Argument(help="A run folder, or a folder of embeddings.")],
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),

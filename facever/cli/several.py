@@ -6,6 +6,15 @@ from typing import Any
 from typer.core import TyperCommand
 
 
+def is_number(word: str) -> bool:
+    """Return whether a word is a number, such as 1e-3."""
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
 def several(option: str, belongs: Callable[[str], bool]) -> type[TyperCommand]:
     """Return a command class whose `option` goes on for as long as words belong to it.
 

@@ -43,6 +43,8 @@ def train(
     from facever.training.run import Run, free_run_folder
     from facever.training.trainer import Trainer
 
+    if resume is not None and config is not None and "=" in config:
+        raise ConfigError(f"{config}: a run goes on with its own configuration, leave changes away")
     if resume is None:
         if config is None:
             raise ConfigError("which configuration? facever train CONFIG.yaml, or --resume RUN")

@@ -68,8 +68,8 @@ def load(name: str | Path, option: Path | None = None, layout: str = "auto") -> 
 def fallback(option: Path | None = None) -> Manifest:
     """Return the best faces at hand, saying in one line each what was found or not.
 
-    LFW, or else ORL, of each data root; `option` itself where it is a data set; the Olivetti faces;
-    faces generated into the cache.
+    LFW, or else ORL, of each data root, or the root itself where it is a data set; the Olivetti
+    faces; faces generated into the cache.
 
     Raises:
         DataError: `option` is given and holds no images.
@@ -80,8 +80,13 @@ def fallback(option: Path | None = None) -> Manifest:
                 return _said(lfw.read(candidate), "Labeled Faces in the Wild")
         if (root / "orl").is_dir():
             return _said(read(root / "orl", "folder"), "ORL faces")
-        if root == option:
-            return _said(read(root), "your own images")
+        if root != Path("data"):  # the project's own folder holds a sample and a guide
+            try:
+                return _said(read(root), "your own images")
+            except DataError as error:
+                if root == option:
+                    raise
+                say(f"no faces to start with in {root}: {error}")
     try:
         return _said(_built_in("olivetti"), "Olivetti faces through scikit-learn")
     except DataError as error:

@@ -41,9 +41,12 @@ def fingerprint(embedder: Embedder) -> str:
     """Return the SHA-256 of weights, buffers, preprocessing and architecture, in hexadecimal.
 
     Equal fingerprints mean equal embeddings of equal images on the same machine. Where the
-    weights came from, and what only matters while training, is left out.
+    weights came from, and what only matters while training, is left out; so is every setting at
+    its default, lest a setting added later change the fingerprints of models that exist.
     """
-    architecture = embedder.config.model_dump(mode="json", exclude={"pretrained", "dropout"})
+    architecture = embedder.config.model_dump(
+        mode="json", exclude={"pretrained", "dropout"}, exclude_defaults=True
+    )
     digest = hashlib.sha256(json.dumps(architecture, sort_keys=True).encode())
     for name, tensor in sorted(embedder.state_dict().items()):
         values = tensor.detach().cpu().contiguous()
@@ -63,7 +66,7 @@ def save_embedder(embedder: Embedder, path: Path, *, metric: str) -> str:
     Returns:
         The fingerprint.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     identity = fingerprint(embedder)
     header = {
@@ -76,7 +79,8 @@ def save_embedder(embedder: Embedder, path: Path, *, metric: str) -> str:
         name: tensor.detach().cpu().contiguous() for name, tensor in embedder.state_dict().items()
     }
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={HEADER: json.dumps(header, sort_keys=True)})
+        # As bytes: save_file would replace the file, and its permissions.
+        temporary.write_bytes(save(tensors, {HEADER: json.dumps(header, sort_keys=True)}))
     return identity
 
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
+
 from facever.errors import ConfigError, DataError
 from facever.evaluation.protocols import evaluate_verification, rows_where
 from facever.evaluation.result import VerificationResult
@@ -133,7 +135,7 @@ def _unmeasured(record: training.RunRecord) -> tuple[str, str, list[Tile]]:
     shown = [
         Tile(f"development {training.figure_name(name)}", rate(float(best[name])))
         for name in training.development_figures(record.development)
-        if best[name] == best[name]  # NaN: not measurable
+        if pd.notna(best[name])  # missing: not measurable
     ]
     return (
         f"Development {training.figure_name(figure)} {rate_text(float(best[figure]))} at update "

@@ -1,5 +1,6 @@
 """The trainer: epochs, updates, checkpoints, evaluation, log."""
 
+import hashlib
 import math
 import time
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from timm.utils import ModelEmaV3
 from torch import Tensor
@@ -136,6 +138,8 @@ class Trainer:
             with interruptible() as asked, progress("training", total, "batches") as shown:
                 shown.start_at(position.epoch * len(self._batches) + position.batch)
                 self._began = self._saved_at = time.monotonic()
+                if position.update == 0:
+                    self._save_last()  # a run that is stopped at once can be resumed too
                 while position.epoch < config.epochs and not self._out_of_patience():
                     for batches in self._groups():
                         self._update(batches, shown, log)
@@ -277,18 +281,34 @@ class Trainer:
             "sums": self._sums,
             "sum_count": self._sum_count,
             "seconds": self._seconds(),
+            "data": self._data_digest(),
         }
         save_checkpoint(self.run.last, state)
         self._saved_at = time.monotonic()
 
+    def _data_digest(self) -> str:
+        """Return a hash of which image shows whom, in training and in development."""
+        digest = hashlib.sha256()
+        for manifest in (self.train_manifest, self.development_manifest):
+            if manifest is not None:
+                rows = manifest.frame[["path", "identity"]]
+                digest.update(pd.util.hash_pandas_object(rows, index=True).to_numpy().tobytes())
+            digest.update(b"|")
+        return digest.hexdigest()
+
     def _load_state(self, state: dict[str, Any]) -> None:
+        if state["data"] != self._data_digest():
+            raise TrainingError(
+                f"the images or people in {self.config.data.root} are not those that "
+                f"{self.run.path} was trained on: put them back, or start a new run"
+            )
         try:
             self.step.load_state_dict(state["step"])
             if self._ema is not None:
                 self._ema.module.load_state_dict(state["ema"])
         except (RuntimeError, ValueError, KeyError, AttributeError) as error:
             first = str(error).splitlines()
-            reason = first[1].strip() if len(first) > 1 else first[0]
+            reason = (first[1].strip() if len(first) > 1 else first[0])[:160]
             raise TrainingError(
                 f"{self.run.last} does not fit {self.run.config}: {reason} "
                 "Resume with the configuration that it was trained with"
@@ -384,8 +404,6 @@ class Trainer:
 
     def _write_identities(self) -> None:
         """Write whom the model is trained on, and on whom its choices are made."""
-        import pandas as pd
-
         parts = [("train", self.train_manifest)]
         if self.development_manifest is not None:
             parts.append(("development", self.development_manifest))

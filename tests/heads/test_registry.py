@@ -40,12 +40,12 @@ def test_a_configuration_chooses_heads_by_name():
         ),
         (
             {"name": "cosface", "margn": 1},
-            "unknown key 'heads.0.cosface.margn'; did you mean 'margin'? (allowed: "
+            "unknown key 'heads.0.margn'; did you mean 'margin'? (allowed: "
             "margin, name, scale, weight)",
         ),
         (
             {"name": "cosface", "margin": 1.5},
-            "'heads.0.cosface.margin' is 1.5: Input should be less than 1",
+            "'heads.0.margin' is 1.5: Input should be less than 1",
         ),
         ({"margin": 0.1}, "'heads.0' needs a 'name'"),
     ],

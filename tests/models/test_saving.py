@@ -7,8 +7,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from facever.config import parse
 from facever.errors import ModelError
-from facever.models import fingerprint, load_embedder, save_embedder
+from facever.models import ModelConfig, fingerprint, load_embedder, save_embedder
 
 
 @pytest.fixture
@@ -64,6 +65,26 @@ def test_the_fingerprint_covers_weights_buffers_preprocessing_and_architecture(m
         embedder = make_embedder()
         embedder.state_dict()[change].view(-1)[0] += 1e-6
         assert fingerprint(embedder) != base, change
+
+
+def test_a_setting_added_later_leaves_the_fingerprint_as_it_is(make_embedder):
+    class Later(ModelConfig):
+        added: bool = False
+
+    embedder = make_embedder()
+    before = fingerprint(embedder)
+    values = embedder.config.model_dump()
+    embedder.config = parse(Later, values)
+    assert fingerprint(embedder) == before
+    embedder.config = parse(Later, {**values, "added": True})
+    assert fingerprint(embedder) != before
+
+
+def test_a_model_file_is_as_readable_as_any_file(make_embedder, tmp_path):
+    (tmp_path / "ordinary").touch()
+    save_embedder(make_embedder(), tmp_path / "m.safetensors", metric="cosine")
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+    assert len(modes) == 1
 
 
 def test_whom_it_was_trained_on(saved):
@@ -145,11 +166,11 @@ def test_a_failed_write_leaves_the_old_file(saved, monkeypatch: pytest.MonkeyPat
     embedder, path, _ = saved
     before = path.read_bytes()
 
-    def fails(_, target, **__):
-        Path(target).write_bytes(b"half")
+    def fails(path, content):
+        path.open("wb").write(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr("safetensors.torch.save_file", fails)
+    monkeypatch.setattr(Path, "write_bytes", fails)
     with pytest.raises(OSError, match="disk full"):
         save_embedder(embedder, path, metric="cosine")
     assert path.read_bytes() == before

@@ -126,3 +126,13 @@ def test_the_page_stays_small(tmp_path: Path, run_folder: Path) -> None:
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert text.count("data:image/jpeg") == 49
     assert len(text) < 3_000_000
+
+
+@quick
+def test_a_run_whose_development_people_are_few(run_folder: Path, read_page: Reader) -> None:
+    """A FAR that was refused at every look is a column of nothing but nulls."""
+    metrics = run_folder / "metrics.jsonl"
+    metrics.write_text(metrics.read_text().replace('"tar@1e-3": 0.125', '"tar@1e-3": null'))
+    assert "0.125" not in metrics.read_text()
+    page = read_page(render(build(run_folder)))
+    assert "0.812" in page.text

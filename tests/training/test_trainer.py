@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Sequence
 from dataclasses import replace
@@ -264,6 +265,29 @@ def test_a_checkpoint_of_another_architecture(make_config, tmp_path: Path) -> No
     run.config.write_text(text)
     with pytest.raises(TrainingError, match=r"last\.pt does not fit .*config\.yaml"):
         Trainer.resume(run.path)
+
+
+def test_resume_on_other_data_is_refused(make_config, people: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "people"
+    shutil.copytree(people, mine)
+    run = train(make_config(epochs=1, data={"root": str(mine)}), tmp_path / "run")
+    (mine / "person_03").rename(mine / "zzz")
+    with pytest.raises(TrainingError, match="are not those that .* was trained on"):
+        Trainer.resume(run.path)
+
+
+def test_a_run_that_is_stopped_at_once_can_be_resumed(make_config, tmp_path: Path) -> None:
+    trainer = Trainer.start(make_config(epochs=1), tmp_path / "run")
+
+    def broken(batches: Sequence[Batch], number: int) -> dict[str, torch.Tensor]:
+        raise KeyboardInterrupt
+
+    trainer.step.update = broken  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit()
+    resumed = Trainer.resume(tmp_path / "run").fit()
+    whole = train(make_config(epochs=1), tmp_path / "whole")
+    assert resumed.model.read_bytes() == whole.model.read_bytes()
 
 
 @pytest.mark.parametrize("damage", [b"", b"text", None])
