@@ -270,7 +270,8 @@ def test_a_checkpoint_of_another_architecture(make_config, tmp_path: Path) -> No
 def test_resume_on_other_data_is_refused(make_config, people: Path, tmp_path: Path) -> None:
     mine = tmp_path / "people"
     shutil.copytree(people, mine)
-    run = train(make_config(epochs=1, data={"root": str(mine)}), tmp_path / "run")
+    data = {"root": str(mine), "development_share": 0.3}
+    run = train(make_config(epochs=1, data=data), tmp_path / "run")
     (mine / "person_03").rename(mine / "zzz")
     with pytest.raises(TrainingError, match="are not those that .* was trained on"):
         Trainer.resume(run.path)
