@@ -273,7 +273,7 @@ def test_resume_on_other_data_is_refused(make_config, people: Path, tmp_path: Pa
     data = {"root": str(mine), "development_share": 0.3}
     run = train(make_config(epochs=1, data=data), tmp_path / "run")
     (mine / "person_03").rename(mine / "zzz")
-    with pytest.raises(TrainingError, match="are not those that .* was trained on"):
+    with pytest.raises(TrainingError, match=r"are not those that .* was trained on"):
         Trainer.resume(run.path)
 
 
