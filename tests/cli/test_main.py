@@ -57,6 +57,22 @@ def test_an_unknown_verb_is_one_line() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("verify",), "error: Missing argument"),
+        (("verify", "R", "a", "b", "--flop"), "error: No such option: --flop"),
+        (("gallery", "nosuch"), "error: No such command 'nosuch'"),
+    ],
+)
+def test_wrong_use_is_one_line(words: tuple[str, ...], said: str) -> None:
+    done = facever(*words)
+    assert done.returncode == 2
+    assert done.stderr.startswith(said)
+    assert len(done.stderr.splitlines()) == 1
+    assert "--help)" in done.stderr
+
+
 def test_version_and_no_arguments() -> None:
     assert facever("--version").stdout.strip() == __version__
     assert "Commands:" in facever().stdout + facever().stderr
@@ -65,7 +81,7 @@ def test_version_and_no_arguments() -> None:
 def test_user_errors_are_one_line_with_status_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken() -> None:
+    def broken(standalone_mode: bool) -> None:
         raise DataError("no data\n  here")
 
     monkeypatch.setattr(cli, "app", broken)
@@ -78,7 +94,7 @@ def test_user_errors_are_one_line_with_status_2(
 def test_a_full_disk_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def full() -> None:
+    def full(standalone_mode: bool) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "/x/y")
 
     monkeypatch.setattr(cli, "app", full)
@@ -89,7 +105,7 @@ def test_a_full_disk_is_one_line(
 
 
 def test_programming_errors_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> None:
+    def broken(standalone_mode: bool) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(cli, "app", broken)
