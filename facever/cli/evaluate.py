@@ -74,9 +74,9 @@ def verification(
     """Measure 1:1 verification: TAR at each FAR, ROC area, equal error rate, accuracy."""
     from facever.console import say, warn
     from facever.errors import EvaluationError
-    from facever.evaluation.protocols import evaluate_verification
-    from facever.evaluation.sets import rows_where
-    from facever.evaluation.verification import DEFAULT_FARS
+    from facever.evaluation.one_to_one.verification import DEFAULT_FARS
+    from facever.evaluation.protocols.sets import rows_where
+    from facever.evaluation.protocols.verification import evaluate_verification
     from facever.vectors.embedding_set import EmbeddingSet
 
     if (save_operating_point is None) != (at_far is None):
@@ -121,7 +121,7 @@ def retrieval(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Measure retrieval (ReID): CMC, both mean average precisions, mINP."""
-    from facever.evaluation.sets import evaluate_retrieval
+    from facever.evaluation.protocols.sets import evaluate_retrieval
     from facever.vectors.embedding_set import EmbeddingSet
 
     result = evaluate_retrieval(
@@ -153,8 +153,8 @@ def identification(
 ) -> None:
     """Measure open-set identification (1:N): FNIR at FPIR over ranks."""
     from facever.console import say
-    from facever.evaluation.identification import DEFAULT_FPIRS
-    from facever.evaluation.sets import evaluate_identification
+    from facever.evaluation.one_to_many.identification import DEFAULT_FPIRS
+    from facever.evaluation.protocols.sets import evaluate_identification
     from facever.vectors.embedding_set import EmbeddingSet
 
     fpirs = list(fpir or DEFAULT_FPIRS)
@@ -181,8 +181,8 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Compare two models on the same trials: which difference is resolved."""
-    from facever.evaluation.sets import evaluate_comparison
-    from facever.evaluation.verification import DEFAULT_FARS
+    from facever.evaluation.one_to_one.verification import DEFAULT_FARS
+    from facever.evaluation.protocols.sets import evaluate_comparison
     from facever.vectors.embedding_set import EmbeddingSet
 
     fars = list(far or DEFAULT_FARS)
@@ -201,7 +201,7 @@ def calibration(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Fit scores to likelihood ratios on half of the people, judge on the others: Cllr."""
-    from facever.evaluation.sets import evaluate_calibration
+    from facever.evaluation.protocols.sets import evaluate_calibration
     from facever.vectors.embedding_set import EmbeddingSet
 
     chosen = EmbeddingSet.load(embeddings)
@@ -222,8 +222,8 @@ def scores(
 ) -> None:
     """Measure 1:1 verification from the scores of any system."""
     from facever.console import warn
-    from facever.evaluation.score_file import evaluate_scores
-    from facever.evaluation.verification import DEFAULT_FARS
+    from facever.evaluation.one_to_one.verification import DEFAULT_FARS
+    from facever.evaluation.protocols.score_file import evaluate_scores
 
     result = evaluate_scores(file, far=list(far or DEFAULT_FARS))
     for warning in result.warnings:

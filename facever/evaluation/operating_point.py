@@ -9,7 +9,7 @@ from pydantic import Field, FiniteFloat, model_validator
 
 from facever.config import Config, parse
 from facever.errors import EvaluationError
-from facever.evaluation.similarity import Similarity
+from facever.evaluation.scoring.similarity import Similarity
 from facever.files import write_json
 
 Kind = Literal["1:1-image", "1:1-template", "1:N"]

@@ -13,7 +13,7 @@ import numpy as np
 from facever.config import parse
 from facever.errors import GalleryError
 from facever.evaluation.operating_point import OperatingPoint, ScoreRule
-from facever.evaluation.similarity import make_scorer
+from facever.evaluation.scoring.similarity import make_scorer
 from facever.files import atomic_folder
 from facever.gallery.answers import (
     Answer,

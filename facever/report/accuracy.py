@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from facever.evaluation.result import Accuracy, MeasuredPoint, VerificationResult
-from facever.evaluation.roc import Rate
+from facever.evaluation.one_to_one.result import Accuracy, MeasuredPoint, VerificationResult
+from facever.evaluation.statistics.roc import Rate
 from facever.report import figures
 from facever.report.mistakes import mistakes_section
 from facever.report.numbers import (

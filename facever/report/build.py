@@ -7,9 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from facever.errors import ConfigError, DataError
-from facever.evaluation.protocols import evaluate_verification, rows_where
-from facever.evaluation.result import VerificationResult
-from facever.evaluation.verification import DEFAULT_FARS
+from facever.evaluation.one_to_one.result import VerificationResult
+from facever.evaluation.one_to_one.verification import DEFAULT_FARS
+from facever.evaluation.protocols.sets import rows_where
+from facever.evaluation.protocols.verification import evaluate_verification
 from facever.report import accuracy, training
 from facever.report.numbers import rate, rate_text
 from facever.report.page import Cell, Facts, Report, Section, Tile

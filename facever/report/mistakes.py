@@ -2,7 +2,7 @@
 
 import os
 
-from facever.evaluation.result import VerificationResult
+from facever.evaluation.one_to_one.result import VerificationResult
 from facever.report.numbers import far_text, score
 from facever.report.page import Comparison, Comparisons, Section, Tone
 from facever.report.thumbnails import portrait

@@ -5,7 +5,7 @@ import torch
 
 from facever.data.loading import OnError, plain_batches
 from facever.data.manifest import Manifest
-from facever.evaluation.verification import verification
+from facever.evaluation.one_to_one.verification import verification
 from facever.heads.base import Metric
 from facever.models.embedder import Embedder
 from facever.training.precision import Precision

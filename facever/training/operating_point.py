@@ -8,7 +8,7 @@ import torch
 from facever.console import say, warn
 from facever.data.manifest import Manifest
 from facever.embedding.extractor import load_model
-from facever.evaluation.protocols import evaluate_verification
+from facever.evaluation.protocols.verification import evaluate_verification
 from facever.training.config import TrainConfig
 from facever.training.run import Run
 

@@ -17,7 +17,7 @@ from facever.data.sources import load
 from facever.embedding.extractor import Extractor, load_model
 from facever.errors import DataError, GalleryError
 from facever.evaluation.operating_point import OperatingPoint, ScoreRule
-from facever.evaluation.similarity import make_scorer
+from facever.evaluation.scoring.similarity import make_scorer
 from facever.files import sha256_of_file
 from facever.gallery.answers import Enrollment, SearchResult, Verification
 from facever.gallery.decisions import require_fit

@@ -14,9 +14,9 @@ from facever.data.sources import fallback
 from facever.data.split import split
 from facever.embedding.extractor import Extractor, load_model
 from facever.errors import ConfigError, DataError
+from facever.evaluation.one_to_one.result import VerificationResult
 from facever.evaluation.operating_point import OperatingPoint
-from facever.evaluation.protocols import evaluate_verification
-from facever.evaluation.result import VerificationResult
+from facever.evaluation.protocols.verification import evaluate_verification
 from facever.files import write_json
 from facever.gallery.answers import SearchResult, Verification
 from facever.gallery.gallery import Gallery

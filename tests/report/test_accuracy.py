@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from facever.evaluation.one_to_one.result import Accuracy, VerificationResult
 from facever.evaluation.operating_point import Interval
-from facever.evaluation.protocols import evaluate_verification
-from facever.evaluation.result import Accuracy, VerificationResult
-from facever.evaluation.roc import Rate
+from facever.evaluation.protocols.verification import evaluate_verification
+from facever.evaluation.statistics.roc import Rate
 from facever.report import accuracy
 from facever.report.page import Comparisons, Report, render
 from facever.vectors.embedding_set import EmbeddingSet

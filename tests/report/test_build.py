@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from facever.errors import ConfigError, DataError, EvaluationError
-from facever.evaluation.protocols import evaluate_verification
+from facever.evaluation.protocols.verification import evaluate_verification
 from facever.report.build import build, from_embeddings, from_run
 from facever.report.examples import examples_section
 from facever.report.page import render, write_report

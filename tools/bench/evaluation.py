@@ -15,14 +15,14 @@ import numpy as np
 from sklearn.metrics import roc_curve
 from threadpoolctl import threadpool_limits
 
-from facever.evaluation.bfloat16 import speed_up
-from facever.evaluation.blocks import Float32Blocks
-from facever.evaluation.measure import measure, most_wanted
-from facever.evaluation.pairwise import AllPairs
-from facever.evaluation.retrieval import retrieval
-from facever.evaluation.similarity import make_scorer
-from facever.evaluation.streaming import stream
-from facever.evaluation.verification import verification
+from facever.evaluation.one_to_many.retrieval import retrieval
+from facever.evaluation.one_to_one.measure import measure, most_wanted
+from facever.evaluation.one_to_one.verification import verification
+from facever.evaluation.scoring.bfloat16 import speed_up
+from facever.evaluation.scoring.blocks import Float32Blocks
+from facever.evaluation.scoring.pairwise import AllPairs
+from facever.evaluation.scoring.similarity import make_scorer
+from facever.evaluation.scoring.streaming import stream
 
 WIDTH = 512
 

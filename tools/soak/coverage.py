@@ -12,17 +12,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facever.evaluation.intervals import (
+from facever.evaluation.one_to_one.measure import measure, most_wanted
+from facever.evaluation.scoring.pairwise import AllPairs
+from facever.evaluation.scoring.similarity import make_scorer
+from facever.evaluation.scoring.streaming import StreamedTrials
+from facever.evaluation.statistics.intervals import (
     Moving,
     clopper_pearson,
     dyadic_rate,
     fmr_interval,
     tar_interval,
 )
-from facever.evaluation.measure import measure, most_wanted
-from facever.evaluation.pairwise import AllPairs
-from facever.evaluation.similarity import make_scorer
-from facever.evaluation.streaming import StreamedTrials
 from facever.seeding import stream
 
 DIMENSION, IMAGES = 8, 4

@@ -1,0 +1,1 @@
+"""Ranking (1:N): retrieval and open-set identification."""

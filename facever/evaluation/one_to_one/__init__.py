@@ -1,0 +1,1 @@
+"""Verification (1:1): rates at thresholds, by group, compared and calibrated."""

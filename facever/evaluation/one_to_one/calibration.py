@@ -1,0 +1,248 @@
+"""Calibration: from scores to log-likelihood ratios and probabilities, and how good they are.
+
+Reference:
+    Brümmer and du Preez, Application-independent evaluation of speaker detection, Computer Speech
+    and Language 20, 2006 (Cllr and its minimum by pool adjacent violators).
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import isotonic_regression
+from scipy.special import expit, logit
+from sklearn.linear_model import LogisticRegression
+
+from facever.console import table
+from facever.errors import EvaluationError, unknown
+from facever.evaluation.one_to_one.verification import Sample
+from facever.evaluation.scoring.pairwise import AllPairs, Bools, PairScores
+from facever.evaluation.scoring.similarity import Doubles, Floats, Ints
+from facever.evaluation.scoring.streaming import WHOLE
+from facever.evaluation.scoring.trials import check_both_classes
+from facever.seeding import stream
+
+Method = Literal["logistic", "isotonic"]
+METHODS: tuple[Method, ...] = ("logistic", "isotonic")
+_BINS = 15
+_BOUND = 20.0  # isotonic log-likelihood ratios beyond it say more than any data can
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A rising map from score to log-likelihood ratio (natural logarithm), free of any prior.
+
+    Attributes:
+        method: "logistic" (a straight line) or "isotonic" (steps).
+        scores: float64 [K], ascending; two for the line.
+        llrs: float64 [K], the log-likelihood ratios there; between, straight lines.
+    """
+
+    method: Method
+    scores: Doubles
+    llrs: Doubles
+
+    def llr(self, scores: ArrayLike) -> Doubles:
+        """Return the log-likelihood ratio of each score."""
+        values = np.asarray(scores, np.float64)
+        if self.method == "logistic":
+            slope = (self.llrs[1] - self.llrs[0]) / (self.scores[1] - self.scores[0])
+            return np.asarray(self.llrs[0] + slope * (values - self.scores[0]))
+        return np.interp(values, self.scores, self.llrs)
+
+    def probability(self, scores: ArrayLike, prior: float) -> Doubles:
+        """Return the probability that a pair is of one person.
+
+        Args:
+            scores: Float [T].
+            prior: The share of such pairs where the system is used, between 0 and 1.
+        """
+        if not 0 < prior < 1:
+            raise EvaluationError(f"a prior of {prior} is not between 0 and 1")
+        return np.asarray(expit(self.llr(scores) + logit(prior)))
+
+
+@dataclass(frozen=True)
+class CalibrationResult:
+    """A calibration fitted on some people and judged on others.
+
+    Attributes:
+        cllr: Cost of the log-likelihood ratios in bits; 1 is what knowing nothing costs.
+        cllr_min: What the best rising map of these scores would cost.
+        reliability: Per bin of predicted probability, its mean, the share of genuine trials and
+            how many there are, at the prior of the judged trials.
+        people: How many were fitted and judged on.
+    """
+
+    calibration: Calibration
+    cllr: float
+    cllr_min: float
+    reliability: list[tuple[float, float, int]]
+    people: tuple[int, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as JSON values, the same as `--json` prints."""
+        return {
+            "protocol": "calibration",
+            "method": self.calibration.method,
+            "scores": self.calibration.scores.tolist(),
+            "llrs": self.calibration.llrs.tolist(),
+            "cllr": self.cllr,
+            "cllr_min": self.cllr_min,
+            "reliability": [
+                {"predicted": predicted, "observed": observed, "trials": trials}
+                for predicted, observed, trials in self.reliability
+            ],
+            "people": {"fitted": self.people[0], "judged": self.people[1]},
+        }
+
+    def to_text(self) -> str:
+        """Return the result as a person reads it."""
+        rows = [[f"{p:.3f}", f"{o:.3f}", count] for p, o, count in self.reliability]
+        return "\n".join(
+            [
+                f"{self.calibration.method} calibration, fitted on {self.people[0]:,} people and "
+                f"judged on {self.people[1]:,} others",
+                f"Cllr {self.cllr:.4f} bits, at best {self.cllr_min:.4f} (1: knows nothing)",
+                "",
+                table(["predicted", "observed", "trials"], rows),
+            ]
+        )
+
+
+def calibrate(
+    vectors: ArrayLike,
+    identities: ArrayLike,
+    *,
+    method: str = "logistic",
+    similarity: str = "cosine",
+    norms: ArrayLike | None = None,
+    seed: int = 0,
+) -> CalibrationResult:
+    """Fit a calibration on the pairs of half of the people and judge it on those of the others.
+
+    Args:
+        vectors: [N, D], unit rows for "cosine".
+        identities: [N].
+        method: "logistic" or "isotonic".
+        similarity: "cosine", "euclidean" or "dot".
+        norms: [N], to scale rows back for "euclidean" and "dot".
+        seed: Which people are in which half.
+
+    Raises:
+        EvaluationError: An unknown method, or a half without genuine or impostor trials.
+    """
+    sample = Sample.of(vectors, identities, norms)
+    people = np.unique(sample.people)
+    stream(seed, "calibration").shuffle(people)
+    halves = people[: len(people) // 2], people[len(people) // 2 :]
+    fitted, judged = (_scores(sample, half, similarity) for half in halves)
+    calibration = fit(*fitted, method)
+    scores, same = judged
+    llrs = calibration.llr(scores)
+    prior = float(same.mean())
+    return CalibrationResult(
+        calibration,
+        cllr(llrs, same),
+        cllr_min(scores, same),
+        reliability(calibration.probability(scores, prior), same),
+        (len(halves[0]), len(halves[1])),
+    )
+
+
+def fit(scores: Floats, same: Bools, method: str = "logistic") -> Calibration:
+    """Fit a calibration.
+
+    Args:
+        scores: Float [T].
+        same: Bool [T].
+        method: "logistic" or "isotonic"; the training's own odds are taken out of both.
+
+    Raises:
+        EvaluationError: An unknown method, one class only, or scores that do not rise with it.
+    """
+    check_both_classes(int(same.sum()), int((~same).sum()))
+    odds = np.log(same.sum() / (~same).sum())
+    if method == "logistic":
+        # without a penalty and on standard scale, so that the answer is that of the scores alone
+        centre, scale = float(scores.mean()), float(scores.std()) or 1.0
+        model = LogisticRegression(C=np.inf, max_iter=1000, tol=1e-8)
+        model.fit(((scores - centre) / scale)[:, None].astype(np.float64), same)
+        slope = float(model.coef_[0, 0])
+        if slope <= 0:
+            raise EvaluationError("genuine scores are not above impostor scores: no calibration")
+        ends = np.array([centre - scale, centre + scale])
+        llrs = float(model.intercept_[0]) + slope * np.array([-1.0, 1.0]) - odds
+        return Calibration("logistic", ends, llrs)
+    if method == "isotonic":
+        values, shares, _ = _pooled(scores, same)
+        llrs = np.clip(_logit(shares) - odds, -_BOUND, _BOUND)
+        return Calibration("isotonic", values, llrs)
+    raise EvaluationError(unknown("calibration method", method, METHODS))
+
+
+def cllr(llrs: Doubles, same: Bools) -> float:
+    """Return the log-likelihood-ratio cost in bits.
+
+    Cllr = [mean log2(1 + e^-llr) over genuine + mean log2(1 + e^llr) over impostor trials] / 2.
+    """
+    genuine = np.logaddexp(0, -llrs[same]).mean()
+    impostor = np.logaddexp(0, llrs[~same]).mean()
+    return float((genuine + impostor) / 2 / np.log(2))
+
+
+def cllr_min(scores: Floats, same: Bools) -> float:
+    """Return the Cllr of the best rising map of the scores (pool adjacent violators)."""
+    _, shares, (genuine, impostor) = _pooled(scores, same)
+    llrs = _logit(shares) - np.log(same.sum() / (~same).sum())
+    with np.errstate(invalid="ignore"):  # 0 trials at an infinite ratio cost nothing
+        costs = [
+            np.where(counts > 0, counts * np.logaddexp(0, sign * llrs), 0.0).sum() / counts.sum()
+            for counts, sign in ((genuine, -1), (impostor, 1))
+        ]
+    return float(sum(costs) / 2 / np.log(2))
+
+
+def reliability(
+    probabilities: Doubles, same: Bools, bins: int = _BINS
+) -> list[tuple[float, float, int]]:
+    """Return predicted and observed shares in bins of equal width; empty bins are left out."""
+    where = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
+    counts = np.bincount(where, minlength=bins)
+    predicted = np.bincount(where, weights=probabilities, minlength=bins)
+    observed = np.bincount(where, weights=same, minlength=bins)
+    return [
+        (float(predicted[b] / counts[b]), float(observed[b] / counts[b]), int(counts[b]))
+        for b in np.flatnonzero(counts)
+    ]
+
+
+def _pooled(scores: Floats, same: Bools) -> tuple[Doubles, Doubles, tuple[Ints, Ints]]:
+    """Return distinct scores, the isotonic share of genuine trials there, and the counts."""
+    values, at = np.unique(np.asarray(scores, np.float64), return_inverse=True)
+    genuine = np.bincount(at, weights=same, minlength=len(values))
+    impostor = np.bincount(at, weights=~same, minlength=len(values))
+    fitted = isotonic_regression(genuine / (genuine + impostor), weights=genuine + impostor)
+    return values, fitted.x, (genuine.astype(np.int64), impostor.astype(np.int64))
+
+
+def _logit(shares: Doubles) -> Doubles:
+    with np.errstate(divide="ignore"):
+        return np.asarray(logit(shares))
+
+
+def _scores(
+    sample: Sample, people: "np.ndarray[Any, Any]", similarity: str
+) -> tuple[Floats, Bools]:
+    """Return all scores of pairs among people; of so few of them that all can be held."""
+    sizes = np.unique(sample.people, return_counts=True)
+    rows = dict(zip(*(part.tolist() for part in sizes), strict=True))
+    total = np.cumsum([rows[name] for name in people.tolist()])
+    chosen = people[: max(2, int(np.searchsorted(total * (total - 1) / 2, WHOLE)))]
+    pairs: AllPairs = sample.rows(np.isin(sample.people, chosen)).all_pairs(similarity)[0]
+    check_both_classes(pairs.genuine, pairs.impostor)
+    genuine = PairScores.join(list(pairs.genuine_scores())).scores
+    impostor = PairScores.join(list(pairs.impostor_scores())).scores
+    both = np.concatenate([genuine, impostor])
+    return both, np.arange(len(both)) < len(genuine)

@@ -1,0 +1,148 @@
+"""From trials to rates: the one place where a verification result is counted."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from facever.evaluation.one_to_one.result import MeasuredPoint, Refused, VerificationResult
+from facever.evaluation.operating_point import Interval, TrialCounts
+from facever.evaluation.scoring.pairwise import PairScores
+from facever.evaluation.scoring.similarity import Similarity
+from facever.evaluation.scoring.trials import Trials, budget, needed
+from facever.evaluation.statistics.intervals import (
+    TOO_NARROW,
+    DyadicRate,
+    Moving,
+    clopper_pearson,
+    dyadic_rate,
+    fmr_interval,
+    logit_interval,
+    tar_interval,
+)
+from facever.evaluation.statistics.roc import Roc
+
+_SHOWN = 50
+_STEPS = 20  # thresholds on either side that the interval of a TAR looks at
+
+
+def measure(
+    trials: Trials,
+    fars: Sequence[float],
+    *,
+    protocol: str,
+    similarity: Similarity | None = "cosine",
+    level: float = 0.95,
+    intervals: bool = True,
+) -> VerificationResult:
+    """Count everything that a verification result holds.
+
+    Args:
+        trials: Genuine and impostor trials.
+        fars: The false accept rates at which TAR is wanted.
+        protocol: The name of the protocol that made the trials.
+        similarity: What the scores are; None for those of another system.
+        level: Confidence of the intervals.
+        intervals: False takes trials for independent, which is faster and too narrow.
+    """
+    counts = TrialCounts(genuine=trials.genuine, impostor=trials.impostor)
+    points, refused = [], []
+    for far in fars:
+        allowed = budget(far, trials.impostor)
+        if allowed < 1:
+            refused.append(Refused(far, needed(far)))
+            continue
+        points.append(_at(trials, far, allowed, level, intervals))
+    roc = Roc(trials)
+    return VerificationResult(
+        protocol=protocol,
+        similarity=similarity,
+        trials=counts,
+        auc=roc.auc(),
+        auc_interval=_auc_interval(trials, level) if intervals else None,
+        eer=roc.eer(),
+        eer_hull=roc.eer_hull(),
+        operating_points=points,
+        refused=refused,
+        curve=roc.curve(),
+        histogram=trials.histogram.thinned(),
+        worst_impostors=_listed(trials, trials.top),
+        worst_genuine=_listed(trials, trials.genuine_scores),
+    )
+
+
+def most_wanted(fars: Sequence[float], impostor: int) -> int:
+    """Return how many of the highest impostor scores the FARs and their intervals need."""
+    allowed = max(budget(far, impostor) for far in fars)
+    return allowed + allowed // 4 + 1000
+
+
+def _at(trials: Trials, far: float, allowed: int, level: float, intervals: bool) -> MeasuredPoint:
+    """Count one operating point."""
+    threshold = trials.threshold(allowed)
+    false_accepts, true_accepts = trials.false_accepts(threshold), trials.true_accepts(threshold)
+    if trials.dyads is None or not intervals:
+        tar = clopper_pearson(true_accepts, trials.genuine, level, TOO_NARROW)
+        fmr = clopper_pearson(false_accepts, trials.impostor, level, TOO_NARROW)
+    else:
+        found = dyadic_rate(trials.error_sums(threshold), trials.dyads)
+        fmr = fmr_interval(found, level)
+        tar = tar_interval(_moving(trials, threshold, allowed, found), level)
+    return MeasuredPoint(
+        far_target=far,
+        threshold=threshold,
+        false_accepts=false_accepts,
+        true_accepts=true_accepts,
+        trials=TrialCounts(genuine=trials.genuine, impostor=trials.impostor),
+        interval=tar,
+        far_interval=fmr,
+    )
+
+
+def moving_threshold(trials: Trials, far: float) -> Moving:
+    """Return what the interval of TAR at a FAR, whose threshold is itself estimated, needs.
+
+    Each draw of people moves the threshold by what the draw does to the FMR, scaled so that it
+    varies as much as the dyadic variance says.
+    """
+    assert trials.dyads is not None
+    allowed = budget(far, trials.impostor)
+    threshold = trials.threshold(allowed)
+    found = dyadic_rate(trials.error_sums(threshold), trials.dyads)
+    return _moving(trials, threshold, allowed, found)
+
+
+def _moving(trials: Trials, threshold: float, allowed: int, found: DyadicRate) -> Moving:
+    length = float(np.linalg.norm(found.per_person)) / found.trials
+    if not found.errors or not length:
+        accepted, genuine = trials.accepted_by_person(np.array([threshold]))
+        return Moving.fixed(accepted[:, 0], genuine)
+    spread = np.sqrt(found.variance) / found.rate
+    ranks = allowed * np.exp(np.linspace(-4, 4, 2 * _STEPS + 1) * spread)
+    highest = max(allowed, len(trials.top) - 1)
+    ranks = np.unique(np.append(np.clip(ranks.round(), 1, highest), allowed).astype(np.int64))
+    thresholds = np.array([trials.threshold(rank) for rank in ranks[::-1]])
+    accepted, genuine = trials.accepted_by_person(thresholds)
+    return Moving(
+        accepted[:, ::-1],
+        genuine,
+        steps=np.log(ranks / allowed),
+        linear=found.per_person / found.trials / length * spread,
+    )
+
+
+def _auc_interval(trials: Trials, level: float) -> Interval | None:
+    """Return the interval of the AUC where every score is at hand and the people are known."""
+    if trials.dyads is None or not trials.whole:
+        return None
+    pairs, own, genuine = trials.auc_parts()
+    found = dyadic_rate(pairs, trials.dyads)
+    if found.rate in (0, 1):
+        return None
+    per_person = (own - found.rate * genuine) / genuine.sum()
+    variance = found.variance_with(per_person)
+    return logit_interval(found.rate, variance, found.people, level, "dyadic logit")
+
+
+def _listed(trials: Trials, pairs: PairScores) -> list[tuple[int, int, float]]:
+    first = trials.numbered(pairs.take(slice(_SHOWN)))
+    return list(zip(first.a.tolist(), first.b.tolist(), first.scores.tolist(), strict=True))

@@ -1,0 +1,1 @@
+"""Which trials embeddings are judged by: pair lists, score files, official protocols."""

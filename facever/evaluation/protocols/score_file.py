@@ -1,0 +1,97 @@
+"""Scores of any system: a file with one score and one label per trial."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+
+from facever.data.tables import read_table
+from facever.errors import EvaluationError
+from facever.evaluation.one_to_one.measure import measure
+from facever.evaluation.one_to_one.result import VerificationResult
+from facever.evaluation.one_to_one.verification import DEFAULT_FARS
+from facever.evaluation.scoring.pairwise import Bools
+from facever.evaluation.scoring.similarity import Ints
+from facever.evaluation.scoring.trials import ListedTrials, check_fars
+
+_TRUTH = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
+
+
+def evaluate_scores(
+    path: Path, *, far: Sequence[float] = DEFAULT_FARS, level: float = 0.95
+) -> VerificationResult:
+    """Measure verification from a file of scores.
+
+    Args:
+        path: CSV, Parquet or npz with `score` (larger is more alike) and `label` (1 for one
+            person, 0 for two), and `identity_a`, `identity_b` where known.
+        far: The false accept rates at which TAR is wanted.
+        level: Confidence of the intervals.
+
+    Raises:
+        DataError: No such file, or not a table.
+        EvaluationError: A column is missing or holds what it must not.
+    """
+    trials = read_scores(path)
+    result = measure(trials, check_fars(far), protocol="scores", similarity=None, level=level)
+    if trials.dyads is None:
+        result.warnings.append(
+            "the file names no identities (identity_a, identity_b): intervals take trials for "
+            "independent and are too narrow where they share people"
+        )
+    return result
+
+
+def read_scores(path: Path) -> ListedTrials:
+    """Read a file of scores; see `evaluate_scores`."""
+    frame = _read_npz(path) if path.suffix == ".npz" else read_table(path)
+    missing = [column for column in ("score", "label") if column not in frame]
+    if missing:
+        raise EvaluationError(
+            f"{path} has no column {' and '.join(missing)} (found: {', '.join(frame.columns)})"
+        )
+    try:
+        scores = frame["score"].to_numpy(np.float64)
+    except (TypeError, ValueError) as error:
+        raise EvaluationError(f"{path}: 'score' holds something that is no number") from error
+    same = frame["label"].astype(str).str.lower().map(_TRUTH)
+    if same.isna().any():
+        wrong = frame["label"][same.isna()].iloc[0]
+        raise EvaluationError(f"{path}: 'label' is '{wrong}'; it must be 1 (one person) or 0 (two)")
+    truth = same.to_numpy(bool)
+    return ListedTrials(scores, truth, people=_people(path, frame, truth))
+
+
+def _people(path: Path, frame: pd.DataFrame, same: Bools) -> tuple[Ints, Ints] | None:
+    """Return the people of each trial by number, or None where the file does not name them."""
+    named = [column for column in ("identity_a", "identity_b") if column in frame]
+    if not named:
+        return None
+    if len(named) == 1:
+        raise EvaluationError(f"{path} has {named[0]} but not the other identity of each trial")
+    both = pd.concat([frame["identity_a"], frame["identity_b"]])
+    if both.isna().any():
+        row = int(np.flatnonzero(both.isna())[0]) % len(frame)
+        raise EvaluationError(f"{path}: an identity of trial {row} is missing")
+    codes = pd.factorize(both.astype(str))[0].astype(np.int64)
+    a, b = codes[: len(frame)], codes[len(frame) :]
+    wrong = np.flatnonzero((a == b) != same)
+    if len(wrong):
+        raise EvaluationError(
+            f"{path}: the label of trial {wrong[0]} contradicts its identities "
+            f"({len(wrong)} such trials)"
+        )
+    return a, b
+
+
+def _read_npz(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise EvaluationError(f"no scores at {path}")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return pd.DataFrame({name: arrays[name] for name in arrays.files})
+    except (OSError, ValueError, BadZipFile) as error:
+        reason = " ".join(str(error).split())
+        raise EvaluationError(f"{path} is not an npz of columns: {reason}") from error

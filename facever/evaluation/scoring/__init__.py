@@ -1,0 +1,1 @@
+"""From vectors to trials: which pairs are compared, by what, block by block."""

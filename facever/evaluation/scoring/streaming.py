@@ -1,0 +1,285 @@
+"""The exact ROC over all pairs: one walk over the blocks, in bounded memory.
+
+Every impostor score is counted in a histogram, and the highest are kept under a running floor:
+once `wanted` scores lie in the bins above it, nothing below can be among the `wanted` largest.
+What was kept is scored again in float64, so that every count is that of the pairs' own scores (see
+`Scorer`). Where more than `MOST_KEPT` would be kept, the walk is repeated over the bin that
+brackets the quantile.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from facever.errors import EvaluationError, unknown
+from facever.evaluation.scoring.blocks import BINS, Bins, BlockScores, Float32Blocks
+from facever.evaluation.scoring.pairwise import AllPairs, PairScores
+from facever.evaluation.scoring.people import BlockDyads, DyadErrors, DyadSums, dyad_keys
+from facever.evaluation.scoring.similarity import Doubles, Floats, Ints, Scorer
+from facever.evaluation.scoring.trials import Counts, Histogram, Trials, check_both_classes
+
+WHOLE = 4_000_000  # up to so many impostor trials every score is kept
+MOST_KEPT = 20_000_000
+PRECISIONS = ("auto", "float32", "bfloat16")
+_LOWEST = 1_000  # genuine trials kept where there are more than MOST_KEPT
+
+
+class StreamedTrials(Trials):
+    """All pairs of embeddings as trials.
+
+    Args:
+        pairs: Which rows are compared, and their scores.
+        wanted: How many of the highest impostor trials are to be kept.
+        make_blocks: How blocks are computed; float32 products by default.
+
+    Raises:
+        EvaluationError: One class of trials only.
+    """
+
+    def __init__(
+        self,
+        pairs: AllPairs,
+        wanted: int,
+        make_blocks: Callable[[Scorer], BlockScores] = Float32Blocks,
+    ) -> None:
+        self.pairs, self.genuine, self.impostor = pairs, pairs.genuine, pairs.impostor
+        check_both_classes(self.genuine, self.impostor)
+        blocks = make_blocks(pairs.scorer)
+        self.whole = self.impostor <= WHOLE
+        self.complete_above = -np.inf
+        if self.whole:
+            counts = np.zeros(BINS, np.int64)
+            kept = PairScores.join(list(pairs.impostor_scores()))
+        else:
+            wanted = min(wanted, MOST_KEPT, self.impostor)
+            kept, floor, counts = _screen(pairs, blocks, wanted)
+            self.complete_above = float(blocks.edges[floor]) + blocks.error
+            kept = kept.take(np.flatnonzero(kept.scores > self.complete_above))
+        self.top = kept.take(np.argsort(-kept.scores, kind="stable"))
+        self.genuine_scores, genuine = self._read_genuine(blocks.edges)
+        if self.whole:
+            counts = _count_in(blocks.edges, self.top.scores)
+        self._histogram = Histogram(blocks.edges, genuine, counts, blocks.error)
+        self.dyads: BlockDyads = BlockDyads(
+            pairs.first.codes,
+            pairs.first.excluded,
+            *(() if pairs.one_set else (pairs.second.codes, pairs.second.excluded)),
+        )
+
+    @property
+    def histogram(self) -> Histogram:
+        """The scores counted in 65,536 bins."""
+        return self._histogram
+
+    def numbered(self, pairs: PairScores) -> PairScores:
+        """Return trials with their rows as the user numbers them."""
+        return self.pairs.in_user_order(pairs)
+
+    def people_of(self, pairs: PairScores) -> tuple[Ints, Ints]:
+        """Return the two people of each trial, numbered as in `dyads`."""
+        return self.pairs.first.codes[pairs.a], self.pairs.second.codes[pairs.b]
+
+    def threshold(self, k: int) -> float:
+        """Return the (k + 1)-th largest impostor score, 0 <= k < impostor.
+
+        Where more than `MOST_KEPT` scores lie so close to it that float32 products cannot tell
+        them apart, a threshold just above all of them is returned, which accepts fewer.
+        """
+        if k < len(self.top):
+            return float(self.top.scores[k])
+        histogram = self._histogram
+        edges, counts, error = histogram.edges, histogram.impostor, histogram.error
+        while True:
+            above = np.cumsum(counts[::-1])[::-1]
+            bin_ = int(np.flatnonzero(above > k)[-1])
+            low, high = edges[bin_] - error, edges[min(bin_ + 1, BINS)] + error
+            first, last = np.searchsorted(edges, [low - error, high + error])
+            if int(counts[max(first - 1, 0) : last + 1].sum()) <= MOST_KEPT:
+                return self._select(k, low, high)
+            finer = Float32Blocks(self.pairs.scorer, low, high)
+            if high - low <= 8 * finer.error:
+                return float(np.nextafter(np.float32(high), np.float32(np.inf)))
+            edges, error = finer.edges, finer.error
+            counts = _screen(self.pairs, finer, 0)[2]
+
+    def false_accepts(self, threshold: float) -> int:
+        """Count the impostor scores above a threshold."""
+        if threshold >= self.complete_above:
+            return int(np.searchsorted(-self.top.scores.astype(np.float64), -threshold))
+        total = 0
+        for above, near in self._around(threshold, threshold):
+            total += above + int((near.scores.astype(np.float64) > threshold).sum())
+        return total
+
+    def error_sums(self, threshold: float) -> DyadSums:
+        """Sum the impostor scores above a threshold by pairs of people.
+
+        Below the kept top it walks all blocks. A pair of people is summed up as soon as no later
+        block can hold it: of one set, when the rows have passed its first person.
+        """
+        if threshold >= self.complete_above:
+            return super().error_sums(threshold)
+        people, codes = self.dyads.people, self.pairs.first.codes
+        sums = DyadSums(0.0, np.zeros(people), 0.0, 0.0)
+        held = DyadErrors.of_keys(np.empty(0, np.int64), people)
+        for rows, columns, keys in self._errors_by_block(threshold):
+            both = np.append(dyad_keys(held.i, held.j, people), keys)
+            held = DyadErrors.of_keys(both, people, np.append(held.counts, np.ones(len(keys))))
+            if columns.stop < len(self.pairs.second.codes):
+                continue
+            at_end = rows.stop == len(codes)
+            if self.pairs.one_set or at_end:
+                passed = len(held.i) if at_end else int(np.searchsorted(held.i, codes[rows.stop]))
+                sums += DyadSums.of(held.take(slice(passed)), self.dyads)
+                held = held.take(slice(passed, None))
+        return sums
+
+    def _errors_by_block(self, threshold: float) -> Iterator[tuple[slice, slice, Ints]]:
+        """Yield each block's rows and columns, and the pair of people of each error in it."""
+        margin = 2 * self.pairs.scorer.error
+        blocks = Float32Blocks(self.pairs.scorer)
+        for rows, columns in self.pairs.blocks():
+            masked = self.pairs.no_impostor(rows, columns)
+            product = blocks.product(rows, columns)
+            if masked is not None:
+                product[masked] = -np.inf
+            sure = np.flatnonzero(product > threshold + margin)
+            near = np.flatnonzero(np.abs(product - threshold) <= margin)
+            close = _pairs_at(self.pairs, rows, columns, near)
+            near = near[close.scores.astype(np.float64) > threshold]
+            found = np.append(sure, near)
+            width = columns.stop - columns.start
+            first = self.pairs.first.codes[rows.start + found // width]
+            second = self.pairs.second.codes[columns.start + found % width]
+            yield rows, columns, dyad_keys(first, second, self.dyads.people)
+
+    def true_accepts(self, threshold: float) -> int:
+        """Count the genuine scores above a threshold."""
+        if self.genuine <= MOST_KEPT:
+            return super().true_accepts(threshold)
+        tiles = self.pairs.genuine_scores()
+        return sum(int((tile.scores.astype(np.float64) > threshold).sum()) for tile in tiles)
+
+    def _select(self, k: int, low: float, high: float) -> float:
+        """Return the (k + 1)-th largest score, which lies in [low, high]."""
+        total, parts = 0, []
+        for above, near in self._around(low, high):
+            total += above
+            parts.append(near.scores)
+        return float(np.sort(np.concatenate(parts))[::-1][k - total])
+
+    def _around(self, low: float, high: float) -> Iterator[tuple[int, PairScores]]:
+        """Yield, by blocks, how many scores are above `high` and the trials that lie around.
+
+        The trials hold every pair whose score lies in [low, high]; none of them is counted.
+        """
+        blocks = Float32Blocks(self.pairs.scorer)
+        margin = 2 * self.pairs.scorer.error
+        for rows, columns in self.pairs.blocks():
+            masked = self.pairs.no_impostor(rows, columns)
+            product = blocks.product(rows, columns)
+            if masked is not None:
+                product[masked] = -np.inf
+            near = np.flatnonzero((product >= low - margin) & (product <= high + margin))
+            yield int((product > high + margin).sum()), _pairs_at(self.pairs, rows, columns, near)
+
+    def _read_genuine(self, edges: Doubles) -> tuple[PairScores, Counts]:
+        """Return the genuine trials in ascending order (the lowest, if too many) and their bins."""
+        counts = np.zeros(BINS, np.int64)
+        parts: list[PairScores] = []
+        for tile in self.pairs.genuine_scores():
+            counts += _count_in(edges, tile.scores)
+            parts.append(tile)
+            if self.genuine > MOST_KEPT:
+                both = PairScores.join(parts)
+                parts = [both.take(np.argsort(both.scores, kind="stable")[:_LOWEST])]
+        kept = PairScores.join(parts)
+        return kept.take(np.argsort(kept.scores, kind="stable")), counts
+
+
+def stream(pairs: AllPairs, wanted: int, precision: str = "auto") -> StreamedTrials:
+    """Return all pairs as trials.
+
+    Args:
+        pairs: Which rows are compared, and their scores.
+        wanted: How many of the highest impostor trials are to be kept.
+        precision: Of the screening, "float32", "bfloat16" or "auto"; counts and thresholds are
+            the same, only the bounds of AUC and EER differ.
+
+    Raises:
+        EvaluationError: An unknown precision, or one class of trials only.
+    """
+    if precision not in PRECISIONS:
+        raise EvaluationError(unknown("precision", precision, PRECISIONS))
+    large = pairs.impostor > WHOLE
+    if large and precision != "float32":
+        from facever.evaluation.scoring.bfloat16 import Bfloat16Blocks, worth_it
+
+        if precision == "bfloat16" or worth_it(pairs.scorer, pairs.impostor, wanted):
+            return StreamedTrials(pairs, wanted, Bfloat16Blocks)
+    return StreamedTrials(pairs, wanted)
+
+
+def _screen(pairs: AllPairs, blocks: BlockScores, wanted: int) -> tuple[PairScores, int, Counts]:
+    """Count all impostor scores in bins and keep at least the `wanted` highest.
+
+    Returns:
+        The kept trials with their exact scores, the lowest bin that is held completely, and the
+        counts of all bins.
+    """
+    counts = np.zeros(BINS, np.int64)
+    parts: list[tuple[Ints, Ints, Bins]] = []
+    held, floor = 0, 1 if wanted else BINS
+    for rows, columns in pairs.blocks():
+        masked = pairs.no_impostor(rows, columns)
+        bins = blocks.bins(rows, columns, masked).ravel()
+        counts += np.bincount(bins, minlength=BINS)
+        counts[0] = 0
+        floor = max(floor, _floor(counts, blocks, wanted))
+        if floor == BINS:
+            continue
+        index = np.flatnonzero(bins >= floor)
+        width = columns.stop - columns.start
+        parts.append((rows.start + index // width, columns.start + index % width, bins[index]))
+        held += len(index)
+        if held > 1.5 * wanted + 1_000_000:
+            parts = [_above(parts, floor)]
+            held = len(parts[0][0])
+    i, j, _ = _above(parts, floor)
+    return PairScores(pairs.scorer.pairs(i, j), i, j), floor, counts
+
+
+def _floor(counts: Counts, blocks: BlockScores, wanted: int) -> int:
+    """Return the lowest bin that may hold one of the `wanted` highest scores.
+
+    The bins above are never allowed to hold more than `MOST_KEPT` by much: crowded bins are left
+    to a second walk.
+    """
+    above = np.cumsum(counts[::-1])[::-1]
+    crowded = int(np.searchsorted(-above, -1.25 * MOST_KEPT))
+    enough = np.flatnonzero(above >= wanted)
+    if not wanted or not len(enough):
+        return max(1, crowded)
+    lowest = blocks.edges[enough[-1]] - 2 * blocks.error
+    return max(1, crowded, int(np.searchsorted(blocks.edges, lowest, side="right")) - 1)
+
+
+def _above(parts: list[tuple[Ints, Ints, Bins]], floor: int) -> tuple[Ints, Ints, Bins]:
+    if not parts:
+        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.uint16)
+    i = np.concatenate([part[0] for part in parts])
+    j = np.concatenate([part[1] for part in parts])
+    bins = np.concatenate([part[2] for part in parts])
+    keep = bins >= floor
+    return i[keep], j[keep], bins[keep]
+
+
+def _pairs_at(pairs: AllPairs, rows: slice, columns: slice, index: Ints) -> PairScores:
+    width = columns.stop - columns.start
+    i, j = rows.start + index // width, columns.start + index % width
+    return PairScores(pairs.scorer.pairs(i, j), i, j)
+
+
+def _count_in(edges: Doubles, scores: Floats) -> Counts:
+    bins = np.clip(np.searchsorted(edges, scores, side="right") - 1, 0, BINS - 1)
+    return np.bincount(bins, minlength=BINS)

@@ -1,0 +1,260 @@
+"""Scored trials: what every rate is counted from, whether streamed or listed."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from facever.errors import EvaluationError
+from facever.evaluation.scoring.pairwise import PairScores
+from facever.evaluation.scoring.people import DyadErrors, Dyads, DyadSums, ListedDyads
+from facever.evaluation.scoring.similarity import Doubles, Floats, Ints
+
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Genuine and impostor scores counted in bins.
+
+    Bin b counts the scores in [edges[b], edges[b + 1]), up to an error that moves an impostor
+    score by at most `error`.
+
+    Attributes:
+        edges: float64 [B + 1], ascending.
+        genuine: int64 [B].
+        impostor: int64 [B].
+        error: Bound on how far an impostor score may lie from the bin that counts it.
+    """
+
+    edges: Doubles
+    genuine: Counts
+    impostor: Counts
+    error: float = 0.0
+
+    def thinned(self, bins: int = 100) -> "Histogram":
+        """Return about `bins` bins of equal width over the range that holds scores."""
+        filled = np.flatnonzero(self.genuine + self.impostor)
+        low, high = self.edges[filled[0]], self.edges[filled[-1] + 1]
+        edges = np.linspace(low, high, bins + 1)
+        middles = (self.edges[:-1] + self.edges[1:]) / 2
+        where = np.clip(np.searchsorted(edges, middles, side="right") - 1, 0, bins - 1)
+        genuine = np.bincount(where, weights=self.genuine, minlength=bins)
+        impostor = np.bincount(where, weights=self.impostor, minlength=bins)
+        return Histogram(edges, genuine.astype(np.int64), impostor.astype(np.int64), self.error)
+
+
+class Trials(ABC):
+    """Genuine and impostor trials with their scores. Larger scores are more alike.
+
+    Attributes:
+        genuine: How many genuine trials there are.
+        impostor: How many impostor trials there are.
+        top: The highest impostor trials, in descending order; all of them when `whole`. Their rows
+            are the trials' own; see `numbered`.
+        genuine_scores: All genuine trials in ascending order.
+        whole: Whether `top` holds every impostor trial, so that every rate is exact.
+        dyads: The impostor trials by pairs of people, or None where the people are not known.
+    """
+
+    genuine: int
+    impostor: int
+    top: PairScores
+    genuine_scores: PairScores
+    whole: bool
+    dyads: Dyads | None
+
+    @property
+    @abstractmethod
+    def histogram(self) -> Histogram:
+        """The scores counted in bins."""
+
+    @abstractmethod
+    def threshold(self, k: int) -> float:
+        """Return the (k + 1)-th largest impostor score, 0 <= k < impostor."""
+
+    @abstractmethod
+    def false_accepts(self, threshold: float) -> int:
+        """Count the impostor scores above a threshold."""
+
+    @abstractmethod
+    def numbered(self, pairs: PairScores) -> PairScores:
+        """Return trials with their rows as the user numbers them."""
+
+    @abstractmethod
+    def people_of(self, pairs: PairScores) -> tuple[Ints, Ints]:
+        """Return the two people of each trial, numbered as in `dyads`."""
+
+    def true_accepts(self, threshold: float) -> int:
+        """Count the genuine scores above a threshold."""
+        scores = self.genuine_scores.scores
+        return len(scores) - int(np.searchsorted(scores, np.float64(threshold), side="right"))
+
+    def error_sums(self, threshold: float) -> DyadSums:
+        """Sum the impostor scores above a threshold by pairs of people."""
+        assert self.dyads is not None
+        above = self.top.take(slice(self.false_accepts(threshold)))
+        return DyadSums.of(DyadErrors.of(*self.people_of(above), self._people), self.dyads)
+
+    def accepted_by_person(self, thresholds: Doubles) -> tuple[Doubles, Doubles]:
+        """Count each person's genuine scores above ascending thresholds [T], and all of them.
+
+        Returns:
+            float64 [I, T] and float64 [I].
+        """
+        who = self.people_of(self.genuine_scores)[0]
+        scores = self.genuine_scores.scores
+        ends = [0, *np.searchsorted(scores, thresholds, side="right"), len(scores)]
+        counts = [np.bincount(who[a:b], minlength=self._people) for a, b in pairwise(ends)]
+        below = np.cumsum(np.column_stack(counts), axis=1, dtype=np.float64)
+        return below[:, -1:] - below[:, :-1], below[:, -1]
+
+    def auc_parts(self) -> tuple[DyadSums, Doubles, Doubles]:
+        """Split the AUC of whole trials by pairs of people and by people.
+
+        Returns:
+            Sums over pairs of people of how often (ties a half) a genuine score is above their
+            impostor scores; per person, how often an impostor score is below their
+            genuine scores, summed over these, float64 [I]; their genuine trials, float64 [I].
+        """
+        impostor, genuine = self.top.scores[::-1], self.genuine_scores.scores
+        beaten = 1 - _below(genuine, self.top.scores) / len(genuine)
+        assert self.dyads is not None
+        errors = DyadErrors.of(*self.people_of(self.top), self._people, beaten)
+        who = self.people_of(self.genuine_scores)[0]
+        wins = _below(impostor, genuine) / len(impostor)
+        own = np.bincount(who, weights=wins, minlength=self._people).astype(np.float64)
+        genuine_trials = np.bincount(who, minlength=self._people).astype(np.float64)
+        return DyadSums.of(errors, self.dyads), own, genuine_trials
+
+    @property
+    def _people(self) -> int:
+        assert self.dyads is not None
+        return self.dyads.people
+
+
+class ListedTrials(Trials):
+    """Trials whose scores are all in memory, such as a pair list's.
+
+    Args:
+        scores: Float [T], finite.
+        same: Bool [T], True for genuine trials.
+        rows: int64 [T] each, the two rows that each trial compares; its own number without.
+        people: int64 [T] each, the two people that each trial compares, where known.
+
+    Raises:
+        EvaluationError: Scores that are not finite, lengths that differ, or one class only.
+    """
+
+    def __init__(
+        self,
+        scores: npt.NDArray[np.floating],
+        same: npt.NDArray[np.bool_],
+        rows: tuple[Ints, Ints] | None = None,
+        people: tuple[Ints, Ints] | None = None,
+    ) -> None:
+        if scores.shape != same.shape or scores.ndim != 1:
+            raise EvaluationError(
+                f"{scores.shape} scores and {same.shape} labels: one score and one label per trial"
+            )
+        wrong = np.flatnonzero(~np.isfinite(scores))
+        if len(wrong):
+            raise EvaluationError(
+                f"{len(wrong)} of {len(scores)} scores are not finite, the first is trial "
+                f"{wrong[0]} with {scores[wrong[0]]}: leave failed trials out and count them"
+            )
+        self.impostor, self.genuine = int((~same).sum()), int(same.sum())
+        check_both_classes(self.genuine, self.impostor)
+        numbers = np.arange(len(scores))
+        self._rows = (numbers, numbers) if rows is None else rows
+        trials = PairScores(scores, numbers, numbers)
+        genuine, impostor = np.flatnonzero(same), np.flatnonzero(~same)
+        self.genuine_scores = trials.take(genuine[np.argsort(scores[genuine], kind="stable")])
+        self.top = trials.take(impostor[np.argsort(-scores[impostor], kind="stable")])
+        self.whole, self.dyads, self._who = True, None, people
+        if people is not None:
+            size = int(max(side.max() for side in people)) + 1
+            self.dyads = ListedDyads(people[0][impostor], people[1][impostor], size)
+
+    def numbered(self, pairs: PairScores) -> PairScores:
+        """Return trials with their rows as the user numbers them."""
+        return PairScores(pairs.scores, self._rows[0][pairs.a], self._rows[1][pairs.b])
+
+    def people_of(self, pairs: PairScores) -> tuple[Ints, Ints]:
+        """Return the two people of each trial, numbered as in `dyads`."""
+        assert self._who is not None
+        return self._who[0][pairs.a], self._who[1][pairs.b]
+
+    @property
+    def histogram(self) -> Histogram:
+        """The scores counted in 1024 bins of equal width."""
+        genuine, impostor = self.genuine_scores.scores, self.top.scores[::-1]
+        low, high = min(genuine[0], impostor[0]), max(genuine[-1], impostor[-1])
+        edges = np.linspace(float(low), float(np.nextafter(high, np.inf)), 1025)
+        return Histogram(edges, _binned(genuine, edges), _binned(impostor, edges))
+
+    def threshold(self, k: int) -> float:
+        """Return the (k + 1)-th largest impostor score, 0 <= k < impostor."""
+        return float(self.top.scores[k])
+
+    def false_accepts(self, threshold: float) -> int:
+        """Count the impostor scores above a threshold."""
+        scores = self.top.scores[::-1]
+        return len(scores) - int(np.searchsorted(scores, np.float64(threshold), side="right"))
+
+
+def check_both_classes(genuine: int, impostor: int) -> None:
+    """Refuse trials of one class only.
+
+    Raises:
+        EvaluationError: Says which class is missing and what gives one.
+    """
+    if not genuine:
+        raise EvaluationError(
+            "no genuine trials: some person needs two images that are compared with each other"
+        )
+    if not impostor:
+        raise EvaluationError("no impostor trials: at least two people must be compared")
+
+
+def budget(far: float, impostor: int) -> int:
+    """Return how many false accepts a FAR allows: floor(far · impostor) in exact arithmetic.
+
+    `far` counts as the decimal that it prints as, so that 0.1 of 30 is 3.
+    """
+    return int(Fraction(repr(float(far))) * impostor)
+
+
+def needed(far: float) -> int:
+    """Return how many impostor trials a FAR needs to allow one false accept."""
+    fraction = Fraction(repr(float(far)))
+    return -(-fraction.denominator // fraction.numerator)
+
+
+def check_fars(fars: Sequence[float]) -> list[float]:
+    """Return the FARs asked for, largest first and each once.
+
+    Raises:
+        EvaluationError: None given, or one outside (0, 1).
+    """
+    for far in fars:
+        if not 0 < far < 1:
+            raise EvaluationError(f"a FAR of {far} is not between 0 and 1, such as 1e-3")
+    if not fars:
+        raise EvaluationError("no FAR given: name at least one, such as 1e-3")
+    return sorted(set(fars), reverse=True)
+
+
+def _below(ascending: Floats, scores: Floats) -> Doubles:
+    """Count for each score how many others are below it, equal ones a half."""
+    left = np.searchsorted(ascending, scores, side="left")
+    return (left + np.searchsorted(ascending, scores, side="right")) / 2
+
+
+def _binned(ascending: Floats, edges: Doubles) -> Counts:
+    at = np.searchsorted(ascending.astype(np.float64), edges[:-1], side="left")
+    return np.diff(np.append(at, len(ascending))).astype(np.int64)

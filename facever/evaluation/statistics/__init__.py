@@ -1,0 +1,1 @@
+"""From counted trials to curves and intervals."""

@@ -1,0 +1,172 @@
+"""ROC statistics from counted scores: AUC, equal error rates and the curve."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+
+from facever.evaluation.scoring.similarity import Doubles
+from facever.evaluation.scoring.trials import Counts, Trials
+
+
+@dataclass(frozen=True)
+class RocCurve:
+    """Operating points in the order of rising thresholds.
+
+    Attributes:
+        thresholds: float64 [P]; a trial is accepted when its score is larger.
+        fmr: float64 [P], the share of impostor trials accepted (FAR).
+        fnmr: float64 [P], the share of genuine trials rejected (1 - TAR).
+    """
+
+    thresholds: Doubles
+    fmr: Doubles
+    fnmr: Doubles
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A number and a bound on what counting scores in bins may have done to it."""
+
+    value: float
+    bound: float = 0.0
+
+
+class Roc:
+    """The counts behind a ROC: every distinct threshold, or the edges of a histogram's bins.
+
+    Attributes:
+        thresholds: float64 [P], ascending; the first accepts everything, the last nothing.
+        false_accepts: int64 [P], impostor scores above each threshold.
+        false_rejects: int64 [P], genuine scores not above it.
+    """
+
+    def __init__(self, trials: Trials) -> None:
+        self.trials = trials
+        if trials.whole:
+            impostor = trials.top.scores[::-1].astype(np.float64)
+            genuine = trials.genuine_scores.scores.astype(np.float64)
+            values = np.unique(np.concatenate([impostor, genuine]))
+            self.thresholds = np.concatenate([[-np.inf], values])
+            accepted = np.searchsorted(impostor, self.thresholds, side="right")
+            self.false_accepts: Counts = (len(impostor) - accepted).astype(np.int64)
+            self.false_rejects: Counts = np.searchsorted(
+                genuine, self.thresholds, side="right"
+            ).astype(np.int64)
+            self.error = 0.0
+        else:
+            histogram = trials.histogram
+            self.thresholds = histogram.edges
+            self.false_accepts = trials.impostor - _running(histogram.impostor)
+            self.false_rejects = _running(histogram.genuine)
+            self.error = histogram.error
+
+    def auc(self) -> Rate:
+        """Return P(genuine > impostor) + P(equal) / 2."""
+        if self.trials.whole:
+            return Rate(self._auc(self.false_accepts))
+        high, low = self._auc(self._shifted(1)), self._auc(self._shifted(-1))
+        bins = float(np.diff(self.false_rejects) @ -np.diff(self.false_accepts)) / self._area
+        middle = self._auc(self.false_accepts)
+        return Rate(middle, max(high - middle, middle - low) + bins / 2)
+
+    def eer(self) -> Rate:
+        """Return where FMR = FNMR on the line between the two neighbouring operating points."""
+        fmr, fnmr = self._rates()
+        value = _crossing(fmr, fnmr)
+        if self.trials.whole:
+            return Rate(value)
+        outer = []
+        for direction in (1, -1):
+            shifted = self._shifted(direction) / self.trials.impostor
+            at = int(np.argmax(fnmr >= shifted))
+            # the two ends of the bin in which the rates cross bound the equal error rate
+            outer += [fnmr[at - 1], shifted[at], shifted[at - 1], fnmr[at]]
+        return Rate(value, max(abs(float(rate) - value) for rate in sorted(outer)[1:-1]))
+
+    def eer_hull(self) -> float:
+        """Return the equal error rate on the convex hull of the ROC.
+
+        The hull is the isotonic regression of the share of genuine scores (pool adjacent
+        violators), which joins operating points to segments of falling slope.
+        """
+        genuine, impostor = np.diff(self.false_rejects), -np.diff(self.false_accepts)
+        held = genuine + impostor > 0
+        genuine, impostor = genuine[held], impostor[held]
+        fit = isotonic_regression(genuine / (genuine + impostor), weights=genuine + impostor)
+        starts = fit.blocks[:-1]
+        rejects = _running(np.add.reduceat(genuine, starts))
+        accepts = self.trials.impostor - _running(np.add.reduceat(impostor, starts))
+        return _crossing(accepts / self.trials.impostor, rejects / self.trials.genuine)
+
+    def curve(self, points: int = 1000) -> RocCurve:
+        """Return the curve thinned to about `points` points, denser where rates are small.
+
+        Every point is an operating point of the trials, none is interpolated.
+        """
+        trials = self.trials
+        fmr, fnmr = self._rates()
+        thresholds = self.thresholds
+        if not trials.whole and len(trials.top):
+            scores = trials.top.scores.astype(np.float64)
+            ranks = np.unique(np.geomspace(1, len(scores), points // 2).astype(np.int64)) - 1
+            exact = scores[ranks][::-1]
+            accepts = np.searchsorted(-scores, -exact, side="left")
+            rejects = trials.genuine - np.array([trials.true_accepts(t) for t in exact])
+            rough = thresholds < exact[0]
+            thresholds = np.concatenate([thresholds[rough], exact])
+            fmr = np.concatenate([fmr[rough], accepts / trials.impostor])
+            fnmr = np.concatenate([fnmr[rough], rejects / trials.genuine])
+        keep = _spread(fmr, fnmr, points)
+        return RocCurve(thresholds[keep], fmr[keep], fnmr[keep])
+
+    def _rates(self) -> tuple[Doubles, Doubles]:
+        return (
+            self.false_accepts / self.trials.impostor,
+            self.false_rejects / self.trials.genuine,
+        )
+
+    @property
+    def _area(self) -> float:
+        return float(self.trials.impostor) * float(self.trials.genuine)
+
+    def _auc(self, false_accepts: Counts) -> float:
+        """Integrate by trapezoids; exact, as ties count a half."""
+        rejected = 2 * self.trials.impostor - false_accepts[1:] - false_accepts[:-1]
+        return float(np.diff(self.false_rejects).astype(np.float64) @ rejected) / (2 * self._area)
+
+    def _shifted(self, direction: int) -> Counts:
+        """Return the false accepts if every impostor score lay `error` lower (1) or higher (-1)."""
+        at = np.searchsorted(self.thresholds, self.thresholds + direction * self.error)
+        return self.false_accepts[np.clip(at, 0, len(self.thresholds) - 1)]
+
+
+def _running(counts: Counts) -> Counts:
+    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def _crossing(fmr: Doubles, fnmr: Doubles) -> float:
+    """Return the rate at which falling FMR and rising FNMR meet, on straight lines."""
+    at = int(np.argmax(fnmr >= fmr))
+    if at == 0:
+        return float(fmr[0])
+    above, below = fmr[at - 1] - fnmr[at - 1], fnmr[at] - fmr[at]
+    share = above / (above + below)
+    return float(fmr[at - 1] + share * (fmr[at] - fmr[at - 1]))
+
+
+def _spread(fmr: Doubles, fnmr: Doubles, points: int) -> Counts:
+    """Choose points that are even in probit-like steps of both rates, and the ends."""
+    if len(fmr) <= points:
+        return np.arange(len(fmr))
+
+    def position(rate: Doubles) -> Doubles:
+        smallest = rate[rate > 0].min(initial=1.0)
+        logit = np.log(np.clip(rate, smallest / 2, 1.0)) - np.log(np.clip(1 - rate, 1e-9, 1.0))
+        return np.asarray(logit - logit.min(), np.float64)
+
+    length = position(fnmr) / max(position(fnmr).max(), 1e-12)
+    down = position(fmr)
+    length = length + (down.max() - down) / max(down.max(), 1e-12)
+    chosen = np.searchsorted(length, np.linspace(0, length[-1], points))
+    return np.unique(np.concatenate([[0], chosen, [len(fmr) - 1]]))

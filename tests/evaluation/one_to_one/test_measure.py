@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+
+from facever.evaluation.one_to_one.measure import measure, most_wanted, moving_threshold
+from facever.evaluation.scoring.pairwise import AllPairs
+from facever.evaluation.scoring.similarity import make_scorer
+from facever.evaluation.scoring.streaming import StreamedTrials
+from facever.evaluation.scoring.trials import budget
+from facever.evaluation.statistics.intervals import dyadic_rate
+
+
+@pytest.fixture
+def trials(make_faces):
+    vectors, names = make_faces(200, people=25)
+    codes = np.unique(names, return_inverse=True)[1].astype(np.int64)
+    return StreamedTrials(AllPairs(make_scorer(vectors), codes), 10)
+
+
+def test_the_threshold_moves_as_much_as_the_dyadic_variance_says(trials):
+    moving = moving_threshold(trials, 0.02)
+    allowed = budget(0.02, trials.impostor)
+    found = dyadic_rate(trials.error_sums(trials.threshold(allowed)), trials.dyads)
+    assert np.linalg.norm(moving.linear) == pytest.approx(found.variance**0.5 / found.rate)
+    direction = moving.linear @ found.per_person
+    assert direction == pytest.approx(
+        np.linalg.norm(moving.linear) * np.linalg.norm(found.per_person)
+    )
+
+
+def test_the_steps_are_those_of_the_fmr_at_each_threshold(trials):
+    moving = moving_threshold(trials, 0.02)
+    allowed = budget(0.02, trials.impostor)
+    assert (np.diff(moving.steps) > 0).all()
+    assert 0 in moving.steps
+    assert moving.steps[0] < -0.3
+    assert moving.steps[-1] > 0.3
+    for step, accepted in zip(moving.steps, moving.accepted.T, strict=True):
+        threshold = trials.threshold(round(allowed * np.exp(step)))
+        assert accepted.sum() == trials.true_accepts(threshold)
+    assert moving.genuine.sum() == trials.genuine
+
+
+def test_no_false_accepts_leave_the_threshold_where_it_is():
+    eye = np.concatenate([np.eye(4), np.eye(4)]).astype(np.float32)
+    ties = StreamedTrials(AllPairs(make_scorer(eye), np.arange(8) % 4), 10)
+    moving = moving_threshold(ties, 0.05)
+    assert moving.steps.tolist() == [0]
+    assert not moving.linear.any()
+
+
+def test_without_intervals_trials_count_as_independent(trials):
+    with_, without = (measure(trials, [0.02], protocol="x", intervals=i) for i in (True, False))
+    assert without.at(0.02).interval.method == "clopper-pearson"
+    assert "too narrow" in without.at(0.02).interval.note
+    assert with_.at(0.02).threshold == without.at(0.02).threshold
+    assert without.auc_interval is None
+
+
+def test_what_is_kept_covers_the_fars_and_their_intervals():
+    assert most_wanted([1e-2, 1e-3], 1_000_000) == 10_000 + 2_500 + 1_000
+    assert most_wanted([1e-9], 1_000) == 1_000

@@ -1,0 +1,85 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from facever.errors import EvaluationError
+from facever.evaluation import verification
+from facever.evaluation.protocols.score_file import evaluate_scores, read_scores
+
+
+@pytest.fixture
+def frame(make_faces):
+    vectors, names = make_faces(50, people=8)
+    i, j = np.triu_indices(50, 1)
+    scores = (vectors[i].astype(float) * vectors[j]).sum(axis=1).astype(np.float32)
+    return pd.DataFrame(
+        {
+            "score": scores,
+            "label": (names[i] == names[j]).astype(int),
+            "identity_a": names[i],
+            "identity_b": names[j],
+        }
+    )
+
+
+def write(frame, path):
+    if path.suffix == ".npz":
+        columns = {name: frame[name].to_numpy() for name in frame}
+        np.savez(path, **{k: v.astype(str) if v.dtype == object else v for k, v in columns.items()})
+    elif path.suffix == ".csv":
+        frame.to_csv(path, index=False)
+    else:
+        frame.to_parquet(path)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".npz"])
+def test_scores_of_any_file_measure_as_the_embeddings_did(frame, make_faces, tmp_path, suffix):
+    result = evaluate_scores(write(frame, tmp_path / f"scores{suffix}"), far=[0.01, 1e-6])
+    whole = verification(*make_faces(50, people=8), far=[0.01])
+    one, two = result.at(0.01), whole.at(0.01)
+    assert (one.false_accepts, one.true_accepts) == (two.false_accepts, two.true_accepts)
+    assert one.threshold == pytest.approx(two.threshold, abs=1e-6)
+    assert one.far_interval == two.far_interval
+    assert one.interval == two.interval
+    assert result.auc_interval == whole.auc_interval
+    assert result.refused[0].needs == 1_000_000
+    assert (result.similarity, result.warnings) == (None, [])
+    with pytest.raises(EvaluationError, match="make no operating point"):
+        result.operating_point(0.01)
+
+
+def test_without_identities_the_intervals_are_called_too_narrow(frame, tmp_path):
+    path = write(frame[["score", "label"]], tmp_path / "scores.csv")
+    result = evaluate_scores(path, far=[0.01])
+    assert "names no identities" in result.warnings[0]
+    assert result.at(0.01).interval.method == "clopper-pearson"
+    assert "too narrow" in result.at(0.01).interval.note
+
+
+def test_labels_may_be_words(frame, tmp_path):
+    words = frame.assign(label=frame["label"].astype(bool))
+    path = write(words[["score", "label"]], tmp_path / "scores.csv")
+    assert read_scores(path).genuine == frame["label"].sum()
+
+
+def test_bad_files_are_one_clear_line(frame, tmp_path):
+    contradicting = frame.assign(label=1 - frame["label"])
+    without = frame.assign(identity_a=frame["identity_a"].where(frame.index != 3))
+    cases = [
+        (frame.drop(columns="label"), "has no column label"),
+        (frame.assign(label=2), "'label' is '2'"),
+        (frame.assign(score="high"), "holds something that is no number"),
+        (frame.assign(score=np.nan), "scores are not finite"),
+        (frame[frame["label"] == 1], "no impostor trials"),
+        (frame.drop(columns="identity_b"), "has identity_a but not the other"),
+        (contradicting, "the label of trial 0 contradicts its identities"),
+        (without, "an identity of trial 3 is missing"),
+    ]
+    for table, message in cases:
+        with pytest.raises(EvaluationError, match=message):
+            read_scores(write(table, tmp_path / "scores.parquet"))
+    (tmp_path / "text.npz").write_text("no")
+    for name, message in (("text.npz", "is not an npz"), ("none.npz", "no scores at")):
+        with pytest.raises(EvaluationError, match=message):
+            read_scores(tmp_path / name)
