@@ -88,6 +88,6 @@ def test_chunks_of_single_pairs_join_up(make_faces, monkeypatch):
     scorer = make_scorer(vectors)
     i, j = all_pairs(vectors)
     whole = scorer.pairs(i, j)
-    monkeypatch.setattr("facever.evaluation.similarity._CHUNK", 7 * 8)
+    monkeypatch.setattr("facever.evaluation.scoring.similarity._CHUNK", 7 * 8)
     assert np.array_equal(scorer.pairs(i, j), whole)
     assert isinstance(scorer, Scorer)

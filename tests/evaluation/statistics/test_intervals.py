@@ -146,7 +146,7 @@ def test_a_tar_without_exception_counts_people_not_pairs():
 
 
 def test_the_intervals_hold_the_truth_where_independent_ones_do_not():
-    path = Path(__file__).parents[2] / "tools" / "soak" / "coverage.py"
+    path = Path(__file__).parents[3] / "tools" / "soak" / "coverage.py"
     spec = importlib.util.spec_from_file_location("coverage_soak", path)
     soak = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = soak
