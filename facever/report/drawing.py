@@ -86,6 +86,21 @@ def draw(name: str, alt: str, paint: Callable[[Axes], None], height: float = _HE
     return _inline(buffer.getvalue(), alt)
 
 
+def say(
+    axes: Axes,
+    text: str,
+    at: tuple[float, float],
+    offset: tuple[float, float],
+    ha: str,
+    va: str,
+) -> None:
+    """Write beside a point, on the paper's colour so that lines do not cross it."""
+    axes.annotate(
+        text, at, offset, textcoords="offset points", ha=ha, va=va, fontsize=8.5, zorder=4,
+        bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 0.6},
+    )  # fmt: skip
+
+
 def _inline(text: str, alt: str) -> str:
     """Make a matplotlib SVG file a part of a page."""
     root = ElementTree.fromstring(text)

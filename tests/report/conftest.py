@@ -1,6 +1,7 @@
 """A small embedding set with pictures, a run folder, and a reader of pages."""
 
 import json
+import pkgutil
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from facever.report import figures
 from facever.seeding import stream
 from facever.vectors.embedding_set import EmbeddingMeta, EmbeddingSet
 
@@ -133,7 +135,8 @@ def read_page_fixture() -> Callable[[str], Element]:
 def quick_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw nothing, where a test is about something else: a figure takes a tenth of a second."""
     empty = '<svg viewBox="0 0 1 1" class="figure" role="img" aria-label="none"></svg>'
-    monkeypatch.setattr("facever.report.figures.draw", lambda *_, **__: empty)
+    for module in pkgutil.iter_modules(figures.__path__, f"{figures.__name__}."):
+        monkeypatch.setattr(f"{module.name}.draw", lambda *_, **__: empty)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from scipy.stats import norm
 
 from facever.report import figures
 from facever.report.figures import Curve, Mark
+from facever.report.figures.training import _smoothed as smoothed
 from facever.seeding import stream
 
 MARKS = (
@@ -150,7 +151,7 @@ def test_histogram_shows_shares_of_each_class() -> None:
 def test_loss_is_smoothed_around_each_point() -> None:
     random = stream(0, "loss")
     values = random.normal(size=200)
-    smooth = figures._smoothed(values)
+    smooth = smoothed(values)
     expected = [values[max(k - 5, 0) : k + 6].mean() for k in range(200)]
     np.testing.assert_allclose(smooth, expected, atol=1e-12)
 

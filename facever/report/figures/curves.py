@@ -1,16 +1,16 @@
-"""The report's figures: each a function from numbers to the text of an `<svg>` element."""
+"""ROC and DET: how the two error rates trade."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, NullLocator
-from numpy.typing import ArrayLike, NDArray
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from facever.report.drawing import GENUINE, IMPOSTOR, INK, MUTED, PAPER, SERIES, draw, printable
+from facever.report.drawing import MUTED, SERIES, draw, printable, say
 from facever.report.numbers import FEW_ERRORS, far_text, rate_text
 
 Floats = NDArray[np.float64]
@@ -76,7 +76,7 @@ def roc(curves: Sequence[Curve]) -> str:
                 axes.vlines(x, mark.low, mark.high, color=color, linewidth=1.2)
                 axes.plot(x, mark.tar, "o", color=color, markersize=5)
                 if len(curves) == 1:
-                    _say(axes, rate_text(mark.tar), (x, mark.tar), (-5, 2), "right", "bottom")
+                    say(axes, rate_text(mark.tar), (x, mark.tar), (-5, 2), "right", "bottom")
         _few_errors(axes, curves, lowest)
         axes.set(xlabel="false accept rate (FAR)", ylabel="true accept rate (TAR)")
         axes.set(xlim=(lowest, 1), ylim=(0, 1.02))
@@ -104,7 +104,7 @@ def det(curves: Sequence[Curve]) -> str:
                 axes.vlines(at, low, high, color=color, linewidth=1.2)
                 axes.plot(at, middle, "o", color=color, markersize=5)
                 if len(curves) == 1:
-                    _say(axes, f"FAR {mark.label}", (at, middle), (6, 3), "left", "bottom")
+                    say(axes, f"FAR {mark.label}", (at, middle), (6, 3), "left", "bottom")
         across = ndtri(limits)
         axes.plot(across, across, ":", color=MUTED, linewidth=1.2, label="FMR = FNMR (EER)")
         heights = np.concatenate([y for _, y in lines] or [across])
@@ -120,114 +120,12 @@ def det(curves: Sequence[Curve]) -> str:
     return draw("det", f"DET: the two error rates against each other. {marks}", paint)
 
 
-def histogram(
-    edges: ArrayLike,
-    genuine: ArrayLike,
-    impostor: ArrayLike,
-    marks: Sequence[Mark] = (),
-    score: str = "score",
-) -> str:
-    """Draw the shares of genuine and impostor scores per bin, with the thresholds.
-
-    Args:
-        edges: [B + 1], ascending.
-        genuine: [B], counts.
-        impostor: [B], counts.
-        marks: Operating points whose thresholds are drawn.
-        score: What the scores are, for the axis.
-    """
-    borders, counts = np.asarray(edges, np.float64), np.asarray([genuine, impostor], np.float64)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-
-    def paint(axes: Axes) -> None:
-        for name, color, share in zip(
-            ("impostor: two people", "genuine: one person"), (IMPOSTOR, GENUINE), shares[::-1],
-            strict=True,
-        ):  # fmt: skip
-            axes.stairs(share, borders, fill=True, color=color, alpha=0.28)
-            axes.stairs(share, borders, color=color, linewidth=1.4, label=name)
-        top = float(shares.max()) * 1.05
-        for place, mark in enumerate(sorted(marks, key=lambda mark: mark.threshold)):
-            axes.axvline(mark.threshold, color=INK, linewidth=1, linestyle="--")
-            at = (mark.threshold, top * (0.99 - 0.06 * place))
-            _say(axes, f"FAR {mark.label}", at, (3, 0), "left", "top")
-        axes.set(xlabel=printable(score), ylabel="share of the trials", ylim=(0, top))
-        axes.set_xlim(borders[0], borders[-1])
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.13), ncols=2)
-
-    spoken = ", ".join(f"threshold {mark.threshold:.4f} at FAR {mark.label}" for mark in marks)
-    return draw("histogram", f"Histograms of genuine and impostor scores. {spoken}", paint)
-
-
-def loss(steps: ArrayLike, values: ArrayLike) -> str:
-    """Draw the training loss over updates: as logged, and smoothed."""
-    x, y = np.asarray(steps, np.float64), np.asarray(values, np.float64)
-    known = np.isfinite(y)
-    x, y = x[known], y[known]
-    smooth = _smoothed(y)
-
-    def paint(axes: Axes) -> None:
-        axes.plot(x, y, color=GENUINE, linewidth=1, alpha=0.35, label="as logged")
-        axes.plot(x, smooth, color=GENUINE, label="smoothed")
-        axes.set(xlabel="update", ylabel="training loss")
-        axes.legend(loc="upper right")
-
-    ends = f"From {y[0]:.3f} to {smooth[-1]:.3f}." if len(y) else ""
-    return draw("loss", f"Training loss over {len(y)} logged updates. {ends}", paint, height=3.2)
-
-
-def learning_rate(steps: ArrayLike, values: ArrayLike) -> str:
-    """Draw the learning rate over updates."""
-    x, y = np.asarray(steps, np.float64), np.asarray(values, np.float64)
-
-    def paint(axes: Axes) -> None:
-        axes.plot(x, y, color=GENUINE)
-        axes.set(xlabel="update", ylabel="learning rate")
-        axes.set_ylim(bottom=0)
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-
-    return draw(
-        "learning-rate", f"Learning rate over updates; at most {y.max():g}.", paint, height=3.2
-    )
-
-
-def development(series: Mapping[str, tuple[ArrayLike, ArrayLike]], figure: str) -> str:
-    """Draw a figure of the development identities over updates.
-
-    Args:
-        series: By name of the weights ("raw", "ema"): updates and values, NaN where not known.
-        figure: What is drawn, such as "TAR at FAR 1e-2".
-    """
-
-    def paint(axes: Axes) -> None:
-        for place, (name, (steps, values)) in enumerate(series.items()):
-            color = SERIES[place % len(SERIES)]
-            axes.plot(
-                np.asarray(steps, np.float64), np.asarray(values, np.float64), "o-",
-                color=color, markersize=4, label=printable(name),
-            )  # fmt: skip
-        axes.set(xlabel="update", ylabel=f"development {printable(figure)}")
-        if len(series) > 1:
-            axes.legend(loc="best")
-
-    return draw("development", f"{figure} on development identities.", paint, height=3.2)
-
-
 def _with_marks(curve: Curve) -> tuple[Floats, Floats]:
     """Return the rates in ascending FMR, the marks among them: a thinned curve may lack them."""
     fmr = np.append(curve.fmr, [mark.far for mark in curve.marks])
     fnmr = np.append(curve.fnmr, [1 - mark.tar for mark in curve.marks])
     order = np.lexsort((-fnmr, fmr))  # of equal FMR the lowest FNMR counts, so it comes last
     return fmr[order], fnmr[order]
-
-
-def _smoothed(values: Floats) -> Floats:
-    """Return the mean of the values around each, over about a twentieth of them."""
-    half = len(values) // 40
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    place = np.arange(len(values))
-    low, high = np.maximum(place - half, 0), np.minimum(place + half + 1, len(values))
-    return np.asarray((sums[high] - sums[low]) / (high - low))
 
 
 def _colors(curves: Sequence[Curve]) -> list[str]:
@@ -268,21 +166,6 @@ def _probit_ticks(axis: Axis) -> None:
             shown[place] = f"{100 * rate:.6g} %"
     axis.set_major_locator(FixedLocator(list(shown)))
     axis.set_major_formatter(FixedFormatter(list(shown.values())))
-
-
-def _say(
-    axes: Axes,
-    text: str,
-    at: tuple[float, float],
-    offset: tuple[float, float],
-    ha: str,
-    va: str,
-) -> None:
-    """Write beside a point, on the paper's colour so that lines do not cross it."""
-    axes.annotate(
-        text, at, offset, textcoords="offset points", ha=ha, va=va, fontsize=8.5, zorder=4,
-        bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 0.6},
-    )  # fmt: skip
 
 
 def _spoken(curves: Sequence[Curve], form: str) -> str:

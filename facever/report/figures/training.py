@@ -1,0 +1,75 @@
+"""How a training went: loss, learning rate, development figures."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
+from numpy.typing import ArrayLike, NDArray
+
+from facever.report.drawing import GENUINE, SERIES, draw, printable
+
+Floats = NDArray[np.float64]
+
+
+def loss(steps: ArrayLike, values: ArrayLike) -> str:
+    """Draw the training loss over updates: as logged, and smoothed."""
+    x, y = np.asarray(steps, np.float64), np.asarray(values, np.float64)
+    known = np.isfinite(y)
+    x, y = x[known], y[known]
+    smooth = _smoothed(y)
+
+    def paint(axes: Axes) -> None:
+        axes.plot(x, y, color=GENUINE, linewidth=1, alpha=0.35, label="as logged")
+        axes.plot(x, smooth, color=GENUINE, label="smoothed")
+        axes.set(xlabel="update", ylabel="training loss")
+        axes.legend(loc="upper right")
+
+    ends = f"From {y[0]:.3f} to {smooth[-1]:.3f}." if len(y) else ""
+    return draw("loss", f"Training loss over {len(y)} logged updates. {ends}", paint, height=3.2)
+
+
+def learning_rate(steps: ArrayLike, values: ArrayLike) -> str:
+    """Draw the learning rate over updates."""
+    x, y = np.asarray(steps, np.float64), np.asarray(values, np.float64)
+
+    def paint(axes: Axes) -> None:
+        axes.plot(x, y, color=GENUINE)
+        axes.set(xlabel="update", ylabel="learning rate")
+        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+    return draw(
+        "learning-rate", f"Learning rate over updates; at most {y.max():g}.", paint, height=3.2
+    )
+
+
+def development(series: Mapping[str, tuple[ArrayLike, ArrayLike]], figure: str) -> str:
+    """Draw a figure of the development identities over updates.
+
+    Args:
+        series: By name of the weights ("raw", "ema"): updates and values, NaN where not known.
+        figure: What is drawn, such as "TAR at FAR 1e-2".
+    """
+
+    def paint(axes: Axes) -> None:
+        for place, (name, (steps, values)) in enumerate(series.items()):
+            color = SERIES[place % len(SERIES)]
+            axes.plot(
+                np.asarray(steps, np.float64), np.asarray(values, np.float64), "o-",
+                color=color, markersize=4, label=printable(name),
+            )  # fmt: skip
+        axes.set(xlabel="update", ylabel=f"development {printable(figure)}")
+        if len(series) > 1:
+            axes.legend(loc="best")
+
+    return draw("development", f"{figure} on development identities.", paint, height=3.2)
+
+
+def _smoothed(values: Floats) -> Floats:
+    """Return the mean of the values around each, over about a twentieth of them."""
+    half = len(values) // 40
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    place = np.arange(len(values))
+    low, high = np.maximum(place - half, 0), np.minimum(place + half + 1, len(values))
+    return np.asarray((sums[high] - sums[low]) / (high - low))
