@@ -1,0 +1,23 @@
+"""`facever evaluate scores`: the scores of any system."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from facever.cli.evaluate.shared import AsJson, Fars, show
+
+
+def scores(
+    file: Annotated[
+        Path,
+        typer.Argument(help="CSV, Parquet or npz: score, label[, identity_a, identity_b]."),
+    ],
+    far: Fars = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure 1:1 verification from the scores of any system."""
+    from facever.evaluation.one_to_one.verification import DEFAULT_FARS
+    from facever.evaluation.protocols.score_file import evaluate_scores
+
+    show(evaluate_scores(file, far=list(far or DEFAULT_FARS)), as_json)
