@@ -77,11 +77,12 @@ class Head(nn.Module, ABC):
 
         Args:
             embeddings: [B, embedding_size], not normalised, floating point.
-            labels: int64 [B], each 0..identities-1. The range is checked on the CPU; labels that
-                lie on an accelerator are left to its own index check, for asking would stall it.
+            labels: int64 [B], each 0..identities-1. They are checked on the CPU; labels that lie
+                on an accelerator are left to its own index check, for asking would stall it.
 
         Raises:
-            TrainingError: Wrong shapes, an empty batch, or a label out of range.
+            TrainingError: Wrong shapes, an empty batch, a label out of range, or no two images of
+                one identity for a head that compares them.
         """
         self._check(embeddings, labels)
         dtype = torch.promote_types(embeddings.dtype, torch.float32)
@@ -117,6 +118,12 @@ class Head(nn.Module, ABC):
                 raise TrainingError(
                     f"head '{self.name}' has {self.identities} identities, so labels are "
                     f"0..{self.identities - 1}; got label {wrong}"
+                )
+            if self.images_per_identity > 1 and len(labels.unique()) == len(labels):
+                raise TrainingError(
+                    f"head '{self.name}' compares images of one identity, and each of the "
+                    f"{len(labels)} labels of the batch stands alone: set "
+                    "batch.images_per_identity to 2 or more"
                 )
 
 

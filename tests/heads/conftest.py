@@ -1,26 +1,54 @@
 """What the tests of heads share: small random batches, and the comparison with a slow loop."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from facever.heads import Head, create_head
+from facever.heads import Head, HeadOutput, create_head
 from facever.heads.prototypes import EPSILON
 
 EMBEDDING_SIZE, IDENTITIES, BATCH = 5, 7, 6
 
-Oracle = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
+Oracle = Callable[[np.ndarray, np.ndarray | None, np.ndarray], float]
+
+REQUIRED: dict[str, dict[str, Any]] = {}
+"""By head: the parameters that it cannot be made without."""
+
+TARGETS: dict[str, Callable[[torch.Tensor], dict[str, Any]]] = {}
+"""By head: the keyword arguments that its forward needs beside embeddings and labels, made from
+the labels (row by row, so that they follow a permutation of the batch)."""
+
+
+Call = Callable[..., HeadOutput]
+
+
+@pytest.fixture
+def call() -> Call:
+    """Call a head with whatever it needs, with other parameters in place of its own if given."""
+
+    def call_head(
+        head: Head,
+        embeddings: torch.Tensor,
+        labels: torch.Tensor,
+        parameters: dict[str, torch.Tensor] | None = None,
+    ) -> HeadOutput:
+        more = TARGETS[head.name](labels) if head.name in TARGETS else {}
+        return torch.func.functional_call(head, parameters or {}, (embeddings, labels), more)
+
+    return call_head
 
 
 @pytest.fixture
 def make_head() -> Callable[..., Head]:
     """Make a head by name, always the same, in float64."""
 
-    def make(name: str, identities: int = IDENTITIES, **parameters: float) -> Head:
+    def make(name: str, identities: int = IDENTITIES, **parameters: Any) -> Head:
         torch.manual_seed(7)
-        head = create_head(name, embedding_size=EMBEDDING_SIZE, identities=identities, **parameters)
+        given = {**REQUIRED.get(name, {}), **parameters}
+        head = create_head(name, embedding_size=EMBEDDING_SIZE, identities=identities, **given)
         for parameter in head.parameters():  # biases too
             if parameter.ndim:
                 torch.nn.init.normal_(parameter)
@@ -31,23 +59,27 @@ def make_head() -> Callable[..., Head]:
 
 @pytest.fixture
 def batch() -> tuple[torch.Tensor, torch.Tensor]:
-    """Embeddings float64 [6, 5], one of them opposite to its prototype's usual side, and labels."""
+    """Embeddings float64 [6, 5] and labels: three images of one identity, a pair, and a single."""
     draw = torch.Generator().manual_seed(3)
     embeddings = torch.randn(BATCH, EMBEDDING_SIZE, generator=draw, dtype=torch.float64)
-    return embeddings, torch.tensor([0, 6, 2, 2, 5, 1])
+    return embeddings, torch.tensor([0, 6, 2, 2, 6, 2])
 
 
 @pytest.fixture
-def agrees(batch: tuple[torch.Tensor, torch.Tensor]) -> Callable[[Head, Oracle], None]:
-    """Check a head against a loop over (embeddings, prototypes, labels), in both precisions."""
+def agrees(batch: tuple[torch.Tensor, torch.Tensor], call: Call) -> Callable[[Head, Oracle], None]:
+    """Check a head against a loop over (embeddings, prototypes, labels), in both precisions.
+
+    Where a head has no prototypes, the loop is given None.
+    """
 
     def check(head: Head, oracle: Oracle) -> None:
         embeddings, labels = batch
         for scale in (1.0, 8.0):
             x = scale * embeddings
-            wanted = oracle(x.numpy(), head.prototypes.weight.detach().numpy(), labels.numpy())
-            assert head(x, labels).loss.item() == pytest.approx(wanted, rel=1e-10)
-            single = head.float()(x.float(), labels).loss
+            W = None if head.prototypes is None else head.prototypes.weight.detach().numpy().copy()
+            wanted = oracle(x.numpy(), W, labels.numpy())
+            assert call(head, x, labels).loss.item() == pytest.approx(wanted, rel=1e-10)
+            single = call(head.float(), x.float(), labels).loss
             assert single.dtype == torch.float32
             assert single.item() == pytest.approx(wanted, rel=1e-5)
             head.double()
