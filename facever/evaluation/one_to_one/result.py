@@ -6,7 +6,7 @@ from typing import Any
 from facever.console import table
 from facever.errors import EvaluationError
 from facever.evaluation.one_to_one.groups import GroupRates, table_rows
-from facever.evaluation.operating_point import Interval, OperatingPoint, TrialCounts
+from facever.evaluation.operating_point import Interval, Kind, OperatingPoint, TrialCounts
 from facever.evaluation.overlap import Overlap
 from facever.evaluation.scoring.similarity import Similarity
 from facever.evaluation.scoring.trials import Histogram
@@ -90,7 +90,8 @@ class VerificationResult:
     """Everything that was measured, for the command line, the report and `to_dict()`.
 
     `worst_impostors` are the highest impostor trials and `worst_genuine` the lowest genuine ones,
-    as (row, row, score).
+    as (row, row, score). `kind` is that of its operating points; `normalisation` names what was
+    done to the scores after the similarity, if anything.
     """
 
     protocol: str
@@ -112,6 +113,8 @@ class VerificationResult:
     groups: dict[str, list[GroupRates]] = field(default_factory=dict)
     dataset: str = ""
     fingerprint: str | None = None
+    kind: Kind = "1:1-image"
+    normalisation: str | None = None
     warnings: list[str] = field(default_factory=list)
 
     def at(self, far: float) -> MeasuredPoint:
@@ -140,8 +143,12 @@ class VerificationResult:
         point = self.at(far)
         if self.similarity is None:
             raise EvaluationError("scores of another system make no operating point for a gallery")
+        if self.normalisation is not None:
+            raise EvaluationError(
+                "normalised scores make no operating point: galleries and verify know no cohort"
+            )
         return OperatingPoint(
-            kind="1:1-image",
+            kind=self.kind,
             threshold=point.threshold,
             similarity=self.similarity,
             target_rate=far,
@@ -158,6 +165,8 @@ class VerificationResult:
         return {
             "protocol": self.protocol,
             "similarity": self.similarity,
+            "kind": self.kind,
+            "normalisation": self.normalisation,
             "dataset": self.dataset,
             "fingerprint": self.fingerprint,
             "trials": self.trials.model_dump(),
@@ -198,8 +207,9 @@ class VerificationResult:
     def to_text(self) -> str:
         """Return the result as a person reads it."""
         failed = self.failures
+        normalised = f", {self.normalisation}" if self.normalisation else ""
         lines = [
-            f"protocol        {self.protocol}, {self.similarity or 'foreign'} scores",
+            f"protocol        {self.protocol}, {self.similarity or 'foreign'} scores{normalised}",
             f"trials          {self.trials.genuine:,} genuine, {self.trials.impostor:,} impostor",
             f"failed images   {failed.failed:,} of {failed.images:,} (not in the trials)",
             f"training        {self.overlap}",
