@@ -13,10 +13,17 @@ from facever.errors import TrainingError
 from facever.heads.prototypes import Prototypes
 
 Metric = Literal["cosine", "euclidean", "dot"]
+Beside = Literal["teacher", "attributes", "thumbnails"]
 
 
 class HeadConfig(Config):
-    """What every head's configuration has; a head nests its own as `Config`."""
+    """What every head's configuration has; a head nests its own as `Config`.
+
+    `from_data` names the parameters that are null until a training fills them in from its data,
+    such as the names of the attributes; the run's config.yaml holds what was found.
+    """
+
+    from_data: ClassVar[frozenset[str]] = frozenset()
 
     name: str
     weight: float = Field(1.0, gt=0, description="factor of this head's loss in the sum of heads")
@@ -53,6 +60,12 @@ class Head(nn.Module, ABC):
         metric: What verification must compare embeddings by.
         images_per_identity: How many images of one identity a batch must hold at least.
         paper: Authors, venue, year and equation.
+        beside: What else a training must bring for each image, where its label is not what the
+            head learns from: "teacher", a teacher's embedding; "attributes", a number for each
+            attribute; "thumbnails", the image made small. Such targets are given in the place of
+            the labels, floating point [B, *target_shape].
+        soft_labels: Whether a distribution over the identities, floating point [B, identities], is
+            taken in the place of the labels too.
         prototypes: Where the head has them, `prototypes.weight` is [identities, embedding_size].
     """
 
@@ -61,6 +74,8 @@ class Head(nn.Module, ABC):
     metric: ClassVar[Metric] = "cosine"
     images_per_identity: ClassVar[int] = 1
     paper: ClassVar[str]
+    beside: ClassVar[Beside | None] = None
+    soft_labels: ClassVar[bool] = False
     config: HeadConfig
 
     def __init__(self, config: HeadConfig, embedding_size: int, identities: int) -> None:
@@ -70,6 +85,11 @@ class Head(nn.Module, ABC):
         self.identities = identities
         self.prototypes: Prototypes | None = None
 
+    @property
+    def target_shape(self) -> tuple[int, ...]:
+        """The shape of one image's target where the head declares `beside`."""
+        return ()
+
     def forward(self, embeddings: Tensor, labels: Tensor) -> HeadOutput:
         """Return the loss of a batch.
 
@@ -77,21 +97,34 @@ class Head(nn.Module, ABC):
 
         Args:
             embeddings: [B, embedding_size], not normalised, floating point.
-            labels: int64 [B], each 0..identities-1. They are checked on the CPU; labels that lie
-                on an accelerator are left to its own index check, for asking would stall it.
+            labels: int64 [B], each 0..identities-1; targets or a distribution in their place where
+                the head declares `beside` or `soft_labels`. They are checked on the CPU; labels
+                that lie on an accelerator are left to its own index check, for asking would stall
+                it.
 
         Raises:
             TrainingError: Wrong shapes, an empty batch, a label out of range, or no two images of
                 one identity for a head that compares them.
         """
-        self._check(embeddings, labels)
+        self._check_embeddings(embeddings)
+        if self.beside is not None:
+            self._check_targets(labels, len(embeddings))
+        elif self.soft_labels and labels.ndim == 2 and labels.is_floating_point():
+            self._check_distributions(labels, len(embeddings))
+        else:
+            self._check_labels(labels, len(embeddings))
         dtype = torch.promote_types(embeddings.dtype, torch.float32)
         with torch.autocast(embeddings.device.type, enabled=False):
             return self.compute(embeddings.to(dtype), labels)
 
     @abstractmethod
     def compute(self, embeddings: Tensor, labels: Tensor) -> HeadOutput:
-        """Return the loss of checked input: float32 or float64 [B, D] and int64 [B]."""
+        """Return the loss of checked input.
+
+        Args:
+            embeddings: float32 or float64 [B, D].
+            labels: int64 [B]; or targets or a distribution, where the head declares them.
+        """
 
     def no_weight_decay(self) -> set[str]:
         """Return the names of own parameters that must not be decayed, such as a scale."""
@@ -100,16 +133,18 @@ class Head(nn.Module, ABC):
     def step_completed(self) -> None:
         """Go on by one optimizer step: the trainer calls this once after each."""
 
-    def _check(self, embeddings: Tensor, labels: Tensor) -> None:
+    def _check_embeddings(self, embeddings: Tensor) -> None:
         shape = list(embeddings.shape)
         if embeddings.ndim != 2 or shape[1] != self.embedding_size or not shape[0]:
             raise TrainingError(
                 f"head '{self.name}' takes embeddings [B, {self.embedding_size}], not {shape}"
             )
-        if list(labels.shape) != shape[:1] or labels.dtype != torch.int64:
+
+    def _check_labels(self, labels: Tensor, images: int) -> None:
+        if list(labels.shape) != [images] or labels.dtype != torch.int64:
             raise TrainingError(
-                f"head '{self.name}' takes int64 labels [{shape[0]}] for {shape[0]} embeddings, "
-                f"not {str(labels.dtype).removeprefix('torch.')} {list(labels.shape)}"
+                f"head '{self.name}' takes int64 labels [{images}] for {images} embeddings, "
+                f"not {_kind(labels)}"
             )
         if labels.device.type == "cpu":
             low, high = (int(bound) for bound in labels.aminmax())
@@ -119,12 +154,43 @@ class Head(nn.Module, ABC):
                     f"head '{self.name}' has {self.identities} identities, so labels are "
                     f"0..{self.identities - 1}; got label {wrong}"
                 )
-            if self.images_per_identity > 1 and len(labels.unique()) == len(labels):
+            if self.images_per_identity > 1 and int(labels.bincount().max()) == 1:
                 raise TrainingError(
                     f"head '{self.name}' compares images of one identity, and each of the "
-                    f"{len(labels)} labels of the batch stands alone: set "
+                    f"{images} labels of the batch stands alone: set "
                     "batch.images_per_identity to 2 or more"
                 )
+
+    def _check_targets(self, targets: Tensor, images: int) -> None:
+        wanted = [images, *self.target_shape]
+        if list(targets.shape) != wanted or not targets.is_floating_point():
+            raise TrainingError(
+                f"head '{self.name}' takes {self.beside} as floating point {wanted} for {images} "
+                f"embeddings, not {_kind(targets)}"
+            )
+
+    def _check_distributions(self, soft: Tensor, images: int) -> None:
+        if list(soft.shape) != [images, self.identities]:
+            raise TrainingError(
+                f"head '{self.name}' takes soft labels [{images}, {self.identities}] for {images} "
+                f"embeddings, not {_kind(soft)}"
+            )
+        if soft.device.type == "cpu":
+            sums = soft.double().sum(1)
+            wrong = (soft < 0).any(1) | ~((sums - 1).abs() <= _SUM_TOLERANCE)
+            if bool(wrong.any()):
+                row = int(wrong.int().argmax())
+                raise TrainingError(
+                    f"head '{self.name}': soft label {row} is no distribution (its smallest share "
+                    f"is {soft[row].min().item():.4g}, their sum {sums[row].item():.4g})"
+                )
+
+
+_SUM_TOLERANCE = 1e-2  # bfloat16 rounds a distribution that far
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
 
 
 def mean_norm(vectors: Tensor) -> Tensor:

@@ -1,10 +1,10 @@
 """Several heads as one: the weighted sum of their losses."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from torch import Tensor, nn
 
-from facever.errors import ConfigError
+from facever.errors import ConfigError, TrainingError
 from facever.heads.base import Head, HeadOutput, Metric
 from facever.heads.prototypes import Prototypes
 
@@ -13,10 +13,11 @@ class WeightedSum(nn.Module):
     """The sum of `weight * loss` over heads; what it declares is the first head's or the most.
 
     Args:
-        heads: One or more; the first is the one that verification follows.
+        heads: One or more; verification follows the first one that learns from labels.
 
     Attributes:
-        metric: The first head's.
+        names: The heads' names, made distinct: center, center_2, ...
+        metric: Of the first head that learns from labels, else of the first.
         images_per_identity: The most that any of the heads needs.
         prototypes: Those of the first head that has some.
 
@@ -31,7 +32,8 @@ class WeightedSum(nn.Module):
             raise ConfigError("a training needs at least one head")
         self.names = _distinct([head.name for head in self.heads])
         self.parts = nn.ModuleDict(dict(zip(self.names, self.heads, strict=True)))
-        self.metric: Metric = self.heads[0].metric
+        leading = next((head for head in self.heads if head.beside is None), self.heads[0])
+        self.metric: Metric = leading.metric
         self.images_per_identity = max(head.images_per_identity for head in self.heads)
 
     @property
@@ -39,12 +41,26 @@ class WeightedSum(nn.Module):
         """The prototypes of the first head that has some."""
         return next((head.prototypes for head in self.heads if head.prototypes is not None), None)
 
-    def forward(self, embeddings: Tensor, labels: Tensor) -> HeadOutput:
-        """Return the summed loss, the first head's logits, and stats named "head/stat".
+    def forward(
+        self, embeddings: Tensor, labels: Tensor, targets: Mapping[str, Tensor] | None = None
+    ) -> HeadOutput:
+        """Return the summed loss, the first logits there are, and stats named "head/stat".
 
         With several heads each one's unweighted loss is among the stats, as "head/loss".
+
+        Args:
+            embeddings: [B, D], as for each head.
+            labels: int64 [B].
+            targets: By the name of the head, what each head that declares `beside` learns from.
+
+        Raises:
+            TrainingError: No targets for a head that needs them; and what the heads refuse.
         """
-        outputs = [head(embeddings, labels) for head in self.heads]
+        given = {} if targets is None else targets
+        outputs = [
+            head(embeddings, labels if head.beside is None else self._target(name, given))
+            for name, head in zip(self.names, self.heads, strict=True)
+        ]
         weighted = [h.config.weight * out.loss for h, out in zip(self.heads, outputs, strict=True)]
         logits = next((output.logits for output in outputs if output.logits is not None), None)
         stats: dict[str, Tensor] = {}
@@ -66,6 +82,13 @@ class WeightedSum(nn.Module):
         """Tell each head that an optimizer step is done."""
         for head in self.heads:
             head.step_completed()
+
+    def _target(self, name: str, targets: Mapping[str, Tensor]) -> Tensor:
+        if name not in targets:
+            raise TrainingError(
+                f"head '{name}' learns from {self.parts[name].beside}, and none were given for it"
+            )
+        return targets[name]
 
 
 def _distinct(names: list[str]) -> list[str]:
