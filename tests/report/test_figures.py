@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import norm
 
 from facever.report import figures
-from facever.report.figures import Curve, Mark
+from facever.report.figures import Band, Cmc, Curve, Mark
 from facever.report.figures.training import _smoothed as smoothed
 from facever.seeding import stream
 
@@ -22,6 +22,14 @@ FEW = Curve("few", np.array([1.0, 0.5, 0.5, 0.1, 0.0]), np.array([0.0, 0.1, 0.3,
 def curve(name: str = "model", marks: tuple[Mark, ...] = MARKS, impostors: int = 50_000) -> Curve:
     thresholds = np.linspace(-4, 6, 400)
     return Curve(name, norm.sf(thresholds), norm.cdf(thresholds, 2), impostors, 1000, marks)
+
+
+BANDED = Curve(
+    "banded", np.array([1.0, 0.1, 0.01, 0.0]), np.array([0.0, 0.2, 0.5, 1.0]), 1000, 100,
+    band=Band(np.array([0.01, 0.1]), np.array([0.4, 0.7]), np.array([0.6, 0.9])),
+)  # fmt: skip
+RANKED = Cmc("a", [1, 2, 5, 20], [0.5, 0.7, 0.8, 0.9], [0.4, 0.6, 0.7, 0.8], [0.6, 0.8, 0.9, 1.0])
+RELIABLE = ([0.1, 0.9], [0.2, 0.8], [0.1, 0.7], [0.3, 0.9], [1000, 10])
 
 
 DRAWINGS: dict[str, Callable[[], str]] = {
@@ -38,6 +46,15 @@ DRAWINGS: dict[str, Callable[[], str]] = {
     "loss": lambda: figures.loss([1, 2, 3, 4], [4.0, None, np.nan, 1.0]),
     "loss-unknown": lambda: figures.loss([1, 2], [None, None]),
     "learning-rate": lambda: figures.learning_rate([1, 2], [1e-3, 2e-3]),
+    "roc-band": lambda: figures.roc([BANDED]),
+    "det-band": lambda: figures.det([BANDED]),
+    "cmc": lambda: figures.cmc([Cmc("<one>", [1, 5, 10], [0.5, 0.7, 0.9])]),
+    "cmc-two": lambda: figures.cmc([RANKED, Cmc("b", [1, 2], [0.1, 0.2])]),
+    "reliability": lambda: figures.reliability(*RELIABLE),
+    "reliability-empty": lambda: figures.reliability([], [], [], [], []),
+    "groups": lambda: figures.group_rates(
+        "groups-1", ["<a>", "a x b"], [0.1, 0.2], [0.05, 0.1], [0.2, 0.3], "FMR", 0.15
+    ),
     "development": lambda: figures.development({"<raw>": ([1, 2], [0.5, None])}, "AUC <"),
 }
 
@@ -148,6 +165,46 @@ def test_histogram_shows_shares_of_each_class() -> None:
     assert sorted(set(np.round(impostor, 2))) == [0, 0.2, 0.8]
 
 
+def test_the_band_holds_the_intervals() -> None:
+    svg = figures.roc([BANDED])
+    across, up = scale(svg, "x", np.log10), scale(svg, "y", lambda value: value)
+    x, y = region(svg)
+    drawn = {(round(a, 2), round(b, 2)) for a, b in zip(across(x), up(y), strict=True)}
+    assert drawn == {(-2.0, 0.4), (-2.0, 0.6), (-1.0, 0.7), (-1.0, 0.9)}
+
+
+def test_the_band_of_a_det_curve_is_that_of_the_misses() -> None:
+    x, y = region(figures.det([BANDED]))
+    left = sorted(y[x < x.mean()])[-1] - sorted(y[x < x.mean()])[0]
+    right = sorted(y[x > x.mean()])[-1] - sorted(y[x > x.mean()])[0]
+    # probits: from 0.4 to 0.6 at the left, from 0.1 to 0.3 at the right
+    wanted = (norm.ppf(0.6) - norm.ppf(0.4)) / (norm.ppf(0.3) - norm.ppf(0.1))
+    assert left / right == pytest.approx(wanted, rel=0.01)
+    assert y[x < x.mean()].mean() < y[x > x.mean()].mean()  # fewer misses lie lower
+
+
+def test_cmc_rises_in_steps_at_its_ranks() -> None:
+    svg = figures.cmc([RANKED])
+    across, up = scale(svg, "x", np.log10), scale(svg, "y", lambda value: value)
+    x, y = points(svg, "--series-1")
+    drawn = {(round(10**a), round(b, 2)) for a, b in zip(across(x), up(y), strict=True)}
+    assert {(1, 0.5), (2, 0.5), (2, 0.7), (5, 0.7), (5, 0.8), (20, 0.8), (20, 0.9)} <= drawn
+
+
+def test_a_group_has_its_row() -> None:
+    svg = DRAWINGS["groups"]()
+    texts = [text.text for text in ElementTree.fromstring(svg).iter("text")]
+    assert {"<a>", "a x b"} <= set(texts)
+    dots = [
+        (float(use.attrib["x"]), float(use.attrib["y"]))
+        for use in ElementTree.fromstring(svg).iter("use")
+        if "--series-1" in use.attrib["style"]
+    ]
+    (x_first, y_first), (x_second, y_second) = dots
+    assert y_first < y_second
+    assert x_first < x_second
+
+
 def test_loss_is_smoothed_around_each_point() -> None:
     random = stream(0, "loss")
     values = random.normal(size=200)
@@ -165,6 +222,20 @@ def points(svg: str, color: str) -> tuple[np.ndarray, np.ndarray]:
     ]
     corners = np.array(re.findall(r"[ML] (\S+) (\S+)", max(lines, key=len)), np.float64)
     return corners[:, 0], corners[:, 1]
+
+
+def region(svg: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the corners of the filled band of the first curve."""
+    root = ElementTree.fromstring(svg)
+    filled = next(e for e in root.iter() if "opacity: 0.15" in e.attrib.get("style", ""))
+    shape, move = filled, (0.0, 0.0)
+    if filled.tag == "use":
+        shape = next(
+            p for p in root.iter("path") if p.attrib.get("id") == filled.attrib["href"][1:]
+        )
+        move = float(filled.attrib["x"]), float(filled.attrib["y"])
+    corners = np.array(re.findall(r"[ML] (\S+) (\S+)", shape.attrib["d"]), np.float64)
+    return corners[:, 0] + move[0], corners[:, 1] + move[1]
 
 
 def scale(
@@ -186,6 +257,6 @@ def _tick_offset(svg: str) -> float:
     uses = [
         float(use.attrib["y"])
         for use in ElementTree.fromstring(svg).iter("use")
-        if float(use.attrib["x"]) < 60
+        if float(use.attrib["x"]) < 60 and "--muted" in use.attrib["style"]
     ]
     return float(max(ticks.values()) - max(uses))

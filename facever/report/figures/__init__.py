@@ -1,7 +1,24 @@
 """The report's figures: each a function from numbers to the text of an `<svg>` element."""
 
-from facever.report.figures.curves import Curve, Mark, det, roc
+from facever.report.figures.calibration import reliability
+from facever.report.figures.curves import Band, Curve, Mark, det, roc
+from facever.report.figures.groups import group_rates
+from facever.report.figures.ranking import Cmc, cmc
 from facever.report.figures.scores import histogram
 from facever.report.figures.training import development, learning_rate, loss
 
-__all__ = ["Curve", "Mark", "det", "development", "histogram", "learning_rate", "loss", "roc"]
+__all__ = [
+    "Band",
+    "Cmc",
+    "Curve",
+    "Mark",
+    "cmc",
+    "det",
+    "development",
+    "group_rates",
+    "histogram",
+    "learning_rate",
+    "loss",
+    "reliability",
+    "roc",
+]

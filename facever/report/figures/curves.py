@@ -41,6 +41,20 @@ class Mark:
 
 
 @dataclass(frozen=True)
+class Band:
+    """The intervals of TAR along a curve.
+
+    Args:
+        far: float [K], ascending.
+        low, high: float [K], of the TAR there.
+    """
+
+    far: Floats
+    low: Floats
+    high: Floats
+
+
+@dataclass(frozen=True)
 class Curve:
     """One system's trade-off between the two errors.
 
@@ -51,6 +65,7 @@ class Curve:
         impostors: Number of impostor trials, which says how far left the curve can be trusted.
         genuines: Number of genuine trials.
         marks: Operating points.
+        band: Intervals along the curve, joined by straight lines, or None.
     """
 
     name: str
@@ -59,6 +74,7 @@ class Curve:
     impostors: int
     genuines: int
     marks: Sequence[Mark] = ()
+    band: Band | None = None
 
 
 def roc(curves: Sequence[Curve]) -> str:
@@ -71,6 +87,9 @@ def roc(curves: Sequence[Curve]) -> str:
             fmr, fnmr = _with_marks(curve)
             fmr, tar = np.append(fmr[fmr > 0], 1.0), np.append(1 - fnmr[fmr > 0], 1.0)
             axes.plot(fmr, tar, color=color, drawstyle="steps-post", label=printable(curve.name))
+            if curve.band is not None:
+                low, high = curve.band.low, curve.band.high
+                axes.fill_between(curve.band.far, low, high, color=color, alpha=0.15, linewidth=0)
             for mark in curve.marks:
                 x = max(mark.far, lowest)
                 axes.vlines(x, mark.low, mark.high, color=color, linewidth=1.2)
@@ -97,6 +116,10 @@ def det(curves: Sequence[Curve]) -> str:
         for color, curve, (x, y) in zip(_colors(curves), curves, lines, strict=True):
             name = printable(curve.name) if len(curves) > 1 else None
             axes.plot(x, y, color=color, drawstyle="steps-post", label=name)
+            if curve.band is not None:
+                across = ndtri(np.maximum(curve.band.far, limits[0]))
+                edges = ndtri(np.clip([1 - curve.band.high, 1 - curve.band.low], 1e-9, 1 - 1e-9))
+                axes.fill_between(across, *edges, color=color, alpha=0.15, linewidth=0)
             for mark in curve.marks:
                 at = ndtri(max(mark.far, limits[0]))
                 rates = [1 - mark.high, 1 - mark.tar, 1 - mark.low]
