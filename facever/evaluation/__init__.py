@@ -6,8 +6,10 @@ from facever.evaluation.one_to_one.compare import compare
 from facever.evaluation.one_to_one.result import VerificationResult
 from facever.evaluation.one_to_one.verification import verification
 from facever.evaluation.operating_point import OperatingPoint
+from facever.evaluation.scoring.normalisation import Cohort
 
 __all__ = [
+    "Cohort",
     "OperatingPoint",
     "VerificationResult",
     "compare",

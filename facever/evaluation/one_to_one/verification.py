@@ -13,6 +13,7 @@ from facever.errors import EvaluationError
 from facever.evaluation.one_to_one.groups import rates_by_group
 from facever.evaluation.one_to_one.measure import measure, most_wanted
 from facever.evaluation.one_to_one.result import Failures, VerificationResult
+from facever.evaluation.scoring.normalisation import Cohort
 from facever.evaluation.scoring.pairwise import AllPairs, Bools, count_trials, exclusion_codes
 from facever.evaluation.scoring.similarity import Floats, Ints, Similarity, make_scorer
 from facever.evaluation.scoring.streaming import stream
@@ -81,15 +82,23 @@ class Sample:
         parts = self.vectors[which], self.people[which], norms
         return type(self)(*parts, self.acquired[which], self.excluded[which])
 
-    def all_pairs(self, similarity: str) -> tuple[AllPairs, Failures]:
-        """Return every pair of acquired rows, and what failures to acquire cost."""
+    def all_pairs(self, similarity: str, cohort: Cohort | None = None) -> tuple[AllPairs, Failures]:
+        """Return every pair of acquired rows, and what failures to acquire cost.
+
+        Raises:
+            EvaluationError: A cohort that shares people with the rows.
+        """
         codes = pd.factorize(self.people)[0].astype(np.int64)
         where = np.flatnonzero(self.acquired)
         every = len(where) == len(self.vectors)
         vectors = self.vectors if every else self.vectors[where]
         norms = self.norms if every or self.norms is None else self.norms[where]
+        scorer = make_scorer(vectors, similarity, norms)
+        if cohort is not None:
+            cohort.check(self.people)
+            scorer = cohort.normalise(scorer, vectors, similarity, norms)
         pairs = AllPairs(
-            make_scorer(vectors, similarity, norms),
+            scorer,
             codes[where],
             excluded=self.excluded[where],
             numbers=where,
@@ -113,6 +122,7 @@ def verification(
     acquired: ArrayLike | None = None,
     exclude: Mapping[str, ArrayLike] | None = None,
     groups: Mapping[str, ArrayLike] | None = None,
+    cohort: Cohort | None = None,
     level: float = 0.95,
     precision: str = "auto",
 ) -> VerificationResult:
@@ -132,11 +142,13 @@ def verification(
             same camera, same capture). Missing values agree with nothing.
         groups: Columns [N] by name; FMR and FNMR within and across their values are counted at
             the threshold of the smallest FAR that the trials support.
+        cohort: Other people, to normalise the scores by; such scores make no operating point.
         level: Confidence of the intervals.
         precision: Of the screening; the answer is the same. See `streaming.stream`.
 
     Raises:
-        EvaluationError: Shapes that do not fit, NaN, rows that are not unit, one class of trials.
+        EvaluationError: Shapes that do not fit, NaN, rows that are not unit, one class of trials,
+            or a cohort that shares people with the rows.
 
     Example:
         >>> rows = [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [0.6, 0.8]]
@@ -146,7 +158,9 @@ def verification(
     """
     sample = Sample.of(vectors, identities, norms, acquired, exclude)
     columns = {name: pd.Series(np.asarray(column)) for name, column in (groups or {}).items()}
-    return measure_all_pairs(sample, far, similarity, columns, level=level, precision=precision)
+    return measure_all_pairs(
+        sample, far, similarity, columns, cohort=cohort, level=level, precision=precision
+    )
 
 
 def measure_all_pairs(
@@ -155,12 +169,13 @@ def measure_all_pairs(
     similarity: Similarity,
     groups: Mapping[str, "pd.Series[Any]"] | None = None,
     *,
+    cohort: Cohort | None = None,
     level: float = 0.95,
     precision: str = "auto",
 ) -> VerificationResult:
     """Measure verification over all pairs of a sample."""
     fars = check_fars(far)
-    pairs, failures = sample.all_pairs(similarity)
+    pairs, failures = sample.all_pairs(similarity, cohort)
     trials = stream(pairs, most_wanted(fars, pairs.impostor), precision)
     result = measure(trials, fars, protocol="all-pairs", similarity=similarity, level=level)
     found = {}
@@ -171,4 +186,5 @@ def measure_all_pairs(
             raise EvaluationError("groups need a FAR that the trials support")
         threshold = result.operating_points[-1].threshold
         found[name] = rates_by_group(trials, column.rename(name), threshold, level)
-    return replace(result, failures=failures, groups=found)
+    normalisation = None if cohort is None else str(cohort)
+    return replace(result, failures=failures, groups=found, normalisation=normalisation)
