@@ -1,0 +1,114 @@
+"""Suspected mislabels: trials that contradict the names of their images.
+
+What is suspected depends on the model: a poor one suspects many. A person has to look.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from facever.evaluation.scoring.pairwise import PairScores
+from facever.evaluation.scoring.similarity import Ints
+from facever.evaluation.scoring.trials import Histogram, Trials
+
+_LISTED = 50
+
+
+@dataclass(frozen=True)
+class Suspects:
+    """Images whose name the scores speak against.
+
+    Attributes:
+        genuine_median: Of the genuine scores.
+        impostor_median: Of the impostor scores, to the width of a bin of the histogram.
+        alike: How many impostor trials score above `genuine_median`: two names, more alike than
+            half of the pairs of one name.
+        alike_pairs: The highest of them, one for each pair of names, as (row, row, score).
+        strays: Images whose best genuine score is not above `impostor_median`: less alike to every
+            image of their own name than half of the pairs of two names are, as (row, best score).
+        stray_count: How many strays there are; None where the trials are of two sets, or too many
+            to be looked at one by one.
+    """
+
+    genuine_median: float
+    impostor_median: float
+    alike: int
+    alike_pairs: list[tuple[int, int, float]]
+    strays: list[tuple[int, float]] = field(default_factory=list)
+    stray_count: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the suspects as JSON values, the same as `--json` prints."""
+        return {
+            "genuine_median": self.genuine_median,
+            "impostor_median": self.impostor_median,
+            "alike": self.alike,
+            "alike_pairs": [list(pair) for pair in self.alike_pairs],
+            "strays": self.stray_count,
+            "stray_images": [list(stray) for stray in self.strays],
+        }
+
+
+def find_suspects(trials: Trials, *, one_set: bool = True) -> Suspects:
+    """Look for images whose name the scores speak against.
+
+    Args:
+        trials: Genuine and impostor trials.
+        one_set: Whether both sides of a trial are rows of the same set.
+    """
+    counted = trials.histogram
+    genuine_median = _median(counted.edges, counted.genuine)
+    if len(trials.genuine_scores.scores) == trials.genuine:
+        genuine_median = float(np.median(trials.genuine_scores.scores))
+    impostor_median = _median(counted.edges, counted.impostor)
+    strays = _strays(trials, impostor_median) if one_set else None
+    return Suspects(
+        genuine_median=genuine_median,
+        impostor_median=impostor_median,
+        alike=_count_above(trials, genuine_median),
+        alike_pairs=_alike(trials, genuine_median),
+        strays=[] if strays is None else strays[:_LISTED],
+        stray_count=None if strays is None else len(strays),
+    )
+
+
+def _count_above(trials: Trials, score: float) -> int:
+    """Count impostor scores above a score: exactly where they were kept, else by whole bins."""
+    kept = trials.top.scores
+    if trials.whole or (len(kept) and kept[-1] <= score):
+        return int((kept > score).sum())
+    counted: Histogram = trials.histogram
+    above = counted.edges[:-1] > score
+    return int(counted.impostor[above].sum())
+
+
+def _alike(trials: Trials, score: float) -> list[tuple[int, int, float]]:
+    """List the impostor trials above a score, the highest of each pair of people."""
+    above = trials.top.take(slice(int((trials.top.scores > score).sum())))
+    if trials.dyads is not None:
+        first, second = (side.astype(np.int64) for side in trials.people_of(above))
+        low, high = np.minimum(first, second), np.maximum(first, second)
+        _, at = np.unique(low * (int(high.max(initial=0)) + 1) + high, return_index=True)
+        above = above.take(np.sort(at))  # descending: the first of each pair is its highest
+    shown = trials.numbered(above.take(slice(_LISTED)))
+    return list(zip(shown.a.tolist(), shown.b.tolist(), shown.scores.tolist(), strict=True))
+
+
+def _strays(trials: Trials, score: float) -> list[tuple[int, float]] | None:
+    """List the images whose best genuine score is not above a score, the worst first."""
+    if len(trials.genuine_scores.scores) < trials.genuine:
+        return None
+    listed: PairScores = trials.numbered(trials.genuine_scores)
+    best = np.full(int(max(listed.a.max(), listed.b.max())) + 1, -np.inf)
+    for side in (listed.a, listed.b):
+        np.maximum.at(best, side, listed.scores)
+    found: Ints = np.flatnonzero((best <= score) & (best > -np.inf))
+    found = found[np.argsort(best[found], kind="stable")]
+    return list(zip(found.tolist(), best[found].tolist(), strict=True))
+
+
+def _median(edges: np.ndarray, counts: np.ndarray) -> float:
+    """Return the lower edge of the bin that holds the median."""
+    total = np.cumsum(counts)
+    return float(edges[int(np.searchsorted(total, total[-1] / 2))])
