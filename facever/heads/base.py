@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from facever.config import Config
 from facever.errors import TrainingError
 from facever.heads.prototypes import Prototypes
+from facever.heads.weight import Weight
 
 Metric = Literal["cosine", "euclidean", "dot"]
 Beside = Literal["teacher", "attributes", "thumbnails"]
@@ -26,7 +27,9 @@ class HeadConfig(Config):
     from_data: ClassVar[frozenset[str]] = frozenset()
 
     name: str
-    weight: float = Field(1.0, gt=0, description="factor of this head's loss in the sum of heads")
+    weight: Weight = Field(
+        1.0, description="factor of this head's loss in the sum of heads, or a schedule of it"
+    )
 
 
 @dataclass
@@ -71,8 +74,8 @@ class Head(nn.Module, ABC):
 
     Config: ClassVar[type[HeadConfig]]
     name: ClassVar[str]
-    metric: ClassVar[Metric] = "cosine"
-    images_per_identity: ClassVar[int] = 1
+    metric: Metric = "cosine"  # a head whose configuration changes them sets them on itself
+    images_per_identity: int = 1
     paper: ClassVar[str]
     beside: ClassVar[Beside | None] = None
     soft_labels: ClassVar[bool] = False
