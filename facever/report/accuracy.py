@@ -113,7 +113,8 @@ def sections(
     ]
 
 
-def _accuracy(result: VerificationResult) -> Section:
+def curve_of(result: VerificationResult, name: str) -> figures.Curve:
+    """Return the curve of a result, with its operating points and the intervals along it."""
     marks = [
         figures.Mark(
             far_text(point.far_target),
@@ -125,14 +126,18 @@ def _accuracy(result: VerificationResult) -> Section:
         )
         for point in result.operating_points
     ]
-    curve = figures.Curve(
-        result.dataset or "embeddings",
+    return figures.Curve(
+        name,
         result.curve.fmr,
         result.curve.fnmr,
         result.trials.impostor,
         result.trials.genuine,
         marks,
     )
+
+
+def _accuracy(result: VerificationResult) -> Section:
+    curve = curve_of(result, result.dataset or "embeddings")
     counted = result.histogram
     score_name = _SCORES[result.similarity] if result.similarity else "as another system gave it"
     blocks: list[Block] = [
@@ -152,7 +157,9 @@ def _accuracy(result: VerificationResult) -> Section:
         ),
         Figure(
             "Scores",
-            figures.histogram(counted.edges, counted.genuine, counted.impostor, marks, score_name),
+            figures.histogram(
+                counted.edges, counted.genuine, counted.impostor, curve.marks, score_name
+            ),
             "How alike pairs are found. The less the two hills overlap the better. Right of a "
             "dashed threshold a pair is accepted. Each hill is scaled to its own number of pairs.",
         ),

@@ -1,11 +1,9 @@
 """The section of the worst mistakes, as pictures side by side."""
 
-import os
-
 from facever.evaluation.one_to_one.result import VerificationResult
+from facever.report.faces import portrait_of
 from facever.report.numbers import far_text, score
 from facever.report.page import Comparison, Comparisons, Section, Tone
-from facever.report.thumbnails import portrait
 from facever.vectors.embedding_set import EmbeddingSet
 
 _PAIRS = 12  # of each kind
@@ -68,23 +66,5 @@ def _pair(
     outcome: tuple[str, Tone],
     thumbnails: bool,
 ) -> Comparison:
-    paths = _paths(embeddings, (i, j))
-    people = embeddings.rows["identity"]
-    first, second = (
-        portrait(path, str(people.iloc[row]), thumbnails and "path" in embeddings.rows)
-        for row, path in zip((i, j), paths, strict=True)
-    )
+    first, second = (portrait_of(embeddings, row, thumbnails) for row in (i, j))
     return Comparison(first, [second], *outcome, score(value))
-
-
-def _paths(embeddings: EmbeddingSet, rows: tuple[int, ...]) -> list[str | None]:
-    """Return where the pictures of rows are, None where the rows do not say."""
-    if "path" not in embeddings.rows:
-        return [None for _ in rows]
-    names = embeddings.rows["path"].iloc[list(rows)]
-    return [
-        os.path.join(embeddings.meta.root or "", name)  # noqa: PTH118 - may end in "#7"
-        if isinstance(name, str)
-        else None
-        for name in names
-    ]

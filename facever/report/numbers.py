@@ -15,6 +15,11 @@ def rate(value: float) -> Number:
     return Number(rate_text(value), value)
 
 
+def rate_difference(value: float) -> Number:
+    """Return how much one rate exceeds another, with its sign."""
+    return Number(f"{value:+.4f}", value)
+
+
 def far(value: float) -> Number:
     """Return a small rate, as `far_text` writes it."""
     return Number(far_text(value), value)
