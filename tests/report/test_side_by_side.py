@@ -1,0 +1,75 @@
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from facever.evaluation.one_to_one.compare import ComparisonResult
+from facever.evaluation.one_to_one.result import VerificationResult
+from facever.evaluation.protocols.sets import evaluate_comparison
+from facever.evaluation.protocols.verification import evaluate_verification
+from facever.report.page import render
+from facever.report.side_by_side import Contestant, side_by_side
+from facever.seeding import stream
+from facever.vectors.embedding_set import EmbeddingSet
+
+Reader = Callable[[str], Any]
+FARS = [1e-1, 1e-2]
+pytestmark = pytest.mark.usefixtures("quick_figures")
+
+
+@pytest.fixture(scope="module")
+def sets(faces: EmbeddingSet) -> tuple[EmbeddingSet, EmbeddingSet]:
+    noise = stream(0, "worse").normal(size=faces.vectors.shape)
+    worse = faces.vectors + 0.4 * noise
+    worse /= np.linalg.norm(worse, axis=1, keepdims=True)
+    worse[~faces.acquired] = 0
+    return faces, replace(faces, vectors=worse.astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def results(sets: tuple[EmbeddingSet, EmbeddingSet]) -> list[VerificationResult]:
+    return [evaluate_verification(each, far=FARS) for each in sets]
+
+
+@pytest.fixture(scope="module")
+def comparison(sets: tuple[EmbeddingSet, EmbeddingSet]) -> ComparisonResult:
+    return evaluate_comparison(*sets, far=FARS)
+
+
+def test_every_model_has_its_rates(
+    results: list[VerificationResult], comparison: ComparisonResult, read_page: Reader
+) -> None:
+    report = side_by_side([Contestant("<a>", results[0]), Contestant("b", results[1], comparison)])
+    page = read_page(render(report))
+    rows = page.table("Rates of each model")
+    wanted = [
+        [point.far_target, point.far, point.tar, point.interval.low, point.interval.high]
+        for result in results
+        for point in result.operating_points
+    ]
+    assert [row.numbers[:5] for row in rows] == wanted
+    differences = page.table("TAR of each model minus TAR of <a>")
+    for row, point in zip(differences, comparison.points, strict=True):
+        ends = point.difference.low, point.difference.high
+        assert row.numbers == [
+            point.first.far_target, point.second.tar - point.first.tar, *ends,
+        ]  # fmt: skip
+    assert "resolved" in report.verdict
+    assert "<a>" in page.text
+
+
+def test_models_on_other_pairs_are_not_compared(
+    results: list[VerificationResult], read_page: Reader
+) -> None:
+    report = side_by_side(
+        [
+            Contestant("a", results[0]),
+            Contestant("b", results[1], why_not="the rows differ in the column path"),
+        ]
+    )
+    page = read_page(render(report))
+    assert "b is not compared with a: the rows differ in the column path." in page.text
+    assert "minus TAR" not in page.text
+    assert report.verdict == "No two models were compared on the same pairs"
