@@ -6,7 +6,7 @@ from torch import Tensor
 
 from facever.heads.base import Head, HeadConfig, HeadOutput, mean_norm
 from facever.heads.losses import softmax_loss
-from facever.heads.prototypes import Prototypes, hardest_wrong, with_target
+from facever.heads.prototypes import Prototypes, with_target
 
 
 class CosineSoftmaxHead(Head):
@@ -30,18 +30,18 @@ class CosineSoftmaxHead(Head):
 
     def compute(self, embeddings: Tensor, labels: Tensor) -> HeadOutput:
         """Return the mean cross-entropy of `scale * cosine` with the target changed."""
-        similarities = self.prototypes.cosine(embeddings, labels)
-        target = similarities.target.detach()
-        hardest = hardest_wrong(similarities, labels)
         scale = self.scale
-        logits = with_target(similarities, self.change_target(similarities.target), labels, scale)
+        similarities = self.prototypes.cosine(embeddings, labels, scale)
+        target = similarities.target.detach()
+        changed = scale * self.change_target(similarities.target)
+        logits = with_target(similarities, changed, labels)
         stats = {
             "target_cosine": target.mean(),
-            "accuracy": (target > hardest).to(target.dtype).mean(),
+            "accuracy": (target > similarities.hardest).to(target.dtype).mean(),
             "embedding_norm": mean_norm(embeddings),
             "prototype_norm": similarities.norms.mean(),
             "scale": target.new_tensor(scale) if isinstance(scale, float) else scale.detach(),
         }
         if self.identities > 1:
-            stats["hardest_wrong_cosine"] = hardest.mean()
+            stats["hardest_wrong_cosine"] = similarities.hardest.mean()
         return HeadOutput(softmax_loss(logits, labels), logits, stats)

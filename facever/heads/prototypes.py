@@ -1,11 +1,13 @@
 """Prototypes: one vector per identity, and how a batch is compared with all of them.
 
-Every [B, C] matrix costs a pass over memory, so the similarities are functions with their own
-gradient: the prototypes are never copied into normalised form (the similarities are divided by the
-norms instead), and the target similarity comes out as a vector of its own, so that a margin on it
-costs B operations, not B x C.
+Every pass over a [B, C] matrix costs memory traffic, and with 100,000 identities that is most of
+what a head can waste. So the comparison is a function with its own gradient: it goes over the
+identities in blocks that stay in a processor's cache, divides the products by the norms instead of
+copying the prototypes into normalised form, and gives the target similarity as a vector of its
+own, so that a margin on it costs B operations, not B x C.
 """
 
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -15,21 +17,25 @@ from torch.autograd.function import once_differentiable
 EPSILON = 1e-6
 """Added to the squared length of a vector before its root (NormFace)."""
 
-SMALLEST_GRADIENT = 1e-30
-"""Gradients of logits below this are set to zero: as denormals they slow every product down."""
+Bend = Callable[[Tensor], Tensor]
+"""Changes a block [B, c] of similarities in place, element by element; returns the derivative."""
 
 
 class Similarities(NamedTuple):
     """How alike B embeddings and C prototypes are.
 
     Attributes:
-        values: [B, C]. Consumed by `with_target`, which writes into it.
-        target: [B], the similarity of each embedding to its own prototype.
+        wrong: [B, C], scaled (or bent) similarities to the other identities; -inf at the own one.
+            Consumed by `with_target`, which writes into it.
+        target: [B], the similarity of each embedding to its own prototype, neither scaled nor bent.
+        hardest: [B], the largest similarity to another identity, neither scaled nor bent, detached;
+            -inf where there is none.
         norms: [C], length of each prototype, detached.
     """
 
-    values: Tensor
+    wrong: Tensor
     target: Tensor
+    hardest: Tensor
     norms: Tensor
 
 
@@ -41,11 +47,27 @@ class Prototypes(nn.Module):
         self.weight = nn.Parameter(torch.empty(identities, embedding_size))
         nn.init.normal_(self.weight, std=embedding_size**-0.5)
 
-    def cosine(self, embeddings: Tensor, labels: Tensor) -> Similarities:
-        """Return the cosines between embeddings [B, D] and all prototypes."""
+    def cosine(
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        scale: Tensor | float = 1.0,
+        bend: Bend | None = None,
+    ) -> Similarities:
+        """Return the cosines between embeddings [B, D] and all prototypes.
+
+        Args:
+            embeddings: [B, D].
+            labels: int64 [B].
+            scale: Factor of the wrong cosines: a number, or a tensor of one or of B elements.
+            bend: What becomes of the wrong cosines, if they do not stay as they are; no scale then.
+        """
         unit = normalize(embeddings)
+        scaled = unit * (scale[:, None] if isinstance(scale, Tensor) and scale.ndim else scale)
         weight = self.weight.to(unit.dtype)
-        return Similarities(*_Cosine.apply(unit, weight, labels))  # type: ignore[no-untyped-call]
+        wrong, target, hardest, norms = _Cosine.apply(scaled, weight, labels, bend)  # type: ignore[no-untyped-call]
+        detached = scale.detach() if isinstance(scale, Tensor) else scale
+        return Similarities(wrong, target / scale, hardest / detached, norms)
 
 
 def normalize(vectors: Tensor) -> Tensor:
@@ -57,30 +79,24 @@ def normalize(vectors: Tensor) -> Tensor:
     return vectors / (vectors.square().sum(1, keepdim=True) + EPSILON).sqrt()
 
 
-def hardest_wrong(similarities: Similarities, labels: Tensor) -> Tensor:
-    """Return [B], detached: the largest similarity to another identity; -inf where there is none.
+def with_target(similarities: Similarities, target: Tensor, labels: Tensor) -> Tensor:
+    """Return logits [B, C]: the wrong similarities, with `target` [B] at the labels.
 
-    Writes into `similarities.values` at the targets, which `with_target` replaces anyway.
+    Writes into `similarities.wrong`.
     """
-    values = similarities.values.detach()
-    values.scatter_(1, labels[:, None], -torch.inf)
-    return values.amax(1)
-
-
-def with_target(
-    similarities: Similarities, target: Tensor, labels: Tensor, scale: Tensor | float
-) -> Tensor:
-    """Return logits: `scale` times the similarities, with `scale * target` at the labels.
-
-    Args:
-        similarities: Their `values` are overwritten by the logits.
-        target: [B], what takes the place of the target similarity.
-        labels: int64 [B].
-        scale: A number, or a scalar tensor that may be learned.
-    """
-    values = similarities.values
-    logits: Tensor = _WithTarget.apply(values, scale * target, labels, scale)  # type: ignore[no-untyped-call]
+    logits: Tensor = _WithTarget.apply(similarities.wrong, target, labels)  # type: ignore[no-untyped-call]
     return logits
+
+
+def blocks(rows: int, width: int, device: torch.device) -> Iterator[slice]:
+    """Cut `rows` rows of `width` elements into pieces.
+
+    On a CPU a piece stays in its cache, elsewhere it bounds the memory taken.
+    """
+    elements = 2**18 if device.type == "cpu" else 2**26
+    step = max(1, elements // width)
+    for start in range(0, rows, step):
+        yield slice(start, min(start + step, rows))
 
 
 class _Cosine(torch.autograd.Function):
@@ -88,68 +104,81 @@ class _Cosine(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, unit: Tensor, weight: Tensor, labels: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        norms = torch.linalg.vector_norm(weight, dim=1).square_().add_(EPSILON).sqrt_()
-        values = (unit @ weight.T).div_(norms)
-        target = values.gather(1, labels[:, None])[:, 0]
-        ctx.save_for_backward(unit, weight, labels, norms)
-        ctx.mark_non_differentiable(norms)
-        return values, target, norms
+        ctx: Any, unit: Tensor, weight: Tensor, labels: Tensor, bend: Bend | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        (identities, size), batch = weight.shape, len(unit)
+        values = unit.new_empty(batch, identities)
+        slopes = torch.empty_like(values) if bend else None
+        target, hardest = unit.new_empty(batch), unit.new_full((batch,), -torch.inf)
+        norms = unit.new_empty(identities)
+        for part in blocks(identities, size, weight.device):
+            torch.linalg.vector_norm(weight[part], dim=1, out=norms[part])
+            norms[part].square_().add_(EPSILON).sqrt_()
+            block = torch.mm(unit, weight[part].T, out=values[:, part]).div_(norms[part])
+            own = _Own(labels, part)
+            own.read(block, target)
+            own.write(block, torch.full_like(target, -torch.inf))
+            torch.maximum(hardest, block.amax(1), out=hardest)
+            if bend and slopes is not None:
+                slopes[:, part] = bend(block)
+        values.scatter_(1, labels[:, None], -torch.inf)
+        ctx.save_for_backward(unit, weight, labels, norms, slopes)
+        ctx.mark_non_differentiable(hardest, norms)
+        return values, target, hardest, norms
 
     @staticmethod
     @once_differentiable
     def backward(
-        ctx: Any,
-        d_values: Tensor,
-        d_target: Tensor,
-        _: Tensor,
-    ) -> tuple[Tensor | None, Tensor | None, None]:
-        unit, weight, labels, norms = ctx.saved_tensors
-        d_product = d_values / norms
-        d_product.scatter_add_(1, labels[:, None], (d_target / norms[labels])[:, None])
-        d_unit = d_product @ weight if ctx.needs_input_grad[0] else None
-        d_weight = None
-        if ctx.needs_input_grad[1]:
-            d_weight = d_product.T @ unit
-            del d_product
-            _drop_along(d_weight, weight, norms)
-        return d_unit, d_weight, None
+        ctx: Any, d_values: Tensor, d_target: Tensor, *_: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, None, None]:
+        unit, weight, labels, norms, slopes = ctx.saved_tensors
+        d_unit = torch.zeros_like(unit) if ctx.needs_input_grad[0] else None
+        d_weight = torch.empty_like(weight) if ctx.needs_input_grad[1] else None
+        for part in blocks(*weight.shape, weight.device):
+            w, n = weight[part], norms[part]
+            d_block = d_values[:, part] if slopes is None else d_values[:, part] * slopes[:, part]
+            d_product = d_block / n
+            own = _Own(labels, part)
+            own.write(d_product, d_target / norms[labels])
+            if d_unit is not None:
+                d_unit.addmm_(d_product, w)
+            if d_weight is not None:
+                d_w = torch.mm(d_product.T, unit, out=d_weight[part])
+                along = (d_w * w).sum(1).div_(n.square())
+                d_w.addcmul_(w, along[:, None], value=-1)
+        return d_unit, d_weight, None, None
 
 
-def _drop_along(gradient: Tensor, weight: Tensor, norms: Tensor) -> None:
-    """Take from each row of the gradient, in place, its part along the prototype.
+class _Own:
+    """The places of a batch's own identities in a block [B, c] of a [B, C] matrix."""
 
-    In pieces: on a CPU they stay in its cache, elsewhere they bound the memory taken.
-    """
-    elements = 2**18 if weight.device.type == "cpu" else 2**26
-    rows = max(1, elements // weight.shape[1])
-    for start in range(0, len(weight), rows):
-        g, w, n = (tensor[start : start + rows] for tensor in (gradient, weight, norms))
-        along = (g * w).sum(1).div_(n.square())
-        g.addcmul_(w, along[:, None], value=-1)
+    def __init__(self, labels: Tensor, part: slice) -> None:
+        self._inside = (labels >= part.start) & (labels < part.stop)
+        self._column = (labels - part.start).clamp_(0, part.stop - part.start - 1)[:, None]
+
+    def read(self, block: Tensor, into: Tensor) -> None:
+        """Copy the own elements of the block into [B], where the block has them."""
+        torch.where(self._inside, block.gather(1, self._column)[:, 0], into, out=into)
+
+    def write(self, block: Tensor, new: Tensor) -> None:
+        """Replace the own elements of the block by those of `new` [B]."""
+        old = block.gather(1, self._column)
+        block.scatter_(1, self._column, torch.where(self._inside[:, None], new[:, None], old))
 
 
 class _WithTarget(torch.autograd.Function):
-    """Scale the similarities in place and put the target logits at the labels."""
+    """Put the target logits at the labels, in place."""
 
     @staticmethod
-    def forward(
-        ctx: Any, values: Tensor, target: Tensor, labels: Tensor, scale: Tensor | float
-    ) -> Tensor:
-        logits = values.mul_(scale).scatter_(1, labels[:, None], target[:, None])
+    def forward(ctx: Any, wrong: Tensor, target: Tensor, labels: Tensor) -> Tensor:
+        logits = wrong.scatter_(1, labels[:, None], target[:, None])
         ctx.mark_dirty(logits)
-        ctx.learned = isinstance(scale, Tensor)
-        ctx.scale = None if ctx.learned else scale
-        ctx.save_for_backward(labels, *((scale, logits) if isinstance(scale, Tensor) else ()))
+        ctx.save_for_backward(labels)
         return logits
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, d_logits: Tensor) -> tuple[Tensor, Tensor, None, Tensor | None]:
-        labels, *learned = ctx.saved_tensors
-        scale = learned[0] if learned else ctx.scale
-        d_target = d_logits.gather(1, labels[:, None])[:, 0]
-        d_values = (d_logits * scale).scatter_(1, labels[:, None], 0.0)
-        d_scale = (d_values * learned[1]).sum() / scale.square() if learned else None
-        return d_values, d_target, None, d_scale
+    def backward(ctx: Any, d_logits: Tensor) -> tuple[Tensor, Tensor, None]:
+        (labels,) = ctx.saved_tensors
+        # The own elements of `wrong` are constants: its gradient there counts for nothing.
+        return d_logits, d_logits.gather(1, labels[:, None])[:, 0], None

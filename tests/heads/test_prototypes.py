@@ -7,8 +7,7 @@ from torch import Tensor
 from facever.heads.prototypes import (
     EPSILON,
     Prototypes,
-    Similarities,
-    hardest_wrong,
+    blocks,
     normalize,
     with_target,
 )
@@ -22,53 +21,93 @@ def plain(x: Tensor, W: Tensor, labels: Tensor, margin: float, scale: Tensor) ->
     return scale * torch.where(own, cosines**3 - margin, cosines)
 
 
-@pytest.mark.parametrize(("identities", "size"), [(6, 4), (5, 2**17)])  # one piece, and three
-def test_logits_and_gradients_are_those_of_the_obvious_way(identities, size):
+@pytest.mark.parametrize(("identities", "size"), [(6, 4), (5, 2**17)])  # one block, and three
+@pytest.mark.parametrize("per_row", [False, True])
+def test_logits_and_gradients_are_those_of_the_obvious_way(identities, size, per_row):
     torch.manual_seed(0)
     prototypes = Prototypes(identities, size).double()
     x = torch.randn(7, size, dtype=torch.float64, requires_grad=True)
-    scale = torch.tensor(3.0, dtype=torch.float64, requires_grad=True)
+    factor = torch.rand(7, dtype=torch.float64) + 2 if per_row else torch.tensor(3.0).double()
+    scale = factor.requires_grad_()
     labels = torch.tensor([0, 1, 1, 4, 4, 2, 3])
     inputs = [x, prototypes.weight, scale]
     upstream = torch.randn(7, identities, dtype=torch.float64)
 
-    similarities = prototypes.cosine(x, labels)
-    ours = with_target(similarities, similarities.target**3 - 0.2, labels, scale)
-    wanted = plain(x, prototypes.weight, labels, 0.2, scale)
+    similarities = prototypes.cosine(x, labels, scale)
+    ours = with_target(similarities, scale * (similarities.target**3 - 0.2), labels)
+    wanted = plain(x, prototypes.weight, labels, 0.2, scale[:, None] if per_row else scale)
+    torch.testing.assert_close(ours, wanted, rtol=1e-12, atol=1e-14)
+    gradients = torch.autograd.grad((wanted * upstream).sum(), inputs)
+    for again in (True, False):
+        found = torch.autograd.grad((ours * upstream).sum(), inputs, retain_graph=again)
+        for a, b in zip(found, gradients, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [4, 2**17])
+def test_bent_similarities(size):
+    torch.manual_seed(0)
+    prototypes = Prototypes(5, size).double()
+    x = torch.randn(3, size, dtype=torch.float64, requires_grad=True)
+    labels = torch.tensor([4, 0, 2])
+    inputs = [x, prototypes.weight]
+    upstream = torch.randn(3, 5, dtype=torch.float64)
+
+    def cube(block: Tensor) -> Tensor:
+        slope = 3 * block.square()
+        block.pow_(3)
+        return slope
+
+    similarities = prototypes.cosine(x, labels, bend=cube)
+    ours = with_target(similarities, 2 * similarities.target, labels)
+    cosines = normalize(x) @ normalize(prototypes.weight).T
+    own = torch.nn.functional.one_hot(labels, 5).bool()
+    wanted = torch.where(own, 2 * cosines, cosines**3)
     torch.testing.assert_close(ours, wanted, rtol=1e-12, atol=1e-14)
     for a, b in zip(
-        torch.autograd.grad((ours * upstream).sum(), inputs, retain_graph=True),
+        torch.autograd.grad((ours * upstream).sum(), inputs),
         torch.autograd.grad((wanted * upstream).sum(), inputs),
         strict=True,
     ):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
-    again = torch.autograd.grad((ours * upstream).sum(), inputs)[0]
-    torch.testing.assert_close(
-        again,
-        torch.autograd.grad(
-            (plain(*[x, prototypes.weight, labels, 0.2, scale]) * upstream).sum(), x
-        )[0],
-    )
 
 
 def test_frozen_prototypes_and_detached_embeddings_work():
     prototypes = Prototypes(4, 3)
     x, labels = torch.randn(2, 3, requires_grad=True), torch.tensor([3, 0])
     prototypes.weight.requires_grad_(False)
-    prototypes.cosine(x, labels).values.sum().backward()
+    prototypes.cosine(x, labels).target.sum().backward()
     assert x.grad is not None
     prototypes.weight.requires_grad_(True)
-    prototypes.cosine(x.detach(), labels).values.sum().backward()
+    prototypes.cosine(x.detach(), labels).target.sum().backward()
     assert prototypes.weight.grad is not None
 
 
-def test_the_hardest_wrong_identity_is_never_the_own():
-    values = torch.tensor([[0.9, 0.1, 0.5], [0.2, 0.8, -0.4]])
-    labels = torch.tensor([0, 2])
-    similarities = Similarities(values.clone(), values.gather(1, labels[:, None])[:, 0], values[0])
-    assert hardest_wrong(similarities, labels).tolist() == pytest.approx([0.5, 0.8])
-    alone = Similarities(torch.ones(1, 1), torch.ones(1), torch.ones(1))
-    assert hardest_wrong(alone, torch.tensor([0])).item() == -torch.inf
+@pytest.mark.parametrize("size", [3, 2**17])
+@pytest.mark.parametrize("scale", [1.0, 20.0])
+def test_the_hardest_wrong_identity_is_never_the_own(size, scale):
+    prototypes = Prototypes(4, size)
+    with torch.no_grad():
+        prototypes.weight.zero_()[:, :2] = torch.tensor([[1, 0], [0.6, 0.8], [0, 1], [-1, 0]])
+    x, labels = torch.zeros(3, size), torch.tensor([0, 0, 3])
+    x[:, :2] = torch.tensor([[5.0, 0], [0, 5], [-1, 0]])
+    found = prototypes.cosine(x, labels, scale)
+    assert found.hardest.tolist() == pytest.approx([0.6, 1, 0], abs=1e-5)
+    assert found.target.tolist() == pytest.approx([1, 0, 1], abs=1e-5)
+    assert found.norms.tolist() == pytest.approx([1, 1, 1, 1], abs=1e-5)
+    own = torch.nn.functional.one_hot(labels, 4).bool()
+    assert torch.equal(found.wrong == -torch.inf, own)
+    alone = Prototypes(1, size).cosine(torch.ones(1, size), torch.tensor([0]))
+    assert alone.hardest.item() == -torch.inf
+
+
+def test_blocks_cover_every_row_once():
+    cpu = torch.device("cpu")
+    for rows, width in ((10, 2**18), (10, 2**20), (1000, 2**10), (7, 3)):
+        parts = list(blocks(rows, width, cpu))
+        assert [row for part in parts for row in range(part.start, part.stop)] == list(range(rows))
+        assert len(parts) == -(-rows // max(1, 2**18 // width))
+    assert len(list(blocks(100_000, 512, torch.device("cuda")))) == 1
 
 
 def test_prototypes_start_at_length_one_on_average():
