@@ -1,12 +1,13 @@
 """Typed configuration: YAML files, `key=value` overrides, and errors that name the key."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from facever.errors import ConfigError, nearest
@@ -14,9 +15,25 @@ from facever.files import write_text
 
 
 class Config(BaseModel):
-    """The base of every configuration: frozen, and unknown keys are refused."""
+    """The base of every configuration: frozen, strict on types; unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_as_tuples(cls, values: Any) -> Any:
+        """Let a YAML list stand for a tuple."""
+        if not isinstance(values, dict):
+            return values
+        tuples = {
+            name
+            for name, field in cls.model_fields.items()
+            if tuple in map(get_origin, _unfold(field.annotation, into_items=False))
+        }
+        return {
+            key: tuple(value) if key in tuples and isinstance(value, list) else value
+            for key, value in values.items()
+        }
 
 
 C = TypeVar("C", bound=Config)
@@ -38,7 +55,7 @@ def load(kind: type[C], path: Path, overrides: Sequence[str] = ()) -> C:
     if not path.is_file():
         raise ConfigError(f"no configuration file at {path}")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        values = _read_yaml(path.read_text(encoding="utf-8"), where=f"{path}") or {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
@@ -48,7 +65,7 @@ def load(kind: type[C], path: Path, overrides: Sequence[str] = ()) -> C:
         if not equals or not key:
             raise ConfigError(f"'{override}' is not an override of the form key=value")
         try:
-            value = yaml.safe_load(text)
+            value = _read_yaml(text, where=f"'{override}'")
         except yaml.YAMLError as error:
             raise ConfigError(f"the value of '{override}' is not YAML") from error
         _assign(values, key, value)
@@ -64,7 +81,7 @@ def parse(kind: type[C], values: Mapping[str, Any], where: str = "configuration"
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        first, *others = error.errors()
+        first, *others = _one_per_place(kind, error.errors())
         more = f" (and {len(others)} more)" if others else ""
         raise ConfigError(f"{where}: {_describe(kind, first)}{more}") from error
 
@@ -72,6 +89,36 @@ def parse(kind: type[C], values: Mapping[str, Any], where: str = "configuration"
 def dump(config: Config, path: Path) -> None:
     """Write the resolved configuration as YAML, atomically."""
     write_text(path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML whose keys are given once, and in which 1e-3 is a number, as in YAML 1.2."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            if isinstance(key_node, yaml.ScalarNode) and key_node.tag != "tag:yaml.org,2002:merge":
+                if key_node.value in seen:
+                    line = key_node.start_mark.line + 1
+                    raise _GivenTwice(f"line {line}: key '{key_node.value}' is given twice")
+                seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
+class _GivenTwice(Exception):  # noqa: N818 - becomes a ConfigError that names the file
+    pass
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def _read_yaml(text: str, where: str) -> Any:
+    try:
+        return yaml.load(text, _Loader)
+    except _GivenTwice as error:
+        raise ConfigError(f"{where}, {error}") from error
 
 
 def _assign(values: dict[str, Any], key: str, value: Any) -> None:
@@ -97,6 +144,24 @@ def _assign(values: dict[str, Any], key: str, value: Any) -> None:
             raise ConfigError(f"'{key}': '{parents[depth - 1]}' holds a value, not a mapping")
 
 
+def _one_per_place(kind: type[BaseModel], errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Merge the complaints that the choices of a union have about one value."""
+    places: dict[str, list[ErrorDetails]] = {}
+    for error in errors:
+        place = ".".join(_written(error["loc"], kind))
+        places.setdefault(place, []).append(error)
+    for place, complaints in list(places.items()):
+        inner = [other for other in places if other.startswith(f"{place}.")]
+        if inner and isinstance(complaints[0]["input"], dict | list):
+            del places[place]  # what is wrong inside says more
+            continue
+        said = dict.fromkeys(
+            error["msg"] for error in complaints if error["type"] != "model_type"
+        ) or {complaints[0]["msg"]: None}
+        places[place][0]["msg"] = ", or ".join(said)
+    return [complaints[0] for complaints in places.values()]
+
+
 def _describe(kind: type[BaseModel], error: ErrorDetails) -> str:
     location = error["loc"]
     path = ".".join(_written(location, kind))
@@ -109,12 +174,9 @@ def _describe(kind: type[BaseModel], error: ErrorDetails) -> str:
         context = error["ctx"]
         allowed = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
         tag = str(context["tag"])
-        key = str(context["discriminator"]).strip("'")
-        return (
-            f"unknown {path}.{key} '{tag}'{nearest(tag, allowed)} (allowed: {', '.join(allowed)})"
-        )
+        return f"unknown {path}.name '{tag}'{nearest(tag, allowed)} (allowed: {', '.join(allowed)})"
     if error["type"] == "union_tag_not_found":
-        return f"'{path}' needs a {error['ctx']['discriminator']!s}"
+        return f"'{path}' needs a 'name'"
     if error["type"] == "missing":
         return f"'{path}' is missing"
     message = error["msg"].removeprefix("Value error, ")
@@ -125,33 +187,42 @@ def _describe(kind: type[BaseModel], error: ErrorDetails) -> str:
 
 
 def _written(location: Sequence[int | str], kind: type[BaseModel]) -> list[str]:
-    """Return the path as the user writes it, without the tags that tell a union apart."""
-    parts = []
-    for depth, part in enumerate(location):
-        owner = _model_at(kind, location[: depth + 1])
-        tag = depth and isinstance(location[depth - 1], int) and owner and _tag_of(owner) == part
-        if not tag:
-            parts.append(str(part))
-    return parts
+    """Return the path as the user writes it, without what tells the choices of a union apart."""
+    return [str(part) for part, _, tag in _walk(location, kind) if not tag]
 
 
 def _model_at(kind: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel] | None:
     """Return the configuration class that the path of an error leads to."""
+    candidates: list[Any] = [kind]
+    for _, candidates, _ in _walk(location, kind):  # noqa: B007 - the last ones
+        pass
+    return next((candidate for candidate in candidates if _is_model(candidate)), None)
+
+
+def _walk(
+    location: Sequence[int | str], kind: type[BaseModel]
+) -> Iterator[tuple[int | str, list[Any], bool]]:
+    """Yield each part of an error's path, the types it may lead to, and whether it is no key.
+
+    What is no key is the name of one choice of a union: a class, a type, or a head's name.
+    """
     candidates: list[Any] = [kind]
     for part in location:
         found: list[Any] = []
         for candidate in candidates:
             if isinstance(part, int):
                 found.extend(_unfold(candidate, into_items=True))
-                continue
-            field = candidate.model_fields.get(part) if _is_model(candidate) else None
-            if field is not None:
-                found.extend(_unfold(field.annotation, into_items=False))
-            elif _is_model(candidate) and _tag_of(candidate) == part:
-                found.append(candidate)
-        candidates = found or candidates
-    models = [candidate for candidate in candidates if _is_model(candidate)]
-    return models[0] if models else None
+            elif _is_model(candidate) and part in candidate.model_fields:
+                found.extend(_unfold(candidate.model_fields[part].annotation, into_items=False))
+            elif get_origin(candidate) is dict:
+                found.extend(_unfold(get_args(candidate)[1], into_items=False))
+        if found or isinstance(part, int):
+            candidates, tag = found, False
+        else:
+            chosen = [c for c in candidates if _is_model(c) and part in (_tag_of(c), c.__name__)]
+            tag = bool(chosen) or len(candidates) > 1 or not any(map(_is_model, candidates))
+            candidates = chosen or candidates
+        yield part, candidates, tag
 
 
 def _unfold(annotation: Any, into_items: bool) -> list[Any]:

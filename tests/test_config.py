@@ -111,3 +111,76 @@ def test_bad_files_and_overrides(
 def test_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no configuration file at"):
         load(Whole, tmp_path / "none.yaml")
+
+
+class Moving(Config):
+    start: float
+    end: float = Field(gt=0)
+
+
+class Strict(Config):
+    size: tuple[int, int] = (1, 2)
+    weight: Annotated[float, Field(gt=0)] | Moving = 1.0
+    scale: Annotated[float, Field(gt=0)] | Literal["learned"] = "learned"
+    flag: bool = False
+    count: int = 1
+    options: dict[str, bool | int | str] = Field({})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"count": "1"}, "'count' is '1': Input should be a valid integer"),
+        ({"count": True}, "'count' is True: Input should be a valid integer"),
+        ({"count": 2.0}, "'count' is 2.0: Input should be a valid integer"),
+        ({"flag": 1}, "'flag' is 1: Input should be a valid boolean"),
+        ({"weight": "3"}, "'weight' is '3': Input should be a valid number"),
+        ({"weight": -1}, "'weight' is -1: Input should be greater than 0"),
+        ({"weight": {"start": 1, "end": 0}}, "'weight.end' is 0: Input should be greater than 0"),
+        ({"weight": {"start": 1}}, "'weight.end' is missing"),
+        (
+            {"weight": {"start": 1, "end": 1, "eend": 2}},
+            "unknown key 'weight.eend'; did you mean 'end'? (allowed: end, start)",
+        ),
+        (
+            {"scale": 0},
+            "'scale' is 0: Input should be greater than 0, or Input should be 'learned'",
+        ),
+        (
+            {"options": {"a": None}},
+            "'options.a' is None: Input should be a valid boolean, or Input should be a valid "
+            "integer, or Input should be a valid string",
+        ),
+        ({"size": [1, "2"]}, "'size.1' is '2': Input should be a valid integer"),
+    ],
+)
+def test_types_are_strict_and_each_place_is_named_once(values: dict, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse(Strict, values, where="x.yaml")
+    assert str(error.value) == f"x.yaml: {message}"
+
+
+def test_lists_stand_for_tuples_and_whole_numbers_for_floats() -> None:
+    got = parse(Strict, {"size": [3, 4], "weight": 2})
+    assert got == Strict(size=(3, 4), weight=2.0)
+    assert parse(Strict, got.model_dump(mode="json")) == got
+
+
+@pytest.mark.parametrize("number", ["1e-3", "1E-3", "+1e-3", "1.0e-3", "0.001", ".001"])
+def test_numbers_are_numbers(tmp_path: Path, number: str) -> None:
+    file = written(tmp_path, f"weight: {number}\n")
+    assert load(Strict, file).weight == 0.001
+    assert load(Strict, file, [f"weight={number}"]).weight == 0.001
+
+
+def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
+    file = written(tmp_path, "count: 3\nweight: {start: 1, end: 2}\ncount: 4\n")
+    with pytest.raises(ConfigError) as error:
+        load(Strict, file)
+    assert str(error.value) == f"{file}, line 3: key 'count' is given twice"
+    with pytest.raises(ConfigError, match=r"^'weight=\{end: 2, end: 3\}', line 1: key 'end' is"):
+        load(Strict, written(tmp_path, ""), ["weight={end: 2, end: 3}"])
+    merged = (
+        "weight: &w {start: 1, end: 2}\noptions: {<<: {a: 1}, a: 2}\n"  # a merge may be changed
+    )
+    assert load(Strict, written(tmp_path, merged)).options == {"a": 2}

@@ -7,7 +7,7 @@ from operator import or_
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import Field
+from pydantic import Discriminator, Tag
 
 from facever.config import parse
 from facever.errors import ConfigError, unknown
@@ -20,12 +20,35 @@ HEADS: dict[str, type[Head]] = {}
 
 
 def register(head: H) -> H:
-    """Make a head known by the name in its configuration."""
-    name: str = head.Config.model_fields["name"].default
-    assert name not in HEADS, f"two heads are called {name}"
-    head.name = name
-    HEADS[name] = head
+    """Make a head known by the name in its configuration.
+
+    A head whose configuration has no default name is a family: its class says its own `name`, and
+    configurations say name:MEMBER, such as pml:NAME.
+    """
+    default = head.Config.model_fields["name"].default
+    if isinstance(default, str):
+        head.name = default
+    assert head.name not in HEADS, f"two heads are called {head.name}"
+    HEADS[head.name] = head
     return head
+
+
+def head_class(name: str) -> type[Head]:
+    """Return the class of a configuration's name; for pml:NAME it is that of pml.
+
+    Raises:
+        ConfigError: There is no such head.
+    """
+    family, colon, _ = name.partition(":")
+    if family not in HEADS or is_family(family) != bool(colon):
+        known = [f"{head}:NAME" if is_family(head) else head for head in HEADS]
+        raise ConfigError(unknown("head", name, known, most=len(known)))
+    return HEADS[family]
+
+
+def is_family(name: str) -> bool:
+    """Return whether the head's name in configurations ends in :MEMBER."""
+    return not isinstance(HEADS[name].Config.model_fields["name"].default, str)
 
 
 def head_names() -> list[str]:
@@ -35,18 +58,22 @@ def head_names() -> list[str]:
 
 def config_union() -> Any:
     """Return the type of "any head's configuration", told apart by its name, for pydantic."""
-    configs = [HEADS[name].Config for name in head_names()]
-    return Annotated[reduce(or_, configs), Field(discriminator="name")]
+    configs = [Annotated[HEADS[name].Config, Tag(name)] for name in head_names()]
+    return Annotated[reduce(or_, configs), Discriminator(_tag)]
+
+
+def _tag(values: Any) -> str | None:
+    """Return which head a configuration is of: pml for pml:NAME."""
+    name = values.get("name") if isinstance(values, dict) else getattr(values, "name", None)
+    return name.partition(":")[0] if isinstance(name, str) else None
 
 
 def build_head(config: HeadConfig, embedding_size: int, identities: int) -> Head:
     """Return the head of a configuration."""
-    return HEADS[config.name](config, embedding_size, identities)
+    return head_class(config.name)(config, embedding_size, identities)
 
 
-def create_head(
-    name: str, *, embedding_size: int, identities: int, **parameters: float | str | bool | None
-) -> Head:
+def create_head(name: str, *, embedding_size: int, identities: int, **parameters: Any) -> Head:
     """Return a head by name, as in `create_head("cosface", embedding_size=512, identities=1000)`.
 
     Args:
@@ -58,9 +85,7 @@ def create_head(
     Raises:
         ConfigError: An unknown head, or a parameter that it does not take.
     """
-    if name not in HEADS:
-        raise ConfigError(unknown("head", name, HEADS))
-    config = parse(HEADS[name].Config, {"name": name, **parameters}, where=f"head '{name}'")
+    config = parse(head_class(name).Config, {"name": name, **parameters}, where=f"head '{name}'")
     return build_head(config, embedding_size, identities)
 
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 
+import torch
 from torch import Tensor, nn
 
 from facever.errors import ConfigError, TrainingError
 from facever.heads.base import Head, HeadOutput, Metric
 from facever.heads.prototypes import Prototypes
+from facever.heads.weight import WeightSchedule
 
 
 class WeightedSum(nn.Module):
@@ -14,6 +16,7 @@ class WeightedSum(nn.Module):
 
     Args:
         heads: One or more; verification follows the first one that learns from labels.
+        updates_per_epoch: Optimizer steps of an epoch; needed for weights that move over epochs.
 
     Attributes:
         names: The heads' names, made distinct: center, center_2, ...
@@ -22,19 +25,30 @@ class WeightedSum(nn.Module):
         prototypes: Those of the first head that has some.
 
     Raises:
-        ConfigError: No head at all.
+        ConfigError: No head at all, or a weight that moves over epochs of unknown length.
     """
 
-    def __init__(self, heads: Iterable[Head]) -> None:
+    position: Tensor
+
+    def __init__(self, heads: Iterable[Head], updates_per_epoch: int | None = None) -> None:
         super().__init__()
         self.heads = list(heads)
         if not self.heads:
             raise ConfigError("a training needs at least one head")
-        self.names = _distinct([head.name for head in self.heads])
+        self.names = _distinct([head.config.name for head in self.heads])
         self.parts = nn.ModuleDict(dict(zip(self.names, self.heads, strict=True)))
         leading = next((head for head in self.heads if head.beside is None), self.heads[0])
         self.metric: Metric = leading.metric
         self.images_per_identity = max(head.images_per_identity for head in self.heads)
+        self._lengths: dict[str, int] = {}  # of the schedules, in updates
+        for name, head in zip(self.names, self.heads, strict=True):
+            if isinstance(head.config.weight, WeightSchedule):
+                try:
+                    self._lengths[name] = head.config.weight.length(updates_per_epoch)
+                except ValueError as error:
+                    raise ConfigError(f"head '{name}': {error}") from error
+        if self._lengths:
+            self.register_buffer("position", torch.zeros((), dtype=torch.int64))
 
     @property
     def prototypes(self) -> Prototypes | None:
@@ -46,7 +60,8 @@ class WeightedSum(nn.Module):
     ) -> HeadOutput:
         """Return the summed loss, the first logits there are, and stats named "head/stat".
 
-        With several heads each one's unweighted loss is among the stats, as "head/loss".
+        With several heads each one's unweighted loss is among the stats, as "head/loss"; a weight
+        that moves is there as "head/weight".
 
         Args:
             embeddings: [B, D], as for each head.
@@ -61,14 +76,19 @@ class WeightedSum(nn.Module):
             head(embeddings, labels if head.beside is None else self._target(name, given))
             for name, head in zip(self.names, self.heads, strict=True)
         ]
-        weighted = [h.config.weight * out.loss for h, out in zip(self.heads, outputs, strict=True)]
         logits = next((output.logits for output in outputs if output.logits is not None), None)
+        total: Tensor | float = 0.0
         stats: dict[str, Tensor] = {}
-        for name, output in zip(self.names, outputs, strict=True):
+        for name, head, output in zip(self.names, self.heads, outputs, strict=True):
+            weight = self._weight(name, head.config.weight, output.loss)
+            total = total + weight * output.loss
             if len(outputs) > 1:
                 stats[f"{name}/loss"] = output.loss.detach()
+            if isinstance(weight, Tensor):
+                stats[f"{name}/weight"] = weight
             stats.update({f"{name}/{stat}": value for stat, value in output.stats.items()})
-        return HeadOutput(sum(weighted[1:], start=weighted[0]), logits, stats)
+        assert isinstance(total, Tensor)
+        return HeadOutput(total, logits, stats)
 
     def no_weight_decay(self) -> set[str]:
         """Return the names of parameters that must not be decayed."""
@@ -79,9 +99,17 @@ class WeightedSum(nn.Module):
         }
 
     def step_completed(self) -> None:
-        """Tell each head that an optimizer step is done."""
+        """Tell each head that an optimizer step is done, and move the weights on."""
         for head in self.heads:
             head.step_completed()
+        if self._lengths:
+            self.position += 1
+
+    def _weight(self, name: str, weight: float | WeightSchedule, like: Tensor) -> float | Tensor:
+        """Return the weight of this update; on an accelerator one that moves stays there."""
+        if isinstance(weight, WeightSchedule):
+            return weight.at(self.position.to(like.dtype), self._lengths[name])
+        return weight
 
     def _target(self, name: str, targets: Mapping[str, Tensor]) -> Tensor:
         if name not in targets:
