@@ -14,6 +14,18 @@ from facever.errors import TrainingError
 from facever.heads import HEADS, Head, HeadOutput
 
 VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "contrastive": [
+        {"mining": "batch_hard", "distance": "plain", "power": 2},
+        {"mining": "semi_hard", "soft_margin": True},
+        {"mining": "distance_weighted", "margin": 1.5},
+        {"normalize": False, "reduction": "active"},
+    ],
+    "triplet": [
+        {"mining": "all", "reduction": "active"},
+        {"mining": "batch_hard", "distance": "plain", "soft_margin": True, "normalize": False},
+        {"mining": "distance_weighted"},
+    ],
+    "coupled_clusters": [{"normalize": False, "reduction": "sum"}],
     "softmax": [{"bias": True}, {"label_smoothing": 0.1}],
     "cosine": [{"scale": 20.0}],
     "arcface": [{"easy_margin": True}],
@@ -23,7 +35,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
 OTHER_LOSSES: set[str] = set()
 """Heads with logits whose loss is not the softmax cross-entropy of them."""
 
-DRAWS_BY_ROW: set[tuple[str, str]] = set()
+DRAWS_BY_ROW = {("contrastive", "distance_weighted"), ("triplet", "distance_weighted")}
 """Heads with a parameter value that draws at random per row: another order, another draw."""
 
 CASES = [
