@@ -21,6 +21,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "quickstart": ("quickstart", "The whole way on a small data set, with a report at the end."),
     "data": ("data", "Inspect, split and synthesize data sets."),
     "train": ("train", "Train an identity model from a configuration."),
+    "bakeoff": ("bakeoff", "Compare heads: same data and budget, several seeds, intervals."),
     "embed": ("embed", "Turn images into a folder of embeddings."),
     "evaluate": ("evaluate", "Measure verification, retrieval and identification."),
     "gallery": ("gallery", "Create, fill and ask a gallery of people."),

@@ -15,20 +15,24 @@ def is_number(word: str) -> bool:
     return True
 
 
-def several(option: str, belongs: Callable[[str], bool]) -> type[TyperCommand]:
+def several(
+    option: str, belongs: Callable[[str], bool], base: type[TyperCommand] = TyperCommand
+) -> type[TyperCommand]:
     """Return a command class whose `option` goes on for as long as words belong to it.
 
     Args:
         option: A repeatable option, such as "--shares".
         belongs: Whether a word after the option's first value is another value of it.
+        base: Another such class, for a command with several such options.
     """
 
-    class Several(TyperCommand):
+    class Several(base):  # type: ignore[valid-type, misc]
         def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
             words: list[str] = []
             for word in args:
                 goes_on = words[-2:-1] == [option] and belongs(word)
                 words += [option, word] if goes_on else [word]
-            return super().parse_args(ctx, words)
+            parsed: list[str] = super().parse_args(ctx, words)
+            return parsed
 
     return Several

@@ -163,8 +163,13 @@ class TrainConfig(Config):
         return self
 
 
-def require_same(wanted: TrainConfig, saved: TrainConfig, run: Path) -> None:
-    """Refuse to resume a run with another configuration than its own.
+def require_same(
+    wanted: TrainConfig,
+    saved: TrainConfig,
+    run: Path,
+    mend: str = "resume without CONFIG, or start a new run",
+) -> None:
+    """Refuse to resume a run with another configuration than its own; `mend` says what to do.
 
     Raises:
         ConfigError: Names the first key that differs and both values.
@@ -172,7 +177,4 @@ def require_same(wanted: TrainConfig, saved: TrainConfig, run: Path) -> None:
     new, old = wanted.model_dump(mode="json"), saved.model_dump(mode="json")
     for key in old:
         if new[key] != old[key]:
-            raise ConfigError(
-                f"{run} was trained with {key} = {old[key]}, not {new[key]}: resume without "
-                "CONFIG, or start a new run"
-            )
+            raise ConfigError(f"{run} was trained with {key} = {old[key]}, not {new[key]}: {mend}")

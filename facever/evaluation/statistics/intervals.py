@@ -1,5 +1,6 @@
 """Confidence intervals of counted rates, which respect identities rather than pairs."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -208,11 +209,8 @@ def tar_draws(moving: Moving, *, draws: int = DRAWS, seed: int = 0) -> Doubles:
     People are drawn with replacement; person i's own trials count w_i times. The draw shifts log
     FMR by sum_i (w_i - 1) linear_i, and the TAR is read where the FMR is restored.
     """
-    people = len(moving.genuine)
-    step = max(1, _AT_ONCE // max(people, 1))
     rates = []
-    for part, start in enumerate(range(0, draws, step)):
-        drawn = weights(people, min(step, draws - start), seed, part)
+    for drawn in _drawn(len(moving.genuine), draws, seed):
         sums = drawn @ moving.genuine
         shares = (drawn @ moving.accepted) / np.where(sums > 0, sums, np.nan)[:, None]
         if len(moving.steps) == 1:
@@ -220,6 +218,25 @@ def tar_draws(moving: Moving, *, draws: int = DRAWS, seed: int = 0) -> Doubles:
         else:
             rates.append(_read_at(shares, moving.steps, -(drawn - 1) @ moving.linear))
     return np.concatenate(rates)
+
+
+def weighted_sums(values: Doubles, *, draws: int = DRAWS, seed: int = 0) -> Doubles:
+    """Return sum_i (w_i - 1) values_i in the populations that `tar_draws` draws, float64 [draws].
+
+    Args:
+        values: float64 [I], by person.
+        draws: How many populations are drawn.
+        seed: Of the draws.
+    """
+    parts = [(drawn - 1) @ values for drawn in _drawn(len(values), draws, seed)]
+    return np.concatenate(parts)
+
+
+def _drawn(people: int, draws: int, seed: int) -> Iterator[Doubles]:
+    """Yield the weights of all populations, a part at a time."""
+    step = max(1, _AT_ONCE // max(people, 1))
+    for part, start in enumerate(range(0, draws, step)):
+        yield weights(people, min(step, draws - start), seed, part)
 
 
 def expanded(level: float, people: int) -> Doubles:

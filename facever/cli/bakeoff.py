@@ -1,0 +1,92 @@
+"""`facever bakeoff`: which head, on evidence."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from facever.cli.several import is_number, several
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+def _is_head(word: str) -> bool:
+    """Tell a head, such as rbf:scale=10, from an option and from key=value."""
+    return not word.startswith("-") and "=" not in word.partition(":")[0]
+
+
+@app.command(cls=several("--heads", _is_head, several("--far", is_number)))
+def bakeoff(
+    config: Annotated[str, typer.Argument(help="A training's YAML file; its heads are replaced.")],
+    overrides: Annotated[
+        Optional[list[str]],  # noqa: UP045 - typer reads the annotation
+        typer.Argument(help="key=value, for example epochs=5"),
+    ] = None,
+    heads: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            help="Heads: cosine rbf:scale=10,gamma=2 softmax+center:weight=0.008, or a YAML list."
+        ),
+    ] = None,
+    test: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            help="What judges: COLUMN=VALUE[,VALUE] (all pairs), a pair list, or lfw-view1. "
+            "Repeatable."
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Trainings of each head.")] = 5,
+    baseline: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="The head that the others are compared with. [default: the first]"),
+    ] = None,
+    far: Annotated[
+        Optional[list[float]],  # noqa: UP045
+        typer.Option(help="False accept rates, one or several. [default: 1e-2 1e-3 1e-4]"),
+    ] = None,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="The folder of runs and results (default: runs/NAME-OF-CONFIG-bakeoff)."),
+    ] = None,
+    data: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Where named data sets are (default: $FACEVER_DATA, ./data)."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Train heads on the same data and budget, judge them on people never trained on, compare.
+
+    The same command goes on after an interruption; finished runs are kept.
+    """
+    import json
+
+    from facever.cli.train import config_path
+    from facever.config import load
+    from facever.console import say
+    from facever.evaluation.one_to_one.verification import DEFAULT_FARS
+    from facever.training.config import TrainConfig
+    from facever.training.interruption import Interrupted
+    from facever.workflows.bakeoff import bakeoff as run_bakeoff
+    from facever.workflows.bakeoff import read_contenders
+
+    path = config_path(config)
+    contenders = {
+        label: load(TrainConfig, path, [*(overrides or []), f"heads={json.dumps(parts)}"])
+        for label, parts in read_contenders(heads or []).items()
+    }
+    folder = out or Path("runs") / f"{path.stem}-bakeoff"
+    try:
+        result = run_bakeoff(
+            contenders,
+            folder,
+            test or [],
+            seeds=seeds,
+            baseline=baseline,
+            far=far or DEFAULT_FARS,
+            data=data,
+        )
+    except Interrupted as stopped:
+        say(f"{str(stopped).partition(';')[0]}; the same command goes on from here")
+        raise typer.Exit(stopped.exit_status) from stopped
+    print(json.dumps(result.to_dict(), allow_nan=False) if as_json else result.to_text())
+    say(f"written: {folder}/bakeoff.json, bakeoff.txt, bakeoff.html; the runs are in {folder}/runs")

@@ -1,0 +1,94 @@
+"""The heads of a bake-off as a person writes them: `rbf:scale=10,gamma=2`, `softmax+center`."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from facever.errors import ConfigError, unknown
+from facever.heads.registry import HEADS
+
+Heads = list[dict[str, Any]]
+
+
+def read_contenders(words: Sequence[str]) -> dict[str, Heads]:
+    """Return the heads of each contender by its label.
+
+    Args:
+        words: Each a head by name, such as "cosine", with parameters, such as
+            "rbf:scale=10,gamma=2", or a sum of heads, such as "softmax+center:weight=0.008"; or a
+            YAML file with a list of such words, of mappings {name: rbf, scale: 10}, or of lists of
+            mappings (sums).
+
+    Raises:
+        ConfigError: An unknown head, something that cannot be read, or a contender named twice.
+    """
+    found: list[tuple[str, Heads]] = []
+    for word in words:
+        if word.endswith((".yaml", ".yml")):
+            found += [_of_item(item, word) for item in _read_list(Path(word))]
+        else:
+            found.append((word, _of_word(word)))
+    contenders = dict(found)
+    for label in contenders:
+        if [name for name, _ in found].count(label) > 1:
+            raise ConfigError(f"'{label}' is named twice among the heads")
+    return contenders
+
+
+def folder_name(label: str) -> str:
+    """Return a contender's label as the name of a folder."""
+    return re.sub(r"[^\w.+=-]+", "-", label).strip("-.")
+
+
+def _read_list(path: Path) -> list[Any]:
+    try:
+        items = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no list of heads at {path}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(items, list) or not items:
+        raise ConfigError(f"{path} must hold a list of heads, such as '- rbf:scale=10'")
+    return items
+
+
+def _of_item(item: Any, where: str) -> tuple[str, Heads]:
+    if isinstance(item, str):
+        return item, _of_word(item)
+    heads = item if isinstance(item, list) else [item]
+    if not heads or not all(isinstance(head, Mapping) and "name" in head for head in heads):
+        raise ConfigError(f"{where}: {item} is no head; write rbf:scale=10 or {{name: rbf}}")
+    for head in heads:
+        _check_name(str(head["name"]))
+    return "+".join(map(_label, heads)), [dict(head) for head in heads]
+
+
+def _of_word(word: str) -> Heads:
+    return [_head(part) for part in word.split("+")]
+
+
+def _head(word: str) -> dict[str, Any]:
+    name, colon, parameters = word.partition(":")
+    _check_name(name)
+    if not colon:
+        return {"name": name}
+    try:
+        values = yaml.safe_load("{" + parameters.replace("=", ": ") + "}")
+    except yaml.YAMLError:
+        values = None
+    if not parameters or not isinstance(values, dict) or None in values.values():
+        raise ConfigError(f"'{word}' is no head with parameters such as rbf:scale=10,gamma=2")
+    return {"name": name, **values}
+
+
+def _check_name(name: str) -> None:
+    if name not in HEADS:
+        raise ConfigError(unknown("head", name, HEADS))
+
+
+def _label(head: Mapping[str, Any]) -> str:
+    parameters = ",".join(f"{key}={value}" for key, value in head.items() if key != "name")
+    return f"{head['name']}:{parameters}" if parameters else str(head["name"])
