@@ -17,7 +17,7 @@ app = typer.Typer(
 Root = Annotated[
     str, typer.Argument(help="A folder, a .csv or .parquet table, or the name of a data set.")
 ]
-Layout = Annotated[str, typer.Option(help="auto, folder, table, lfw, market1501 or idx.")]
+Layout = Annotated[str, typer.Option(help="auto, folder, table, lfw, cfp, market1501 or idx.")]
 Data = Annotated[
     Path | None, typer.Option(help="Where named data sets are (default: $FACEVER_DATA, ./data).")
 ]

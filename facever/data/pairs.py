@@ -1,15 +1,16 @@
 """Pair lists: which two images are compared, and whether they show the same person."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from facever.data.readers import cfp
 from facever.data.readers.lfw import image_path
 from facever.data.tables import as_text, check_table, read_table, write_table
 from facever.errors import DataError
 
+_OPTIONAL = ("fold", "identity_a", "identity_b")
 _TRUTH = {"1": True, "true": True, "0": False, "false": False}
 
 
@@ -20,14 +21,16 @@ class PairList:
         frame: One row per pair: `a` and `b` (paths as in the manifest), `same` (bool or 0/1), and
             where known `fold` (a whole number from 0), `identity_a` and `identity_b`.
         name: What it is called in errors.
+        repeats: Whether a pair may stand in it twice, as its authors wrote it.
 
     Raises:
         DataError: A column is missing, there are no rows, or a value is empty or not allowed.
     """
 
-    def __init__(self, frame: pd.DataFrame, name: str = "pairs") -> None:
-        folds = ["fold"] if "fold" in frame else []
-        frame = check_table(frame, ["a", "b", "same", *folds], name)
+    def __init__(self, frame: pd.DataFrame, name: str = "pairs", *, repeats: bool = False) -> None:
+        optional = [column for column in _OPTIONAL if column in frame]
+        folds = "fold" in optional
+        frame = check_table(frame, ["a", "b", "same", *optional], name)
         for side in ("a", "b"):
             frame[side] = as_text(frame[side], name)
         truth = frame["same"].astype(str).str.lower().map(_TRUTH)
@@ -38,7 +41,7 @@ class PairList:
         fold = frame["fold"] if folds else pd.Series([0])
         if not pd.api.types.is_integer_dtype(fold) or fold.min() < 0:
             raise DataError(f"{name}: 'fold' must hold whole numbers from 0")
-        self.frame, self.name = frame, name
+        self.frame, self.name, self.repeats = frame, name, repeats
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -52,35 +55,14 @@ class PairList:
         """Write the pairs to a .csv or .parquet file, atomically."""
         write_table(self.frame, path)
 
-    def positions(self, paths: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Return where the images of each pair stand in `paths`.
-
-        Args:
-            paths: The paths of a manifest or an embedding set.
-
-        Returns:
-            The positions of a and of b, int64 [M] each.
-
-        Raises:
-            DataError: A pair names an image that is not in `paths`.
-        """
-        known = {path: position for position, path in reversed(list(enumerate(paths)))}
-        a, b = (self.frame[side].map(known) for side in ("a", "b"))
-        missing = pd.concat([self.frame["a"][a.isna()], self.frame["b"][b.isna()]]).unique()
-        if len(missing):
-            raise DataError(
-                f"{self.name} names {len(missing)} images that are not there, first {missing[0]}"
-            )
-        return a.to_numpy(np.int64), b.to_numpy(np.int64)
-
 
 def read_pairs(path: Path) -> PairList:
     """Read a pair list.
 
-    Either a .csv or .parquet table with columns a, b, same and, where there are folds, fold; or one
+    One of: a .csv or .parquet table with columns a, b, same and, where there are folds, fold; one
     of LFW's lists, View 1 ("500", then 500 genuine and 500 impostor pairs) or View 2 ("10 300",
-    ten times 300 and 300), whose images become "images/<Name>/<Name>_0001.jpg" as in the manifest
-    of the LFW reader.
+    ten times 300 and 300); a folder of CFP's folds, `Protocol/Split/FP` or `FF`. Images of LFW
+    and CFP are named as in the manifests of their readers.
 
     Raises:
         DataError: No such file, or one that is not whole in one of these forms.
@@ -88,6 +70,8 @@ def read_pairs(path: Path) -> PairList:
     path = Path(path)
     if path.suffix in (".csv", ".parquet"):
         return PairList(read_table(path), str(path))
+    if path.is_dir():
+        return PairList(cfp.read_folds(path), str(path), repeats=True)
     if not path.is_file():
         raise DataError(f"no pair list at {path}")
     return PairList(_read_lfw(path), str(path))

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -94,6 +93,10 @@ def test_ways_to_say_same(words: list[object]) -> None:
         ({"a": [], "b": [], "same": []}, "pairs: no rows"),
         ({"a": ["p"], "b": [None], "same": [1]}, "pairs: no b in 1 of 1 rows, first in row 1"),
         ({"a": ["p"], "b": ["q"], "same": ["maybe"]}, "pairs: 'same' is 'maybe'; it must be 1 or"),
+        (
+            {"a": ["p"], "b": ["q"], "same": [1], "identity_a": [""], "identity_b": ["x"]},
+            "pairs: no identity_a in 1 of 1 rows, first in row 1",
+        ),
         ({"a": ["p"], "b": ["q"], "same": [1], "fold": [-1]}, "'fold' must hold whole numbers"),
         ({"a": ["p"], "b": ["q"], "same": [1], "fold": [0.5]}, "'fold' must hold whole numbers"),
     ],
@@ -103,25 +106,25 @@ def test_a_broken_table_is_one_line(columns: dict[str, list[object]], message: s
         pairs(**columns)
 
 
-def test_positions_point_at_the_images() -> None:
-    paths = ["x", "y", "z", "x"]  # an image may be there twice: the first counts
-    a, b = pairs(a=["z", "x", "y"], b=["x", "y", "y"], same=[0, 1, 1]).positions(paths)
-    assert (a.tolist(), b.tolist()) == ([2, 0, 1], [0, 1, 1])
-    assert a.dtype == b.dtype == np.int64
-
-
-def test_a_missing_image_is_named() -> None:
-    with pytest.raises(DataError, match=r"pairs names 2 images that are not there, first gone$"):
-        pairs(a=["x", "gone"], b=["lost", "gone"], same=[1, 0]).positions(["x", "y"])
-
-
 def test_the_real_lists(real_data: Path) -> None:
-    paths = lfw.read(real_data / "lfw").frame
+    whom = lfw.read(real_data / "lfw").frame.set_index("path")["identity"]
     for name, count in (("pairs", 6000), ("pairsDevTrain", 2200), ("pairsDevTest", 1000)):
         read = read_pairs(real_data / "lfw" / "protocol" / f"{name}.txt")
         assert (len(read), int(read.same.sum())) == (count, count // 2)
-        a, b = read.positions(paths["path"])
-        identities = paths["identity"].to_numpy()
-        assert ((identities[a] == identities[b]) == read.same).all()
+        a, b = (whom.loc[read.frame[side]].to_numpy() for side in ("a", "b"))
+        assert ((a == b) == read.same).all()
         if name == "pairs":
             assert (read.frame.groupby("fold")["same"].agg(["sum", "size"]) == [300, 600]).all(None)
+
+
+def test_a_folder_of_folds_is_cfps(tmp_path: Path) -> None:
+    fold = tmp_path / "Protocol" / "Split" / "FF" / "01"
+    fold.mkdir(parents=True)
+    (tmp_path / "Protocol" / "Pair_list_F.txt").write_text(
+        "1 ../Data/Images/001/frontal/01.jpg\n2 ../Data/Images/001/frontal/02.jpg\n"
+    )
+    (fold / "same.txt").write_text("1,2\n2,1\n")
+    (fold / "diff.txt").write_text("")
+    read = read_pairs(fold.parent)
+    assert (len(read), read.repeats, read.same.tolist()) == (2, True, [True, True])
+    assert read.frame["a"].tolist()[0] == "Data/Images/001/frontal/01.jpg"

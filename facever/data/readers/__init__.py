@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Protocol
 
 from facever.data.manifest import Manifest
-from facever.data.readers import folder, idx, lfw, market1501, table
+from facever.data.readers import cfp, folder, idx, lfw, market1501, table
 from facever.errors import DataError, unknown
 
 
@@ -24,6 +24,7 @@ class Layout(Protocol):
 LAYOUTS: dict[str, Layout] = {
     "table": table,
     "lfw": lfw,
+    "cfp": cfp,
     "market1501": market1501,
     "idx": idx,
     "folder": folder,
