@@ -25,11 +25,11 @@ def distances(a: Tensor, b: Tensor, squared: bool = False) -> Tensor:
 
 
 def mean_pair_cosine(embeddings: Tensor) -> Tensor:
-    """Return the mean cosine of all pairs of different rows, detached; 1 says they are all alike.
+    """Return the mean cosine of all pairs of rows, detached: 1 says they are all alike.
 
     Args:
-        embeddings: [B, D], B of 2 or more.
+        embeddings: [B, D]; of a single row the mean is 0.
     """
     unit = normalize(embeddings.detach())
     together = unit.sum(0).square().sum() - unit.square().sum()
-    return together / (len(unit) * (len(unit) - 1))
+    return together / max(1, len(unit) * (len(unit) - 1))

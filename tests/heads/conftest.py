@@ -1,5 +1,7 @@
 """What the tests of heads share: small random batches, and the comparison with a slow loop."""
 
+import copy
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,12 +16,22 @@ EMBEDDING_SIZE, IDENTITIES, BATCH = 5, 7, 6
 
 Oracle = Callable[[np.ndarray, np.ndarray | None, np.ndarray], float]
 
-REQUIRED: dict[str, dict[str, Any]] = {}
+REQUIRED: dict[str, dict[str, Any]] = {
+    "distillation": {"teacher": "somewhere"},
+    "attributes": {"columns": ["glasses", "smile", "hat"]},
+}
 """By head: the parameters that it cannot be made without."""
 
-TARGETS: dict[str, Callable[[torch.Tensor], dict[str, Any]]] = {}
-"""By head: the keyword arguments that its forward needs beside embeddings and labels, made from
-the labels (row by row, so that they follow a permutation of the batch)."""
+
+def beside(head: Head, labels: torch.Tensor) -> torch.Tensor:
+    """Return what the head takes in the place of labels: numbers that follow each label."""
+    if head.beside is None:
+        return labels
+    places = torch.arange(1, math.prod(head.target_shape) + 1, dtype=torch.float64)
+    values = ((labels.double()[:, None] + 1.3) * places.sqrt() * 7.7).frac().abs()
+    if head.beside == "attributes":
+        values = (values > 0.5).double()
+    return values.reshape(len(labels), *head.target_shape)
 
 
 Call = Callable[..., HeadOutput]
@@ -35,8 +47,8 @@ def call() -> Call:
         labels: torch.Tensor,
         parameters: dict[str, torch.Tensor] | None = None,
     ) -> HeadOutput:
-        more = TARGETS[head.name](labels) if head.name in TARGETS else {}
-        return torch.func.functional_call(head, parameters or {}, (embeddings, labels), more)
+        given = beside(head, labels)
+        return torch.func.functional_call(head, parameters or {}, (embeddings, given))
 
     return call_head
 
@@ -52,6 +64,8 @@ def make_head() -> Callable[..., Head]:
         for parameter in head.parameters():  # biases too
             if parameter.ndim:
                 torch.nn.init.normal_(parameter)
+        if parameters.get("loss") == "soft_targets":
+            head.set_class_means(torch.randn(identities, *head.target_shape))
         return head.double()
 
     return make
@@ -79,10 +93,9 @@ def agrees(batch: tuple[torch.Tensor, torch.Tensor], call: Call) -> Callable[[He
             W = None if head.prototypes is None else head.prototypes.weight.detach().numpy().copy()
             wanted = oracle(x.numpy(), W, labels.numpy())
             assert call(head, x, labels).loss.item() == pytest.approx(wanted, rel=1e-10)
-            single = call(head.float(), x.float(), labels).loss
+            single = call(copy.deepcopy(head).float(), x.float(), labels).loss
             assert single.dtype == torch.float32
             assert single.item() == pytest.approx(wanted, rel=1e-5)
-            head.double()
 
     return check
 
