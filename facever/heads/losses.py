@@ -4,7 +4,6 @@ import math
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -35,7 +34,7 @@ class _SoftmaxLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
         top, sums = logits.amax(1, keepdim=True), logits.new_empty(len(logits), 1)
-        for rows in blocks(*logits.shape, logits.device):
+        for rows in blocks(len(logits), logits.shape[1], logits.device):
             weights = _exponentials(logits[rows] - top[rows], len(logits))
             torch.sum(weights, 1, keepdim=True, out=sums[rows])
         aimed = logits.gather(1, labels[:, None]) - top
@@ -51,7 +50,7 @@ class _SoftmaxLoss(torch.autograd.Function):
         logits, labels, top, sums = ctx.saved_tensors
         share = d_loss / len(logits)
         d_logits = torch.empty_like(logits)
-        for rows in blocks(*logits.shape, logits.device):
+        for rows in blocks(len(logits), logits.shape[1], logits.device):
             part = torch.sub(logits[rows], top[rows], out=d_logits[rows])
             _exponentials(part, len(logits)).mul_(share / sums[rows])
             if ctx.smoothing:
@@ -62,4 +61,4 @@ class _SoftmaxLoss(torch.autograd.Function):
 
 def _exponentials(below: Tensor, batch: int) -> Tensor:
     """Return e^below in place, zero where a B-th of it is under the smallest gradient."""
-    return F.threshold_(below, math.log(SMALLEST_GRADIENT * batch), -math.inf).exp_()
+    return torch.threshold_(below, math.log(SMALLEST_GRADIENT * batch), -math.inf).exp_()

@@ -17,15 +17,16 @@ from torch.autograd.function import once_differentiable
 EPSILON = 1e-6
 """Added to the squared length of a vector before its root (NormFace)."""
 
-Bend = Callable[[Tensor], Tensor]
-"""Changes a block [B, c] of similarities in place, element by element; returns the derivative."""
+Bend = Callable[[Tensor], Callable[[Tensor], Tensor]]
+"""Given the target similarities [B], says what becomes of the wrong ones: a function that changes a
+block [B, c] of them in place, element by element, and returns the derivative [B, c]."""
 
 
 class Similarities(NamedTuple):
     """How alike B embeddings and C prototypes are.
 
     Attributes:
-        wrong: [B, C], scaled (or bent) similarities to the other identities; -inf at the own one.
+        wrong: [B, C], scaled and bent similarities to the other identities; -inf at the own one.
             Consumed by `with_target`, which writes into it.
         target: [B], the similarity of each embedding to its own prototype, neither scaled nor bent.
         hardest: [B], the largest similarity to another identity, neither scaled nor bent, detached;
@@ -53,19 +54,25 @@ class Prototypes(nn.Module):
         labels: Tensor,
         scale: Tensor | float = 1.0,
         bend: Bend | None = None,
+        rows: Tensor | None = None,
     ) -> Similarities:
-        """Return the cosines between embeddings [B, D] and all prototypes.
+        """Return the cosines between embeddings [B, D] and the prototypes.
 
         Args:
             embeddings: [B, D].
             labels: int64 [B].
-            scale: Factor of the wrong cosines: a number, or a tensor of one or of B elements.
-            bend: What becomes of the wrong cosines, if they do not stay as they are; no scale then.
+            scale: Factor of the wrong cosines: a number, or a tensor of one or of B elements. A
+                `bend` sees scaled cosines.
+            bend: What becomes of the wrong cosines, if they do not stay as they are.
+            rows: int64 [R], distinct: the prototypes to compare with, if not all of them. The
+                labels are then places in `rows`, and what is [C] or [B, C] has R for C.
         """
         unit = normalize(embeddings)
         scaled = unit * (scale[:, None] if isinstance(scale, Tensor) and scale.ndim else scale)
-        weight = self.weight.to(unit.dtype)
-        wrong, target, hardest, norms = _Cosine.apply(scaled, weight, labels, bend)  # type: ignore[no-untyped-call]
+        weight = self.weight if rows is None else self.weight.index_select(0, rows)
+        wrong, target, hardest, norms = _Cosine.apply(  # type: ignore[no-untyped-call]
+            scaled, weight.to(unit.dtype), labels, bend
+        )
         detached = scale.detach() if isinstance(scale, Tensor) else scale
         return Similarities(wrong, target / scale, hardest / detached, norms)
 
@@ -109,18 +116,17 @@ class _Cosine(torch.autograd.Function):
         (identities, size), batch = weight.shape, len(unit)
         values = unit.new_empty(batch, identities)
         slopes = torch.empty_like(values) if bend else None
-        target, hardest = unit.new_empty(batch), unit.new_full((batch,), -torch.inf)
         norms = unit.new_empty(identities)
+        target = (unit * weight[labels]).sum(1) / _lengths(weight[labels])
+        nothing = torch.full_like(target, -torch.inf)
+        hardest, change = nothing.clone(), bend(target) if bend else None
         for part in blocks(identities, size, weight.device):
-            torch.linalg.vector_norm(weight[part], dim=1, out=norms[part])
-            norms[part].square_().add_(EPSILON).sqrt_()
+            norms[part] = _lengths(weight[part])
             block = torch.mm(unit, weight[part].T, out=values[:, part]).div_(norms[part])
-            own = _Own(labels, part)
-            own.read(block, target)
-            own.write(block, torch.full_like(target, -torch.inf))
+            _set_own(block, part, labels, nothing)
             torch.maximum(hardest, block.amax(1), out=hardest)
-            if bend and slopes is not None:
-                slopes[:, part] = bend(block)
+            if change and slopes is not None:
+                slopes[:, part] = change(block)
         values.scatter_(1, labels[:, None], -torch.inf)
         ctx.save_for_backward(unit, weight, labels, norms, slopes)
         ctx.mark_non_differentiable(hardest, norms)
@@ -134,12 +140,12 @@ class _Cosine(torch.autograd.Function):
         unit, weight, labels, norms, slopes = ctx.saved_tensors
         d_unit = torch.zeros_like(unit) if ctx.needs_input_grad[0] else None
         d_weight = torch.empty_like(weight) if ctx.needs_input_grad[1] else None
-        for part in blocks(*weight.shape, weight.device):
+        d_target = d_target / norms[labels]
+        for part in blocks(len(weight), weight.shape[1], weight.device):
             w, n = weight[part], norms[part]
             d_block = d_values[:, part] if slopes is None else d_values[:, part] * slopes[:, part]
             d_product = d_block / n
-            own = _Own(labels, part)
-            own.write(d_product, d_target / norms[labels])
+            _set_own(d_product, part, labels, d_target)
             if d_unit is not None:
                 d_unit.addmm_(d_product, w)
             if d_weight is not None:
@@ -149,21 +155,21 @@ class _Cosine(torch.autograd.Function):
         return d_unit, d_weight, None, None
 
 
-class _Own:
-    """The places of a batch's own identities in a block [B, c] of a [B, C] matrix."""
+def _lengths(vectors: Tensor) -> Tensor:
+    """Return sqrt(|w|^2 + 1e-6) of each row."""
+    norms: Tensor = torch.linalg.vector_norm(vectors, dim=1)
+    return norms.square_().add_(EPSILON).sqrt_()
 
-    def __init__(self, labels: Tensor, part: slice) -> None:
-        self._inside = (labels >= part.start) & (labels < part.stop)
-        self._column = (labels - part.start).clamp_(0, part.stop - part.start - 1)[:, None]
 
-    def read(self, block: Tensor, into: Tensor) -> None:
-        """Copy the own elements of the block into [B], where the block has them."""
-        torch.where(self._inside, block.gather(1, self._column)[:, 0], into, out=into)
+def _set_own(block: Tensor, part: slice, labels: Tensor, new: Tensor) -> None:
+    """Put `new` [B] at the labels, where they are in the part of a [B, C] matrix that a block is.
 
-    def write(self, block: Tensor, new: Tensor) -> None:
-        """Replace the own elements of the block by those of `new` [B]."""
-        old = block.gather(1, self._column)
-        block.scatter_(1, self._column, torch.where(self._inside[:, None], new[:, None], old))
+    Without asking where that is, for on an accelerator an answer would stall it.
+    """
+    inside = (labels >= part.start) & (labels < part.stop)
+    column = (labels - part.start).clamp_(0, part.stop - part.start - 1)[:, None]
+    values = torch.where(inside[:, None], new[:, None], block.gather(1, column))
+    block.scatter_(1, column, values)
 
 
 class _WithTarget(torch.autograd.Function):

@@ -53,16 +53,20 @@ def test_bent_similarities(size):
     inputs = [x, prototypes.weight]
     upstream = torch.randn(3, 5, dtype=torch.float64)
 
-    def cube(block: Tensor) -> Tensor:
-        slope = 3 * block.square()
-        block.pow_(3)
-        return slope
+    def lift(target: Tensor):  # 2 (cos_j^3 + cos_y) of scaled cosines; cos_y detached
+        def change(block: Tensor) -> Tensor:
+            slope = 3 * block.square()
+            block.pow_(3).add_(target[:, None])
+            return slope
 
-    similarities = prototypes.cosine(x, labels, bend=cube)
+        return change
+
+    similarities = prototypes.cosine(x, labels, 2.0, lift)
     ours = with_target(similarities, 2 * similarities.target, labels)
     cosines = normalize(x) @ normalize(prototypes.weight).T
     own = torch.nn.functional.one_hot(labels, 5).bool()
-    wanted = torch.where(own, 2 * cosines, cosines**3)
+    target = cosines[own].detach()[:, None]
+    wanted = torch.where(own, 2 * cosines, 8 * cosines**3 + 2 * target)
     torch.testing.assert_close(ours, wanted, rtol=1e-12, atol=1e-14)
     for a, b in zip(
         torch.autograd.grad((ours * upstream).sum(), inputs),
