@@ -1,31 +1,40 @@
-"""Retrieval (ReID): CMC, both mean average precisions, mINP; by blocks of queries.
-
-For each query only the ranks of its positives matter. They are counted, not sorted: a positive's
-rank is one more than the number of gallery rows that score at least as high as it does, so that a
-tie never helps; junk (same identity and same camera) is left out.
-"""
+"""Retrieval (ReID): CMC, both mean average precisions, mINP; by blocks of queries."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 from numpy.typing import ArrayLike
 
 from facever.console import table
 from facever.errors import EvaluationError
-from facever.evaluation.scoring.similarity import Doubles, Floats, Ints, Scorer, make_scorer
+from facever.evaluation.one_to_many.by_person import paired_intervals, person_intervals
+from facever.evaluation.one_to_many.expansion import Expansion, expand_sides
+from facever.evaluation.one_to_many.inputs import checked_names, checked_rows, shared_codes
+from facever.evaluation.one_to_many.ranking import (
+    ByScore,
+    QueryRanks,
+    Ranking,
+    Sides,
+    WrongFirst,
+    query_ranks,
+    shown_ranks,
+)
+from facever.evaluation.one_to_many.reranking import Reranked, Reranking
+from facever.evaluation.operating_point import Interval
+from facever.evaluation.scoring.similarity import Doubles, Ints, make_scorer, named_similarity
 
 DEFAULT_RANKS = (1, 5, 10, 20)
-_QUERIES = 256
+MEASURES = ("map_plain", "map_trapezoid", "minp")
+_BAND = (1, 2, 5, 10, 20, 50, 100)  # the ranks of the CMC that have intervals
 _MOST_RANKS = 1000
+_MOST_WRONG = 50
 
 
 @dataclass(frozen=True)
 class RetrievalResult:
-    """What was retrieved.
+    """What was retrieved. It holds no threshold: a ranking is no verification.
 
     Attributes:
         queries: How many queries have a positive in the gallery.
@@ -36,9 +45,14 @@ class RetrievalResult:
         map_trapezoid: The official Market-1501 form, averaging precision before and at each
             positive.
         minp: Mean over queries of P / r_P, P positives, the last at rank r_P.
+        similarity: What the original scores are.
         cross_camera: Whether positives of the query's own camera were left out.
-        first_wrong: Queries whose first candidate is wrong, (query, candidate, score), highest
-            scores first.
+        reranking, expansion: How the ranking was changed, or None.
+        intervals: Of "rank 1", "rank 2" and so on, "map_plain", "map_trapezoid" and "minp".
+        each: What each query reached.
+        first_wrong: Queries whose first candidate is wrong, highest scores first, at most 50. A
+            re-ranked score is minus the final distance.
+        failed_queries, failed_gallery: Images that could not be embedded; they are left out.
     """
 
     queries: int
@@ -50,22 +64,41 @@ class RetrievalResult:
     minp: float
     similarity: str
     cross_camera: bool
-    first_wrong: list[tuple[int, int, float]] = field(default_factory=list)
+    reranking: Reranking | None
+    expansion: Expansion | None
+    intervals: dict[str, Interval]
+    each: QueryRanks
+    first_wrong: list[WrongFirst] = field(default_factory=list)
+    failed_queries: int = 0
+    failed_gallery: int = 0
 
     def to_dict(self, ranks: Sequence[int] = DEFAULT_RANKS) -> dict[str, Any]:
         """Return the result as JSON values, the same as `--json` prints."""
         return {
             "protocol": "retrieval",
             "similarity": self.similarity,
+            "ranked_by": self.ranked_by,
+            "reranking": self.reranking and self.reranking.to_dict(),
+            "expansion": self.expansion and self.expansion.to_dict(),
             "cross_camera": self.cross_camera,
             "queries": self.queries,
             "queries_without_match": self.without_match,
             "gallery": self.gallery,
+            "failure_to_acquire": {"queries": self.failed_queries, "gallery": self.failed_gallery},
             "cmc": {str(rank): self.rank(rank) for rank in ranks},
             "map_plain": self.map_plain,
             "map_trapezoid": self.map_trapezoid,
             "minp": self.minp,
+            "intervals": {name: found.model_dump() for name, found in self.intervals.items()},
+            "cmc_curve": {str(rank): self.rank(rank) for rank in shown_ranks(len(self.cmc))},
+            "wrong_first": [wrong._asdict() for wrong in self.first_wrong],
         }
+
+    @property
+    def ranked_by(self) -> str:
+        """What the gallery was ranked by, in words."""
+        steps = [f"{self.similarity} scores", self.expansion, self.reranking]
+        return ", ".join(str(step) for step in steps if step is not None)
 
     def rank(self, rank: int) -> float:
         """Return the share of queries with a positive among the first `rank`."""
@@ -76,20 +109,31 @@ class RetrievalResult:
     def to_text(self) -> str:
         """Return the result as a person reads it."""
         rule = "cross-camera" if self.cross_camera else "no camera rule"
-        rows = [[f"rank {rank}", f"{self.rank(rank):.4f}"] for rank in DEFAULT_RANKS]
-        rows += [
-            ["mAP (plain)", f"{self.map_plain:.4f}"],
-            ["mAP (trapezoid, Market-1501)", f"{self.map_trapezoid:.4f}"],
-            ["mINP", f"{self.minp:.4f}"],
+        values = [(f"rank {rank}", self.rank(rank), f"rank {rank}") for rank in DEFAULT_RANKS]
+        values += [
+            ("mAP (plain)", self.map_plain, "map_plain"),
+            ("mAP (trapezoid, Market-1501)", self.map_trapezoid, "map_trapezoid"),
+            ("mINP", self.minp, "minp"),
         ]
-        return "\n".join(
-            [
-                f"{self.queries:,} queries in a gallery of {self.gallery:,}, {rule}, "
-                f"{self.similarity} scores; {self.without_match:,} queries without match left out",
-                "",
-                table(["metric", "value"], rows),
-            ]
-        )
+        rows = []
+        for name, value, key in values:
+            found = self.intervals.get(key)
+            shown = f"{found.low:.4f} - {found.high:.4f}" if found else ""
+            rows.append([name, f"{value:.4f}", shown])
+        interval = self.intervals["map_plain"]
+        lines = [
+            f"{self.queries:,} queries in a gallery of {self.gallery:,}, {rule}; "
+            f"{self.without_match:,} queries without match left out",
+            f"ranked by {self.ranked_by}",
+            f"failed images: {self.failed_queries:,} queries, {self.failed_gallery:,} in the "
+            "gallery (left out)",
+            "",
+            table(["metric", "value", f"{interval.level:.0%}"], rows),
+            f"intervals: {interval.method} over the queries' people",
+        ]
+        if self.reranking or self.expansion:
+            lines.append("a ranking changed like this has no threshold: verify by the scores alone")
+        return "\n".join(lines)
 
 
 def retrieval(
@@ -101,6 +145,9 @@ def retrieval(
     query_cameras: ArrayLike | None = None,
     gallery_cameras: ArrayLike | None = None,
     similarity: str = "cosine",
+    rerank: Reranking | None = None,
+    expand: Expansion | None = None,
+    level: float = 0.95,
 ) -> RetrievalResult:
     """Rank a gallery for each query.
 
@@ -112,6 +159,9 @@ def retrieval(
         query_cameras, gallery_cameras: [Q] and [G]; with both, gallery rows of the query's own
             identity and camera are junk (the cross-camera rule).
         similarity: "cosine", "euclidean" or "dot".
+        rerank: Re-rank by k-reciprocal neighbours, after any expansion.
+        expand: Expand the queries, and the gallery where it says so.
+        level: Confidence of the intervals, which draw the queries' people.
 
     Raises:
         EvaluationError: Shapes that do not fit, NaN, cameras of one side only, or no query with a
@@ -123,128 +173,80 @@ def retrieval(
     if (query_cameras is None) != (gallery_cameras is None):
         lacking = "query set" if query_cameras is None else "gallery"
         raise EvaluationError(f"the {lacking} has no cameras: give both sides' cameras or neither")
-    cameras: list[Ints] | None = None
+    cameras: tuple[Ints, Ints] | None = None
     if query_cameras is not None and gallery_cameras is not None:
-        given = [
-            checked_names(query_cameras, sides[0], "query cameras"),
-            checked_names(gallery_cameras, sides[1], "gallery cameras"),
-        ]
-        cameras = shared_codes(given)
+        first, second = shared_codes(
+            [
+                checked_names(query_cameras, sides[0], "query cameras"),
+                checked_names(gallery_cameras, sides[1], "gallery cameras"),
+            ]
+        )
+        cameras = first, second
     people = shared_codes(names)
-    scorer = make_scorer(sides[0], similarity, others=sides[1])
-    ranks = _Ranks(scorer, people, cameras, junk=names[1] == "-1")
-    found = ranks.count()
-    if not found.queries:
+    chosen = named_similarity(similarity)
+    scorer = make_scorer(sides[0], chosen, others=sides[1])
+    if expand is not None:
+        sides = list(expand_sides(sides[0], sides[1], expand, chosen))
+        scorer = make_scorer(sides[0], chosen, others=sides[1])
+    ranking: Ranking = ByScore(scorer)
+    if rerank is not None:
+        ranking = Reranked(sides[0], sides[1], rerank, chosen)
+    each = query_ranks(ranking, Sides(people[0], people[1], cameras, names[1] == "-1"))
+    count = len(each.rows)
+    if not count:
         raise EvaluationError("no query has a positive in the gallery: nothing can be retrieved")
+    last = min(_MOST_RANKS, len(sides[1]))
+    measures = _measures(each)
     return RetrievalResult(
-        queries=found.queries,
-        without_match=len(sides[0]) - found.queries,
+        queries=count,
+        without_match=len(sides[0]) - count,
         gallery=len(sides[1]),
-        cmc=np.cumsum(found.first) / found.queries,
-        map_plain=found.plain / found.queries,
-        map_trapezoid=found.trapezoid / found.queries,
-        minp=found.inverse_negative_penalty / found.queries,
-        similarity=similarity,
+        cmc=np.cumsum(np.bincount(each.first, minlength=last + 1)[1 : last + 1]) / count,
+        map_plain=float(each.plain.mean()),
+        map_trapezoid=float(each.trapezoid.mean()),
+        minp=float(each.minp.mean()),
+        similarity=chosen,
         cross_camera=cameras is not None,
-        first_wrong=sorted(found.wrong, key=lambda wrong: -wrong[2])[:50],
+        reranking=rerank,
+        expansion=expand,
+        intervals=dict(
+            zip(
+                measures,
+                person_intervals(np.stack(list(measures.values()), axis=1), each.people, level),
+                strict=True,
+            )
+        ),
+        each=each,
+        first_wrong=sorted(each.wrong, key=lambda wrong: -wrong.score)[:_MOST_WRONG],
     )
 
 
-@dataclass
-class _Sums:
-    """Sums over queries."""
+def compare_retrieval(
+    first: RetrievalResult, second: RetrievalResult, *, level: float = 0.95
+) -> dict[str, Interval]:
+    """Return the interval of second minus first, for each measure, over the same queries.
 
-    queries: int
-    first: Ints
-    plain: float = 0.0
-    trapezoid: float = 0.0
-    inverse_negative_penalty: float = 0.0
-    wrong: list[tuple[int, int, float]] = field(default_factory=list)
+    People are drawn with replacement, the same for both. A difference is resolved when its interval
+    does not hold zero.
 
+    Args:
+        first, second: Results of the same queries, such as without and with re-ranking.
+        level: Confidence.
 
-class _Ranks:
-    """Counts the ranks of positives, block of queries by block.
-
-    The gallery is sorted by identity, so that the rows of a query's own identity stand together.
+    Raises:
+        EvaluationError: The queries differ.
     """
-
-    def __init__(
-        self, scorer: Scorer, people: list[Ints], cameras: list[Ints] | None, junk: npt.NDArray[Any]
-    ) -> None:
-        self._order = np.argsort(people[1], kind="stable")
-        self._right = scorer.right[self._order]
-        self._left = scorer.left
-        self._people = people[0], people[1][self._order]
-        self._cameras = None if cameras is None else (cameras[0], cameras[1][self._order])
-        self._junk = np.flatnonzero(junk[self._order])
-
-    def count(self) -> _Sums:
-        sums = _Sums(0, np.zeros(min(_MOST_RANKS, len(self._right)), np.int64))
-        for start in range(0, len(self._left), _QUERIES):
-            rows = np.arange(start, min(start + _QUERIES, len(self._left)))
-            scores = self._left[rows] @ self._right.T
-            scores[:, self._junk] = -np.inf
-            self._block(rows, scores, sums)
-        return sums
-
-    def _block(self, rows: Ints, scores: Floats, sums: _Sums) -> None:
-        """Add one block of queries."""
-        own = self._people[0][rows]
-        lows = np.searchsorted(self._people[1], own, side="left")
-        highs = np.searchsorted(self._people[1], own, side="right")
-        for at, (row, low, high) in enumerate(zip(rows, lows, highs, strict=True)):
-            mine = scores[at, low:high].copy()
-            if self._cameras is not None:
-                mine = mine[self._cameras[1][low:high] != self._cameras[0][row]]
-            positives = np.sort(mine[mine > -np.inf])[::-1]
-            if not len(positives):
-                continue
-            scores[at, low:high] = -np.inf
-            self._add(int(row), scores[at], positives, sums)
-
-    def _add(self, row: int, others: Floats, positives: Floats, sums: _Sums) -> None:
-        """Add one query: its positives in descending order among the scores of others."""
-        count = len(positives)
-        candidates = others[others >= positives[-1]]
-        # with equal scores the others come first
-        before = len(candidates) - np.searchsorted(np.sort(candidates), positives, side="left")
-        number = np.arange(1, count + 1)
-        ranks = before + number
-        sums.queries += 1
-        if ranks[0] <= len(sums.first):
-            sums.first[ranks[0] - 1] += 1
-        if ranks[0] > 1:
-            best = int(np.argmax(others))
-            sums.wrong.append((row, int(self._order[best]), float(others[best])))
-        precision = number / ranks
-        ahead = np.where(ranks > 1, (number - 1) / np.maximum(ranks - 1, 1), 1.0)
-        sums.plain += float(precision.mean())
-        sums.trapezoid += float(((precision + ahead) / 2).mean())
-        sums.inverse_negative_penalty += count / float(ranks[-1])
+    if not np.array_equal(first.each.rows, second.each.rows) or not np.array_equal(
+        first.each.people, second.each.people
+    ):
+        raise EvaluationError("the two results are of different queries: measure both on the same")
+    one, two = _measures(first.each), _measures(second.each)
+    differences = np.stack([two[name] - one[name] for name in one], axis=1)
+    found = paired_intervals(differences, first.each.people, level)
+    return dict(zip(one, found, strict=True))
 
 
-def checked_rows(vectors: ArrayLike, name: str) -> Floats:
-    """Return vectors as float32 [N, D], refusing what cannot be compared."""
-    rows = np.asarray(vectors, np.float32)
-    if rows.ndim != 2 or not rows.size:
-        raise EvaluationError(f"{name} must be a matrix [N, D], not of shape {rows.shape}")
-    wrong = np.flatnonzero(~np.isfinite(rows.sum(axis=1)))
-    if len(wrong):
-        raise EvaluationError(f"row {wrong[0]} of the {name} holds NaN or infinity")
-    return rows
-
-
-def checked_names(values: ArrayLike, rows: Floats, name: str) -> npt.NDArray[np.str_]:
-    """Return one text per row, refusing missing ones."""
-    column = pd.Series(np.asarray(values).ravel())
-    if len(column) != len(rows):
-        raise EvaluationError(f"{len(column)} {name} for {len(rows)} vectors")
-    if column.isna().any():
-        raise EvaluationError(f"{name}: value {int(column.isna().argmax())} is missing")
-    return column.to_numpy().astype(str)
-
-
-def shared_codes(sides: Sequence[npt.NDArray[np.str_]]) -> list[Ints]:
-    """Number the names of two sides, equal names alike."""
-    codes = pd.factorize(np.concatenate(sides))[0].astype(np.int64)
-    return [codes[: len(sides[0])], codes[len(sides[0]) :]]
+def _measures(each: QueryRanks) -> dict[str, Doubles]:
+    """Return what each query adds to each measure."""
+    hits = {f"rank {rank}": (each.first <= rank).astype(np.float64) for rank in _BAND}
+    return hits | {"map_plain": each.plain, "map_trapezoid": each.trapezoid, "minp": each.minp}

@@ -6,15 +6,14 @@ import pytest
 
 from facever.errors import EvaluationError
 from facever.evaluation.one_to_many.identification import identification
+from facever.evaluation.operating_point import OperatingPoint
 
-room = sys.modules[
-    "facever.evaluation.one_to_many.identification"
-]  # the function has the module's name
+room = sys.modules["facever.evaluation.one_to_many.search"]
 
 
 @pytest.fixture
 def sets(make_faces, monkeypatch):
-    monkeypatch.setattr(room, "_PROBES", 11)
+    monkeypatch.setattr(room, "_CELLS", 600)
     probes, probe_ids = make_faces(150, people=30)
     gallery, gallery_ids = make_faces(90, people=30)
     kept = gallery_ids < "p018"
@@ -54,19 +53,163 @@ def test_rates_are_those_of_a_loop(sets, rule):
             low, high = (getattr(point.fnir_intervals[rank], end) for end in ("low", "high"))
             assert low <= missed / len(mates) <= high
     assert [refused.needs for refused in result.refused] == [10_000]
-    for rank in (1, 3):
-        assert result.cmc[rank] == np.mean([r <= rank for _, r in mates])
+    for rank in range(1, 19):
+        assert result.rank(rank) == result.cmc[rank - 1] == np.mean([r <= rank for _, r in mates])
+    assert len(result.cmc) == 18
 
 
-def test_the_det_is_counted_at_every_threshold(sets):
-    result = identification(*sets)
+def test_the_det_is_counted_at_every_threshold_and_rank(sets):
+    det = identification(*sets, ranks=[4, 1]).det
     rows = by_loop(*sets, "max")
-    for at in (0, 1, 10, len(result.thresholds) - 1):
-        t = result.thresholds[at]
-        missed = [not (r == 1 and s > t) for _, s, r in rows if s is not None]
-        strangers = [best for best, mate, _ in rows if mate is None]
-        assert result.fpir[at] == pytest.approx(np.mean([b > t + 1e-6 for b in strangers]))
-        assert result.fnir[at] == pytest.approx(np.mean(missed))
+    strangers = [best for best, mate, _ in rows if mate is None]
+    assert list(det.fnir) == [1, 4]
+    assert len(det.thresholds) == len(set(strangers)) + 1
+    for at, t in enumerate(det.thresholds):
+        assert det.fpir[at] == pytest.approx(np.mean([b > t + 1e-6 for b in strangers]))
+        for rank in (1, 4):
+            missed = [not (r <= rank and s > t) for _, s, r in rows if s is not None]
+            assert det.fnir[rank][at] == pytest.approx(np.mean(missed))
+    thin = det.thinned(12)
+    assert 6 <= len(thin.thresholds) <= 12
+    assert (thin.thresholds[0], thin.fpir[-1]) == (-np.inf, 0)
+    places = np.searchsorted(det.thresholds, thin.thresholds)
+    assert np.array_equal(det.fpir[places], thin.fpir)
+    assert np.array_equal(det.fnir[4][places], thin.fnir[4])
+    assert len(np.unique(places[-3:])) == 3
+    assert places[-3] == len(det.thresholds) - 3  # dense where the FPIR is small
+
+
+def test_scores_do_not_depend_on_blocks_and_ties_put_the_mate_last(monkeypatch):
+    rng = np.random.default_rng(0)
+    photo = rng.standard_normal(300)
+    rows = np.tile(photo / np.linalg.norm(photo), (41, 1))
+    names = [f"p{i}" for i in range(40)]
+    for cells in (1, 7 * 40, 10**6):
+        monkeypatch.setattr(room, "_CELLS", cells)
+        for rule in ("max", "mean"):
+            result = identification(
+                rows, [*names, "stranger"], rows[:40], names, ranks=[1, 39, 40], rule=rule
+            )
+            assert [result.rank(rank) for rank in (1, 39, 40)] == [0, 0, 1]
+            assert set(result.det.thresholds[1:]) == {1.0}
+
+
+def test_each_score_is_the_pairs_own(sets, monkeypatch):
+    probes, probe_ids, gallery, gallery_ids = sets
+    names = sorted(set(gallery_ids))
+    for rule in ("max", "mean"):
+        found = {}
+        for cells in (1, 10**6):
+            monkeypatch.setattr(room, "_CELLS", cells)
+            codes = [np.unique(np.r_[probe_ids, gallery_ids], return_inverse=True)[1]]
+            people = [codes[0][: len(probes)], codes[0][len(probes) :]]
+            found[cells] = room.search(probes, gallery, people, rule, "cosine")
+        assert np.array_equal(found[1].best, found[10**6].best)
+        assert np.array_equal(found[1].mate, found[10**6].mate)
+        exact = (probes.astype(float) @ gallery.T.astype(float)).astype(np.float32).astype(float)
+        for row, name in enumerate(probe_ids):
+            each = [exact[row, gallery_ids == person] for person in names]
+            scores = [part.max() if rule == "max" else part.mean() for part in each]
+            assert found[1].best[row] == np.float32(max(scores))
+            if name in names:
+                assert found[1].mate[row] == np.float32(scores[names.index(name)])
+
+
+def test_a_stored_operating_point_is_judged_at_its_threshold(sets):
+    probes, probe_ids, gallery, gallery_ids = sets
+    point = identification(*sets, fpir=[0.2]).operating_point(0.2, dataset="before")
+    half = gallery_ids < "p009"
+    smaller = identification(
+        probes, probe_ids, gallery[half], gallery_ids[half], operating_points=[point]
+    )
+    rows = by_loop(probes, probe_ids, gallery[half], gallery_ids[half], "max")
+    (realised,) = smaller.realised
+    assert realised.found.threshold == point.threshold
+    assert realised.found.false_positives == sum(
+        best > point.threshold for best, mate, _ in rows if mate is None
+    )
+    for rank in (1, 10):
+        missed = [not (s > point.threshold and r <= rank) for _, s, r in rows if s is not None]
+        assert realised.found.missed[rank] == sum(missed)
+    values = smaller.to_dict()["realised"][0]
+    assert values["stored"]["gallery_size"] == 18
+    assert values["fpir"] == realised.found.false_positives / smaller.nonmated
+    assert "the stored threshold" in smaller.to_text()
+    assert "in a gallery of 18, before" in smaller.to_text()
+    assert not smaller.warnings
+    few = gallery_ids < "p004"
+    of_few = identification(probes, probe_ids, gallery[few], gallery_ids[few], fpir=[0.2])
+    grown = identification(*sets, operating_points=[of_few.operating_point(0.2)])
+    assert grown.warnings == [
+        "the operating point was measured with 4 people and this gallery has 18, more than 2 times "
+        "as many: more strangers pass"
+    ]
+
+
+def test_an_operating_point_of_another_kind_is_refused(sets):
+    point = identification(*sets, fpir=[0.2]).operating_point(0.2)
+    pair = OperatingPoint(
+        threshold=0.5, target_rate=0.1, achieved_rate=0.1, trials=point.trials, similarity="cosine"
+    )
+    for given, options, message in [
+        (
+            pair,
+            {},
+            "a 1:1-image operating point does not decide an identification: give a 1:N one",
+        ),
+        (
+            point,
+            {"rule": "mean"},
+            "the operating point is for the max of cosine scores, not for the mean of cosine "
+            "scores",
+        ),
+        (
+            point,
+            {"similarity": "dot"},
+            "the operating point is for the max of cosine scores, not for the max of dot scores",
+        ),
+    ]:
+        with pytest.raises(EvaluationError) as raised:
+            identification(*sets, operating_points=[given], **options)
+        assert str(raised.value) == message
+
+
+def test_images_that_could_not_be_embedded_are_counted_with_and_without(sets):
+    probes, probe_ids, gallery, gallery_ids = sets
+    fine = np.ones(len(probes), bool)
+    mated = np.flatnonzero(np.isin(probe_ids, gallery_ids) & (probe_ids != "p000"))
+    strangers = np.flatnonzero(~np.isin(probe_ids, gallery_ids))
+    fine[[*mated[:4], *strangers[:3]]] = False
+    enrolled = gallery_ids != "p000"
+    enrolled[np.flatnonzero(gallery_ids == "p001")[0]] = False  # others of p001 remain
+    broken = probes.copy()
+    broken[~fine] = 0
+    result = identification(
+        broken, probe_ids, gallery, gallery_ids, fpir=[0.2],
+        probe_acquired=fine, gallery_acquired=enrolled,
+    )  # fmt: skip
+    orphans = fine & (probe_ids == "p000")
+    kept = fine & ~orphans
+    alone = identification(
+        probes[kept], probe_ids[kept], gallery[enrolled], gallery_ids[enrolled], fpir=[0.2]
+    )
+    without, alone_values = result.to_dict(), alone.to_dict()
+    assert without["failure_to_acquire"] == {
+        "mated_probes": 4,
+        "nonmated_probes": 3,
+        "people_not_enrolled": 1,
+        "probes_of_people_not_enrolled": int(orphans.sum()),
+    }
+    assert orphans.any()
+    for key in ("probes", "gallery_size", "cmc", "det"):
+        assert without[key] == alone_values[key]
+    (point,), (values,) = result.points, without["operating_points"]
+    assert values["with_failures"]["fpir"] == point.false_positives / (result.nonmated + 3)
+    lost = 4 + int(orphans.sum())
+    for rank in (1, 10):
+        share = (point.missed[rank] + lost) / (result.mated + lost)
+        assert values["with_failures"]["fnir"][str(rank)] == share
+    assert "4 mated and 3 non-mated probes; 1 people not enrolled" in result.to_text()
 
 
 def test_fpir_is_not_the_fmr_of_pairs(sets):
@@ -89,7 +232,11 @@ def test_the_operating_point_is_one_to_n(sets):
 
 def test_results_have_their_keys_and_text(sets):
     result = identification(*sets, fpir=[0.2, 1e-4])
-    values = json.loads(json.dumps(result.to_dict()))
+    values = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert values["cmc_curve"]["18"] == 1.0
+    assert values["det"]["threshold"][0] is None
+    assert len(values["det"]["fnir"]["10"]) == len(values["det"]["fpir"]) > 20
+    assert values["operating_points"][0]["few_errors"]
     assert values["probes"] == {"mated": result.mated, "nonmated": result.nonmated}
     assert {"fpir", "threshold", "fnir", "fpir_interval"} <= set(values["operating_points"][0])
     assert "is refused: it needs 10,000 non-mated probes" in result.to_text()
@@ -105,6 +252,9 @@ def test_bad_input_is_one_clear_line(sets):
         (sets, {"ranks": [0]}, "ranks count from 1"),
         (sets, {"fpir": [2]}, "not between 0 and 1"),
         ((probes, probe_ids[1:], gallery, gallery_ids), {}, "149 probe identities for 150"),
+        (sets, {"probe_acquired": np.zeros(150, bool)}, "no probe image could be embedded"),
+        (sets, {"gallery_acquired": np.zeros(len(gallery), bool)}, "no gallery image could be"),
+        (sets, {"probe_acquired": [True]}, r"probe_acquired has shape \(1,\) for 150 rows"),
     ]
     for arrays, options, message in cases:
         with pytest.raises(EvaluationError, match=message):

@@ -1,3 +1,4 @@
+import json
 import sys
 
 import numpy as np
@@ -5,41 +6,12 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from facever.errors import EvaluationError
-from facever.evaluation.one_to_many.retrieval import retrieval
+from facever.evaluation.one_to_many.by_person import person_intervals
+from facever.evaluation.one_to_many.expansion import Expansion
+from facever.evaluation.one_to_many.reranking import Reranking
+from facever.evaluation.one_to_many.retrieval import compare_retrieval, retrieval
 
-room = sys.modules["facever.evaluation.one_to_many.retrieval"]  # the function has the module's name
-
-
-def by_loop(scores, query_ids, gallery_ids, query_cameras=None, gallery_cameras=None):
-    """Rank every query by a plain loop: the official Market-1501 evaluation, ties worst first."""
-    first, plain, trapezoid, minp, without = [], [], [], [], 0
-    for q in range(len(scores)):
-        kept = []
-        for g in range(scores.shape[1]):
-            same = query_ids[q] == gallery_ids[g]
-            junk = gallery_ids[g] == "-1"
-            if query_cameras is not None:
-                junk |= same and query_cameras[q] == gallery_cameras[g]
-            if not junk:
-                kept.append((-scores[q, g], bool(same)))
-        good = [same for _, same in sorted(kept)]  # False before True among equal scores
-        if not any(good):
-            without += 1
-            continue
-        ranks = [r + 1 for r, same in enumerate(good) if same]
-        first.append(ranks[0])
-        plain.append(np.mean([(j + 1) / r for j, r in enumerate(ranks)]))
-        # the trapezoid of the official code: old and new precision at each recall step
-        area, old_recall, old_precision, hits = 0.0, 0.0, 1.0, 0
-        for position, same in enumerate(good):
-            hits += same
-            recall, precision = hits / len(ranks), hits / (position + 1)
-            area += (recall - old_recall) * (old_precision + precision) / 2
-            old_recall, old_precision = recall, precision
-        trapezoid.append(area)
-        minp.append(len(ranks) / ranks[-1])
-    cmc = [np.mean(np.array(first) <= r) for r in range(1, scores.shape[1] + 1)]
-    return cmc, np.mean(plain), np.mean(trapezoid), np.mean(minp), without
+room = sys.modules["facever.evaluation.one_to_many.ranking"]
 
 
 @pytest.fixture
@@ -60,8 +32,8 @@ def sets(make_faces):
 
 @pytest.mark.parametrize("cameras", [False, True])
 @pytest.mark.parametrize("ties", [False, True])
-def test_every_metric_is_that_of_the_loop(sets, monkeypatch, cameras, ties):
-    monkeypatch.setattr(room, "_QUERIES", 7)
+def test_every_metric_is_that_of_the_loop(sets, by_loop, monkeypatch, cameras, ties):
+    monkeypatch.setattr(room, "_CELLS", 7 * 90)
     queries, query_ids, gallery, gallery_ids, query_cameras, gallery_cameras = sets
     similarity = "cosine"
     if ties:  # whole numbers: exact scores, many of them equal
@@ -100,9 +72,104 @@ def test_plain_average_precision_is_scikit_learns(make_faces):
 def test_a_tie_never_helps():
     gallery = np.eye(2)[[0, 0, 1]]
     found = retrieval(np.eye(2)[[0]], ["a"], gallery, ["b", "a", "a"])
+    (wrong,) = found.first_wrong
+    assert wrong == (0, 0, 1.0, 1, 1.0)
     assert found.rank(1) == 0
     assert found.rank(2) == 1
     assert found.map_plain == pytest.approx((1 / 2 + 2 / 3) / 2)
+
+
+@pytest.mark.parametrize("width", [3, 64, 511])
+def test_one_photograph_under_every_name_puts_the_positive_last(width, monkeypatch):
+    # the same vector in every place of a block, where products may round differently
+    monkeypatch.setattr(room, "_CELLS", 300)
+    rng = np.random.default_rng(width)
+    photo = rng.standard_normal(width)
+    rows = np.tile(photo / np.linalg.norm(photo), (101, 1))
+    names = [f"p{i}" for i in range(101)]
+    found = retrieval(rows[:9], names[:9], rows, names)
+    assert found.each.first.tolist() == [101] * 9
+    assert found.map_plain == pytest.approx(1 / 101)
+    assert found.map_trapezoid == pytest.approx(1 / 202)
+    assert found.minp == pytest.approx(1 / 101)
+    assert [wrong[:2] for wrong in found.first_wrong] == [(0, 1), *((q, 0) for q in range(1, 9))]
+
+
+def test_scores_too_close_for_a_product_are_told_apart(make_faces):
+    # two hundred copies of each person's row, each a rounding away from the others
+    rng = np.random.default_rng(0)
+    queries, names = make_faces(12, people=6, dimension=300)
+    base = np.repeat(queries[:4], 200, axis=0).astype(np.float64)
+    gallery = (base + 2e-7 * rng.standard_normal(base.shape)).astype(np.float32)
+    others = np.where(np.arange(800) % 3 == 0, np.repeat(names[:4], 200), "someone")
+    exact = (queries.astype(np.float64) @ gallery.T.astype(np.float64)).astype(np.float32)
+    found = retrieval(queries, names, gallery, others)
+    wanted = [
+        1 + (row[others != name] >= row[others == name].max()).sum()
+        for row, name in zip(exact, names, strict=True)
+        if name in others
+    ]
+    assert found.each.first.tolist() == wanted
+    assert max(wanted) > 1
+
+
+def test_blocks_and_their_size_change_nothing(sets, monkeypatch):
+    whole = retrieval(*sets[:4]).to_dict()
+    monkeypatch.setattr(room, "_CELLS", 1)
+    assert retrieval(*sets[:4]).to_dict() == whole
+
+
+def test_intervals_draw_the_people_of_the_queries(make_faces):
+    queries, query_ids = make_faces(60, people=12, spread=1.4)
+    gallery, gallery_ids = make_faces(150, people=12, spread=1.4, seed=0)
+    gallery, gallery_ids = gallery[60:], gallery_ids[60:]
+    found = retrieval(queries, query_ids, gallery, gallery_ids)
+    values = {name: getattr(found, name) for name in ("map_plain", "map_trapezoid", "minp")}
+    values |= {f"rank {rank}": found.rank(rank) for rank in (1, 2, 5, 10, 20, 50, 100)}
+    assert set(values) == set(found.intervals)
+    for name, value in values.items():
+        assert found.intervals[name].low <= value <= found.intervals[name].high, name
+    assert found.intervals["map_plain"].method == "identity bootstrap"
+    # everyone ten times over is no more evidence; ten times as many people are
+    tenfold = np.tile(found.each.plain, 10)[:, None]
+    codes = np.tile(found.each.people, 10)
+    same, more = (person_intervals(tenfold, who, 0.95)[0] for who in (codes, np.arange(len(codes))))
+    once = found.intervals["map_plain"]
+    assert (same.low, same.high) == pytest.approx((once.low, once.high))
+    assert more.high - more.low < 0.5 * (once.high - once.low)
+
+
+def test_two_rankings_of_the_same_queries_are_compared_in_pairs(make_faces):
+    queries, query_ids = make_faces(100, people=25, dimension=16)
+    gallery, gallery_ids = make_faces(400, people=25, dimension=16, seed=0)
+    arrays = queries, query_ids, gallery[100:], gallery_ids[100:]
+    plain, better = retrieval(*arrays), retrieval(*arrays, rerank=Reranking())
+    same = compare_retrieval(plain, plain)
+    assert all((one.low, one.high) == (0, 0) for one in same.values())
+    found = compare_retrieval(plain, better)["map_plain"]
+    gain = better.map_plain - plain.map_plain
+    assert found.low < gain < found.high
+    assert found.low > 0
+    apart = [result.intervals["map_plain"] for result in (plain, better)]
+    assert found.high - found.low < sum(one.high - one.low for one in apart) / 2
+    with pytest.raises(EvaluationError, match="the two results are of different queries"):
+        compare_retrieval(plain, retrieval(queries[:50], query_ids[:50], *arrays[2:]))
+
+
+def test_a_changed_ranking_says_so_and_has_no_threshold(sets):
+    plain = retrieval(*sets[:4])
+    changed = retrieval(*sets[:4], rerank=Reranking(5, 2), expand=Expansion(3, alpha=3))
+    assert plain.ranked_by == "cosine scores"
+    assert changed.ranked_by == (
+        "cosine scores, alpha-QE (alpha 3) of queries by 3 neighbours, "
+        "k-reciprocal re-ranking (k1 5, k2 2, lambda 0.3)"
+    )
+    values = changed.to_dict()
+    assert values["reranking"] == {"k1": 5, "k2": 2, "lambda": 0.3}
+    assert values["expansion"] == {"neighbours": 3, "alpha": 3, "gallery": False}
+    assert "has no threshold" in changed.to_text()
+    assert "has no threshold" not in plain.to_text()
+    assert not hasattr(changed, "operating_point")
 
 
 def test_the_wrong_first_candidates_are_listed_with_their_scores(make_faces):
@@ -117,15 +184,23 @@ def test_the_wrong_first_candidates_are_listed_with_their_scores(make_faces):
         (q, int(best[q])) for q in range(40) if present[q] and gallery_ids[best[q]] != query_ids[q]
     }
     listed = found.first_wrong
-    assert {(q, g) for q, g, _ in listed} == wrong
-    assert [s for *_, s in listed] == sorted((s for *_, s in listed), reverse=True)
-    assert all(s == pytest.approx(scores[q, g], abs=1e-6) for q, g, s in listed)
+    assert {(one.query, one.candidate) for one in listed} == wrong
+    assert [one.score for one in listed] == sorted((one.score for one in listed), reverse=True)
+    for one in listed:
+        assert one.score == pytest.approx(scores[one.query, one.candidate], abs=1e-6)
+        own = np.flatnonzero(gallery_ids == query_ids[one.query])
+        assert one.right == own[scores[one.query, own].argmax()]
+        assert one.right_score == pytest.approx(scores[one.query, one.right], abs=1e-6)
 
 
 def test_results_have_their_keys_and_text(sets):
     found = retrieval(*sets[:4])
-    values = found.to_dict()
+    values = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert set(values["cmc"]) == {"1", "5", "10", "20"}
+    assert values["cmc_curve"]["90"] == 1.0
+    assert values["wrong_first"][0].keys() == {
+        "query", "candidate", "score", "right", "right_score"
+    }  # fmt: skip
     assert {"map_plain", "map_trapezoid", "minp", "queries_without_match"} <= set(values)
     assert "mAP (trapezoid, Market-1501)" in found.to_text()
     with pytest.raises(EvaluationError, match="ranks count from 1"):

@@ -1,0 +1,100 @@
+"""Query expansion: a query becomes the mean of itself and of what it finds first.
+
+Scores of expanded vectors are no scores of a pair of images: they rank, and no threshold of a
+verification applies to them.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from facever.errors import EvaluationError
+from facever.evaluation.one_to_many.nearest import Nearest, nearest
+from facever.evaluation.scoring.similarity import Floats, make_scorer
+from facever.vectors.unit import unit_rows
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """How vectors are expanded.
+
+    Args:
+        neighbours: How many of the first gallery rows are averaged with the query, 1 or more.
+        alpha: Without, all count alike (AQE). With, a row counts by its cosine to the power of
+            alpha, negative cosines not at all (alpha-QE); 0 or more.
+        gallery: Expand the gallery's rows by their own neighbours in the gallery too (database
+            augmentation), before the queries search in it.
+
+    Raises:
+        EvaluationError: A value out of range.
+
+    Reference:
+        AQE: Chum, Philbin, Sivic, Isard, Zisserman, Total recall, ICCV 2007, section 3. alpha-QE:
+        Radenovic, Tolias, Chum, Fine-tuning CNN image retrieval with no human annotation, TPAMI
+        2019, section 3.4. Database augmentation: Arandjelovic and Zisserman, Three things everyone
+        should know to improve object retrieval, CVPR 2012, section 4. That the query itself counts
+        once, and that the gallery is expanded first, is our choice.
+    """
+
+    neighbours: int
+    alpha: float | None = None
+    gallery: bool = False
+
+    def __post_init__(self) -> None:
+        if self.neighbours < 1:
+            raise EvaluationError(
+                f"query expansion by {self.neighbours} neighbours: give 1 or more"
+            )
+        if self.alpha is not None and not 0 <= self.alpha < np.inf:
+            raise EvaluationError(f"query expansion with alpha {self.alpha}: give 0 or more")
+
+    def __str__(self) -> str:
+        kind = "AQE" if self.alpha is None else f"alpha-QE (alpha {self.alpha:g})"
+        whose = "queries and gallery" if self.gallery else "queries"
+        return f"{kind} of {whose} by {self.neighbours} neighbours"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as JSON values."""
+        return {"neighbours": self.neighbours, "alpha": self.alpha, "gallery": self.gallery}
+
+
+def expand_sides(
+    queries: Floats, gallery: Floats, settings: Expansion, similarity: str = "cosine"
+) -> tuple[Floats, Floats]:
+    """Return queries [Q, D] and gallery [G, D] expanded; unit rows stay unit rows for "cosine".
+
+    Whom the rows show plays no part: rows that are junk to a query count as any other.
+
+    Raises:
+        EvaluationError: `alpha` with another similarity than cosine.
+    """
+    if settings.alpha is not None and similarity != "cosine":
+        raise EvaluationError(
+            f"alpha-QE weighs neighbours by their cosine, and the scores are {similarity}: leave "
+            "alpha out"
+        )
+    if settings.gallery:
+        found = nearest(make_scorer(gallery, similarity), settings.neighbours + 1, own_first=True)
+        others = Nearest(found.rows[:, 1:], found.scores[:, 1:], found.lowest)
+        gallery = _averaged(gallery, gallery, others, settings, similarity)
+    found = nearest(make_scorer(queries, similarity, others=gallery), settings.neighbours)
+    return _averaged(queries, gallery, found, settings, similarity), gallery
+
+
+def _averaged(
+    rows: Floats, gallery: Floats, found: Nearest, settings: Expansion, similarity: str
+) -> Floats:
+    """Average each row with its neighbours; for "cosine" a sum of zero leaves the row as it is."""
+    total = rows.astype(np.float64)
+    weight = np.ones(len(rows))
+    for place in range(found.rows.shape[1]):
+        share = np.ones(len(rows))
+        if settings.alpha is not None:
+            share = np.clip(found.scores[:, place].astype(np.float64), 0, 1) ** settings.alpha
+        total += share[:, None] * gallery[found.rows[:, place]]
+        weight += share
+    if similarity != "cosine":
+        return (total / weight[:, None]).astype(np.float32)
+    units, lengths = unit_rows(total)
+    return np.where(lengths[:, None] > 0, units, rows)

@@ -1,0 +1,323 @@
+"""What identification measured: rates over threshold and rank, with their counts and intervals."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from facever.console import table
+from facever.errors import EvaluationError
+from facever.evaluation.one_to_many.by_person import person_intervals
+from facever.evaluation.one_to_many.ranking import shown_ranks
+from facever.evaluation.one_to_many.search import Searched
+from facever.evaluation.one_to_one.result import Refused
+from facever.evaluation.operating_point import Interval, OperatingPoint, ScoreRule, TrialCounts
+from facever.evaluation.scoring.similarity import Doubles, Similarity
+
+_FEW = 30
+_DET_POINTS = 200
+
+
+@dataclass(frozen=True)
+class IdentifiedPoint:
+    """FNIR and FPIR at a threshold.
+
+    Attributes:
+        fpir_target: The FPIR asked for; never exceeded where the threshold was chosen for it.
+        threshold: A candidate is named when its score is larger.
+        false_positives: Non-mated probes with any candidate above the threshold.
+        missed: Mated probes whose mate is not among the first `rank` above the threshold, by rank.
+        fpir_interval: Of the FPIR.
+        fnir_intervals: Of the FNIR, by rank.
+    """
+
+    fpir_target: float
+    threshold: float
+    false_positives: int
+    missed: dict[int, int]
+    fpir_interval: Interval
+    fnir_intervals: dict[int, Interval]
+
+
+@dataclass(frozen=True)
+class RealisedPoint:
+    """What a stored 1:N operating point comes to with these probes and this gallery."""
+
+    stored: OperatingPoint
+    found: IdentifiedPoint
+
+
+@dataclass(frozen=True)
+class Det:
+    """The trade-off of FPIR and FNIR over thresholds.
+
+    Attributes:
+        thresholds: float64 [P], ascending, the first -inf: the scores at which the FPIR changes.
+        fpir: float64 [P].
+        fnir: float64 [P] for each rank.
+    """
+
+    thresholds: Doubles
+    fpir: Doubles
+    fnir: dict[int, Doubles]
+
+    def thinned(self, points: int = _DET_POINTS) -> "Det":
+        """Return about so many of its points, denser where the FPIR is small."""
+        size = len(self.thresholds)
+        kept = size - np.unique(np.geomspace(1, size, points).astype(np.int64))[::-1]
+        return Det(
+            self.thresholds[kept],
+            self.fpir[kept],
+            {rank: values[kept] for rank, values in self.fnir.items()},
+        )
+
+
+@dataclass(frozen=True)
+class ProbeFailures:
+    """Who could not be searched for, or not be found, because an image could not be embedded.
+
+    Attributes:
+        mated, nonmated: Probes that could not be embedded.
+        people: People none of whose gallery images could be embedded.
+        orphans: Probes of these people that could be embedded themselves.
+    """
+
+    mated: int = 0
+    nonmated: int = 0
+    people: int = 0
+    orphans: int = 0
+
+
+@dataclass(frozen=True)
+class IdentificationResult:
+    """What was identified.
+
+    Attributes:
+        mated, nonmated: Probes whose person is, and is not, in the gallery.
+        gallery_size: People in the gallery (N).
+        score_rule: How a person's templates make one score.
+        similarity: What the scores are.
+        points: FNIR at each FPIR that the probes support.
+        refused: The other FPIRs, with the non-mated probes that they need.
+        cmc: float64 [N], share of mated probes with the mate among the first r, whatever the score.
+        det: FPIR and FNIR over all thresholds.
+        realised: Stored operating points, judged here.
+        failures: Images that could not be embedded.
+        warnings: What the reader must know.
+    """
+
+    mated: int
+    nonmated: int
+    gallery_size: int
+    score_rule: ScoreRule
+    similarity: Similarity
+    points: list[IdentifiedPoint]
+    refused: list[Refused]
+    cmc: Doubles
+    det: Det
+    realised: list[RealisedPoint] = field(default_factory=list)
+    failures: ProbeFailures = field(default_factory=ProbeFailures)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def ranks(self) -> list[int]:
+        """The ranks at which FNIR was asked for."""
+        return list(self.det.fnir)
+
+    def rank(self, rank: int) -> float:
+        """Return the share of mated probes with the mate among the first `rank`."""
+        if rank < 1:
+            raise EvaluationError(f"rank {rank} does not exist: ranks count from 1")
+        return float(self.cmc[min(rank, len(self.cmc)) - 1])
+
+    def operating_point(
+        self, fpir: float, *, dataset: str = "", fingerprint: str | None = None
+    ) -> OperatingPoint:
+        """Return the 1:N operating point that meets a FPIR in a gallery of this size.
+
+        Raises:
+            EvaluationError: The FPIR was not measured, or was refused.
+        """
+        for point in self.points:
+            if point.fpir_target == fpir:
+                return OperatingPoint(
+                    kind="1:N",
+                    threshold=point.threshold,
+                    similarity=self.similarity,
+                    target_rate=fpir,
+                    achieved_rate=point.false_positives / self.nonmated,
+                    trials=TrialCounts(genuine=self.mated, impostor=self.nonmated),
+                    interval=point.fpir_interval,
+                    dataset=dataset,
+                    fingerprint=fingerprint,
+                    score_rule=self.score_rule,
+                    gallery_size=self.gallery_size,
+                )
+        raise EvaluationError(f"FPIR {fpir:g} was not measured, or the probes cannot support it")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as JSON values, the same as `--json` prints."""
+        det = self.det.thinned()
+        return {
+            "protocol": "identification",
+            "similarity": self.similarity,
+            "score_rule": self.score_rule,
+            "gallery_size": self.gallery_size,
+            "probes": {"mated": self.mated, "nonmated": self.nonmated},
+            "failure_to_acquire": {
+                "mated_probes": self.failures.mated,
+                "nonmated_probes": self.failures.nonmated,
+                "people_not_enrolled": self.failures.people,
+                "probes_of_people_not_enrolled": self.failures.orphans,
+            },
+            "cmc": {str(rank): self.rank(rank) for rank in self.ranks},
+            "cmc_curve": {str(rank): self.rank(rank) for rank in shown_ranks(len(self.cmc))},
+            "operating_points": [self._point(point) for point in self.points],
+            "refused": [
+                {"fpir_target": refused.far_target, "needs": refused.needs}
+                for refused in self.refused
+            ],
+            "realised": [
+                {"stored": one.stored.model_dump(mode="json"), **self._point(one.found)}
+                for one in self.realised
+            ],
+            "det": {
+                "threshold": [float(t) if np.isfinite(t) else None for t in det.thresholds],
+                "fpir": det.fpir.tolist(),
+                "fnir": {str(rank): values.tolist() for rank, values in det.fnir.items()},
+            },
+            "warnings": self.warnings,
+        }
+
+    def to_text(self) -> str:
+        """Return the result as a person reads it."""
+        failed = self.failures
+        ranks = [f"FNIR rank {rank}" for rank in self.ranks]
+        lines = [
+            f"{self.mated:,} mated and {self.nonmated:,} non-mated probes in a gallery of "
+            f"{self.gallery_size:,} people, {self.score_rule} of {self.similarity} scores",
+            f"failed images: {failed.mated:,} mated and {failed.nonmated:,} non-mated probes; "
+            f"{failed.people:,} people not enrolled, with {failed.orphans:,} probes (all left out)",
+            *(f"rank {rank} without threshold: {self.rank(rank):.4f}" for rank in self.ranks),
+        ]
+        if self.points:
+            level = f"{self.points[0].fpir_interval.level:.0%} of it"
+            headers = ["FPIR target", "FPIR", "false positives", *ranks, level, "threshold"]
+            lines += ["", table(headers, [self._row(point) for point in self.points])]
+            interval = self.points[0].fnir_intervals[self.ranks[-1]]
+            note = f": {interval.note}" if interval.note else ""
+            lines.append(
+                f"intervals: of FNIR at rank {self.ranks[-1]}, {interval.method} over the probes' "
+                f"people{note}"
+            )
+        lines += [
+            f"FPIR {refused.far_target:g} is refused: it needs {refused.needs:,} non-mated probes"
+            for refused in self.refused
+        ]
+        for one in self.realised:
+            lines += [
+                "",
+                f"the stored threshold {one.stored.threshold:.6g} (FPIR "
+                f"{one.stored.achieved_rate:.4g} in a gallery of {one.stored.gallery_size:,}, "
+                f"{one.stored.dataset or 'unnamed data'}) comes to",
+                table(
+                    ["FPIR", "false positives", *ranks], [self._row(one.found)[1 : 3 + len(ranks)]]
+                ),
+            ]
+        return "\n".join(lines)
+
+    def _row(self, point: IdentifiedPoint) -> list[str]:
+        interval = point.fnir_intervals[self.ranks[-1]]
+        return [
+            f"{point.fpir_target:g}",
+            f"{point.false_positives / self.nonmated:.4g}",
+            str(point.false_positives),
+            *(f"{missed / self.mated:.4f}" for missed in point.missed.values()),
+            f"{interval.low:.4f} - {interval.high:.4f}",
+            f"{point.threshold:.6g}",
+        ]
+
+    def _point(self, point: IdentifiedPoint) -> dict[str, Any]:
+        """Return one point; a failed probe finds nobody, so FPIR falls and FNIR rises."""
+        failed = self.failures
+        lost = failed.mated + failed.orphans
+        return {
+            "fpir_target": point.fpir_target,
+            "fpir": point.false_positives / self.nonmated,
+            "threshold": point.threshold,
+            "false_positives": point.false_positives,
+            "few_errors": point.false_positives < _FEW,
+            "fpir_interval": point.fpir_interval.model_dump(),
+            "fnir": {
+                str(rank): {
+                    "value": missed / self.mated,
+                    "interval": point.fnir_intervals[rank].model_dump(),
+                }
+                for rank, missed in point.missed.items()
+            },
+            "with_failures": {
+                "fpir": point.false_positives / (self.nonmated + failed.nonmated),
+                "fnir": {
+                    str(rank): (missed + lost) / (self.mated + lost)
+                    for rank, missed in point.missed.items()
+                },
+            },
+        }
+
+
+def rates_at(
+    searched: Searched,
+    targets: Sequence[float],
+    thresholds: Sequence[float],
+    ranks: Sequence[int],
+    level: float,
+) -> list[IdentifiedPoint]:
+    """Return FPIR and FNIR at thresholds, with intervals that draw the probes' people.
+
+    Args:
+        searched: What was found.
+        targets: The FPIR that each threshold is for.
+        thresholds: As many.
+        ranks: Ascending.
+        level: Confidence.
+    """
+    if not thresholds:
+        return []
+    mated = searched.mated
+    cuts = np.array(thresholds, np.float64)
+    known = searched.best[~mated, None] > cuts
+    missed = np.concatenate(
+        [
+            (searched.rank[mated, None] > rank) | (searched.mate[mated, None] <= cuts)
+            for rank in ranks
+        ],
+        axis=1,
+    )
+    of_fpir = person_intervals(known, searched.codes[~mated], level)
+    of_fnir = person_intervals(missed, searched.codes[mated], level)
+    places = {rank: slice(i * len(cuts), (i + 1) * len(cuts)) for i, rank in enumerate(ranks)}
+    return [
+        IdentifiedPoint(
+            fpir_target=target,
+            threshold=float(cuts[i]),
+            false_positives=int(known[:, i].sum()),
+            missed={rank: int(missed[:, here][:, i].sum()) for rank, here in places.items()},
+            fpir_interval=of_fpir[i],
+            fnir_intervals={rank: of_fnir[here][i] for rank, here in places.items()},
+        )
+        for i, target in enumerate(targets)
+    ]
+
+
+def det_of(searched: Searched, ranks: Sequence[int]) -> Det:
+    """Return FPIR and FNIR over all thresholds at which the FPIR changes."""
+    strangers = np.sort(searched.best[~searched.mated]).astype(np.float64)
+    mate, place = searched.mate[searched.mated], searched.rank[searched.mated]
+    thresholds = np.append(-np.inf, np.unique(strangers))
+    fnir = {}
+    for rank in ranks:
+        scores = np.sort(np.where(place <= rank, mate, -np.inf).astype(np.float64))
+        fnir[rank] = np.searchsorted(scores, thresholds, side="right") / len(scores)
+    fpir = 1 - np.searchsorted(strangers, thresholds, side="right") / len(strangers)
+    return Det(thresholds, fpir, fnir)

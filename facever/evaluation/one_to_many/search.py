@@ -1,0 +1,127 @@
+"""Every probe against a whole gallery of people: its best score, its mate's score and rank."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from facever.evaluation.one_to_many.nearest import above, below, rows_at_once
+from facever.evaluation.operating_point import ScoreRule
+from facever.evaluation.scoring.pairwise import Bools
+from facever.evaluation.scoring.similarity import Floats, Ints, Scorer, make_scorer
+
+_CELLS = 1 << 22  # scores held at once
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What a search found for each probe.
+
+    Attributes:
+        best: float32 [P], the score of the first candidate; -inf where there is none.
+        mate: float32 [P], the mate's score; -inf for non-mated probes and where it was not found.
+        rank: int64 [P], the mate's rank. A mate that ties with others comes after them; without a
+            mate it is one more than there are people.
+        mated: Bool [P], whether the probe's person is in the gallery.
+        codes: int64 [P], the probes' people, numbered.
+        people: How many people are in the gallery.
+    """
+
+    best: Floats
+    mate: Floats
+    rank: Ints
+    mated: Bools
+    codes: Ints
+    people: int
+
+
+def search(
+    probes: Floats, gallery: Floats, people: list[Ints], rule: ScoreRule, similarity: str
+) -> Searched:
+    """Search every probe by exact comparison with every row of the gallery.
+
+    A block's float32 products only screen; what lies too close to tell is scored again, so that
+    scores and ranks do not depend on blocks or threads.
+
+    Args:
+        probes: float32 [P, D], unit rows for "cosine".
+        gallery: float32 [G, D], one or several templates a person.
+        people: int64 [P] and [G], numbered alike.
+        rule: A person's score is the "max" or the "mean" over their templates.
+        similarity: "cosine", "euclidean" or "dot".
+    """
+    order = np.argsort(people[1], kind="stable")
+    codes, starts, counts = np.unique(people[1][order], return_index=True, return_counts=True)
+    scores = _PersonScores(
+        make_scorer(probes, similarity, others=gallery[order]), starts, counts, rule
+    )
+    size = len(probes)
+    where = np.minimum(np.searchsorted(codes, people[0]), len(codes) - 1)
+    mated = codes[where] == people[0]
+    best, mate = np.empty(size, np.float32), np.full(size, -np.inf, np.float32)
+    rank = np.full(size, len(codes) + 1, np.int64)
+    step = rows_at_once(len(gallery), _CELLS)
+    for start in range(0, size, step):
+        rows = np.arange(start, min(start + step, size))
+        block = scores.block(rows)
+        best[rows] = scores.highest(rows, block)
+        here = np.flatnonzero(mated[rows])
+        mate[rows[here]], rank[rows[here]] = scores.ranked(
+            rows[here], block[here], where[rows[here]]
+        )
+    return Searched(best, mate, rank, mated, people[0], len(codes))
+
+
+@dataclass(frozen=True)
+class _PersonScores:
+    """Scores of probes with people, whose templates stand together in the gallery."""
+
+    scorer: Scorer
+    starts: Ints
+    counts: Ints
+    rule: ScoreRule
+
+    @property
+    def _error(self) -> float:
+        """Bound on the distance of a block's scores from the people's own."""
+        if self.rule == "max":
+            return self.scorer.error
+        largest = max(abs(self.scorer.low), abs(self.scorer.high))
+        return self.scorer.error + (int(self.counts.max()) + 2) * 2.0**-24 * largest
+
+    def block(self, rows: Ints) -> Floats:
+        """Return the scores of some probes with everyone, up to the error, [b, N]."""
+        product: Floats = self.scorer.left[rows] @ self.scorer.right.T
+        if self.rule == "max":
+            return np.maximum.reduceat(product, self.starts, axis=1)
+        sums: Floats = np.add.reduceat(product, self.starts, axis=1)
+        sums /= self.counts.astype(np.float32)
+        return sums
+
+    def own(self, rows: Ints, people: Ints) -> Floats:
+        """Return the scores of single probes with single people, [K]."""
+        counts = self.counts[people]
+        firsts = np.cumsum(counts) - counts
+        templates = np.arange(counts.sum()) + np.repeat(self.starts[people] - firsts, counts)
+        scores = self.scorer.pairs(np.repeat(rows, counts), templates)
+        if self.rule == "max":
+            return np.maximum.reduceat(scores, firsts)
+        means = np.add.reduceat(scores.astype(np.float64), firsts) / counts
+        return means.astype(np.float32)
+
+    def highest(self, rows: Ints, block: Floats) -> Floats:
+        """Return each probe's best score, [b]."""
+        floor = below(block.max(axis=1), 2 * self._error)
+        at, people = np.nonzero(block >= floor[:, None])
+        return np.maximum.reduceat(
+            self.own(rows[at], people), np.searchsorted(at, np.arange(len(rows)))
+        )
+
+    def ranked(self, rows: Ints, block: Floats, mates: Ints) -> tuple[Floats, Ints]:
+        """Return the mates' scores and ranks, [b] each: how many score at least as high."""
+        if not len(rows):
+            return np.empty(0, np.float32), np.empty(0, np.int64)
+        own = self.own(rows, mates)
+        sure = block > above(own, self._error)[:, None]
+        at, people = np.nonzero((block >= below(own, self._error)[:, None]) & ~sure)
+        ahead = self.own(rows[at], people) >= own[at]
+        return own, sure.sum(axis=1) + np.bincount(at[ahead], minlength=len(rows))
