@@ -214,7 +214,9 @@ def test_wrong_use_is_one_clear_line(little_lfw, tmp_path):
         with pytest.raises(EvaluationError, match=message):
             evaluate_verification(little_lfw, **options)
     lost = with_meta(little_lfw, root=str(tmp_path / "elsewhere"))
-    with pytest.raises(EvaluationError, match=r"LFW's list pairs\.txt is neither beside the"):
+    with pytest.raises(
+        EvaluationError, match=r"^the official list protocol/pairs\.txt is neither beside"
+    ):
         evaluate_verification(lost, protocol="lfw-view2")
 
 

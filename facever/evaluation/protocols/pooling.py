@@ -1,0 +1,164 @@
+"""Pooling: the vectors of several images of one person made into one, as IJB does it."""
+
+from collections.abc import Sized
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from facever.errors import EvaluationError
+from facever.evaluation.scoring.pairwise import Bools
+from facever.evaluation.scoring.similarity import Doubles, Floats, Ints
+
+_CHUNK = 1 << 16  # images pooled at a time
+_VANISHING = 1e-6  # of the images' mean length: their vectors cancel, no direction is left
+
+
+@dataclass(frozen=True)
+class Templates:
+    """Pooled vectors.
+
+    Attributes:
+        names: str [T], sorted.
+        vectors: float32 [T, D], unit rows; zero where a template failed to be acquired.
+        identities: str [T].
+        lengths: float32 [T], of the pooled vector before normalising; 0 where it failed.
+        images, media: int64 [T], how many of each went in.
+        failed: int64 [T], images that could not be embedded.
+    """
+
+    names: npt.NDArray[np.str_]
+    vectors: Floats
+    identities: npt.NDArray[np.str_]
+    lengths: Floats
+    images: Ints
+    media: Ints
+    failed: Ints
+
+    @property
+    def acquired(self) -> Bools:
+        """Which templates have a vector, bool [T]."""
+        return self.lengths > 0
+
+
+def pool_templates(
+    vectors: ArrayLike,
+    templates: ArrayLike,
+    identities: ArrayLike,
+    *,
+    media: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    acquired: ArrayLike | None = None,
+) -> Templates:
+    """Pool images into templates: the mean within each media, their mean, then normalised.
+
+    A media is a video or a still; its frames count as much as one still. An image that is in
+    several templates is given once for each.
+
+    Args:
+        vectors: [N, D], unit rows.
+        templates: [N], the template of each row.
+        identities: [N], one in each template.
+        media: [N], the media of each row within its template; None, or a missing value: the image
+            is a media of its own.
+        weights: [N], 0 or more, the quality of each image. A media is the mean of weight x vector
+            (not divided by its weights, so that poor media count less); this is our choice.
+        acquired: Bool [N], False where the image could not be embedded. A template without any
+            image, or whose vectors cancel, failed to be acquired.
+
+    Raises:
+        EvaluationError: Lengths that differ, a missing template or identity, two identities in a
+            template, or a weight that is negative or not finite.
+
+    Example:
+        >>> frames = [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
+        >>> pool_templates(frames, ["t"] * 3, ["Ada"] * 3, media=[7, 7, 8]).vectors.tolist()
+        [[0.7071067690849304, 0.7071067690849304]]
+    """
+    rows = np.asarray(vectors)
+    if rows.ndim != 2:
+        raise EvaluationError(f"vectors must be a matrix [N, D], not of shape {rows.shape}")
+    size = len(rows)
+    held = np.ones(size, bool) if acquired is None else np.asarray(acquired, bool)
+    quality = np.ones(size) if weights is None else np.asarray(weights, np.float64)
+    named, people = pd.Series(np.asarray(templates)), pd.Series(np.asarray(identities))
+    sources = pd.Series([None] * size) if media is None else pd.Series(np.asarray(media))
+    given: dict[str, Sized] = {"templates": named, "identities": people, "media": sources}
+    for name, column in {**given, "weights": quality, "acquired": held}.items():
+        if len(column) != size:
+            raise EvaluationError(f"{len(column)} {name} for {size} vectors")
+    for name, values in (("template", named), ("identity", people)):
+        if values.isna().any():
+            raise EvaluationError(f"the {name} of row {int(values.isna().argmax())} is missing")
+    wrong = ~((quality >= 0) & np.isfinite(quality)) & held
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise EvaluationError(f"the weight of row {row} is {quality[row]:g}: it must be 0 or more")
+    code, names = pd.factorize(named.astype(str), sort=True)
+    counts, shares = _shares(code, sources, held, len(names))
+    shares = shares * np.where(held, quality, 0)
+    pooled = _sums(rows, code, shares, held, len(names))
+    lengths = np.linalg.norm(pooled, axis=1)
+    usual = np.bincount(code, weights=shares, minlength=len(names))
+    lengths[lengths <= _VANISHING * usual] = 0
+    units = pooled / np.where(lengths > 0, lengths, np.inf)[:, None]
+    return Templates(
+        names=np.asarray(names, str),
+        vectors=units.astype(np.float32),
+        identities=_one_identity(code, names, people.astype(str)),
+        lengths=lengths.astype(np.float32),
+        images=np.bincount(code[held], minlength=len(names)).astype(np.int64),
+        media=counts,
+        failed=np.bincount(code[~held], minlength=len(names)).astype(np.int64),
+    )
+
+
+def _shares(
+    code: Ints, media: "pd.Series[Any]", held: Bools, templates: int
+) -> tuple[Ints, Doubles]:
+    """Return the media of each template, int64 [T], and each image's share of it, float64 [N]."""
+    source = pd.factorize(media)[0].astype(np.int64)
+    alone = source < 0
+    source[alone] = source.max(initial=-1) + 1 + np.arange(alone.sum())
+    group = pd.factorize(code * (source.max(initial=0) + 1) + source)[0]
+    frames = np.bincount(group, weights=held)
+    _, first = np.unique(np.where(held, group, -1), return_index=True)
+    first = first[held[first]]
+    counts = np.bincount(code[first], minlength=templates).astype(np.int64)
+    shares = np.zeros(len(code))
+    shares[held] = 1 / (frames[group[held]] * counts[code[held]])
+    return counts, shares
+
+
+def _sums(
+    vectors: npt.NDArray[Any], code: Ints, weights: Doubles, held: Bools, templates: int
+) -> Doubles:
+    """Return the weighted sum of each template's vectors, float64 [T, D]."""
+    sums = np.zeros((templates, vectors.shape[1]))
+    order = np.argsort(code, kind="stable")
+    order = order[held[order]]
+    for start in range(0, len(order), _CHUNK):
+        part = order[start : start + _CHUNK]
+        present, first = np.unique(code[part], return_index=True)
+        weighted = vectors[part].astype(np.float64) * weights[part, None]
+        sums[present] += np.add.reduceat(weighted, first)
+    return sums
+
+
+def _one_identity(
+    code: Ints, names: "pd.Index[str]", people: "pd.Series[str]"
+) -> npt.NDArray[np.str_]:
+    """Return the identity of each template, or refuse one that shows two."""
+    first = np.unique(code, return_index=True)[1]
+    values = people.to_numpy().astype(str)
+    wrong = values != values[first][code]
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise EvaluationError(
+            f"template {names[code[row]]} shows two identities, {values[first][code[row]]} and "
+            f"{values[row]}: a template is of one person"
+        )
+    return values[first]

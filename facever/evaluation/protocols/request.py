@@ -1,0 +1,83 @@
+"""What is asked for: which embeddings are judged, on which trials, by which scores."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from facever.data.pairs import PairList
+from facever.data.sources import data_roots
+from facever.errors import EvaluationError, unknown
+from facever.evaluation.protocols.lookup import kind_of
+from facever.evaluation.scoring.normalisation import Cohort
+from facever.evaluation.scoring.similarity import Similarity, named_similarity
+from facever.vectors.embedding_set import EmbeddingSet
+
+ALL_PAIRS = "all-pairs"
+LISTED = ("pairs", "lfw-view1", "lfw-view2", "cfp-ff", "cfp-fp")
+PROTOCOLS = (ALL_PAIRS, *LISTED)
+
+
+@dataclass(frozen=True)
+class Request:
+    """The trials by which an embedding set is judged.
+
+    Args:
+        embeddings: Images or templates.
+        protocol: One of `PROTOCOLS`; by default "pairs" where a list is given, else "all-pairs".
+        pairs: A pair list or its file; for the protocols of LFW and CFP in place of the official
+            list.
+        similarity: "cosine", "euclidean" or "dot"; by default the metric of the model's head.
+        exclude: Columns of the rows; a pair that agrees in any of them is no trial (all-pairs).
+        cohort: Other people, to normalise the scores by.
+        allow_overlap: Score LFW's lists although the model was trained on their people.
+        data: Where official lists are looked for when they are not beside the images.
+
+    Raises:
+        EvaluationError: An unknown protocol or similarity, or ones that do not go together.
+    """
+
+    embeddings: EmbeddingSet
+    protocol: str | None = None
+    pairs: PairList | Path | None = None
+    similarity: str | None = None
+    exclude: Sequence[str] = ()
+    cohort: Cohort | None = None
+    allow_overlap: bool = False
+    data: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in PROTOCOLS:
+            raise EvaluationError(unknown("protocol", self.name, PROTOCOLS))
+        if self.name == ALL_PAIRS and self.pairs is not None:
+            raise EvaluationError(
+                "all-pairs takes no pair list: leave --pairs or the protocol away"
+            )
+        if self.name == "pairs" and self.pairs is None:
+            raise EvaluationError("the protocol pairs needs a pair list: --pairs FILE")
+        if self.name != ALL_PAIRS and self.exclude:
+            raise EvaluationError(f"the protocol {self.name} takes no columns to exclude")
+        metric = self.metric
+        if kind_of(self.embeddings) == "1:1-template" and metric != "cosine":
+            raise EvaluationError("templates are unit vectors: compare them by cosine")
+
+    @property
+    def name(self) -> str:
+        """The protocol."""
+        return self.protocol or (ALL_PAIRS if self.pairs is None else "pairs")
+
+    @property
+    def metric(self) -> Similarity:
+        """The similarity that scores are."""
+        return named_similarity(self.similarity or self.embeddings.meta.metric)
+
+    def find(self, official: str) -> Path | None:
+        """Return an official list or folder of lists beside the data, such as "protocol/pairs.txt".
+
+        It is looked for beside the list given, beside the images, and in the data folders.
+        """
+        places = [self.pairs.parent / Path(official).name] if isinstance(self.pairs, Path) else []
+        if self.embeddings.root is not None:
+            places.append(Path(self.embeddings.root) / official)
+        for root in data_roots(self.data):
+            places += [root / official, root / "lfw" / official, root / "cfp" / official]
+        return next((place for place in places if place.exists()), None)

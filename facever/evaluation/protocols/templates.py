@@ -1,0 +1,143 @@
+"""Templates of an embedding set: its images pooled by a column, or by a list as IJB's are."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from facever.data.tables import as_text, check_table, read_table
+from facever.errors import EvaluationError, unknown
+from facever.evaluation.protocols.lookup import TEMPLATES, find_rows
+from facever.evaluation.protocols.pooling import pool_templates
+from facever.evaluation.scoring.similarity import Doubles
+from facever.vectors.embedding_set import EmbeddingSet, with_outcome
+
+_LISTS = (".csv", ".parquet")
+_MADE = ["images", "media", "failed_images"]
+
+
+def template_set(
+    embeddings: EmbeddingSet,
+    templates: str | Path = "template",
+    *,
+    media: str | None = None,
+    quality: str | None = None,
+) -> EmbeddingSet:
+    """Return an embedding set with one row for each template.
+
+    Columns that are constant within every template ride along, with `template`, `images`, `media`
+    and `failed_images` (counts). Templates are compared by cosine; operating points measured on
+    them are of kind "1:1-template".
+
+    Args:
+        embeddings: Images, failed ones among them.
+        templates: The column that names each image's template (images without one are left out);
+            or a .csv or .parquet list with `template`, `path` (or `row`, counted from 0), and
+            where known `identity` and `media`, in which an image may occur in several templates.
+        media: The column of the media, in the list or else in the rows; by default "media" where
+            there is such a column, and every image a media of its own where there is none.
+        quality: The column of the images' weights, in the list or else in the rows ("norm": the
+            length of the embedding before it was normalised).
+
+    Raises:
+        EvaluationError: A column or image that does not exist, an identity that contradicts the
+            rows, and what `pool_templates` raises.
+        DataError: A list that cannot be read.
+    """
+    members = _members(embeddings, templates)
+    rows = embeddings.rows.iloc[members["row"]].reset_index(drop=True)
+    columns = {str(name): table[name] for table in (rows, members) for name in table}
+    if media is None and "media" in columns:
+        media = "media"
+    for column in (media, quality):
+        if column is not None and column not in columns:
+            raise EvaluationError(unknown("column", column, columns))
+    at = members["row"].to_numpy(np.int64)
+    pooled = pool_templates(
+        embeddings.vectors[at],
+        members["template"],
+        rows["identity"],
+        media=None if media is None else columns[media],
+        weights=None if quality is None else _numbers(columns[quality], quality),
+        acquired=embeddings.acquired[at],
+    )
+    made = pd.DataFrame(
+        {
+            "template": pooled.names,
+            "identity": pooled.identities,
+            **_constant(rows, members["template"]),
+            "images": pooled.images,
+            "media": pooled.media,
+            "failed_images": pooled.failed,
+        }
+    )
+    failed = [None if held else "no image of the template has a vector" for held in pooled.acquired]
+    how: dict[str, Any] = {"by": str(templates), "media": media, "quality": quality}
+    meta = replace(
+        embeddings.meta, metric="cosine", options={**embeddings.meta.options, TEMPLATES: how}
+    )
+    return replace(
+        embeddings,
+        vectors=pooled.vectors,
+        rows=with_outcome(made, pooled.lengths, failed),
+        meta=meta,
+    )
+
+
+def _members(embeddings: EmbeddingSet, templates: str | Path) -> pd.DataFrame:
+    """Return which row is in which template: columns row, template and those of a list."""
+    path = Path(templates)
+    if path.suffix not in _LISTS:
+        if str(templates) not in embeddings.rows:
+            raise EvaluationError(unknown("column", str(templates), embeddings.rows.columns))
+        column = embeddings.rows[str(templates)]
+        inside = np.flatnonzero(column.notna())
+        if not len(inside):
+            raise EvaluationError(f"column '{templates}' names no template in any row")
+        return pd.DataFrame({"row": inside, "template": column.iloc[inside].astype(str).to_numpy()})
+    listed = read_table(path)
+    by = "path" if "path" in listed else "row"
+    listed = check_table(listed, ["template", by], str(path))
+    listed["template"] = as_text(listed["template"], str(path))
+    if by == "path":
+        listed["row"] = find_rows(embeddings, listed["path"].astype(str).tolist(), str(path))
+    listed["row"] = _row_numbers(listed["row"], len(embeddings), path)
+    if "identity" in listed:
+        known = embeddings.identities[listed["row"]]
+        wrong = listed["identity"].astype(str).to_numpy() != known
+        if wrong.any():
+            at = int(wrong.argmax())
+            raise EvaluationError(
+                f"{path}: row {at + 1} calls {listed['identity'].iloc[at]} whom the embedding set "
+                f"calls {known[at]} ({int(wrong.sum())} such rows)"
+            )
+    twice = listed.duplicated(["template", "row"])
+    if twice.any():
+        raise EvaluationError(
+            f"{path}: template {listed['template'][twice].iloc[0]} names an image twice "
+            f"({int(twice.sum())} such rows)"
+        )
+    return listed
+
+
+def _row_numbers(values: "pd.Series[Any]", size: int, path: Path) -> "pd.Series[int]":
+    if not pd.api.types.is_integer_dtype(values) or not values.between(0, size - 1).all():
+        raise EvaluationError(f"{path}: 'row' must hold whole numbers from 0 to {size - 1}")
+    return values
+
+
+def _numbers(values: "pd.Series[Any]", name: str) -> Doubles:
+    try:
+        return values.to_numpy(np.float64)
+    except (TypeError, ValueError) as error:
+        raise EvaluationError(f"column '{name}' holds something that is no number") from error
+
+
+def _constant(rows: pd.DataFrame, templates: "pd.Series[str]") -> dict[str, list[Any]]:
+    """Return the columns that hold one value within each template, by template in order."""
+    made = ["identity", "norm", "error", "template", *_MADE]
+    groups = rows.drop(columns=made, errors="ignore").groupby(templates.to_numpy(), sort=True)
+    counts, values = groups.nunique(dropna=False), groups.first()
+    return {str(name): values[name].tolist() for name in counts if (counts[name] == 1).all()}
