@@ -5,17 +5,12 @@ from typing import Annotated, Optional
 
 import typer
 
-from facever.cli.several import is_number, several
+from facever.cli.several import is_head, is_number, several
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
-def _is_head(word: str) -> bool:
-    """Tell a head, such as rbf:scale=10, from an option and from key=value."""
-    return not word.startswith("-") and "=" not in word.partition(":")[0]
-
-
-@app.command(cls=several("--heads", _is_head, several("--far", is_number)))
+@app.command(cls=several("--heads", is_head, several("--far", is_number)))
 def bakeoff(
     config: Annotated[str, typer.Argument(help="A training's YAML file; its heads are replaced.")],
     overrides: Annotated[
@@ -61,19 +56,14 @@ def bakeoff(
     import json
 
     from facever.cli.train import config_path
-    from facever.config import load
     from facever.console import say
     from facever.evaluation.one_to_one.verification import DEFAULT_FARS
-    from facever.training.config import TrainConfig
     from facever.training.interruption import Interrupted
     from facever.workflows.bakeoff import bakeoff as run_bakeoff
-    from facever.workflows.bakeoff import read_contenders
+    from facever.workflows.bakeoff import read_configs
 
     path = config_path(config)
-    contenders = {
-        label: load(TrainConfig, path, [*(overrides or []), f"heads={json.dumps(parts)}"])
-        for label, parts in read_contenders(heads or []).items()
-    }
+    contenders = read_configs(path, overrides or [], heads or [])
     folder = out or Path("runs") / f"{path.stem}-bakeoff"
     try:
         result = run_bakeoff(

@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "evaluate": ("evaluate", "Measure verification, retrieval and identification."),
     "gallery": ("gallery", "Create, fill and ask a gallery of people."),
     "verify": ("verify", "Say whether two images show the same person."),
+    "figure": ("figure", "Draw features, prototypes and heads."),
     "report": ("report", "Write a self-contained HTML report."),
     "heads": ("heads", "List the heads with their parameters and papers."),
 }

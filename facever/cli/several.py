@@ -15,6 +15,11 @@ def is_number(word: str) -> bool:
     return True
 
 
+def is_head(word: str) -> bool:
+    """Tell a head, such as rbf:scale=10, from an option and from key=value."""
+    return not word.startswith("-") and "=" not in word.partition(":")[0]
+
+
 def several(
     option: str, belongs: Callable[[str], bool], base: type[TyperCommand] = TyperCommand
 ) -> type[TyperCommand]:

@@ -31,10 +31,11 @@ class ModelConfig(Config):
         description="backbone: timm's own, mostly the average over the feature map; flatten: the "
         "whole map, where each place in the image keeps features of its own: for aligned faces",
     )
-    neck: Literal["linear_bn", "bnneck", "none"] = Field(
+    neck: Literal["linear_bn", "bnneck", "linear", "none"] = Field(
         "linear_bn",
         description="linear_bn: Linear + BatchNorm; bnneck: BatchNorm without shift on the pooled "
-        "features (after a Linear where the sizes differ); none: the pooled features themselves",
+        "features (after a Linear where the sizes differ); linear: a Linear alone, which leaves "
+        "lengths to the head; none: the pooled features themselves",
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="of the pooled features, in training")
     preprocessing: Preprocessing = Preprocessing()
@@ -161,8 +162,10 @@ def _neck(config: ModelConfig, width: int) -> nn.Sequential:
                 f"embedding_size {size}: set embedding_size to {width}, or another neck"
             )
         return nn.Sequential(layers)
-    if config.neck == "linear_bn" or size != width:
+    if config.neck in ("linear_bn", "linear") or size != width:
         layers["linear"] = nn.Linear(width, size, bias=False)
+    if config.neck == "linear":
+        return nn.Sequential(layers)
     layers["norm"] = norm = nn.BatchNorm1d(size)
     if config.neck == "bnneck":
         norm.bias.requires_grad_(False)

@@ -6,7 +6,9 @@ colours are CSS variables with the light theme's values as fallback.
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -14,6 +16,8 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+
+from facever.files import atomic_path
 
 INK, MUTED, GRID, PAPER = "#1b2430", "#5b6675", "#dfe3e8", "#fefefe"
 GENUINE, IMPOSTOR = "#1f62c9", "#c8500c"
@@ -84,6 +88,44 @@ def draw(name: str, alt: str, paint: Callable[[Axes], None], height: float = _HE
         nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
         figure.savefig(buffer, format="svg", metadata=nothing)
     return _inline(buffer.getvalue(), alt)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A drawing that can stand in a page or in a picture file beside others.
+
+    Args:
+        name: Unique within a page.
+        title: A few words above it.
+        alt: What it shows, for those who do not see it.
+        caption: How to read it.
+        paint: Draws into the axes, with the constants of this module as colours.
+    """
+
+    name: str
+    title: str
+    alt: str
+    caption: str
+    paint: Callable[[Axes], None]
+
+
+def save_panels(path: Path, panels: Sequence[Panel], columns: int = 3) -> None:
+    """Write panels side by side to a .png, .svg or .pdf file, atomically, on white."""
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update({**_STYLE, "svg.hashsalt": path.stem})
+        size = (_WIDTH * columns, (_HEIGHT + 0.3) * rows)
+        figure = Figure(figsize=size, layout="constrained", facecolor="white")
+        grid = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axes, panel in zip(grid, panels, strict=False):
+            panel.paint(axes)
+            axes.set_title(printable(panel.title), fontsize=11)
+        for axes in grid[len(panels) :]:
+            axes.set_axis_off()
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, dpi=150)
 
 
 def say(

@@ -1,5 +1,6 @@
 """The heads of a bake-off as a person writes them: `rbf:scale=10,gamma=2`, `softmax+center`."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,10 +8,14 @@ from typing import Any
 
 import yaml
 
-from facever.errors import ConfigError, unknown
-from facever.heads.registry import HEADS
+from facever.config import load
+from facever.errors import ConfigError
+from facever.heads.registry import head_class
+from facever.training.config import TrainConfig
 
 Heads = list[dict[str, Any]]
+
+_PARTS = re.compile(r"([^:=]+(?::[^:=]+(?=:|$))?)(?::([^:]*=.*|))?")  # pml:NAME is one name
 
 
 def read_contenders(words: Sequence[str]) -> dict[str, Heads]:
@@ -38,6 +43,26 @@ def read_contenders(words: Sequence[str]) -> dict[str, Heads]:
     return contenders
 
 
+def read_configs(
+    path: Path, overrides: Sequence[str], words: Sequence[str]
+) -> dict[str, TrainConfig]:
+    """Return a training's configuration for each contender, by its label.
+
+    Args:
+        path: The YAML file; what it says of heads is replaced.
+        overrides: Each "dotted.key=value".
+        words: As of `read_contenders`.
+
+    Raises:
+        ConfigError: What `read_contenders` raises, and what does not fit, such as a head that
+            needs several images of each identity where the batches do not have them.
+    """
+    return {
+        label: load(TrainConfig, path, [*overrides, f"heads={json.dumps(heads)}"])
+        for label, heads in read_contenders(words).items()
+    }
+
+
 def folder_name(label: str) -> str:
     """Return a contender's label as the name of a folder."""
     return re.sub(r"[^\w.+=-]+", "-", label).strip("-.")
@@ -62,7 +87,7 @@ def _of_item(item: Any, where: str) -> tuple[str, Heads]:
     if not heads or not all(isinstance(head, Mapping) and "name" in head for head in heads):
         raise ConfigError(f"{where}: {item} is no head; write rbf:scale=10 or {{name: rbf}}")
     for head in heads:
-        _check_name(str(head["name"]))
+        head_class(str(head["name"]))
     return "+".join(map(_label, heads)), [dict(head) for head in heads]
 
 
@@ -71,22 +96,24 @@ def _of_word(word: str) -> Heads:
 
 
 def _head(word: str) -> dict[str, Any]:
-    name, colon, parameters = word.partition(":")
-    _check_name(name)
-    if not colon:
+    found = _PARTS.fullmatch(word)
+    name = found[1] if found else word
+    head_class(name)
+    if found is None or found[2] is None:
         return {"name": name}
     try:
-        values = yaml.safe_load("{" + parameters.replace("=", ": ") + "}")
+        values = yaml.safe_load("{" + found[2].replace("=", ": ") + "}")
     except yaml.YAMLError:
         values = None
-    if not parameters or not isinstance(values, dict) or None in values.values():
+    if not isinstance(values, dict) or not values or None in values.values():
         raise ConfigError(f"'{word}' is no head with parameters such as rbf:scale=10,gamma=2")
-    return {"name": name, **values}
+    return {"name": name, **{key: _number(value) for key, value in values.items()}}
 
 
-def _check_name(name: str) -> None:
-    if name not in HEADS:
-        raise ConfigError(unknown("head", name, HEADS))
+def _number(value: Any) -> Any:
+    """Return 1e-3, which YAML 1.1 takes for text, as a number."""
+    is_number = isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value)
+    return float(value) if is_number else value
 
 
 def _label(head: Mapping[str, Any]) -> str:

@@ -76,7 +76,7 @@ def bakeoff(
     records = []
     for number, (label, config) in enumerate(plan, start=1):
         say(f"bake-off {number}/{len(plan)}: {label}, seed {config.seed}")
-        run = _train(_run_of(folder, label, config), config, data)
+        run = trained(_run_of(folder, label, config), config, data)
         records.append(_record(label, run, config, manifest, part, far))
     result = compare_heads(records, part.name, baseline or first, level)
     write_json(folder / f"{NAME}.json", result.to_dict())
@@ -100,7 +100,7 @@ def _check_kept(run: Run, config: TrainConfig) -> None:
         )
 
 
-def _train(run: Run, config: TrainConfig, data: Path | None) -> Run:
+def trained(run: Run, config: TrainConfig, data: Path | None) -> Run:
     """Return the run, trained to its end: kept, resumed or new."""
     if run.model.is_file():
         return run

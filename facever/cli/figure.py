@@ -1,0 +1,173 @@
+"""`facever figure`: pictures of embeddings, prototypes and heads."""
+
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from facever.cli.several import is_head, is_number, several
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Draw features, prototypes and heads: a .html page, or a .png, .svg or .pdf picture.",
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")]
+
+
+@app.callback()
+def _root() -> None:
+    """Draw features, prototypes and heads."""
+
+
+@app.command(cls=several("--heads", is_head))
+def features(
+    config: Annotated[str, typer.Argument(help="A training's YAML file; its heads are replaced.")],
+    overrides: Annotated[
+        Optional[list[str]],  # noqa: UP045 - typer reads the annotation
+        typer.Argument(help="key=value, for example epochs=5"),
+    ] = None,
+    heads: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Heads as for facever bakeoff: softmax rbf:gamma=2 softmax+center ..."),
+    ] = None,
+    identities: Annotated[
+        int, typer.Option(help="How many identities, those with the most images.")
+    ] = 10,
+    out: Annotated[Path, typer.Option(help="The picture or page to write.")] = Path(
+        "features.html"
+    ),
+    runs: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="The folder of the trainings (default: runs/NAME-OF-CONFIG-features)."),
+    ] = None,
+    data: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Where named data sets are (default: $FACEVER_DATA, ./data)."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train an embedding of two numbers with each head and draw images held out, side by side."""
+    from facever.cli.train import config_path
+    from facever.console import table
+    from facever.report.page import Table
+    from facever.report.panels import check_suffix, write_panels
+    from facever.workflows.bakeoff.contenders import read_configs
+    from facever.workflows.features import learn_features
+
+    check_suffix(out)
+    path = config_path(config)
+    contenders = read_configs(path, overrides or [], heads or [])
+    folder = runs or Path("runs") / f"{path.stem}-features"
+    found = learn_features(contenders, folder, identities=identities, data=data)
+    headers = ["head", "compared by", "images", "most like their own prototype"]
+    rows = [
+        [
+            one.label,
+            one.metric,
+            f"{len(one.points):,}",
+            "no prototypes" if one.accuracy is None else f"{one.accuracy:.2%}",
+        ]
+        for one in found
+    ]
+    write_panels(
+        out,
+        [one.panel() for one in found],
+        title="Two-dimensional features",
+        verdict=f"{len(found)} heads, {len(found[0].identities)} identities, two numbers per image",
+        meaning="Each point is an image that was not trained on, each colour an identity.",
+        blocks=[Table("Heads", headers, rows)],
+    )
+    values = [
+        {
+            "head": one.label,
+            "metric": one.metric,
+            "run": str(one.run),
+            "images": len(one.points),
+            "identities": one.identities,
+            "accuracy": one.accuracy,
+        }
+        for one in found
+    ]
+    _print({"figure": str(out), "heads": values}, table(headers, rows), as_json)
+
+
+@app.command()
+def prototypes(
+    run: Annotated[Path, typer.Argument(help="A run folder made by facever train.")],
+    identities: Annotated[
+        int, typer.Option(help="At most so many, those with the most images.")
+    ] = 100,
+    matrix: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Your own similarities: CSV, names in the first row and column."),
+    ] = None,
+    permutations: Annotated[int, typer.Option(help="Of the Mantel test.")] = 9999,
+    seed: Annotated[int, typer.Option(help="Of the permutations.")] = 0,
+    out: Annotated[Path, typer.Option(help="The picture or page to write.")] = Path(
+        "prototypes.html"
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """Draw the similarity matrix of a run's prototypes, clustered; compare it with your own."""
+    from facever.report.page import Note, Table
+    from facever.report.panels import check_suffix, write_panels
+    from facever.workflows.prototypes import prototype_structure
+
+    check_suffix(out)
+    found = prototype_structure(
+        run, identities=identities, matrix=matrix, permutations=permutations, seed=seed
+    )
+    rows = [[a, b, f"{value:.4f}"] for a, b, value in found.closest()]
+    agreement = found.agreement.to_text() if found.agreement else "no other matrix was given"
+    write_panels(
+        out,
+        [found.panel()],
+        title=f"Prototypes of {run}",
+        verdict=f"{len(found.identities)} of {found.of} prototypes of the head {found.head}",
+        meaning=f"Similarity is {found.score}. Agreement: {agreement}.",
+        blocks=[Table("The most alike", ["", "", found.score], rows), Note(agreement)],
+    )
+    _print({"figure": str(out), **found.to_dict()}, found.to_text(), as_json)
+
+
+@app.command(cls=several("--gamma", is_number, several("--scale", is_number)))
+def rbf(
+    gamma: Annotated[
+        Optional[list[float]],  # noqa: UP045
+        typer.Option(help="Kernel widths, one or several. [default: 1 2 4 8]"),
+    ] = None,
+    scale: Annotated[
+        Optional[list[float]],  # noqa: UP045
+        typer.Option(help="Factors s of K, one or several. [default: 2 4 8 14]"),
+    ] = None,
+    identities: Annotated[int, typer.Option(help="C, how many identities compete.")] = 10,
+    out: Annotated[Path, typer.Option(help="The picture or page to write.")] = Path("rbf.html"),
+    as_json: AsJson = False,
+) -> None:
+    """Draw the RBF head's K and probability over the distance, for gamma and s."""
+    from facever.report.panels import check_suffix, write_panels
+    from facever.workflows.kernel import rbf_curves
+
+    check_suffix(out)
+    found = rbf_curves(gamma or [1.0, 2.0, 4.0, 8.0], scale or [2.0, 4.0, 8.0, 14.0], identities)
+    write_panels(
+        out,
+        found.panels(),
+        title="RBF softmax",
+        verdict="K and the probability of the own identity over the distance",
+        meaning=f"{identities} identities; the loss cannot fall below the last column.",
+        blocks=[found.page_table()],
+    )
+    _print({"figure": str(out), **found.to_dict()}, found.to_text(), as_json)
+
+
+def _print(values: dict[str, Any], text: str, as_json: bool) -> None:
+    import json
+
+    from facever.console import say
+
+    print(json.dumps(values, allow_nan=False) if as_json else text)
+    say(f"written: {values['figure']}")

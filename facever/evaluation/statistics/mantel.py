@@ -1,0 +1,104 @@
+"""The Mantel test: whether two similarity matrices of the same things agree."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import rankdata
+
+from facever.errors import EvaluationError
+from facever.seeding import stream
+
+
+@dataclass(frozen=True)
+class MantelResult:
+    """Spearman's correlation of two matrices off the diagonal, and how it came about.
+
+    Attributes:
+        correlation: -1 to 1.
+        p: (k + 1) / (n + 1), where k of n permutations gave a correlation as far from zero.
+        permutations: n.
+        size: How many things the matrices compare.
+    """
+
+    correlation: float
+    p: float
+    permutations: int
+    size: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return dict(vars(self))
+
+    def to_text(self) -> str:
+        """Return the result as a person reads it."""
+        return (
+            f"Spearman correlation {self.correlation:+.3f} over {self.size} identities, "
+            f"Mantel p = {self.p:.4g} ({self.permutations:,} permutations, two-sided)"
+        )
+
+
+def mantel(
+    first: ArrayLike, second: ArrayLike, permutations: int = 9999, seed: int = 0
+) -> MantelResult:
+    """Correlate two symmetric matrices by ranks, and permute the things of one of them.
+
+    The entries of such a matrix are not independent of each other, so that the usual test of a
+    correlation does not hold; exchanging whole rows and columns keeps what they share.
+
+    Args:
+        first, second: [N, N], symmetric, of the same things in the same order; the diagonals are
+            not looked at.
+        permutations: How many are drawn.
+        seed: Of the draws.
+
+    Raises:
+        EvaluationError: Not square, of different sizes, not symmetric, not finite, fewer than four
+            things, all entries of one matrix equal, or fewer than one permutation.
+
+    Reference:
+        Mantel, The detection of disease clustering and a generalized regression approach, Cancer
+        Research 27, 1967.
+    """
+    matrices = [_checked(matrix, name) for matrix, name in ((first, "first"), (second, "second"))]
+    size = len(matrices[0])
+    if len(matrices[1]) != size:
+        raise EvaluationError(f"matrices of {size} and {len(matrices[1])} things: they must agree")
+    if size < 4:
+        raise EvaluationError(f"a Mantel test needs four things or more, there are {size}")
+    if permutations < 1:
+        raise EvaluationError(f"{permutations} permutations: at least one is needed")
+    one, two = (_ranks(matrix) for matrix in matrices)
+    observed = float((one * two).sum())
+    random = stream(seed, "mantel")
+    reached = 0
+    for _ in range(permutations):
+        order = random.permutation(size)
+        # Against rounding: an equally good permutation counts.
+        reached += abs((one[np.ix_(order, order)] * two).sum()) >= abs(observed) - 1e-9
+    return MantelResult(observed, (reached + 1) / (permutations + 1), permutations, size)
+
+
+def _checked(matrix: ArrayLike, name: str) -> np.ndarray:
+    values = np.asarray(matrix, np.float64)
+    if values.ndim != 2 or values.shape[0] != values.shape[1]:
+        raise EvaluationError(f"the {name} matrix is {list(values.shape)}, not square")
+    off = values[~np.eye(len(values), dtype=bool)]
+    if not np.isfinite(off).all():
+        raise EvaluationError(f"the {name} matrix has entries that are no numbers")
+    if not np.allclose(values - np.diag(np.diag(values)), values.T - np.diag(np.diag(values))):
+        raise EvaluationError(f"the {name} matrix is not symmetric")
+    if len(off) and np.ptp(off) == 0:
+        raise EvaluationError(f"all entries of the {name} matrix are equal: nothing to correlate")
+    return values
+
+
+def _ranks(matrix: np.ndarray) -> np.ndarray:
+    """Return the ranks off the diagonal, centred and of length 1; 0 on the diagonal."""
+    upper = np.triu_indices(len(matrix), 1)
+    ranks = rankdata(matrix[upper])
+    ranks -= ranks.mean()
+    whole = np.zeros_like(matrix)
+    whole[upper] = ranks / np.sqrt(2 * np.square(ranks).sum())
+    return np.asarray(whole + whole.T)

@@ -1,0 +1,246 @@
+"""The structure of a run's prototypes: similarities, clustered, and against another matrix."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
+from scipy.spatial.distance import squareform
+
+from facever.config import load
+from facever.console import table
+from facever.errors import DataError, EvaluationError, ModelError
+from facever.evaluation.statistics.mantel import MantelResult, mantel
+from facever.heads.registry import head_class
+from facever.report.drawing import Panel
+from facever.report.panels import similarity_matrix
+from facever.training.checkpoint import load_checkpoint
+from facever.training.config import TrainConfig
+from facever.training.run import Run
+
+_LISTED = 10
+
+
+@dataclass(frozen=True)
+class RunPrototypes:
+    """The prototypes of a run's last checkpoint.
+
+    Attributes:
+        head: The head that they are of.
+        metric: How it compares.
+        weight: float32 [C, D].
+        identities: The name of each row.
+        images: How many images of each were trained on.
+    """
+
+    head: str
+    metric: str
+    weight: NDArray[np.float32]
+    identities: list[str]
+    images: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PrototypeStructure:
+    """Similarities of prototypes in the order of their clustering.
+
+    Attributes:
+        head: The head that they are of.
+        score: What a similarity is.
+        identities: In the order of the matrix.
+        similarities: float64 [C, C].
+        of: How many identities the run has.
+        agreement: With another matrix, where one was given.
+    """
+
+    head: str
+    score: str
+    identities: list[str]
+    similarities: NDArray[np.float64]
+    of: int
+    agreement: MantelResult | None = None
+
+    def closest(self, count: int = _LISTED) -> list[tuple[str, str, float]]:
+        """Return the most similar pairs."""
+        i, j = np.triu_indices(len(self.identities), 1)
+        best = np.argsort(-self.similarities[i, j], kind="stable")[:count]
+        return [
+            (self.identities[i[k]], self.identities[j[k]], float(self.similarities[i[k], j[k]]))
+            for k in best
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as JSON values, the same as `--json` prints."""
+        return {
+            "head": self.head,
+            "similarity": self.score,
+            "identities": self.identities,
+            "identities_in_run": self.of,
+            "matrix": self.similarities.tolist(),
+            "closest": [{"a": a, "b": b, "similarity": value} for a, b, value in self.closest()],
+            "agreement": self.agreement and self.agreement.to_dict(),
+        }
+
+    def to_text(self) -> str:
+        """Return the result as a person reads it."""
+        rows = [[a, b, f"{value:.4f}"] for a, b, value in self.closest()]
+        lines = [
+            f"{len(self.identities)} of {self.of} prototypes of the head {self.head}",
+            "",
+            table(["the most alike", "", self.score], rows),
+        ]
+        if self.agreement is not None:
+            lines += ["", f"with the matrix given: {self.agreement.to_text()}"]
+        return "\n".join(lines)
+
+    def panel(self) -> Panel:
+        """Return the drawing."""
+        return similarity_matrix(
+            "prototypes",
+            f"{len(self.identities)} prototypes of {self.head}",
+            self.similarities,
+            self.identities,
+            score=self.score,
+            caption="Identities that the head takes for alike stand beside each other (average "
+            "linkage, optimal order of the leaves); bright blocks are groups of look-alikes.",
+        )
+
+
+def read_prototypes(run: Path) -> RunPrototypes | None:
+    """Return the prototypes of the first head of a run that has some, None where none has.
+
+    Raises:
+        DataError, TrainingError: Not a run folder with a checkpoint and a list of identities.
+    """
+    opened = Run.open(run)
+    config = load(TrainConfig, opened.config)
+    state = load_checkpoint(opened.last)["step"]["heads"]
+    # Of two heads of one name the first keeps the plain name.
+    keys = {head.name: f"parts.{head.name}.prototypes.weight" for head in config.heads}
+    name = next((name for name, key in keys.items() if key in state), None)
+    if name is None:
+        return None
+    if not opened.identities.is_file():
+        raise DataError(f"{run} does not say whom it was trained on (no {opened.identities.name})")
+    people = pd.read_parquet(opened.identities)
+    people = people[people["use"] == "train"].sort_values("identity")
+    weight = state[keys[name]].float().numpy()
+    if len(people) != len(weight):
+        raise DataError(f"{run} has {len(weight)} prototypes and lists {len(people)} identities")
+    return RunPrototypes(
+        head=name,
+        metric=head_class(name).metric,
+        weight=weight,
+        identities=people["identity"].astype(str).tolist(),
+        images=people["images"].to_numpy(np.int64),
+    )
+
+
+def prototype_structure(
+    run: Path,
+    *,
+    identities: int = 100,
+    matrix: Path | None = None,
+    permutations: int = 9999,
+    seed: int = 0,
+) -> PrototypeStructure:
+    """Return the similarities of a run's prototypes, clustered.
+
+    Args:
+        run: The run folder.
+        identities: At most so many, those with the most images; where a matrix is given, those
+            that it names.
+        matrix: A CSV table of similarities with names in the first row and column, symmetric.
+        permutations: Of the Mantel test against it.
+        seed: Of the permutations.
+
+    Raises:
+        ModelError: The run's heads have no prototypes.
+        DataError: A matrix that cannot be read.
+        EvaluationError: Fewer than two identities, or a matrix that cannot be compared.
+    """
+    own = read_prototypes(run)
+    if own is None:
+        raise ModelError(f"the heads of {run} have no prototypes to compare")
+    given = None if matrix is None else read_matrix(matrix)
+    if given is None:
+        rows = np.argsort(-own.images, kind="stable")[:identities]
+    else:
+        rows = np.flatnonzero([name in given.index for name in own.identities])
+    if len(rows) < 2:
+        what = (
+            f"{matrix} names {len(rows)} identities of {run}"
+            if given is not None
+            else (f"--identities {identities}")
+        )
+        raise EvaluationError(f"{what}: two prototypes or more can be compared")
+    values, score = similarities(own.weight[rows], own.metric)
+    names = [own.identities[row] for row in rows]
+    order = cluster_order(values)
+    found = PrototypeStructure(
+        head=own.head,
+        score=score,
+        identities=[names[k] for k in order],
+        similarities=values[np.ix_(order, order)],
+        of=len(own.identities),
+    )
+    if given is None:
+        return found
+    other = given.loc[found.identities, found.identities].to_numpy(np.float64)
+    return replace(found, agreement=mantel(found.similarities, other, permutations, seed))
+
+
+def similarities(weight: NDArray[np.float32], metric: str) -> tuple[NDArray[np.float64], str]:
+    """Return how alike prototypes are, [C, C], and what it is.
+
+    Cosines, where the head compares by cosine or dot product (whose own lengths say how common an
+    identity is, not whom it resembles), else minus the distance.
+    """
+    rows = weight.astype(np.float64)
+    if metric == "euclidean":
+        squares = np.square(rows).sum(1)
+        products = squares[:, None] + squares[None, :] - 2 * rows @ rows.T
+        distance = np.sqrt(np.clip(products, 0, None))
+        np.fill_diagonal(distance, 0.0)
+        return -distance, "minus distance"
+    rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return rows @ rows.T, "cosine"
+
+
+def cluster_order(values: NDArray[np.float64]) -> list[int]:
+    """Return an order of the rows in which similar ones are neighbours (average linkage)."""
+    if len(values) < 3:
+        return list(range(len(values)))
+    distance = values.max() - values
+    distance = (distance + distance.T) / 2
+    np.fill_diagonal(distance, 0.0)
+    flat = squareform(distance, checks=False)
+    return [int(k) for k in leaves_list(optimal_leaf_ordering(linkage(flat, "average"), flat))]
+
+
+def read_matrix(path: Path) -> pd.DataFrame:
+    """Read a symmetric table of similarities with names in its first row and column.
+
+    Raises:
+        DataError: No such file, no numbers, names given twice, or rows and columns that differ.
+    """
+    if not path.is_file():
+        raise DataError(f"no similarity matrix at {path}")
+    try:
+        frame = pd.read_csv(path, index_col=0, dtype={0: str})
+        frame.index = frame.index.astype(str)
+        frame = frame.astype(float)
+    except (ValueError, TypeError, IndexError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path} is no table of similarities: {reason}") from error
+    frame.columns = frame.columns.astype(str)
+    twice = [name for name in frame.index if (frame.index == name).sum() > 1]
+    if twice:
+        raise DataError(f"{path} names {twice[0]} twice")
+    if set(frame.index) != set(frame.columns):
+        differ = sorted(set(frame.index) ^ set(frame.columns))
+        raise DataError(f"{path}: {differ[0]} names a row or a column, not both")
+    return frame
