@@ -73,7 +73,7 @@ class Head(nn.Module, ABC):
     """
 
     Config: ClassVar[type[HeadConfig]]
-    name: ClassVar[str]
+    name: str
     metric: Metric = "cosine"  # a head whose configuration changes them sets them on itself
     images_per_identity: int = 1
     paper: ClassVar[str]

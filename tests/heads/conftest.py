@@ -19,8 +19,9 @@ Oracle = Callable[[np.ndarray, np.ndarray | None, np.ndarray], float]
 REQUIRED: dict[str, dict[str, Any]] = {
     "distillation": {"teacher": "somewhere"},
     "attributes": {"columns": ["glasses", "smile", "hat"]},
+    "reconstruction": {"size": 8, "channels": 4},  # small, for gradcheck
 }
-"""By head: the parameters that it cannot be made without."""
+"""By head: the parameters that it cannot be made, or tested, without."""
 
 
 def beside(head: Head, labels: torch.Tensor) -> torch.Tensor:
@@ -58,6 +59,8 @@ def make_head() -> Callable[..., Head]:
     """Make a head by name, always the same, in float64."""
 
     def make(name: str, identities: int = IDENTITIES, **parameters: Any) -> Head:
+        if name.startswith("pml:"):
+            pytest.importorskip("pytorch_metric_learning")
         torch.manual_seed(7)
         given = {**REQUIRED.get(name, {}), **parameters}
         head = create_head(name, embedding_size=EMBEDDING_SIZE, identities=identities, **given)
