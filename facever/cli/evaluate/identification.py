@@ -28,7 +28,7 @@ def identification(
     """Measure open-set identification (1:N): FNIR at FPIR over ranks."""
     from facever.console import say
     from facever.evaluation.one_to_many.identification import DEFAULT_FPIRS
-    from facever.evaluation.protocols.sets import evaluate_identification
+    from facever.evaluation.protocols.ranked import evaluate_identification
     from facever.vectors.embedding_set import EmbeddingSet
 
     fpirs = list(fpir or DEFAULT_FPIRS)

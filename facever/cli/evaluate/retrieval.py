@@ -23,7 +23,7 @@ def retrieval(
     as_json: AsJson = False,
 ) -> None:
     """Measure retrieval (ReID): CMC, both mean average precisions, mINP."""
-    from facever.evaluation.protocols.sets import evaluate_retrieval
+    from facever.evaluation.protocols.ranked import evaluate_retrieval
     from facever.vectors.embedding_set import EmbeddingSet
 
     result = evaluate_retrieval(

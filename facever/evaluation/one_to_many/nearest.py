@@ -7,6 +7,7 @@ import numpy as np
 from facever.evaluation.scoring.similarity import Floats, Ints, Scorer
 
 _CELLS = 1 << 22  # scores held at once
+_GROUP = 32  # columns of which the best is looked at first
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,8 @@ def nearest(scorer: Scorer, k: int, *, own_first: bool = False) -> Nearest:
         found.lowest[rows] = block.min(axis=1)
         if own_first:
             block[np.arange(len(rows)), rows] = np.inf
-        kth = np.partition(block, columns - k, axis=1)[:, columns - k]
-        at, column = np.nonzero(block >= below(kth, 2 * scorer.error)[:, None])
+        floor = below(_at_most_kth(block, k), 2 * scorer.error)
+        at, column = np.divmod(np.flatnonzero(block >= floor[:, None]), columns)
         scores = scorer.pairs(rows[at], column)
         rank_by = np.where(column == rows[at], np.inf, scores) if own_first else scores
         order = np.lexsort((column, -rank_by, at))
@@ -73,3 +74,16 @@ def nearest(scorer: Scorer, k: int, *, own_first: bool = False) -> Nearest:
         chosen = order[first[:, None] + np.arange(k)]
         found.rows[rows], found.scores[rows] = column[chosen], scores[chosen]
     return found
+
+
+def _at_most_kth(block: Floats, k: int) -> Floats:
+    """Return, for each row, a value that at least k of its scores reach, close to the k-th largest.
+
+    It is the k-th largest of the maxima of groups of columns.
+    """
+    columns = block.shape[1]
+    groups = min(columns, max(4 * k, columns // _GROUP))
+    tops = block[:, :groups].copy()
+    for start in range(groups, columns - groups + 1, groups):
+        np.maximum(tops, block[:, start : start + groups], out=tops)
+    return np.partition(tops, groups - k, axis=1)[:, groups - k]

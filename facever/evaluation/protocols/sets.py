@@ -1,20 +1,15 @@
-"""Embedding sets as they are judged: rows by condition, retrieval, identification, comparison."""
+"""Embedding sets as they are judged: rows by condition, comparison, calibration."""
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from facever.errors import EvaluationError, unknown
-from facever.evaluation.one_to_many.identification import (
-    DEFAULT_FPIRS,
-    DEFAULT_RANKS,
-    IdentificationResult,
-    identification,
-)
-from facever.evaluation.one_to_many.retrieval import RetrievalResult, retrieval
 from facever.evaluation.one_to_one.calibration import CalibrationResult, calibrate
 from facever.evaluation.one_to_one.compare import ComparisonResult, compare_trials
 from facever.evaluation.one_to_one.measure import most_wanted
 from facever.evaluation.one_to_one.verification import DEFAULT_FARS, Sample
-from facever.evaluation.scoring.similarity import Floats, named_similarity
+from facever.evaluation.scoring.similarity import Floats, Ints, named_similarity
 from facever.evaluation.scoring.streaming import stream
 from facever.evaluation.scoring.trials import check_fars
 from facever.vectors.embedding_set import EmbeddingSet
@@ -26,16 +21,26 @@ def rows_where(embeddings: EmbeddingSet, conditions: Sequence[str]) -> Embedding
     Raises:
         EvaluationError: Not of that form, a column that does not exist, or no rows left.
     """
+    return embeddings.select(where(embeddings, conditions)) if conditions else embeddings
+
+
+def where(embeddings: EmbeddingSet, conditions: Sequence[str]) -> Ints:
+    """Return the numbers of the rows that meet every condition "column=value".
+
+    Raises:
+        EvaluationError: Not of that form, a column that does not exist, or no rows left.
+    """
+    kept = np.arange(len(embeddings))
     for condition in conditions:
         column, equals, value = condition.partition("=")
         if not equals:
             raise EvaluationError(f"'{condition}' is no condition of the form column=value")
         check_column(embeddings, column)
-        values = embeddings.rows[column].astype(str)
-        if not (values == value).any():
-            raise EvaluationError(unknown(f"{column} in the rows", value, values.unique()))
-        embeddings = embeddings.select((values == value).to_numpy(bool))
-    return embeddings
+        values = embeddings.rows[column].astype(str).to_numpy()[kept]
+        if value not in values:
+            raise EvaluationError(unknown(f"{column} in the rows", value, set(values)))
+        kept = kept[values == value]
+    return kept
 
 
 def check_column(embeddings: EmbeddingSet, column: str) -> None:
@@ -58,73 +63,6 @@ def sample_of(embeddings: EmbeddingSet, exclude: Sequence[str] = ()) -> Sample:
         embeddings.rows["norm"],
         embeddings.acquired,
         {column: embeddings.rows[column] for column in exclude},
-    )
-
-
-def evaluate_retrieval(
-    embeddings: EmbeddingSet,
-    queries: str = "subset=query",
-    gallery: str = "subset=gallery",
-    *,
-    camera: str | None = None,
-    similarity: str | None = None,
-) -> RetrievalResult:
-    """Measure retrieval between two parts of an embedding set.
-
-    Args:
-        embeddings: Queries and gallery.
-        queries, gallery: Conditions "column=value" on the rows.
-        camera: The column of the cross-camera rule.
-        similarity: By default the metric of the model's head.
-
-    Raises:
-        EvaluationError: What `rows_where` and `retrieval` raise.
-    """
-    chosen = named_similarity(similarity or embeddings.meta.metric)
-    parts = [_acquired(rows_where(embeddings, [part])) for part in (queries, gallery)]
-    if camera is not None:
-        check_column(embeddings, camera)
-    return retrieval(
-        vectors_for(parts[0], chosen),
-        parts[0].identities,
-        vectors_for(parts[1], chosen),
-        parts[1].identities,
-        query_cameras=None if camera is None else parts[0].rows[camera],
-        gallery_cameras=None if camera is None else parts[1].rows[camera],
-        similarity=chosen,
-    )
-
-
-def evaluate_identification(
-    probes: EmbeddingSet,
-    gallery: EmbeddingSet,
-    *,
-    fpir: Sequence[float] = DEFAULT_FPIRS,
-    ranks: Sequence[int] = DEFAULT_RANKS,
-    rule: str = "max",
-    similarity: str | None = None,
-) -> IdentificationResult:
-    """Measure open-set identification of one embedding set in another.
-
-    Raises:
-        EvaluationError: Sets of two models, and what `identification` raises.
-    """
-    if probes.meta.fingerprint != gallery.meta.fingerprint:
-        raise EvaluationError(
-            f"probes and gallery are of two models ({probes.meta.fingerprint[:12]}, "
-            f"{gallery.meta.fingerprint[:12]}): embed both with one"
-        )
-    chosen = named_similarity(similarity or gallery.meta.metric)
-    sides = [_acquired(probes), _acquired(gallery)]
-    return identification(
-        vectors_for(sides[0], chosen),
-        sides[0].identities,
-        vectors_for(sides[1], chosen),
-        sides[1].identities,
-        fpir=fpir,
-        ranks=ranks,
-        rule=rule,
-        similarity=chosen,
     )
 
 

@@ -1,0 +1,143 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from facever.errors import EvaluationError
+from facever.evaluation import identification, retrieval
+from facever.evaluation.one_to_many.expansion import Expansion
+from facever.evaluation.one_to_many.reranking import Reranking
+from facever.evaluation.protocols.ranked import evaluate_identification, evaluate_retrieval
+from facever.evaluation.protocols.sets import rows_where
+from facever.vectors.embedding_set import EmbeddingSet
+
+
+@pytest.fixture
+def faces(make_faces):
+    vectors, names = make_faces(160, people=20)
+    rng = np.random.default_rng(0)
+    columns = {
+        "subset": np.where(np.arange(160) % 4 == 0, "query", "gallery"),
+        "camera": rng.integers(3, size=160),
+        "path": [f"{i}.jpg" for i in range(160)],
+    }
+    scales = rng.uniform(1, 20, (160, 1))
+    return EmbeddingSet.from_arrays(vectors * scales, names, fingerprint="f", **columns)
+
+
+def failing(faces, rows):
+    table = faces.rows.copy()
+    table.loc[rows, "error"] = "truncated"
+    vectors = faces.vectors.copy()
+    vectors[rows] = 0
+    return replace(faces, rows=table, vectors=vectors)
+
+
+def measures(result):
+    """Everything but row numbers, which are the set's own."""
+    return {name: value for name, value in result.to_dict().items() if name != "wrong_first"}
+
+
+def test_retrieval_of_a_set_is_that_of_its_parts(faces):
+    queries, gallery = (rows_where(faces, [f"subset={part}"]) for part in ("query", "gallery"))
+    parts = (queries.vectors, queries.identities, gallery.vectors, gallery.identities)
+    assert measures(evaluate_retrieval(faces)) == measures(retrieval(*parts))
+    cameras = {"query_cameras": queries.rows.camera, "gallery_cameras": gallery.rows.camera}
+    found = evaluate_retrieval(faces, camera="camera")
+    assert measures(found) == measures(retrieval(*parts, **cameras))
+    assert found.map_plain != evaluate_retrieval(faces).map_plain
+    with pytest.raises(EvaluationError, match="unknown column 'cam'; did you mean 'camera'"):
+        evaluate_retrieval(faces, camera="cam")
+
+
+def test_images_that_failed_are_not_retrieved_but_counted(faces):
+    broken = failing(faces, [0, 1, 2])  # row 0 is a query
+    found = evaluate_retrieval(broken, similarity="dot").to_dict()
+    assert found["failure_to_acquire"] == {"queries": 1, "gallery": 2}
+    assert evaluate_retrieval(broken).gallery == evaluate_retrieval(faces).gallery - 2
+    both = evaluate_retrieval(broken)
+    assert both.queries + both.without_match == 39
+
+
+def test_the_dot_product_uses_the_norms(faces):
+    found = evaluate_retrieval(faces, similarity="dot")
+    scaled = faces.vectors * faces.rows["norm"].to_numpy()[:, None]
+    query = (faces.rows.subset == "query").to_numpy()
+    names = faces.identities
+    parts = (scaled[query], names[query], scaled[~query], names[~query])
+    assert measures(found) == measures(retrieval(*parts, similarity="dot"))
+    assert found.map_plain != evaluate_retrieval(faces).map_plain
+
+
+def test_identification_of_two_sets(faces):
+    gallery = faces.select((faces.rows.subset == "gallery") & (faces.rows.identity < "p012"))
+    probes = faces.select(faces.rows.subset == "query")
+    found = evaluate_identification(probes, gallery, fpir=[0.2])
+    arrays = (probes.vectors, probes.identities, gallery.vectors, gallery.identities)
+    assert found.to_dict() == identification(*arrays, fpir=[0.2]).to_dict()
+    other = replace(gallery, meta=replace(gallery.meta, fingerprint="another"))
+    with pytest.raises(EvaluationError, match="probes and gallery are of two models"):
+        evaluate_identification(probes, other)
+
+
+def test_rows_of_mistakes_are_those_of_the_embedding_set(faces):
+    broken = failing(faces, [1, 8])
+    found = evaluate_retrieval(broken)
+    scores = broken.vectors @ broken.vectors.T
+    assert found.first_wrong
+    for wrong in found.first_wrong:
+        rows = broken.rows.iloc[[wrong.query, wrong.candidate, wrong.right]]
+        assert rows.subset.tolist() == ["query", "gallery", "gallery"]
+        assert rows.identity.iloc[0] == rows.identity.iloc[2] != rows.identity.iloc[1]
+        assert wrong.score == pytest.approx(scores[wrong.query, wrong.candidate], abs=1e-6)
+        assert wrong.right_score == pytest.approx(scores[wrong.query, wrong.right], abs=1e-6)
+    assert (broken.rows.subset[found.each.rows] == "query").all()
+
+
+def test_a_query_set_without_cameras_is_one_clear_line(faces):
+    gone = faces.rows.camera.where(faces.rows.subset == "gallery")
+    with pytest.raises(EvaluationError) as raised:
+        evaluate_retrieval(replace(faces, rows=faces.rows.assign(camera=gone)), camera="camera")
+    assert str(raised.value) == (
+        "the query set has no cameras: its rows have nothing in the column 'camera', so that the "
+        "cross-camera rule cannot be kept"
+    )
+    with pytest.raises(EvaluationError, match="no query image could be embedded"):
+        evaluate_retrieval(failing(faces, np.arange(0, 160, 4)))
+
+
+def test_options_of_the_ranking_reach_it(faces):
+    options = {"rerank": Reranking(5, 2), "expand": Expansion(2)}
+    found = evaluate_retrieval(faces, **options)
+    queries, gallery = (rows_where(faces, [f"subset={part}"]) for part in ("query", "gallery"))
+    parts = (queries.vectors, queries.identities, gallery.vectors, gallery.identities)
+    assert found.map_plain == retrieval(*parts, **options).map_plain
+
+
+def test_probes_and_gallery_images_that_failed_are_counted(faces):
+    gallery = faces.select((faces.rows.subset == "gallery") & (faces.rows.identity < "p012"))
+    probes = faces.select(faces.rows.subset == "query")
+    lost = np.flatnonzero(gallery.identities == gallery.identities[0])
+    found = evaluate_identification(failing(probes, [0, 5]), failing(gallery, lost), fpir=[0.2])
+    failed = found.failures
+    assert failed.mated + failed.nonmated == 2
+    assert (failed.people, found.gallery_size) == (1, len(set(gallery.identities)) - 1)
+
+
+def test_an_operating_point_of_another_model_is_refused(faces):
+    gallery = faces.select((faces.rows.subset == "gallery") & (faces.rows.identity < "p012"))
+    probes = faces.select(faces.rows.subset == "query")
+    point = evaluate_identification(probes, gallery, fpir=[0.2]).operating_point(0.2)
+    own = point.model_copy(update={"fingerprint": "f"})
+    (realised,) = evaluate_identification(probes, gallery, operating_points=[own]).realised
+    assert realised.found.false_positives / found_nonmated(probes, gallery) == point.achieved_rate
+    with pytest.raises(EvaluationError) as raised:
+        evaluate_identification(probes, gallery, operating_points=[point])
+    assert str(raised.value) == (
+        "the operating point is of fingerprint None, the gallery of f: measure one on this model's "
+        "own scores"
+    )
+
+
+def found_nonmated(probes, gallery):
+    return (~np.isin(probes.identities, gallery.identities)).sum()
