@@ -2,6 +2,7 @@
 
 from facever.evaluation.one_to_many.identification import identification
 from facever.evaluation.one_to_many.retrieval import retrieval
+from facever.evaluation.one_to_one.calibration import calibrate
 from facever.evaluation.one_to_one.compare import compare
 from facever.evaluation.one_to_one.result import VerificationResult
 from facever.evaluation.one_to_one.verification import verification
@@ -15,6 +16,7 @@ __all__ = [
     "OperatingPoint",
     "Templates",
     "VerificationResult",
+    "calibrate",
     "compare",
     "identification",
     "pool_templates",

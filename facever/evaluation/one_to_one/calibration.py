@@ -1,66 +1,57 @@
-"""Calibration: from scores to log-likelihood ratios and probabilities, and how good they are.
-
-Reference:
-    Brümmer and du Preez, Application-independent evaluation of speaker detection, Computer Speech
-    and Language 20, 2006 (Cllr and its minimum by pool adjacent violators).
-"""
+"""Calibration: from scores to probabilities, fitted on some people and judged on others."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import isotonic_regression
 from scipy.special import expit, logit
-from sklearn.linear_model import LogisticRegression
 
 from facever.console import table
-from facever.errors import EvaluationError, unknown
+from facever.evaluation.one_to_one.likelihood import Calibration, cllr, cllr_min, fit
 from facever.evaluation.one_to_one.verification import Sample
+from facever.evaluation.operating_point import Interval, TrialCounts
 from facever.evaluation.scoring.pairwise import AllPairs, Bools, PairScores
 from facever.evaluation.scoring.similarity import Doubles, Floats, Ints
 from facever.evaluation.scoring.streaming import WHOLE
 from facever.evaluation.scoring.trials import check_both_classes
+from facever.evaluation.statistics.clustered import share_interval
 from facever.seeding import stream
 
-Method = Literal["logistic", "isotonic"]
-METHODS: tuple[Method, ...] = ("logistic", "isotonic")
 _BINS = 15
-_BOUND = 20.0  # isotonic log-likelihood ratios beyond it say more than any data can
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """A rising map from score to log-likelihood ratio (natural logarithm), free of any prior.
+class ReliabilityBin:
+    """The trials of like predicted probability, and how often the prediction came true.
 
     Attributes:
-        method: "logistic" (a straight line) or "isotonic" (steps).
-        scores: float64 [K], ascending; two for the line.
-        llrs: float64 [K], the log-likelihood ratios there; between, straight lines.
+        predicted: Their mean predicted probability, weighted to the prior.
+        observed: The share of genuine trials among them, likewise.
+        interval: Of `observed`; it respects identities.
+        genuine, impostor: How many trials there are of each class.
     """
 
-    method: Method
-    scores: Doubles
-    llrs: Doubles
+    predicted: float
+    observed: float
+    interval: Interval
+    genuine: int
+    impostor: int
 
-    def llr(self, scores: ArrayLike) -> Doubles:
-        """Return the log-likelihood ratio of each score."""
-        values = np.asarray(scores, np.float64)
-        if self.method == "logistic":
-            slope = (self.llrs[1] - self.llrs[0]) / (self.scores[1] - self.scores[0])
-            return np.asarray(self.llrs[0] + slope * (values - self.scores[0]))
-        return np.interp(values, self.scores, self.llrs)
 
-    def probability(self, scores: ArrayLike, prior: float) -> Doubles:
-        """Return the probability that a pair is of one person.
+@dataclass(frozen=True)
+class JudgedTrials:
+    """Scores of pairs with whom they compare, all in memory.
 
-        Args:
-            scores: Float [T].
-            prior: The share of such pairs where the system is used, between 0 and 1.
-        """
-        if not 0 < prior < 1:
-            raise EvaluationError(f"a prior of {prior} is not between 0 and 1")
-        return np.asarray(expit(self.llr(scores) + logit(prior)))
+    Attributes:
+        scores: Float [T].
+        same: Bool [T].
+        people: int64 [T] each, the two people of each trial by number.
+    """
+
+    scores: Floats
+    same: Bools
+    people: tuple[Ints, Ints]
 
 
 @dataclass(frozen=True)
@@ -70,16 +61,19 @@ class CalibrationResult:
     Attributes:
         cllr: Cost of the log-likelihood ratios in bits; 1 is what knowing nothing costs.
         cllr_min: What the best rising map of these scores would cost.
-        reliability: Per bin of predicted probability, its mean, the share of genuine trials and
-            how many there are, at the prior of the judged trials.
+        prior: The share of genuine trials that probabilities are predicted at.
+        reliability: The judged trials in bins of predicted probability, empty ones left out.
         people: How many were fitted and judged on.
+        trials: How many were fitted and judged on.
     """
 
     calibration: Calibration
     cllr: float
     cllr_min: float
-    reliability: list[tuple[float, float, int]]
+    prior: float
+    reliability: list[ReliabilityBin]
     people: tuple[int, int]
+    trials: tuple[TrialCounts, TrialCounts]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON values, the same as `--json` prints."""
@@ -90,23 +84,45 @@ class CalibrationResult:
             "llrs": self.calibration.llrs.tolist(),
             "cllr": self.cllr,
             "cllr_min": self.cllr_min,
+            "prior": self.prior,
             "reliability": [
-                {"predicted": predicted, "observed": observed, "trials": trials}
-                for predicted, observed, trials in self.reliability
+                {
+                    "predicted": found.predicted,
+                    "observed": found.observed,
+                    "interval": found.interval.model_dump(),
+                    "genuine": found.genuine,
+                    "impostor": found.impostor,
+                }
+                for found in self.reliability
             ],
             "people": {"fitted": self.people[0], "judged": self.people[1]},
+            "trials": {
+                "fitted": self.trials[0].model_dump(),
+                "judged": self.trials[1].model_dump(),
+            },
         }
 
     def to_text(self) -> str:
         """Return the result as a person reads it."""
-        rows = [[f"{p:.3f}", f"{o:.3f}", count] for p, o, count in self.reliability]
+        rows = [
+            [
+                f"{found.predicted:.4f}",
+                f"{found.observed:.4f}",
+                f"{found.interval.low:.4f} - {found.interval.high:.4f}",
+                f"{found.genuine:,}",
+                f"{found.impostor:,}",
+            ]
+            for found in self.reliability
+        ]
+        level = f"{self.reliability[0].interval.level:.0%}"
         return "\n".join(
             [
                 f"{self.calibration.method} calibration, fitted on {self.people[0]:,} people and "
                 f"judged on {self.people[1]:,} others",
                 f"Cllr {self.cllr:.4f} bits, at best {self.cllr_min:.4f} (1: knows nothing)",
                 "",
-                table(["predicted", "observed", "trials"], rows),
+                f"probabilities at a prior of {self.prior:.4g}",
+                table(["predicted", "observed", level, "genuine", "impostor"], rows),
             ]
         )
 
@@ -118,6 +134,8 @@ def calibrate(
     method: str = "logistic",
     similarity: str = "cosine",
     norms: ArrayLike | None = None,
+    prior: float | None = None,
+    level: float = 0.95,
     seed: int = 0,
 ) -> CalibrationResult:
     """Fit a calibration on the pairs of half of the people and judge it on those of the others.
@@ -128,113 +146,125 @@ def calibrate(
         method: "logistic" or "isotonic".
         similarity: "cosine", "euclidean" or "dot".
         norms: [N], to scale rows back for "euclidean" and "dot".
+        prior: The share of genuine pairs where the system is used, for the predicted
+            probabilities; by default that of the judged trials. Costs do not depend on it.
+        level: Confidence of the intervals.
         seed: Which people are in which half.
 
     Raises:
-        EvaluationError: An unknown method, or a half without genuine or impostor trials.
+        EvaluationError: An unknown method, a prior outside (0, 1), or a half without genuine or
+            impostor trials.
     """
     sample = Sample.of(vectors, identities, norms)
     people = np.unique(sample.people)
     stream(seed, "calibration").shuffle(people)
     halves = people[: len(people) // 2], people[len(people) // 2 :]
     fitted, judged = (_scores(sample, half, similarity) for half in halves)
-    calibration = fit(*fitted, method)
-    scores, same = judged
-    llrs = calibration.llr(scores)
-    prior = float(same.mean())
+    sizes = len(halves[0]), len(halves[1])
+    return judge(fitted, judged, sizes, method=method, prior=prior, level=level)
+
+
+def calibrate_trials(
+    trials: JudgedTrials,
+    *,
+    method: str = "logistic",
+    prior: float | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+) -> CalibrationResult:
+    """Fit on the trials among half of the people and judge on those among the others.
+
+    Trials between the halves are left out. The rest is as for `calibrate`.
+    """
+    people = np.unique(np.concatenate(trials.people))
+    stream(seed, "calibration").shuffle(people)
+    first = np.isin(trials.people, people[: len(people) // 2])
+    parts = [
+        JudgedTrials(
+            trials.scores[inside],
+            trials.same[inside],
+            (trials.people[0][inside], trials.people[1][inside]),
+        )
+        for inside in (first.all(axis=0), ~first.any(axis=0))
+    ]
+    for part in parts:
+        check_both_classes(int(part.same.sum()), int((~part.same).sum()))
+    sizes = len(people) // 2, len(people) - len(people) // 2
+    return judge(parts[0], parts[1], sizes, method=method, prior=prior, level=level)
+
+
+def judge(
+    fitted: JudgedTrials,
+    judged: JudgedTrials,
+    people: tuple[int, int],
+    *,
+    method: str = "logistic",
+    prior: float | None = None,
+    level: float = 0.95,
+) -> CalibrationResult:
+    """Fit on some trials and judge on others, of other people; see `calibrate`."""
+    calibration = fit(fitted.scores, fitted.same, method)
+    chosen = float(judged.same.mean()) if prior is None else prior
+    probabilities = calibration.probability(judged.scores, chosen)
     return CalibrationResult(
         calibration,
-        cllr(llrs, same),
-        cllr_min(scores, same),
-        reliability(calibration.probability(scores, prior), same),
-        (len(halves[0]), len(halves[1])),
+        cllr(calibration.llr(judged.scores), judged.same),
+        cllr_min(judged.scores, judged.same),
+        chosen,
+        reliability(probabilities, judged.same, judged.people, chosen, level=level),
+        people,
+        (_counted(fitted), _counted(judged)),
     )
 
 
-def fit(scores: Floats, same: Bools, method: str = "logistic") -> Calibration:
-    """Fit a calibration.
+def reliability(
+    probabilities: Doubles,
+    same: Bools,
+    people: tuple[Ints, Ints],
+    prior: float,
+    *,
+    bins: int = _BINS,
+    level: float = 0.95,
+) -> list[ReliabilityBin]:
+    """Compare predicted with observed shares in bins of equal width; empty bins are left out.
 
     Args:
-        scores: Float [T].
+        probabilities: float64 [T], predicted at `prior`.
         same: Bool [T].
-        method: "logistic" or "isotonic"; the training's own odds are taken out of both.
-
-    Raises:
-        EvaluationError: An unknown method, one class only, or scores that do not rise with it.
+        people: int64 [T] each, the two people of each trial.
+        prior: What the classes are weighted to, genuine to impostor as prior to 1 - prior.
+        bins: How many there are between 0 and 1.
+        level: Confidence of the intervals.
     """
-    check_both_classes(int(same.sum()), int((~same).sum()))
-    odds = np.log(same.sum() / (~same).sum())
-    if method == "logistic":
-        # without a penalty and on standard scale, so that the answer is that of the scores alone
-        centre, scale = float(scores.mean()), float(scores.std()) or 1.0
-        model = LogisticRegression(C=np.inf, max_iter=1000, tol=1e-8)
-        model.fit(((scores - centre) / scale)[:, None].astype(np.float64), same)
-        slope = float(model.coef_[0, 0])
-        if slope <= 0:
-            raise EvaluationError("genuine scores are not above impostor scores: no calibration")
-        ends = np.array([centre - scale, centre + scale])
-        llrs = float(model.intercept_[0]) + slope * np.array([-1.0, 1.0]) - odds
-        return Calibration("logistic", ends, llrs)
-    if method == "isotonic":
-        values, shares, _ = _pooled(scores, same)
-        llrs = np.clip(_logit(shares) - odds, -_BOUND, _BOUND)
-        return Calibration("isotonic", values, llrs)
-    raise EvaluationError(unknown("calibration method", method, METHODS))
-
-
-def cllr(llrs: Doubles, same: Bools) -> float:
-    """Return the log-likelihood-ratio cost in bits.
-
-    Cllr = [mean log2(1 + e^-llr) over genuine + mean log2(1 + e^llr) over impostor trials] / 2.
-    """
-    genuine = np.logaddexp(0, -llrs[same]).mean()
-    impostor = np.logaddexp(0, llrs[~same]).mean()
-    return float((genuine + impostor) / 2 / np.log(2))
-
-
-def cllr_min(scores: Floats, same: Bools) -> float:
-    """Return the Cllr of the best rising map of the scores (pool adjacent violators)."""
-    _, shares, (genuine, impostor) = _pooled(scores, same)
-    llrs = _logit(shares) - np.log(same.sum() / (~same).sum())
-    with np.errstate(invalid="ignore"):  # 0 trials at an infinite ratio cost nothing
-        costs = [
-            np.where(counts > 0, counts * np.logaddexp(0, sign * llrs), 0.0).sum() / counts.sum()
-            for counts, sign in ((genuine, -1), (impostor, 1))
-        ]
-    return float(sum(costs) / 2 / np.log(2))
-
-
-def reliability(
-    probabilities: Doubles, same: Bools, bins: int = _BINS
-) -> list[tuple[float, float, int]]:
-    """Return predicted and observed shares in bins of equal width; empty bins are left out."""
     where = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
-    counts = np.bincount(where, minlength=bins)
-    predicted = np.bincount(where, weights=probabilities, minlength=bins)
-    observed = np.bincount(where, weights=same, minlength=bins)
-    return [
-        (float(predicted[b] / counts[b]), float(observed[b] / counts[b]), int(counts[b]))
-        for b in np.flatnonzero(counts)
-    ]
+    ours, theirs = prior / same.sum(), (1 - prior) / (~same).sum()  # the weight of one trial
+    shift = np.log(ours / theirs)
+    found = []
+    for number in np.unique(where):
+        inside = np.flatnonzero(where == number)
+        hits = same[inside]
+        counted = share_interval(hits, (people[0][inside], people[1][inside]), level)
+        low, high = (float(expit(logit(end) + shift)) for end in (counted.low, counted.high))
+        found.append(
+            ReliabilityBin(
+                predicted=float(
+                    np.average(probabilities[inside], weights=np.where(hits, ours, theirs))
+                ),
+                observed=float(expit(logit(hits.mean()) + shift)),
+                interval=counted.model_copy(update={"low": low, "high": high}),
+                genuine=int(hits.sum()),
+                impostor=int((~hits).sum()),
+            )
+        )
+    return found
 
 
-def _pooled(scores: Floats, same: Bools) -> tuple[Doubles, Doubles, tuple[Ints, Ints]]:
-    """Return distinct scores, the isotonic share of genuine trials there, and the counts."""
-    values, at = np.unique(np.asarray(scores, np.float64), return_inverse=True)
-    genuine = np.bincount(at, weights=same, minlength=len(values))
-    impostor = np.bincount(at, weights=~same, minlength=len(values))
-    fitted = isotonic_regression(genuine / (genuine + impostor), weights=genuine + impostor)
-    return values, fitted.x, (genuine.astype(np.int64), impostor.astype(np.int64))
+def _counted(trials: JudgedTrials) -> TrialCounts:
+    genuine = int(trials.same.sum())
+    return TrialCounts(genuine=genuine, impostor=len(trials.same) - genuine)
 
 
-def _logit(shares: Doubles) -> Doubles:
-    with np.errstate(divide="ignore"):
-        return np.asarray(logit(shares))
-
-
-def _scores(
-    sample: Sample, people: "np.ndarray[Any, Any]", similarity: str
-) -> tuple[Floats, Bools]:
+def _scores(sample: Sample, people: "np.ndarray[Any, Any]", similarity: str) -> JudgedTrials:
     """Return all scores of pairs among people; of so few of them that all can be held."""
     sizes = np.unique(sample.people, return_counts=True)
     rows = dict(zip(*(part.tolist() for part in sizes), strict=True))
@@ -242,7 +272,9 @@ def _scores(
     chosen = people[: max(2, int(np.searchsorted(total * (total - 1) / 2, WHOLE)))]
     pairs: AllPairs = sample.rows(np.isin(sample.people, chosen)).all_pairs(similarity)[0]
     check_both_classes(pairs.genuine, pairs.impostor)
-    genuine = PairScores.join(list(pairs.genuine_scores())).scores
-    impostor = PairScores.join(list(pairs.impostor_scores())).scores
-    both = np.concatenate([genuine, impostor])
-    return both, np.arange(len(both)) < len(genuine)
+    genuine = PairScores.join(list(pairs.genuine_scores()))
+    both = PairScores.join([genuine, *pairs.impostor_scores()])
+    codes = pairs.first.codes
+    return JudgedTrials(
+        both.scores, np.arange(len(both)) < len(genuine), (codes[both.a], codes[both.b])
+    )

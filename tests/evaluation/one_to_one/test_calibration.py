@@ -2,82 +2,55 @@ import json
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize
-from sklearn.isotonic import IsotonicRegression
+from scipy.special import expit
 
 from facever.errors import EvaluationError
-from facever.evaluation.one_to_one.calibration import calibrate, cllr, cllr_min, fit, reliability
+from facever.evaluation import calibrate
+from facever.evaluation.one_to_one.calibration import JudgedTrials, calibrate_trials, reliability
+from facever.evaluation.one_to_one.likelihood import cllr, cllr_min, fit
 from facever.seeding import stream
 
 
-def gaussians(genuine=2000, impostor=20_000, distance=2.0, seed=0):
+def llr_trials(genuine=3000, impostor=30_000, distance=2.0, seed=0):
     """Two unit Gaussians: the log-likelihood ratio of a score s is distance · (s - distance/2)."""
     rng = np.random.default_rng(seed)
     scores = np.concatenate([rng.normal(distance, 1, genuine), rng.normal(0, 1, impostor)])
-    return scores, np.arange(len(scores)) < genuine
+    same = np.arange(len(scores)) < genuine
+    i = rng.integers(200, size=len(scores))
+    j = np.where(same, i, (i + rng.integers(1, 200, size=len(scores))) % 200)
+    return distance * (scores - distance / 2), same, (i, j)
 
 
-def test_cllr_is_its_definition_and_one_bit_for_knowing_nothing():
+@pytest.mark.parametrize("prior", [3000 / 33_000, 0.5, 0.001])
+def test_right_probabilities_come_true_at_every_prior(prior):
+    llrs, same, people = llr_trials()
+    probabilities = expit(llrs + np.log(prior / (1 - prior)))
+    bins = reliability(probabilities, same, people, prior)
+    assert sum(found.genuine for found in bins) == 3000
+    assert sum(found.impostor for found in bins) == 30_000
+    held = [one.interval.low <= one.predicted <= one.interval.high for one in bins]
+    assert np.mean(held) > 0.8
+    wrong = reliability(expit(2 * llrs), same, people, prior)
+    assert np.mean([o.interval.low <= o.predicted <= o.interval.high for o in wrong]) < 0.5
+
+
+def test_bins_are_counted_by_a_loop():
     rng = np.random.default_rng(0)
-    llrs, same = rng.normal(size=50), rng.random(50) < 0.4
-    genuine = np.mean([np.log2(1 + np.exp(-x)) for x in llrs[same]])
-    impostor = np.mean([np.log2(1 + np.exp(x)) for x in llrs[~same]])
-    assert cllr(llrs, same) == pytest.approx((genuine + impostor) / 2)
-    assert cllr(np.zeros(50), same) == pytest.approx(1)
-    assert np.isfinite(cllr(np.full(50, 900.0), same))
-
-
-def test_a_logistic_score_is_a_likelihood_ratio_whatever_the_training_odds():
-    for impostor in (2_000, 40_000):
-        scores, same = gaussians(impostor=impostor)
-        llrs = fit(scores, same).llr([-1.0, 1.0, 3.0])
-        assert llrs == pytest.approx([-4, 0, 4], abs=0.25)
-
-
-def test_the_logistic_fit_is_the_maximum_of_the_likelihood():
-    scores, same = gaussians(200, 900)
-
-    def loss(line):
-        z = line[0] + line[1] * scores
-        return np.logaddexp(0, np.where(same, -z, z)).mean()
-
-    best = minimize(loss, [0.0, 1.0], tol=1e-12).x
-    expected = best[0] + best[1] * scores - np.log(200 / 900)
-    assert fit(scores, same).llr(scores) == pytest.approx(expected, abs=1e-3)
-
-
-def test_the_isotonic_fit_is_scikit_learns():
-    scores, same = gaussians(100, 300)
-    sk = IsotonicRegression(out_of_bounds="clip").fit(scores, same)
-    share = sk.predict(scores)
-    inner = (share > 0) & (share < 1)
-    expected = np.log(share[inner] / (1 - share[inner])) - np.log(100 / 300)
-    llrs = fit(scores, same, "isotonic").llr(scores)
-    assert llrs[inner] == pytest.approx(expected)
-    assert np.abs(llrs).max() <= 20
-
-
-def test_the_minimal_cllr_is_below_every_rising_map():
-    scores, same = gaussians(300, 900)
-    least = cllr_min(scores, same)
-    assert least <= cllr(fit(scores, same).llr(scores), same)
-    assert least == pytest.approx(cllr(fit(scores, same, "isotonic").llr(scores), same), abs=1e-6)
-    assert cllr_min(3 * scores**3, same) == pytest.approx(least)
-    assert cllr_min(np.array([1.0, 2.0]), np.array([False, True])) == 0
-    assert cllr_min(np.ones(6), np.arange(6) < 2) == pytest.approx(1)
-
-
-def test_probabilities_follow_the_prior_that_is_given():
-    scores, same = gaussians()
-    calibration = fit(scores, same)
-    assert calibration.probability([1.0], 0.5)[0] == pytest.approx(0.5, abs=0.06)
-    assert calibration.probability([1.0], 0.01)[0] == pytest.approx(0.01, abs=0.002)
-    bins = reliability(calibration.probability(scores, same.mean()), same)
-    assert sum(count for *_, count in bins) == len(scores)
-    for predicted, observed, count in bins:
-        assert observed == pytest.approx(predicted, abs=4 / np.sqrt(count) + 0.03)
-    with pytest.raises(EvaluationError, match="a prior of 1 is not between 0 and 1"):
-        calibration.probability(scores, 1)
+    probabilities, same = rng.random(60), rng.random(60) < 0.4
+    probabilities[3] = 1.0
+    people = (np.arange(60) % 7, np.where(same, np.arange(60) % 7, 7 + np.arange(60) % 5))
+    prior = 0.2
+    found = iter(reliability(probabilities, same, people, prior, bins=5))
+    for b in range(5):
+        low, high = b / 5, (b + 1) / 5 + (b == 4)
+        rows = [t for t in range(60) if low <= probabilities[t] < high]
+        weights = [prior / same.sum() if same[t] else (1 - prior) / (~same).sum() for t in rows]
+        one = next(found)
+        assert (one.genuine, one.impostor) == (same[rows].sum(), (~same[rows]).sum())
+        assert one.predicted == pytest.approx(np.average(probabilities[rows], weights=weights))
+        assert one.observed == pytest.approx(np.average(same[rows], weights=weights))
+        assert one.interval.low <= one.observed <= one.interval.high
+    assert next(found, None) is None
 
 
 @pytest.mark.parametrize("method", ["logistic", "isotonic"])
@@ -87,20 +60,43 @@ def test_it_is_fitted_and_judged_on_different_people(make_faces, method):
     assert result.people == (20, 20)
     assert 0 < result.cllr_min <= result.cllr < 1
     assert result.calibration.method == method
-    json.dumps(result.to_dict(), allow_nan=False)
+    values = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    counted = sum(one["genuine"] + one["impostor"] for one in values["reliability"])
+    assert counted == sum(values["trials"]["judged"].values())
     other = calibrate(vectors, names, method=method, seed=1)
     assert other.cllr != result.cllr
 
 
-def test_bad_input_is_one_clear_line(make_faces):
-    vectors, names = make_faces(60)
-    scores, same = gaussians(50, 50)
-    with pytest.raises(EvaluationError, match="unknown calibration method 'platt'"):
-        calibrate(vectors, names, method="platt")
-    with pytest.raises(EvaluationError, match="no genuine trials"):
-        calibrate(vectors, np.arange(60))
-    with pytest.raises(EvaluationError, match="genuine scores are not above impostor scores"):
-        fit(-scores, same)
+def test_the_prior_moves_probabilities_and_nothing_else(make_faces):
+    vectors, names = make_faces(300, people=40)
+    own, rare = calibrate(vectors, names), calibrate(vectors, names, prior=1e-4)
+    judged = own.trials[1]
+    assert own.prior == pytest.approx(judged.genuine / (judged.genuine + judged.impostor))
+    assert (rare.prior, rare.cllr, rare.cllr_min) == (1e-4, own.cllr, own.cllr_min)
+    assert rare.reliability[0].predicted < own.reliability[0].predicted
+    assert "probabilities at a prior of 0.0001" in rare.to_text()
+    with pytest.raises(EvaluationError, match=r"^a prior of 1 is not between 0 and 1$"):
+        calibrate(vectors, names, prior=1)
+
+
+def test_listed_trials_are_split_by_people():
+    llrs, same, people = llr_trials(seed=3)
+    order = np.arange(200)
+    stream(0, "calibration").shuffle(order)
+    first = set(order[:100].tolist())
+    sides = [np.array([code in first for code in side]) for side in people]
+    fitted, judged = sides[0] & sides[1], ~sides[0] & ~sides[1]
+    result = calibrate_trials(JudgedTrials(llrs, same, people))
+    line = fit(llrs[fitted], same[fitted])
+    assert result.calibration.llrs == pytest.approx(line.llrs)
+    assert result.cllr == pytest.approx(cllr(line.llr(llrs[judged]), same[judged]))
+    assert result.cllr_min == pytest.approx(cllr_min(llrs[judged], same[judged]))
+    counts = result.trials[0].genuine + result.trials[1].genuine
+    assert counts == 3000  # every genuine trial is in one of the halves
+    assert result.people == (100, 100)
+    few = (np.array([0, 0, 1]), np.array([0, 1, 1]))
+    with pytest.raises(EvaluationError, match=r"^no (genuine|impostor) trials"):
+        calibrate_trials(JudgedTrials(np.arange(3.0), np.array([True, False, True]), few))
 
 
 def test_the_fit_does_not_see_the_people_it_is_judged_on(make_faces):
@@ -115,3 +111,9 @@ def test_the_fit_does_not_see_the_people_it_is_judged_on(make_faces):
     assert np.array_equal(changed.calibration.llrs, same.calibration.llrs)
     assert changed.cllr != same.cllr
     assert before.cllr == pytest.approx(same.cllr)
+
+
+def test_one_class_only_is_one_clear_line(make_faces):
+    vectors, _ = make_faces(60)
+    with pytest.raises(EvaluationError, match=r"^no genuine trials: some person needs two images"):
+        calibrate(vectors, np.arange(60))

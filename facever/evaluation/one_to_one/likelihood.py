@@ -1,0 +1,125 @@
+"""Likelihood ratios: maps from scores to them, and what they cost.
+
+Reference:
+    Brümmer and du Preez, Application-independent evaluation of speaker detection, Computer Speech
+    and Language 20, 2006 (Cllr and its minimum by pool adjacent violators).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import isotonic_regression
+from scipy.special import expit, logit
+from sklearn.linear_model import LogisticRegression
+
+from facever.errors import EvaluationError, unknown
+from facever.evaluation.scoring.pairwise import Bools
+from facever.evaluation.scoring.similarity import Doubles, Floats, Ints
+from facever.evaluation.scoring.trials import check_both_classes
+
+Method = Literal["logistic", "isotonic"]
+METHODS: tuple[Method, ...] = ("logistic", "isotonic")
+_BOUND = 20.0  # isotonic log-likelihood ratios beyond it say more than any data can
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A rising map from score to log-likelihood ratio (natural logarithm), free of any prior.
+
+    Attributes:
+        method: "logistic" (a straight line) or "isotonic" (steps).
+        scores: float64 [K], ascending; two for the line.
+        llrs: float64 [K], the log-likelihood ratios there; between, straight lines.
+    """
+
+    method: Method
+    scores: Doubles
+    llrs: Doubles
+
+    def llr(self, scores: ArrayLike) -> Doubles:
+        """Return the log-likelihood ratio of each score."""
+        values = np.asarray(scores, np.float64)
+        if self.method == "logistic":
+            slope = (self.llrs[1] - self.llrs[0]) / (self.scores[1] - self.scores[0])
+            return np.asarray(self.llrs[0] + slope * (values - self.scores[0]))
+        return np.interp(values, self.scores, self.llrs)
+
+    def probability(self, scores: ArrayLike, prior: float) -> Doubles:
+        """Return the probability that a pair is of one person.
+
+        Args:
+            scores: Float [T].
+            prior: The share of such pairs where the system is used, between 0 and 1.
+        """
+        if not 0 < prior < 1:
+            raise EvaluationError(f"a prior of {prior} is not between 0 and 1")
+        return np.asarray(expit(self.llr(scores) + logit(prior)))
+
+
+def fit(scores: Floats, same: Bools, method: str = "logistic") -> Calibration:
+    """Fit a calibration.
+
+    Args:
+        scores: Float [T].
+        same: Bool [T].
+        method: "logistic" or "isotonic"; the training's own odds are taken out of both.
+
+    Raises:
+        EvaluationError: An unknown method, one class only, or scores that do not rise with it.
+    """
+    check_both_classes(int(same.sum()), int((~same).sum()))
+    odds = np.log(same.sum() / (~same).sum())
+    if method == "logistic":
+        # without a penalty and on standard scale, so that the answer is that of the scores alone
+        centre, scale = float(scores.mean()), float(scores.std()) or 1.0
+        model = LogisticRegression(C=np.inf, max_iter=1000, tol=1e-8)
+        model.fit(((scores - centre) / scale)[:, None].astype(np.float64), same)
+        slope = float(model.coef_[0, 0])
+        if slope <= 0:
+            raise EvaluationError("genuine scores are not above impostor scores: no calibration")
+        ends = np.array([centre - scale, centre + scale])
+        llrs = float(model.intercept_[0]) + slope * np.array([-1.0, 1.0]) - odds
+        return Calibration("logistic", ends, llrs)
+    if method == "isotonic":
+        values, shares, _ = _pooled(scores, same)
+        llrs = np.clip(_logit(shares) - odds, -_BOUND, _BOUND)
+        return Calibration("isotonic", values, llrs)
+    raise EvaluationError(unknown("calibration method", method, METHODS))
+
+
+def cllr(llrs: Doubles, same: Bools) -> float:
+    """Return the log-likelihood-ratio cost in bits.
+
+    Cllr = [mean log2(1 + e^-llr) over genuine + mean log2(1 + e^llr) over impostor trials] / 2.
+    """
+    genuine = np.logaddexp(0, -llrs[same]).mean()
+    impostor = np.logaddexp(0, llrs[~same]).mean()
+    return float((genuine + impostor) / 2 / np.log(2))
+
+
+def cllr_min(scores: Floats, same: Bools) -> float:
+    """Return the Cllr of the best rising map of the scores (pool adjacent violators)."""
+    _, shares, (genuine, impostor) = _pooled(scores, same)
+    llrs = _logit(shares) - np.log(same.sum() / (~same).sum())
+    with np.errstate(invalid="ignore"):  # 0 trials at an infinite ratio cost nothing
+        costs = [
+            np.where(counts > 0, counts * np.logaddexp(0, sign * llrs), 0.0).sum() / counts.sum()
+            for counts, sign in ((genuine, -1), (impostor, 1))
+        ]
+    return float(sum(costs) / 2 / np.log(2))
+
+
+def _pooled(scores: Floats, same: Bools) -> tuple[Doubles, Doubles, tuple[Ints, Ints]]:
+    """Return distinct scores, the isotonic share of genuine trials there, and the counts."""
+    values, at = np.unique(np.asarray(scores, np.float64), return_inverse=True)
+    genuine = np.bincount(at, weights=same, minlength=len(values))
+    impostor = np.bincount(at, weights=~same, minlength=len(values))
+    fitted = isotonic_regression(genuine / (genuine + impostor), weights=genuine + impostor)
+    return values, fitted.x, (genuine.astype(np.int64), impostor.astype(np.int64))
+
+
+def _logit(shares: Doubles) -> Doubles:
+    with np.errstate(divide="ignore"):
+        return np.asarray(logit(shares))

@@ -1,0 +1,76 @@
+"""Means over trials of both classes, where trials that share a person depend on each other."""
+
+import numpy as np
+from scipy.stats import t as student
+
+from facever.evaluation.operating_point import Interval
+from facever.evaluation.scoring.pairwise import Bools
+from facever.evaluation.scoring.people import dyad_keys
+from facever.evaluation.scoring.similarity import Doubles, Ints
+from facever.evaluation.statistics.intervals import clopper_pearson, logit_interval
+
+
+def clustered_variance(residuals: Doubles, people: tuple[Ints, Ints]) -> tuple[float, int]:
+    """Return the variance of a sum over trials, and how many people they compare.
+
+    V = sum_i S_i² - sum_{i<j} R_ij², where S_i adds up the residuals of all trials with person i
+    and R_ij those of the pair (i, j); never below that of independent trials or pairs of people,
+    and times I / (I - 1).
+
+    Args:
+        residuals: float64 [T], each trial's value minus its expectation.
+        people: int64 [T] each, the two people of each trial by number; equal for a genuine one.
+
+    Reference:
+        As for `dyadic_rate`; that a genuine trial is a dyad of one person is our choice.
+    """
+    i, j = people
+    everyone = int(max(side.max() for side in people)) + 1
+    two = i != j
+    own = np.bincount(i[~two], weights=residuals[~two], minlength=everyone)
+    sums = own + np.bincount(i[two], weights=residuals[two], minlength=everyone)
+    sums = sums + np.bincount(j[two], weights=residuals[two], minlength=everyone)
+    at = np.unique(dyad_keys(i[two], j[two], everyone), return_inverse=True)[1]
+    pairs = np.bincount(at, weights=residuals[two])
+    clustered = float(sums @ sums - pairs @ pairs)
+    variance = max(clustered, float(own @ own + pairs @ pairs), float(residuals @ residuals))
+    count = len(np.unique(np.concatenate(people)))
+    return variance * count / max(count - 1, 1), count
+
+
+def share_interval(hits: Bools, people: tuple[Ints, Ints], level: float = 0.95) -> Interval:
+    """Return the interval of a share of trials, on the logit scale.
+
+    Without exception it is Clopper and Pearson's, with one independent trial for two people.
+
+    Args:
+        hits: Bool [T].
+        people: int64 [T] each, as for `clustered_variance`.
+        level: Confidence.
+    """
+    share = float(hits.mean())
+    if share in (0, 1):
+        count = len(np.unique(np.concatenate(people)))
+        effective = max(1.0, min(len(hits), count / 2))
+        note = f"{len(hits)} trials without exception, taken as {effective:.0f} independent ones"
+        method = "clopper-pearson, effective trials"
+        return clopper_pearson(share * effective, effective, level, note, method)
+    variance, count = clustered_variance(hits.astype(np.float64) - share, people)
+    return logit_interval(share, variance / len(hits) ** 2, count, level, "dyadic logit")
+
+
+def mean_interval(
+    values: Doubles, weights: Doubles, people: tuple[Ints, Ints], level: float = 0.95
+) -> Interval:
+    """Return the interval of a weighted mean over trials, by Student's t.
+
+    Args:
+        values: float64 [T].
+        weights: float64 [T], which add up to 1.
+        people: int64 [T] each, as for `clustered_variance`.
+        level: Confidence.
+    """
+    mean = float(weights @ values)
+    variance, count = clustered_variance(weights * (values - mean), people)
+    reach = student.ppf((1 + level) / 2, max(count - 1, 1)) * float(np.sqrt(variance))
+    return Interval(low=mean - reach, high=mean + reach, level=level, method="dyadic Student t")

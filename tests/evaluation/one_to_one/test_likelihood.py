@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from sklearn.isotonic import IsotonicRegression
+
+from facever.errors import EvaluationError
+from facever.evaluation.one_to_one.likelihood import cllr, cllr_min, fit
+
+
+def gaussians(genuine=2000, impostor=20_000, distance=2.0, seed=0):
+    """Two unit Gaussians: the log-likelihood ratio of a score s is distance · (s - distance/2)."""
+    rng = np.random.default_rng(seed)
+    scores = np.concatenate([rng.normal(distance, 1, genuine), rng.normal(0, 1, impostor)])
+    return scores, np.arange(len(scores)) < genuine
+
+
+def test_cllr_is_its_definition_and_one_bit_for_knowing_nothing():
+    rng = np.random.default_rng(0)
+    llrs, same = rng.normal(size=50), rng.random(50) < 0.4
+    genuine = np.mean([np.log2(1 + np.exp(-x)) for x in llrs[same]])
+    impostor = np.mean([np.log2(1 + np.exp(x)) for x in llrs[~same]])
+    assert cllr(llrs, same) == pytest.approx((genuine + impostor) / 2)
+    assert cllr(np.zeros(50), same) == pytest.approx(1)
+    assert np.isfinite(cllr(np.full(50, 900.0), same))
+
+
+def test_a_logistic_score_is_a_likelihood_ratio_whatever_the_training_odds():
+    for impostor in (2_000, 40_000):
+        scores, same = gaussians(impostor=impostor)
+        llrs = fit(scores, same).llr([-1.0, 1.0, 3.0])
+        assert llrs == pytest.approx([-4, 0, 4], abs=0.25)
+
+
+def test_the_logistic_fit_is_the_maximum_of_the_likelihood():
+    scores, same = gaussians(200, 900)
+
+    def loss(line):
+        z = line[0] + line[1] * scores
+        return np.logaddexp(0, np.where(same, -z, z)).mean()
+
+    best = minimize(loss, [0.0, 1.0], tol=1e-12).x
+    expected = best[0] + best[1] * scores - np.log(200 / 900)
+    assert fit(scores, same).llr(scores) == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_isotonic_fit_is_scikit_learns():
+    scores, same = gaussians(100, 300)
+    sk = IsotonicRegression(out_of_bounds="clip").fit(scores, same)
+    share = sk.predict(scores)
+    inner = (share > 0) & (share < 1)
+    expected = np.log(share[inner] / (1 - share[inner])) - np.log(100 / 300)
+    llrs = fit(scores, same, "isotonic").llr(scores)
+    assert llrs[inner] == pytest.approx(expected)
+    assert np.abs(llrs).max() <= 20
+
+
+def test_the_minimal_cllr_is_below_every_rising_map():
+    scores, same = gaussians(300, 900)
+    least = cllr_min(scores, same)
+    assert least <= cllr(fit(scores, same).llr(scores), same)
+    assert least == pytest.approx(cllr(fit(scores, same, "isotonic").llr(scores), same), abs=1e-6)
+    assert cllr_min(3 * scores**3, same) == pytest.approx(least)
+    assert cllr_min(np.array([1.0, 2.0]), np.array([False, True])) == 0
+    assert cllr_min(np.ones(6), np.arange(6) < 2) == pytest.approx(1)
+
+
+def test_probabilities_follow_the_prior_that_is_given():
+    scores, same = gaussians()
+    calibration = fit(scores, same)
+    assert calibration.probability([1.0], 0.5)[0] == pytest.approx(0.5, abs=0.06)
+    assert calibration.probability([1.0], 0.01)[0] == pytest.approx(0.01, abs=0.002)
+    for prior in (0, 1):
+        with pytest.raises(EvaluationError, match=rf"^a prior of {prior} is not between 0 and 1$"):
+            calibration.probability(scores, prior)
+
+
+def test_bad_input_is_one_clear_line():
+    scores, same = gaussians(50, 50)
+    with pytest.raises(EvaluationError, match="genuine scores are not above impostor scores"):
+        fit(-scores, same)
+    with pytest.raises(EvaluationError, match="unknown calibration method 'platt'"):
+        fit(scores, same, "platt")
+    with pytest.raises(EvaluationError, match=r"^no impostor trials: at least two people"):
+        fit(scores, np.ones(100, bool))
