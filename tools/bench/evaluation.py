@@ -18,8 +18,8 @@ from threadpoolctl import threadpool_limits
 from facever.evaluation.one_to_many.retrieval import retrieval
 from facever.evaluation.one_to_one.measure import measure, most_wanted
 from facever.evaluation.one_to_one.verification import verification
-from facever.evaluation.scoring.bfloat16 import speed_up
-from facever.evaluation.scoring.blocks import Float32Blocks
+from facever.evaluation.scoring.engines import speed_up
+from facever.evaluation.scoring.blocks import NUMPY
 from facever.evaluation.scoring.pairwise import AllPairs
 from facever.evaluation.scoring.similarity import make_scorer
 from facever.evaluation.scoring.streaming import stream
@@ -56,11 +56,11 @@ def bench_all_pairs(rows: int) -> dict[str, float]:
     speed_up(WIDTH)  # imports torch, which is no part of either time
     before = peak()
     pairs = AllPairs(make_scorer(vectors), who)
-    blocks = Float32Blocks(pairs.scorer)
+    blocks = NUMPY.exact(pairs)
 
     def products() -> None:
         for left, right in pairs.blocks():
-            blocks.product(left, right)
+            blocks.scores(left, right)
 
     alone = seconds(products)
     wanted = most_wanted([1e-6], pairs.impostor)

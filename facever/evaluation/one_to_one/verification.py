@@ -125,6 +125,7 @@ def verification(
     cohort: Cohort | None = None,
     level: float = 0.95,
     precision: str = "auto",
+    device: str = "cpu",
 ) -> VerificationResult:
     """Compare every row with every other and measure verification.
 
@@ -144,7 +145,8 @@ def verification(
             the threshold of the smallest FAR that the trials support.
         cohort: Other people, to normalise the scores by; such scores make no operating point.
         level: Confidence of the intervals.
-        precision: Of the screening; the answer is the same. See `streaming.stream`.
+        precision: Of the screening; the answer is the same. See `choose_engine`.
+        device: "cpu", "cuda" or "auto" (a GPU where there is one); the answer is the same.
 
     Raises:
         EvaluationError: Shapes that do not fit, NaN, rows that are not unit, one class of trials,
@@ -159,7 +161,14 @@ def verification(
     sample = Sample.of(vectors, identities, norms, acquired, exclude)
     columns = {name: pd.Series(np.asarray(column)) for name, column in (groups or {}).items()}
     return measure_all_pairs(
-        sample, far, similarity, columns, cohort=cohort, level=level, precision=precision
+        sample,
+        far,
+        similarity,
+        columns,
+        cohort=cohort,
+        level=level,
+        precision=precision,
+        device=device,
     )
 
 
@@ -172,11 +181,12 @@ def measure_all_pairs(
     cohort: Cohort | None = None,
     level: float = 0.95,
     precision: str = "auto",
+    device: str = "cpu",
 ) -> VerificationResult:
     """Measure verification over all pairs of a sample."""
     fars = check_fars(far)
     pairs, failures = sample.all_pairs(similarity, cohort)
-    trials = stream(pairs, most_wanted(fars, pairs.impostor), precision)
+    trials = stream(pairs, most_wanted(fars, pairs.impostor), precision, device)
     result = measure(trials, fars, protocol="all-pairs", similarity=similarity, level=level)
     found = {}
     for name, column in (groups or {}).items():

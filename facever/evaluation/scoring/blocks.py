@@ -1,72 +1,167 @@
-"""Products of blocks of rows, as scores and as ordered integer bins."""
+"""Products of blocks of rows: the one seam between the walks of `streaming` and a device.
 
-from typing import Protocol
+An engine multiplies blocks of two matrices and counts the scores in ordered bins. The walks know
+nothing of where that happens: here it is NumPy, in `torch_blocks` a processor with fast bfloat16
+or a GPU.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from facever.evaluation.scoring.pairwise import Bools
-from facever.evaluation.scoring.similarity import Doubles, Floats, Scorer
+from facever.evaluation.scoring.pairwise import AllPairs
+from facever.evaluation.scoring.similarity import Doubles, Floats, Ints, Scorer
 
 Bins = npt.NDArray[np.uint16]
 BINS = 1 << 16
+_CACHED = 1 << 16  # scores put into bins at a time
 
 
-class BlockScores(Protocol):
-    """Scores of blocks, each as one of 65,536 bins whose order is that of the scores.
+class Screen(Protocol):
+    """Impostor scores of blocks, counted in bins whose order is that of the scores.
 
     Attributes:
-        edges: float64 [65537]; bin b holds block scores in [edges[b], edges[b + 1]). Bin 0 is
-            kept for pairs that are no trial.
+        edges: float64 [B + 1], B at most 65,536; bin b holds block scores in
+            [edges[b], edges[b + 1]). Bin 0 is kept for pairs that are no trial.
         error: Bound on the distance between a block score and the pair's score.
+        shape: Rows and columns of the blocks that suit, or None for those of `AllPairs`.
     """
 
     edges: Doubles
     error: float
+    shape: tuple[int, int] | None
 
-    def bins(self, rows: slice, columns: slice, masked: Bools | None) -> Bins:
-        """Return the bins of a block [R, C], valid until the next call."""
+    def count(self, rows: slice, columns: slice) -> Ints:
+        """Multiply a block and count its impostor scores, int64 [B]; bin 0 is empty."""
+        ...
+
+    def above(self, floor: int) -> tuple[Ints, Bins]:
+        """Return the places (row by row) and bins of the last block's scores from a bin up."""
         ...
 
 
+class Exact(Screen, Protocol):
+    """Blocks in float32, which lie within the scorer's error of the pairs' scores."""
+
+    def scores(self, rows: slice, columns: slice) -> Any:
+        """Return float32 scores [R, C], an array or a tensor, -inf where no impostor trial is.
+
+        They are valid until the next call.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where and how blocks are multiplied.
+
+    Attributes:
+        screen: Makes what a first walk over the pairs counts in.
+        exact: Makes the same in float32, over a range (low, high) of scores where one is given.
+    """
+
+    screen: Callable[[AllPairs], Screen]
+    exact: Callable[..., Exact]
+
+
+def places(mask: Any) -> Ints:
+    """Return the places, row by row, where a mask (array or tensor) is true, int64 [K]."""
+    if not isinstance(mask, np.ndarray):
+        mask = mask.flatten()
+        if mask.device.type != "cpu":
+            return np.asarray(mask.nonzero().flatten().cpu().numpy())
+        mask = mask.numpy()
+    return np.flatnonzero(mask)
+
+
+@dataclass(frozen=True)
+class LinearBins:
+    """65,536 bins of equal width: bin = floor(score · slope + start), clipped to 1 .. 65,535.
+
+    Attributes:
+        slope, start: As float32 has them.
+        edges: float64 [65537].
+        error: By how much float32 may misplace a score.
+    """
+
+    slope: float
+    start: float
+    edges: Doubles
+    error: float
+
+    @classmethod
+    def over(cls, scorer: Scorer, low: float | None, high: float | None) -> "LinearBins":
+        """Return the bins of a range; of all scores by default."""
+        low = scorer.low if low is None else low
+        high = scorer.high if high is None else high
+        slope = float(np.float32((BINS - 1) / (high - low)))
+        start = float(np.float32(1 - low * slope))
+        edges = (np.arange(BINS + 1, dtype=np.float64) - start) / slope
+        return cls(slope, start, edges, 4 * BINS * 2.0**-24 / slope)
+
+
 class Float32Blocks:
-    """Blocks by the float32 matrix product, in bins of equal width.
+    """Blocks by NumPy's float32 product, in bins of equal width.
 
     Args:
-        scorer: What is multiplied.
+        pairs: What is compared.
         low, high: The range that the bins divide; lower scores count in bin 1, higher ones in
             the last.
     """
 
-    def __init__(self, scorer: Scorer, low: float | None = None, high: float | None = None) -> None:
-        self._scorer = scorer
-        self.error = scorer.error
-        low = scorer.low if low is None else low
-        high = scorer.high if high is None else high
-        self._slope = np.float32((BINS - 1) / (high - low))
-        self._start = np.float32(1 - low * float(self._slope))
-        bins = np.arange(BINS + 1, dtype=np.float64)
-        self.edges: Doubles = (bins - float(self._start)) / float(self._slope)
-        # the bins are rounded in float32, at most by this share of a bin
-        self.error += 4 * BINS * 2.0**-24 / float(self._slope)
+    def __init__(
+        self, pairs: AllPairs, low: float | None = None, high: float | None = None
+    ) -> None:
+        self._pairs, self._linear = pairs, LinearBins.over(pairs.scorer, low, high)
+        self.edges = self._linear.edges
+        self.shape: tuple[int, int] | None = None
+        self.error = pairs.scorer.error + self._linear.error
         self._product = self._scaled = np.empty((0, 0), np.float32)
         self._bins = np.empty((0, 0), np.uint16)
 
     def product(self, rows: slice, columns: slice) -> Floats:
-        """Return the scores of a block [R, C], valid until the next call."""
-        left, right = self._scorer.left[rows], self._scorer.right[columns]
+        """Return the scores of all pairs of a block [R, C], valid until the next call."""
+        scorer = self._pairs.scorer
+        left, right = scorer.left[rows], scorer.right[columns]
         shape = len(left), len(right)
         if self._product.shape != shape:
-            self._product, self._scaled = np.empty(shape, np.float32), np.empty(shape, np.float32)
-            self._bins = np.empty(shape, np.uint16)
+            self._product, self._bins = np.empty(shape, np.float32), np.empty(shape, np.uint16)
+            self._scaled = np.empty((max(1, _CACHED // shape[1]), shape[1]), np.float32)
         return np.matmul(left, right.T, out=self._product)
 
-    def bins(self, rows: slice, columns: slice, masked: Bools | None) -> Bins:
-        """Return the bins of a block [R, C], valid until the next call."""
-        np.multiply(self.product(rows, columns), self._slope, out=self._scaled)
-        np.add(self._scaled, self._start, out=self._scaled)
-        np.clip(self._scaled, 1, BINS - 1, out=self._scaled)
-        np.copyto(self._bins, self._scaled, casting="unsafe")
+    def scores(self, rows: slice, columns: slice) -> Floats:
+        """Return the impostor scores of a block [R, C], -inf where there is none."""
+        product = self.product(rows, columns)
+        masked = self._pairs.no_impostor(rows, columns)
         if masked is not None:
-            self._bins[masked] = 0
-        return self._bins
+            product[masked] = -np.inf
+        return product
+
+    def count(self, rows: slice, columns: slice) -> Ints:
+        """Multiply a block and count its impostor scores, int64 [B]; bin 0 is empty."""
+        product, counts = self.product(rows, columns), np.zeros(BINS, np.int64)
+        masked = self._pairs.no_impostor(rows, columns)
+        slope, start = np.float32(self._linear.slope), np.float32(self._linear.start)
+        step = max(1, _CACHED // product.shape[1])
+        for top in range(0, len(product), step):
+            part = slice(top, top + step)
+            scaled = np.multiply(product[part], slope, out=self._scaled[: len(product[part])])
+            scaled += start
+            np.clip(scaled, 1, BINS - 1, out=scaled)
+            np.copyto(self._bins[part], scaled, casting="unsafe")
+            if masked is not None:
+                self._bins[part][masked[part]] = 0
+            counts += np.bincount(self._bins[part].ravel(), minlength=BINS)
+        counts[0] = 0
+        return counts
+
+    def above(self, floor: int) -> tuple[Ints, Bins]:
+        """Return the places (row by row) and bins of the last block's scores from a bin up."""
+        index = places(self._bins >= floor)
+        return index, self._bins.ravel()[index]
+
+
+NUMPY = Engine(Float32Blocks, Float32Blocks)

@@ -1,8 +1,11 @@
 """All pairs of a set of rows, or of two sets, walked in blocks and never held at once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import combinations
+from operator import or_
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +16,7 @@ from facever.evaluation.scoring.similarity import Floats, Ints, Scorer
 Bools = npt.NDArray[np.bool_]
 _ROWS, _COLUMNS = 1024, 2048
 _TILE = 1 << 22  # scores of genuine pairs computed at a time
+_GATHERED = 1 << 19  # numbers gathered for them at a time; stays in the cache
 
 
 @dataclass(frozen=True)
@@ -23,11 +27,17 @@ class Side:
         numbers: int64 [N], how the user numbers each row.
         codes: int64 [N], ascending identity codes, shared by both sides.
         excluded: int64 [N, C], codes of the columns whose equality excludes a pair.
+        places: int64 [N], 0 to N - 1.
     """
 
     numbers: Ints
     codes: Ints
     excluded: Ints
+    places: Ints
+
+    def moved(self, move: Callable[[Ints], Any]) -> "Side":
+        """Return the side with each array moved, such as to another device."""
+        return Side(*(move(a) for a in (self.numbers, self.codes, self.excluded, self.places)))
 
 
 @dataclass(frozen=True)
@@ -91,31 +101,33 @@ class AllPairs:
         other = (None, None) if self.one_set else (self.second.codes, self.second.excluded)
         self.genuine, self.impostor = count_trials(self.first.codes, self.first.excluded, *other)
 
-    def blocks(self) -> Iterator[tuple[slice, slice]]:
-        """Yield the blocks of rows and columns that hold trials."""
-        for start in range(0, len(self.first.codes), _ROWS):
-            rows = slice(start, min(start + _ROWS, len(self.first.codes)))
-            for left in range(start if self.one_set else 0, len(self.second.codes), _COLUMNS):
-                yield rows, slice(left, min(left + _COLUMNS, len(self.second.codes)))
+    def blocks(self, shape: tuple[int, int] | None = None) -> Iterator[tuple[slice, slice]]:
+        """Yield the blocks of rows and columns that hold trials, of at most this shape."""
+        high, wide = shape or (_ROWS, _COLUMNS)
+        for start in range(0, len(self.first.codes), high):
+            rows = slice(start, min(start + high, len(self.first.codes)))
+            for left in range(start if self.one_set else 0, len(self.second.codes), wide):
+                yield rows, slice(left, min(left + wide, len(self.second.codes)))
 
-    def no_impostor(self, rows: slice, columns: slice) -> Bools | None:
-        """Return which pairs of a block are no impostor trials, or None where all are."""
+    def no_impostor(
+        self, rows: slice, columns: slice, sides: tuple[Side, Side] | None = None
+    ) -> Any:
+        """Return which pairs of a block are no impostor trials, or None where all are.
+
+        Args:
+            rows, columns: The block.
+            sides: Both sides where their arrays are tensors on some device; the mask is one then.
+        """
         first, second = self.first.codes[rows], self.second.codes[columns]
-        mask: Bools | None = None
+        left, right = sides or (self.first, self.second)
+        masks = []
         if first[-1] >= second[0] and second[-1] >= first[0]:
-            mask = first[:, None] == second[None, :]
+            masks.append(left.codes[rows, None] == right.codes[None, columns])
         if self.one_set and columns.start < rows.stop:
-            lower = (
-                np.arange(rows.start, rows.stop)[:, None]
-                >= np.arange(columns.start, columns.stop)[None, :]
-            )
-            mask = lower if mask is None else mask | lower
-        for left, right in zip(
-            self.first.excluded[rows].T, self.second.excluded[columns].T, strict=True
-        ):
-            same = left[:, None] == right[None, :]
-            mask = same if mask is None else mask | same
-        return mask
+            masks.append(left.places[rows, None] >= right.places[None, columns])
+        for column in range(self.first.excluded.shape[1]):
+            masks.append(left.excluded[rows, None, column] == right.excluded[None, columns, column])
+        return reduce(or_, masks) if masks else None
 
     def genuine_scores(self) -> Iterator[PairScores]:
         """Yield the genuine trials, by batches of people with equally many rows.
@@ -127,7 +139,8 @@ class AllPairs:
             step = max(1, _TILE // other_count)
             for top in range(0, count, step):
                 size = min(step, count - top)
-                batch = max(1, _TILE // (size * other_count))
+                gathered = (size + other_count) * self.scorer.left.shape[1]
+                batch = max(1, min(_TILE // (size * other_count), _GATHERED // gathered))
                 for begin in range(0, len(starts), batch):
                     part = slice(begin, begin + batch)
                     rows = starts[part, None] + np.arange(top, top + size)
@@ -222,7 +235,7 @@ def _sorted_side(codes: Ints, excluded: Ints | None, numbers: Ints | None) -> tu
     order = np.argsort(codes, kind="stable")
     columns = np.empty((len(codes), 0), np.int64) if excluded is None else excluded
     names = order if numbers is None else numbers[order]
-    return order, Side(names, codes[order], columns[order])
+    return order, Side(names, codes[order], columns[order], np.arange(len(codes)))
 
 
 def _agreeing(first: Ints, second: Ints | None) -> int:

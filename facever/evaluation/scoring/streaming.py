@@ -7,20 +7,19 @@ What was kept is scored again in float64, so that every count is that of the pai
 brackets the quantile.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
-from facever.errors import EvaluationError, unknown
-from facever.evaluation.scoring.blocks import BINS, Bins, BlockScores, Float32Blocks
+from facever.evaluation.scoring.blocks import NUMPY, Bins, Engine, Screen, places
+from facever.evaluation.scoring.engines import choose_engine
 from facever.evaluation.scoring.pairwise import AllPairs, PairScores
 from facever.evaluation.scoring.people import BlockDyads, DyadErrors, DyadSums, dyad_keys
-from facever.evaluation.scoring.similarity import Doubles, Floats, Ints, Scorer
+from facever.evaluation.scoring.similarity import Doubles, Floats, Ints
 from facever.evaluation.scoring.trials import Counts, Histogram, Trials, check_both_classes
 
 WHOLE = 4_000_000  # up to so many impostor trials every score is kept
 MOST_KEPT = 20_000_000
-PRECISIONS = ("auto", "float32", "bfloat16")
 _LOWEST = 1_000  # genuine trials kept where there are more than MOST_KEPT
 
 
@@ -30,7 +29,7 @@ class StreamedTrials(Trials):
     Args:
         pairs: Which rows are compared, and their scores.
         wanted: How many of the highest impostor trials are to be kept.
-        make_blocks: How blocks are computed; float32 products by default.
+        engine: Where and how blocks are multiplied; NumPy in float32 by default.
 
     Raises:
         EvaluationError: One class of trials only.
@@ -40,15 +39,15 @@ class StreamedTrials(Trials):
         self,
         pairs: AllPairs,
         wanted: int,
-        make_blocks: Callable[[Scorer], BlockScores] = Float32Blocks,
+        engine: Engine = NUMPY,
     ) -> None:
         self.pairs, self.genuine, self.impostor = pairs, pairs.genuine, pairs.impostor
+        self._engine = engine
         check_both_classes(self.genuine, self.impostor)
-        blocks = make_blocks(pairs.scorer)
+        blocks = engine.screen(pairs)
         self.whole = self.impostor <= WHOLE
         self.complete_above = -np.inf
         if self.whole:
-            counts = np.zeros(BINS, np.int64)
             kept = PairScores.join(list(pairs.impostor_scores()))
         else:
             wanted = min(wanted, MOST_KEPT, self.impostor)
@@ -68,7 +67,7 @@ class StreamedTrials(Trials):
 
     @property
     def histogram(self) -> Histogram:
-        """The scores counted in 65,536 bins."""
+        """The scores counted in some thousand bins."""
         return self._histogram
 
     def numbered(self, pairs: PairScores) -> PairScores:
@@ -92,11 +91,11 @@ class StreamedTrials(Trials):
         while True:
             above = np.cumsum(counts[::-1])[::-1]
             bin_ = int(np.flatnonzero(above > k)[-1])
-            low, high = edges[bin_] - error, edges[min(bin_ + 1, BINS)] + error
+            low, high = edges[bin_] - error, edges[bin_ + 1] + error
             first, last = np.searchsorted(edges, [low - error, high + error])
             if int(counts[max(first - 1, 0) : last + 1].sum()) <= MOST_KEPT:
                 return self._select(k, low, high)
-            finer = Float32Blocks(self.pairs.scorer, low, high)
+            finer = self._engine.exact(self.pairs, low, high)
             if high - low <= 8 * finer.error:
                 return float(np.nextafter(np.float32(high), np.float32(np.inf)))
             edges, error = finer.edges, finer.error
@@ -137,14 +136,11 @@ class StreamedTrials(Trials):
     def _errors_by_block(self, threshold: float) -> Iterator[tuple[slice, slice, Ints]]:
         """Yield each block's rows and columns, and the pair of people of each error in it."""
         margin = 2 * self.pairs.scorer.error
-        blocks = Float32Blocks(self.pairs.scorer)
-        for rows, columns in self.pairs.blocks():
-            masked = self.pairs.no_impostor(rows, columns)
-            product = blocks.product(rows, columns)
-            if masked is not None:
-                product[masked] = -np.inf
-            sure = np.flatnonzero(product > threshold + margin)
-            near = np.flatnonzero(np.abs(product - threshold) <= margin)
+        blocks = self._engine.exact(self.pairs)
+        for rows, columns in self.pairs.blocks(blocks.shape):
+            scores = blocks.scores(rows, columns)
+            sure = places(scores > threshold + margin)
+            near = places(abs(scores - threshold) <= margin)
             close = _pairs_at(self.pairs, rows, columns, near)
             near = near[close.scores.astype(np.float64) > threshold]
             found = np.append(sure, near)
@@ -173,19 +169,16 @@ class StreamedTrials(Trials):
 
         The trials hold every pair whose score lies in [low, high]; none of them is counted.
         """
-        blocks = Float32Blocks(self.pairs.scorer)
+        blocks = self._engine.exact(self.pairs)
         margin = 2 * self.pairs.scorer.error
-        for rows, columns in self.pairs.blocks():
-            masked = self.pairs.no_impostor(rows, columns)
-            product = blocks.product(rows, columns)
-            if masked is not None:
-                product[masked] = -np.inf
-            near = np.flatnonzero((product >= low - margin) & (product <= high + margin))
-            yield int((product > high + margin).sum()), _pairs_at(self.pairs, rows, columns, near)
+        for rows, columns in self.pairs.blocks(blocks.shape):
+            scores = blocks.scores(rows, columns)
+            near = places((scores >= low - margin) & (scores <= high + margin))
+            yield int((scores > high + margin).sum()), _pairs_at(self.pairs, rows, columns, near)
 
     def _read_genuine(self, edges: Doubles) -> tuple[PairScores, Counts]:
         """Return the genuine trials in ascending order (the lowest, if too many) and their bins."""
-        counts = np.zeros(BINS, np.int64)
+        counts = np.zeros(len(edges) - 1, np.int64)
         parts: list[PairScores] = []
         for tile in self.pairs.genuine_scores():
             counts += _count_in(edges, tile.scores)
@@ -197,50 +190,43 @@ class StreamedTrials(Trials):
         return kept.take(np.argsort(kept.scores, kind="stable")), counts
 
 
-def stream(pairs: AllPairs, wanted: int, precision: str = "auto") -> StreamedTrials:
+def stream(
+    pairs: AllPairs, wanted: int, precision: str = "auto", device: str = "cpu"
+) -> StreamedTrials:
     """Return all pairs as trials.
 
     Args:
         pairs: Which rows are compared, and their scores.
         wanted: How many of the highest impostor trials are to be kept.
-        precision: Of the screening, "float32", "bfloat16" or "auto"; counts and thresholds are
-            the same, only the bounds of AUC and EER differ.
+        precision, device: Of the walks, see `choose_engine`; counts and thresholds are the same,
+            only the bounds of AUC and EER differ. Few trials are scored in NumPy at once.
 
     Raises:
-        EvaluationError: An unknown precision, or one class of trials only.
+        EvaluationError: What `choose_engine` raises, or one class of trials only.
     """
-    if precision not in PRECISIONS:
-        raise EvaluationError(unknown("precision", precision, PRECISIONS))
-    large = pairs.impostor > WHOLE
-    if large and precision != "float32":
-        from facever.evaluation.scoring.bfloat16 import Bfloat16Blocks, worth_it
-
-        if precision == "bfloat16" or worth_it(pairs.scorer, pairs.impostor, wanted):
-            return StreamedTrials(pairs, wanted, Bfloat16Blocks)
-    return StreamedTrials(pairs, wanted)
+    engine = choose_engine(pairs, wanted, precision, device)
+    return StreamedTrials(pairs, wanted, engine if pairs.impostor > WHOLE else NUMPY)
 
 
-def _screen(pairs: AllPairs, blocks: BlockScores, wanted: int) -> tuple[PairScores, int, Counts]:
+def _screen(pairs: AllPairs, blocks: Screen, wanted: int) -> tuple[PairScores, int, Counts]:
     """Count all impostor scores in bins and keep at least the `wanted` highest.
 
     Returns:
         The kept trials with their exact scores, the lowest bin that is held completely, and the
         counts of all bins.
     """
-    counts = np.zeros(BINS, np.int64)
+    counts = np.zeros(len(blocks.edges) - 1, np.int64)
     parts: list[tuple[Ints, Ints, Bins]] = []
-    held, floor = 0, 1 if wanted else BINS
-    for rows, columns in pairs.blocks():
-        masked = pairs.no_impostor(rows, columns)
-        bins = blocks.bins(rows, columns, masked).ravel()
-        counts += np.bincount(bins, minlength=BINS)
-        counts[0] = 0
+    held, floor = 0, 1 if wanted else len(counts)
+    for rows, columns in pairs.blocks(blocks.shape):
+        new = blocks.count(rows, columns)
+        counts += new
         floor = max(floor, _floor(counts, blocks, wanted))
-        if floor == BINS:
+        if not new[floor:].any():
             continue
-        index = np.flatnonzero(bins >= floor)
+        index, bins = blocks.above(floor)
         width = columns.stop - columns.start
-        parts.append((rows.start + index // width, columns.start + index % width, bins[index]))
+        parts.append((rows.start + index // width, columns.start + index % width, bins))
         held += len(index)
         if held > 1.5 * wanted + 1_000_000:
             parts = [_above(parts, floor)]
@@ -249,7 +235,7 @@ def _screen(pairs: AllPairs, blocks: BlockScores, wanted: int) -> tuple[PairScor
     return PairScores(pairs.scorer.pairs(i, j), i, j), floor, counts
 
 
-def _floor(counts: Counts, blocks: BlockScores, wanted: int) -> int:
+def _floor(counts: Counts, blocks: Screen, wanted: int) -> int:
     """Return the lowest bin that may hold one of the `wanted` highest scores.
 
     The bins above are never allowed to hold more than `MOST_KEPT` by much: crowded bins are left
@@ -281,5 +267,6 @@ def _pairs_at(pairs: AllPairs, rows: slice, columns: slice, index: Ints) -> Pair
 
 
 def _count_in(edges: Doubles, scores: Floats) -> Counts:
-    bins = np.clip(np.searchsorted(edges, scores, side="right") - 1, 0, BINS - 1)
-    return np.bincount(bins, minlength=BINS)
+    last = len(edges) - 2
+    bins = np.clip(np.searchsorted(edges, scores, side="right") - 1, 0, last)
+    return np.bincount(bins, minlength=last + 1)

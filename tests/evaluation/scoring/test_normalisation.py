@@ -6,8 +6,8 @@ import pytest
 from facever.errors import EvaluationError
 from facever.evaluation import Cohort, verification
 from facever.evaluation.one_to_one.verification import Sample
-from facever.evaluation.scoring.bfloat16 import Bfloat16Blocks
 from facever.evaluation.scoring.blocks import Float32Blocks
+from facever.evaluation.scoring.pairwise import AllPairs
 from facever.evaluation.scoring.similarity import make_scorer
 
 ROWS, COHORT = 40, 30
@@ -56,13 +56,10 @@ def test_pairs_and_blocks_are_those_of_the_loop(faces, similarity, top):
     i, j = (index.ravel() for index in np.indices((ROWS, ROWS)))
     assert scorer.pairs(i, j) == pytest.approx(expected.ravel(), rel=1e-4, abs=1e-4)
     whole = slice(0, ROWS)
-    block = Float32Blocks(scorer).product(whole, whole).ravel()
+    block = Float32Blocks(AllPairs(scorer, np.arange(ROWS))).product(whole, whole).ravel()
     exact = (scorer.left.astype(np.float64) @ scorer.right.astype(np.float64).T).ravel()
     assert np.abs(block - exact).max() <= scorer.error
     assert scorer.low <= exact.min() <= exact.max() <= scorer.high
-    screened = Bfloat16Blocks(scorer)
-    bins = screened.bins(whole, whole, None).ravel()
-    assert np.abs(screened.edges[bins] - exact).max() <= screened.error
 
 
 def test_all_pairs_are_measured_on_normalised_scores(faces):

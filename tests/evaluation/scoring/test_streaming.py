@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from facever.evaluation.scoring import pairwise, streaming
-from facever.evaluation.scoring.blocks import Float32Blocks
+from facever.evaluation.scoring.blocks import NUMPY, Engine, Float32Blocks
 from facever.evaluation.scoring.pairwise import AllPairs
 from facever.evaluation.scoring.similarity import make_scorer
 from facever.evaluation.scoring.streaming import StreamedTrials
@@ -78,8 +78,8 @@ def test_block_shapes_do_not_change_a_bit(make_faces, monkeypatch):
 class NoisyBlocks(Float32Blocks):
     """Blocks as a much coarser arithmetic would give them."""
 
-    def __init__(self, scorer, error, seed):
-        super().__init__(scorer)
+    def __init__(self, pairs, error, seed):
+        super().__init__(pairs)
         self.error += error
         self._noise, self._random = error, np.random.default_rng(seed)
 
@@ -96,7 +96,8 @@ def test_coarse_arithmetic_in_the_screening_does_not_change_a_bit(make_faces, se
     listed = in_one_matrix(vectors, names)
     codes = np.unique(names, return_inverse=True)[1].astype(np.int64)
     pairs = AllPairs(make_scorer(vectors), codes)
-    stream = StreamedTrials(pairs, 500, lambda scorer: NoisyBlocks(scorer, 0.03, seed))
+    engine = Engine(lambda pairs: NoisyBlocks(pairs, 0.03, seed), NUMPY.exact)
+    stream = StreamedTrials(pairs, 500, engine)
     assert len(stream.top) >= 500
     assert np.array_equal(stream.top.scores, listed.top.scores[: len(stream.top)])
     for k in (1, 499, 5_000):

@@ -1,0 +1,164 @@
+"""Blocks multiplied by torch: screening in bfloat16 on a processor that is fast at it, or a GPU.
+
+One code for every device. On the processor it runs in every test; **on a GPU it has not been run
+yet**. There it holds the rows once in bfloat16 (and once more in float32 where a second walk is
+taken) and a few blocks of 8,192 x 8,192; only counts and what passes the running floor leave the
+device. Torch is imported when a class is made, never before.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from facever.evaluation.scoring.blocks import BINS, Bins, Engine, LinearBins, places
+from facever.evaluation.scoring.pairwise import AllPairs, Side
+from facever.evaluation.scoring.similarity import Floats, Ints
+
+_ON_CPU, _ON_DEVICE = (1024, 1024), (8192, 8192)
+_REACH = 4096  # the largest score in bins, at most; at least half: finer than bfloat16 rounds
+
+
+class _TorchBlocks:
+    """Products of blocks in one data type on one device."""
+
+    def __init__(self, pairs: AllPairs, device: str, scale: float, half: bool) -> None:
+        import torch
+
+        self._torch, self._pairs, self._device = torch, pairs, torch.device(device)
+        self._type = torch.bfloat16 if half else torch.float32
+        scorer = pairs.scorer
+        self._left = self._moved(scorer.left) * scale
+        same = scorer.right is scorer.left and scale == 1
+        self._right = self._left if same else self._moved(scorer.right)
+        self._sides = _sides_on(pairs, self._tensor)
+        self.shape: tuple[int, int] | None = _ON_CPU if device == "cpu" else _ON_DEVICE
+        self._product = self._bins = torch.empty(0, 0)
+
+    def _tensor(self, array: Any) -> Any:
+        return self._torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
+
+    def _moved(self, rows: Floats) -> Any:
+        """Return the rows on the device, converted a part at a time."""
+        parts = np.array_split(rows, max(1, len(rows) >> 16))
+        return self._torch.cat([self._tensor(part).to(self._type) for part in parts])
+
+    def _multiply(self, rows: slice, columns: slice) -> Any:
+        left, right = self._left[rows], self._right[columns]
+        shape = len(left), len(right)
+        if tuple(self._product.shape) != shape:
+            self._product = self._torch.empty(shape, dtype=self._type, device=self._device)
+        with full_precision():
+            return self._torch.mm(left, right.T, out=self._product)
+
+    def _counted(self, bins: Any, rows: slice, columns: slice, size: int) -> Ints:
+        masked = self._pairs.no_impostor(rows, columns, self._sides)
+        if masked is not None:
+            bins.masked_fill_(masked, 0)
+        self._bins = bins
+        counts = self._torch.bincount(bins.flatten(), minlength=size).cpu().numpy()
+        counts[0] = 0
+        return np.asarray(counts)
+
+    def above(self, floor: int) -> tuple[Ints, Bins]:
+        """Return the places (row by row) and bins of the last block's scores from a bin up."""
+        index = places(self._bins >= floor)
+        bins = self._bins.flatten()[self._tensor(index)]
+        return index, bins.cpu().numpy().astype(np.uint16)
+
+
+class Bfloat16Blocks(_TorchBlocks):
+    """Screening by the bfloat16 product, in some 4,000 bins of equal width.
+
+    The inputs are rounded by 2^-9 each and the score by 2^-9 of itself, so for unit vectors a
+    block score lies within 2^-8 + |s| 2^-9 of the pair's, plus what float32 adds up wrongly. The
+    rows of one side are scaled by a power of two, which rounds nothing, so that a score's whole
+    part is its bin.
+
+    Args:
+        pairs: What is compared.
+        device: Of torch, such as "cpu" or "cuda".
+    """
+
+    def __init__(self, pairs: AllPairs, device: str = "cpu") -> None:
+        scorer = pairs.scorer
+        largest = max(abs(scorer.low), abs(scorer.high))
+        scale = 2.0 ** np.floor(np.log2(_REACH / largest)) if largest else 1.0
+        super().__init__(pairs, device, scale, half=True)
+        self.error = 1.02 * largest * (2.0**-8 + 2.0**-9) + scorer.error
+        self._middle = int((largest + self.error) * scale) + 2  # the bin of 0; none reaches bin 0
+        whole = np.arange(2 * self._middle + 2, dtype=np.float64) - self._middle
+        # whole parts are cut towards zero, so the bin of 0 is twice as wide
+        self.edges = np.where(whole <= 0, whole - 1, whole) / scale
+        self._keys = self._torch.empty(0, 0, dtype=self._torch.int16)
+
+    def count(self, rows: slice, columns: slice) -> Ints:
+        """Multiply a block and count its impostor scores, int64 [B]; bin 0 is empty."""
+        product = self._multiply(rows, columns)
+        if self._keys.shape != product.shape:
+            self._keys = self._torch.empty_like(product, dtype=self._torch.int16)
+        self._keys.copy_(product).add_(self._middle)
+        return self._counted(self._keys, rows, columns, len(self.edges) - 1)
+
+
+class TorchFloat32Blocks(_TorchBlocks):
+    """What `blocks.Float32Blocks` is, on a device.
+
+    Args:
+        pairs: What is compared.
+        low, high: The range that the bins divide.
+        device: Of torch, such as "cpu" or "cuda".
+    """
+
+    def __init__(
+        self,
+        pairs: AllPairs,
+        low: float | None = None,
+        high: float | None = None,
+        *,
+        device: str = "cpu",
+    ) -> None:
+        super().__init__(pairs, device, 1.0, half=False)
+        self._linear = LinearBins.over(pairs.scorer, low, high)
+        self.edges, self.error = self._linear.edges, pairs.scorer.error + self._linear.error
+
+    def scores(self, rows: slice, columns: slice) -> Any:
+        """Return the impostor scores of a block [R, C], -inf where there is none."""
+        product = self._multiply(rows, columns)
+        masked = self._pairs.no_impostor(rows, columns, self._sides)
+        return product if masked is None else product.masked_fill_(masked, -np.inf)
+
+    def count(self, rows: slice, columns: slice) -> Ints:
+        """Multiply a block and count its impostor scores, int64 [B]; bin 0 is empty."""
+        scaled = self._multiply(rows, columns).mul_(self._linear.slope).add_(self._linear.start)
+        bins = scaled.clamp_(1, BINS - 1).to(self._torch.int32)
+        return self._counted(bins, rows, columns, BINS)
+
+
+def torch_engine(device: str, *, half: bool = True) -> Engine:
+    """Return the engine of a device: bfloat16 screening (or float32), float32 second walks."""
+    exact = partial(TorchFloat32Blocks, device=device)
+    return Engine(partial(Bfloat16Blocks, device=device) if half else exact, exact)
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Multiply float32 as float32 and add bfloat16 products in float32, whatever training set."""
+    import torch
+
+    matmul = torch.backends.cuda.matmul
+    before = torch.get_float32_matmul_precision(), matmul.allow_bf16_reduced_precision_reduction
+    torch.set_float32_matmul_precision("highest")
+    matmul.allow_bf16_reduced_precision_reduction = False
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        matmul.allow_bf16_reduced_precision_reduction = before[1]
+
+
+def _sides_on(pairs: AllPairs, move: Any) -> tuple[Side, Side]:
+    first = pairs.first.moved(move)
+    return first, first if pairs.one_set else pairs.second.moved(move)
