@@ -28,7 +28,7 @@ class Config(BaseModel):
         tuples = {
             name
             for name, field in cls.model_fields.items()
-            if tuple in map(get_origin, _unfold(field.annotation, into_items=False))
+            if any(get_origin(kind) is tuple for kind in _unfold(field.annotation, False))
         }
         return {
             key: tuple(value) if key in tuples and isinstance(value, list) else value

@@ -1,6 +1,6 @@
 """`facever heads`: the training criteria with their parameters and papers."""
 
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 
@@ -9,26 +9,29 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command()
 def heads(
+    name: Annotated[
+        Optional[str],  # noqa: UP045 - typer reads the annotation
+        typer.Argument(help="One head, with every parameter. Default: all of them."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:
     """List the heads with their parameters, defaults, metric, sampling need and paper."""
     import json
-    from dataclasses import asdict
 
-    from facever.heads.catalogue import catalogue
+    from facever.heads.catalogue import card, catalogue, parameter_lines
 
+    if name is not None:
+        one = card(name)
+        print(json.dumps(one.to_dict()) if as_json else one.to_text())
+        return
     cards = catalogue()
     if as_json:
-        print(json.dumps([asdict(card) for card in cards]))
+        print(json.dumps([each.to_dict() for each in cards]))
         return
-    for card in cards:
-        print(f"{card.name}: {card.summary}")
-        print(f"    paper: {card.paper}")
-        need = card.images_per_identity
-        sampling = "any batch" if need == 1 else f"{need} or more images of each identity"
-        print(f"    compare by: {card.metric}; sampling: {sampling}")
-        for parameter in card.parameters:
-            bounds = f" ({parameter.bounds})" if parameter.bounds else ""
-            print(f"    {parameter.name} = {parameter.default}: {parameter.description}{bounds}")
-        print()
-    print("in a configuration: heads: [{name: cosface, margin: 0.35}]; several are summed")
+    for each in cards:
+        print(f"{each.to_text(common=False)}\n")
+    print("every head:")
+    for parameter in cards[0].common:
+        for line in parameter_lines(parameter):
+            print(f"    {line}")
+    print("\nin a configuration: heads: [{name: cosface, margin: 0.35}]; several are summed")

@@ -10,6 +10,7 @@ from facever.heads.base import Head, HeadConfig, HeadOutput, mean_norm
 from facever.heads.losses import softmax_loss
 from facever.heads.prototypes import Prototypes
 from facever.heads.registry import register
+from facever.heads.soft_targets import soft_cross_entropy
 
 
 @register
@@ -17,8 +18,12 @@ class Softmax(Head):
     """Cross-entropy of z_j = W_j . x + b_j.
 
     Without bias every decision boundary passes through the origin, so that each identity's region
-    is a cone: the "unbiased softmax". With label smoothing e the target distribution is
-    (1 - e) onehot + e / C, as PyTorch has it.
+    is a cone: the "unbiased softmax".
+
+    Soft labels q, a distribution over the identities for each image, may take the place of labels:
+    the loss is -sum_j q_j log p_j. Label smoothing e makes the target (1 - e) q + e / C, with q
+    one-hot for labels: PyTorch's smoothing, where the target itself gets a share of e too (the
+    other custom gives e / (C - 1) to the others only).
 
     Reference:
         The unbiased softmax: Zhao et al., An Adversarial Approach to Hard Triplet Generation,
@@ -35,6 +40,7 @@ class Softmax(Head):
         )
 
     metric = "dot"
+    soft_labels = True
     paper = "Softmax cross-entropy; without bias: Zhao et al., ECCV 2018 (HTG), section 3.3"
     config: Config
 
@@ -44,12 +50,14 @@ class Softmax(Head):
         self.bias = nn.Parameter(torch.zeros(identities)) if config.bias else None
 
     def compute(self, embeddings: Tensor, labels: Tensor) -> HeadOutput:
-        """Return the mean cross-entropy of the dot products."""
+        """Return the mean cross-entropy of the dot products; labels int64 [B] or shares [B, C]."""
         weight = self.prototypes.weight.to(embeddings.dtype)
         bias = None if self.bias is None else self.bias.to(embeddings.dtype)
         logits = nn.functional.linear(embeddings, weight, bias)
-        loss = softmax_loss(logits, labels, self.config.label_smoothing)
-        right = logits.detach().argmax(1) == labels
+        soft = labels.ndim == 2
+        loss_of = soft_cross_entropy if soft else softmax_loss
+        loss = loss_of(logits, labels, self.config.label_smoothing)
+        right = logits.detach().argmax(1) == (labels.argmax(1) if soft else labels)
         return HeadOutput(
             loss,
             logits,

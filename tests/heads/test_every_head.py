@@ -243,6 +243,8 @@ def test_one_identity_one_image_and_many_identities(
 def test_a_saturated_batch_leaves_no_denormals(
     name: str, parameters: dict, make: Maker, call: Call
 ) -> None:
+    if head_class(name).beside is not None:
+        return  # no logits
     if "scale" in head_class(name).Config.model_fields:
         parameters = {**parameters, "scale": 95.0}
     head = make(name, **parameters).float()

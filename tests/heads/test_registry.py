@@ -7,7 +7,7 @@ import facever.heads
 from facever.config import Config, parse
 from facever.errors import ConfigError
 from facever.heads import HEADS, build_head, config_union, create_head, head_names
-from facever.heads.catalogue import catalogue
+from facever.heads.catalogue import card, catalogue
 
 HeadChoice = config_union()
 
@@ -67,14 +67,46 @@ def test_create_head():
 
 
 def test_the_catalogue_tells_all_of_each_head():
-    cards = {card.name: card for card in catalogue()}
-    assert list(cards) == head_names()
-    for card in cards.values():
-        assert card.summary
-        assert card.paper
-        assert card.metric in {"cosine", "euclidean", "dot"}
-        assert all(parameter.description for parameter in card.parameters)
+    cards = {one.name: one for one in catalogue()}
+    assert [name.removesuffix(":NAME") for name in cards] == head_names()
+    for one in cards.values():
+        assert one.summary
+        assert one.paper
+        assert one.metric in {"cosine", "euclidean", "dot"}
+        assert all(p.description and p.takes for p in (*one.parameters, *one.common))
+        assert [p.name for p in one.common] == ["weight"]
     margin = next(p for p in cards["cosface"].parameters if p.name == "margin")
-    assert (margin.default, margin.bounds) == (0.35, "from 0, below 1")
+    assert (margin.default, margin.takes) == (0.35, "number from 0, below 1")
     scale = next(p for p in cards["cosine"].parameters if p.name == "scale")
-    assert (scale.default, scale.bounds) == ("learned", "above 0")
+    assert (scale.default, scale.takes) == ("learned", "number above 0, or 'learned'")
+    assert not scale.required
+
+
+def test_required_nested_and_listed_parameters():
+    teacher, loss, *_ = card("distillation").parameters
+    assert (teacher.name, teacher.required, teacher.default) == ("teacher", True, None)
+    assert loss.takes == "'soft_targets', 'cosine', 'euclidean'"
+    columns, labels = card("attributes").parameters
+    assert (columns.required, columns.takes) == (True, "a list of text")
+    assert (labels.default, labels.takes) == (None, "a list of text, or null")
+    (weight,) = card("softmax").common
+    assert weight.takes == "number above 0, or a mapping of the keys below"
+    assert [p.name for p in weight.inside] == ["start", "end", "epochs", "updates", "shape"]
+    assert [p.required for p in weight.inside] == [True, True, False, False, False]
+    with pytest.raises(ConfigError, match=r"^unknown head 'softmacks'; did you mean 'softmax'\?"):
+        card("softmacks")
+
+
+def test_a_card_as_text():
+    assert card("softmax").to_text(common=False).splitlines()[2:] == [
+        "    compare by: dot; sampling: any batch",
+        "    bias = false: one bias per identity; false: unbiased softmax (true or false)",
+        "    label_smoothing = 0.0: share of the target spread evenly over all identities (number "
+        "from 0, below 1)",
+    ]
+    assert (
+        "    compare by: cosine; sampling: any batch, with teacher"
+        in card("distillation").to_text().splitlines()
+    )
+    assert "    teacher (required): a run folder" in card("distillation").to_text()
+    assert card("softmax").to_text().splitlines()[-1].startswith("        shape = linear: ")
