@@ -31,7 +31,9 @@ class ComparisonConfig(HeadConfig):
     @model_validator(mode="after")
     def _weighted_by_distance_on_the_sphere(self) -> Self:
         if self.mining == "distance_weighted" and not self.normalize:
-            raise ValueError("mining 'distance_weighted' is defined on unit vectors: normalize it")
+            raise ValueError(
+                "mining 'distance_weighted' is defined on unit vectors: set normalize to true"
+            )
         return self
 
 

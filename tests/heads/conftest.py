@@ -116,6 +116,19 @@ def cosine_oracle() -> Callable[[np.ndarray, np.ndarray], float]:
 
 
 @pytest.fixture
+def distance_oracle() -> Callable[[np.ndarray, np.ndarray, bool, bool], float]:
+    """Return the distance of two vectors, squared or plain, of their unit vectors or not."""
+
+    def distance(a: np.ndarray, b: np.ndarray, squared: bool, unit: bool) -> float:
+        lengths = [np.sqrt(sum(float(p) ** 2 for p in v) + EPSILON) if unit else 1 for v in (a, b)]
+        pairs = zip(a, b, strict=True)
+        square = sum((float(p) / lengths[0] - float(q) / lengths[1]) ** 2 for p, q in pairs)
+        return square if squared else float(np.sqrt(square))
+
+    return distance
+
+
+@pytest.fixture
 def cross_entropy_oracle() -> Callable[[list[float], int], float]:
     """Return -log softmax_y of one row of logits."""
 
