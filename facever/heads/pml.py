@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from facever.errors import ConfigError, unknown
+from facever.errors import ConfigError, TrainingError, unknown
 from facever.heads.base import Head, HeadConfig, HeadOutput, mean_norm
 from facever.heads.distances import mean_pair_cosine
 from facever.heads.registry import register
@@ -18,7 +18,8 @@ Parameters = dict[str, float | int | bool | str | None]
 _NOT_BY_THEMSELVES = {
     "BaseMetricLossFunction",  # abstract
     "GenericPairLoss",  # abstract
-    "VICRegLoss",  # takes two views and no labels
+    "ManifoldLoss",  # takes no labels
+    "VICRegLoss",  # takes no labels
     "BaseMiner",  # abstract
     "EmbeddingsAlreadyPackagedAsTriplets",  # needs batches in triplets
 }
@@ -92,9 +93,17 @@ class PytorchMetricLearning(Head):
         self.images_per_identity = 1 if "num_classes" in needed and self.miner is None else 2
 
     def compute(self, embeddings: Tensor, labels: Tensor) -> HeadOutput:
-        """Return the library's loss of what its miner chooses."""
-        chosen = self.miner(embeddings, labels) if self.miner is not None else None
-        loss = self.loss(embeddings, labels, chosen)
+        """Return the library's loss of what its miner chooses.
+
+        Raises:
+            TrainingError: The loss refuses the batch, as some do unless every identity has the same
+                number of images.
+        """
+        try:
+            chosen = self.miner(embeddings, labels) if self.miner is not None else None
+            loss = self.loss(embeddings, labels, chosen)
+        except ValueError as error:
+            raise TrainingError(f"head '{self.name}': {_one_line(error)}") from error
         stats = {
             "pair_cosine": mean_pair_cosine(embeddings),
             "embedding_norm": mean_norm(embeddings),
@@ -116,12 +125,16 @@ class PytorchMetricLearning(Head):
         try:
             made = kind(**parameters)
         except (AssertionError, TypeError, ValueError) as error:
-            reason = " ".join(str(error).split()) or f"{kind.__name__} refuses its parameters"
+            reason = _one_line(error) or f"{kind.__name__} refuses its parameters"
             raise ConfigError(f"head '{self.name}': {reason}") from error
         for module in made.modules():  # running statistics become part of the state dict
             for key in [key for key, value in vars(module).items() if isinstance(value, Tensor)]:
                 module.register_buffer(key, module.__dict__.pop(key))
         return made
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _library(kind: str) -> tuple[ModuleType, type[nn.Module]]:
@@ -172,7 +185,7 @@ def _check(what: str, kind: type, parameters: Parameters) -> None:
     Raises:
         ValueError: Names the parameter.
     """
-    filled_in = {"num_classes", "embedding_size", "descriptors_dim", "l"} & _needed(kind)
+    filled_in = {"num_classes", "embedding_size", "descriptors_dim"} & _needed(kind)
     allowed = {key: value for key, value in _signature(kind).items() if key not in filled_in}
     for key, value in parameters.items():
         if key not in allowed:
