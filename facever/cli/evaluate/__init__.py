@@ -22,7 +22,7 @@ app = typer.Typer(
 )
 app.command(cls=MANY_FARS)(verification.verification)
 app.command()(retrieval.retrieval)
-app.command()(identification.identification)
+app.command(cls=identification.MANY_INDEXES)(identification.identification)
 app.command(cls=MANY_FARS)(compare.compare)
 app.command()(calibration.calibration)
 app.command(cls=MANY_FARS)(scores.scores)

@@ -1,11 +1,21 @@
 """`facever evaluate identification`: probes in a gallery of people, some of them not in it."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
 from facever.cli.evaluate.shared import AsJson, Metric, show
+from facever.cli.several import is_number, several
+
+
+def _is_index(word: str) -> bool:
+    return not word.startswith("-") and not Path(word).exists()
+
+
+MANY_INDEXES = several(
+    "--index", _is_index, several("--rank", is_number, several("--fpir", is_number))
+)
 
 
 def identification(
@@ -13,31 +23,71 @@ def identification(
     gallery: Annotated[Path, typer.Argument(help="The people enrolled, by the same model.")],
     fpir: Annotated[
         Optional[list[float]],  # noqa: UP045 - typer reads the annotation
-        typer.Option(help="False positive identification rates. Repeatable. [default: 0.1 0.01]"),
+        typer.Option(help="False positive identification rates. [default: 0.1 0.01]"),
+    ] = None,
+    rank: Annotated[
+        Optional[list[int]],  # noqa: UP045
+        typer.Option(help="How many candidates are looked at, one or several. [default: 1 10]"),
     ] = None,
     rule: Annotated[str, typer.Option(help="A person's score over templates: max or mean.")] = (
         "max"
     ),
     similarity: Metric = None,
+    index: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            help="The same by FAISS indexes: flat IVF256,Flat:nprobe=8 HNSW32 PQ64 and so on."
+        ),
+    ] = None,
+    candidates: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Images that an index is asked for. [default: enough for the ranks]"),
+    ] = None,
+    operating_point: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Option(help="A stored 1:N threshold to judge here. Repeatable."),
+    ] = None,
     save_operating_point: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="Write the threshold of the smallest FPIR to this file."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure open-set identification (1:N): FNIR at FPIR over ranks."""
+    """Measure open-set identification (1:N): FNIR at FPIR over ranks, and what an index costs."""
     from facever.console import say
-    from facever.evaluation.one_to_many.identification import DEFAULT_FPIRS
+    from facever.errors import EvaluationError
+    from facever.evaluation.one_to_many.identification import DEFAULT_FPIRS, DEFAULT_RANKS
+    from facever.evaluation.operating_point import OperatingPoint
     from facever.evaluation.protocols.ranked import evaluate_identification
     from facever.vectors.embedding_set import EmbeddingSet
 
-    fpirs = list(fpir or DEFAULT_FPIRS)
+    if candidates is not None and not index:
+        raise EvaluationError("--candidates belongs to --index")
+    if index and (rule != "max" or operating_point):
+        raise EvaluationError(
+            "--index compares at the thresholds of exact search by the best image: leave --rule "
+            "and --operating-point out"
+        )
+    options: dict[str, Any] = {
+        "fpir": list(fpir or DEFAULT_FPIRS),
+        "ranks": list(rank or DEFAULT_RANKS),
+        "similarity": similarity,
+    }
     first, second = EmbeddingSet.load(probes), EmbeddingSet.load(gallery)
-    result = evaluate_identification(first, second, fpir=fpirs, rule=rule, similarity=similarity)
+    if index:
+        from facever.workflows.index_cost import index_cost
+
+        result: Any = index_cost(first, second, index, candidates=candidates, **options)
+        exact = result.exact
+    else:
+        stored = [OperatingPoint.load(path) for path in operating_point or []]
+        result = exact = evaluate_identification(
+            first, second, rule=rule, operating_points=stored, **options
+        )
     if save_operating_point is not None:
         meta = second.meta
-        point = result.operating_point(
-            min(fpirs), dataset=meta.dataset, fingerprint=meta.fingerprint
+        point = exact.operating_point(
+            min(options["fpir"]), dataset=meta.dataset, fingerprint=meta.fingerprint
         )
         point.save(save_operating_point)
         say(f"operating point: {save_operating_point}")

@@ -1,10 +1,14 @@
 """`facever evaluate retrieval`: queries in a gallery, ranked (ReID)."""
 
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from facever.cli.evaluate.shared import AsJson, Embeddings, Metric, show
+
+if TYPE_CHECKING:
+    from facever.evaluation.one_to_many.expansion import Expansion
+    from facever.evaluation.one_to_many.reranking import Reranking
 
 
 def retrieval(
@@ -20,6 +24,32 @@ def retrieval(
         typer.Option(help="The cross-camera rule by this column, such as camera."),
     ] = None,
     similarity: Metric = None,
+    rerank: Annotated[
+        bool, typer.Option("--rerank", help="Re-rank by k-reciprocal lists.")
+    ] = False,
+    k1: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Neighbours that can be reciprocal. [default: 20]"),
+    ] = None,
+    k2: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Rows averaged in the local expansion. [default: 6]"),
+    ] = None,
+    lambda_value: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option("--lambda", help="Share of the original distance, 0..1. [default: 0.3]"),
+    ] = None,
+    expand: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Average each query with its first K gallery rows."),
+    ] = None,
+    alpha: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Weigh these by cosine^alpha (alpha-QE)."),
+    ] = None,
+    expand_gallery: Annotated[
+        bool, typer.Option("--expand-gallery", help="Expand the gallery's rows before.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure retrieval (ReID): CMC, both mean average precisions, mINP."""
@@ -27,6 +57,45 @@ def retrieval(
     from facever.vectors.embedding_set import EmbeddingSet
 
     result = evaluate_retrieval(
-        EmbeddingSet.load(embeddings), queries, gallery, camera=camera, similarity=similarity
+        EmbeddingSet.load(embeddings),
+        queries,
+        gallery,
+        camera=camera,
+        similarity=similarity,
+        rerank=_reranking(rerank, {"k1": k1, "k2": k2, "lambda": lambda_value}),
+        expand=_expansion(expand, alpha, expand_gallery),
     )
     show(result, as_json)
+
+
+def _reranking(wanted: bool, given: dict[str, Optional[float]]) -> "Reranking | None":  # noqa: UP045
+    from facever.errors import EvaluationError
+    from facever.evaluation.one_to_many.reranking import Reranking
+
+    named = {name: value for name, value in given.items() if value is not None}
+    if not wanted:
+        if named:
+            raise EvaluationError(f"--{next(iter(named))} belongs to --rerank")
+        return None
+    standard = Reranking()
+    return Reranking(
+        k1=int(named.get("k1", standard.k1)),
+        k2=int(named.get("k2", standard.k2)),
+        lambda_value=named.get("lambda", standard.lambda_value),
+    )
+
+
+def _expansion(
+    neighbours: Optional[int],  # noqa: UP045
+    alpha: Optional[float],  # noqa: UP045
+    gallery: bool,
+) -> "Expansion | None":
+    from facever.errors import EvaluationError
+    from facever.evaluation.one_to_many.expansion import Expansion
+
+    if neighbours is None:
+        if alpha is not None or gallery:
+            name = "--alpha" if alpha is not None else "--expand-gallery"
+            raise EvaluationError(f"{name} belongs to --expand K")
+        return None
+    return Expansion(neighbours, alpha, gallery)

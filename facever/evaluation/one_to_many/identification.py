@@ -75,7 +75,7 @@ def identification(
     names = [checked_names(probe_identities, sides[0], "probe identities")]
     names.append(checked_names(gallery_identities, sides[1], "gallery identities"))
     people = shared_codes(names)
-    kept, failures = _acquired(
+    kept, failures = searchable(
         people,
         _mask(probe_acquired, people[0], "probe"),
         _mask(gallery_acquired, people[1], "gallery"),
@@ -173,7 +173,7 @@ def _mask(acquired: ArrayLike | None, codes: Ints, name: str) -> Bools:
     return mask
 
 
-def _acquired(
+def searchable(
     people: list[Ints], probes: Bools, gallery: Bools
 ) -> tuple[tuple[Bools, Bools], ProbeFailures]:
     """Return the rows that are searched with and in, and who is missing.

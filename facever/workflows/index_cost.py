@@ -1,0 +1,330 @@
+"""What an approximate index costs: identification by FAISS indexes beside exact search.
+
+Every index answers the same probes with lists of candidates; the thresholds are those that exact
+search needs for each FPIR. What an index does not find is missed, and what it scores otherwise
+passes or fails a threshold that was not made for it: both show in FNIR and FPIR.
+"""
+
+import re
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from facever.console import say, table
+from facever.errors import EvaluationError
+from facever.evaluation.one_to_many.candidates import recall, searched_from_lists
+from facever.evaluation.one_to_many.identification import (
+    DEFAULT_FPIRS,
+    DEFAULT_RANKS,
+    searchable,
+)
+from facever.evaluation.one_to_many.identified import (
+    IdentificationResult,
+    IdentifiedPoint,
+    rates_at,
+)
+from facever.evaluation.one_to_many.inputs import shared_codes
+from facever.evaluation.protocols.ranked import evaluate_identification
+from facever.evaluation.protocols.sets import vectors_for
+from facever.evaluation.scoring.similarity import Floats, Ints, Scorer, make_scorer
+from facever.gallery.faiss_import import import_faiss
+from facever.vectors.embedding_set import EmbeddingSet
+
+DEFAULT_INDEXES = ("Flat", "IVF256,Flat", "HNSW32", "PQ64")
+_ENOUGH = 39  # training vectors for one centroid, as FAISS advises
+_ALONE = 200  # probes that are searched one by one for the latency
+
+
+@dataclass(frozen=True)
+class IndexRow:
+    """One index.
+
+    Attributes:
+        index: As FAISS's factory names it, with search parameters after a colon.
+        points: FPIR and FNIR at the thresholds of exact search.
+        recall: Share of the images that exact search lists first, which this index lists too.
+        build_seconds: Training and adding the gallery.
+        probe_seconds: A probe, when all are searched at once.
+        latency_seconds: A probe searched alone, the median.
+        bytes: The index as FAISS writes it.
+    """
+
+    index: str
+    points: list[IdentifiedPoint]
+    recall: float
+    build_seconds: float
+    probe_seconds: float
+    latency_seconds: float
+    bytes: int
+
+
+@dataclass(frozen=True)
+class IndexCost:
+    """Exact identification, and what each index makes of it.
+
+    Attributes:
+        exact: Identification by comparison with everyone.
+        rows: The indexes, the exact one first.
+        candidates: How many images each index was asked for.
+        threads: That FAISS searched with.
+        warnings: What the reader must know.
+    """
+
+    exact: IdentificationResult
+    rows: list[IndexRow]
+    candidates: int
+    threads: int
+    warnings: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as JSON values, the same as `--json` prints."""
+        exact = self.exact
+        return {
+            **exact.to_dict(),
+            "indexes": {
+                "candidates": self.candidates,
+                "threads": self.threads,
+                "rows": [
+                    {
+                        "index": row.index,
+                        "operating_points": replace(exact, points=row.points).to_dict()[
+                            "operating_points"
+                        ],
+                        "recall": row.recall,
+                        "build_seconds": row.build_seconds,
+                        "probe_seconds": row.probe_seconds,
+                        "latency_seconds": row.latency_seconds,
+                        "bytes": row.bytes,
+                    }
+                    for row in self.rows
+                ],
+            },
+            "warnings": self.warnings,
+        }
+
+    def to_text(self) -> str:
+        """Return the result as a person reads it."""
+        exact = self.exact
+        lines = [exact.to_text()]
+        for place, point in enumerate(exact.points):
+            rows = [
+                [
+                    row.index,
+                    f"{row.points[place].false_positives / exact.nonmated:.4g}",
+                    *(f"{miss / exact.mated:.4f}" for miss in row.points[place].missed.values()),
+                    f"{row.recall:.4f}",
+                    f"{1e3 * row.probe_seconds:.3g}",
+                    f"{1e3 * row.latency_seconds:.3g}",
+                    f"{row.build_seconds:.3g}",
+                    f"{row.bytes / 1e6:.1f}",
+                ]
+                for row in self.rows
+            ]
+            headers = ["index", "FPIR", *(f"FNIR rank {rank}" for rank in exact.ranks)]
+            headers += [f"recall@{self.candidates}", "ms/probe", "ms alone", "build s", "MB"]
+            lines += [
+                "",
+                f"at the threshold of exact search for FPIR {point.fpir_target:g} "
+                f"({point.threshold:.6g}), {self.threads} threads",
+                table(headers, rows),
+            ]
+        return "\n".join(lines)
+
+
+def index_cost(
+    probes: EmbeddingSet,
+    gallery: EmbeddingSet,
+    indexes: Sequence[str] = DEFAULT_INDEXES,
+    *,
+    fpir: Sequence[float] = DEFAULT_FPIRS,
+    ranks: Sequence[int] = DEFAULT_RANKS,
+    similarity: str | None = None,
+    candidates: int | None = None,
+    level: float = 0.95,
+) -> IndexCost:
+    """Identify the same probes by several FAISS indexes, at the thresholds of exact search.
+
+    A person's score is their best image's; a score that differs from the pair's own by no more
+    than rounding counts as that.
+
+    Args:
+        probes: Who is searched for.
+        gallery: Who is enrolled.
+        indexes: FAISS factory strings, such as "IVF256,Flat", each with search parameters after a
+            colon where they are wanted: "IVF256,Flat:nprobe=8", "HNSW32:efSearch=64". "flat" is
+            always the first row.
+        fpir, ranks, similarity, level: As in `identification`.
+        candidates: How many images an index is asked for. By default as many as make sure of the
+            largest rank: ranks times the most images that a person has.
+
+    Raises:
+        EvaluationError: An index that FAISS does not know or that these vectors cannot train, no
+            FPIR that the probes support, and what `evaluate_identification` raises.
+        GalleryError: FAISS is not installed.
+    """
+    faiss = import_faiss()
+    exact = evaluate_identification(probes, gallery, fpir=fpir, ranks=ranks, similarity=similarity)
+    if not exact.points:
+        raise EvaluationError(
+            f"{exact.nonmated:,} non-mated probes support no FPIR of those asked for: there is no "
+            "threshold to compare indexes at"
+        )
+    codes = shared_codes([side.identities.astype(str) for side in (probes, gallery)])
+    kept, _ = searchable(codes, probes.acquired, gallery.acquired)
+    people = [side[rows] for side, rows in zip(codes, kept, strict=True)]
+    vectors = [
+        np.ascontiguousarray(vectors_for(side, exact.similarity)[rows], np.float32)
+        for side, rows in zip((probes, gallery), kept, strict=True)
+    ]
+    most = int(np.bincount(people[1]).max())
+    k = min(len(vectors[1]), candidates or max(exact.ranks) * most)
+    if k < 1:
+        raise EvaluationError(f"{candidates} candidates: ask for 1 or more")
+    trial = _Trial(faiss, vectors[0], vectors[1], people, exact, k, level)
+    named = ["Flat", *(name for name in indexes if name.lower() != "flat")]
+    rows = [trial.row(name) for name in dict.fromkeys(named)]
+    return IndexCost(
+        exact, rows, k, faiss.omp_get_max_threads(), [*exact.warnings, *trial.warnings]
+    )
+
+
+class _Trial:
+    """The same searches with one index after the other."""
+
+    def __init__(
+        self,
+        faiss: ModuleType,
+        probes: Floats,
+        gallery: Floats,
+        people: list[Ints],
+        exact: IdentificationResult,
+        k: int,
+        level: float,
+    ) -> None:
+        self._faiss, self._probes, self._gallery = faiss, probes, gallery
+        self._people, self._exact, self._k, self._level = people, exact, k, level
+        self._scorer: Scorer = make_scorer(probes, exact.similarity, others=gallery)
+        self._true: Ints | None = None
+        self.warnings: list[str] = []
+
+    def row(self, name: str) -> IndexRow:
+        """Build an index, search by it and count."""
+        say(f"index {name}")
+        start = time.perf_counter()
+        index = self._build(name)
+        built = time.perf_counter()
+        values, found = index.search(self._probes, self._k)
+        searched = time.perf_counter()
+        if self._true is None:
+            self._true = found
+        lists = searched_from_lists(self._scores(values, found), found, self._people)
+        points = self._exact.points
+        return IndexRow(
+            index=name,
+            points=rates_at(
+                lists,
+                [point.fpir_target for point in points],
+                [point.threshold for point in points],
+                self._exact.ranks,
+                self._level,
+            ),
+            recall=recall(found, self._true),
+            build_seconds=built - start,
+            probe_seconds=(searched - built) / len(self._probes),
+            latency_seconds=self._alone(index),
+            bytes=self._size(index),
+        )
+
+    def _scores(self, values: Floats, found: Ints) -> Floats:
+        """Return similarities; where only rounding differs, the pairs' own."""
+        scores = -values if self._exact.similarity == "euclidean" else values.copy()
+        probe, place = np.nonzero(found >= 0)
+        own = self._scorer.pairs(probe, found[probe, place])
+        given = scores[probe, place]
+        rounded = np.abs(given.astype(np.float64) - own) <= 2 * self._scorer.error
+        scores[probe, place] = np.where(rounded, own, given)
+        return scores
+
+    def _build(self, name: str) -> Any:
+        key, _, parameters = name.partition(":")
+        metric = (
+            self._faiss.METRIC_L2
+            if self._exact.similarity == "euclidean"
+            else self._faiss.METRIC_INNER_PRODUCT
+        )
+        width, size = self._gallery.shape[1], len(self._gallery)
+        try:
+            index = self._faiss.index_factory(width, key, metric)
+        except RuntimeError as error:
+            raise EvaluationError(
+                f"no index '{key}' for vectors of width {width} ({_reason(error)}): name one as "
+                "FAISS's index_factory does, such as Flat, IVF256,Flat, HNSW32 or PQ64"
+            ) from error
+        self._warn_of_few(index, key, size)
+        try:
+            index.train(self._gallery)
+        except RuntimeError as error:
+            needed = re.search(r"number of clusters \((\d+)\)", str(error))
+            why = (
+                f"needs at least {int(needed[1]):,} gallery vectors to train; there are {size:,}"
+                if needed
+                else f"cannot be trained on these {size:,} vectors ({_reason(error)})"
+            )
+            raise EvaluationError(f"index '{key}' {why}") from error
+        index.add(self._gallery)
+        if parameters:
+            try:
+                self._faiss.ParameterSpace().set_index_parameters(index, parameters)
+            except RuntimeError as error:
+                raise EvaluationError(
+                    f"index '{key}' has no parameters '{parameters}': such as nprobe=8 for IVF, "
+                    "efSearch=64 for HNSW"
+                ) from error
+        return index
+
+    def _warn_of_few(self, index: Any, key: str, size: int) -> None:
+        """Say where training has too few vectors to be fair, in one line instead of FAISS's own."""
+        parts = []
+        inverted = self._faiss.try_extract_index_ivf(index)
+        if inverted is not None:
+            parts.append((int(inverted.nlist), inverted.cp))
+        for part in (self._faiss.downcast_index(index), inverted):
+            if hasattr(part, "pq"):
+                parts.append((int(part.pq.ksub), part.pq.cp))
+        for _, clustering in parts:
+            clustering.min_points_per_centroid = 1
+        most = max((count for count, _ in parts), default=0)
+        if size < _ENOUGH * most:
+            self.warnings.append(
+                f"index '{key}' was trained on {size:,} vectors; FAISS advises {_ENOUGH} for each "
+                f"of its {most:,} centroids, {_ENOUGH * most:,}"
+            )
+
+    def _alone(self, index: Any) -> float:
+        taken = []
+        for row in range(min(_ALONE, len(self._probes))):
+            start = time.perf_counter()
+            index.search(self._probes[row : row + 1], self._k)
+            taken.append(time.perf_counter() - start)
+        return statistics.median(taken)
+
+    def _size(self, index: Any) -> int:
+        written = 0
+
+        def count(part: bytes) -> None:
+            nonlocal written
+            written += len(part)
+
+        self._faiss.write_index(index, self._faiss.PyCallbackIOWriter(count))
+        return written
+
+
+def _reason(error: RuntimeError) -> str:
+    """Return what FAISS says, without where in its sources it says so."""
+    text = " ".join(str(error).split())
+    return re.split(r"failed: |\.cpp:\d+: ", text)[-1]

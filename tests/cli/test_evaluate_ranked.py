@@ -1,0 +1,131 @@
+"""`facever evaluate retrieval` and `facever evaluate identification`."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from facever.cli.evaluate import app
+from facever.errors import EvaluationError
+from facever.evaluation.one_to_many.expansion import Expansion
+from facever.evaluation.one_to_many.reranking import Reranking
+from facever.evaluation.operating_point import OperatingPoint
+from facever.evaluation.protocols.ranked import evaluate_identification, evaluate_retrieval
+from facever.vectors.embedding_set import EmbeddingSet
+from facever.workflows.index_cost import index_cost
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Folders of embeddings: queries and gallery in one; probes and people enrolled in two."""
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((40, 8))
+    who = np.repeat(np.arange(40), 6)
+    vectors = centres[who] + 0.8 * rng.standard_normal((240, 8))
+    subset = np.where(np.arange(240) % 6 == 0, "query", "gallery")
+    faces = EmbeddingSet.from_arrays(
+        vectors,
+        [f"p{i:02d}" for i in who],
+        fingerprint="f",
+        subset=subset,
+        camera=rng.integers(3, size=240),
+    )
+    folder = tmp_path_factory.mktemp("embeddings")
+    faces.save(folder / "all")
+    faces.select(faces.rows.subset == "query").save(folder / "probes")
+    faces.select((faces.rows.subset == "gallery") & (faces.rows.identity < "p25")).save(
+        folder / "people"
+    )
+    return folder
+
+
+def run(*words):
+    return CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+
+
+def test_retrieval_takes_reranking_and_expansion(folders):
+    faces = EmbeddingSet.load(folders / "all")
+    given = run(
+        "retrieval", folders / "all", "--camera", "camera", "--rerank", "--k1", 8, "--lambda", 0.2,
+        "--expand", 3, "--alpha", 2, "--expand-gallery", "--json",
+    )  # fmt: skip
+    found = evaluate_retrieval(
+        faces,
+        camera="camera",
+        rerank=Reranking(8, 6, 0.2),
+        expand=Expansion(3, 2.0, gallery=True),
+    )
+    assert json.loads(given.stdout) == json.loads(json.dumps(found.to_dict()))
+    plain = json.loads(run("retrieval", folders / "all", "--json").stdout)
+    assert plain["reranking"] is plain["expansion"] is None
+    assert plain == json.loads(json.dumps(evaluate_retrieval(faces).to_dict()))
+    text = run("retrieval", folders / "all", "--rerank", "--k2", 3).stdout
+    assert "k-reciprocal re-ranking (k1 20, k2 3, lambda 0.3)" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--k2", "3"], "--k2 belongs to --rerank"),
+        (["--lambda", "0.1"], "--lambda belongs to --rerank"),
+        (["--alpha", "3"], "--alpha belongs to --expand K"),
+        (["--expand-gallery"], "--expand-gallery belongs to --expand K"),
+        (["--rerank", "--lambda", "2"], "re-ranking with lambda 2.0: it is a share, 0 to 1"),
+    ],
+)
+def test_options_that_do_not_belong_are_refused(folders, words, message):
+    with pytest.raises(EvaluationError) as raised:
+        run("retrieval", folders / "all", *words)
+    assert str(raised.value) == message
+
+
+def test_identification_takes_several_rates_and_ranks(folders):
+    sides = folders / "probes", folders / "people"
+    given = run("identification", *sides, "--fpir", "0.2", "0.1", "--rank", "1", "3", "--json")
+    sets = [EmbeddingSet.load(folder) for folder in sides]
+    found = evaluate_identification(*sets, fpir=[0.2, 0.1], ranks=[1, 3])
+    assert json.loads(given.stdout) == json.loads(json.dumps(found.to_dict()))
+
+
+def test_an_operating_point_is_saved_and_judged(folders, tmp_path):
+    sides = folders / "probes", folders / "people"
+    path = tmp_path / "point.json"
+    run("identification", *sides, "--fpir", "0.2", "--save-operating-point", path)
+    point = OperatingPoint.load(path)
+    assert (point.kind, point.gallery_size, point.fingerprint) == ("1:N", 25, "f")
+    given = run("identification", *sides, "--operating-point", path, "--json")
+    (realised,) = json.loads(given.stdout)["realised"]
+    assert realised["fpir"] == point.achieved_rate
+    assert realised["threshold"] == point.threshold
+
+
+def test_indexes_are_compared(folders):
+    sides = folders / "probes", folders / "people"
+    given = run(
+        "identification", *sides, "--fpir", "0.2", "--index", "flat", "HNSW8", "IVF2,Flat:nprobe=2",
+        "--candidates", "7", "--json",
+    )  # fmt: skip
+    values = json.loads(given.stdout)
+    sets = [EmbeddingSet.load(folder) for folder in sides]
+    found = index_cost(*sets, ["HNSW8", "IVF2,Flat:nprobe=2"], fpir=[0.2], candidates=7)
+    named = [row["index"] for row in values["indexes"]["rows"]]
+    assert named == ["Flat", "HNSW8", "IVF2,Flat:nprobe=2"]
+    assert values.keys() == found.to_dict().keys()
+    wanted = json.loads(json.dumps(found.to_dict()))["indexes"]["rows"]
+    for row, own in zip(values["indexes"]["rows"], wanted, strict=True):
+        assert row["operating_points"] == own["operating_points"]
+    text = run("identification", *sides, "--index", "HNSW8").stdout
+    assert "at the threshold of exact search for FPIR 0.1" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--candidates", "5"], "--candidates belongs to --index"),
+        (["--index", "HNSW8", "--rule", "mean"], "--index compares at the thresholds of exact"),
+    ],
+)
+def test_options_of_indexes_that_do_not_fit_are_refused(folders, words, message):
+    with pytest.raises(EvaluationError, match=message):
+        run("identification", folders / "probes", folders / "people", *words)

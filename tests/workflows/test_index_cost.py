@@ -1,0 +1,167 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from facever.errors import EvaluationError
+from facever.evaluation.protocols.ranked import evaluate_identification
+from facever.vectors.embedding_set import EmbeddingSet
+from facever.workflows.index_cost import index_cost
+
+PEOPLE, ENROLLED, WIDTH = 900, 700, 32
+
+
+@pytest.fixture(scope="module")
+def sets():
+    """Probes of 900 people, 700 of them in a gallery with three images each."""
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((PEOPLE, WIDTH))
+
+    def images(people, each):
+        who = np.repeat(people, each)
+        rows = centres[who] + 0.9 * rng.standard_normal((len(who), WIDTH))
+        names = [f"p{i:04d}" for i in who]
+        return EmbeddingSet.from_arrays(rows, names, fingerprint="f")
+
+    return images(np.arange(PEOPLE), 1), images(np.arange(ENROLLED), 3)
+
+
+@pytest.fixture(scope="module")
+def cost(sets):
+    return index_cost(
+        *sets, ["IVF16,Flat", "IVF16,Flat:nprobe=16", "HNSW32", "PQ8x4"], fpir=[0.1, 0.02]
+    )
+
+
+def test_flat_is_exact_search(sets, cost):
+    exact = evaluate_identification(*sets, fpir=[0.1, 0.02])
+    assert cost.exact.to_dict() == exact.to_dict()
+    flat = cost.rows[0]
+    assert (flat.index, flat.recall) == ("Flat", 1)
+    assert flat.points == exact.points
+
+
+def test_each_index_is_judged_at_the_thresholds_of_exact_search(cost):
+    names = [row.index for row in cost.rows]
+    assert names == ["Flat", "IVF16,Flat", "IVF16,Flat:nprobe=16", "HNSW32", "PQ8x4"]
+    rows = dict(zip(names, cost.rows, strict=True))
+    for row in cost.rows:
+        thresholds = [point.threshold for point in row.points]
+        assert thresholds == [point.threshold for point in cost.exact.points]
+        assert min(row.build_seconds, row.probe_seconds, row.latency_seconds) > 0
+    # one cell of sixteen misses mates and strangers, all sixteen miss nobody
+    assert rows["IVF16,Flat"].recall < 0.9
+    assert rows["IVF16,Flat"].points[0].missed[1] > rows["Flat"].points[0].missed[1]
+    assert rows["IVF16,Flat"].points[0].false_positives <= rows["Flat"].points[0].false_positives
+    assert rows["IVF16,Flat:nprobe=16"].points == rows["Flat"].points
+    assert rows["HNSW32"].recall > 0.85
+    assert rows["PQ8x4"].recall < 0.9
+    vectors = 3 * ENROLLED * WIDTH * 4
+    assert vectors <= rows["Flat"].bytes < vectors + 1000
+    assert rows["PQ8x4"].bytes < vectors / 10
+    assert rows["HNSW32"].bytes > vectors
+
+
+def test_the_lists_of_an_index_give_its_rates(sets, cost):
+    import faiss
+
+    probes, gallery = sets
+    index = faiss.index_factory(WIDTH, "PQ8x4", faiss.METRIC_INNER_PRODUCT)
+    index.train(gallery.vectors)
+    index.add(gallery.vectors)
+    scores, rows = index.search(probes.vectors, cost.candidates)
+    names = gallery.identities
+    for point in cost.rows[-1].points:
+        missed, passed = 0, 0
+        for row, own in enumerate(probes.identities):
+            mated = own in set(names)
+            best = {}
+            for score, at in zip(scores[row], rows[row], strict=True):
+                best[names[at]] = max(best.get(names[at], -9), score)
+            first = max(best, key=best.get)
+            missed += mated and not (first == own and best[first] > point.threshold)
+            passed += not mated and best[first] > point.threshold
+        assert (point.missed[1], point.false_positives) == (missed, passed)
+
+
+def test_candidates_are_enough_for_the_ranks(sets, cost):
+    assert cost.candidates == 30  # rank 10, three images a person
+    assert index_cost(*sets, [], fpir=[0.1], ranks=[2]).candidates == 6
+    assert index_cost(*sets, ["flat"], fpir=[0.1], candidates=5).candidates == 5
+
+
+def test_euclidean_scores_and_failures_go_the_same_way(sets):
+    probes, gallery = sets
+    table = probes.rows.copy()
+    table.loc[[0, 899], "error"] = "truncated"
+    vectors = probes.vectors.copy()
+    vectors[[0, 899]] = 0
+    broken = replace(probes, rows=table, vectors=vectors)
+    found = index_cost(broken, gallery, ["HNSW32:efSearch=400"], fpir=[0.1], similarity="euclidean")
+    exact = evaluate_identification(broken, gallery, fpir=[0.1], similarity="euclidean")
+    assert found.rows[0].points == exact.points == found.rows[1].points
+    assert (exact.failures.mated, exact.failures.nonmated) == (1, 1)
+
+
+def test_the_result_has_keys_and_text(cost):
+    values = json.loads(json.dumps(cost.to_dict(), allow_nan=False))
+    assert values["protocol"] == "identification"
+    assert values["indexes"]["candidates"] == 30
+    row = values["indexes"]["rows"][1]
+    assert row["index"] == "IVF16,Flat"
+    assert row["operating_points"][0]["fnir"]["1"]["value"] > 0
+    assert {"recall", "build_seconds", "probe_seconds", "latency_seconds", "bytes"} <= set(row)
+    text = cost.to_text()
+    assert "at the threshold of exact search for FPIR 0.02" in text
+    assert "recall@30" in text
+
+
+def test_few_vectors_are_named_before_they_mislead(sets):
+    found = index_cost(*sets, ["IVF64,Flat"], fpir=[0.1])
+    assert found.warnings == [
+        "index 'IVF64,Flat' was trained on 2,100 vectors; FAISS advises 39 for each of its 64 "
+        "centroids, 2,496"
+    ]
+    assert found.to_dict()["warnings"] == found.warnings
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [
+        (
+            "IVF4096,Flat",
+            "index 'IVF4096,Flat' needs at least 4,096 gallery vectors to train; there are 2,100",
+        ),
+        (
+            "nonsense",
+            "no index 'nonsense' for vectors of width 32 (could not parse index string nonsense): "
+            "name one as FAISS's index_factory does, such as Flat, IVF256,Flat, HNSW32 or PQ64",
+        ),
+        (
+            "Flat,:x",
+            "no index 'Flat,' for vectors of width 32 (could not parse index string Flat,): name "
+            "one as FAISS's index_factory does, such as Flat, IVF256,Flat, HNSW32 or PQ64",
+        ),
+        (
+            "IVF16,Flat:efSearch=3",
+            "index 'IVF16,Flat' has no parameters 'efSearch=3': such as nprobe=8 for IVF, "
+            "efSearch=64 for HNSW",
+        ),
+    ],
+)
+def test_an_index_that_cannot_be_made_is_one_clear_line(sets, index, message):
+    with pytest.raises(EvaluationError) as raised:
+        index_cost(*sets, [index], fpir=[0.1])
+    assert str(raised.value) == message
+
+
+def test_without_a_threshold_there_is_nothing_to_compare_at(sets):
+    with pytest.raises(EvaluationError) as raised:
+        index_cost(*sets, ["HNSW32"], fpir=[1e-4])
+    assert str(raised.value) == (
+        "200 non-mated probes support no FPIR of those asked for: there is no threshold to compare "
+        "indexes at"
+    )
+    with pytest.raises(EvaluationError, match="-1 candidates: ask for 1 or more"):
+        index_cost(*sets, ["HNSW32"], fpir=[0.1], candidates=-1)
