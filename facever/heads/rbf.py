@@ -1,0 +1,162 @@
+"""Softmax over radial basis functions of the distances to the prototypes."""
+
+from typing import Annotated, Any, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from facever.console import warn
+from facever.heads.base import Head, HeadConfig, HeadOutput, Metric, mean_norm
+from facever.heads.losses import SMALLEST_GRADIENT, softmax_loss
+from facever.heads.prototypes import Prototypes, blocks, normalize
+from facever.heads.registry import register
+
+DEAD_START = 10.0
+"""Mean d^2 / gamma above which next to nothing is learned: e^-10 is 5e-5."""
+
+FARTHEST = 80.0
+"""Largest d^2 / gamma: e^-80 is 2e-35, and beyond lie the denormals of float32."""
+
+
+@register
+class RBF(Head):
+    """Cross-entropy of z_j = s K_j, where K_j = exp(-|x - W_j|^2 / gamma).
+
+    Neither bias nor normalisation; K is in (0, 1], so that s bounds what the loss can reach. With
+    gamma far below the squared distances K is 0 everywhere and nothing is learned: by default
+    gamma is the median squared distance of the first batch, and a fixed one that is too small is
+    said at the first batch.
+
+    Reference:
+        Zhang et al., RBF-Softmax: Learning Deep Representative Prototypes with Radial Basis
+        Function Softmax, ECCV 2020. Gamma from the data and normalised embeddings are our choice.
+    """
+
+    class Config(HeadConfig):
+        """Parameters of `rbf`."""
+
+        name: Literal["rbf"] = "rbf"
+        scale: float = Field(14.0, gt=0, description="s, factor of K: larger is easier")
+        gamma: Annotated[float, Field(gt=0)] | Literal["median"] = Field(
+            "median",
+            description="width of K: a number, or the median squared distance of the first batch",
+        )
+        normalize: bool = Field(
+            False, description="embeddings of length 1; verification then compares by cosine"
+        )
+
+    metric: Metric = "euclidean"
+    paper = "Zhang et al., RBF-Softmax, ECCV 2020: z_j = s exp(-|x - W_j|^2 / gamma)"
+    config: Config
+    data_gamma: Tensor
+
+    def __init__(self, config: Config, embedding_size: int, identities: int) -> None:
+        super().__init__(config, embedding_size, identities)
+        self.prototypes: Prototypes = Prototypes(identities, embedding_size)
+        nn.init.xavier_uniform_(self.prototypes.weight)
+        if config.normalize:
+            self.metric = "cosine"
+        self.register_buffer("data_gamma", torch.tensor(torch.nan))
+        self._started = False
+        self.register_load_state_dict_post_hook(_start_anew)  # type: ignore[no-untyped-call]
+
+    @property
+    def gamma(self) -> Tensor:
+        """The width of K; NaN until the first batch where it comes from the data."""
+        if self.config.gamma == "median":
+            return self.data_gamma
+        return self.data_gamma.new_tensor(self.config.gamma)
+
+    def compute(self, embeddings: Tensor, labels: Tensor) -> HeadOutput:
+        """Return the mean cross-entropy of s K."""
+        x = normalize(embeddings) if self.config.normalize else embeddings
+        weight = self.prototypes.weight.to(x.dtype)
+        if not self._started:
+            self._start(x.detach(), weight.detach())
+        gamma = self.gamma.to(x.dtype)
+        logits, distance, right = _Kernel.apply(  # type: ignore[no-untyped-call]
+            x, weight, labels, gamma, self.config.scale
+        )
+        loss = softmax_loss(logits, labels)
+        stats = {
+            "accuracy": right.to(loss.dtype).mean(),
+            "distance_over_gamma": distance / gamma,
+            "embedding_norm": mean_norm(embeddings),
+            "prototype_norm": mean_norm(weight),
+            "scale": loss.new_tensor(self.config.scale),
+        }
+        return HeadOutput(loss, logits, stats)
+
+    def _start(self, x: Tensor, weight: Tensor) -> None:
+        """Take gamma from the first batch, or say that the given one is too small for it."""
+        self._started = True
+        if self.config.gamma != "median":
+            ratio = float(squared_distances(x, weight).mean() / self.gamma)
+            if ratio > DEAD_START:
+                warn(
+                    f"head '{self.name}': the squared distances of the first batch are {ratio:.0f} "
+                    f"times gamma {self.config.gamma:g} on average, so K is near 0 for every "
+                    "identity and hardly anything is learned: use gamma: median, or normalize: true"
+                )
+        elif self.data_gamma.isnan():
+            self.data_gamma.copy_(squared_distances(x, weight).median().clamp_min(1e-6))
+
+
+def _start_anew(head: nn.Module, _: object) -> None:
+    """Look at gamma again after a state has been loaded."""
+    assert isinstance(head, RBF)
+    head._started = False
+
+
+def squared_distances(x: Tensor, weight: Tensor) -> Tensor:
+    """Return |x_i - W_j|^2 [B, C] as |x|^2 + |W|^2 - 2 x.W; never below 0, never [B, C, D]."""
+    products = torch.addmm(weight.square().sum(1), x, weight.T, alpha=-2)
+    return products.add_(x.square().sum(1, keepdim=True)).clamp_min_(0)
+
+
+class _Kernel(torch.autograd.Function):
+    """s exp(-|x - W_j|^2 / gamma) [B, C], a few identities at a time.
+
+    With g = 2 dL/dz z / gamma: dL/dx = g W - x sum_j g, and dL/dW = g^T x - W sum_i g. Beside the
+    logits it returns the mean squared distance, and whether the own prototype is the nearest [B].
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, labels: Tensor, gamma: Tensor, scale: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        logits, total = x.new_empty(len(x), len(weight)), x.new_zeros(())
+        for part in blocks(len(weight), weight.shape[1], x.device):
+            block = squared_distances(x, weight[part])
+            total += block.sum()
+            block.div_(-gamma).clamp_min_(-FARTHEST).exp_()
+            torch.mul(block, scale, out=logits[:, part])
+        own = logits.gather(1, labels[:, None])
+        right = own[:, 0] > logits.scatter_(1, labels[:, None], -1.0).amax(1)
+        logits.scatter_(1, labels[:, None], own)
+        ctx.save_for_backward(x, weight, gamma, logits)
+        distance = total / logits.numel()
+        ctx.mark_non_differentiable(distance, right)
+        return logits, distance, right
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, d_logits: Tensor, *_: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+        x, weight, gamma, logits = ctx.saved_tensors
+        d_x = torch.zeros_like(x) if ctx.needs_input_grad[0] else None
+        d_weight = torch.empty_like(weight) if ctx.needs_input_grad[1] else None
+        for part in blocks(len(weight), weight.shape[1], x.device):
+            w = weight[part]
+            g = (d_logits[:, part] * logits[:, part]).mul_(2 / gamma)
+            g = F.hardshrink(g, SMALLEST_GRADIENT)
+            if d_x is not None:
+                d_x.addmm_(g, w).addcmul_(x, g.sum(1, keepdim=True), value=-1)
+            if d_weight is not None:
+                torch.mm(g.T, x, out=d_weight[part])
+                d_weight[part].addcmul_(w, g.sum(0)[:, None], value=-1)
+        return d_x, d_weight, None, None, None
