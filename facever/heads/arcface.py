@@ -3,13 +3,12 @@
 import math
 from typing import Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
 from facever.heads.base import HeadConfig
 from facever.heads.bounds import warn_below
-from facever.heads.margin import CosineSoftmaxHead
+from facever.heads.margin import CosineSoftmaxHead, with_angle
 from facever.heads.registry import register
 
 
@@ -17,11 +16,10 @@ from facever.heads.registry import register
 class ArcFace(CosineSoftmaxHead):
     """Cross-entropy of s cos_j with s cos(theta_y + m) at the target.
 
-    cos(theta + m) = cos m cos theta - sin m sin theta, so that no arc cosine is needed. It falls
-    with theta only up to theta = pi - m. Beyond that the target is cos theta - m sin m, as in the
-    authors' code: still falling, with a step of 1 - cos m - m sin m (-0.117 for m = 0.5) at the
-    seam. With `easy_margin` the margin holds only where cos theta > 0, and elsewhere the target is
-    cos theta.
+    cos(theta + m) falls with theta only up to theta = pi - m. Beyond that the target is
+    cos theta - m sin m, as in the authors' code: still falling, with a step of 1 - cos m - m sin m
+    (-0.117 for m = 0.5) at the seam. With `easy_margin` the margin holds only where cos theta > 0,
+    and elsewhere the target is cos theta.
 
     Reference:
         Deng et al., ArcFace: Additive Angular Margin Loss for Deep Face Recognition, CVPR 2019,
@@ -56,15 +54,4 @@ class ArcFace(CosineSoftmaxHead):
 
     def change_target(self, cosine: Tensor) -> Tensor:
         """Return cos(theta + m), or its continuation at large angles."""
-        m = self.config.margin
-        shifted = math.cos(m) * cosine - math.sin(m) * _sine(cosine)
-        if self.config.easy_margin:
-            return torch.where(cosine > 0, shifted, cosine)
-        return torch.where(cosine > -math.cos(m), shifted, cosine - m * math.sin(m))
-
-
-def _sine(cosine: Tensor) -> Tensor:
-    """Return sqrt(1 - cosine^2), 0 with gradient 0 where that is below 1e-6."""
-    square = 1 - cosine.square()
-    inside = square > 1e-12
-    return torch.where(inside, torch.where(inside, square, 1.0).sqrt(), 0.0)
+        return with_angle(cosine, self.config.margin, self.config.easy_margin)

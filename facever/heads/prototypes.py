@@ -18,8 +18,8 @@ EPSILON = 1e-6
 """Added to the squared length of a vector before its root (NormFace)."""
 
 Bend = Callable[[Tensor], Callable[[Tensor], Tensor]]
-"""Given the target similarities [B], says what becomes of the wrong ones: a function that changes a
-block [B, c] of them in place, element by element, and returns the derivative [B, c]."""
+"""Given the scaled target similarities [B], says what becomes of the wrong ones: a function that
+changes a block [B, c] of them in place, element by element, and returns the derivative [B, c]."""
 
 
 class Similarities(NamedTuple):

@@ -137,3 +137,18 @@ def cross_entropy_oracle() -> Callable[[list[float], int], float]:
         return top + float(np.log(sum(np.exp(z - top) for z in logits))) - logits[label]
 
     return loss
+
+
+@pytest.fixture
+def gradients_agree(batch: tuple[torch.Tensor, torch.Tensor]) -> Callable[..., None]:
+    """Check a head's gradients against autograd through a plain function of x, W and labels."""
+
+    def check(head: Head, plain: Callable[..., torch.Tensor]) -> None:
+        x, labels = batch[0].clone().requires_grad_(), batch[1]
+        inputs = [x, head.prototypes.weight]
+        found = torch.autograd.grad(head(x, labels).loss, inputs)
+        wanted = torch.autograd.grad(plain(x, head.prototypes.weight, labels), inputs)
+        for a, b in zip(found, wanted, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-11)
+
+    return check
