@@ -7,47 +7,20 @@ Every ratio is of two times taken one right after the other on this machine, the
 
 import argparse
 import json
-import resource
-import time
-from collections.abc import Callable
 
 import numpy as np
+from common import WIDTH, faces, peak, seconds
+from ranking import bench_reranking, bench_retrieval
 from sklearn.metrics import roc_curve
 from threadpoolctl import threadpool_limits
 
-from facever.evaluation.one_to_many.retrieval import retrieval
 from facever.evaluation.one_to_one.measure import measure, most_wanted
 from facever.evaluation.one_to_one.verification import verification
-from facever.evaluation.scoring.engines import speed_up
 from facever.evaluation.scoring.blocks import NUMPY
+from facever.evaluation.scoring.engines import speed_up
 from facever.evaluation.scoring.pairwise import AllPairs
 from facever.evaluation.scoring.similarity import make_scorer
 from facever.evaluation.scoring.streaming import stream
-
-WIDTH = 512
-
-
-def faces(rows: int, each: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    random = np.random.default_rng(seed)
-    who = np.repeat(np.arange(-(-rows // each)), each)[:rows]
-    centres = random.standard_normal((who[-1] + 1, WIDTH), dtype=np.float32)
-    vectors = centres[who] + 1.5 * random.standard_normal((rows, WIDTH), dtype=np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors, who
-
-
-def seconds(work: Callable[[], object], repeats: int = 1) -> float:
-    best = np.inf
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - start)
-    return best
-
-
-def peak() -> float:
-    """Return the largest memory so far, in MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def bench_all_pairs(rows: int) -> dict[str, float]:
@@ -102,33 +75,6 @@ def bench_scikit_learn(rows: int) -> dict[str, float]:
     }
 
 
-def bench_retrieval() -> dict[str, float]:
-    """CMC, both mAPs and mINP over the product and a sort of its rows, two threads."""
-    vectors, who = faces(3368 + 15913, each=26)
-    order = np.random.default_rng(0).permutation(len(vectors))
-    vectors, who = vectors[order], who[order]
-    camera = np.random.default_rng(1).integers(6, size=len(who))
-    query, gallery = slice(3368), slice(3368, None)
-
-    def product_and_sort() -> None:
-        for start in range(0, 3368, 256):
-            np.sort(vectors[start : min(start + 256, 3368)] @ vectors[gallery].T, axis=1)
-
-    alone = seconds(product_and_sort, 3)
-    whole = seconds(
-        lambda: retrieval(
-            vectors[query],
-            who[query],
-            vectors[gallery],
-            who[gallery],
-            query_cameras=camera[query],
-            gallery_cameras=camera[gallery],
-        ),
-        3,
-    )
-    return {"product_and_sort_s": alone, "retrieval_s": whole, "over": whole / alone}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", type=int, default=40_000)
@@ -142,6 +88,7 @@ def main() -> None:
         }
     with threadpool_limits(2):
         found["retrieval"] = bench_retrieval()
+        found["reranking"] = bench_reranking(6000)
     if options.json:
         print(json.dumps(found))
         return
