@@ -18,16 +18,17 @@ from facever.evaluation.one_to_one.populations import (
     balanced_accuracy,
     tar_over_people,
 )
+from facever.evaluation.protocols.lookup import find_rows
 from facever.evaluation.protocols.pair_list import score_pairs
 from facever.evaluation.protocols.sets import sample_of
 from facever.evaluation.scoring.similarity import Doubles
 from facever.evaluation.scoring.streaming import StreamedTrials, stream
-from facever.evaluation.scoring.trials import Trials, budget, check_fars
+from facever.evaluation.scoring.trials import Trials, budget, check_fars, needed
 from facever.report.numbers import far_text
 from facever.training.config import TrainConfig
 from facever.training.run import Run
 from facever.training.selection import select
-from facever.vectors.embedding_set import META, EmbeddingSet
+from facever.vectors.embedding_set import META, EmbeddingMeta, EmbeddingSet
 
 LFW_VIEW1 = "lfw-view1"
 ACCURACY = "accuracy"
@@ -64,6 +65,7 @@ class Judged:
         per_person: The impostor trials of each person, by which runs are known to be comparable.
         genuine, impostor: Counts of trials.
         threshold: Of the accuracy.
+        refused: By FAR that the trials cannot support: the impostor trials that it needs.
     """
 
     metric: str
@@ -73,6 +75,7 @@ class Judged:
     genuine: int
     impostor: int
     threshold: float
+    refused: dict[float, int]
 
 
 def test_part(
@@ -113,6 +116,8 @@ def test_part(
             f"{len(shared)} people of --test {' '.join(words)} are trained on or used for choices "
             f"(first: {shared[0]}): choose data.train and --test without common people"
         )
+    if pairs is not None:
+        _check_pairs(pairs, chosen)
     return TestPart(tuple(words), chosen.require_identities(2), pairs)
 
 
@@ -143,12 +148,11 @@ def judge(
     threshold = best_threshold(_threshold_trials(run, config, manifest))
     figures = {ACCURACY: balanced_accuracy(trials, threshold)}
     draws = {ACCURACY: accuracy_over_people(trials, threshold)}
-    for far in fars:
-        allowed = budget(far, trials.impostor)
-        if allowed >= 1:
-            reached = trials.true_accepts(trials.threshold(allowed)) / trials.genuine
-            figures[tar_name(far)] = reached
-            draws[tar_name(far)] = tar_over_people(trials, far)
+    refused = {far: needed(far) for far in fars if budget(far, trials.impostor) < 1}
+    for far in [far for far in fars if far not in refused]:
+        threshold_at = trials.threshold(budget(far, trials.impostor))
+        figures[tar_name(far)] = trials.true_accepts(threshold_at) / trials.genuine
+        draws[tar_name(far)] = tar_over_people(trials, far)
     return Judged(
         embeddings.meta.metric,
         figures,
@@ -157,12 +161,26 @@ def judge(
         trials.genuine,
         trials.impostor,
         threshold,
+        refused,
     )
 
 
 def tar_name(far: float) -> str:
     """Return how TAR at a FAR is called, such as "tar@1e-3"."""
     return f"tar@{far_text(far)}"
+
+
+def _check_pairs(pairs: PairList, manifest: Manifest) -> None:
+    """Refuse pairs that name other images than those of the manifest."""
+    size = len(manifest)
+    rows = EmbeddingSet(np.empty((size, 0), np.float32), manifest.frame, EmbeddingMeta("", 0))
+    try:
+        find_rows(rows, [*pairs.frame["a"], *pairs.frame["b"]], pairs.name)
+    except EvaluationError as error:
+        raise DataError(
+            f"{str(error).partition(',')[0]}, which cannot judge: it is not in the data once, or "
+            "shows someone who is trained on or used for choices"
+        ) from error
 
 
 def _threshold_trials(run: Run, config: TrainConfig, manifest: Manifest) -> StreamedTrials:

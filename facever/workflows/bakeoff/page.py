@@ -43,6 +43,7 @@ def _heads(result: BakeoffResult) -> Section:
     ]
     headers = ["head", "compared by", *map(_named, result.figures), "training"]
     blocks: list[Block] = [Table(result.summary(), headers, rows)]
+    blocks += [Note(note, warning=True) for note in result.notes()]
     return Section("heads", "What each head reached", blocks)
 
 

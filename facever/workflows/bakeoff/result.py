@@ -18,6 +18,8 @@ from facever.evaluation.statistics.paired import (
 )
 from facever.workflows.bakeoff.judging import Judged
 
+_FEW = 30
+
 
 @dataclass(frozen=True)
 class RunRecord:
@@ -107,6 +109,7 @@ class BakeoffResult:
         runs: One for each contender and seed.
         heads: One for each contender.
         verdicts: One for each other contender and figure.
+        refused: By FAR that the trials cannot support: the impostor trials that it needs.
     """
 
     test: str
@@ -118,6 +121,7 @@ class BakeoffResult:
     runs: list[RunRecord]
     heads: list[HeadFigures]
     verdicts: list[Verdict]
+    refused: dict[float, int]
 
     @property
     def figures(self) -> list[str]:
@@ -142,6 +146,7 @@ class BakeoffResult:
             "seeds": self.seeds,
             "trials": {"genuine": self.genuine, "impostor": self.impostor},
             "people": self.people,
+            "refused": [{"far_target": far, "needs": n} for far, n in self.refused.items()],
             "heads": [
                 {
                     "label": head.label,
@@ -192,7 +197,7 @@ class BakeoffResult:
             for head in self.heads
         ]
         headers = ["head", "compared by", *self.figures, "seconds"]
-        lines = [self.summary(), "", table(headers, rows), "", self.how_compared()]
+        lines = [self.summary(), "", table(headers, rows), *self.notes(), "", self.how_compared()]
         for name in self.figures:
             verdicts = [verdict for verdict in self.verdicts if verdict.figure == name]
             lines += ["", f"{name}, minus {self.baseline}", _verdict_table(verdicts)]
@@ -205,6 +210,18 @@ class BakeoffResult:
             f"{self.impostor:,} impostor trials of {self.people:,} people; means and "
             f"{self.level:.0%} intervals over seeds (Student t)"
         )
+
+    def notes(self) -> list[str]:
+        """Return what a reader must know before trusting the figures."""
+        notes = [
+            f"FAR {far:g} is refused: it needs {n:,} impostor trials"
+            for far, n in self.refused.items()
+        ]
+        if self.people < _FEW:
+            notes.append(
+                f"only {self.people} test people: what differs over people can hardly be resolved"
+            )
+        return notes
 
     def how_compared(self) -> str:
         """Return in one line what the intervals of differences are."""
@@ -273,6 +290,7 @@ def compare_heads(
         runs=list(runs),
         heads=[_summarised(label, parts[label], level) for label in labels],
         verdicts=verdicts,
+        refused=first.refused,
     )
 
 
