@@ -105,9 +105,9 @@ class AdaptiveTree(nn.Module):
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Return log p of each label [B]."""
         own = {key: value.to(embeddings.dtype) for key, value in self.softmax.named_parameters()}
-        log_probability: Tensor = torch.func.functional_call(
-            self.softmax, own, (embeddings, labels)
-        ).output
+        output = torch.func.functional_call(self.softmax, own, (embeddings, labels)).output
+        # Clusters that no label is in are left out by PyTorch: they get a gradient of 0, not none.
+        log_probability: Tensor = output + 0.0 * sum(value[0, 0] for value in own.values())
         return log_probability
 
 
