@@ -9,7 +9,8 @@ from facever.config import Config
 from facever.data.augmentation import AugmentationConfig
 from facever.errors import ConfigError
 from facever.heads.base import HeadConfig
-from facever.heads.registry import config_union
+from facever.heads.distillation import Distillation
+from facever.heads.registry import config_union, head_class
 from facever.models.embedder import ModelConfig
 
 if TYPE_CHECKING:
@@ -151,16 +152,37 @@ class TrainConfig(Config):
 
     @model_validator(mode="after")
     def _pairs_need_partners(self) -> "TrainConfig":
-        from facever.heads.registry import HEADS
-
         for head in self.heads:
-            needed = HEADS[head.name].images_per_identity
+            needed = head_class(head.name).images_per_identity
             if needed > (self.batch.images_per_identity or 1):
                 raise ValueError(
                     f"head '{head.name}' compares images of one identity: set "
                     f"batch.images_per_identity to {needed} or more"
                 )
         return self
+
+
+def with_absolute_paths(config: TrainConfig) -> TrainConfig:
+    """Return the configuration with its relative paths made absolute, where there is something.
+
+    A run can then be resumed from any folder. Names of data sets and of weights stay names.
+    """
+    data = config.data.model_copy(update={"root": _absolute(config.data.root)})
+    pretrained = config.model.pretrained
+    if isinstance(pretrained, str):
+        pretrained = _absolute(pretrained)
+    heads = [
+        head.model_copy(update={"teacher": _absolute(head.teacher)})
+        if isinstance(head, Distillation.Config)
+        else head
+        for head in config.heads
+    ]
+    model = config.model.model_copy(update={"pretrained": pretrained})
+    return config.model_copy(update={"data": data, "model": model, "heads": heads})
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute()) if Path(path).exists() else path
 
 
 def require_same(
@@ -174,7 +196,10 @@ def require_same(
     Raises:
         ConfigError: Names the first key that differs and both values.
     """
-    new, old = wanted.model_dump(mode="json"), saved.model_dump(mode="json")
+    new, old = (with_absolute_paths(config).model_dump(mode="json") for config in (wanted, saved))
+    for head, mine, was in zip(saved.heads, new["heads"], old["heads"], strict=False):
+        if mine["name"] == was["name"]:  # what was null came from the data
+            mine.update({key: was[key] for key in head.from_data if mine[key] is None})
     for key in old:
         if new[key] != old[key]:
             raise ConfigError(f"{run} was trained with {key} = {old[key]}, not {new[key]}: {mend}")

@@ -8,6 +8,7 @@ from facever.data.manifest import Manifest
 from facever.evaluation.one_to_one.verification import verification
 from facever.heads.base import Metric
 from facever.models.embedder import Embedder
+from facever.training.attributes import AttributeHeads
 from facever.training.precision import Precision
 
 FARS = (1e-2, 1e-3)
@@ -23,14 +24,19 @@ class Development:
         precision: Precision,
         batch_size: int,
         on_error: OnError,
+        attributes: AttributeHeads,
     ) -> None:
-        self.manifest = manifest
+        self.manifest, self._attributes = manifest, attributes
         self._metric, self._precision = metric, precision
         self._batch_size, self._on_error = batch_size, on_error
 
     def evaluate(self, embedder: Embedder) -> dict[str, float | None]:
-        """Return auc, eer and tar@FAR; None where the trials cannot support the FAR."""
-        embeddings, identities = self._embed(embedder)
+        """Return auc, eer and tar@FAR; None where the trials cannot support the FAR.
+
+        And the accuracies of attributes, where there are heads that learn some.
+        """
+        embeddings, rows = self.embed(embedder)
+        identities = self.manifest.frame["identity"].to_numpy()[rows]
         norms = np.maximum(np.linalg.norm(embeddings, axis=1), 1e-12)
         result = verification(
             embeddings / norms[:, None],
@@ -41,10 +47,11 @@ class Development:
         )
         reached = {float(point.far_target): point.tar for point in result.operating_points}
         rates = {_tar_name(far): reached.get(far) for far in FARS}
-        return {"auc": result.auc.value, "eer": result.eer.value, **rates}
+        told = self._attributes.figures(embeddings, rows)
+        return {"auc": result.auc.value, "eer": result.eer.value, **rates, **told}
 
-    def _embed(self, embedder: Embedder) -> tuple[np.ndarray, np.ndarray]:
-        names = self.manifest.frame["identity"].to_numpy()
+    def embed(self, embedder: Embedder) -> tuple[np.ndarray, np.ndarray]:
+        """Return the embeddings [N, D], not normalised, and the rows of the images, int64 [N]."""
         vectors, kept = [], []
         embedder.eval()
         with torch.inference_mode(), self._precision.autocast():
@@ -58,7 +65,7 @@ class Development:
                 images = batch.images.to(self._precision.device)
                 vectors.append(embedder(images).float().cpu().numpy())
                 kept.append(batch.indices.numpy())
-        return np.concatenate(vectors), names[np.concatenate(kept)]
+        return np.concatenate(vectors), np.concatenate(kept)
 
 
 def better(figure: str, new: dict[str, float | None], best: float | None) -> bool:

@@ -1,5 +1,6 @@
 """NaN and infinity: stop at once, and say where they first appear."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
 import torch
@@ -15,7 +16,7 @@ def require_finite_loss(
     step: int,
     embedder: nn.Module,
     heads: WeightedSum,
-    batch: tuple[Tensor, Tensor],
+    batch: tuple[Tensor, Tensor, Mapping[str, Tensor]],
     autocast: AbstractContextManager[None],
 ) -> None:
     """Stop the training when a loss is not finite.
@@ -25,7 +26,7 @@ def require_finite_loss(
         step: The update's number.
         embedder: Searched, with the heads, for the first layer with a value that is not finite.
         heads: Those that gave the loss.
-        batch: Images and labels, to run through both again.
+        batch: Images, labels and the heads' targets, to run through both again.
         autocast: What the embedder runs in.
 
     Raises:
@@ -83,11 +84,11 @@ def _bad_gradient(embedder: nn.Module, heads: nn.Module) -> str | None:
 def _bad_output(
     embedder: nn.Module,
     heads: nn.Module,
-    batch: tuple[Tensor, Tensor],
+    batch: tuple[Tensor, Tensor, Mapping[str, Tensor]],
     autocast: AbstractContextManager[None],
 ) -> str | None:
     """Run the batch again and return the first module whose output is not finite."""
-    images, labels = batch
+    images, labels, targets = batch
     found: list[str] = []
 
     def watch(name: str):  # type: ignore[no-untyped-def]
@@ -112,7 +113,7 @@ def _bad_output(
         with torch.no_grad():
             with autocast:
                 embeddings = embedder(images)
-            heads(embeddings, labels)
+            heads(embeddings, labels, targets)
     finally:
         for hook in hooks:
             hook.remove()

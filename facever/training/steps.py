@@ -18,6 +18,7 @@ from facever.models.embedder import Embedder
 from facever.training.finite import require_finite_gradients, require_finite_loss
 from facever.training.optimization import Schedule
 from facever.training.precision import Precision
+from facever.training.targets import Targets
 
 
 class Step(ABC):
@@ -60,8 +61,9 @@ class EmbeddingStep(Step):
         precision: Precision,
         memory_format: torch.memory_format,
         clip_norm: float | None,
+        targets: Targets,
     ) -> None:
-        self.embedder, self.heads = embedder, heads
+        self.embedder, self.heads, self._targets = embedder, heads, targets
         self._optimizer, self._schedule = optimizer, schedule
         self._precision, self._memory_format = precision, memory_format
         self._clip_norm = clip_norm
@@ -99,13 +101,14 @@ class EmbeddingStep(Step):
         labels = batch.labels.to(device, non_blocking=True)
         with self._precision.autocast():
             embeddings = self.embedder(images)
-        output = self.heads(embeddings, labels)
+            targets = self._targets.of(batch, images, self.heads.names)
+        output = self.heads(embeddings, labels, targets)
         require_finite_loss(
             output,
             number,
             self.embedder,
             self.heads,
-            (images, labels),
+            (images, labels, targets),
             self._precision.autocast(),
         )
         self._precision.scaler.scale(output.loss * share).backward()

@@ -1,6 +1,5 @@
 """The trainer: epochs, updates, checkpoints, evaluation, log."""
 
-import hashlib
 import math
 import time
 from collections.abc import Iterator
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from timm.utils import ModelEmaV3
 from torch import Tensor
@@ -22,7 +20,6 @@ from facever.data.loading import Batch, Batches, training_batches
 from facever.data.samplers import BatchSampler, PKSampler, ShuffleSampler
 from facever.data.sources import load as load_data
 from facever.errors import ConfigError, TrainingError
-from facever.files import atomic_path
 from facever.heads.base import Metric
 from facever.heads.registry import build_head
 from facever.heads.weighted_sum import WeightedSum
@@ -30,22 +27,25 @@ from facever.models.embedder import Embedder
 from facever.models.precision import choose_device
 from facever.models.saving import save_embedder
 from facever.seeding import derive
+from facever.training.attributes import AttributeHeads
 from facever.training.checkpoint import (
     load_checkpoint,
     random_state,
     restore_random_state,
     save_checkpoint,
 )
-from facever.training.config import TrainConfig
+from facever.training.config import TrainConfig, with_absolute_paths
 from facever.training.development import Development, better
 from facever.training.interruption import Interrupted, interruptible
 from facever.training.operating_point import set_operating_point
 from facever.training.optimization import Schedule, make_optimizer, parameter_groups
 from facever.training.pictures import save_batch_picture
 from facever.training.precision import Precision, choose_memory_format
+from facever.training.provenance import data_digest, write_identities
 from facever.training.run import MetricsLog, Run, write_environment
 from facever.training.selection import select
 from facever.training.steps import EmbeddingStep, Step
+from facever.training.targets import prepare
 
 
 @dataclass
@@ -74,12 +74,14 @@ class Trainer:
     """
 
     def __init__(self, config: TrainConfig, run: Run, data: Path | None = None) -> None:
-        self.config, self.run = config, run
         self.device = choose_device(config.device)
+        config = with_absolute_paths(config)
         manifest = load_data(config.data.root, data, config.data.layout)
         self.train_manifest, self.development_manifest = select(
             manifest, config.data, config.batch, config.seed
         )
+        config, self._targets = prepare(config, self.train_manifest, self.device)
+        self.config, self.run = config, run
         self._precision = Precision(config.precision, self.device)
         self._batches = self._make_batches()
         self._updates_per_epoch = math.ceil(len(self._batches) / config.accumulation)
@@ -90,6 +92,7 @@ class Trainer:
         self._ema = self._make_ema()
         torch.manual_seed(derive(config.seed, "training"))
         self._random = random_state(self.device)  # what the first update begins with
+        self._attributes = AttributeHeads(self._heads, self.development_manifest)
         self._development = self._make_development()
         self.position = Position()
         self._sums: dict[str, Tensor] = {}
@@ -102,10 +105,13 @@ class Trainer:
         """Begin a new run in `folder`."""
         # Built first against a folder that is not there yet: bad input leaves nothing behind.
         trainer = cls(config, Run(folder), data)
+        trainer._targets.begin(trainer._heads.heads)
         trainer.run = Run.create(folder)
-        configuration.dump(config, trainer.run.config)
+        configuration.dump(trainer.config, trainer.run.config)
         write_environment(trainer.run, str(trainer.device), torch.get_num_threads())
-        trainer._write_identities()
+        write_identities(
+            trainer.run.identities, trainer.train_manifest, trainer.development_manifest
+        )
         return trainer
 
     @classmethod
@@ -239,14 +245,23 @@ class Trainer:
             is_best = better(figure, figures, position.best)
             say(
                 f"epoch {position.epoch}/{self.config.epochs}, development ({name}): "
-                + ", ".join(f"{k} {v:.4f}" for k, v in figures.items() if v is not None)
+                + ", ".join(
+                    f"{name} {value:.4f}"
+                    for name, value in figures.items()
+                    if value is not None and name.count("/") < 2
+                )
                 + (" *" if is_best else "")
             )
             if is_best:
                 position.best, position.best_weights = figures[figure], name
                 position.since_best = 0
                 save_checkpoint(
-                    self.run.best, {"embedder": candidate.state_dict(), "epoch": position.epoch}
+                    self.run.best,
+                    {
+                        "embedder": candidate.state_dict(),
+                        "attributes": self._attributes.state_dict(),
+                        "epoch": position.epoch,
+                    },
                 )
 
     def _seconds(self) -> float:
@@ -262,11 +277,17 @@ class Trainer:
     def _export(self) -> None:
         """Write model.safetensors from the best weights, else from the averaged or last ones."""
         if self.run.best.is_file():
-            self.embedder.load_state_dict(load_checkpoint(self.run.best)["embedder"])
+            best = load_checkpoint(self.run.best)
+            self.embedder.load_state_dict(best["embedder"])
+            self._attributes.load_state_dict(best.get("attributes", {}))
         elif self._ema is not None:
             self.embedder.load_state_dict(self._ema.module.state_dict())
         self.embedder.eval()
-        save_embedder(self.embedder, self.run.model, metric=self.metric)
+        fingerprint = save_embedder(self.embedder, self.run.model, metric=self.metric)
+        if self._attributes:
+            development = self._development
+            embedded = development.embed(self.embedder) if development is not None else None
+            self._attributes.export(self.run, fingerprint, embedded)
         if self.development_manifest is not None:
             set_operating_point(self.run, self.development_manifest, self.config, self.device)
 
@@ -281,26 +302,25 @@ class Trainer:
             "sums": self._sums,
             "sum_count": self._sum_count,
             "seconds": self._seconds(),
-            "data": self._data_digest(),
+            "data": self._digest(),
         }
         save_checkpoint(self.run.last, state)
         self._saved_at = time.monotonic()
 
-    def _data_digest(self) -> str:
-        """Return a hash of which image shows whom, in training and in development."""
-        digest = hashlib.sha256()
-        for manifest in (self.train_manifest, self.development_manifest):
-            if manifest is not None:
-                rows = manifest.frame[["path", "identity"]]
-                digest.update(pd.util.hash_pandas_object(rows, index=True).to_numpy().tobytes())
-            digest.update(b"|")
-        return digest.hexdigest()
+    def _digest(self) -> str:
+        """Return a hash of the data that a resume must find again."""
+        return data_digest(
+            (self.train_manifest, self.development_manifest), beside=self._targets.digest
+        )
 
     def _load_state(self, state: dict[str, Any]) -> None:
-        if state["data"] != self._data_digest():
+        if state["data"] != self._digest():
             raise TrainingError(
                 f"the images or people in {self.config.data.root} are not those that "
                 f"{self.run.path} was trained on: put them back, or start a new run"
+                if not self._targets.digest
+                else f"the images, people, attributes or teacher are not those that "
+                f"{self.run.path} was trained with: put them back, or start a new run"
             )
         try:
             self.step.load_state_dict(state["step"])
@@ -360,9 +380,15 @@ class Trainer:
         )
         self.embedder.to(self.device).to(memory_format=layout)  # type: ignore[call-overload]
         identities = len(self.train_manifest.identities)
-        heads = WeightedSum(
-            [build_head(head, config.model.embedding_size, identities) for head in config.heads]
+        heads = self._heads = WeightedSum(
+            [build_head(head, config.model.embedding_size, identities) for head in config.heads],
+            self._updates_per_epoch,
         ).to(self.device)
+        if heads.images_per_identity > (config.batch.images_per_identity or 1):
+            raise ConfigError(
+                f"the heads compare images of one identity: set batch.images_per_identity to "
+                f"{heads.images_per_identity} or more"
+            )
         self.metric = heads.metric
         groups = parameter_groups(
             self.embedder,
@@ -373,7 +399,14 @@ class Trainer:
         optimizer = make_optimizer(groups, config.optimizer)
         schedule = Schedule(optimizer, config.schedule, config.epochs, self._updates_per_epoch)
         return EmbeddingStep(
-            self.embedder, heads, optimizer, schedule, self._precision, layout, config.clip_norm
+            self.embedder,
+            heads,
+            optimizer,
+            schedule,
+            self._precision,
+            layout,
+            config.clip_norm,
+            self._targets,
         )
 
     def _make_ema(self) -> "ModelEmaV3 | None":
@@ -390,6 +423,7 @@ class Trainer:
             self._precision,
             batch_size=256,
             on_error=self.config.data.on_error,
+            attributes=self._attributes,
         )
 
     def _opening_line(self) -> str:
@@ -401,27 +435,6 @@ class Trainer:
             f"identities ({self.device}, {self.config.precision}), development: "
             + (f"{len(people.identities)} other identities" if people is not None else "none")
         )
-
-    def _write_identities(self) -> None:
-        """Write whom the model is trained on, and on whom its choices are made."""
-        parts = [("train", self.train_manifest)]
-        if self.development_manifest is not None:
-            parts.append(("development", self.development_manifest))
-        frames = []
-        for use, manifest in parts:
-            counts = manifest.frame["identity"].value_counts().sort_index()
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "identity": counts.index.astype(str),
-                        "dataset": manifest.dataset,
-                        "images": counts.to_numpy(),
-                        "use": use,
-                    }
-                )
-            )
-        with atomic_path(self.run.identities) as temporary:
-            pd.concat(frames, ignore_index=True).to_parquet(temporary)
 
 
 def train(config: TrainConfig, folder: Path, data: Path | None = None) -> Run:

@@ -1,0 +1,46 @@
+"""What a run was made of: its people, and a hash of its data."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from facever.data.manifest import Manifest
+from facever.files import atomic_path
+
+
+def data_digest(manifests: Iterable[Manifest | None], beside: str = "") -> str:
+    """Return a hash of which image shows whom, and of what the heads learn from beside labels.
+
+    Args:
+        manifests: In order; None where there is none.
+        beside: A hash of the heads' targets, empty where there are none.
+    """
+    digest = hashlib.sha256(beside.encode())
+    for manifest in manifests:
+        if manifest is not None:
+            rows = manifest.frame[["path", "identity"]]
+            digest.update(pd.util.hash_pandas_object(rows, index=True).to_numpy().tobytes())
+        digest.update(b"|")
+    return digest.hexdigest()
+
+
+def write_identities(path: Path, train: Manifest, development: Manifest | None) -> None:
+    """Write whom the model is trained on, and on whom its choices are made, as Parquet."""
+    frames = []
+    for use, manifest in (("train", train), ("development", development)):
+        if manifest is not None:
+            counts = manifest.frame["identity"].value_counts().sort_index()
+            frames.append(
+                pd.DataFrame(
+                    {
+                        "identity": counts.index.astype(str),
+                        "dataset": manifest.dataset,
+                        "images": counts.to_numpy(),
+                        "use": use,
+                    }
+                )
+            )
+    with atomic_path(path) as temporary:
+        pd.concat(frames, ignore_index=True).to_parquet(temporary)
