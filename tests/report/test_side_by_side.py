@@ -7,7 +7,7 @@ import pytest
 
 from facever.evaluation.one_to_one.compare import ComparisonResult
 from facever.evaluation.one_to_one.result import VerificationResult
-from facever.evaluation.protocols.sets import evaluate_comparison
+from facever.evaluation.protocols.comparison import evaluate_comparison
 from facever.evaluation.protocols.verification import evaluate_verification
 from facever.report.page import render
 from facever.report.side_by_side import Contestant, side_by_side

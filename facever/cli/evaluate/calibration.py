@@ -14,7 +14,7 @@ def calibration(
     as_json: AsJson = False,
 ) -> None:
     """Fit scores to likelihood ratios on half of the people, judge on the others: Cllr."""
-    from facever.evaluation.protocols.sets import evaluate_calibration
+    from facever.evaluation.protocols.calibration import evaluate_calibration
     from facever.vectors.embedding_set import EmbeddingSet
 
     chosen = EmbeddingSet.load(embeddings)

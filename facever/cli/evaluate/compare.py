@@ -16,7 +16,7 @@ def compare(
 ) -> None:
     """Compare two models on the same trials: which difference is resolved."""
     from facever.evaluation.one_to_one.verification import DEFAULT_FARS
-    from facever.evaluation.protocols.sets import evaluate_comparison
+    from facever.evaluation.protocols.comparison import evaluate_comparison
     from facever.vectors.embedding_set import EmbeddingSet
 
     fars = list(far or DEFAULT_FARS)

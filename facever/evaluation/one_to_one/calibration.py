@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
@@ -12,7 +13,7 @@ from facever.evaluation.one_to_one.likelihood import Calibration, cllr, cllr_min
 from facever.evaluation.one_to_one.verification import Sample
 from facever.evaluation.operating_point import Interval, TrialCounts
 from facever.evaluation.scoring.pairwise import AllPairs, Bools, PairScores
-from facever.evaluation.scoring.similarity import Doubles, Floats, Ints
+from facever.evaluation.scoring.similarity import Doubles, Ints
 from facever.evaluation.scoring.streaming import WHOLE
 from facever.evaluation.scoring.trials import check_both_classes
 from facever.evaluation.statistics.clustered import share_interval
@@ -49,7 +50,7 @@ class JudgedTrials:
         people: int64 [T] each, the two people of each trial by number.
     """
 
-    scores: Floats
+    scores: npt.NDArray[np.floating]
     same: Bools
     people: tuple[Ints, Ints]
 

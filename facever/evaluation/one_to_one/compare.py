@@ -1,11 +1,12 @@
-"""Two models on the same trials: which difference of TAR at a FAR is resolved.
+"""Two models on the same trials: which difference of TAR at a FAR, and of accuracy, is resolved.
 
 People are drawn with replacement, the same for both models; in each draw both thresholds move by
-what the draw does to their FMR. A difference is resolved when its interval does not hold zero.
+what the draw does to their FMR. The accuracies are compared trial by trial, at the thresholds that
+each model has. A difference is resolved when its interval does not hold zero.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,17 @@ from numpy.typing import ArrayLike
 
 from facever.console import table
 from facever.errors import EvaluationError
-from facever.evaluation.one_to_one.measure import measure, most_wanted, moving_threshold
-from facever.evaluation.one_to_one.result import MeasuredPoint
+from facever.evaluation.one_to_one.measure import measure, most_wanted
+from facever.evaluation.one_to_one.populations import tar_over_people
+from facever.evaluation.one_to_one.result import Accuracy, Failures, MeasuredPoint
 from facever.evaluation.one_to_one.verification import DEFAULT_FARS, Sample
 from facever.evaluation.operating_point import Interval, TrialCounts
+from facever.evaluation.scoring.pairwise import Bools
+from facever.evaluation.scoring.similarity import Doubles, Ints
 from facever.evaluation.scoring.streaming import stream
 from facever.evaluation.scoring.trials import Trials, budget, check_fars, needed
-from facever.evaluation.statistics.intervals import DRAWS, expanded, tar_draws
+from facever.evaluation.statistics.clustered import mean_interval
+from facever.evaluation.statistics.paired import over_people
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,21 @@ class ComparedPoint:
     @property
     def resolved(self) -> bool:
         """Whether the trials tell the two apart."""
-        return self.difference.low > 0 or self.difference.high < 0
+        return _resolved(self.difference)
+
+
+@dataclass(frozen=True)
+class ComparedAccuracy:
+    """Both accuracies on the same trials, and the interval of the second minus the first."""
+
+    first: Accuracy
+    second: Accuracy
+    difference: Interval
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the trials tell the two apart."""
+        return _resolved(self.difference)
 
 
 @dataclass(frozen=True)
@@ -44,16 +63,26 @@ class ComparisonResult:
         trials: How many; the same for both.
         points: One for each FAR that the trials support.
         refused: The other FARs with the impostor trials that they need.
+        accuracy: Of yes-or-no decisions, where the protocol has thresholds chosen on other trials.
+        protocol: What made the trials.
+        failures: Images that one of the models could not embed: left out for both.
+        warnings: What the reader must know.
     """
 
     trials: TrialCounts
     points: list[ComparedPoint]
     refused: dict[float, int]
+    accuracy: ComparedAccuracy | None = None
+    protocol: str = "all-pairs"
+    failures: Failures = field(default_factory=Failures)
+    warnings: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON values, the same as `--json` prints."""
+        accuracy, failed = self.accuracy, self.failures
         return {
             "protocol": "compare",
+            "trials_of": self.protocol,
             "trials": self.trials.model_dump(),
             "operating_points": [
                 {
@@ -67,24 +96,43 @@ class ComparisonResult:
                 for point in self.points
             ],
             "refused": [{"far_target": far, "needs": n} for far, n in self.refused.items()],
+            "accuracy": accuracy
+            and {
+                "first": accuracy.first.mean,
+                "second": accuracy.second.mean,
+                "difference": accuracy.second.mean - accuracy.first.mean,
+                "interval": accuracy.difference.model_dump(),
+                "resolved": accuracy.resolved,
+                "methods": [accuracy.first.method, accuracy.second.method],
+            },
+            "failure_to_acquire": {
+                "images": failed.images,
+                "failed": failed.failed,
+                "genuine_trials": failed.genuine,
+                "impostor_trials": failed.impostor,
+            },
+            "warnings": self.warnings,
         }
 
     def to_text(self) -> str:
         """Return the result as a person reads it."""
         rows = [
-            [
-                f"{point.first.far_target:g}",
-                f"{point.first.tar:.4f}",
-                f"{point.second.tar:.4f}",
-                f"{point.second.tar - point.first.tar:+.4f}",
-                f"{point.difference.low:+.4f} .. {point.difference.high:+.4f}",
-                "resolved" if point.resolved else "not resolved",
-            ]
+            _row(f"TAR at FAR {point.first.far_target:g}", point.first.tar, point.second.tar, point)
             for point in self.points
         ]
-        headers = ["FAR target", "TAR first", "TAR second", "difference", "95 %", ""]
-        lines = [f"{self.trials.genuine:,} genuine, {self.trials.impostor:,} impostor trials", ""]
-        lines.append(table(headers, rows))
+        if self.accuracy is not None:
+            means = self.accuracy.first.mean, self.accuracy.second.mean
+            rows.append(_row("accuracy", *means, self.accuracy))
+        failed = self.failures
+        lines = [
+            f"{self.protocol}: {self.trials.genuine:,} genuine, {self.trials.impostor:,} impostor "
+            f"trials; {failed.failed:,} of {failed.images:,} images failed in one of the two",
+            "",
+        ]
+        if rows:
+            intervals = [each.difference for each in (*self.points, self.accuracy) if each]
+            headers = ["", "first", "second", "difference", f"{intervals[0].level:.0%}", ""]
+            lines.append(table(headers, rows))
         lines += [
             f"FAR {far:g} is refused: it needs {n:,} impostor trials"
             for far, n in self.refused.items()
@@ -124,10 +172,12 @@ def compare(
     ]
     fars = check_fars(far)
     both: list[Trials] = []
+    failures = Failures()
     for sample in samples:
-        pairs, _ = sample.all_pairs(similarity)
+        pairs, failures = sample.all_pairs(similarity)
         both.append(stream(pairs, most_wanted(fars, pairs.impostor)))
-    return compare_trials(both[0], both[1], fars, level=level, seed=seed)
+    found = compare_trials(both[0], both[1], fars, level=level, seed=seed)
+    return replace(found, failures=failures)
 
 
 def compare_trials(
@@ -152,14 +202,55 @@ def compare_trials(
         if far in refused:
             continue
         results = [measure(trials, [far], protocol="compare") for trials in (first, second)]
-        draws = [
-            tar_draws(moving_threshold(trials, far), draws=DRAWS, seed=seed)
-            for trials in (first, second)
-        ]
-        ends = np.nanquantile(draws[1] - draws[0], expanded(level, first.dyads.people))
-        difference = Interval(
-            low=float(ends[0]), high=float(ends[1]), level=level, method="paired identity bootstrap"
-        )
-        points.append(ComparedPoint(results[0].at(far), results[1].at(far), difference))
+        one, two = (result.at(far) for result in results)
+        draws = [tar_over_people(trials, far, seed=seed) for trials in (first, second)]
+        people = first.dyads.people
+        difference = over_people(draws[1] - draws[0], two.tar - one.tar, people, level)
+        points.append(ComparedPoint(one, two, difference.interval))
     trials = TrialCounts(genuine=first.genuine, impostor=first.impostor)
     return ComparisonResult(trials, points, refused)
+
+
+def compare_accuracies(
+    first: Accuracy,
+    second: Accuracy,
+    decisions: tuple[Bools, Bools],
+    people: tuple[Ints, Ints],
+    folds: Ints | None = None,
+    level: float = 0.95,
+) -> ComparedAccuracy:
+    """Compare two accuracies trial by trial.
+
+    Args:
+        first, second: As they were measured.
+        decisions: Bool [T] each, whether each model was right.
+        people: int64 [T] each, the two people of each trial.
+        folds: int64 [T] where the accuracy is the mean over folds.
+        level: Confidence of the interval.
+    """
+    gained: Doubles = decisions[1].astype(np.float64) - decisions[0]
+    weights = np.full(len(gained), 1 / len(gained))
+    if folds is not None:
+        _, fold, sizes = np.unique(folds, return_inverse=True, return_counts=True)
+        weights = 1 / (sizes[fold] * len(sizes))
+    interval = mean_interval(gained, weights, people, level)
+    paired = interval.model_copy(update={"method": f"paired {interval.method}"})
+    return ComparedAccuracy(first, second, paired)
+
+
+def _resolved(difference: Interval) -> bool:
+    return difference.low > 0 or difference.high < 0
+
+
+def _row(
+    name: str, first: float, second: float, compared: ComparedPoint | ComparedAccuracy
+) -> list[str]:
+    interval = compared.difference
+    return [
+        name,
+        f"{first:.4f}",
+        f"{second:.4f}",
+        f"{second - first:+.4f}",
+        f"{interval.low:+.4f} .. {interval.high:+.4f}",
+        "resolved" if compared.resolved else "not resolved",
+    ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from numpy.typing import ArrayLike
 from scipy.optimize import isotonic_regression
 from scipy.special import expit, logit
@@ -16,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 
 from facever.errors import EvaluationError, unknown
 from facever.evaluation.scoring.pairwise import Bools
-from facever.evaluation.scoring.similarity import Doubles, Floats, Ints
+from facever.evaluation.scoring.similarity import Doubles, Ints
 from facever.evaluation.scoring.trials import check_both_classes
 
 Method = Literal["logistic", "isotonic"]
@@ -58,7 +59,7 @@ class Calibration:
         return np.asarray(expit(self.llr(scores) + logit(prior)))
 
 
-def fit(scores: Floats, same: Bools, method: str = "logistic") -> Calibration:
+def fit(scores: npt.NDArray[np.floating], same: Bools, method: str = "logistic") -> Calibration:
     """Fit a calibration.
 
     Args:
@@ -99,7 +100,7 @@ def cllr(llrs: Doubles, same: Bools) -> float:
     return float((genuine + impostor) / 2 / np.log(2))
 
 
-def cllr_min(scores: Floats, same: Bools) -> float:
+def cllr_min(scores: npt.NDArray[np.floating], same: Bools) -> float:
     """Return the Cllr of the best rising map of the scores (pool adjacent violators)."""
     _, shares, (genuine, impostor) = _pooled(scores, same)
     llrs = _logit(shares) - np.log(same.sum() / (~same).sum())
@@ -111,7 +112,9 @@ def cllr_min(scores: Floats, same: Bools) -> float:
     return float(sum(costs) / 2 / np.log(2))
 
 
-def _pooled(scores: Floats, same: Bools) -> tuple[Doubles, Doubles, tuple[Ints, Ints]]:
+def _pooled(
+    scores: npt.NDArray[np.floating], same: Bools
+) -> tuple[Doubles, Doubles, tuple[Ints, Ints]]:
     """Return distinct scores, the isotonic share of genuine trials there, and the counts."""
     values, at = np.unique(np.asarray(scores, np.float64), return_inverse=True)
     genuine = np.bincount(at, weights=same, minlength=len(values))

@@ -79,14 +79,14 @@ def score_pairs(
     if cohort is not None:
         cohort.check(people[named])
         scorer = cohort.normalise(scorer, embeddings.vectors[used], similarity, norms[used])
-    codes = np.unique(people, return_inverse=True)[1].astype(np.int64)
+    whom = np.unique(people[np.concatenate([a[index], b[index]])], return_inverse=True)[1]
     return ScoredPairs(
         scores=scorer.pairs(at[: len(index)], at[len(index) :]),
         same=same[index],
         a=a[index],
         b=b[index],
         folds=frame["fold"].to_numpy(np.int64)[index] if "fold" in frame else None,
-        codes=(codes[a[index]], codes[b[index]]),
+        codes=(whom[: len(index)], whom[len(index) :]),
         people=np.unique(people[named]),
         failures=Failures(
             images=len(named),

@@ -9,11 +9,16 @@ import pandas as pd
 
 from facever.data.tables import read_table
 from facever.errors import EvaluationError
+from facever.evaluation.one_to_one.calibration import (
+    CalibrationResult,
+    JudgedTrials,
+    calibrate_trials,
+)
 from facever.evaluation.one_to_one.measure import measure
 from facever.evaluation.one_to_one.result import VerificationResult
 from facever.evaluation.one_to_one.verification import DEFAULT_FARS
 from facever.evaluation.scoring.pairwise import Bools
-from facever.evaluation.scoring.similarity import Ints
+from facever.evaluation.scoring.similarity import Doubles, Ints
 from facever.evaluation.scoring.trials import ListedTrials, check_fars
 
 _TRUTH = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
@@ -44,14 +49,48 @@ def evaluate_scores(
     return result
 
 
+def calibrate_scores(
+    path: Path, *, method: str = "logistic", prior: float | None = None, level: float = 0.95
+) -> CalibrationResult:
+    """Fit and judge a calibration on a file of scores that names the people of each trial.
+
+    Args:
+        path: As for `evaluate_scores`, with `identity_a` and `identity_b`.
+        method: "logistic" or "isotonic".
+        prior: As for `calibrate`.
+        level: Confidence of the intervals.
+
+    Raises:
+        DataError: No such file, or not a table.
+        EvaluationError: No identities, and what `evaluate_scores` and `calibrate` raise.
+    """
+    scores, same, people = _columns(path)
+    ListedTrials(scores, same)  # refuses what are no trials
+    if people is None:
+        raise EvaluationError(
+            f"{path} names no identities (identity_a, identity_b): a calibration is judged on "
+            "other people than it is fitted on"
+        )
+    trials = JudgedTrials(scores, same, people)
+    return calibrate_trials(trials, method=method, prior=prior, level=level)
+
+
 def read_scores(path: Path) -> ListedTrials:
     """Read a file of scores; see `evaluate_scores`."""
+    scores, same, people = _columns(path)
+    return ListedTrials(scores, same, people=people)
+
+
+def _columns(path: Path) -> tuple[Doubles, Bools, tuple[Ints, Ints] | None]:
+    """Return scores, labels and the people of each trial by number, where they are named."""
     frame = _read_npz(path) if path.suffix == ".npz" else read_table(path)
     missing = [column for column in ("score", "label") if column not in frame]
     if missing:
         raise EvaluationError(
             f"{path} has no column {' and '.join(missing)} (found: {', '.join(frame.columns)})"
         )
+    if frame.empty:
+        raise EvaluationError(f"{path} holds no trials")
     try:
         scores = frame["score"].to_numpy(np.float64)
     except (TypeError, ValueError) as error:
@@ -61,7 +100,7 @@ def read_scores(path: Path) -> ListedTrials:
         wrong = frame["label"][same.isna()].iloc[0]
         raise EvaluationError(f"{path}: 'label' is '{wrong}'; it must be 1 (one person) or 0 (two)")
     truth = same.to_numpy(bool)
-    return ListedTrials(scores, truth, people=_people(path, frame, truth))
+    return scores, truth, _people(path, frame, truth)
 
 
 def _people(path: Path, frame: pd.DataFrame, same: Bools) -> tuple[Ints, Ints] | None:
