@@ -77,9 +77,9 @@ def test_texts_are_the_values_rounded(page: Any) -> None:
         assert float(number) == pytest.approx(value, rel=0.006, abs=0.0006), text
 
 
-def test_few_errors_are_marked_and_warned_of(page: Any, result: VerificationResult) -> None:
+def test_few_false_accepts_are_marked_and_warned_of(page: Any, result: VerificationResult) -> None:
     marked = ["(few)" in row.text for row in page.table("Operating points")]
-    assert marked == [point["few_errors"] for point in result.to_dict()["operating_points"]]
+    assert marked == [point["few_false_accepts"] for point in result.to_dict()["operating_points"]]
     assert any(marked)
     assert any("fewer than 30 false accepts" in note.text for note in page.of_class("p", "warning"))
 

@@ -1,6 +1,6 @@
 """Groups at one shared threshold: FMR and FNMR within each group and across pairs of groups."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +9,19 @@ import pandas as pd
 
 from facever.errors import EvaluationError
 from facever.evaluation.operating_point import Interval
-from facever.evaluation.scoring.pairwise import AllPairs, Bools, PairScores
+from facever.evaluation.scoring.pairwise import PairScores
 from facever.evaluation.scoring.people import BlockDyads, DyadErrors, DyadSums
-from facever.evaluation.scoring.similarity import Ints
+from facever.evaluation.scoring.similarity import Doubles, Ints
 from facever.evaluation.scoring.streaming import StreamedTrials
-from facever.evaluation.statistics.intervals import Moving, dyadic_rate, fmr_interval, tar_interval
+from facever.evaluation.statistics.intervals import (
+    FEW_ERRORS,
+    Moving,
+    dyadic_rate,
+    fmr_interval,
+    tar_interval,
+)
 
 MOST_GROUPS = 30
-FEW_ERRORS = 30
 
 
 @dataclass(frozen=True)
@@ -51,18 +56,23 @@ class GroupRates:
             "false_rejects": self.false_rejects,
             "fnmr": self.false_rejects / self.genuine if self.genuine else None,
             "fnmr_interval": self.fnmr_interval and self.fnmr_interval.model_dump(),
-            "few_errors": self.false_accepts < FEW_ERRORS or self.false_rejects < FEW_ERRORS,
+            "few_false_accepts": self.false_accepts < FEW_ERRORS,
+            "few_false_rejects": self.false_rejects < FEW_ERRORS,
         }
 
 
 def rates_by_group(
-    trials: StreamedTrials, values: "pd.Series[Any]", threshold: float, level: float = 0.95
+    trials: StreamedTrials,
+    columns: Sequence["pd.Series[Any]"],
+    threshold: float,
+    level: float = 0.95,
 ) -> list[GroupRates]:
     """Count the errors within and across the groups of a column.
 
     Args:
-        trials: All pairs of one set.
-        values: [N], the column by row; rows without a value belong to no group.
+        trials: All pairs of one set, or of two.
+        columns: The column by row, for each set; rows without a value belong to no group. Of one
+            set each two groups are one entry; of two sets the first group is the first set's.
         threshold: Shared by all groups.
         level: Confidence of the intervals, which respect identities.
 
@@ -70,31 +80,31 @@ def rates_by_group(
         EvaluationError: A column without values or with too many, or a threshold below the scores
             that were kept.
     """
-    pairs = trials.pairs
-    codes, names = pd.factorize(values, sort=True)
-    name = values.name or "the column"
-    if not len(names):
+    codes, names = pd.factorize(pd.concat(columns, ignore_index=True), sort=True)
+    name, count = columns[0].name or "the column", len(names)
+    if not count:
         raise EvaluationError(f"column '{name}' has no value in any row: there is no group")
-    if len(names) > MOST_GROUPS:
+    if count > MOST_GROUPS:
         raise EvaluationError(
-            f"column '{name}' has {len(names)} values: put them into {MOST_GROUPS} groups or fewer"
+            f"column '{name}' has {count} values: put them into {MOST_GROUPS} groups or fewer"
         )
     if threshold < trials.complete_above:
         raise EvaluationError("the FAR is too large for groups: choose a smaller one")
-    group = codes.astype(np.int64)
+    sides = np.split(codes.astype(np.int64), [len(columns[0])])[: len(columns)]
+    cells = _Cells(trials, sides[0], sides[-1], count)
     above = trials.top.take(slice(trials.false_accepts(threshold)))
-    errors = _Listed(trials, above, group)
-    genuine = _Listed(trials, trials.genuine_scores, group)
-    accepted = trials.genuine_scores.scores.astype(np.float64) > threshold
+    errors, of_errors = trials.people_of(above), cells.of(above)
+    genuine = _Genuine.of(trials, cells, threshold)
     found = []
-    for first in range(len(names)):
-        for second in range(first, len(names)):
-            dyads = _dyads(pairs, group, first, second)
-            wrong = errors.between(first, second)
+    for first in range(count):
+        for second in range(first if trials.pairs.one_set else 0, count):
+            cell = first * count + second
+            dyads = cells.dyads(first, second)
+            wrong = of_errors == cell
             sums = DyadSums.of(
-                DyadErrors.of(errors.first[wrong], errors.second[wrong], dyads.people), dyads
+                DyadErrors.of(errors[0][wrong], errors[1][wrong], dyads.people), dyads
             )
-            own = genuine.between(first, second)
+            own = genuine.within(cell)
             total = int(dyads.per_person.sum() / 2)
             found.append(
                 GroupRates(
@@ -102,56 +112,101 @@ def rates_by_group(
                     second=str(names[second]),
                     impostor=total,
                     false_accepts=int(wrong.sum()),
-                    genuine=int(own.sum()),
-                    false_rejects=int((own & ~accepted).sum()),
+                    genuine=int(own.trials.sum()),
+                    false_rejects=int(own.rejected.sum()),
                     fmr_interval=fmr_interval(dyadic_rate(sums, dyads), level) if total else None,
-                    fnmr_interval=_fnmr_interval(genuine.first[own], accepted[own], level),
+                    fnmr_interval=own.interval(level),
                 )
             )
     return found
 
 
-class _Listed:
-    """The people and the groups of single trials."""
+@dataclass(frozen=True)
+class _Cells:
+    """Numbers of pairs of groups: first group · groups + second group, or -1.
 
-    def __init__(self, trials: StreamedTrials, pairs: PairScores, group: Ints) -> None:
-        self.first, self.second = trials.people_of(pairs)
-        rows = trials.numbered(pairs)
-        self._groups = np.sort(np.stack([group[rows.a], group[rows.b]]), axis=0)
+    Attributes:
+        trials: What is compared.
+        left, right: int64 [N], [M], the group of each row of either side; -1 for none.
+        count: How many groups there are.
+    """
 
-    def between(self, first: int, second: int) -> Bools:
-        """Return which trials compare the two groups, first <= second."""
-        chosen: Bools = (self._groups[0] == first) & (self._groups[1] == second)
-        return chosen
+    trials: StreamedTrials
+    left: Ints
+    right: Ints
+    count: int
+
+    def of(self, pairs: PairScores) -> Ints:
+        """Return the cell of each trial, int64 [K]."""
+        rows = self.trials.numbered(pairs)
+        groups = np.stack([self.left[rows.a], self.right[rows.b]])
+        if self.trials.pairs.one_set:
+            groups.sort(axis=0)
+        return np.where(groups.min(axis=0) < 0, -1, groups[0] * self.count + groups[1])
+
+    def dyads(self, first: int, second: int) -> BlockDyads:
+        """Return the impostor trials between two groups, by people."""
+        pairs = self.trials.pairs
+        sides = ((pairs.first, self.left, first), (pairs.second, self.right, second))
+        rows = []
+        for side, groups, group in sides:
+            chosen = groups[side.numbers] == group
+            rows.append((side.codes[chosen], side.excluded[chosen]))
+        alone = pairs.one_set and first == second
+        return BlockDyads(*rows[0], *(() if alone else rows[1]), people=self.trials.dyads.people)
 
 
-def _dyads(pairs: AllPairs, group: Ints, first: int, second: int) -> BlockDyads:
-    side = pairs.first
-    chosen = [group[side.numbers] == value for value in (first, second)]
-    rows = [(side.codes[which], side.excluded[which]) for which in chosen]
-    everyone = int(side.codes.max()) + 1
-    others = rows[1] if first != second else ()
-    return BlockDyads(*rows[0], *others, people=everyone)
+@dataclass(frozen=True)
+class _Genuine:
+    """Genuine trials, counted by cell and person.
 
+    Attributes:
+        cells: int64 [K], ascending.
+        trials, rejected: float64 [K], of one person in that cell.
+    """
 
-def _fnmr_interval(who: Ints, accepted: Bools, level: float) -> Interval | None:
-    if not len(who):
-        return None
-    people, at = np.unique(who, return_inverse=True)
-    rejected = np.bincount(at, weights=~accepted, minlength=len(people)).astype(np.float64)
-    sizes = np.bincount(at, minlength=len(people)).astype(np.float64)
-    return tar_interval(Moving.fixed(rejected, sizes), level)
+    cells: Ints
+    trials: Doubles
+    rejected: Doubles
+
+    @classmethod
+    def of(cls, trials: StreamedTrials, cells: _Cells, threshold: float) -> "_Genuine":
+        people = trials.dyads.people
+        parts = []
+        for part in trials.genuine_parts():
+            cell = cells.of(part)
+            keys = np.where(cell < 0, -1, cell * people + trials.people_of(part)[0])
+            found, at = np.unique(keys, return_inverse=True)
+            refused = part.scores.astype(np.float64) <= threshold
+            counts = [np.bincount(at, w, len(found)) for w in (None, refused)]
+            parts.append((found, *counts))
+        keys, trials_, rejected = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        found, at = np.unique(keys, return_inverse=True)
+        sums = (np.bincount(at, w, len(found)).astype(np.float64) for w in (trials_, rejected))
+        return cls(found // people, *sums)
+
+    def within(self, cell: int) -> "_Genuine":
+        """Return the counts of one cell."""
+        part = slice(*np.searchsorted(self.cells, [cell, cell + 1]))
+        return _Genuine(self.cells[part], self.trials[part], self.rejected[part])
+
+    def interval(self, level: float) -> Interval | None:
+        """Return the interval of the share that is rejected; None without trials."""
+        if not len(self.trials):
+            return None
+        return tar_interval(Moving.fixed(self.rejected, self.trials), level)
 
 
 def table_rows(rates: list[GroupRates]) -> Iterator[list[str]]:
-    """Yield the cells of a table: groups, FMR, FNMR, each with its interval."""
+    """Yield the cells of a table: groups, FMR, FNMR, each with its interval, its errors flagged."""
     for rate in rates:
         values = rate.to_dict()
         cells = [rate.first if rate.first == rate.second else f"{rate.first} x {rate.second}"]
-        for name in ("fmr", "fnmr"):
+        for name, errors in (("fmr", rate.false_accepts), ("fnmr", rate.false_rejects)):
             interval = getattr(rate, f"{name}_interval")
             shown = "no trials"
             if interval is not None:
-                shown = f"{values[name]:.3g} ({interval.low:.3g} - {interval.high:.3g})"
+                few = ", few" if errors < FEW_ERRORS else ""
+                shown = f"{values[name]:.3g} ({interval.low:.3g} - {interval.high:.3g}{few})"
             cells.append(shown)
         yield cells

@@ -3,16 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from facever.console import table
 from facever.errors import EvaluationError
-from facever.evaluation.one_to_one.groups import GroupRates, table_rows
+from facever.evaluation.one_to_one.groups import GroupRates
+from facever.evaluation.one_to_one.text import as_text
 from facever.evaluation.operating_point import Interval, Kind, OperatingPoint, TrialCounts
 from facever.evaluation.overlap import Overlap
 from facever.evaluation.scoring.similarity import Similarity
 from facever.evaluation.scoring.trials import Histogram
+from facever.evaluation.statistics.intervals import FEW_ERRORS
 from facever.evaluation.statistics.roc import Rate, RocCurve
-
-_FEW = 30
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,28 @@ class MeasuredPoint:
         """Genuine trials accepted over genuine trials (1 - FNMR)."""
         return self.true_accepts / self.trials.genuine
 
+    @property
+    def false_rejects(self) -> int:
+        """Genuine scores not above the threshold."""
+        return self.trials.genuine - self.true_accepts
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values; FMR and FNMR are the standard's names of FAR and 1 - TAR."""
+        return {
+            "far_target": self.far_target,
+            "far": self.far,
+            "tar": self.tar,
+            "fmr": self.far,
+            "fnmr": self.false_rejects / self.trials.genuine,
+            "threshold": self.threshold,
+            "false_accepts": self.false_accepts,
+            "false_rejects": self.false_rejects,
+            "interval": self.interval.model_dump(),
+            "far_interval": self.far_interval.model_dump(),
+            "few_false_accepts": self.false_accepts < FEW_ERRORS,
+            "few_false_rejects": self.false_rejects < FEW_ERRORS,
+        }
+
 
 @dataclass(frozen=True)
 class Refused:
@@ -65,7 +86,7 @@ class Accuracy:
         standard_error: sd(ddof 1) / sqrt(folds), or binomial for a single test.
         thresholds: One, or one per fold.
         method: How thresholds and standard error came about.
-        interval: Of the accuracy of a single test.
+        interval: Of the accuracy.
     """
 
     mean: float
@@ -84,14 +105,33 @@ class Failures:
     genuine: int = 0
     impostor: int = 0
 
+    @property
+    def rate(self) -> float:
+        """Failures to acquire over images (FTA)."""
+        return self.failed / self.images if self.images else 0.0
+
+    def __str__(self) -> str:
+        return f"{self.failed:,} of {self.images:,}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {
+            "images": self.images,
+            "failed": self.failed,
+            "rate": self.rate,
+            "genuine_trials": self.genuine,
+            "impostor_trials": self.impostor,
+        }
+
 
 @dataclass(frozen=True)
 class VerificationResult:
     """Everything that was measured, for the command line, the report and `to_dict()`.
 
     `worst_impostors` are the highest impostor trials and `worst_genuine` the lowest genuine ones,
-    as (row, row, score). `kind` is that of its operating points; `normalisation` names what was
-    done to the scores after the similarity, if anything.
+    as (row, row, score). `groups_at` is the operating point whose threshold `groups` share. `kind`
+    is that of its operating points; `normalisation` names what was done to the scores after the
+    similarity, if anything.
     """
 
     protocol: str
@@ -107,10 +147,12 @@ class VerificationResult:
     worst_impostors: list[tuple[int, int, float]]
     worst_genuine: list[tuple[int, int, float]]
     auc_interval: Interval | None = None
+    eer_interval: Interval | None = None
     accuracy: Accuracy | None = None
     overlap: Overlap = field(default_factory=lambda: Overlap(None, 0, [], None))
     failures: Failures = field(default_factory=Failures)
     groups: dict[str, list[GroupRates]] = field(default_factory=dict)
+    groups_at: MeasuredPoint | None = None
     dataset: str = ""
     fingerprint: str | None = None
     kind: Kind = "1:1-image"
@@ -175,6 +217,7 @@ class VerificationResult:
             "auc_interval": self.auc_interval and self.auc_interval.model_dump(),
             "eer": self.eer.value,
             "eer_bound": self.eer.bound,
+            "eer_interval": self.eer_interval and self.eer_interval.model_dump(),
             "eer_hull": self.eer_hull,
             "accuracy": None
             if accuracy is None
@@ -185,7 +228,11 @@ class VerificationResult:
                 "method": accuracy.method,
                 "interval": accuracy.interval and accuracy.interval.model_dump(),
             },
-            "operating_points": [self._point(point) for point in self.operating_points],
+            "operating_points": [
+                {**point.to_dict(), "with_failures": dict(zip(_BOTH, rates, strict=True))}
+                for point in self.operating_points
+                for rates in [self.with_failures(point)]
+            ],
             "refused": [
                 {"far_target": refused.far_target, "needs": refused.needs}
                 for refused in self.refused
@@ -195,79 +242,24 @@ class VerificationResult:
                 column: [rates.to_dict() for rates in found]
                 for column, found in self.groups.items()
             },
-            "failure_to_acquire": {
-                "images": self.failures.images,
-                "failed": self.failures.failed,
-                "genuine_trials": self.failures.genuine,
-                "impostor_trials": self.failures.impostor,
-            },
+            "groups_at": self.groups_at
+            and {"far_target": self.groups_at.far_target, "threshold": self.groups_at.threshold},
+            "failure_to_acquire": self.failures.to_dict(),
             "warnings": self.warnings,
         }
 
     def to_text(self) -> str:
         """Return the result as a person reads it."""
-        failed = self.failures
-        normalised = f", {self.normalisation}" if self.normalisation else ""
-        lines = [
-            f"protocol        {self.protocol}, {self.similarity or 'foreign'} scores{normalised}",
-            f"trials          {self.trials.genuine:,} genuine, {self.trials.impostor:,} impostor",
-            f"failed images   {failed.failed:,} of {failed.images:,} (not in the trials)",
-            f"training        {self.overlap}",
-            f"AUC             {_with_bound(self.auc)}",
-            f"EER             {_with_bound(self.eer)}   on the convex hull {self.eer_hull:.4%}",
-        ]
-        if self.accuracy is not None:
-            lines.append(
-                f"accuracy        {self.accuracy.mean:.2%} ± {self.accuracy.standard_error:.2%} "
-                f"({self.accuracy.method})"
-            )
-        rows = [
-            [
-                f"{point.far_target:g}",
-                f"{point.far:.3g}",
-                point.false_accepts,
-                f"{point.tar:.4f}",
-                f"{point.interval.low:.4f} - {point.interval.high:.4f}",
-                f"{point.threshold:.6g}",
-            ]
-            for point in self.operating_points
-        ]
-        if rows:
-            level = f"{self.operating_points[0].interval.level:.0%} of TAR"
-            headers = ["FAR target", "FAR", "false accepts", "TAR", level, "threshold"]
-            lines += ["", table(headers, rows)]
-            interval = self.operating_points[0].interval
-            note = f": {interval.note}" if interval.note else ""
-            lines.append(f"intervals: {interval.method}{note}")
-        lines += [
-            f"FAR {refused.far_target:g} is refused: it needs {refused.needs:,} impostor trials"
-            for refused in self.refused
-        ]
-        for column, found in self.groups.items():
-            far = self.operating_points[-1].far_target
-            lines += ["", f"by {column}, at the threshold of FAR {far:g}"]
-            lines.append(table([column, "FMR", "FNMR"], table_rows(found)))
-        return "\n".join(lines)
+        return as_text(self)
 
-    def _point(self, point: MeasuredPoint) -> dict[str, Any]:
-        """Return one operating point; a failed image rejects, so it lowers both rates."""
-        genuine = self.trials.genuine + self.failures.genuine
+    def with_failures(self, point: MeasuredPoint) -> tuple[float, float]:
+        """Return FAR and TAR with the trials of failed images, which all reject.
+
+        FAR = FMR (1 - FTA) and TAR = (1 - FNMR) (1 - FTA), with FTA counted over the trials.
+        """
         impostor = self.trials.impostor + self.failures.impostor
-        return {
-            "far_target": point.far_target,
-            "far": point.far,
-            "tar": point.tar,
-            "threshold": point.threshold,
-            "false_accepts": point.false_accepts,
-            "interval": point.interval.model_dump(),
-            "far_interval": point.far_interval.model_dump(),
-            "few_errors": point.false_accepts < _FEW,
-            "with_failures": {
-                "far": point.false_accepts / impostor,
-                "tar": point.true_accepts / genuine,
-            },
-        }
+        genuine = self.trials.genuine + self.failures.genuine
+        return point.false_accepts / impostor, point.true_accepts / genuine
 
 
-def _with_bound(rate: Rate) -> str:
-    return f"{rate.value:.5f}" + (f" (bins: ± {rate.bound:.1g})" if rate.bound else "")
+_BOTH = ("far", "tar")

@@ -149,12 +149,13 @@ class StreamedTrials(Trials):
             second = self.pairs.second.codes[columns.start + found % width]
             yield rows, columns, dyad_keys(first, second, self.dyads.people)
 
-    def true_accepts(self, threshold: float) -> int:
-        """Count the genuine scores above a threshold."""
-        if self.genuine <= MOST_KEPT:
-            return super().true_accepts(threshold)
-        tiles = self.pairs.genuine_scores()
-        return sum(int((tile.scores.astype(np.float64) > threshold).sum()) for tile in tiles)
+    def genuine_parts(self) -> Iterator[PairScores]:
+        """Yield every genuine trial, in parts where they are too many to be held."""
+        return super().genuine_parts() if self._all_genuine else self.pairs.genuine_scores()
+
+    @property
+    def _all_genuine(self) -> bool:
+        return len(self.genuine_scores) == self.genuine
 
     def _select(self, k: int, low: float, high: float) -> float:
         """Return the (k + 1)-th largest score, which lies in [low, high]."""

@@ -1,10 +1,9 @@
 """Scored trials: what every rate is counted from, whether streamed or listed."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -89,10 +88,20 @@ class Trials(ABC):
     def people_of(self, pairs: PairScores) -> tuple[Ints, Ints]:
         """Return the two people of each trial, numbered as in `dyads`."""
 
+    def genuine_parts(self) -> Iterator[PairScores]:
+        """Yield every genuine trial, in parts where they are too many to be held."""
+        yield self.genuine_scores
+
     def true_accepts(self, threshold: float) -> int:
         """Count the genuine scores above a threshold."""
-        scores = self.genuine_scores.scores
-        return len(scores) - int(np.searchsorted(scores, np.float64(threshold), side="right"))
+        return int(self.true_accepts_at(np.array([threshold]))[0])
+
+    def true_accepts_at(self, thresholds: Doubles) -> Counts:
+        """Count the genuine scores above ascending thresholds [T], int64 [T]."""
+        below = np.zeros(len(thresholds) + 1, np.int64)  # by how many thresholds a score is above
+        for part in self.genuine_parts():
+            below += np.bincount(_passed(part.scores, thresholds), minlength=len(below))
+        return np.cumsum(below[::-1])[::-1][1:]
 
     def error_sums(self, threshold: float) -> DyadSums:
         """Sum the impostor scores above a threshold by pairs of people."""
@@ -106,12 +115,14 @@ class Trials(ABC):
         Returns:
             float64 [I, T] and float64 [I].
         """
-        who = self.people_of(self.genuine_scores)[0]
-        scores = self.genuine_scores.scores
-        ends = [0, *np.searchsorted(scores, thresholds, side="right"), len(scores)]
-        counts = [np.bincount(who[a:b], minlength=self._people) for a, b in pairwise(ends)]
-        below = np.cumsum(np.column_stack(counts), axis=1, dtype=np.float64)
-        return below[:, -1:] - below[:, :-1], below[:, -1]
+        steps = len(thresholds) + 1
+        counts = np.zeros(self._people * steps)
+        for part in self.genuine_parts():
+            keys = self.people_of(part)[0] * steps + _passed(part.scores, thresholds)
+            counts += np.bincount(keys, minlength=len(counts))
+        by_person = counts.reshape(self._people, steps)
+        accepted = np.cumsum(by_person[:, ::-1], axis=1)[:, ::-1]
+        return accepted[:, 1:], accepted[:, 0]
 
     def auc_parts(self) -> tuple[DyadSums, Doubles, Doubles]:
         """Split the AUC of whole trials by pairs of people and by people.
@@ -253,6 +264,11 @@ def _below(ascending: Floats, scores: Floats) -> Doubles:
     """Count for each score how many others are below it, equal ones a half."""
     left = np.searchsorted(ascending, scores, side="left")
     return (left + np.searchsorted(ascending, scores, side="right")) / 2
+
+
+def _passed(scores: Floats, thresholds: Doubles) -> Ints:
+    """Count for each score how many of the ascending thresholds it is above."""
+    return np.searchsorted(thresholds, scores.astype(np.float64), side="left")
 
 
 def _binned(ascending: Floats, edges: Doubles) -> Counts:

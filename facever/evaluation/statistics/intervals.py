@@ -15,6 +15,7 @@ from facever.evaluation.scoring.similarity import Doubles
 from facever.seeding import stream
 
 TOO_NARROW = "too narrow where trials share identities: it takes them for independent"
+FEW_ERRORS = 30  # fewer errors than this do not carry a rate
 DRAWS = 2000
 _AT_ONCE = 1 << 22  # bootstrap weights drawn at a time
 

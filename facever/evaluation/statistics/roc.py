@@ -112,7 +112,7 @@ class Roc:
             ranks = np.unique(np.geomspace(1, len(scores), points // 2).astype(np.int64)) - 1
             exact = scores[ranks][::-1]
             accepts = np.searchsorted(-scores, -exact, side="left")
-            rejects = trials.genuine - np.array([trials.true_accepts(t) for t in exact])
+            rejects = trials.genuine - trials.true_accepts_at(exact)
             rough = thresholds < exact[0]
             thresholds = np.concatenate([thresholds[rough], exact])
             fmr = np.concatenate([fmr[rough], accepts / trials.impostor])

@@ -7,6 +7,7 @@ import pytest
 
 from facever.errors import EvaluationError
 from facever.evaluation import verification
+from facever.evaluation.one_to_one.verification import Against
 from facever.evaluation.protocols.verification import evaluate_verification
 from facever.evaluation.scoring import streaming
 from facever.vectors.embedding_set import EmbeddingSet
@@ -50,6 +51,59 @@ def test_rates_within_and_across_groups_are_those_of_a_loop(faces, monkeypatch, 
         assert rate.fnmr_interval.low <= values["fnmr"] <= rate.fnmr_interval.high
 
 
+@pytest.mark.parametrize("kept", [streaming.MOST_KEPT, 100])
+def test_rates_of_two_sets_are_by_the_group_of_each_side(faces, monkeypatch, kept):
+    monkeypatch.setattr(streaming, "MOST_KEPT", kept)  # or more genuine trials than are kept
+    monkeypatch.setattr(streaming, "_LOWEST", 10)
+    vectors, names, camera = faces
+    half, rest = slice(70), slice(70, None)
+    result = verification(
+        vectors[half],
+        names[half],
+        far=[0.05],
+        groups={"camera": camera[half]},
+        against=Against(vectors[rest], names[rest], groups={"camera": camera[rest]}),
+    )
+    threshold = result.at(0.05).threshold
+    scores = (vectors[half].astype(float) @ vectors[rest].T.astype(float)).astype(np.float32)
+    assert len(result.groups["camera"]) == 9
+    for rate in result.groups["camera"]:
+        here = (camera[half, None] == rate.first) & (camera[None, rest] == rate.second)
+        same = here & (names[half, None] == names[None, rest])
+        other = here & ~same
+        assert (rate.impostor, rate.genuine) == (other.sum(), same.sum())
+        assert rate.false_accepts == (scores[other] > threshold).sum()
+        assert rate.false_rejects == (scores[same] <= threshold).sum()
+
+
+def test_the_shared_threshold_is_that_of_the_far_asked_for(faces):
+    vectors, names, camera = faces
+    groups = {"camera": camera}
+    smallest = verification(vectors, names, far=[0.1, 0.02], groups=groups)
+    assert smallest.groups_at == smallest.at(0.02)
+    chosen = verification(vectors, names, far=[0.1, 0.02], groups=groups, group_far=0.05)
+    assert [point.far_target for point in chosen.operating_points] == [0.1, 0.05, 0.02]
+    assert chosen.groups == verification(vectors, names, far=[0.05], groups=groups).groups
+    assert chosen.groups != smallest.groups
+    at = chosen.to_dict()["groups_at"]
+    assert at == {"far_target": 0.05, "threshold": chosen.at(0.05).threshold}
+    assert "by camera, at the threshold of FAR 0.05 (" in chosen.to_text()
+    assert verification(vectors, names, far=[0.05]).to_dict()["groups_at"] is None
+    with pytest.raises(EvaluationError, match=r"^a FAR of 1e-09 needs 1000000000 impostor trials"):
+        verification(vectors, names, far=[0.05], groups=groups, group_far=1e-9)
+
+
+def test_few_errors_of_a_group_are_flagged(faces):
+    vectors, names, camera = faces
+    result = verification(vectors, names, far=[0.02], groups={"camera": camera})
+    few = [rate for rate in result.groups["camera"] if rate.false_accepts < 30]
+    assert 0 < len(few) < len(result.groups["camera"])
+    values = result.to_dict()["groups"]["camera"]
+    assert [v["few_false_accepts"] for v in values] == [v["false_accepts"] < 30 for v in values]
+    assert [v["few_false_rejects"] for v in values] == [v["false_rejects"] < 30 for v in values]
+    assert ", few)" in result.to_text()
+
+
 def test_one_group_of_everyone_is_the_whole(faces):
     vectors, names, _ = faces
     result = verification(vectors, names, far=[0.02], groups={"all": ["x"] * 150})
@@ -78,7 +132,7 @@ def test_groups_of_an_embedding_set(faces):
     alone = verification(table.vectors, names, far=[0.02], groups={"camera": camera})
     assert found.groups == alone.groups
     assert found.to_dict()["groups"]["camera"][0]["groups"] == ["a", "a"]
-    assert "by camera, at the threshold of FAR 0.02" in found.to_text()
+    assert "by camera, at the threshold of FAR 0.02 (" in found.to_text()
 
 
 def test_bad_groups_are_one_clear_line(faces):
@@ -87,6 +141,10 @@ def test_bad_groups_are_one_clear_line(faces):
         ({"groups": {"sex": pd.Series([None] * 150)}}, "column 'sex' has no value in any row"),
         ({"groups": {"row": np.arange(150)}}, "column 'row' has 150 values: put them into 30"),
         ({"groups": {"camera": camera[1:]}}, "149 camera for 150 vectors"),
+        (
+            {"groups": {"camera": camera}, "against": Against(vectors, names)},
+            "the second set has no column 'camera' to group by",
+        ),
         ({"groups": {"camera": camera}, "far": [1e-9]}, "groups need a FAR that the trials"),
     ]
     for options, message in cases:
@@ -95,5 +153,5 @@ def test_bad_groups_are_one_clear_line(faces):
     table = EmbeddingSet.from_arrays(vectors, names, camera=camera)
     with pytest.raises(EvaluationError, match="unknown column 'cam'"):
         evaluate_verification(table, groups=["cam"])
-    with pytest.raises(EvaluationError, match="takes neither columns to exclude nor groups"):
+    with pytest.raises(EvaluationError, match="the protocol lfw-view2 takes no groups"):
         evaluate_verification(table, protocol="lfw-view2", groups=["camera"])

@@ -6,6 +6,8 @@ from sklearn.metrics import roc_curve
 
 from facever.errors import EvaluationError
 from facever.evaluation import OperatingPoint, verification
+from facever.evaluation.one_to_one.verification import Against
+from facever.evaluation.scoring import streaming
 
 
 def all_scores(vectors, names):
@@ -80,6 +82,37 @@ def test_the_worst_trials_are_listed_by_row(make_faces):
             assert score == pytest.approx(float(vectors[i] @ vectors[j]), abs=1e-6)
 
 
+def test_few_errors_and_both_kinds_of_them_are_in_the_result(make_faces):
+    vectors, names = make_faces(60)
+    result = verification(vectors, names, far=[0.1, 0.01])
+    for point, values in zip(
+        result.operating_points, result.to_dict()["operating_points"], strict=True
+    ):
+        assert values["false_rejects"] == result.trials.genuine - point.true_accepts
+        assert (values["fmr"], values["fnmr"]) == (point.far, pytest.approx(1 - point.tar))
+        assert values["few_false_accepts"] == (point.false_accepts < 30)
+        assert values["few_false_rejects"] == (point.false_rejects < 30)
+    few = [values["few_false_accepts"] for values in result.to_dict()["operating_points"]]
+    assert few == [False, True]
+    text = result.to_text()
+    assert f"{result.at(0.01).false_accepts} few" in text
+    assert "few: under 30 errors, which do not carry a rate" in text
+    assert "interval of FMR at FAR 0.1: dyadic logit: effective trials: " in text
+    assert "interval of TAR at FAR 0.1, 0.01: identity bootstrap" in text
+
+
+def test_no_errors_are_printed_with_both_numbers():
+    eye = np.eye(20)[np.arange(60) % 20]
+    text = verification(eye, np.arange(60) % 20, far=[0.01]).to_text()
+    assert (
+        "interval of FMR at FAR 0.01: clopper-pearson, effective trials: 1710 trials without "
+        "exception, taken as 10 independent ones, one for two people (rule of three: 0.3; "
+        "0.0018 were all independent)" in text
+    )
+    assert "60 genuine trials without exception, taken as 20 independent ones, one a" in text
+    assert "(rule of three: 0.15; 0.05 were all independent)" in text
+
+
 def test_failures_to_acquire_leave_the_trials_and_are_counted(make_faces):
     vectors, names = make_faces(50, people=6)
     held = np.ones(50, bool)
@@ -98,6 +131,13 @@ def test_failures_to_acquire_leave_the_trials_and_are_counted(make_faces):
     with_failures = result.to_dict()["operating_points"][0]["with_failures"]
     assert with_failures["tar"] == result.at(0.05).true_accepts / whole.genuine
     assert with_failures["far"] == result.at(0.05).false_accepts / whole.impostor
+    impostor_share = failures["impostor_trials"] / whole.impostor  # FAR = FMR (1 - FTA)
+    assert with_failures["far"] == pytest.approx(result.at(0.05).far * (1 - impostor_share))
+    assert failures["rate"] == 0.06
+    text = result.to_text()
+    assert "failed images   3 of 50 (not in the trials)" in text
+    assert "with failures to acquire (FTA 0.06 of the images; they reject " in text
+    assert f"{with_failures['far']:.3g}  {with_failures['tar']:.4f}" in text
     for i, j, _ in result.worst_impostors:
         assert held[i]
         assert held[j]
@@ -115,6 +155,75 @@ def test_excluded_columns_leave_pairs_out(make_faces):
     scores = all_scores(vectors, names)[0]
     ranked = np.sort(scores[kept & ~same])[::-1]
     assert result.at(0.05).threshold == ranked[int(0.05 * len(ranked))]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+def test_two_sets_are_compared_with_each_other_as_a_loop_does(
+    make_faces, monkeypatch, whole, similarity
+):
+    if not whole:
+        monkeypatch.setattr(streaming, "WHOLE", 0)
+    vectors, names = make_faces(130, people=15)
+    rng = np.random.default_rng(1)
+    image, camera = rng.integers(60, size=130), rng.choice(["x", "y", "z", None], size=130)
+    held, norms = rng.random(130) > 0.1, rng.uniform(0.5, 2, 130).astype(np.float32)
+    probes, gallery = slice(50), slice(50, None)
+
+    def side(part):
+        columns = {"image": image[part], "camera": camera[part]}
+        return {"norms": norms[part], "acquired": held[part], "exclude": columns}
+
+    result = verification(
+        vectors[probes],
+        names[probes],
+        far=[0.1, 0.01],
+        similarity=similarity,
+        against=Against(vectors[gallery], names[gallery], **side(gallery)),
+        **side(probes),
+    )
+    rows = vectors.astype(float) * (norms[:, None] if similarity == "dot" else 1)
+    genuine, impostor, lost = [], [], [0, 0]
+    for i in range(50):
+        for j in range(50, 130):
+            if image[i] == image[j] or (camera[i] is not None and camera[i] == camera[j]):
+                continue
+            if not (held[i] and held[j]):
+                lost[int(names[i] != names[j])] += 1
+                continue
+            score = np.float32(rows[i] @ rows[j])
+            (genuine if names[i] == names[j] else impostor).append((score, i, j - 50))
+    assert result.protocol == "probe-gallery"
+    assert (result.trials.genuine, result.trials.impostor) == (len(genuine), len(impostor))
+    failures = result.failures
+    assert (failures.images, failures.failed) == (130, (~held).sum())
+    assert [failures.genuine, failures.impostor] == lost
+    ranked = sorted((score for score, *_ in impostor), reverse=True)
+    for point in result.operating_points:
+        threshold = ranked[int(point.far_target * len(ranked))]
+        assert point.threshold == pytest.approx(threshold, abs=1e-6)
+        assert point.true_accepts == sum(s > point.threshold for s, *_ in genuine)
+    first = result.worst_impostors[0]
+    assert first[:2] == max(impostor)[1:]
+    json.dumps(result.to_dict(), allow_nan=False)
+
+
+def test_a_set_against_itself_counts_every_pair_twice_and_itself_unless_excluded(make_faces):
+    vectors, names = make_faces(60)
+    image = np.arange(60)
+    alone = verification(vectors, names, far=[0.05])
+    twice = verification(
+        vectors,
+        names,
+        far=[0.05],
+        exclude={"image": image},
+        against=Against(vectors, names, exclude={"image": image}),
+    )
+    assert twice.trials.genuine == 2 * alone.trials.genuine
+    assert twice.trials.impostor == 2 * alone.trials.impostor
+    assert twice.auc.value == pytest.approx(alone.auc.value, abs=1e-12)
+    with_itself = verification(vectors, names, far=[0.05], against=Against(vectors, names))
+    assert with_itself.trials.genuine == 2 * alone.trials.genuine + 60
 
 
 def test_an_operating_point_carries_its_provenance(make_faces, tmp_path):
@@ -162,6 +271,15 @@ def test_bad_input_is_one_clear_line(make_faces):
         ((vectors, names), {"similarity": "l2"}, "unknown similarity 'l2'"),
         ((vectors, names), {"far": [1.5]}, "is not between 0 and 1"),
         ((vectors, names), {"acquired": [False] * 30}, "no genuine trials"),
+        ((vectors, names), {"against": Against(vectors[:, :5], names)}, "of width 8 and 5"),
+        ((vectors, names), {"against": Against(2 * vectors, names)}, "vector 0 has length 2"),
+        ((vectors, names), {"against": Against(vectors, names[1:])}, "29 identities for 30 v"),
+        ((vectors, names), {"against": Against(vectors, ["x"] * 30)}, "no genuine trials"),
+        (
+            (vectors, names),
+            {"against": Against(vectors, names), "exclude": {"camera": names}},
+            "both sets need the columns to exclude by: camera is in one only",
+        ),
     ]
     for arrays, options, message in cases:
         with pytest.raises(EvaluationError, match=message) as caught:

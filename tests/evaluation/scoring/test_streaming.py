@@ -140,7 +140,9 @@ def test_more_scores_than_may_be_kept_take_a_second_walk(make_faces, monkeypatch
     vectors, names = make_faces(300, people=20)
     listed = in_one_matrix(vectors, names)
     monkeypatch.setattr(streaming, "MOST_KEPT", 300)
+    monkeypatch.setattr(streaming, "_LOWEST", 50)
     stream = streamed(vectors, names, 20_000)
+    assert len(stream.genuine_scores) == 50
     assert len(stream.top) < 1000
     for k in (100, 5_000, 19_999):
         assert stream.threshold(k) == listed.threshold(k)
@@ -148,6 +150,13 @@ def test_more_scores_than_may_be_kept_take_a_second_walk(make_faces, monkeypatch
     # genuine trials are too many to keep as well
     threshold = listed.threshold(2_000)
     assert stream.true_accepts(threshold) == listed.true_accepts(threshold)
+    thresholds = np.array([-0.5, threshold, 0.9])
+    for one, two in zip(
+        stream.accepted_by_person(thresholds), listed.accepted_by_person(thresholds), strict=True
+    ):
+        assert np.array_equal(one, two)
+    counts = stream.true_accepts_at(thresholds)
+    assert counts.tolist() == [listed.true_accepts(t) for t in thresholds]
     lowest = stream.genuine_scores.scores
     assert np.array_equal(lowest, listed.genuine_scores.scores[: len(lowest)])
     Roc(stream).curve()

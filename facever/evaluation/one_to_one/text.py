@@ -1,0 +1,113 @@
+"""A verification result as a person reads it."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from facever.console import table
+from facever.evaluation.one_to_one.groups import table_rows
+from facever.evaluation.operating_point import Interval
+from facever.evaluation.statistics.intervals import FEW_ERRORS
+from facever.evaluation.statistics.roc import Rate
+
+if TYPE_CHECKING:
+    from facever.evaluation.one_to_one.result import Accuracy, MeasuredPoint, VerificationResult
+
+
+def as_text(result: "VerificationResult") -> str:
+    """Return the trials, the summary figures, the operating points and the groups."""
+    normalised = f", {result.normalisation}" if result.normalisation else ""
+    trials = result.trials
+    lines = [
+        f"protocol        {result.protocol}, {result.similarity or 'foreign'} scores{normalised}",
+        f"trials          {trials.genuine:,} genuine, {trials.impostor:,} impostor",
+        f"failed images   {result.failures} (not in the trials)",
+        f"training        {result.overlap}",
+        f"AUC             {_rate_text(result.auc, result.auc_interval)}",
+        f"EER             {_rate_text(result.eer, result.eer_interval)}   "
+        f"on the convex hull {result.eer_hull:.4%}",
+    ]
+    if result.accuracy is not None:
+        lines.append(f"accuracy        {_accuracy_text(result.accuracy)}")
+    if result.operating_points:
+        lines += ["", *_points_text(result.operating_points)]
+    lines += [
+        f"FAR {refused.far_target:g} is refused: it needs {refused.needs:,} impostor trials"
+        for refused in result.refused
+    ]
+    if result.failures.failed and result.operating_points:
+        lines += ["", *_failures_text(result)]
+    point = result.groups_at
+    if point is not None:
+        at = f"at the threshold of FAR {point.far_target:g} ({point.threshold:.6g})"
+        for column, found in result.groups.items():
+            lines += ["", f"by {column}, {at}"]
+            lines.append(table([column, "FMR", "FNMR"], table_rows(found)))
+    return "\n".join(lines)
+
+
+def _points_text(points: Sequence["MeasuredPoint"]) -> Iterator[str]:
+    """Yield the table of operating points, and below it how the intervals were made."""
+    level = f"{points[0].interval.level:.0%}"
+    headers = ["FAR target", "FMR", level, "false accepts"]
+    headers += ["TAR", level, "false rejects", "threshold"]
+    rows = [
+        [
+            f"{point.far_target:g}",
+            f"{point.far:.3g}",
+            _span(point.far_interval, ".3g"),
+            _flagged(point.false_accepts),
+            f"{point.tar:.4f}",
+            _span(point.interval, ".4f"),
+            _flagged(point.false_rejects),
+            f"{point.threshold:.6g}",
+        ]
+        for point in points
+    ]
+    yield table(headers, rows)
+    yield "FMR is also called FAR; TAR is 1 - FNMR"
+    if any(cell.endswith("few") for row in rows for cell in row):
+        yield f"few: under {FEW_ERRORS} errors, which do not carry a rate"
+    for name in ("far_interval", "interval"):
+        ways: dict[str, list[str]] = {}
+        for point in points:
+            interval: Interval = getattr(point, name)
+            note = f": {interval.note}" if interval.note else ""
+            ways.setdefault(f"{interval.method}{note}", []).append(f"{point.far_target:g}")
+        rate = "FMR" if name == "far_interval" else "TAR"
+        for way, at in ways.items():
+            yield f"interval of {rate} at FAR {', '.join(at)}: {way}"
+
+
+def _failures_text(result: "VerificationResult") -> Iterator[str]:
+    failures = result.failures
+    yield (
+        f"with failures to acquire (FTA {failures.rate:.3g} of the images; they reject "
+        f"{failures.genuine:,} genuine and {failures.impostor:,} impostor trials more)"
+    )
+    rows = [
+        [f"{point.far_target:g}", f"{far:.3g}", f"{tar:.4f}"]
+        for point in result.operating_points
+        for far, tar in [result.with_failures(point)]
+    ]
+    yield table(["FAR target", "FAR", "TAR"], rows)
+
+
+def _accuracy_text(accuracy: "Accuracy") -> str:
+    interval = accuracy.interval
+    shown = f", {interval.level:.0%}: {_span(interval, '.2%')}" if interval else ""
+    how = f"; interval: {interval.method}" if interval else ""
+    return f"{accuracy.mean:.2%} ± {accuracy.standard_error:.2%}{shown} ({accuracy.method}{how})"
+
+
+def _rate_text(rate: Rate, interval: Interval | None) -> str:
+    bound = f" (bins: ± {rate.bound:.1g})" if rate.bound else ""
+    shown = f" ({interval.level:.0%}: {_span(interval, '.5f')})" if interval else ""
+    return f"{rate.value:.5f}{bound}{shown}"
+
+
+def _span(interval: Interval, form: str) -> str:
+    return f"{interval.low:{form}} - {interval.high:{form}}"
+
+
+def _flagged(errors: int) -> str:
+    return f"{errors} few" if errors < FEW_ERRORS else str(errors)
