@@ -69,7 +69,7 @@ def bakeoff(
         for label, config in contenders.items()
     ]
     for label, config in plan:  # before the first training
-        _check_kept(_run_of(folder, label, config), config)
+        check_kept(_run_of(folder, label, config), config)
     shared = contenders[first].data
     manifest = load_data(shared.root, data, shared.layout)
     part = test_part(manifest, test, known_people(manifest, contenders[first]), data)
@@ -89,19 +89,13 @@ def _run_of(folder: Path, label: str, config: TrainConfig) -> Run:
     return Run(folder / "runs" / folder_name(label) / f"seed-{config.seed}")
 
 
-def _check_kept(run: Run, config: TrainConfig) -> None:
-    """Refuse a run that was made with another configuration."""
-    if run.config.is_file():
-        require_same(
-            config,
-            load_config(TrainConfig, run.config),
-            run.path,
-            "a bake-off goes on with the same configuration only; choose another --out",
-        )
-
-
 def trained(run: Run, config: TrainConfig, data: Path | None) -> Run:
-    """Return the run, trained to its end: kept, resumed or new."""
+    """Return the run, trained to its end: kept, resumed or new.
+
+    Raises:
+        ConfigError: It was made with another configuration.
+    """
+    check_kept(run, config)
     if run.model.is_file():
         return run
     if run.last.is_file():
@@ -109,6 +103,17 @@ def trained(run: Run, config: TrainConfig, data: Path | None) -> Run:
     if run.config.is_file():  # stopped before its first checkpoint: nothing is lost
         shutil.rmtree(run.path)
     return Trainer.start(config, run.path, data).fit()
+
+
+def check_kept(run: Run, config: TrainConfig) -> None:
+    """Refuse a run that was made with another configuration; one that is not there is fine."""
+    if run.config.is_file():
+        require_same(
+            config,
+            load_config(TrainConfig, run.config),
+            run.path,
+            "it goes on with the same configuration only; choose another folder",
+        )
 
 
 def _record(

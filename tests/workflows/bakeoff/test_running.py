@@ -180,8 +180,8 @@ def test_a_changed_configuration_is_refused_before_anything_is_trained(
     with pytest.raises(ConfigError) as raised:
         bakeoff(changed, folder, ["subset=test"], seeds=1)
     assert str(raised.value) == (
-        f"{folder}/runs/softmax/seed-0 was trained with epochs = 2, not 3: a bake-off goes on with "
-        "the same configuration only; choose another --out"
+        f"{folder}/runs/softmax/seed-0 was trained with epochs = 2, not 3: it goes on with the "
+        "same configuration only; choose another folder"
     )
     assert not (folder / "runs" / "cosine").exists()
 

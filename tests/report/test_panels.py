@@ -1,0 +1,113 @@
+"""Panels in pages and in picture files, and the figures of a bake-off."""
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import cv2
+import numpy as np
+import pytest
+
+from facever.errors import ConfigError
+from facever.report import figures
+from facever.report.drawing import draw
+from facever.report.figures.comparison import DifferenceBar
+from facever.report.panels import (
+    features,
+    kernel,
+    own_probability,
+    similarity_matrix,
+    write_panels,
+)
+
+POINTS = np.array([[1.0, 2.0], [-3.0, 1.0], [0.5, -2.0]])
+
+
+def panel(metric: str = "cosine", prototypes: np.ndarray | None = POINTS):  # type: ignore[no-untyped-def]
+    return features(
+        "features-x", "<head>", POINTS, [0, 1, 2], ["a", "<b>", "c\x00"], prototypes,
+        metric=metric, caption="how to read it",
+    )  # fmt: skip
+
+
+def uses(svg: str) -> int:
+    return len(re.findall(r"<use ", svg))
+
+
+def test_every_point_is_drawn_and_prototypes_as_the_metric_wants() -> None:
+    drawn = {
+        name: draw("x", "alt", panel(metric, prototypes).paint)
+        for name, metric, prototypes in (
+            ("none", "cosine", None), ("rays", "dot", POINTS), ("places", "euclidean", POINTS),
+        )
+    }  # fmt: skip
+    for svg in drawn.values():
+        ElementTree.fromstring(svg)
+        assert "&lt;b&gt;" in svg
+    assert uses(drawn["places"]) == uses(drawn["none"]) + 3  # three crosses
+    rays = [len(re.findall(r"<path ", drawn[name])) for name in ("rays", "none")]
+    assert rays[0] == rays[1] + 3
+    assert "prototypes as rays" in panel("dot").alt
+
+
+def test_a_page_and_a_picture(tmp_path: Path) -> None:
+    panels = [panel(), kernel([1.0, 2.0], 3.0)]
+    said = {"title": "t", "verdict": "v <1>", "meaning": "m"}
+    write_panels(tmp_path / "x.html", panels, **said)
+    page = (tmp_path / "x.html").read_text()
+    assert page.count("<svg") == 2
+    assert "v &lt;1&gt;" in page
+    assert "how to read it" in page
+    for name in ("x.png", "one.png"):
+        write_panels(tmp_path / name, panels[: 2 if name == "x.png" else 1], **said)
+    two, one = (cv2.imread(str(tmp_path / name)) for name in ("x.png", "one.png"))
+    assert two.shape[1] == pytest.approx(2 * one.shape[1], abs=2)
+    assert two[0, 0].tolist() == [255, 255, 255]
+
+
+def test_rows_of_three(tmp_path: Path) -> None:
+    panels = [kernel([1.0], 1.0)] * 4
+    write_panels(tmp_path / "x.png", panels, title="", verdict="", meaning="")
+    write_panels(tmp_path / "y.png", panels[:3], title="", verdict="", meaning="")
+    four, three = (cv2.imread(str(tmp_path / name)).shape for name in ("x.png", "y.png"))
+    assert four[1] == three[1]
+    assert four[0] == pytest.approx(2 * three[0], abs=2)
+
+
+def test_other_suffixes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"x.gif: name a file that ends in .html, .png, .svg"):
+        write_panels(tmp_path / "x.gif", [panel()], title="", verdict="", meaning="")
+
+
+@pytest.mark.parametrize("size", [3, 50])
+def test_similarity_matrices(size: int) -> None:
+    values = np.random.default_rng(0).random((size, size))
+    drawn = similarity_matrix(
+        "m", "t", values, [f"<p{k}>" for k in range(size)], score="cosine", caption="c"
+    )
+    svg = draw("m", drawn.alt, drawn.paint)
+    ElementTree.fromstring(svg)
+    assert "data:image/png;base64" in svg
+    assert ("&lt;p0&gt;" in svg) == (size == 3)  # many names would not be legible
+
+
+def test_rbf_panels_say_what_they_show() -> None:
+    assert "K is one half at 0.83" in kernel([1.0], 3.0).alt
+    shown = own_probability(2.0, [4.0], 10, 3.0)
+    assert "s 4: at most 0.8585" in shown.alt  # FORMULAS: C = 10, s = 4
+
+
+def test_learning_curves_are_over_the_updates_that_all_seeds_have() -> None:
+    svg = figures.learning_curves(
+        {"<a>": [[(1, 0.5), (2, 0.6), (3, 9)], [(1, 0.7), (2, 0.8)]]}, "AUC"
+    )
+    assert "at the end: &lt;a&gt; 0.700" in svg
+
+
+def test_differences_are_spoken_with_their_intervals() -> None:
+    bars = [DifferenceBar("<a>", "over seeds", 0.1, -0.1, 0.3),
+            DifferenceBar("<a>", "over people", 0.1, 0.05, 0.15)]  # fmt: skip
+    svg = figures.differences(bars, "TAR at FAR 1e-2", "base")
+    ElementTree.fromstring(svg)
+    assert "&lt;a&gt; over seeds: +0.100 (-0.100 to +0.300)" in svg
+    assert uses(svg) >= 2
