@@ -8,6 +8,7 @@ from facever.cli.evaluate import (
     identification,
     retrieval,
     scores,
+    transfer,
     verification,
 )
 from facever.cli.evaluate.shared import MANY_FARS
@@ -26,3 +27,4 @@ app.command(cls=identification.MANY_INDEXES)(identification.identification)
 app.command(cls=MANY_FARS)(compare.compare)
 app.command()(calibration.calibration)
 app.command(cls=MANY_FARS)(scores.scores)
+app.command(cls=MANY_FARS)(transfer.transfer)

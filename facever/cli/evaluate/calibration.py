@@ -1,21 +1,64 @@
-"""`facever evaluate calibration`: from scores to likelihood ratios."""
+"""`facever evaluate calibration`: from scores to likelihood ratios and probabilities."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Optional
 
 import typer
 
-from facever.cli.evaluate.shared import AsJson, Embeddings, Metric, show
+from facever.cli.evaluate.shared import (
+    AsJson,
+    Media,
+    Metric,
+    Pairs,
+    Quality,
+    Templates,
+    Where,
+    load,
+    show,
+)
 
 
 def calibration(
-    embeddings: Embeddings,
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A folder made by facever embed, or a CSV, Parquet or npz of score, label, "
+            "identity_a, identity_b.",
+        ),
+    ],
     method: Annotated[str, typer.Option(help="logistic or isotonic.")] = "logistic",
+    prior: Annotated[
+        Optional[float],  # noqa: UP045 - typer reads the annotation
+        typer.Option(
+            help="The share of genuine pairs where the system is used. [default: the trials' own]"
+        ),
+    ] = None,
+    pairs: Pairs = None,
     similarity: Metric = None,
+    where: Where = None,
+    templates: Templates = None,
+    media: Media = None,
+    quality: Quality = None,
     as_json: AsJson = False,
 ) -> None:
     """Fit scores to likelihood ratios on half of the people, judge on the others: Cllr."""
+    from facever.errors import EvaluationError
     from facever.evaluation.protocols.calibration import evaluate_calibration
-    from facever.vectors.embedding_set import EmbeddingSet
+    from facever.evaluation.protocols.score_file import calibrate_scores
 
-    chosen = EmbeddingSet.load(embeddings)
-    show(evaluate_calibration(chosen, method=method, similarity=similarity), as_json)
+    if source.is_file():
+        if any(
+            option is not None for option in (pairs, similarity, where, templates, media, quality)
+        ):
+            raise EvaluationError(
+                f"{source} is a file of scores: --pairs, --similarity, --where and --templates "
+                "are for embeddings"
+            )
+        show(calibrate_scores(source, method=method, prior=prior), as_json)
+        return
+    rows = load(source, where, templates, media, quality)
+    result = evaluate_calibration(
+        rows, method=method, similarity=similarity, pairs=pairs, prior=prior
+    )
+    show(result, as_json)

@@ -1,12 +1,16 @@
 """What the commands of `facever evaluate` share: their options and how results are printed."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from facever.cli.several import is_number, several
+
+if TYPE_CHECKING:
+    from facever.vectors.embedding_set import EmbeddingSet
 
 MANY_FARS = several("--far", is_number)
 
@@ -19,7 +23,69 @@ Metric = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(help="cosine, euclidean or dot. [default: the model's own]"),
 ]
+Pairs = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        help="A pair list: CSV or Parquet with a, b, same[, fold], LFW's text, or a folder of "
+        "CFP's folds (Protocol/Split/FP)."
+    ),
+]
+Protocol = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="all-pairs (default), pairs, lfw-view1, lfw-view2, cfp-ff or cfp-fp."),
+]
+Where = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(help="Only rows with COLUMN=VALUE, such as subset=test. Repeatable."),
+]
+Exclude = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(help="Leave out pairs that agree in this column (camera). Repeatable."),
+]
+AllowOverlap = Annotated[
+    bool, typer.Option(help="Score LFW's lists although the model knows their people.")
+]
+DataRoot = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(help="Where official lists are (default: $FACEVER_DATA, ./data)."),
+]
+Templates = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        help="Pool images into templates: the column that names them, or a CSV or Parquet list "
+        "with template, path[, identity, media]."
+    ),
+]
+Media = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="With --templates: the column of the media. [default: media, if there]"),
+]
+Quality = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="With --templates: the column of the images' weights, such as norm."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def load(
+    path: Path,
+    where: Sequence[str] | None = None,
+    templates: str | None = None,
+    media: str | None = None,
+    quality: str | None = None,
+) -> "EmbeddingSet":
+    """Open an embedding set, keep the rows asked for, and pool them into templates if asked to."""
+    from facever.errors import EvaluationError
+    from facever.evaluation.protocols.sets import rows_where
+    from facever.evaluation.protocols.templates import template_set
+    from facever.vectors.embedding_set import EmbeddingSet
+
+    rows = rows_where(EmbeddingSet.load(path), where or [])
+    if templates is not None:
+        return template_set(rows, templates, media=media, quality=quality)
+    if media is not None or quality is not None:
+        raise EvaluationError("--media and --quality belong to --templates COLUMN|LIST")
+    return rows
 
 
 def show(result: Any, as_json: bool) -> None:

@@ -1,44 +1,58 @@
-"""`facever evaluate verification`: all pairs of embeddings, a pair list, or LFW's protocols."""
+"""`facever evaluate verification`: all pairs of embeddings, a pair list, or a protocol."""
 
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-from facever.cli.evaluate.shared import AsJson, Embeddings, Fars, Metric, show
+from facever.cli.evaluate.shared import (
+    AllowOverlap,
+    AsJson,
+    DataRoot,
+    Embeddings,
+    Exclude,
+    Fars,
+    Media,
+    Metric,
+    Pairs,
+    Protocol,
+    Quality,
+    Templates,
+    Where,
+    load,
+    show,
+)
 
 
 def verification(
     embeddings: Embeddings,
-    pairs: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads the annotation
-        typer.Option(help="A pair list: CSV or Parquet with a, b, same[, fold], or LFW's text."),
-    ] = None,
-    protocol: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="all-pairs (default), pairs, lfw-view1 or lfw-view2."),
-    ] = None,
+    pairs: Pairs = None,
+    protocol: Protocol = None,
     far: Fars = None,
     similarity: Metric = None,
-    where: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(help="Only rows with COLUMN=VALUE, such as subset=test. Repeatable."),
-    ] = None,
-    exclude: Annotated[
-        Optional[list[str]],  # noqa: UP045
-        typer.Option(help="Leave out pairs that agree in this column (camera). Repeatable."),
-    ] = None,
+    where: Where = None,
+    exclude: Exclude = None,
     group: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        Optional[list[str]],  # noqa: UP045 - typer reads the annotation
         typer.Option(help="FMR and FNMR by the values of this column. Repeatable."),
     ] = None,
-    allow_overlap: Annotated[
-        bool, typer.Option(help="Score LFW's lists although the model knows their people.")
-    ] = False,
-    data: Annotated[
+    templates: Templates = None,
+    media: Media = None,
+    quality: Quality = None,
+    cohort: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Where LFW's lists are (default: $FACEVER_DATA, ./data)."),
+        typer.Option(help="Normalise scores by these embeddings of other people, same model."),
     ] = None,
+    snorm: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="With --cohort: s (S-norm) or as (adaptive S-norm). [default: as]"),
+    ] = None,
+    cohort_top: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="With --snorm as: how many of the highest scores. [default: 200]"),
+    ] = None,
+    allow_overlap: AllowOverlap = False,
+    data: DataRoot = None,
     save_operating_point: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="Write the threshold of --at-far to this file, for galleries."),
@@ -53,21 +67,27 @@ def verification(
     from facever.console import say
     from facever.errors import EvaluationError
     from facever.evaluation.one_to_one.verification import DEFAULT_FARS
-    from facever.evaluation.protocols.sets import rows_where
+    from facever.evaluation.protocols.sets import cohort_of
     from facever.evaluation.protocols.verification import evaluate_verification
-    from facever.vectors.embedding_set import EmbeddingSet
 
     if (save_operating_point is None) != (at_far is None):
         raise EvaluationError("--save-operating-point FILE and --at-far RATE belong together")
     fars = list(far or DEFAULT_FARS)
+    judged = load(embeddings, where, templates, media, quality)
+    others = None
+    if cohort is not None:
+        others = cohort_of(load(cohort), judged, snorm or "as", cohort_top)
+    elif snorm is not None or cohort_top is not None:
+        raise EvaluationError("--snorm and --cohort-top belong to --cohort EMBEDDINGS")
     result = evaluate_verification(
-        rows_where(EmbeddingSet.load(embeddings), where or []),
+        judged,
         protocol=protocol,
         pairs=pairs,
         far=fars if at_far is None else [*fars, at_far],
         similarity=similarity,
         exclude=exclude or [],
         groups=group or [],
+        cohort=others,
         allow_overlap=allow_overlap,
         data=data,
     )

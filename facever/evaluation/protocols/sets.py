@@ -6,8 +6,11 @@ import numpy as np
 
 from facever.errors import EvaluationError, unknown
 from facever.evaluation.one_to_one.verification import Sample
+from facever.evaluation.scoring.normalisation import Cohort
 from facever.evaluation.scoring.similarity import Floats, Ints
 from facever.vectors.embedding_set import EmbeddingSet
+
+_COHORT_TOP = 200
 
 
 def rows_where(embeddings: EmbeddingSet, conditions: Sequence[str]) -> EmbeddingSet:
@@ -59,6 +62,35 @@ def sample_of(embeddings: EmbeddingSet, exclude: Sequence[str] = ()) -> Sample:
         embeddings.acquired,
         {column: embeddings.rows[column] for column in exclude},
     )
+
+
+def cohort_of(
+    embeddings: EmbeddingSet, judged: EmbeddingSet, method: str = "as", top: int | None = None
+) -> Cohort:
+    """Return an embedding set as a cohort by which the scores of another are normalised.
+
+    Args:
+        embeddings: Other people, by the same model; what could not be embedded is left out.
+        judged: What is to be judged.
+        method: "s" for S-norm, "as" for adaptive S-norm.
+        top: Of adaptive S-norm; by default 200.
+
+    Raises:
+        EvaluationError: Sets of two models, an unknown method, a `top` with S-norm, and what
+            `Cohort` raises.
+    """
+    if embeddings.meta.fingerprint != judged.meta.fingerprint:
+        raise EvaluationError(
+            f"the cohort is of another model ({embeddings.meta.fingerprint[:12]}) than the "
+            f"embeddings ({judged.meta.fingerprint[:12]}): embed both with one"
+        )
+    if method not in ("s", "as"):
+        raise EvaluationError(unknown("score normalisation", method, ("s", "as")))
+    if method == "s" and top is not None:
+        raise EvaluationError("S-norm takes the whole cohort: a top belongs to adaptive S-norm")
+    held = embeddings.select(embeddings.acquired)
+    chosen = (_COHORT_TOP if top is None else top) if method == "as" else None
+    return Cohort.of(held.vectors, held.identities, norms=held.rows["norm"], top=chosen)
 
 
 def vectors_for(embeddings: EmbeddingSet, similarity: str) -> Floats:
