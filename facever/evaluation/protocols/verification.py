@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from facever.data.pairs import PairList
 from facever.errors import EvaluationError
 from facever.evaluation.one_to_one.measure import measure
@@ -17,7 +15,6 @@ from facever.evaluation.protocols.lookup import kind_of
 from facever.evaluation.protocols.request import ALL_PAIRS, Request
 from facever.evaluation.protocols.sets import check_column, sample_of
 from facever.evaluation.scoring.normalisation import Cohort
-from facever.evaluation.scoring.pairwise import Bools, count_trials
 from facever.evaluation.scoring.trials import check_fars
 from facever.vectors.embedding_set import EmbeddingSet
 
@@ -110,11 +107,5 @@ def _listed(request: Request, fars: list[float], level: float) -> VerificationRe
 def _overlap_of_all_pairs(embeddings: EmbeddingSet, sample: Sample) -> Overlap:
     people = sample.people[sample.acquired]
     shared = shared_people(embeddings.trained_on, people)
-    share = None
-    if shared:
-        codes = np.unique(people, return_inverse=True)[1].astype(np.int64)
-        excluded = sample.excluded[sample.acquired]
-        clean: Bools = ~np.isin(people, shared)
-        untouched = sum(count_trials(codes[clean], excluded[clean]))
-        share = 1 - untouched / sum(count_trials(codes, excluded))
+    share = sample.share_with(shared) if shared else None
     return find_overlap(embeddings.trained_on, people, share)
