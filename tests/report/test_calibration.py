@@ -1,0 +1,32 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from facever.evaluation.one_to_one.calibration import calibrate
+from facever.report.calibration import calibration_section
+from facever.report.page import Report, render
+from facever.vectors.embedding_set import EmbeddingSet
+
+Reader = Callable[[str], Any]
+pytestmark = pytest.mark.usefixtures("quick_figures")
+
+
+def test_the_bins_and_the_costs_are_the_result(faces: EmbeddingSet, read_page: Reader) -> None:
+    held = faces.select(faces.acquired)
+    result = calibrate(held.vectors, held.identities)
+    page = read_page(render(Report("t", "v", "m", [], [calibration_section(result)])))
+    rows = [row.numbers for row in page.table("Bins of predicted probability")]
+    assert len(rows) == len(result.reliability) > 1
+    for row, found in zip(rows, result.reliability, strict=True):
+        assert row == [
+            found.predicted,
+            found.observed,
+            found.interval.low,
+            found.interval.high,
+            found.genuine,
+            found.impostor,
+        ]
+    assert f"{result.cllr:.4f}" in page.text
+    assert f"{result.cllr_min:.4f}" in page.text
+    assert "6 people, judged on 6 others" in page.text
