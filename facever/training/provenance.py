@@ -1,13 +1,15 @@
-"""What a run was made of: its people, and a hash of its data."""
+"""What a run is made of: its people, in a file, a line and a hash."""
 
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
+import torch
 
 from facever.data.manifest import Manifest
 from facever.files import atomic_path
+from facever.training.config import TrainConfig
 
 
 def data_digest(manifests: Iterable[Manifest | None], beside: str = "") -> str:
@@ -44,3 +46,16 @@ def write_identities(path: Path, train: Manifest, development: Manifest | None) 
             )
     with atomic_path(path) as temporary:
         pd.concat(frames, ignore_index=True).to_parquet(temporary)
+
+
+def summary(
+    config: TrainConfig, train: Manifest, development: Manifest | None, device: torch.device
+) -> str:
+    """Return in one line what is trained on whom."""
+    people = "none" if development is None else f"{len(development.identities)} other identities"
+    heads = " + ".join(head.name for head in config.heads)
+    return (
+        f"training {config.model.backbone} with {heads} on "
+        f"{len(train)} images of {len(train.identities)} identities ({device}, "
+        f"{config.precision}), development: {people}"
+    )

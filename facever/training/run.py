@@ -75,12 +75,15 @@ class MetricsLog:
         self._path = run.metrics
         self._writer = _tensorboard(run.tensorboard) if tensorboard else None
 
-    def rewind(self, step: int) -> None:
-        """Forget every line after `step`: a resumed run writes them again."""
+    def rewind(self, step: int, epoch: int) -> None:
+        """Forget every line after `step` and `epoch` whole ones: a resumed run writes them again.
+
+        An evaluation is done again where its epoch's checkpoint was not reached.
+        """
         if not self._path.is_file():
             return
         lines = self._path.read_text(encoding="utf-8").splitlines()
-        kept = [line for line in lines if _step_of(line) <= step]
+        kept = [line for line in lines if _is_before(line, step, epoch)]
         write_text(self._path, "".join(line + "\n" for line in kept))
 
     def write(self, kind: str, step: int, values: Mapping[str, float | int | str | None]) -> None:
@@ -145,11 +148,13 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _step_of(line: str) -> int:
+def _is_before(line: str, step: int, epoch: int) -> bool:
     try:
-        return int(json.loads(line)["step"])
+        values = json.loads(line)
+        evaluated = values["epoch"] if values["kind"] == "development" else 0
+        return bool(values["step"] <= step and evaluated <= epoch)
     except (ValueError, KeyError):  # a line that a kill cut short
-        return 2**62
+        return False
 
 
 def _tensorboard(folder: Path) -> Any:

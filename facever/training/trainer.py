@@ -8,16 +8,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from timm.utils import ModelEmaV3
 from torch import Tensor
 
 from facever import config as configuration
 from facever.config import load as load_config
-from facever.console import Progress, progress, say
-from facever.data.loading import Batch, Batches, training_batches
-from facever.data.samplers import BatchSampler, PKSampler, ShuffleSampler
+from facever.console import Progress, progress, say, warn
+from facever.data.loading import Batch
 from facever.data.sources import load as load_data
 from facever.errors import ConfigError, TrainingError
 from facever.heads.base import Metric
@@ -28,6 +26,7 @@ from facever.models.precision import choose_device
 from facever.models.saving import save_embedder
 from facever.seeding import derive
 from facever.training.attributes import AttributeHeads
+from facever.training.batches import make_batches
 from facever.training.checkpoint import (
     load_checkpoint,
     random_state,
@@ -41,11 +40,12 @@ from facever.training.operating_point import set_operating_point
 from facever.training.optimization import Schedule, make_optimizer, parameter_groups
 from facever.training.pictures import save_batch_picture
 from facever.training.precision import Precision, choose_memory_format
-from facever.training.provenance import data_digest, write_identities
+from facever.training.provenance import data_digest, summary, write_identities
 from facever.training.run import MetricsLog, Run, write_environment
 from facever.training.selection import select
 from facever.training.steps import EmbeddingStep, Step
 from facever.training.targets import prepare
+from facever.training.watch import Watch
 
 
 @dataclass
@@ -83,7 +83,7 @@ class Trainer:
         config, self._targets = prepare(config, self.train_manifest, self.device)
         self.config, self.run = config, run
         self._precision = Precision(config.precision, self.device)
-        self._batches = self._make_batches()
+        self._batches = make_batches(config, self.train_manifest)
         self._updates_per_epoch = math.ceil(len(self._batches) / config.accumulation)
         torch.manual_seed(derive(config.seed, "weights"))
         self.embedder = Embedder(config.model)
@@ -95,6 +95,7 @@ class Trainer:
         self._attributes = AttributeHeads(self._heads, self.development_manifest)
         self._development = self._make_development()
         self.position = Position()
+        self._watch = self._make_watch()
         self._sums: dict[str, Tensor] = {}
         self._sum_count = 0
         self._seconds_before = 0.0  # of training, before this process
@@ -136,10 +137,10 @@ class Trainer:
         """
         position, config = self.position, self.config
         log = MetricsLog(self.run, config.tensorboard)
-        log.rewind(position.update)
+        log.rewind(position.update, position.epoch)
         restore_random_state(self._random, self.device)
         total = len(self._batches) * config.epochs
-        say(self._opening_line())
+        say(summary(config, self.train_manifest, self.development_manifest, self.device))
         try:
             with interruptible() as asked, progress("training", total, "batches") as shown:
                 shown.start_at(position.epoch * len(self._batches) + position.batch)
@@ -205,6 +206,13 @@ class Trainer:
     def _log_training(self, log: MetricsLog, shown: Progress, seconds: float) -> None:
         means = {name: float(total) / self._sum_count for name, total in self._sums.items()}
         self._sums, self._sum_count = {}, 0
+        for alarm in self._watch.look(self.position.update, means):
+            warn(alarm.message)
+            log.write(
+                "alarm",
+                self.position.update,
+                {"alarm": alarm.kind, "head": alarm.head, "message": alarm.message},
+            )
         log.write(
             "train",
             self.position.update,
@@ -301,6 +309,7 @@ class Trainer:
             "random": random_state(self.device),
             "sums": self._sums,
             "sum_count": self._sum_count,
+            "watch": self._watch.state_dict(),
             "seconds": self._seconds(),
             "data": self._digest(),
         }
@@ -335,43 +344,12 @@ class Trainer:
             ) from error
         self.position = Position(**state["position"])
         self._sums, self._sum_count = state["sums"], state["sum_count"]
+        if "watch" in state:  # not in older checkpoints
+            self._watch.load_state_dict(state["watch"])
         self._seconds_before = state["seconds"]
         self._random = state["random"]
 
     # ------------------------------------------------------------------ parts
-
-    def _make_batches(self) -> Batches:
-        config, batch = self.config, self.config.batch
-        sampler: BatchSampler
-        if batch.images_per_identity is None:
-            sampler = ShuffleSampler(len(self.train_manifest), batch.size, seed=config.seed)
-        else:
-            sampler = PKSampler(
-                self.train_manifest.labels(),
-                identities=batch.size // batch.images_per_identity,
-                images=batch.images_per_identity,
-                min_images=batch.least_images,
-                cameras=self._cameras() if batch.spread_cameras else None,
-                seed=config.seed,
-            )
-        return training_batches(
-            self.train_manifest,
-            config.model.preprocessing,
-            config.augmentation,
-            sampler,
-            seed=config.seed,
-            workers=config.workers,
-            on_error=config.data.on_error,
-        )
-
-    def _cameras(self) -> np.ndarray:
-        frame = self.train_manifest.frame
-        if "camera" not in frame:
-            raise ConfigError(
-                "batch.spread_cameras needs a column 'camera' in the data (found: "
-                f"{', '.join(frame.columns)})"
-            )
-        return frame["camera"].to_numpy()
 
     def _make_step(self) -> Step:
         config = self.config
@@ -409,6 +387,17 @@ class Trainer:
             self._targets,
         )
 
+    def _make_watch(self) -> Watch:
+        images = self.train_manifest.frame["identity"].value_counts()
+        pairs = self._heads.images_per_identity > 1
+        return Watch(
+            dict(zip(self._heads.names, self.config.heads, strict=True)),
+            identities=len(images),
+            batch=self.config.batch.size,
+            updates_per_epoch=self._updates_per_epoch,
+            lone=int((images < 2).sum()) if pairs else 0,
+        )
+
     def _make_ema(self) -> "ModelEmaV3 | None":
         if self.config.ema_decay is None:
             return None
@@ -424,16 +413,6 @@ class Trainer:
             batch_size=256,
             on_error=self.config.data.on_error,
             attributes=self._attributes,
-        )
-
-    def _opening_line(self) -> str:
-        people = self.development_manifest
-        return (
-            f"training {self.config.model.backbone} with "
-            f"{' + '.join(head.name for head in self.config.heads)} on "
-            f"{len(self.train_manifest)} images of {len(self.train_manifest.identities)} "
-            f"identities ({self.device}, {self.config.precision}), development: "
-            + (f"{len(people.identities)} other identities" if people is not None else "none")
         )
 
 
