@@ -35,9 +35,9 @@ def quickstart(
         print(stopped)
         raise typer.Exit(stopped.exit_status) from stopped
     if as_json:
-        print(json.dumps({"reached": dict(done.rows), "next": done.commands}))
+        print(json.dumps(done.to_dict(), allow_nan=False))
         return
-    print(table(["what", "reached"], done.rows))
+    print(table(["what", "reached"], done.rows()))
     print("\nnext, try:")
     for command in done.commands:
         print(f"  {command}")

@@ -1,7 +1,6 @@
 """The whole way on a small data set: train, embed, enroll, search, verify, evaluate, report."""
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +11,12 @@ from facever.console import duration, say
 from facever.data.manifest import Manifest
 from facever.data.sources import fallback
 from facever.data.split import split
-from facever.embedding.extractor import Extractor, load_model
-from facever.errors import ConfigError, DataError
-from facever.evaluation.one_to_one.result import VerificationResult
+from facever.embedding.extractor import load_model
+from facever.errors import ConfigError
 from facever.evaluation.operating_point import OperatingPoint
 from facever.evaluation.protocols.verification import evaluate_verification
 from facever.files import write_json
 from facever.gallery.answers import SearchResult, Verification
-from facever.gallery.gallery import Gallery
 from facever.models.embedder import ModelConfig
 from facever.report.build import from_run
 from facever.report.examples import (
@@ -34,7 +31,17 @@ from facever.training.config import TrainConfig
 from facever.training.trainer import train
 from facever.vectors.embedding_set import EmbeddingSet
 from facever.workflows.budget import training_seconds
-from facever.workflows.enrollment import create_gallery, run_operating_point
+from facever.workflows.enrollment import run_operating_point
+from facever.workflows.quickstart_result import Quickstart
+from facever.workflows.trial_gallery import (
+    Probes,
+    SearchThreshold,
+    choose_probes,
+    make_gallery,
+    pair_of,
+    rates,
+    search_threshold,
+)
 
 MODEL = {"backbone": "resnet10t", "embedding_size": 256, "preprocessing": {"size": (64, 64)}}
 FARS = (1e-2, 1e-3)
@@ -46,28 +53,6 @@ _LEAST_EPOCHS, _MOST_EPOCHS = 5, 60
 _MOST_TEST_IMAGES = 5000
 _PER_PERSON = 5
 _EXAMPLES = 6
-
-
-@dataclass(frozen=True)
-class Quickstart:
-    """Where everything lies and what was reached."""
-
-    folder: Path
-    run: Path
-    embeddings: Path
-    gallery: Path
-    report: Path
-    rows: list[tuple[str, str]]
-    commands: list[str]
-
-
-@dataclass(frozen=True)
-class Probes:
-    """The gallery's test: who is enrolled, and who is asked about."""
-
-    enrolled: EmbeddingSet
-    mated: EmbeddingSet
-    non_mated: EmbeddingSet
 
 
 def quickstart(folder: Path, minutes: float = 3.0, data: Path | None = None) -> Quickstart:
@@ -106,7 +91,14 @@ def quickstart(folder: Path, minutes: float = 3.0, data: Path | None = None) -> 
     say("making a gallery: one image enrolled of each person with two or more, the rest as probes")
     probes = choose_probes(embeddings)
     point = run_operating_point(run.path)
-    with make_gallery(folder / "gallery", extractor, probes.enrolled, point) as gallery:
+    development = extractor.extract(parts.where(subset="development"), folder / "development")
+    people = len(set(probes.enrolled.identities))
+    searching = search_threshold(development, people)
+    if searching.point is None:
+        say(f"searches will rank and not decide: {searching.reason}")
+    with make_gallery(
+        folder / "gallery", extractor, probes.enrolled, point, searching.point
+    ) as gallery:
         found = gallery.search(probes.mated, k=3)
         strangers = gallery.search(probes.non_mated, k=3) if len(probes.non_mated) else None
         me, other = pair_of(probes)
@@ -117,28 +109,26 @@ def quickstart(folder: Path, minutes: float = 3.0, data: Path | None = None) -> 
     section = examples_section(
         faces.searches(found, strangers),
         [faces.verification(genuine), faces.verification(impostor)],
-        rule=_rule(point),
+        rule=_rule(point, searching),
     )
     report = folder / "report.html"
     write_report(
         from_run(run.path, embeddings=embeddings, far=FARS, result=result, extra=[section]), report
     )
-    rows = [
-        *_reached(result, probes, found, genuine, impostor),
-        ("time", duration(time.monotonic() - started)),
-        ("model", str(run.path)),
-        ("embeddings", str(folder / "embeddings")),
-        ("gallery", str(folder / "gallery")),
-        ("report", str(report)),
-    ]
     return Quickstart(
-        folder,
-        run.path,
-        folder / "embeddings",
-        folder / "gallery",
-        report,
-        rows,
-        _next_commands(folder, embeddings),
+        folder=folder,
+        run=run.path,
+        embeddings=folder / "embeddings",
+        gallery=folder / "gallery",
+        report=report,
+        result=result,
+        searches=rates(probes, found, strangers),
+        people=people,
+        searching=searching,
+        genuine=genuine,
+        impostor=impostor,
+        seconds=time.monotonic() - started,
+        commands=_next_commands(folder, embeddings),
     )
 
 
@@ -202,42 +192,6 @@ def plan(parts: Manifest, model: ModelConfig, minutes: float, listed: Path) -> T
     )
 
 
-def choose_probes(embeddings: EmbeddingSet) -> Probes:
-    """Enroll the first image of everyone with two or more; ask about all others.
-
-    The only image of a person becomes a non-mated probe: nobody in the gallery is theirs.
-    """
-    usable = embeddings.select(embeddings.acquired)
-    counts = usable.rows.groupby("identity")["identity"].transform("size").to_numpy()
-    place = usable.rows.groupby("identity").cumcount().to_numpy()
-    several = counts > 1
-    if len(set(usable.identities[several])) < 2:
-        raise DataError("fewer than two people of the test part have two images that can be read")
-    return Probes(
-        usable.select(several & (place == 0)),
-        usable.select(several & (place > 0)),
-        usable.select(~several),
-    )
-
-
-def make_gallery(
-    path: Path, extractor: Extractor, enrolled: EmbeddingSet, point: OperatingPoint | None
-) -> Gallery:
-    """Create a gallery bound to the model, enroll everyone and give it the operating point."""
-    gallery = create_gallery(path, extractor)
-    gallery.enroll(enrolled)
-    if point is not None:
-        gallery.add_operating_point("development", point)
-    return gallery
-
-
-def pair_of(probes: Probes) -> tuple[str, str]:
-    """Return whom the first probe shows, and the person enrolled after them."""
-    me = str(probes.mated.identities[0])
-    people = probes.enrolled.identities.tolist()
-    return me, people[(people.index(me) + 1) % len(people)]
-
-
 class Faces:
     """The gallery's answers with the pictures behind them, for the report."""
 
@@ -261,8 +215,13 @@ class Faces:
     def _search(
         self, probes: EmbeddingSet, row: int, result: SearchResult, enrolled: bool
     ) -> SearchExample:
+        point = result.operating_point
         candidates = [
-            Candidate(self._enrolled[one.person], one.score, result[row].known)
+            Candidate(
+                self._enrolled[one.person],
+                one.score,
+                None if point is None else point.accepts(one.score),
+            )
             for one in result[row].candidates
         ]
         return SearchExample(_picture(probes, row), candidates, enrolled)
@@ -282,59 +241,23 @@ def _picture(embeddings: EmbeddingSet, row: int) -> Face:
     return Face(str(embeddings.identities[row]), path)
 
 
-def _rule(point: OperatingPoint | None) -> str:
-    if point is None:
-        return "The development people are too few for an operating point: scores, no decisions."
-    return (
-        f"Same person where the score is above {point.threshold:.3f}: the threshold at which "
-        f"{point.target_rate:g} of the impostor pairs of {point.dataset}'s development people "
-        "pass. A search has no operating point of its own yet, so it ranks and does not decide."
-    )
-
-
-def _reached(
-    result: VerificationResult,
-    probes: Probes,
-    found: SearchResult,
-    genuine: Verification,
-    impostor: Verification,
-) -> list[tuple[str, str]]:
-    rows = [
-        (
-            "trials",
-            f"{result.trials.genuine:,} genuine and {result.trials.impostor:,} impostor pairs "
-            f"of people never trained on",
-        ),
-        ("AUC", f"{result.auc.value:.4f}"),
-        ("EER", f"{result.eer.value:.4f}"),
-    ]
-    for point in result.operating_points:
-        interval = point.interval
-        rows.append(
-            (
-                f"TAR at FAR {point.far_target:g}",
-                f"{point.tar:.3f} [{interval.low:.3f}, {interval.high:.3f}]",
-            )
+def _rule(verifying: OperatingPoint | None, searching: SearchThreshold) -> str:
+    if verifying is None:
+        said = "Two pictures: the development people are too few for a threshold. "
+    else:
+        said = (
+            f"Same person where the score is above {verifying.threshold:.3f}: the threshold at "
+            f"which {verifying.target_rate:g} of the impostor pairs of {verifying.dataset}'s "
+            "development people pass. "
         )
-    right = [
-        answer.candidates[0].person == person
-        for answer, person in zip(found, probes.mated.identities, strict=True)
-    ]
-    people = len(set(probes.enrolled.identities))
-    rows.append(
-        ("search: right person first", f"{sum(right):,} of {len(right):,} among {people:,} people")
+    point = searching.point
+    if point is None:
+        return f"{said}A search ranks and does not decide: {searching.reason}."
+    return (
+        f"{said}A search names whoever is above {point.threshold:.3f}: the threshold at which "
+        f"{point.target_rate:g} of the development people's strangers are taken for one of "
+        f"{point.gallery_size:,} people."
     )
-    rows += [
-        (f"verify: {name}", f"{answer.scores[0]:.3f} -> {_decision(answer)}")
-        for name, answer in (("a genuine pair", genuine), ("an impostor pair", impostor))
-    ]
-    return rows
-
-
-def _decision(answer: Verification) -> str:
-    if answer.same is None:
-        return "no decision (no operating point)"
-    return "same person" if answer.same[0] else "different people"
 
 
 def _next_commands(folder: Path, embeddings: EmbeddingSet) -> list[str]:

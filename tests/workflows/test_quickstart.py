@@ -24,7 +24,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_the_whole_way(faces: Path, tmp_path: Path) -> None:
     done = quickstart(tmp_path / "out", minutes=0.01, data=faces)
-    reached = dict(done.rows)
+    reached = dict(done.rows())
     parts = Manifest.from_csv(tmp_path / "out" / "faces.csv").frame
     people = {name: set(group["identity"]) for name, group in parts.groupby("subset")}
     assert not people["train"] & people["test"]
@@ -43,6 +43,20 @@ def test_the_whole_way(faces: Path, tmp_path: Path) -> None:
     assert measured["overlap"]["identities"] == 0
     assert reached["AUC"] == f"{measured['auc']:.4f}"
     assert float(reached["AUC"]) > 0.5
+    values = json.loads(json.dumps(done.to_dict(), allow_nan=False))
+    assert values["verification"] == measured
+    search = values["search"]
+    assert search["people"] == info.people
+    assert 0 <= search["right_first"] <= search["mated"] == len(embeddings) - info.people
+    assert search["operating_point"] is search["missed"] is None  # five development people
+    assert "too few for a FPIR of 0.1" in search["no_decision_because"]
+    for name in ("genuine", "impostor"):
+        answer = values["verify"][name]
+        assert reached[f"verify: a{'n' * (name == 'impostor')} {name} pair"].startswith(
+            f"{answer['score']:.3f} -> "
+        )
+        assert answer["same"] in (True, False)
+    assert values["seconds"] > 0
     report = done.report.read_text(encoding="utf-8")
     assert "In use" in report
     assert "http://" not in report.replace("http://www.w3.org", "")
