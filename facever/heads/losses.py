@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -59,6 +60,61 @@ class _SoftmaxLoss(torch.autograd.Function):
         return d_logits.scatter_add_(1, labels[:, None], aimed), None, None
 
 
+def one_vs_all_loss(logits: Tensor, labels: Tensor, own_share: float) -> Tensor:
+    """Return the loss of C binary classifiers, each of which knows one identity from all others.
+
+    It is the mean over the batch of a softplus(-z_y) + (1 - a) sum_{j != y} softplus(z_j).
+    Gradients below 1e-30 are zero.
+
+    Args:
+        logits: [B, C].
+        labels: int64 [B].
+        own_share: a in (0, 1).
+    """
+    loss: Tensor = _OneVsAllLoss.apply(logits, labels, own_share)  # type: ignore[no-untyped-call]
+    return loss
+
+
+class _OneVsAllLoss(torch.autograd.Function):
+    """A few rows at a time, which stay in a processor's cache."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, labels: Tensor, own_share: float) -> Tensor:
+        ctx.save_for_backward(logits, labels)
+        ctx.own_share = own_share
+        own, wrong = logits.gather(1, labels[:, None]), logits.new_empty(len(logits))
+        for rows in blocks(len(logits), logits.shape[1], logits.device):
+            costs = _softplus(logits[rows]).scatter_(1, labels[rows, None], 0.0)
+            torch.sum(costs, 1, out=wrong[rows])
+        return (own_share * _softplus(-own)[:, 0] + (1 - own_share) * wrong).mean()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_loss: Tensor) -> tuple[Tensor, None, None]:
+        logits, labels = ctx.saved_tensors
+        share = d_loss / len(logits)
+        d_logits = torch.empty_like(logits)
+        for rows in blocks(len(logits), logits.shape[1], logits.device):
+            part = d_logits[rows].copy_(logits[rows])
+            _sigmoids(part, len(logits)).mul_((1 - ctx.own_share) * share)
+        own = _sigmoids(-logits.gather(1, labels[:, None]), len(logits))
+        return d_logits.scatter_(1, labels[:, None], -ctx.own_share * share * own), None, None
+
+
+def _softplus(z: Tensor) -> Tensor:
+    """Return log(1 + e^z), linear only where float64 cannot tell the difference."""
+    return F.softplus(z, threshold=40.0)
+
+
+def _sigmoids(z: Tensor, batch: int) -> Tensor:
+    """Return 1 / (1 + e^-z) in place, zero where a B-th of it is under the smallest gradient."""
+    return _significant(z, batch).sigmoid_()
+
+
 def _exponentials(below: Tensor, batch: int) -> Tensor:
     """Return e^below in place, zero where a B-th of it is under the smallest gradient."""
-    return torch.threshold_(below, math.log(SMALLEST_GRADIENT * batch), -math.inf).exp_()
+    return _significant(below, batch).exp_()
+
+
+def _significant(logarithms: Tensor, batch: int) -> Tensor:
+    return torch.threshold_(logarithms, math.log(SMALLEST_GRADIENT * batch), -math.inf)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from facever.heads.base import Head, HeadConfig, HeadOutput, mean_norm
 from facever.heads.losses import softmax_loss
-from facever.heads.prototypes import Bend, Prototypes, with_target
+from facever.heads.prototypes import Bend, Prototypes, Similarities, with_target
 
 
 class CosineSoftmaxHead(Head):
@@ -55,20 +55,24 @@ class CosineSoftmaxHead(Head):
         """
         scale = self.scale if scale is None else scale
         similarities = self.prototypes.cosine(embeddings, labels, scale, bend)
-        target = similarities.target.detach()
         logits = with_target(similarities, scale * change_target(similarities.target), labels)
-        stats = {
-            "target_cosine": target.mean(),
-            "accuracy": (target > similarities.hardest).to(target.dtype).mean(),
-            "embedding_norm": mean_norm(embeddings),
-            "prototype_norm": similarities.norms.mean(),
-            "scale": target.new_tensor(scale)
-            if isinstance(scale, float)
-            else scale.detach().mean(),
-        }
-        if self.identities > 1:
-            stats["hardest_wrong_cosine"] = similarities.hardest.mean()
+        factor = logits.new_tensor(scale) if isinstance(scale, float) else scale.detach().mean()
+        stats = {**cosine_stats(similarities, embeddings), "scale": factor}
         return HeadOutput(softmax_loss(logits, labels), logits, stats)
+
+
+def cosine_stats(similarities: Similarities, embeddings: Tensor) -> dict[str, Tensor]:
+    """Return what there is to watch where embeddings are compared with prototypes by cosine."""
+    target, hardest = similarities.target.detach(), similarities.hardest
+    stats = {
+        "target_cosine": target.mean(),
+        "accuracy": (target > hardest).to(target.dtype).mean(),
+        "embedding_norm": mean_norm(embeddings),
+        "prototype_norm": similarities.norms.mean(),
+    }
+    if len(similarities.norms) > 1:
+        stats["hardest_wrong_cosine"] = hardest.mean()
+    return stats
 
 
 def shifted(cosine: Tensor, margin: Tensor | float) -> Tensor:

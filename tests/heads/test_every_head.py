@@ -46,6 +46,9 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "cosine": [{"scale": 20.0}],
     "arcface": [{"easy_margin": True}],
     "asoftmax": [{"margin": 3.0, "lambda_base": 0.0}, {"variant": "stable"}],
+    "sphereface2": [{"exponent": 2.5, "margin": 0.0}],
+    "class_contrastive": [{"reduction": "mean"}, {"reduction": "hardest", "margin": 3.0}],
+    "class_triplet": [{"reduction": "sum"}, {"reduction": "hardest", "pull": 0.3}],
     "rbf": [{"gamma": 2.0}, {"gamma": 1.0, "normalize": True}],
     "sampled_softmax": [{"negatives": 3}, {"negatives": 2, "similarity": "dot", "log_q": False}],
     "hierarchical_softmax": [{"tree": "adaptive"}],
@@ -54,7 +57,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
 }
 """By head: parameters beside the defaults."""
 
-OTHER_LOSSES: set[str] = {"magface"}
+OTHER_LOSSES: set[str] = {"magface", "sphereface2"}
 """Heads with logits whose loss is not the softmax cross-entropy of them."""
 
 DETACHED = {"adaface", "circle", "curricular"}

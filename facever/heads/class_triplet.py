@@ -1,0 +1,55 @@
+"""C-triplet loss: nearer to the own prototype than to any other, by a margin."""
+
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from facever.heads.base import Head, HeadConfig, HeadOutput
+from facever.heads.class_hinge import Reduction, hinges, squared
+from facever.heads.margin import cosine_stats
+from facever.heads.prototypes import Prototypes
+from facever.heads.registry import register
+
+
+@register
+class ClassTriplet(Head):
+    """max(0, m + |x~ - W~_y|^2 - |x~ - W~_j|^2) over the wrong identities j; no mining is needed.
+
+    Of unit vectors, so that squared distances are 2 - 2 cos. The mean is over the batch; for each
+    image, the mean over those wrong identities that violate the margin (our choice: a sum would
+    start at m (C - 1)), their sum, or the hardest alone. With `pull` that many times |x~ - W~_y|^2
+    are added, so that images go on to their prototype where the margin is kept.
+
+    Reference:
+        Wang et al., NormFace: L2 Hypersphere Embedding for Face Verification, MM 2017, section 3.4;
+        `hardest` and a pull are options of the authors' code, the form of the pull is ours.
+    """
+
+    class Config(HeadConfig):
+        """Parameters of `class_triplet`."""
+
+        name: Literal["class_triplet"] = "class_triplet"
+        margin: float = Field(0.8, gt=0, le=4, description="m, between squared distances")
+        reduction: Reduction = Field(
+            "mean", description="of the wrong identities: mean over violating ones, sum, or hardest"
+        )
+        pull: float = Field(0.0, ge=0, description="factor of the own squared distance, added")
+
+    paper = "Wang et al., NormFace, MM 2017, section 3.4"
+    config: Config
+
+    def __init__(self, config: Config, embedding_size: int, identities: int) -> None:
+        super().__init__(config, embedding_size, identities)
+        self.prototypes: Prototypes = Prototypes(identities, embedding_size)
+
+    def compute(self, embeddings: Tensor, labels: Tensor) -> HeadOutput:
+        """Return the mean over the batch of what violates the margin, and the pull."""
+        similarities = self.prototypes.cosine(embeddings, labels)
+        reduction, own = self.config.reduction, squared(similarities.target)
+        limit = self.config.margin + own
+        costs, violating, active = hinges(similarities, limit, hardest_only=reduction == "hardest")
+        if reduction == "mean":
+            costs = costs / violating.clamp_min(1)
+        loss = (costs + self.config.pull * own).mean()
+        return HeadOutput(loss, None, {**cosine_stats(similarities, embeddings), "active": active})

@@ -1,0 +1,102 @@
+import math
+
+import pytest
+import torch
+
+from facever.heads import create_head
+from facever.heads.losses import one_vs_all_loss
+from facever.heads.sphereface2 import SphereFace2, balanced_bias
+
+
+def softplus(z: float) -> float:
+    return max(z, 0.0) + math.log1p(math.exp(-abs(z)))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"exponent": 1.0, "margin": 0.0},
+        {"exponent": 2.6, "own_share": 0.4, "scale": 20.0, "loss_factor": 20.0},
+    ],
+)
+def test_value(changed, make_head, agrees, cosine_oracle):
+    head = make_head("sphereface2", **changed)
+    with torch.no_grad():
+        head.bias.fill_(1.25)
+    a, r, m = changed.get("own_share", 0.7), changed.get("scale", 40.0), changed.get("margin", 0.4)
+    t, lw = changed.get("exponent", 3.0), changed.get("loss_factor", 50.0)
+
+    def g(z):
+        return 2 * ((z + 1) / 2) ** t - 1
+
+    def oracle(x, W, labels):
+        total = 0.0
+        for i, y in enumerate(labels):
+            for j, w in enumerate(W):
+                value = g(cosine_oracle(x[i], w))
+                if j == y:
+                    total += a * softplus(-(r * (value - m) + 1.25))
+                else:
+                    total += (1 - a) * softplus(r * (value + m) + 1.25)
+        return lw / r * total / len(labels)
+
+    agrees(head, oracle)
+
+
+@pytest.mark.parametrize("identities", [2, 3, 4, 10, 10_000])
+@pytest.mark.parametrize("changed", [{}, {"scale": 64.0, "margin": 0.2, "exponent": 2.0}])
+def test_at_the_start_own_and_wrong_identities_pull_equally(identities, changed):
+    config = SphereFace2.Config(**changed)
+    b = balanced_bias(config, identities)
+    base = config.scale * (2 * 0.5**config.exponent - 1) + b
+    shift = config.scale * config.margin
+    own = config.own_share / (1 + math.exp(base - shift))
+    wrong = (1 - config.own_share) * (identities - 1) / (1 + math.exp(-(base + shift)))
+    assert own == pytest.approx(wrong, rel=1e-9)
+    head = create_head("sphereface2", embedding_size=3, identities=identities, **changed)
+    assert head.bias.item() == pytest.approx(b, rel=1e-6)
+
+
+def test_the_start_as_the_formula_is_usually_written():
+    z, k = 0.7 / (0.3 * 9999), math.exp(40 * 0.4)
+    wanted = math.log(2 * z) - math.log(k * (1 - z) + math.sqrt(k**2 * (1 - z) ** 2 + 4 * z)) + 30
+    assert balanced_bias(SphereFace2.Config(), 10_000) == pytest.approx(wanted, rel=1e-12)
+
+
+def test_large_scales_do_not_overflow():
+    config = SphereFace2.Config(scale=500.0, margin=0.99)
+    assert math.isfinite(balanced_bias(config, 10))
+
+
+def test_confident_classifiers_cost_what_they_should_and_leave_no_denormals():
+    logits = torch.tensor([[100.0, -95.0, 60.0], [-90.0, -60.0, -99.0]], requires_grad=True)
+    loss = one_vs_all_loss(logits, torch.tensor([0, 0]), 0.7)
+    assert loss.item() == pytest.approx((0.3 * 60 + 0.7 * 90) / 2)
+    loss.backward()
+    expected = [0, 0, 0.15, -0.35, 0.15 * math.exp(-60), 0]
+    for found, wanted in zip(logits.grad.flatten().tolist(), expected, strict=True):
+        assert found == pytest.approx(wanted, rel=1e-5, abs=0)
+
+
+def test_the_bias_is_learned_and_not_decayed(make_head, batch):
+    head = make_head("sphereface2")
+    assert head.no_weight_decay() == {"bias"}
+    head(*batch).loss.backward()
+    assert head.bias.grad != 0
+    stats = head(*batch).stats
+    assert stats["bias"] == head.bias
+    with torch.no_grad():
+        head.bias.add_(1)
+    assert stats["bias"] != head.bias
+
+
+def test_cosines_beyond_1_by_rounding_are_safe(make_head):
+    head = make_head("sphereface2", exponent=2.5).float()
+    W = 1e4 * torch.randn(7, 5, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        head.prototypes.weight.copy_(W)
+    for sign in (1.0, -1.0):
+        x = (sign * W).requires_grad_()
+        head(x, torch.arange(7).roll(1)).loss.backward()
+        assert x.grad.isfinite().all()
