@@ -93,6 +93,8 @@ def test_the_first_embeddings_seen_are_the_start_and_cost_nothing(make_head):
     output = head(x, labels)
     assert output.loss.item() == pytest.approx((0.5 + 0.5) / 3)
     assert output.stats["positive_distance"].item() == pytest.approx(2 / 3)
+    with_a_new_one = head(x, torch.tensor([1, 1, 6])).stats
+    assert with_a_new_one["positive_distance"].item() == pytest.approx(2 / 2)
 
 
 def test_the_update_does_not_depend_on_the_weight(make_head, batch):

@@ -51,7 +51,9 @@ def test_stats(make_head):
     assert stats["active"] == 0
     x[3, 1] = -2  # with the first two: a mean of -2/3, squared distances 13/9, 13/9, 16/9 and 64/9
     head = make_head("coupled_clusters", normalize=False, margin=5.5)
-    assert head(x, torch.tensor([4, 4, 0, 4])).stats["active"].item() == pytest.approx(1 / 3)
+    stats = head(x, torch.tensor([4, 4, 0, 4])).stats
+    assert stats["active"].item() == pytest.approx(1 / 3)
+    assert stats["dropped"] == 1
 
 
 def test_the_gradient_goes_through_the_mean(make_head):

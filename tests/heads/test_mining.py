@@ -33,6 +33,16 @@ def setting(labels: list[int], seed: int = 0) -> tuple[torch.Tensor, torch.Tenso
     return torch.cdist(x, x), torch.tensor(labels)
 
 
+class Always:
+    """A generator that draws one number again and again."""
+
+    def __init__(self, number: float) -> None:
+        self.number = number
+
+    def random(self, size: int) -> np.ndarray:
+        return np.full(size, self.number)
+
+
 def as_set(triplets: Triplets) -> set[tuple[int, int, int]]:
     found = list(zip(*(index.tolist() for index in triplets), strict=True))
     assert len(found) == len(set(found))
@@ -94,7 +104,7 @@ def test_the_dropped_anchors_are_those_without_positive_or_negative(labels):
 
 
 def test_distance_weighted_draws_by_the_inverse_density():
-    n, draws = 6, 4000
+    n, draws = 6, 1000
     to_negatives = [0.3, 0.5, 0.9, 1.3, 1.45]  # the first weighs as the second, the last nothing
     d = torch.zeros(7, 7)
     d[0, 1:] = torch.tensor([0.7, *to_negatives])
@@ -104,18 +114,21 @@ def test_distance_weighted_draws_by_the_inverse_density():
         0 if x >= 1.4 else 1 / (x ** (n - 2) * (1 - x * x / 4) ** ((n - 3) / 2))
         for x in (max(0.5, x) for x in to_negatives)
     ]
-    random = np.random.default_rng(0)
     counts = Counter(
         negative
-        for _ in range(draws)
-        for a, p, negative in as_set(distance_weighted(d, labels, n, random))
+        for i in range(draws)
+        for a, _, negative in as_set(distance_weighted(d, labels, n, Always((i + 0.5) / draws)))
         if a == 0
     )
     for i, weight in enumerate(weights):
-        share = weight / sum(weights)
-        error = math.sqrt(share * (1 - share) / draws)
-        assert counts[i + 2] / draws == pytest.approx(share, abs=4 * error)
+        assert counts[i + 2] / draws == pytest.approx(weight / sum(weights), abs=1.5 / draws)
     assert counts[6] == 0
+
+
+def test_a_draw_of_0_is_a_negative_too():
+    d, labels = setting([0, 0, 1, 2, 1])
+    for a, p, n in as_set(distance_weighted(d / d.max(), labels, 3, Always(0.0))):
+        assert labels[a] == labels[p] != labels[n]
 
 
 def test_an_anchor_with_far_negatives_only_draws_from_all_alike():

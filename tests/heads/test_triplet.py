@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from facever.errors import ConfigError
 from facever.heads import create_head
@@ -83,6 +84,20 @@ def test_distance_weighted_value_follows_the_drawn_triplets(make_head, batch, di
     for _ in range(5):
         head.step_completed()
     assert head(x, labels).loss != first
+
+
+def test_distance_weighted_draws_by_the_plain_distance(make_head, batch):
+    plain = make_head("triplet", mining="distance_weighted", distance="plain")
+    squared = make_head("triplet", mining="distance_weighted", distance="squared")
+    for _ in range(9):
+        pairs = zip(
+            plain.miner(plain.distances(batch[0]), batch[1]),
+            squared.miner(squared.distances(batch[0]), batch[1]),
+            strict=True,
+        )
+        assert all(torch.equal(a, b) for a, b in pairs)
+        plain.step_completed()
+        squared.step_completed()
 
 
 def test_stats(make_head, batch, distance_oracle):
