@@ -51,6 +51,9 @@ def verification(
         Optional[int],  # noqa: UP045
         typer.Option(help="With --snorm as: how many of the highest scores. [default: 200]"),
     ] = None,
+    detail: Annotated[
+        bool, typer.Option(help="Also intervals along the curve and suspected wrong names.")
+    ] = False,
     allow_overlap: AllowOverlap = False,
     data: DataRoot = None,
     save_operating_point: Annotated[
@@ -88,6 +91,7 @@ def verification(
         exclude=exclude or [],
         groups=group or [],
         cohort=others,
+        detail=detail,
         allow_overlap=allow_overlap,
         data=data,
     )

@@ -1,13 +1,16 @@
 """From trials to rates: the one place where a verification result is counted."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from facever.evaluation.one_to_one.result import MeasuredPoint, Refused, VerificationResult
+from facever.evaluation.one_to_one.suspects import find_suspects
 from facever.evaluation.operating_point import Interval, TrialCounts
 from facever.evaluation.scoring.pairwise import PairScores
 from facever.evaluation.scoring.similarity import Similarity
+from facever.evaluation.scoring.streaming import StreamedTrials
 from facever.evaluation.scoring.trials import Trials, budget, needed
 from facever.evaluation.statistics.intervals import (
     TOO_NARROW,
@@ -22,6 +25,7 @@ from facever.evaluation.statistics.intervals import (
 from facever.evaluation.statistics.roc import Roc
 
 _SHOWN = 50
+_A_DECADE = 4  # points of a band
 _STEPS = 20  # thresholds on either side that the interval of a TAR looks at
 
 
@@ -33,6 +37,7 @@ def measure(
     similarity: Similarity | None = "cosine",
     level: float = 0.95,
     intervals: bool = True,
+    detail: bool = False,
 ) -> VerificationResult:
     """Count everything that a verification result holds.
 
@@ -43,6 +48,7 @@ def measure(
         similarity: What the scores are; None for those of another system.
         level: Confidence of the intervals.
         intervals: False takes trials for independent, which is faster and too narrow.
+        detail: Also measure along the curve, and look for wrong names.
     """
     counts = TrialCounts(genuine=trials.genuine, impostor=trials.impostor)
     points, refused = [], []
@@ -52,6 +58,8 @@ def measure(
             refused.append(Refused(far, needed(far)))
             continue
         points.append(_at(trials, far, allowed, level, intervals))
+    along = _along([point.far_target for point in points]) if detail else []
+    one_set = not isinstance(trials, StreamedTrials) or trials.pairs.one_set
     roc = Roc(trials)
     return VerificationResult(
         protocol=protocol,
@@ -67,7 +75,19 @@ def measure(
         histogram=trials.histogram.thinned(),
         worst_impostors=_listed(trials, trials.top),
         worst_genuine=_listed(trials, trials.genuine_scores),
+        band=[_at(trials, far, budget(far, trials.impostor), level, intervals) for far in along],
+        suspects=find_suspects(trials, one_set=one_set) if detail else None,
     )
+
+
+def _along(fars: Sequence[float]) -> list[float]:
+    """Return FARs from the smallest to the largest, so many a decade."""
+    if len(fars) < 2:
+        return list(fars)
+    low, high = min(fars), max(fars)
+    steps = max(2, round(_A_DECADE * math.log10(high / low)) + 1)
+    inner = np.geomspace(low, high, steps)[1:-1].tolist()
+    return sorted({low, high, *inner})
 
 
 def most_wanted(fars: Sequence[float], impostor: int) -> int:

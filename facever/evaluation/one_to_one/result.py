@@ -5,6 +5,7 @@ from typing import Any
 
 from facever.errors import EvaluationError
 from facever.evaluation.one_to_one.groups import GroupRates
+from facever.evaluation.one_to_one.suspects import Suspects
 from facever.evaluation.one_to_one.text import as_text
 from facever.evaluation.operating_point import Interval, Kind, OperatingPoint, TrialCounts
 from facever.evaluation.overlap import Overlap
@@ -129,9 +130,10 @@ class VerificationResult:
     """Everything that was measured, for the command line, the report and `to_dict()`.
 
     `worst_impostors` are the highest impostor trials and `worst_genuine` the lowest genuine ones,
-    as (row, row, score). `groups_at` is the operating point whose threshold `groups` share. `kind`
-    is that of its operating points; `normalisation` names what was done to the scores after the
-    similarity, if anything.
+    as (row, row, score). `band` are points along the curve, and `suspects` images whose names the
+    scores speak against, where detail was asked for. `groups_at` is the operating point whose
+    threshold `groups` share. `kind` is that of its operating points; `normalisation` names what was
+    done to the scores after the similarity, if anything.
     """
 
     protocol: str
@@ -153,6 +155,8 @@ class VerificationResult:
     failures: Failures = field(default_factory=Failures)
     groups: dict[str, list[GroupRates]] = field(default_factory=dict)
     groups_at: MeasuredPoint | None = None
+    band: list[MeasuredPoint] = field(default_factory=list)
+    suspects: Suspects | None = None
     dataset: str = ""
     fingerprint: str | None = None
     kind: Kind = "1:1-image"
@@ -244,6 +248,8 @@ class VerificationResult:
             },
             "groups_at": self.groups_at
             and {"far_target": self.groups_at.far_target, "threshold": self.groups_at.threshold},
+            "band": [point.to_dict() for point in self.band],
+            "suspects": self.suspects and self.suspects.to_dict(),
             "failure_to_acquire": self.failures.to_dict(),
             "warnings": self.warnings,
         }

@@ -56,6 +56,7 @@ def verification(
     group_far: float | None = None,
     cohort: Cohort | None = None,
     level: float = 0.95,
+    detail: bool = False,
     precision: str = "auto",
     device: str = "cpu",
 ) -> VerificationResult:
@@ -79,6 +80,7 @@ def verification(
         group_far: The FAR of that threshold; by default the smallest that the trials support.
         cohort: Other people, to normalise the scores by; such scores make no operating point.
         level: Confidence of the intervals.
+        detail: Also measure intervals along the curve, and look for suspected wrong names.
         precision: Of the screening; the answer is the same. See `choose_engine`.
         device: "cpu", "cuda" or "auto" (a GPU where there is one); the answer is the same.
 
@@ -112,6 +114,7 @@ def verification(
         group_far=group_far,
         cohort=cohort,
         level=level,
+        detail=detail,
         precision=precision,
         device=device,
     )
@@ -128,6 +131,7 @@ def measure_all_pairs(
     group_far: float | None = None,
     cohort: Cohort | None = None,
     level: float = 0.95,
+    detail: bool = False,
     precision: str = "auto",
     device: str = "cpu",
 ) -> VerificationResult:
@@ -136,7 +140,9 @@ def measure_all_pairs(
     pairs, failures = sample.all_pairs(similarity, cohort, against)
     trials = stream(pairs, most_wanted(fars, pairs.impostor), precision, device)
     protocol = "all-pairs" if against is None else "probe-gallery"
-    result = measure(trials, fars, protocol=protocol, similarity=similarity, level=level)
+    result = measure(
+        trials, fars, protocol=protocol, similarity=similarity, level=level, detail=detail
+    )
     result = replace(
         result,
         failures=failures,

@@ -32,6 +32,7 @@ def evaluate_verification(
     allow_overlap: bool = False,
     data: Path | None = None,
     level: float = 0.95,
+    detail: bool = False,
 ) -> VerificationResult:
     """Measure verification by a protocol.
 
@@ -47,6 +48,7 @@ def evaluate_verification(
         allow_overlap: See `Request`.
         data: See `Request`.
         level: Confidence of the intervals.
+        detail: Also measure intervals along the curve, and look for suspected wrong names.
 
     Raises:
         EvaluationError: An unknown protocol, similarity or column, trials that cannot be made, or
@@ -57,11 +59,11 @@ def evaluate_verification(
     for column in groups:
         check_column(embeddings, column)
     if request.name == ALL_PAIRS:
-        result = _all_pairs(request, fars, groups, level)
+        result = _all_pairs(request, fars, groups, level, detail)
     elif groups:
         raise EvaluationError(f"the protocol {request.name} takes no groups")
     else:
-        result = _listed(request, fars, level)
+        result = _listed(request, fars, level, detail)
     warnings = list(result.warnings)
     if request.metric != embeddings.meta.metric:
         warnings.append(
@@ -81,21 +83,26 @@ def evaluate_verification(
 
 
 def _all_pairs(
-    request: Request, fars: list[float], groups: Sequence[str], level: float
+    request: Request, fars: list[float], groups: Sequence[str], level: float, detail: bool
 ) -> VerificationResult:
     embeddings = request.embeddings
     sample = sample_of(embeddings, request.exclude)
     columns = {column: embeddings.rows[column] for column in groups}
     result = measure_all_pairs(
-        sample, fars, request.metric, columns, cohort=request.cohort, level=level
+        sample, fars, request.metric, columns, cohort=request.cohort, level=level, detail=detail
     )
     return replace(result, overlap=_overlap_of_all_pairs(embeddings, sample))
 
 
-def _listed(request: Request, fars: list[float], level: float) -> VerificationResult:
+def _listed(request: Request, fars: list[float], level: float, detail: bool) -> VerificationResult:
     scored, accuracy, overlap = listed(request, level)
     result = measure(
-        scored.trials, fars, protocol=request.name, similarity=request.metric, level=level
+        scored.trials,
+        fars,
+        protocol=request.name,
+        similarity=request.metric,
+        level=level,
+        detail=detail,
     )
     if scored.repeated:
         result.warnings.append(
