@@ -155,10 +155,11 @@ def _one_per_place(kind: type[BaseModel], errors: list[ErrorDetails]) -> list[Er
         if inner and isinstance(complaints[0]["input"], dict | list):
             del places[place]  # what is wrong inside says more
             continue
-        said = dict.fromkeys(
-            error["msg"] for error in complaints if error["type"] != "model_type"
-        ) or {complaints[0]["msg"]: None}
-        places[place][0]["msg"] = ", or ".join(said)
+        right_type = [error for error in complaints if not error["type"].endswith("_type")]
+        shown = right_type or [error for error in complaints if error["type"] != "model_type"]
+        said = dict.fromkeys(error["msg"].removeprefix("Value error, ") for error in shown)
+        complaints[0] = shown[0] if shown else complaints[0]
+        complaints[0]["msg"] = ", or ".join(said) or complaints[0]["msg"]
     return [complaints[0] for complaints in places.values()]
 
 
@@ -179,7 +180,7 @@ def _describe(kind: type[BaseModel], error: ErrorDetails) -> str:
         return f"'{path}' needs a 'name'"
     if error["type"] == "missing":
         return f"'{path}' is missing"
-    message = error["msg"].removeprefix("Value error, ")
+    message = error["msg"]
     shown = repr(error["input"])
     if isinstance(error["input"], dict | list) or len(shown) > 60:
         return f"'{path}': {message}" if path else message

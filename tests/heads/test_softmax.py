@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from facever.errors import TrainingError
 from facever.heads import create_head
 
 
@@ -43,3 +44,45 @@ def test_compares_by_dot_product_and_counts_hits(batch, make_head):
     assert output.stats["accuracy"] == hits
     assert 0 < hits < 1
     assert head.metric == "dot"
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_soft_labels(smoothing, batch, make_head):
+    head, (x, labels) = make_head("softmax", bias=True, label_smoothing=smoothing), batch
+    onehot = torch.nn.functional.one_hot(labels, 7).double()
+    hard, soft = head(x, labels), head(x, onehot)
+    assert soft.loss.item() == pytest.approx(hard.loss.item(), rel=1e-12)
+    assert soft.stats["accuracy"] == hard.stats["accuracy"]
+    other = torch.nn.functional.one_hot((labels + 1) % 7, 7).double()
+    mixed = head(x, 0.25 * onehot + 0.75 * other).loss  # linear in the shares
+    wanted = 0.25 * hard.loss + 0.75 * head(x, (labels + 1) % 7).loss
+    assert mixed.item() == pytest.approx(wanted.item(), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("shares", "message"),
+    [
+        (torch.ones(6, 3), "takes soft labels [6, 7] for 6 embeddings, not float32 [6, 3]"),
+        (
+            torch.full((6, 7), 0.5),
+            "soft label 0 is no distribution (its smallest share is 0.5, their sum 3.5)",
+        ),
+        (
+            torch.tensor([[1.5, -0.5, 0, 0, 0, 0, 0]]).repeat(6, 1),
+            "soft label 0 is no distribution (its smallest share is -0.5, their sum 1)",
+        ),
+        (
+            torch.full((6, 7), torch.nan),
+            "soft label 0 is no distribution (its smallest share is nan, their sum nan)",
+        ),
+    ],
+)
+def test_what_is_no_distribution_is_refused(shares, message, batch, make_head):
+    with pytest.raises(TrainingError) as error:
+        make_head("softmax")(batch[0], shares)
+    assert str(error.value).replace("': ", "' ") == f"head 'softmax' {message}"
+
+
+def test_only_heads_that_say_so_take_soft_labels(batch, make_head):
+    with pytest.raises(TrainingError, match=r"takes int64 labels \[6\] for 6 embeddings"):
+        make_head("cosine")(batch[0], torch.full((6, 7), 1 / 7))
