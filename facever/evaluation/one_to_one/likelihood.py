@@ -22,7 +22,6 @@ from facever.evaluation.scoring.trials import check_both_classes
 
 Method = Literal["logistic", "isotonic"]
 METHODS: tuple[Method, ...] = ("logistic", "isotonic")
-_BOUND = 20.0  # isotonic log-likelihood ratios beyond it say more than any data can
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,9 @@ def fit(scores: npt.NDArray[np.floating], same: Bools, method: str = "logistic")
     Args:
         scores: Float [T].
         same: Bool [T].
-        method: "logistic" or "isotonic"; the training's own odds are taken out of both.
+        method: "logistic", without a penalty, or "isotonic", which pools adjacent violators with
+            one trial of each class added beyond either end, so that no ratio is infinite (from
+            memory of Brümmer's toolkits). The trials' own odds are taken out of both.
 
     Raises:
         EvaluationError: An unknown method, one class only, or scores that do not rise with it.
@@ -84,9 +85,12 @@ def fit(scores: npt.NDArray[np.floating], same: Bools, method: str = "logistic")
         llrs = float(model.intercept_[0]) + slope * np.array([-1.0, 1.0]) - odds
         return Calibration("logistic", ends, llrs)
     if method == "isotonic":
-        values, shares, _ = _pooled(scores, same)
-        llrs = np.clip(_logit(shares) - odds, -_BOUND, _BOUND)
-        return Calibration("isotonic", values, llrs)
+        # one trial of each class beyond either end: no finite data make certain
+        ends = np.repeat([-np.inf, np.inf], 2)
+        values, shares, _ = _pooled(
+            np.concatenate([ends, scores]), np.concatenate([[False, True, False, True], same])
+        )
+        return Calibration("isotonic", values[1:-1], _logit(shares[1:-1]) - odds)
     raise EvaluationError(unknown("calibration method", method, METHODS))
 
 

@@ -38,7 +38,7 @@ def evaluate_calibration(
     """
     request = Request(embeddings, pairs=pairs, similarity=similarity)
     if pairs is not None:
-        scored = listed(request).scored
+        scored = listed(request, accuracy=False).scored
         trials = JudgedTrials(scored.scores, scored.same, scored.codes)
         return calibrate_trials(trials, method=method, prior=prior, level=level)
     held = embeddings.select(embeddings.acquired)

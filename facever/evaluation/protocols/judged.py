@@ -34,15 +34,23 @@ class Judged(NamedTuple):
     accuracy: Accuracy | None = None
 
 
-def judged(request: Request, fars: Sequence[float], level: float = 0.95) -> Judged:
-    """Return the trials of a request, ready for thresholds down to the smallest FAR.
+def judged(
+    request: Request, fars: Sequence[float], level: float = 0.95, *, accuracy: bool = True
+) -> Judged:
+    """Return the trials of a request, ready for thresholds at these FARs.
+
+    Args:
+        request: The protocol, and on what.
+        fars: The false accept rates whose scores are kept at hand.
+        level: Confidence of the interval of the accuracy.
+        accuracy: Whether decisions are judged too, where the protocol has a way to.
 
     Raises:
         EvaluationError: What the protocol raises.
     """
     if request.name != ALL_PAIRS:
-        scored, accuracy, overlap = listed(request, level)
-        return Judged(scored.trials, scored.failures, overlap, scored, accuracy)
+        scored, found, overlap = listed(request, level, accuracy=accuracy)
+        return Judged(scored.trials, scored.failures, overlap, scored, found)
     sample = sample_of(request.embeddings, request.exclude)
     pairs, failures = sample.all_pairs(request.metric, request.cohort)
     people = np.unique(sample.people[sample.acquired])

@@ -37,8 +37,13 @@ class Listed(NamedTuple):
     overlap: Overlap
 
 
-def listed(request: Request, level: float = 0.95) -> Listed:
+def listed(request: Request, level: float = 0.95, *, accuracy: bool = True) -> Listed:
     """Score the trials of a protocol of listed pairs.
+
+    Args:
+        request: The protocol, and on what.
+        level: Confidence of the interval of the accuracy.
+        accuracy: Whether decisions are judged too; only these need trials to choose thresholds on.
 
     Raises:
         EvaluationError: A list that is not found or not as it must be, no trials to choose View
@@ -50,11 +55,13 @@ def listed(request: Request, level: float = 0.95) -> Listed:
         raise EvaluationError(
             f"{request.name} is refused: {overlap}; --allow-overlap scores it anyway"
         )
+    if not accuracy:
+        return Listed(scored, None, overlap)
     if request.name == "lfw-view1":
         development, how = _development(request)
         threshold = best_threshold(development)
-        accuracy = single_accuracy(scored.scores, scored.same, threshold, how, level)
-        return Listed(scored, accuracy, overlap)
+        single = single_accuracy(scored.scores, scored.same, threshold, how, level)
+        return Listed(scored, single, overlap)
     folds = 0 if scored.folds is None else len(np.unique(scored.folds))
     if request.name == "lfw-view2" and scored.folds is None:
         raise EvaluationError("the list has no folds: View 2 needs a list of ten")

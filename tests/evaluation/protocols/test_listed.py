@@ -77,6 +77,12 @@ def test_cfps_folds_each_at_the_threshold_of_the_others(little_cfp):
         evaluate_verification(faces, protocol="cfp-ff")
 
 
+def test_trials_alone_need_no_thresholds(little_cfp):
+    request = Request(little_cfp[0], "cfp-fp")
+    assert listed(request, accuracy=False).accuracy is None
+    assert listed(request).accuracy is not None
+
+
 def test_pairs_that_its_authors_wrote_twice_are_counted_and_said(little_cfp, tmp_path):
     faces, _ = little_cfp
     same = tmp_path / "cfp" / "Protocol" / "Split" / "FP" / "01" / "same.txt"
