@@ -31,5 +31,5 @@ def test_json_holds_numbers_and_text_a_table(monkeypatch, tmp_path, words):
     if words:
         assert json.loads(shown.stdout) == Done().to_dict()
     else:
-        assert "AUC   0.5000" in shown.stdout
+        assert "AUC    0.5000" in shown.stdout
         assert "  facever verify a b" in shown.stdout
