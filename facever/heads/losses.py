@@ -108,13 +108,19 @@ def _softplus(z: Tensor) -> Tensor:
 
 def _sigmoids(z: Tensor, batch: int) -> Tensor:
     """Return 1 / (1 + e^-z) in place, zero where a B-th of it is under the smallest gradient."""
-    return _significant(z, batch).sigmoid_()
+    return _significant(_bounded(z, batch).sigmoid_(), batch)
 
 
 def _exponentials(below: Tensor, batch: int) -> Tensor:
     """Return e^below in place, zero where a B-th of it is under the smallest gradient."""
-    return _significant(below, batch).exp_()
+    return _significant(_bounded(below, batch).exp_(), batch)
 
 
-def _significant(logarithms: Tensor, batch: int) -> Tensor:
-    return torch.threshold_(logarithms, math.log(SMALLEST_GRADIENT * batch), -math.inf)
+def _bounded(logarithms: Tensor, batch: int) -> Tensor:
+    """Lift what will count as zero: on a CPU denormals are slow to make, and so is e^-inf."""
+    return logarithms.clamp_min_(math.log(SMALLEST_GRADIENT * batch))
+
+
+def _significant(shares: Tensor, batch: int) -> Tensor:
+    zeroed: Tensor = torch.threshold_(shares, 1.001 * SMALLEST_GRADIENT * batch, 0.0)
+    return zeroed
