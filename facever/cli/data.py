@@ -18,6 +18,7 @@ Root = Annotated[
     str, typer.Argument(help="A folder, a .csv or .parquet table, or the name of a data set.")
 ]
 Layout = Annotated[str, typer.Option(help="auto, folder, table, lfw, cfp, market1501 or idx.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Data = Annotated[
     Path | None, typer.Option(help="Where named data sets are (default: $FACEVER_DATA, ./data).")
 ]
@@ -28,7 +29,7 @@ def inspect(
     root: Root,
     layout: Layout = "auto",
     data: Data = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what a data set holds and what is wrong with it; every image is decoded once."""
     import json
@@ -53,8 +54,11 @@ def split(
     ] = False,
     layout: Layout = "auto",
     data: Data = None,
+    as_json: AsJson = False,
 ) -> None:
     """Give every identity to one subset and write the table of all images."""
+    import json
+
     from facever.console import warn
     from facever.data import sources
     from facever.data.split import parse_shares
@@ -66,8 +70,15 @@ def split(
     parts = parse_shares(shares or ["train=0.8", "test=0.2"])
     done = split_identities(manifest, parts, seed, stratify)
     done.save(out)
-    for name in parts:
-        part = done.where(subset=name)
+    made = {name: done.where(subset=name) for name in parts}
+    if as_json:
+        sizes = {
+            name: {"identities": len(part.identities), "images": len(part)}
+            for name, part in made.items()
+        }
+        print(json.dumps({"table": str(out), "subsets": sizes}))
+        return
+    for name, part in made.items():
         print(f"{name}: {len(part.identities):,} identities, {len(part):,} images")
     print(f"table: {out}")
 
@@ -84,9 +95,21 @@ def synthesize(
     ] = 0,
     format: Annotated[Literal["jpg", "png"], typer.Option(help="The images' format.")] = "jpg",
     workers: Annotated[int, typer.Option(help="Processes that draw.")] = 1,
+    as_json: AsJson = False,
 ) -> None:
     """Generate faces of people who do not exist; the same seed gives the same images."""
+    import json
+
     from facever.data.synthesize import synthesize as generate
 
     made = generate(out, identities, images, size, seed, workers, format, pairs)
+    if as_json:
+        done = {
+            "folder": str(out),
+            "identities": identities,
+            "images": len(made),
+            "pairs": 2 * pairs,
+        }
+        print(json.dumps(done))
+        return
     print(f"{len(made):,} images of {identities:,} identities: {out}")

@@ -179,15 +179,14 @@ class Extractor:
                 on_error=on_error,
                 start=writer.done,
             )
-            failed: list[str] = []
             try:
                 for batch, embeddings in self._embedded(batches):
                     block, errors = _in_rows(batch, embeddings, writer.done)
                     writer.append(block, errors)
-                    failed += [reason for reason in errors if reason is not None]
                     shown.advance(len(errors))
             finally:
                 batches.close()
+            failed = writer.failed
             if len(failed) == len(manifest):
                 shutil.rmtree(writer.partial)
                 raise DataError(
@@ -270,6 +269,11 @@ def _listed(images: Path_ | Pixels | Sequence[Path_ | Pixels]) -> list[Path_ | P
         return [images]
     if isinstance(images, np.ndarray) and images.ndim == 3:
         return [images]
+    if isinstance(images, np.ndarray) and images.ndim != 4:
+        raise DataError(
+            "images in one array must be uint8 [H, W, 3] or [N, H, W, 3] in RGB, not "
+            f"{images.dtype} {list(images.shape)}"
+        )
     return list(images)
 
 

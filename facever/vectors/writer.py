@@ -85,6 +85,11 @@ class EmbeddingWriter:
         """The number of rows written, in this process and in those before it."""
         return len(self._errors)
 
+    @property
+    def failed(self) -> list[str]:
+        """Why rows have no vector, of all that were written, here and in processes before."""
+        return [reason for reason in self._errors if reason is not None]
+
     def append(
         self, embeddings: NDArray[np.floating], errors: Sequence[str | None] | None = None
     ) -> None:

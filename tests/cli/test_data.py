@@ -78,6 +78,14 @@ def test_split_writes_a_table_that_reads(run: Run, people: Path, suffix: str) ->
 def test_split_has_a_default_and_takes_repeated_options(run: Run, people: Path) -> None:
     out = people.parent / "split.csv"
     assert "train: 8 identities" in run("split", people, "--out", out).stdout
+    told = json.loads(run("split", people, "--out", out, "--json").stdout)
+    assert told == {
+        "table": str(out),
+        "subsets": {
+            "train": {"identities": 8, "images": 16},
+            "test": {"identities": 2, "images": 4},
+        },
+    }
     done = run("split", people, "--shares", "a=0.5", "--shares", "b=0.5", "--out", out)
     assert "a: 5 identities" in done.stdout
     again = run("split", out, "--out", out, "--stratify")  # a table whose subset is replaced
@@ -92,6 +100,9 @@ def test_synthesize_makes_a_data_set(run: Run, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert len(read_pairs(out / "pairs.csv")) == 6
     assert f"6 images of 3 identities: {out}" in done.stdout
+    again = tmp_path / "again"
+    told = json.loads(run("synthesize", again, *numbers, "--json").stdout)
+    assert told == {"folder": str(again), "identities": 3, "images": 6, "pairs": 6}
     found = json.loads(run("inspect", out, "--json").stdout)
     assert (found["images"], found["identities"], found["sizes"]) == (6, 3, {"32 x 32": 6})
     assert found["formats"] == {"PNG": 6}

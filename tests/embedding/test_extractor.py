@@ -12,6 +12,7 @@ from facever.embedding.extractor import Extractor, extraction_fingerprint, load_
 from facever.errors import ConfigError, DataError
 from facever.models import load_embedder
 from facever.vectors.embedding_set import EmbeddingSet
+from facever.vectors.writer import EmbeddingWriter
 
 READABLE = [0, 1, 2, 4, 5, 6, 7, 8]
 
@@ -203,6 +204,35 @@ def test_nothing_readable_is_an_error(run: Path, faces: Manifest, tmp_path: Path
         "not an image of a known format"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_readable_is_an_error_after_a_resume_too(
+    run: Path, faces: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    broken = faces.select(np.array([3, 9]))
+    append = EmbeddingWriter.append
+
+    def once(writer: EmbeddingWriter, *block: object) -> None:
+        if writer.done:
+            raise KeyboardInterrupt
+        append(writer, *block)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as changed:
+        changed.setattr(EmbeddingWriter, "append", once)
+        with pytest.raises(KeyboardInterrupt):
+            load_model(run, batch_size=1).extract(broken, tmp_path / "out", workers=0)
+    with pytest.raises(DataError, match=r"^not one of 2 images could be read, first: .*not an im"):
+        load_model(run, batch_size=1).extract(broken, tmp_path / "out", workers=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_grey_array_is_one_clear_line(run: Path):
+    with pytest.raises(
+        DataError,
+        match=r"^images in one array must be uint8 \[H, W, 3\] or \[N, H, W, 3\] in RGB, not "
+        r"uint8 \[40, 50\]$",
+    ):
+        load_model(run).embed(np.zeros((40, 50), np.uint8))
 
 
 def test_the_fingerprint_tells_models_and_options_apart(run: Path):
