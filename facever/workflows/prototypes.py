@@ -14,7 +14,7 @@ from facever.config import load
 from facever.console import table
 from facever.errors import DataError, EvaluationError, ModelError
 from facever.evaluation.statistics.mantel import MantelResult, mantel
-from facever.heads.registry import head_class
+from facever.heads.registry import build_head
 from facever.report.drawing import Panel
 from facever.report.panels import similarity_matrix
 from facever.training.checkpoint import load_checkpoint
@@ -120,19 +120,19 @@ def read_prototypes(run: Path) -> RunPrototypes | None:
     state = load_checkpoint(opened.last)["step"]["heads"]
     # Of two heads of one name the first keeps the plain name.
     keys = {head.name: f"parts.{head.name}.prototypes.weight" for head in config.heads}
-    name = next((name for name, key in keys.items() if key in state), None)
-    if name is None:
+    head = next((head for head in config.heads if keys[head.name] in state), None)
+    if head is None:
         return None
     if not opened.identities.is_file():
         raise DataError(f"{run} does not say whom it was trained on (no {opened.identities.name})")
     people = pd.read_parquet(opened.identities)
     people = people[people["use"] == "train"].sort_values("identity")
-    weight = state[keys[name]].float().numpy()
+    weight = state[keys[head.name]].float().numpy()
     if len(people) != len(weight):
         raise DataError(f"{run} has {len(weight)} prototypes and lists {len(people)} identities")
     return RunPrototypes(
-        head=name,
-        metric=head_class(name).metric,
+        head=head.name,
+        metric=build_head(head, weight.shape[1], len(weight)).metric,
         weight=weight,
         identities=people["identity"].astype(str).tolist(),
         images=people["images"].to_numpy(np.int64),
