@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
+from facever.errors import ConfigError
 from facever.heads.base import Head
 from facever.training.config import OptimizerConfig, ScheduleConfig
 
@@ -46,16 +47,23 @@ def _split(
 
 
 def make_optimizer(groups: list[dict[str, Any]], config: OptimizerConfig) -> Optimizer:
-    """Return timm's optimizer of that name over the parameter groups."""
+    """Return timm's optimizer of that name over the parameter groups.
+
+    Raises:
+        ConfigError: The optimizer refuses its settings.
+    """
     from timm.optim import create_optimizer_v2
 
-    optimizer: Optimizer = create_optimizer_v2(
-        groups,
-        opt=config.name,
-        lr=config.lr,
-        weight_decay=config.weight_decay,
-        momentum=config.momentum,
-    )
+    try:
+        optimizer: Optimizer = create_optimizer_v2(
+            groups,
+            opt=config.name,
+            lr=config.lr,
+            weight_decay=config.weight_decay,
+            momentum=config.momentum,
+        )
+    except ValueError as error:
+        raise ConfigError(f"optimizer '{config.name}': {error}") from error
     for group in optimizer.param_groups:
         group["lr"] = config.lr * group.get("lr_scale", 1.0)
     return optimizer
