@@ -85,7 +85,10 @@ class Center(Head):
         sums = torch.zeros_like(self.centers[identities]).index_add_(0, place, embeddings)
         old, seen = self.centers[identities], self.seen[identities][:, None]
         moved = old - self.config.alpha * (n * old - sums) / (1 + n)
-        self.centers[identities] = torch.where(seen, moved, sums / n)
+        new = torch.where(seen, moved, sums / n)
+        if _processes() > 1:
+            dist.broadcast(new, src=0)  # a GPU adds in any order: this keeps them equal to the bit
+        self.centers[identities] = new
         self.seen[identities] = True
 
     def _of_this_step(self) -> tuple[Tensor, Tensor]:
@@ -93,9 +96,13 @@ class Center(Head):
         like, self._batches, batches = self.centers, [], self._batches
         embeddings = torch.cat([like[:0], *(x.to(like.dtype) for x, _ in batches)])
         labels = torch.cat([*(y for _, y in batches), like.new_zeros(0, dtype=torch.int64)])
-        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        if _processes() > 1:
             return _gather(embeddings), _gather(labels)
         return embeddings, labels
+
+
+def _processes() -> int:
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def _gather(rows: Tensor) -> Tensor:
