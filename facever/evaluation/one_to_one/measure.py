@@ -7,11 +7,12 @@ import numpy as np
 
 from facever.evaluation.one_to_one.result import MeasuredPoint, Refused, VerificationResult
 from facever.evaluation.one_to_one.suspects import find_suspects
-from facever.evaluation.operating_point import Interval, TrialCounts
+from facever.evaluation.operating_point import TrialCounts
 from facever.evaluation.scoring.pairwise import PairScores
 from facever.evaluation.scoring.similarity import Similarity
 from facever.evaluation.scoring.streaming import StreamedTrials
 from facever.evaluation.scoring.trials import Trials, budget, needed
+from facever.evaluation.statistics.curve_intervals import curve_intervals
 from facever.evaluation.statistics.intervals import (
     TOO_NARROW,
     DyadicRate,
@@ -19,7 +20,6 @@ from facever.evaluation.statistics.intervals import (
     clopper_pearson,
     dyadic_rate,
     fmr_interval,
-    logit_interval,
     tar_interval,
 )
 from facever.evaluation.statistics.roc import Roc
@@ -61,13 +61,15 @@ def measure(
     along = _along([point.far_target for point in points]) if detail else []
     one_set = not isinstance(trials, StreamedTrials) or trials.pairs.one_set
     roc = Roc(trials)
+    auc_interval, eer_interval = curve_intervals(trials, roc, level) if intervals else (None, None)
     return VerificationResult(
         protocol=protocol,
         similarity=similarity,
         trials=counts,
         auc=roc.auc(),
-        auc_interval=_auc_interval(trials, level) if intervals else None,
+        auc_interval=auc_interval,
         eer=roc.eer(),
+        eer_interval=eer_interval,
         eer_hull=roc.eer_hull(),
         operating_points=points,
         refused=refused,
@@ -148,19 +150,6 @@ def _moving(trials: Trials, threshold: float, allowed: int, found: DyadicRate) -
         steps=np.log(ranks / allowed),
         linear=found.per_person / found.trials / length * spread,
     )
-
-
-def _auc_interval(trials: Trials, level: float) -> Interval | None:
-    """Return the interval of the AUC where every score is at hand and the people are known."""
-    if trials.dyads is None or not trials.whole:
-        return None
-    pairs, own, genuine = trials.auc_parts()
-    found = dyadic_rate(pairs, trials.dyads)
-    if found.rate in (0, 1):
-        return None
-    per_person = (own - found.rate * genuine) / genuine.sum()
-    variance = found.variance_with(per_person)
-    return logit_interval(found.rate, variance, found.people, level, "dyadic logit")
 
 
 def _listed(trials: Trials, pairs: PairScores) -> list[tuple[int, int, float]]:

@@ -102,6 +102,12 @@ class LinearBins:
         edges = (np.arange(BINS + 1, dtype=np.float64) - start) / slope
         return cls(slope, start, edges, 4 * BINS * 2.0**-24 / slope)
 
+    def of(self, scores: Floats, out: Floats) -> Floats:
+        """Write the bins of scores into `out`, each the whole part of a float32, and return it."""
+        np.multiply(scores, np.float32(self.slope), out=out)
+        np.add(out, np.float32(self.start), out=out)
+        return np.clip(out, 1, BINS - 1, out=out)
+
 
 class Float32Blocks:
     """Blocks by NumPy's float32 product, in bins of equal width.
@@ -144,13 +150,10 @@ class Float32Blocks:
         """Multiply a block and count its impostor scores, int64 [B]; bin 0 is empty."""
         product, counts = self.product(rows, columns), np.zeros(BINS, np.int64)
         masked = self._pairs.no_impostor(rows, columns)
-        slope, start = np.float32(self._linear.slope), np.float32(self._linear.start)
         step = max(1, _CACHED // product.shape[1])
         for top in range(0, len(product), step):
             part = slice(top, top + step)
-            scaled = np.multiply(product[part], slope, out=self._scaled[: len(product[part])])
-            scaled += start
-            np.clip(scaled, 1, BINS - 1, out=scaled)
+            scaled = self._linear.of(product[part], self._scaled[: len(product[part])])
             np.copyto(self._bins[part], scaled, casting="unsafe")
             if masked is not None:
                 self._bins[part][masked[part]] = 0

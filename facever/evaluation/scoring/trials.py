@@ -124,24 +124,6 @@ class Trials(ABC):
         accepted = np.cumsum(by_person[:, ::-1], axis=1)[:, ::-1]
         return accepted[:, 1:], accepted[:, 0]
 
-    def auc_parts(self) -> tuple[DyadSums, Doubles, Doubles]:
-        """Split the AUC of whole trials by pairs of people and by people.
-
-        Returns:
-            Sums over pairs of people of how often (ties a half) a genuine score is above their
-            impostor scores; per person, how often an impostor score is below their
-            genuine scores, summed over these, float64 [I]; their genuine trials, float64 [I].
-        """
-        impostor, genuine = self.top.scores[::-1], self.genuine_scores.scores
-        beaten = 1 - _below(genuine, self.top.scores) / len(genuine)
-        assert self.dyads is not None
-        errors = DyadErrors.of(*self.people_of(self.top), self._people, beaten)
-        who = self.people_of(self.genuine_scores)[0]
-        wins = _below(impostor, genuine) / len(impostor)
-        own = np.bincount(who, weights=wins, minlength=self._people).astype(np.float64)
-        genuine_trials = np.bincount(who, minlength=self._people).astype(np.float64)
-        return DyadSums.of(errors, self.dyads), own, genuine_trials
-
     @property
     def _people(self) -> int:
         assert self.dyads is not None
@@ -258,12 +240,6 @@ def check_fars(fars: Sequence[float]) -> list[float]:
     if not fars:
         raise EvaluationError("no FAR given: name at least one, such as 1e-3")
     return sorted(set(fars), reverse=True)
-
-
-def _below(ascending: Floats, scores: Floats) -> Doubles:
-    """Count for each score how many others are below it, equal ones a half."""
-    left = np.searchsorted(ascending, scores, side="left")
-    return (left + np.searchsorted(ascending, scores, side="right")) / 2
 
 
 def _passed(scores: Floats, thresholds: Doubles) -> Ints:

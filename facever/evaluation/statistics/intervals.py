@@ -70,17 +70,18 @@ class DyadicRate:
         """Of the rate, never below that of independent trials."""
         return max(self.variance_with(0.0), self.rate * (1 - self.rate) / self.trials)
 
-    def variance_with(self, own: Doubles | float) -> float:
-        """Return the variance of the rate plus a mean over people.
+    def variance_with(self, own: Doubles | float, weight: float = 1.0) -> float:
+        """Return the variance of the rate times a weight plus a mean over people.
 
         What dyads that share a person have in common may come out negative, most often for few
         people; then dyads count as independent.
 
         Args:
             own: float64 [I], what each person's own (genuine) trials add to the statistic, mean 0.
+            weight: Of the rate.
         """
-        sums = own + self.per_person / self.trials
-        squares = self.squares / self.trials**2
+        sums = own + weight * self.per_person / self.trials
+        squares = weight**2 * self.squares / self.trials**2
         clustered = float(np.sum(sums**2)) - squares
         independent = float(np.sum(np.square(own))) + squares
         return max(clustered, independent) * self.people / max(self.people - 1, 1)

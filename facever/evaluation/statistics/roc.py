@@ -72,7 +72,7 @@ class Roc:
 
     def eer(self) -> Rate:
         """Return where FMR = FNMR on the line between the two neighbouring operating points."""
-        fmr, fnmr = self._rates()
+        fmr, fnmr = self.rates()
         value = _crossing(fmr, fnmr)
         if self.trials.whole:
             return Rate(value)
@@ -105,7 +105,7 @@ class Roc:
         Every point is an operating point of the trials, none is interpolated.
         """
         trials = self.trials
-        fmr, fnmr = self._rates()
+        fmr, fnmr = self.rates()
         thresholds = self.thresholds
         if not trials.whole and len(trials.top):
             scores = trials.top.scores.astype(np.float64)
@@ -120,7 +120,8 @@ class Roc:
         keep = _spread(fmr, fnmr, points)
         return RocCurve(thresholds[keep], fmr[keep], fnmr[keep])
 
-    def _rates(self) -> tuple[Doubles, Doubles]:
+    def rates(self) -> tuple[Doubles, Doubles]:
+        """Return FMR and FNMR at each threshold, float64 [P] each."""
         return (
             self.false_accepts / self.trials.impostor,
             self.false_rejects / self.trials.genuine,
