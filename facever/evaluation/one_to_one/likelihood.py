@@ -13,7 +13,6 @@ import numpy.typing as npt
 from numpy.typing import ArrayLike
 from scipy.optimize import isotonic_regression
 from scipy.special import expit, logit
-from sklearn.linear_model import LogisticRegression
 
 from facever.errors import EvaluationError, unknown
 from facever.evaluation.scoring.pairwise import Bools
@@ -74,6 +73,8 @@ def fit(scores: npt.NDArray[np.floating], same: Bools, method: str = "logistic")
     check_both_classes(int(same.sum()), int((~same).sum()))
     odds = np.log(same.sum() / (~same).sum())
     if method == "logistic":
+        from sklearn.linear_model import LogisticRegression  # takes a second to import
+
         # without a penalty and on standard scale, so that the answer is that of the scores alone
         centre, scale = float(scores.mean()), float(scores.std()) or 1.0
         model = LogisticRegression(C=np.inf, max_iter=1000, tol=1e-8)

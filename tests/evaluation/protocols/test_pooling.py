@@ -91,9 +91,17 @@ def test_what_leaves_no_direction_is_a_failure_to_acquire():
     assert pooled.failed.tolist() == [0, 1, 0]
 
 
-def test_an_image_that_failed_needs_no_weight():
+def test_vectors_cancel_up_to_rounding():
+    angles = np.array([0.3, 0.3 + 2 * np.pi / 3, 0.3 - 2 * np.pi / 3])
+    rows = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    assert np.linalg.norm(rows.astype(np.float64).sum(axis=0)) > 0
+    assert not pool_templates(rows, ["t"] * 3, ["A"] * 3).acquired.any()
+
+
+def test_an_image_that_failed_needs_neither_vector_nor_weight():
+    rows = [[np.nan, 0], [0, 1]]
     pooled = pool_templates(
-        np.eye(2), ["t", "t"], ["A", "A"], weights=[np.nan, 2], acquired=[False, True]
+        rows, ["t", "t"], ["A", "A"], weights=[np.nan, 2], acquired=[False, True]
     )
     assert pooled.vectors.tolist() == [[0, 1]]
 

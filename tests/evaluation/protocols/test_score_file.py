@@ -72,6 +72,8 @@ def test_bad_files_are_one_clear_line(frame, tmp_path):
         (frame.assign(score="high"), "holds something that is no number"),
         (frame.assign(score=np.nan), "scores are not finite"),
         (frame[frame["label"] == 1], "no impostor trials"),
+        (frame[frame["label"] == 0], "no genuine trials"),
+        (frame.iloc[:0], "holds no trials"),
         (frame.drop(columns="identity_b"), "has identity_a but not the other"),
         (contradicting, "the label of trial 0 contradicts its identities"),
         (without, "an identity of trial 3 is missing"),

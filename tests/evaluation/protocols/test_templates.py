@@ -9,7 +9,7 @@ import pytest
 from facever.data.pairs import PairList
 from facever.errors import DataError, EvaluationError
 from facever.evaluation import pool_templates
-from facever.evaluation.protocols.lookup import kind_of
+from facever.evaluation.protocols.lookup import find_rows, kind_of
 from facever.evaluation.protocols.sets import sample_of
 from facever.evaluation.protocols.templates import template_set
 from facever.evaluation.protocols.verification import evaluate_verification
@@ -176,6 +176,16 @@ def test_pairs_of_templates(faces):
     assert result.at(0.5).threshold == pytest.approx(min(scores), abs=1e-7)
     with pytest.raises(EvaluationError, match="names p000-7, which has no row"):
         evaluate_verification(templates, pairs=PairList(frame.assign(a="p000-7")))
+
+
+def test_templates_have_no_suffix_to_leave_away(faces):
+    templates = template_set(faces)
+    named = replace(templates, rows=templates.rows.assign(template=["v.1", *"bcdefghijklmnopqrst"]))
+    assert find_rows(named, ["t", "v.1"], "list").tolist() == [19, 0]
+    with pytest.raises(
+        EvaluationError, match=r"^list names v\.2, which has no row in the embedding"
+    ):
+        find_rows(named, ["v.2"], "list")
 
 
 def test_templates_are_compared_by_cosine(faces):
