@@ -22,7 +22,7 @@ import argparse
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
@@ -251,28 +251,34 @@ def main() -> None:
     torch.manual_seed(0)
 
     figures: list[Figure] = []
-    for identities in options.classes:
-        for name in names:
-            head = make(name, identities, options.device)
-            if over_identities(head):
-                label, columns = f"{name}, C {identities}", identities
-                wanted = wanted_time(name, identities)
-            elif identities == options.classes[0]:
-                label, columns, wanted = f"{name}, no class matrix", B, None
-            else:
-                continue
-            figures += over_products(label, head, columns, options.rounds, options.device, wanted)
-    for name in names:
-        if HEADS.get(name) and make(name, 4, "cpu").prototypes is not None:
-            figures += saturated(name, options.classes[0], options.rounds, options.device)
-    if "rbf" in names:
-        figures += rbf_over_broadcast(10_000, options.device)
+    for some in measure(names, options.classes, options.rounds, options.device):
+        figures += some
+        if not options.json:
+            print(as_table(some), flush=True)
     left_out = sorted({*head_names()} - {*names})
     if options.json:
         print(as_json(figures, left_out=left_out))
-        return
-    print(as_table(figures))
-    print(f"left out: {', '.join(left_out) or 'none'}")
+    else:
+        print(f"left out: {', '.join(left_out) or 'none'}")
+
+
+def measure(
+    names: list[str], classes: list[int], rounds: int, device: str
+) -> Iterator[list[Figure]]:
+    """Measure one thing after the other."""
+    for identities in classes:
+        for name in names:
+            head = make(name, identities, device)
+            if over_identities(head):
+                label, wanted = f"{name}, C {identities}", wanted_time(name, identities)
+                yield over_products(label, head, identities, rounds, device, wanted)
+            elif identities == classes[0]:
+                yield over_products(f"{name}, no class matrix", head, B, rounds, device, None)
+    for name in names:
+        if make(name, 4, "cpu").prototypes is not None:
+            yield saturated(name, classes[0], rounds, device)
+    if "rbf" in names:
+        yield rbf_over_broadcast(10_000, device)
 
 
 if __name__ == "__main__":
