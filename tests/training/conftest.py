@@ -1,15 +1,21 @@
 """A tiny data set and configuration on which a training takes a second."""
 
-from collections.abc import Callable
+import os
+import signal
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from facever.config import parse
+from facever.data.loading import Batch
 from facever.training.config import TrainConfig
+from facever.training.run import Run, read_metrics
+from facever.training.trainer import Trainer
 
 
 @pytest.fixture(scope="session")
@@ -58,3 +64,60 @@ def make_config(people: Path) -> MakeConfig:
         return parse(TrainConfig, {**values, **changes})
 
     return make
+
+
+VOLATILE = {"images_per_s", "update_seconds", "seconds"}
+
+
+def _figures(run: Run) -> list[dict[str, Any]]:
+    return [
+        {name: value for name, value in line.items() if name not in VOLATILE}
+        for line in read_metrics(run.metrics)
+    ]
+
+
+def _assert_same(one: Any, other: Any, where: str = "") -> None:
+    """Compare nested states bit for bit."""
+    assert type(one) is type(other), where
+    if isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key in one:
+            _assert_same(one[key], other[key], f"{where}.{key}")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), where
+        for index, pair in enumerate(zip(one, other, strict=True)):
+            _assert_same(*pair, f"{where}.{index}")
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), where
+    else:
+        assert one == other, where
+
+
+def _interrupt_before(trainer: Trainer, number: int, by: int = signal.SIGTERM) -> None:
+    """Send this process a signal while update `number` runs."""
+    update = trainer.step.update
+
+    def interrupted(batches: Sequence[Batch], update_number: int) -> dict[str, torch.Tensor]:
+        if update_number == number:
+            os.kill(os.getpid(), by)
+        return update(batches, update_number)
+
+    trainer.step.update = interrupted  # type: ignore[method-assign]
+
+
+@pytest.fixture
+def figures() -> Callable[[Run], list[dict[str, Any]]]:
+    """Return the function that reads a run's metrics without what differs from time to time."""
+    return _figures
+
+
+@pytest.fixture
+def assert_same() -> Callable[[Any, Any], None]:
+    """Return the function that compares nested states bit for bit."""
+    return _assert_same
+
+
+@pytest.fixture
+def interrupt_before() -> Callable[..., None]:
+    """Return the function that makes a trainer be interrupted in one of its updates."""
+    return _interrupt_before

@@ -1,13 +1,11 @@
 """A whole training: it learns, it stops and goes on bit for bit, it says what is wrong."""
 
 import json
-import os
 import shutil
 import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -20,49 +18,11 @@ from facever.errors import ConfigError, DataError, FaceverError, TrainingError
 from facever.models.saving import load_embedder
 from facever.training.checkpoint import load_checkpoint
 from facever.training.interruption import Interrupted
-from facever.training.run import Run, read_metrics
+from facever.training.run import read_metrics
 from facever.training.trainer import Trainer, train
 
-VOLATILE = {"images_per_s", "update_seconds", "seconds"}
 
-
-def figures(run: Run) -> list[dict[str, Any]]:
-    return [
-        {name: value for name, value in line.items() if name not in VOLATILE}
-        for line in read_metrics(run.metrics)
-    ]
-
-
-def assert_same(one: Any, other: Any, where: str = "") -> None:
-    """Compare nested states bit for bit."""
-    assert type(one) is type(other), where
-    if isinstance(one, dict):
-        assert one.keys() == other.keys(), where
-        for key in one:
-            assert_same(one[key], other[key], f"{where}.{key}")
-    elif isinstance(one, list | tuple):
-        assert len(one) == len(other), where
-        for index, pair in enumerate(zip(one, other, strict=True)):
-            assert_same(*pair, f"{where}.{index}")
-    elif isinstance(one, torch.Tensor):
-        assert torch.equal(one, other), where
-    else:
-        assert one == other, where
-
-
-def interrupt_before(trainer: Trainer, number: int, by: int = signal.SIGTERM) -> None:
-    """Send this process a signal while update `number` runs."""
-    update = trainer.step.update
-
-    def interrupted(batches: Sequence[Batch], update_number: int) -> dict[str, torch.Tensor]:
-        if update_number == number:
-            os.kill(os.getpid(), by)
-        return update(batches, update_number)
-
-    trainer.step.update = interrupted  # type: ignore[method-assign]
-
-
-def test_a_run_is_whole(make_config, people: Path, tmp_path: Path) -> None:
+def test_a_run_is_whole(make_config, people: Path, tmp_path: Path, assert_same) -> None:
     run = train(make_config(epochs=6), tmp_path / "run")
     for path in (run.config, run.model, run.metrics, run.batch_picture, run.environment, run.last):
         assert path.is_file(), path
@@ -88,7 +48,9 @@ def test_a_run_is_whole(make_config, people: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("accumulation", [1, 2])
-def test_resume_is_bit_for_bit(make_config, tmp_path: Path, accumulation: int) -> None:
+def test_resume_is_bit_for_bit(
+    make_config, tmp_path: Path, accumulation: int, figures, assert_same, interrupt_before
+) -> None:
     config = make_config(accumulation=accumulation)
     whole = train(config, tmp_path / "whole")
 
@@ -151,7 +113,7 @@ def test_bf16_and_pk_batches_train(make_config, tmp_path: Path) -> None:
     assert read_metrics(run.metrics)[-1]["auc"] > 0.5
 
 
-def test_ctrl_c_saves(make_config, tmp_path: Path) -> None:
+def test_ctrl_c_saves(make_config, tmp_path: Path, interrupt_before) -> None:
     trainer = Trainer.start(make_config(), tmp_path / "run")
     interrupt_before(trainer, 1, by=signal.SIGINT)
     with pytest.raises(Interrupted, match="SIGINT") as stopped:
@@ -168,7 +130,9 @@ def test_patience_stops(make_config, tmp_path: Path) -> None:
     assert trainer.position.epoch < 10
 
 
-def test_without_development_the_last_weights_are_exported(make_config, tmp_path: Path) -> None:
+def test_without_development_the_last_weights_are_exported(
+    make_config, tmp_path: Path, assert_same
+) -> None:
     data = make_config().data.model_copy(update={"development_share": 0.0})
     run = train(make_config(data=data.model_dump(), ema_decay=None), tmp_path / "run")
     assert not run.best.exists()
