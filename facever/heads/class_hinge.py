@@ -48,7 +48,7 @@ class _Hinges(torch.autograd.Function):
         for rows in blocks(len(wrong), wrong.shape[1], wrong.device):
             excess = (wrong[rows] - lowest[rows, None]).clamp_min_(0)
             torch.sum(excess, 1, out=sums[rows])
-            counts[rows] = (excess > 0).sum(1).to(counts.dtype)
+            torch.sum(excess.sign_(), 1, out=counts[rows])
         ctx.save_for_backward(wrong, lowest, counts)
         ctx.mark_non_differentiable(counts)
         return sums, counts
@@ -59,6 +59,5 @@ class _Hinges(torch.autograd.Function):
         wrong, lowest, counts = ctx.saved_tensors
         d_wrong = torch.empty_like(wrong)
         for rows in blocks(len(wrong), wrong.shape[1], wrong.device):
-            counted = wrong[rows] > lowest[rows, None]
-            torch.mul(counted, d_sums[rows, None], out=d_wrong[rows])
+            torch.gt(wrong[rows], lowest[rows, None], out=d_wrong[rows]).mul_(d_sums[rows, None])
         return d_wrong, -counts * d_sums

@@ -82,8 +82,7 @@ class BinaryTree(nn.Module):
         absent = forks == 0  # above the root, for leaves that are not the deepest
         vectors = F.embedding((forks - 1).clamp_min(0), self.forks.to(embeddings.dtype))
         right = (vectors @ embeddings[:, :, None])[:, :, 0]
-        if right.requires_grad:
-            right.register_hook(_without_denormals)  # type: ignore[no-untyped-call]
+        _clean_gradients(None, None, right)
         towards = torch.where(children % 2 == 1, right, -right)
         return F.logsigmoid(towards).masked_fill(absent, 0.0).sum(1)
 
@@ -101,6 +100,9 @@ class AdaptiveTree(nn.Module):
             sorted(cutoffs),
             div_value=4.0 if embedding_size >= 16 else 1.0,  # each cluster keeps a dimension
         )
+        for layer in self.softmax.modules():
+            if isinstance(layer, nn.Linear):
+                layer.register_forward_hook(_clean_gradients)
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Return log p of each label [B]."""
@@ -111,5 +113,7 @@ class AdaptiveTree(nn.Module):
         return log_probability
 
 
-def _without_denormals(gradient: Tensor) -> Tensor:
-    return F.hardshrink(gradient, SMALLEST_GRADIENT)
+def _clean_gradients(_module: object, _inputs: object, logits: Tensor) -> None:
+    """Set small gradients of logits to zero: denormals would slow the products down."""
+    if logits.requires_grad:
+        logits.register_hook(lambda gradient: F.hardshrink(gradient, SMALLEST_GRADIENT))  # type: ignore[no-untyped-call]

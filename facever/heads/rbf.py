@@ -17,8 +17,8 @@ from facever.heads.registry import register
 DEAD_START = 10.0
 """Mean d^2 / gamma above which next to nothing is learned: e^-10 is 5e-5."""
 
-FARTHEST = 80.0
-"""Largest d^2 / gamma: e^-80 is 2e-35, and beyond lie the denormals of float32."""
+FARTHEST = 64.0
+"""Largest d^2 / gamma: K is 2e-28 there, and its gradient would soon be a denormal of float32."""
 
 
 @register
