@@ -12,7 +12,13 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command(cls=several("--far", is_number))
 def report(
-    source: Annotated[Path, typer.Argument(help="A run folder, or a folder of embeddings.")],
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="A run folder, or a folder of embeddings; several stand side by side.",
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
     far: Annotated[
         Optional[list[float]],  # noqa: UP045 - typer reads the annotation
@@ -21,6 +27,14 @@ def report(
     where: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Option(help="Only rows with COLUMN=VALUE, such as subset=test. Repeatable."),
+    ] = None,
+    group: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Also error rates by the values of this column. Repeatable."),
+    ] = None,
+    camera: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="The column of retrieval's cross-camera rule. [default: camera]"),
     ] = None,
     thumbnails: Annotated[
         bool,
@@ -31,10 +45,23 @@ def report(
     """Write a self-contained HTML report: what was trained, how well it verifies, its mistakes."""
     import json
 
-    from facever.report.build import build
+    from facever.errors import ConfigError
+    from facever.report.build import build, build_side_by_side
     from facever.report.page import write_report
 
-    page = build(source, far=far, where=where or [], thumbnails=thumbnails)
+    if len(sources) == 1:
+        page = build(
+            sources[0],
+            far=far,
+            where=where or [],
+            groups=group or [],
+            camera=camera,
+            thumbnails=thumbnails,
+        )
+    elif group or camera:
+        raise ConfigError("--group and --camera are for the report of one model")
+    else:
+        page = build_side_by_side(sources, far=far, where=where or [])
     write_report(page, out)
     if as_json:
         print(json.dumps({"report": str(out), "title": page.title, "verdict": page.verdict}))

@@ -1,17 +1,19 @@
 """The sections that say how well a model verifies: rates, and what they rest on."""
 
-from dataclasses import replace
+import numpy as np
 
 from facever.evaluation.one_to_one.result import Accuracy, MeasuredPoint, VerificationResult
+from facever.evaluation.statistics.intervals import FEW_ERRORS
 from facever.evaluation.statistics.roc import Rate
 from facever.report import figures
+from facever.report.groups import groups_section
 from facever.report.mistakes import mistakes_section
 from facever.report.numbers import (
-    FEW_ERRORS,
     count,
     far,
     far_text,
     interval_text,
+    marked_few,
     percent_text,
     rate,
     rate_text,
@@ -23,11 +25,11 @@ from facever.report.page import (
     Facts,
     Figure,
     Note,
-    Number,
     Section,
     Table,
     Tile,
 )
+from facever.report.suspects import suspects_section
 from facever.vectors.embedding_set import EmbeddingSet
 
 _NAMED = 20  # images that could not be embedded
@@ -106,11 +108,13 @@ def sections(
         embeddings: The rows that the result speaks of, with their pictures' paths.
         thumbnails: Whether pictures are shown.
     """
-    return [
-        _accuracy(result),
-        _basis(result, embeddings),
-        mistakes_section(result, embeddings, thumbnails),
-    ]
+    found = [_accuracy(result), _basis(result, embeddings)]
+    if result.groups:
+        found.append(groups_section(result))
+    found.append(mistakes_section(result, embeddings, thumbnails))
+    if result.suspects is not None:
+        found.append(suspects_section(result.suspects, embeddings, thumbnails))
+    return found
 
 
 def curve_of(result: VerificationResult, name: str) -> figures.Curve:
@@ -133,7 +137,15 @@ def curve_of(result: VerificationResult, name: str) -> figures.Curve:
         result.trials.impostor,
         result.trials.genuine,
         marks,
+        _band(result.band),
     )
+
+
+def _band(points: list[MeasuredPoint]) -> figures.Band | None:
+    if len(points) < 2:
+        return None
+    rows = sorted((point.far, point.interval.low, point.interval.high) for point in points)
+    return figures.Band(*np.array(rows).T)
 
 
 def _accuracy(result: VerificationResult) -> Section:
@@ -146,7 +158,7 @@ def _accuracy(result: VerificationResult) -> Section:
             figures.roc([curve]),
             "Pairs of one person that are accepted (upwards) against pairs of two people that are "
             "accepted too (to the right, in powers of ten). Higher and further left is better. "
-            "Dots are the operating points, bars their intervals.",
+            "Dots are the operating points, bars and band their intervals.",
         ),
         Figure(
             "DET",
@@ -169,11 +181,12 @@ def _accuracy(result: VerificationResult) -> Section:
     if result.operating_points:
         blocks.append(_points_table(result.operating_points))
         blocks.append(Note(_interval_note(result.operating_points)))
-    if any(point.false_accepts < FEW_ERRORS for point in result.operating_points):
+    few = [min(point.false_accepts, _rejects(point)) for point in result.operating_points]
+    if min(few, default=FEW_ERRORS) < FEW_ERRORS:
         blocks.append(
             Note(
-                f"Rows marked (few) rest on fewer than {FEW_ERRORS} false accepts: the threshold "
-                "would be another one with other strangers.",
+                f"Counts marked (few) are fewer than {FEW_ERRORS} errors: with other people the "
+                "threshold, or the rate, would be another one.",
                 warning=True,
             )
         )
@@ -207,7 +220,7 @@ def _points_table(points: list[MeasuredPoint]) -> Table:
         "exceeded. FAR is also called FMR; TAR is one minus FNMR.",
         [
             "FAR asked for", "FAR reached", "TAR", "low", "high", "threshold", "false accepts",
-            "impostor pairs", "true accepts", "genuine pairs",
+            "impostor pairs", "false rejects", "genuine pairs",
         ],
         [
             [
@@ -217,9 +230,9 @@ def _points_table(points: list[MeasuredPoint]) -> Table:
                 rate(point.interval.low),
                 rate(point.interval.high),
                 score(point.threshold),
-                _false_accepts(point),
+                marked_few(count(point.false_accepts), point.false_accepts),
                 count(point.trials.impostor),
-                count(point.true_accepts),
+                marked_few(count(_rejects(point)), _rejects(point)),
                 count(point.trials.genuine),
             ]
             for point in points
@@ -240,10 +253,8 @@ def _interval_note(points: list[MeasuredPoint]) -> str:
     return " ".join(f"Low and high at FAR {', '.join(at)}: {way}." for way, at in ways.items())
 
 
-def _false_accepts(point: MeasuredPoint) -> Number:
-    shown = count(point.false_accepts)
-    few = point.false_accepts < FEW_ERRORS
-    return replace(shown, text=f"{shown.text} (few)") if few else shown
+def _rejects(point: MeasuredPoint) -> int:
+    return point.trials.genuine - point.true_accepts
 
 
 def _refused_table(result: VerificationResult) -> Table:

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from facever.errors import ConfigError, DataError
-from facever.evaluation.one_to_one.result import VerificationResult
+from facever.errors import ConfigError, DataError, EvaluationError
 from facever.evaluation.one_to_one.verification import DEFAULT_FARS
+from facever.evaluation.protocols.comparison import evaluate_comparison
 from facever.evaluation.protocols.sets import rows_where
 from facever.evaluation.protocols.verification import evaluate_verification
 from facever.report import accuracy, training
+from facever.report.measured import Measured, measure_embeddings
 from facever.report.numbers import rate, rate_text
 from facever.report.page import Cell, Facts, Report, Section, Tile
+from facever.report.side_by_side import Contestant, side_by_side
 from facever.vectors.embedding_set import META, EmbeddingSet
 
 EMBEDDINGS = "embeddings"  # the folder of a run in which its own evaluation lies
@@ -24,6 +26,8 @@ def build(
     *,
     far: Sequence[float] | None = None,
     where: Sequence[str] = (),
+    groups: Sequence[str] = (),
+    camera: str | None = None,
     thumbnails: bool = True,
 ) -> Report:
     """Return the report of an embedding set or of a run folder.
@@ -32,96 +36,136 @@ def build(
         source: The folder of either; a run is measured on the embeddings in RUN/embeddings.
         far: The false accept rates at which TAR is wanted.
         where: Each "column=value": only such rows are measured.
+        groups, camera: As for `measure_embeddings`.
         thumbnails: Whether pictures are shown.
 
     Raises:
         DataError: `source` is neither, or is damaged.
         EvaluationError: Trials that cannot be measured.
-        ConfigError: `far` or `where` for a run without embeddings.
+        ConfigError: Something to measure is asked for of a run without embeddings.
     """
-    is_run = (source / training.CONFIG).is_file()
-    folder = source / EMBEDDINGS if is_run else source
-    if not is_run and not (source / META).is_file():
-        if not source.exists():
-            raise DataError(f"nothing at {source}: give a run folder or a folder of embeddings")
-        raise DataError(
-            f"{source} is neither a run folder (no {training.CONFIG}) nor a folder of embeddings "
-            f"(no {META})"
-        )
+    folder = _embeddings_of(source)
+    is_run = folder != source
     if is_run and not folder.exists():
-        if far is not None or where:
-            raise ConfigError(
-                f"nothing to measure: there are no embeddings at {folder} "
-                f"(facever embed {source} DATA --out {folder})"
-            )
+        if far is not None or where or groups or camera:
+            raise ConfigError(_nothing_to_measure(source))
         return from_run(source, thumbnails=thumbnails)
-    rows = rows_where(EmbeddingSet.load(folder), where)
-    fars = DEFAULT_FARS if far is None else far
+    measured = measure_embeddings(
+        rows_where(EmbeddingSet.load(folder), where),
+        far=DEFAULT_FARS if far is None else far,
+        groups=groups,
+        camera=camera,
+    )
     if is_run:
-        return from_run(source, embeddings=rows, far=fars, thumbnails=thumbnails)
-    return from_embeddings(rows, far=fars, thumbnails=thumbnails)
+        return from_run(source, measured, thumbnails=thumbnails)
+    return from_embeddings(measured, thumbnails=thumbnails)
+
+
+def build_side_by_side(
+    sources: Sequence[Path], *, far: Sequence[float] | None = None, where: Sequence[str] = ()
+) -> Report:
+    """Return one report of several models, each compared with the first on the same pairs.
+
+    Args:
+        sources: Two or more folders of embeddings, or run folders that hold some.
+        far: The false accept rates at which TAR is wanted.
+        where: Each "column=value": only such rows are measured.
+
+    Raises:
+        DataError: A source is neither, or is damaged.
+        EvaluationError: Trials that cannot be measured.
+        ConfigError: A run without embeddings.
+    """
+    fars = DEFAULT_FARS if far is None else far
+    rows = []
+    for source in sources:
+        folder = _embeddings_of(source)
+        if folder != source and not folder.exists():
+            raise ConfigError(_nothing_to_measure(source))
+        rows.append(rows_where(EmbeddingSet.load(folder), where))
+    contestants: list[Contestant] = []
+    for source, embeddings in zip(sources, rows, strict=True):
+        result = evaluate_verification(embeddings, far=fars, detail=True)
+        comparison, why_not = None, ""
+        if contestants:
+            try:
+                comparison = evaluate_comparison(rows[0], embeddings, far=fars)
+            except EvaluationError as error:
+                why_not = str(error)
+        contestants.append(Contestant(str(source), result, comparison, why_not))
+    return side_by_side(contestants)
+
+
+def _embeddings_of(source: Path) -> Path:
+    """Return where the embeddings of a source lie, or would lie: in it, or itself."""
+    if (source / training.CONFIG).is_file():
+        return source / EMBEDDINGS
+    if (source / META).is_file():
+        return source
+    if not source.exists():
+        raise DataError(f"nothing at {source}: give a run folder or a folder of embeddings")
+    raise DataError(
+        f"{source} is neither a run folder (no {training.CONFIG}) nor a folder of embeddings "
+        f"(no {META})"
+    )
+
+
+def _nothing_to_measure(run: Path) -> str:
+    folder = run / EMBEDDINGS
+    return (
+        f"nothing to measure: there are no embeddings at {folder} "
+        f"(facever embed {run} DATA --out {folder})"
+    )
 
 
 def from_embeddings(
-    embeddings: EmbeddingSet,
-    *,
-    far: Sequence[float] = DEFAULT_FARS,
-    result: VerificationResult | None = None,
-    extra: Sequence[Section] = (),
-    thumbnails: bool = True,
+    measured: Measured, *, extra: Sequence[Section] = (), thumbnails: bool = True
 ) -> Report:
     """Return the report of an embedding set.
 
     Args:
-        embeddings: The set.
-        far: The false accept rates at which TAR is wanted, where `result` is not given.
-        result: What was measured on it; by default all pairs are compared.
+        measured: The set and what was measured on it.
         extra: Sections to follow those of the evaluation, such as `examples_section`.
         thumbnails: Whether pictures are shown.
     """
-    measured = result or evaluate_verification(embeddings, far=far)
-    environment = Section("environment", "Environment", [Facts(_origin(embeddings))])
+    meta, result = measured.embeddings.meta, measured.verification
+    environment = Section("environment", "Environment", [Facts(_origin(measured.embeddings))])
     return Report(
-        title=f"Verification on {embeddings.meta.dataset or 'embeddings'}",
-        verdict=accuracy.verdict(measured),
-        meaning=accuracy.meaning(measured),
-        tiles=accuracy.tiles(measured),
-        sections=[*accuracy.sections(measured, embeddings, thumbnails), *extra, environment],
+        title=f"Verification on {meta.dataset or 'embeddings'}",
+        verdict=accuracy.verdict(result),
+        meaning=accuracy.meaning(result),
+        tiles=accuracy.tiles(result),
+        sections=[*measured.sections(thumbnails), *extra, environment],
     )
 
 
 def from_run(
     run: Path,
+    measured: Measured | None = None,
     *,
-    embeddings: EmbeddingSet | None = None,
-    far: Sequence[float] = DEFAULT_FARS,
-    result: VerificationResult | None = None,
     extra: Sequence[Section] = (),
     thumbnails: bool = True,
 ) -> Report:
-    """Return the report of a training run, with its evaluation where there are embeddings.
+    """Return the report of a training run, with its evaluation where there is one.
 
     Args:
         run: The run folder.
-        embeddings: What the model is measured on; without, only the training is reported.
-        far: The false accept rates at which TAR is wanted, where `result` is not given.
-        result: What was measured on the embeddings; by default all pairs are compared.
+        measured: Embeddings by the model; without, only the training is reported.
         extra: Sections to follow those of the evaluation, such as `examples_section`.
         thumbnails: Whether pictures are shown.
     """
     record = training.RunRecord.read(run)
     about_training, environment = training.sections(record, thumbnails)
-    if embeddings is None:
+    if measured is None:
         verdict, meaning, tiles = _unmeasured(record)
         sections = [*extra, about_training, environment]
     else:
-        measured = result or evaluate_verification(embeddings, far=far)
-        verdict, meaning = accuracy.verdict(measured), accuracy.meaning(measured)
-        tiles = accuracy.tiles(measured)
-        origin = Facts(_origin(embeddings), "The embeddings measured")
+        result = measured.verification
+        verdict, meaning = accuracy.verdict(result), accuracy.meaning(result)
+        tiles = accuracy.tiles(result)
+        origin = Facts(_origin(measured.embeddings), "The embeddings measured")
         environment = replace(environment, blocks=[*environment.blocks, origin])
-        evaluation = accuracy.sections(measured, embeddings, thumbnails)
-        sections = [*evaluation, *extra, about_training, environment]
+        sections = [*measured.sections(thumbnails), *extra, about_training, environment]
     return Report(training.describe(record), verdict, meaning, tiles, sections)
 
 

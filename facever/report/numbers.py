@@ -1,13 +1,17 @@
 """How the report writes numbers: always the same way, short, and with the full value behind."""
 
+from facever.evaluation.statistics.intervals import FEW_ERRORS
 from facever.report.page import Number
-
-FEW_ERRORS = 30  # fewer errors than this do not carry a rate
 
 
 def count(value: int) -> Number:
     """Return 56,789 for 56789."""
     return Number(f"{value:,}", value)
+
+
+def marked_few(shown: Number, errors: int) -> Number:
+    """Return a number, marked where fewer errors than carry a rate stand behind it."""
+    return Number(f"{shown.text} (few)", shown.value) if errors < FEW_ERRORS else shown
 
 
 def rate(value: float) -> Number:

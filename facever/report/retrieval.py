@@ -23,13 +23,13 @@ _WRONG = 12
 
 
 def retrieval_section(
-    result: RetrievalResult, queries: EmbeddingSet, gallery: EmbeddingSet, thumbnails: bool
+    result: RetrievalResult, embeddings: EmbeddingSet, thumbnails: bool
 ) -> Section:
     """Show how far down the list the right person stands.
 
     Args:
         result: What was retrieved.
-        queries, gallery: The rows that its wrong first candidates speak of.
+        embeddings: The rows that its wrong first candidates speak of.
         thumbnails: Whether pictures are shown.
     """
     blocks: list[Block] = [
@@ -58,10 +58,7 @@ def retrieval_section(
                 "Wrong at rank 1",
                 "The query, who came first, and the best picture of the right person. The highest "
                 "scores first: one person under two names may be among them.",
-                [
-                    _wrong(wrong, queries, gallery, thumbnails)
-                    for wrong in result.first_wrong[:_WRONG]
-                ],
+                [_wrong(wrong, embeddings, thumbnails) for wrong in result.first_wrong[:_WRONG]],
             )
         )
     if result.reranking or result.expansion:
@@ -108,14 +105,12 @@ def _metrics(result: RetrievalResult) -> Table:
     )
 
 
-def _wrong(
-    wrong: WrongFirst, queries: EmbeddingSet, gallery: EmbeddingSet, thumbnails: bool
-) -> Comparison:
+def _wrong(wrong: WrongFirst, embeddings: EmbeddingSet, thumbnails: bool) -> Comparison:
     return Comparison(
-        portrait_of(queries, wrong.query, thumbnails),
+        portrait_of(embeddings, wrong.query, thumbnails),
         [
-            portrait_of(gallery, wrong.candidate, thumbnails, score(wrong.score)),
-            portrait_of(gallery, wrong.right, thumbnails, score(wrong.right_score)),
+            portrait_of(embeddings, wrong.candidate, thumbnails, score(wrong.score)),
+            portrait_of(embeddings, wrong.right, thumbnails, score(wrong.right_score)),
         ],
         "wrong at rank 1",
         "bad",

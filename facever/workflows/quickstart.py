@@ -14,7 +14,6 @@ from facever.data.split import split
 from facever.embedding.extractor import load_model
 from facever.errors import ConfigError
 from facever.evaluation.operating_point import OperatingPoint
-from facever.evaluation.protocols.verification import evaluate_verification
 from facever.files import write_json
 from facever.gallery.answers import SearchResult, Verification
 from facever.models.embedder import ModelConfig
@@ -26,6 +25,7 @@ from facever.report.examples import (
     VerificationExample,
     examples_section,
 )
+from facever.report.measured import measure_embeddings
 from facever.report.page import write_report
 from facever.training.config import TrainConfig
 from facever.training.trainer import train
@@ -85,7 +85,8 @@ def quickstart(folder: Path, minutes: float = 3.0, data: Path | None = None) -> 
     say("embedding people who were never seen in training")
     extractor = load_model(run.path)
     embeddings = extractor.extract(parts.where(subset="test"), folder / "embeddings")
-    result = evaluate_verification(embeddings, far=FARS)
+    measured = measure_embeddings(embeddings, far=FARS)
+    result = measured.verification
     write_json(folder / "evaluation.json", result.to_dict())
 
     say("making a gallery: one image enrolled of each person with two or more, the rest as probes")
@@ -112,9 +113,7 @@ def quickstart(folder: Path, minutes: float = 3.0, data: Path | None = None) -> 
         rule=_rule(point, searching),
     )
     report = folder / "report.html"
-    write_report(
-        from_run(run.path, embeddings=embeddings, far=FARS, result=result, extra=[section]), report
-    )
+    write_report(from_run(run.path, measured, extra=[section]), report)
     return Quickstart(
         folder=folder,
         run=run.path,

@@ -9,8 +9,9 @@ import pytest
 
 from facever.errors import ConfigError, DataError, EvaluationError
 from facever.evaluation.protocols.verification import evaluate_verification
-from facever.report.build import build, from_embeddings, from_run
+from facever.report.build import build, build_side_by_side, from_embeddings, from_run
 from facever.report.examples import examples_section
+from facever.report.measured import Measured, measure_embeddings
 from facever.report.page import render, write_report
 from facever.seeding import stream
 from facever.vectors.embedding_set import EmbeddingSet
@@ -18,6 +19,9 @@ from facever.vectors.embedding_set import EmbeddingSet
 Reader = Callable[[str], Any]
 FAR = [1e-1]
 quick = pytest.mark.usefixtures("quick_figures")
+
+
+EVALUATION = ["accuracy", "basis", "mistakes", "suspects", "calibration"]
 
 
 def sections(page: Any) -> list[str]:
@@ -28,7 +32,7 @@ def test_the_report_of_embeddings(faces: EmbeddingSet, tmp_path: Path, read_page
     faces.save(tmp_path / "faces")
     html = render(build(tmp_path / "faces", far=FAR))
     page = read_page(html)
-    assert sections(page) == ["accuracy", "basis", "mistakes", "environment"]
+    assert sections(page) == [*EVALUATION, "environment"]
     assert page.all("h1")[0].text == "Verification on tiny"
     assert page.facts()["fingerprint"] == "f" * 64
     assert page.facts()["options.flip"] == "True"
@@ -41,10 +45,10 @@ def test_the_report_of_a_run_with_embeddings(
 ) -> None:
     faces.save(run_folder / "embeddings")
     page = read_page(render(build(run_folder, far=FAR)))
-    assert sections(page) == ["accuracy", "basis", "mistakes", "training", "environment"]
+    assert sections(page) == [*EVALUATION, "training", "environment"]
     assert page.all("h1")[0].text.endswith("trained on 7 images of 2 people (lfw)")
     assert page.of_class("p", "verdict")[0].text.startswith("TAR ")
-    assert len(page.all("svg")) == 6
+    assert len(page.all("svg")) == 7
 
 
 @quick
@@ -67,21 +71,21 @@ def test_a_run_that_was_never_looked_at(run_folder: Path) -> None:
 @quick
 def test_further_sections_follow_the_evaluation(faces: EmbeddingSet, run_folder: Path) -> None:
     extra = [examples_section([], [], "rule")]
-    made = from_run(run_folder, embeddings=faces, far=FAR, extra=extra)
-    assert [section.anchor for section in made.sections][2:5] == [
-        "mistakes",
+    made = from_run(run_folder, measure_embeddings(faces, far=FAR), extra=extra)
+    assert [section.anchor for section in made.sections][4:7] == [
+        "calibration",
         "examples",
         "training",
     ]
-    made = from_embeddings(faces, far=FAR, extra=extra)
-    assert [section.anchor for section in made.sections][2:4] == ["mistakes", "examples"]
+    made = from_embeddings(measure_embeddings(faces, far=FAR), extra=extra)
+    assert [section.anchor for section in made.sections][4:6] == ["calibration", "examples"]
 
 
 @quick
 def test_a_result_that_is_given_is_shown(faces: EmbeddingSet, run_folder: Path) -> None:
-    result = evaluate_verification(faces, far=[0.2])
-    assert "at FAR 2e-1" in from_embeddings(faces, result=result).verdict
-    assert "at FAR 2e-1" in from_run(run_folder, embeddings=faces, result=result).verdict
+    measured = Measured(faces, evaluate_verification(faces, far=[0.2]))
+    assert "at FAR 2e-1" in from_embeddings(measured).verdict
+    assert "at FAR 2e-1" in from_run(run_folder, measured).verdict
 
 
 @quick
@@ -122,9 +126,9 @@ def test_the_page_stays_small(tmp_path: Path, run_folder: Path) -> None:
     cv2.imwrite(str(run_folder / "train_batch.png"), noise)
     vectors = random.normal(size=(480, 16))
     faces = EmbeddingSet.from_arrays(vectors, people, path=[str(tmp_path / "a.png")] * 480)
-    write_report(from_run(run_folder, embeddings=faces), tmp_path / "report.html")
+    write_report(from_run(run_folder, measure_embeddings(faces)), tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert text.count("data:image/jpeg") == 49
+    assert text.count("data:image/jpeg") == 73  # 24 of the suspects
     assert len(text) < 3_000_000
 
 
@@ -136,3 +140,82 @@ def test_a_run_whose_development_people_are_few(run_folder: Path, read_page: Rea
     assert "0.125" not in metrics.read_text()
     page = read_page(render(build(run_folder)))
     assert "0.812" in page.text
+
+
+@pytest.fixture
+def ranked(faces: EmbeddingSet, tmp_path: Path) -> Path:
+    """Queries and gallery, by two cameras, on disk."""
+    place = np.arange(len(faces))
+    rows = faces.rows.assign(
+        subset=np.where(place % 4 == 0, "query", "gallery"), camera=(place % 3 == 0).astype(str)
+    )
+    replace(faces, rows=rows).save(tmp_path / "ranked")
+    return tmp_path / "ranked"
+
+
+@quick
+def test_queries_and_gallery_are_ranked_across_cameras(ranked: Path, read_page: Reader) -> None:
+    page = read_page(render(build(ranked, far=FAR)))
+    assert "retrieval" in sections(page)
+    assert page.facts()["own camera"] == "left out"
+
+
+@quick
+def test_groups_are_shown_at_one_threshold(ranked: Path, read_page: Reader) -> None:
+    page = read_page(render(build(ranked, far=FAR, groups=["camera"])))
+    result = evaluate_verification(EmbeddingSet.load(ranked), far=FAR, groups=["camera"])
+    rows = page.table("By camera")
+    assert len(rows) == 3
+    for row, found in zip(rows, result.to_dict()["groups"]["camera"], strict=True):
+        fmr, fnmr = found["fmr_interval"], found["fnmr_interval"]
+        assert row.numbers == [
+            found["fmr"],
+            fmr["low"],
+            fmr["high"],
+            found["fnmr"],
+            fnmr["low"],
+            fnmr["high"],
+            found["impostor"],
+            found["genuine"],
+        ]
+    assert f"{result.groups_at.threshold:.4f}" in page.text
+
+
+@quick
+def test_what_the_rows_do_not_have(faces: EmbeddingSet, tmp_path: Path) -> None:
+    faces.save(tmp_path / "faces")
+    with pytest.raises(EvaluationError, match="--camera place is for retrieval, which needs rows"):
+        build(tmp_path / "faces", far=FAR, camera="place")
+    with pytest.raises(EvaluationError, match="unknown column 'cameras'"):
+        build(tmp_path / "faces", far=FAR, groups=["cameras"])
+
+
+@quick
+def test_a_calibration_that_cannot_be_made_is_said(faces: EmbeddingSet) -> None:
+    two = faces.select(np.isin(faces.identities, ["person_00", "person_01"]))
+    measured = measure_embeddings(two, far=[0.2])
+    assert measured.calibration is None
+    (note,) = measured.sections()[-1].blocks
+    assert note.text.startswith("Calibration: no impostor trials")
+
+
+@quick
+def test_several_models_on_one_page(
+    faces: EmbeddingSet, run_folder: Path, tmp_path: Path, read_page: Reader
+) -> None:
+    faces.save(tmp_path / "first")
+    worse = faces.vectors + 0.3 * stream(1, "worse").normal(size=faces.vectors.shape)
+    worse /= np.linalg.norm(worse, axis=1, keepdims=True)
+    worse[~faces.acquired] = 0
+    replace(faces, vectors=worse.astype(np.float32)).save(run_folder / "embeddings")
+    faces.select(np.arange(20)).save(tmp_path / "fewer")
+    sources = [tmp_path / "first", run_folder, tmp_path / "fewer"]
+    page = read_page(render(build_side_by_side(sources, far=FAR)))
+    assert {
+        (row.all("th") + row.all("td"))[0].text for row in page.table("Rates of each model")
+    } == {str(source) for source in sources}
+    assert len(page.table("TAR of each model minus")) == len(FAR)
+    assert "the two embedding sets have 48 and 20 rows" in page.text
+    (run_folder / "embeddings").rename(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match="nothing to measure: there are no embeddings at"):
+        build_side_by_side(sources, far=FAR)

@@ -10,8 +10,9 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from facever.evaluation.statistics.intervals import FEW_ERRORS
 from facever.report.drawing import MUTED, SERIES, draw, printable, say
-from facever.report.numbers import FEW_ERRORS, far_text, rate_text
+from facever.report.numbers import far_text, rate_text
 
 Floats = NDArray[np.float64]
 

@@ -1,0 +1,85 @@
+"""Everything that a report measures on an embedding set, and the sections that show it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from facever.errors import EvaluationError
+from facever.evaluation.one_to_many.retrieval import RetrievalResult
+from facever.evaluation.one_to_one.calibration import CalibrationResult
+from facever.evaluation.one_to_one.result import VerificationResult
+from facever.evaluation.one_to_one.verification import DEFAULT_FARS
+from facever.evaluation.protocols.calibration import evaluate_calibration
+from facever.evaluation.protocols.ranked import evaluate_retrieval
+from facever.evaluation.protocols.verification import evaluate_verification
+from facever.report import accuracy
+from facever.report.calibration import calibration_section
+from facever.report.page import Note, Section
+from facever.report.retrieval import retrieval_section
+from facever.vectors.embedding_set import EmbeddingSet
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An embedding set and what was measured on it.
+
+    Attributes:
+        embeddings: The rows that every result speaks of.
+        verification: Of all their pairs, or by a protocol.
+        calibration: None where it was not asked for or cannot be made.
+        retrieval: None where the rows are not divided into queries and a gallery.
+        notes: What could not be measured, and why.
+    """
+
+    embeddings: EmbeddingSet
+    verification: VerificationResult
+    calibration: CalibrationResult | None = None
+    retrieval: RetrievalResult | None = None
+    notes: Sequence[str] = field(default_factory=list)
+
+    def sections(self, thumbnails: bool = True) -> list[Section]:
+        """Return the sections that show the results."""
+        found = accuracy.sections(self.verification, self.embeddings, thumbnails)
+        if self.retrieval is not None:
+            found.append(retrieval_section(self.retrieval, self.embeddings, thumbnails))
+        if self.calibration is not None:
+            found.append(calibration_section(self.calibration))
+        if self.notes:
+            notes = [Note(text, warning=True) for text in self.notes]
+            found.append(Section("unmeasured", "Not measured", notes))
+        return found
+
+
+def measure_embeddings(
+    embeddings: EmbeddingSet,
+    *,
+    far: Sequence[float] = DEFAULT_FARS,
+    groups: Sequence[str] = (),
+    camera: str | None = None,
+) -> Measured:
+    """Measure verification in detail, calibration, and retrieval where there are queries.
+
+    Args:
+        embeddings: Images or templates. Rows of the subsets `query` and `gallery` are ranked.
+        far: The false accept rates at which TAR is wanted.
+        groups: Columns by whose values FMR and FNMR are counted.
+        camera: The column of retrieval's cross-camera rule; by default `camera`, where the rows
+            have it.
+
+    Raises:
+        EvaluationError: Trials that cannot be measured, or a column that does not exist.
+    """
+    rows, notes = embeddings.rows, []
+    calibration, retrieval = None, None
+    verification = evaluate_verification(embeddings, far=far, groups=groups, detail=True)
+    try:
+        calibration = evaluate_calibration(embeddings)
+    except EvaluationError as error:
+        notes.append(f"Calibration: {error}.")
+    if "subset" in rows and {"query", "gallery"} <= set(rows["subset"].dropna()):
+        rule = camera or ("camera" if "camera" in rows and rows["camera"].notna().all() else None)
+        retrieval = evaluate_retrieval(embeddings, camera=rule)
+    elif camera is not None:
+        raise EvaluationError(
+            f"--camera {camera} is for retrieval, which needs rows of the subsets query and gallery"
+        )
+    return Measured(embeddings, verification, calibration, retrieval, notes)
