@@ -8,13 +8,14 @@ from facever.evaluation.one_to_one.calibration import calibrate
 from facever.evaluation.one_to_one.compare import compare
 from facever.evaluation.one_to_one.result import VerificationResult
 from facever.evaluation.one_to_one.transfer import transfer
-from facever.evaluation.one_to_one.verification import verification
+from facever.evaluation.one_to_one.verification import Against, verification
 from facever.evaluation.operating_point import OperatingPoint
 from facever.evaluation.protocols.pooling import Templates, pool_templates
 from facever.evaluation.protocols.templates import template_set
 from facever.evaluation.scoring.normalisation import Cohort
 
 __all__ = [
+    "Against",
     "Cohort",
     "Expansion",
     "OperatingPoint",

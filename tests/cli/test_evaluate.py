@@ -51,6 +51,23 @@ def test_an_operating_point_is_saved_at_its_far(embeddings, tmp_path):
     assert str(path) in result.stderr
 
 
+def test_two_sets_groups_and_device(embeddings):
+    words = ["verification", embeddings, "--where", "subset=train", "--against", embeddings]
+    words += ["--far", "0.1", "--group", "subset", "--group-far", "0.05", "--device", "cpu"]
+    with pytest.raises(EvaluationError, match="no genuine trials"):
+        run(*words, "--against-where", "subset=test")
+    result = run(*words, "--against-where", "subset=train", "--json")
+    values = json.loads(result.stdout)
+    assert values["protocol"] == "probe-gallery"
+    assert values["trials"] == {"genuine": 360, "impostor": 3240}
+    assert values["groups_at"]["far_target"] == 0.05
+    assert [rate["groups"] for rate in values["groups"]["subset"]] == [["train", "train"]]
+    with pytest.raises(EvaluationError, match="--against-where belongs to --against"):
+        run("verification", embeddings, "--against-where", "subset=test")
+    with pytest.raises(EvaluationError, match="unknown device 'gpu'"):
+        run("verification", embeddings, "--device", "gpu")
+
+
 def test_warnings_go_to_standard_error(embeddings):
     result = run("verification", embeddings, "--similarity", "dot", "--json")
     assert "warning: scores are dot" in result.stderr

@@ -31,10 +31,22 @@ def verification(
     far: Fars = None,
     similarity: Metric = None,
     where: Where = None,
+    against: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads the annotation
+        typer.Option(help="A gallery, same model: compare each row with each of its rows only."),
+    ] = None,
+    against_where: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Only rows of --against with COLUMN=VALUE. Repeatable."),
+    ] = None,
     exclude: Exclude = None,
     group: Annotated[
-        Optional[list[str]],  # noqa: UP045 - typer reads the annotation
+        Optional[list[str]],  # noqa: UP045
         typer.Option(help="FMR and FNMR by the values of this column. Repeatable."),
+    ] = None,
+    group_far: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="The FAR of the groups' threshold. [default: the smallest supported]"),
     ] = None,
     templates: Templates = None,
     media: Media = None,
@@ -64,6 +76,9 @@ def verification(
         Optional[float],  # noqa: UP045
         typer.Option(help="The FAR of the operating point to save."),
     ] = None,
+    device: Annotated[
+        str, typer.Option(help="Where all pairs are multiplied: cpu, cuda or auto.")
+    ] = "cpu",
     as_json: AsJson = False,
 ) -> None:
     """Measure 1:1 verification: TAR at each FAR, ROC area, equal error rate, accuracy."""
@@ -78,6 +93,11 @@ def verification(
     fars = list(far or DEFAULT_FARS)
     judged = load(embeddings, where, templates, media, quality)
     others = None
+    if against_where and against is None:
+        raise EvaluationError("--against-where belongs to --against EMBEDDINGS")
+    gallery = None
+    if against is not None:
+        gallery = load(against, against_where, templates, media, quality)
     if cohort is not None:
         others = cohort_of(load(cohort), judged, snorm or "as", cohort_top)
     elif snorm is not None or cohort_top is not None:
@@ -90,6 +110,9 @@ def verification(
         similarity=similarity,
         exclude=exclude or [],
         groups=group or [],
+        group_far=group_far,
+        against=gallery,
+        device=device,
         cohort=others,
         detail=detail,
         allow_overlap=allow_overlap,

@@ -3,6 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from facever.data.pairs import PairList
 from facever.errors import EvaluationError
@@ -14,6 +18,7 @@ from facever.evaluation.protocols.listed import listed
 from facever.evaluation.protocols.lookup import kind_of
 from facever.evaluation.protocols.request import ALL_PAIRS, Request
 from facever.evaluation.protocols.sets import check_column, sample_of
+from facever.evaluation.protocols.two_sets import check_comparable, images_in_both, joint_name
 from facever.evaluation.scoring.normalisation import Cohort
 from facever.evaluation.scoring.trials import check_fars
 from facever.vectors.embedding_set import EmbeddingSet
@@ -33,6 +38,9 @@ def evaluate_verification(
     data: Path | None = None,
     level: float = 0.95,
     detail: bool = False,
+    against: EmbeddingSet | None = None,
+    group_far: float | None = None,
+    device: str = "cpu",
 ) -> VerificationResult:
     """Measure verification by a protocol.
 
@@ -49,6 +57,10 @@ def evaluate_verification(
         data: See `Request`.
         level: Confidence of the intervals.
         detail: Also measure intervals along the curve, and look for suspected wrong names.
+        against: A gallery, by the same model, that the embeddings are probes for (all-pairs): only
+            pairs of one row of each are trials. It needs the columns of `exclude` and `groups`.
+        group_far: The FAR of the threshold of `groups`; by default the smallest supported.
+        device: "cpu", "cuda" or "auto", where all pairs are compared.
 
     Raises:
         EvaluationError: An unknown protocol, similarity or column, trials that cannot be made, or
@@ -56,12 +68,28 @@ def evaluate_verification(
     """
     request = Request(embeddings, protocol, pairs, similarity, exclude, cohort, allow_overlap, data)
     fars = check_fars(far)
-    for column in groups:
-        check_column(embeddings, column)
+    if group_far is not None and not groups:
+        raise EvaluationError("a FAR for groups needs columns to group by")
     if request.name == ALL_PAIRS:
-        result = _all_pairs(request, fars, groups, level, detail)
-    elif groups:
-        raise EvaluationError(f"the protocol {request.name} takes no groups")
+        sides = [embeddings] if against is None else [embeddings, against]
+        samples, columns = _rows_of(sides, exclude, groups)
+        result = measure_all_pairs(
+            samples[0],
+            fars,
+            request.metric,
+            columns[0],
+            against=samples[1] if against is not None else None,
+            against_groups=columns[-1],
+            group_far=group_far,
+            cohort=cohort,
+            level=level,
+            detail=detail,
+            device=device,
+        )
+        result = replace(result, overlap=_overlap_of_all_pairs(embeddings, samples))
+    elif groups or against is not None:
+        wrong = "groups" if groups else "second set"
+        raise EvaluationError(f"the protocol {request.name} takes no {wrong}")
     else:
         result = _listed(request, fars, level, detail)
     warnings = list(result.warnings)
@@ -72,9 +100,16 @@ def evaluate_verification(
         )
     if result.overlap:
         warnings.append(str(result.overlap))
+    dataset = embeddings.meta.dataset
+    if against is not None:
+        dataset, same = (
+            joint_name(embeddings, against),
+            images_in_both(embeddings, against, exclude),
+        )
+        warnings += [same] if same else []
     return replace(
         result,
-        dataset=embeddings.meta.dataset,
+        dataset=dataset,
         fingerprint=embeddings.meta.fingerprint,
         kind=kind_of(embeddings),
         normalisation=None if cohort is None else str(cohort),
@@ -82,16 +117,17 @@ def evaluate_verification(
     )
 
 
-def _all_pairs(
-    request: Request, fars: list[float], groups: Sequence[str], level: float, detail: bool
-) -> VerificationResult:
-    embeddings = request.embeddings
-    sample = sample_of(embeddings, request.exclude)
-    columns = {column: embeddings.rows[column] for column in groups}
-    result = measure_all_pairs(
-        sample, fars, request.metric, columns, cohort=request.cohort, level=level, detail=detail
-    )
-    return replace(result, overlap=_overlap_of_all_pairs(embeddings, sample))
+def _rows_of(
+    sides: Sequence[EmbeddingSet], exclude: Sequence[str], groups: Sequence[str]
+) -> tuple[list[Sample], list[dict[str, "pd.Series[Any]"]]]:
+    """Return the rows of one set or of two, and their columns to group by."""
+    if len(sides) > 1:
+        check_comparable(*sides)
+    for side in sides:
+        for column in groups:
+            check_column(side, column)
+    samples = [sample_of(side, exclude) for side in sides]
+    return samples, [{column: side.rows[column] for column in groups} for side in sides]
 
 
 def _listed(request: Request, fars: list[float], level: float, detail: bool) -> VerificationResult:
@@ -111,8 +147,8 @@ def _listed(request: Request, fars: list[float], level: float, detail: bool) -> 
     return replace(result, overlap=overlap, failures=scored.failures, accuracy=accuracy)
 
 
-def _overlap_of_all_pairs(embeddings: EmbeddingSet, sample: Sample) -> Overlap:
-    people = sample.people[sample.acquired]
+def _overlap_of_all_pairs(embeddings: EmbeddingSet, samples: Sequence[Sample]) -> Overlap:
+    people = np.concatenate([sample.people[sample.acquired] for sample in samples])
     shared = shared_people(embeddings.trained_on, people)
-    share = sample.share_with(shared) if shared else None
+    share = samples[0].share_with(shared, *samples[1:]) if shared else None
     return find_overlap(embeddings.trained_on, people, share)
