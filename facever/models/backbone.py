@@ -1,9 +1,13 @@
 """Backbones: timm's feature extractors, with pretrained weights where wanted."""
 
+import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import timm
 from timm.models import get_pretrained_cfg
@@ -14,6 +18,8 @@ from facever.models.weights import first_line, load_strictly, read_weights
 
 RESERVED = {"pretrained", "num_classes", "in_chans"}
 """Options of timm's that the Embedder sets itself."""
+
+_PATIENCE = 5.0  # seconds
 
 Option = bool | int | float | str | list[int] | list[float]
 
@@ -92,10 +98,40 @@ def _load(model: nn.Module, name: str, path: Path) -> None:
     load_strictly(model, kept, f"{path}", f"backbone '{name}'")
 
 
+@contextmanager
+def _no_retries_without_network() -> Iterator[None]:
+    """Take weights from the cache, or fail at once, where their host cannot be reached.
+
+    Its library would try again and again for most of a minute.
+    """
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or not _reachable(constants.ENDPOINT)
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _reachable(address: str) -> bool:
+    """Return whether a connection can be made; behind a proxy it is taken for granted."""
+    if getproxies():
+        return True
+    parts = urlsplit(address)
+    try:
+        port = parts.port or (80 if parts.scheme == "http" else 443)
+        socket.create_connection((parts.hostname or "", port), _PATIENCE).close()
+    except OSError:
+        return False
+    return True
+
+
 def _download(name: str, options: Mapping[str, Option]) -> nn.Module:
     _build(name, options)  # errors of the options are told apart from errors of the network
     try:
-        model: nn.Module = timm.create_model(name, pretrained=True, num_classes=0, **options)
+        with _no_retries_without_network():
+            model: nn.Module = timm.create_model(name, pretrained=True, num_classes=0, **options)
     except Exception as error:
         raise ModelError(
             f"no pretrained weights of '{name}' ({first_line(error)}): they need a network once; "

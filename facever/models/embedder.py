@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from facever.config import Config
 from facever.data.preprocessing import Preprocessing
 from facever.errors import ConfigError, ModelError
-from facever.models.backbone import RESERVED, Option, create_backbone
+from facever.models.backbone import RESERVED, Option, check_name, create_backbone
 
 
 class ModelConfig(Config):
@@ -39,6 +39,15 @@ class ModelConfig(Config):
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="of the pooled features, in training")
     preprocessing: Preprocessing = Preprocessing()
+
+    @field_validator("backbone")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            check_name(name)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return name
 
     @field_validator("backbone_options")
     @classmethod

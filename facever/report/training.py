@@ -33,6 +33,7 @@ class RunRecord:
         config: The resolved configuration.
         train: Logged updates: step, epoch, loss, lr, seconds and more.
         development: Looks at the development identities: step, epoch, weights and their figures.
+        alarms: What the collapse watch said: step, alarm, head, message.
         environment: Versions, processor, threads, device; empty where not recorded.
         identities: Columns identity, dataset, images, use; empty where not recorded.
         fingerprint: Of the exported model, None while there is none.
@@ -42,6 +43,7 @@ class RunRecord:
     config: Mapping[str, Any]
     train: pd.DataFrame
     development: pd.DataFrame
+    alarms: pd.DataFrame
     environment: Mapping[str, Any]
     identities: pd.DataFrame
     fingerprint: str | None
@@ -74,6 +76,7 @@ class RunRecord:
             config=config,
             train=_of_kind(metrics, "train"),
             development=_of_kind(metrics, "development"),
+            alarms=_of_kind(metrics, "alarm"),
             environment=around,
             identities=people,
             fingerprint=_fingerprint(path / "model.safetensors"),
@@ -142,13 +145,16 @@ def development_figures(frame: pd.DataFrame) -> list[str]:
 
 
 def figure_name(name: str) -> str:
-    """Return how a figure of the log is called in words: AUC, EER, TAR at FAR 1e-2."""
+    """Return how a figure of the log is called in words: AUC, TAR at FAR 1e-2, attributes hat."""
+    if "/" in name:  # accuracies of attributes
+        return name.replace("/", " ")
     kind, _, at = name.partition("@")
     return f"{kind.upper()} at FAR {at}" if at else kind.upper()
 
 
 def _training(run: RunRecord, thumbnails: bool) -> Section:
-    blocks: list[Block] = [Facts(_facts(run)), *_curves(run)]
+    alarms = [Note(str(said), warning=True) for said in run.alarms.get("message", ())]
+    blocks: list[Block] = [Facts(_facts(run)), *alarms, *_curves(run)]
     if len(run.development):
         blocks.append(_development_table(run))
     picture = run.path / "train_batch.png"

@@ -1,3 +1,4 @@
+import socket
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,38 @@ def test_a_failed_download_is_one_line(monkeypatch: pytest.MonkeyPatch):
         "no pretrained weights of 'test_resnet' (no route to host): they need a network once; "
         "else set model.pretrained to a local file, or to false"
     )
+
+
+def test_without_network_the_answer_comes_at_once(monkeypatch: pytest.MonkeyPatch):
+    """No server listens on that port of this machine."""
+    from huggingface_hub import constants
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{free.getsockname()[1]}")
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    seen = []
+
+    def hub(*_: object, **__: object) -> None:
+        seen.append(constants.HF_HUB_OFFLINE)
+        raise OSError("not in the cache")
+
+    monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", hub)
+    monkeypatch.setattr("timm.models._builder.load_state_dict_from_url", hub)
+    before = constants.HF_HUB_OFFLINE
+    with pytest.raises(ModelError, match=r"no pretrained weights of 'test_resnet' \(not in the"):
+        create_backbone("test_resnet", {}, (32, 32), pretrained=True)
+    assert seen[0] is True
+    assert constants.HF_HUB_OFFLINE is before
+
+
+def test_a_host_that_answers_is_asked(monkeypatch: pytest.MonkeyPatch):
+    from facever.models.backbone import _reachable
+
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        assert _reachable(f"http://127.0.0.1:{server.getsockname()[1]}")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+    assert _reachable("https://127.0.0.1:1")

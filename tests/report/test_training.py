@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from facever.errors import DataError
 from facever.report import training
-from facever.report.page import Report, Sheet, render
+from facever.report.page import Note, Report, Sheet, render
 from facever.report.training import RunRecord
 
 Reader = Callable[[str], Any]
@@ -147,3 +147,18 @@ def test_an_odd_configuration_is_shown_all_the_same(run_folder: Path, read_page:
     (run_folder / "config.yaml").write_text("heads: nothing\nmodel: 3\nnested: {list: [1, {a: 2}]}")
     facts = show(run_folder, read_page).facts()
     assert facts["nested.list.1.a"] == "2"
+
+
+def test_the_alarms_of_the_collapse_watch_are_shown(run_folder: Path) -> None:
+    said = "update 50, head 'cosface': the loss stays at 4.6. Try a lower <optimizer.lr>"
+    alarm = {"kind": "alarm", "step": 50, "alarm": "x", "head": "cosface", "message": said}
+    with (run_folder / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(alarm) + "\n")
+    record = RunRecord.read(run_folder)
+    assert record.alarms["message"].tolist() == [said]
+    (section, *_) = training.sections(record)
+    assert Note(said, warning=True) in section.blocks
+
+
+def test_attribute_accuracies_have_readable_names() -> None:
+    assert training.figure_name("attributes/accuracy/hair=red") == "attributes accuracy hair=red"

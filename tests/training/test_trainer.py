@@ -278,7 +278,7 @@ def test_folders_that_are_not_runs(make_config, tmp_path: Path) -> None:
     [
         ({"heads": []}, "heads"),
         ({"heads": [{"name": "cosfase"}]}, "did you mean 'cosface'"),
-        ({"model": {"backbone": "resnet10x"}}, "resnet10t"),
+        ({"model": {"backbone": "resnet10x"}}, "'model.backbone' is 'resnet10x': unknown backbone"),
         ({"batch": {"size": 1000}}, "1000"),
         ({"batch": {"size": 8, "images_per_identity": 3}}, "not a multiple"),
         ({"batch": {"size": 8, "spread_cameras": True}}, "needs images_per_identity"),
