@@ -2,13 +2,22 @@
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import t as student
 
 from facever.errors import EvaluationError
 from facever.evaluation.one_to_one.result import Accuracy
+from facever.evaluation.operating_point import Interval
 from facever.evaluation.scoring.pairwise import Bools
+from facever.evaluation.scoring.people import DyadErrors
 from facever.evaluation.scoring.similarity import Floats, Ints
 from facever.evaluation.scoring.trials import ListedTrials, Trials
-from facever.evaluation.statistics.intervals import TOO_NARROW, clopper_pearson
+from facever.evaluation.statistics.intervals import (
+    TOO_NARROW,
+    DyadicRate,
+    clopper_pearson,
+    fmr_interval,
+    logit_interval,
+)
 from facever.evaluation.statistics.roc import Roc
 
 
@@ -27,7 +36,12 @@ def best_threshold(trials: Trials) -> float:
 
 
 def single_accuracy(
-    scores: Floats, same: Bools, threshold: float, method: str, level: float = 0.95
+    scores: Floats,
+    same: Bools,
+    threshold: float,
+    method: str,
+    level: float = 0.95,
+    people: tuple[Ints, Ints] | None = None,
 ) -> Accuracy:
     """Judge trials at one threshold.
 
@@ -36,26 +50,33 @@ def single_accuracy(
         same: Bool [T].
         threshold: Chosen on other trials.
         method: How it was chosen, for the reader.
-        level: Confidence of the interval.
+        level: Confidence of the interval, at this threshold.
+        people: int64 [T] each, the two people of each trial, where known.
     """
-    right = int(((scores > threshold) == same).sum())
-    mean = right / len(scores)
+    right: Bools = (scores > threshold) == same
+    mean = float(right.mean())
     return Accuracy(
         mean=mean,
         standard_error=float(np.sqrt(mean * (1 - mean) / len(scores))),
         thresholds=[threshold],
         method=f"{method}; standard error binomial over {len(scores)} pairs",
-        interval=clopper_pearson(right, len(scores), level, TOO_NARROW),
+        interval=clopper_pearson(int(right.sum()), len(scores), level, TOO_NARROW)
+        if people is None
+        else _by_people(right, *people, level),
     )
 
 
-def fold_accuracy(scores: Floats, same: Bools, folds: Ints) -> Accuracy:
+def fold_accuracy(scores: Floats, same: Bools, folds: Ints, level: float = 0.95) -> Accuracy:
     """Judge each fold at the threshold that is best on all others.
+
+    The interval is Student's t of the folds' accuracies, as if they were independent: folds of
+    other people are, but for the thresholds, whose trials they share.
 
     Args:
         scores: Float [T].
         same: Bool [T].
         folds: int64 [T].
+        level: Confidence of the interval.
 
     Raises:
         EvaluationError: Fewer than two folds, or others of one class only.
@@ -69,13 +90,47 @@ def fold_accuracy(scores: Floats, same: Bools, folds: Ints) -> Accuracy:
         threshold = best_threshold(ListedTrials(scores[~inside], same[~inside]))
         thresholds.append(threshold)
         shares.append(_share_right(scores[inside], same[inside], threshold))
+    mean, error = float(np.mean(shares)), float(np.std(shares, ddof=1) / np.sqrt(len(names)))
+    reach = float(student.ppf((1 + level) / 2, len(names) - 1)) * error
     return Accuracy(
-        mean=float(np.mean(shares)),
-        standard_error=float(np.std(shares, ddof=1) / np.sqrt(len(names))),
+        mean=mean,
+        standard_error=error,
         thresholds=thresholds,
         method=f"each of {len(names)} folds at the threshold of the others; "
         "standard error sd(ddof 1) / sqrt(folds)",
+        interval=Interval(
+            low=max(0.0, mean - reach),
+            high=min(1.0, mean + reach),
+            level=level,
+            method=f"Student t over {len(names)} folds",
+        ),
     )
+
+
+def _by_people(right: Bools, first: Ints, second: Ints, level: float) -> Interval:
+    """Return the dyadic interval of a share of right answers.
+
+    Trials of one person count with that person once, trials of two with both; see `dyadic_rate`.
+    """
+    people = int(max(first.max(), second.max())) + 1
+    mean, size = float(right.mean()), float(len(right))
+    two, residuals = first != second, right - mean
+    dyads = DyadErrors.of(first[two], second[two], people, residuals[two])
+    ends = np.concatenate([dyads.i, dyads.j])
+    found = DyadicRate(
+        rate=mean,
+        errors=float(right.sum()),
+        trials=size,
+        people=len(np.union1d(first, second)),
+        per_person=np.bincount(ends, np.tile(dyads.counts, 2), people).astype(np.float64),
+        squares=float(dyads.counts @ dyads.counts),
+    )
+    if mean in (0, 1):
+        return fmr_interval(found, level)
+    own = np.bincount(first[~two], residuals[~two], people) / size
+    variance = max(found.variance_with(own), mean * (1 - mean) / size)
+    note = f"effective trials: {mean * (1 - mean) / variance:.0f} of {size:.0f}"
+    return logit_interval(mean, variance, found.people, level, "dyadic logit", note)
 
 
 def _share_right(scores: Floats, same: npt.NDArray[np.bool_], threshold: float) -> float:

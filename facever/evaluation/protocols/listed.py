@@ -60,14 +60,15 @@ def listed(request: Request, level: float = 0.95, *, accuracy: bool = True) -> L
     if request.name == "lfw-view1":
         development, how = _development(request)
         threshold = best_threshold(development)
-        single = single_accuracy(scored.scores, scored.same, threshold, how, level)
+        single = single_accuracy(scored.scores, scored.same, threshold, how, level, scored.codes)
         return Listed(scored, single, overlap)
     folds = 0 if scored.folds is None else len(np.unique(scored.folds))
     if request.name == "lfw-view2" and scored.folds is None:
         raise EvaluationError("the list has no folds: View 2 needs a list of ten")
     if folds < 2 or scored.folds is None:
         return Listed(scored, None, overlap)
-    return Listed(scored, fold_accuracy(scored.scores, scored.same, scored.folds), overlap)
+    folded = fold_accuracy(scored.scores, scored.same, scored.folds, level)
+    return Listed(scored, folded, overlap)
 
 
 def _score(request: Request, pairs: PairList) -> ScoredPairs:
