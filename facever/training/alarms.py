@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from facever.heads.base import HeadConfig
 from facever.heads.bounds import lowest_loss, needed_scale
+from facever.heads.rbf import DEAD_START
 
 _FLAT = 0.005
 """Share of the loss by which its halves of the span may differ where it "stays"."""
@@ -13,8 +14,6 @@ _NEAR = 0.03
 """Share of its level within which a triplet loss is "at" its margin."""
 _ALIKE = 0.99
 """Mean cosine of all pairs above which embeddings are all alike."""
-_FAR = 10.0
-"""Squared distance over gamma at which e^-d is 0.00005 and its gradient as small."""
 _GROWTH = 10.0
 """Factor by which lengths may grow."""
 _LEAST_LAMBDA = 10.0
@@ -121,12 +120,12 @@ def _all_alike(trace: Trace) -> str | None:
 def _dead_start(trace: Trace) -> str | None:
     """Find RBF kernels so far from their prototypes that no gradient comes back."""
     distance = trace.now("distance_over_gamma")
-    if distance is None or distance <= _FAR:
+    if distance is None or distance <= DEAD_START:
         return None
     return (
-        f"the mean squared distance to the own prototype is {distance:.3g} times gamma, where the "
-        "kernel and its gradient vanish: it cannot learn from there. Leave gamma to the data "
-        "(null), make it larger, or normalise the embeddings"
+        f"the mean squared distance to the prototypes is {distance:.3g} times gamma, where the "
+        "kernel and its gradient vanish: it cannot learn from there. Take gamma 'median', a larger "
+        "one, or normalize: true"
     )
 
 

@@ -80,7 +80,7 @@ SAID = {
     "identities costs log 100 = 4.61, and a margin more). Try another optimizer.lr",
     "stays-at-margin": "the loss stays at 0.3, its value where all embeddings are equally far",
     "all-alike": "the mean cosine of all pairs in a batch is 0.9999: all embeddings are alike. Try",
-    "dead-start": "the mean squared distance to the own prototype is 32 times gamma",
+    "dead-start": "the mean squared distance to the prototypes is 32 times gamma",
     "no-annealing": "A-Softmax begins with lambda 0, almost without annealing",
     "embeddings-grow": "the embeddings grow: their mean length is",
     "prototypes-grow": "the prototypes grow: their mean length is",
