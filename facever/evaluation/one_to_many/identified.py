@@ -14,8 +14,8 @@ from facever.evaluation.one_to_many.search import Searched
 from facever.evaluation.one_to_one.result import Refused
 from facever.evaluation.operating_point import Interval, OperatingPoint, ScoreRule, TrialCounts
 from facever.evaluation.scoring.similarity import Doubles, Similarity
+from facever.evaluation.statistics.intervals import FEW_ERRORS
 
-_FEW = 30
 _DET_POINTS = 200
 
 
@@ -247,7 +247,7 @@ class IdentificationResult:
             "fpir": point.false_positives / self.nonmated,
             "threshold": point.threshold,
             "false_positives": point.false_positives,
-            "few_errors": point.false_positives < _FEW,
+            "few_errors": point.false_positives < FEW_ERRORS,
             "fpir_interval": point.fpir_interval.model_dump(),
             "fnir": {
                 str(rank): {

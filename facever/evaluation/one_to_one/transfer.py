@@ -16,6 +16,7 @@ from facever.evaluation.operating_point import Interval, OperatingPoint, TrialCo
 from facever.evaluation.scoring.streaming import stream
 from facever.evaluation.scoring.trials import Trials
 from facever.evaluation.statistics.intervals import (
+    FEW_ERRORS,
     TOO_NARROW,
     Moving,
     clopper_pearson,
@@ -25,7 +26,6 @@ from facever.evaluation.statistics.intervals import (
 )
 
 Verdict = Literal["met", "exceeded", "not resolved"]
-_FEW = 30
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class RealisedPoint:
             "fnmr_interval": self.fnmr_interval.model_dump(),
             "false_accepts": self.false_accepts,
             "false_rejects": self.false_rejects,
-            "few_errors": self.false_accepts < _FEW,
+            "few_errors": self.false_accepts < FEW_ERRORS,
             "verdict": self.verdict,
         }
 
