@@ -76,6 +76,17 @@ def test_bent_similarities(size):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
 
 
+def test_the_own_identity_is_out_of_reach_of_a_bend():
+    def turn_round(_: Tensor):
+        return lambda block: torch.full_like(block.neg_(), -1.0)
+
+    found = Prototypes(3, 4).cosine(torch.ones(2, 4), torch.tensor([2, 0]), bend=turn_round)
+    own = torch.tensor([[False, False, True], [True, False, False]])
+    assert torch.equal(found.wrong == -torch.inf, own)
+    assert found.wrong[~own].isfinite().all()
+    assert found.hardest.tolist() == pytest.approx((-found.wrong[~own]).view(2, 2).amax(1).tolist())
+
+
 def test_frozen_prototypes_and_detached_embeddings_work():
     prototypes = Prototypes(4, 3)
     x, labels = torch.randn(2, 3, requires_grad=True), torch.tensor([3, 0])

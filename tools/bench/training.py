@@ -10,7 +10,6 @@ are medians over rounds.
 """
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -21,6 +20,7 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import torch
+from _figures import Figure, as_json, as_table, at_least
 from torch import Tensor
 
 from facever.data.augmentation import Augmentation
@@ -229,22 +229,15 @@ def main() -> None:
         trainer._export()
         embedded = extraction(trainer.run, manifest, folder, options.workers, 3)
 
-    figures: list[tuple[str, float, str, float | None, bool | None]] = []
+    figures: list[Figure] = []
     for name, rounds in (("training", trained), ("extraction", embedded)):
         for part in ("model", "loader", "real"):
             seconds = statistics.median(getattr(one, part) for one in rounds)
             label = "facever" if part == "real" else f"bare {part}"
-            figures.append((f"{name}: {label}", 1 / seconds, "images/s", None, None))
+            figures.append(Figure(f"{name}: {label}", 1 / seconds, "images/s"))
         reached = statistics.median(one.reached for one in rounds)
-        met = reached >= WANTED
-        figures.append((f"{name}: facever over machine", reached, "ratio", WANTED, met))
-    names = ("name", "value", "unit", "wanted", "met")
-    if options.json:
-        print(json.dumps({"figures": [dict(zip(names, row, strict=True)) for row in figures]}))
-        return
-    for name, value, unit, wanted, met in figures:
-        aim = "" if wanted is None else f"  (wanted {wanted}: {'met' if met else 'NOT met'})"
-        print(f"{name:36} {value:10.3f} {unit}{aim}")
+        figures.append(at_least(f"{name}: facever over machine", reached, "ratio", WANTED))
+    print(as_json(figures) if options.json else as_table(figures))
 
 
 if __name__ == "__main__":
