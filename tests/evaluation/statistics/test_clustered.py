@@ -42,8 +42,10 @@ def test_the_variance_is_never_below_that_of_independent_trials():
     residuals = np.array([1.0, -1.0, 0.5, -0.5])
     assert slow(residuals, people) < 2.5
     assert clustered_variance(residuals, people)[0] == pytest.approx(2.5 * 4 / 3)
-    alike = (np.array([0, 0, 2]), np.array([1, 1, 3]))
-    assert clustered_variance(np.array([1.0, 1.0, -2.0]), alike)[0] == pytest.approx(8 * 4 / 3)
+    twice = (np.array([0, 0, 0, 0]), np.array([1, 1, 2, 2]))  # and of independent pairs of people
+    residuals = np.array([1.0, 1.0, -1.0, -1.0])
+    assert slow(residuals, twice) == 0
+    assert clustered_variance(residuals, twice)[0] == pytest.approx(8 * 3 / 2)
 
 
 def simulated(rng, people=40, each=6):
