@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from facever.errors import ConfigError
+from facever.errors import ConfigError, TrainingError
 from facever.heads import WeightedSum, create_head
 
 
@@ -71,3 +71,22 @@ def test_state_dict_round_trip(parts, batch):
 def test_no_head_is_refused():
     with pytest.raises(ConfigError, match=r"^a training needs at least one head$"):
         WeightedSum([])
+
+
+def test_heads_that_learn_from_more_than_labels(batch):
+    x, labels = batch[0].float(), batch[1]
+    drawn = create_head("reconstruction", embedding_size=5, identities=7, size=8, weight=0.1)
+    plain = create_head("softmax", embedding_size=5, identities=7)
+    total = WeightedSum([drawn, plain])
+    assert total.metric == "dot"  # of the head that learns from labels
+    assert WeightedSum([drawn]).metric == "cosine"
+    images = torch.rand(6, 3, 8, 8)
+    output = total(x, labels, {"reconstruction": images})
+    wanted = 0.1 * drawn(x, images).loss + plain(x, labels).loss
+    assert output.loss.item() == pytest.approx(wanted.item(), rel=1e-6)
+    assert output.logits.shape == (6, 7)
+    with pytest.raises(TrainingError) as error:
+        total(x, labels)
+    assert str(error.value) == (
+        "head 'reconstruction' learns from thumbnails, and none were given for it"
+    )
