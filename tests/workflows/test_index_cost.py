@@ -42,6 +42,22 @@ def test_flat_is_exact_search(sets, cost):
     assert flat.points == exact.points
 
 
+def test_rounding_moves_nobody_across_a_threshold():
+    # every threshold is a stranger's own score, which FAISS rounds otherwise
+    rng = np.random.default_rng(1)
+    rows = rng.standard_normal((400, 500))
+    probes = rows[:300] + 0.5 * rng.standard_normal((300, 500))
+    names = [f"p{i}" for i in range(400)]
+    sides = [
+        EmbeddingSet.from_arrays(probes, names[:300], fingerprint="f"),
+        EmbeddingSet.from_arrays(rows[150:], names[150:], fingerprint="f"),
+    ]
+    fpir = [round(0.01 * i, 2) for i in range(1, 90)]
+    found = index_cost(*sides, ["IVF2,Flat:nprobe=2"], fpir=fpir)
+    assert found.rows[0].points == found.rows[1].points == found.exact.points
+    assert len(found.exact.points) == 89
+
+
 def test_each_index_is_judged_at_the_thresholds_of_exact_search(cost):
     names = [row.index for row in cost.rows]
     assert names == ["Flat", "IVF16,Flat", "IVF16,Flat:nprobe=16", "HNSW32", "PQ8x4"]
@@ -71,11 +87,12 @@ def test_the_lists_of_an_index_give_its_rates(sets, cost):
     index.train(gallery.vectors)
     index.add(gallery.vectors)
     scores, rows = index.search(probes.vectors, cost.candidates)
-    names = gallery.identities
+    names = gallery.identities.tolist()
+    enrolled = set(names)
     for point in cost.rows[-1].points:
         missed, passed = 0, 0
         for row, own in enumerate(probes.identities):
-            mated = own in set(names)
+            mated = own in enrolled
             best = {}
             for score, at in zip(scores[row], rows[row], strict=True):
                 best[names[at]] = max(best.get(names[at], -9), score)

@@ -6,7 +6,7 @@ import pytest
 
 from facever.errors import EvaluationError
 from facever.evaluation.one_to_many.identification import identification
-from facever.evaluation.operating_point import OperatingPoint
+from facever.evaluation.operating_point import OperatingPoint, TrialCounts
 
 room = sys.modules["facever.evaluation.one_to_many.search"]
 
@@ -92,6 +92,29 @@ def test_scores_do_not_depend_on_blocks_and_ties_put_the_mate_last(monkeypatch):
             )
             assert [result.rank(rank) for rank in (1, 39, 40)] == [0, 0, 1]
             assert set(result.det.thresholds[1:]) == {1.0}
+            assert result.det.fnir[40].tolist() == [0, 1]  # a score of 1 is not above 1
+    stored = OperatingPoint(
+        kind="1:N", threshold=1.0, target_rate=0.1, achieved_rate=0, score_rule="max",
+        trials=TrialCounts(genuine=1, impostor=1), gallery_size=40,
+    )  # fmt: skip
+    options = {"ranks": [40], "operating_points": [stored]}
+    found = identification(rows, [*names, "stranger"], rows[:40], names, **options).realised[0]
+    assert (found.found.missed, found.found.false_positives) == ({40: 40}, 0)
+
+
+def test_scores_too_close_for_a_product_are_told_apart(make_faces):
+    # a hundred people, each a rounding away from the next
+    rng = np.random.default_rng(0)
+    probes, _ = make_faces(20, people=20, dimension=300)
+    base = np.repeat(probes[:5], 20, axis=0).astype(np.float64)
+    gallery = (base + 2e-7 * rng.standard_normal(base.shape)).astype(np.float32)
+    people = [np.arange(20) * 5, np.arange(100)]
+    exact = (probes.astype(float) @ gallery.T.astype(float)).astype(np.float32)
+    found = room.search(probes, gallery, people, "max", "cosine")
+    assert np.array_equal(found.best, exact.max(axis=1))
+    mates = exact[np.arange(20), people[0]]
+    assert np.array_equal(found.mate, mates)
+    assert np.array_equal(found.rank, (exact >= mates[:, None]).sum(axis=1))
 
 
 def test_each_score_is_the_pairs_own(sets, monkeypatch):
@@ -124,6 +147,7 @@ def test_a_stored_operating_point_is_judged_at_its_threshold(sets):
     )
     rows = by_loop(probes, probe_ids, gallery[half], gallery_ids[half], "max")
     (realised,) = smaller.realised
+    assert [point.fpir_target for point in smaller.points] == [0.1, 0.01]
     assert realised.found.threshold == point.threshold
     assert realised.found.false_positives == sum(
         best > point.threshold for best, mate, _ in rows if mate is None

@@ -15,7 +15,7 @@ def distances(queries, gallery, settings, similarity="cosine"):
 
 @pytest.mark.parametrize(
     ("k1", "k2", "share"),
-    [(20, 6, 0.3), (7, 1, 0.3), (5, 3, 0.0), (6, 2, 1.0), (1, 9, 0.5), (500, 4, 0.3)],
+    [(20, 6, 0.3), (7, 1, 0.3), (5, 3, 0.0), (6, 2, 0.4), (4, 3, 1.0), (1, 9, 0.5), (500, 4, 0.3)],
 )
 @pytest.mark.parametrize("spread", [0.3, 1.0])
 def test_the_sparse_form_equals_the_dense_one(

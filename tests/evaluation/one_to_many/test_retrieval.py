@@ -111,6 +111,11 @@ def test_scores_too_close_for_a_product_are_told_apart(make_faces):
     ]
     assert found.each.first.tolist() == wanted
     assert max(wanted) > 1
+    for wrong in found.first_wrong:
+        row, own = exact[wrong.query], others == names[wrong.query]
+        assert wrong.candidate == np.flatnonzero(~own)[row[~own].argmax()]
+        assert wrong.right == np.flatnonzero(own)[row[own].argmax()]
+        assert (wrong.score, wrong.right_score) == (row[~own].max(), row[own].max())
 
 
 def test_blocks_and_their_size_change_nothing(sets, monkeypatch):
