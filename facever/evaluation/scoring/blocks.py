@@ -34,6 +34,10 @@ class Screen(Protocol):
     error: float
     shape: tuple[int, int] | None
 
+    def product(self, rows: slice, columns: slice) -> Any:
+        """Return the products of all pairs of a block [R, C], valid until the next call."""
+        ...
+
     def count(self, rows: slice, columns: slice) -> Ints:
         """Multiply a block and count its impostor scores, int64 [B]; bin 0 is empty."""
         ...

@@ -1,6 +1,7 @@
 """Whom trials compare: what intervals that respect identities are computed from."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -141,6 +142,12 @@ class DyadErrors:
     def take(self, index: slice) -> "DyadErrors":
         """Return the pairs at `index`."""
         return DyadErrors(self.i[index], self.j[index], self.counts[index])
+
+    @classmethod
+    def join(cls, parts: Sequence["DyadErrors"], people: int) -> "DyadErrors":
+        """Add up the pairs of several parts."""
+        keys = np.concatenate([dyad_keys(part.i, part.j, people) for part in parts])
+        return cls.of_keys(keys, people, np.concatenate([part.counts for part in parts]))
 
     @classmethod
     def of(cls, i: Ints, j: Ints, people: int, weights: Doubles | None = None) -> "DyadErrors":

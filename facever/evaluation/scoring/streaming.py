@@ -120,17 +120,16 @@ class StreamedTrials(Trials):
             return super().error_sums(threshold)
         people, codes = self.dyads.people, self.pairs.first.codes
         sums = DyadSums(0.0, np.zeros(people), 0.0, 0.0)
-        held = DyadErrors.of_keys(np.empty(0, np.int64), people)
+        parts: list[DyadErrors] = []
         for rows, columns, keys in self._errors_by_block(threshold):
-            both = np.append(dyad_keys(held.i, held.j, people), keys)
-            held = DyadErrors.of_keys(both, people, np.append(held.counts, np.ones(len(keys))))
-            if columns.stop < len(self.pairs.second.codes):
-                continue
+            parts.append(DyadErrors.of_keys(keys, people))
             at_end = rows.stop == len(codes)
-            if self.pairs.one_set or at_end:
-                passed = len(held.i) if at_end else int(np.searchsorted(held.i, codes[rows.stop]))
-                sums += DyadSums.of(held.take(slice(passed)), self.dyads)
-                held = held.take(slice(passed, None))
+            if columns.stop < len(self.pairs.second.codes) or not (self.pairs.one_set or at_end):
+                continue
+            held = DyadErrors.join(parts, people)
+            passed = len(held.i) if at_end else int(np.searchsorted(held.i, codes[rows.stop]))
+            sums += DyadSums.of(held.take(slice(passed)), self.dyads)
+            parts = [held.take(slice(passed, None))]
         return sums
 
     def _errors_by_block(self, threshold: float) -> Iterator[tuple[slice, slice, Ints]]:

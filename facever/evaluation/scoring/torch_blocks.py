@@ -45,7 +45,8 @@ class _TorchBlocks:
         parts = np.array_split(rows, max(1, len(rows) >> 16))
         return self._torch.cat([self._tensor(part).to(self._type) for part in parts])
 
-    def _multiply(self, rows: slice, columns: slice) -> Any:
+    def product(self, rows: slice, columns: slice) -> Any:
+        """Return the products of all pairs of a block [R, C], valid until the next call."""
         left, right = self._left[rows], self._right[columns]
         shape = len(left), len(right)
         if tuple(self._product.shape) != shape:
@@ -96,7 +97,7 @@ class Bfloat16Blocks(_TorchBlocks):
 
     def count(self, rows: slice, columns: slice) -> Ints:
         """Multiply a block and count its impostor scores, int64 [B]; bin 0 is empty."""
-        product = self._multiply(rows, columns)
+        product = self.product(rows, columns)
         if self._keys.shape != product.shape:
             self._keys = self._torch.empty_like(product, dtype=self._torch.int16)
         self._keys.copy_(product).add_(self._middle)
@@ -126,13 +127,13 @@ class TorchFloat32Blocks(_TorchBlocks):
 
     def scores(self, rows: slice, columns: slice) -> Any:
         """Return the impostor scores of a block [R, C], -inf where there is none."""
-        product = self._multiply(rows, columns)
+        product = self.product(rows, columns)
         masked = self._pairs.no_impostor(rows, columns, self._sides)
         return product if masked is None else product.masked_fill_(masked, -np.inf)
 
     def count(self, rows: slice, columns: slice) -> Ints:
         """Multiply a block and count its impostor scores, int64 [B]; bin 0 is empty."""
-        scaled = self._multiply(rows, columns).mul_(self._linear.slope).add_(self._linear.start)
+        scaled = self.product(rows, columns).mul_(self._linear.slope).add_(self._linear.start)
         bins = scaled.clamp_(1, BINS - 1).to(self._torch.int32)
         return self._counted(bins, rows, columns, BINS)
 
