@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from facever.seeding import stream
 
-Mining = Literal["all", "semi_hard", "batch_hard", "distance_weighted"]
+Mining = Literal["all", "semi_hard", "batch_hard", "distance_weighted", "random"]
 
 NEAREST, FARTHEST = 0.5, 1.4
 """Distance-weighted: nearer negatives weigh as at NEAREST, those beyond FARTHEST are not drawn."""
@@ -120,6 +120,24 @@ def distance_weighted(
     return Triplets(anchor, positive, negative)
 
 
+def random_negatives(labels: Tensor, random: np.random.Generator) -> Triplets:
+    """Return for every positive pair a negative drawn from all others, each alike likely.
+
+    Args:
+        labels: int64 [B].
+        random: Draws one number per positive pair, in their order.
+    """
+    anchor, positive = positive_pairs(labels)
+    strangers = labels[:, None] != labels
+    usable = strangers.any(1)[anchor]
+    anchor, positive = anchor[usable], positive[usable]
+    among = strangers[anchor].cumsum(1)  # the n-th stranger stands where this becomes n
+    draws = torch.from_numpy(random.random(len(anchor))).to(labels.device)[:, None]
+    chosen = (draws * among[:, -1:]).long()  # 0 .. strangers - 1
+    negative = torch.searchsorted(among, chosen, right=True)[:, 0]
+    return Triplets(anchor, positive, negative)
+
+
 class Miner(nn.Module):
     """A way to mine triplets that can be resumed: what it draws depends on its state alone.
 
@@ -144,7 +162,7 @@ class Miner(nn.Module):
 
     @property
     def _draws(self) -> bool:
-        return self.mining == "distance_weighted"
+        return self.mining in ("distance_weighted", "random")
 
     @torch.no_grad()
     def forward(self, distances: Tensor, labels: Tensor) -> Triplets:
@@ -167,6 +185,10 @@ class Miner(nn.Module):
                 plain = distances.sqrt() if self.squared else distances
                 random = stream(seed, "distance-weighted", step)
                 return distance_weighted(plain, labels, self.dimension, random)
+            case "random":
+                assert self.seed_and_step is not None
+                seed, step = self.seed_and_step.tolist()
+                return random_negatives(labels, stream(seed, "random-negatives", step))
 
     def step_completed(self) -> None:
         """Go on to the next step's draws."""

@@ -13,6 +13,7 @@ from facever.heads.mining import (
     all_triplets,
     batch_hard,
     distance_weighted,
+    random_negatives,
     semi_hard,
     without_partner,
 )
@@ -171,6 +172,27 @@ def test_a_miner_repeats_its_draws_after_a_resume_and_within_a_step():
     assert step == 1
     random = stream(seed, "distance-weighted", 1)
     assert as_set(distance_weighted(d.sqrt(), labels, 8, random)) == second
+
+
+@pytest.mark.parametrize("labels", LABELS)
+@pytest.mark.parametrize("draw", [0.0, 0.3, 0.999])
+def test_random_negatives_take_the_drawn_one_of_all_others(labels, draw):
+    wanted = {
+        (a, p, others(labels, a)[int(draw * len(others(labels, a)))])
+        for a, p in pairs(labels)
+        if others(labels, a)
+    }
+    assert as_set(random_negatives(torch.tensor(labels), Always(draw))) == wanted
+
+
+def test_a_miner_draws_random_negatives_of_its_seed_and_step():
+    labels = torch.arange(40) // 2
+    miner = Miner("random", 8)
+    seed, _ = miner.seed_and_step.tolist()
+    for step in range(2):
+        wanted = as_set(random_negatives(labels, stream(seed, "random-negatives", step)))
+        assert as_set(miner(torch.zeros(40, 40), labels)) == wanted
+        miner.step_completed()
 
 
 @pytest.mark.parametrize(
