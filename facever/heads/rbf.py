@@ -111,10 +111,15 @@ def _start_anew(head: nn.Module, _: object) -> None:
     head._started = False
 
 
-def squared_distances(x: Tensor, weight: Tensor) -> Tensor:
+def squared_distances(x: Tensor, weight: Tensor, out: Tensor | None = None) -> Tensor:
     """Return |x_i - W_j|^2 [B, C] as |x|^2 + |W|^2 - 2 x.W; never below 0, never [B, C, D]."""
-    products = torch.addmm(weight.square().sum(1), x, weight.T, alpha=-2)
-    return products.add_(x.square().sum(1, keepdim=True)).clamp_min_(0)
+    products = torch.addmm(_squares(weight), x, weight.T, alpha=-2, out=out)
+    return products.add_(_squares(x)[:, None]).clamp_min_(0)
+
+
+def _squares(vectors: Tensor) -> Tensor:
+    lengths: Tensor = torch.linalg.vector_norm(vectors, dim=1)
+    return lengths.square_()
 
 
 class _Kernel(torch.autograd.Function):
@@ -130,10 +135,9 @@ class _Kernel(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         logits, total = x.new_empty(len(x), len(weight)), x.new_zeros(())
         for part in blocks(len(weight), weight.shape[1], x.device):
-            block = squared_distances(x, weight[part])
+            block = squared_distances(x, weight[part], out=logits[:, part])
             total += block.sum()
-            block.div_(-gamma).clamp_min_(-FARTHEST).exp_()
-            torch.mul(block, scale, out=logits[:, part])
+            block.div_(-gamma).clamp_min_(-FARTHEST).exp_().mul_(scale)
         own = logits.gather(1, labels[:, None])
         right = own[:, 0] > logits.scatter_(1, labels[:, None], -1.0).amax(1)
         logits.scatter_(1, labels[:, None], own)

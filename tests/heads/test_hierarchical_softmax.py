@@ -117,3 +117,14 @@ def test_small_embeddings_leave_every_cluster_a_dimension():
     wide = create_head("hierarchical_softmax", embedding_size=32, identities=100, tree="adaptive")
     assert [len(wide.tree.softmax.tail[i][0].weight) for i in (0, 1)] == [8, 2]
     assert wide.tree.softmax.cutoffs == [5, 25, 100]
+
+
+@pytest.mark.parametrize("tree", ["binary", "adaptive"])
+def test_certain_decisions_leave_no_denormals(tree, make_head):
+    head = make_head("hierarchical_softmax", identities=60, tree=tree).float()
+    x = (60 * torch.randn(40, 5, generator=torch.Generator().manual_seed(0))).requires_grad_()
+    head(x, torch.arange(40)).loss.backward()
+    for parameter in [x, *head.parameters()]:
+        small = parameter.grad[parameter.grad != 0].abs()
+        assert len(small)
+        assert small.min() > 1e-31
