@@ -1,0 +1,1 @@
+"""Adversarial hard-triplet generation (HTG): generator, discriminator and their losses."""
