@@ -10,7 +10,7 @@ from facever.evaluation.one_to_one.populations import (
 )
 from facever.evaluation.one_to_one.verification import Sample
 from facever.evaluation.scoring.streaming import StreamedTrials
-from facever.evaluation.statistics.intervals import dyadic_rate, weights
+from facever.evaluation.statistics.intervals import dyadic_rate, weighted_sums, weights
 
 PEOPLE, IMAGES, THRESHOLD = 12, 3, 0.25
 
@@ -72,3 +72,9 @@ def test_draws_of_two_models_are_of_the_same_people(
     other = StreamedTrials(again, 100)
     assert tar_over_people(trials, 0.1) == pytest.approx(tar_over_people(other, 0.1))
     assert not np.allclose(tar_over_people(trials, 0.1), tar_over_people(trials, 0.1, seed=1))
+
+
+def test_weighted_sums_are_what_the_draw_changes() -> None:
+    values = np.arange(5.0)
+    drawn = weights(5, 20, 3)
+    assert weighted_sums(values, draws=20, seed=3) == pytest.approx(drawn @ values - values.sum())

@@ -11,7 +11,7 @@ import pytest
 
 from facever.errors import ConfigError, DataError
 from facever.evaluation.one_to_one.verification import verification
-from facever.evaluation.protocols.sets import evaluate_comparison
+from facever.evaluation.protocols.comparison import evaluate_comparison
 from facever.training import trainer
 from facever.training.config import TrainConfig
 from facever.vectors.embedding_set import EmbeddingSet
