@@ -103,12 +103,12 @@ def test_scores_do_not_depend_on_blocks_and_ties_put_the_mate_last(monkeypatch):
 
 
 def test_scores_too_close_for_a_product_are_told_apart(make_faces):
-    # a hundred people, each a rounding away from the next
+    # a thousand people, each a rounding away from the next
     rng = np.random.default_rng(0)
     probes, _ = make_faces(20, people=20, dimension=300)
-    base = np.repeat(probes[:5], 20, axis=0).astype(np.float64)
-    gallery = (base + 2e-7 * rng.standard_normal(base.shape)).astype(np.float32)
-    people = [np.arange(20) * 5, np.arange(100)]
+    base = np.repeat(probes[:5], 200, axis=0).astype(np.float64)
+    gallery = (base + 1e-7 * rng.standard_normal(base.shape)).astype(np.float32)
+    people = [np.arange(20) * 5, np.arange(1000)]
     exact = (probes.astype(float) @ gallery.T.astype(float)).astype(np.float32)
     found = room.search(probes, gallery, people, "max", "cosine")
     assert np.array_equal(found.best, exact.max(axis=1))
