@@ -7,8 +7,9 @@ In one run, B 256 embeddings of D 512 and C identities, float32:
 - memory: what PyTorch has allocated at the peak over the size of the logits, B x C, the gradients
   of the head's own parameters not counted (one tensor of a parameter's size is taken for its
   gradient);
-- saturated: a batch on the prototypes, with the scale (or length of the embeddings) that leaves the
-  most denormals in a softmax's gradient, over an ordinary batch of the same head;
+- saturated: a batch on its prototypes, with the scale (or length of the embeddings) that leaves the
+  most denormals among the probabilities, over an ordinary batch of the same head; heads without
+  logits have none;
 - rbf: against the form that makes a [B, C, D] tensor, at B 64.
 
 Heads without a matrix over identities (pairs, center) are measured once, over products and a matrix
@@ -185,7 +186,7 @@ def most_denormal(name: str, identities: int, device: str) -> tuple[float, Head,
         except ConfigError:  # it takes no scale
             break
         assert head.prototypes is not None
-        own = F.normalize(head.prototypes.weight.detach()[labels])
+        own = head.prototypes.weight.detach()[labels]
         for length in LENGTHS:
             embeddings = length * own
             with torch.no_grad():
@@ -253,7 +254,7 @@ def main() -> None:
     figures: list[Figure] = []
     for some in measure(names, options.classes, options.rounds, options.device):
         figures += some
-        if not options.json:
+        if some and not options.json:
             print(as_table(some), flush=True)
     left_out = sorted({*head_names()} - {*names})
     if options.json:
