@@ -369,6 +369,9 @@ def test_thresholds_without_a_choice() -> None:
     assert best_threshold(np.array([0.1, 0.9]), np.array([np.nan, np.nan])) == 0.5
     assert best_threshold(np.array([0.2, 0.4]), np.array([0.0, 1.0])) == pytest.approx(0.3)
     assert best_threshold(np.array([0.5, 0.5]), np.array([0.0, 1.0])) in (0.0, 1.0)
+    assert best_threshold(np.array([0.0, 0.4]), np.array([1.0, 0.0])) == 1.0  # p > 0 is no p >= 0
+    tied = best_threshold(np.array([0.1, 0.3, 0.6, 0.9]), np.array([0.0, 1.0, 0.0, 1.0]))
+    assert tied == pytest.approx(0.75)  # 0.2 is as good, and farther from 0.5
 
 
 # ------------------------------------------------------------------ thumbnails and paths
