@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from facever.adversarial.config import MethodConfig
 from facever.config import Config
 from facever.data.augmentation import AugmentationConfig
 from facever.errors import ConfigError
@@ -71,14 +72,13 @@ class BatchConfig(Config):
         return self
 
 
-class OptimizerConfig(Config):
+class NetworkOptimizerConfig(Config):
     """A timm optimizer and what it is told."""
 
     name: str = Field("adamw", description="any name of timm.optim.list_optimizers()")
-    lr: float = Field(3e-3, gt=0, description="peak learning rate")
+    lr: float = Field(1e-3, gt=0, description="peak learning rate")
     weight_decay: float = Field(0.05, ge=0, description="not applied to biases, norms and scales")
     momentum: float = Field(0.9, ge=0, lt=1, description="for the optimizers that have one")
-    head_lr_scale: float = Field(1.0, gt=0, description="the heads' learning rate over `lr`")
 
     @field_validator("name")
     @classmethod
@@ -90,6 +90,13 @@ class OptimizerConfig(Config):
         if name not in list_optimizers():
             raise ValueError(unknown("optimizer", name, list_optimizers()))
         return name
+
+
+class OptimizerConfig(NetworkOptimizerConfig):
+    """The optimizer of the embedder and of the heads."""
+
+    lr: float = Field(3e-3, gt=0, description="peak learning rate")
+    head_lr_scale: float = Field(1.0, gt=0, description="the heads' learning rate over `lr`")
 
 
 class ScheduleConfig(Config):
@@ -113,12 +120,32 @@ class ScheduleConfig(Config):
         return self
 
 
+class NetworkConfig(Config):
+    """How the generator or the discriminator is trained."""
+
+    optimizer: NetworkOptimizerConfig = NetworkOptimizerConfig()
+    schedule: ScheduleConfig = Field(
+        ScheduleConfig(name="constant", warmup_epochs=0.0),
+        description="its epochs are counted from the end of the pre-training",
+    )
+
+
+class AdversarialConfig(MethodConfig):
+    """Adversarial hard-triplet generation; the embedder's optimizer is that of the training."""
+
+    generator: NetworkConfig = NetworkConfig()
+    discriminator: NetworkConfig = NetworkConfig()
+
+
 class TrainConfig(Config):
     """A whole training run."""
 
     data: DataConfig
     model: ModelConfig = ModelConfig()
     heads: list[HeadChoice] = Field(min_length=1)
+    adversarial: AdversarialConfig | None = Field(
+        None, description="hard triplets by a generator (HTG), see docs/htg.md; null: off"
+    )
     augmentation: AugmentationConfig | None = AugmentationConfig()
     batch: BatchConfig = BatchConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -159,6 +186,11 @@ class TrainConfig(Config):
                     f"head '{head.name}' compares images of one identity: set "
                     f"batch.images_per_identity to {needed} or more"
                 )
+        if self.adversarial is not None and self.batch.images_per_identity is None:
+            raise ValueError(
+                "adversarial training compares images of one identity: set "
+                "batch.images_per_identity to 2 or more"
+            )
         return self
 
 

@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 
 from facever.errors import ConfigError
 from facever.heads.base import Head
-from facever.training.config import OptimizerConfig, ScheduleConfig
+from facever.training.config import NetworkOptimizerConfig, ScheduleConfig
 
 
 def parameter_groups(
@@ -46,7 +46,7 @@ def _split(
     ]
 
 
-def make_optimizer(groups: list[dict[str, Any]], config: OptimizerConfig) -> Optimizer:
+def make_optimizer(groups: list[dict[str, Any]], config: NetworkOptimizerConfig) -> Optimizer:
     """Return timm's optimizer of that name over the parameter groups.
 
     Raises:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from facever.data.loading import Batch
+from facever.heads.base import HeadOutput
 from facever.heads.weighted_sum import WeightedSum
 from facever.models.embedder import Embedder
 from facever.training.finite import require_finite_gradients, require_finite_loss
@@ -111,8 +112,19 @@ class EmbeddingStep(Step):
             (images, labels, targets),
             self._precision.autocast(),
         )
-        self._precision.scaler.scale(output.loss * share).backward()
+        output = self._objective(embeddings, labels, output, number)
+        self._precision.scaler.scale(output.loss * share).backward()  # type: ignore[no-untyped-call]
         return {"loss": output.loss.detach(), **output.stats}
+
+    def _objective(
+        self,
+        embeddings: Tensor,  # noqa: ARG002 - for those who learn from more than the heads
+        labels: Tensor,  # noqa: ARG002
+        heads: HeadOutput,
+        number: int,  # noqa: ARG002
+    ) -> HeadOutput:
+        """Return what the embedder learns from, and the statistics: here what the heads say."""
+        return heads
 
     def learning_rate(self) -> float:
         """See Step."""

@@ -25,6 +25,7 @@ from facever.models.embedder import Embedder
 from facever.models.precision import choose_device
 from facever.models.saving import save_embedder
 from facever.seeding import derive
+from facever.training.adversarial import AdversarialStep
 from facever.training.attributes import AttributeHeads
 from facever.training.batches import make_batches
 from facever.training.checkpoint import (
@@ -97,7 +98,7 @@ class Trainer:
         self.position = Position()
         self._watch = self._make_watch()
         self._sums: dict[str, Tensor] = {}
-        self._sum_count = 0
+        self._counts: dict[str, int] = {}  # of the updates that had each
         self._seconds_before = 0.0  # of training, before this process
         self._began = self._saved_at = time.monotonic()
 
@@ -201,11 +202,11 @@ class Trainer:
     def _note(self, stats: dict[str, Tensor]) -> None:
         for name, value in stats.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
-        self._sum_count += 1
+            self._counts[name] = self._counts.get(name, 0) + 1
 
     def _log_training(self, log: MetricsLog, shown: Progress, seconds: float) -> None:
-        means = {name: float(total) / self._sum_count for name, total in self._sums.items()}
-        self._sums, self._sum_count = {}, 0
+        means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
+        self._sums, self._counts = {}, {}
         for alarm in self._watch.look(self.position.update, means):
             warn(alarm.message)
             log.write(
@@ -308,7 +309,7 @@ class Trainer:
             "position": vars(self.position),
             "random": random_state(self.device),
             "sums": self._sums,
-            "sum_count": self._sum_count,
+            "counts": self._counts,
             "watch": self._watch.state_dict(),
             "seconds": self._seconds(),
             "data": self._digest(),
@@ -343,7 +344,11 @@ class Trainer:
                 "Resume with the configuration that it was trained with"
             ) from error
         self.position = Position(**state["position"])
-        self._sums, self._sum_count = state["sums"], state["sum_count"]
+        self._sums = state["sums"]
+        if "counts" in state:  # older checkpoints have one for all
+            self._counts = state["counts"]
+        else:
+            self._counts = dict.fromkeys(self._sums, state["sum_count"])
         if "watch" in state:  # not in older checkpoints
             self._watch.load_state_dict(state["watch"])
         self._seconds_before = state["seconds"]
@@ -376,7 +381,7 @@ class Trainer:
         )
         optimizer = make_optimizer(groups, config.optimizer)
         schedule = Schedule(optimizer, config.schedule, config.epochs, self._updates_per_epoch)
-        return EmbeddingStep(
+        parts = (
             self.embedder,
             heads,
             optimizer,
@@ -385,6 +390,15 @@ class Trainer:
             layout,
             config.clip_norm,
             self._targets,
+        )
+        if config.adversarial is None:
+            return EmbeddingStep(*parts)
+        self.metric = "cosine"  # its triplets are compared on the unit sphere
+        return AdversarialStep(
+            *parts,
+            config=config.adversarial,
+            epochs=config.epochs,
+            updates_per_epoch=self._updates_per_epoch,
         )
 
     def _make_watch(self) -> Watch:

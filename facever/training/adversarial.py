@@ -1,0 +1,250 @@
+"""Adversarial hard-triplet generation as a step: discriminator, generator and embedder in turn."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from facever.adversarial import diagnosis, losses
+from facever.adversarial.discriminator import Discriminator
+from facever.adversarial.generator import Generator
+from facever.adversarial.normalization import frozen
+from facever.data.loading import Batch
+from facever.errors import ConfigError, TrainingError
+from facever.heads.base import HeadOutput
+from facever.heads.distances import mean_pair_cosine
+from facever.heads.mining import Miner, Triplets
+from facever.training.config import AdversarialConfig, NetworkConfig
+from facever.training.optimization import Schedule, make_optimizer, parameter_groups
+from facever.training.steps import EmbeddingStep
+
+NAME = "adversarial"
+"""Its statistics are logged as adversarial/NAME."""
+
+
+class Player:
+    """The generator or the discriminator, with an optimizer and a schedule of its own.
+
+    Args:
+        network: What is trained, on its device; it stays in training mode.
+        config: How.
+        epochs: Length of its training.
+        updates_per_epoch: Updates in an epoch.
+    """
+
+    def __init__(
+        self, network: nn.Module, config: NetworkConfig, epochs: int, updates_per_epoch: int
+    ) -> None:
+        self.network = network.train()
+        groups = parameter_groups(network, (), config.optimizer.weight_decay, head_lr_scale=1.0)
+        self.optimizer = make_optimizer(groups, config.optimizer)
+        self._schedule = Schedule(self.optimizer, config.schedule, epochs, updates_per_epoch)
+        self._parameters = list(network.parameters())
+
+    def learn(self, loss: Tensor, number: int, clip_norm: float | None) -> Tensor:
+        """Make the update that follows `number` others; return the norm of the gradients.
+
+        With several processes the gradient is the mean of theirs.
+        """
+        self._schedule.set(number)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        _average(gradients)
+        norm = nn.utils.get_total_norm(gradients)
+        if clip_norm is not None:
+            nn.utils.clip_grads_with_norm_(self._parameters, clip_norm, norm)
+        self.optimizer.step()
+        return norm.detach()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the network's and the optimizer's state."""
+        return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a state that `state_dict` returned."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+class AdversarialStep(EmbeddingStep):
+    """Pre-training by mined triplets and heads; then D, G and F learn in turn from one batch.
+
+    One forward pass of the embedder F serves all three: D and G get its detached features, and F's
+    own phase goes on with its graph, through the frozen G. The features are those before
+    normalising. With accumulation, D and G learn from each micro-batch as it comes, and F from the
+    sum of all: so F's phase always meets the G that its own features have just trained, and one
+    graph of F is held at a time (our choice; order and losses are the paper's).
+
+    The generator and the discriminator compute in float32 (float64 for float64 features), also
+    under autocast. Their gradients are averaged over processes here; those of the embedder are left
+    to what wraps it.
+
+    Args:
+        plain: As EmbeddingStep takes them, in order.
+        config: The method's parameters.
+        epochs: Of the whole training.
+        updates_per_epoch: Updates in an epoch.
+
+    Raises:
+        ConfigError: No head with prototypes, or embeddings of fewer than 4 components.
+
+    Reference:
+        Zhao et al., An Adversarial Approach to Hard Triplet Generation, ECCV 2018.
+    """
+
+    def __init__(
+        self, *plain: Any, config: AdversarialConfig, epochs: int, updates_per_epoch: int
+    ) -> None:
+        super().__init__(*plain)
+        prototypes = self.heads.prototypes
+        if prototypes is None:
+            raise ConfigError(
+                "adversarial training needs a head with a prototype for each identity: add "
+                "{name: softmax} to heads"
+            )
+        self._config, self._prototypes = config, prototypes
+        updates = epochs * updates_per_epoch
+        self.pretraining = round(config.pretraining * updates)
+        size, device = self.embedder.embedding_size, prototypes.weight.device
+        left = max(1, math.ceil((updates - self.pretraining) / updates_per_epoch))
+
+        def player(network: nn.Module, training: NetworkConfig) -> Player:
+            return Player(network.to(device), training, left, updates_per_epoch)
+
+        self.generator = player(Generator(size, config.last_activation), config.generator)
+        self.discriminator = (
+            None
+            if config.without_discriminator
+            else player(Discriminator(size, len(prototypes.weight)), config.discriminator)
+        )
+        self._miner = Miner(config.mining, size, squared=True, margin=config.margin).to(device)
+
+    def update(self, batches: Sequence[Batch], number: int) -> dict[str, Tensor]:
+        """See Step."""
+        stats = super().update(batches, number)
+        self._miner.step_completed()
+        return stats
+
+    def _objective(
+        self, embeddings: Tensor, labels: Tensor, heads: HeadOutput, number: int
+    ) -> HeadOutput:
+        """Train D and G, and return F's loss: equation 6."""
+        between = losses.square_distances(embeddings)
+        triplets = self._miner(between, labels)
+        features = embeddings.detach()
+        violation, margin = diagnosis.hardness(between, triplets, self._config.margin)
+        stats = {
+            "heads": heads.loss.detach(),
+            "mined_violation": violation,
+            "mined_margin": margin,
+            "real_kept": diagnosis.kept(features, self._prototypes.weight, labels),
+            "pair_cosine": mean_pair_cosine(features),
+        }
+        if number < self.pretraining:
+            triplet = losses.embedder_triplet(between, triplets, self._config.margin)
+        else:
+            since = number - self.pretraining
+            shares = losses.shares(triplets, len(labels), features.dtype)
+            stats |= self._train_discriminator(features, labels, shares, since)
+            stats |= self._train_generator(features, labels, triplets, shares, since)
+            triplet = self._through_generator(embeddings, triplets)
+        stats["triplet"] = triplet.detach()
+        loss = losses.embedder_loss(triplet, heads.loss, self._config.mu)
+        _require_finite(stats, number)
+        named = {f"{NAME}/{name}": value for name, value in stats.items()}
+        return HeadOutput(loss, heads.logits, {**heads.stats, **named})
+
+    def _train_discriminator(
+        self, features: Tensor, labels: Tensor, shares: Tensor, number: int
+    ) -> dict[str, Tensor]:
+        """Update D by equation 4. Real and generated features are two batches (our choice)."""
+        if self.discriminator is None:
+            return {}
+        with torch.no_grad(), frozen(self.generator.network):
+            generated = self.generator.network(features)
+        network = self.discriminator.network
+        real, fake = network(features), network(generated)
+        loss = losses.discriminator_loss(real, fake, labels, shares, self._config.beta)
+        own, found, apart = diagnosis.verdicts(real, fake, labels)
+        return {
+            "discriminator": loss.detach(),
+            "real_accuracy": own,
+            "generated_accuracy": found,
+            "told_apart": apart,
+            "discriminator_grad_norm": self.discriminator.learn(loss, number, self._clip_norm),
+        }
+
+    def _train_generator(
+        self, features: Tensor, labels: Tensor, triplets: Triplets, shares: Tensor, number: int
+    ) -> dict[str, Tensor]:
+        """Update G by equations 2 and 5."""
+        generated = self.generator.network(features)
+        between = losses.square_distances(generated)
+        triplet = losses.generator_triplet(between, triplets, self._config.margin)
+        classification, stats = None, {}
+        if self.discriminator is not None:
+            with frozen(self.discriminator.network):
+                judged = self.discriminator.network(generated)
+            classification = losses.cross_entropy(judged, labels, shares)
+            stats["generator_classification"] = classification.detach()
+        loss = losses.generator_loss(triplet, classification, self._config.gamma)
+        violation, margin = diagnosis.hardness(between, triplets, self._config.margin)
+        return stats | {
+            "generator_triplet": triplet.detach(),
+            "generated_violation": violation,
+            "generated_margin": margin,
+            "generated_kept": diagnosis.kept(generated, self._prototypes.weight, labels),
+            "offset": diagnosis.relative_offset(features, generated),
+            "generator_grad_norm": self.generator.learn(loss, number, self._clip_norm),
+        }
+
+    def _through_generator(self, embeddings: Tensor, triplets: Triplets) -> Tensor:
+        """Return equation 3, whose gradient goes through the frozen G into F."""
+        with frozen(self.generator.network):
+            between = losses.square_distances(self.generator.network(embeddings))
+        return losses.embedder_triplet(between, triplets, self._config.margin)
+
+    def state_dict(self) -> dict[str, Any]:
+        """See Step."""
+        discriminator = self.discriminator
+        return {
+            **super().state_dict(),
+            "generator": self.generator.state_dict(),
+            "discriminator": None if discriminator is None else discriminator.state_dict(),
+            "miner": self._miner.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See Step."""
+        super().load_state_dict(state)
+        self.generator.load_state_dict(state["generator"])
+        if self.discriminator is not None:
+            self.discriminator.load_state_dict(state["discriminator"])
+        self._miner.load_state_dict(state["miner"])
+
+
+def _average(gradients: Sequence[Tensor]) -> None:
+    """Replace gradients by their mean over all processes."""
+    if dist.is_available() and dist.is_initialized():
+        for gradient in gradients:
+            dist.all_reduce(gradient)
+            gradient /= dist.get_world_size()
+
+
+def _require_finite(stats: dict[str, Tensor], step: int) -> None:
+    """Stop the training when a loss or gradient of the adversaries is not finite.
+
+    Raises:
+        TrainingError: Names the step and the first such figure.
+    """
+    if not bool(torch.stack([value.float() for value in stats.values()]).isfinite().all()):
+        name = next(name for name, value in stats.items() if not bool(value.isfinite()))
+        raise TrainingError(
+            f"step {step}: {NAME}/{name} is {stats[name].item()}. Lower "
+            f"{NAME}.generator.optimizer.lr and {NAME}.discriminator.optimizer.lr, or use "
+            "precision fp32"
+        )
