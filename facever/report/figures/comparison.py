@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from facever.report.drawing import GENUINE, IMPOSTOR, MUTED, SERIES, draw, printable
 
@@ -78,6 +79,7 @@ def differences(bars: Sequence[DifferenceBar], figure: str, baseline: str) -> st
             axes.plot([bar.mean for bar in own], rows, "o", color=color, markersize=5, label=kind)
         axes.set_yticks(range(len(names)), [printable(name) for name in names])
         axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_xlabel(printable(f"{figure}, minus {baseline}"))
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.14), ncols=2)
 

@@ -72,7 +72,11 @@ def bakeoff(
         check_kept(_run_of(folder, label, config), config)
     shared = contenders[first].data
     manifest = load_data(shared.root, data, shared.layout)
-    part = test_part(manifest, test, known_people(manifest, contenders[first]), data)
+    # Other seeds may set other people aside for choices.
+    known = set().union(
+        *(known_people(manifest, config) for label, config in plan if label == first)
+    )
+    part = test_part(manifest, test, known, data)
     records = []
     for number, (label, config) in enumerate(plan, start=1):
         say(f"bake-off {number}/{len(plan)}: {label}, seed {config.seed}")

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from facever.data.manifest import Manifest
+from facever.data.sources import load as load_data
 from facever.errors import ConfigError, DataError
 from facever.evaluation.one_to_one.verification import verification
 from facever.evaluation.protocols.comparison import evaluate_comparison
@@ -16,6 +18,7 @@ from facever.training import trainer
 from facever.training.config import TrainConfig
 from facever.vectors.embedding_set import EmbeddingSet
 from facever.workflows.bakeoff import BakeoffResult, bakeoff
+from facever.workflows.bakeoff.judging import known_people
 from facever.workflows.bakeoff.running import trained
 
 Configs = Callable[..., dict[str, TrainConfig]]
@@ -217,6 +220,28 @@ def test_a_pair_list_of_people_who_are_trained_on_is_refused_first(
     with pytest.raises(DataError, match=r"names 0_0.png, which cannot judge: .* trained on"):
         bakeoff(configs(), tmp_path / "out", [str(pairs)])
     assert not (tmp_path / "out").exists()
+
+
+def test_nobody_judges_whom_any_seed_sets_aside_for_choices(
+    configs: Configs, listed: Path, tmp_path: Path
+) -> None:
+    """Single images are not trained on here, but each seed draws its own development people."""
+    whole = Manifest.from_csv(listed)
+    single = {"p00", "p01"}
+    kept = [name not in single or k % 4 == 0 for k, name in enumerate(whole.frame["identity"])]
+    whole.select(np.flatnonzero(kept)).save(tmp_path / "some.csv")
+    changes = (f"data.root={tmp_path / 'some.csv'}", "data.train={}", "data.development=null",
+               "data.development_share=0.3", "batch.min_images=2")  # fmt: skip
+    both = configs(changes=changes)
+    manifest = load_data(tmp_path / "some.csv")
+    known = [
+        known_people(manifest, both["softmax"].model_copy(update={"seed": seed})) & single
+        for seed in range(4)
+    ]
+    assert not known[0]
+    assert any(known)
+    with pytest.raises(DataError, match="people of --test identity=p00,p01 are trained on or used"):
+        bakeoff(both, tmp_path / "out", ["identity=p00,p01"], seeds=4)
 
 
 def test_bad_wishes(configs: Configs, tmp_path: Path) -> None:
