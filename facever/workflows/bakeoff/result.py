@@ -228,7 +228,8 @@ class BakeoffResult:
         return (
             "differences: over seeds, Student t on seed by seed differences; over people, "
             "bootstrap of test identities, the same for both heads, mean over seeds; p by Holm "
-            "over the heads of a figure, intervals not corrected; accuracy is (TAR + 1 - FAR) / 2 at a threshold chosen on other people than the test's"
+            "over the heads of a figure, intervals not corrected; accuracy is "
+            "(TAR + 1 - FAR) / 2 at a threshold chosen on other people than the test's"
         )
 
 
