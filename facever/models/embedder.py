@@ -1,6 +1,7 @@
 """The Embedder: images to embeddings, by a timm backbone and a neck."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Literal, cast
 
 import torch
@@ -13,6 +14,7 @@ from facever.config import Config
 from facever.data.preprocessing import Preprocessing
 from facever.errors import ConfigError, ModelError
 from facever.models.backbone import RESERVED, Option, check_name, create_backbone
+from facever.models.keypoints import KeypointBranch, KeypointConfig
 
 
 class ModelConfig(Config):
@@ -38,6 +40,9 @@ class ModelConfig(Config):
         "lengths to the head; none: the pooled features themselves",
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="of the pooled features, in training")
+    local: KeypointConfig | None = Field(
+        None, description="keypoints, whose features join the pooled ones before the neck"
+    )
     preprocessing: Preprocessing = Preprocessing()
 
     @field_validator("backbone")
@@ -60,24 +65,28 @@ class ModelConfig(Config):
 class Embedder(nn.Module):
     """A timm backbone with global pooling, then a neck: images to embeddings.
 
+    With `local`, features of keypoints are concatenated with the pooled ones before the neck.
+
     Args:
         config: The architecture, its initial weights and its preprocessing.
 
     Attributes:
         width: Number of features before the neck.
+        local: The keypoint branch, or None.
         embedding_size: Number of components of an embedding.
         preprocessing: How images are made ready; mean and standard deviation are applied here.
 
     Raises:
         ConfigError: An unknown backbone or option, or an embedding size that neck `none` cannot
-            give.
+            give; a backbone without the feature maps that `local` looks at.
         ModelError: Pretrained weights that cannot be had or do not fit.
 
     Reference:
         The pooling `flatten`: Deng et al., ArcFace, CVPR 2019, section 3.1 (the output setting
             BN-Dropout-FC-BN on the whole feature map).
         The neck `bnneck`: Luo et al., Bag of Tricks and a Strong Baseline for Deep Person
-        Re-identification, CVPR workshops 2019, section 3.6 (here its output is the embedding).
+        Re-identification, CVPR workshops 2019, section 3.6 (its output is the embedding; heads
+        that take what it is given say `input: before_norm`).
     """
 
     mean: Tensor
@@ -91,7 +100,11 @@ class Embedder(nn.Module):
         self.backbone = create_backbone(
             config.backbone, config.backbone_options, config.preprocessing.size, config.pretrained
         )
-        self.width = _width(self.backbone, config)
+        self._pooled = self.width = _width(self.backbone, config)
+        self.local: KeypointBranch | None = None
+        if config.local is not None:
+            self.local = KeypointBranch(self.backbone, config.backbone, config.local)
+            self.width += self.local.width
         self.neck = _neck(config, self.width)
         mean, std = (
             torch.tensor(v) * 255 for v in (self.preprocessing.mean, self.preprocessing.std)
@@ -113,6 +126,38 @@ class Embedder(nn.Module):
         Raises:
             ModelError: Another shape, or a batch of one image while BatchNorm trains.
         """
+        return self.around_norm(images)[1]
+
+    def around_norm(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the neck's BatchNorm is given, and the embeddings; see `forward`.
+
+        A neck without BatchNorm gives the embeddings twice.
+
+        Returns:
+            Both [B, embedding_size].
+        """
+        features = self._features(self._ready(images))
+        if features.dtype in (torch.bfloat16, torch.float16):
+            features = features.float()
+        before = None
+        with torch.autocast(features.device.type, enabled=False):
+            for name, part in self.neck.named_children():
+                before = features if name == "norm" else before
+                features = part(features)
+        return features if before is None else before, features
+
+    def attention(self, images: Tensor) -> dict[int, Tensor]:
+        """Return where the keypoints look, by stage: [B, keypoints, h, w], sums over space are 1.
+
+        Raises:
+            ModelError: The model has no keypoints; and what `forward` raises.
+        """
+        if self.local is None:
+            raise ModelError("this model has no keypoints: it was trained without model.local")
+        return self.local.attention(self._with_maps(self._ready(images), self.local.indices)[1])
+
+    def _ready(self, images: Tensor) -> Tensor:
+        """Return checked images as the backbone takes them."""
         if images.ndim != 4 or images.shape[1] != 3:
             raise ModelError(f"images must be [B, 3, H, W], not {list(images.shape)}")
         if images.shape[0] == 1 and any(
@@ -124,23 +169,36 @@ class Embedder(nn.Module):
             )
         if images.dtype == torch.uint8:
             images = (images.to(self.mean.dtype) - self.mean) / self.std
-        features = self._features(images)
-        if features.shape != (len(images), self.width):
-            raise ModelError(
-                f"backbone '{self.config.backbone}' gives {list(features.shape)} where "
-                f"[{images.shape[0]}, {self.width}] is needed: images of {self.preprocessing.size} "
-                "pixels, and timm's pooling as it is"
-            )
-        if features.dtype in (torch.bfloat16, torch.float16):
-            features = features.float()
-        with torch.autocast(features.device.type, enabled=False):
-            return cast(Tensor, self.neck(features))
+        return images
 
     def _features(self, images: Tensor) -> Tensor:
         """Return what the neck takes, [B, width]."""
+        maps: Sequence[Tensor] = ()
+        if self.local is not None:
+            last, maps = self._with_maps(images, self.local.indices)
+            pooled = self._pool(last)
+        elif self.config.pooling == "backbone":
+            pooled = self.backbone(images)
+        else:
+            pooled = self._pool(self.backbone.forward_features(images))  # type: ignore[operator]
+        if pooled.shape != (len(images), self._pooled):
+            raise ModelError(
+                f"backbone '{self.config.backbone}' gives {list(pooled.shape)} where "
+                f"[{images.shape[0]}, {self._pooled}] is needed: images of "
+                f"{self.preprocessing.size} pixels, and timm's pooling as it is"
+            )
+        return pooled if self.local is None else torch.cat([pooled, self.local(maps)], 1)
+
+    def _with_maps(self, images: Tensor, indices: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
+        """Return the backbone's last features and some of its feature maps, by one forward."""
+        found = self.backbone.forward_intermediates(images, indices=indices)  # type: ignore[operator]
+        return cast("tuple[Tensor, list[Tensor]]", found)
+
+    def _pool(self, features: Tensor) -> Tensor:
+        """Return [B, pooled features] of the backbone's last features."""
         if self.config.pooling == "backbone":
-            return cast(Tensor, self.backbone(images))
-        return cast(Tensor, self.backbone.forward_features(images)).flatten(1)  # type: ignore[operator]
+            return cast(Tensor, self.backbone.forward_head(features))  # type: ignore[operator]
+        return features.flatten(1)
 
     def embed(self, images: Tensor) -> Tensor:
         """Return embeddings of length 1, [B, embedding_size]; see `forward`."""
