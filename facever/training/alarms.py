@@ -10,9 +10,9 @@ from facever.heads.rbf import DEAD_START
 
 _FLAT = 0.005
 """Share of the loss by which its halves of the span may differ where it "stays"."""
-_NEAR = 0.03
+NEAR = 0.03
 """Share of its level within which a triplet loss is "at" its margin."""
-_ALIKE = 0.99
+ALIKE = 0.99
 """Mean cosine of all pairs above which embeddings are all alike."""
 _GROWTH = 10.0
 """Factor by which lengths may grow."""
@@ -26,20 +26,9 @@ _CROSS_ENTROPY = {
 
 
 @dataclass(frozen=True)
-class Trace:
-    """What a rule sees of one head: its latest figures, and those of the span before.
+class History:
+    """The latest figures of what is watched, and those of the span before."""
 
-    Attributes:
-        config: The head's configuration.
-        identities: C.
-        batch: Images in a batch.
-        lone: Identities with one image only, where the head compares images of one identity.
-    """
-
-    config: HeadConfig
-    identities: int
-    batch: int
-    lone: int
     _now: Mapping[str, float]
     _spans: Mapping[str, Sequence[float]]
     _first: Mapping[str, float]
@@ -62,17 +51,34 @@ class Trace:
         return self._lowest.get(stat)
 
 
+@dataclass(frozen=True)
+class Trace(History):
+    """What a rule sees of one head.
+
+    Attributes:
+        config: The head's configuration.
+        identities: C.
+        batch: Images in a batch.
+        lone: Identities with one image only, where the head compares images of one identity.
+    """
+
+    config: HeadConfig
+    identities: int
+    batch: int
+    lone: int
+
+
 def _knows_nothing(trace: Trace) -> str | None:
     """Find a cross-entropy that stays where it costs to know nothing."""
     losses, accuracies = trace.span("loss"), trace.span("accuracy")
     if trace.config.name not in _CROSS_ENTROPY or not losses or not accuracies:
         return None
     half = len(losses) // 2
-    older, newer = _mean(losses[:half]), _mean(losses[half:])
+    older, newer = mean(losses[:half]), mean(losses[half:])
     chance, nothing = 1 / trace.identities, math.log(trace.identities)
     if abs(newer - older) > _FLAT * older or newer < 0.95 * nothing:
         return None
-    if _mean(accuracies) > 1.5 * chance + 0.05:
+    if mean(accuracies) > 1.5 * chance + 0.05:
         return None
     return (
         f"the loss stays at {newer:.3g} and the accuracy at chance (to know nothing of "
@@ -96,7 +102,7 @@ def _stays_at_margin(trace: Trace) -> str | None:
         "coupled_clusters": margin / 2,
     }.get(trace.config.name)
     losses = trace.span("loss")
-    if level is None or not losses or any(abs(loss - level) > _NEAR * level for loss in losses):
+    if level is None or not losses or any(abs(loss - level) > NEAR * level for loss in losses):
         return None
     return (
         f"the loss stays at {level:.3g}, its value where all embeddings are equally far from each "
@@ -109,7 +115,7 @@ def _stays_at_margin(trace: Trace) -> str | None:
 def _all_alike(trace: Trace) -> str | None:
     """Find embeddings that all point the same way."""
     cosines = trace.span("pair_cosine")
-    if not cosines or min(cosines) < _ALIKE:
+    if not cosines or min(cosines) < ALIKE:
         return None
     return (
         f"the mean cosine of all pairs in a batch is {cosines[-1]:.4f}: all embeddings are alike. "
@@ -203,7 +209,8 @@ def _scale_too_small(trace: Trace) -> str | None:
     )
 
 
-def _mean(values: Sequence[float]) -> float:
+def mean(values: Sequence[float]) -> float:
+    """Return the mean of one value or more."""
     return sum(values) / len(values)
 
 

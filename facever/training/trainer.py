@@ -410,6 +410,7 @@ class Trainer:
             batch=self.config.batch.size,
             updates_per_epoch=self._updates_per_epoch,
             lone=int((images < 2).sum()) if pairs else 0,
+            adversarial=self.config.adversarial,
         )
 
     def _make_ema(self) -> "ModelEmaV3 | None":

@@ -5,16 +5,21 @@ nothing. What it remembers is part of the checkpoint. Each alarm is raised once 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from facever.heads.base import HeadConfig
+from facever.training.adversarial_alarms import ADVERSARIAL_RULES, AdversarialTrace
 from facever.training.alarms import RULES, Trace
+from facever.training.config import AdversarialConfig
 
 _SPAN = (50, 300)
 """Updates over which something must last: an epoch, but not fewer and not more than these."""
 _POINTS = 3  # at least so many looks in that span
+_OWN = "adversarial"  # begins the names of the adversaries' figures
+
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ class Alarm:
 
     Attributes:
         kind: One word, the same for the same trouble.
-        head: The head's name among the training's heads.
+        head: The head's name among the training's heads, or "adversarial".
         message: What is seen and what to try, one line.
     """
 
@@ -41,6 +46,7 @@ class Watch:
         batch: Images in a batch.
         updates_per_epoch: How long an epoch is.
         lone: Identities with one image only that heads which compare pairs are trained on.
+        adversarial: The configuration of the adversaries, where there are some.
     """
 
     def __init__(
@@ -51,8 +57,10 @@ class Watch:
         batch: int,
         updates_per_epoch: int,
         lone: int = 0,
+        adversarial: AdversarialConfig | None = None,
     ) -> None:
         self._heads, self._identities, self._batch, self._lone = heads, identities, batch, lone
+        self._adversarial = adversarial
         self._span = max(_SPAN[0], min(updates_per_epoch, _SPAN[1]))
         self._recent: dict[str, list[tuple[int, float]]] = {}
         self._first: dict[str, float] = {}
@@ -70,17 +78,23 @@ class Watch:
         if len(self._heads) == 1:  # its loss is logged with its weight, in the sum
             (only,) = self._heads
             weight = figures.get(f"{only}/weight", self._heads[only].weight)
-            if "loss" in figures and isinstance(weight, float) and weight:
-                figures[f"{only}/loss"] = figures["loss"] / weight
+            summed = "loss" if self._adversarial is None else "adversarial/heads"
+            if summed in figures and isinstance(weight, float) and weight:
+                figures[f"{only}/loss"] = figures[summed] / weight
         for name, value in figures.items():
             self._remember(name, update, value)
-        alarms = []
+        found: list[tuple[str, str, str, str | None]] = []
         for head in self._heads:
             trace = self._trace(head, figures)
-            for kind, rule in RULES.items():
-                if (kind, head) not in self._raised and (said := rule(trace)) is not None:
-                    self._raised.add((kind, head))
-                    alarms.append(Alarm(kind, head, f"update {update}, head '{head}': {said}"))
+            found += [(k, head, f"head '{head}'", rule(trace)) for k, rule in RULES.items()]
+        if self._adversarial is not None:
+            seen = self._adversarial_trace(self._adversarial, figures)
+            found += [(k, _OWN, _OWN, rule(seen)) for k, rule in ADVERSARIAL_RULES.items()]
+        alarms = []
+        for kind, name, where, said in found:
+            if said is not None and (kind, name) not in self._raised:
+                self._raised.add((kind, name))
+                alarms.append(Alarm(kind, name, f"update {update}, {where}: {said}"))
         return alarms
 
     def state_dict(self) -> dict[str, Any]:
@@ -113,26 +127,35 @@ class Watch:
             self._lowest[name] = min(value, self._lowest.get(name, value))
 
     def _trace(self, head: str, figures: Mapping[str, float]) -> Trace:
-        def own(values: Mapping[str, Any]) -> dict[str, Any]:
-            prefix = f"{head}/"
+        return Trace(
+            *self._history(head, figures),
+            self._heads[head],
+            self._identities,
+            self._batch,
+            self._lone,
+        )
+
+    def _adversarial_trace(
+        self, config: AdversarialConfig, figures: Mapping[str, float]
+    ) -> AdversarialTrace:
+        return AdversarialTrace(*self._history(_OWN, figures), config.margin, self._identities)
+
+    def _history(
+        self, owner: str, figures: Mapping[str, float]
+    ) -> tuple[dict[str, float], dict[str, Sequence[float]], dict[str, float], dict[str, float]]:
+        """Return the owner's figures: now, over the whole span, at first and at their lowest."""
+        prefix = f"{owner}/"
+
+        def own(values: Mapping[str, V]) -> dict[str, V]:
             return {
                 name.removeprefix(prefix): value
                 for name, value in values.items()
                 if name.startswith(prefix)
             }
 
-        whole = {
+        whole: dict[str, Sequence[float]] = {
             name: [value for _, value in seen]
             for name, seen in self._recent.items()
             if len(seen) >= _POINTS and seen[-1][0] - seen[0][0] >= self._span
         }
-        return Trace(
-            self._heads[head],
-            self._identities,
-            self._batch,
-            self._lone,
-            own(figures),
-            own(whole),
-            own(self._first),
-            own(self._lowest),
-        )
+        return own(figures), own(whole), own(self._first), own(self._lowest)
