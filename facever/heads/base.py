@@ -30,6 +30,11 @@ class HeadConfig(Config):
     weight: Weight = Field(
         1.0, description="factor of this head's loss in the sum of heads, or a schedule of it"
     )
+    input: Literal["embedding", "before_norm"] = Field(
+        "embedding",
+        description="what it learns from: the embedding, or what the BatchNorm at the end of "
+        "model.neck is given",
+    )
 
 
 @dataclass

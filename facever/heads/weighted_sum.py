@@ -20,9 +20,9 @@ class WeightedSum(nn.Module):
 
     Attributes:
         names: The heads' names, made distinct: center, center_2, ...
-        metric: Of the first head that learns from labels, else of the first.
+        metric: Of the first head that learns from labels and the embedding, else of the first.
         images_per_identity: The most that any of the heads needs.
-        prototypes: Those of the first head that has some.
+        prototypes: Those of the first head on the embedding that has some.
 
     Raises:
         ConfigError: No head at all, or a weight that moves over epochs of unknown length.
@@ -37,7 +37,8 @@ class WeightedSum(nn.Module):
             raise ConfigError("a training needs at least one head")
         self.names = _distinct([head.config.name for head in self.heads])
         self.parts = nn.ModuleDict(dict(zip(self.names, self.heads, strict=True)))
-        leading = next((head for head in self.heads if head.beside is None), self.heads[0])
+        judging = (head for head in self._on_embedding if head.beside is None)
+        leading = next(judging, self.heads[0])
         self.metric: Metric = leading.metric
         self.images_per_identity = max(head.images_per_identity for head in self.heads)
         self._lengths: dict[str, int] = {}  # of the schedules, in updates
@@ -52,11 +53,20 @@ class WeightedSum(nn.Module):
 
     @property
     def prototypes(self) -> Prototypes | None:
-        """The prototypes of the first head that has some."""
-        return next((head.prototypes for head in self.heads if head.prototypes is not None), None)
+        """The prototypes of the first head on the embedding that has some."""
+        found = (head.prototypes for head in self._on_embedding if head.prototypes is not None)
+        return next(found, None)
+
+    @property
+    def _on_embedding(self) -> list[Head]:
+        return [head for head in self.heads if head.config.input == "embedding"]
 
     def forward(
-        self, embeddings: Tensor, labels: Tensor, targets: Mapping[str, Tensor] | None = None
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        targets: Mapping[str, Tensor] | None = None,
+        before_norm: Tensor | None = None,
     ) -> HeadOutput:
         """Return the summed loss, the first logits there are, and stats named "head/stat".
 
@@ -67,13 +77,18 @@ class WeightedSum(nn.Module):
             embeddings: [B, D], as for each head.
             labels: int64 [B].
             targets: By the name of the head, what each head that declares `beside` learns from.
+            before_norm: [B, D], what heads with `input: before_norm` learn from.
 
         Raises:
-            TrainingError: No targets for a head that needs them; and what the heads refuse.
+            TrainingError: No targets, or no `before_norm`, for a head that needs them; and what the
+                heads refuse.
         """
         given = {} if targets is None else targets
         outputs = [
-            head(embeddings, labels if head.beside is None else self._target(name, given))
+            head(
+                embeddings if head.config.input == "embedding" else _given(name, before_norm),
+                labels if head.beside is None else self._target(name, given),
+            )
             for name, head in zip(self.names, self.heads, strict=True)
         ]
         logits = next((output.logits for output in outputs if output.logits is not None), None)
@@ -117,6 +132,14 @@ class WeightedSum(nn.Module):
                 f"head '{name}' learns from {self.parts[name].beside}, and none were given for it"
             )
         return targets[name]
+
+
+def _given(name: str, before_norm: Tensor | None) -> Tensor:
+    if before_norm is None:
+        raise TrainingError(
+            f"head '{name}' learns from what the neck's BatchNorm is given, and it was not given"
+        )
+    return before_norm
 
 
 def _distinct(names: list[str]) -> list[str]:

@@ -16,6 +16,9 @@ from facever.errors import ConfigError, ModelError
 from facever.models.backbone import RESERVED, Option, check_name, create_backbone
 from facever.models.keypoints import KeypointBranch, KeypointConfig
 
+WITH_NORM = ("bnneck", "linear_bn")
+"""The necks that end in BatchNorm."""
+
 
 class ModelConfig(Config):
     """What an Embedder is built from."""

@@ -9,10 +9,11 @@ from facever.adversarial.config import MethodConfig
 from facever.config import Config
 from facever.data.augmentation import AugmentationConfig
 from facever.errors import ConfigError
-from facever.heads.base import HeadConfig
+from facever.heads.attributes import Attributes
+from facever.heads.base import HeadConfig, Metric
 from facever.heads.distillation import Distillation
 from facever.heads.registry import config_union, head_class
-from facever.models.embedder import ModelConfig
+from facever.models.embedder import WITH_NORM, ModelConfig
 
 if TYPE_CHECKING:
     HeadChoice = HeadConfig
@@ -160,6 +161,9 @@ class TrainConfig(Config):
     seed: int = Field(0, ge=0)
     workers: int | Literal["auto"] = "auto"
     evaluate_every: int = Field(1, ge=1, description="epochs between looks at development people")
+    metric: Metric | None = Field(
+        None, description="what verification compares by; null: as the first head on embeddings"
+    )
     best_by: Literal["auc", "tar@1e-2", "tar@1e-3", "eer"] = Field(
         "auc", description="the development figure that chooses the best checkpoint"
     )
@@ -185,6 +189,15 @@ class TrainConfig(Config):
                 raise ValueError(
                     f"head '{head.name}' compares images of one identity: set "
                     f"batch.images_per_identity to {needed} or more"
+                )
+            if head.input == "before_norm" and self.model.neck not in WITH_NORM:
+                raise ValueError(
+                    f"head '{head.name}' has input before_norm, but model.neck "
+                    f"'{self.model.neck}' has no BatchNorm: take {' or '.join(WITH_NORM)}"
+                )
+            if head.input == "before_norm" and isinstance(head, Attributes.Config):
+                raise ValueError(
+                    "head 'attributes' reads labels off embeddings: it takes input embedding only"
                 )
         if self.adversarial is not None and self.batch.images_per_identity is None:
             raise ValueError(

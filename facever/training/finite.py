@@ -9,12 +9,13 @@ from torch import Tensor, nn
 from facever.errors import TrainingError
 from facever.heads.base import HeadOutput
 from facever.heads.weighted_sum import WeightedSum
+from facever.models.embedder import Embedder
 
 
 def require_finite_loss(
     output: HeadOutput,
     step: int,
-    embedder: nn.Module,
+    embedder: Embedder,
     heads: WeightedSum,
     batch: tuple[Tensor, Tensor, Mapping[str, Tensor]],
     autocast: AbstractContextManager[None],
@@ -43,7 +44,7 @@ def require_finite_loss(
 
 
 def require_finite_gradients(
-    norm: Tensor, step: int, embedder: nn.Module, heads: WeightedSum
+    norm: Tensor, step: int, embedder: Embedder, heads: WeightedSum
 ) -> None:
     """Stop the training when the norm of all gradients is not finite.
 
@@ -61,11 +62,11 @@ def _stop(step: int, what: str, value: Tensor, first: str | None) -> None:
     )
 
 
-def _named(embedder: nn.Module, heads: nn.Module) -> list[tuple[str, nn.Module]]:
+def _named(embedder: Embedder, heads: nn.Module) -> list[tuple[str, nn.Module]]:
     return [("embedder", embedder), ("heads", heads)]
 
 
-def _bad_parameter(embedder: nn.Module, heads: nn.Module) -> str | None:
+def _bad_parameter(embedder: Embedder, heads: nn.Module) -> str | None:
     for owner, module in _named(embedder, heads):
         for name, parameter in module.named_parameters():
             if not bool(torch.isfinite(parameter).all()):
@@ -73,7 +74,7 @@ def _bad_parameter(embedder: nn.Module, heads: nn.Module) -> str | None:
     return None
 
 
-def _bad_gradient(embedder: nn.Module, heads: nn.Module) -> str | None:
+def _bad_gradient(embedder: Embedder, heads: nn.Module) -> str | None:
     for owner, module in reversed(_named(embedder, heads)):
         for name, parameter in reversed(list(module.named_parameters())):
             if parameter.grad is not None and not bool(torch.isfinite(parameter.grad).all()):
@@ -82,7 +83,7 @@ def _bad_gradient(embedder: nn.Module, heads: nn.Module) -> str | None:
 
 
 def _bad_output(
-    embedder: nn.Module,
+    embedder: Embedder,
     heads: nn.Module,
     batch: tuple[Tensor, Tensor, Mapping[str, Tensor]],
     autocast: AbstractContextManager[None],
@@ -112,8 +113,8 @@ def _bad_output(
     try:
         with torch.no_grad():
             with autocast:
-                embeddings = embedder(images)
-            heads(embeddings, labels, targets)
+                before_norm, embeddings = embedder.around_norm(images)
+            heads(embeddings, labels, targets, before_norm)
     finally:
         for hook in hooks:
             hook.remove()

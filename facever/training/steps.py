@@ -101,9 +101,9 @@ class EmbeddingStep(Step):
         images = images.contiguous(memory_format=self._memory_format)
         labels = batch.labels.to(device, non_blocking=True)
         with self._precision.autocast():
-            embeddings = self.embedder(images)
+            before_norm, embeddings = self.embedder.around_norm(images)
             targets = self._targets.of(batch, images, self.heads.names)
-        output = self.heads(embeddings, labels, targets)
+        output = self.heads(embeddings, labels, targets, before_norm)
         require_finite_loss(
             output,
             number,

@@ -90,6 +90,7 @@ class Trainer:
         self.embedder = Embedder(config.model)
         self.metric: Metric = "cosine"
         self.step = self._make_step()
+        self.metric = config.metric or self.metric
         self._ema = self._make_ema()
         torch.manual_seed(derive(config.seed, "training"))
         self._random = random_state(self.device)  # what the first update begins with

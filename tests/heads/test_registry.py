@@ -41,7 +41,7 @@ def test_a_configuration_chooses_heads_by_name():
         (
             {"name": "cosface", "margn": 1},
             "unknown key 'heads.0.margn'; did you mean 'margin'? (allowed: "
-            "margin, name, scale, weight)",
+            "input, margin, name, scale, weight)",
         ),
         (
             {"name": "cosface", "margin": 1.5},
@@ -74,7 +74,7 @@ def test_the_catalogue_tells_all_of_each_head():
         assert one.paper
         assert one.metric in {"cosine", "euclidean", "dot"}
         assert all(p.description and p.takes for p in (*one.parameters, *one.common))
-        assert [p.name for p in one.common] == ["weight"]
+        assert [p.name for p in one.common] == ["weight", "input"]
     margin = next(p for p in cards["cosface"].parameters if p.name == "margin")
     assert (margin.default, margin.takes) == (0.35, "number from 0, below 1")
     scale = next(p for p in cards["cosine"].parameters if p.name == "scale")
@@ -89,9 +89,10 @@ def test_required_nested_and_listed_parameters():
     columns, labels = card("attributes").parameters
     assert (columns.required, columns.takes) == (True, "a list of text")
     assert (labels.default, labels.takes) == (None, "a list of text, or null")
-    (weight,) = card("softmax").common
+    weight, given = card("softmax").common
     assert weight.takes == "number above 0, or a mapping of the keys below"
     assert [p.name for p in weight.inside] == ["start", "end", "epochs", "updates", "shape"]
+    assert given.takes == "'embedding', 'before_norm'"
     assert [p.required for p in weight.inside] == [True, True, False, False, False]
     with pytest.raises(ConfigError, match=r"^unknown head 'softmacks'; did you mean 'softmax'\?"):
         card("softmacks")
@@ -109,4 +110,4 @@ def test_a_card_as_text():
         in card("distillation").to_text().splitlines()
     )
     assert "    teacher (required): a run folder" in card("distillation").to_text()
-    assert card("softmax").to_text().splitlines()[-1].startswith("        shape = linear: ")
+    assert card("softmax").to_text().splitlines()[-2].startswith("        shape = linear: ")

@@ -90,3 +90,36 @@ def test_heads_that_learn_from_more_than_labels(batch):
     assert str(error.value) == (
         "head 'reconstruction' learns from thumbnails, and none were given for it"
     )
+
+
+def test_heads_before_the_norm_get_what_it_is_given(batch):
+    x, labels = batch[0].float(), batch[1]
+    before = x * 2 + 1
+    torch.manual_seed(0)
+    heads = [
+        create_head("cosine", embedding_size=5, identities=7, input="before_norm"),
+        create_head("softmax", embedding_size=5, identities=7),
+        create_head("center", embedding_size=5, identities=7, input="before_norm", weight=0.5),
+    ]
+    total = WeightedSum(heads)
+    output = total(x, labels, None, before)
+    wanted = heads[0](before, labels).loss + heads[1](x, labels).loss
+    assert output.loss.item() == pytest.approx(wanted.item())  # no centre is known yet
+    total.step_completed()
+    third = heads[2](before, labels).loss
+    assert third > 0
+    torch.testing.assert_close(total(x, labels, None, before).loss, wanted + 0.5 * third)
+    assert total.metric == "dot"  # the first head judges another place
+    assert total.prototypes is heads[1].prototypes
+
+
+def test_what_the_norm_is_given_must_be_given(batch):
+    total = WeightedSum(
+        [create_head("cosine", embedding_size=5, identities=7, input="before_norm")]
+    )
+    assert total.metric == "cosine"
+    with pytest.raises(TrainingError) as error:
+        total(batch[0].float(), batch[1])
+    assert str(error.value) == (
+        "head 'cosine' learns from what the neck's BatchNorm is given, and it was not given"
+    )

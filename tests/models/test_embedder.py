@@ -129,3 +129,32 @@ def test_trying_the_width_out_leaves_no_trace():
     backbone = flattening().backbone
     assert backbone.training
     assert not backbone.bn1.running_mean.any()
+
+
+def test_what_the_neck_normalises(make_embedder, images):
+    for neck in ("linear_bn", "bnneck"):
+        embedder = make_embedder(neck=neck)
+        ready = (images.float() - embedder.mean) / embedder.std
+        before, after = embedder.around_norm(images)
+        torch.testing.assert_close(before, embedder.neck.linear(embedder.backbone(ready)))
+        assert torch.equal(after, embedder(images))
+        assert torch.equal(after, embedder.neck.norm(before))
+    wide = make_embedder(neck="bnneck", embedding_size=96)  # BatchNorm on the pooled features
+    torch.testing.assert_close(wide.around_norm(images)[0], wide.backbone(ready))
+
+
+@pytest.mark.parametrize("neck", ["linear", "none"])
+def test_a_neck_without_norm_gives_the_embeddings_twice(neck, make_embedder, images):
+    before, after = make_embedder(neck=neck, embedding_size=96).around_norm(images)
+    assert torch.equal(before, after)
+
+
+def test_last_stride_one_doubles_the_last_map(make_embedder, images):
+    """The strong ReID baseline's last stride, as timm's option has it."""
+    plain = make_embedder(backbone="resnet10t")
+    wide = make_embedder(backbone="resnet10t", backbone_options={"output_stride": 16})
+    sides = [e.backbone.forward_features(images.float()).shape[2] for e in (plain, wide)]
+    assert sides == [1, 2]
+    assert {k: v.shape for k, v in plain.state_dict().items()} == {
+        k: v.shape for k, v in wide.state_dict().items()
+    }
