@@ -107,11 +107,8 @@ def test_results_are_written_and_say_what_was_refused(done: Done) -> None:
     assert COSFACE in page
 
 
-def test_finished_runs_are_kept_and_more_may_be_asked_for(
-    done: Done, configs: Configs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    folder = tmp_path / "again"
-    shutil.copytree(done[0], folder)
+def starts(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Return a list that fills with the folders of runs that begin anew."""
     started: list[Path] = []
     original = trainer.Trainer.start.__func__  # type: ignore[attr-defined]
 
@@ -120,6 +117,15 @@ def test_finished_runs_are_kept_and_more_may_be_asked_for(
         return original(cls, config, path, data)
 
     monkeypatch.setattr(trainer.Trainer, "start", classmethod(start))
+    return started
+
+
+def test_finished_runs_are_kept_and_more_may_be_asked_for(
+    done: Done, configs: Configs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "again"
+    shutil.copytree(done[0], folder)
+    started = starts(monkeypatch)
     again = bakeoff(configs(), folder, ["subset=test"], seeds=2, far=[0.05, 1e-4])
     assert started == []
     assert again.verdicts == done[1].verdicts
@@ -157,7 +163,9 @@ def test_a_killed_run_goes_on_and_ends_the_same(
     assert (half / "checkpoints" / "last.pt").is_file()
     assert not (half / "model.safetensors").exists()
     monkeypatch.setattr(trainer.Trainer, "_update", update)
+    started = starts(monkeypatch)
     result = bakeoff(both, tmp_path, ["subset=test"], seeds=1, far=[0.05])
+    assert [path.parent.name for path in started] == ["cosface-scale=16-margin=0.2"]
     whole = {run.label: run for run in done[1].runs if run.seed == 0}
     for run in result.runs:
         assert run.judged.figures["tar@5e-2"] == whole[run.label].judged.figures["tar@5e-2"]
