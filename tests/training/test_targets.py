@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -297,6 +298,11 @@ def test_attributes_are_learned_judged_and_written(
     z = embeddings.vectors @ classifier.weight[3] + classifier.bias[3]
     np.testing.assert_allclose(chance, 1 / (1 + np.exp(-z)), rtol=1e-5)
     assert (told["hair=red"] == (chance > classifier.thresholds[3])).all()
+    rows = embeddings.rows.copy()
+    rows.loc[0, "error"] = "broken"
+    gap = classifier.predict(replace(embeddings, rows=rows))
+    assert gap["hat"].isna().tolist() == gap["hat probability"].isna().tolist()
+    assert gap["hat"].isna().tolist() == [True] + [False] * (len(rows) - 1)
 
     trainer = Trainer(config, Run(tmp_path / "other"))
     held_out = told[told["identity"].isin(trainer.development_manifest.identities)]

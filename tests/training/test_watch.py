@@ -139,6 +139,15 @@ def test_what_lasts_too_short_is_no_alarm() -> None:
         assert alarms(*SICK[kind], updates=40) == [], kind
 
 
+def test_a_small_scale_that_grows_is_no_alarm() -> None:
+    growing = {"loss": 3.0, "accuracy": 0.4}
+    assert alarms(config("cosine"), lambda t: {**growing, "scale": 3 + 5 * t}) == []
+
+
+def test_a_level_loss_that_tells_identities_apart_is_no_alarm() -> None:
+    assert alarms(config("cosface"), lambda t: {"loss": 8.0, "accuracy": 0.4}) == []
+
+
 def test_an_end_near_zero_loss_is_no_alarm() -> None:
     flat = {"loss": 0.01, "accuracy": 0.011, "pair_cosine": 0.3}
     assert alarms(config("cosine"), lambda t: flat) == []
