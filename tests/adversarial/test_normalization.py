@@ -1,12 +1,7 @@
-"""BatchNorm against PyTorch's own, frozen, and over two processes."""
-
-import socket
-from pathlib import Path
+"""BatchNorm against PyTorch's own, and frozen; tests/training has that of two processes."""
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor, nn
 
 from facever.adversarial.normalization import BatchNorm, frozen
@@ -29,13 +24,13 @@ def make(kind: type[nn.BatchNorm1d] = BatchNorm) -> nn.BatchNorm1d:
     return norm
 
 
-def results(norm: nn.BatchNorm1d, rows: slice = slice(None)) -> dict[str, Tensor]:
-    """Return output, gradients and buffers of two batches, of the rows given."""
+def results(norm: nn.BatchNorm1d) -> dict[str, Tensor]:
+    """Return output, gradients and buffers of two batches."""
     outputs = []
     for batch, wanted in zip(given(), reversed(given()), strict=True):
-        x = batch[rows].clone().requires_grad_()
+        x = batch.clone().requires_grad_()
         output = norm(x)
-        (output * wanted[rows]).sin().sum().backward()
+        (output * wanted).sin().sum().backward()
         outputs += [output.detach(), x.grad]
     gradients = [norm.weight.grad, norm.bias.grad]
     assert all(gradient is not None for gradient in gradients)
@@ -100,36 +95,3 @@ def test_one_feature_is_refused() -> None:
         "batches of two images or more"
     )
     make().eval()(given()[0][:1])
-
-
-def _in_process(rank: int, port: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", world_size=2, rank=rank)
-    rows = slice(0, 4) if rank == 0 else slice(4, 7)  # of different sizes
-    norm = make()
-    found = results(norm, rows)
-    buffers = {name: value.clone() for name, value in norm.named_buffers()}
-    with frozen(norm):
-        norm(given()[0][rows])
-    for name, value in norm.named_buffers():
-        assert torch.equal(value, buffers[name]), name
-    torch.save(found, f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
-
-
-@pytest.mark.slow
-def test_two_processes_are_one(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mp.spawn(_in_process, (port, str(tmp_path)), nprocs=2)
-    one, other = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
-    whole = results(make())
-    for name in whole:
-        if "gradient" in name and "input" not in name:
-            one[name] = one[name] + other[name]  # the gradient of the sum of both losses
-        elif "output" in name or "input" in name:
-            one[name] = torch.cat([one[name], other[name]])
-        else:
-            assert torch.equal(one[name], other[name]), name
-    agree(one, whole)

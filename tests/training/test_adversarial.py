@@ -54,11 +54,11 @@ class Vectors(nn.Module):
         return embeddings, embeddings
 
 
-def images(number: int = 0, spread: float = 0.6) -> Tensor:
+def images(number: int = 0, apart: float = 6.0, spread: float = 0.6) -> Tensor:
     """Return vectors of 8 identities; the first four lie far from the last four."""
     random = stream(7, "images")
     centres = random.standard_normal((IDENTITIES, SIZE))
-    centres[:, 0] = [6] * 4 + [-6] * 4
+    centres[:, 0] += [apart] * 4 + [-apart] * 4
     noise = stream(7, "noise", number).standard_normal((len(LABELS), SIZE))
     return torch.from_numpy(centres[LABELS] + spread * noise)
 
@@ -95,9 +95,9 @@ def make_step(
     return step
 
 
-def phases(step: AdversarialStep) -> tuple[Tensor, Tensor, Triplets, Tensor]:
+def phases(step: AdversarialStep, apart: float = 6.0) -> tuple[Tensor, Tensor, Triplets, Tensor]:
     """Return features, labels, triplets and shares of a batch, as the phases take them."""
-    features = images()
+    features = images(apart=apart)
     triplets = step._miner(losses.square_distances(features), LABELS)
     return features, LABELS, triplets, losses.shares(triplets, len(LABELS), torch.float64)
 
@@ -277,8 +277,8 @@ def test_the_gradient_of_the_embedders_triplets_goes_through_the_generator() -> 
 
 
 def test_the_generators_triplet_loss_falls_when_it_alone_trains() -> None:
-    step = make_step(generator=FAST, without_discriminator=True)
-    features, labels, triplets, shares = phases(step)
+    step = make_step(generator=FAST, without_discriminator=True, margin=0.2)
+    features, labels, triplets, shares = phases(step, apart=0)
     told = [step._train_generator(features, labels, triplets, shares, 0) for _ in range(60)]
     first, last = (float(stats["generator_triplet"]) for stats in (told[0], told[-1]))
     assert last < 0.5 * first
@@ -288,7 +288,7 @@ def test_the_generators_triplet_loss_falls_when_it_alone_trains() -> None:
 
 def test_the_discriminator_separates_when_it_alone_trains() -> None:
     step = make_step(discriminator=FAST)
-    features, labels, _, shares = phases(step)
+    features, labels, _, shares = phases(step, apart=0)
     told = [step._train_discriminator(features, labels, shares, 0) for _ in range(100)]
     assert told[0]["told_apart"] < 0.7
     assert told[0]["real_accuracy"] < 0.5
@@ -302,9 +302,9 @@ def test_without_discriminator_generated_features_lose_their_identity() -> None:
     for without in (False, True):
         step = make_step(generator=FAST, discriminator=FAST, without_discriminator=without)
         with torch.no_grad():  # a classifier that knows every image
-            means = torch.stack([images()[i * EACH : (i + 1) * EACH].mean(0) for i in range(8)])
+            means = images(apart=0).view(IDENTITIES, EACH, SIZE).mean(1)
             step._prototypes.weight.copy_(means)
-        features, labels, triplets, shares = phases(step)
+        features, labels, triplets, shares = phases(step, apart=0)
         for _ in range(100):
             step._train_discriminator(features, labels, shares, 0)
             stats = step._train_generator(features, labels, triplets, shares, 0)
