@@ -164,6 +164,41 @@ def rbf(
     _print({"figure": str(out), **found.to_dict()}, found.to_text(), as_json)
 
 
+@app.command()
+def keypoints(
+    model: Annotated[Path, typer.Argument(help="A run folder or a .safetensors file.")],
+    images: Annotated[
+        list[str], typer.Argument(help="Images; or one folder, table or data set of people.")
+    ],
+    count: Annotated[int, typer.Option(help="At most so many images.")] = 6,
+    out: Annotated[Path, typer.Option(help="The picture or page to write.")] = Path(
+        "keypoints.png"
+    ),
+    data: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Where named data sets are (default: $FACEVER_DATA, ./data)."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Draw where each keypoint of a model trained with model.local looks."""
+    from facever.report.page import Table
+    from facever.report.panels import check_suffix, write_panels
+    from facever.workflows.keypoints import keypoints_of
+
+    check_suffix(out)
+    found = keypoints_of(model, images, count=count, data=data, device=device)
+    write_panels(
+        out,
+        [found.panel()],
+        title=f"Keypoints of {model}",
+        verdict=f"{len(found.figures())} keypoints on {len(found.paths)} images",
+        meaning="Spread is the share of the image looked at; rows and columns run from 0 to 1.",
+        blocks=[Table("Means over the images", found.headers, found.rows())],
+    )
+    _print({"figure": str(out), **found.to_dict()}, found.to_text(), as_json)
+
+
 def _print(values: dict[str, Any], text: str, as_json: bool) -> None:
     import json
 

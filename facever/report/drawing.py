@@ -13,6 +13,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -100,6 +101,7 @@ class Panel:
         alt: What it shows, for those who do not see it.
         caption: How to read it.
         paint: Draws into the axes, with the constants of this module as colours.
+        size: Width and height in inches, in a picture file; a page keeps the ratio.
     """
 
     name: str
@@ -107,6 +109,11 @@ class Panel:
     alt: str
     caption: str
     paint: Callable[[Axes], None]
+    size: tuple[float, float] = (_WIDTH, _HEIGHT)
+
+    def svg(self) -> str:
+        """Return the drawing as one `<svg>` element of a page's width."""
+        return draw(self.name, self.alt, self.paint, self.size[1] * _WIDTH / self.size[0])
 
 
 def save_panels(path: Path, panels: Sequence[Panel], columns: int = 3) -> None:
@@ -116,7 +123,8 @@ def save_panels(path: Path, panels: Sequence[Panel], columns: int = 3) -> None:
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update({**_STYLE, "svg.hashsalt": path.stem})
-        size = (_WIDTH * columns, (_HEIGHT + 0.3) * rows)
+        width, height = np.max([panel.size for panel in panels], axis=0)
+        size = (width * columns, (height + 0.3) * rows)
         figure = Figure(figsize=size, layout="constrained", facecolor="white")
         grid = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes, panel in zip(grid, panels, strict=False):

@@ -11,7 +11,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from facever.cli.figure import app
+from facever.data.preprocessing import Preprocessing
 from facever.errors import ConfigError, FaceverError
+from facever.models import Embedder, ModelConfig, save_embedder
+from facever.models.keypoints import KeypointConfig
 from facever.training.run import Run
 
 Call = Callable[..., Result]
@@ -128,6 +131,26 @@ def test_rbf(call: Call, tmp_path: Path) -> None:
     assert "K = 1/2 at distance" in call("rbf", "--out", "r.png").stdout
 
 
+def test_keypoints(call: Call, config: Path, tmp_path: Path) -> None:
+    local = KeypointConfig(stages=(3, 4), keypoints=2)
+    model = ModelConfig(
+        backbone="test_resnet", embedding_size=8, local=local, preprocessing=Preprocessing(size=64)
+    )
+    save_embedder(Embedder(model), tmp_path / "m.safetensors", metric="cosine")
+    done = call("keypoints", "m.safetensors", config.parent / "images", "--count", 2, "--json")
+    assert done.exit_code == 0, done.exception
+    said = json.loads(done.stdout)
+    assert [Path(path).parent.name for path in said["images"]] == ["p0", "p1"]
+    assert [(one["stage"], one["keypoint"]) for one in said["keypoints"]] == [
+        (3, 1), (3, 2), (4, 1), (4, 2),
+    ]  # fmt: skip
+    assert (tmp_path / "keypoints.png").read_bytes()[:4] == b"\x89PNG"
+    image = config.parent / "images" / "p0" / "0.png"
+    text = call("keypoints", "m.safetensors", image, image, "--out", "k.html").stdout
+    assert text.splitlines()[0].split() == ["keypoint", "spread", "row", "column"]
+    assert (tmp_path / "k.html").read_text().count("<svg") == 1
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -135,6 +158,8 @@ def test_rbf(call: Call, tmp_path: Path) -> None:
         (("features", "CONFIG"), "which heads? --heads softmax cosine ..."),
         (("features", "CONFIG", "--heads", "softmax", "--identities", "1"), "must be 2 or more"),
         (("prototypes", "nowhere"), "nowhere is not a run folder"),
+        (("keypoints", "nowhere", "a.png"), "no model at nowhere: give a run folder"),
+        (("keypoints", "nowhere", "a.png", "--out", "k.gif"), "k.gif: name a file that ends in"),
         (("rbf", "--gamma", "0"), "--gamma 0: it must be more than 0"),
         (("rbf", "--scale", "-1"), "--scale -1: it must be more than 0"),
         (("rbf", "--identities", "1"), "--identities 1: it must be 2 or more"),

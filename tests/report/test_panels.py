@@ -10,15 +10,17 @@ import pytest
 
 from facever.errors import ConfigError
 from facever.report import figures
-from facever.report.drawing import draw
+from facever.report.drawing import Panel, draw
 from facever.report.figures.comparison import DifferenceBar
 from facever.report.panels import (
+    attention_sheet,
     features,
     kernel,
     own_probability,
     similarity_matrix,
     write_panels,
 )
+from facever.report.panels.attention import overlay
 
 POINTS = np.array([[1.0, 2.0], [-3.0, 1.0], [0.5, -2.0]])
 
@@ -111,3 +113,39 @@ def test_differences_are_spoken_with_their_intervals() -> None:
     ElementTree.fromstring(svg)
     assert "&lt;a&gt; over seeds: +0.100 (-0.100 to +0.300)" in svg
     assert uses(svg) >= 2
+
+
+def test_the_overlay_colours_where_attention_is() -> None:
+    image = np.full((64, 32, 3), 120, np.uint8)
+    attention = np.zeros((4, 2), np.float32)
+    attention[0, 1] = 0.5  # top right
+    drawn = overlay(image, attention)
+    assert drawn.shape == (144, 72, 3)
+    assert (drawn[-30:] == 120).all()  # grey where nothing is looked at
+    saturation = np.ptp(drawn.astype(int), axis=2)
+    assert np.unravel_index(saturation.argmax(), saturation.shape) < (36, 72)
+    assert saturation[:18, 54:].min() > 100
+    assert saturation[:18, :18].max() < 10
+    assert np.array_equal(overlay(image, attention / 7), drawn)  # relative to its own maximum
+
+
+def test_the_sheet_has_a_cell_for_each_image_and_keypoint(tmp_path: Path) -> None:
+    images = [np.full((32, 32, 3), 255 * k, np.uint8) for k in range(2)]
+    attention = {3: np.full((2, 2, 4, 4), 1 / 16), 4: np.full((2, 1, 2, 2), 0.25)}
+    attention = {stage: maps.astype(np.float32) for stage, maps in attention.items()}
+    sheet = attention_sheet("k", "title", images, ["a.png", "<b>"], attention, "how to read it")
+    assert sheet.size == pytest.approx((4 + 1.2, 2 + 0.4))
+    svg = draw("k", sheet.alt, sheet.paint)
+    for text in ("image", "3.1", "3.2", "4.1", "a.png", "&lt;b&gt;"):
+        assert f">{text}<" in svg
+    assert "3.3" not in svg
+    write_panels(tmp_path / "k.png", [sheet], title="t", verdict="v", meaning="m")
+    picture = cv2.imread(str(tmp_path / "k.png"))
+    assert picture.shape == pytest.approx(((2.4 + 0.3) * 150, 5.2 * 150, 3), abs=1)
+
+
+def test_a_panels_own_size_is_kept_as_a_ratio_in_a_page() -> None:
+    wide = Panel("w", "title", "alt", "caption", lambda axes: None, size=(9.4, 1.88))
+    ratio = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', wide.svg())
+    assert ratio is not None
+    assert float(ratio[1]) / float(ratio[2]) == pytest.approx(5, rel=1e-3)

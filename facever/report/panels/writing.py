@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from facever.errors import ConfigError
-from facever.report.drawing import Panel, draw, save_panels
+from facever.report.drawing import Panel, save_panels
 from facever.report.page import Block, Figure, Report, Section, write_report
 
 SUFFIXES = (".html", ".png", ".svg", ".pdf")
@@ -41,9 +41,6 @@ def write_panels(
     if path.suffix != ".html":
         save_panels(path, panels)
         return
-    figures: list[Block] = [
-        Figure(panel.title, draw(panel.name, panel.alt, panel.paint), panel.caption)
-        for panel in panels
-    ]
+    figures: list[Block] = [Figure(panel.title, panel.svg(), panel.caption) for panel in panels]
     section = Section("figures", "Figures", [*figures, *blocks])
     write_report(Report(title, verdict, meaning, (), [section]), path)

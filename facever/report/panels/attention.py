@@ -1,0 +1,87 @@
+"""Where keypoints look: maps of attention over images."""
+
+from collections.abc import Mapping, Sequence
+
+import cv2
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from facever.report.drawing import Panel, printable
+
+Floats = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
+
+_SIDE = 144  # pixels of the longer side of a cell
+_STRONGEST = 0.75  # opacity where a keypoint looks most
+
+
+def attention_sheet(
+    name: str,
+    title: str,
+    images: Sequence[Pixels],
+    names: Sequence[str],
+    attention: Mapping[int, Floats],
+    caption: str,
+) -> Panel:
+    """Draw each image and, beside it, what each keypoint looks at.
+
+    Each map is drawn relative to its own maximum: a keypoint without a preference colours all of
+    the image.
+
+    Args:
+        name: Unique within a page.
+        title: Of the panel.
+        images: uint8 [H, W, 3] RGB each, all of one size.
+        names: Of the images.
+        attention: By stage, [images, keypoints, h, w], not negative; what they cover is the image.
+        caption: How to read it.
+    """
+    maps = [(stage, key) for stage, found in attention.items() for key in range(found.shape[1])]
+    rows = [
+        np.concatenate([_shown(image), *(overlay(image, attention[s][n, k]) for s, k in maps)], 1)
+        for n, image in enumerate(images)
+    ]
+    sheet = np.concatenate(rows)
+    height, width = len(sheet) / len(rows), sheet.shape[1] / (1 + len(maps))
+
+    def paint(axes: Axes) -> None:
+        axes.imshow(sheet, interpolation="nearest")
+        axes.grid(False)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0, labelsize=7)
+        axes.xaxis.tick_top()
+        heads = ["image", *(f"{stage}.{key + 1}" for stage, key in maps)]
+        axes.set_xticks([(k + 0.5) * width for k in range(len(heads))], heads)
+        shown = [printable(name)[-20:] for name in names]
+        axes.set_yticks([(k + 0.5) * height for k in range(len(rows))], shown)
+
+    return Panel(
+        name,
+        title,
+        f"{len(images)} images with the attention of {len(maps)} keypoints.",
+        caption,
+        paint,
+        size=(sheet.shape[1] / _SIDE + 1.2, len(sheet) / _SIDE + 0.4),
+    )
+
+
+def overlay(image: Pixels, attention: Floats) -> Pixels:
+    """Return the image in grey, coloured where a map [h, w] of attention is high."""
+    shown = _shown(image)
+    size = (shown.shape[1], shown.shape[0])
+    share = cv2.resize(attention, size, interpolation=cv2.INTER_LINEAR) / attention.max()
+    grey = cv2.cvtColor(cv2.cvtColor(shown, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    color = matplotlib.colormaps["inferno"](0.3 + 0.6 * share)[..., :3] * 255
+    opacity = (_STRONGEST * share)[..., None]
+    mixed: Pixels = np.rint(grey * (1 - opacity) + color * opacity).astype(np.uint8)
+    return mixed
+
+
+def _shown(image: Pixels) -> Pixels:
+    """Return the image with its longer side of `_SIDE` pixels."""
+    scale = _SIDE / max(image.shape[:2])
+    size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
+    shown = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+    return np.asarray(shown, np.uint8)

@@ -1,0 +1,138 @@
+"""Where the keypoints of a model look, on images of one's own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from facever.console import table
+from facever.data.decode import decode
+from facever.data.readers.folder import SUFFIXES
+from facever.data.sources import load
+from facever.errors import ConfigError, DataError
+from facever.models.precision import choose_device, exact_fp32
+from facever.models.saving import load_embedder
+from facever.report.drawing import Panel
+from facever.report.panels import attention_sheet
+
+
+@dataclass(frozen=True)
+class Keypoints:
+    """The attention of each keypoint on some images.
+
+    Attributes:
+        paths: The images, M.
+        images: As the model sees them, in colour: uint8 [H, W, 3] each.
+        attention: By stage, float32 [M, N, h, w]; each map sums to 1.
+    """
+
+    paths: list[str]
+    images: list[NDArray[np.uint8]]
+    attention: dict[int, NDArray[np.float32]]
+    headers: ClassVar[list[str]] = ["keypoint", "spread", "row", "column"]
+
+    def figures(self) -> list[dict[str, Any]]:
+        """Return each keypoint's means over the images.
+
+        `spread` is the share of the image that it looks at: e^entropy over the number of places, 1
+        for everywhere alike. `row` and `column` are where, from 0 (top, left) to 1.
+        """
+        return [
+            {"stage": stage, "keypoint": key + 1, **_place(maps[:, key].astype(np.float64))}
+            for stage, maps in self.attention.items()
+            for key in range(maps.shape[1])
+        ]
+
+    def panel(self) -> Panel:
+        """Return the drawing."""
+        return attention_sheet(
+            "keypoints",
+            "Where each keypoint looks",
+            self.images,
+            [Path(path).name for path in self.paths],
+            self.attention,
+            "Columns are STAGE.KEYPOINT. Each map is drawn relative to its own maximum: a keypoint "
+            "without a preference colours the whole image.",
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values."""
+        return {"images": self.paths, "keypoints": self.figures()}
+
+    def rows(self) -> list[list[str]]:
+        """Return the keypoints as a table's rows."""
+        return [
+            [f"{one['stage']}.{one['keypoint']}"]
+            + [f"{one[name]:.3f}" for name in self.headers[1:]]
+            for one in self.figures()
+        ]
+
+    def to_text(self) -> str:
+        """Return the table as a person reads it."""
+        return table(self.headers, self.rows())
+
+
+def keypoints_of(
+    model: Path,
+    given: Sequence[str],
+    *,
+    count: int = 6,
+    data: Path | None = None,
+    device: str = "auto",
+) -> Keypoints:
+    """Look at images with a model's keypoints.
+
+    Args:
+        model: A run folder or a .safetensors file, trained with `model.local`.
+        given: Images; or one folder, table or data set, of which the first image of each of
+            `count` identities is taken.
+        count: At most so many images.
+        data: The `--data` option.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+
+    Raises:
+        ConfigError: `count` is below 1.
+        DataError: Images and a data set together, or no such data.
+        ModelError: No usable model, or one without keypoints.
+        ImageError: An image that cannot be read.
+    """
+    if count < 1:
+        raise ConfigError(f"--count {count}: it must be 1 or more")
+    place = choose_device(device)
+    embedder, _ = load_embedder(model)
+    paths = _paths(given, count, data)
+    preprocessing = embedder.preprocessing
+    images = [preprocessing.resize(decode(path)) for path in paths]
+    ready = np.stack([preprocessing.recolor(image) for image in images])
+    with torch.inference_mode(), exact_fp32():
+        attention = embedder.to(place).attention(
+            torch.from_numpy(ready).permute(0, 3, 1, 2).to(place)
+        )
+    return Keypoints(
+        paths, images, {stage: maps.cpu().numpy() for stage, maps in attention.items()}
+    )
+
+
+def _paths(given: Sequence[str], count: int, data: Path | None) -> list[str]:
+    if all(Path(word).suffix.lower() in SUFFIXES for word in given):
+        return list(given)[:count]
+    if len(given) > 1:
+        raise DataError("give images, or one folder, table or data set")
+    people = load(given[0], data).at_most(1)
+    return [people.locate(index) for index in range(min(count, len(people)))]
+
+
+def _place(maps: NDArray[np.float64]) -> dict[str, float]:
+    """Return spread and place of one keypoint's maps [M, h, w]."""
+    _, height, width = maps.shape
+    entropy = -(maps * np.log(np.maximum(maps, 1e-300))).sum((1, 2))
+    rows, columns = (np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width
+    return {
+        "spread": float((np.exp(entropy) / (height * width)).mean()),
+        "row": float((maps.sum(2) @ rows).mean()),
+        "column": float((maps.sum(1) @ columns).mean()),
+    }
