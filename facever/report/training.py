@@ -15,6 +15,7 @@ from facever.console import duration
 from facever.data.decode import ImageError, decode
 from facever.errors import DataError
 from facever.report import figures
+from facever.report.adversarial import adversarial_curves
 from facever.report.numbers import count, rate, rate_text
 from facever.report.page import Block, Cell, Facts, Figure, Note, Picture, Section, Sheet, Table
 from facever.report.thumbnails import data_uri
@@ -99,6 +100,8 @@ class RunRecord:
     def name(self) -> str:
         """What was trained, such as "resnet10t + cosface"."""
         names = [str(head["name"]) for head in self.heads]
+        if self.setting("adversarial") is not None:
+            names.append("HTG")
         return " + ".join([str(self.setting("model.backbone")), *names])
 
     def people(self, use: str) -> tuple[int, int, str]:
@@ -238,6 +241,7 @@ def _curves(run: RunRecord) -> Iterator[Block]:
             "On people set aside for choices. The best point decided which weights were kept, so "
             "this curve flatters a little.",
         )
+    yield from adversarial_curves(train)
 
 
 def _development_table(run: RunRecord) -> Table:

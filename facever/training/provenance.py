@@ -53,7 +53,8 @@ def summary(
 ) -> str:
     """Return in one line what is trained on whom."""
     people = "none" if development is None else f"{len(development.identities)} other identities"
-    heads = " + ".join(head.name for head in config.heads)
+    names = [head.name for head in config.heads]
+    heads = " + ".join(names if config.adversarial is None else [*names, "HTG"])
     return (
         f"training {config.model.backbone} with {heads} on "
         f"{len(train)} images of {len(train.identities)} identities ({device}, "

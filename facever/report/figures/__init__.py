@@ -6,7 +6,7 @@ from facever.report.figures.curves import Band, Curve, Mark, det, roc
 from facever.report.figures.groups import group_rates
 from facever.report.figures.ranking import Cmc, cmc
 from facever.report.figures.scores import histogram
-from facever.report.figures.training import development, learning_rate, loss
+from facever.report.figures.training import course, development, learning_rate, loss
 
 __all__ = [
     "Band",
@@ -15,6 +15,7 @@ __all__ = [
     "DifferenceBar",
     "Mark",
     "cmc",
+    "course",
     "det",
     "development",
     "differences",

@@ -66,6 +66,43 @@ def development(series: Mapping[str, tuple[ArrayLike, ArrayLike]], figure: str) 
     return draw("development", f"{figure} on development identities.", paint, height=3.2)
 
 
+def course(
+    name: str,
+    alt: str,
+    series: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    axis: str,
+    logarithmic: bool = False,
+) -> str:
+    """Draw figures over updates.
+
+    Args:
+        name: Unique within a page.
+        alt: What is drawn.
+        series: By the name in the legend: updates and values, NaN where not known.
+        axis: What the values are.
+        logarithmic: Whether their axis is so.
+    """
+    known = {}
+    for label, (steps, values) in series.items():
+        x, y = np.asarray(steps, np.float64), np.asarray(values, np.float64)
+        there = np.isfinite(y)
+        known[label] = (x[there], y[there])
+
+    def paint(axes: Axes) -> None:
+        for place, (label, (x, y)) in enumerate(known.items()):
+            color = SERIES[place % len(SERIES)]
+            axes.plot(x, y, color=color, linewidth=1.2, label=printable(label))
+        axes.set(xlabel="update", ylabel=axis)
+        if logarithmic and any((y > 0).any() for _, y in known.values()):
+            axes.set_yscale("log")
+        if len(known) > 1:
+            axes.legend(loc="best")
+
+    ends = [f"{label} ends at {y[-1]:.3g}" for label, (_, y) in known.items() if len(y)]
+    said = ", ".join(ends)
+    return draw(name, f"{alt}. {said[:1].upper()}{said[1:]}.", paint, height=3.2)
+
+
 def _smoothed(values: Floats) -> Floats:
     """Return the mean of the values around each, over about a twentieth of them."""
     half = len(values) // 40
