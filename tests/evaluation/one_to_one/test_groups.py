@@ -18,7 +18,7 @@ def faces(make_faces):
     vectors, names = make_faces(150, people=20)
     rng = np.random.default_rng(0)
     camera = rng.choice(["a", "b", "c"], size=150).astype(object)
-    camera[[4, 9]] = None
+    camera[[4, 9, 100, 120]] = None
     return vectors, names, camera
 
 
@@ -111,6 +111,16 @@ def test_one_group_of_everyone_is_the_whole(faces):
     assert (rate.impostor, rate.false_accepts) == (result.trials.impostor, point.false_accepts)
     assert rate.false_rejects == result.trials.genuine - point.true_accepts
     assert rate.fmr_interval == point.far_interval
+
+
+def test_a_genuine_score_at_the_threshold_is_rejected():
+    e = np.eye(4)
+    rows = [e[0], 0.6 * e[0] + 0.8 * e[1], e[3], e[3]]
+    rows += [0.6 * e[0] + 0.8 * e[2], 0.6 * e[0] - 0.8 * e[2]]  # as like the first as its second
+    result = verification(rows, list("aabbcd"), far=[0.1], groups={"all": ["x"] * 6})
+    (rate,), point = result.groups["all"], result.at(0.1)
+    assert (point.threshold, point.false_rejects) == (np.float32(0.6), 1)
+    assert (rate.false_rejects, rate.false_accepts) == (1, 0)
 
 
 def test_a_group_without_genuine_trials_says_so(make_faces):

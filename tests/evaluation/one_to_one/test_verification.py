@@ -5,8 +5,7 @@ import pytest
 from sklearn.metrics import roc_curve
 
 from facever.errors import EvaluationError
-from facever.evaluation import OperatingPoint, verification
-from facever.evaluation.one_to_one.verification import Against
+from facever.evaluation import Against, Cohort, OperatingPoint, verification
 from facever.evaluation.scoring import streaming
 
 
@@ -275,6 +274,11 @@ def test_bad_input_is_one_clear_line(make_faces):
         ((vectors, names), {"against": Against(2 * vectors, names)}, "vector 0 has length 2"),
         ((vectors, names), {"against": Against(vectors, names[1:])}, "29 identities for 30 v"),
         ((vectors, names), {"against": Against(vectors, ["x"] * 30)}, "no genuine trials"),
+        (
+            (vectors, names),
+            {"against": Against(vectors, names), "cohort": Cohort.of(np.eye(8), list("abcdefgh"))},
+            "a cohort normalises the scores of one set, not of two",
+        ),
         (
             (vectors, names),
             {"against": Against(vectors, names), "exclude": {"camera": names}},

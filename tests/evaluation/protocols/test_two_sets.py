@@ -92,6 +92,10 @@ def test_overlap_with_the_training_is_that_of_both_sets(sets):
     assert result.overlap.identities == ["p003"]
     assert result.overlap.people == 16
     assert result.overlap.trials_share == pytest.approx(1 - untouched)
+    failed = replace(gallery, rows=gallery.rows.assign(error=["x"] * 40 + [None] * 50))
+    result = evaluate_verification(replace(probes, trained_on=trained), against=failed, far=[0.1])
+    untouched = (~first).sum() * (~second[40:]).sum() / (60 * 50)
+    assert result.overlap.trials_share == pytest.approx(1 - untouched)
 
 
 def test_wrong_use_is_one_clear_line(sets):

@@ -6,7 +6,7 @@ import pytest
 from facever.errors import EvaluationError
 from facever.evaluation import verification
 from facever.evaluation.scoring import engines, streaming
-from facever.evaluation.scoring.blocks import NUMPY, Float32Blocks
+from facever.evaluation.scoring.blocks import BINS, NUMPY, Float32Blocks
 from facever.evaluation.scoring.engines import choose_engine, worth_it
 from facever.evaluation.scoring.pairwise import AllPairs
 from facever.evaluation.scoring.similarity import make_scorer
@@ -71,6 +71,12 @@ def test_a_gpu_is_used_where_asked_for_and_there(pairs, make_faces, monkeypatch)
 def on_the_processor(device, *, half=True):
     assert device == "cuda"
     return torch_engine("cpu", half=half)
+
+
+def test_few_trials_are_scored_at_once_whatever_is_asked_for(pairs):
+    trials = streaming.stream(pairs, 10, "bfloat16")
+    assert trials.whole
+    assert len(trials.histogram.edges) == BINS + 1  # NumPy's
 
 
 def test_unknown_precisions_and_devices_are_named(make_faces):

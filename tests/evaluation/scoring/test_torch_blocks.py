@@ -61,6 +61,31 @@ def test_bins_hold_the_scores_and_leave_out_what_is_no_trial(
     assert np.array_equal(blocks.above(floor)[0], index[bins >= floor])
 
 
+def test_a_bin_holds_the_products_between_its_edges(make_pairs):
+    blocks = Bfloat16Blocks(make_pairs())
+    block = slice(0, 100)
+    blocks.count(block, block)
+    index, bins = blocks.above(1)
+    scale = 1 / np.diff(blocks.edges)[0]
+    products = blocks.product(block, block).float().numpy().ravel()[index] / scale
+    assert (products < 0).any()
+    assert (products >= blocks.edges[bins]).all()
+    assert (products <= blocks.edges[bins.astype(int) + 1]).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_is_lost_in_the_lowest_bin_kept(make_faces, monkeypatch, seed):
+    monkeypatch.setattr(streaming, "WHOLE", 0)
+    monkeypatch.setattr(torch_blocks, "_ON_CPU", (3, 2))
+    vectors, names = make_faces(60, people=12, seed=seed)
+    pairs = AllPairs(make_scorer(vectors), np.unique(names, return_inverse=True)[1])
+    everything = StreamedTrials(pairs, pairs.impostor).top.scores
+    for wanted in (20, 50, 100):
+        kept = StreamedTrials(pairs, wanted, torch_engine("cpu")).top.scores
+        assert wanted <= len(kept)
+        assert np.array_equal(kept, everything[: len(kept)])
+
+
 def test_bfloat16_bins_are_finer_than_its_rounding(make_pairs):
     blocks = Bfloat16Blocks(make_pairs())
     assert np.diff(blocks.edges).max() <= blocks.error / 5
