@@ -77,7 +77,7 @@ class RBF(Head):
         if not self._started:
             self._start(x.detach(), weight.detach())
         gamma = self.gamma.to(x.dtype)
-        logits, distance, right = _Kernel.apply(  # type: ignore[no-untyped-call]
+        logits, distance, right, norms = _Kernel.apply(  # type: ignore[no-untyped-call]
             x, weight, labels, gamma, self.config.scale
         )
         loss = softmax_loss(logits, labels)
@@ -85,7 +85,7 @@ class RBF(Head):
             "accuracy": right.to(loss.dtype).mean(),
             "distance_over_gamma": distance / gamma,
             "embedding_norm": mean_norm(embeddings),
-            "prototype_norm": mean_norm(weight),
+            "prototype_norm": norms.mean(),
             "scale": loss.new_tensor(self.config.scale),
         }
         return HeadOutput(loss, logits, stats)
@@ -111,31 +111,36 @@ def _start_anew(head: nn.Module, _: object) -> None:
     head._started = False
 
 
-def squared_distances(x: Tensor, weight: Tensor, out: Tensor | None = None) -> Tensor:
+def squared_distances(x: Tensor, weight: Tensor) -> Tensor:
     """Return |x_i - W_j|^2 [B, C] as |x|^2 + |W|^2 - 2 x.W; never below 0, never [B, C, D]."""
-    products = torch.addmm(_squares(weight), x, weight.T, alpha=-2, out=out)
-    return products.add_(_squares(x)[:, None]).clamp_min_(0)
+    return _expanded(x, weight, x.square().sum(1), weight.square().sum(1))
 
 
-def _squares(vectors: Tensor) -> Tensor:
-    lengths: Tensor = torch.linalg.vector_norm(vectors, dim=1)
-    return lengths.square_()
+def _expanded(
+    x: Tensor, weight: Tensor, x_squares: Tensor, w_squares: Tensor, out: Tensor | None = None
+) -> Tensor:
+    """Return the squared distances from the squared lengths of the rows."""
+    products = torch.addmm(w_squares, x, weight.T, alpha=-2, out=out)
+    return products.add_(x_squares[:, None]).clamp_min_(0)
 
 
 class _Kernel(torch.autograd.Function):
     """s exp(-|x - W_j|^2 / gamma) [B, C], a few identities at a time.
 
     With g = 2 dL/dz z / gamma: dL/dx = g W - x sum_j g, and dL/dW = g^T x - W sum_i g. Beside the
-    logits it returns the mean squared distance, and whether the own prototype is the nearest [B].
+    logits it returns the mean squared distance, whether the own prototype is the nearest [B], and
+    the lengths of the prototypes [C].
     """
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, labels: Tensor, gamma: Tensor, scale: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        norms, squares = weight.new_empty(len(weight)), torch.linalg.vector_norm(x, dim=1).square_()
         logits, total = x.new_empty(len(x), len(weight)), x.new_zeros(())
         for part in blocks(len(weight), weight.shape[1], x.device):
-            block = squared_distances(x, weight[part], out=logits[:, part])
+            w, n = weight[part], torch.linalg.vector_norm(weight[part], dim=1, out=norms[part])
+            block = _expanded(x, w, squares, n.square(), out=logits[:, part])
             total += block.sum()
             block.div_(-gamma).clamp_min_(-FARTHEST).exp_().mul_(scale)
         own = logits.gather(1, labels[:, None])
@@ -143,8 +148,8 @@ class _Kernel(torch.autograd.Function):
         logits.scatter_(1, labels[:, None], own)
         ctx.save_for_backward(x, weight, gamma, logits)
         distance = total / logits.numel()
-        ctx.mark_non_differentiable(distance, right)
-        return logits, distance, right
+        ctx.mark_non_differentiable(distance, right, norms)
+        return logits, distance, right, norms
 
     @staticmethod
     @once_differentiable
@@ -161,6 +166,5 @@ class _Kernel(torch.autograd.Function):
             if d_x is not None:
                 d_x.addmm_(g, w).addcmul_(x, g.sum(1, keepdim=True), value=-1)
             if d_weight is not None:
-                torch.mm(g.T, x, out=d_weight[part])
-                d_weight[part].addcmul_(w, g.sum(0)[:, None], value=-1)
+                torch.mul(w, -g.sum(0)[:, None], out=d_weight[part]).addmm_(g.T, x)
         return d_x, d_weight, None, None, None
