@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,7 @@ from facever.evaluation.statistics.intervals import (
     tar_interval,
 )
 from facever.evaluation.statistics.roc import Roc
+from facever.files import write_text
 from facever.seeding import stream
 
 DIMENSION, IMAGES = 8, 4
@@ -156,15 +157,13 @@ def main() -> None:
     lines = list(read(options.out))
     if not lines:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        lines = [{**settings, **asdict(find_truth(options.far, options.seed))}]
-        options.out.write_text(json.dumps(lines[0]) + "\n")
-    if {name: lines[0].get(name) for name in settings} != settings:
+        lines = [{"settings": settings, "truth": asdict(find_truth(options.far, options.seed))}]
+    if lines[0]["settings"] != settings:
         sys.exit(f"{options.out} was made with other settings: choose another file")
-    truth = Truth(**{field.name: lines[0][field.name] for field in fields(Truth)})
+    truth = Truth(**lines[0]["truth"])
     judged = {(line["people"], line["population"]): line["held"] for line in lines[1:]}
-    with options.out.open("w") as file:
-        for line in lines:
-            print(json.dumps(line), file=file)
+    write_text(options.out, "".join(json.dumps(line) + "\n" for line in lines))
+    with options.out.open("a") as file:
         for people in options.people:
             for each in range(options.populations):
                 if (people, each) in judged:
