@@ -168,6 +168,8 @@ def index_cost(
         GalleryError: FAISS is not installed.
     """
     faiss = import_faiss()
+    if candidates is not None and candidates < 1:
+        raise EvaluationError(f"{candidates} candidates: ask for 1 or more")
     exact = evaluate_identification(probes, gallery, fpir=fpir, ranks=ranks, similarity=similarity)
     if not exact.points:
         raise EvaluationError(
@@ -182,9 +184,7 @@ def index_cost(
         for side, rows in zip((probes, gallery), kept, strict=True)
     ]
     most = int(np.bincount(people[1]).max())
-    k = min(len(vectors[1]), candidates or max(exact.ranks) * most)
-    if k < 1:
-        raise EvaluationError(f"{candidates} candidates: ask for 1 or more")
+    k = min(len(vectors[1]), max(exact.ranks) * most if candidates is None else candidates)
     trial = _Trial(faiss, vectors[0], vectors[1], people, exact, k, level)
     named = ["Flat", *(name for name in indexes if name.lower() != "flat")]
     rows = [trial.row(name) for name in dict.fromkeys(named)]

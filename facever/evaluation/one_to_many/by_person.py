@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from facever.evaluation.operating_point import Interval
 from facever.evaluation.scoring.similarity import Doubles, Ints
-from facever.evaluation.statistics.intervals import DRAWS, Moving, expanded, tar_interval, weights
+from facever.evaluation.statistics.intervals import DRAWS, clopper_pearson, expanded, weights
 
 _AT_ONCE = 1 << 22  # bootstrap weights drawn at a time
 
@@ -37,7 +37,7 @@ def person_intervals(
     sums, sizes = _by_person(values, codes)
     ends = np.nanquantile(_draws(sums, sizes, seed), expanded(level, len(sizes)), axis=0)
     return [
-        tar_interval(Moving.fixed(column, sizes), level)
+        _without_exception(column.sum() > 0, sizes, level)
         if column.sum() in (0, len(codes))
         else Interval(low=float(low), high=float(high), level=level, method="identity bootstrap")
         for column, low, high in zip(sums.T, *ends, strict=True)
@@ -62,6 +62,14 @@ def paired_intervals(
         Interval(low=float(low), high=float(high), level=level, method=method)
         for low, high in zip(*ends, strict=True)
     ]
+
+
+def _without_exception(share: bool, sizes: Doubles, level: float) -> Interval:
+    """Return the interval of a share of 0 or 1, with one independent trial a person."""
+    people = len(sizes)
+    note = f"{sizes.sum():.0f} without exception, taken as {people} independent ones, one a person"
+    method = "clopper-pearson, effective trials"
+    return clopper_pearson(share * people, people, level, note, method)
 
 
 def _by_person(values: NDArray[Any], codes: Ints) -> tuple[Doubles, Doubles]:

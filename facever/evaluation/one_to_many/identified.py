@@ -1,6 +1,6 @@
 """What identification measured: rates over threshold and rank, with their counts and intervals."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from facever.evaluation.one_to_many.by_person import person_intervals
 from facever.evaluation.one_to_many.ranking import shown_ranks
 from facever.evaluation.one_to_many.search import Searched
 from facever.evaluation.one_to_one.result import Refused
+from facever.evaluation.one_to_one.text import FEW, by_method, flagged, span
 from facever.evaluation.operating_point import Interval, OperatingPoint, ScoreRule, TrialCounts
 from facever.evaluation.scoring.similarity import Doubles, Similarity
 from facever.evaluation.statistics.intervals import FEW_ERRORS
@@ -193,7 +194,6 @@ class IdentificationResult:
     def to_text(self) -> str:
         """Return the result as a person reads it."""
         failed = self.failures
-        ranks = [f"FNIR rank {rank}" for rank in self.ranks]
         lines = [
             f"{self.mated:,} mated and {self.nonmated:,} non-mated probes in a gallery of "
             f"{self.gallery_size:,} people, {self.score_rule} of {self.similarity} scores",
@@ -202,15 +202,7 @@ class IdentificationResult:
             *(f"rank {rank} without threshold: {self.rank(rank):.4f}" for rank in self.ranks),
         ]
         if self.points:
-            level = f"{self.points[0].fpir_interval.level:.0%} of it"
-            headers = ["FPIR target", "FPIR", "false positives", *ranks, level, "threshold"]
-            lines += ["", table(headers, [self._row(point) for point in self.points])]
-            interval = self.points[0].fnir_intervals[self.ranks[-1]]
-            note = f": {interval.note}" if interval.note else ""
-            lines.append(
-                f"intervals: of FNIR at rank {self.ranks[-1]}, {interval.method} over the probes' "
-                f"people{note}"
-            )
+            lines += ["", *self._points_text(self.points)]
         lines += [
             f"FPIR {refused.far_target:g} is refused: it needs {refused.needs:,} non-mated probes"
             for refused in self.refused
@@ -221,47 +213,84 @@ class IdentificationResult:
                 f"the stored threshold {one.stored.threshold:.6g} (FPIR "
                 f"{one.stored.achieved_rate:.4g} in a gallery of {one.stored.gallery_size:,}, "
                 f"{one.stored.dataset or 'unnamed data'}) comes to",
-                table(
-                    ["FPIR", "false positives", *ranks], [self._row(one.found)[1 : 3 + len(ranks)]]
-                ),
+                *self._points_text([one.found]),
             ]
         return "\n".join(lines)
 
-    def _row(self, point: IdentifiedPoint) -> list[str]:
-        interval = point.fnir_intervals[self.ranks[-1]]
-        return [
-            f"{point.fpir_target:g}",
-            f"{point.false_positives / self.nonmated:.4g}",
-            str(point.false_positives),
-            *(f"{missed / self.mated:.4f}" for missed in point.missed.values()),
-            f"{interval.low:.4f} - {interval.high:.4f}",
-            f"{point.threshold:.6g}",
+    def _points_text(self, points: Sequence[IdentifiedPoint]) -> Iterator[str]:
+        """Yield tables of FPIR and of FNIR by rank, and below them how the intervals were made."""
+        level = f"{points[0].fpir_interval.level:.0%}"
+        positives = [
+            [
+                f"{point.fpir_target:g}",
+                f"{point.threshold:.6g}",
+                f"{point.false_positives / self.nonmated:.4g}",
+                span(point.fpir_interval, ".3g"),
+                flagged(point.false_positives),
+                f"{self._with_failures(point)[0]:.4g}",
+            ]
+            for point in points
         ]
+        misses = [
+            [
+                f"{point.fpir_target:g}",
+                str(rank),
+                f"{missed / self.mated:.4f}",
+                span(point.fnir_intervals[rank], ".4f"),
+                flagged(missed),
+                f"{self._with_failures(point)[1][rank]:.4f}",
+            ]
+            for point in points
+            for rank, missed in point.missed.items()
+        ]
+        heads = ["FPIR target", "threshold", "FPIR", level, "false positives", "with failures"]
+        ends = ["FPIR target", "rank", "FNIR", level, "missed", "with failures"]
+        kept = slice(None) if self.failures != ProbeFailures() else slice(-1)
+        yield table(heads[kept], [row[kept] for row in positives])
+        yield ""
+        yield table(ends[kept], [row[kept] for row in misses])
+        if any(row[4].endswith("few") for row in (*positives, *misses)):
+            yield FEW
+        made = [(f"FPIR at {point.fpir_target:g}", point.fpir_interval) for point in points]
+        made += [
+            (f"FNIR at {point.fpir_target:g}, rank {rank}", interval)
+            for point in points
+            for rank, interval in point.fnir_intervals.items()
+        ]
+        for way, names in by_method(made).items():
+            which = "all" if len(names) == len(made) else "; ".join(names)
+            yield f"intervals at fixed thresholds ({which}): {way}, over the probes' people"
+
+    def _with_failures(self, point: IdentifiedPoint) -> tuple[float, dict[int, float]]:
+        """Return FPIR and FNIR by rank; a failed probe finds nobody: FPIR falls and FNIR rises."""
+        lost = self.failures.mated + self.failures.orphans
+        return (
+            point.false_positives / (self.nonmated + self.failures.nonmated),
+            {rank: (missed + lost) / (self.mated + lost) for rank, missed in point.missed.items()},
+        )
 
     def _point(self, point: IdentifiedPoint) -> dict[str, Any]:
-        """Return one point; a failed probe finds nobody, so FPIR falls and FNIR rises."""
-        failed = self.failures
-        lost = failed.mated + failed.orphans
+        """Return one point as JSON values."""
+        fpir, fnir = self._with_failures(point)
         return {
             "fpir_target": point.fpir_target,
             "fpir": point.false_positives / self.nonmated,
             "threshold": point.threshold,
             "false_positives": point.false_positives,
-            "few_errors": point.false_positives < FEW_ERRORS,
+            "few_false_positives": point.false_positives < FEW_ERRORS,
             "fpir_interval": point.fpir_interval.model_dump(),
             "fnir": {
                 str(rank): {
                     "value": missed / self.mated,
+                    "missed": missed,
+                    "few_missed": missed < FEW_ERRORS,
                     "interval": point.fnir_intervals[rank].model_dump(),
                 }
                 for rank, missed in point.missed.items()
             },
             "with_failures": {
-                "fpir": point.false_positives / (self.nonmated + failed.nonmated),
-                "fnir": {
-                    str(rank): (missed + lost) / (self.mated + lost)
-                    for rank, missed in point.missed.items()
-                },
+                "fpir": fpir,
+                "fnir": {str(rank): value for rank, value in fnir.items()},
             },
         }
 

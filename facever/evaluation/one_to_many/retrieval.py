@@ -22,6 +22,7 @@ from facever.evaluation.one_to_many.ranking import (
     shown_ranks,
 )
 from facever.evaluation.one_to_many.reranking import Reranked, Reranking
+from facever.evaluation.one_to_one.text import by_method, span
 from facever.evaluation.operating_point import Interval
 from facever.evaluation.scoring.similarity import Doubles, Ints, make_scorer, named_similarity
 
@@ -53,6 +54,9 @@ class RetrievalResult:
         first_wrong: Queries whose first candidate is wrong, highest scores first, at most 50. A
             re-ranked score is minus the final distance.
         failed_queries, failed_gallery: Images that could not be embedded; they are left out.
+        answerable: How many queries would have a positive, had every image been embedded; None
+            where none failed.
+        warnings: What the reader must know.
     """
 
     queries: int
@@ -71,6 +75,8 @@ class RetrievalResult:
     first_wrong: list[WrongFirst] = field(default_factory=list)
     failed_queries: int = 0
     failed_gallery: int = 0
+    answerable: int | None = None
+    warnings: list[str] = field(default_factory=list)
 
     def to_dict(self, ranks: Sequence[int] = DEFAULT_RANKS) -> dict[str, Any]:
         """Return the result as JSON values, the same as `--json` prints."""
@@ -90,8 +96,14 @@ class RetrievalResult:
             "map_trapezoid": self.map_trapezoid,
             "minp": self.minp,
             "intervals": {name: found.model_dump() for name, found in self.intervals.items()},
+            "with_failures": {
+                "queries": self.answerable or self.queries,
+                "cmc": {str(rank): self.with_failures(self.rank(rank)) for rank in ranks},
+                **{name: self.with_failures(getattr(self, name)) for name in MEASURES},
+            },
             "cmc_curve": {str(rank): self.rank(rank) for rank in shown_ranks(len(self.cmc))},
             "wrong_first": [wrong._asdict() for wrong in self.first_wrong],
+            "warnings": self.warnings,
         }
 
     @property
@@ -106,6 +118,14 @@ class RetrievalResult:
             raise EvaluationError(f"rank {rank} does not exist: ranks count from 1")
         return float(self.cmc[min(rank, len(self.cmc)) - 1])
 
+    def with_failures(self, value: float) -> float:
+        """Return a mean over queries in which those that a failure lost reach 0.
+
+        Such a query could not be embedded itself, or none of its positives could. Failed images
+        of the gallery are no positives of the other queries.
+        """
+        return value * self.queries / (self.answerable or self.queries)
+
     def to_text(self) -> str:
         """Return the result as a person reads it."""
         rule = "cross-camera" if self.cross_camera else "no camera rule"
@@ -115,12 +135,15 @@ class RetrievalResult:
             ("mAP (trapezoid, Market-1501)", self.map_trapezoid, "map_trapezoid"),
             ("mINP", self.minp, "minp"),
         ]
+        lost = self.answerable is not None
         rows = []
         for name, value, key in values:
             found = self.intervals.get(key)
-            shown = f"{found.low:.4f} - {found.high:.4f}" if found else ""
-            rows.append([name, f"{value:.4f}", shown])
-        interval = self.intervals["map_plain"]
+            rows.append([name, f"{value:.4f}", span(found, ".4f") if found else ""])
+            if lost:
+                rows[-1].append(f"{self.with_failures(value):.4f}")
+        headers = ["metric", "value", f"{self.intervals['map_plain'].level:.0%}"]
+        shown = [(name, self.intervals[key]) for name, _, key in values if key in self.intervals]
         lines = [
             f"{self.queries:,} queries in a gallery of {self.gallery:,}, {rule}; "
             f"{self.without_match:,} queries without match left out",
@@ -128,9 +151,17 @@ class RetrievalResult:
             f"failed images: {self.failed_queries:,} queries, {self.failed_gallery:,} in the "
             "gallery (left out)",
             "",
-            table(["metric", "value", f"{interval.level:.0%}"], rows),
-            f"intervals: {interval.method} over the queries' people",
+            table([*headers, "with failures"] if lost else headers, rows),
+            *(
+                f"interval of {', '.join(names)}: {way}, over the queries' people"
+                for way, names in by_method(shown).items()
+            ),
         ]
+        if lost:
+            lines.append(
+                f"with failures: of {self.answerable:,} queries, those that a failed image lost "
+                "count as never matched"
+            )
         if self.reranking or self.expansion:
             lines.append("a ranking changed like this has no threshold: verify by the scores alone")
         return "\n".join(lines)

@@ -17,6 +17,7 @@ from facever.errors import EvaluationError
 from facever.evaluation.one_to_one.measure import measure, most_wanted
 from facever.evaluation.one_to_one.populations import tar_over_people
 from facever.evaluation.one_to_one.result import Accuracy, Failures, MeasuredPoint
+from facever.evaluation.one_to_one.text import FEW, by_method, flagged
 from facever.evaluation.one_to_one.verification import DEFAULT_FARS, Sample
 from facever.evaluation.operating_point import Interval, TrialCounts
 from facever.evaluation.scoring.pairwise import Bools
@@ -24,6 +25,7 @@ from facever.evaluation.scoring.similarity import Doubles, Ints
 from facever.evaluation.scoring.streaming import stream
 from facever.evaluation.scoring.trials import Trials, budget, check_fars, needed
 from facever.evaluation.statistics.clustered import mean_interval
+from facever.evaluation.statistics.intervals import FEW_ERRORS
 from facever.evaluation.statistics.paired import over_people
 
 
@@ -39,6 +41,12 @@ class ComparedPoint:
     def resolved(self) -> bool:
         """Whether the trials tell the two apart."""
         return _resolved(self.difference)
+
+    @property
+    def few(self) -> bool:
+        """Whether a rate of either rests on too few errors to carry it."""
+        sides = self.first, self.second
+        return min(e for s in sides for e in (s.false_accepts, s.false_rejects)) < FEW_ERRORS
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,7 @@ class ComparisonResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON values, the same as `--json` prints."""
-        accuracy, failed = self.accuracy, self.failures
+        accuracy = self.accuracy
         return {
             "protocol": "compare",
             "trials_of": self.protocol,
@@ -87,11 +95,12 @@ class ComparisonResult:
             "operating_points": [
                 {
                     "far_target": point.first.far_target,
-                    "first": {"far": point.first.far, "tar": point.first.tar},
-                    "second": {"far": point.second.far, "tar": point.second.tar},
+                    "first": point.first.to_dict(),
+                    "second": point.second.to_dict(),
                     "difference": point.second.tar - point.first.tar,
                     "interval": point.difference.model_dump(),
                     "resolved": point.resolved,
+                    "few_errors": point.few,
                 }
                 for point in self.points
             ],
@@ -105,34 +114,36 @@ class ComparisonResult:
                 "resolved": accuracy.resolved,
                 "methods": [accuracy.first.method, accuracy.second.method],
             },
-            "failure_to_acquire": {
-                "images": failed.images,
-                "failed": failed.failed,
-                "genuine_trials": failed.genuine,
-                "impostor_trials": failed.impostor,
-            },
+            "failure_to_acquire": self.failures.to_dict(),
             "warnings": self.warnings,
         }
 
     def to_text(self) -> str:
         """Return the result as a person reads it."""
-        rows = [
-            _row(f"TAR at FAR {point.first.far_target:g}", point.first.tar, point.second.tar, point)
-            for point in self.points
-        ]
+        rows, made = [], []
+        for point in self.points:
+            name, both = f"TAR at FAR {point.first.far_target:g}", (point.first, point.second)
+            errors = [
+                " / ".join(flagged(getattr(one, kind)) for one in both)
+                for kind in ("false_accepts", "false_rejects")
+            ]
+            rows.append([*_row(name, point.first.tar, point.second.tar, point), *errors])
+            made.append((name, point.difference))
         if self.accuracy is not None:
             means = self.accuracy.first.mean, self.accuracy.second.mean
-            rows.append(_row("accuracy", *means, self.accuracy))
-        failed = self.failures
+            rows.append([*_row("accuracy", *means, self.accuracy), "", ""])
+            made.append(("accuracy", self.accuracy.difference))
         lines = [
             f"{self.protocol}: {self.trials.genuine:,} genuine, {self.trials.impostor:,} impostor "
-            f"trials; {failed.failed:,} of {failed.images:,} images failed in one of the two",
+            f"trials; {self.failures} images failed in one of the two",
             "",
         ]
         if rows:
-            intervals = [each.difference for each in (*self.points, self.accuracy) if each]
-            headers = ["", "first", "second", "difference", f"{intervals[0].level:.0%}", ""]
-            lines.append(table(headers, rows))
+            headers = ["", "first", "second", "difference", f"{made[0][1].level:.0%}", ""]
+            lines.append(table([*headers, "false accepts", "false rejects"], rows))
+            if any(point.few for point in self.points):
+                lines.append(FEW)
+            lines += [f"interval of {', '.join(n)}: {way}" for way, n in by_method(made).items()]
         lines += [
             f"FAR {far:g} is refused: it needs {n:,} impostor trials"
             for far, n in self.refused.items()
@@ -197,11 +208,11 @@ def compare_trials(
             "what either could not embed"
         )
     refused = {far: needed(far) for far in fars if budget(far, first.impostor) < 1}
+    results = [measure(trials, fars, protocol="compare", level=level) for trials in (first, second)]
     points = []
     for far in fars:
         if far in refused:
             continue
-        results = [measure(trials, [far], protocol="compare") for trials in (first, second)]
         one, two = (result.at(far) for result in results)
         draws = [tar_over_people(trials, far, seed=seed) for trials in (first, second)]
         people = first.dyads.people

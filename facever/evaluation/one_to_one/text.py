@@ -1,6 +1,6 @@
 """A verification result as a person reads it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from facever.console import table
@@ -8,6 +8,8 @@ from facever.evaluation.one_to_one.groups import table_rows
 from facever.evaluation.operating_point import Interval
 from facever.evaluation.statistics.intervals import FEW_ERRORS
 from facever.evaluation.statistics.roc import Rate
+
+FEW = f"few: under {FEW_ERRORS} errors, which do not carry a rate"
 
 if TYPE_CHECKING:
     from facever.evaluation.one_to_one.result import Accuracy, MeasuredPoint, VerificationResult
@@ -24,7 +26,7 @@ def as_text(result: "VerificationResult") -> str:
         f"training        {result.overlap}",
         f"AUC             {_rate_text(result.auc, result.auc_interval)}",
         f"EER             {_rate_text(result.eer, result.eer_interval)}   "
-        f"on the convex hull {result.eer_hull:.4%}",
+        f"on the convex hull {result.eer_hull:.5f}",
     ]
     if result.accuracy is not None:
         lines.append(f"accuracy        {_accuracy_text(result.accuracy)}")
@@ -45,6 +47,25 @@ def as_text(result: "VerificationResult") -> str:
     return "\n".join(lines)
 
 
+def by_method(intervals: Iterable[tuple[str, Interval]]) -> dict[str, list[str]]:
+    """Return how intervals were made, each way once, with the names of those made so."""
+    ways: dict[str, list[str]] = {}
+    for name, interval in intervals:
+        note = f": {interval.note}" if interval.note else ""
+        ways.setdefault(f"{interval.method}{note}", []).append(name)
+    return ways
+
+
+def flagged(errors: int) -> str:
+    """Return a count of errors, marked where it carries no rate."""
+    return f"{errors} few" if errors < FEW_ERRORS else str(errors)
+
+
+def span(interval: Interval, form: str) -> str:
+    """Return the ends of an interval."""
+    return f"{interval.low:{form}} - {interval.high:{form}}"
+
+
 def _points_text(points: Sequence["MeasuredPoint"]) -> Iterator[str]:
     """Yield the table of operating points, and below it how the intervals were made."""
     level = f"{points[0].interval.level:.0%}"
@@ -54,11 +75,11 @@ def _points_text(points: Sequence["MeasuredPoint"]) -> Iterator[str]:
         [
             f"{point.far_target:g}",
             f"{point.far:.3g}",
-            _span(point.far_interval, ".3g"),
-            _flagged(point.false_accepts),
+            span(point.far_interval, ".3g"),
+            flagged(point.false_accepts),
             f"{point.tar:.4f}",
-            _span(point.interval, ".4f"),
-            _flagged(point.false_rejects),
+            span(point.interval, ".4f"),
+            flagged(point.false_rejects),
             f"{point.threshold:.6g}",
         ]
         for point in points
@@ -66,15 +87,11 @@ def _points_text(points: Sequence["MeasuredPoint"]) -> Iterator[str]:
     yield table(headers, rows)
     yield "FMR is also called FAR; TAR is 1 - FNMR"
     if any(cell.endswith("few") for row in rows for cell in row):
-        yield f"few: under {FEW_ERRORS} errors, which do not carry a rate"
+        yield FEW
     for name in ("far_interval", "interval"):
-        ways: dict[str, list[str]] = {}
-        for point in points:
-            interval: Interval = getattr(point, name)
-            note = f": {interval.note}" if interval.note else ""
-            ways.setdefault(f"{interval.method}{note}", []).append(f"{point.far_target:g}")
+        made = by_method((f"{point.far_target:g}", getattr(point, name)) for point in points)
         rate = "FMR" if name == "far_interval" else "TAR"
-        for way, at in ways.items():
+        for way, at in made.items():
             yield f"interval of {rate} at FAR {', '.join(at)}: {way}"
 
 
@@ -94,20 +111,12 @@ def _failures_text(result: "VerificationResult") -> Iterator[str]:
 
 def _accuracy_text(accuracy: "Accuracy") -> str:
     interval = accuracy.interval
-    shown = f", {interval.level:.0%}: {_span(interval, '.2%')}" if interval else ""
+    shown = f", {interval.level:.0%}: {span(interval, '.2%')}" if interval else ""
     how = f"; interval: {interval.method}" if interval else ""
     return f"{accuracy.mean:.2%} ± {accuracy.standard_error:.2%}{shown} ({accuracy.method}{how})"
 
 
 def _rate_text(rate: Rate, interval: Interval | None) -> str:
     bound = f" (bins: ± {rate.bound:.1g})" if rate.bound else ""
-    shown = f" ({interval.level:.0%}: {_span(interval, '.5f')})" if interval else ""
+    shown = f" ({interval.level:.0%}: {span(interval, '.5f')})" if interval else ""
     return f"{rate.value:.5f}{bound}{shown}"
-
-
-def _span(interval: Interval, form: str) -> str:
-    return f"{interval.low:{form}} - {interval.high:{form}}"
-
-
-def _flagged(errors: int) -> str:
-    return f"{errors} few" if errors < FEW_ERRORS else str(errors)

@@ -11,6 +11,7 @@ from facever.console import table
 from facever.errors import EvaluationError
 from facever.evaluation.one_to_one.measure import most_wanted
 from facever.evaluation.one_to_one.result import Failures
+from facever.evaluation.one_to_one.text import FEW, by_method, flagged
 from facever.evaluation.one_to_one.verification import Sample
 from facever.evaluation.operating_point import Interval, OperatingPoint, TrialCounts
 from facever.evaluation.scoring.streaming import stream
@@ -76,7 +77,8 @@ class RealisedPoint:
             "fnmr_interval": self.fnmr_interval.model_dump(),
             "false_accepts": self.false_accepts,
             "false_rejects": self.false_rejects,
-            "few_errors": self.false_accepts < FEW_ERRORS,
+            "few_false_accepts": self.false_accepts < FEW_ERRORS,
+            "few_false_rejects": self.false_rejects < FEW_ERRORS,
             "verdict": self.verdict,
         }
 
@@ -109,12 +111,7 @@ class TransferResult:
             "dataset": self.dataset,
             "trials": self.trials.model_dump(),
             "operating_points": [point.to_dict() for point in self.points],
-            "failure_to_acquire": {
-                "images": self.failures.images,
-                "failed": self.failures.failed,
-                "genuine_trials": self.failures.genuine,
-                "impostor_trials": self.failures.impostor,
-            },
+            "failure_to_acquire": self.failures.to_dict(),
             "warnings": self.warnings,
         }
 
@@ -125,10 +122,17 @@ class TransferResult:
                 f"{found.point.threshold:.6g}",
                 f"{found.point.target_rate:g}",
                 _shown(found.fmr, found.fmr_interval),
+                flagged(found.false_accepts),
                 _shown(found.fnmr, found.fnmr_interval),
+                flagged(found.false_rejects),
                 found.verdict,
             ]
             for found in self.points
+        ]
+        made = [
+            (f"{rate} at {found.point.threshold:.6g}", interval)
+            for found in self.points
+            for rate, interval in (("FMR", found.fmr_interval), ("FNMR", found.fnmr_interval))
         ]
         origins = sorted({found.point.dataset or "unnamed data" for found in self.points})
         level = f"{self.points[0].fmr_interval.level:.0%}"
@@ -136,18 +140,23 @@ class TransferResult:
             "threshold",
             "FMR target",
             f"FMR here ({level})",
+            "false accepts",
             f"FNMR here ({level})",
+            "false rejects",
             "target",
         ]
+        notes = [f"interval of {', '.join(names)}: {way}" for way, names in by_method(made).items()]
+        if any(cell.endswith("few") for row in rows for cell in row):
+            notes.insert(0, FEW)
         return "\n".join(
             [
                 f"thresholds of {', '.join(origins)} on {self.dataset or 'unnamed data'}: "
                 f"{self.trials.genuine:,} genuine, {self.trials.impostor:,} impostor trials "
                 f"({self.protocol})",
-                f"failed images   {self.failures.failed:,} of {self.failures.images:,} "
-                "(not in the trials)",
+                f"failed images   {self.failures} (not in the trials)",
                 "",
                 table(headers, rows),
+                *notes,
             ]
         )
 

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+import pandas as pd
+
 from facever.errors import EvaluationError
 from facever.evaluation.one_to_many.expansion import Expansion
 from facever.evaluation.one_to_many.identification import (
@@ -14,8 +17,10 @@ from facever.evaluation.one_to_many.identified import IdentificationResult
 from facever.evaluation.one_to_many.reranking import Reranking
 from facever.evaluation.one_to_many.retrieval import RetrievalResult, retrieval
 from facever.evaluation.operating_point import OperatingPoint
+from facever.evaluation.overlap import find_overlap
 from facever.evaluation.protocols.sets import check_column, vectors_for, where
-from facever.evaluation.scoring.similarity import named_similarity
+from facever.evaluation.protocols.two_sets import images_in_both
+from facever.evaluation.scoring.similarity import Ints, named_similarity
 from facever.vectors.embedding_set import EmbeddingSet
 
 
@@ -40,7 +45,8 @@ def evaluate_retrieval(
 
     Raises:
         EvaluationError: No rows meet a condition, none of them could be embedded, rows without a
-            camera, and what `retrieval` raises.
+            camera, rows that are query and gallery both (but for the cross-camera rule, which
+            leaves them out), and what `retrieval` raises.
     """
     chosen = named_similarity(similarity or embeddings.meta.metric)
     rows = [where(embeddings, [condition]) for condition in (queries, gallery)]
@@ -49,6 +55,12 @@ def evaluate_retrieval(
         if not len(part):
             raise EvaluationError(f"no {name} image could be embedded")
     sides = [embeddings.select(part) for part in held]
+    both = np.intersect1d(held[0], held[1])
+    if camera is None and len(both):
+        raise EvaluationError(
+            f"{len(both)} images are query and gallery both, first row {both[0]}: each would find "
+            "itself; choose queries and a gallery without common rows"
+        )
     if camera is not None:
         check_column(embeddings, camera)
         for name, side in zip(("query set", "gallery"), sides, strict=True):
@@ -81,7 +93,36 @@ def evaluate_retrieval(
         ],
         failed_queries=len(rows[0]) - len(held[0]),
         failed_gallery=len(rows[1]) - len(held[1]),
+        answerable=None
+        if embeddings.acquired[np.concatenate(rows)].all()
+        else _answerable(embeddings, rows[0], rows[1], camera),
+        warnings=_trained_on(sides[0], sides[1]),
     )
+
+
+def _answerable(embeddings: EmbeddingSet, queries: Ints, gallery: Ints, camera: str | None) -> int:
+    """Count the queries that have a positive in the gallery, embedded or not."""
+    people = pd.Series(embeddings.identities)
+    gallery = gallery[people.to_numpy()[gallery] != "-1"]
+    positives = _alike(people, queries, gallery)
+    if camera is not None:
+        keys = people + "\0" + embeddings.rows[camera].astype(str).to_numpy()
+        positives = positives - _alike(keys, queries, gallery)
+    return int((positives > 0).sum())
+
+
+def _alike(names: "pd.Series[str]", queries: Ints, gallery: Ints) -> Ints:
+    """Count the rows of the gallery that agree with each query, int64 [Q]."""
+    counts = names[gallery].value_counts()
+    found: Ints = names[queries].map(counts).fillna(0).to_numpy(np.int64)
+    return found
+
+
+def _trained_on(first: EmbeddingSet, second: EmbeddingSet) -> list[str]:
+    """Return a warning of the people of two sets whom the model was trained on, if any."""
+    people = {*first.identities.tolist(), *second.identities.tolist()}
+    overlap = find_overlap(first.trained_on, people, None)
+    return [str(overlap)] if overlap else []
 
 
 def evaluate_identification(
@@ -108,7 +149,7 @@ def evaluate_identification(
                 f"{gallery.meta.fingerprint}: measure one on this model's own scores"
             )
     chosen = named_similarity(similarity or gallery.meta.metric)
-    return identification(
+    found = identification(
         vectors_for(probes, chosen),
         probes.identities,
         vectors_for(gallery, chosen),
@@ -121,6 +162,9 @@ def evaluate_identification(
         probe_acquired=probes.acquired,
         gallery_acquired=gallery.acquired,
     )
+    same = images_in_both(probes, gallery)
+    warnings = [*found.warnings, *_trained_on(probes, gallery), *([same] if same else [])]
+    return replace(found, warnings=warnings)
 
 
 def require_one_model(probes: EmbeddingSet, gallery: EmbeddingSet) -> None:

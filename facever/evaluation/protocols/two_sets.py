@@ -26,14 +26,14 @@ def check_comparable(probes: EmbeddingSet, gallery: EmbeddingSet) -> None:
 
 
 def images_in_both(
-    probes: EmbeddingSet, gallery: EmbeddingSet, exclude: Sequence[str]
+    probes: EmbeddingSet, gallery: EmbeddingSet, exclude: Sequence[str] | None = None
 ) -> str | None:
     """Return a warning of images that would be compared with themselves, or None.
 
     Images are the same where root and path are; pairs that agree in a column of `exclude` are not
-    compared.
+    compared. None: there is no way to exclude any.
     """
-    if "path" in exclude or any("path" not in side.rows for side in (probes, gallery)):
+    if "path" in (exclude or ()) or any("path" not in side.rows for side in (probes, gallery)):
         return None
     if probes.root != gallery.root:
         return None
@@ -41,9 +41,10 @@ def images_in_both(
     shared = sorted(set(paths[0]) & set(paths[1]))
     if not shared:
         return None
+    mend = "leave them out of one" if exclude is None else "--exclude path leaves such pairs out"
     return (
         f"{len(shared)} images stand in both sets, first {shared[0]}: each is compared with "
-        "itself and raises the TAR; --exclude path leaves such pairs out"
+        f"itself and flatters; {mend}"
     )
 
 

@@ -233,7 +233,11 @@ def test_images_that_could_not_be_embedded_are_counted_with_and_without(sets):
     for rank in (1, 10):
         share = (point.missed[rank] + lost) / (result.mated + lost)
         assert values["with_failures"]["fnir"][str(rank)] == share
-    assert "4 mated and 3 non-mated probes; 1 people not enrolled" in result.to_text()
+    text = result.to_text()
+    assert "4 mated and 3 non-mated probes; 1 people not enrolled" in text
+    assert f"{values['with_failures']['fpir']:.4g}" in text
+    assert f"{values['with_failures']['fnir']['10']:.4f}" in text
+    assert "with failures" not in alone.to_text()
 
 
 def test_fpir_is_not_the_fmr_of_pairs(sets):
@@ -260,10 +264,20 @@ def test_results_have_their_keys_and_text(sets):
     assert values["cmc_curve"]["18"] == 1.0
     assert values["det"]["threshold"][0] is None
     assert len(values["det"]["fnir"]["10"]) == len(values["det"]["fpir"]) > 20
-    assert values["operating_points"][0]["few_errors"]
+    assert values["operating_points"][0]["few_false_positives"]
     assert values["probes"] == {"mated": result.mated, "nonmated": result.nonmated}
+    missed = values["operating_points"][0]["fnir"]["1"]
+    assert missed["missed"] == result.points[0].missed[1]
+    assert missed["few_missed"] == (missed["missed"] < 30)
     assert {"fpir", "threshold", "fnir", "fpir_interval"} <= set(values["operating_points"][0])
-    assert "is refused: it needs 10,000 non-mated probes" in result.to_text()
+    text = result.to_text()
+    assert "is refused: it needs 10,000 non-mated probes" in text
+    point = result.points[0]
+    assert f"{point.false_positives} few" in text
+    assert "few: under 30 errors" in text
+    for interval in (point.fpir_interval, *point.fnir_intervals.values()):
+        assert f"{interval.low:.3g} - " in text or f"{interval.low:.4f} - " in text
+    assert "intervals at fixed thresholds (all): identity bootstrap" in text
 
 
 def test_bad_input_is_one_clear_line(sets):

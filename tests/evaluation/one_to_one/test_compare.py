@@ -62,3 +62,28 @@ def test_results_are_json_and_bad_input_is_one_line():
         compare(one, one[:200], NAMES)
     with pytest.raises(EvaluationError, match="no genuine trials"):
         compare(one, one, np.arange(240))
+
+
+def test_rates_of_few_errors_are_flagged():
+    result = compare(faces(0.9), faces(0.8), NAMES, far=[0.1, 1e-3])
+    common, rare = result.points
+    assert (common.few, rare.few) == (False, True)
+    assert (
+        rare.first.false_accepts
+        < 30
+        <= min(common.first.false_rejects, common.second.false_rejects)
+    )
+    shown = result.to_dict()["operating_points"]
+    assert [point["few_errors"] for point in shown] == [False, True]
+    assert shown[1]["second"]["false_accepts"] == rare.second.false_accepts
+    text = result.to_text()
+    assert f"{rare.first.false_accepts} few / {rare.second.false_accepts} few" in text
+    assert "few: under 30 errors, which do not carry a rate" in text
+    assert "interval of TAR at FAR 0.1, TAR at FAR 0.001: paired identity bootstrap" in text
+
+
+def test_the_level_is_that_of_every_interval():
+    result = compare(faces(0.8), faces(0.5), NAMES, far=[1e-2], level=0.8)
+    point = result.points[0]
+    levels = {point.difference.level, point.first.interval.level, point.second.far_interval.level}
+    assert levels == {0.8}

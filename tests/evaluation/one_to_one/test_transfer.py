@@ -101,12 +101,18 @@ def test_failures_exclusions_and_norms_reach_the_trials(make_faces):
 
 def test_the_result_is_json_and_text(make_faces):
     vectors, names = make_faces(60, people=6)
-    result = transfer(vectors, names, [point(0.5, dataset="elsewhere")])
+    result = transfer(vectors, names, [point(0.8, dataset="elsewhere")])
     values = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert values["operating_points"][0]["verdict"] == result.points[0].verdict
     assert values["operating_points"][0]["operating_point"]["dataset"] == "elsewhere"
     assert "thresholds of elsewhere on unnamed data" in result.to_text()
-    assert result.points[0].verdict in result.to_text()
+    found, text = result.points[0], result.to_text()
+    assert found.verdict in text
+    assert found.false_accepts < 30 < found.false_rejects
+    assert values["operating_points"][0]["few_false_accepts"]
+    assert not values["operating_points"][0]["few_false_rejects"]
+    assert f"{found.false_accepts} few" in text
+    assert "interval of FNMR at 0.8: identity bootstrap" in text
 
 
 def test_wrong_points_are_one_line(make_faces):

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from facever.errors import EvaluationError
@@ -57,6 +58,70 @@ def test_images_that_failed_are_not_retrieved_but_counted(faces):
     assert evaluate_retrieval(broken).gallery == evaluate_retrieval(faces).gallery - 2
     both = evaluate_retrieval(broken)
     assert both.queries + both.without_match == 39
+
+
+@pytest.mark.parametrize("camera", [None, "camera"])
+def test_a_query_that_a_failure_lost_counts_as_never_matched(faces, camera):
+    names, query = faces.identities, (faces.rows.subset == "query").to_numpy()
+    alone = np.flatnonzero(~query & (names == names[4]))  # all positives of query 4 fail
+    broken = failing(faces, [0, *alone])
+    found = evaluate_retrieval(broken, camera=camera)
+    cameras = faces.rows.camera.to_numpy()
+    answerable = sum(
+        any(
+            names[g] == names[q] and (camera is None or cameras[g] != cameras[q])
+            for g in np.flatnonzero(~query)
+        )
+        for q in np.flatnonzero(query)
+    )
+    assert found.answerable == answerable > found.queries
+    values = found.to_dict()["with_failures"]
+    assert values["queries"] == answerable
+    assert values["cmc"]["1"] == found.rank(1) * found.queries / answerable
+    assert values["map_plain"] == pytest.approx(found.each.plain.sum() / answerable)
+    assert f"with failures: of {answerable} queries" in found.to_text()
+    whole = evaluate_retrieval(faces, camera=camera)
+    assert whole.to_dict()["with_failures"]["minp"] == whole.minp
+    assert "with failures" not in whole.to_text()
+
+
+def test_junk_is_no_positive_of_a_failed_query(faces):
+    rows = faces.rows.assign(identity=np.where(faces.rows.index < 8, "-1", faces.rows.identity))
+    found = evaluate_retrieval(failing(replace(faces, rows=rows), [0]))
+    assert found.answerable == found.queries
+
+
+def test_a_row_is_not_its_own_positive(faces):
+    with pytest.raises(EvaluationError) as raised:
+        evaluate_retrieval(faces, "subset=query", "camera=1")
+    common = np.flatnonzero((faces.rows.subset == "query") & (faces.rows.camera == 1))
+    assert str(raised.value) == (
+        f"{len(common)} images are query and gallery both, first row {common[0]}: each would find "
+        "itself; choose queries and a gallery without common rows"
+    )
+    everyone = replace(faces, rows=faces.rows.assign(all="yes"))
+    found = evaluate_retrieval(everyone, "all=yes", "all=yes", camera="camera")
+    assert found.rank(1) < 1  # by the cross-camera rule the own image is left out
+
+
+def test_people_of_the_training_are_warned_of(faces):
+    known = replace(faces, trained_on=pd.DataFrame({"identity": ["p001"], "dataset": ["made up"]}))
+    text = "the model was trained on 1 of the 20 people (p001; from made up)"
+    assert evaluate_retrieval(known).warnings == [text]
+    gallery = known.select((known.rows.subset == "gallery") & (known.rows.identity < "p012"))
+    probes = known.select(known.rows.subset == "query")
+    assert evaluate_identification(probes, gallery).warnings == [text.replace("20", "19")]
+    assert evaluate_retrieval(faces).warnings == []
+
+
+def test_images_of_both_sets_are_warned_of(faces):
+    gallery = faces.select(faces.rows.identity < "p012")
+    probes = faces.select(faces.rows.subset == "query")
+    shared = np.intersect1d(probes.rows.path, gallery.rows.path)
+    assert evaluate_identification(probes, gallery).warnings == [
+        f"{len(shared)} images stand in both sets, first {shared[0]}: each is compared with itself "
+        "and flatters; leave them out of one"
+    ]
 
 
 def test_the_dot_product_uses_the_norms(faces):
