@@ -134,14 +134,16 @@ def test_the_sheet_has_a_cell_for_each_image_and_keypoint(tmp_path: Path) -> Non
     attention = {3: np.full((2, 2, 4, 4), 1 / 16), 4: np.full((2, 1, 2, 2), 0.25)}
     attention = {stage: maps.astype(np.float32) for stage, maps in attention.items()}
     sheet = attention_sheet("k", "title", images, ["a.png", "<b>"], attention, "how to read it")
-    assert sheet.size == pytest.approx((4 + 1.2, 2 + 0.4))
+    cell = (144 + 4) / 144
+    assert sheet.size == pytest.approx((4 * cell + 1.5, 2 * cell + 0.4))
     svg = draw("k", sheet.alt, sheet.paint)
     for text in ("image", "3.1", "3.2", "4.1", "a.png", "&lt;b&gt;"):
         assert f">{text}<" in svg
     assert "3.3" not in svg
     write_panels(tmp_path / "k.png", [sheet], title="t", verdict="v", meaning="m")
     picture = cv2.imread(str(tmp_path / "k.png"))
-    assert picture.shape == pytest.approx(((2.4 + 0.3) * 150, 5.2 * 150, 3), abs=1)
+    width, height = sheet.size
+    assert picture.shape == pytest.approx(((height + 0.3) * 150, width * 150, 3), abs=1)
 
 
 def test_a_panels_own_size_is_kept_as_a_ratio_in_a_page() -> None:

@@ -14,12 +14,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from learning import SEEN, Training, learn, load_digits, measure
+from tables import markdown, mean_text
 
 from facever.console import say
-from facever.evaluation.statistics.paired import Difference, holm, mean_interval, over_seeds
+from facever.evaluation.statistics.paired import Difference, holm, over_seeds
 from facever.files import write_json, write_text
 
 SEEDS = range(5)
@@ -95,18 +95,6 @@ class Results:
         ]
 
 
-def mean_text(values: Sequence[float], digits: int = 3) -> str:
-    """Return "0.512 ± 0.014": mean and half of the 95 % interval (Student t over seeds)."""
-    interval = mean_interval(values)
-    assert interval is not None
-    return f"{np.mean(values):.{digits}f} ± {(interval.high - interval.low) / 2:.{digits}f}"
-
-
-def markdown(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [f"### {title}", "", "| " + " | ".join(headers) + " |", "|" + "---|" * len(headers)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows), ""])
-
-
 def compared(
     results: Results, names: Sequence[str], base: str, figure: str, digits: int = 3
 ) -> dict[str, str]:
@@ -165,6 +153,8 @@ def tables(results: Results) -> list[str]:
     if results.has("softmax", *centers):
         names = ["softmax", *centers]
         found.append(table_of(results, "Center loss: lambda", names, "softmax", ratio))
+        right = {"accuracy": 4, "TAR at FAR 1e-2 (cosine)": 3}
+        found.append(table_of(results, "Center loss: lambda, accuracy", names, "softmax", right))
     if results.has(*pairs):
         found.append(
             table_of(results, "C-triplet and batch-hard triplet", pairs, pairs[0], by_cosine)

@@ -40,10 +40,10 @@ def attention_sheet(
     """
     maps = [(stage, key) for stage, found in attention.items() for key in range(found.shape[1])]
     rows = [
-        np.concatenate([_shown(image), *(overlay(image, attention[s][n, k]) for s, k in maps)], 1)
+        [_shown(image), *(overlay(image, attention[s][n, k]) for s, k in maps)]
         for n, image in enumerate(images)
     ]
-    sheet = np.concatenate(rows)
+    sheet = np.concatenate([np.concatenate([_framed(cell) for cell in row], 1) for row in rows])
     height, width = len(sheet) / len(rows), sheet.shape[1] / (1 + len(maps))
 
     def paint(axes: Axes) -> None:
@@ -54,7 +54,7 @@ def attention_sheet(
         axes.xaxis.tick_top()
         heads = ["image", *(f"{stage}.{key + 1}" for stage, key in maps)]
         axes.set_xticks([(k + 0.5) * width for k in range(len(heads))], heads)
-        shown = [printable(name)[-20:] for name in names]
+        shown = [printable(name)[-24:] for name in names]
         axes.set_yticks([(k + 0.5) * height for k in range(len(rows))], shown)
 
     return Panel(
@@ -63,7 +63,7 @@ def attention_sheet(
         f"{len(images)} images with the attention of {len(maps)} keypoints.",
         caption,
         paint,
-        size=(sheet.shape[1] / _SIDE + 1.2, len(sheet) / _SIDE + 0.4),
+        size=(sheet.shape[1] / _SIDE + 1.5, len(sheet) / _SIDE + 0.4),
     )
 
 
@@ -77,6 +77,10 @@ def overlay(image: Pixels, attention: Floats) -> Pixels:
     opacity = (_STRONGEST * share)[..., None]
     mixed: Pixels = np.rint(grey * (1 - opacity) + color * opacity).astype(np.uint8)
     return mixed
+
+
+def _framed(cell: Pixels) -> Pixels:
+    return np.pad(cell, ((2, 2), (2, 2), (0, 0)), constant_values=255)
 
 
 def _shown(image: Pixels) -> Pixels:

@@ -1,0 +1,224 @@
+"""The ablation of adversarial hard-triplet generation, on people who were not trained on.
+
+    python tools/experiments/htg.py CONFIG RESULTS [key=value ...] [--seeds 5] [--arms ARM ...]
+        [--pretraining-epochs 4]
+
+CONFIG is htg_market.yaml or htg_lfw.yaml of this folder; its `epochs` are those of an arm. All
+arms of a seed start from one pre-training (batch-hard triplets and unbiased softmax; the arms with
+keypoints from one of their own network), with a new optimizer, and see the same batches: equal
+numbers of updates of the embedder and of images. The last weights are judged; nobody is chosen by.
+
+Each (seed, arm) writes RESULTS/ARM/seed-S.json, and one that is there is not repeated; an
+interrupted training goes on from its checkpoint, so the same command goes on after any stop. At the
+end, and with `--table` without training, the tables of what is there are printed and written to
+RESULTS/tables.md. On a GPU at full size:
+
+    timeout 590 python tools/experiments/htg.py tools/experiments/htg_market.yaml RESULTS \
+        model.backbone=resnet18 'model.backbone_options={}' model.embedding_size=512 \
+        'model.preprocessing.size=[256, 128]' epochs=20 --pretraining-epochs 20
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from judged import difference_over_seeds, interval_over_people, judge
+from tables import interval_text, markdown, mean_text
+
+from facever.config import load as load_config
+from facever.console import say
+from facever.errors import FaceverError, TrainingError
+from facever.evaluation.statistics.paired import holm
+from facever.files import write_json, write_text
+from facever.training.checkpoint import load_checkpoint
+from facever.training.config import TrainConfig
+from facever.training.interruption import Interrupted
+from facever.training.run import Run, read_metrics
+from facever.training.trainer import Trainer
+from facever.workflows.bakeoff.running import check_kept
+
+PLAIN, ADVERSARIAL = "adversarial.pretraining=1", "adversarial.pretraining=0"
+KEYPOINTS = "model.local={stages: [3, 4], keypoints: 4}"
+
+ARMS: dict[str, tuple[str, ...]] = {
+    "random-negative": (PLAIN, "adversarial.mining=random"),
+    "batch-hard": (PLAIN,),
+    "htg": (ADVERSARIAL,),
+    "htg-without-d": (ADVERSARIAL, "adversarial.without_discriminator=true"),
+    "htg-biased-softmax": (ADVERSARIAL, "heads.0.bias=true"),
+    "keypoints": (PLAIN, KEYPOINTS),
+    "keypoints-htg": (ADVERSARIAL, KEYPOINTS),
+}
+CONTROL = dict.fromkeys(ARMS, "batch-hard") | {"keypoints-htg": "keypoints"}
+"""What each arm is compared with."""
+
+_NEW = {"parts.softmax.bias"}  # what an arm has and its pre-training has not
+_ARM_SEEDS = 1000  # so that an arm's batches are not those of its pre-training
+
+
+class Ablation:
+    """The trainings of one configuration, and their records in a folder.
+
+    Args:
+        path: The configuration's file.
+        overrides: Each "dotted.key=value", for all arms.
+        folder: RESULTS.
+        pretraining_epochs: Of the shared pre-training.
+    """
+
+    def __init__(
+        self, path: Path, overrides: Sequence[str], folder: Path, pretraining_epochs: int
+    ) -> None:
+        self._path, self._overrides, self.folder = path, list(overrides), folder
+        self._pretraining_epochs = pretraining_epochs
+
+    def record(self, arm: str, seed: int) -> Path:
+        """Return where a record is, or will be."""
+        return self.folder / arm / f"seed-{seed}.json"
+
+    def run(self, arm: str, seed: int) -> None:
+        """Train and judge one arm with one seed, unless its record is there."""
+        file = self.record(arm, seed)
+        if file.is_file():
+            return
+        shared = self.pretrained(arm, seed)
+        config = self._config(*ARMS[arm], f"seed={_ARM_SEEDS + seed}")
+        run = trained(Run(self.folder / "runs" / f"seed-{seed}" / arm), config, shared)
+        found = judge(run.path, config)
+        write_json(file, {"seed": seed, "arm": arm, **found, **cost(run)})
+        said = ", ".join(f"{name} {value:.4f}" for name, value in found["figures"].items())
+        say(f"{arm}, seed {seed}: {said}")
+
+    def pretrained(self, arm: str, seed: int) -> Run:
+        """Return the finished pre-training that the arm shares with others of its network."""
+        local = [override for override in ARMS[arm] if override == KEYPOINTS]
+        name = "pretraining-keypoints" if local else "pretraining"
+        config = self._config(
+            PLAIN, *local, f"seed={seed}", f"epochs={self._pretraining_epochs}",
+            "schedule.name=constant",
+        )  # fmt: skip
+        return trained(Run(self.folder / "runs" / f"seed-{seed}" / name), config)
+
+    def records(self) -> dict[str, dict[int, dict[str, Any]]]:
+        """Return the records that are there, by arm and seed."""
+        found: dict[str, dict[int, dict[str, Any]]] = {}
+        for arm in ARMS:
+            for file in sorted((self.folder / arm).glob("seed-*.json")):
+                record = json.loads(file.read_text(encoding="utf-8"))
+                found.setdefault(arm, {})[record["seed"]] = record
+        return found
+
+    def _config(self, *overrides: str) -> TrainConfig:
+        return load_config(TrainConfig, self._path, [*self._overrides, *overrides])
+
+
+def trained(run: Run, config: TrainConfig, shared: Run | None = None) -> Run:
+    """Return the run, trained to its end: kept, resumed, or begun from a shared pre-training."""
+    check_kept(run, config)
+    if run.model.is_file():
+        return run
+    if run.last.is_file():
+        return Trainer.resume(run.path).fit()
+    shutil.rmtree(run.path, ignore_errors=True)  # stopped before its first checkpoint
+    trainer = Trainer.start(config, run.path)
+    if shared is not None:
+        fork(trainer, shared)
+    return trainer.fit()
+
+
+def fork(trainer: Trainer, shared: Run) -> None:
+    """Give a new training the embedder and the prototypes of a finished one.
+
+    Raises:
+        TrainingError: The networks differ in more than what an arm adds.
+    """
+    state = load_checkpoint(shared.last)["step"]
+    trainer.step.embedder.load_state_dict(state["embedder"])
+    found = trainer.step.heads.load_state_dict(state["heads"], strict=False)
+    if found.unexpected_keys or set(found.missing_keys) - _NEW:
+        raise TrainingError(f"{shared.path} has other heads than {trainer.run.path}: {found}")
+
+
+def cost(run: Run) -> dict[str, Any]:
+    """Return what a run took, and on what."""
+    last = [line for line in read_metrics(run.metrics) if line["kind"] == "train"][-1]
+    environment = json.loads(run.environment.read_text(encoding="utf-8"))
+    on = {name: environment[name] for name in ("processor", "threads", "device", "gpu")}
+    return {"updates": last["step"], "seconds": last["seconds"], "on": on}
+
+
+def table(records: Mapping[str, Mapping[int, Mapping[str, Any]]], figure: str) -> str:
+    """Return one figure of all arms, each compared with its control."""
+    differences = {
+        arm: difference_over_seeds(records[CONTROL[arm]], found, figure)
+        for arm, found in records.items()
+        if CONTROL[arm] != arm and CONTROL[arm] in records
+    }
+    tested = [arm for arm, difference in differences.items() if difference is not None]
+    corrected = dict(zip(tested, holm([differences[arm].p for arm in tested]), strict=True))
+    rows = []
+    for arm, found in records.items():
+        values = [record["figures"][figure] for record in found.values()]
+        seconds = [record["seconds"] for record in found.values()]
+        row = [arm, f"{len(found)}", mean_text(values), f"{sum(seconds) / len(seconds):.0f}"]
+        if arm in differences:
+            difference, base = differences[arm], records[CONTROL[arm]]
+            seen = "-"
+            if difference is not None:
+                seen = f"{difference.mean:+.3f} {interval_text(difference.interval)}"
+            p = f"{corrected[arm]:.2g}" if arm in corrected else "-"
+            row += [CONTROL[arm], seen, p, interval_text(interval_over_people(base, found, figure))]
+        else:
+            row += ["", "", "", ""]
+        rows.append(row)
+    headers = ["arm", "seeds", "mean ± 95 % over seeds", "seconds", "minus", "over seeds [95 %]",
+               "p (Holm)", "over test people [95 %]"]  # fmt: skip
+    return markdown(figure, headers, rows)
+
+
+def tables(records: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> str:
+    """Return every figure's table, and how to read them."""
+    first = next(iter(next(iter(records.values())).values()))
+    notes = (
+        "Over seeds: Student t on seed-by-seed differences, p by Holm over the arms of a figure. "
+        "Over test people: paired identity bootstrap of the mean over seeds; intervals are not "
+        f"corrected. {first['updates']} updates in each arm after the shared pre-training, "
+        f"on {first['on']['gpu'] or first['on']['processor']} ({first['on']['threads']} threads)."
+    )
+    return "\n".join([*(table(records, figure) for figure in first["figures"]), notes, ""])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("config", type=Path)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--pretraining-epochs", type=int, default=4)
+    parser.add_argument("--table", action="store_true", help="tables of what is there, no training")
+    asked = parser.parse_intermixed_args()
+    ablation = Ablation(asked.config, asked.overrides, asked.results, asked.pretraining_epochs)
+    try:
+        for seed in range(0 if asked.table else asked.seeds):
+            for arm in asked.arms:
+                ablation.run(arm, seed)
+        records = ablation.records()
+        if not records:
+            raise TrainingError(f"no records in {asked.results}")
+        text = tables(records)
+    except Interrupted as stop:
+        say(f"stopped; the same command goes on ({stop})")
+        sys.exit(stop.exit_status)
+    except FaceverError as error:
+        sys.exit(str(error))
+    write_text(asked.results / "tables.md", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
