@@ -1,9 +1,10 @@
 """From scores to rates: NumPy and pandas, no model and no image."""
 
+from facever.evaluation.one_to_many.compared import compare_retrieval
 from facever.evaluation.one_to_many.expansion import Expansion
 from facever.evaluation.one_to_many.identification import identification
 from facever.evaluation.one_to_many.reranking import Reranking
-from facever.evaluation.one_to_many.retrieval import compare_retrieval, retrieval
+from facever.evaluation.one_to_many.retrieval import retrieval
 from facever.evaluation.one_to_one.calibration import calibrate
 from facever.evaluation.one_to_one.compare import compare
 from facever.evaluation.one_to_one.result import VerificationResult

@@ -178,6 +178,12 @@ class EmbeddingSet:
         missing = {"identity", "norm", "error"} - set(self.rows.columns)
         if missing:
             raise DataError(f"{path / ROWS} has no column {', '.join(sorted(missing))}; {_MEND}")
+        nameless = self.rows["identity"].isna()
+        if nameless.any():
+            raise DataError(
+                f"{path / ROWS}: the identity of row {int(nameless.argmax())} is missing "
+                f"({int(nameless.sum())} such rows); {_MEND}"
+            )
         acquired = np.flatnonzero(self.acquired)
         spread = np.linspace(0, len(acquired) - 1, min(len(acquired), _CHECKED_ROWS)).astype(int)
         checked = acquired[np.unique(spread)]

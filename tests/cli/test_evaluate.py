@@ -16,7 +16,9 @@ def embeddings(tmp_path):
     names = np.repeat([f"p{i}" for i in range(20)], 6)
     vectors = np.repeat(rng.standard_normal((20, 8)), 6, axis=0) + rng.standard_normal((120, 8))
     subset = np.where(np.arange(120) < 60, "train", "test")
-    EmbeddingSet.from_arrays(vectors, names, subset=subset).save(tmp_path / "faces")
+    part = np.where(np.arange(120) % 2, "one", "two")
+    columns = {"subset": subset, "part": part, "camera": np.arange(120) % 3}
+    EmbeddingSet.from_arrays(vectors, names, **columns).save(tmp_path / "faces")
     return tmp_path / "faces"
 
 
@@ -88,6 +90,48 @@ def test_wrong_use_raises_one_line(embeddings, tmp_path):
         assert "\n" not in str(caught.value)
 
 
+def test_rates_that_the_trials_cannot_support_are_refused(embeddings, tmp_path):
+    label = np.arange(40) % 2
+    np.savez(tmp_path / "scores.npz", score=np.arange(40.0), label=label)
+    EmbeddingSet.load(embeddings).select(np.arange(60)).save(tmp_path / "gallery")
+    cases = [
+        (
+            ["verification", embeddings, "--far", "1e-9", "1e-6"],
+            "a FAR of 1e-06 needs 1,000,000 impostor trials; there are 6,840",
+        ),
+        (
+            ["scores", tmp_path / "scores.npz", "--far", "1e-2"],
+            "a FAR of 0.01 needs 100 impostor trials; there are 20",
+        ),
+        (
+            ["compare", embeddings, embeddings, "--far", "1e-6"],
+            "nothing to compare: FAR 1e-06 needs 1,000,000 impostor trials, there are 6,840",
+        ),
+        (
+            ["identification", embeddings, tmp_path / "gallery", "--fpir", "1e-3"],
+            "a FPIR of 0.001 needs 1,000 non-mated probes; there are 60",
+        ),
+        (
+            ["identification", embeddings, tmp_path / "gallery", "--fpir", "0"],
+            "a FPIR of 0.0 is not between 0 and 1, such as 1e-3",
+        ),
+        (
+            ["compare", embeddings, embeddings, "--camera", "camera"],
+            "--queries, --gallery and --camera belong to --retrieval",
+        ),
+        (
+            ["compare", embeddings, embeddings, "--retrieval", "--far", "1e-2"],
+            "--retrieval ranks a gallery: of the options only --where, --queries, --gallery and "
+            "--camera go with it",
+        ),
+    ]
+    for words, message in cases:
+        with pytest.raises(EvaluationError) as raised:
+            run(*words)
+        assert str(raised.value) == message
+    assert run("verification", embeddings, "--far", "1e-9", "1e-2").exit_code == 0
+
+
 def test_a_damaged_folder_is_named(embeddings):
     (embeddings / "vectors.npy").write_bytes(b"")
     with pytest.raises(DataError, match="is damaged"):
@@ -106,10 +150,15 @@ def test_scores_of_a_file(tmp_path):
 
 
 def test_retrieval_identification_and_comparison(embeddings, tmp_path):
-    options = ("--queries", "subset=test", "--gallery", "subset=test")
+    options = ("--queries", "part=one", "--gallery", "part=two")
     values = json.loads(run("retrieval", embeddings, *options, "--json").stdout)
     assert values["queries"] == 60
     assert "mINP" in run("retrieval", embeddings, *options).stdout
+    words = ("compare", embeddings, embeddings, "--retrieval", *options, "--camera", "camera")
+    values = json.loads(run(*words, "--json").stdout)
+    assert values["cross_camera"]
+    assert not values["measures"]["rank 1"]["resolved"]
+    assert "map_trapezoid" in run(*words, "--where", "subset=test").stdout
     values = json.loads(run("compare", embeddings, embeddings, "--far", "1e-2", "--json").stdout)
     assert values["operating_points"][0]["resolved"] is False
     whole = EmbeddingSet.load(embeddings)

@@ -111,6 +111,12 @@ def _scale_vectors(folder: Path) -> None:
     np.save(folder / "vectors.npy", 2 * np.load(folder / "vectors.npy"))
 
 
+def _forget_a_name(folder: Path) -> None:
+    rows = pd.read_parquet(folder / "rows.parquet")
+    rows.loc[2, "identity"] = None
+    rows.to_parquet(folder / "rows.parquet")
+
+
 def _break(folder: Path, name: str) -> None:
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[: len(content) // 2])
@@ -128,6 +134,7 @@ def _break(folder: Path, name: str) -> None:
         (lambda f: _change_meta(f, format=99), "format 99, newer than this facever reads"),
         (lambda f: pd.DataFrame({"a": range(7)}).to_parquet(f / "rows.parquet"), "no column"),
         (lambda f: pd.DataFrame({"a": [1]}).to_parquet(f / "rows.parquet"), "is damaged"),
+        (_forget_a_name, r"the identity of row 2 is missing \(1 such rows\)"),
         (_scale_vectors, "is not of unit length"),
         (lambda f: (f / "unfinished.jsonl").touch(), "unfinished extraction"),
     ],

@@ -1,7 +1,7 @@
 """`facever evaluate compare`: two models on the same trials."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 
@@ -35,12 +35,44 @@ def compare(
     quality: Quality = None,
     allow_overlap: AllowOverlap = False,
     data: DataRoot = None,
+    retrieval: Annotated[
+        bool, typer.Option("--retrieval", help="Compare CMC, mAP and mINP, not TAR at FAR.")
+    ] = False,
+    queries: Annotated[
+        Optional[str],  # noqa: UP045 - typer reads the annotation
+        typer.Option(help="With --retrieval: COLUMN=VALUE of queries. [default: subset=query]"),
+    ] = None,
+    gallery: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="With --retrieval: COLUMN=VALUE of these. [default: subset=gallery]"),
+    ] = None,
+    camera: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="With --retrieval: the column of the cross-camera rule."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare two models on the same trials: which difference is resolved."""
+    from facever.errors import EvaluationError
     from facever.evaluation.one_to_one.verification import DEFAULT_FARS
-    from facever.evaluation.protocols.comparison import evaluate_comparison
+    from facever.evaluation.protocols.comparison import (
+        evaluate_comparison,
+        evaluate_retrieval_comparison,
+    )
 
+    pairwise = (pairs, protocol, far, exclude, templates, media, quality)
+    if retrieval:
+        if any(option is not None for option in pairwise) or allow_overlap:
+            raise EvaluationError(
+                "--retrieval ranks a gallery: of the options only --where, --queries, --gallery "
+                "and --camera go with it"
+            )
+        one, two = (load(path, where) for path in (first, second))
+        parts = queries or "subset=query", gallery or "subset=gallery"
+        show(evaluate_retrieval_comparison(one, two, *parts, camera=camera), as_json)
+        return
+    if any(option is not None for option in (queries, gallery, camera)):
+        raise EvaluationError("--queries, --gallery and --camera belong to --retrieval")
     sets = [load(path, where, templates, media, quality) for path in (first, second)]
     result = evaluate_comparison(
         *sets,
@@ -51,4 +83,9 @@ def compare(
         allow_overlap=allow_overlap,
         data=data,
     )
+    if not result.points and result.accuracy is None:
+        lacking = "; ".join(f"FAR {rate:g} needs {n:,}" for rate, n in result.refused.items())
+        raise EvaluationError(
+            f"nothing to compare: {lacking} impostor trials, there are {result.trials.impostor:,}"
+        )
     show(result, as_json)

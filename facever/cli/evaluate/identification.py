@@ -84,6 +84,8 @@ def identification(
         result = exact = evaluate_identification(
             first, second, rule=rule, operating_points=stored, **options
         )
+    if fpir and not exact.points:
+        exact.operating_point(max(fpir))  # refuses it
     if save_operating_point is not None:
         meta = second.meta
         point = exact.operating_point(

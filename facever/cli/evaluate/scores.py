@@ -20,4 +20,7 @@ def scores(
     from facever.evaluation.one_to_one.verification import DEFAULT_FARS
     from facever.evaluation.protocols.score_file import evaluate_scores
 
-    show(evaluate_scores(file, far=list(far or DEFAULT_FARS)), as_json)
+    result = evaluate_scores(file, far=list(far or DEFAULT_FARS))
+    if far and not result.operating_points:
+        result.at(max(far))  # refuses it
+    show(result, as_json)

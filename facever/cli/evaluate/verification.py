@@ -121,4 +121,6 @@ def verification(
     if save_operating_point is not None and at_far is not None:
         result.operating_point(at_far).save(save_operating_point)
         say(f"operating point: {save_operating_point}")
+    if far and not result.operating_points:
+        result.at(max(far))  # refuses it
     show(result, as_json)

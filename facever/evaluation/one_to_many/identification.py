@@ -114,7 +114,7 @@ def measured(
         )
     asked = sorted(set(ranks))
     strangers = np.sort(searched.best[~mated])[::-1]
-    allowed = {target: budget(target, len(strangers)) for target in check_fars(fpir)}
+    allowed = {target: budget(target, len(strangers)) for target in check_fars(fpir, "FPIR")}
     targets = [target for target, count in allowed.items() if count]
     thresholds = [float(strangers[allowed[target]]) for target in targets]
     stored = list(operating_points)

@@ -155,7 +155,13 @@ class IdentificationResult:
                     score_rule=self.score_rule,
                     gallery_size=self.gallery_size,
                 )
-        raise EvaluationError(f"FPIR {fpir:g} was not measured, or the probes cannot support it")
+        for refused in self.refused:
+            if refused.far_target == fpir:
+                raise EvaluationError(
+                    f"a FPIR of {fpir:g} needs {refused.needs:,} non-mated probes; there are "
+                    f"{self.nonmated:,}"
+                )
+        raise EvaluationError(f"FPIR {fpir:g} was not measured: name it among the FPIRs")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON values, the same as `--json` prints."""

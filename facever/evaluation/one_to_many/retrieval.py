@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from facever.console import table
 from facever.errors import EvaluationError
-from facever.evaluation.one_to_many.by_person import paired_intervals, person_intervals
+from facever.evaluation.one_to_many.by_person import person_intervals
 from facever.evaluation.one_to_many.expansion import Expansion, expand_sides
 from facever.evaluation.one_to_many.inputs import checked_names, checked_rows, shared_codes
 from facever.evaluation.one_to_many.ranking import (
@@ -227,7 +227,7 @@ def retrieval(
     if not count:
         raise EvaluationError("no query has a positive in the gallery: nothing can be retrieved")
     last = min(_MOST_RANKS, len(sides[1]))
-    measures = _measures(each)
+    values = measures(each)
     return RetrievalResult(
         queries=count,
         without_match=len(sides[0]) - count,
@@ -242,8 +242,8 @@ def retrieval(
         expansion=expand,
         intervals=dict(
             zip(
-                measures,
-                person_intervals(np.stack(list(measures.values()), axis=1), each.people, level),
+                values,
+                person_intervals(np.stack(list(values.values()), axis=1), each.people, level),
                 strict=True,
             )
         ),
@@ -252,32 +252,7 @@ def retrieval(
     )
 
 
-def compare_retrieval(
-    first: RetrievalResult, second: RetrievalResult, *, level: float = 0.95
-) -> dict[str, Interval]:
-    """Return the interval of second minus first, for each measure, over the same queries.
-
-    People are drawn with replacement, the same for both. A difference is resolved when its interval
-    does not hold zero.
-
-    Args:
-        first, second: Results of the same queries, such as without and with re-ranking.
-        level: Confidence.
-
-    Raises:
-        EvaluationError: The queries differ.
-    """
-    if not np.array_equal(first.each.rows, second.each.rows) or not np.array_equal(
-        first.each.people, second.each.people
-    ):
-        raise EvaluationError("the two results are of different queries: measure both on the same")
-    one, two = _measures(first.each), _measures(second.each)
-    differences = np.stack([two[name] - one[name] for name in one], axis=1)
-    found = paired_intervals(differences, first.each.people, level)
-    return dict(zip(one, found, strict=True))
-
-
-def _measures(each: QueryRanks) -> dict[str, Doubles]:
+def measures(each: QueryRanks) -> dict[str, Doubles]:
     """Return what each query adds to each measure."""
     hits = {f"rank {rank}": (each.first <= rank).astype(np.float64) for rank in _BAND}
     return hits | {"map_plain": each.plain, "map_trapezoid": each.trapezoid, "minp": each.minp}

@@ -1,6 +1,6 @@
 """Calibration: from scores to probabilities, fitted on some people and judged on others."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,7 @@ class CalibrationResult:
         reliability: The judged trials in bins of predicted probability, empty ones left out.
         people: How many were fitted and judged on.
         trials: How many were fitted and judged on.
+        warnings: What the reader must know.
     """
 
     calibration: Calibration
@@ -75,6 +76,7 @@ class CalibrationResult:
     reliability: list[ReliabilityBin]
     people: tuple[int, int]
     trials: tuple[TrialCounts, TrialCounts]
+    warnings: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON values, the same as `--json` prints."""
@@ -101,6 +103,7 @@ class CalibrationResult:
                 "fitted": self.trials[0].model_dump(),
                 "judged": self.trials[1].model_dump(),
             },
+            "warnings": self.warnings,
         }
 
     def to_text(self) -> str:
@@ -161,8 +164,7 @@ def calibrate(
     stream(seed, "calibration").shuffle(people)
     halves = people[: len(people) // 2], people[len(people) // 2 :]
     fitted, judged = (_scores(sample, half, similarity) for half in halves)
-    sizes = len(halves[0]), len(halves[1])
-    return judge(fitted, judged, sizes, method=method, prior=prior, level=level)
+    return judge(fitted, judged, method=method, prior=prior, level=level)
 
 
 def calibrate_trials(
@@ -190,14 +192,12 @@ def calibrate_trials(
     ]
     for part in parts:
         check_both_classes(int(part.same.sum()), int((~part.same).sum()))
-    sizes = len(people) // 2, len(people) - len(people) // 2
-    return judge(parts[0], parts[1], sizes, method=method, prior=prior, level=level)
+    return judge(parts[0], parts[1], method=method, prior=prior, level=level)
 
 
 def judge(
     fitted: JudgedTrials,
     judged: JudgedTrials,
-    people: tuple[int, int],
     *,
     method: str = "logistic",
     prior: float | None = None,
@@ -213,7 +213,7 @@ def judge(
         cllr_min(judged.scores, judged.same),
         chosen,
         reliability(probabilities, judged.same, judged.people, chosen, level=level),
-        people,
+        (_people(fitted), _people(judged)),
         (_counted(fitted), _counted(judged)),
     )
 
@@ -258,6 +258,10 @@ def reliability(
             )
         )
     return found
+
+
+def _people(trials: JudgedTrials) -> int:
+    return len(np.unique(np.concatenate(trials.people)))
 
 
 def _counted(trials: JudgedTrials) -> TrialCounts:

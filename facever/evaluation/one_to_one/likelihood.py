@@ -68,7 +68,8 @@ def fit(scores: npt.NDArray[np.floating], same: Bools, method: str = "logistic")
             memory of Brümmer's toolkits). The trials' own odds are taken out of both.
 
     Raises:
-        EvaluationError: An unknown method, one class only, or scores that do not rise with it.
+        EvaluationError: An unknown method, one class only, scores that do not rise with it, or,
+            for "logistic", classes that do not overlap: no finite line is the most likely.
     """
     check_both_classes(int(same.sum()), int((~same).sum()))
     odds = np.log(same.sum() / (~same).sum())
@@ -82,6 +83,11 @@ def fit(scores: npt.NDArray[np.floating], same: Bools, method: str = "logistic")
         slope = float(model.coef_[0, 0])
         if slope <= 0:
             raise EvaluationError("genuine scores are not above impostor scores: no calibration")
+        if scores[same].min() > scores[~same].max():
+            raise EvaluationError(
+                "every genuine score fitted on is above every impostor score: no finite line is "
+                "the most likely; take the isotonic method"
+            )
         ends = np.array([centre - scale, centre + scale])
         llrs = float(model.intercept_[0]) + slope * np.array([-1.0, 1.0]) - odds
         return Calibration("logistic", ends, llrs)

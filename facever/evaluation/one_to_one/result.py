@@ -175,8 +175,8 @@ class VerificationResult:
         for refused in self.refused:
             if refused.far_target == far:
                 raise EvaluationError(
-                    f"a FAR of {far:g} needs {refused.needs} impostor trials; "
-                    f"there are {self.trials.impostor}"
+                    f"a FAR of {far:g} needs {refused.needs:,} impostor trials; "
+                    f"there are {self.trials.impostor:,}"
                 )
         raise EvaluationError(f"FAR {far:g} was not measured: name it among the FARs")
 
@@ -242,6 +242,9 @@ class VerificationResult:
                 for refused in self.refused
             ],
             "overlap": self.overlap.to_dict(),
+            "curve": self.curve.to_dict(),
+            "worst_impostors": [list(pair) for pair in self.worst_impostors],
+            "worst_genuine": [list(pair) for pair in self.worst_genuine],
             "groups": {
                 column: [rates.to_dict() for rates in found]
                 for column, found in self.groups.items()

@@ -11,8 +11,11 @@ from facever.evaluation.statistics.roc import Rate
 
 FEW = f"few: under {FEW_ERRORS} errors, which do not carry a rate"
 
+_SUSPECTS = 10  # named of each kind
+
 if TYPE_CHECKING:
     from facever.evaluation.one_to_one.result import Accuracy, MeasuredPoint, VerificationResult
+    from facever.evaluation.one_to_one.suspects import Suspects
 
 
 def as_text(result: "VerificationResult") -> str:
@@ -44,6 +47,10 @@ def as_text(result: "VerificationResult") -> str:
         for column, found in result.groups.items():
             lines += ["", f"by {column}, {at}"]
             lines.append(table([column, "FMR", "FNMR"], table_rows(found)))
+    if result.band:
+        lines += ["", "along the curve", _band_text(result.band)]
+    if result.suspects is not None:
+        lines += ["", *_suspects_text(result.suspects)]
     return "\n".join(lines)
 
 
@@ -93,6 +100,34 @@ def _points_text(points: Sequence["MeasuredPoint"]) -> Iterator[str]:
         rate = "FMR" if name == "far_interval" else "TAR"
         for way, at in made.items():
             yield f"interval of {rate} at FAR {', '.join(at)}: {way}"
+
+
+def _band_text(points: Sequence["MeasuredPoint"]) -> str:
+    headers = ["FAR target", "FMR", "TAR", f"{points[0].interval.level:.0%}"]
+    rows = [
+        (f"{p.far_target:.3g}", f"{p.far:.3g}", f"{p.tar:.4f}", span(p.interval, ".4f"))
+        for p in points
+    ]
+    return table(headers, rows)
+
+
+def _suspects_text(suspects: "Suspects") -> Iterator[str]:
+    """Yield how many names the scores speak against, and the rows of the worst."""
+    yield (
+        f"suspected names: {suspects.alike:,} pairs of two names score above "
+        f"{suspects.genuine_median:.6g}, the median of the genuine scores"
+    )
+    for a, b, score in suspects.alike_pairs[:_SUSPECTS]:
+        yield f"  rows {a} and {b}: {score:.4f}"
+    if suspects.stray_count is None:
+        yield "images far from their own name are looked for in one set of fewer trials only"
+        return
+    yield (
+        f"{suspects.stray_count:,} images score at most {suspects.impostor_median:.6g}, the median "
+        "of the impostor scores, with every image of their own name that they meet"
+    )
+    for row, score in suspects.strays[:_SUSPECTS]:
+        yield f"  row {row}: at best {score:.4f}"
 
 
 def _failures_text(result: "VerificationResult") -> Iterator[str]:

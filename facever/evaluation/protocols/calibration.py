@@ -1,5 +1,6 @@
 """Calibration of an embedding set: on all its pairs, or on those of a list."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from facever.data.pairs import PairList
@@ -9,6 +10,7 @@ from facever.evaluation.one_to_one.calibration import (
     calibrate,
     calibrate_trials,
 )
+from facever.evaluation.overlap import Overlap, find_overlap
 from facever.evaluation.protocols.listed import listed
 from facever.evaluation.protocols.request import Request
 from facever.vectors.embedding_set import EmbeddingSet
@@ -38,11 +40,12 @@ def evaluate_calibration(
     """
     request = Request(embeddings, pairs=pairs, similarity=similarity)
     if pairs is not None:
-        scored = listed(request, accuracy=False).scored
+        scored, _, overlap = listed(request, accuracy=False)
         trials = JudgedTrials(scored.scores, scored.same, scored.codes)
-        return calibrate_trials(trials, method=method, prior=prior, level=level)
+        result = calibrate_trials(trials, method=method, prior=prior, level=level)
+        return _warned(result, overlap)
     held = embeddings.select(embeddings.acquired)
-    return calibrate(
+    result = calibrate(
         held.vectors,
         held.identities,
         method=method,
@@ -51,3 +54,8 @@ def evaluate_calibration(
         prior=prior,
         level=level,
     )
+    return _warned(result, find_overlap(held.trained_on, held.identities, None))
+
+
+def _warned(result: CalibrationResult, overlap: Overlap) -> CalibrationResult:
+    return replace(result, warnings=[str(overlap)]) if overlap else result

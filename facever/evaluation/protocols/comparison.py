@@ -8,6 +8,7 @@ import numpy as np
 
 from facever.data.pairs import PairList
 from facever.errors import EvaluationError
+from facever.evaluation.one_to_many.compared import RetrievalComparison, compare_retrieval
 from facever.evaluation.one_to_one.compare import (
     ComparedAccuracy,
     ComparisonResult,
@@ -16,6 +17,7 @@ from facever.evaluation.one_to_one.compare import (
 )
 from facever.evaluation.one_to_one.verification import DEFAULT_FARS
 from facever.evaluation.protocols.judged import Judged, judged
+from facever.evaluation.protocols.ranked import evaluate_retrieval
 from facever.evaluation.protocols.request import Request
 from facever.evaluation.scoring.pairwise import Bools
 from facever.evaluation.scoring.trials import check_fars
@@ -77,6 +79,39 @@ def evaluate_comparison(
         failures=sides[0].failures,
         warnings=warnings,
     )
+
+
+def evaluate_retrieval_comparison(
+    first: EmbeddingSet,
+    second: EmbeddingSet,
+    queries: str = "subset=query",
+    gallery: str = "subset=gallery",
+    *,
+    camera: str | None = None,
+    level: float = 0.95,
+) -> RetrievalComparison:
+    """Compare the rankings of two models, each by its own metric, over the same queries.
+
+    Images that either could not embed are left out for both, and counted.
+
+    Args:
+        first, second: Of the same rows in the same order.
+        queries, gallery, camera: As for `evaluate_retrieval`.
+        level: Confidence of the intervals.
+
+    Raises:
+        EvaluationError: The rows of the two are not those of the same images in the same order,
+            and what `evaluate_retrieval` raises.
+    """
+    _check_same_rows(first, second)
+    held = first.acquired & second.acquired
+    one, two = (
+        evaluate_retrieval(_only(embeddings, held), queries, gallery, camera=camera)
+        for embeddings in (first, second)
+    )
+    warnings = [f"first: {text}" for text in one.warnings]
+    warnings += [f"second: {text}" for text in two.warnings]
+    return replace(compare_retrieval(one, two, level=level), warnings=warnings)
 
 
 def _check_same_rows(first: EmbeddingSet, second: EmbeddingSet) -> None:

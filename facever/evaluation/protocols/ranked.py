@@ -114,8 +114,7 @@ def _answerable(embeddings: EmbeddingSet, queries: Ints, gallery: Ints, camera: 
 def _alike(names: "pd.Series[str]", queries: Ints, gallery: Ints) -> Ints:
     """Count the rows of the gallery that agree with each query, int64 [Q]."""
     counts = names[gallery].value_counts()
-    found: Ints = names[queries].map(counts).fillna(0).to_numpy(np.int64)
-    return found
+    return np.asarray(names[queries].map(counts).fillna(0), np.int64)
 
 
 def _trained_on(first: EmbeddingSet, second: EmbeddingSet) -> list[str]:

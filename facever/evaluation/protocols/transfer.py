@@ -111,7 +111,12 @@ def _check_fit(point: OperatingPoint, target: EmbeddingSet) -> None:
 
 def _shared(source: OperatingPoint | EmbeddingSet, target: EmbeddingSet) -> list[str]:
     if isinstance(source, OperatingPoint):
-        return []
+        if not source.dataset or source.dataset != target.meta.dataset:
+            return []
+        return [
+            f"the operating point was set on {source.dataset} too: rates on the people by whom a "
+            "threshold was chosen flatter"
+        ]
     shared = sorted(set(source.identities.tolist()) & set(target.identities.tolist()))
     if not shared:
         return []

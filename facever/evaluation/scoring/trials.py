@@ -228,7 +228,7 @@ def needed(far: float) -> int:
     return -(-fraction.denominator // fraction.numerator)
 
 
-def check_fars(fars: Sequence[float]) -> list[float]:
+def check_fars(fars: Sequence[float], name: str = "FAR") -> list[float]:
     """Return the FARs asked for, largest first and each once.
 
     Raises:
@@ -236,9 +236,9 @@ def check_fars(fars: Sequence[float]) -> list[float]:
     """
     for far in fars:
         if not 0 < far < 1:
-            raise EvaluationError(f"a FAR of {far} is not between 0 and 1, such as 1e-3")
+            raise EvaluationError(f"a {name} of {far} is not between 0 and 1, such as 1e-3")
     if not fars:
-        raise EvaluationError("no FAR given: name at least one, such as 1e-3")
+        raise EvaluationError(f"no {name} given: name at least one, such as 1e-3")
     return sorted(set(fars), reverse=True)
 
 

@@ -1,6 +1,7 @@
 """ROC statistics from counted scores: AUC, equal error rates and the curve."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.optimize import isotonic_regression
@@ -22,6 +23,16 @@ class RocCurve:
     thresholds: Doubles
     fmr: Doubles
     fnmr: Doubles
+
+    def to_dict(self, points: int = 200) -> dict[str, Any]:
+        """Return about so many of its points as JSON values; null where everything is accepted."""
+        kept = np.unique(np.linspace(0, len(self.fmr) - 1, points).astype(np.int64))
+        thresholds = [float(t) if np.isfinite(t) else None for t in self.thresholds[kept]]
+        return {
+            "threshold": thresholds,
+            "fmr": self.fmr[kept].tolist(),
+            "fnmr": self.fnmr[kept].tolist(),
+        }
 
 
 @dataclass(frozen=True)

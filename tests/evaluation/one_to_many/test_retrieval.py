@@ -9,7 +9,7 @@ from facever.errors import EvaluationError
 from facever.evaluation.one_to_many.by_person import person_intervals
 from facever.evaluation.one_to_many.expansion import Expansion
 from facever.evaluation.one_to_many.reranking import Reranking
-from facever.evaluation.one_to_many.retrieval import compare_retrieval, retrieval
+from facever.evaluation.one_to_many.retrieval import retrieval
 
 room = sys.modules["facever.evaluation.one_to_many.ranking"]
 
@@ -142,23 +142,6 @@ def test_intervals_draw_the_people_of_the_queries(make_faces):
     once = found.intervals["map_plain"]
     assert (same.low, same.high) == pytest.approx((once.low, once.high))
     assert more.high - more.low < 0.5 * (once.high - once.low)
-
-
-def test_two_rankings_of_the_same_queries_are_compared_in_pairs(make_faces):
-    queries, query_ids = make_faces(100, people=25, dimension=16)
-    gallery, gallery_ids = make_faces(400, people=25, dimension=16, seed=0)
-    arrays = queries, query_ids, gallery[100:], gallery_ids[100:]
-    plain, better = retrieval(*arrays), retrieval(*arrays, rerank=Reranking())
-    same = compare_retrieval(plain, plain)
-    assert all((one.low, one.high) == (0, 0) for one in same.values())
-    found = compare_retrieval(plain, better)["map_plain"]
-    gain = better.map_plain - plain.map_plain
-    assert found.low < gain < found.high
-    assert found.low > 0
-    apart = [result.intervals["map_plain"] for result in (plain, better)]
-    assert found.high - found.low < sum(one.high - one.low for one in apart) / 2
-    with pytest.raises(EvaluationError, match="the two results are of different queries"):
-        compare_retrieval(plain, retrieval(queries[:50], query_ids[:50], *arrays[2:]))
 
 
 def test_a_changed_ranking_says_so_and_has_no_threshold(sets):

@@ -67,6 +67,15 @@ def test_it_is_fitted_and_judged_on_different_people(make_faces, method):
     assert other.cllr != result.cllr
 
 
+def test_people_are_counted_where_all_pairs_would_be_too_many(make_faces, monkeypatch):
+    vectors, names = make_faces(300, people=40)
+    monkeypatch.setattr("facever.evaluation.one_to_one.calibration.WHOLE", 2000)
+    result = calibrate(vectors, names)
+    assert all(2 <= people < 20 for people in result.people)
+    assert sum(result.trials[1].model_dump().values()) <= 2000
+    assert f"fitted on {result.people[0]} people" in result.to_text()
+
+
 def test_the_prior_moves_probabilities_and_nothing_else(make_faces):
     vectors, names = make_faces(300, people=40)
     own, rare = calibrate(vectors, names), calibrate(vectors, names, prior=1e-4)
@@ -94,6 +103,9 @@ def test_listed_trials_are_split_by_people():
     counts = result.trials[0].genuine + result.trials[1].genuine
     assert counts == 3000  # every genuine trial is in one of the halves
     assert result.people == (100, 100)
+    alone = np.append(people[0], 999), np.append(people[1], 999)  # in a half, but the only trial
+    more = calibrate_trials(JudgedTrials(np.append(llrs, 0.0), np.append(same, True), alone))
+    assert sum(more.people) == 201
     few = (np.array([0, 0, 1]), np.array([0, 1, 1]))
     with pytest.raises(EvaluationError, match=r"^no (genuine|impostor) trials"):
         calibrate_trials(JudgedTrials(np.arange(3.0), np.array([True, False, True]), few))

@@ -84,6 +84,14 @@ def test_bad_input_is_one_clear_line():
     scores, same = gaussians(50, 50)
     with pytest.raises(EvaluationError, match="genuine scores are not above impostor scores"):
         fit(-scores, same)
+    apart = np.where(same, 2.0, 0.0) + np.linspace(0, 1, 100)
+    with pytest.raises(EvaluationError) as raised:
+        fit(apart, same)
+    assert str(raised.value) == (
+        "every genuine score fitted on is above every impostor score: no finite line is the most "
+        "likely; take the isotonic method"
+    )
+    fit(np.where(np.arange(100) == 0, 0.5, apart), same)  # one that is not is enough
     with pytest.raises(EvaluationError, match="unknown calibration method 'platt'"):
         fit(scores, same, "platt")
     with pytest.raises(EvaluationError, match=r"^no impostor trials: at least two people"):

@@ -45,7 +45,7 @@ def test_a_far_that_the_trials_cannot_support_is_refused_with_what_would(make_fa
     assert [point.far_target for point in result.operating_points] == [0.01]
     assert result.to_dict()["refused"] == [{"far_target": 1e-6, "needs": 1_000_000}]
     assert "FAR 1e-06 is refused: it needs 1,000,000 impostor trials" in result.to_text()
-    with pytest.raises(EvaluationError, match="FAR of 1e-06 needs 1000000 impostor trials"):
+    with pytest.raises(EvaluationError, match="FAR of 1e-06 needs 1,000,000 impostor trials"):
         result.operating_point(1e-6)
     with pytest.raises(EvaluationError, match=r"FAR 0\.5 was not measured"):
         result.at(0.5)
@@ -75,10 +75,37 @@ def test_the_worst_trials_are_listed_by_row(make_faces):
     found = [score for *_, score in result.worst_impostors]
     assert found == sorted(scores[~same].tolist(), reverse=True)[:50]
     assert [s for *_, s in result.worst_genuine] == sorted(scores[same].tolist())[:50]
+    values = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert [tuple(pair) for pair in values["worst_impostors"]] == result.worst_impostors
+    assert [tuple(pair) for pair in values["worst_genuine"]] == result.worst_genuine
     for listed, is_same in ((result.worst_impostors, False), (result.worst_genuine, True)):
         for i, j, score in listed:
             assert (names[i] == names[j]) == is_same
             assert score == pytest.approx(float(vectors[i] @ vectors[j]), abs=1e-6)
+
+
+def test_detail_is_printed_too(make_faces):
+    vectors, names = make_faces(90, people=10)
+    result = verification(vectors, names, far=[0.1, 0.01], detail=True)
+    text = result.to_text()
+    assert "along the curve" in text
+    middle = result.band[2]
+    assert f"{middle.tar:.4f}  {middle.interval.low:.4f} - {middle.interval.high:.4f}" in text
+    found = result.suspects
+    assert f"suspected names: {found.alike:,} pairs of two names score above" in text
+    a, b, score = found.alike_pairs[0]
+    assert f"rows {a} and {b}: {score:.4f}" in text
+    assert f"{found.stray_count} images score at most {found.impostor_median:.6g}" in text
+    assert "suspected names" not in verification(vectors, names, far=[0.1, 0.01]).to_text()
+    half = Against(vectors[:40], names[:40])
+    other = verification(vectors[40:], names[40:], against=half, far=[0.1], detail=True)
+    assert "images far from their own name are looked for in one set" in other.to_text()
+
+
+def test_the_two_equal_error_rates_are_on_one_scale(make_faces):
+    vectors, names = make_faces(60)
+    result = verification(vectors, names, far=[0.1])
+    assert f"on the convex hull {result.eer_hull:.5f}" in result.to_text()
 
 
 def test_few_errors_and_both_kinds_of_them_are_in_the_result(make_faces):

@@ -31,6 +31,19 @@ def test_images_that_failed_are_left_out(faces):
     assert found.to_dict() == alone.to_dict()
 
 
+def test_people_of_the_training_are_warned_of(faces):
+    known = replace(faces, trained_on=pd.DataFrame({"identity": ["p001"], "dataset": ["made up"]}))
+    i, j, _, same, _ = all_pairs(faces)
+    paths = faces.rows["path"].to_numpy()
+    listed = PairList(pd.DataFrame({"a": paths[i], "b": paths[j], "same": same}))
+    for pairs, share in ((None, ""), (listed, ", in ")):
+        (text,) = evaluate_calibration(known, pairs=pairs).to_dict()["warnings"]
+        assert text.startswith(
+            f"the model was trained on 1 of the 20 people (p001; from made up){share}"
+        )
+        assert evaluate_calibration(faces, pairs=pairs).warnings == []
+
+
 def all_pairs(faces):
     i, j = np.triu_indices(160, 1)
     names = faces.identities

@@ -10,7 +10,11 @@ import pytest
 from facever.data.pairs import PairList
 from facever.errors import EvaluationError
 from facever.evaluation import compare, template_set
-from facever.evaluation.protocols.comparison import evaluate_comparison
+from facever.evaluation.protocols.comparison import (
+    evaluate_comparison,
+    evaluate_retrieval_comparison,
+)
+from facever.evaluation.protocols.ranked import evaluate_retrieval
 from facever.evaluation.protocols.verification import evaluate_verification
 from facever.vectors.embedding_set import EmbeddingSet
 
@@ -140,3 +144,27 @@ def test_other_rows_are_refused(faces):
     moved = faces.rows.assign(path=faces.rows.path[::-1].tolist())
     with pytest.raises(EvaluationError, match="differ in the column path"):
         evaluate_comparison(faces, replace(faces, rows=moved))
+
+
+def test_rankings_are_compared_on_what_both_embedded(faces, other):
+    one, two = failing(faces, [4]), failing(other, [109])
+    found = evaluate_retrieval_comparison(one, two, camera="camera")
+    both = [evaluate_retrieval(failing(each, [4, 109]), camera="camera") for each in (faces, other)]
+    measure = found.measures["map_plain"]
+    assert (measure.first, measure.second) == (
+        pytest.approx(both[0].map_plain),
+        pytest.approx(both[1].map_plain),
+    )
+    assert found.to_dict()["failure_to_acquire"] == {"queries": 1, "gallery": 1}
+    assert found.to_dict()["cross_camera"]
+    with pytest.raises(EvaluationError, match=r"^the two embedding sets have 160 and 159 rows: "):
+        evaluate_retrieval_comparison(faces, faces.select(np.arange(159)))
+
+
+def test_rankings_of_people_of_the_training_are_warned_of(faces, other):
+    known = replace(
+        other, trained_on=pd.DataFrame({"identity": ["p001"], "dataset": ["somewhere"]})
+    )
+    assert evaluate_retrieval_comparison(faces, known).warnings == [
+        "second: the model was trained on 1 of the 20 people (p001; from somewhere)"
+    ]

@@ -104,3 +104,16 @@ def test_another_model_is_refused(source, target):
         evaluate_transfer(source, other, far=[0.1])
     with pytest.raises(EvaluationError, match=r"^no threshold to transfer: FAR 1e-07 is left out"):
         evaluate_transfer(source, target, far=[1e-7])
+
+
+def test_a_point_of_the_same_data_flatters(source, target):
+    point = evaluate_verification(source, far=[0.1]).operating_point(0.1)
+    assert point.dataset == "here"
+    assert evaluate_transfer(point, source).warnings == [
+        "the operating point was set on here too: rates on the people by whom a threshold was "
+        "chosen flatter"
+    ]
+    assert evaluate_transfer(point, target).warnings == []
+    nameless = point.model_copy(update={"dataset": ""})
+    unnamed = replace(source, meta=replace(source.meta, dataset=""))
+    assert evaluate_transfer(nameless, unnamed).warnings == []
