@@ -43,6 +43,12 @@ def test_pooled_features_are_those_of_the_loop():
     np.testing.assert_allclose(part(x).detach(), wanted.reshape(2, 10), rtol=1e-10)
 
 
+def test_the_block():
+    shapes = [list(w.shape) for w in KeypointAttention(16, 2).parameters()]
+    assert shapes == [[4, 16, 3, 3], [4], [4], [2, 4, 1, 1]]
+    assert KeypointAttention(16, 6).block[0].out_channels == 6  # not fewer than keypoints
+
+
 def test_a_keypoint_that_sees_no_difference_is_the_average():
     part = attention_of(keypoints=3)
     nn.init.zeros_(part.block[3].weight)

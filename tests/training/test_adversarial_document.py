@@ -45,7 +45,7 @@ def test_every_alarm() -> None:
 
 def test_the_arms_of_the_ablation_are_configurations() -> None:
     rows = re.findall(r"\| `(\{.+?\})` \| `(\[.+?\])` \|", section("Ablation"))
-    assert len(rows) == 5
+    assert len(rows) == 7
     for adversarial, heads in rows:
         parse(
             TrainConfig,
