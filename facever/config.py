@@ -17,7 +17,9 @@ from facever.files import write_text
 class Config(BaseModel):
     """The base of every configuration: frozen, strict on types; unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -156,6 +158,8 @@ def _one_per_place(kind: type[BaseModel], errors: list[ErrorDetails]) -> list[Er
             del places[place]  # what is wrong inside says more
             continue
         right_type = [error for error in complaints if not error["type"].endswith("_type")]
+        if all(error["type"] == "literal_error" for error in right_type):
+            right_type = []  # it may have been meant as one of the other choices
         shown = right_type or [error for error in complaints if error["type"] != "model_type"]
         said = dict.fromkeys(error["msg"].removeprefix("Value error, ") for error in shown)
         complaints[0] = shown[0] if shown else complaints[0]
@@ -177,7 +181,9 @@ def _describe(kind: type[BaseModel], error: ErrorDetails) -> str:
         tag = str(context["tag"])
         return f"unknown {path}.name '{tag}'{nearest(tag, allowed)} (allowed: {', '.join(allowed)})"
     if error["type"] == "union_tag_not_found":
-        return f"'{path}' needs a 'name'"
+        given = error["input"]
+        written = f": write {{name: {given}}}" if isinstance(given, str) else ""
+        return f"'{path}' needs a 'name'{written}"
     if error["type"] == "missing":
         return f"'{path}' is missing"
     message = error["msg"]

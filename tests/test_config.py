@@ -1,5 +1,6 @@
 """Configuration: what is allowed comes back typed, what is not is named."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -146,6 +147,15 @@ class Strict(Config):
             {"scale": 0},
             "'scale' is 0: Input should be greater than 0, or Input should be 'learned'",
         ),
+        (
+            {"scale": "big"},
+            "'scale' is 'big': Input should be a valid number, or Input should be 'learned'",
+        ),
+        (
+            {"scale": math.inf},
+            "'scale' is inf: Input should be a finite number, or Input should be 'learned'",
+        ),
+        ({"weight": math.nan}, "'weight' is nan: Input should be a finite number"),
         (
             {"options": {"a": None}},
             "'options.a' is None: Input should be a valid boolean, or Input should be a valid "

@@ -72,6 +72,8 @@ class Head(nn.Module, ABC):
             head learns from: "teacher", a teacher's embedding; "attributes", a number for each
             attribute; "thumbnails", the image made small. Such targets are given in the place of
             the labels, floating point [B, *target_shape].
+        helper: Whether it is only of use beside another head: alone it is refused, and it never
+            decides what verification compares by.
         soft_labels: Whether a distribution over the identities, floating point [B, identities], is
             taken in the place of the labels too.
         prototypes: Where the head has them, `prototypes.weight` is [identities, embedding_size].
@@ -83,6 +85,7 @@ class Head(nn.Module, ABC):
     images_per_identity: int = 1
     paper: ClassVar[str]
     beside: ClassVar[Beside | None] = None
+    helper: ClassVar[bool] = False
     soft_labels: ClassVar[bool] = False
     config: HeadConfig
 

@@ -22,8 +22,9 @@ class Center(Head):
     j, whatever this head's weight. At the first step that shows an identity its centre becomes
     the mean of its embeddings (our choice; until then they add 0 to the loss).
 
-    It pulls identities together and nothing apart: alone it would draw all embeddings to a point.
-    Its centres take no part in a decision, so it has no `prototypes`.
+    It pulls identities together and nothing apart: alone it would draw all embeddings to a point,
+    so that a training refuses it without another head, which also decides what verification
+    compares by. Its centres take no part in a decision, so it has no `prototypes`.
 
     Reference:
         Wen et al., A Discriminative Feature Learning Approach for Deep Face Recognition, ECCV 2016,
@@ -42,10 +43,11 @@ class Center(Head):
         reduction: Literal["mean", "sum"] = Field(
             "mean",
             description="over the batch: mean, as the released code has it (a weight of 0.008), or "
-            "sum, as the paper",
+            "sum, as the paper (accumulated batches: the mean of their sums)",
         )
 
     metric = "euclidean"
+    helper = True
     paper = "Wen et al., A Discriminative Feature Learning Approach, ECCV 2016, eq. 2 to 4"
     config: Config
     centers: Tensor

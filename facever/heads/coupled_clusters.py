@@ -36,7 +36,9 @@ class CoupledClusters(Head):
         name: Literal["coupled_clusters"] = "coupled_clusters"
         margin: float = Field(0.2, ge=0, description="alpha, by which a negative must be farther")
         normalize: bool = Field(True, description="compare unit vectors, so that cosine verifies")
-        reduction: Literal["mean", "sum"] = Field("mean", description="over the positives")
+        reduction: Literal["mean", "sum"] = Field(
+            "mean", description="over the positives (accumulated batches: the mean of their sums)"
+        )
 
     images_per_identity = 2
     paper = "Liu et al., Deep Relative Distance Learning, CVPR 2016, section 3.2"

@@ -15,12 +15,13 @@ class WeightedSum(nn.Module):
     """The sum of `weight * loss` over heads; what it declares is the first head's or the most.
 
     Args:
-        heads: One or more; verification follows the first one that learns from labels.
+        heads: One or more; verification follows the first one that tells identities apart.
         updates_per_epoch: Optimizer steps of an epoch; needed for weights that move over epochs.
 
     Attributes:
         names: The heads' names, made distinct: center, center_2, ...
-        metric: Of the first head that learns from labels and the embedding, else of the first.
+        metric: Of the first head that learns from labels and the embedding and is no helper, else
+            of the first.
         images_per_identity: The most that any of the heads needs.
         prototypes: Those of the first head on the embedding that has some.
 
@@ -37,7 +38,7 @@ class WeightedSum(nn.Module):
             raise ConfigError("a training needs at least one head")
         self.names = _distinct([head.config.name for head in self.heads])
         self.parts = nn.ModuleDict(dict(zip(self.names, self.heads, strict=True)))
-        judging = (head for head in self._on_embedding if head.beside is None)
+        judging = (h for h in self._on_embedding if h.beside is None and not h.helper)
         leading = next(judging, self.heads[0])
         self.metric: Metric = leading.metric
         self.images_per_identity = max(head.images_per_identity for head in self.heads)

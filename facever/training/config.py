@@ -181,6 +181,16 @@ class TrainConfig(Config):
         1e-3, gt=0, lt=1, description="FAR of the run's 1:1 operating point, set on development"
     )
 
+    @field_validator("heads")
+    @classmethod
+    def _more_than_helpers(cls, heads: list[HeadConfig]) -> list[HeadConfig]:
+        if all(head_class(head.name).helper for head in heads):
+            raise ValueError(
+                f"head '{heads[0].name}' only draws embeddings together: add a head that tells "
+                "identities apart, such as cosface"
+            )
+        return heads
+
     @model_validator(mode="after")
     def _pairs_need_partners(self) -> "TrainConfig":
         for head in self.heads:

@@ -1,7 +1,8 @@
 """What heads learn from beside labels: a teacher's embeddings, attributes, thumbnails."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from facever.data.loading import Batch
 from facever.data.manifest import Manifest
-from facever.errors import ConfigError
+from facever.errors import ConfigError, FaceverError
 from facever.heads.attributes import Attributes
 from facever.heads.base import Head, HeadConfig
 from facever.heads.distillation import Distillation
@@ -78,13 +79,14 @@ def prepare(
     for place, head in enumerate(config.heads):
         filled = head
         if isinstance(head, Distillation.Config):
-            teacher = teachers[place] = open_teacher(
-                Path(head.teacher),
-                manifest,
-                config.model.preprocessing,
-                config.data.on_error,
-                device,
-            )
+            with _naming(f"heads.{place}.teacher"):
+                teacher = teachers[place] = open_teacher(
+                    Path(head.teacher),
+                    manifest,
+                    config.model.preprocessing,
+                    config.data.on_error,
+                    device,
+                )
             if head.teacher_size not in (None, teacher.size):
                 raise ConfigError(
                     f"heads.{place}.teacher_size is {head.teacher_size}, but the embeddings of "
@@ -94,8 +96,9 @@ def prepare(
             sources[place] = teacher.targets
             digest.update(f"teacher {teacher.fingerprint}".encode())
         elif isinstance(head, Attributes.Config):
-            labels = head.labels or label_names(manifest, head.columns)
-            table = torch.from_numpy(label_table(manifest, head.columns, labels))
+            with _naming(f"heads.{place}.columns"):
+                labels = head.labels or label_names(manifest, head.columns)
+                table = torch.from_numpy(label_table(manifest, head.columns, labels))
             filled = head.model_copy(update={"labels": labels})
             sources[place] = _rows_of(table)
             digest.update(f"attributes {labels}".encode() + table.numpy().tobytes())
@@ -104,6 +107,15 @@ def prepare(
         heads.append(filled)
     written = digest.hexdigest() if digest.digest() != hashlib.sha256().digest() else ""
     return config.model_copy(update={"heads": heads}), Targets(sources, teachers, written)
+
+
+@contextmanager
+def _naming(key: str) -> Iterator[None]:
+    """Begin what a user is told inside with the configuration's key."""
+    try:
+        yield
+    except FaceverError as error:
+        raise type(error)(f"{key}: {error}") from error
 
 
 def _rows_of(table: Tensor) -> Source:

@@ -368,11 +368,12 @@ class Trainer:
             [build_head(head, config.model.embedding_size, identities) for head in config.heads],
             self._updates_per_epoch,
         ).to(self.device)
-        if heads.images_per_identity > (config.batch.images_per_identity or 1):
-            raise ConfigError(
-                f"the heads compare images of one identity: set batch.images_per_identity to "
-                f"{heads.images_per_identity} or more"
-            )
+        for head in heads.heads:  # what the class alone could not tell, such as pml:NAME
+            if head.images_per_identity > (config.batch.images_per_identity or 1):
+                raise ConfigError(
+                    f"head '{head.name}' compares images of one identity: set "
+                    f"batch.images_per_identity to {head.images_per_identity} or more"
+                )
         self.metric = heads.metric
         groups = parameter_groups(
             self.embedder,

@@ -48,6 +48,7 @@ def test_a_configuration_chooses_heads_by_name():
             "'heads.0.margin' is 1.5: Input should be less than 1",
         ),
         ({"margin": 0.1}, "'heads.0' needs a 'name'"),
+        ("cosface", "'heads.0' needs a 'name': write {name: cosface}"),
     ],
 )
 def test_wrong_configurations_name_the_key(head, message):

@@ -45,6 +45,14 @@ def test_declares_what_the_first_or_the_most_demanding_head_does(parts):
     assert total.no_weight_decay() <= dict(total.named_parameters()).keys()
 
 
+def test_a_helper_never_decides_what_is_compared_by():
+    center = create_head("center", embedding_size=5, identities=7, weight=0.008)
+    assert center.metric == "euclidean"
+    cosface = create_head("cosface", embedding_size=5, identities=7)
+    for heads in ([center, cosface], [cosface, center]):
+        assert WeightedSum(heads).metric == "cosine"
+
+
 def test_tells_each_head_that_a_step_is_done(parts):
     total = WeightedSum(parts)
     with torch.no_grad():

@@ -17,7 +17,7 @@ from facever.data.loading import Batch
 from facever.data.manifest import Manifest
 from facever.embedding.attributes import AttributeClassifier
 from facever.embedding.extractor import load_model
-from facever.errors import ConfigError, DataError, FaceverError, ModelError, TrainingError
+from facever.errors import ConfigError, DataError, ModelError, TrainingError
 from facever.training.attributes import best_threshold
 from facever.training.checkpoint import load_checkpoint
 from facever.training.config import TrainConfig, require_same
@@ -214,7 +214,7 @@ def test_images_that_the_teacher_could_not_read(make_config, vectors: Path, tmp_
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"teacher": "nowhere"}, ModelError, "no model at "),
+        ({"teacher": "nowhere"}, ModelError, "heads.0.teacher: no model at "),
         ({"teacher_size": 7}, ConfigError, "heads.0.teacher_size is 7, but the embeddings of "),
         ({"map": False}, ConfigError, "head 'distillation': the teacher's embeddings have 12 "),
     ],
@@ -237,8 +237,8 @@ def test_missing_rows_and_paths_are_said(make_config, vectors: Path, tmp_path: P
     with pytest.raises(DataError) as error:
         Trainer.start(make_config(heads=heads, data=data), tmp_path / "run")
     assert str(error.value) == (
-        f"teacher {tmp_path / 'part'} has no vector for 10 of 50 training images (first: "
-        "person_00/0.png): embed the same data with it (facever embed)"
+        f"heads.0.teacher: teacher {tmp_path / 'part'} has no vector for 10 of 50 training images "
+        "(first: person_00/0.png): embed the same data with it (facever embed)"
     )
     EmbeddingSet.from_arrays(np.eye(4), list("abcd")).save(tmp_path / "pathless")
     heads = [{"name": "distillation", "teacher": str(tmp_path / "pathless")}]
@@ -253,9 +253,9 @@ def test_a_teacher_of_other_pixels_is_refused(make_config, teacher: Path, tmp_pa
     with pytest.raises(ConfigError) as error:
         Trainer.start(make_config(heads=heads, model=model), tmp_path / "run")
     assert str(error.value) == (
-        f"teacher {teacher} takes images of size (32, 32), this training makes (40, 40): set "
-        "model.preprocessing.size to the teacher's, or give its embedding set as the teacher "
-        f"(facever embed {teacher} DATA --out EMBEDDINGS)"
+        f"heads.0.teacher: teacher {teacher} takes images of size (32, 32), this training makes "
+        "(40, 40): set model.preprocessing.size to the teacher's, or give its embedding set as the "
+        f"teacher (facever embed {teacher} DATA --out EMBEDDINGS)"
     )
 
 
@@ -349,7 +349,8 @@ def test_the_targets_of_attributes_follow_the_rows(
 
 def test_columns_that_cannot_be_used(make_config, labelled: Path, tmp_path: Path) -> None:
     heads = [{"name": "softmax"}, {"name": "attributes", "columns": ["hut"]}]
-    with pytest.raises(FaceverError, match="unknown column 'hut'; did you mean 'hat'"):
+    said = r"^heads\.1\.columns: .+: unknown column 'hut'; did you mean 'hat'"
+    with pytest.raises(DataError, match=said):
         Trainer.start(make_config(**columns(labelled), heads=heads), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

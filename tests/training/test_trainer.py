@@ -285,7 +285,20 @@ def test_folders_that_are_not_runs(make_config, tmp_path: Path) -> None:
         ({"optimizer": {"name": "adamx"}}, "unknown optimizer 'adamx'; did you mean"),
         ({"optimizer": {"name": "sgd", "momentum": 0}}, "optimizer 'sgd': Nesterov momentum"),
         ({"schedule": {"name": "multistep"}}, "needs decay_epochs"),
-        ({"heads": [{"name": "triplet"}]}, "set batch.images_per_identity to 2 or more"),
+        (
+            {"heads": [{"name": "triplet"}]},
+            "head 'triplet' compares images of one identity: set batch.images_per_identity to 2 or",
+        ),
+        (
+            {"heads": [{"name": "cosface"}, {"name": "pml:ContrastiveLoss"}]},
+            "head 'pml:ContrastiveLoss' compares images of one identity: set "
+            "batch.images_per_identity to 2 or more",
+        ),
+        (
+            {"heads": [{"name": "center"}, {"name": "center", "alpha": 0.9}]},
+            "'heads': head 'center' only draws embeddings together: add a head that tells "
+            "identities apart, such as cosface",
+        ),
         ({"device": "tpu"}, "device"),
         ({"device": "cuda:7"}, "no such GPU"),
         ({"precision": "fp32", "memory_format": "channels_last"}, "can crash on the CPU"),
