@@ -82,10 +82,9 @@ def _generator_still(trace: AdversarialTrace) -> str | None:
 def _identity_lost(trace: AdversarialTrace) -> str | None:
     """Find generated features that are no longer of their identity."""
     real, generated = trace.span("real_kept"), trace.span("generated_kept")
-    if not _all(real, lambda share: share >= _KNOWN) or not generated:
+    if not _all(real, lambda share: share >= _KNOWN):
         return None
-    latest = real[-len(generated) :]
-    if any(g >= r / 2 for g, r in zip(generated, latest, strict=True)):
+    if not _all(generated, lambda share: share < min(real) / 2):
         return None
     return (
         f"{generated[-1]:.1%} of the generated features are nearest to the prototype of their "

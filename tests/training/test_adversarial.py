@@ -19,7 +19,7 @@ from facever.config import parse
 from facever.data.loading import Batch
 from facever.errors import ConfigError, TrainingError
 from facever.heads import create_head
-from facever.heads.mining import Triplets
+from facever.heads.mining import Triplets, semi_hard
 from facever.heads.weighted_sum import WeightedSum
 from facever.seeding import stream
 from facever.training.adversarial import AdversarialStep
@@ -372,6 +372,14 @@ def test_the_miner_draws_anew_in_each_update() -> None:
     for number in range(3):
         assert step._miner.seed_and_step[1] == number
         step.update([batch(), batch()], number)
+
+
+def test_the_band_of_semi_hard_triplets_is_the_margin() -> None:
+    step = make_step(mining="semi_hard", margin=0.05)
+    between = losses.square_distances(images(apart=0))
+    found = torch.stack(step._miner(between, LABELS))
+    assert torch.equal(found, torch.stack(semi_hard(between, LABELS, 0.05)))
+    assert found.shape[1] < len(semi_hard(between, LABELS, 9.0).anchor)
 
 
 def test_a_value_that_is_not_finite_is_named() -> None:
