@@ -64,7 +64,8 @@ def report(
         page = build_side_by_side(sources, far=far, where=where or [])
     write_report(page, out)
     if as_json:
-        print(json.dumps({"report": str(out), "title": page.title, "verdict": page.verdict}))
+        named = {"report": str(out), "title": page.title, "verdict": page.verdict}
+        print(json.dumps({**named, **page.data}, allow_nan=False))
     else:
         print(page.verdict)
         print(f"report: {out}")

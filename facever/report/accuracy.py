@@ -3,6 +3,8 @@
 import numpy as np
 
 from facever.evaluation.one_to_one.result import Accuracy, MeasuredPoint, VerificationResult
+from facever.evaluation.one_to_one.text import by_method
+from facever.evaluation.operating_point import Interval
 from facever.evaluation.statistics.intervals import FEW_ERRORS
 from facever.evaluation.statistics.roc import Rate
 from facever.report import figures
@@ -32,6 +34,10 @@ from facever.report.page import (
 from facever.report.suspects import suspects_section
 from facever.vectors.embedding_set import EmbeddingSet
 
+FEW_NOTE = (
+    f"Counts marked (few) are fewer than {FEW_ERRORS} errors: with other people the threshold, or "
+    "the rate, would be another one."
+)
 _NAMED = 20  # images that could not be embedded
 _SCORES = {
     "cosine": "cosine similarity",
@@ -92,10 +98,17 @@ def tiles(result: VerificationResult) -> list[Tile]:
         shown.insert(0, Tile("accuracy", rate(result.accuracy.mean), error))
     return [
         *shown,
-        Tile("AUC", rate(result.auc.value), "0.5 is guessing, 1 is faultless"),
-        Tile("EER", rate(result.eer.value), "where both errors are equally frequent"),
+        Tile("AUC", rate(result.auc.value), _note(result.auc_interval, "0.5 is guessing")),
+        Tile("EER", rate(result.eer.value), _note(result.eer_interval, "both errors alike")),
         Tile("people", count(result.overlap.people), f"in {result.dataset or 'the embeddings'}"),
     ]
+
+
+def _note(interval: Interval | None, meaning: str) -> str:
+    if interval is None:
+        return meaning
+    shown = interval_text(interval.low, interval.high)
+    return f"{shown} ({percent_text(interval.level)}); {meaning}"
 
 
 def sections(
@@ -180,16 +193,10 @@ def _accuracy(result: VerificationResult) -> Section:
         blocks.append(_accuracy_table(result.accuracy))
     if result.operating_points:
         blocks.append(_points_table(result.operating_points))
-        blocks.append(Note(_interval_note(result.operating_points)))
-    few = [min(point.false_accepts, _rejects(point)) for point in result.operating_points]
+        blocks += [Note(text) for text in _interval_notes(result.operating_points)]
+    few = [min(point.false_accepts, point.false_rejects) for point in result.operating_points]
     if min(few, default=FEW_ERRORS) < FEW_ERRORS:
-        blocks.append(
-            Note(
-                f"Counts marked (few) are fewer than {FEW_ERRORS} errors: with other people the "
-                "threshold, or the rate, would be another one.",
-                warning=True,
-            )
-        )
+        blocks.append(Note(FEW_NOTE, warning=True))
     if result.refused:
         blocks.append(_refused_table(result))
     lead = (
@@ -219,20 +226,22 @@ def _points_table(points: list[MeasuredPoint]) -> Table:
         "Operating points: the threshold is set so that the false accept rate asked for is never "
         "exceeded. FAR is also called FMR; TAR is one minus FNMR.",
         [
-            "FAR asked for", "FAR reached", "TAR", "low", "high", "threshold", "false accepts",
-            "impostor pairs", "false rejects", "genuine pairs",
+            "FAR asked for", "FAR reached", "low", "high", "TAR", "low", "high", "threshold",
+            "false accepts", "impostor pairs", "false rejects", "genuine pairs",
         ],
         [
             [
                 far(point.far_target),
                 far(point.far),
+                far(point.far_interval.low),
+                far(point.far_interval.high),
                 rate(point.tar),
                 rate(point.interval.low),
                 rate(point.interval.high),
                 score(point.threshold),
                 marked_few(count(point.false_accepts), point.false_accepts),
                 count(point.trials.impostor),
-                marked_few(count(_rejects(point)), _rejects(point)),
+                marked_few(count(point.false_rejects), point.false_rejects),
                 count(point.trials.genuine),
             ]
             for point in points
@@ -240,21 +249,15 @@ def _points_table(points: list[MeasuredPoint]) -> Table:
     )  # fmt: skip
 
 
-def _interval_note(points: list[MeasuredPoint]) -> str:
+def _interval_notes(points: list[MeasuredPoint]) -> list[str]:
     """Say how the intervals were made, each way once with the rates that it was used for."""
-    ways: dict[str, list[str]] = {}
-    for point in points:
-        interval = point.interval
-        note = f" ({interval.note})" if interval.note else ""
-        way = f"{percent_text(interval.level)} interval of TAR, {interval.method}{note}"
-        ways.setdefault(way, []).append(far_text(point.far_target))
-    if len(ways) == 1:
-        return f"Low and high: {next(iter(ways))}."
-    return " ".join(f"Low and high at FAR {', '.join(at)}: {way}." for way, at in ways.items())
-
-
-def _rejects(point: MeasuredPoint) -> int:
-    return point.trials.genuine - point.true_accepts
+    level = percent_text(points[0].interval.level)
+    notes = []
+    for which, name in (("FAR", "far_interval"), ("TAR", "interval")):
+        made = by_method((far_text(point.far_target), getattr(point, name)) for point in points)
+        ways = [f"at FAR {', '.join(at)}: {way}" for way, at in made.items()]
+        notes.append(f"{level} interval of {which} {'; '.join(ways)}.")
+    return notes
 
 
 def _refused_table(result: VerificationResult) -> Table:
@@ -289,6 +292,7 @@ def _basis(result: VerificationResult, embeddings: EmbeddingSet) -> Section:
                 ("EER on the hull", rate(result.eer_hull)),
             ]
         ),
+        *_curve_notes(result),
     ]
     if failures.failed:
         blocks.append(_with_failures(result))
@@ -320,20 +324,22 @@ def _bounded(name: str, measured: Rate) -> str:
     return f"{name} (± {far_text(measured.bound)} by bins)" if measured.bound else name
 
 
+def _curve_notes(result: VerificationResult) -> list[Note]:
+    """Say how the intervals of AUC and EER were made."""
+    both = (("AUC", result.auc_interval), ("EER", result.eer_interval))
+    made = by_method((name, interval) for name, interval in both if interval is not None)
+    return [Note(f"Interval of {', '.join(names)}: {way}.") for way, names in made.items()]
+
+
 def _with_failures(result: VerificationResult) -> Table:
     failures = result.failures
-    genuine = result.trials.genuine + failures.genuine
-    impostor = result.trials.impostor + failures.impostor
     return Table(
         f"With failures to acquire: {failures.failed:,} images took {failures.genuine:,} genuine "
         f"and {failures.impostor:,} impostor pairs away. Counted as rejections they give:",
         ["FAR asked for", "FAR", "TAR"],
         [
-            [
-                far(point.far_target),
-                far(point.false_accepts / impostor),
-                rate(point.true_accepts / genuine),
-            ]
+            [far(point.far_target), far(reached), rate(tar)]
             for point in result.operating_points
+            for reached, tar in [result.with_failures(point)]
         ],
     )

@@ -136,6 +136,7 @@ def from_embeddings(
         meaning=accuracy.meaning(result),
         tiles=accuracy.tiles(result),
         sections=[*measured.sections(thumbnails), *extra, environment],
+        data=measured.to_dict(),
     )
 
 
@@ -166,7 +167,8 @@ def from_run(
         origin = Facts(_origin(measured.embeddings), "The embeddings measured")
         environment = replace(environment, blocks=[*environment.blocks, origin])
         sections = [*measured.sections(thumbnails), *extra, about_training, environment]
-    return Report(training.describe(record), verdict, meaning, tiles, sections)
+    data = {} if measured is None else measured.to_dict()
+    return Report(training.describe(record), verdict, meaning, tiles, sections, data)
 
 
 def _unmeasured(record: training.RunRecord) -> tuple[str, str, list[Tile]]:

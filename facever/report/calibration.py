@@ -3,7 +3,7 @@
 from facever.evaluation.one_to_one.calibration import CalibrationResult
 from facever.report import figures
 from facever.report.numbers import count, rate
-from facever.report.page import Block, Cell, Facts, Figure, Number, Section, Table
+from facever.report.page import Block, Cell, Facts, Figure, Note, Number, Section, Table
 
 
 def calibration_section(result: CalibrationResult) -> Section:
@@ -52,6 +52,7 @@ def calibration_section(result: CalibrationResult) -> Section:
             folded=True,
         ),
     ]
+    blocks += [Note(text, warning=True) for text in result.warnings]
     lead = (
         "A score becomes the probability that two pictures show one person: fitted on "
         f"{fitted:,} people, judged on {judged:,} others, at a prior of {result.prior:.4g}."

@@ -49,7 +49,11 @@ def _figures(
             for found in rates
             for value, interval in [_rate(found, title)]
             if value is not None and interval is not None
-        ][:_DRAWN]
+        ]
+        named = "Strangers accepted" if title == "FMR" else "Pairs of one person rejected"
+        if len(rows) > _DRAWN:
+            named += f"; the first {_DRAWN} of {len(rows)}, the table has all"
+        rows = rows[:_DRAWN]
         if rows:
             drawn.append(
                 Figure(
@@ -63,7 +67,7 @@ def _figures(
                         title,
                         overall,
                     ),
-                    "Strangers accepted" if title == "FMR" else "Pairs of one person rejected",
+                    f"{named}.",
                 )
             )
     return drawn
@@ -86,11 +90,17 @@ def _table(column: str, rates: Sequence[GroupRates]) -> Table:
             ]
         rows.append([*cells, count(found.impostor), count(found.genuine)])
     return Table(
-        f"By {column}: within a group, and across two.",
+        f"By {column}: within a group, and across two. Intervals: {_methods(rates)}.",
         [column, "FMR", "low", "high", "FNMR", "low", "high", "impostor pairs", "genuine pairs"],
         rows,
         folded=len(rows) > _DRAWN,
     )
+
+
+def _methods(rates: Sequence[GroupRates]) -> str:
+    found = [(title, _rate(each, title)[1]) for title in ("FMR", "FNMR") for each in rates]
+    named = dict.fromkeys(f"{title} {one.method}" for title, one in found if one is not None)
+    return "; ".join(named)
 
 
 def _rate(found: GroupRates, title: str) -> tuple[float | None, Interval | None]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from facever.errors import EvaluationError
 from facever.evaluation.one_to_many.retrieval import RetrievalResult
@@ -47,6 +48,15 @@ class Measured:
             notes = [Note(text, warning=True) for text in self.notes]
             found.append(Section("unmeasured", "Not measured", notes))
         return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what was measured as JSON values; null where it was not."""
+        return {
+            "verification": self.verification.to_dict(),
+            "retrieval": self.retrieval and self.retrieval.to_dict(),
+            "calibration": self.calibration and self.calibration.to_dict(),
+            "notes": list(self.notes),
+        }
 
 
 def measure_embeddings(

@@ -5,10 +5,10 @@ builds blocks out of its numbers; the template knows only how blocks look.
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -161,6 +161,7 @@ class Report:
         meaning: The same in everyday words.
         tiles: A handful of figures for the first glance.
         sections: The rest, in order.
+        data: What was measured, as JSON values; the page does not hold it.
     """
 
     title: str
@@ -168,6 +169,7 @@ class Report:
     meaning: str
     tiles: Sequence[Tile]
     sections: Sequence[Section]
+    data: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def pictures(self) -> bool:

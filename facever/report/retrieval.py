@@ -2,6 +2,7 @@
 
 from facever.evaluation.one_to_many.ranking import WrongFirst, shown_ranks
 from facever.evaluation.one_to_many.retrieval import RetrievalResult
+from facever.evaluation.one_to_one.text import by_method
 from facever.report import figures
 from facever.report.faces import portrait_of
 from facever.report.numbers import count, rate, score
@@ -65,6 +66,7 @@ def retrieval_section(
         blocks.append(
             Note("A ranking changed like this has no threshold: verification goes by the scores.")
         )
+    blocks += [Note(text, warning=True) for text in result.warnings]
     lead = "Every query ranks the gallery; where does the right person stand?"
     return Section("retrieval", "Retrieval", blocks, lead)
 
@@ -97,12 +99,19 @@ def _metrics(result: RetrievalResult) -> Table:
         found = result.intervals.get(key)
         ends: list[Cell] = ["", ""] if found is None else [rate(found.low), rate(found.high)]
         rows.append([name, rate(value), *ends])
-    method = next((found.method for found in result.intervals.values()), "no intervals")
-    return Table(
-        f"Retrieval; low and high: {method} over the queries' people.",
-        ["metric", "value", "low", "high"],
-        rows,
-    )
+        if result.answerable is not None:
+            rows[-1].append(rate(result.with_failures(value)))
+    shown = [(name, result.intervals[key]) for name, key, _ in named if key in result.intervals]
+    ways = [f"{', '.join(names)}: {way}" for way, names in by_method(shown).items()]
+    caption = f"Retrieval. Intervals over the queries' people, of {'; of '.join(ways)}."
+    headers = ["metric", "value", "low", "high"]
+    if result.answerable is not None:
+        headers.append("with failures")
+        caption += (
+            f" With failures: of {result.answerable:,} queries, those that a failed image lost "
+            "count as never matched."
+        )
+    return Table(caption, headers, rows)
 
 
 def _wrong(wrong: WrongFirst, embeddings: EmbeddingSet, thumbnails: bool) -> Comparison:

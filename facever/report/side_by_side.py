@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from facever.evaluation.one_to_one.compare import ComparisonResult
+from facever.evaluation.one_to_one.compare import ComparedPoint, ComparisonResult
 from facever.evaluation.one_to_one.result import VerificationResult
+from facever.evaluation.statistics.intervals import FEW_ERRORS
 from facever.report import accuracy, figures
 from facever.report.numbers import (
     count,
     far,
     far_text,
     interval_text,
+    marked_few,
     rate,
     rate_difference,
     rate_text,
@@ -72,11 +74,10 @@ def side_by_side(contestants: Sequence[Contestant]) -> Report:
         for each in contestants[1:]
         if each.against_first is None
     ]
-    blocks += [
-        Note(f"{each.name}: {warning}", warning=True)
-        for each in contestants
-        for warning in each.result.warnings
-    ]
+    points = [point for each in contestants for point in each.result.operating_points]
+    if any(min(point.false_accepts, point.false_rejects) < FEW_ERRORS for point in points):
+        blocks.append(Note(accuracy.FEW_NOTE, warning=True))
+    blocks += [note for each in contestants for note in _notes(each)]
     verdict, meaning = _verdict(first, compared)
     return Report(
         title=f"{len(contestants)} models side by side",
@@ -84,6 +85,17 @@ def side_by_side(contestants: Sequence[Contestant]) -> Report:
         meaning=meaning,
         tiles=[_tile(each) for each in contestants],
         sections=[Section("models", "Models side by side", blocks)],
+        data={
+            "models": [
+                {
+                    "name": each.name,
+                    "verification": each.result.to_dict(),
+                    "against_first": each.against_first and each.against_first.to_dict(),
+                    "why_not": each.why_not or None,
+                }
+                for each in contestants
+            ]
+        },
     )
 
 
@@ -100,12 +112,16 @@ def _rates(contestants: Sequence[Contestant]) -> Table:
                     rate(point.tar),
                     rate(point.interval.low),
                     rate(point.interval.high),
-                    count(trials.genuine),
+                    marked_few(count(point.false_accepts), point.false_accepts),
                     count(trials.impostor),
+                    marked_few(count(point.false_rejects), point.false_rejects),
+                    count(trials.genuine),
+                    count(each.result.failures.failed),
                 ]
             )
-    headers = ["model", "FAR asked for", "FAR", "TAR", "low", "high"]
-    return Table("Rates of each model.", [*headers, "genuine pairs", "impostor pairs"], rows)
+    headers = ["model", "FAR asked for", "FAR", "TAR", "low", "high", "false accepts"]
+    headers += ["impostor pairs", "false rejects", "genuine pairs", "images not embedded"]
+    return Table("Rates of each model, on what it could embed.", headers, rows)
 
 
 def _differences(first: str, compared: Sequence[Contestant]) -> Table:
@@ -120,14 +136,38 @@ def _differences(first: str, compared: Sequence[Contestant]) -> Table:
                     rate_difference(point.second.tar - point.first.tar),
                     rate_difference(point.difference.low),
                     rate_difference(point.difference.high),
-                    "resolved" if point.resolved else "not resolved",
+                    _judged(point),
                 ]
             )
     return Table(
-        f"TAR of each model minus TAR of {first}, on the same pairs.",
+        f"TAR of each model minus TAR of {first}, on the pairs that both could embed.",
         ["model", "FAR asked for", "difference", "low", "high", ""],
         rows,
     )
+
+
+def _judged(point: ComparedPoint) -> str:
+    """Say whether a difference is resolved, and whether few errors stand behind it."""
+    return f"{'resolved' if point.resolved else 'not resolved'}{' (few)' if point.few else ''}"
+
+
+def _notes(each: Contestant) -> list[Block]:
+    """Say what the reader must know of one model."""
+    overlap = each.result.overlap
+    needs = each.result.trials.impostor
+    notes: list[Block] = [
+        Note(
+            f"{each.name}: overlap with the training: {overlap}.",
+            warning=overlap.identities is None or bool(overlap),
+        )
+    ]
+    others = [text for text in each.result.warnings if text != str(overlap)]
+    others += [
+        f"FAR {far_text(refused.far_target)} is refused: it needs {refused.needs:,} impostor "
+        f"pairs, there are {needs:,}"
+        for refused in each.result.refused
+    ]
+    return notes + [Note(f"{each.name}: {text}", warning=True) for text in others]
 
 
 def _tile(contestant: Contestant) -> Tile:
@@ -150,8 +190,7 @@ def _verdict(first: Contestant, compared: Sequence[Contestant]) -> tuple[str, st
     if not found:
         return "No two models were compared on the same pairs", "Each stands for itself."
     said = [
-        f"{name} {point.second.tar - point.first.tar:+.3f} "
-        f"({'resolved' if point.resolved else 'not resolved'})"
+        f"{name} {point.second.tar - point.first.tar:+.3f} ({_judged(point)})"
         for name, point in found
     ]
     point = found[0][1]

@@ -54,9 +54,20 @@ def test_json(run: Run, faces: Path, capsys: pytest.CaptureFixture[str]) -> None
     said = json.loads(capsys.readouterr().out)
     assert said["report"] == "deep/page.html"
     assert "FAR 2e-1" in said["verdict"]
+    points = said["verification"]["operating_points"]
+    assert [point["far_target"] for point in points] == [0.2, 0.1]
+    assert said["calibration"] is None or said["calibration"]["cllr"] > 0
+    assert said["retrieval"] is None
     page = Path("deep/page.html").read_text(encoding="utf-8")
     assert "at FAR 2e-1: TAR 0." in page
     assert "at FAR 1e-1: TAR 0." in page
+
+
+def test_json_of_several(run: Run, faces: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(faces, faces, "--far", "0.1", "--json") == 0
+    one, two = json.loads(capsys.readouterr().out)["models"]
+    assert one["verification"] == two["verification"]
+    assert two["against_first"]["operating_points"][0]["resolved"] is False
 
 
 def test_where(run: Run, faces: Path, capsys: pytest.CaptureFixture[str]) -> None:

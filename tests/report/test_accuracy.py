@@ -38,18 +38,20 @@ def test_the_table_of_operating_points_is_the_result(page: Any, result: Verifica
     shown = [row.numbers for row in page.table("Operating points")]
     assert len(shown) == 2
     for row, point in zip(shown, result.to_dict()["operating_points"], strict=True):
-        assert row[:7] == [
+        assert row[:9] == [
             point["far_target"],
             point["far"],
+            point["far_interval"]["low"],
+            point["far_interval"]["high"],
             point["tar"],
             point["interval"]["low"],
             point["interval"]["high"],
             point["threshold"],
             point["false_accepts"],
         ]
-        assert row[7] == result.trials.impostor
-        assert 1 - row[8] / row[9] == pytest.approx(point["tar"])
-        assert row[9] == result.trials.genuine
+        assert row[9] == result.trials.impostor
+        assert 1 - row[10] / row[11] == pytest.approx(point["tar"])
+        assert row[11] == result.trials.genuine
 
 
 def test_the_counts_are_those_of_the_scores(page: Any, faces: EmbeddingSet) -> None:
@@ -63,7 +65,7 @@ def test_the_counts_are_those_of_the_scores(page: Any, faces: EmbeddingSet) -> N
             scores.append(np.float32(vectors[i] @ vectors[j]))
     genuine, impostor = np.array(scores)[same], np.array(scores)[~np.array(same)]
     for row in page.table("Operating points"):
-        target, far, tar, _, _, threshold, false_accepts, *_ = row.numbers
+        target, far, _, _, tar, _, _, threshold, false_accepts, *_ = row.numbers
         allowed = int(target * len(impostor))
         assert threshold == np.sort(impostor)[::-1][allowed]
         assert false_accepts == (impostor > threshold).sum() == far * len(impostor)
@@ -94,15 +96,24 @@ def test_the_way_of_the_intervals_is_named(
             for point, interval in zip(result.operating_points, intervals, strict=True)
         ]
         page = show(replace(result, operating_points=points), faces, read_page)
-        return next(n.text for n in page.of_class("p", "note") if "Low and high" in n.text)
+        return next(n.text for n in page.of_class("p", "note") if "interval of TAR" in n.text)
 
     one = Interval(low=0, high=1, method="bootstrap")
-    other = Interval(low=0, high=1, level=0.9, method="clopper-pearson", note="too narrow")
-    assert note(one, one) == "Low and high: 95 % interval of TAR, bootstrap."
+    other = Interval(low=0, high=1, method="clopper-pearson", note="too narrow")
+    assert note(one, one) == "95 % interval of TAR at FAR 1e-1, 1e-2: bootstrap."
     assert note(one, other) == (
-        "Low and high at FAR 1e-1: 95 % interval of TAR, bootstrap. "
-        "Low and high at FAR 1e-2: 90 % interval of TAR, clopper-pearson (too narrow)."
+        "95 % interval of TAR at FAR 1e-1: bootstrap; at FAR 1e-2: clopper-pearson: too narrow."
     )
+
+
+def test_auc_and_eer_have_their_intervals(page: Any, result: VerificationResult) -> None:
+    notes = {
+        tile.all("dt")[0].text: tile.all("dd")[1].text for tile in page.of_class("div", "tile")[2:4]
+    }
+    for name, found in (("AUC", result.auc_interval), ("EER", result.eer_interval)):
+        assert found is not None
+        assert notes[name].startswith(f"[{found.low:.3f}, {found.high:.3f}] (95 %); ")
+    assert "Interval of AUC, EER: dyadic logit." in page.text
 
 
 def test_refused_rates_say_what_they_need(page: Any, result: VerificationResult) -> None:

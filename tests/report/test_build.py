@@ -12,7 +12,7 @@ from facever.evaluation.protocols.verification import evaluate_verification
 from facever.report.build import build, build_side_by_side, from_embeddings, from_run
 from facever.report.examples import examples_section
 from facever.report.measured import Measured, measure_embeddings
-from facever.report.page import render, write_report
+from facever.report.page import Figure, render, write_report
 from facever.seeding import stream
 from facever.vectors.embedding_set import EmbeddingSet
 
@@ -179,6 +179,24 @@ def test_groups_are_shown_at_one_threshold(ranked: Path, read_page: Reader) -> N
             found["genuine"],
         ]
     assert f"{result.groups_at.threshold:.4f}" in page.text
+    methods = {each.fmr_interval.method for each in result.groups["camera"]}
+    caption = next(c.clean for c in page.all("caption") if c.clean.startswith("By camera"))
+    assert all(f"FMR {method}" in caption for method in methods)
+    assert "FNMR identity bootstrap" in caption
+
+
+@quick
+def test_a_figure_of_many_groups_says_that_it_is_cut(faces: EmbeddingSet, tmp_path: Path) -> None:
+    rows = faces.rows.assign(place=[str(k % 7) for k in range(len(faces))])
+    replace(faces, rows=rows).save(tmp_path / "faces")
+    made = build(tmp_path / "faces", far=FAR, groups=["place"])
+    captions = [
+        block.caption
+        for section in made.sections
+        for block in section.blocks
+        if isinstance(block, Figure)
+    ]
+    assert "Strangers accepted; the first 24 of 28, the table has all." in captions
 
 
 @quick
@@ -219,3 +237,20 @@ def test_several_models_on_one_page(
     (run_folder / "embeddings").rename(tmp_path / "elsewhere")
     with pytest.raises(ConfigError, match="nothing to measure: there are no embeddings at"):
         build_side_by_side(sources, far=FAR)
+
+
+@quick
+def test_the_data_behind_a_page_is_what_was_measured(faces: EmbeddingSet, run_folder: Path) -> None:
+    subset = np.where(np.arange(len(faces)) % 4 == 0, "query", "gallery")
+    ranked = replace(faces, rows=faces.rows.assign(subset=subset))
+    measured = measure_embeddings(ranked, far=FAR)
+    assert measured.retrieval is not None
+    assert measured.calibration is not None
+    wanted = {
+        "verification": measured.verification.to_dict(),
+        "retrieval": measured.retrieval.to_dict(),
+        "calibration": measured.calibration.to_dict(),
+        "notes": [],
+    }
+    assert from_embeddings(measured).data == from_run(run_folder, measured).data == wanted
+    assert from_run(run_folder).data == {}

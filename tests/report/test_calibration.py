@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,3 +31,7 @@ def test_the_bins_and_the_costs_are_the_result(faces: EmbeddingSet, read_page: R
     assert f"{result.cllr:.4f}" in page.text
     assert f"{result.cllr_min:.4f}" in page.text
     assert "6 people, judged on 6 others" in page.text
+    assert not page.of_class("p", "warning")
+    warned = replace(result, warnings=["known people"])
+    page = read_page(render(Report("t", "v", "m", [], [calibration_section(warned)])))
+    assert "known people" in page.of_class("p", "warning")[0].text

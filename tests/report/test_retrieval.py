@@ -38,7 +38,31 @@ def test_the_metrics_are_the_result(
     assert rows["mAP, plain"][0] == result.map_plain
     assert rows["mAP, trapezoid (official Market-1501)"][0] == result.map_trapezoid
     found = result.intervals["minp"]
-    assert rows["mINP"] == [result.minp, found.low, found.high]
+    lost = result.with_failures(result.minp)
+    assert rows["mINP"] == [result.minp, found.low, found.high, lost]
+    caption = next(c.clean for c in page.all("caption") if c.clean.startswith("Retrieval"))
+    for way in {interval.method for interval in result.intervals.values()}:
+        assert way in caption
+    assert f"With failures: of {result.answerable} queries" in caption
+
+
+def test_three_pictures_do_not_take_a_row(
+    result: RetrievalResult, ranked: EmbeddingSet, read_page: Reader
+) -> None:
+    section = retrieval_section(result, ranked, thumbnails=False)
+    page = read_page(render(Report("t", "v", "m", [], [section])))
+    assert page.of_class("li", "comparison")
+    assert not page.of_class("li", "long")
+
+
+def test_without_failures_there_is_no_column_of_them(
+    result: RetrievalResult, ranked: EmbeddingSet, read_page: Reader
+) -> None:
+    whole = replace(result, answerable=None, warnings=["Mind the gap"])
+    section = retrieval_section(whole, ranked, thumbnails=False)
+    page = read_page(render(Report("t", "v", "m", [], [section])))
+    assert [len(row.numbers) for row in page.table("Retrieval")][-1] == 3
+    assert "Mind the gap" in page.of_class("p", "warning")[0].text
 
 
 def test_wrong_first_candidates_stand_beside_the_right_one(

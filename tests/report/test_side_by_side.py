@@ -73,3 +73,33 @@ def test_models_on_other_pairs_are_not_compared(
     assert "b is not compared with a: the rows differ in the column path." in page.text
     assert "minus TAR" not in page.text
     assert report.verdict == "No two models were compared on the same pairs"
+
+
+def test_few_errors_refused_rates_and_the_training_are_said(
+    sets: tuple[EmbeddingSet, EmbeddingSet], read_page: Reader
+) -> None:
+    fars = [1e-1, 1e-2, 1e-5]
+    results = [evaluate_verification(each, far=fars) for each in sets]
+    compared = evaluate_comparison(*sets, far=fars)
+    report = side_by_side([Contestant("a", results[0]), Contestant("b", results[1], compared)])
+    page = read_page(render(report))
+    points = [point for result in results for point in result.operating_points]
+    marked = [row.text.count("(few)") for row in page.table("Rates of each model")]
+    assert marked == [(p.false_accepts < 30) + (p.false_rejects < 30) for p in points]
+    assert [row.numbers[-1] for row in page.table("Rates of each model")] == [1] * 4
+    judged = [row.children[-1].text for row in page.table("TAR of each model minus")]
+    assert [text.endswith("(few)") for text in judged] == [point.few for point in compared.points]
+    assert any(point.few for point in compared.points)
+    assert "Counts marked (few) are fewer than 30 errors" in page.text
+    for name in "ab":
+        assert f"{name}: FAR 1e-5 is refused: it needs 100,000 impostor pairs" in page.clean
+        assert f"{name}: overlap with the training: none" in page.clean
+
+
+def test_the_data_behind_the_page(
+    results: list[VerificationResult], comparison: ComparisonResult
+) -> None:
+    report = side_by_side([Contestant("a", results[0]), Contestant("b", results[1], comparison)])
+    one, two = report.data["models"]
+    assert (one["name"], one["verification"]) == ("a", results[0].to_dict())
+    assert (one["against_first"], two["against_first"]) == (None, comparison.to_dict())
