@@ -226,7 +226,10 @@ def _walk(
         if found or isinstance(part, int):
             candidates, tag = found, False
         else:
-            chosen = [c for c in candidates if _is_model(c) and part in (_tag_of(c), c.__name__)]
+            models = [candidate for candidate in candidates if _is_model(candidate)]
+            chosen = [model for model in models if part in (_tag_of(model), model.__name__)]
+            if len(candidates) > 1 and not chosen:
+                chosen = [model for model in models if _is_family(model)]
             tag = bool(chosen) or len(candidates) > 1 or not any(map(_is_model, candidates))
             candidates = chosen or candidates
         yield part, candidates, tag
@@ -245,6 +248,11 @@ def _unfold(annotation: Any, into_items: bool) -> list[Any]:
 
 def _is_model(candidate: Any) -> bool:
     return isinstance(candidate, type) and issubclass(candidate, BaseModel)
+
+
+def _is_family(model: type[BaseModel]) -> bool:
+    """Return whether the model's name is one of many, such as pml:NAME."""
+    return "name" in model.model_fields and _tag_of(model) is None
 
 
 def _tag_of(model: type[BaseModel]) -> str | None:

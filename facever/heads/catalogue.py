@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from facever.heads.base import Head, HeadConfig
-from facever.heads.registry import HEADS, head_class, head_names, is_family
+from facever.heads.registry import HEADS, head_class, head_names, written_name
 
 _BOUNDS = {
     "exclusiveMinimum": "above",
@@ -109,7 +109,7 @@ def _card(head: type[Head]) -> HeadCard:
     schema = head.Config.model_json_schema()
     parameters = tuple(_parameters(schema, schema.get("$defs", {})))
     return HeadCard(
-        name=f"{head.name}:NAME" if is_family(head.name) else head.name,
+        name=written_name(head.name),
         summary=(head.__doc__ or "").partition("\n")[0],
         metric=head.metric,
         images_per_identity=head.images_per_identity,

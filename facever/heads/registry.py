@@ -41,14 +41,18 @@ def head_class(name: str) -> type[Head]:
     """
     family, colon, _ = name.partition(":")
     if family not in HEADS or is_family(family) != bool(colon):
-        known = [f"{head}:NAME" if is_family(head) else head for head in HEADS]
-        raise ConfigError(unknown("head", name, known, most=len(known)))
+        raise ConfigError(unknown("head", name, map(written_name, HEADS), most=len(HEADS)))
     return HEADS[family]
 
 
 def is_family(name: str) -> bool:
     """Return whether the head's name in configurations ends in :MEMBER."""
     return not isinstance(HEADS[name].Config.model_fields["name"].default, str)
+
+
+def written_name(name: str) -> str:
+    """Return how configurations name the head: pml:NAME for the family pml."""
+    return f"{name}:NAME" if is_family(name) else name
 
 
 def head_names() -> list[str]:
@@ -58,14 +62,17 @@ def head_names() -> list[str]:
 
 def config_union() -> Any:
     """Return the type of "any head's configuration", told apart by its name, for pydantic."""
-    configs = [Annotated[HEADS[name].Config, Tag(name)] for name in head_names()]
+    configs = [Annotated[HEADS[name].Config, Tag(written_name(name))] for name in head_names()]
     return Annotated[reduce(or_, configs), Discriminator(_tag)]
 
 
 def _tag(values: Any) -> str | None:
-    """Return which head a configuration is of: pml for pml:NAME."""
+    """Return which head a configuration is of, as `written_name` has it."""
     name = values.get("name") if isinstance(values, dict) else getattr(values, "name", None)
-    return name.partition(":")[0] if isinstance(name, str) else None
+    if not isinstance(name, str):
+        return None
+    family, colon, _ = name.partition(":")
+    return f"{family}:NAME" if colon else name
 
 
 def build_head(config: HeadConfig, embedding_size: int, identities: int) -> Head:

@@ -36,7 +36,17 @@ def test_a_configuration_chooses_heads_by_name():
         (
             {"name": "cosfase"},
             "unknown heads.0.name 'cosfase'; did you mean 'cosface'? "
-            f"(allowed: {', '.join(head_names())})",
+            f"(allowed: {', '.join(one.name for one in catalogue())})",
+        ),
+        (
+            {"name": "pml"},
+            "unknown heads.0.name 'pml'; did you mean 'pml:NAME'? "
+            f"(allowed: {', '.join(one.name for one in catalogue())})",
+        ),
+        (
+            {"name": "pml:ArcFaceLoss", "margin": 1},
+            "unknown key 'heads.0.margin'; did you mean 'miner'? (allowed: input, miner, "
+            "miner_parameters, name, parameters, weight)",
         ),
         (
             {"name": "cosface", "margn": 1},
