@@ -27,6 +27,7 @@ class HierarchicalSoftmax(Head):
     frequent first. facever numbers identities in the order of their names, so that the names must
     say it (0001 the most frequent); on other labels it takes room from identities at random.
     The first twentieth is the short list, the next fifth and the rest are its clusters: our choice.
+    On a CPU its saturated batches take about twice the time: denormals inside PyTorch's function.
 
     Reference:
         Morin and Bengio, Hierarchical Probabilistic Neural Network Language Model, AISTATS 2005;

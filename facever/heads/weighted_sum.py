@@ -20,8 +20,8 @@ class WeightedSum(nn.Module):
 
     Attributes:
         names: The heads' names, made distinct: center, center_2, ...
-        metric: Of the first head that learns from labels and the embedding and is no helper, else
-            of the first.
+        metric: Of the first head that learns from labels and the embedding, else of the first; of
+            a helper only where there is nothing else.
         images_per_identity: The most that any of the heads needs.
         prototypes: Those of the first head on the embedding that has some.
 
@@ -38,8 +38,7 @@ class WeightedSum(nn.Module):
             raise ConfigError("a training needs at least one head")
         self.names = _distinct([head.config.name for head in self.heads])
         self.parts = nn.ModuleDict(dict(zip(self.names, self.heads, strict=True)))
-        judging = (h for h in self._on_embedding if h.beside is None and not h.helper)
-        leading = next(judging, self.heads[0])
+        leading = min(self.heads, key=lambda h: (h.helper, not _judges(h)))  # the first of them
         self.metric: Metric = leading.metric
         self.images_per_identity = max(head.images_per_identity for head in self.heads)
         self._lengths: dict[str, int] = {}  # of the schedules, in updates
@@ -133,6 +132,11 @@ class WeightedSum(nn.Module):
                 f"head '{name}' learns from {self.parts[name].beside}, and none were given for it"
             )
         return targets[name]
+
+
+def _judges(head: Head) -> bool:
+    """Return whether the head's metric is that of embeddings which tell identities apart."""
+    return head.beside is None and head.config.input == "embedding"
 
 
 def _given(name: str, before_norm: Tensor | None) -> Tensor:

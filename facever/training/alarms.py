@@ -22,6 +22,7 @@ _LONE_SHARE = 0.1
 _CROSS_ENTROPY = {
     *("softmax", "cosine", "cosface", "arcface", "combined"),
     *("adaface", "magface", "curricular", "asoftmax", "rbf"),
+    *("sampled_softmax", "hierarchical_softmax"),
 }
 
 
@@ -70,7 +71,8 @@ class Trace(History):
 
 def _knows_nothing(trace: Trace) -> str | None:
     """Find a cross-entropy that stays where it costs to know nothing."""
-    losses, accuracies = trace.span("loss"), trace.span("accuracy")
+    losses = trace.span("loss")
+    accuracies = trace.span("accuracy") or trace.span("target_probability")
     if trace.config.name not in _CROSS_ENTROPY or not losses or not accuracies:
         return None
     half = len(losses) // 2

@@ -49,7 +49,8 @@ def test_a_helper_never_decides_what_is_compared_by():
     center = create_head("center", embedding_size=5, identities=7, weight=0.008)
     assert center.metric == "euclidean"
     cosface = create_head("cosface", embedding_size=5, identities=7)
-    for heads in ([center, cosface], [cosface, center]):
+    drawn = create_head("reconstruction", embedding_size=5, identities=7)
+    for heads in ([center, cosface], [cosface, center], [center, drawn], [drawn, center]):
         assert WeightedSum(heads).metric == "cosine"
 
 

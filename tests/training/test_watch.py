@@ -148,6 +148,17 @@ def test_a_level_loss_that_tells_identities_apart_is_no_alarm() -> None:
     assert alarms(config("cosface"), lambda t: {"loss": 8.0, "accuracy": 0.4}) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "figure"),
+    [("sampled_softmax", "accuracy"), ("hierarchical_softmax", "target_probability")],
+)
+def test_heads_that_see_a_part_of_the_identities_may_know_nothing_too(name, figure) -> None:
+    stuck = {"loss": LOG_C, figure: 0.01}
+    assert kinds(alarms(config(name), lambda t: stuck)) == ["knows-nothing"]
+    assert alarms(config(name), lambda t: {**stuck, figure: 0.4}) == []
+    assert alarms(config(name), lambda t: {**stuck, "loss": LOG_C - 2 * t}) == []
+
+
 def test_an_end_near_zero_loss_is_no_alarm() -> None:
     flat = {"loss": 0.01, "accuracy": 0.011, "pair_cosine": 0.3}
     assert alarms(config("cosine"), lambda t: flat) == []
