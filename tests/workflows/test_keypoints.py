@@ -46,6 +46,7 @@ def test_attention_is_the_models_own(model: Path, people: Path) -> None:
     paths = [str(people / "p1" / "0.png"), str(people / "p0" / "1.png")]
     found = keypoints_of(model, paths)
     assert found.paths == paths
+    assert keypoints_of(model, paths, count=1).paths == paths[:1]
     embedder, _ = load_embedder(model)
     ready = [embedder.preprocessing.apply(decode(path)) for path in paths]
     with torch.no_grad():
@@ -68,17 +69,17 @@ def test_figures_are_closed_forms() -> None:
     maps = np.zeros((2, 2, 4, 2), np.float32)
     maps[:, 0] = 1 / 8  # everywhere alike
     maps[0, 1, 0, 1] = 1.0  # one place: top right
-    maps[1, 1, 3, 1] = maps[1, 1, 3, 0] = 0.5  # the lowest row
+    maps[1, 1, 2, 1] = maps[1, 1, 2, 0] = 0.5  # the third row
     found = Keypoints(["a.png", "b.png"], [np.zeros((8, 4, 3), np.uint8)] * 2, {3: maps})
     everywhere, somewhere = found.figures()
     assert everywhere == pytest.approx(
         {"stage": 3, "keypoint": 1, "spread": 1.0, "row": 0.5, "column": 0.5}
     )
     assert somewhere == pytest.approx(
-        {"stage": 3, "keypoint": 2, "spread": (1 / 8 + 2 / 8) / 2, "row": 0.5, "column": 0.625}
+        {"stage": 3, "keypoint": 2, "spread": (1 / 8 + 2 / 8) / 2, "row": 0.375, "column": 0.625}
     )
     assert found.to_dict() == {"images": ["a.png", "b.png"], "keypoints": found.figures()}
-    assert found.to_text().splitlines()[-1].split() == ["3.2", "0.188", "0.500", "0.625"]
+    assert found.to_text().splitlines()[-1].split() == ["3.2", "0.188", "0.375", "0.625"]
 
 
 def test_what_cannot_be_looked_at(model: Path, people: Path, tmp_path: Path) -> None:
