@@ -39,6 +39,11 @@ HEALTHY: dict[str, Figures] = {
         "real_accuracy": 0.8,
         "generated_accuracy": 1.0,
     },
+    "every mined triplet is wrong, by far": lambda t: {
+        "pair_cosine": 0.1,
+        "mined_margin": -0.3,
+        "mined_violation": 1.0,
+    },
     "identities not known yet": lambda t: {"real_kept": 0.4, "generated_kept": 0.05},
     "hard triplets wrong as far as others are right": lambda t: {
         "pair_cosine": 0.2,
