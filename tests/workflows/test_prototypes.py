@@ -112,7 +112,8 @@ def test_neighbours_in_the_order_are_alike() -> None:
 
 
 def test_heads_without_prototypes(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "bare", [{"name": "center"}], {"center.centers": np.zeros((6, 4))})
+    heads = [{"name": "hierarchical_softmax"}]
+    run = make_run(tmp_path / "bare", heads, {"hierarchical_softmax.weight": np.zeros((6, 4))})
     assert read_prototypes(run) is None
     with pytest.raises(ModelError, match="have no prototypes to compare"):
         prototype_structure(run)
