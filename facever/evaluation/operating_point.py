@@ -28,6 +28,10 @@ class Interval(Config):
     method: str
     note: str | None = None
 
+    def holds(self, value: float) -> bool:
+        """Return whether a value lies within the interval or at one of its ends."""
+        return self.low <= value <= self.high
+
 
 class TrialCounts(Config):
     """How many comparisons of one person with themself, and of two people, were made."""

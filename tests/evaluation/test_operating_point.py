@@ -65,3 +65,9 @@ def test_bad_files_are_named(tmp_path):
 def test_a_threshold_that_is_not_finite_is_refused():
     with pytest.raises(ValueError, match="finite"):
         make(threshold=float("nan"))
+
+
+def test_an_interval_holds_what_lies_within_it_and_its_ends():
+    interval = Interval(low=-0.1, high=0.0, method="m")
+    held = {value: interval.holds(value) for value in (-0.11, -0.1, -0.05, 0.0, 0.01)}
+    assert held == {-0.11: False, -0.1: True, -0.05: True, 0.0: True, 0.01: False}

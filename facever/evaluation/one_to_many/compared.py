@@ -9,6 +9,7 @@ from facever.console import table
 from facever.errors import EvaluationError
 from facever.evaluation.one_to_many.by_person import paired_intervals
 from facever.evaluation.one_to_many.retrieval import RetrievalResult, measures
+from facever.evaluation.one_to_one.text import difference_headers, difference_row
 from facever.evaluation.operating_point import Interval
 
 
@@ -28,7 +29,7 @@ class ComparedMeasure:
     @property
     def resolved(self) -> bool:
         """Whether the queries tell the two apart: the interval does not hold zero."""
-        return self.interval.low > 0 or self.interval.high < 0
+        return not self.interval.holds(0)
 
 
 @dataclass(frozen=True)
@@ -78,17 +79,9 @@ class RetrievalComparison:
         first = self.first
         interval = self.measures["map_plain"].interval
         rows = [
-            [
-                name,
-                f"{found.first:.4f}",
-                f"{found.second:.4f}",
-                f"{found.difference:+.4f}",
-                f"{found.interval.low:+.4f} .. {found.interval.high:+.4f}",
-                "resolved" if found.resolved else "not resolved",
-            ]
+            difference_row(name, found.first, found.second, found.interval)
             for name, found in self.measures.items()
         ]
-        headers = ["", "first", "second", "difference", f"{interval.level:.0%}", ""]
         return "\n".join(
             [
                 f"retrieval: {first.queries:,} queries in a gallery of {first.gallery:,}, "
@@ -98,7 +91,7 @@ class RetrievalComparison:
                 f"failed images in one of the two: {first.failed_queries:,} queries, "
                 f"{first.failed_gallery:,} in the gallery (left out)",
                 "",
-                table(headers, rows),
+                table(difference_headers(interval), rows),
                 f"intervals: {interval.method} over the queries' people",
             ]
         )

@@ -17,7 +17,13 @@ from facever.errors import EvaluationError
 from facever.evaluation.one_to_one.measure import measure, most_wanted
 from facever.evaluation.one_to_one.populations import tar_over_people
 from facever.evaluation.one_to_one.result import Accuracy, Failures, MeasuredPoint
-from facever.evaluation.one_to_one.text import FEW, by_method, flagged
+from facever.evaluation.one_to_one.text import (
+    FEW,
+    by_method,
+    difference_headers,
+    difference_row,
+    flagged,
+)
 from facever.evaluation.one_to_one.verification import DEFAULT_FARS, Sample
 from facever.evaluation.operating_point import Interval, TrialCounts
 from facever.evaluation.scoring.pairwise import Bools
@@ -40,7 +46,7 @@ class ComparedPoint:
     @property
     def resolved(self) -> bool:
         """Whether the trials tell the two apart."""
-        return _resolved(self.difference)
+        return not self.difference.holds(0)
 
     @property
     def few(self) -> bool:
@@ -60,7 +66,7 @@ class ComparedAccuracy:
     @property
     def resolved(self) -> bool:
         """Whether the trials tell the two apart."""
-        return _resolved(self.difference)
+        return not self.difference.holds(0)
 
 
 @dataclass(frozen=True)
@@ -127,11 +133,17 @@ class ComparisonResult:
                 " / ".join(flagged(getattr(one, kind)) for one in both)
                 for kind in ("false_accepts", "false_rejects")
             ]
-            rows.append([*_row(name, point.first.tar, point.second.tar, point), *errors])
+            rows.append(
+                [
+                    *difference_row(name, point.first.tar, point.second.tar, point.difference),
+                    *errors,
+                ]
+            )
             made.append((name, point.difference))
         if self.accuracy is not None:
             means = self.accuracy.first.mean, self.accuracy.second.mean
-            rows.append([*_row("accuracy", *means, self.accuracy), "", ""])
+            row = difference_row("accuracy", *means, self.accuracy.difference)
+            rows.append([*row, "", ""])
             made.append(("accuracy", self.accuracy.difference))
         lines = [
             f"{self.protocol}: {self.trials.genuine:,} genuine, {self.trials.impostor:,} impostor "
@@ -139,8 +151,8 @@ class ComparisonResult:
             "",
         ]
         if rows:
-            headers = ["", "first", "second", "difference", f"{made[0][1].level:.0%}", ""]
-            lines.append(table([*headers, "false accepts", "false rejects"], rows))
+            headers = [*difference_headers(made[0][1]), "false accepts", "false rejects"]
+            lines.append(table(headers, rows))
             if any(point.few for point in self.points):
                 lines.append(FEW)
             lines += [f"interval of {', '.join(n)}: {way}" for way, n in by_method(made).items()]
@@ -247,21 +259,3 @@ def compare_accuracies(
     interval = mean_interval(gained, weights, people, level)
     paired = interval.model_copy(update={"method": f"paired {interval.method}"})
     return ComparedAccuracy(first, second, paired)
-
-
-def _resolved(difference: Interval) -> bool:
-    return difference.low > 0 or difference.high < 0
-
-
-def _row(
-    name: str, first: float, second: float, compared: ComparedPoint | ComparedAccuracy
-) -> list[str]:
-    interval = compared.difference
-    return [
-        name,
-        f"{first:.4f}",
-        f"{second:.4f}",
-        f"{second - first:+.4f}",
-        f"{interval.low:+.4f} .. {interval.high:+.4f}",
-        "resolved" if compared.resolved else "not resolved",
-    ]

@@ -73,6 +73,23 @@ def span(interval: Interval, form: str) -> str:
     return f"{interval.low:{form}} - {interval.high:{form}}"
 
 
+def difference_headers(interval: Interval) -> list[str]:
+    """Return the heads of a table of `difference_row`s."""
+    return ["", "first", "second", "difference", f"{interval.level:.0%}", ""]
+
+
+def difference_row(name: str, first: float, second: float, interval: Interval) -> list[str]:
+    """Return a figure of two systems, the second minus the first, and whether it is resolved."""
+    return [
+        name,
+        f"{first:.4f}",
+        f"{second:.4f}",
+        f"{second - first:+.4f}",
+        f"{interval.low:+.4f} .. {interval.high:+.4f}",
+        "not resolved" if interval.holds(0) else "resolved",
+    ]
+
+
 def _points_text(points: Sequence["MeasuredPoint"]) -> Iterator[str]:
     """Yield the table of operating points, and below it how the intervals were made."""
     level = f"{points[0].interval.level:.0%}"

@@ -16,28 +16,6 @@ from facever.evaluation.protocols.comparison import (
 )
 from facever.evaluation.protocols.ranked import evaluate_retrieval
 from facever.evaluation.protocols.verification import evaluate_verification
-from facever.vectors.embedding_set import EmbeddingSet
-
-
-@pytest.fixture
-def faces(make_faces):
-    vectors, names = make_faces(160, people=20)
-    rng = np.random.default_rng(0)
-    columns = {
-        "subset": np.where(np.arange(160) % 4 == 0, "query", "gallery"),
-        "camera": rng.integers(3, size=160),
-        "path": [f"{i}.jpg" for i in range(160)],
-    }
-    scales = rng.uniform(1, 20, (160, 1))
-    return EmbeddingSet.from_arrays(vectors * scales, names, fingerprint="f", **columns)
-
-
-def failing(faces, rows):
-    table = faces.rows.copy()
-    table.loc[rows, "error"] = "truncated"
-    vectors = faces.vectors.copy()
-    vectors[rows] = 0
-    return replace(faces, rows=table, vectors=vectors)
 
 
 @pytest.fixture
@@ -61,7 +39,7 @@ def folded(faces):
     return PairList(frame.assign(same=names[i[chosen]] == names[j[chosen]], fold=folds), "folds")
 
 
-def test_images_that_either_could_not_embed_are_left_out_for_both(faces, other):
+def test_images_that_either_could_not_embed_are_left_out_for_both(failing, faces, other):
     one, two = failing(faces, [103]), failing(other, [109])
     found = evaluate_comparison(one, two, far=[1e-2]).to_dict()
     kept = np.setdiff1d(np.arange(160), [103, 109])
@@ -102,7 +80,7 @@ def test_a_model_is_not_told_apart_from_itself(faces, folded):
     assert not accuracy.resolved
 
 
-def test_a_pair_that_either_lacks_is_in_neither_accuracy(faces, other, folded):
+def test_a_pair_that_either_lacks_is_in_neither_accuracy(failing, faces, other, folded):
     whole = evaluate_comparison(faces, other, pairs=folded, far=[0.1])
     found = evaluate_comparison(failing(faces, [3]), other, pairs=folded, far=[0.1])
     lost = ((folded.frame["a"] == "3.jpg") | (folded.frame["b"] == "3.jpg")).sum()
@@ -146,7 +124,7 @@ def test_other_rows_are_refused(faces):
         evaluate_comparison(faces, replace(faces, rows=moved))
 
 
-def test_rankings_are_compared_on_what_both_embedded(faces, other):
+def test_rankings_are_compared_on_what_both_embedded(failing, faces, other):
     one, two = failing(faces, [4]), failing(other, [109])
     found = evaluate_retrieval_comparison(one, two, camera="camera")
     both = [evaluate_retrieval(failing(each, [4, 109]), camera="camera") for each in (faces, other)]

@@ -10,28 +10,6 @@ from facever.evaluation.one_to_many.expansion import Expansion
 from facever.evaluation.one_to_many.reranking import Reranking
 from facever.evaluation.protocols.ranked import evaluate_identification, evaluate_retrieval
 from facever.evaluation.protocols.sets import rows_where
-from facever.vectors.embedding_set import EmbeddingSet
-
-
-@pytest.fixture
-def faces(make_faces):
-    vectors, names = make_faces(160, people=20)
-    rng = np.random.default_rng(0)
-    columns = {
-        "subset": np.where(np.arange(160) % 4 == 0, "query", "gallery"),
-        "camera": rng.integers(3, size=160),
-        "path": [f"{i}.jpg" for i in range(160)],
-    }
-    scales = rng.uniform(1, 20, (160, 1))
-    return EmbeddingSet.from_arrays(vectors * scales, names, fingerprint="f", **columns)
-
-
-def failing(faces, rows):
-    table = faces.rows.copy()
-    table.loc[rows, "error"] = "truncated"
-    vectors = faces.vectors.copy()
-    vectors[rows] = 0
-    return replace(faces, rows=table, vectors=vectors)
 
 
 def measures(result):
@@ -51,7 +29,7 @@ def test_retrieval_of_a_set_is_that_of_its_parts(faces):
         evaluate_retrieval(faces, camera="cam")
 
 
-def test_images_that_failed_are_not_retrieved_but_counted(faces):
+def test_images_that_failed_are_not_retrieved_but_counted(failing, faces):
     broken = failing(faces, [0, 1, 2])  # row 0 is a query
     found = evaluate_retrieval(broken, similarity="dot").to_dict()
     assert found["failure_to_acquire"] == {"queries": 1, "gallery": 2}
@@ -61,7 +39,7 @@ def test_images_that_failed_are_not_retrieved_but_counted(faces):
 
 
 @pytest.mark.parametrize("camera", [None, "camera"])
-def test_a_query_that_a_failure_lost_counts_as_never_matched(faces, camera):
+def test_a_query_that_a_failure_lost_counts_as_never_matched(failing, faces, camera):
     names, query = faces.identities, (faces.rows.subset == "query").to_numpy()
     alone = np.flatnonzero(~query & (names == names[4]))  # all positives of query 4 fail
     broken = failing(faces, [0, *alone])
@@ -85,7 +63,7 @@ def test_a_query_that_a_failure_lost_counts_as_never_matched(faces, camera):
     assert "with failures" not in whole.to_text()
 
 
-def test_junk_is_no_positive_of_a_failed_query(faces):
+def test_junk_is_no_positive_of_a_failed_query(failing, faces):
     rows = faces.rows.assign(identity=np.where(faces.rows.index < 8, "-1", faces.rows.identity))
     found = evaluate_retrieval(failing(replace(faces, rows=rows), [0]))
     assert found.answerable == found.queries
@@ -145,7 +123,7 @@ def test_identification_of_two_sets(faces):
         evaluate_identification(probes, other)
 
 
-def test_rows_of_mistakes_are_those_of_the_embedding_set(faces):
+def test_rows_of_mistakes_are_those_of_the_embedding_set(failing, faces):
     broken = failing(faces, [1, 8])
     found = evaluate_retrieval(broken)
     scores = broken.vectors @ broken.vectors.T
@@ -159,7 +137,7 @@ def test_rows_of_mistakes_are_those_of_the_embedding_set(faces):
     assert (broken.rows.subset[found.each.rows] == "query").all()
 
 
-def test_a_query_set_without_cameras_is_one_clear_line(faces):
+def test_a_query_set_without_cameras_is_one_clear_line(failing, faces):
     gone = faces.rows.camera.where(faces.rows.subset == "gallery")
     with pytest.raises(EvaluationError) as raised:
         evaluate_retrieval(replace(faces, rows=faces.rows.assign(camera=gone)), camera="camera")
@@ -179,7 +157,7 @@ def test_options_of_the_ranking_reach_it(faces):
     assert found.map_plain == retrieval(*parts, **options).map_plain
 
 
-def test_probes_and_gallery_images_that_failed_are_counted(faces):
+def test_probes_and_gallery_images_that_failed_are_counted(failing, faces):
     gallery = faces.select((faces.rows.subset == "gallery") & (faces.rows.identity < "p012"))
     probes = faces.select(faces.rows.subset == "query")
     lost = np.flatnonzero(gallery.identities == gallery.identities[0])
