@@ -60,7 +60,7 @@ def test_pretraining_alone_is_the_plain_triplet_training(make_config, htg, tmp_p
 def test_resume_is_bit_for_bit(
     htg, tmp_path: Path, accumulation: int, figures, assert_same, interrupt_before
 ) -> None:
-    config = htg(accumulation=accumulation, epochs=2)
+    config = htg(accumulation=accumulation, epochs=2, log_every=4)
     whole = train(config, tmp_path / "whole")
     trainer = Trainer.start(config, tmp_path / "parts")
     total = trainer.config.epochs * trainer._updates_per_epoch
@@ -127,6 +127,13 @@ def test_figures_are_logged_from_the_update_on_that_has_them(htg, tmp_path: Path
     assert first[0] < begins  # its window has updates of both kinds
     known = [float(told[i]["adversarial/offset"]) for i in first if i >= begins]
     assert after[0]["adversarial/offset"] == pytest.approx(sum(known) / len(known))
+
+
+def test_the_watch_of_a_training_knows_its_adversaries(htg, tmp_path: Path) -> None:
+    for given, kinds in ((HTG, ["generator-still"]), (None, [])):
+        trainer = Trainer.start(htg(adversarial=given), tmp_path / f"run-{len(kinds)}")
+        found = [trainer._watch.look(n, {"adversarial/offset": 0.0}) for n in range(0, 100, 10)]
+        assert [alarm.kind for alarms in found for alarm in alarms] == kinds
 
 
 FIGURES = (
