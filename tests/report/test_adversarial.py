@@ -66,6 +66,7 @@ def test_without_discriminator_and_in_the_pretraining() -> None:
     assert titles(early.iloc[:2]) == ["violated margins", "identity kept"]
 
 
+@pytest.mark.filterwarnings("error")  # matplotlib's, of an axis without a positive value
 def test_a_series_that_is_all_unknown_or_zero_is_drawn_all_the_same() -> None:
     nothing = {"a": ([1, 2], [np.nan, np.nan]), "b": ([1, 2], [0.0, 0.0])}
     assert "B ends at 0." in course("c", "What", nothing, "y", logarithmic=True)

@@ -93,7 +93,7 @@ def course(
             color = SERIES[place % len(SERIES)]
             axes.plot(x, y, color=color, linewidth=1.2, label=printable(label))
         axes.set(xlabel="update", ylabel=axis)
-        if logarithmic:
+        if logarithmic and any((y > 0).any() for _, y in known.values()):
             axes.set_yscale("log")
         if len(known) > 1:
             axes.legend(loc="best")
