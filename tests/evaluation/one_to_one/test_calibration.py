@@ -6,7 +6,12 @@ from scipy.special import expit
 
 from facever.errors import EvaluationError
 from facever.evaluation import calibrate
-from facever.evaluation.one_to_one.calibration import JudgedTrials, calibrate_trials, reliability
+from facever.evaluation.one_to_one.calibration import (
+    JudgedTrials,
+    calibrate_trials,
+    judge,
+    reliability,
+)
 from facever.evaluation.one_to_one.likelihood import cllr, cllr_min, fit
 from facever.seeding import stream
 
@@ -72,8 +77,23 @@ def test_people_are_counted_where_all_pairs_would_be_too_many(make_faces, monkey
     monkeypatch.setattr("facever.evaluation.one_to_one.calibration.WHOLE", 2000)
     result = calibrate(vectors, names)
     assert all(2 <= people < 20 for people in result.people)
+    people = np.unique(names)
+    stream(0, "calibration").shuffle(people)
+    for half, counted, trials in zip(
+        (people[:20], people[20:]), result.people, result.trials, strict=True
+    ):
+        rows = [int((names == name).sum()) for name in half[:counted]]
+        pairs = sum(rows) * (sum(rows) - 1) // 2
+        assert pairs == trials.genuine + trials.impostor
     assert sum(result.trials[1].model_dump().values()) <= 2000
     assert f"fitted on {result.people[0]} people" in result.to_text()
+
+
+def test_people_of_either_side_of_a_trial_are_counted():
+    who = np.arange(6) % 3
+    same = who == 0
+    trials = JudgedTrials(np.array([1, 0.5, 0.2, 0.3, 0.1, 0.8]), same, (np.zeros(6, int), who))
+    assert judge(trials, trials).people == (3, 3)
 
 
 def test_the_prior_moves_probabilities_and_nothing_else(make_faces):
@@ -106,6 +126,7 @@ def test_listed_trials_are_split_by_people():
     alone = np.append(people[0], 999), np.append(people[1], 999)  # in a half, but the only trial
     more = calibrate_trials(JudgedTrials(np.append(llrs, 0.0), np.append(same, True), alone))
     assert sum(more.people) == 201
+    assert more.people[0] == 100
     few = (np.array([0, 0, 1]), np.array([0, 1, 1]))
     with pytest.raises(EvaluationError, match=r"^no (genuine|impostor) trials"):
         calibrate_trials(JudgedTrials(np.arange(3.0), np.array([True, False, True]), few))

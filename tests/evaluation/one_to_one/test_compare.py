@@ -73,6 +73,9 @@ def test_rates_of_few_errors_are_flagged():
         < 30
         <= min(common.first.false_rejects, common.second.false_rejects)
     )
+    apart = compare(faces(0.5), faces(0.35), NAMES, far=[0.1]).points[0]  # few false rejects only
+    assert apart.first.false_accepts >= 30 > apart.second.false_rejects
+    assert apart.few
     shown = result.to_dict()["operating_points"]
     assert [point["few_errors"] for point in shown] == [False, True]
     assert shown[1]["second"]["false_accepts"] == rare.second.false_accepts

@@ -42,6 +42,8 @@ def test_images_that_failed_are_not_retrieved_but_counted(failing, faces):
 def test_a_query_that_a_failure_lost_counts_as_never_matched(failing, faces, camera):
     names, query = faces.identities, (faces.rows.subset == "query").to_numpy()
     alone = np.flatnonzero(~query & (names == names[4]))  # all positives of query 4 fail
+    one_camera = faces.rows.camera.where(faces.rows.identity != names[8], 7)
+    faces = replace(faces, rows=faces.rows.assign(camera=one_camera))
     broken = failing(faces, [0, *alone])
     found = evaluate_retrieval(broken, camera=camera)
     cameras = faces.rows.camera.to_numpy()
