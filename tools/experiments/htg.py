@@ -37,7 +37,7 @@ from facever.files import write_json, write_text
 from facever.training.checkpoint import load_checkpoint
 from facever.training.config import TrainConfig
 from facever.training.interruption import Interrupted
-from facever.training.run import Run, read_metrics
+from facever.training.run import Run
 from facever.training.trainer import Trainer
 from facever.workflows.bakeoff.running import check_kept
 
@@ -145,10 +145,10 @@ def fork(trainer: Trainer, shared: Run) -> None:
 
 def cost(run: Run) -> dict[str, Any]:
     """Return what a run took, and on what."""
-    last = [line for line in read_metrics(run.metrics) if line["kind"] == "train"][-1]
+    last = load_checkpoint(run.last)
     environment = json.loads(run.environment.read_text(encoding="utf-8"))
     on = {name: environment[name] for name in ("processor", "threads", "device", "gpu")}
-    return {"updates": last["step"], "seconds": last["seconds"], "on": on}
+    return {"updates": last["position"]["update"], "seconds": last["seconds"], "on": on}
 
 
 def table(records: Mapping[str, Mapping[int, Mapping[str, Any]]], figure: str) -> str:
