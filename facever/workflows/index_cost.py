@@ -218,7 +218,13 @@ class _Trial:
         start = time.perf_counter()
         index = self._build(name)
         built = time.perf_counter()
-        values, found = index.search(self._probes, self._k)
+        try:
+            values, found = index.search(self._probes, self._k)
+        except RuntimeError as error:
+            raise EvaluationError(
+                f"index '{name}' cannot search by {self._exact.similarity} scores "
+                f"({_reason(error)})"
+            ) from error
         searched = time.perf_counter()
         if self._true is None:
             self._true = found
@@ -266,6 +272,11 @@ class _Trial:
                 "FAISS's index_factory does, such as Flat, IVF256,Flat, HNSW32 or PQ64"
             ) from error
         self._warn_of_few(index, key, size)
+        quantiser = self._faiss.downcast_index(index)
+        if hasattr(quantiser, "do_polysemous_training") and "ht=" not in parameters:
+            # it orders the codes for a filter by Hamming distance, which only ht= switches on, for
+            # seconds a sub-quantiser; the distances are the same
+            quantiser.do_polysemous_training = False
         try:
             index.train(self._gallery)
         except RuntimeError as error:

@@ -7,6 +7,7 @@ import pytest
 from facever.errors import EvaluationError
 from facever.evaluation.protocols.ranked import evaluate_identification
 from facever.vectors.embedding_set import EmbeddingSet
+from facever.workflows import index_cost as room
 from facever.workflows.index_cost import index_cost
 
 PEOPLE, ENROLLED, WIDTH = 900, 700, 32
@@ -173,6 +174,13 @@ def test_an_index_that_cannot_be_made_is_one_clear_line(sets, index, message):
     assert str(raised.value) == message
 
 
+def test_an_index_that_cannot_search_is_one_clear_line(sets):
+    with pytest.raises(EvaluationError) as raised:
+        index_cost(*sets, ["PQ8x4:ht=20"], fpir=[0.1])  # for squared distances only
+    assert str(raised.value).startswith("index 'PQ8x4:ht=20' cannot search by cosine scores (")
+    assert ".cpp" not in str(raised.value)
+
+
 def test_without_a_threshold_there_is_nothing_to_compare_at(sets):
     with pytest.raises(EvaluationError) as raised:
         index_cost(*sets, ["HNSW32"], fpir=[1e-4])
@@ -182,3 +190,11 @@ def test_without_a_threshold_there_is_nothing_to_compare_at(sets):
     )
     with pytest.raises(EvaluationError, match=r"^0 candidates: ask for 1 or more"):
         index_cost(*sets, ["HNSW32"], fpir=[0.1], candidates=0)
+
+
+@pytest.mark.parametrize(("index", "ordered"), [("PQ8x4", False), ("PQ8x4:ht=20", True)])
+def test_codes_are_ordered_for_a_filter_only_where_it_is_used(sets, monkeypatch, index, ordered):
+    built = []
+    monkeypatch.setattr(room._Trial, "_size", lambda _, made: built.append(made) or 0)
+    index_cost(*sets, [index], fpir=[0.1], similarity="euclidean")
+    assert room.import_faiss().downcast_index(built[-1]).do_polysemous_training == ordered
