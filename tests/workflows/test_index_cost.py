@@ -192,7 +192,7 @@ def test_without_a_threshold_there_is_nothing_to_compare_at(sets):
         index_cost(*sets, ["HNSW32"], fpir=[0.1], candidates=0)
 
 
-@pytest.mark.parametrize(("index", "ordered"), [("PQ8x4", False), ("PQ8x4:ht=20", True)])
+@pytest.mark.parametrize(("index", "ordered"), [("PQ1", False), ("PQ1:ht=4", True)])
 def test_codes_are_ordered_for_a_filter_only_where_it_is_used(sets, monkeypatch, index, ordered):
     built = []
     monkeypatch.setattr(room._Trial, "_size", lambda _, made: built.append(made) or 0)
