@@ -115,12 +115,13 @@ def test_bf16_and_pk_batches_train(make_config, tmp_path: Path) -> None:
 
 def test_ctrl_c_saves(make_config, tmp_path: Path, interrupt_before) -> None:
     trainer = Trainer.start(make_config(), tmp_path / "run")
+    before = signal.getsignal(signal.SIGINT)
     interrupt_before(trainer, 1, by=signal.SIGINT)
     with pytest.raises(Interrupted, match="SIGINT") as stopped:
         trainer.fit()
     assert stopped.value.exit_status == 130
     assert load_checkpoint(trainer.run.last)["position"]["update"] == 2
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_patience_stops(make_config, tmp_path: Path) -> None:

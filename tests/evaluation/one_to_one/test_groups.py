@@ -89,7 +89,9 @@ def test_the_shared_threshold_is_that_of_the_far_asked_for(faces):
     assert at == {"far_target": 0.05, "threshold": chosen.at(0.05).threshold}
     assert "by camera, at the threshold of FAR 0.05 (" in chosen.to_text()
     assert verification(vectors, names, far=[0.05]).to_dict()["groups_at"] is None
-    with pytest.raises(EvaluationError, match=r"^a FAR of 1e-09 needs 1000000000 impostor trials"):
+    with pytest.raises(
+        EvaluationError, match=r"^a FAR of 1e-09 needs 1,000,000,000 impostor trials"
+    ):
         verification(vectors, names, far=[0.05], groups=groups, group_far=1e-9)
 
 
