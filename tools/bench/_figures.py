@@ -1,8 +1,10 @@
 """A benchmark's figures: one table, or JSON."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
+
+_UNITS = {"_s": "s", "_mb": "MB"}
 
 
 class Figure(NamedTuple):
@@ -21,6 +23,22 @@ def at_most(name: str, value: float, unit: str, wanted: float | None) -> Figure:
 
 def at_least(name: str, value: float, unit: str, wanted: float | None) -> Figure:
     return Figure(name, value, unit, wanted, None if wanted is None else value >= wanted)
+
+
+Limit = Callable[[str, float, str, float | None], Figure]
+
+
+def figures_of(
+    found: Mapping[str, Mapping[str, float]], limits: Mapping[str, tuple[Limit, float]]
+) -> list[Figure]:
+    """Return the values of each part as figures, the limited ones with what is wanted."""
+    figures = []
+    for part, values in found.items():
+        for key, value in values.items():
+            unit = next((unit for end, unit in _UNITS.items() if key.endswith(end)), "")
+            limit, wanted = limits.get(key, (at_least, None))
+            figures.append(limit(f"{part}: {key}", value, unit, wanted))
+    return figures
 
 
 def as_json(figures: Iterable[Figure], **more: object) -> str:

@@ -7,13 +7,23 @@ Every ratio is of two times taken one right after the other on this machine, the
 """
 
 import argparse
-import json
 
+from _figures import as_json, as_table, at_least, at_most, figures_of
 from all_pairs import bench_all_pairs, bench_device, bench_scikit_learn
+from ranking import LIMITS as RANKING_LIMITS
 from ranking import bench_reranking, bench_retrieval
 from threadpoolctl import threadpool_limits
 
 PARTS = ("all_pairs", "scikit_learn", "retrieval", "reranking")
+
+LIMITS = {
+    "rate_over_products": (at_least, 1.2),  # with fast bfloat16
+    "rate_over_products_without_bf16": (at_least, 0.5),
+    "intervals_over_scoring": (at_most, 1.0),
+    "memory_over_embeddings_mb": (at_most, 1000.0),
+    "curve_times_as_fast": (at_least, 30.0),
+    **RANKING_LIMITS,
+}
 
 
 def main() -> None:
@@ -39,12 +49,8 @@ def main() -> None:
             found["retrieval"] = bench_retrieval()
         if "reranking" in options.only:
             found["reranking"] = bench_reranking(6000)
-    if options.json:
-        print(json.dumps(found))
-        return
-    for name, values in found.items():
-        shown = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
-        print(f"{name}: {shown}")
+    figures = figures_of(found, LIMITS)
+    print(as_json(figures) if options.json else as_table(figures))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import numpy as np
+from _figures import as_json, as_table, at_least, at_most, figures_of
 from common import faces, peak, seconds
 from dense_reranking import reranked_distances
 from threadpoolctl import threadpool_limits
@@ -89,6 +90,13 @@ def rerank(form: str, rows: int) -> dict[str, float]:
     return found
 
 
+LIMITS = {
+    "over": (at_most, 2.5),
+    "times_as_fast": (at_least, 5.0),
+    "share_of_memory": (at_most, 0.1),
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rerank", type=int, default=6000)
@@ -101,12 +109,8 @@ def main() -> None:
         return
     with threadpool_limits(2):
         found = {"retrieval": bench_retrieval(), "reranking": bench_reranking(options.rerank)}
-    if options.json:
-        print(json.dumps(found))
-        return
-    for name, values in found.items():
-        shown = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
-        print(f"{name}: {shown}")
+    figures = figures_of(found, LIMITS)
+    print(as_json(figures) if options.json else as_table(figures))
 
 
 if __name__ == "__main__":
