@@ -32,7 +32,7 @@ from facever.evaluation.one_to_many.inputs import shared_codes
 from facever.evaluation.protocols.ranked import evaluate_identification
 from facever.evaluation.protocols.sets import vectors_for
 from facever.evaluation.scoring.similarity import Floats, Ints, Scorer, make_scorer
-from facever.gallery.faiss_import import import_faiss
+from facever.gallery.index.faiss_import import import_faiss
 from facever.vectors.embedding_set import EmbeddingSet
 
 DEFAULT_INDEXES = ("Flat", "IVF256,Flat", "HNSW32", "PQ64")

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facever.gallery import snapshot as snapshots
 from facever.gallery.gallery import Gallery
+from facever.gallery.index import snapshot as snapshots
 
 PEOPLE = 1500  # enough for a snapshot
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from facever.errors import GalleryError
 from facever.gallery.records import Binding, NewImages
-from facever.gallery.store import FILE, Store
+from facever.gallery.store.store import FILE, Store
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 VALUES = st.recursive(

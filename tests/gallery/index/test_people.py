@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from facever.gallery.people import best_people, mean_vectors
+from facever.gallery.index.people import best_people, mean_vectors
 
 
 @pytest.mark.parametrize("k", [1, 3, 7])
@@ -21,7 +21,7 @@ def test_best_people_against_a_loop(k: int) -> None:
 
 
 def test_means_over_parts_without_the_removed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facever.gallery.people._ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("facever.gallery.index.people._ROWS_AT_ONCE", 7)
     random = np.random.default_rng(0)
     sizes = (20, 0, 9)
     parts = [

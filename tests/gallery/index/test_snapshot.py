@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facever.gallery import snapshot as snapshots
+from facever.gallery.index import snapshot as snapshots
+from facever.gallery.index.snapshot import Snapshot, SnapshotError, write_snapshot
 from facever.gallery.records import Change
-from facever.gallery.snapshot import Snapshot, SnapshotError, write_snapshot
 
 CHANGE = Change(7, "stamp")
 

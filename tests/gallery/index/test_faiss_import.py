@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from facever.errors import GalleryError
-from facever.gallery import faiss_import
+from facever.gallery.index import faiss_import
 
 
 def test_faiss_is_imported() -> None:

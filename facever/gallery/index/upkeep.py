@@ -6,10 +6,10 @@ from pathlib import Path
 from facever.console import warn
 from facever.errors import FaceverError
 from facever.evaluation.operating_point import ScoreRule
-from facever.gallery import snapshot as snapshots
-from facever.gallery.index import Index, Scores
+from facever.gallery.index import snapshot as snapshots
+from facever.gallery.index.index import Index, Scores
 from facever.gallery.records import Keys, Vectors
-from facever.gallery.store import Store
+from facever.gallery.store.store import Store
 
 
 class KeptIndex:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from facever.console import say
 from facever.evaluation.operating_point import ScoreRule
-from facever.gallery import snapshot as snapshots
-from facever.gallery.faiss_import import import_faiss
-from facever.gallery.people import best_people, mean_vectors
+from facever.gallery.index import snapshot as snapshots
+from facever.gallery.index.faiss_import import import_faiss
+from facever.gallery.index.people import best_people, mean_vectors
+from facever.gallery.index.snapshot import Snapshot, SnapshotError, write_snapshot
 from facever.gallery.records import Change, Keys, Vectors
-from facever.gallery.snapshot import Snapshot, SnapshotError, write_snapshot
-from facever.gallery.store import Store
+from facever.gallery.store.store import Store
 
 T = TypeVar("T", bound=np.generic)
 Scores = NDArray[np.float32]

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facever.gallery import snapshot as snapshots
-from facever.gallery.index import Index, Tail
+from facever.gallery.index import snapshot as snapshots
+from facever.gallery.index.index import Index, Tail
 from facever.gallery.records import Binding, NewImages
-from facever.gallery.store import Store
+from facever.gallery.store.store import Store
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_many_images_of_few_people_and_many_removed(
     store: Store, units, slow_search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The best images are all of one person, then all of a removed one."""
-    monkeypatch.setattr("facever.gallery.index._CELLS", 64)
+    monkeypatch.setattr("facever.gallery.index.index._CELLS", 64)
     probes = units(3)
     near = probes[0] + 0.01 * units(300, seed=1)
     near /= np.linalg.norm(near, axis=1, keepdims=True)

@@ -25,8 +25,8 @@ from facever.gallery.records import (
     shown,
     text,
 )
-from facever.gallery.schema import APPLICATION_ID, FORMAT, SCHEMA
-from facever.gallery.statements import (
+from facever.gallery.store.schema import APPLICATION_ID, FORMAT, SCHEMA
+from facever.gallery.store.statements import (
     add_metadata,
     among,
     explained,

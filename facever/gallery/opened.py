@@ -1,0 +1,92 @@
+"""An open gallery: its store, its index, and what it says of itself."""
+
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from facever.config import parse
+from facever.evaluation.operating_point import OperatingPoint
+from facever.gallery.answers import (
+    GalleryInfo,
+)
+from facever.gallery.index.upkeep import KeptIndex
+from facever.gallery.store.store import Store
+
+
+class Opened:
+    """What all that a gallery does works on: the store and the index that follows it.
+
+    Args:
+        store: Open; it is closed with this.
+        path: The gallery's folder.
+        wait: Seconds to wait for another writer.
+    """
+
+    def __init__(self, store: Store, path: Path, wait: float) -> None:
+        self._store, self.path = store, path
+        self._index = KeptIndex(store, wait)
+
+    def close(self) -> None:
+        """Finish writing the index and close the files."""
+        self._index.close()
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the extractor that the gallery is bound to."""
+        return self._store.binding.fingerprint
+
+    @property
+    def dimension(self) -> int:
+        """Of the vectors."""
+        return self._store.binding.dimension
+
+    def info(self) -> GalleryInfo:
+        """Return what the gallery is and holds."""
+        binding = self._store.binding
+        with self._store.reading():
+            people, images = self._store.counts()
+            return GalleryInfo(
+                path=str(self.path),
+                gallery=self._store.gallery,
+                created=self._store.created,
+                change=self._store.change().number,
+                fingerprint=binding.fingerprint,
+                dimension=binding.dimension,
+                metric=binding.metric,
+                preprocessing=dict(binding.preprocessing),
+                options=dict(binding.options),
+                people=people,
+                images=images,
+                operating_points={
+                    name: point.model_dump(mode="json")
+                    for name, point in self.operating_points().items()
+                },
+            )
+
+    def metadata(self, person: str) -> dict[str, Any]:
+        """Return what is known of a person.
+
+        Raises:
+            GalleryError: Nobody is enrolled under that id.
+        """
+        return self._store.metadata(person)
+
+    def operating_points(self) -> dict[str, OperatingPoint]:
+        """Return the operating points by name."""
+        return {
+            name: parse(OperatingPoint, json.loads(point), where=f"{self.path}: '{name}'")
+            for name, point in self._store.operating_points().items()
+        }
