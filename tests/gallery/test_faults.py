@@ -136,7 +136,7 @@ def test_an_index_that_cannot_be_written_costs_nothing_but_speed(
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("facever.gallery.index.write_snapshot", full)
+    monkeypatch.setattr("facever.gallery.index.index.write_snapshot", full)
     (indexed.path / snapshots.FILE).unlink()
     with Gallery.open(indexed.path) as gallery:
         assert len(gallery.search(units(2), 3, fingerprint="model-1")) == 2
