@@ -37,7 +37,7 @@ def verify(
     from facever.console import say
     from facever.embedding.extractor import load_model
     from facever.evaluation.operating_point import OperatingPoint
-    from facever.workflows.enrollment import run_operating_point, verify_pair
+    from facever.workflows.pair import run_operating_point, verify_pair
 
     point = OperatingPoint.load(operating_point) if operating_point else run_operating_point(model)
     extractor = load_model(model, device=device, flip=flip, precision=cast("Precision", precision))

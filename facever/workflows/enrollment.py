@@ -1,9 +1,8 @@
-"""From images into a gallery, and answers to images: an Extractor and a Gallery joined."""
+"""From images into a gallery: an Extractor and a Gallery joined."""
 
 import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,15 +14,11 @@ from facever.data.manifest import Manifest
 from facever.data.readers.folder import images_below
 from facever.data.sources import load
 from facever.embedding.extractor import Extractor, load_model
-from facever.errors import DataError, GalleryError
-from facever.evaluation.operating_point import OperatingPoint, ScoreRule
-from facever.evaluation.scoring.similarity import make_scorer
+from facever.errors import DataError, GalleryError, unknown
 from facever.files import sha256_of_file
-from facever.gallery.answers import Enrollment, SearchResult, Verification
-from facever.gallery.decisions import require_fit
+from facever.gallery.answers import Enrollment
 from facever.gallery.gallery import Gallery
-from facever.gallery.records import Duplicates
-from facever.training.run import Run
+from facever.gallery.records import Duplicates, shown
 from facever.vectors.embedding_set import META, EmbeddingSet
 
 _WORTH_WORKERS = 1000  # images: starting processes takes longer than reading fewer
@@ -127,6 +122,38 @@ def embeddings_of(given: Sequence[str]) -> EmbeddingSet:
     return EmbeddingSet.load(path)
 
 
+def metadata_of(
+    rows: pd.DataFrame, columns: Sequence[str], person: str | None = None
+) -> dict[str, dict[str, Any]]:
+    """Return what columns of a table say of the people in it, for `Gallery.enroll`.
+
+    Args:
+        rows: A table with a column `identity`: a manifest's frame, an embedding set's rows.
+        columns: Which columns; a person's empty cells say nothing.
+        person: Whom all rows show, in place of the column `identity`.
+
+    Raises:
+        DataError: No such column, or rows of one person that contradict each other.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    people = rows["identity"].astype(str) if person is None else pd.Series(person, rows.index)
+    for column in columns:
+        if column not in rows:
+            raise DataError(unknown("column", column, map(str, rows)))
+        said = rows[column].dropna().groupby(people)
+        several = said.nunique() > 1
+        if several.any():
+            who = str(several.idxmax())
+            values = ", ".join(map(str, said.get_group(who).unique()[:3]))
+            raise DataError(
+                f"column '{column}' says more than one thing of {shown(who)} ({values}): metadata "
+                "is of a person, not of an image"
+            )
+        for name, value in said.first().items():
+            found.setdefault(str(name), {})[column] = _plain(value)
+    return found
+
+
 def enroll_images(
     gallery: Gallery,
     extractor: Extractor,
@@ -158,134 +185,23 @@ def enroll_images(
     with tempfile.TemporaryDirectory(prefix="facever-") as folder:
         faces = extractor.extract(manifest, Path(folder) / "faces", workers=workers)
         hashes = [
-            _hash(manifest.locate(row)) if acquired else None
+            hash_of(manifest.locate(row)) if acquired else None
             for row, acquired in enumerate(faces.acquired)
         ]
         return gallery.enroll(faces, hashes=hashes, metadata=metadata, duplicates=duplicates)
 
 
-def search_images(
-    gallery: Gallery,
-    extractor: Extractor,
-    images: Sequence[str | Path],
-    k: int = 5,
-    operating_point: OperatingPoint | str | None = None,
-    rule: ScoreRule | None = None,
-) -> SearchResult:
-    """Find the people who are nearest to each image, as `Gallery.search` does.
-
-    Raises:
-        ImageError: An image cannot be read.
-        GalleryError: As in `Gallery.search`, or another model.
-    """
-    require_model(gallery, extractor)
-    vectors = extractor.embed(list(images))
-    return gallery.search(
-        vectors,
-        k,
-        fingerprint=extractor.fingerprint,
-        operating_point=operating_point,
-        rule=rule,
-    )
-
-
-def verify_image(
-    gallery: Gallery,
-    extractor: Extractor,
-    person: str,
-    image: str | Path,
-    operating_point: OperatingPoint | str | None = None,
-) -> Verification:
-    """Say whether an image shows a person of the gallery, as `Gallery.verify` does.
-
-    Raises:
-        ImageError: The image cannot be read.
-        GalleryError: As in `Gallery.verify`, or another model.
-    """
-    require_model(gallery, extractor)
-    return gallery.verify(
-        extractor.embed(image),
-        person,
-        fingerprint=extractor.fingerprint,
-        operating_point=operating_point,
-    )
-
-
-@dataclass(frozen=True)
-class PairVerification:
-    """Whether two images show the same person.
-
-    Args:
-        score: How alike they are; larger means more alike.
-        similarity: What the score is: cosine, euclidean (minus the squared distance) or dot.
-        same: The decision, or None where nothing decides.
-        operating_point: What decided, or None.
-        fingerprint: Of the model and its options.
-        note: Why there is no decision, or an empty text.
-    """
-
-    score: float
-    similarity: str
-    same: bool | None
-    operating_point: OperatingPoint | None
-    fingerprint: str
-    note: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        point = self.operating_point
-        dumped = point.model_dump(mode="json") if point is not None else None
-        return {**asdict(self), "operating_point": dumped}
-
-
-def run_operating_point(model: str | Path) -> OperatingPoint | None:
-    """Return the operating point in a run folder; None where there is none."""
-    path = Run(Path(model)).operating_point
-    return OperatingPoint.load(path) if path.is_file() else None
-
-
-def verify_pair(
-    extractor: Extractor,
-    image_a: str | Path,
-    image_b: str | Path,
-    operating_point: OperatingPoint | None = None,
-) -> PairVerification:
-    """Say whether two images show the same person (1:1).
-
-    The score is the operating point's; without one it is the model's own, and nothing decides.
-
-    Raises:
-        ImageError: An image cannot be read.
-        GalleryError: The operating point is of another model or not for two images.
-    """
-    if operating_point is not None:
-        require_fit(operating_point, extractor.fingerprint, "the model")
-        if operating_point.kind != "1:1-image":
-            raise GalleryError(
-                f"a {operating_point.kind} operating point does not decide between two images: "
-                "give one of kind 1:1-image"
-            )
-    paths = [str(Path(image).absolute()) for image in (image_a, image_b)]
-    pair = Manifest.from_frame(
-        pd.DataFrame({"path": paths, "identity": ["a", "b"]}), Path.cwd(), "pair"
-    )
-    with tempfile.TemporaryDirectory(prefix="facever-") as folder:
-        faces = extractor.extract(pair, Path(folder) / "faces", workers=0, on_error="raise")
-        similarity = operating_point.similarity if operating_point else faces.meta.metric
-        first, second = faces.select([0]), faces.select([1])
-    norms = [side.rows["norm"].to_numpy() for side in (first, second)]
-    scorer = make_scorer(first.vectors, similarity, norms[0], second.vectors, norms[1])
-    score = float(scorer.pairs(np.zeros(1, int), np.zeros(1, int))[0])
-    note = "" if operating_point else "score only: there is no operating point to decide by"
-    same = operating_point.accepts(score) if operating_point else None
-    return PairVerification(score, similarity, same, operating_point, extractor.fingerprint, note)
+def _plain(value: Any) -> Any:
+    """Return a cell as a value that JSON can hold."""
+    plain = value.item() if isinstance(value, np.generic) else value
+    return plain if isinstance(plain, str | bool | int | float | list | dict) else str(plain)
 
 
 def _is_picture(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() not in (".csv", ".parquet")
 
 
-def _hash(path: str) -> str:
+def hash_of(path: str) -> str:
     """Return the SHA-256 of an image's bytes, or of its pixels inside an array file."""
     if Path(path).is_file():
         return sha256_of_file(Path(path))

@@ -31,7 +31,7 @@ from facever.training.config import TrainConfig
 from facever.training.trainer import train
 from facever.vectors.embedding_set import EmbeddingSet
 from facever.workflows.budget import training_seconds
-from facever.workflows.enrollment import run_operating_point
+from facever.workflows.pair import run_operating_point
 from facever.workflows.quickstart_result import Quickstart
 from facever.workflows.trial_gallery import (
     Probes,

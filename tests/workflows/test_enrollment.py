@@ -1,19 +1,13 @@
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from facever.data.manifest import Manifest
-from facever.data.preprocessing import Preprocessing
 from facever.embedding.extractor import Extractor, load_model
-from facever.errors import DataError, FaceverError, GalleryError
-from facever.evaluation.operating_point import OperatingPoint
+from facever.errors import DataError, GalleryError
 from facever.gallery.gallery import Gallery
-from facever.models.embedder import Embedder, ModelConfig
-from facever.models.saving import save_embedder
 from facever.vectors.embedding_set import EmbeddingSet
 from facever.workflows.enrollment import (
     create_gallery,
@@ -21,68 +15,13 @@ from facever.workflows.enrollment import (
     enroll_images,
     gallerys_extractor,
     manifest_of,
-    run_operating_point,
-    search_images,
-    verify_image,
-    verify_pair,
 )
+from facever.workflows.recognition import search_images, verify_image
 
 
-def save_model(path: Path, seed: int, metric: str = "cosine") -> Path:
-    torch.manual_seed(seed)
-    preprocessing = Preprocessing(size=(32, 32))
-    embedder = Embedder(
-        ModelConfig(backbone="test_resnet", embedding_size=16, preprocessing=preprocessing)
-    )
-    save_embedder(embedder.eval(), path, metric=metric)
-    return path
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Two untrained models."""
-    folder = tmp_path_factory.mktemp("models")
-    return [save_model(folder / f"{seed}.safetensors", seed) for seed in range(2)]
-
-
-@pytest.fixture(scope="module")
-def model(models: list[Path]) -> Extractor:
-    return load_model(models[0])
-
-
-@pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four people with three images each, and a broken one."""
-    root, random = tmp_path_factory.mktemp("people"), np.random.default_rng(0)
-    for person in "abcd":
-        (root / person).mkdir()
-        pattern = random.integers(0, 255, (4, 4, 3))
-        for shot in range(3):
-            small = np.clip(pattern + random.normal(0, 20, pattern.shape), 0, 255)
-            image = cv2.resize(small.astype(np.uint8), (32, 32), interpolation=cv2.INTER_CUBIC)
-            cv2.imwrite(str(root / person / f"{shot}.png"), image)
-    (root / "a" / "broken.jpg").write_text("no image")
-    return root
-
-
-@pytest.fixture
-def gallery(model: Extractor, tmp_path: Path):
-    with create_gallery(tmp_path / "gallery", model) as made:
-        yield made
-
-
-def point(extractor: Extractor, **changes: object) -> OperatingPoint:
-    values: dict[str, object] = {
-        "threshold": 0.99,
-        "target_rate": 1e-2,
-        "achieved_rate": 1e-2,
-        "trials": {"genuine": 10, "impostor": 1000},
-        "fingerprint": extractor.fingerprint,
-    }
-    return OperatingPoint.model_validate({**values, **changes})
-
-
-def test_from_images_to_answers(gallery: Gallery, model: Extractor, people: Path) -> None:
+def test_from_images_to_answers(
+    make_point, gallery: Gallery, model: Extractor, people: Path
+) -> None:
     done = enroll_images(gallery, model, manifest_of([str(people)], None))
     assert (done.images, done.new_people, done.duplicates) == (12, 4, [])
     assert [source for source, _ in done.failed] == [str(people / "a" / "broken.jpg")]
@@ -94,8 +33,8 @@ def test_from_images_to_answers(gallery: Gallery, model: Extractor, people: Path
     assert [answer.candidates[0].person for answer in found] == ["b", "d"]
     assert [answer.candidates[0].score for answer in found] == pytest.approx([1, 1], abs=1e-5)
 
-    same = verify_image(gallery, model, "b", probes[0], point(model))
-    other = verify_image(gallery, model, "b", probes[1], point(model, threshold=0.99999))
+    same = verify_image(gallery, model, "b", probes[0], make_point(model))
+    other = verify_image(gallery, model, "b", probes[1], make_point(model, threshold=0.99999))
     assert (same.same, other.same) == ([True], [False])
 
 
@@ -178,46 +117,3 @@ def test_a_gallery_bound_to_an_embedding_set(
         embeddings_of([str(people)])
     with pytest.raises(DataError, match="no such path"):
         embeddings_of([str(people / "nowhere")])
-
-
-@pytest.mark.parametrize("metric", ["cosine", "dot", "euclidean"])
-def test_a_pair_is_scored_as_the_operating_point_says(
-    people: Path, tmp_path: Path, metric: str
-) -> None:
-    model = load_model(save_model(tmp_path / "m.safetensors", 5, metric))
-    a, b = people / "a" / "0.png", people / "b" / "0.png"
-    raw = [model._embed([path])[0].astype(float) for path in (a, b)]
-    expected = {
-        "cosine": raw[0] @ raw[1] / np.linalg.norm(raw[0]) / np.linalg.norm(raw[1]),
-        "dot": raw[0] @ raw[1],
-        "euclidean": -np.sum((raw[0] - raw[1]) ** 2),
-    }
-    undecided = verify_pair(model, a, b)
-    assert undecided.score == pytest.approx(expected[metric], rel=1e-4)
-    assert (undecided.same, undecided.similarity) == (None, metric)
-    for similarity, score in expected.items():
-        for threshold, same in ((score - 0.01, True), (score + 0.01, False)):
-            given = point(model, similarity=similarity, threshold=threshold)
-            decided = verify_pair(model, a, b, given)
-            assert decided.score == pytest.approx(score, rel=1e-4)
-            assert decided.same is same
-
-
-def test_a_pair_is_not_decided_by_what_does_not_fit(model: Extractor, people: Path) -> None:
-    pair = people / "a" / "0.png", people / "a" / "1.png"
-    with pytest.raises(GalleryError) as refusal:
-        verify_pair(model, *pair, point(model, fingerprint="other"))
-    assert "other" in str(refusal.value)
-    assert model.fingerprint in str(refusal.value)
-    for kind in ({"kind": "1:1-template"}, {"kind": "1:N", "score_rule": "max", "gallery_size": 3}):
-        with pytest.raises(GalleryError, match="does not decide between two images"):
-            verify_pair(model, *pair, point(model, **kind))
-    with pytest.raises(FaceverError, match=r"broken\.jpg"):
-        verify_pair(model, pair[0], people / "a" / "broken.jpg", point(model))
-
-
-def test_the_operating_point_of_a_run(model: Extractor, tmp_path: Path) -> None:
-    assert run_operating_point(tmp_path) is None
-    given = point(model)
-    given.save(tmp_path / "operating_point.json")
-    assert run_operating_point(tmp_path) == given

@@ -1,0 +1,20 @@
+"""`facever gallery`: keep a gallery of people. One file per group of verbs."""
+
+import typer
+
+from facever.cli.gallery import asking, creating, enrolling, showing, thresholds
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Create, fill and ask a gallery of people.",
+)
+app.command()(creating.create)
+app.command()(enrolling.enroll)
+app.command()(asking.search)
+app.command()(asking.verify)
+app.command()(thresholds.threshold)
+app.command()(showing.info)

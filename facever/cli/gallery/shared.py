@@ -1,0 +1,100 @@
+"""What the commands of `facever gallery` share: their options and how results are printed."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+if TYPE_CHECKING:
+    from facever.evaluation.operating_point import OperatingPoint
+    from facever.gallery.gallery import Gallery
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The gallery's folder.")]
+Person = Annotated[str, typer.Argument(metavar="PERSON", help="A person's id.")]
+Model = Annotated[
+    Optional[Path],  # noqa: UP045 - typer reads the annotation
+    typer.Option(help="The gallery's model: a run folder or a .safetensors file."),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Point = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="Decide by this file, or by the gallery's own of this name."),
+]
+Data = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(help="Where named data sets are (default: $FACEVER_DATA, ./data)."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def print_json(value: Any) -> None:
+    """Print a result as one line of JSON."""
+    print(json.dumps(value, allow_nan=False))
+
+
+def print_fields(fields: Mapping[str, object]) -> None:
+    """Print names and values, one a line, the values below each other."""
+    width = max(map(len, fields)) + 2
+    for name, value in fields.items():
+        print(f"{name + ':':<{width}}{value}")
+
+
+def print_info(gallery: "Gallery", as_json: bool) -> None:
+    """Print what a gallery is bound to and holds."""
+    from facever.gallery.records import shown
+
+    info = gallery.info()
+    if as_json:
+        print_json(info.to_dict())
+        return
+    names = ", ".join(shown(name) for name in info.operating_points)
+    print_fields(
+        {
+            "gallery": info.path,
+            "created": info.created,
+            "fingerprint": info.fingerprint,
+            "vectors": f"dimension {info.dimension}, compared by cosine",
+            "people": info.people,
+            "images": info.images,
+            "operating points": names or "none: searching and verifying give scores only",
+        }
+    )
+
+
+def totals(gallery: "Gallery") -> dict[str, int]:
+    """Return how many people and images there are now."""
+    info = gallery.info()
+    return {"people": info.people, "images": info.images}
+
+
+def point_of(given: str | None) -> "OperatingPoint | str | None":
+    """Return the operating point in a file of that name, else the name."""
+    from facever.evaluation.operating_point import OperatingPoint
+
+    if given is not None and Path(given).is_file():
+        return OperatingPoint.load(Path(given))
+    return given
+
+
+def pairs_of(given: Sequence[str], option: str) -> list[tuple[str, str]]:
+    """Return the KEY=VALUE words of an option, in their order.
+
+    Raises:
+        ConfigError: A word of another form.
+    """
+    from facever.errors import ConfigError
+
+    pairs = []
+    for word in given:
+        key, equals, value = word.partition("=")
+        if not key or not equals:
+            raise ConfigError(f"{option} is '{word}': write KEY=VALUE")
+        pairs.append((key, value))
+    return pairs
+
+
+def names_in(given: str | None) -> list[str]:
+    """Return the names of an option such as site,role."""
+    return [name.strip() for name in (given or "").split(",") if name.strip()]

@@ -1,0 +1,87 @@
+"""Two images, one answer: an Extractor and an operating point joined."""
+
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from facever.data.manifest import Manifest
+from facever.embedding.extractor import Extractor
+from facever.errors import GalleryError
+from facever.evaluation.operating_point import OperatingPoint
+from facever.evaluation.scoring.similarity import make_scorer
+from facever.gallery.decisions import require_fit
+from facever.training.run import Run
+
+
+@dataclass(frozen=True)
+class PairVerification:
+    """Whether two images show the same person.
+
+    Args:
+        score: How alike they are; larger means more alike.
+        similarity: What the score is: cosine, euclidean (minus the squared distance) or dot.
+        same: The decision, or None where nothing decides.
+        operating_point: What decided, or None.
+        fingerprint: Of the model and its options.
+        note: Why there is no decision, or an empty text.
+    """
+
+    score: float
+    similarity: str
+    same: bool | None
+    operating_point: OperatingPoint | None
+    fingerprint: str
+    note: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        point = self.operating_point
+        dumped = point.model_dump(mode="json") if point is not None else None
+        return {**asdict(self), "operating_point": dumped}
+
+
+def run_operating_point(model: str | Path) -> OperatingPoint | None:
+    """Return the operating point in a run folder; None where there is none."""
+    path = Run(Path(model)).operating_point
+    return OperatingPoint.load(path) if path.is_file() else None
+
+
+def verify_pair(
+    extractor: Extractor,
+    image_a: str | Path,
+    image_b: str | Path,
+    operating_point: OperatingPoint | None = None,
+) -> PairVerification:
+    """Say whether two images show the same person (1:1).
+
+    The score is the operating point's; without one it is the model's own, and nothing decides.
+
+    Raises:
+        ImageError: An image cannot be read.
+        GalleryError: The operating point is of another model or not for two images.
+    """
+    if operating_point is not None:
+        require_fit(operating_point, extractor.fingerprint, "the model")
+        if operating_point.kind != "1:1-image":
+            raise GalleryError(
+                f"a {operating_point.kind} operating point does not decide between two images: "
+                "give one of kind 1:1-image"
+            )
+    paths = [str(Path(image).absolute()) for image in (image_a, image_b)]
+    pair = Manifest.from_frame(
+        pd.DataFrame({"path": paths, "identity": ["a", "b"]}), Path.cwd(), "pair"
+    )
+    with tempfile.TemporaryDirectory(prefix="facever-") as folder:
+        faces = extractor.extract(pair, Path(folder) / "faces", workers=0, on_error="raise")
+        similarity = operating_point.similarity if operating_point else faces.meta.metric
+        first, second = faces.select([0]), faces.select([1])
+    norms = [side.rows["norm"].to_numpy() for side in (first, second)]
+    scorer = make_scorer(first.vectors, similarity, norms[0], second.vectors, norms[1])
+    score = float(scorer.pairs(np.zeros(1, int), np.zeros(1, int))[0])
+    note = "" if operating_point else "score only: there is no operating point to decide by"
+    same = operating_point.accepts(score) if operating_point else None
+    return PairVerification(score, similarity, same, operating_point, extractor.fingerprint, note)

@@ -1,0 +1,89 @@
+"""A gallery of made-up people, made and asked by commands."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from facever.cli.main import main
+from facever.config import parse
+from facever.embedding.extractor import load_model
+from facever.evaluation.operating_point import OperatingPoint
+from facever.models import Embedder, ModelConfig, save_embedder
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two untrained models."""
+    folder, paths = tmp_path_factory.mktemp("models"), []
+    config = {"backbone": "test_resnet", "embedding_size": 8, "preprocessing": {"size": 32}}
+    for seed in range(2):
+        torch.manual_seed(seed)
+        paths.append(folder / f"{seed}.safetensors")
+        save_embedder(Embedder(parse(ModelConfig, config)), paths[-1], metric="cosine")
+    return paths
+
+
+@pytest.fixture(scope="module")
+def model(models: list[Path]) -> Path:
+    return models[0]
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three people with two images each, one more unreadable."""
+    root, draw = tmp_path_factory.mktemp("people"), np.random.default_rng(0)
+    for i in range(6):
+        path = root / "abc"[i // 2] / f"{i}.png"
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), draw.integers(0, 256, (40, 40, 3), dtype=np.uint8))
+    (root / "c" / "6.png").write_text("no image")
+    return root
+
+
+@pytest.fixture
+def facever(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Run the command line; return (status, stdout, stderr)."""
+
+    def call(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["facever", *map(str, words)])
+        with pytest.raises(SystemExit) as leaving:
+            main()
+        said = capsys.readouterr()
+        return int(leaving.value.code or 0), said.out, said.err
+
+    return call
+
+
+@pytest.fixture
+def gallery(facever, model: Path, people: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "gallery"
+    assert facever("gallery", "create", folder, "--model", model)[0] == 0
+    status, said, warned = facever("gallery", "enroll", folder, people, "--model", model)
+    assert status == 0
+    assert warned.startswith(f"warning: not enrolled: 1 image ({people}/c/6.png: ")
+    assert said == f"enrolled: 6 images, 3 new people\ngallery:  6 images of 3 people in {folder}\n"
+    return folder
+
+
+@pytest.fixture
+def save_point(model: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Write an operating point of the model."""
+
+    def save(name: str, threshold: float, **changes: object) -> Path:
+        values = {
+            "threshold": threshold,
+            "target_rate": 1e-3,
+            "achieved_rate": 1e-3,
+            "trials": {"genuine": 10, "impostor": 1000},
+            "fingerprint": load_model(model).fingerprint,
+            "dataset": "toy",
+        }
+        path = tmp_path / f"{name}.json"
+        OperatingPoint.model_validate({**values, **changes}).save(path)
+        return path
+
+    return save

@@ -1,0 +1,69 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from facever.embedding.extractor import load_model
+from facever.gallery.gallery import Gallery
+
+
+def test_embeddings_in_and_out(facever, gallery, model, people, tmp_path: Path) -> None:
+    made = load_model(model, flip=True)
+    embedded = tmp_path / "faces"
+    assert facever("embed", model, people, "--out", embedded, "--flip", "--workers", 0)[0] == 0
+    folder = tmp_path / "flipped"
+    assert facever("gallery", "create", folder, "--from-embeddings", embedded)[0] == 0
+    status, said, _ = facever("gallery", "enroll", folder, embedded, "--json")
+    told = json.loads(said)
+    assert (status, told["images"], told["total"]) == (0, 6, {"people": 3, "images": 6})
+    status, said, _ = facever("gallery", "search", folder, "--embeddings", embedded, "-k", 1)
+    assert status == 0
+    assert "'c/6.png'\n  no vector: " in said
+    # an image is embedded with the gallery's own options
+    probe = people / "b" / "2.png"
+    told = json.loads(facever("gallery", "search", folder, probe, "--model", model, "--json")[1])
+    assert told["answers"][0]["candidates"][0]["score"] == pytest.approx(1, abs=1e-5)
+    status, _, refused = facever("gallery", "enroll", gallery, embedded)
+    assert status == 2
+    assert made.fingerprint in refused
+    assert load_model(model).fingerprint in refused
+
+
+def test_one_person(facever, gallery: Path, model: Path, people: Path) -> None:
+    words = ("gallery", "enroll", gallery, people / "a" / "0.png", "--model", model)
+    status, said, noted = facever(*words, "--person", "ann", "--metadata", "team=red")
+    assert (status, said.splitlines()[0]) == (0, "enrolled: 0 images, 0 new people")
+    assert noted == (
+        f"warning: there already, as another person: 1 image ('{people}/a/0.png' of 'ann' as 'a')\n"
+    )
+    keep = (*words, "--person", "a\x1b[31m<b>", "--metadata", "team=red", "--duplicates", "keep")
+    assert facever(*keep)[0] == 0
+    _, said, _ = facever("gallery", "search", gallery, people / "a" / "0.png", "--model", model)
+    assert r"'a\x1b[31m<b>'" in said  # never the terminal's own commands
+
+
+def test_known_images_are_one_line(facever, gallery: Path, model: Path, people: Path) -> None:
+    status, said, noted = facever("gallery", "enroll", gallery, people, "--model", model)
+    assert (status, said.splitlines()[0]) == (0, "enrolled: 0 images, 0 new people")
+    known = ", ".join(f"'{people}/{name}.png'" for name in ("a/0", "a/1", "b/2"))
+    assert noted.splitlines()[1:] == [f"there already: 6 images ({known}, ...)"]
+
+
+def test_columns_of_a_table_become_metadata(
+    facever, gallery: Path, model: Path, people: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "table.csv"
+    rows = ("a/0.png,ann,A,3,x", "a/1.png,ann,,3,y", "b/2.png,bob,B,,z")
+    table.write_text("path,identity,site,floor,shot\n" + "".join(f"{people}/{r}\n" for r in rows))
+    words = ("gallery", "enroll", gallery, table, "--model", model, "--duplicates", "keep")
+    assert facever(*words, "--metadata-columns", "site,floor")[0] == 0
+    with Gallery.open(gallery) as opened:
+        assert opened.metadata("ann") == {"site": "A", "floor": 3}
+        assert opened.metadata("bob") == {"site": "B"}
+    for column, message in (
+        ("siet", "unknown column 'siet'; did you mean 'site'?"),
+        ("shot", "column 'shot' says more than one thing of 'ann' (x, y): metadata is of a person"),
+    ):
+        status, _, refused = facever(*words, "--metadata-columns", column)
+        assert (status, refused.count("\n")) == (2, 1)
+        assert message in refused

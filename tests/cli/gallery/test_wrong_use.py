@@ -1,0 +1,41 @@
+from pathlib import Path
+
+from facever.vectors.embedding_set import EmbeddingSet
+
+
+def test_bad_input_is_one_line_and_status_2(
+    facever, gallery: Path, models: list[Path], people: Path, tmp_path: Path
+) -> None:
+    model, other = models
+    image = people / "a" / "0.png"
+    vectors = EmbeddingSet.from_arrays([[1.0, 0.0]], ["a"])
+    vectors.save(tmp_path / "undeclared")
+    for words, message in (
+        (("info", tmp_path / "nowhere"), "no gallery at"),
+        (("create", gallery, "--model", model), "is there already"),
+        (("create", tmp_path / "g"), "either --model or --from-embeddings"),
+        (("create", tmp_path / "g", "--model", tmp_path / "no"), str(tmp_path / "no")),
+        (("create", tmp_path / "g", "--from-embeddings", tmp_path / "undeclared"), "declared"),
+        (("create", tmp_path / "g", "--from-embeddings", people, "--flip"), "leave them away"),
+        (("enroll", gallery, people), "is not an embedding set; images are enrolled with --model"),
+        (("enroll", gallery, tmp_path / "no", "--model", model), "no data"),
+        (("enroll", gallery, image, "--model", model), "--person ID"),
+        (("enroll", gallery, image, "--model", model, "--metadata", "a=b"), "with --person"),
+        (("enroll", gallery, people, "--model", model, "--duplicates", "x"), "allowed: skip, keep"),
+        (("enroll", gallery, people, "--model", other), "use the gallery's model"),
+        (("search", gallery), "search for images with --model, or for --embeddings"),
+        (("search", gallery, image), "search for images with --model"),
+        (("search", gallery, image, "--model", other), "use the gallery's model"),
+        (("search", gallery, image, "--model", model, "-k", 0), "from 1 on"),
+        (("search", gallery, image, "--model", model, "--rule", "best"), "allowed: max, mean"),
+        (("search", gallery, people / "c" / "6.png", "--model", model), "6.png"),
+        (("verify", gallery, "z", image, "--model", model), "enrolled as 'z'"),
+        (("verify", gallery, "a", tmp_path / "no.png", "--model", model), "no.png"),
+        (("verify", gallery, "a", image, "--model", other), "use the gallery's model"),
+        (("threshold", gallery, tmp_path / "no.json"), "no operating point at"),
+    ):
+        status, said, refused = facever("gallery", *words)
+        assert (status, said, refused.count("\n")) == (2, "", 1), (words, refused)
+        assert refused.startswith("error: ")
+        assert message in refused, words
+    assert not (tmp_path / "g").exists()
