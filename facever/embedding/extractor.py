@@ -4,7 +4,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -171,21 +172,11 @@ class Extractor:
             progress("embedding", total=len(manifest), unit="images") as shown,
         ):
             shown.start_at(writer.done)
-            batches = plain_batches(
-                manifest,
-                self.embedder.preprocessing,
-                batch_size=self.batch_size,
-                workers=workers,
-                on_error=on_error,
-                start=writer.done,
-            )
-            try:
-                for batch, embeddings in self._embedded(batches):
-                    block, errors = _in_rows(batch, embeddings, writer.done)
+            blocks = self.blocks(manifest, workers=workers, on_error=on_error, start=writer.done)
+            with closing(blocks):
+                for block, errors in blocks:
                     writer.append(block, errors)
                     shown.advance(len(errors))
-            finally:
-                batches.close()
             failed = writer.failed
             if len(failed) == len(manifest):
                 shutil.rmtree(writer.partial)
@@ -193,6 +184,45 @@ class Extractor:
                     f"not one of {len(failed)} images could be read, first: {failed[0]}"
                 )
             return writer.finish()
+
+    def blocks(
+        self,
+        manifest: Manifest,
+        *,
+        workers: int | Literal["auto"] = "auto",
+        on_error: OnError = "skip",
+        start: int = 0,
+    ) -> Generator[tuple[NDArray[np.float32], list[str | None]], None, None]:
+        """Embed a manifest from row `start` on, and yield the rows in their order, some at a time.
+
+        Args:
+            manifest: The images.
+            workers: As in `extract`, like `on_error`.
+            on_error: As in `extract`.
+            start: The first row.
+
+        Yields:
+            Embeddings float32 [B, D], not normalised, zero where an image failed; and for each row
+            why it failed, or None.
+
+        Raises:
+            ImageError: With `on_error` "raise".
+        """
+        batches = plain_batches(
+            manifest,
+            self.embedder.preprocessing,
+            batch_size=self.batch_size,
+            workers=workers,
+            on_error=on_error,
+            start=start,
+        )
+        try:
+            for batch, embeddings in self._embedded(batches):
+                block, errors = _in_rows(batch, embeddings, start)
+                start += len(errors)
+                yield block, errors
+        finally:
+            batches.close()
 
     def _meta(self, manifest: Manifest, on_error: OnError) -> EmbeddingMeta:
         # What the bytes depend on is all in here, so that only an equal extraction goes on.
