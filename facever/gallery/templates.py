@@ -1,0 +1,48 @@
+"""The templates of a gallery's people, by its policy."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from facever.errors import EvaluationError, GalleryError
+from facever.evaluation import policies
+from facever.evaluation.policies import ALL
+from facever.gallery.records import Keys, Vectors
+
+__all__ = ["ALL", "checked_policy", "templates_of"]
+
+
+def checked_policy(policy: str) -> str:
+    """Return a template policy's name: "all", "mean", "quality_mean" or "medoids:K".
+
+    Raises:
+        GalleryError: There is none of that name.
+    """
+    try:
+        return policies.named_policy(policy)
+    except EvaluationError as error:
+        raise GalleryError(str(error)) from error
+
+
+def templates_of(
+    policy: str, owners: Keys, vectors: Vectors, norms: Sequence[float | None]
+) -> tuple[Keys, Vectors]:
+    """Make people's templates out of their images; a pure function, of whole people at a time.
+
+    Args:
+        policy: Of the gallery.
+        owners: People's keys, int64 [N].
+        vectors: float32 [N, D], unit rows.
+        norms: [N], the lengths before normalising, or None where not known.
+
+    Returns:
+        Keys int64 [T], ascending, and templates float32 [T, D], unit rows.
+
+    Raises:
+        GalleryError: The policy is a mean that these images do not have.
+    """
+    known = np.array([np.nan if norm is None else norm for norm in norms], np.float64)
+    try:
+        return policies.make_templates(vectors, owners, policy, known)
+    except EvaluationError as error:
+        raise GalleryError(str(error)) from error
