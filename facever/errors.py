@@ -5,7 +5,13 @@ from difflib import get_close_matches
 
 
 class FaceverError(Exception):
-    """A user-facing error. Its message is one line; the command line exits with status 2."""
+    """A user-facing error. Its message is one line; the command line exits with status 2.
+
+    What other libraries say in many lines becomes one, without what a terminal would obey.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(plain(" ".join(message.split())))
 
 
 class ConfigError(FaceverError):
@@ -30,6 +36,11 @@ class GalleryError(FaceverError):
 
 class EvaluationError(FaceverError):
     """Scores or trials that cannot support what was asked of them."""
+
+
+def plain(text: str) -> str:
+    """Return a text with everything that is not printed, such as an escape code, spelled out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from facever.errors import FaceverError, nearest
+from facever.errors import FaceverError, nearest, plain
 
 # typer carries its own copy of click; this is the public way to its errors of wrong use.
 UsageError: Any = typer.BadParameter.__base__
@@ -94,7 +94,7 @@ def main() -> None:
     except typer.Abort:
         sys.exit(130)
     except FaceverError as error:
-        fail(" ".join(str(error).split()))
+        fail(str(error))
     except BrokenPipeError:
         sys.exit(141)
     except OSError as error:  # a full disk, a folder that may not be written
@@ -109,7 +109,7 @@ def _help(text: str) -> None:
 
 def fail(message: str) -> None:
     """Print one error line and leave with status 2."""
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {plain(message)}", file=sys.stderr)
     sys.exit(2)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from facever.errors import GalleryError
+from facever.errors import GalleryError, plain
 
 Duplicates = Literal["skip", "keep", "refuse"]
 Vectors = NDArray[np.float32]
@@ -92,8 +92,8 @@ class Duplicate:
 
 def shown(value: str) -> str:
     """Return a text from outside in quotes and in one line, fit for a message or a terminal."""
-    plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
-    return f"'{plain}'" if len(plain) <= 120 else f"'{plain[:117]}...'"
+    line = plain(value)
+    return f"'{line}'" if len(line) <= 120 else f"'{line[:117]}...'"
 
 
 def text(value: object, what: str) -> str:
