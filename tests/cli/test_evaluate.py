@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 from facever.cli.evaluate import app
 from facever.errors import DataError, EvaluationError
 from facever.evaluation.operating_point import OperatingPoint
+from facever.evaluation.score_calibration import ScoreCalibration
 from facever.vectors.embedding_set import EmbeddingSet
 
 
@@ -174,3 +175,20 @@ def test_calibration(embeddings):
     values = json.loads(run("calibration", embeddings, "--method", "isotonic", "--json").stdout)
     assert values["cllr_min"] <= values["cllr"]
     assert "Cllr" in run("calibration", embeddings).stdout
+
+
+def test_a_calibration_is_saved_with_the_prior_that_was_named(embeddings, tmp_path):
+    path = tmp_path / "calibration.json"
+    words = ("calibration", embeddings, "--method", "isotonic", "--save-calibration", path)
+    values = json.loads(run(*words, "--prior", "0.25", "--json").stdout)
+    stored = ScoreCalibration.load(path)
+    assert (stored.prior, stored.fingerprint) == (0.25, values["fingerprint"])
+    assert stored.scores[0] == values["scores"][0]
+    path.unlink()
+    with pytest.raises(EvaluationError) as raised:
+        run(*words)
+    assert str(raised.value) == (
+        "--save-calibration needs --prior: the share of trials of one person (1:1), or of searches "
+        "whose first candidate is right (1:N), where the gallery is used"
+    )
+    assert not path.exists()

@@ -12,6 +12,7 @@ from facever.evaluation.one_to_many.expansion import Expansion
 from facever.evaluation.one_to_many.reranking import Reranking
 from facever.evaluation.operating_point import OperatingPoint
 from facever.evaluation.protocols.ranked import evaluate_identification, evaluate_retrieval
+from facever.evaluation.score_calibration import ScoreCalibration
 from facever.vectors.embedding_set import EmbeddingSet
 from facever.workflows.index_cost import index_cost
 
@@ -124,8 +125,33 @@ def test_indexes_are_compared(folders):
     [
         (["--candidates", "5"], "--candidates belongs to --index"),
         (["--index", "HNSW8", "--rule", "mean"], "--index compares at the thresholds of exact"),
+        (["--index", "HNSW8", "--templates", "mean"], "leave --rule, --templates"),
+        (["--index", "HNSW8", "--calibrate", "isotonic"], "--operating-point and --calibrate out"),
+        (["--prior", "0.5"], "--prior and --save-calibration belong to --calibrate METHOD"),
+        (["--save-calibration", "c.json"], "belong to --calibrate METHOD"),
+        (["--calibrate", "isotonic", "--save-calibration", "c.json"], "needs --prior"),
     ],
 )
 def test_options_of_indexes_that_do_not_fit_are_refused(folders, words, message):
     with pytest.raises(EvaluationError, match=message):
         run("identification", folders / "probes", folders / "people", *words)
+
+
+def test_thresholds_and_calibrations_for_a_gallery_with_templates(folders, tmp_path):
+    sides = folders / "probes", folders / "people"
+    point, calibration = tmp_path / "point.json", tmp_path / "calibration.json"
+    given = run(
+        "identification", *sides, "--fpir", "0.2", "--templates", "mean", "--calibrate", "isotonic",
+        "--prior", "0.4", "--save-operating-point", point, "--save-calibration", calibration,
+        "--json",
+    )  # fmt: skip
+    sets = [EmbeddingSet.load(folder) for folder in sides]
+    found = evaluate_identification(
+        *sets, fpir=[0.2], templates="mean", calibrate="isotonic", prior=0.4
+    )
+    assert json.loads(given.stdout) == json.loads(json.dumps(found.to_dict()))
+    assert OperatingPoint.load(point).templates == "mean"
+    stored = ScoreCalibration.load(calibration)
+    assert stored.model_copy(update={"created": ""}) == found.calibration.stored().model_copy(
+        update={"created": ""}
+    )

@@ -71,3 +71,23 @@ def test_an_interval_holds_what_lies_within_it_and_its_ends():
     interval = Interval(low=-0.1, high=0.0, method="m")
     held = {value: interval.holds(value) for value in (-0.11, -0.1, -0.05, 0.0, 0.01)}
     assert held == {-0.11: False, -0.1: True, -0.05: True, 0.0: True, 0.01: False}
+
+
+def test_templates_belong_to_searches_and_templates():
+    assert make().templates == "all"
+    assert make(kind="1:1-template", templates="other").templates == "other"
+    searched = {"kind": "1:N", "score_rule": "max", "gallery_size": 7}
+    assert make(**searched, templates="medoids:3").templates == "medoids:3"
+    with pytest.raises(ValueError, match="templates 'mean' do not belong to kind 1:1-image"):
+        make(templates="mean")
+    with pytest.raises(ValueError, match="unknown template policy 'median'"):
+        make(**searched, templates="median")
+
+
+def test_a_file_of_before_templates_is_of_all_images(tmp_path):
+    path = tmp_path / "point.json"
+    make().save(path)
+    values = json.loads(path.read_text())
+    del values["templates"]
+    path.write_text(json.dumps(values))
+    assert OperatingPoint.load(path).templates == "all"

@@ -11,8 +11,10 @@ from facever.cli.evaluate.shared import (
     Metric,
     Pairs,
     Quality,
+    SaveCalibration,
     Templates,
     Where,
+    keep_calibration,
     load,
     show,
 )
@@ -40,6 +42,7 @@ def calibration(
     templates: Templates = None,
     media: Media = None,
     quality: Quality = None,
+    save_calibration: SaveCalibration = None,
     as_json: AsJson = False,
 ) -> None:
     """Fit scores to likelihood ratios on half of the people, judge on the others: Cllr."""
@@ -55,10 +58,13 @@ def calibration(
                 f"{source} is a file of scores: --pairs, --similarity, --where and --templates "
                 "are for embeddings"
             )
-        show(calibrate_scores(source, method=method, prior=prior), as_json)
+        result = calibrate_scores(source, method=method, prior=prior)
+        keep_calibration(result, prior, save_calibration)
+        show(result, as_json)
         return
     rows = load(source, where, templates, media, quality)
     result = evaluate_calibration(
         rows, method=method, similarity=similarity, pairs=pairs, prior=prior
     )
+    keep_calibration(result, prior, save_calibration)
     show(result, as_json)

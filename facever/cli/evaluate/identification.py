@@ -5,7 +5,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from facever.cli.evaluate.shared import AsJson, Metric, show
+from facever.cli.evaluate.shared import AsJson, Metric, SaveCalibration, keep_calibration, show
 from facever.cli.several import is_number, several
 
 
@@ -32,6 +32,13 @@ def identification(
     rule: Annotated[str, typer.Option(help="A person's score over templates: max or mean.")] = (
         "max"
     ),
+    templates: Annotated[
+        str,
+        typer.Option(
+            help="What people are compared by, as in a gallery: all, mean, quality_mean or "
+            "medoids:K."
+        ),
+    ] = "all",
     similarity: Metric = None,
     index: Annotated[
         Optional[list[str]],  # noqa: UP045
@@ -51,6 +58,20 @@ def identification(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Write the threshold of the smallest FPIR to this file."),
     ] = None,
+    calibrate: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            help="Fit how probable it is that the first candidate is right: logistic or isotonic."
+        ),
+    ] = None,
+    prior: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(
+            help="With --calibrate: the share of searches whose first candidate is right where "
+            "the gallery is used. [default: the probes' own]"
+        ),
+    ] = None,
+    save_calibration: SaveCalibration = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure open-set identification (1:N): FNIR at FPIR over ranks, and what an index costs."""
@@ -63,11 +84,13 @@ def identification(
 
     if candidates is not None and not index:
         raise EvaluationError("--candidates belongs to --index")
-    if index and (rule != "max" or operating_point):
+    if index and (rule != "max" or templates != "all" or operating_point or calibrate):
         raise EvaluationError(
-            "--index compares at the thresholds of exact search by the best image: leave --rule "
-            "and --operating-point out"
+            "--index compares at the thresholds of exact search by the best image: leave --rule, "
+            "--templates, --operating-point and --calibrate out"
         )
+    if calibrate is None and (prior is not None or save_calibration is not None):
+        raise EvaluationError("--prior and --save-calibration belong to --calibrate METHOD")
     options: dict[str, Any] = {
         "fpir": list(fpir or DEFAULT_FPIRS),
         "ranks": list(rank or DEFAULT_RANKS),
@@ -82,7 +105,14 @@ def identification(
     else:
         stored = [OperatingPoint.load(path) for path in operating_point or []]
         result = exact = evaluate_identification(
-            first, second, rule=rule, operating_points=stored, **options
+            first,
+            second,
+            rule=rule,
+            operating_points=stored,
+            templates=templates,
+            calibrate=calibrate,
+            prior=prior,
+            **options,
         )
     if fpir and not exact.points:
         exact.operating_point(max(fpir))  # refuses it
@@ -93,4 +123,6 @@ def identification(
         )
         point.save(save_operating_point)
         say(f"operating point: {save_operating_point}")
+    if exact.calibration is not None:
+        keep_calibration(exact.calibration, prior, save_calibration)
     show(result, as_json)

@@ -10,6 +10,7 @@ import typer
 from facever.cli.several import is_number, several
 
 if TYPE_CHECKING:
+    from facever.evaluation.one_to_one.calibration import CalibrationResult
     from facever.vectors.embedding_set import EmbeddingSet
 
 MANY_FARS = several("--far", is_number)
@@ -64,6 +65,10 @@ Quality = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(help="With --templates: the column of the images' weights, such as norm."),
 ]
+SaveCalibration = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(help="Write the calibration to this file, for galleries; needs --prior."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -86,6 +91,22 @@ def load(
     if media is not None or quality is not None:
         raise EvaluationError("--media and --quality belong to --templates COLUMN|LIST")
     return rows
+
+
+def keep_calibration(result: "CalibrationResult", prior: float | None, path: Path | None) -> None:
+    """Write a calibration to a file where one is named."""
+    from facever.console import say
+    from facever.errors import EvaluationError
+
+    if path is None:
+        return
+    if prior is None:
+        raise EvaluationError(
+            "--save-calibration needs --prior: the share of trials of one person (1:1), or of "
+            "searches whose first candidate is right (1:N), where the gallery is used"
+        )
+    result.stored().save(path)
+    say(f"calibration: {path}")
 
 
 def show(result: Any, as_json: bool) -> None:

@@ -4,11 +4,13 @@ FPIR(N, T) is counted over non-mated probes, of whom any candidate passes; never
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from facever.errors import EvaluationError, unknown
+from facever.evaluation.one_to_many.first_candidate import calibrate_search
 from facever.evaluation.one_to_many.identified import (
     IdentificationResult,
     ProbeFailures,
@@ -20,6 +22,7 @@ from facever.evaluation.one_to_many.inputs import checked_names, checked_rows, s
 from facever.evaluation.one_to_many.search import Searched, search
 from facever.evaluation.one_to_one.result import Refused
 from facever.evaluation.operating_point import OperatingPoint, ScoreRule
+from facever.evaluation.policies import ALL
 from facever.evaluation.scoring.pairwise import Bools
 from facever.evaluation.scoring.similarity import Ints, Similarity, named_similarity
 from facever.evaluation.scoring.trials import budget, check_fars, needed
@@ -44,6 +47,9 @@ def identification(
     probe_acquired: ArrayLike | None = None,
     gallery_acquired: ArrayLike | None = None,
     level: float = 0.95,
+    templates: str = ALL,
+    calibrate: str | None = None,
+    prior: float | None = None,
 ) -> IdentificationResult:
     """Search every probe in a gallery that does not hold everyone.
 
@@ -60,17 +66,22 @@ def identification(
         probe_acquired, gallery_acquired: Bool [P] and [G], False where the image could not be
             embedded. Rates are of the others; `to_dict()` has them with the failures too.
         level: Confidence of the intervals, which draw the probes' people.
+        templates: The policy by which the gallery's rows were made of images: part of what its
+            thresholds and calibration are for.
+        calibrate: "logistic" or "isotonic", to fit how probable it is that the first candidate is
+            the right one, on half of the probes' people, and judge it on the others.
+        prior: As for `calibrate_search`.
 
     Raises:
-        EvaluationError: Shapes that do not fit, an unknown rule, probes of one kind only, or an
-            operating point that is not for this.
+        EvaluationError: Shapes that do not fit, an unknown rule, probes of one kind only, an
+            operating point that is not for this, or what `calibrate_search` raises.
     """
     chosen = next((name for name in RULES if name == rule), None)
     if chosen is None:
         raise EvaluationError(unknown("score rule", rule, RULES))
     metric = named_similarity(similarity)
     for point in operating_points:
-        _require_fit(point, chosen, metric)
+        _require_fit(point, chosen, metric, templates)
     sides = [checked_rows(probes, "probes"), checked_rows(gallery, "gallery")]
     names = [checked_names(probe_identities, sides[0], "probe identities")]
     names.append(checked_names(gallery_identities, sides[1], "gallery identities"))
@@ -86,7 +97,15 @@ def identification(
         lacking = "probe" if not len(people[0]) else "gallery"
         raise EvaluationError(f"no {lacking} image could be embedded")
     searched = search(sides[0], sides[1], people, chosen, metric)
-    return measured(searched, chosen, metric, fpir, ranks, level, operating_points, failures)
+    result = measured(
+        searched, chosen, metric, fpir, ranks, level, operating_points, failures, templates
+    )
+    if calibrate is None:
+        return result
+    fitted = calibrate_search(
+        searched, chosen, metric, method=calibrate, prior=prior, templates=templates, level=level
+    )
+    return replace(result, calibration=fitted)
 
 
 def measured(
@@ -98,6 +117,7 @@ def measured(
     level: float = 0.95,
     operating_points: Sequence[OperatingPoint] = (),
     failures: ProbeFailures | None = None,
+    templates: str = ALL,
 ) -> IdentificationResult:
     """Count the rates of a search.
 
@@ -141,6 +161,7 @@ def measured(
             for point, one in zip(stored, found[len(targets) :], strict=True)
         ],
         failures=failures or ProbeFailures(),
+        templates=templates,
         warnings=[
             f"the operating point was measured with {point.gallery_size:,} people and this gallery "
             f"has {searched.people:,}, more than {_OUTGROWN} times as many: more strangers pass"
@@ -150,7 +171,9 @@ def measured(
     )
 
 
-def _require_fit(point: OperatingPoint, rule: ScoreRule, similarity: Similarity) -> None:
+def _require_fit(
+    point: OperatingPoint, rule: ScoreRule, similarity: Similarity, templates: str
+) -> None:
     """Refuse an operating point that is not for an identification by these scores."""
     if point.kind != "1:N":
         raise EvaluationError(
@@ -160,6 +183,10 @@ def _require_fit(point: OperatingPoint, rule: ScoreRule, similarity: Similarity)
         raise EvaluationError(
             f"the operating point is for the {point.score_rule} of {point.similarity} scores, not "
             f"for the {rule} of {similarity} scores"
+        )
+    if point.templates != templates:
+        raise EvaluationError(
+            f"the operating point is for templates '{point.templates}', not for '{templates}'"
         )
 
 

@@ -11,9 +11,11 @@ from facever.errors import EvaluationError
 from facever.evaluation.one_to_many.by_person import person_intervals
 from facever.evaluation.one_to_many.ranking import shown_ranks
 from facever.evaluation.one_to_many.search import Searched
+from facever.evaluation.one_to_one.calibration import CalibrationResult
 from facever.evaluation.one_to_one.result import Refused
 from facever.evaluation.one_to_one.text import FEW, by_method, flagged, span
 from facever.evaluation.operating_point import Interval, OperatingPoint, ScoreRule, TrialCounts
+from facever.evaluation.policies import ALL
 from facever.evaluation.scoring.similarity import Doubles, Similarity
 from facever.evaluation.statistics.intervals import FEW_ERRORS
 
@@ -105,6 +107,8 @@ class IdentificationResult:
         det: FPIR and FNIR over all thresholds.
         realised: Stored operating points, judged here.
         failures: Images that could not be embedded.
+        templates: The policy that made the gallery's templates.
+        calibration: How probable it is that the first candidate is right, where asked for.
         warnings: What the reader must know.
     """
 
@@ -119,6 +123,8 @@ class IdentificationResult:
     det: Det
     realised: list[RealisedPoint] = field(default_factory=list)
     failures: ProbeFailures = field(default_factory=ProbeFailures)
+    templates: str = ALL
+    calibration: CalibrationResult | None = None
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -154,6 +160,7 @@ class IdentificationResult:
                     fingerprint=fingerprint,
                     score_rule=self.score_rule,
                     gallery_size=self.gallery_size,
+                    templates=self.templates,
                 )
         for refused in self.refused:
             if refused.far_target == fpir:
@@ -170,6 +177,7 @@ class IdentificationResult:
             "protocol": "identification",
             "similarity": self.similarity,
             "score_rule": self.score_rule,
+            "templates": self.templates,
             "gallery_size": self.gallery_size,
             "probes": {"mated": self.mated, "nonmated": self.nonmated},
             "failure_to_acquire": {
@@ -194,6 +202,7 @@ class IdentificationResult:
                 "fpir": det.fpir.tolist(),
                 "fnir": {str(rank): values.tolist() for rank, values in det.fnir.items()},
             },
+            "calibration": self.calibration and self.calibration.to_dict(),
             "warnings": self.warnings,
         }
 
@@ -202,7 +211,8 @@ class IdentificationResult:
         failed = self.failures
         lines = [
             f"{self.mated:,} mated and {self.nonmated:,} non-mated probes in a gallery of "
-            f"{self.gallery_size:,} people, {self.score_rule} of {self.similarity} scores",
+            f"{self.gallery_size:,} people, {self.score_rule} of {self.similarity} scores"
+            + ("" if self.templates == ALL else f", templates '{self.templates}'"),
             f"failed images: {failed.mated:,} mated and {failed.nonmated:,} non-mated probes; "
             f"{failed.people:,} people not enrolled, with {failed.orphans:,} probes (all left out)",
             *(f"rank {rank} without threshold: {self.rank(rank):.4f}" for rank in self.ranks),
@@ -221,6 +231,8 @@ class IdentificationResult:
                 f"{one.stored.dataset or 'unnamed data'}) comes to",
                 *self._points_text([one.found]),
             ]
+        if self.calibration is not None:
+            lines += ["", "that the first candidate is right:", self.calibration.to_text()]
         return "\n".join(lines)
 
     def _points_text(self, points: Sequence[IdentifiedPoint]) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Calibration: from scores to probabilities, fitted on some people and judged on others."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,11 +9,14 @@ from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
 from facever.console import table
+from facever.errors import EvaluationError
 from facever.evaluation.one_to_one.likelihood import Calibration, cllr, cllr_min, fit
 from facever.evaluation.one_to_one.verification import Sample
-from facever.evaluation.operating_point import Interval, TrialCounts
+from facever.evaluation.operating_point import Interval, Kind, ScoreRule, TrialCounts
+from facever.evaluation.policies import ALL
+from facever.evaluation.score_calibration import ScoreCalibration
 from facever.evaluation.scoring.pairwise import AllPairs, Bools, PairScores
-from facever.evaluation.scoring.similarity import Doubles, Ints
+from facever.evaluation.scoring.similarity import Doubles, Ints, Similarity, named_similarity
 from facever.evaluation.scoring.streaming import WHOLE
 from facever.evaluation.scoring.trials import check_both_classes
 from facever.evaluation.statistics.clustered import share_interval
@@ -66,6 +69,8 @@ class CalibrationResult:
         reliability: The judged trials in bins of predicted probability, empty ones left out.
         people: How many were fitted and judged on.
         trials: How many were fitted and judged on.
+        similarity: What the scores are; None where another system made them.
+        kind, dataset, fingerprint, templates, score_rule, gallery_size: As for `Measured`.
         warnings: What the reader must know.
     """
 
@@ -76,12 +81,53 @@ class CalibrationResult:
     reliability: list[ReliabilityBin]
     people: tuple[int, int]
     trials: tuple[TrialCounts, TrialCounts]
+    similarity: Similarity | None = None
+    kind: Kind = "1:1-image"
+    dataset: str = ""
+    fingerprint: str | None = None
+    templates: str = ALL
+    score_rule: ScoreRule | None = None
+    gallery_size: int | None = None
     warnings: list[str] = field(default_factory=list)
+
+    def stored(self) -> ScoreCalibration:
+        """Return the calibration with its provenance, for files and galleries.
+
+        Raises:
+            EvaluationError: The scores are of another system.
+        """
+        if self.similarity is None:
+            raise EvaluationError("scores of another system make no calibration for a gallery")
+        scores, llrs = self.calibration.scores, self.calibration.llrs
+        # of equal values the first and the last hold those between
+        bend = np.flatnonzero(np.diff(llrs))
+        kept = np.unique(np.concatenate([[0], bend, bend + 1, [len(llrs) - 1]]))
+        return ScoreCalibration(
+            kind=self.kind,
+            similarity=self.similarity,
+            trials=self.trials[0],
+            dataset=self.dataset,
+            fingerprint=self.fingerprint,
+            score_rule=self.score_rule,
+            gallery_size=self.gallery_size,
+            templates=self.templates,
+            method=self.calibration.method,
+            scores=tuple(scores[kept].tolist()),
+            llrs=tuple(llrs[kept].tolist()),
+            prior=self.prior,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON values, the same as `--json` prints."""
         return {
             "protocol": "calibration",
+            "kind": self.kind,
+            "similarity": self.similarity,
+            "dataset": self.dataset,
+            "fingerprint": self.fingerprint,
+            "templates": self.templates,
+            "score_rule": self.score_rule,
+            "gallery_size": self.gallery_size,
             "method": self.calibration.method,
             "scores": self.calibration.scores.tolist(),
             "llrs": self.calibration.llrs.tolist(),
@@ -159,12 +205,14 @@ def calibrate(
         EvaluationError: An unknown method, a prior outside (0, 1), or a half without genuine or
             impostor trials.
     """
+    named = named_similarity(similarity)
     sample = Sample.of(vectors, identities, norms)
     people = np.unique(sample.people)
     stream(seed, "calibration").shuffle(people)
     halves = people[: len(people) // 2], people[len(people) // 2 :]
-    fitted, judged = (_scores(sample, half, similarity) for half in halves)
-    return judge(fitted, judged, method=method, prior=prior, level=level)
+    fitted, judged = (_scores(sample, half, named) for half in halves)
+    result = judge(fitted, judged, method=method, prior=prior, level=level)
+    return replace(result, similarity=named)
 
 
 def calibrate_trials(

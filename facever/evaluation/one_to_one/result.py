@@ -9,6 +9,7 @@ from facever.evaluation.one_to_one.suspects import Suspects
 from facever.evaluation.one_to_one.text import as_text
 from facever.evaluation.operating_point import Interval, Kind, OperatingPoint, TrialCounts
 from facever.evaluation.overlap import Overlap
+from facever.evaluation.policies import ALL
 from facever.evaluation.scoring.similarity import Similarity
 from facever.evaluation.scoring.trials import Histogram
 from facever.evaluation.statistics.intervals import FEW_ERRORS
@@ -132,8 +133,8 @@ class VerificationResult:
     `worst_impostors` are the highest impostor trials and `worst_genuine` the lowest genuine ones,
     as (row, row, score). `band` are points along the curve, and `suspects` images whose names the
     scores speak against, where detail was asked for. `groups_at` is the operating point whose
-    threshold `groups` share. `kind` is that of its operating points; `normalisation` names what was
-    done to the scores after the similarity, if anything.
+    threshold `groups` share. `kind` and `templates` are those of its operating points;
+    `normalisation` names what was done to the scores after the similarity, if anything.
     """
 
     protocol: str
@@ -160,6 +161,7 @@ class VerificationResult:
     dataset: str = ""
     fingerprint: str | None = None
     kind: Kind = "1:1-image"
+    templates: str = ALL
     normalisation: str | None = None
     warnings: list[str] = field(default_factory=list)
 
@@ -195,6 +197,7 @@ class VerificationResult:
             )
         return OperatingPoint(
             kind=self.kind,
+            templates=self.templates,
             threshold=point.threshold,
             similarity=self.similarity,
             target_rate=far,
@@ -212,6 +215,7 @@ class VerificationResult:
             "protocol": self.protocol,
             "similarity": self.similarity,
             "kind": self.kind,
+            "templates": self.templates,
             "normalisation": self.normalisation,
             "dataset": self.dataset,
             "fingerprint": self.fingerprint,

@@ -12,6 +12,7 @@ from facever.evaluation.one_to_one.calibration import (
 )
 from facever.evaluation.overlap import Overlap, find_overlap
 from facever.evaluation.protocols.listed import listed
+from facever.evaluation.protocols.lookup import kind_of, templates_of
 from facever.evaluation.protocols.request import Request
 from facever.vectors.embedding_set import EmbeddingSet
 
@@ -43,7 +44,7 @@ def evaluate_calibration(
         scored, _, overlap = listed(request, accuracy=False)
         trials = JudgedTrials(scored.scores, scored.same, scored.codes)
         result = calibrate_trials(trials, method=method, prior=prior, level=level)
-        return _warned(result, overlap)
+        return _known(replace(result, similarity=request.metric), embeddings, overlap)
     held = embeddings.select(embeddings.acquired)
     result = calibrate(
         held.vectors,
@@ -54,8 +55,18 @@ def evaluate_calibration(
         prior=prior,
         level=level,
     )
-    return _warned(result, find_overlap(held.trained_on, held.identities, None))
+    return _known(result, embeddings, find_overlap(held.trained_on, held.identities, None))
 
 
-def _warned(result: CalibrationResult, overlap: Overlap) -> CalibrationResult:
-    return replace(result, warnings=[str(overlap)]) if overlap else result
+def _known(
+    result: CalibrationResult, embeddings: EmbeddingSet, overlap: Overlap
+) -> CalibrationResult:
+    """Return a result with what is known of the embeddings that it was measured on."""
+    return replace(
+        result,
+        kind=kind_of(embeddings),
+        templates=templates_of(embeddings),
+        dataset=embeddings.meta.dataset,
+        fingerprint=embeddings.meta.fingerprint,
+        warnings=[str(overlap)] if overlap else [],
+    )

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from facever.errors import EvaluationError
-from facever.evaluation.operating_point import Kind
+from facever.evaluation.operating_point import OTHER, Kind
+from facever.evaluation.policies import ALL, MEAN, QUALITY_MEAN
 from facever.evaluation.scoring.similarity import Ints
 from facever.vectors.embedding_set import EmbeddingSet
 
@@ -18,6 +19,16 @@ _NONE, _SEVERAL = -1, -2
 def kind_of(embeddings: EmbeddingSet) -> Kind:
     """Return what a comparison of two of its rows is: of two images, or of two templates."""
     return "1:1-template" if TEMPLATES in embeddings.meta.options else "1:1-image"
+
+
+def templates_of(embeddings: EmbeddingSet) -> str:
+    """Return the policy that made its rows: "all" for images, "other" where a gallery has none."""
+    how = embeddings.meta.options.get(TEMPLATES)
+    if how is None:
+        return ALL
+    if how["media"] is not None:
+        return OTHER
+    return {None: MEAN, "norm": QUALITY_MEAN}.get(how["quality"], OTHER)
 
 
 def find_rows(embeddings: EmbeddingSet, names: Sequence[str], where: str) -> Ints:

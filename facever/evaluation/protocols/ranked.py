@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from facever.errors import EvaluationError
@@ -18,9 +19,11 @@ from facever.evaluation.one_to_many.reranking import Reranking
 from facever.evaluation.one_to_many.retrieval import RetrievalResult, retrieval
 from facever.evaluation.operating_point import OperatingPoint
 from facever.evaluation.overlap import find_overlap
+from facever.evaluation.policies import ALL, make_templates
 from facever.evaluation.protocols.sets import check_column, vectors_for, where
 from facever.evaluation.protocols.two_sets import images_in_both
-from facever.evaluation.scoring.similarity import Ints, named_similarity
+from facever.evaluation.scoring.pairwise import Bools
+from facever.evaluation.scoring.similarity import Floats, Ints, Similarity, named_similarity
 from facever.vectors.embedding_set import EmbeddingSet
 
 
@@ -133,12 +136,28 @@ def evaluate_identification(
     rule: str = "max",
     similarity: str | None = None,
     operating_points: Sequence[OperatingPoint] = (),
+    templates: str = ALL,
+    calibrate: str | None = None,
+    prior: float | None = None,
 ) -> IdentificationResult:
     """Measure open-set identification of one embedding set in another.
 
+    Args:
+        probes: Who is searched for.
+        gallery: The images of those enrolled.
+        fpir: As in `identification`, like all that is not described here.
+        ranks: See there.
+        rule: See there.
+        similarity: By default the metric of the model's head, or the cosine of templates.
+        operating_points: See there.
+        templates: A gallery's template policy: people are compared by what it makes of their
+            images.
+        calibrate: See there.
+        prior: See there.
+
     Raises:
-        EvaluationError: Sets or an operating point of another model, and what `identification`
-            raises.
+        EvaluationError: Sets or an operating point of another model, templates that are not
+            compared by cosine or that the policy cannot make, and what `identification` raises.
     """
     require_one_model(probes, gallery)
     for point in operating_points:
@@ -147,23 +166,58 @@ def evaluate_identification(
                 f"the operating point is of fingerprint {point.fingerprint}, the gallery of "
                 f"{gallery.meta.fingerprint}: measure one on this model's own scores"
             )
-    chosen = named_similarity(similarity or gallery.meta.metric)
+    by_default = gallery.meta.metric if templates == ALL else "cosine"
+    chosen = named_similarity(similarity or by_default)
+    people, people_vectors, enrolled = _enrolled(gallery, templates, chosen)
     found = identification(
         vectors_for(probes, chosen),
         probes.identities,
-        vectors_for(gallery, chosen),
-        gallery.identities,
+        people_vectors,
+        people,
         fpir=fpir,
         ranks=ranks,
         rule=rule,
         similarity=chosen,
         operating_points=operating_points,
         probe_acquired=probes.acquired,
-        gallery_acquired=gallery.acquired,
+        gallery_acquired=enrolled,
+        templates=templates,
+        calibrate=calibrate,
+        prior=prior,
     )
     same = images_in_both(probes, gallery)
     warnings = [*found.warnings, *_trained_on(probes, gallery), *([same] if same else [])]
-    return replace(found, warnings=warnings)
+    fitted = found.calibration
+    if fitted is not None:
+        meta = gallery.meta
+        fitted = replace(fitted, dataset=meta.dataset, fingerprint=meta.fingerprint)
+    return replace(found, warnings=warnings, calibration=fitted)
+
+
+def _enrolled(
+    gallery: EmbeddingSet, templates: str, similarity: Similarity
+) -> tuple[npt.NDArray[np.str_], Floats, Bools]:
+    """Return the identity, vector and acquisition of each template of a gallery.
+
+    A person without any vector keeps one row, which failed.
+    """
+    if templates == ALL:
+        return gallery.identities, vectors_for(gallery, similarity), gallery.acquired
+    if similarity != "cosine":
+        raise EvaluationError("templates are unit vectors: compare them by cosine")
+    codes, names = pd.factorize(gallery.identities, sort=True)
+    held = gallery.acquired
+    owners, vectors = make_templates(
+        gallery.vectors[held], codes[held], templates, gallery.rows["norm"].to_numpy()[held]
+    )
+    lost = np.setdiff1d(codes, owners)
+    everyone = np.concatenate([owners, lost])
+    blank = np.zeros((len(lost), gallery.vectors.shape[1]), np.float32)
+    return (
+        np.asarray(names, str)[everyone],
+        np.concatenate([vectors, blank]),
+        np.arange(len(everyone)) < len(owners),
+    )
 
 
 def require_one_model(probes: EmbeddingSet, gallery: EmbeddingSet) -> None:

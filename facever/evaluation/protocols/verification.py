@@ -15,7 +15,7 @@ from facever.evaluation.one_to_one.result import VerificationResult
 from facever.evaluation.one_to_one.verification import DEFAULT_FARS, Sample, measure_all_pairs
 from facever.evaluation.overlap import Overlap, find_overlap, shared_people
 from facever.evaluation.protocols.listed import listed
-from facever.evaluation.protocols.lookup import kind_of
+from facever.evaluation.protocols.lookup import kind_of, templates_of
 from facever.evaluation.protocols.request import ALL_PAIRS, Request
 from facever.evaluation.protocols.sets import check_column, sample_of
 from facever.evaluation.protocols.two_sets import check_comparable, images_in_both, joint_name
@@ -112,6 +112,7 @@ def evaluate_verification(
         dataset=dataset,
         fingerprint=embeddings.meta.fingerprint,
         kind=kind_of(embeddings),
+        templates=templates_of(embeddings),
         normalisation=None if cohort is None else str(cohort),
         warnings=warnings,
     )

@@ -297,3 +297,13 @@ def test_bad_input_is_one_clear_line(sets):
     for arrays, options, message in cases:
         with pytest.raises(EvaluationError, match=message):
             identification(*arrays, **options)
+
+
+def test_an_operating_point_of_other_templates_is_refused(sets):
+    point = identification(*sets, fpir=[0.1], templates="mean").operating_point(0.1)
+    assert point.templates == "mean"
+    again = identification(*sets, templates="mean", operating_points=[point])
+    assert again.realised[0].found.threshold == point.threshold
+    with pytest.raises(EvaluationError) as raised:
+        identification(*sets, operating_points=[point])
+    assert str(raised.value) == "the operating point is for templates 'mean', not for 'all'"

@@ -12,6 +12,8 @@ from facever.evaluation import calibrate
 from facever.evaluation.one_to_one.calibration import JudgedTrials, calibrate_trials
 from facever.evaluation.protocols.calibration import evaluate_calibration
 from facever.evaluation.protocols.score_file import calibrate_scores
+from facever.evaluation.protocols.templates import template_set
+from facever.evaluation.protocols.verification import evaluate_verification
 from facever.vectors.embedding_set import EmbeddingSet
 
 
@@ -28,7 +30,7 @@ def test_images_that_failed_are_left_out(faces):
     vectors[:3] = 0
     found = evaluate_calibration(replace(faces, rows=rows, vectors=vectors), prior=0.1)
     alone = calibrate(faces.vectors[3:], faces.identities[3:], prior=0.1)
-    assert found.to_dict() == alone.to_dict()
+    assert found.to_dict() == {**alone.to_dict(), "fingerprint": "undeclared"}
 
 
 def test_people_of_the_training_are_warned_of(faces):
@@ -87,3 +89,26 @@ def test_scores_of_any_system(faces, tmp_path):
     frame.assign(score=np.nan).to_parquet(path)
     with pytest.raises(EvaluationError, match=r"^12720 of 12720 scores are not finite"):
         calibrate_scores(path)
+
+
+def test_a_stored_calibration_says_where_it_is_from(faces):
+    meta = replace(faces.meta, dataset="made up", fingerprint="model-1")
+    named = replace(faces, meta=meta, rows=faces.rows.assign(visit=np.arange(160) % 80))
+    found = evaluate_calibration(named, prior=0.2)
+    stored = found.stored()
+    assert (stored.kind, stored.templates, stored.similarity) == ("1:1-image", "all", "cosine")
+    assert (stored.dataset, stored.fingerprint, stored.prior) == ("made up", "model-1", 0.2)
+    assert stored.trials == found.trials[0]
+    assert stored.probability([0.1]) == pytest.approx(found.calibration.probability([0.1], 0.2))
+    for quality, media, policy in ((None, None, "mean"), ("norm", None, "quality_mean"),
+                                   ("visit", None, "other"), (None, "visit", "other")):  # fmt: skip
+        rows = named.rows.assign(t=named.rows["identity"] + "-" + (np.arange(160) % 2).astype(str))
+        pooled = template_set(replace(named, rows=rows), "t", quality=quality, media=media)
+        one = evaluate_calibration(pooled, method="isotonic", prior=0.2).stored()
+        assert (one.kind, one.templates) == ("1:1-template", policy)
+        measured = evaluate_verification(pooled, far=[0.1])
+        assert measured.operating_point(0.1).templates == measured.to_dict()["templates"] == policy
+    scores, same, people = all_pairs(faces)[2:]
+    other = calibrate_trials(JudgedTrials(scores, same, people), prior=0.2)
+    with pytest.raises(EvaluationError, match=r"^scores of another system make no calibration"):
+        other.stored()

@@ -186,3 +186,62 @@ def test_an_operating_point_of_another_model_is_refused(faces):
 
 def found_nonmated(probes, gallery):
     return (~np.isin(probes.identities, gallery.identities)).sum()
+
+
+@pytest.mark.parametrize("policy", ["mean", "quality_mean", "medoids:2"])
+def test_people_are_compared_by_what_the_policy_makes(faces, failing, policy):
+    """Against templates made person by person; a person none of whose images has a vector."""
+    gallery = faces.select((faces.rows.subset == "gallery") & (faces.rows.identity < "p012"))
+    probes = faces.select(faces.rows.subset == "query")
+    lost = gallery.identities[0]
+    broken = failing(gallery, [*np.flatnonzero(gallery.identities == lost), 20])
+    found = evaluate_identification(probes, broken, fpir=[0.2], templates=policy)
+    vectors, names = [], []
+    for name in sorted(set(broken.identities) - {lost}):
+        own = broken.select((broken.identities == name) & broken.acquired)
+        norms = own.rows["norm"].to_numpy(float)
+        if policy == "medoids:2":
+            near = own.vectors.astype(float) @ own.vectors.T
+            pairs = [(a, b) for a in range(len(own)) for b in range(a + 1, len(own))]
+            best = max(pairs, key=lambda p: np.maximum(near[p[0]], near[p[1]]).sum(), default=(0,))
+            made = own.vectors[list(best)]
+        else:
+            weighed = norms[:, None] if policy == "quality_mean" else 1
+            made = (own.vectors.astype(float) * weighed).sum(axis=0, keepdims=True)
+            made /= np.linalg.norm(made)
+        vectors += list(made)
+        names += [name] * len(made)
+    kept = probes.identities != lost
+    plain = identification(
+        probes.vectors[kept], probes.identities[kept], np.array(vectors), names, fpir=[0.2]
+    )
+    assert found.gallery_size == len(set(names))
+    assert found.points[0].threshold == pytest.approx(plain.points[0].threshold, abs=1e-6)
+    assert found.points[0].missed == plain.points[0].missed
+    assert np.allclose(found.cmc, plain.cmc)
+    assert (found.failures.people, found.failures.orphans) == (1, int((~kept).sum()))
+    assert found.templates == found.operating_point(0.2).templates == policy
+    assert f"templates '{policy}'" in found.to_text()
+    by_image = evaluate_identification(probes, broken, fpir=[0.2])
+    assert by_image.points[0].threshold != found.points[0].threshold
+    with pytest.raises(EvaluationError, match="templates are unit vectors: compare them by cosine"):
+        evaluate_identification(probes, broken, templates=policy, similarity="dot")
+    dot = replace(broken, meta=replace(broken.meta, metric="dot"))
+    assert evaluate_identification(probes, dot, templates=policy).similarity == "cosine"
+
+
+def test_a_calibration_of_searches_names_its_gallery(faces):
+    meta = replace(faces.meta, dataset="made up")
+    named = replace(faces, meta=meta)
+    gallery = named.select((named.rows.subset == "gallery") & (named.rows.identity < "p012"))
+    probes = named.select(named.rows.subset == "query")
+    found = evaluate_identification(
+        probes, gallery, rule="mean", templates="medoids:1", calibrate="isotonic", prior=0.3
+    )
+    stored = found.calibration.stored()
+    assert (stored.kind, stored.score_rule, stored.gallery_size) == ("1:N", "mean", 12)
+    assert (stored.templates, stored.method, stored.prior) == ("medoids:1", "isotonic", 0.3)
+    assert (stored.dataset, stored.fingerprint) == ("made up", gallery.meta.fingerprint)
+    assert found.to_dict()["calibration"] == found.calibration.to_dict()
+    assert "that the first candidate is right:\nisotonic calibration" in found.to_text()
+    assert evaluate_identification(probes, gallery).to_dict()["calibration"] is None
