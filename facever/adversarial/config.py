@@ -25,8 +25,8 @@ class MethodConfig(Config):
     margin: float = Field(
         0.2, ge=0, description="m of every triplet loss, in squared distances of unit vectors"
     )
-    beta: float = Field(1.0, ge=0, description="weight of generated features in L_D")
-    gamma: float = Field(1.0, ge=0, description="weight of keeping the identity in L_G")
+    beta: float = Field(0.3, ge=0, description="weight of generated features in L_D")
+    gamma: float = Field(0.1, ge=0, description="weight of keeping the identity in L_G")
     mu: float = Field(1.0, ge=0, description="weight of the sum of heads in L_F")
     last_activation: Literal["relu", "none"] = Field(
         "relu",

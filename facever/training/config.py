@@ -134,8 +134,8 @@ class NetworkConfig(Config):
 class AdversarialConfig(MethodConfig):
     """Adversarial hard-triplet generation; the embedder's optimizer is that of the training."""
 
-    generator: NetworkConfig = NetworkConfig()
-    discriminator: NetworkConfig = NetworkConfig()
+    generator: NetworkConfig = NetworkConfig(optimizer=NetworkOptimizerConfig(lr=3e-4))
+    discriminator: NetworkConfig = NetworkConfig(optimizer=NetworkOptimizerConfig(lr=1e-2))
 
 
 class TrainConfig(Config):

@@ -300,7 +300,8 @@ def test_the_discriminator_separates_when_it_alone_trains() -> None:
 def test_without_discriminator_generated_features_lose_their_identity() -> None:
     kept = {}
     for without in (False, True):
-        step = make_step(generator=FAST, discriminator=FAST, without_discriminator=without)
+        players = {"generator": FAST, "discriminator": FAST, "gamma": 1.0}
+        step = make_step(**players, without_discriminator=without)
         with torch.no_grad():  # a classifier that knows every image
             means = images(apart=0).view(IDENTITIES, EACH, SIZE).mean(1)
             step._prototypes.weight.copy_(means)
