@@ -23,11 +23,11 @@ class ImageError(DataError):
     """An image that cannot be used: its `path` and the `reason`."""
 
     def __init__(self, path: str, reason: str) -> None:
-        super().__init__(path, reason)  # both, so that it survives pickling between processes
+        super().__init__(f"{path}: {reason}")
         self.path, self.reason = path, reason
 
-    def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+    def __reduce__(self) -> tuple[type["ImageError"], tuple[str, str]]:
+        return type(self), (self.path, self.reason)  # it travels between processes
 
 
 def decode(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
