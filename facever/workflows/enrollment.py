@@ -3,6 +3,7 @@
 import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,11 +19,28 @@ from facever.errors import DataError, GalleryError, unknown
 from facever.files import sha256_of_file
 from facever.gallery.answers import Enrollment
 from facever.gallery.gallery import Gallery
-from facever.gallery.records import Duplicates, shown
+from facever.gallery.records import Binding, Duplicates, shown
 from facever.vectors.embedding_set import META, EmbeddingSet
 
 _WORTH_WORKERS = 1000  # images: starting processes takes longer than reading fewer
 _OPTIONS = ("flip", "precision")  # of an extraction, those that change the vectors
+
+
+def binding_of(made_by: Extractor | EmbeddingSet) -> Binding:
+    """Return what a gallery of a model's vectors is bound to, or of those of an embedding set."""
+    if isinstance(made_by, EmbeddingSet):
+        meta = made_by.meta
+        options = {name: meta.options[name] for name in _OPTIONS if name in meta.options}
+        return Binding(
+            meta.fingerprint, meta.dimension, meta.metric, dict(meta.preprocessing), options
+        )
+    return Binding(
+        made_by.fingerprint,
+        made_by.dimension,
+        made_by.card.metric,
+        made_by.embedder.preprocessing.model_dump(mode="json"),
+        {name: getattr(made_by, name) for name in _OPTIONS},
+    )
 
 
 def create_gallery(path: str | Path, made_by: Extractor | EmbeddingSet) -> Gallery:
@@ -31,23 +49,9 @@ def create_gallery(path: str | Path, made_by: Extractor | EmbeddingSet) -> Galle
     Raises:
         GalleryError: Something is at `path`, or the embedding set's origin is not declared.
     """
-    if isinstance(made_by, EmbeddingSet):
-        meta = made_by.meta
-        return Gallery.create(
-            path,
-            fingerprint=meta.fingerprint,
-            dimension=meta.dimension,
-            metric=meta.metric,
-            preprocessing=meta.preprocessing,
-            options={name: meta.options[name] for name in _OPTIONS if name in meta.options},
-        )
+    bound = binding_of(made_by)
     return Gallery.create(
-        path,
-        fingerprint=made_by.fingerprint,
-        dimension=made_by.dimension,
-        metric=made_by.card.metric,
-        preprocessing=made_by.embedder.preprocessing.model_dump(mode="json"),
-        options={"flip": made_by.flip, "precision": made_by.precision},
+        path, **{field.name: getattr(bound, field.name) for field in fields(bound)}
     )
 
 
