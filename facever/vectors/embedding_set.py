@@ -9,10 +9,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_type_hints
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from facever import __version__
@@ -156,14 +157,16 @@ class EmbeddingSet:
         meta = _read_meta(path)
         try:
             vectors = np.load(path / VECTORS, mmap_mode="r", allow_pickle=False)
-            rows = pd.read_parquet(path / ROWS)
+            rows = _read_rows(path / ROWS)
             known = (path / TRAINED_ON).is_file()
-            trained_on = pd.read_parquet(path / TRAINED_ON) if known else None
-        except (OSError, ValueError, EOFError) as error:
-            reason = " ".join(str(error).split())
-            raise DataError(f"{path} is damaged ({reason}); {_MEND}") from error
-        loaded = cls(vectors, rows, meta, trained_on)
-        loaded._check(path)
+            loaded = cls(vectors, rows, meta, _read_rows(path / TRAINED_ON) if known else None)
+            loaded._check(path)
+        except DataError:
+            raise
+        except Exception as error:  # what the readers raise on damaged bytes is not told anywhere
+            raise DataError(
+                f"{path} is damaged ({str(error) or type(error).__name__}); {_MEND}"
+            ) from error
         return loaded
 
     def _check(self, path: Path) -> None:
@@ -297,6 +300,14 @@ def _check_files(path: Path) -> None:
         raise DataError(f"{path} is not an embedding set: it has no {', '.join(missing)}")
 
 
+def _read_rows(path: Path) -> pd.DataFrame:
+    rows = pd.read_parquet(path)
+    for name in rows.columns:
+        if isinstance(rows[name].dtype, pd.StringDtype):  # kept as it was read, unlooked at
+            pa.array(rows[name].array).validate(full=True)
+    return rows
+
+
 def _read_meta(path: Path) -> EmbeddingMeta:
     try:
         values = json.loads((path / META).read_text(encoding="utf-8"))
@@ -310,6 +321,11 @@ def _read_meta(path: Path) -> EmbeddingMeta:
         )
     names = {field.name for field in fields(EmbeddingMeta)}
     try:
-        return EmbeddingMeta(**{name: values[name] for name in names})
+        meta = EmbeddingMeta(**{name: values[name] for name in names})
     except KeyError as error:
         raise DataError(f"{path / META} has no {error}; {_MEND}") from error
+    for name, kind in get_type_hints(EmbeddingMeta).items():
+        value = getattr(meta, name)
+        if isinstance(value, bool) or not isinstance(value, getattr(kind, "__origin__", kind)):
+            raise DataError(f"{path / META}: its {name} cannot be {value!r}; {_MEND}")
+    return meta

@@ -117,6 +117,20 @@ def _forget_a_name(folder: Path) -> None:
     rows.to_parquet(folder / "rows.parquet")
 
 
+def _spoil_a_letter(folder: Path) -> None:
+    """Make a text of the rows something that is not UTF-8, under a page that is whole."""
+    rows = pd.read_parquet(folder / "rows.parquet")
+    rows.loc[2, "identity"] = "needle"
+    rows.to_parquet(folder / "rows.parquet", compression=None)
+    content = (folder / "rows.parquet").read_bytes()
+    (folder / "rows.parquet").write_bytes(content.replace(b"needle", b"needl\xff"))
+
+
+def _say_a_strange_shape(folder: Path) -> None:
+    content = (folder / "vectors.npy").read_bytes()
+    (folder / "vectors.npy").write_bytes(content.replace(b"(7, 4)", b"('',4)"))
+
+
 def _break(folder: Path, name: str) -> None:
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[: len(content) // 2])
@@ -131,6 +145,11 @@ def _break(folder: Path, name: str) -> None:
         (lambda f: _break(f, "rows.parquet"), "damaged .*make it again"),
         (lambda f: _break(f, "meta.json"), "meta.json is damaged"),
         (lambda f: _change_meta(f, dimension=5), "float32 .7, 4. but its rows"),
+        (lambda f: _change_meta(f, dimension=True), "meta.json: its dimension cannot be True"),
+        (lambda f: _change_meta(f, fingerprint=None), "meta.json: its fingerprint cannot be None"),
+        (lambda f: _change_meta(f, options=[]), r"meta.json: its options cannot be \[\]"),
+        (_spoil_a_letter, "is damaged .*UTF8"),
+        (_say_a_strange_shape, "is damaged"),
         (lambda f: _change_meta(f, format=99), "format 99, newer than this facever reads"),
         (lambda f: pd.DataFrame({"a": range(7)}).to_parquet(f / "rows.parquet"), "no column"),
         (lambda f: pd.DataFrame({"a": [1]}).to_parquet(f / "rows.parquet"), "is damaged"),
