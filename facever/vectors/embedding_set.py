@@ -6,6 +6,7 @@ where it is known on whom the model was trained.
 """
 
 import json
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -327,5 +328,5 @@ def _read_meta(path: Path) -> EmbeddingMeta:
     for name, kind in get_type_hints(EmbeddingMeta).items():
         value = getattr(meta, name)
         if isinstance(value, bool) or not isinstance(value, getattr(kind, "__origin__", kind)):
-            raise DataError(f"{path / META}: its {name} cannot be {value!r}; {_MEND}")
+            raise DataError(f"{path / META}: its {name} cannot be {reprlib.repr(value)}; {_MEND}")
     return meta
