@@ -264,3 +264,27 @@ def test_every_arm_is_a_configuration_of_both_data_sets(tools, tmp_path):
             "keypoints", "keypoints-htg",
         ]  # fmt: skip
         assert tools.htg.CONTROL["keypoints-htg"] == "keypoints"
+
+
+def test_generator_and_discriminator_alone():
+    sys.path.insert(0, str(TOOLS))
+    try:
+        players = importlib.import_module("htg_players")
+    finally:
+        sys.path.remove(str(TOOLS))
+    random = np.random.default_rng(0)
+    centres = random.normal(size=(20, 1, 16)) * 4
+    features = (centres + random.normal(size=(20, 5, 16))).reshape(100, 16)
+    labels = torch.arange(20).repeat_interleave(5)
+    given = torch.tensor(features, dtype=torch.float32), labels, 40
+    setting = {"beta": 0.3, "gamma": 0.1, "rate_g": 3e-4, "rate_d": 1e-2}
+    found = players.played(*given, seed=1, **setting)
+    assert tuple(found) == players.FIGURES
+    assert found == players.played(*given, seed=1, **setting)
+    assert (
+        found["real_accuracy"]
+        > 0.5
+        > players.played(*given, seed=1, **{**setting, "rate_d": 1e-9})["real_accuracy"]
+    )
+    assert found["real_kept"] > 0.9
+    assert found["offset"] > 0
