@@ -55,19 +55,23 @@ class Changing(Opened):
         """
         if duplicates not in ("skip", "keep", "refuse"):
             raise GalleryError(f"duplicates is {duplicates!r} (allowed: skip, keep, refuse)")
-        vectors = checked_vectors(faces, fingerprint, self._store.binding)
+        binding = self._store.binding
+        vectors = checked_vectors(faces, fingerprint, binding)
         images = images_of(faces, vectors, people, sources, hashes)
         for person in set(metadata or {}) - set(images.people):
             raise GalleryError(f"metadata of {shown(person)}, whom none of these images shows")
         failed = failures(faces)
         kept = [row for row in range(len(vectors)) if row not in failed]
-        added, new_people, found = self._store.enroll(images.rows(kept), metadata or {}, duplicates)
+        added, new_people, found = self._store.enroll(
+            images.rows(kept), metadata or {}, duplicates, fingerprint=binding.fingerprint
+        )
         self._index.settle()
         return Enrollment(
             added,
             new_people,
             [replace(duplicate, index=kept[duplicate.index]) for duplicate in found],
             [(images.sources[row] or f"image {row}", reason) for row, reason in failed.items()],
+            [],
         )
 
     def remove(self, person: str, source: str | None = None) -> int:
@@ -82,6 +86,71 @@ class Changing(Opened):
         removed = self._store.remove(person, source)
         self._index.settle()
         return removed
+
+    def remove_all(self, people: Sequence[str]) -> int:
+        """Remove people, all or on any error none, and return how many images went.
+
+        Raises:
+            GalleryError: Nobody of one of these ids, or another process that keeps writing.
+        """
+        removed = self._store.remove_all(people)
+        self._index.settle()
+        return removed
+
+    def update(
+        self,
+        person: str,
+        metadata: Mapping[str, Any] | None = None,
+        remove_keys: Sequence[str] = (),
+        new_id: str | None = None,
+    ) -> None:
+        """Change what is known of a person, or their id.
+
+        Args:
+            person: Their id.
+            metadata: Keys and values that are added to what is known, in place of those there.
+            remove_keys: Keys that are forgotten.
+            new_id: Another id for the person, which nobody has.
+
+        Raises:
+            GalleryError: No such person or key, an id that is taken, or another process that keeps
+                writing.
+        """
+        self._store.update(person, metadata or {}, remove_keys, new_id)
+
+    def merge(self, person: str, into: str) -> int:
+        """Give a person's images to another: two ids turned out to be one person.
+
+        Where both have a key of metadata, that of `into` stays. The images get new numbers.
+
+        Returns:
+            How many images went over.
+
+        Raises:
+            GalleryError: No such person, the same one twice, or another process that keeps writing.
+        """
+        moved = self._store.merge(person, into)
+        self._index.settle()
+        return moved
+
+    def split(self, person: str, sources_or_images: Sequence[str | int], new_person: str) -> int:
+        """Give some of a person's images to a new person: one id turned out to be two people.
+
+        Args:
+            person: Whose images they are.
+            sources_or_images: Their sources, or their numbers as `images` shows them.
+            new_person: An id that nobody has. What is known of the other is not theirs.
+
+        Returns:
+            How many images went over. They get new numbers.
+
+        Raises:
+            GalleryError: No such person or image, all of the person's images, an id that is taken,
+                or another process that keeps writing.
+        """
+        moved = self._store.split(person, sources_or_images, new_person)
+        self._index.settle()
+        return moved
 
     def add_operating_point(self, name: str, point: OperatingPoint) -> None:
         """Keep an operating point under a name.

@@ -8,12 +8,16 @@ from facever.errors import GalleryError
 from facever.files import atomic_folder
 from facever.gallery.asking import Asking
 from facever.gallery.changing import Changing
-from facever.gallery.records import Binding, text
+from facever.gallery.index.kinds import checked_kind
+from facever.gallery.keeping import Keeping
+from facever.gallery.records import Binding, Settings, text
+from facever.gallery.store.coding import checked_storage
 from facever.gallery.store.store import Store
+from facever.gallery.templates import checked_policy
 from facever.vectors.embedding_set import UNDECLARED
 
 
-class Gallery(Asking, Changing):
+class Gallery(Asking, Changing, Keeping):
     """A folder of enrolled people, bound to one model; make it with `create` or `open`.
 
     Every vector that comes in must be of the model (the fingerprint) that the gallery is bound to.
@@ -40,6 +44,9 @@ class Gallery(Asking, Changing):
         metric: str = "cosine",
         preprocessing: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
+        templates: str = "all",
+        storage: str = "float32",
+        index: str = "auto",
         wait: float = 10.0,
     ) -> Self:
         """Make an empty gallery, readable by its owner only, and open it.
@@ -51,11 +58,15 @@ class Gallery(Asking, Changing):
             metric: What the model was trained to be compared by; kept for the record.
             preprocessing: Of the model; kept for the record.
             options: Of the extraction; kept for the record.
+            templates: What people are compared by: "all" of their images, their "mean",
+                "quality_mean" (weighted by the images' quality, else their norm), or "medoids:K".
+            storage: How vectors are written: "float32", "float16" or "int8".
+            index: "auto", "flat" or a FAISS factory string.
             wait: Seconds to wait for another writer before giving up.
 
         Raises:
-            GalleryError: Something is at `path`, it cannot be written, or no origin or dimension is
-                declared.
+            GalleryError: Something is at `path`, it cannot be written, no origin or dimension is
+                declared, or no such templates, storage or index.
         """
         path = Path(path)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -70,17 +81,20 @@ class Gallery(Asking, Changing):
         binding = Binding(
             fingerprint, dimension, metric, dict(preprocessing or {}), dict(options or {})
         )
+        settings = Settings(
+            checked_policy(templates), checked_storage(storage), checked_kind(index, dimension)
+        )
         try:
             with atomic_folder(path) as folder:
                 folder.chmod(0o700)
-                Store.create(folder, binding)
+                Store.create(folder, binding, settings)
         except OSError as error:
             raise GalleryError(f"{path} cannot be made: {error.strerror}") from error
         return cls.open(path, wait=wait)
 
     @classmethod
     def open(cls, path: str | Path, *, wait: float = 10.0) -> Self:
-        """Open a gallery.
+        """Open a gallery; one that cannot be written is open for reading only.
 
         Args:
             path: Its folder.

@@ -83,10 +83,12 @@ def images_of(
     """
     size = len(vectors)
     norms: Sequence[float | None] = [None] * size
+    qualities = None
     if isinstance(faces, EmbeddingSet):
         people = faces.rows["identity"].tolist() if people is None else people
         sources = _paths(faces) if sources is None else sources
         norms = faces.rows["norm"].tolist()
+        qualities = _qualities(faces)
     if people is None:
         raise GalleryError("whom do these vectors show? give people=")
     of_whom = [people] * size if isinstance(people, str) else list(people)
@@ -98,7 +100,26 @@ def images_of(
         for value in values:
             if value is not None or values is of_whom:
                 text(value, f"a {name}")
-    return NewImages(of_whom, vectors, norms, from_where, hashed)
+    return NewImages(of_whom, vectors, norms, from_where, hashed, qualities)
+
+
+def _qualities(faces: EmbeddingSet) -> list[float | None] | None:
+    """Return the column `quality` of an EmbeddingSet; None where there is none.
+
+    Raises:
+        GalleryError: A quality that is not a number above 0.
+    """
+    if "quality" not in faces.rows:
+        return None
+    column = faces.rows["quality"].to_numpy(dtype=object)
+    missing = faces.rows["quality"].isna().to_numpy(dtype=bool)
+    qualities: list[float | None] = []
+    for row, (value, none) in enumerate(zip(column, missing, strict=True)):
+        number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+        if not none and not (number and 0 < value < np.inf):
+            raise GalleryError(f"the quality of image {row} is not a number above 0")
+        qualities.append(None if none else float(value))
+    return qualities
 
 
 def _paths(faces: EmbeddingSet) -> list[str | None] | None:

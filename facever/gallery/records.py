@@ -1,7 +1,8 @@
 """What goes into a gallery's store and comes out of it."""
 
+import reprlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from facever.errors import GalleryError, plain
 
 Duplicates = Literal["skip", "keep", "refuse"]
+Storage = Literal["float32", "float16", "int8"]
+STORAGES: tuple[Storage, ...] = ("float32", "float16", "int8")
 Vectors = NDArray[np.float32]
 Keys = NDArray[np.int64]
 
@@ -33,6 +36,22 @@ class Binding:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What can be chosen for a gallery and changed later; every image's vector stays.
+
+    Args:
+        templates: What people are compared by: "all" of their images, their "mean",
+            "quality_mean", or "medoids:K".
+        storage: How vectors are written: float32, float16 or int8.
+        index: "auto", "flat" or a FAISS factory string.
+    """
+
+    templates: str = "all"
+    storage: Storage = "float32"
+    index: str = "auto"
+
+
 class Change(NamedTuple):
     """A state of the store: its number, and the stamp that no other copy's change shares."""
 
@@ -50,6 +69,9 @@ class NewImages:
         norms: Lengths before normalising, or None where not known.
         sources: Where the images came from, such as absolute paths, or None.
         hashes: Hashes of the images' bytes, or None.
+        qualities: How much each image counts in a quality-weighted mean, above 0; where there is
+            none, its norm serves.
+        times: When each was enrolled, ISO 8601 in UTC, where that is not now.
     """
 
     people: Sequence[str]
@@ -57,6 +79,8 @@ class NewImages:
     norms: Sequence[float | None]
     sources: Sequence[str | None]
     hashes: Sequence[str | None]
+    qualities: Sequence[float | None] | None = None
+    times: Sequence[str] | None = None
 
     def rows(self, which: Sequence[int]) -> "NewImages":
         """Return some of the images."""
@@ -66,7 +90,89 @@ class NewImages:
             [self.norms[row] for row in which],
             [self.sources[row] for row in which],
             [self.hashes[row] for row in which],
+            [self.qualities[row] for row in which] if self.qualities is not None else None,
+            [self.times[row] for row in which] if self.times is not None else None,
         )
+
+
+class PersonImages(NamedTuple):
+    """A person, and how many images there are of them."""
+
+    person: str
+    images: int
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """What a gallery knows of an image beside its vector.
+
+    Args:
+        image: Its number in the gallery.
+        source: Where it came from, or None.
+        hash: Of its bytes, or None.
+        enrolled: When, ISO 8601 in UTC.
+        norm: The length of its embedding before it was normalised, or None.
+        quality: How much it counts in a quality-weighted mean; where None, its norm serves.
+    """
+
+    image: int
+    source: str | None
+    hash: str | None
+    enrolled: str
+    norm: float | None
+    quality: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class PendingImage:
+    """An image that a migration has yet to embed by the new model."""
+
+    image: int
+    person: str
+    source: str | None
+    hash: str | None
+
+
+@dataclass(frozen=True)
+class Audited:
+    """That something was removed: when and how much, but not whom.
+
+    Args:
+        time: ISO 8601 in UTC.
+        action: "remove", "remove images", "merge", "rename" or "migrate".
+        images: How many images went.
+        person: HMAC-SHA256 of the person's id under a random key of the gallery's own.
+        change: The number of the change.
+    """
+
+    time: str
+    action: str
+    images: int
+    person: str
+    change: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class MigrationState:
+    """How far a migration is.
+
+    Args:
+        binding: Of the new model.
+        done: Images that are embedded by it.
+        pending: Images that are not yet.
+    """
+
+    binding: Binding
+    done: int
+    pending: int
 
 
 @dataclass(frozen=True)
@@ -78,12 +184,15 @@ class Duplicate:
         person: Under whom it was to be enrolled.
         known_as: Under whom it was there.
         source: Where it came from, where known.
+        score: The cosine by which it is near one that was there; None where it is the same by its
+            hash or source.
     """
 
     index: int
     person: str
     known_as: str
     source: str | None
+    score: float | None = None
 
     def what(self) -> str:
         """Return a name of the image for a message."""
@@ -103,9 +212,11 @@ def text(value: object, what: str) -> str:
         GalleryError: Not a text, empty, or not expressible in UTF-8.
     """
     if not isinstance(value, str) or not value:
-        raise GalleryError(f"{what} must be a text of at least one character, not {value!r}")
+        raise GalleryError(
+            f"{what} must be a text of at least one character, not {reprlib.repr(value)}"
+        )
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise GalleryError(f"{what} cannot be written in UTF-8: {value!r}") from error
+        raise GalleryError(f"{what} cannot be written in UTF-8: {shown(value)}") from error
     return value

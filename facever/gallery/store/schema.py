@@ -1,15 +1,24 @@
-"""The tables of a gallery's store.
+"""The tables of a gallery's store, and how a store of an older format gets them.
 
 Every transaction that changes anything adds one row to `changes`; its number only grows, and its
-random stamp tells it from the change of the same number in another copy of the store. Image numbers
-are never used twice, so that "all images after number n" are the additions since, and `removed`
-names those that went.
+random stamp tells it from the change of the same number in another copy of the store.
+
+What a search compares with are *entries*: the images, or the rows of `templates` where the policy
+makes templates of a person's images. Their numbers are never used twice, so that "all entries after
+number n" are the additions since, and `removed` names those that went. Where all entries become
+others, the generation in `meta` changes and `removed` begins anew.
 """
 
-APPLICATION_ID = 0x46435652  # "FCVR"
-FORMAT = 1
+import json
+import secrets
+import sqlite3
+from collections.abc import Mapping
+from typing import Any
 
-SCHEMA = """
+APPLICATION_ID = 0x46435652  # "FCVR"
+FORMAT = 2
+
+_FROM_THE_BEGINNING = """
 CREATE TABLE meta (
     key TEXT PRIMARY KEY,
     value TEXT NOT NULL
@@ -57,3 +66,78 @@ CREATE TABLE operating_points (
     added TEXT NOT NULL
 );
 """
+
+_SINCE_FORMAT_2 = """
+ALTER TABLE images ADD COLUMN quality REAL;
+ALTER TABLE removed RENAME COLUMN image TO entry;
+
+CREATE TABLE templates (
+    template INTEGER PRIMARY KEY AUTOINCREMENT,
+    person INTEGER NOT NULL REFERENCES people (person) ON DELETE CASCADE,
+    vector BLOB NOT NULL
+);
+CREATE INDEX templates_by_person ON templates (person);
+
+CREATE TABLE calibrations (
+    name TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    calibration TEXT NOT NULL,
+    added TEXT NOT NULL
+);
+
+CREATE TABLE audit (
+    entry INTEGER PRIMARY KEY AUTOINCREMENT,
+    time TEXT NOT NULL,
+    action TEXT NOT NULL,
+    person TEXT NOT NULL,
+    images INTEGER NOT NULL,
+    change INTEGER NOT NULL REFERENCES changes (change)
+);
+CREATE INDEX audit_by_person ON audit (person);
+
+CREATE TABLE migrated (
+    image INTEGER PRIMARY KEY REFERENCES images (image) ON DELETE CASCADE,
+    norm REAL,
+    quality REAL,
+    vector BLOB NOT NULL
+);
+"""
+
+
+def make_tables(db: sqlite3.Connection, format_: int = 0) -> None:
+    """Make, within a transaction, the tables that a store of an older format does not have.
+
+    Args:
+        db: A transaction has begun.
+        format_: Which format the store has; 0 is an empty file's.
+    """
+    scripts = [_FROM_THE_BEGINNING, _SINCE_FORMAT_2][format_:]
+    for statement in "".join(scripts).split(";"):  # executescript would end the transaction
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version = {FORMAT}")
+    if format_ == 1:
+        write_facts(db, new_facts())
+
+
+def new_facts() -> dict[str, Any]:
+    """Return what a store knows since format 2, as it is in a gallery that nobody set."""
+    return {
+        "generation": new_generation(),
+        "templates": "all",
+        "storage": "float32",
+        "index": "auto",
+        "audit_key": secrets.token_hex(32),
+    }
+
+
+def new_generation() -> str:
+    """Return a stamp that no generation of entries had before."""
+    return secrets.token_hex(8)
+
+
+def write_facts(db: sqlite3.Connection, facts: Mapping[str, Any]) -> None:
+    """Write rows of `meta`, in place of those of the same names."""
+    db.executemany(
+        "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        [(key, json.dumps(value, allow_nan=False)) for key, value in facts.items()],
+    )

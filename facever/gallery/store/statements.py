@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from facever.errors import GalleryError
-from facever.gallery.records import Duplicate, NewImages, shown
+from facever.gallery.records import Duplicate, NewImages, shown, text
 
 _PARAMETERS_AT_ONCE = 10_000
 
@@ -18,6 +18,12 @@ _PARAMETERS_AT_ONCE = 10_000
 def now() -> str:
     """Return the time, ISO 8601 in UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def later(db: sqlite3.Connection) -> str:
+    """Return the time, or that of the newest change where the clock says an earlier one."""
+    newest = db.execute("SELECT time FROM changes ORDER BY change DESC LIMIT 1").fetchone()
+    return max(now(), newest[0]) if newest else now()
 
 
 @contextmanager
@@ -52,25 +58,56 @@ def record(db: sqlite3.Connection, action: str, *, people: int, images: int) -> 
     """Add a row to the log of changes and return its number."""
     cursor = db.execute(
         "INSERT INTO changes (stamp, time, action, people, images) VALUES (?, ?, ?, ?, ?)",
-        [secrets.token_hex(8), now(), action, people, images],
+        [secrets.token_hex(8), later(db), action, people, images],
     )
     assert cursor.lastrowid is not None
     return cursor.lastrowid
 
 
-def add_metadata(db: sqlite3.Connection, metadata: Mapping[str, Mapping[str, Any]]) -> None:
-    """Add keys to what is known of people who are in the store.
+def each(
+    db: sqlite3.Connection, sql: str, values: Sequence[int] | Sequence[str], *first: object
+) -> None:
+    """Run a statement with `IN ({})` for any number of values, which come after `first`."""
+    for start in range(0, len(values), _PARAMETERS_AT_ONCE):
+        some = values[start : start + _PARAMETERS_AT_ONCE]
+        db.execute(sql.format(",".join("?" * len(some))), [*first, *some])
+
+
+def key_of(db: sqlite3.Connection, person: str) -> int:
+    """Return a person's key.
 
     Raises:
-        GalleryError: A value that JSON cannot hold.
+        GalleryError: Nobody is enrolled under that id.
     """
-    for person, values in metadata.items():
-        known = db.execute("SELECT metadata FROM people WHERE id = ?", [person]).fetchone()[0]
-        try:
-            added = json.dumps({**json.loads(known), **values}, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise GalleryError(f"metadata of {shown(person)} cannot be kept: {error}") from error
-        db.execute("UPDATE people SET metadata = ? WHERE id = ?", [added, person])
+    row = db.execute(
+        "SELECT person FROM people WHERE id = ?", [text(person, "a person id")]
+    ).fetchone()
+    if row is None:
+        raise GalleryError(f"nobody is enrolled as {shown(person)}")
+    return int(row[0])
+
+
+def metadata_of(db: sqlite3.Connection, key: int) -> dict[str, Any]:
+    """Return what is known of a person."""
+    row = db.execute("SELECT metadata FROM people WHERE person = ?", [key]).fetchone()
+    return dict(json.loads(row[0]))
+
+
+def write_metadata(db: sqlite3.Connection, key: int, metadata: Mapping[str, Any]) -> None:
+    """Write what is known of a person.
+
+    Raises:
+        GalleryError: A key that is no text, or a value that JSON or UTF-8 cannot hold.
+    """
+    try:
+        for name in metadata:
+            text(name, "a key of metadata")
+        written = json.dumps(metadata, allow_nan=False)
+        json.dumps(metadata, ensure_ascii=False).encode()  # a lone surrogate is no text
+    except (TypeError, ValueError, RecursionError, GalleryError) as error:
+        person = db.execute("SELECT id FROM people WHERE person = ?", [key]).fetchone()[0]
+        raise GalleryError(f"metadata of {shown(person)} cannot be kept: {error}") from error
+    db.execute("UPDATE people SET metadata = ? WHERE person = ?", [written, key])
 
 
 def find_duplicates(db: sqlite3.Connection, images: NewImages) -> Iterator[Duplicate]:

@@ -60,13 +60,13 @@ def test_vectors_come_back_bit_for_bit(store: Store) -> None:
     random = np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32)
     people = list("abcabcaba")
     store.enroll(NewImages(people, random, [1.5] * 9, [None] * 9, [None] * 9), {}, "keep")
-    numbers, owners, vectors = store.added_after(0)
+    numbers, owners, vectors = store.entries_after(0)
     assert np.array_equal(vectors, random)
     assert numbers.tolist() == list(range(1, 10))
     ids = store.ids(owners.tolist())
     assert [ids[owner] for owner in owners] == people
     assert np.array_equal(store.vectors_of("b"), random[[1, 4, 7]])
-    assert len(store.added_after(7)[0]) == 2
+    assert len(store.entries_after(7)[0]) == 2
 
 
 def test_all_or_nothing(store: Store) -> None:
@@ -126,8 +126,8 @@ def test_remove(store: Store) -> None:
     assert len(store.vectors_of("a")) == 1
     assert store.remove("a") == 1
     assert store.counts() == (1, 1)
-    assert sorted(store.removed_after(before).tolist()) == [1, 3]
-    assert store.removed_after(before + 1).tolist() == [1]
+    assert sorted(store.entries_removed_after(before).tolist()) == [1, 3]
+    assert store.entries_removed_after(before + 1).tolist() == [1]
     for refused in (("a",), ("b", "1")):
         with pytest.raises(GalleryError, match=r"nobody is enrolled|has no image from"):
             store.remove(*refused)
@@ -206,7 +206,7 @@ def test_a_truncated_store_is_said_to_be_damaged(store: Store) -> None:
     for share in (0.3, 0.7):
         store.path.write_bytes(content[: int(share * len(content))])
         with pytest.raises(GalleryError, match="restore it from a copy"):
-            Store.open(store.path.parent, wait=1).added_after(0)
+            Store.open(store.path.parent, wait=1).entries_after(0)
     store.path.write_bytes(content)
     with closing(Store.open(store.path.parent, wait=1)) as healthy:
         assert healthy.counts() == (2000, 2000)
@@ -232,7 +232,7 @@ def test_a_second_writer_sees_what_the_first_enrolled(store: Store) -> None:
             begun.set()
             time.sleep(0.2)
             db.execute("INSERT INTO people VALUES (1, 'a', '{}', '')")
-            db.execute("INSERT INTO images VALUES (1, 1, '1.jpg', NULL, '', 1, zeroblob(8))")
+            db.execute("INSERT INTO images VALUES (1, 1, '1.jpg', NULL, '', 1, x'0000803f00000000', NULL)")
 
     writer = threading.Thread(target=first)
     writer.start()

@@ -1,0 +1,108 @@
+"""What keeps a gallery in order over the years."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from facever.gallery.index.kinds import checked_kind
+from facever.gallery.opened import Opened
+from facever.gallery.records import Audited, PersonImages, StoredImage
+
+
+class Keeping(Opened):
+    """What is there, how it is kept, and that what was removed is gone."""
+
+    def people(self, where: Mapping[str, Any] | None = None) -> Iterator[PersonImages]:
+        """Yield each person's id and how many images there are, as they were enrolled first.
+
+        Args:
+            where: By key of the metadata the value it has, or a list of values of which it has
+                one: texts, numbers, booleans or None. By default all people.
+
+        Raises:
+            GalleryError: A key or value that metadata cannot be compared with.
+        """
+        return self._store.people(where)
+
+    def images(self, person: str) -> list[StoredImage]:
+        """Return what is known of a person's images.
+
+        Raises:
+            GalleryError: Nobody is enrolled under that id.
+        """
+        return self._store.images(person)
+
+    # -- settings ---------------------------------------------------------------------------
+
+    def set_templates(self, policy: str) -> None:
+        """Compare people by other templates from now on; the vectors of all images stay.
+
+        Args:
+            policy: "all" images, their "mean", "quality_mean" (weighted by the images' quality,
+                else by their norm), or "medoids:K", at most K images.
+
+        Raises:
+            GalleryError: No such policy, one that somebody's images do not allow, or another
+                process that keeps writing.
+        """
+        self._store.set_templates(policy)
+        self._index.settle()
+
+    def set_storage(self, kind: str) -> None:
+        """Write all vectors otherwise from now on.
+
+        To float16 and int8 they are rounded, and stay so when they become float32 again: for the
+        exact ones their images must be enrolled again.
+
+        Args:
+            kind: "float32", "float16" (half of the bytes) or "int8" (a quarter).
+
+        Raises:
+            GalleryError: No such kind, or another process that keeps writing.
+        """
+        self._store.set_storage(kind)
+        self._index.settle()
+
+    def rebuild(self, index: str | None = None) -> None:
+        """Write the index anew from the store.
+
+        Args:
+            index: "auto", "flat" or a FAISS factory string, kept as a setting; by default the kind
+                that is set.
+
+        Raises:
+            GalleryError: No such kind, another process that keeps writing, or a folder that cannot
+                be written.
+        """
+        if index is not None:
+            self._store.set_index(checked_kind(index, self.dimension))
+        self._index.renew()
+
+    # -- what went --------------------------------------------------------------------------
+
+    def purge(self) -> None:
+        """Write the gallery's files anew, so that no byte of what was removed stays in them.
+
+        The store is written anew, its log is emptied, leftovers of killed writers are deleted, and
+        the index is made again. Copies of the folder, and what a disk keeps of overwritten files,
+        are out of reach.
+
+        Raises:
+            GalleryError: Another process keeps reading or writing, the folder cannot be written, or
+                the disk has no room for a second store.
+        """
+        self._index.close()
+        self._store.purge()
+        self._index.renew()
+
+    def audit(self) -> list[Audited]:
+        """Return what was removed and when, the oldest first; whom, only `removed` can tell."""
+        return self._store.audit()
+
+    def removed(self, person: str) -> str | None:
+        """Return when the id of a person was last removed, merged or renamed; None if never.
+
+        The gallery keeps no ids of those removed, only a keyed hash by which one is recognised.
+        """
+        gone = ("remove", "merge", "rename")
+        times = [e.time for e in self._store.audit(self._store.mark(person)) if e.action in gone]
+        return times[-1] if times else None

@@ -1,0 +1,160 @@
+"""How people and images come into a store, and what is kept beside them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from facever.errors import GalleryError
+from facever.gallery.records import Duplicate, Duplicates, NewImages, shown, text
+from facever.gallery.store.coding import encoded
+from facever.gallery.store.deriving import derive
+from facever.gallery.store.file import facts_in
+from facever.gallery.store.reading import Reading
+from facever.gallery.store.statements import (
+    among,
+    find_duplicates,
+    later,
+    metadata_of,
+    record,
+    write_metadata,
+)
+
+Review = Callable[[list[Duplicate]], list[Duplicate]]
+
+
+class Enrolling(Reading):
+    """The changes that add."""
+
+    def duplicates_of(self, images: NewImages) -> list[Duplicate]:
+        """Return the images that are there already, by hash or source."""
+        with self.reading() as db:
+            return list(find_duplicates(db, images))
+
+    def enroll(
+        self,
+        images: NewImages,
+        metadata: Mapping[str, Mapping[str, Any]],
+        duplicates: Duplicates,
+        *,
+        fingerprint: str | None = None,
+        review: Review | None = None,
+        nobody: Sequence[str] = (),
+    ) -> tuple[int, int, list[Duplicate]]:
+        """Add images in one transaction.
+
+        Args:
+            images: What to add.
+            metadata: By person id; keys are added to what is known of the person.
+            duplicates: What to do with an image that is there already.
+            fingerprint: The gallery's when the vectors were checked against it.
+            review: Given the duplicates by hash and source, it returns further ones, or refuses the
+                enrolment. It is called within the transaction: nobody else writes meanwhile.
+            nobody: Ids of people to add without any image.
+
+        Returns:
+            The number of images and of new people, and the duplicates.
+
+        Raises:
+            GalleryError: A duplicate with "refuse", another model since the vectors were checked,
+                or the store cannot be written.
+        """
+        with self.writing() as db:
+            facts = facts_in(db, self.path)
+            if fingerprint not in (None, facts.binding.fingerprint):
+                raise GalleryError(
+                    f"the gallery is of fingerprint {facts.binding.fingerprint} now, and no more "
+                    f"of {fingerprint} as these vectors: embed the images again"
+                )
+            found = list(find_duplicates(db, images))
+            if review is not None:
+                found = sorted([*found, *review(found)], key=lambda duplicate: duplicate.index)
+            if found and duplicates == "refuse":
+                first, more = found[0], len(found) - 1
+                raise GalleryError(
+                    f"{first.what()} is enrolled already as {shown(first.known_as)}"
+                    f"{f' (and {more} more)' if more else ''}; nothing was enrolled"
+                )
+            left_out = {d.index for d in found} if duplicates == "skip" else set()
+            kept = [index for index in range(len(images.people)) if index not in left_out]
+            people = sorted({*nobody, *(images.people[index] for index in kept)})
+            time = later(db)
+            before = db.total_changes
+            db.executemany(
+                "INSERT OR IGNORE INTO people (id, created) VALUES (?, ?)",
+                ((person, time) for person in people),
+            )
+            new_people = db.total_changes - before
+            keys = dict(among(db, "SELECT id, person FROM people WHERE id IN ({})", people))
+            told = [person for person in people if metadata.get(person)]
+            for person in told:
+                known = metadata_of(db, keys[person])
+                write_metadata(db, keys[person], {**known, **metadata[person]})
+            vectors = images.vectors[kept] if left_out else images.vectors
+            blobs = encoded(vectors, facts.settings.storage)
+            times, qualities = images.times, images.qualities
+            db.executemany(
+                "INSERT INTO images (person, source, hash, enrolled, norm, quality, vector)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    (
+                        keys[images.people[index]],
+                        images.sources[index],
+                        images.hashes[index],
+                        time if times is None else times[index],
+                        images.norms[index],
+                        None if qualities is None else qualities[index],
+                        blob,
+                    )
+                    for index, blob in zip(kept, blobs, strict=True)
+                ),
+            )
+            if kept or new_people or told:
+                change = record(db, "enroll", people=new_people, images=len(kept))
+                owners = sorted({keys[images.people[index]] for index in kept})
+                derive(db, facts.settings, facts.binding.dimension, change, owners)
+        return len(kept), new_people, found
+
+    def add_operating_point(self, name: str, kind: str, point: str) -> None:
+        """Keep the JSON of an operating point under a new name.
+
+        Raises:
+            GalleryError: The name is taken, or the store cannot be written.
+        """
+        self._keep("operating_points", "operating point", name, kind, point)
+
+    def add_calibration(self, name: str, kind: str, calibration: str) -> None:
+        """Keep the JSON of a calibration under a new name.
+
+        Raises:
+            GalleryError: The name is taken, or the store cannot be written.
+        """
+        self._keep("calibrations", "calibration", name, kind, calibration)
+
+    def remove_operating_point(self, name: str) -> None:
+        """Forget an operating point.
+
+        Raises:
+            GalleryError: There is none of that name, or the store cannot be written.
+        """
+        self._forget("operating_points", "operating point", name)
+
+    def remove_calibration(self, name: str) -> None:
+        """Forget a calibration.
+
+        Raises:
+            GalleryError: There is none of that name, or the store cannot be written.
+        """
+        self._forget("calibrations", "calibration", name)
+
+    def _keep(self, table: str, what: str, name: str, kind: str, said: str) -> None:
+        text(name, "a name")
+        with self.writing() as db:
+            if db.execute(f"SELECT 1 FROM {table} WHERE name = ?", [name]).fetchone():
+                raise GalleryError(f"{what} {shown(name)} already exists")
+            db.execute(f"INSERT INTO {table} VALUES (?, ?, ?, ?)", [name, kind, said, later(db)])
+            record(db, what, people=0, images=0)
+
+    def _forget(self, table: str, what: str, name: str) -> None:
+        with self.writing() as db:
+            if not db.execute(f"DELETE FROM {table} WHERE name = ?", [name]).rowcount:
+                raise GalleryError(f"there is no {what} {shown(name)}")
+            record(db, f"remove {what}", people=0, images=0)

@@ -1,0 +1,289 @@
+"""The file of a store: made, opened, upgraded, and its transactions."""
+
+import json
+import os
+import sqlite3
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from facever.errors import GalleryError
+from facever.gallery.records import Binding, Settings
+from facever.gallery.store.coding import checked_storage
+from facever.gallery.store.schema import (
+    APPLICATION_ID,
+    FORMAT,
+    make_tables,
+    new_facts,
+    write_facts,
+)
+from facever.gallery.store.statements import explained, now, record
+
+FILE = "gallery.db"
+_PAGE_BYTES = 16384  # a 512-d vector takes half of SQLite's usual page and would waste the rest
+
+Seen = tuple[int, int, int, int]
+
+
+class Facts(NamedTuple):
+    """What `meta` says in one generation."""
+
+    gallery: str
+    created: str
+    generation: str
+    audit_key: bytes
+    binding: Binding
+    settings: Settings
+
+
+class StoreFile:
+    """An open store's file.
+
+    Threads may share one: reading and writing have a connection each, and each is used by one
+    thread at a time.
+
+    Args:
+        path: The file.
+        wait: Seconds to wait for another writer.
+    """
+
+    def __init__(self, path: Path, wait: float) -> None:
+        self.path, self._wait = path, wait
+        self._read_lock, self._write_lock = threading.RLock(), threading.RLock()
+        self._writer: sqlite3.Connection | None = None
+        self._facts: Facts | None = None
+        self._found: list[tuple[str]] = []
+        self.read_only = not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+        self._unlocked = False  # no lock keeps writers off: the file is watched instead
+        self._reader = self._connect()
+
+    # -- the life of the file ---------------------------------------------------------------
+
+    @classmethod
+    def create(cls, folder: Path, binding: Binding, settings: Settings | None = None) -> None:
+        """Make the file of a new, empty store in `folder`, readable by its owner only."""
+        path = folder / FILE
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        facts = {
+            **asdict(binding),
+            "gallery": uuid.uuid4().hex,
+            "created": now(),
+            **new_facts(),
+            **asdict(settings or Settings()),
+        }
+        with explained(path), closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            db.execute("BEGIN")
+            make_tables(db)
+            write_facts(db, facts)
+            record(db, "create", people=0, images=0)
+            db.execute("COMMIT")
+
+    @classmethod
+    def open(cls, folder: Path, wait: float) -> Self:
+        """Open the store of a gallery; one of an older format is upgraded.
+
+        Where it cannot be written it is open for reading only.
+
+        Args:
+            folder: The gallery.
+            wait: Seconds to wait for another writer.
+
+        Raises:
+            GalleryError: No store there, of a newer format, damaged, or not to be opened.
+        """
+        path = folder / FILE
+        try:
+            there = path.is_file()
+        except OSError as error:
+            raise GalleryError(f"{folder} cannot be read: {error.strerror}") from error
+        if not there:
+            raise GalleryError(f"no gallery at {folder}; make one with 'facever gallery create'")
+        with explained(path):
+            store = cls(path, wait)
+            try:
+                store._check_format()
+                with store.reading():
+                    pass
+            except BaseException:
+                store.close()
+                raise
+        return store
+
+    def _check_format(self) -> None:
+        application = self._reader.execute("PRAGMA application_id").fetchone()[0]
+        version = self._format_in(self._reader)
+        if application != APPLICATION_ID:
+            raise GalleryError(f"{self.path} is not the store of a gallery")
+        if version > FORMAT:
+            raise GalleryError(
+                f"{self.path} has format {version}, newer than this facever reads ({FORMAT}); "
+                "update facever (pip install -U facever)"
+            )
+        if version == FORMAT:
+            return
+        if self.read_only:
+            raise GalleryError(
+                f"{self.path} has the older format {version} and cannot be written by this user: "
+                "open it once as a user who may write, and it is upgraded"
+            )
+        with self.writing() as db:
+            if (version := self._format_in(db)) < FORMAT:  # nobody else did meanwhile
+                make_tables(db, version)
+
+    @staticmethod
+    def _format_in(db: sqlite3.Connection) -> int:
+        return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+    def close(self) -> None:
+        """Close the connections."""
+        with self._read_lock, self._write_lock:
+            self._reader.close()
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+
+    def _connect(self) -> sqlite3.Connection:
+        mode = "mode=rw"
+        if self.read_only:
+            # Without a log and a folder to make one in, SQLite reads a file only when told that
+            # it does not change. It may all the same: then another user writes.
+            self._unlocked = not os.access(self.path.parent, os.W_OK) and not _log_bytes(self.path)
+            mode = "mode=ro&immutable=1" if self._unlocked else "mode=ro"
+            self._seen = self._look()
+        db = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?{mode}",
+            uri=True,
+            timeout=self._wait,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        db.execute("PRAGMA foreign_keys = ON")
+        db.execute("PRAGMA secure_delete = ON")
+        db.execute("PRAGMA synchronous = FULL")
+        return db
+
+    # -- transactions -----------------------------------------------------------------------
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Yield a connection that sees one state of the store throughout."""
+        with self._read_lock, explained(self.path):
+            if self._reader.in_transaction:
+                yield self._reader
+                return
+            if self._unlocked and self._look() != self._seen:
+                self._reader.close()
+                self._reader = self._connect()
+            self._reader.execute("BEGIN")
+            try:
+                self._read_facts(self._reader)
+                yield self._reader
+                self._require_unchanged()
+            except sqlite3.Error:
+                self._require_unchanged()  # else the error is what it says
+                raise
+            finally:
+                self._reader.execute("ROLLBACK")
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Yield the connection that writes; all that it does is kept, or nothing on an error.
+
+        Within it nobody else writes, and `reading` sees the state of before.
+        """
+        if self.read_only:
+            raise GalleryError(
+                f"{self.path} cannot be written by this user; it is open for reading only"
+            )
+        with self._write_lock, explained(self.path, self._wait):
+            if self._writer is None:
+                self._writer = self._connect()
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                self._writer.execute("COMMIT")
+            finally:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+
+    def _require_unchanged(self) -> None:
+        if self._unlocked and self._look() != self._seen:
+            raise GalleryError(f"{self.path} was written to while it was read; try again")
+
+    def _look(self) -> Seen:
+        """Return what tells whether the file or its log was written to."""
+        found = self.path.stat()
+        return found.st_ino, found.st_mtime_ns, found.st_size, _log_bytes(self.path)
+
+    # -- what it is -------------------------------------------------------------------------
+
+    @property
+    def gallery(self) -> str:
+        """The gallery's own identifier."""
+        return self._known().gallery
+
+    @property
+    def created(self) -> str:
+        """When the gallery was made."""
+        return self._known().created
+
+    @property
+    def binding(self) -> Binding:
+        """What the gallery is bound to now; a migration changes it."""
+        return self._known().binding
+
+    @property
+    def settings(self) -> Settings:
+        """What is chosen for the gallery now."""
+        return self._known().settings
+
+    def generation(self) -> str:
+        """Return what changes whenever all entries become others."""
+        return self._known().generation
+
+    def _known(self) -> Facts:
+        with self.reading():
+            assert self._facts is not None
+            return self._facts
+
+    def _read_facts(self, db: sqlite3.Connection) -> None:
+        """Read `meta` anew when what changes in it has changed."""
+        sql = "SELECT value FROM meta WHERE key IN ('generation', 'index') ORDER BY key"
+        found = db.execute(sql).fetchall()
+        if self._facts is None or found != self._found:
+            self._facts, self._found = facts_in(db, self.path), found
+
+
+def facts_in(db: sqlite3.Connection, path: Path) -> Facts:
+    """Read `meta`.
+
+    Raises:
+        GalleryError: Something is not there.
+    """
+    said: dict[str, Any] = {}
+    try:
+        said = {key: json.loads(value) for key, value in db.execute("SELECT * FROM meta")}
+        return Facts(
+            said["gallery"],
+            said["created"],
+            said["generation"],
+            bytes.fromhex(said["audit_key"]),
+            Binding(**{name: said[name] for name in Binding.__dataclass_fields__}),
+            Settings(said["templates"], checked_storage(said["storage"]), said["index"]),
+        )
+    except KeyError as error:
+        raise GalleryError(f"{path} is damaged: it does not say its {error}") from error
+
+
+def _log_bytes(path: Path) -> int:
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size
+    except FileNotFoundError:
+        return 0
