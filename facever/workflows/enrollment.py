@@ -3,7 +3,6 @@
 import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,15 +42,37 @@ def binding_of(made_by: Extractor | EmbeddingSet) -> Binding:
     )
 
 
-def create_gallery(path: str | Path, made_by: Extractor | EmbeddingSet) -> Gallery:
+def create_gallery(
+    path: str | Path,
+    made_by: Extractor | EmbeddingSet,
+    *,
+    templates: str = "all",
+    storage: str = "float32",
+    index: str = "auto",
+) -> Gallery:
     """Make an empty gallery that is bound to a model, or to the origin of an embedding set.
 
+    Args:
+        path: A folder that does not exist or is empty.
+        made_by: The model, or vectors of it.
+        templates: As in `Gallery.create`, like what follows.
+        storage: How vectors are written.
+        index: Which kind of index is made.
+
     Raises:
-        GalleryError: Something is at `path`, or the embedding set's origin is not declared.
+        GalleryError: As in `Gallery.create`, or the embedding set's origin is not declared.
     """
     bound = binding_of(made_by)
     return Gallery.create(
-        path, **{field.name: getattr(bound, field.name) for field in fields(bound)}
+        path,
+        fingerprint=bound.fingerprint,
+        dimension=bound.dimension,
+        metric=bound.metric,
+        preprocessing=bound.preprocessing,
+        options=bound.options,
+        templates=templates,
+        storage=storage,
+        index=index,
     )
 
 

@@ -2,7 +2,16 @@
 
 import typer
 
-from facever.cli.gallery import asking, creating, enrolling, showing, thresholds
+from facever.cli.gallery import (
+    asking,
+    changing,
+    creating,
+    enrolling,
+    keeping,
+    removing,
+    showing,
+    thresholds,
+)
 
 __all__ = ["app"]
 
@@ -16,5 +25,14 @@ app.command()(creating.create)
 app.command()(enrolling.enroll)
 app.command()(asking.search)
 app.command()(asking.verify)
+app.command()(changing.update)
+app.command()(removing.remove)
+app.command()(removing.purge)
+app.command()(changing.merge)
+app.command()(changing.split)
 app.command()(thresholds.threshold)
 app.command()(showing.info)
+app.command()(showing.people)
+app.command()(showing.images)
+app.command()(showing.audit)
+app.command()(keeping.rebuild)

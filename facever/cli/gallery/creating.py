@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Optional, cast
 
 import typer
 
-from facever.cli.gallery.shared import AsJson, Folder, print_info
+from facever.cli.gallery.shared import AsJson, Folder, IndexKind, print_info
 
 if TYPE_CHECKING:
     from facever.embedding.extractor import Precision
@@ -27,10 +27,23 @@ def create(
     precision: Annotated[
         str, typer.Option(help="With --model: fp32, or bf16: faster, other vectors.")
     ] = "fp32",
+    templates: Annotated[
+        str,
+        typer.Option(
+            help="Compare people by: all of their images, mean, quality_mean or medoids:K."
+        ),
+    ] = "all",
+    storage: Annotated[
+        str, typer.Option(help="Write vectors as float32, float16 or int8.")
+    ] = "float32",
+    index: IndexKind = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make an empty gallery, bound to a model."""
-    from facever.embedding.extractor import load_model
+    """Make an empty gallery, bound to a model.
+
+    How people are compared, stored and indexed can be changed later: facever gallery rebuild.
+    """
+    from facever.embedding.extractor import Extractor, load_model
     from facever.errors import ConfigError
     from facever.vectors.embedding_set import EmbeddingSet
     from facever.workflows.enrollment import create_gallery
@@ -39,12 +52,13 @@ def create(
         raise ConfigError("bind the gallery to a model: either --model or --from-embeddings")
     if from_embeddings is not None and (flip or precision != "fp32"):
         raise ConfigError("--flip and --precision are decided already: leave them away")
+    made_by: Extractor | EmbeddingSet
     if model is not None:
-        made = create_gallery(
-            gallery, load_model(model, flip=flip, precision=cast("Precision", precision))
-        )
+        made_by = load_model(model, flip=flip, precision=cast("Precision", precision))
     else:
         assert from_embeddings is not None
-        made = create_gallery(gallery, EmbeddingSet.load(from_embeddings))
-    with made:
+        made_by = EmbeddingSet.load(from_embeddings)
+    with create_gallery(
+        gallery, made_by, templates=templates, storage=storage, index=index or "auto"
+    ) as made:
         print_info(made, as_json)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -26,6 +27,17 @@ Data = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(help="Where named data sets are (default: $FACEVER_DATA, ./data)."),
 ]
+Where = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option(
+        help="Only people with KEY=VALUE in their metadata, such as site=A. Repeatable: one of the "
+        "values of a key, all of the keys."
+    ),
+]
+IndexKind = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="auto, flat, or a FAISS factory string such as IVF1024,Flat or HNSW32."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -49,16 +61,21 @@ def print_info(gallery: "Gallery", as_json: bool) -> None:
     if as_json:
         print_json(info.to_dict())
         return
-    names = ", ".join(shown(name) for name in info.operating_points)
+    points = ", ".join(shown(name) for name in info.operating_points)
+    calibrations = ", ".join(shown(name) for name in info.calibrations)
     print_fields(
         {
             "gallery": info.path,
             "created": info.created,
             "fingerprint": info.fingerprint,
             "vectors": f"dimension {info.dimension}, compared by cosine",
+            "templates": f"{info.templates}: {info.entries} vectors are compared with",
+            "storage": info.storage,
+            "index": info.index,
             "people": info.people,
             "images": info.images,
-            "operating points": names or "none: searching and verifying give scores only",
+            "operating points": points or "none: searching and verifying give scores only",
+            "calibrations": calibrations or "none: no probabilities",
         }
     )
 
@@ -95,6 +112,33 @@ def pairs_of(given: Sequence[str], option: str) -> list[tuple[str, str]]:
     return pairs
 
 
+def where_of(given: Sequence[str] | None) -> dict[str, list[Any]] | None:
+    """Return the filter of --where: by key, the values that are wanted.
+
+    A word that is also a number, true, false or null stands for both: tables bring numbers.
+
+    Raises:
+        ConfigError: A word that is not KEY=VALUE.
+    """
+    if not given:
+        return None
+    wanted: dict[str, list[Any]] = {}
+    for key, word in pairs_of(given, "--where"):
+        values = wanted.setdefault(key, [])
+        values.append(word)
+        with suppress(ValueError):
+            value = json.loads(word)
+            if value is None or isinstance(value, bool | int | float):
+                values.append(value)
+    return wanted
+
+
 def names_in(given: str | None) -> list[str]:
     """Return the names of an option such as site,role."""
     return [name.strip() for name in (given or "").split(",") if name.strip()]
+
+
+def counted(count: int, one: str) -> str:
+    """Return a count with its noun: 1 image, 2 images, 3 people."""
+    several = "people" if one == "person" else f"{one}s"
+    return f"{count} {one if count == 1 else several}"

@@ -1,6 +1,18 @@
-"""`facever gallery info`: what a gallery is and holds."""
+"""`facever gallery info`, `people`, `images` and `audit`: what a gallery is, holds and held."""
 
-from facever.cli.gallery.shared import AsJson, Folder, print_info
+from typing import Annotated, Optional
+
+import typer
+
+from facever.cli.gallery.shared import (
+    AsJson,
+    Folder,
+    Person,
+    Where,
+    print_info,
+    print_json,
+    where_of,
+)
 
 
 def info(gallery: Folder, as_json: AsJson = False) -> None:
@@ -9,3 +21,70 @@ def info(gallery: Folder, as_json: AsJson = False) -> None:
 
     with Gallery.open(gallery) as opened:
         print_info(opened, as_json)
+
+
+def people(gallery: Folder, where: Where = None, as_json: AsJson = False) -> None:
+    """List the people, those enrolled first first, with the number of their images."""
+    from facever.console import table
+    from facever.gallery.gallery import Gallery
+    from facever.gallery.records import shown
+
+    with Gallery.open(gallery) as opened:
+        found = list(opened.people(where_of(where)))
+    if as_json:
+        print_json([{"person": one.person, "images": one.images} for one in found])
+        return
+    print(table(["images", "person"], [(one.images, shown(one.person)) for one in found]))
+
+
+def images(gallery: Folder, person: Person, as_json: AsJson = False) -> None:
+    """List what is known of a person and of their images."""
+    from facever.console import table
+    from facever.gallery.gallery import Gallery
+    from facever.gallery.records import shown
+
+    with Gallery.open(gallery) as opened:
+        known, found = opened.metadata(person), opened.images(person)
+    if as_json:
+        listed = [image.to_dict() for image in found]
+        print_json({"person": person, "metadata": known, "images": listed})
+        return
+    for key, value in known.items():
+        print(f"{shown(key)}: {shown(str(value))}")
+    rows = [
+        (image.image, image.enrolled, "" if image.source is None else shown(image.source))
+        for image in found
+    ]
+    print(table(["image", "enrolled", "source"], rows))
+
+
+def audit(
+    gallery: Folder,
+    person: Annotated[
+        Optional[str],  # noqa: UP045 - typer reads the annotation
+        typer.Option(help="Only say whether somebody of this id was removed, and when."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what was removed and when; of whom is there only as a code, which names nobody.
+
+    With --person the exit status is 0 where the id was removed and 1 where it was not.
+    """
+    from facever.console import table
+    from facever.gallery.gallery import Gallery
+    from facever.gallery.records import shown
+
+    with Gallery.open(gallery) as opened:
+        entries = opened.audit() if person is None else []
+        removed = opened.removed(person) if person is not None else None
+    if person is not None:
+        if as_json:
+            print_json({"person": person, "removed": removed})
+        else:
+            print(f"{shown(person)}: {f'removed {removed}' if removed else 'never removed'}")
+        raise typer.Exit(int(removed is None))
+    if as_json:
+        print_json([entry.to_dict() for entry in entries])
+        return
+    rows = [(one.time, one.action, one.images, one.person[:16]) for one in entries]
+    print(table(["time", "action", "images", "code"], rows))

@@ -33,6 +33,19 @@ def test_bad_input_is_one_line_and_status_2(
         (("verify", gallery, "a", tmp_path / "no.png", "--model", model), "no.png"),
         (("verify", gallery, "a", image, "--model", other), "use the gallery's model"),
         (("threshold", gallery, tmp_path / "no.json"), "no operating point at"),
+        (("threshold", gallery, "--name", "x"), "give its file"),
+        (("update", gallery, "a"), "nothing to change"),
+        (("update", gallery, "a", "site"), "write KEY=VALUE"),
+        (("update", gallery, "a", "--forget", "site"), "'site'"),
+        (("update", gallery, "a", "--rename", "b"), "'b' already"),
+        (("merge", gallery, "a", "z"), "enrolled as 'z'"),
+        (("split", gallery, "a", "z", "nowhere.png"), "has no image from 'nowhere.png'"),
+        (("split", gallery, "a", "z", "999"), "has no image number 999"),
+        (("remove", gallery, "z"), "nobody is enrolled as 'z'"),
+        (("remove", gallery, "a", "b", "--source", "x"), "name one person"),
+        (("people", gallery, "--where", "site"), "--where is 'site': write KEY=VALUE"),
+        (("images", gallery, "z"), "nobody is enrolled as 'z'"),
+        (("create", tmp_path / "g", "--model", model, "--templates", "best"), "best"),
     ):
         status, said, refused = facever("gallery", *words)
         assert (status, said, refused.count("\n")) == (2, "", 1), (words, refused)

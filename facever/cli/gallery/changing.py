@@ -1,0 +1,88 @@
+"""`facever gallery update`, `merge` and `split`: what is known of people, and who is who."""
+
+from typing import Annotated, Optional
+
+import typer
+
+from facever.cli.gallery.shared import AsJson, Folder, Person, counted, pairs_of, print_json
+
+
+def update(
+    gallery: Folder,
+    person: Person,
+    given: Annotated[
+        Optional[list[str]],  # noqa: UP045 - typer reads the annotation
+        typer.Argument(metavar="[KEY=VALUE]...", help="Metadata to set."),
+    ] = None,
+    forget: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="A key of the metadata to forget. Repeatable."),
+    ] = None,
+    rename: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Another id for the person."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change what is known of a person, or their id."""
+    from facever.errors import ConfigError
+    from facever.gallery.gallery import Gallery
+    from facever.gallery.records import shown
+
+    if not given and not forget and rename is None:
+        raise ConfigError("nothing to change: give KEY=VALUE, --forget KEY or --rename ID")
+    values = dict(pairs_of(given or [], "metadata"))
+    with Gallery.open(gallery) as opened:
+        opened.update(person, values, remove_keys=forget or [], new_id=rename)
+        name = person if rename is None else rename
+        known = opened.metadata(name)
+    if as_json:
+        print_json({"person": name, "metadata": known})
+        return
+    told = ", ".join(f"{shown(key)}: {shown(str(value))}" for key, value in known.items())
+    print(f"{shown(name)}: {told or 'no metadata'}")
+
+
+def merge(
+    gallery: Folder,
+    person: Person,
+    into: Annotated[str, typer.Argument(metavar="INTO", help="Whom they really are.")],
+    as_json: AsJson = False,
+) -> None:
+    """Give a person's images to another: two ids turned out to be one person.
+
+    What is known of INTO wins where both have a key.
+    """
+    from facever.gallery.gallery import Gallery
+    from facever.gallery.records import shown
+
+    with Gallery.open(gallery) as opened:
+        moved = opened.merge(person, into)
+    if as_json:
+        print_json({"person": into, "merged": person, "images": moved})
+        return
+    print(f"merged: {counted(moved, 'image')} of {shown(person)} now of {shown(into)}")
+
+
+def split(
+    gallery: Folder,
+    person: Person,
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The new person's id.")],
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE...", help="The new one's: sources, or numbers (see gallery images)."
+        ),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Give some of a person's images to a new person: one id turned out to be two people."""
+    from facever.gallery.gallery import Gallery
+    from facever.gallery.records import shown
+
+    with Gallery.open(gallery) as opened:
+        moved = opened.split(person, [int(i) if i.isdecimal() else i for i in images], new)
+    if as_json:
+        print_json({"person": new, "split": person, "images": moved})
+        return
+    print(f"split: {counted(moved, 'image')} of {shown(person)} now of {shown(new)}")

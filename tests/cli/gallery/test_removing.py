@@ -1,0 +1,47 @@
+import json
+from pathlib import Path
+
+import numpy as np
+
+from facever.gallery.gallery import Gallery
+
+
+def test_remove_says_what_it_did(facever, gallery: Path, people: Path) -> None:
+    status, said, _ = facever("gallery", "remove", gallery, "a", "--source", people / "a" / "0.png")
+    assert (status, said.splitlines()[:2]) == (
+        0,
+        ["removed: 1 image, 0 people", f"gallery: 5 images of 3 people in {gallery}"],
+    )
+    assert f"facever gallery purge {gallery}" in said
+    told = json.loads(facever("gallery", "remove", gallery, "a", "b", "--json")[1])
+    assert (told["people"], told["images"], told["total"]) == (2, 3, {"people": 1, "images": 2})
+    status, said, refused = facever("gallery", "remove", gallery, "c", "nobody")
+    assert (status, said) == (2, "")
+    assert "nobody is enrolled as 'nobody'" in refused
+    assert json.loads(facever("gallery", "info", gallery, "--json")[1])["people"] == 1
+
+
+def test_what_was_removed_is_known_by_its_id_only(facever, gallery: Path) -> None:
+    words = ("gallery", "audit", gallery)
+    assert facever(*words, "--person", "a")[:2] == (1, "'a': never removed\n")
+    facever("gallery", "remove", gallery, "a")
+    status, said, _ = facever(*words, "--person", "a")
+    assert status == 0
+    assert said.startswith("'a': removed 20")
+    assert json.loads(facever(*words, "--person", "b", "--json")[1])["removed"] is None
+    (entry,) = json.loads(facever(*words, "--json")[1])
+    assert (entry["action"], entry["images"], len(entry["person"])) == ("remove", 2, 64)
+    assert f"remove       2  {entry['person'][:16]}" in facever(*words)[1]
+
+
+def test_purge_leaves_no_byte(facever, gallery: Path) -> None:
+    with Gallery.open(gallery) as opened:
+        vector = np.asarray(opened._store.vectors_of("a")[0], "<f4").tobytes()
+    facever("gallery", "remove", gallery, "a")
+    status, said, _ = facever("gallery", "purge", gallery)
+    assert status == 0
+    assert said.startswith(f"purged:  the store, its log and the index of {gallery}\nbytes:   ")
+    told = json.loads(facever("gallery", "purge", gallery, "--json")[1])
+    assert told["total"] == {"people": 2, "images": 4}
+    assert told["after"] == sum(path.stat().st_size for path in gallery.iterdir())
+    assert all(vector not in path.read_bytes() for path in gallery.iterdir())
