@@ -1,21 +1,25 @@
-"""From images to people: the best people among ranked images, and the mean vector of each."""
+"""From entries to people: the best people among ranked entries, and each person's exact score."""
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facever.evaluation.operating_point import ScoreRule
+from facever.gallery.index.engine import Entries, Scores
 from facever.gallery.records import Keys, Vectors
 
-_ROWS_AT_ONCE = 65536
+_ROWS_AT_ONCE = 16384
+_QUERIES_AT_ONCE = 1024
 
 
-def best_people(
-    scores: NDArray[np.float32], owners: Keys, k: int
-) -> tuple[NDArray[np.float32], Keys]:
-    """Keep the first image of each person.
+def best_people(scores: Scores, owners: Keys, k: int) -> tuple[Scores, Keys]:
+    """Keep the first entry of each person.
 
     Args:
         scores: float32 [Q, M], each row falling.
-        owners: Whose image each is, int64 [Q, M]; -1 for nobody's.
+        owners: Whose entry each is, int64 [Q, M]; -1 for nobody's.
         k: How many people to keep.
 
     Returns:
@@ -30,35 +34,154 @@ def best_people(
     first &= owners >= 0
     rank = np.cumsum(first, axis=1) - 1
     rows, columns = np.nonzero(first & (rank < k))
-    best_scores = np.full((len(scores), k), -np.inf, np.float32)
-    best_owners = np.full((len(scores), k), -1, np.int64)
+    best_scores, best_owners = nobody(len(scores), k)
     best_scores[rows, rank[rows, columns]] = scores[rows, columns]
     best_owners[rows, rank[rows, columns]] = owners[rows, columns]
     return best_scores, best_owners
 
 
-def mean_vectors(parts: list[tuple[Vectors, Keys, Keys]], dimension: int) -> tuple[Keys, Vectors]:
-    """Return each person's key and the mean of their vectors, not normalised.
+def nobody(queries: int, k: int) -> tuple[Scores, Keys]:
+    """Return the answer in which nobody is found: -inf and -1."""
+    return np.full((queries, k), -np.inf, np.float32), np.full((queries, k), -1, np.int64)
 
-    The inner product with it is the mean cosine over the person's images.
+
+class Part:
+    """Entries that are searched as one; removed ones have owner -1.
 
     Args:
-        parts: (vectors [N, D], images [N], owners [N]); rows with owner -1 are left out.
+        entries: What is searched.
+        grouped: Rows in the order of their owners, from an earlier state of the same rows.
+    """
+
+    def __init__(self, entries: Entries, grouped: tuple[Keys, Keys] | None = None) -> None:
+        self.entries = entries
+        if grouped is not None:
+            self.grouped = grouped
+
+    def with_owners(self, owners: Keys) -> "Part":
+        """Return the same rows, some of them forgotten."""
+        entries = self.entries._replace(owners=owners)
+        return Part(entries, self.__dict__.get("grouped"))
+
+    @cached_property
+    def grouped(self) -> tuple[Keys, Keys]:
+        """Owners, ascending, and the row of each."""
+        order = np.argsort(self.entries.owners, kind="stable")
+        return self.entries.owners[order], order
+
+    def sizes_of(self, people: Keys) -> Keys:
+        """Return how many rows each of these people has, with those removed since `grouped`."""
+        owners = self.grouped[0]
+        sizes: Keys = np.searchsorted(owners, people, side="right") - np.searchsorted(
+            owners, people
+        )
+        return sizes
+
+    def rows_of(self, people: Keys) -> Keys:
+        """Return the rows of these people that are not removed, in no order that matters."""
+        owners, rows = self.grouped
+        begins, counts = np.searchsorted(owners, people), self.sizes_of(people)
+        ends = np.cumsum(counts)
+        at = np.arange(counts.sum()) + np.repeat(begins - (ends - counts), counts)
+        found: Keys = rows[at]
+        return found[self.entries.owners[found] >= 0]
+
+
+def best_of(
+    queries: Vectors, k: int, people: Keys, parts: Sequence[Part], rule: ScoreRule
+) -> tuple[Scores, Keys]:
+    """Compare queries with every entry of some people and return the best people of each.
+
+    Args:
+        queries: float32 [Q, D], unit rows.
+        k: How many people.
+        people: Keys, int64 [P], without repetition.
+        parts: Where their entries are.
+        rule: The largest or the mean cosine over a person's entries.
+
+    Returns:
+        Scores float32 [Q, k] and people int64 [Q, k]; where there are fewer, -inf and -1.
+    """
+    scores, keys = nobody(len(queries), k)
+    for owners, vectors in _gathered(people, parts):
+        begins = np.flatnonzero(np.diff(owners, prepend=-1))
+        for start in range(0, len(queries), _QUERIES_AT_ONCE):
+            block = slice(start, start + _QUERIES_AT_ONCE)
+            cosines = queries[block] @ vectors.T
+            if rule == "max":
+                found = np.maximum.reduceat(cosines, begins, axis=1)
+            else:
+                sums = np.add.reduceat(cosines, begins, axis=1, dtype=np.float64)
+                found = (sums / np.diff(begins, append=len(owners))).astype(np.float32)
+            scores[block], keys[block] = merged(
+                (scores[block], keys[block]), top(found, owners[begins], k)
+            )
+    return scores, keys
+
+
+def merged(first: tuple[Scores, Keys], second: tuple[Scores, Keys]) -> tuple[Scores, Keys]:
+    """Return the best of two answers over different people, each [Q, k]."""
+    scores = np.concatenate([first[0], second[0]], axis=1)
+    keys = np.concatenate([first[1], second[1]], axis=1)
+    return top(scores, keys, first[0].shape[1])
+
+
+def mean_vectors(parts: Sequence[Part], dimension: int) -> tuple[Keys, Vectors]:
+    """Return each person's key and the mean of their vectors, not normalised.
+
+    The inner product with it is the mean cosine over the person's entries.
+
+    Args:
+        parts: All entries.
         dimension: D.
 
     Returns:
         Keys int64 [P], ascending, and means float32 [P, D].
     """
-    every = np.concatenate([np.empty(0, np.int64), *(owners for _, _, owners in parts)])
-    keys, counts = np.unique(every[every >= 0], return_counts=True)
-    sums = np.zeros((len(keys), dimension))
-    for vectors, _, owners in parts:
-        for start in range(0, len(vectors), _ROWS_AT_ONCE):
-            block = slice(start, start + _ROWS_AT_ONCE)
-            living = owners[block] >= 0
-            order = np.argsort(owners[block][living], kind="stable")
-            of, begins = np.unique(owners[block][living][order], return_index=True)
-            if len(of):
-                ordered = vectors[block][living][order].astype(np.float64)
-                sums[np.searchsorted(keys, of)] += np.add.reduceat(ordered, begins, axis=0)
-    return keys, (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
+    every = [part.entries.owners for part in parts]
+    keys = np.unique(np.concatenate([np.empty(0, np.int64), *every]))
+    keys = keys[keys >= 0]
+    means = np.empty((len(keys), dimension), np.float32)
+    at = 0
+    for owners, vectors in _gathered(keys, parts):
+        begins = np.flatnonzero(np.diff(owners, prepend=-1))
+        sums = np.add.reduceat(vectors, begins, axis=0, dtype=np.float64)
+        means[at : at + len(begins)] = sums / np.diff(begins, append=len(owners))[:, None]
+        at += len(begins)
+    return keys, means
+
+
+def _gathered(people: Keys, parts: Sequence[Part]) -> Iterator[tuple[Keys, Vectors]]:
+    """Yield owners [n], each person's together, and vectors [n, D], some people at a time."""
+    sizes = sum((part.sizes_of(people) for part in parts), np.zeros(len(people), np.int64))
+    pieces = np.cumsum(sizes) // _ROWS_AT_ONCE
+    for some in np.split(people, np.flatnonzero(np.diff(pieces)) + 1):
+        found = [(part.entries, part.rows_of(some)) for part in parts]
+        owners = np.concatenate(
+            [np.empty(0, np.int64), *(entries.owners[rows] for entries, rows in found)]
+        )
+        order = np.argsort(owners, kind="stable")
+        if len(order):
+            vectors = np.concatenate([entries.vectors[rows] for entries, rows in found])
+            yield owners[order], vectors[order]
+
+
+def top(scores: NDArray[np.float32], keys: Keys, k: int) -> tuple[Scores, Keys]:
+    """Return the k best columns of each row, best first; -inf and -1 where there are fewer.
+
+    Args:
+        scores: float32 [Q, n].
+        keys: Of the columns, int64 [n], or of each score, [Q, n].
+        k: How many.
+    """
+    best_scores, best_keys = nobody(len(scores), k)
+    if keys.ndim == 1:
+        keys = np.broadcast_to(keys, scores.shape)
+    kept = min(k, scores.shape[1])
+    if kept < scores.shape[1]:
+        near = np.argpartition(-scores, kept - 1, axis=1)[:, :kept]
+        scores, keys = np.take_along_axis(scores, near, 1), np.take_along_axis(keys, near, 1)
+    order = np.argsort(-scores, axis=1, kind="stable")
+    best_scores[:, :kept] = np.take_along_axis(scores, order, axis=1)
+    best_keys[:, :kept] = np.take_along_axis(keys, order, axis=1)
+    return best_scores, best_keys

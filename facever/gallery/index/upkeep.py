@@ -4,12 +4,19 @@ import threading
 from pathlib import Path
 
 from facever.console import warn
-from facever.errors import FaceverError
+from facever.errors import FaceverError, GalleryError
 from facever.evaluation.operating_point import ScoreRule
+from facever.gallery.index import approximate as approximates
 from facever.gallery.index import snapshot as snapshots
-from facever.gallery.index.index import Index, Scores
+from facever.gallery.index.embedded import EmbeddedEngine
+from facever.gallery.index.engine import Scores
+from facever.gallery.index.index import Index
+from facever.gallery.index.sealed import stamp_of
+from facever.gallery.index.writing import is_due, write_index
 from facever.gallery.records import Keys, Vectors
 from facever.gallery.store.store import Store
+
+_Files = tuple[str, tuple[int, int, int] | None, tuple[int, int, int] | None]
 
 
 class KeptIndex:
@@ -25,54 +32,90 @@ class KeptIndex:
         self._folder = store.path.parent
         self._lock = threading.Lock()
         self._index: Index | None = None
+        self._engine: EmbeddedEngine | None = None
+        self._files: _Files | None = None
         self._writing: threading.Thread | None = None
 
-    def search(self, queries: Vectors, k: int, rule: ScoreRule) -> tuple[Scores, Keys]:
-        """Search as `Index.search` does, with what is in the store now."""
-        with self._lock:
-            if self._index is None:
-                self._index = Index(self._store, begins=self._is_writing())
-                self._index.refresh()
-                if self._index.wants_snapshot:
-                    self._write_snapshot()
-        return self._index.search(queries, k, rule)
+    def search(
+        self, queries: Vectors, k: int, rule: ScoreRule, among: Keys | None = None
+    ) -> tuple[Scores, Keys]:
+        """Search as an `Engine` does, with what is in the store now."""
+        return self._current().search(queries, k, rule, among)
+
+    def serves(self) -> str:
+        """Return the kind of index that answers now: "flat" or a factory string."""
+        self._current()
+        assert self._engine is not None
+        return self._engine.serves
 
     def settle(self) -> None:
-        """Begin a new snapshot when the store has left the present one behind."""
-        if _is_behind(self._store):
+        """Begin to write the index when the store has left it behind."""
+        if not self._store.read_only and is_due(self._store):
             with self._lock:
-                self._write_snapshot()
+                self._write()
+
+    def renew(self) -> None:
+        """Write the index anew from the store alone, and return when nothing old is left of it.
+
+        Raises:
+            GalleryError: Another process keeps writing the index, or it cannot be written.
+        """
+        self.close()
+        with self._lock:
+            self._index = self._engine = None
+        store = Store.open(self._folder, self._wait)
+        try:
+            write_index(store, self._wait, anew=True)
+        except OSError as error:
+            raise GalleryError(f"{self._folder}: the index was not written: {error}") from error
+        finally:
+            store.close()
 
     def close(self) -> None:
-        """Wait for a snapshot that is being written."""
+        """Wait for an index that is being written."""
         if self._writing is not None:
             self._writing.join()
+
+    def _current(self) -> Index:
+        """Return the index, opened again when other files took the place of its own."""
+        with self._lock:
+            files = self._found()
+            if self._index is None or files != self._files:
+                self._files = files
+                few = self._store.entry_count() <= snapshots.allowed_lag(0)
+                self._engine = EmbeddedEngine(self._folder, files[0], few or self._is_writing())
+                self._index = Index(self._store, self._engine)
+                self._index.refresh()
+                if not self._store.read_only and (self._engine.unusable or is_due(self._store)):
+                    self._write()
+            return self._index
+
+    def _found(self) -> _Files:
+        """Return the kind of index wanted, and what tells the files there from later ones."""
+        names = (snapshots.FILE, approximates.FILE)
+        first, second = (stamp_of(self._folder / name) for name in names)
+        return self._store.settings.index, first, second
 
     def _is_writing(self) -> bool:
         return self._writing is not None and self._writing.is_alive()
 
-    def _write_snapshot(self) -> None:
+    def _write(self) -> None:
         if not self._is_writing():
             self._writing = threading.Thread(target=_write, args=(self._folder, self._wait))
             self._writing.start()
 
 
-def _is_behind(store: Store) -> bool:
-    had = snapshots.count_in(store.path.with_name(snapshots.FILE))
-    return abs(store.counts()[1] - had) > snapshots.allowed_lag(had)
-
-
 def _write(folder: Path, wait: float) -> None:
-    """Write a snapshot, and again for as long as the store leaves it behind meanwhile.
+    """Write the index, and again for as long as the store leaves it behind meanwhile.
 
     What goes wrong is said and costs nothing but speed: the store has everything.
     """
     try:
         store = Store.open(folder, wait)
         try:
-            Index(store, begins=True).write()
-            while _is_behind(store):
-                Index(store, begins=True).write()
+            write_index(store, wait)
+            while is_due(store):
+                write_index(store, wait)
         finally:
             store.close()
     except (OSError, FaceverError) as error:

@@ -1,0 +1,169 @@
+"""An approximate FAISS index beside the snapshot: it proposes rows, exact scores judge them.
+
+Its file is what FAISS writes, then the numbers of the entries it was made of (int64 [N]), and the
+seal. The seal is checked before FAISS reads a byte. Entries that came later are not in it and are
+searched exactly; those that went are passed over. A file without any FAISS bytes says that the
+kind could not be made, and why: flat search serves until enough has changed to try again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Self
+
+import numpy as np
+
+from facever.console import say
+from facever.errors import GalleryError
+from facever.files import atomic_path
+from facever.gallery.index.engine import State
+from facever.gallery.index.faiss_import import import_faiss
+from facever.gallery.index.kinds import FLAT, build, reason, set_parameters
+from facever.gallery.index.sealed import SealError, padding, seal, stamp_of, unseal
+from facever.gallery.index.snapshot import Snapshot, said_of, state_from
+from facever.gallery.records import Keys, Vectors
+
+FILE = "index.faiss"
+MAGIC = b"FVFAISS1"
+
+
+@dataclass(frozen=True)
+class Approximate:
+    """An index that proposes rows of a snapshot.
+
+    Args:
+        kind: What it is: a factory string, or "flat" on a GPU.
+        index: FAISS's.
+        rows: The row in the snapshot of each of its own, int64 [N]; -1 of those that went.
+        covered: How many of the snapshot's first rows it knows; those after it does not.
+    """
+
+    kind: str
+    index: Any
+    rows: Keys
+    covered: int
+
+    @classmethod
+    def read(
+        cls, path: Path, asked: str, snapshot: Snapshot, belongs: Callable[[State], bool]
+    ) -> Self | str:
+        """Open the file of an approximate index, or return why flat search serves.
+
+        Args:
+            path: The file.
+            asked: The kind of index wanted.
+            snapshot: Whose rows it is to propose.
+            belongs: Says whether a state is one of the store's.
+
+        Raises:
+            SealError: It is missing, damaged, of another state of the gallery or another kind.
+        """
+        faiss, stamp = import_faiss(), stamp_of(path)
+        content, said = unseal(path, MAGIC)
+        if not belongs(state_from(said)):
+            raise SealError("of another state of the gallery")
+        if said["asked"] != asked:
+            raise SealError(f"of kind '{said['asked']}'")
+        if said["refused"]:
+            return str(said["refused"])
+        index = _opened(faiss, path)
+        if stamp_of(path) != stamp:  # FAISS opens by name: another may have taken its place
+            return cls.read(path, asked, snapshot, belongs)
+        set_parameters(faiss, index, said["kind"])
+        known = content[len(content) - 8 * said["count"] :].view("<i8")
+        rows = rows_among(np.asarray(known), snapshot.entries.numbers)
+        last = int(known[-1]) if len(known) else 0
+        covered = int(np.searchsorted(snapshot.entries.numbers, last, side="right"))
+        return cls(str(said["kind"]), _on_gpu(faiss, index), rows, covered)
+
+    @classmethod
+    def flat_on_gpu(cls, snapshot: Snapshot) -> Self | None:
+        """Return exact search of a snapshot on the GPU, if there is one."""
+        faiss, vectors = import_faiss(), snapshot.entries.vectors
+        if not faiss.get_num_gpus() or not len(vectors):
+            return None
+        index = _on_gpu(faiss, faiss.IndexFlatIP(vectors.shape[1]))
+        index.add(np.ascontiguousarray(vectors, np.float32))
+        return cls(FLAT, index, np.arange(len(vectors)), len(vectors))
+
+    def propose(self, queries: Vectors, depth: int) -> Keys:
+        """Return rows of the snapshot near each query, int64 [Q, depth]; -1 where there are none.
+
+        Args:
+            queries: float32 [Q, D].
+            depth: How many, at least 1.
+        """
+        found: Keys = self.index.search(queries, min(depth, len(self.rows)))[1]
+        return np.where(found >= 0, self.rows[found], -1)
+
+
+def write_approximate(path: Path, kind: str, asked: str, snapshot: Snapshot) -> None:
+    """Make an index of a snapshot's vectors and write it, atomically and for the owner only.
+
+    Where it cannot be made, a line says so and the file holds nothing but the reason.
+
+    Args:
+        path: The file.
+        kind: A factory string.
+        asked: The kind of index wanted, which `kind` came of.
+        snapshot: Of what.
+    """
+    faiss, entries = import_faiss(), snapshot.entries
+    numbers, refused = entries.numbers, ""
+    with atomic_path(path) as temporary:
+        temporary.chmod(0o600)
+        try:
+            index, note = build(kind, entries.vectors)
+            _try(index, kind, entries.vectors)
+        except GalleryError as error:
+            numbers, refused = numbers[:0], f"{error}: searched flat until then"
+            say(refused)
+        else:
+            if note:
+                say(note)
+            faiss.write_index(index, str(temporary))
+        with temporary.open("ab") as file:
+            file.write(bytes(padding(file.tell())))
+            file.write(np.asarray(numbers).astype("<i8").tobytes())
+        said = {"kind": kind, "asked": asked, "refused": refused, "count": len(entries.numbers)}
+        seal(temporary, MAGIC, {**said_of(snapshot.state), **said})
+
+
+def rows_among(known: Keys, numbers: Keys) -> Keys:
+    """Return the place of each known number among `numbers`, both ascending; -1 of the gone."""
+    if len(known) == len(numbers) and np.array_equal(known, numbers):
+        return np.arange(len(known))
+    if not len(numbers):
+        return np.full(len(known), -1)
+    at = np.minimum(np.searchsorted(numbers, known), len(numbers) - 1)
+    return np.where(numbers[at] == known, at, -1)
+
+
+def _opened(faiss: ModuleType, path: Path) -> Any:
+    """Return the index, mapped where FAISS can map its kind and read where it cannot."""
+    try:
+        return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+    except RuntimeError:
+        return faiss.read_index(str(path))
+
+
+def _on_gpu(faiss: ModuleType, index: Any) -> Any:
+    """Return the index on the first GPU, or itself where there is none or none for its kind."""
+    if not faiss.get_num_gpus():
+        return index
+    try:
+        return faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index)
+    except RuntimeError as error:
+        say(f"this kind of index does not work on the GPU ({reason(error)}): searched on the CPU")
+        return index
+
+
+def _try(index: Any, kind: str, vectors: Vectors) -> None:
+    """Refuse an index that can be made but not asked for cosines."""
+    if not len(vectors):
+        raise GalleryError(f"index '{kind}' needs gallery vectors; there are none")
+    try:
+        index.search(np.ascontiguousarray(vectors[:1]), 1)
+    except RuntimeError as error:
+        raise GalleryError(f"index '{kind}' cannot search by cosine ({reason(error)})") from error

@@ -1,0 +1,209 @@
+"""Kinds of index: exact, one of FAISS's by its factory string, or chosen by size.
+
+"flat" is exact search. Anything else is what FAISS's `index_factory` takes, with search parameters
+after a colon: "IVF4096,SQ8:nprobe=64", "HNSW32:efSearch=64", "PQ64". "auto" chooses when the index
+is written:
+
+1. up to a million entries: flat;
+2. beyond, flat too where its vectors fit the memory wanted and reading them all takes no longer
+   than the latency wanted;
+3. else IVF with about 4 sqrt(N) cells, whose codes are the first of Flat (4 bytes a dimension),
+   SQ8 (1 byte) and PQ (1/8 byte) that fits the memory wanted, or PQ; it probes as many cells as
+   can be read within the latency wanted, from 8 to an eighth of them.
+
+Memory wanted is half of the machine's and latency 50 ms, or as said:
+"auto:memory_gb=8,latency_ms=20". Reading is taken to be 4 GB/s.
+"""
+
+import math
+import os
+import re
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from facever.errors import GalleryError
+from facever.gallery.index.faiss_import import import_faiss
+from facever.gallery.records import Vectors
+from facever.seeding import stream
+
+FLAT, AUTO = "flat", "auto"
+_AUTO_FLAT = 1_000_000  # entries
+_BYTES_PER_SECOND = 4e9  # that a search reads
+_LATENCY_MS = 50.0
+_ENOUGH = 39  # training vectors for one centroid, as FAISS advises
+_MOST = 256  # training vectors for one centroid that FAISS makes use of
+_SAMPLE = 100_000  # training vectors for what learns no centroids
+_BLOCK = 65536
+
+
+def checked_kind(kind: str, dimension: int) -> str:
+    """Return a kind of index in the form it is kept in.
+
+    Args:
+        kind: "flat", "auto" or a FAISS factory string.
+        dimension: Of the vectors.
+
+    Raises:
+        GalleryError: Neither, or parameters that the kind does not have.
+    """
+    key, _, parameters = kind.strip().partition(":")
+    if key.lower() == AUTO:
+        _wanted(parameters)
+        return f"{AUTO}:{parameters}" if parameters else AUTO
+    if key.lower() == FLAT:
+        if parameters:
+            raise GalleryError(f"index 'flat' has no parameters '{parameters}'")
+        return FLAT
+    faiss = import_faiss()
+    set_parameters(faiss, make(faiss, key, dimension, faiss.METRIC_INNER_PRODUCT), kind.strip())
+    return kind.strip()
+
+
+def resolved(kind: str, count: int, dimension: int) -> str:
+    """Return what serves so many entries: "flat" or a factory string.
+
+    Args:
+        kind: As `checked_kind` gave it.
+        count: Of entries.
+        dimension: Of the vectors.
+    """
+    key, _, parameters = kind.partition(":")
+    if key != AUTO:
+        return kind
+    memory, latency = _wanted(parameters)
+    readable = latency / 1e3 * _BYTES_PER_SECOND
+    if count <= _AUTO_FLAT or 4 * count * dimension <= min(memory, readable):
+        return FLAT
+    cells = 2 ** round(math.log2(4 * math.sqrt(count)))
+    pieces = max(m for m in range(1, max(1, dimension // 8) + 1) if dimension % m == 0)
+    codes = {"Flat": 4 * dimension, "SQ8": dimension, f"PQ{pieces}": pieces}
+    code = next((code for code, size in codes.items() if count * size <= memory), f"PQ{pieces}")
+    probes = 2 ** int(math.log2(max(1.0, readable / (count * codes[code]) * cells)))
+    return f"IVF{cells},{code}:nprobe={min(max(8, probes), cells // 8)}"
+
+
+def _wanted(parameters: str) -> tuple[float, float]:
+    """Return the memory wanted in bytes and the latency in milliseconds."""
+    wanted = {"memory_gb": 0.0, "latency_ms": _LATENCY_MS}
+    for part in filter(None, parameters.split(",")):
+        name, _, value = part.partition("=")
+        try:
+            wanted[name] = float(value) if name in wanted else math.nan
+        except ValueError:
+            wanted[name] = math.nan
+        if not 0 < wanted[name] < math.inf:
+            raise GalleryError(
+                f"index 'auto' has no parameters '{parameters}': such as memory_gb=8,latency_ms=20"
+            )
+    if not wanted["memory_gb"]:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2, wanted["latency_ms"]
+    return 1e9 * wanted["memory_gb"], wanted["latency_ms"]
+
+
+def make(faiss: ModuleType, key: str, dimension: int, metric: int) -> Any:
+    """Return an empty index by its factory string.
+
+    Raises:
+        GalleryError: FAISS does not know it.
+    """
+    try:
+        index = faiss.index_factory(dimension, key, metric)
+    except RuntimeError as error:
+        raise GalleryError(
+            f"no index '{key}' for vectors of width {dimension} ({reason(error)}): name one as "
+            "FAISS's index_factory does, such as Flat, IVF256,Flat, HNSW32 or PQ64"
+        ) from error
+    return index
+
+
+def set_parameters(faiss: ModuleType, index: Any, kind: str) -> None:
+    """Set what the kind says after its colon.
+
+    Raises:
+        GalleryError: The index has no such parameters.
+    """
+    key, _, parameters = kind.partition(":")
+    if not parameters:
+        return
+    try:
+        faiss.ParameterSpace().set_index_parameters(index, parameters)
+    except RuntimeError as error:
+        raise GalleryError(
+            f"index '{key}' has no parameters '{parameters}': such as nprobe=8 for IVF, "
+            "efSearch=64 for HNSW"
+        ) from error
+
+
+def build(kind: str, vectors: Vectors, metric: int | None = None) -> tuple[Any, str]:
+    """Return an index of vectors, trained on a seeded sample of them, and a note or "".
+
+    Args:
+        kind: A factory string, with search parameters after a colon.
+        vectors: float32 [N, D]; row numbers are what a search finds.
+        metric: FAISS's; inner product by default.
+
+    Raises:
+        GalleryError: FAISS does not know the kind, or the vectors cannot train it.
+    """
+    faiss = import_faiss()
+    key, _, parameters = kind.partition(":")
+    size, dimension = vectors.shape
+    index = make(faiss, key, dimension, faiss.METRIC_INNER_PRODUCT if metric is None else metric)
+    set_parameters(faiss, index, kind)
+    most = _centroids(faiss, index)
+    quantiser = faiss.downcast_index(index)
+    if hasattr(quantiser, "do_polysemous_training") and "ht=" not in parameters:
+        # it orders the codes for a filter by Hamming distance, which only ht= switches on, for
+        # seconds a sub-quantiser; the distances are the same
+        quantiser.do_polysemous_training = False
+    try:
+        index.train(_sample(vectors, _MOST * most or _SAMPLE))
+    except RuntimeError as error:
+        needed = re.search(r"number of clusters \((\d+)\)", str(error))
+        why = (
+            f"needs at least {int(needed[1]):,} gallery vectors to train; there are {size:,}"
+            if needed
+            else f"cannot be trained on these {size:,} vectors ({reason(error)})"
+        )
+        raise GalleryError(f"index '{key}' {why}") from error
+    for start in range(0, size, _BLOCK):
+        index.add(np.ascontiguousarray(vectors[start : start + _BLOCK], np.float32))
+    note = ""
+    if size < _ENOUGH * most:
+        note = (
+            f"index '{key}' was trained on {size:,} vectors; FAISS advises {_ENOUGH} for each "
+            f"of its {most:,} centroids, {_ENOUGH * most:,}"
+        )
+    return index, note
+
+
+def reason(error: RuntimeError) -> str:
+    """Return what FAISS says, without where in its sources it says so."""
+    text = " ".join(str(error).split())
+    return re.split(r"failed: |\.cpp:\d+: ", text)[-1]
+
+
+def _centroids(faiss: ModuleType, index: Any) -> int:
+    """Return the largest number of centroids that training learns at once.
+
+    FAISS is kept from printing its own advice about too few vectors.
+    """
+    parts = []
+    inverted = faiss.try_extract_index_ivf(index)
+    if inverted is not None:
+        parts.append((int(inverted.nlist), inverted.cp))
+    for part in (faiss.downcast_index(index), inverted):
+        if hasattr(part, "pq"):
+            parts.append((int(part.pq.ksub), part.pq.cp))
+    for _, clustering in parts:
+        clustering.min_points_per_centroid = 1
+    return max((count for count, _ in parts), default=0)
+
+
+def _sample(vectors: Vectors, most: int) -> Vectors:
+    if len(vectors) <= most:
+        return np.ascontiguousarray(vectors, np.float32)
+    rows = stream(0, "index training").choice(len(vectors), most, replace=False)
+    return np.ascontiguousarray(vectors[np.sort(rows)], np.float32)

@@ -1,0 +1,70 @@
+"""Entries that came after the snapshot; they grow in place, and keep what they have shown."""
+
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facever.gallery.index.engine import Entries
+from facever.gallery.records import Keys, Vectors
+
+T = TypeVar("T", bound=np.generic)
+
+
+class Tail:
+    """Entries in memory, in the order of their numbers.
+
+    Args:
+        dimension: Of the vectors.
+    """
+
+    def __init__(self, dimension: int) -> None:
+        self._vectors: Vectors = np.empty((0, dimension), np.float32)
+        self._numbers: Keys = np.empty(0, np.int64)
+        self._owners: Keys = np.empty(0, np.int64)
+        self.count = 0
+
+    def add(self, entries: Entries) -> None:
+        """Append entries whose numbers are larger than all before."""
+        end = self.count + len(entries.numbers)
+        if end > len(self._numbers):
+            capacity = max(end, len(self._numbers) * 3 // 2)
+            self._vectors = _grown(self._vectors, self.count, capacity)
+            self._numbers = _grown(self._numbers, self.count, capacity)
+            self._owners = _grown(self._owners, self.count, capacity)
+        here = slice(self.count, end)
+        self._numbers[here], self._owners[here], self._vectors[here] = entries
+        self.count = end
+
+    def entries(self) -> Entries:
+        """Return the entries as they are now; what is added or forgotten later does not show."""
+        here = slice(self.count)
+        return Entries(self._numbers[here], self._owners[here], self._vectors[here])
+
+    def forget(self, numbers: Keys) -> None:
+        """Write -1 over the owners of these entries, where they are here."""
+        self._owners = forgotten(self._numbers[: self.count], self._owners, numbers)
+
+
+def forgotten(there: Keys, owners: Keys, numbers: Keys) -> Keys:
+    """Return the owners with -1 over those of these numbers: a copy where anything changes.
+
+    Args:
+        there: Numbers of all entries, int64 [N], ascending.
+        owners: Their owners, int64 [N] or longer.
+        numbers: Of the entries that went, int64 [M].
+    """
+    at = np.searchsorted(there, numbers)
+    at = at[at < len(there)]
+    at = at[np.isin(there[at], numbers)]
+    if not len(at):
+        return owners
+    changed = owners.copy()
+    changed[at] = -1
+    return changed
+
+
+def _grown(old: NDArray[T], count: int, capacity: int) -> NDArray[T]:
+    new = np.empty((capacity, *old.shape[1:]), old.dtype)
+    new[:count] = old[:count]
+    return new

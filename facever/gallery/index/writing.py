@@ -1,0 +1,140 @@
+"""The index written to files, by one process at a time and off the writer's path."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from facever.errors import GalleryError
+from facever.gallery.index import approximate as approximates
+from facever.gallery.index import snapshot as snapshots
+from facever.gallery.index.approximate import write_approximate
+from facever.gallery.index.engine import Entries
+from facever.gallery.index.index import belongs, entries_after, state_of
+from facever.gallery.index.kinds import FLAT, resolved
+from facever.gallery.index.sealed import SealError, said_by, unseal
+from facever.gallery.index.snapshot import (
+    Snapshot,
+    allowed_lag,
+    count_in,
+    state_from,
+    write_snapshot,
+)
+from facever.gallery.index.tail import forgotten
+from facever.gallery.store.store import Store
+
+LOCK = "index.lock"
+_MAGICS = {snapshots.FILE: snapshots.MAGIC, approximates.FILE: approximates.MAGIC}
+
+
+def write_index(store: Store, wait: float, anew: bool = False) -> None:
+    """Write what is out of date of the snapshot and the approximate index beside it.
+
+    Args:
+        store: The truth. A reading transaction is held while the snapshot is written.
+        wait: Seconds to wait for another process that writes the index.
+        anew: Write both, from the store alone, so that nothing old stays in them.
+
+    Raises:
+        GalleryError: Another process is writing the index, or the store cannot be read.
+        OSError: The files cannot be written.
+    """
+    folder = store.path.parent
+    with _alone(folder, wait):
+        _sweep(folder)
+        if anew or _snapshot_due(store) or not _is_whole(store, snapshots.FILE):
+            with store.reading():
+                state = state_of(store)
+                batches = entries_after(store, 0) if anew else _entries(store)
+                write_snapshot(folder / snapshots.FILE, state, batches)
+        if anew or _approximate_due(store) or not _is_whole(store, approximates.FILE):
+            _write_approximate(store)
+
+
+def is_due(store: Store) -> bool:
+    """Return whether the files are too far behind the store, or of another kind than wanted."""
+    with store.reading():
+        return _snapshot_due(store) or _approximate_due(store)
+
+
+def _snapshot_due(store: Store) -> bool:
+    path = store.path.with_name(snapshots.FILE)
+    had, there = count_in(path), store.entry_count()
+    if abs(there - had) > allowed_lag(had):
+        return True
+    return had > 0 and said_by(path).get("generation") != store.generation()
+
+
+def _approximate_due(store: Store) -> bool:
+    path = store.path.with_name(approximates.FILE)
+    asked, said, there = store.settings.index, said_by(path), store.entry_count()
+    if asked == FLAT or not said:
+        kind = resolved(asked, there, store.binding.dimension)
+        return path.exists() if kind == FLAT else path.with_name(snapshots.FILE).exists()
+    had = count_in(path)
+    return (
+        abs(there - had) > allowed_lag(had)
+        or said.get("asked") != asked
+        or said.get("generation") != store.generation()
+    )
+
+
+def _is_whole(store: Store, name: str) -> bool:
+    """Return whether a file of the index is missing, or whole and of this store."""
+    path, magic = store.path.with_name(name), _MAGICS[name]
+    try:
+        said = unseal(path, magic)[1]
+    except SealError as error:
+        return str(error) == "missing"
+    return belongs(store, state_from(said))
+
+
+def _entries(store: Store) -> Iterator[Entries]:
+    """Yield the store's entries, as far as possible from the snapshot that is there."""
+    last = 0
+    with suppress(SealError):
+        snapshot = Snapshot.read(store.path.with_name(snapshots.FILE))
+        if belongs(store, snapshot.state) and len(snapshot.entries.numbers):
+            old = snapshot.entries
+            gone = store.entries_removed_after(snapshot.state.change.number)
+            yield old._replace(owners=forgotten(old.numbers, old.owners, gone))
+            last = int(old.numbers[-1])
+    yield from entries_after(store, last)
+
+
+def _write_approximate(store: Store) -> None:
+    path = store.path.with_name(approximates.FILE)
+    try:
+        snapshot = Snapshot.read(store.path.with_name(snapshots.FILE))
+    except SealError as error:
+        raise GalleryError(f"the snapshot was damaged as soon as it was written: {error}") from None
+    asked, count = store.settings.index, len(snapshot.entries.numbers)
+    kind = resolved(asked, count, snapshot.state.dimension)
+    if kind == FLAT:
+        path.unlink(missing_ok=True)
+    else:
+        write_approximate(path, kind, asked, snapshot)
+
+
+@contextmanager
+def _alone(folder: Path, wait: float) -> Iterator[None]:
+    """Keep every other process and thread from writing the index; a killed one keeps nobody."""
+    path = folder / LOCK
+    path.touch(0o600)
+    with closing(sqlite3.connect(path, timeout=wait, isolation_level=None)) as lock:
+        try:
+            lock.execute("PRAGMA journal_mode = MEMORY")  # no other file for a kill to leave
+            lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            raise GalleryError(
+                f"{folder}: another process is writing the index (waited {wait:g} s); try again"
+            ) from error
+        yield
+
+
+def _sweep(folder: Path) -> None:
+    """Delete what killed writers left; nobody else writes now."""
+    for name in (snapshots.FILE, approximates.FILE):
+        path = folder / name
+        for leftover in folder.glob(f".{path.stem}.*.tmp{path.suffix}"):
+            leftover.unlink(missing_ok=True)

@@ -1,0 +1,39 @@
+"""Stores of made-up people, and the index over one."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facever.gallery.index.embedded import EmbeddedEngine
+from facever.gallery.index.index import Index
+from facever.gallery.records import Binding, NewImages
+from facever.gallery.store.store import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    Store.create(tmp_path, Binding("model-1", 8))
+    store = Store.open(tmp_path, wait=1)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def add() -> Callable[[Store, np.ndarray, list[str]], None]:
+    def enroll(store: Store, vectors: np.ndarray, people: list[str]) -> None:
+        none = [None] * len(people)
+        store.enroll(NewImages(people, vectors, none, none, none), {}, "keep")
+
+    return enroll
+
+
+@pytest.fixture
+def indexed() -> Callable[..., Index]:
+    """Open the index of a store, without a word about files that are missing."""
+
+    def open_index(store: Store, kind: str = "flat") -> Index:
+        return Index(store, EmbeddedEngine(store.path.parent, kind, begins=True))
+
+    return open_index

@@ -1,0 +1,177 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facever.gallery.index import approximate as room
+from facever.gallery.index.approximate import Approximate, rows_among, write_approximate
+from facever.gallery.index.engine import Entries, State
+from facever.gallery.index.sealed import SealError
+from facever.gallery.index.snapshot import Snapshot
+from facever.gallery.records import Change
+
+STATE = State("gallery", "generation", Change(7, "stamp"), 8, 5)
+
+
+@pytest.fixture
+def snapshot(units) -> Snapshot:
+    numbers = np.arange(300) * 3 + 5
+    return Snapshot(STATE, Entries(numbers, numbers % 50, units(300)))
+
+
+def written(path: Path, snapshot: Snapshot, kind: str = "IVF4,Flat:nprobe=4") -> Path:
+    write_approximate(path / "index.faiss", kind, kind, snapshot)
+    return path / "index.faiss"
+
+
+def opened(path: Path, snapshot: Snapshot, kind: str = "IVF4,Flat:nprobe=4"):
+    return Approximate.read(path, kind, snapshot, lambda state: state == STATE)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["IVF4,Flat:nprobe=4", "HNSW8:efSearch=300", "SQ8", "SQfp16", "IVF4_HNSW8,SQ8:nprobe=4"],
+)
+def test_it_proposes_the_rows_that_exact_search_finds(tmp_path, snapshot, units, kind) -> None:
+    path = written(tmp_path, snapshot, kind)
+    assert path.stat().st_mode & 0o777 == 0o600
+    found = opened(path, snapshot, kind)
+    assert (found.kind, found.covered) == (kind, 300)
+    queries = units(20, seed=1)
+    best = np.argsort(-queries @ snapshot.entries.vectors.T, axis=1)[:, :10]
+    rows = found.propose(queries, 20)
+    assert all(set(right) <= set(proposed) for right, proposed in zip(best, rows, strict=True))
+    assert found.propose(queries, 1000).shape == (20, 300)
+
+
+def test_rows_of_a_later_snapshot_are_found_by_their_numbers(tmp_path, snapshot, units) -> None:
+    """Some went and some came: what is proposed are rows of the snapshot that is there now."""
+    path, entries = written(tmp_path, snapshot), snapshot.entries
+    stays = np.arange(300) % 4 != 0
+    came = Entries(np.arange(2000, 2010), np.arange(10), units(10, seed=3))
+    later = Snapshot(
+        STATE,
+        Entries(*(np.concatenate(pair) for pair in zip(entries.rows(stays), came, strict=True))),
+    )
+    found = opened(path, later)
+    assert found.covered == stays.sum()
+    queries = entries.vectors[1:41]
+    rows = found.propose(queries, 1)[:, 0]
+    for query, row, stayed in zip(queries, rows, stays[1:41], strict=True):
+        if stayed:
+            assert np.array_equal(later.entries.vectors[row], query)
+        else:
+            assert row == -1
+
+
+def test_every_damage_is_noticed_before_faiss_reads(tmp_path, snapshot, monkeypatch) -> None:
+    path = written(tmp_path, snapshot)
+    whole = path.read_bytes()
+    monkeypatch.setattr(room, "_opened", lambda *_: pytest.fail("FAISS saw damaged bytes"))
+    random = np.random.default_rng(0)
+    for position in random.choice(len(whole), 300, replace=False):
+        broken = bytearray(whole)
+        broken[position] ^= 1 << position % 8
+        path.write_bytes(broken)
+        with pytest.raises(SealError, match="damaged"):
+            opened(path, snapshot)
+        path.write_bytes(whole[:position])
+        with pytest.raises(SealError, match="damaged"):
+            opened(path, snapshot)
+
+
+def test_of_another_state_or_kind(tmp_path, snapshot) -> None:
+    with pytest.raises(SealError, match=r"^missing$"):
+        opened(tmp_path / "index.faiss", snapshot)
+    path = written(tmp_path, snapshot)
+    with pytest.raises(SealError, match=r"^of kind 'IVF4,Flat:nprobe=4'$"):
+        opened(path, snapshot, "HNSW8")
+    with pytest.raises(SealError, match=r"^of another state of the gallery$"):
+        Approximate.read(path, "IVF4,Flat:nprobe=4", snapshot, lambda _: False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("IVF4096,Flat", "index 'IVF4096,Flat' needs at least 4,096 gallery vectors to train; "),
+        ("PQ4x4:ht=2", "index 'PQ4x4:ht=2' cannot search by cosine ("),
+    ],
+)
+def test_what_cannot_be_made_says_why_and_leaves_no_index(
+    tmp_path, snapshot, capsys, kind, reason
+) -> None:
+    path = written(tmp_path, snapshot, kind)
+    said = opened(path, snapshot, kind)
+    assert isinstance(said, str)
+    assert said.startswith(reason)
+    assert said.endswith(": searched flat until then")
+    assert capsys.readouterr().err == said + "\n"
+    assert path.stat().st_size < 1000
+
+
+def test_nothing_to_index(tmp_path, snapshot) -> None:
+    empty = Snapshot(STATE, snapshot.entries.rows(slice(0)))
+    said = opened(written(tmp_path, empty, "HNSW8"), empty, "HNSW8")
+    assert said == "index 'HNSW8' needs gallery vectors; there are none: searched flat until then"
+
+
+def test_another_file_that_takes_its_place_while_it_is_checked_is_checked_too(
+    tmp_path, snapshot, monkeypatch
+) -> None:
+    path, real, opens = written(tmp_path, snapshot), room._opened, []
+
+    def slow(*given: object) -> object:
+        opens.append(given)
+        if len(opens) == 1:
+            written(tmp_path, snapshot)
+        return real(*given)
+
+    monkeypatch.setattr(room, "_opened", slow)
+    assert isinstance(opened(path, snapshot), Approximate)
+    assert len(opens) == 2
+
+
+def test_rows_among_numbers() -> None:
+    numbers = np.array([2, 3, 7, 9])
+    assert rows_among(np.array([1, 2, 7, 8, 11]), numbers).tolist() == [-1, 0, 2, -1, -1]
+    assert rows_among(numbers, numbers).tolist() == [0, 1, 2, 3]
+    assert rows_among(numbers, numbers[:0]).tolist() == [-1] * 4
+    assert rows_among(numbers[:0], numbers).tolist() == []
+
+
+class FakeGpu:
+    """FAISS on a machine with a GPU, as far as its calls go."""
+
+    def __init__(self, faiss, works: bool) -> None:
+        self._faiss, self._works, self.cloned = faiss, works, []
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._faiss, name)
+
+    def get_num_gpus(self) -> int:
+        return 1
+
+    def StandardGpuResources(self) -> str:  # noqa: N802
+        return "resources"
+
+    def index_cpu_to_gpu(self, resources: str, device: int, index: object) -> object:
+        if not self._works:
+            raise RuntimeError("This index type is not implemented on GPU.")
+        self.cloned.append((resources, device))
+        return index
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_gpu_takes_the_index_where_there_is_one(
+    tmp_path, snapshot, units, monkeypatch, capsys, works
+) -> None:
+    path = written(tmp_path, snapshot)
+    assert Approximate.flat_on_gpu(snapshot) is None
+    gpu = FakeGpu(room.import_faiss(), works)
+    monkeypatch.setattr(room, "import_faiss", lambda: gpu)
+    queries = units(5, seed=1)
+    best = np.argmax(queries @ snapshot.entries.vectors.T, axis=1)
+    for found in (opened(path, snapshot), Approximate.flat_on_gpu(snapshot)):
+        assert np.array_equal(found.propose(queries, 1)[:, 0], best)
+    assert gpu.cloned == [("resources", 0)] * 2 * works
+    assert ("does not work on the GPU (This index type" in capsys.readouterr().err) != works
