@@ -1,11 +1,21 @@
 """What keeps a gallery in order over the years."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from numpy.typing import ArrayLike
+
 from facever.gallery.index.kinds import checked_kind
+from facever.gallery.intake import checked_vectors
 from facever.gallery.opened import Opened
-from facever.gallery.records import Audited, PersonImages, StoredImage
+from facever.gallery.records import (
+    Audited,
+    Binding,
+    MigrationState,
+    PendingImage,
+    PersonImages,
+    StoredImage,
+)
 
 
 class Keeping(Opened):
@@ -76,6 +86,81 @@ class Keeping(Opened):
         if index is not None:
             self._store.set_index(checked_kind(index, self.dimension))
         self._index.renew()
+
+    # -- migration to another model ---------------------------------------------------------
+
+    def begin_migration(self, binding: Binding) -> None:
+        """Begin to move to another model, or go on with that; the old one serves until the end.
+
+        Args:
+            binding: What the gallery will be bound to.
+
+        Raises:
+            GalleryError: The gallery is of this model already, a migration to yet another one has
+                begun, or another process keeps writing.
+        """
+        self._store.begin_migration(binding)
+
+    def migration(self) -> MigrationState | None:
+        """Return how far a migration is; None when there is none."""
+        return self._store.migration()
+
+    def pending_images(self) -> Iterator[PendingImage]:
+        """Yield the images that the new model has yet to embed, in the order of their numbers."""
+        return self._store.pending_images()
+
+    def add_migrated(
+        self,
+        images: Sequence[int],
+        vectors: ArrayLike,
+        norms: Sequence[float | None],
+        *,
+        fingerprint: str,
+    ) -> None:
+        """Keep images' vectors by the new model; they are kept when this returns.
+
+        Args:
+            images: Their numbers [N]; those that are gone meanwhile are left out.
+            vectors: Unit rows [N, D].
+            norms: Lengths before normalising [N].
+            fingerprint: Of the model that made them.
+
+        Raises:
+            GalleryError: No migration to that model is under way, vectors of another dimension or
+                not of unit length, or another process that keeps writing.
+        """
+        state = self._store.migration()
+        bound = self._store.binding if state is None else state.binding
+        checked = checked_vectors(vectors, fingerprint, bound)
+        self._store.add_migrated(images, checked, norms, fingerprint)
+
+    def finish_migration(self, fingerprint: str, remove: Sequence[int] = ()) -> int:
+        """Let the new model serve: all of it, in one transaction.
+
+        Operating points and calibrations are of the old model's scores, and go.
+
+        Args:
+            fingerprint: Of the new model.
+            remove: Numbers of images that it could not embed and that are to be removed.
+
+        Returns:
+            How many images were removed.
+
+        Raises:
+            GalleryError: No migration to that model is under way, other images are pending, or
+                another process keeps writing.
+        """
+        removed = self._store.finish_migration(fingerprint, remove)
+        self._index.settle()
+        return removed
+
+    def abandon_migration(self) -> None:
+        """Forget a migration and what it embedded; the gallery stays with its model.
+
+        Raises:
+            GalleryError: None is under way, or another process keeps writing.
+        """
+        self._store.abandon_migration()
 
     # -- what went --------------------------------------------------------------------------
 

@@ -5,13 +5,13 @@ import time
 from contextlib import suppress
 
 from facever.errors import GalleryError
-from facever.gallery.store.choosing import Choosing
+from facever.gallery.store.migrating import Migrating
 from facever.gallery.store.statements import explained
 
 _STEP = 0.02  # seconds between two looks whether readers are done
 
 
-class Purging(Choosing):
+class Purging(Migrating):
     """The store's files written anew."""
 
     def purge(self) -> None:

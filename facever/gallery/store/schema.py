@@ -1,7 +1,7 @@
 """The tables of a gallery's store, and how a store of an older format gets them.
 
-Every transaction that changes anything adds one row to `changes`; its number only grows, and its
-random stamp tells it from the change of the same number in another copy of the store.
+Every transaction that changes what is read adds one row to `changes`; its number only grows, and
+its random stamp tells it from the change of the same number in another copy of the store.
 
 What a search compares with are *entries*: the images, or the rows of `templates` where the policy
 makes templates of a person's images. Their numbers are never used twice, so that "all entries after
@@ -98,7 +98,6 @@ CREATE INDEX audit_by_person ON audit (person);
 CREATE TABLE migrated (
     image INTEGER PRIMARY KEY REFERENCES images (image) ON DELETE CASCADE,
     norm REAL,
-    quality REAL,
     vector BLOB NOT NULL
 );
 """
