@@ -1,12 +1,16 @@
 """What one asks a gallery: who someone is, and whether it is them."""
 
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from facever.errors import GalleryError
 from facever.evaluation.operating_point import OperatingPoint, ScoreRule
+from facever.evaluation.score_calibration import ScoreCalibration
 from facever.evaluation.scoring.similarity import make_scorer
+from facever.gallery import probabilities
 from facever.gallery.answers import (
     Answer,
     Candidate,
@@ -23,10 +27,20 @@ from facever.gallery.decisions import (
 )
 from facever.gallery.intake import Faces, checked_vectors, failures
 from facever.gallery.opened import Opened
-from facever.gallery.records import Vectors
+from facever.gallery.records import Keys, Vectors
 
 _DECIDES_SEARCH = ("1:N",)
 _DECIDES_VERIFICATION = ("1:1-image", "1:1-template")
+
+
+class _Plan(NamedTuple):
+    """How a search is made: the score rule, whom it compares by what, and what decides."""
+
+    rule: ScoreRule
+    templates: str
+    searched: int
+    decision: Decision
+    told: probabilities.Chosen
 
 
 class Asking(Opened):
@@ -40,37 +54,63 @@ class Asking(Opened):
         fingerprint: str | None = None,
         operating_point: OperatingPoint | str | None = None,
         rule: ScoreRule | None = None,
+        where: Mapping[str, Any] | None = None,
+        calibration: ScoreCalibration | str | None = None,
     ) -> SearchResult:
         """Find the k people who are nearest to each probe (1:N).
 
         Args:
-            probes: An EmbeddingSet, unit vectors [Q, D] or one [D].
+            probes: An EmbeddingSet, unit vectors [Q, D] or one [D]. A row of an EmbeddingSet whose
+                image could not be embedded has that as its answer.
             k: How many people, at most.
             fingerprint: The origin of plain vectors.
             operating_point: A 1:N operating point, or the name of one in the gallery, or None for
                 the gallery's only one. With a 1:1 one, or none, there are scores and no decision.
-            rule: A person's score is the largest cosine over their images ("max") or the mean. By
-                default the operating point's rule, or "max".
+            rule: A person's score is the largest cosine over their images, or templates, ("max")
+                or the mean. By default the operating point's rule, or "max".
+            where: Only people of whom this is known: by key of their metadata the value, or a list
+                of values of which it is one.
+            calibration: A 1:N calibration, or the name of one in the gallery, or None for the
+                gallery's only one that fits: how probable it is that the first candidate is right.
 
         Raises:
-            GalleryError: Vectors as in `enroll`; an operating point of another model, or measured
-                with less than half as many people as there are now, or with another rule.
+            GalleryError: Vectors as in `enroll`; an operating point or calibration of another
+                model, or measured with less than half as many people as are searched, or with
+                another rule or other templates.
         """
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise GalleryError(f"k is a whole number from 1 on, not {k!r}")
-        vectors = checked_vectors(probes, fingerprint, self._store.binding)
-        decision = self._decision(operating_point, _DECIDES_SEARCH)
-        decision = for_search(decision, self._store.counts()[0], _allowed(rule))
-        point = decision.point
-        rule = rule or (point.score_rule if point is not None else None) or "max"
-        failed = failures(probes)
-        answers = [
-            Answer([], error=failed[row])
-            if row in failed
-            else Answer(found, None if point is None else _passes(found, point))
-            for row, found in enumerate(self._candidates(vectors, k, rule))
-        ]
-        return SearchResult(answers, rule, point, decision.note, decision.implied_rate)
+        while True:
+            with self._store.reading():  # one state, so that what decides is for these people
+                generation = self._store.generation()
+                vectors = checked_vectors(probes, fingerprint, self._store.binding)
+                among = None if where is None else self._store.keys_where(where)
+                plan = self._plan(operating_point, _allowed(rule), calibration, among)
+            failed = failures(probes)
+            held = [row for row in range(len(vectors)) if row not in failed]
+            found = iter(self._candidates(vectors[held], k, plan.rule, among))
+            if self._store.generation() == generation:
+                break
+        answers = []
+        for row in range(len(vectors)):
+            if row in failed:
+                answers.append(Answer([], error=failed[row]))
+                continue
+            candidates = _with_probability(next(found), plan.told.calibration)
+            point = plan.decision.point
+            answers.append(
+                Answer(candidates, None if point is None else _passes(candidates, point))
+            )
+        return SearchResult(
+            answers,
+            plan.rule,
+            plan.decision.point,
+            _joined(plan.decision.note, plan.told.note),
+            plan.decision.implied_rate,
+            plan.templates,
+            plan.searched,
+            plan.told.calibration,
+        )
 
     def verify(
         self,
@@ -80,35 +120,86 @@ class Asking(Opened):
         fingerprint: str | None = None,
         operating_point: OperatingPoint | str | None = None,
         rule: ScoreRule = "max",
+        calibration: ScoreCalibration | str | None = None,
     ) -> Verification:
         """Say whether each probe shows a person (1:1).
 
         Args:
-            probes: An EmbeddingSet, unit vectors [Q, D] or one [D].
+            probes: An EmbeddingSet, unit vectors [Q, D] or one [D]. A row of an EmbeddingSet whose
+                image could not be embedded has that as its error.
             person: Who they are claimed to be.
             fingerprint: The origin of plain vectors.
             operating_point: A 1:1 operating point, or the name of one in the gallery, or None for
                 the gallery's only one. Without any there are scores and no decision.
-            rule: The score is the largest cosine over the person's images ("max") or the mean.
+            rule: The score is the largest cosine over the person's images, or templates, ("max")
+                or the mean.
+            calibration: A 1:1 calibration, or the name of one in the gallery, or None for the
+                gallery's only one that fits: how probable it is that it is the person.
 
         Raises:
-            GalleryError: Vectors as in `enroll`, a probe without a vector, nobody of that id, or
-                an operating point of another model or of kind 1:N.
+            GalleryError: Vectors as in `enroll`, nobody of that id, or an operating point or
+                calibration of another model, of kind 1:N or of other templates.
         """
-        vectors = checked_vectors(probes, fingerprint, self._store.binding)
-        for row, reason in failures(probes).items():
-            raise GalleryError(f"probe {row} has no vector: {reason}")
-        enrolled = self._store.vectors_of(person)
-        decision = self._decision(operating_point, _DECIDES_VERIFICATION)
-        decision = for_verification(decision, len(enrolled), _allowed(rule) or "max")
-        pairs = make_scorer(vectors, others=enrolled).pairs(
-            *(axis.ravel() for axis in np.indices((len(vectors), len(enrolled))))
+        rule = _allowed(rule) or "max"
+        with self._store.reading():  # one state, so that what decides is for this person's vectors
+            vectors = checked_vectors(probes, fingerprint, self._store.binding)
+            enrolled = self._store.vectors_of(person)
+            templates, count = self._store.settings.templates, len(enrolled)
+            decision = self._decision(operating_point, _DECIDES_VERIFICATION)
+            decision = for_verification(decision, count, rule, templates)
+            told = probabilities.for_verification(
+                self._fitting(calibration), self.calibrations(), count, rule, templates
+            )
+        failed = failures(probes)
+        held = [row for row in range(len(vectors)) if row not in failed]
+        pairs = make_scorer(vectors[held], others=enrolled).pairs(
+            *(axis.ravel() for axis in np.indices((len(held), count)))
         )
-        cosines = pairs.reshape(len(vectors), len(enrolled))
-        scores = (cosines.max(axis=1) if rule == "max" else cosines.mean(axis=1)).tolist()
+        cosines = pairs.reshape(len(held), count)
+        scored = cosines.max(axis=1) if rule == "max" else cosines.mean(axis=1)
+        scores: list[float | None] = [None] * len(vectors)
+        for row, score in zip(held, scored.tolist(), strict=True):
+            scores[row] = score
+        point, one = decision.point, told.calibration
+        return Verification(
+            person,
+            scores,
+            None if point is None else [None if s is None else point.accepts(s) for s in scores],
+            rule,
+            count,
+            point,
+            _joined(decision.note, told.note),
+            [failed.get(row) for row in range(len(vectors))],
+            templates,
+            None
+            if one is None
+            else [None if s is None else float(one.probability(s)) for s in scores],
+            one,
+        )
+
+    def _plan(
+        self,
+        operating_point: OperatingPoint | str | None,
+        rule: ScoreRule | None,
+        calibration: ScoreCalibration | str | None,
+        among: Keys | None,
+    ) -> _Plan:
+        """Return how the store's people are searched now, and what decides."""
+        templates, filtered = self._store.settings.templates, among is not None
+        searched = self._store.counts()[0] if among is None else len(among)
+        decision = self._decision(operating_point, _DECIDES_SEARCH)
+        decision = for_search(decision, searched, rule, templates, filtered=filtered)
         point = decision.point
-        same = [point.accepts(score) for score in scores] if point is not None else None
-        return Verification(person, scores, same, rule, len(enrolled), point, decision.note)
+        used = rule or (point.score_rule if point is not None else None) or "max"
+        told = probabilities.for_search(
+            self._fitting(calibration),
+            self.calibrations(),
+            searched,
+            used,
+            templates,
+            filtered=filtered,
+        )
+        return _Plan(used, templates, searched, decision, told)
 
     def _decision(self, given: OperatingPoint | str | None, kinds: tuple[str, ...]) -> Decision:
         decision = chosen(given, self.operating_points(), kinds)
@@ -117,10 +208,19 @@ class Asking(Opened):
             require_cosine(decision.point)
         return decision
 
-    def _candidates(self, vectors: Vectors, k: int, rule: ScoreRule) -> list[list[Candidate]]:
+    def _fitting(self, given: ScoreCalibration | str | None) -> ScoreCalibration | str | None:
+        """Return a calibration that is given, when it is of the gallery's model and scores."""
+        if isinstance(given, ScoreCalibration):
+            require_fit(given, self.fingerprint, "the gallery")
+            require_cosine(given)
+        return given
+
+    def _candidates(
+        self, vectors: Vectors, k: int, rule: ScoreRule, among: Keys | None = None
+    ) -> list[list[Candidate]]:
         """Return the people found, by their ids; again where one was removed meanwhile."""
         while True:
-            scores, keys = self._index.search(vectors, k, rule)
+            scores, keys = self._index.search(vectors, k, rule, among)
             ids = self._store.ids(np.unique(keys[keys >= 0]).tolist())
             with suppress(KeyError):
                 return [
@@ -141,3 +241,18 @@ def _allowed(rule: str | None) -> ScoreRule | None:
 
 def _passes(candidates: list[Candidate], point: OperatingPoint) -> bool:
     return bool(candidates) and point.accepts(candidates[0].score)
+
+
+def _with_probability(
+    candidates: list[Candidate], calibration: ScoreCalibration | None
+) -> list[Candidate]:
+    """Say of the first candidate how probable it is."""
+    if calibration is None or not candidates:
+        return candidates
+    first = candidates[0]
+    probability = float(calibration.probability(first.score))
+    return [Candidate(first.person, first.score, probability), *candidates[1:]]
+
+
+def _joined(*notes: str) -> str:
+    return "; ".join(note for note in notes if note)

@@ -6,16 +6,14 @@ from typing import Any
 
 from facever.errors import GalleryError
 from facever.evaluation.operating_point import OperatingPoint
-from facever.gallery.answers import (
-    Enrollment,
-)
-from facever.gallery.decisions import (
-    require_cosine,
-    require_fit,
-)
+from facever.evaluation.score_calibration import ScoreCalibration
+from facever.gallery.answers import Enrollment
+from facever.gallery.checks import Conflicts, rules_for
+from facever.gallery.decisions import require_cosine, require_fit
 from facever.gallery.intake import Faces, checked_vectors, failures, images_of
 from facever.gallery.opened import Opened
 from facever.gallery.records import Duplicates, shown
+from facever.gallery.review import Enrolled, Review
 
 
 class Changing(Opened):
@@ -31,6 +29,9 @@ class Changing(Opened):
         hashes: Sequence[str | None] | None = None,
         metadata: Mapping[str, Mapping[str, Any]] | None = None,
         duplicates: Duplicates = "skip",
+        near: float | None = None,
+        conflicts: Conflicts = "warn",
+        conflict_point: str | None = None,
     ) -> Enrollment:
         """Add images of people: all of them, or on any error none.
 
@@ -47,14 +48,20 @@ class Changing(Opened):
                 is known of the person.
             duplicates: An image that is there already is left out ("skip"), enrolled all the same
                 ("keep"), or makes the whole enrolment fail ("refuse"). It is reported in any case.
+            near: A cosine between 0 and 1: an image that is nearer than this to one that is there
+                is there already, too.
+            conflicts: An image that matches another person above an operating point, enrolled or
+                coming with it, is reported ("warn"), makes the whole enrolment fail ("refuse"), or
+                is not looked for ("ignore").
+            conflict_point: The name of that operating point; by default the gallery's only 1:N
+                one, or else its only 1:1 one. Where there is none, conflicts are not looked for.
 
         Raises:
             GalleryError: Vectors of another model, another dimension, not of unit length or NaN;
-                lengths that differ; an id that cannot be kept; a duplicate with "refuse"; another
-                process that keeps writing; a full disk.
+                lengths that differ; an id that cannot be kept; a duplicate or conflict with
+                "refuse"; an operating point that does not fit; another process that keeps writing;
+                a full disk.
         """
-        if duplicates not in ("skip", "keep", "refuse"):
-            raise GalleryError(f"duplicates is {duplicates!r} (allowed: skip, keep, refuse)")
         binding = self._store.binding
         vectors = checked_vectors(faces, fingerprint, binding)
         images = images_of(faces, vectors, people, sources, hashes)
@@ -62,8 +69,24 @@ class Changing(Opened):
             raise GalleryError(f"metadata of {shown(person)}, whom none of these images shows")
         failed = failures(faces)
         kept = [row for row in range(len(vectors)) if row not in failed]
+        coming = images.rows(kept)
+        review = Review(
+            Enrolled(self._store, self._index),
+            self._store,
+            coming,
+            lambda: rules_for(
+                duplicates,
+                near,
+                conflicts,
+                conflict_point,
+                self.operating_points(),
+                self._store.settings.templates,
+                self._store.counts()[0],
+            ),
+        )
+        review.prepare()
         added, new_people, found = self._store.enroll(
-            images.rows(kept), metadata or {}, duplicates, fingerprint=binding.fingerprint
+            coming, metadata or {}, duplicates, fingerprint=binding.fingerprint, review=review
         )
         self._index.settle()
         return Enrollment(
@@ -71,7 +94,12 @@ class Changing(Opened):
             new_people,
             [replace(duplicate, index=kept[duplicate.index]) for duplicate in found],
             [(images.sources[row] or f"image {row}", reason) for row, reason in failed.items()],
-            [],
+            [
+                replace(conflict, index=kept[conflict.index])
+                for conflict in review.findings.conflicts
+            ],
+            review.rules.point,
+            review.rules.note,
         )
 
     def remove(self, person: str, source: str | None = None) -> int:
@@ -161,3 +189,29 @@ class Changing(Opened):
         require_fit(point, self.fingerprint, "the gallery")
         require_cosine(point)
         self._store.add_operating_point(name, point.kind, point.model_dump_json())
+
+    def remove_operating_point(self, name: str) -> None:
+        """Forget an operating point.
+
+        Raises:
+            GalleryError: There is none of that name.
+        """
+        self._store.remove_operating_point(name)
+
+    def add_calibration(self, name: str, calibration: ScoreCalibration) -> None:
+        """Keep a calibration under a name.
+
+        Raises:
+            GalleryError: It is of another model or not for cosines, or the name is taken.
+        """
+        require_fit(calibration, self.fingerprint, "the gallery")
+        require_cosine(calibration)
+        self._store.add_calibration(name, calibration.kind, calibration.model_dump_json())
+
+    def remove_calibration(self, name: str) -> None:
+        """Forget a calibration.
+
+        Raises:
+            GalleryError: There is none of that name.
+        """
+        self._store.remove_calibration(name)

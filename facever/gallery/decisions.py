@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from facever.errors import GalleryError, unknown
-from facever.evaluation.operating_point import OperatingPoint, ScoreRule
+from facever.evaluation.operating_point import Measured, OperatingPoint, ScoreRule
+from facever.evaluation.policies import ALL, MEAN, QUALITY_MEAN
 
 _OUTGROWN = 2  # times the people that a 1:N operating point was measured with
 
@@ -49,8 +50,8 @@ def chosen(
     return Decision(None, f"scores only: there is no {asked} operating point to decide by")
 
 
-def require_fit(point: OperatingPoint, fingerprint: str, whose: str) -> None:
-    """Refuse an operating point of another model.
+def require_fit(point: Measured, fingerprint: str, whose: str) -> None:
+    """Refuse an operating point, or a calibration, of another model.
 
     Args:
         point: The operating point.
@@ -62,35 +63,44 @@ def require_fit(point: OperatingPoint, fingerprint: str, whose: str) -> None:
     """
     if point.fingerprint != fingerprint:
         raise GalleryError(
-            f"the operating point is of fingerprint {point.fingerprint}, {whose} of {fingerprint}: "
+            f"the {point.what} is of fingerprint {point.fingerprint}, {whose} of {fingerprint}: "
             "measure one on this model's own scores"
         )
 
 
-def require_cosine(point: OperatingPoint) -> None:
-    """Refuse an operating point for anything but the cosines that a gallery compares by.
+def require_cosine(point: Measured) -> None:
+    """Refuse an operating point, or a calibration, for other scores than a gallery's cosines.
 
     Raises:
         GalleryError: It is for another similarity.
     """
     if point.similarity != "cosine":
         raise GalleryError(
-            f"the operating point is for {point.similarity} scores and a gallery compares by "
+            f"the {point.what} is for {point.similarity} scores and a gallery compares by "
             "cosine: measure one with --similarity cosine"
         )
 
 
-def for_search(choice: Decision, people: int, rule: ScoreRule | None) -> Decision:
+def for_search(
+    choice: Decision,
+    people: int,
+    rule: ScoreRule | None,
+    templates: str = ALL,
+    *,
+    filtered: bool = False,
+) -> Decision:
     """Return what decides a search among so many people.
 
     Args:
         choice: The operating point that is meant.
         people: How many people are searched.
         rule: The score rule asked for, or None.
+        templates: The gallery's template policy.
+        filtered: Only some of the gallery's people are searched.
 
     Raises:
         GalleryError: A 1:N operating point whose gallery was less than half as large, or whose
-            score rule is another one.
+            score rule or templates are others.
     """
     point = choice.point
     if point is None:
@@ -104,29 +114,69 @@ def for_search(choice: Decision, people: int, rule: ScoreRule | None) -> Decisio
             "people (FPIR)",
             implied,
         )
-    if people > _OUTGROWN * point.gallery_size:
-        raise GalleryError(
-            f"the operating point was measured with {point.gallery_size} people and the gallery "
-            f"has {people}, more than {_OUTGROWN} times as many: measure a new one"
-        )
-    if rule not in (None, point.score_rule):
-        raise GalleryError(
-            f"the operating point is for score rule {point.score_rule}, not for {rule}"
+    wrong = misfit_in_search(point, people, rule or point.score_rule, templates, filtered=filtered)
+    if wrong:
+        raise GalleryError(wrong)
+    if filtered and people < point.gallery_size:
+        return Decision(
+            point,
+            f"{people} people are searched and the operating point was measured with "
+            f"{point.gallery_size}: it is on the safe side, fewer strangers pass",
         )
     return choice
 
 
-def for_verification(choice: Decision, images: int, rule: ScoreRule) -> Decision:
-    """Return what decides whether a probe shows a person of so many images.
+def misfit_in_search(
+    measured: Measured,
+    people: int,
+    rule: ScoreRule | None,
+    templates: str,
+    *,
+    filtered: bool = False,
+) -> str:
+    """Return why something that was measured is not for a search, or an empty text.
+
+    Args:
+        measured: An operating point or a calibration.
+        people: How many people are searched.
+        rule: The score rule.
+        templates: The gallery's template policy.
+        filtered: Only some of the gallery's people are searched.
+    """
+    what = measured.what
+    if measured.gallery_size is None:
+        return f"a {measured.kind} {what} is not for a search: give a 1:N one"
+    if people > _OUTGROWN * measured.gallery_size:
+        here = f"{people} are searched" if filtered else f"the gallery has {people}"
+        return (
+            f"the {what} was measured with {measured.gallery_size} people and {here}, more than "
+            f"{_OUTGROWN} times as many: measure a new one"
+        )
+    if rule != measured.score_rule:
+        return f"the {what} is for score rule {measured.score_rule}, not for {rule}"
+    return _other_templates(measured, templates)
+
+
+def for_verification(
+    choice: Decision, images: int, rule: ScoreRule, templates: str = ALL
+) -> Decision:
+    """Return what decides whether a probe shows a person.
+
+    Args:
+        choice: The operating point that is meant.
+        images: With how many images, or templates, of the person the probe is compared.
+        rule: The score rule.
+        templates: The gallery's template policy.
 
     Raises:
-        GalleryError: A 1:N operating point.
+        GalleryError: A 1:N operating point, or one of other templates.
     """
     point = choice.point
     if point is None:
         return choice
-    if point.kind == "1:N":
-        raise GalleryError("a 1:N operating point does not decide a verification: give a 1:1 one")
+    wrong = misfit_in_verification(point, templates)
+    if wrong:
+        raise GalleryError(wrong)
     if point.kind == "1:1-image" and rule == "max" and images > 1:
         implied = -math.expm1(images * math.log1p(-min(point.target_rate, 1 - 1e-16)))
         return Decision(
@@ -136,3 +186,27 @@ def for_verification(choice: Decision, images: int, rule: ScoreRule) -> Decision
             implied,
         )
     return choice
+
+
+def misfit_in_verification(measured: Measured, templates: str) -> str:
+    """Return why something that was measured is not for a verification, or an empty text.
+
+    What is for two images serves also where a person is compared by several of their own images,
+    but not by their mean, whose scores are others.
+    """
+    what = measured.what
+    if measured.kind == "1:N":
+        return f"a 1:N {what} is not for a verification: give a 1:1 one"
+    if measured.kind == "1:1-template" or templates in (MEAN, QUALITY_MEAN):
+        return _other_templates(measured, templates)
+    return ""
+
+
+def _other_templates(measured: Measured, templates: str) -> str:
+    """Return that something was measured with other templates than the gallery's, or nothing."""
+    if measured.templates == templates:
+        return ""
+    return (
+        f"the {measured.what} was measured with templates '{measured.templates}' and the gallery "
+        f"compares people by '{templates}': measure one with the gallery's policy"
+    )

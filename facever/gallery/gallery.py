@@ -31,7 +31,7 @@ class Gallery(Asking, Changing, Keeping):
         ...     _ = gallery.enroll(faces)
         ...     answer = gallery.search([[0.8, 0.6]], k=1, fingerprint="demo")[0]
         >>> answer.candidates
-        [Candidate(person='Ada', score=0.800000011920929)]
+        [Candidate(person='Ada', score=0.800000011920929, probability=None)]
     """
 
     @classmethod

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from facever.config import parse
 from facever.evaluation.operating_point import OperatingPoint
+from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery.answers import (
     GalleryInfo,
 )
@@ -55,8 +56,8 @@ class Opened:
 
     def info(self) -> GalleryInfo:
         """Return what the gallery is and holds."""
-        binding = self._store.binding
         with self._store.reading():
+            binding, settings = self._store.binding, self._store.settings
             people, images = self._store.counts()
             return GalleryInfo(
                 path=str(self.path),
@@ -68,11 +69,20 @@ class Opened:
                 metric=binding.metric,
                 preprocessing=dict(binding.preprocessing),
                 options=dict(binding.options),
+                templates=settings.templates,
+                storage=settings.storage,
+                index=settings.index,
+                read_only=self._store.read_only,
                 people=people,
                 images=images,
+                entries=self._store.entry_count(),
                 operating_points={
                     name: point.model_dump(mode="json")
                     for name, point in self.operating_points().items()
+                },
+                calibrations={
+                    name: calibration.model_dump(mode="json")
+                    for name, calibration in self.calibrations().items()
                 },
             )
 
@@ -89,4 +99,11 @@ class Opened:
         return {
             name: parse(OperatingPoint, json.loads(point), where=f"{self.path}: '{name}'")
             for name, point in self._store.operating_points().items()
+        }
+
+    def calibrations(self) -> dict[str, ScoreCalibration]:
+        """Return the calibrations by name."""
+        return {
+            name: parse(ScoreCalibration, json.loads(one), where=f"{self.path}: '{name}'")
+            for name, one in self._store.calibrations().items()
         }

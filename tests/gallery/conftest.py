@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from facever.evaluation.operating_point import OperatingPoint
+from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery.answers import Answer
 from facever.gallery.gallery import Gallery
 from facever.vectors.embedding_set import EmbeddingSet
@@ -88,5 +89,24 @@ def make_point() -> Callable[..., OperatingPoint]:
         if kind == "1:N":
             values |= {"score_rule": "max", "gallery_size": 12}
         return OperatingPoint.model_validate({**values, **changes})
+
+    return make
+
+
+@pytest.fixture
+def make_calibration() -> Callable[..., ScoreCalibration]:
+    def make(kind: str = "1:1-image", **changes: object) -> ScoreCalibration:
+        values: dict[str, object] = {
+            "kind": kind,
+            "method": "logistic",
+            "scores": (0.0, 1.0),
+            "llrs": (-4.0, 6.0),
+            "prior": 0.25,
+            "trials": {"genuine": 100, "impostor": 10_000},
+            "fingerprint": "model-1",
+        }
+        if kind == "1:N":
+            values |= {"score_rule": "max", "gallery_size": 12}
+        return ScoreCalibration.model_validate({**values, **changes})
 
     return make

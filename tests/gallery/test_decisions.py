@@ -81,7 +81,7 @@ def test_the_example_of_the_design(make_point) -> None:
 
 
 def test_verification_takes_only_one_to_one(make_point) -> None:
-    with pytest.raises(GalleryError, match="1:N operating point does not decide a verification"):
+    with pytest.raises(GalleryError, match="a 1:N operating point is not for a verification"):
         for_verification(Decision(make_point("1:N")), 1, "max")
     single = Decision(make_point())
     assert for_verification(single, 1, "max") is single
@@ -91,3 +91,55 @@ def test_verification_takes_only_one_to_one(make_point) -> None:
     assert "about 0.005 for this person" in several.note
     template = Decision(make_point("1:1-template"))
     assert for_verification(template, 5, "max") is template
+
+
+def test_with_a_filter_those_searched_count(make_point) -> None:
+    choice = Decision(make_point("1:N"))
+    assert for_search(choice, 12, None, filtered=True) is choice
+    fewer = for_search(choice, 5, None, filtered=True)
+    assert fewer.point is choice.point
+    assert fewer.note == (
+        "5 people are searched and the operating point was measured with 12: it is on the safe "
+        "side, fewer strangers pass"
+    )
+    assert for_search(choice, 5, None) is choice
+    with pytest.raises(GalleryError) as refusal:
+        for_search(choice, 25, None, filtered=True)
+    assert str(refusal.value) == (
+        "the operating point was measured with 12 people and 25 are searched, more than 2 times "
+        "as many: measure a new one"
+    )
+
+
+@pytest.mark.parametrize("kind", ["1:N", "1:1-template"])
+def test_a_point_of_other_templates_is_refused(make_point, kind: str) -> None:
+    by_mean = Decision(make_point(kind, templates="mean"))
+
+    def ask(choice: Decision, templates: str) -> Decision:
+        if kind == "1:N":
+            return for_search(choice, 12, None, templates)
+        return for_verification(choice, 1, "max", templates)
+
+    assert ask(by_mean, "mean") is by_mean
+    for point, templates in ((by_mean, "all"), (Decision(make_point(kind)), "medoids:2")):
+        with pytest.raises(GalleryError) as refusal:
+            ask(point, templates)
+        assert str(refusal.value) == (
+            f"the operating point was measured with templates '{point.point.templates}' and the "
+            f"gallery compares people by '{templates}': measure one with the gallery's policy"
+        )
+
+
+def test_a_point_for_two_images_serves_several_images_but_no_mean(make_point) -> None:
+    choice = Decision(make_point())
+    assert "the best of 3 images" in for_verification(choice, 3, "max", "medoids:3").note
+    for templates in ("mean", "quality_mean"):
+        with pytest.raises(GalleryError, match=f"compares people by '{templates}'"):
+            for_verification(choice, 1, "max", templates)
+
+
+def test_what_is_no_operating_point_is_named(make_calibration) -> None:
+    with pytest.raises(GalleryError, match=r"^the calibration is of fingerprint model-2, the "):
+        require_fit(make_calibration(fingerprint="model-2"), "model-1", "the gallery")
+    with pytest.raises(GalleryError, match=r"^the calibration is for dot scores"):
+        require_cosine(make_calibration(similarity="dot"))

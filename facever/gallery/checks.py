@@ -1,0 +1,289 @@
+"""Checks of what is to be enrolled: images that are there already, and faces of somebody else.
+
+An image is a near duplicate when it is nearer than a limit to an enrolled one. It is in conflict
+when it matches another person above an operating point. Both are looked for among those enrolled
+and among those that come with it, in blocks: nothing of N x N is held.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+
+from facever.errors import GalleryError
+from facever.evaluation.operating_point import OperatingPoint, ScoreRule
+from facever.gallery.answers import Conflict
+from facever.gallery.decisions import chosen, misfit_in_search, misfit_in_verification
+from facever.gallery.index.engine import Scores
+from facever.gallery.records import Duplicate, Duplicates, Keys, NewImages, Vectors, shown
+from facever.gallery.templates import templates_of
+
+Conflicts = Literal["ignore", "warn", "refuse"]
+_ROWS, _COLUMNS = 1024, 8192  # of a block of scores
+_KINDS = (("1:N",), ("1:1-image", "1:1-template"))  # that tell a conflict, the usual ones first
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is looked for among images to be enrolled.
+
+    Args:
+        duplicates: What becomes of an image that is there already.
+        near: A cosine; what is nearer to an enrolled image is there already. None: only what has
+            the same hash or source is.
+        conflicts: Whether faces of other people are looked for, and refused.
+        point: What tells them, or None: they are not looked for.
+        templates: The gallery's template policy.
+        note: What to know about it, or an empty text.
+    """
+
+    duplicates: Duplicates
+    near: float | None
+    conflicts: Conflicts
+    point: OperatingPoint | None
+    templates: str
+    note: str = ""
+
+    @property
+    def rule(self) -> ScoreRule:
+        """How a person's templates make one score."""
+        return (self.point.score_rule if self.point is not None else None) or "max"
+
+    @property
+    def compares(self) -> bool:
+        """Whether vectors are compared at all."""
+        return self.near is not None or self.point is not None
+
+
+class Known(Protocol):
+    """Who is enrolled."""
+
+    def nearest(self, vectors: Vectors) -> tuple[Scores, list[str]]:
+        """Return the cosine of the nearest image of each vector [N], and whose it is.
+
+        Where nobody is enrolled, -inf and an empty text.
+        """
+
+    def others(
+        self, vectors: Vectors, people: Sequence[str], rule: ScoreRule
+    ) -> tuple[Scores, list[str]]:
+        """Return the score of the best person of each vector [N] who is not the one named.
+
+        Where there is none, -inf and an empty text.
+        """
+
+
+class Findings(NamedTuple):
+    """Near duplicates, and conflicts among the images that are to be enrolled."""
+
+    duplicates: list[Duplicate]
+    conflicts: list[Conflict]
+
+
+def rules_for(
+    duplicates: Duplicates,
+    near: float | None,
+    conflicts: Conflicts,
+    conflict_point: str | None,
+    stored: dict[str, OperatingPoint],
+    templates: str,
+    people: int,
+) -> Rules:
+    """Return what is to be looked for in a gallery.
+
+    Args:
+        duplicates: As in `Rules`.
+        near: As in `Rules`.
+        conflicts: As in `Rules`.
+        conflict_point: The name of a stored operating point; by default the only 1:N one that
+            fits, or else the only 1:1 one.
+        stored: The gallery's operating points, by name.
+        templates: The gallery's template policy.
+        people: How many people are enrolled.
+
+    Raises:
+        GalleryError: A value that is not allowed, an operating point that does not exist or fit, or
+            none to refuse conflicts by.
+    """
+    if duplicates not in ("skip", "keep", "refuse"):
+        raise GalleryError(f"duplicates is {duplicates!r} (allowed: skip, keep, refuse)")
+    if conflicts not in ("ignore", "warn", "refuse"):
+        raise GalleryError(f"conflicts is {conflicts!r} (allowed: ignore, warn, refuse)")
+    if near is not None and (isinstance(near, bool) or not 0 < near < 1):
+        raise GalleryError(f"near is {near!r}: it is a cosine between 0 and 1, such as 0.99")
+    if conflicts == "ignore":
+        if conflict_point is not None:
+            raise GalleryError("a conflict point is named, but conflicts are ignored")
+        return Rules(duplicates, near, conflicts, None, templates)
+    point, note = _conflict_point(conflict_point, stored, templates)
+    if point is None and conflicts == "refuse":
+        raise GalleryError(
+            f"conflicts cannot be refused: {note or 'there is no operating point to tell one by'}"
+        )
+    if point is not None and point.gallery_size is not None:
+        # a check that says too much is better than none: it goes on where a search would stop
+        note = misfit_in_search(point, people, point.score_rule, templates)
+    return Rules(duplicates, near, conflicts, point, templates, note)
+
+
+def _conflict_point(
+    name: str | None, stored: dict[str, OperatingPoint], templates: str
+) -> tuple[OperatingPoint | None, str]:
+    """Return what tells a conflict, and why nothing does where something could."""
+
+    def misfit(point: OperatingPoint) -> str:
+        if point.kind == "1:N":
+            return misfit_in_search(point, 0, point.score_rule, templates)
+        return misfit_in_verification(point, templates)
+
+    if name is not None:
+        point = chosen(name, stored, ()).point
+        assert point is not None
+        if wrong := misfit(point):
+            raise GalleryError(wrong)
+        return point, ""
+    for kinds in _KINDS:
+        usual = {key: point for key, point in stored.items() if point.kind in kinds}
+        fitting = [key for key, point in usual.items() if not misfit(point)]
+        if len(fitting) == 1:
+            return usual[fitting[0]], ""
+        if fitting:
+            return None, f"conflicts were not looked for: name one of {', '.join(fitting)}"
+    if stored:
+        first = misfit(next(iter(stored.values())))
+        return None, f"conflicts were not looked for: {first}"
+    return None, ""
+
+
+def examine(images: NewImages, known_already: set[int], known: Known, rules: Rules) -> Findings:
+    """Look for near duplicates and for conflicts.
+
+    Args:
+        images: What is to be enrolled.
+        known_already: Positions of those that are known to be duplicates.
+        known: Who is enrolled.
+        rules: What is looked for.
+
+    Raises:
+        GalleryError: A template policy that these images do not fit.
+    """
+    rows = [row for row in range(len(images.people)) if row not in known_already]
+    duplicates = []
+    if rules.near is not None and rows:
+        duplicates = list(_near(images, rows, known, rules.near, rules.duplicates == "skip"))
+    if rules.duplicates == "skip":
+        left_out = {duplicate.index for duplicate in duplicates}
+        kept = [row for row in rows if row not in left_out]
+    else:
+        kept = list(range(len(images.people)))
+    if rules.point is None or not kept:
+        return Findings(duplicates, [])
+    return Findings(duplicates, list(_conflicts(images, kept, known, rules, rules.point)))
+
+
+def _near(
+    images: NewImages, rows: list[int], known: Known, limit: float, skip: bool
+) -> Iterator[Duplicate]:
+    """Yield the images that are nearer than a limit to one enrolled or one before them.
+
+    What is left out as a duplicate makes no others duplicates.
+    """
+    vectors = images.vectors[rows]
+    best, whose = known.nearest(vectors)
+    before: list[int] = []  # positions among `rows` that are enrolled
+    for start in range(0, len(rows), _ROWS):
+        here = np.arange(start, min(start + _ROWS, len(rows)))
+        earlier, at = _best(vectors[here], vectors, np.array(before, np.int64))
+        among = vectors[here] @ vectors[here].T
+        present: list[int] = []  # of this block, enrolled so far
+        for place, position in enumerate(here.tolist()):
+            score, known_as = float(best[position]), whose[position]
+            if earlier[place] > score:
+                score, known_as = float(earlier[place]), images.people[rows[before[at[place]]]]
+            if present:
+                nearest = int(among[place, present].argmax())
+                if among[place, present[nearest]] > score:
+                    score = float(among[place, present[nearest]])
+                    known_as = images.people[rows[start + present[nearest]]]
+            found = score > limit
+            if found:
+                row = rows[position]
+                yield Duplicate(row, images.people[row], known_as, images.sources[row], score)
+            if not (found and skip):
+                present.append(place)
+        before += [start + place for place in present]
+
+
+def _best(queries: Vectors, vectors: Vectors, rows: Keys) -> tuple[Scores, Keys]:
+    """Return the largest cosine of each query with some rows, and which of them it is."""
+    best = np.full(len(queries), -np.inf, np.float32)
+    which = np.zeros(len(queries), np.int64)
+    for start in range(0, len(rows), _COLUMNS):
+        scores = queries @ vectors[rows[start : start + _COLUMNS]].T
+        at = scores.argmax(axis=1)
+        values = scores[np.arange(len(queries)), at]
+        better = values > best
+        best[better], which[better] = values[better], at[better] + start
+    return best, which
+
+
+def _conflicts(
+    images: NewImages, kept: list[int], known: Known, rules: Rules, point: OperatingPoint
+) -> Iterator[Conflict]:
+    """Yield the images that match another person, enrolled or coming with them."""
+    vectors, people = images.vectors[kept], [images.people[row] for row in kept]
+    best, whose = known.others(vectors, people, rules.rule)
+    among, companions = _others_among(images, kept, rules)
+    for place, row in enumerate(kept):
+        score, matches = float(best[place]), whose[place]
+        if among[place] > score:
+            score, matches = float(among[place]), companions[place]
+        if point.accepts(score):
+            yield Conflict(row, people[place], matches, score, images.sources[row])
+
+
+def _others_among(images: NewImages, kept: list[int], rules: Rules) -> tuple[Scores, list[str]]:
+    """Return the score of the best other person who is enrolled together with each image."""
+    names = sorted({images.people[row] for row in kept})
+    code = {name: number for number, name in enumerate(names)}
+    codes = np.array([code[images.people[row]] for row in kept])
+    vectors = images.vectors[kept]
+    best = np.full(len(kept), -np.inf, np.float32)
+    which = np.zeros(len(kept), np.int64)
+    if len(names) == 1:
+        return best, [""] * len(kept)
+    qualities = images.qualities or [None] * len(images.people)
+    weights = [images.norms[row] if qualities[row] is None else qualities[row] for row in kept]
+    owners, entries = templates_of(rules.templates, codes, vectors, weights)
+    if rules.rule == "mean":  # the mean of cosines is the cosine with the mean
+        starts = np.unique(owners, return_index=True)[1]
+        counts = np.diff(np.append(starts, len(owners)))[:, None]
+        sums = np.add.reduceat(entries.astype(np.float64), starts, axis=0)
+        owners, entries = owners[starts], (sums / counts).astype(np.float32)
+    for start in range(0, len(kept), _ROWS):
+        here = slice(start, start + _ROWS)
+        for column in range(0, len(owners), _COLUMNS):
+            part = slice(column, column + _COLUMNS)
+            scores = vectors[here] @ entries[part].T
+            scores[codes[here, None] == owners[part]] = -np.inf
+            at = scores.argmax(axis=1)
+            values = scores[np.arange(len(at)), at]
+            better = np.flatnonzero(values > best[here])
+            best[start + better] = values[better]
+            which[start + better] = owners[part][at[better]]
+    return best, [names[code] for code in which]
+
+
+def refuse(conflicts: Sequence[Conflict]) -> None:
+    """Refuse an enrolment in which there are conflicts.
+
+    Raises:
+        GalleryError: There are.
+    """
+    if conflicts:
+        first, more = conflicts[0], len(conflicts) - 1
+        raise GalleryError(
+            f"{first.what()} of {shown(first.person)} matches {shown(first.matches)} "
+            f"({first.score:.4f}){f' (and {more} more)' if more else ''}; nothing was enrolled"
+        )

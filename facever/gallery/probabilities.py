@@ -1,0 +1,101 @@
+"""Which calibration gives the probabilities of an answer, and what is said where none does."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from facever.errors import GalleryError, unknown
+from facever.evaluation.operating_point import ScoreRule
+from facever.evaluation.score_calibration import ScoreCalibration
+from facever.gallery.decisions import misfit_in_search, misfit_in_verification
+
+
+class Chosen(NamedTuple):
+    """A calibration, and why there is none or what to know about it."""
+
+    calibration: ScoreCalibration | None
+    note: str = ""
+
+
+def for_search(
+    given: ScoreCalibration | str | None,
+    stored: Mapping[str, ScoreCalibration],
+    people: int,
+    rule: ScoreRule,
+    templates: str,
+    *,
+    filtered: bool = False,
+) -> Chosen:
+    """Return the calibration of a search's first candidates.
+
+    Args:
+        given: A calibration, the name of a stored one, or None for the only stored one that fits.
+        stored: The gallery's own, by name.
+        people: How many people are searched.
+        rule: The score rule.
+        templates: The gallery's template policy.
+        filtered: Only some of the gallery's people are searched.
+
+    Raises:
+        GalleryError: The one that is named does not exist or does not fit.
+    """
+    return _chosen(
+        given,
+        {name: one for name, one in stored.items() if one.kind == "1:N"},
+        stored,
+        lambda one: misfit_in_search(one, people, rule, templates, filtered=filtered),
+    )
+
+
+def for_verification(
+    given: ScoreCalibration | str | None,
+    stored: Mapping[str, ScoreCalibration],
+    images: int,
+    rule: ScoreRule,
+    templates: str,
+) -> Chosen:
+    """Return the calibration of a verification's scores.
+
+    Args:
+        given: A calibration, the name of a stored one, or None for the only stored one that fits.
+        stored: The gallery's own, by name.
+        images: With how many images, or templates, of the person a probe is compared.
+        rule: The score rule.
+        templates: The gallery's template policy.
+
+    Raises:
+        GalleryError: The one that is named does not exist or does not fit.
+    """
+    chosen = _chosen(
+        given,
+        {name: one for name, one in stored.items() if one.kind != "1:N"},
+        stored,
+        lambda one: misfit_in_verification(one, templates),
+    )
+    if chosen.calibration is not None and chosen.calibration.kind == "1:1-image" and images > 1:
+        of_all = "the best" if rule == "max" else "the mean"
+        note = f"the calibration is for one image, not for {of_all} of {images}"
+        return Chosen(chosen.calibration, note)
+    return chosen
+
+
+def _chosen(
+    given: ScoreCalibration | str | None,
+    usual: Mapping[str, ScoreCalibration],
+    stored: Mapping[str, ScoreCalibration],
+    misfit: Callable[[ScoreCalibration], str],
+) -> Chosen:
+    if given is not None:
+        if isinstance(given, str) and given not in stored:
+            raise GalleryError(unknown("calibration", given, stored))
+        one = stored[given] if isinstance(given, str) else given
+        if wrong := misfit(one):
+            raise GalleryError(wrong)
+        return Chosen(one)
+    wrongs = {name: misfit(one) for name, one in usual.items()}
+    fitting = [name for name, wrong in wrongs.items() if not wrong]
+    if len(fitting) == 1:
+        return Chosen(usual[fitting[0]])
+    if fitting:
+        return Chosen(None, f"no probabilities: name one of the calibrations {', '.join(fitting)}")
+    first = next((wrong for wrong in wrongs.values()), "")
+    return Chosen(None, f"no probabilities: {first}" if first else "")
