@@ -88,4 +88,26 @@ def test_the_judge_compares_answers_with_every_image(
 
     monkeypatch.setattr(Gallery, "search", forgets)
     faults = soak.kill.judge(path, state, None, 0, 0)["faults"]
-    assert len(faults) == 2 * soak.kill.PROBES
+    assert len(faults) == 2 * (soak.kill.PROBES + 1)  # and how many they are, by each rule
+
+
+def test_the_judge_looks_into_every_byte(soak, filled: tuple[Path, dict]) -> None:
+    path, state = filled
+    random, remove = soak.kill.stream(0, "test"), soak.verbs.VERBS["remove"]
+    person = next(iter(state["people"]))
+    given = {"person": person, "image": None}
+    with Gallery.open(path) as gallery:
+        gallery.rebuild()
+        remove.act(gallery, given)
+    remove.note(state, given)
+    found = soak.kill.leftovers(path, state, random)
+    assert any("index.snapshot" in fault and "image" in fault for fault in found)
+    (path / ".index.1.tmp.snapshot").touch()
+    with Gallery.open(path) as gallery:
+        gallery.purge()
+    assert soak.kill.leftovers(path, state, random) == []
+    (path / "other").write_text(person)
+    assert soak.kill.leftovers(path, state, random) == [
+        f"id {person} is left in other",
+        "other is left",
+    ]

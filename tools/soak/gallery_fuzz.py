@@ -167,6 +167,14 @@ def change_rows(draw: Any, files: Files, random: np.random.Generator, trap: Path
     files[ROWS] = file.getvalue()
 
 
+def change_ids(draw: Any, files: Files, random: np.random.Generator, trap: Path) -> None:
+    rows = pd.read_parquet(io.BytesIO(files[ROWS] or b""))
+    sayable = ids.filter(lambda text: "\ud800" not in text)
+    names = draw(st.lists(sayable, min_size=len(rows), max_size=len(rows)))
+    paths = [f"{draw(sayable)}{random.integers(2**60)}" for _ in names]
+    files[ROWS] = _parquet(rows.assign(identity=names, path=paths))
+
+
 def change_vectors(draw: Any, files: Files, random: np.random.Generator, trap: Path) -> None:
     vectors = _units(ROWS_IN_A_SET, random)
     spoilt = vectors.copy()
@@ -205,7 +213,7 @@ def _archive(array: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-WAYS = (change_meta, change_rows, change_vectors, flip, cut, replace, lose)  # in this order
+WAYS = (change_ids, change_meta, change_rows, change_vectors, flip, cut, replace, lose)
 
 
 # -- one import ---------------------------------------------------------------------------------
@@ -319,7 +327,7 @@ def attack(folder: Path, cases: int, number: int = 0) -> Counter[str]:
         files: Files = dict(whole)
         random = stream(number, "case", sum(target.outcomes.values()))
         ways = data.draw(st.lists(st.sampled_from(WAYS), min_size=1, max_size=2))
-        for way in sorted(ways, key=WAYS.index):
+        for way in sorted(ways, key=WAYS.index):  # files that are damaged are not read again
             way(data.draw, files, random, target.trap)
         at = folder / "case"
         shutil.rmtree(at, ignore_errors=True)

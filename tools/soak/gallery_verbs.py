@@ -36,6 +36,7 @@ def begin() -> State:
     return {
         "model": 0,
         "migrating": False,
+        "migrated": 0,  # images that the new model has embedded, at least
         "next": 0,  # image
         "people": {},  # by id: metadata, and images by number
         "gone": [],  # images, since the last purge
@@ -135,7 +136,9 @@ def _remove(gallery: Gallery, given: Given) -> None:
 
 def _note_remove(state: State, given: Given) -> None:
     person, image = state["people"][given["person"]], given["image"]
-    state["gone"] += person["images"] if image is None else [image]
+    gone = person["images"] if image is None else [image]
+    state["gone"] += gone
+    state["migrated"] = max(0, state["migrated"] - len(gone))
     if image is None:
         del state["people"][given["person"]]
         state["gone people"].append(given["person"])
@@ -262,9 +265,11 @@ def _migrate(gallery: Gallery, given: Given) -> None:
 
 
 def _note_migrate(state: State, given: Given) -> None:
-    if given["step"] == "finish":
+    step, before = given["step"], state["migrated"]
+    state["migrating"] = step != "finish"
+    state["migrated"] = min(before + given["count"], images_in(state)) if step == "add" else 0
+    if step == "finish":
         state |= {"model": given["to"], "rounded": state["storage"] != "float32"}
-    state["migrating"] = given["step"] != "finish"
 
 
 # -- purge and index: what the gallery holds is as before ---------------------------------------
