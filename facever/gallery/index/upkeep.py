@@ -83,10 +83,13 @@ class KeptIndex:
             if self._index is None or files != self._files:
                 self._files = files
                 few = self._store.entry_count() <= snapshots.allowed_lag(0)
-                self._engine = EmbeddedEngine(self._folder, files[0], few or self._is_writing())
+                fixed = self._store.read_only
+                self._engine = EmbeddedEngine(
+                    self._folder, files[0], begins=few or fixed or self._is_writing()
+                )
                 self._index = Index(self._store, self._engine)
                 self._index.refresh()
-                if not self._store.read_only and (self._engine.unusable or is_due(self._store)):
+                if not fixed and (self._engine.unusable or is_due(self._store)):
                     self._write()
             return self._index
 

@@ -70,7 +70,7 @@ def _approximate_due(store: Store) -> bool:
     asked, said, there = store.settings.index, said_by(path), store.entry_count()
     if asked == FLAT or not said:
         kind = resolved(asked, there, store.binding.dimension)
-        return path.exists() if kind == FLAT else path.with_name(snapshots.FILE).exists()
+        return path.exists() if kind == FLAT else count_in(path.with_name(snapshots.FILE)) > 0
     had = count_in(path)
     return (
         abs(there - had) > allowed_lag(had)
@@ -110,7 +110,7 @@ def _write_approximate(store: Store) -> None:
         raise GalleryError(f"the snapshot was damaged as soon as it was written: {error}") from None
     asked, count = store.settings.index, len(snapshot.entries.numbers)
     kind = resolved(asked, count, snapshot.state.dimension)
-    if kind == FLAT:
+    if kind == FLAT or not count:
         path.unlink(missing_ok=True)
     else:
         write_approximate(path, kind, asked, snapshot)

@@ -109,12 +109,6 @@ def test_what_cannot_be_made_says_why_and_leaves_no_index(
     assert path.stat().st_size < 1000
 
 
-def test_nothing_to_index(tmp_path, snapshot) -> None:
-    empty = Snapshot(STATE, snapshot.entries.rows(slice(0)))
-    said = opened(written(tmp_path, empty, "HNSW8"), empty, "HNSW8")
-    assert said == "index 'HNSW8' needs gallery vectors; there are none: searched flat until then"
-
-
 def test_another_file_that_takes_its_place_while_it_is_checked_is_checked_too(
     tmp_path, snapshot, monkeypatch
 ) -> None:

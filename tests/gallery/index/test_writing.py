@@ -110,6 +110,10 @@ def _only_new(read):
 def test_the_approximate_index_follows_what_is_wanted(store, add, units, asks, capsys) -> None:
     folder = store.path.parent
     asks("IVF2,Flat")
+    write_index(store, 1, anew=True)
+    assert files(folder) == [LOCK, snapshots.FILE]  # of nothing there is no index
+    assert not is_due(store)
+    (folder / snapshots.FILE).unlink()
     add(store, units(5), ["few"] * 5)
     assert not is_due(store)  # without a snapshot there is nothing to index
     add(store, units(200, seed=1), [f"p{i}" for i in range(200)])
