@@ -205,8 +205,7 @@ def enroll_images(
         DataError: Not one image could be read.
     """
     require_model(gallery, extractor)
-    if workers is None:
-        workers = "auto" if len(manifest) > _WORTH_WORKERS else 0
+    workers = workers_for(manifest) if workers is None else workers
     with tempfile.TemporaryDirectory(prefix="facever-") as folder:
         faces = extractor.extract(manifest, Path(folder) / "faces", workers=workers)
         hashes = [
@@ -224,6 +223,11 @@ def _plain(value: Any) -> Any:
 
 def _is_picture(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() not in (".csv", ".parquet")
+
+
+def workers_for(manifest: Manifest) -> int | Literal["auto"]:
+    """Return how many processes load a manifest's images soonest."""
+    return "auto" if len(manifest) > _WORTH_WORKERS else 0
 
 
 def hash_of(path: str) -> str:

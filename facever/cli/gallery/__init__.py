@@ -8,6 +8,7 @@ from facever.cli.gallery import (
     creating,
     enrolling,
     keeping,
+    migrating,
     removing,
     showing,
     thresholds,
@@ -36,3 +37,4 @@ app.command()(showing.people)
 app.command()(showing.images)
 app.command()(showing.audit)
 app.command()(keeping.rebuild)
+app.command()(migrating.migrate)

@@ -1,0 +1,117 @@
+"""`facever gallery migrate`: to another model, while the old one serves."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional, cast
+
+import typer
+
+from facever.cli.gallery.shared import AsJson, Device, Folder, counted, print_json
+
+if TYPE_CHECKING:
+    from facever.embedding.extractor import Extractor, Precision
+    from facever.gallery.gallery import Gallery
+    from facever.workflows.migration import Migration, Missing
+
+_EXAMPLES = 20  # missing images that are listed without --json
+
+
+def migrate(
+    gallery: Folder,
+    model: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads the annotation
+        typer.Option(help="The new model: a run folder or a .safetensors file."),
+    ] = None,
+    missing: Annotated[
+        str,
+        typer.Option(
+            help="Images whose source is gone or changed: refuse to finish, or remove them."
+        ),
+    ] = "refuse",
+    data: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Where images are that are not at their source any more."),
+    ] = None,
+    flip: Annotated[
+        Optional[bool],  # noqa: UP045
+        typer.Option(
+            "--flip/--no-flip", help="Average with the mirror image's. [default: as it is]"
+        ),
+    ] = None,
+    precision: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="fp32, or bf16: faster, other vectors. [default: as it is]"),
+    ] = None,
+    abandon: Annotated[
+        bool, typer.Option("--abandon", help="Forget a migration that has begun.")
+    ] = False,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Move to another model: embed all images again from their sources, then let it serve.
+
+    Stopped or killed, the same command goes on where it was. Until all is there the old model
+    serves. Operating points and calibrations are of the old model and go with it.
+
+    Exit status: 0 moved, 2 images are missing (nothing changed) or an error.
+    """
+    from facever.errors import ConfigError, GalleryError
+    from facever.gallery.gallery import Gallery
+    from facever.workflows.migration import migrate_gallery
+
+    if abandon == (model is not None):
+        raise ConfigError("either move to a --model, or --abandon a migration that has begun")
+    with Gallery.open(gallery) as opened:
+        if model is None:
+            opened.abandon_migration()
+            if as_json:
+                print_json({"abandoned": True, "fingerprint": opened.fingerprint})
+            else:
+                print(f"abandoned: the gallery stays with {opened.fingerprint}")
+            return
+        extractor = _new_extractor(opened, model, flip, precision, device)
+        done = migrate_gallery(opened, extractor, missing=cast("Missing", missing), root=data)
+    if as_json:
+        print_json(done.to_dict())
+    else:
+        _print(done)
+    if not done.finished:
+        raise GalleryError(
+            f"{counted(len(done.missing), 'image')} cannot be embedded again, and the old model "
+            "goes on serving: bring them back (--data ROOT), or run it with --missing remove"
+        )
+
+
+def _new_extractor(
+    gallery: "Gallery", model: Path, flip: bool | None, precision: str | None, device: str
+) -> "Extractor":
+    """Load the new model, with the old one's extraction options where none are given."""
+    from facever.embedding.extractor import load_model
+
+    options = gallery.info().options
+    chosen = options.get("precision", "fp32") if precision is None else precision
+    return load_model(
+        model,
+        device=device,
+        flip=bool(options.get("flip", False)) if flip is None else flip,
+        precision=cast("Precision", chosen),
+    )
+
+
+def _print(done: "Migration") -> None:
+    from facever.console import say
+    from facever.gallery.records import shown
+
+    for image in done.missing[:_EXAMPLES]:
+        source = "no source" if image.source is None else shown(image.source)
+        say(f"missing: image {image.image} of {shown(image.person)}, {source}: {image.reason}")
+    if len(done.missing) > _EXAMPLES:
+        say(f"missing: {len(done.missing) - _EXAMPLES} more (--json lists all)")
+    before = f", {done.resumed} before" if done.resumed else ""
+    print(f"embedded: {counted(done.images, 'image')}{before}")
+    if not done.finished:
+        return
+    print(f"removed:  {counted(len(done.missing), 'image')} that could not be embedded")
+    print(f"moved:    from {done.before} to {done.fingerprint}")
+    if done.lost:
+        names = ", ".join(shown(name) for name in done.lost)
+        say(f"gone with the old model: {names}; measure operating points for the new one")
