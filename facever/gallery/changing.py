@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from facever.errors import GalleryError
 from facever.evaluation.operating_point import OperatingPoint
@@ -10,10 +11,20 @@ from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery.answers import Enrollment
 from facever.gallery.checks import Conflicts, rules_for
 from facever.gallery.decisions import require_cosine, require_fit
+from facever.gallery.exports import read_export
 from facever.gallery.intake import Faces, checked_vectors, failures, images_of
 from facever.gallery.opened import Opened
-from facever.gallery.records import Duplicates, shown
+from facever.gallery.records import Duplicates, NewImages, shown, text
 from facever.gallery.review import Enrolled, Review
+
+
+class _Wanted(NamedTuple):
+    """What is looked for among images to be enrolled, as `rules_for` takes it."""
+
+    duplicates: Duplicates
+    near: float | None
+    conflicts: Conflicts
+    conflict_point: str | None
 
 
 class Changing(Opened):
@@ -62,23 +73,63 @@ class Changing(Opened):
                 "refuse"; an operating point that does not fit; another process that keeps writing;
                 a full disk.
         """
+        wanted = _Wanted(duplicates, near, conflicts, conflict_point)
         binding = self._store.binding
         vectors = checked_vectors(faces, fingerprint, binding)
         images = images_of(faces, vectors, people, sources, hashes)
         for person in set(metadata or {}) - set(images.people):
             raise GalleryError(f"metadata of {shown(person)}, whom none of these images shows")
-        failed = failures(faces)
-        kept = [row for row in range(len(vectors)) if row not in failed]
+        return self._admit(binding.fingerprint, images, failures(faces), metadata or {}, wanted)
+
+    def import_(
+        self,
+        path: str | Path,
+        *,
+        duplicates: Duplicates | None = None,
+        near: float | None = None,
+        conflicts: Conflicts = "warn",
+        conflict_point: str | None = None,
+    ) -> Enrollment:
+        """Enroll what `export` wrote: people, metadata, sources, hashes, times and vectors.
+
+        Args:
+            path: The exported folder, taken whole or not at all.
+            duplicates: As in `enroll`, and so are `near`, `conflicts` and `conflict_point`. By
+                default an empty gallery takes every image, and another one those it has not.
+
+        Raises:
+            GalleryError: It is no export, damaged, or of another model; or as in `enroll`.
+            DataError: It is not even an embedding set.
+        """
+        if duplicates is None:
+            duplicates = "skip" if self._store.counts()[1] else "keep"
+        wanted = _Wanted(duplicates, near, conflicts, conflict_point)
+        binding, found = self._store.binding, read_export(Path(path))
+        vectors = checked_vectors(found.faces, None, binding)
+        images = replace(
+            images_of(found.faces, vectors, None, None, found.hashes), times=found.times
+        )
+        nobody = [text(person, "a person id") for person in found.nobody]
+        return self._admit(binding.fingerprint, images, {}, found.metadata, wanted, nobody)
+
+    def _admit(
+        self,
+        fingerprint: str,
+        images: NewImages,
+        failed: Mapping[int, str],
+        metadata: Mapping[str, Mapping[str, Any]],
+        wanted: "_Wanted",
+        nobody: Sequence[str] = (),
+    ) -> Enrollment:
+        """Enroll images that are of the gallery's model, without those that failed."""
+        kept = [row for row in range(len(images.people)) if row not in failed]
         coming = images.rows(kept)
         review = Review(
             Enrolled(self._store, self._index),
             self._store,
             coming,
             lambda: rules_for(
-                duplicates,
-                near,
-                conflicts,
-                conflict_point,
+                *wanted,
                 self.operating_points(),
                 self._store.settings.templates,
                 self._store.counts()[0],
@@ -86,7 +137,12 @@ class Changing(Opened):
         )
         review.prepare()
         added, new_people, found = self._store.enroll(
-            coming, metadata or {}, duplicates, fingerprint=binding.fingerprint, review=review
+            coming,
+            metadata,
+            wanted.duplicates,
+            fingerprint=fingerprint,
+            review=review,
+            nobody=nobody,
         )
         self._index.settle()
         return Enrollment(

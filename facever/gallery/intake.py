@@ -127,4 +127,8 @@ def _paths(faces: EmbeddingSet) -> list[str | None] | None:
     if "path" not in faces.rows:
         return None
     root = Path(faces.root) if faces.root else None
-    return [str(root / path) if root else str(path) for path in faces.rows["path"]]
+    paths, missing = faces.rows["path"], faces.rows["path"].isna()
+    return [
+        None if none else str(root / path) if root else str(path)
+        for path, none in zip(paths, missing, strict=True)
+    ]

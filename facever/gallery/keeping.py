@@ -1,20 +1,26 @@
 """What keeps a gallery in order over the years."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import ArrayLike
 
+from facever.errors import FaceverError
+from facever.gallery.exports import write_export
+from facever.gallery.index.checking import check_index
 from facever.gallery.index.kinds import checked_kind
 from facever.gallery.intake import checked_vectors
 from facever.gallery.opened import Opened
 from facever.gallery.records import (
     Audited,
     Binding,
+    Finding,
     MigrationState,
     PendingImage,
     PersonImages,
     StoredImage,
+    shown,
 )
 
 
@@ -162,6 +168,52 @@ class Keeping(Opened):
         """
         self._store.abandon_migration()
 
+    # -- whether all is well, and copies ----------------------------------------------------
+
+    def check(self) -> list[Finding]:
+        """Return what is wrong with the gallery: nothing, if all is well.
+
+        Every row of the store is looked at, templates are made again from the images, the index is
+        compared with the store, and files must be their owner's only.
+        """
+        found = []
+        for part in (
+            self._store.check(),
+            self._check_decisions(),
+            check_index(self._store),
+            check_files(self.path),
+        ):
+            try:
+                found += list(part)
+            except FaceverError as error:  # what the store says of itself is enough, once
+                if not found:
+                    found.append(Finding("store", str(error)))
+        return found
+
+    def _check_decisions(self) -> Iterator[Finding]:
+        for name, one in {**self.operating_points(), **self.calibrations()}.items():
+            if one.fingerprint != self.fingerprint:
+                yield Finding("decisions", f"{shown(name)} is of another model, {one.fingerprint}")
+
+    def export(self, path: str | Path) -> int:
+        """Write all people and images as an embedding set with all that is known of them.
+
+        `import_` makes the same of it in another gallery. Operating points and calibrations are
+        not in it.
+
+        Args:
+            path: A folder that does not exist, is empty or holds an embedding set, which is
+                replaced. It is readable by its owner only, and as worth protecting as the gallery.
+
+        Returns:
+            How many images it has.
+
+        Raises:
+            GalleryError: It cannot be written.
+            DataError: Something else is at `path`.
+        """
+        return write_export(self._store, Path(path))
+
     # -- what went --------------------------------------------------------------------------
 
     def purge(self) -> None:
@@ -191,3 +243,11 @@ class Keeping(Opened):
         gone = ("remove", "merge", "rename")
         times = [e.time for e in self._store.audit(self._store.mark(person)) if e.action in gone]
         return times[-1] if times else None
+
+
+def check_files(folder: Path) -> Iterator[Finding]:
+    """Yield which files of a gallery others than its owner may use."""
+    for path in [folder, *sorted(folder.iterdir())]:
+        mode = path.stat().st_mode & 0o777
+        if mode & 0o077:
+            yield Finding("files", f"{path} is open to others than its owner (mode {mode:o})")

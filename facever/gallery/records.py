@@ -161,6 +161,35 @@ class Audited:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """Something that is wrong with a gallery.
+
+    Args:
+        part: "store", "templates", "decisions", "index" or "files".
+        problem: What, in one line.
+    """
+
+    part: str
+    problem: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return asdict(self)
+
+
+class Row(NamedTuple):
+    """An image as it is exported, beside its vector."""
+
+    person: str
+    metadata: str
+    source: str | None
+    hash: str | None
+    enrolled: str
+    norm: float | None
+    quality: float | None
+
+
+@dataclass(frozen=True)
 class MigrationState:
     """How far a migration is.
 

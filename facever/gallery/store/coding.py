@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from facever.errors import GalleryError
+from facever.errors import DataError, GalleryError
 from facever.gallery.records import STORAGES, Storage, Vectors
-from facever.vectors.unit import unit_rows
+from facever.vectors.unit import first_not_unit, unit_rows
 
 _TYPES = {"float32": "<f4", "float16": "<f2", "int8": "i1"}
 _ROWS_AT_ONCE = 4096
@@ -53,10 +53,32 @@ def decoded(blobs: Sequence[bytes], kind: Storage, dimension: int) -> Vectors:
     """Return the vectors float32 [N, D], unit rows.
 
     Raises:
+        ValueError: A blob of another length, or one that holds NaN or infinity.
+    """
+    matrix = _matrix(blobs, kind, dimension)
+    if kind == "float32":
+        return matrix
+    try:
+        return unit_rows(matrix)[0]
+    except DataError as error:
+        raise ValueError("a vector that is no vector") from error
+
+
+def first_damaged(blobs: Sequence[bytes], kind: Storage, dimension: int) -> int | None:
+    """Return the index of the first blob that `encoded` cannot have made of a unit row, or None.
+
+    Raises:
         ValueError: A blob of another length.
     """
+    matrix = _matrix(blobs, kind, dimension).astype(np.float32)
+    if kind == "int8":
+        wrong = np.flatnonzero(np.abs(matrix).max(axis=1) != 127)
+        return int(wrong[0]) if len(wrong) else None
+    return first_not_unit(matrix)  # float16 rounds by less than it tolerates
+
+
+def _matrix(blobs: Sequence[bytes], kind: Storage, dimension: int) -> Vectors:
     joined = np.frombuffer(b"".join(blobs), dtype=_TYPES[kind])
     if joined.size != len(blobs) * dimension:
         raise ValueError("vectors of another dimension")
-    matrix = joined.reshape(len(blobs), dimension)
-    return matrix if kind == "float32" else unit_rows(matrix)[0]
+    return joined.reshape(len(blobs), dimension)

@@ -14,6 +14,7 @@ from facever.gallery.records import (
     Change,
     Keys,
     PersonImages,
+    Row,
     StoredImage,
     Vectors,
     shown,
@@ -187,6 +188,29 @@ class Reading(StoreFile):
                 vectors = self._matrix(blobs)
             yield np.array(keys, np.int64), vectors
             last = numbers[-1]
+
+    def rows(self) -> Iterator[tuple[list[Row], Vectors]]:
+        """Yield all images and their vectors [n, D], some at a time; within one `reading`."""
+        sql = (
+            "SELECT i.image, i.vector, p.id, p.metadata, i.source, i.hash, i.enrolled, i.norm,"
+            " i.quality FROM images i JOIN people p USING (person) WHERE i.image > ?"
+            f" ORDER BY i.image LIMIT {_ROWS_AT_ONCE}"
+        )
+        last = 0
+        while True:
+            with self.reading() as db:
+                found = db.execute(sql, [last]).fetchall()
+                if not found:
+                    return
+                vectors = self._matrix([row[1] for row in found])
+            yield [Row(*row[2:]) for row in found], vectors
+            last = found[-1][0]
+
+    def without_images(self) -> dict[str, str]:
+        """Return the metadata, as JSON, of the people who have no image, by their ids."""
+        sql = "SELECT id, metadata FROM people WHERE person NOT IN (SELECT person FROM images)"
+        with self.reading() as db:
+            return dict(db.execute(f"{sql} ORDER BY person"))
 
     def images(self, person: str) -> list[StoredImage]:
         """Return what is known of a person's images.
