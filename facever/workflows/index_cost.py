@@ -5,7 +5,6 @@ search needs for each FPIR. What an index does not find is missed, and what it s
 passes or fails a threshold that was not made for it: both show in FNIR and FPIR.
 """
 
-import re
 import statistics
 import time
 from collections.abc import Sequence
@@ -33,10 +32,10 @@ from facever.evaluation.protocols.ranked import evaluate_identification
 from facever.evaluation.protocols.sets import vectors_for
 from facever.evaluation.scoring.similarity import Floats, Ints, Scorer, make_scorer
 from facever.gallery.index.faiss_import import import_faiss
+from facever.gallery.index.kinds import build, reason
 from facever.vectors.embedding_set import EmbeddingSet
 
 DEFAULT_INDEXES = ("Flat", "IVF256,Flat", "HNSW32", "PQ64")
-_ENOUGH = 39  # training vectors for one centroid, as FAISS advises
 _ALONE = 200  # probes that are searched one by one for the latency
 
 
@@ -163,9 +162,10 @@ def index_cost(
             largest rank: ranks times the most images that a person has.
 
     Raises:
-        EvaluationError: An index that FAISS does not know or that these vectors cannot train, no
-            FPIR that the probes support, and what `evaluate_identification` raises.
-        GalleryError: FAISS is not installed.
+        EvaluationError: An index that cannot search by this similarity, no FPIR that the probes
+            support, and what `evaluate_identification` raises.
+        GalleryError: An index that FAISS does not know or that these vectors cannot train; FAISS
+            is not installed.
     """
     faiss = import_faiss()
     if candidates is not None and candidates < 1:
@@ -222,8 +222,7 @@ class _Trial:
             values, found = index.search(self._probes, self._k)
         except RuntimeError as error:
             raise EvaluationError(
-                f"index '{name}' cannot search by {self._exact.similarity} scores "
-                f"({_reason(error)})"
+                f"index '{name}' cannot search by {self._exact.similarity} scores ({reason(error)})"
             ) from error
         searched = time.perf_counter()
         if self._true is None:
@@ -257,64 +256,15 @@ class _Trial:
         return scores
 
     def _build(self, name: str) -> Any:
-        key, _, parameters = name.partition(":")
         metric = (
             self._faiss.METRIC_L2
             if self._exact.similarity == "euclidean"
             else self._faiss.METRIC_INNER_PRODUCT
         )
-        width, size = self._gallery.shape[1], len(self._gallery)
-        try:
-            index = self._faiss.index_factory(width, key, metric)
-        except RuntimeError as error:
-            raise EvaluationError(
-                f"no index '{key}' for vectors of width {width} ({_reason(error)}): name one as "
-                "FAISS's index_factory does, such as Flat, IVF256,Flat, HNSW32 or PQ64"
-            ) from error
-        self._warn_of_few(index, key, size)
-        quantiser = self._faiss.downcast_index(index)
-        if hasattr(quantiser, "do_polysemous_training") and "ht=" not in parameters:
-            # it orders the codes for a filter by Hamming distance, which only ht= switches on, for
-            # seconds a sub-quantiser; the distances are the same
-            quantiser.do_polysemous_training = False
-        try:
-            index.train(self._gallery)
-        except RuntimeError as error:
-            needed = re.search(r"number of clusters \((\d+)\)", str(error))
-            why = (
-                f"needs at least {int(needed[1]):,} gallery vectors to train; there are {size:,}"
-                if needed
-                else f"cannot be trained on these {size:,} vectors ({_reason(error)})"
-            )
-            raise EvaluationError(f"index '{key}' {why}") from error
-        index.add(self._gallery)
-        if parameters:
-            try:
-                self._faiss.ParameterSpace().set_index_parameters(index, parameters)
-            except RuntimeError as error:
-                raise EvaluationError(
-                    f"index '{key}' has no parameters '{parameters}': such as nprobe=8 for IVF, "
-                    "efSearch=64 for HNSW"
-                ) from error
+        index, note = build(name, self._gallery, metric)
+        if note:
+            self.warnings.append(note)
         return index
-
-    def _warn_of_few(self, index: Any, key: str, size: int) -> None:
-        """Say where training has too few vectors to be fair, in one line instead of FAISS's own."""
-        parts = []
-        inverted = self._faiss.try_extract_index_ivf(index)
-        if inverted is not None:
-            parts.append((int(inverted.nlist), inverted.cp))
-        for part in (self._faiss.downcast_index(index), inverted):
-            if hasattr(part, "pq"):
-                parts.append((int(part.pq.ksub), part.pq.cp))
-        for _, clustering in parts:
-            clustering.min_points_per_centroid = 1
-        most = max((count for count, _ in parts), default=0)
-        if size < _ENOUGH * most:
-            self.warnings.append(
-                f"index '{key}' was trained on {size:,} vectors; FAISS advises {_ENOUGH} for each "
-                f"of its {most:,} centroids, {_ENOUGH * most:,}"
-            )
 
     def _alone(self, index: Any) -> float:
         taken = []
@@ -333,9 +283,3 @@ class _Trial:
 
         self._faiss.write_index(index, self._faiss.PyCallbackIOWriter(count))
         return written
-
-
-def _reason(error: RuntimeError) -> str:
-    """Return what FAISS says, without where in its sources it says so."""
-    text = " ".join(str(error).split())
-    return re.split(r"failed: |\.cpp:\d+: ", text)[-1]
