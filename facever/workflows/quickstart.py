@@ -227,10 +227,12 @@ class Faces:
 
     def verification(self, answer: Verification) -> VerificationExample:
         """Return the first mated probe against a person."""
+        score = answer.scores[0]
+        assert score is not None  # probes are images that have a vector
         return VerificationExample(
             _picture(self._probes.mated, 0),
             self._enrolled[answer.person],
-            answer.scores[0],
+            score,
             answer.same[0] if answer.same is not None else None,
         )
 
