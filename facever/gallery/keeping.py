@@ -89,6 +89,7 @@ class Keeping(Opened):
             GalleryError: No such kind, another process that keeps writing, or a folder that cannot
                 be written.
         """
+        self._store.require_writable()
         if index is not None:
             self._store.set_index(checked_kind(index, self.dimension))
         self._index.renew()

@@ -78,7 +78,6 @@ def first_damaged(blobs: Sequence[bytes], kind: Storage, dimension: int) -> int 
 
 
 def _matrix(blobs: Sequence[bytes], kind: Storage, dimension: int) -> Vectors:
-    joined = np.frombuffer(b"".join(blobs), dtype=_TYPES[kind])
-    if joined.size != len(blobs) * dimension:
+    if set(map(len, blobs)) - {bytes_of(kind, dimension)}:
         raise ValueError("vectors of another dimension")
-    return joined.reshape(len(blobs), dimension)
+    return np.frombuffer(b"".join(blobs), _TYPES[kind]).reshape(len(blobs), dimension)

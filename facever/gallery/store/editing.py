@@ -14,6 +14,7 @@ from facever.gallery.store.statements import (
     each,
     key_of,
     later,
+    merged,
     metadata_of,
     record,
     write_metadata,
@@ -44,7 +45,7 @@ class Editing(Removing):
                 if name not in known:
                     raise GalleryError(f"nothing is known of {shown(person)} under {shown(name)}")
             kept = {name: value for name, value in known.items() if name not in remove_keys}
-            write_metadata(db, key, {**kept, **metadata})
+            write_metadata(db, key, merged(kept, metadata))
             change = record(db, "update", people=0, images=0)
             if new_id is not None and new_id != person:
                 self._require_free(db, new_id)

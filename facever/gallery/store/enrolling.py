@@ -13,6 +13,7 @@ from facever.gallery.store.statements import (
     among,
     find_duplicates,
     later,
+    merged,
     metadata_of,
     record,
     write_metadata,
@@ -86,8 +87,8 @@ class Enrolling(Reading):
             keys = dict(among(db, "SELECT id, person FROM people WHERE id IN ({})", people))
             told = [person for person in people if metadata.get(person)]
             for person in told:
-                known = metadata_of(db, keys[person])
-                write_metadata(db, keys[person], {**known, **metadata[person]})
+                known = merged(metadata_of(db, keys[person]), metadata[person])
+                write_metadata(db, keys[person], known)
             vectors = images.vectors[kept] if left_out else images.vectors
             blobs = encoded(vectors, facts.settings.storage)
             times, qualities = images.times, images.qualities

@@ -198,10 +198,7 @@ class StoreFile:
 
         Within it nobody else writes, and `reading` sees the state of before.
         """
-        if self.read_only:
-            raise GalleryError(
-                f"{self.path} cannot be written by this user; it is open for reading only"
-            )
+        self.require_writable()
         with self._write_lock, explained(self.path, self._wait):
             if self._writer is None:
                 self._writer = self._connect()
@@ -212,6 +209,17 @@ class StoreFile:
             finally:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
+
+    def require_writable(self) -> None:
+        """Refuse a change where nothing can be written.
+
+        Raises:
+            GalleryError: The file or its folder cannot be written by this user.
+        """
+        if self.read_only:
+            raise GalleryError(
+                f"{self.path} cannot be written by this user; it is open for reading only"
+            )
 
     def _require_unchanged(self) -> None:
         if self._unlocked and self._look() != self._seen:

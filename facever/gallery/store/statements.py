@@ -1,6 +1,7 @@
 """Statements that the store's transactions are made of, and SQLite's errors in plain words."""
 
 import json
+import reprlib
 import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -91,6 +92,19 @@ def metadata_of(db: sqlite3.Connection, key: int) -> dict[str, Any]:
     """Return what is known of a person."""
     row = db.execute("SELECT metadata FROM people WHERE person = ?", [key]).fetchone()
     return dict(json.loads(row[0]))
+
+
+def merged(known: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is known with what is added.
+
+    Raises:
+        GalleryError: What is added is not keys with values.
+    """
+    if not isinstance(added, Mapping):
+        raise GalleryError(
+            f"metadata of a person is keys with values, such as site=A, not {reprlib.repr(added)}"
+        )
+    return {**known, **added}
 
 
 def write_metadata(db: sqlite3.Connection, key: int, metadata: Mapping[str, Any]) -> None:

@@ -232,7 +232,9 @@ def test_a_second_writer_sees_what_the_first_enrolled(store: Store) -> None:
             begun.set()
             time.sleep(0.2)
             db.execute("INSERT INTO people VALUES (1, 'a', '{}', '')")
-            db.execute("INSERT INTO images VALUES (1, 1, '1.jpg', NULL, '', 1, x'0000803f00000000', NULL)")
+            db.execute(
+                "INSERT INTO images VALUES (1, 1, '1.jpg', NULL, '', 1, x'0000803f00000000', NULL)"
+            )
 
     writer = threading.Thread(target=first)
     writer.start()

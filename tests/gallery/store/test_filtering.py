@@ -1,0 +1,72 @@
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facever.errors import GalleryError
+from facever.gallery.store.filtering import checked_where, fits, narrowed
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=3)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 2)
+    | st.sampled_from([0.1, 1.0, 1e16, 10**16, 2**70])
+    | st.sampled_from(["A", "a", "", 'B"', "\\", "é", "\0", "true", "1", ": "])
+)
+KEYS = st.sampled_from(["k", 'k"', "é", "k\0", "k: "])
+
+
+def plain_fits(metadata: dict, where: dict) -> bool:
+    """Compare value by value, and True only with True."""
+    for key, wanted in where.items():
+        values = wanted if isinstance(wanted, list) else [wanted]
+        if key not in metadata:
+            return False
+        found = metadata[key]
+        if not any(found == v and (type(found) is bool) == (type(v) is bool) for v in values):
+            return False
+    return True
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.dictionaries(KEYS, SCALARS | st.lists(SCALARS, max_size=2), max_size=3), max_size=4
+    ),
+    st.dictionaries(KEYS, SCALARS | st.lists(SCALARS, max_size=3), max_size=2),
+)
+def test_who_fits(people: list[dict], where: dict) -> None:
+    """SQLite's part never leaves out anybody who fits."""
+    conditions = checked_where(where)
+    sql, values = narrowed(conditions)
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.execute("CREATE TABLE people (metadata TEXT)")
+        db.executemany("INSERT INTO people VALUES (?)", [[json.dumps(each)] for each in people])
+        rows = db.execute(f"SELECT rowid, metadata FROM people WHERE {sql}", values).fetchall()
+    found = [number - 1 for number, known in rows if fits(json.loads(known), conditions)]
+    assert found == [i for i, metadata in enumerate(people) if plain_fits(metadata, where)]
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ({"k": {"a": 1}}, "not by {'a': 1}"),
+        ({"k": [["a"]]}, r"not by \['a'\]"),
+        ({"": "a"}, "a key of metadata must be a text"),
+        ({3: "a"}, "a key of metadata must be a text"),
+        ({"k": "\ud800"}, "cannot be written in UTF-8"),
+    ],
+)
+def test_what_nobody_is_found_by(where: dict, message: str) -> None:
+    with pytest.raises(GalleryError, match=message):
+        checked_where(where)
+
+
+def test_nothing_and_everything() -> None:
+    assert fits({}, checked_where({}))
+    assert not fits({"k": 1}, checked_where({"k": []}))
+    assert narrowed({"k": []})[0].endswith("(0)")

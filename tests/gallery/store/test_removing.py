@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+
+from facever.errors import GalleryError
+from facever.gallery.records import Binding, NewImages
+from facever.gallery.store.store import Store
+
+
+def test_many_people_at_once(open_store, some, follower) -> None:
+    store = open_store()
+    store.enroll(some("abcabd"), {}, "keep")
+    following = follower(store)
+    following.refresh()
+    before = store.change().number
+    assert store.remove_all(["a", "d", "a"]) == 3
+    assert store.change().number == before + 1
+    assert sorted(following.refresh()) == [2, 3, 5]
+    assert [tuple(each) for each in store.people()] == [("b", 2), ("c", 1)]
+    assert store.remove_all([]) == 0
+    assert store.change().number == before + 1
+
+
+@pytest.mark.parametrize(
+    ("people", "message"),
+    [
+        (["x"], "^nobody is enrolled as 'x'$"),
+        (["a", "x"], "^nobody is enrolled as 'x'; nobody was removed$"),
+        (["x", "a", "y", "z"], r"^nobody is enrolled as 'x' \(nor 2 more of these\); nobody was"),
+        ([""], "a person id must be a text"),
+    ],
+)
+def test_all_or_nobody(open_store, some, people: list[str], message: str) -> None:
+    store = open_store()
+    store.enroll(some("ab"), {}, "keep")
+    before = store.change()
+    with pytest.raises(GalleryError, match=message):
+        store.remove_all(people)
+    assert (store.change(), store.counts(), store.audit()) == (before, (2, 2), [])
+
+
+def test_more_than_sqlite_takes_at_once(open_store) -> None:
+    store = open_store()
+    people = [str(n) for n in range(25_000)]
+    empty = np.empty((0, 6), np.float32)
+    store.enroll(NewImages([], empty, [], [], []), {}, "keep", nobody=people)
+    assert store.remove_all(people[1:]) == 0
+    assert [each.person for each in store.people()] == ["0"]
+
+
+@pytest.mark.parametrize("policy", ["all", "mean"])
+def test_an_image_goes(open_store, some, follower, policy: str) -> None:
+    store = open_store(templates=policy)
+    images = some("aab")
+    store.enroll(images, {"a": {"k": 1}}, "keep")
+    following = follower(store)
+    following.refresh()
+    assert store.remove("a", "1") == 1
+    assert np.allclose(store.vectors_of("a"), images.vectors[:1], atol=1e-6)
+    assert sorted(following.refresh()) == store.entries_after(0)[0].tolist()
+    store.remove("a", "0")
+    assert (store.metadata("a"), store.images("a")) == ({"k": 1}, [])
+    with pytest.raises(GalleryError, match=r"^nobody with images is enrolled as 'a'$"):
+        store.vectors_of("a")
+    assert sorted(following.refresh()) == store.entries_after(0)[0].tolist()
+    assert len(store.entries_after(0)[0]) == 1
+    assert list(store.check()) == []
+
+
+def test_the_audit_log_tells_no_one(open_store, some) -> None:
+    store = open_store()
+    store.enroll(some("aab" + "c"), {"a": {"name": "Ada"}}, "keep")
+    store.remove("a", "1")
+    store.remove_all(["a", "b"])
+    store.update("c", {}, new_id="d")
+    found = store.audit()
+    assert [(e.action, e.images, e.change) for e in found] == [
+        ("remove images", 1, 3),
+        ("remove", 1, 4),
+        ("remove", 1, 4),
+        ("rename", 0, 5),
+    ]
+    assert len({e.person for e in found}) == 3
+    assert [e.action for e in store.audit(store.mark("a"))] == ["remove images", "remove"]
+    assert store.audit(store.mark("d")) == []
+    assert found[0].to_dict()["person"] == store.mark("a")
+
+
+def test_the_same_id_has_another_mark_in_another_gallery(open_store, tmp_path) -> None:
+    (tmp_path / "other").mkdir()
+    Store.create(tmp_path / "other", Binding("model-1", 6))
+    other = Store.open(tmp_path / "other", 1)
+    assert len({other.mark("a"), open_store().mark("a"), open_store().mark("b")}) == 3
+    assert len(other.mark("a")) == 64
+    other.close()
