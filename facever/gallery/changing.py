@@ -78,7 +78,7 @@ class Changing(Opened):
         vectors = checked_vectors(faces, fingerprint, binding)
         images = images_of(faces, vectors, people, sources, hashes)
         for person in set(metadata or {}) - set(images.people):
-            raise GalleryError(f"metadata of {shown(person)}, whom none of these images shows")
+            raise GalleryError(f"metadata of {shown(str(person))}, whom none of these images shows")
         return self._admit(binding.fingerprint, images, failures(faces), metadata or {}, wanted)
 
     def import_(

@@ -2,10 +2,11 @@
 
     python tools/soak/gallery_fuzz.py [--cases 2000] [--seed 0]
 
-An embedding set's folder is damaged in ways that hypothesis draws: bytes flipped and cut off, other
-types, shapes, columns and lengths, NaN, strange ids, other models, pickled objects, files that are
-folders. Then it is loaded and enrolled. What comes of it is an import of every row, or one line
-that says why not and a gallery that is byte for byte what it was. Nothing is ever unpickled.
+The folder of an embedding set or of an export is damaged in ways that hypothesis draws: bytes
+flipped and cut off, other types, shapes, columns and lengths, NaN, strange ids, other models,
+pickled objects, files that are folders; an export may be sealed again. Then it is taken
+in. What comes of it is an import of every row, or one line that says why not and a gallery whose
+tables are what they were. Nothing is ever unpickled.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from facever.errors import FaceverError
+from facever.gallery.exports import SEAL
 from facever.gallery.gallery import Gallery
 from facever.seeding import stream
 from facever.vectors.embedding_set import META, ROWS, VECTORS, EmbeddingSet
@@ -207,6 +210,12 @@ def change_vectors(draw: Any, files: Files, random: np.random.Generator, trap: P
     files[VECTORS] = forms[draw(st.sampled_from(sorted(forms)))]
 
 
+def seal(files: Files) -> None:
+    """Say in an export that its files are as they are now."""
+    sums = {name: sha256(files[name] or b"").hexdigest() for name in files if name != SEAL}
+    files[SEAL] = json.dumps({"format": 1, "sha256": sums}).encode()
+
+
 def _archive(array: np.ndarray) -> bytes:
     file = io.BytesIO()
     np.savez(file, array)
@@ -247,12 +256,16 @@ class Target:
             sql = "SELECT id, source, vector FROM images JOIN people USING (person)"
             return Counter(db.execute(sql).fetchall())
 
-    def take(self, folder: Path, options: dict[str, Any]) -> None:
-        """Load and enroll a folder; raise AssertionError on a fault."""
+    def take(self, folder: Path, options: dict[str, Any], export: bool = False) -> None:
+        """Enroll or import a folder; raise AssertionError on a fault."""
         before, there = self.content(), self.images()
         try:
             faces = EmbeddingSet.load(folder)
-            done = self.gallery.enroll(faces, **options)
+            if export:
+                done = self.gallery.import_(folder, duplicates=options["duplicates"])
+                faces = faces.select(faces.acquired)
+            else:
+                done = self.gallery.enroll(faces, **options)
         except FaceverError as error:
             line = str(error)
             assert line, "an error without a word"
@@ -266,7 +279,7 @@ class Target:
             skipped = {duplicate.index for duplicate in left_out}
             kept = [row for row in np.flatnonzero(faces.acquired) if row not in skipped]
             assert done.images == len(kept), f"{done.images} images of {len(kept)}"
-            people = options.get("people") or faces.identities.tolist()
+            people = (not export and options.get("people")) or faces.identities.tolist()
             new = Counter((people[row], faces.vectors[row].tobytes()) for row in kept)
             added = self.images() - there
             assert sum(added.values()) == len(kept), f"{added} for {kept}"
@@ -280,8 +293,8 @@ class Target:
 
     def ask(self) -> None:
         """Check that the gallery is sound and still answers."""
-        with closing(sqlite3.connect(self.gallery.path / "gallery.db")) as db:
-            assert db.execute("PRAGMA quick_check").fetchall() == [("ok",)]
+        found = self.gallery.check()
+        assert not found, f"not sound: {found}"
         probe = _units(1, stream(0, "known"))
         best = self.gallery.search(probe, 1, fingerprint=MODEL)[0].candidates[0]
         assert best.score > 0.9999
@@ -312,7 +325,13 @@ def attack(folder: Path, cases: int, number: int = 0) -> Counter[str]:
         path=[f"{row}.jpg" for row in range(ROWS_IN_A_SET)],
     )
     base.save(folder / "base")
-    whole = {name: (folder / "base" / name).read_bytes() for name in (META, ROWS, VECTORS)}
+    with Gallery.create(folder / "source", fingerprint=MODEL, dimension=DIMENSION) as gallery:
+        gallery.enroll(base, metadata={"a": {"site": "A", "seen": [1, 2.5, None]}})
+        gallery.export(folder / "export")
+    bases = [
+        {path.name: path.read_bytes() for path in (folder / name).iterdir()}
+        for name in ("base", "export")
+    ]
 
     @seed(number)
     @settings(
@@ -324,11 +343,14 @@ def attack(folder: Path, cases: int, number: int = 0) -> Counter[str]:
     )
     @given(st.data())
     def case(data: Any) -> None:
-        files: Files = dict(whole)
-        random = stream(number, "case", sum(target.outcomes.values()))
+        export = data.draw(st.integers(0, 2)) == 0
+        files: Files = dict(bases[export])
+        random = stream(number, "case", data.draw(st.integers(0, 2**32)))
         ways = data.draw(st.lists(st.sampled_from(WAYS), min_size=1, max_size=2))
         for way in sorted(ways, key=WAYS.index):  # files that are damaged are not read again
             way(data.draw, files, random, target.trap)
+        if export and data.draw(st.booleans()):
+            seal(files)
         at = folder / "case"
         shutil.rmtree(at, ignore_errors=True)
         at.mkdir()
@@ -337,7 +359,7 @@ def attack(folder: Path, cases: int, number: int = 0) -> Counter[str]:
                 (at / name).mkdir()
             else:
                 (at / name).write_bytes(content)
-        target.take(at, options_of(data.draw))
+        target.take(at, options_of(data.draw), export)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # NumPy and pandas on values that are no numbers

@@ -201,8 +201,8 @@ def wrong_answers(gallery: Gallery, state: State, random: np.random.Generator) -
             missed += not (same and np.allclose(told, best, **near_enough))
             if not same or told != sorted(told, reverse=True):
                 faults.append(f"{rule} of probe {row}: {given}, truly {true}, not {best.tolist()}")
-        flat = state["index"] in ("auto", "flat")
-        if missed > (0 if flat else PROBES // 2 if rule == "max" else PROBES):
+        exact = state["index"] in ("auto", "flat")
+        if missed > (0 if exact else PROBES // 2 if rule == "max" else PROBES):
             faults.append(f"{rule}: {missed} of {PROBES} answers are not the best")
     column = int(random.integers(len(names)))
     verified = gallery.verify(probes, names[column], fingerprint=fingerprint(model)).scores

@@ -21,6 +21,7 @@ Given = dict[str, Any]
 Random = np.random.Generator
 
 DIMENSIONS = (16, 24)  # of even and of odd models
+KINDS = ["auto", "flat", "IVF16,Flat:nprobe=12", "HNSW16:efSearch=64", "SQ8"]
 _BLOCK = 4096
 _FEW, _MANY = 300, 3000  # images: below the one only enrol, above the other only remove
 
@@ -288,7 +289,7 @@ def _note_purge(state: State, given: Given) -> None:
 
 
 def _draw_index(state: State, random: Random) -> Given:
-    return {"kind": str(random.choice(["flat", "IVF16,Flat", "HNSW8", "SQ8"]))}
+    return {"kind": str(random.choice(KINDS))}
 
 
 def _index(gallery: Gallery, given: Given) -> None:
