@@ -4,7 +4,7 @@ import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -17,12 +17,23 @@ from facever.embedding.extractor import Extractor, load_model
 from facever.errors import DataError, GalleryError, unknown
 from facever.files import sha256_of_file
 from facever.gallery.answers import Enrollment
+from facever.gallery.checks import Conflicts
 from facever.gallery.gallery import Gallery
 from facever.gallery.records import Binding, Duplicates, shown
 from facever.vectors.embedding_set import META, EmbeddingSet
 
-_WORTH_WORKERS = 1000  # images: starting processes takes longer than reading fewer
 _OPTIONS = ("flip", "precision")  # of an extraction, those that change the vectors
+_WORTH_WORKERS = 1000  # images: starting processes takes longer than reading fewer
+
+
+class Rules(TypedDict, total=False):
+    """What `Gallery.enroll` can be told beside the images."""
+
+    metadata: Mapping[str, Mapping[str, Any]] | None
+    duplicates: Duplicates
+    near: float | None
+    conflicts: Conflicts
+    conflict_point: str | None
 
 
 def binding_of(made_by: Extractor | EmbeddingSet) -> Binding:
@@ -179,26 +190,38 @@ def metadata_of(
     return found
 
 
+def with_quality(rows: pd.DataFrame, column: str | None) -> pd.DataFrame:
+    """Return a table whose column `quality`, the images' weights, is another of its columns.
+
+    Raises:
+        DataError: No such column.
+    """
+    if column is None:
+        return rows
+    if column not in rows:
+        raise DataError(unknown("column", column, map(str, rows)))
+    return rows.assign(quality=rows[column])
+
+
 def enroll_images(
     gallery: Gallery,
     extractor: Extractor,
     manifest: Manifest,
     *,
-    metadata: Mapping[str, Mapping[str, Any]] | None = None,
-    duplicates: Duplicates = "skip",
     workers: int | Literal["auto"] | None = None,
+    **rules: Unpack[Rules],
 ) -> Enrollment:
     """Embed the images of a manifest and enroll them, all in one transaction.
 
-    Unreadable images are left out and reported. Duplicates are recognised by the images' bytes.
+    Unreadable images are left out and reported. Duplicates are recognised by the images' bytes. A
+    column `quality` of the manifest is kept as the images' weights.
 
     Args:
         gallery: Where to.
         extractor: The gallery's model.
         manifest: The images, and whom they show.
-        metadata: As in `Gallery.enroll`.
-        duplicates: As in `Gallery.enroll`.
         workers: Processes that load images; chosen by the number of images when not given.
+        rules: As in `Gallery.enroll`.
 
     Raises:
         GalleryError: As in `Gallery.enroll`, or another model.
@@ -212,17 +235,7 @@ def enroll_images(
             hash_of(manifest.locate(row)) if acquired else None
             for row, acquired in enumerate(faces.acquired)
         ]
-        return gallery.enroll(faces, hashes=hashes, metadata=metadata, duplicates=duplicates)
-
-
-def _plain(value: Any) -> Any:
-    """Return a cell as a value that JSON can hold."""
-    plain = value.item() if isinstance(value, np.generic) else value
-    return plain if isinstance(plain, str | bool | int | float | list | dict) else str(plain)
-
-
-def _is_picture(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() not in (".csv", ".parquet")
+        return gallery.enroll(faces, hashes=hashes, **rules)
 
 
 def workers_for(manifest: Manifest) -> int | Literal["auto"]:
@@ -235,3 +248,13 @@ def hash_of(path: str) -> str:
     if Path(path).is_file():
         return sha256_of_file(Path(path))
     return hashlib.sha256(decode(path).tobytes()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Return a cell as a value that JSON can hold."""
+    plain = value.item() if isinstance(value, np.generic) else value
+    return plain if isinstance(plain, str | bool | int | float | list | dict) else str(plain)
+
+
+def _is_picture(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() not in (".csv", ".parquet")

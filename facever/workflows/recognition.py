@@ -2,14 +2,16 @@
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from facever.data.manifest import Manifest
 from facever.embedding.extractor import Extractor
 from facever.evaluation.operating_point import OperatingPoint, ScoreRule
+from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery.answers import SearchResult, Verification
 from facever.gallery.gallery import Gallery
 from facever.workflows.enrollment import require_model
@@ -22,6 +24,8 @@ def search_images(
     k: int = 5,
     operating_point: OperatingPoint | str | None = None,
     rule: ScoreRule | None = None,
+    where: Mapping[str, Any] | None = None,
+    calibration: ScoreCalibration | str | None = None,
 ) -> SearchResult:
     """Find the people who are nearest to each image, as `Gallery.search` does.
 
@@ -38,7 +42,14 @@ def search_images(
             pd.DataFrame({"path": paths, "identity": "probe"}), Path.cwd(), "probes"
         )
         vectors = extractor.extract(probes, Path(folder) / "probes", workers=0)
-        return gallery.search(vectors, k, operating_point=operating_point, rule=rule)
+        return gallery.search(
+            vectors,
+            k,
+            operating_point=operating_point,
+            rule=rule,
+            where=where,
+            calibration=calibration,
+        )
 
 
 def verify_image(
@@ -47,6 +58,8 @@ def verify_image(
     person: str,
     image: str | Path,
     operating_point: OperatingPoint | str | None = None,
+    rule: ScoreRule = "max",
+    calibration: ScoreCalibration | str | None = None,
 ) -> Verification:
     """Say whether an image shows a person of the gallery, as `Gallery.verify` does.
 
@@ -60,4 +73,6 @@ def verify_image(
         person,
         fingerprint=extractor.fingerprint,
         operating_point=operating_point,
+        rule=rule,
+        calibration=calibration,
     )

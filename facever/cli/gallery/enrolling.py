@@ -1,6 +1,7 @@
-"""`facever gallery enroll`: people's images into a gallery."""
+"""`facever gallery enroll` and `import`: people's images into a gallery."""
 
-from typing import TYPE_CHECKING, Annotated, Optional, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -17,9 +18,25 @@ from facever.cli.gallery.shared import (
 )
 
 if TYPE_CHECKING:
-    from facever.gallery.answers import Enrollment
-    from facever.gallery.records import Duplicates
+    from pandas import DataFrame
 
+    from facever.gallery.answers import Enrollment
+
+_DUPLICATES = typer.Option(help="Images that are there already: skip, keep or refuse.")
+Near = Annotated[
+    Optional[float],  # noqa: UP045 - typer reads the annotation
+    typer.Option(help="Images nearer than this cosine to one there are there already, too."),
+]
+Conflicts = Annotated[
+    str, typer.Option(help="Faces that match another person: ignore, warn or refuse.")
+]
+ConflictPoint = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        help="The gallery's operating point that tells them. [default: its only 1:N one, else its "
+        "only 1:1 one]"
+    ),
+]
 _EXAMPLES = 3  # of what is said in one line
 
 
@@ -46,45 +63,105 @@ def enroll(
         Optional[str],  # noqa: UP045
         typer.Option(help="Columns to keep of the people, such as site,role."),
     ] = None,
-    duplicates: Annotated[
-        str, typer.Option(help="Images that are there already: skip, keep or refuse.")
-    ] = "skip",
+    duplicates: Annotated[str, _DUPLICATES] = "skip",
+    near: Near = None,
+    conflicts: Conflicts = "warn",
+    conflict_point: ConflictPoint = None,
+    quality: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="The column of the images' weights. [default: quality, if there]"),
+    ] = None,
     data: Data = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Add images of people: all of them, or on any error none."""
+    from dataclasses import replace
+
+    from facever.data.manifest import Manifest
     from facever.errors import ConfigError
     from facever.gallery.gallery import Gallery
     from facever.workflows import enrollment
 
     if metadata and person is None:
         raise ConfigError("--metadata is about one person: name them with --person")
-    policy = cast("Duplicates", duplicates)
+    rules: dict[str, Any] = {
+        "duplicates": duplicates,
+        "near": near,
+        "conflicts": conflicts,
+        "conflict_point": conflict_point,
+    }
     with Gallery.open(gallery) as opened:
         if model is None:
             faces = enrollment.embeddings_of(given)
-            rows = faces.rows
+            rows = enrollment.with_quality(faces.rows, quality)
+            rules["metadata"] = _about(rows, metadata_columns, person, metadata)
+            done = opened.enroll(replace(faces, rows=rows), person, **rules)
         else:
             manifest = enrollment.manifest_of(given, person, data)
-            rows = manifest.frame
-        about = enrollment.metadata_of(rows, names_in(metadata_columns), person)
-        if person is not None and metadata:
-            about.setdefault(person, {}).update(pairs_of(metadata, "--metadata"))
-        if model is None:
-            done = opened.enroll(faces, person, metadata=about, duplicates=policy)
-        else:
+            rows = enrollment.with_quality(manifest.frame, quality)
+            rules["metadata"] = _about(rows, metadata_columns, person, metadata)
             extractor = enrollment.gallerys_extractor(opened, model, device)
-            done = enrollment.enroll_images(
-                opened, extractor, manifest, metadata=about, duplicates=policy
-            )
+            manifest = Manifest.from_frame(rows, manifest.root, manifest.dataset)
+            done = enrollment.enroll_images(opened, extractor, manifest, **rules)
         now = totals(opened)
+    _show(done, gallery, now, as_json)
+
+
+def import_(
+    gallery: Folder,
+    given: Annotated[
+        Path, typer.Argument(metavar="EXPORT", help="A folder made by facever gallery export.")
+    ],
+    duplicates: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            help="Images that are there already: skip, keep or refuse. [default: skip; an empty "
+            "gallery takes all]"
+        ),
+    ] = None,
+    near: Near = None,
+    conflicts: Conflicts = "warn",
+    conflict_point: ConflictPoint = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take all of an export into a gallery of the same model, or on any error nothing.
+
+    A new gallery for it: facever gallery create DIR --from-embeddings EXPORT.
+    """
+    from facever.gallery.gallery import Gallery
+
+    rules: dict[str, Any] = {
+        "duplicates": duplicates,
+        "near": near,
+        "conflicts": conflicts,
+        "conflict_point": conflict_point,
+    }
+    with Gallery.open(gallery) as opened:
+        done = opened.import_(given, **rules)
+        now = totals(opened)
+    _show(done, gallery, now, as_json)
+
+
+def _show(done: "Enrollment", gallery: Path, now: dict[str, int], as_json: bool) -> None:
     _tell(done)
     if as_json:
         print_json({**done.to_dict(), "gallery": str(gallery), "total": now})
         return
     print(f"enrolled: {done.images} images, {done.new_people} new people")
     print(f"gallery:  {now['images']} images of {now['people']} people in {gallery}")
+
+
+def _about(
+    rows: "DataFrame", columns: str | None, person: str | None, metadata: list[str] | None
+) -> dict[str, dict[str, Any]]:
+    """Return what is to be kept of the people."""
+    from facever.workflows.enrollment import metadata_of
+
+    about = metadata_of(rows, names_in(columns), person)
+    if person is not None and metadata:
+        about.setdefault(person, {}).update(pairs_of(metadata, "--metadata"))
+    return about
 
 
 def _tell(done: "Enrollment") -> None:
@@ -101,6 +178,18 @@ def _tell(done: "Enrollment") -> None:
     other = [d for d in done.duplicates if d.known_as != d.person]
     if same:
         say(f"there already: {_some([d.what() for d in same])}")
+    if done.conflicts:
+        warn(
+            "enrolled although another person matches: "
+            + _some(
+                [
+                    f"{c.what()} of {shown(c.person)} matches {shown(c.matches)}, {c.score:.4f}"
+                    for c in done.conflicts
+                ]
+            )
+        )
+    if done.note:
+        say(done.note)
     if other:
         warn(
             "there already, as another person: "

@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from facever.evaluation.operating_point import OperatingPoint
+    from facever.evaluation.score_calibration import ScoreCalibration
     from facever.gallery.gallery import Gallery
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The gallery's folder.")]
@@ -22,6 +23,10 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Point = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(help="Decide by this file, or by the gallery's own of this name."),
+]
+Calibration = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="Probabilities by this file, or by the gallery's own of this name."),
 ]
 Data = Annotated[
     Optional[Path],  # noqa: UP045
@@ -92,6 +97,15 @@ def point_of(given: str | None) -> "OperatingPoint | str | None":
 
     if given is not None and Path(given).is_file():
         return OperatingPoint.load(Path(given))
+    return given
+
+
+def calibration_of(given: str | None) -> "ScoreCalibration | str | None":
+    """Return the calibration in a file of that name, else the name."""
+    from facever.evaluation.score_calibration import ScoreCalibration
+
+    if given is not None and Path(given).is_file():
+        return ScoreCalibration.load(Path(given))
     return given
 
 

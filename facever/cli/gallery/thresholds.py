@@ -1,37 +1,47 @@
-"""`facever gallery threshold`: the operating points that a gallery decides by."""
+"""`facever gallery threshold` and `calibration`: what a gallery decides and tells odds by."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from facever.cli.gallery.shared import AsJson, Folder, print_json
 
+if TYPE_CHECKING:
+    from facever.evaluation.score_calibration import ScoreCalibration
+
+Name = Annotated[
+    Optional[str],  # noqa: UP045 - typer reads the annotation
+    typer.Option(help="Under which name (default: the file's)."),
+]
+Remove = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="Forget the one of this name."),
+]
+
 
 def threshold(
     gallery: Folder,
     file: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads the annotation
+        Optional[Path],  # noqa: UP045
         typer.Argument(help="An operating point to keep in the gallery."),
     ] = None,
-    name: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Under which name (default: the file's)."),
-    ] = None,
+    name: Name = None,
+    remove: Remove = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the gallery's operating points, or add one."""
+    """List the gallery's operating points; before that add one, or remove one."""
     from facever.cli.verify import point_line
-    from facever.errors import ConfigError
     from facever.evaluation.operating_point import OperatingPoint
     from facever.gallery.gallery import Gallery
     from facever.gallery.records import shown
 
-    if name is not None and file is None:
-        raise ConfigError("--name is of an operating point to add: give its file")
+    _check(file, name, remove)
     with Gallery.open(gallery) as opened:
         if file is not None:
             opened.add_operating_point(name or file.stem, OperatingPoint.load(file))
+        if remove is not None:
+            opened.remove_operating_point(remove)
         points = opened.operating_points()
     if as_json:
         print_json({key: point.model_dump(mode="json") for key, point in points.items()})
@@ -40,3 +50,52 @@ def threshold(
         print(f"{shown(key)}: {point.kind}, {point_line(point)}")
     if not points:
         print("no operating points: searching and verifying give scores only")
+
+
+def calibration(
+    gallery: Folder,
+    file: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Argument(help="A calibration to keep in the gallery."),
+    ] = None,
+    name: Name = None,
+    remove: Remove = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the gallery's calibrations; before that add one, or remove one."""
+    from facever.evaluation.score_calibration import ScoreCalibration
+    from facever.gallery.gallery import Gallery
+    from facever.gallery.records import shown
+
+    _check(file, name, remove)
+    with Gallery.open(gallery) as opened:
+        if file is not None:
+            opened.add_calibration(name or file.stem, ScoreCalibration.load(file))
+        if remove is not None:
+            opened.remove_calibration(remove)
+        kept = opened.calibrations()
+    if as_json:
+        print_json({key: one.model_dump(mode="json") for key, one in kept.items()})
+        return
+    for key, one in kept.items():
+        print(f"{shown(key)}: {one.kind}, {_line(one)}")
+    if not kept:
+        print("no calibrations: searching and verifying give no probabilities")
+
+
+def _check(file: Path | None, name: str | None, remove: str | None) -> None:
+    from facever.errors import ConfigError
+
+    if name is not None and file is None:
+        raise ConfigError("--name is of something to add: give its file")
+    if remove is not None and file is not None:
+        raise ConfigError("either add a file or --remove a name, one at a time")
+
+
+def _line(calibration: "ScoreCalibration") -> str:
+    trials = calibration.trials
+    return (
+        f"{calibration.method}, for a prior of {calibration.prior:g}, fitted on "
+        f"{calibration.dataset or 'unnamed data'} ({trials.genuine:,} genuine, "
+        f"{trials.impostor:,} impostor trials)"
+    )

@@ -1,5 +1,6 @@
 """A gallery of made-up people, made and asked by commands."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from facever.cli.main import main
 from facever.config import parse
 from facever.embedding.extractor import load_model
 from facever.evaluation.operating_point import OperatingPoint
+from facever.evaluation.score_calibration import ScoreCalibration
 from facever.models import Embedder, ModelConfig, save_embedder
+from facever.workflows.enrollment import create_gallery, enroll_images, manifest_of
 
 
 @pytest.fixture(scope="module")
@@ -58,15 +61,19 @@ def facever(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return call
 
 
-@pytest.fixture
-def gallery(facever, model: Path, people: Path, tmp_path: Path) -> Path:
-    folder = tmp_path / "gallery"
-    assert facever("gallery", "create", folder, "--model", model)[0] == 0
-    status, said, warned = facever("gallery", "enroll", folder, people, "--model", model)
-    assert status == 0
-    assert warned.startswith(f"warning: not enrolled: 1 image ({people}/c/6.png: ")
-    assert said == f"enrolled: 6 images, 3 new people\ngallery:  6 images of 3 people in {folder}\n"
+@pytest.fixture(scope="module")
+def made(model: Path, people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gallery of the people, to copy."""
+    folder, extractor = tmp_path_factory.mktemp("made") / "gallery", load_model(model)
+    with create_gallery(folder, extractor) as gallery:
+        enroll_images(gallery, extractor, manifest_of([str(people)], None))
     return folder
+
+
+@pytest.fixture
+def gallery(made: Path, tmp_path: Path) -> Path:
+    """A gallery of six images of three people."""
+    return Path(shutil.copytree(made, tmp_path / "gallery"))
 
 
 @pytest.fixture
@@ -84,6 +91,29 @@ def save_point(model: Path, tmp_path: Path) -> Callable[..., Path]:
         }
         path = tmp_path / f"{name}.json"
         OperatingPoint.model_validate({**values, **changes}).save(path)
+        return path
+
+    return save
+
+
+@pytest.fixture
+def save_calibration(model: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Write a calibration of the model: a cosine of 1 is e^5 times likelier of one person."""
+
+    def save(name: str, **changes: object) -> Path:
+        values: dict[str, object] = {
+            "method": "logistic",
+            "scores": [0, 1],
+            "llrs": [0, 5],
+            "prior": 0.5,
+            "trials": {"genuine": 10, "impostor": 1000},
+            "fingerprint": load_model(model).fingerprint,
+            "dataset": "toy",
+        }
+        if changes.get("kind") == "1:N":
+            changes = {"score_rule": "max", "gallery_size": 3, **changes}
+        path = tmp_path / f"{name}.json"
+        ScoreCalibration.model_validate({**values, **changes}).save(path)
         return path
 
     return save

@@ -1,5 +1,10 @@
+import csv
+import io
 import json
 from pathlib import Path
+
+import numpy as np
+import pytest
 
 
 def test_search_for_images(facever, gallery: Path, model: Path, people: Path) -> None:
@@ -46,12 +51,67 @@ def test_search_decides_by_a_one_to_many_point(
 def test_verify_exit_status(facever, gallery, model, people, save_point) -> None:
     words = ("gallery", "verify", gallery, "a", people / "a" / "1.png", "--model", model)
     status, said, noted = facever(*words)
-    assert (status, said) == (2, "score:    1.0000 (best of 2 images)\n")
+    assert (status, said) == (2, "score:       1.0000 (best of 2 images)\n")
     assert noted == "scores only: there is no 1:1 operating point to decide by\n"
     for threshold, expected, decided in ((0.9999, 0, "'a'"), (1.5, 1, "not 'a'")):
         file = save_point("one", threshold)
         status, said, _ = facever(*words, "--operating-point", file)
         assert status == expected
-        assert f"decision: {decided}\nby:       score > {threshold:.4f}, set for FMR" in said
+        assert f"decision:    {decided}\nby:          score > {threshold:.4f}, set for FMR" in said
     told = json.loads(facever(*words, "--operating-point", file, "--json")[1])
     assert (told["same"], told["person"]) == ([False], "a")
+
+
+def test_search_among_some_people(facever, gallery: Path, model: Path, people: Path) -> None:
+    facever("gallery", "update", gallery, "b", "site=A")
+    facever("gallery", "update", gallery, "c", "site=B")
+    words = ("gallery", "search", gallery, people / "a" / "0.png", "--model", model, "--json")
+    for where, expected in (((), "a"), (("site=A",), "b"), (("site=A", "site=B"), "bc")):
+        options = [word for one in where for word in ("--where", one)]
+        told = json.loads(facever(*words, *options)[1])
+        found = {one["person"] for one in told["answers"][0]["candidates"]}
+        assert found == set(expected) | ({"b", "c"} if not where else set())
+        assert told["searched"] == (len(expected) if where else 3)
+    status, said, _ = facever(*words[:-1], "--where", "site=C")
+    assert (status, said.splitlines()[1]) == (0, "  nobody is as asked")
+
+
+def test_search_prints_csv(facever, gallery: Path, model: Path, people: Path, save_point) -> None:
+    many = {"kind": "1:N", "score_rule": "max", "gallery_size": 3}
+    probes = [people / "b" / "2.png", people / "c" / "6.png"]
+    words = ("gallery", "search", gallery, *probes, "--model", model, "-k", 2, "--csv")
+    point = save_point("many", 0.9999, **many)
+    status, said, _ = facever(*words, "--operating-point", point)
+    rows = list(csv.DictReader(io.StringIO(said)))
+    assert status == 0
+    assert [(row["probe"], row["rank"], row["known"]) for row in rows] == [
+        (str(probes[0]), "1", "true"),
+        (str(probes[0]), "2", ""),
+        (str(probes[1]), "", ""),
+    ]
+    assert rows[0]["person"] == "b"
+    assert float(rows[0]["score"]) == pytest.approx(1, abs=1e-5)
+    assert "6.png" in rows[2]["error"]
+
+
+def test_probabilities(facever, gallery: Path, model: Path, people: Path, save_calibration) -> None:
+    image = people / "a" / "1.png"
+    one, many = save_calibration("one"), save_calibration("many", kind="1:N")
+    _, said, _ = facever(
+        "gallery", "verify", gallery, "a", image, "--model", model, "--calibration", one
+    )
+    assert said == "score:       1.0000 (best of 2 images)\nprobability: 0.9933\n"
+    facever("gallery", "calibration", gallery, many)
+    words = ("gallery", "search", gallery, image, "--model", model, "-k", 2)
+    assert "  the first is right with probability 0.9933\n" in facever(*words)[1]
+    first, second = json.loads(facever(*words, "--json")[1])["answers"][0]["candidates"]
+    assert first["probability"] == pytest.approx(1 / (1 + np.exp(-5)), abs=1e-4)
+    assert second["probability"] is None
+
+
+def test_a_person_of_templates_is_verified_by_them(facever, gallery, model, people) -> None:
+    facever("gallery", "rebuild", gallery, "--templates", "mean")
+    words = ("gallery", "verify", gallery, "a", people / "a" / "1.png", "--model", model)
+    assert facever(*words)[1].endswith("(best of 1 template)\n")
+    facever("gallery", "rebuild", gallery, "--templates", "all")
+    assert facever(*words, "--rule", "mean")[1].endswith("(mean of 2 images)\n")

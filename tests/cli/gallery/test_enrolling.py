@@ -7,6 +7,18 @@ from facever.embedding.extractor import load_model
 from facever.gallery.gallery import Gallery
 
 
+def test_create_and_enroll(facever, model: Path, people: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "gallery"
+    status, said, _ = facever("gallery", "create", folder, "--model", model)
+    assert (status, f"gallery:          {folder}\n" in said) == (0, True)
+    status, said, warned = facever("gallery", "enroll", folder, people, "--model", model)
+    assert (status, said) == (
+        0,
+        f"enrolled: 6 images, 3 new people\ngallery:  6 images of 3 people in {folder}\n",
+    )
+    assert warned.startswith(f"warning: not enrolled: 1 image ({people}/c/6.png: ")
+
+
 def test_embeddings_in_and_out(facever, gallery, model, people, tmp_path: Path) -> None:
     made = load_model(model, flip=True)
     embedded = tmp_path / "faces"
@@ -67,3 +79,51 @@ def test_columns_of_a_table_become_metadata(
         status, _, refused = facever(*words, "--metadata-columns", column)
         assert (status, refused.count("\n")) == (2, 1)
         assert message in refused
+
+
+def test_faces_of_somebody_else(facever, gallery, model, people, save_point) -> None:
+    image = people / "a" / "0.png"
+    words = ("gallery", "enroll", gallery, image, "--model", model, "--person", "eve")
+    facever("gallery", "threshold", gallery, save_point("strict", 0.9999))
+    keep = (*words, "--duplicates", "keep")
+    status, said, refused = facever(*keep, "--conflicts", "refuse")
+    assert (status, said, refused.count("\n")) == (2, "", 1)
+    assert "'a'" in refused
+    assert facever(*words, "--duplicates", "keep", "--conflict-point", "other")[0] == 2
+    status, said, warned = facever(*keep, "--conflict-point", "strict")
+    assert (status, said.splitlines()[0]) == (0, "enrolled: 1 images, 1 new people")
+    assert (
+        f"warning: enrolled although another person matches: 1 image ('{image}' of 'eve' matches "
+        "'a', 1.0000)\n"
+    ) in warned
+    _, _, warned = facever(*keep, "--conflicts", "ignore")
+    assert "matches" not in warned
+
+
+def test_near_duplicates(facever, gallery, model, people, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.png"
+    copy.write_bytes((people / "a" / "0.png").read_bytes() + b"other bytes")
+    words = ("gallery", "enroll", gallery, copy, "--model", model, "--person", "a")
+    status, said, noted = facever(*words, "--near", "0.999")
+    assert (status, said.splitlines()[0]) == (0, "enrolled: 0 images, 0 new people")
+    assert noted == f"there already: 1 image ('{copy}')\n"
+    assert facever(*words)[1].splitlines()[0] == "enrolled: 1 images, 0 new people"
+
+
+def test_a_column_weighs_the_images(facever, gallery, model, people, tmp_path: Path) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text(f"path,identity,sharp\n{people}/a/0.png,ann,0.5\n{people}/a/1.png,ann,\n")
+    keep = ("--duplicates", "keep", "--quality")
+    assert facever("gallery", "enroll", gallery, table, "--model", model, *keep, "sharp")[0] == 0
+    embedded = tmp_path / "faces"
+    facever("embed", model, table, "--out", embedded, "--workers", 0)
+    with Gallery.open(gallery) as opened:
+        assert [image.quality for image in opened.images("ann")] == [0.5, None]
+        opened.remove("ann")
+    assert facever("gallery", "enroll", gallery, embedded, *keep, "sharp")[0] == 0
+    with Gallery.open(gallery) as opened:
+        assert [image.quality for image in opened.images("ann")] == [0.5, None]
+    for source in ((table, "--model", model), (embedded,)):
+        status, _, refused = facever("gallery", "enroll", gallery, *source, *keep, "sharpe")
+        assert (status, refused.count("\n")) == (2, 1)
+        assert "unknown column 'sharpe'; did you mean 'sharp'?" in refused
