@@ -154,7 +154,13 @@ class StoreFile:
         if self.read_only:
             # Without a log and a folder to make one in, SQLite reads a file only when told that
             # it does not change. It may all the same: then another user writes.
-            self._unlocked = not os.access(self.path.parent, os.W_OK) and not _log_bytes(self.path)
+            fixed, log = not os.access(self.path.parent, os.W_OK), _log_bytes(self.path)
+            if fixed and log and not self.path.with_name(f"{self.path.name}-shm").exists():
+                raise GalleryError(
+                    f"{self.path} was copied while in use, with changes that are only in its log: "
+                    "open it once where it can be written"
+                )
+            self._unlocked = fixed and not log
             mode = "mode=ro&immutable=1" if self._unlocked else "mode=ro"
             self._seen = self._look()
         db = sqlite3.connect(
