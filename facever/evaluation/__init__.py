@@ -13,6 +13,7 @@ from facever.evaluation.one_to_one.verification import Against, verification
 from facever.evaluation.operating_point import OperatingPoint
 from facever.evaluation.protocols.pooling import Templates, pool_templates
 from facever.evaluation.protocols.templates import template_set
+from facever.evaluation.score_calibration import ScoreCalibration
 from facever.evaluation.scoring.normalisation import Cohort
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Expansion",
     "OperatingPoint",
     "Reranking",
+    "ScoreCalibration",
     "Templates",
     "VerificationResult",
     "calibrate",
