@@ -14,11 +14,15 @@ from typing import Any
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, private: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success flush it to disk and rename it to `path`.
 
     On any exception the temporary file is removed and whatever stood at `path` is untouched.
     The temporary name keeps the suffix of `path`, for writers that choose a format by it.
+
+    Args:
+        path: Where the file will be.
+        private: For its owner only, from the first moment on.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(
@@ -27,7 +31,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        temporary.chmod(0o666 & ~_umask())
+        if not private:
+            temporary.chmod(0o666 & ~_umask())
         yield temporary
         _sync(temporary)
         temporary.replace(path)
@@ -37,16 +42,21 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path, private: bool = False) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on success it takes the place of `path`.
 
     Its files are flushed to disk first. A folder that stood at `path` is moved aside and deleted
     once the new one is in place.
+
+    Args:
+        path: Where the folder will be.
+        private: For its owner only, from the first moment on.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
     try:
-        temporary.chmod(0o777 & ~_umask())
+        if not private:
+            temporary.chmod(0o777 & ~_umask())
         yield temporary
         with ThreadPoolExecutor(8) as pool:  # the disk takes many at once: 15 times faster
             list(pool.map(_sync, temporary.rglob("*")))

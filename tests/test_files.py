@@ -81,3 +81,16 @@ def test_a_kill_in_mid_write_is_never_read_as_whole(tmp_path: Path) -> None:
         child.wait()
         got = json.loads(target.read_text())
         assert got["rows"] == [got["n"]] * 20000
+
+
+def test_what_is_private_is_so_while_it_is_written(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with atomic_path(tmp_path / "file", private=True) as file:
+            assert file.stat().st_mode & 0o777 == 0o600
+        with atomic_folder(tmp_path / "folder", private=True) as folder:
+            assert folder.stat().st_mode & 0o777 == 0o700
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o700

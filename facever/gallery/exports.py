@@ -64,8 +64,7 @@ def write_export(store: Store, path: Path) -> int:
     """
     refuse_to_replace(path)
     try:
-        with store.reading(), atomic_folder(path) as folder:
-            folder.chmod(0o700)
+        with store.reading(), atomic_folder(path, private=True) as folder:
             binding, count = store.binding, store.counts()[1]
             lonely = store.without_images()
             shape = (count + len(lonely), binding.dimension)

@@ -85,8 +85,7 @@ class Gallery(Asking, Changing, Keeping):
             checked_policy(templates), checked_storage(storage), checked_kind(index, dimension)
         )
         try:
-            with atomic_folder(path) as folder:
-                folder.chmod(0o700)
+            with atomic_folder(path, private=True) as folder:
                 Store.create(folder, binding, settings)
         except OSError as error:
             raise GalleryError(f"{path} cannot be made: {error.strerror}") from error

@@ -111,8 +111,7 @@ def write_approximate(path: Path, kind: str, asked: str, snapshot: Snapshot) -> 
     """
     faiss, entries = import_faiss(), snapshot.entries
     numbers, refused = entries.numbers, ""
-    with atomic_path(path) as temporary:
-        temporary.chmod(0o600)
+    with atomic_path(path, private=True) as temporary:
         try:
             index, note = build(kind, entries.vectors)
             _try(index, kind, entries.vectors)

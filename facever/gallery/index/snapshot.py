@@ -63,8 +63,7 @@ def write_snapshot(path: Path, state: State, batches: Iterable[Entries]) -> None
         batches: Entries in the order of their numbers; those with owner -1 are left out.
     """
     numbers, owners = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
-    with atomic_path(path) as temporary:
-        temporary.chmod(0o600)
+    with atomic_path(path, private=True) as temporary:
         with temporary.open("wb") as file:
             for batch in batches:
                 step = max(1, CHUNK // (4 * state.dimension))

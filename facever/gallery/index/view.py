@@ -31,7 +31,13 @@ class View:
     def search(
         self, queries: Vectors, k: int, rule: ScoreRule, among: Keys | None
     ) -> tuple[Scores, Keys]:
-        """Search as an `Engine` does."""
+        """Search as an `Engine` does.
+
+        Queries of another width are of a model that a migration has just replaced: nobody is found,
+        and who asks sees by the store's generation that he must ask again.
+        """
+        if queries.shape[1] != self.parts[0].entries.vectors.shape[1]:
+            return nobody(len(queries), k)
         if among is not None:
             return best_of(queries, k, np.unique(among), self.parts, rule)
         if self._approximate is not None:
