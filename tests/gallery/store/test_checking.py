@@ -1,0 +1,90 @@
+"""Each kind of damage is found, and a healthy store has none."""
+
+import sqlite3
+from contextlib import closing
+
+import numpy as np
+import pytest
+
+
+@pytest.mark.parametrize("storage", ["float32", "float16", "int8"])
+@pytest.mark.parametrize("policy", ["all", "mean", "quality_mean", "medoids:1"])
+def test_a_healthy_store(open_store, some, policy: str, storage: str) -> None:
+    store = open_store(templates=policy, storage=storage)
+    assert list(store.check()) == []
+    store.enroll(some("aabacb"), {"a": {"k": [1]}}, "keep")
+    store.remove("a", "0")
+    store.remove("c")
+    store.remove("b", "2")
+    assert list(store.check()) == []
+
+
+DAMAGES = [
+    ("UPDATE images SET vector = zeroblob(23) WHERE image = 2", "1 images have a vector that is not"
+     " of dimension 6, the first is image 2"),
+    ("UPDATE images SET vector = zeroblob(24) WHERE image = 3", "the vector of image 3 is not of"
+     " length 1"),
+    ("UPDATE people SET metadata = '[1]' WHERE person = 1", "the metadata of 1 people cannot be"),
+    ("UPDATE people SET metadata = '{' ", "the metadata of 2 people cannot be read"),
+    ("DELETE FROM people WHERE person = 2", "1 rows of images refer to rows that are not there"),
+    ("INSERT INTO removed VALUES (1, 1)", "1 images are there and noted as removed"),
+    ("INSERT INTO templates SELECT 1, 1, vector FROM images WHERE image = 1", "there are 1 where"),
+    ("UPDATE meta SET value = '\"int4\"' WHERE key = 'storage'", "storage is 'int4'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sql", "message"), DAMAGES)
+def test_damage_is_found(open_store, some, sql: str, message: str) -> None:
+    store = open_store()
+    store.enroll(some("aba"), {"a": {"k": 1}}, "keep")
+    with closing(sqlite3.connect(store.path)) as db:
+        db.execute(sql)
+        if "meta" in sql:
+            db.execute("UPDATE meta SET value = '\"new\"' WHERE key = 'generation'")
+        db.commit()
+    problems = [finding.problem for finding in store.check()]
+    assert any(message in problem for problem in problems), problems
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("DELETE FROM templates WHERE person = 1", "those of 1 people are not what their images"),
+        ("UPDATE templates SET vector = (SELECT vector FROM images)", "those of 2 people are not"),
+        ("DELETE FROM images WHERE person = 2", "1 are of people without images"),
+        ("UPDATE images SET vector = (SELECT vector FROM images WHERE image = 2) WHERE image = 1",
+         "those of 1 people are not"),
+    ],
+)  # fmt: skip
+def test_templates_that_are_not_what_images_make(open_store, some, sql: str, message: str) -> None:
+    store = open_store(templates="mean")
+    store.enroll(some("aba"), {}, "keep")
+    with closing(sqlite3.connect(store.path)) as db:
+        db.execute(sql)
+        db.commit()
+    found = [finding.to_dict() for finding in store.check()]
+    assert [finding["part"] for finding in found] == ["templates"]
+    assert message in found[0]["problem"]
+
+
+def test_a_file_that_is_damaged(open_store, some) -> None:
+    store = open_store()
+    store.enroll(some("a" * 2000), {}, "keep")
+    store.close()
+    content = bytearray(store.path.read_bytes())
+    content[len(content) // 2 :: 4096] = b"\xff" * len(content[len(content) // 2 :: 4096])
+    store.path.write_bytes(bytes(content))
+    again = open_store()
+    findings = list(again.check())
+    assert findings
+    assert all("\n" not in finding.problem for finding in findings)
+
+
+def test_the_last_of_many_vectors_is_looked_at(open_store, some) -> None:
+    store = open_store()
+    store.enroll(some("a" * 5000), {}, "keep")
+    with closing(sqlite3.connect(store.path)) as db:
+        twice = np.full(6, 2, np.float32).tobytes()
+        db.execute("UPDATE images SET vector = ? WHERE image = 5000", [twice])
+        db.commit()
+    assert [f.problem for f in store.check()] == ["the vector of image 5000 is not of length 1"]
