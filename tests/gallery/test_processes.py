@@ -64,6 +64,7 @@ def live(path, _):
         gallery.purge()
         gallery.export(path + ".export")
 
+print("ready", flush=True)
 for line in sys.stdin:
     verb, path, given = json.loads(line)
     if verb == "live":
@@ -110,6 +111,7 @@ class Helper:
 @pytest.fixture(scope="module")
 def helper() -> Iterator[Helper]:
     other = Helper()
+    assert other.hear() == "ready"
     yield other
     other.end()
 
@@ -133,6 +135,8 @@ OLD, MEAN = (("a", 1.0), ("b", 1.0)), (("a", 0.707), ("b", 0.707))
 
 def test_a_reader_sees_whole_enrolments(helper: Helper, empty: Gallery, units: Callable) -> None:
     states, probes = Counter[int](), units(2, seed=99)
+    empty.enroll(units(20, seed=98), "first", fingerprint="model-1")
+    empty.search(probes, fingerprint="model-1")
     helper.begin("come_and_go", empty.path, 30)
     for _ in helper.working():
         info = empty.info()
@@ -143,7 +147,7 @@ def test_a_reader_sees_whole_enrolments(helper: Helper, empty: Gallery, units: C
         assert len(set(people)) == len(people)
         assert abs(len(people) - empty.info().people) <= 3
     assert len(states) > 3
-    assert empty.info().people == 15
+    assert empty.info().people == 16
     assert empty.check() == []
 
 
