@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
 
-CHUNK = 1 << 24  # bytes read at once, a whole number of blocks
+CHUNK = 1 << 20  # bytes read at once, a whole number of blocks
 _WORDS = 1024  # of 8 bytes: a block
 _WEIGHTS = (2 * np.arange(_WORDS, dtype=np.uint64) + 1) * np.uint64(0x9E3779B97F4A7C15)
 _FOOTER = struct.Struct("<8sII")  # magic, length of the trailer, checksum of all before it
@@ -39,7 +40,7 @@ def checksum(chunks: Iterable[Bytes]) -> int:
     crc = 0
     for chunk in chunks:
         whole = len(chunk) - len(chunk) % (8 * _WORDS)
-        sums = chunk[:whole].view("<u8").reshape(-1, _WORDS) @ _WEIGHTS
+        sums = np.einsum("ij,j->i", chunk[:whole].view("<u8").reshape(-1, _WORDS), _WEIGHTS)
         crc = zlib.crc32(sums.astype("<u8").tobytes(), crc)
         crc = zlib.crc32(chunk[whole:].tobytes(), crc)
     return crc
@@ -56,10 +57,10 @@ def seal(path: Path, magic: bytes, said: Mapping[str, Any]) -> None:
     trailer = json.dumps(said, allow_nan=False).encode()
     with path.open("ab") as file:
         file.write(trailer + _FOOTER.pack(magic, len(trailer), 0)[:-4])
-    with path.open("r+b") as file:
-        found = checksum(_read(path))
-        file.seek(0, 2)
-        file.write(struct.pack("<I", found))
+    with path.open("r+b") as both:
+        found = checksum(_chunks(both, path.stat().st_size))
+        both.seek(0, 2)
+        both.write(struct.pack("<I", found))
 
 
 def unseal(path: Path, magic: bytes, former: bytes = b"") -> tuple[Bytes, dict[str, Any]]:
@@ -74,23 +75,25 @@ def unseal(path: Path, magic: bytes, former: bytes = b"") -> tuple[Bytes, dict[s
         SealError: "missing", "damaged", "of an older format" or "of another format".
     """
     try:
-        content = np.memmap(path, np.uint8, mode="r")
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            if size < _FOOTER.size:
+                raise SealError("damaged")
+            file.seek(size - _FOOTER.size)
+            found, length, expected = _FOOTER.unpack(file.read(_FOOTER.size))
+            if found == former:
+                raise SealError("of an older format")
+            file.seek(0)  # reading takes no longer than touching mapped pages, and no memory
+            if checksum(_chunks(file, size - 4)) != expected:
+                raise SealError("damaged")
+            content = np.memmap(file, np.uint8, mode="r")
     except FileNotFoundError as error:
         raise SealError("missing") from error
-    except (OSError, ValueError) as error:  # an empty file cannot be mapped
+    except (OSError, struct.error) as error:
         raise SealError("damaged") from error
-    if len(content) < _FOOTER.size:
-        raise SealError("damaged")
-    found, length, expected = _FOOTER.unpack(content[-_FOOTER.size :].tobytes())
-    end = len(content) - 4
-    chunks = (content[start : min(start + CHUNK, end)] for start in range(0, end, CHUNK))
-    if found == former:
-        raise SealError("of an older format")
-    if checksum(chunks) != expected:
-        raise SealError("damaged")
     if found != magic:
         raise SealError("of another format")
-    end = len(content) - _FOOTER.size - length
+    end = size - _FOOTER.size - length
     return content[:end], dict(json.loads(content[end : -_FOOTER.size].tobytes()))
 
 
@@ -120,7 +123,9 @@ def padding(size: int) -> int:
     return -size % 8
 
 
-def _read(path: Path) -> Iterator[Bytes]:
-    with path.open("rb") as file:
-        while part := file.read(CHUNK):
-            yield np.frombuffer(part, np.uint8)
+def _chunks(file: BufferedIOBase, size: int) -> Iterator[Bytes]:
+    """Yield the next bytes of a file, in one buffer that is filled again and again."""
+    buffer = np.empty(CHUNK, np.uint8)
+    while size > 0 and (count := file.readinto(buffer[: min(CHUNK, size)].data)):
+        size -= count
+        yield buffer[:count]

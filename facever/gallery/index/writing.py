@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
+
 from facever.errors import GalleryError
 from facever.gallery.index import approximate as approximates
 from facever.gallery.index import snapshot as snapshots
 from facever.gallery.index.approximate import write_approximate
 from facever.gallery.index.engine import Entries
-from facever.gallery.index.index import belongs, entries_after, state_of
+from facever.gallery.index.index import AT_ONCE, belongs, entries_after, state_of
 from facever.gallery.index.kinds import FLAT, resolved
 from facever.gallery.index.sealed import SealError, said_by, unseal
 from facever.gallery.index.snapshot import (
@@ -91,14 +93,19 @@ def _is_whole(store: Store, name: str) -> bool:
 
 def _entries(store: Store) -> Iterator[Entries]:
     """Yield the store's entries, as far as possible from the snapshot that is there."""
-    last = 0
+    path, last = store.path.with_name(snapshots.FILE), 0
     with suppress(SealError):
-        snapshot = Snapshot.read(store.path.with_name(snapshots.FILE))
+        snapshot = Snapshot.read(path)
         if belongs(store, snapshot.state) and len(snapshot.entries.numbers):
-            old = snapshot.entries
+            numbers, owners, _ = snapshot.entries
             gone = store.entries_removed_after(snapshot.state.change.number)
-            yield old._replace(owners=forgotten(old.numbers, old.owners, gone))
-            last = int(old.numbers[-1])
+            owners, width = forgotten(numbers, owners, gone), snapshot.state.dimension
+            with path.open("rb") as file:  # mapped vectors would fill the memory
+                for start in range(0, len(numbers), AT_ONCE):
+                    block = slice(start, start + AT_ONCE)
+                    vectors = np.fromfile(file, "<f4", width * len(numbers[block]))
+                    yield Entries(numbers[block], owners[block], vectors.reshape(-1, width))
+            last = int(numbers[-1])
     yield from entries_after(store, last)
 
 

@@ -12,6 +12,11 @@ def test_faiss_is_imported() -> None:
     assert len(faiss_import.installed_wheels()) == 1
 
 
+def test_few_queries_are_compared_by_a_product() -> None:
+    faiss = faiss_import.import_faiss()
+    assert faiss.cvar.distance_compute_blas_threshold == 2048
+
+
 def test_two_wheels_at_once_give_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faiss_import.metadata, "version", lambda name: "1.15")
     monkeypatch.setattr(faiss_import, "WHEELS", ("faiss-cpu", "faiss-gpu"))
