@@ -48,7 +48,8 @@ class Changing(Opened):
 
         Args:
             faces: An EmbeddingSet, or unit vectors [N, D] (or one [D]). Rows of an EmbeddingSet
-                whose image could not be embedded are left out and reported.
+                whose image could not be embedded are left out and reported. Its column `quality`,
+                if it has one, weighs images for the templates "quality_mean"; else the norm does.
             people: Whom the images show: one id for all, or one each; by default the identities
                 of the EmbeddingSet.
             fingerprint: The origin of plain vectors, or of an undeclared EmbeddingSet.

@@ -109,6 +109,8 @@ def test_what_was_removed_and_when(gallery: Gallery) -> None:
         assert gallery.removed(person) in [e.time for e in found]
     assert gallery.removed("c") is None
     assert gallery.removed("nobody ever") is None
+    with pytest.raises(GalleryError, match="a person id cannot be written in UTF-8"):
+        gallery.removed("\ud800")
     with Gallery.open(gallery.path) as again:
         assert again.audit() == found
         assert again.removed("a") == found[1].time
@@ -155,6 +157,16 @@ def test_an_index_that_is_not_the_stores(gallery: Gallery) -> None:
     assert [f.part for f in gallery.check()] == ["index"]
     path.unlink()
     assert gallery.check() == []
+
+
+def test_an_approximate_index_that_is_damaged(gallery: Gallery) -> None:
+    gallery.rebuild("HNSW8")
+    assert gallery.check() == []
+    path = gallery.path / "index.faiss"
+    content = bytearray(path.read_bytes())
+    content[100] ^= 1
+    path.write_bytes(content)
+    assert [f.problem for f in gallery.check()] == [f"{path} is damaged"]
 
 
 def test_a_decision_of_another_model(gallery: Gallery, make_point) -> None:

@@ -1,10 +1,12 @@
-"""Whether the snapshot of a gallery's index is what the store makes of it."""
+"""Whether the files of a gallery's index are what the store makes of them."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
+from facever.gallery.index import approximate as approximates
 from facever.gallery.index import snapshot as snapshots
+from facever.gallery.index.approximate import Approximate
 from facever.gallery.index.engine import Entries
 from facever.gallery.index.index import belongs
 from facever.gallery.index.sealed import SealError
@@ -17,19 +19,22 @@ _AT_ONCE = 4096  # entries
 
 
 def check_index(store: Store) -> Iterator[Finding]:
-    """Yield what is wrong with the snapshot beside a store; a missing one is made when needed."""
+    """Yield what is wrong with the index beside a store; a missing one is made when needed."""
     path = store.path.with_name(snapshots.FILE)
     try:
-        snapshot = Snapshot.read(path)
+        with store.reading():
+            snapshot = Snapshot.read(path)
+            if not belongs(store, snapshot.state):
+                raise SealError("of another state of the gallery")
+            if not _same(store, snapshot):
+                yield Finding("index", f"{path} differs from the store")
+            path = path.with_name(approximates.FILE)
+            Approximate.read(
+                path, store.settings.index, snapshot, lambda state: belongs(store, state)
+            )
     except SealError as error:
         if str(error) != "missing":
             yield Finding("index", f"{path} is {error}")
-        return
-    with store.reading():
-        if not belongs(store, snapshot.state):
-            yield Finding("index", f"{path} is of another state of the gallery")
-        elif not _same(store, snapshot):
-            yield Finding("index", f"{path} differs from the store")
 
 
 def _same(store: Store, snapshot: Snapshot) -> bool:

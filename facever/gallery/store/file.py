@@ -64,8 +64,24 @@ class StoreFile:
     # -- the life of the file ---------------------------------------------------------------
 
     @classmethod
-    def create(cls, folder: Path, binding: Binding, settings: Settings | None = None) -> None:
-        """Make the file of a new, empty store in `folder`, readable by its owner only."""
+    def create(
+        cls,
+        folder: Path,
+        binding: Binding,
+        settings: Settings | None = None,
+        shown_as: Path | None = None,
+    ) -> None:
+        """Make the file of a new, empty store in `folder`, readable by its owner only.
+
+        Args:
+            folder: Where to make it.
+            binding: What the gallery is bound to.
+            settings: What is chosen for it.
+            shown_as: What the folder will be called, for messages.
+
+        Raises:
+            GalleryError: It cannot be written.
+        """
         path = folder / FILE
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         facts = {
@@ -75,7 +91,8 @@ class StoreFile:
             **new_facts(),
             **asdict(settings or Settings()),
         }
-        with explained(path), closing(sqlite3.connect(path, isolation_level=None)) as db:
+        shown = (shown_as or folder) / FILE
+        with explained(shown), closing(sqlite3.connect(path, isolation_level=None)) as db:
             db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
             db.execute("PRAGMA journal_mode = WAL")
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -143,7 +160,7 @@ class StoreFile:
 
     def close(self) -> None:
         """Close the connections."""
-        with self._read_lock, self._write_lock:
+        with self._write_lock, self._read_lock:  # in the order that writers take them
             self._reader.close()
             if self._writer is not None:
                 self._writer.close()

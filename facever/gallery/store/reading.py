@@ -254,5 +254,10 @@ class Reading(StoreFile):
             return [Audited(*row) for row in rows]
 
     def mark(self, person: str) -> str:
-        """Return what stands for a person's id in the audit log."""
-        return hmac.digest(self._known().audit_key, person.encode(), "sha256").hex()
+        """Return what stands for a person's id in the audit log.
+
+        Raises:
+            GalleryError: No text.
+        """
+        said = text(person, "a person id").encode()
+        return hmac.digest(self._known().audit_key, said, "sha256").hex()
