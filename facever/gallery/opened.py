@@ -12,6 +12,7 @@ from facever.gallery.answers import (
     GalleryInfo,
 )
 from facever.gallery.index.upkeep import KeptIndex
+from facever.gallery.records import Vectors
 from facever.gallery.store.store import Store
 
 
@@ -85,6 +86,17 @@ class Opened:
                     for name, calibration in self.calibrations().items()
                 },
             )
+
+    def entries(self) -> tuple[list[str], Vectors]:
+        """Return what a search compares with: the images, or the templates made of them.
+
+        Returns:
+            The person's id of each, and vectors float32 [N, D], unit rows.
+        """
+        with self._store.reading():
+            _, owners, vectors = self._store.entries_after(0)
+            ids = self._store.ids(set(owners.tolist()))
+        return [ids[key] for key in owners.tolist()], vectors
 
     def metadata(self, person: str) -> dict[str, Any]:
         """Return what is known of a person.

@@ -7,7 +7,7 @@ passes or fails a threshold that was not made for it: both show in FNIR and FPIR
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
@@ -241,8 +241,8 @@ class _Trial:
             recall=recall(found, self._true),
             build_seconds=built - start,
             probe_seconds=(searched - built) / len(self._probes),
-            latency_seconds=self._alone(index),
-            bytes=self._size(index),
+            latency_seconds=alone(lambda probe: index.search(probe, self._k), self._probes),
+            bytes=index_bytes(index),
         )
 
     def _scores(self, values: Floats, found: Ints) -> Floats:
@@ -266,20 +266,24 @@ class _Trial:
             self.warnings.append(note)
         return index
 
-    def _alone(self, index: Any) -> float:
-        taken = []
-        for row in range(min(_ALONE, len(self._probes))):
-            start = time.perf_counter()
-            index.search(self._probes[row : row + 1], self._k)
-            taken.append(time.perf_counter() - start)
-        return statistics.median(taken)
 
-    def _size(self, index: Any) -> int:
-        written = 0
+def alone(search: Callable[[Floats], object], probes: Floats) -> float:
+    """Return the median seconds of a search for one probe, of up to 200 searched one by one."""
+    taken = []
+    for row in range(min(_ALONE, len(probes))):
+        start = time.perf_counter()
+        search(probes[row : row + 1])
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
 
-        def count(part: bytes) -> None:
-            nonlocal written
-            written += len(part)
 
-        self._faiss.write_index(index, self._faiss.PyCallbackIOWriter(count))
-        return written
+def index_bytes(index: Any) -> int:
+    """Return the size of an index as FAISS writes it."""
+    faiss, written = import_faiss(), 0
+
+    def count(part: bytes) -> None:
+        nonlocal written
+        written += len(part)
+
+    faiss.write_index(index, faiss.PyCallbackIOWriter(count))
+    return written

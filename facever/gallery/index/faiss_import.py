@@ -5,8 +5,8 @@ from types import ModuleType
 
 from facever.errors import GalleryError
 
-# Queries times dimension from which FAISS compares by a matrix product. Its own limit is that of 250
-# queries of 512 dimensions; by measurement the product is faster from 3, and 10 times at 64.
+# Queries times dimension from which FAISS compares by a matrix product. Its own limit is that of
+# 250 queries of 512 dimensions; the product was measured faster from 3 on, 10 times at 64.
 _BY_PRODUCT = 2048
 
 WHEELS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12")
