@@ -90,6 +90,17 @@ def test_vectors_of_a_model_that_is_gone(open_store, some) -> None:
     assert store.counts() == (0, 0)
 
 
+def test_what_is_not_left_out_keeps_its_own_vector(open_store, some) -> None:
+    store = open_store()
+    store.enroll(some("a"), {}, "keep")
+    images = some("xbcd", seed=1, qualities=[1.0, 2.0, 3.0, 4.0])  # the first is there already
+    assert store.enroll(images, {}, "skip")[0] == 3
+    for row, person in ((1, "b"), (2, "c"), (3, "d")):
+        assert store.vectors_of(person).tobytes() == images.vectors[row].tobytes()
+        known = store.images(person)[0]
+        assert (known.source, known.norm, known.quality) == (str(row), row + 1, row + 1)
+
+
 def test_a_review_adds_duplicates_or_refuses(open_store, some) -> None:
     store = open_store()
     store.enroll(some("a"), {}, "keep")

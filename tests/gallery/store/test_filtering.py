@@ -51,6 +51,45 @@ def test_who_fits(people: list[dict], where: dict) -> None:
     assert found == [i for i, metadata in enumerate(people) if plain_fits(metadata, where)]
 
 
+CASES = [
+    ({"k": 1}, 1, True),
+    ({"k": 1}, True, False),
+    ({"k": True}, 1, False),
+    ({"k": True}, [1, True], True),
+    ({"k": 0}, False, False),
+    ({"k": 1}, 1.0, True),
+    ({"k": 1.0}, [2, 1], True),
+    ({"k": 1e16}, 10**16, True),
+    ({"k": 2**70}, 2**70, True),
+    ({"k": 0.1}, ["A", 0.1], True),
+    ({"k": "1"}, 1, False),
+    ({"k": 1}, "1", False),
+    ({"k": None}, None, True),
+    ({"k": "None"}, None, False),
+    ({}, None, False),
+    ({"k": "A"}, ["B", "A"], True),
+    ({"k": ["A"]}, "A", False),
+    ({"k": "AB"}, "A", False),
+    ({"k": "A\0b"}, "A", False),
+    ({"k": 'é"\\'}, 'é"\\', True),
+    ({"K": "A"}, "A", False),
+    ({"x": {"k": "A"}}, "A", False),
+    ({"x": "k", "y": "A"}, "A", False),
+]
+
+
+def test_who_is_found(open_store, some) -> None:
+    store = open_store()
+    for number, (metadata, wanted, fitting) in enumerate(CASES):
+        person = f"p{number}"
+        store.enroll(some(""), {person: metadata}, "keep", nobody=[person])
+        found = [each.person for each in store.people({"k": wanted})]
+        assert (person in found) == fitting, (metadata, wanted)
+        keys = store.keys_where({"k": wanted}).tolist()
+        assert sorted(store.ids(keys).values()) == sorted(found)
+        store.remove(person)
+
+
 @pytest.mark.parametrize(
     ("where", "message"),
     [
