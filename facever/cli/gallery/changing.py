@@ -4,7 +4,15 @@ from typing import Annotated, Optional
 
 import typer
 
-from facever.cli.gallery.shared import AsJson, Folder, Person, counted, pairs_of, print_json
+from facever.cli.gallery.shared import (
+    AsJson,
+    Folder,
+    Person,
+    counted,
+    pairs_of,
+    print_json,
+    source_in,
+)
 
 
 def update(
@@ -81,7 +89,11 @@ def split(
     from facever.gallery.records import shown
 
     with Gallery.open(gallery) as opened:
-        moved = opened.split(person, [int(i) if i.isdecimal() else i for i in images], new)
+        which = [
+            int(image) if image.isdecimal() else source_in(opened, person, image)
+            for image in images
+        ]
+        moved = opened.split(person, which, new)
     if as_json:
         print_json({"person": new, "split": person, "images": moved})
         return

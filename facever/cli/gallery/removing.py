@@ -5,7 +5,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from facever.cli.gallery.shared import AsJson, Folder, counted, print_json, totals
+from facever.cli.gallery.shared import AsJson, Folder, counted, print_json, source_in, totals
 
 
 def remove(
@@ -29,7 +29,7 @@ def remove(
         raise ConfigError("--source is an image of one person: name one person")
     with Gallery.open(gallery) as opened:
         if source is not None:
-            images, gone = opened.remove(people[0], source), 0
+            images, gone = opened.remove(people[0], source_in(opened, people[0], source)), 0
         else:
             images, gone = opened.remove_all(people), len(set(people))
         now = totals(opened)

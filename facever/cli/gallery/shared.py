@@ -1,6 +1,7 @@
 """What the commands of `facever gallery` share: their options and how results are printed."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -56,6 +57,13 @@ def print_fields(fields: Mapping[str, object]) -> None:
     width = max(map(len, fields)) + 2
     for name, value in fields.items():
         print(f"{name + ':':<{width}}{value}")
+
+
+def source_in(gallery: "Gallery", person: str, given: str) -> str:
+    """Return a source as the gallery has it: what was enrolled by a path is there absolute."""
+    sources = {image.source for image in gallery.images(person)}
+    absolute = os.path.abspath(given)  # noqa: PTH100 - of "a.npy#7" too
+    return absolute if given not in sources and absolute in sources else given
 
 
 def print_info(gallery: "Gallery", as_json: bool) -> None:
