@@ -126,11 +126,11 @@ def test_all_is_well(gallery: Gallery) -> None:
 
 
 def test_files_that_others_may_read(gallery: Gallery) -> None:
-    (gallery.path / "gallery.db").chmod(0o640)
+    (gallery.path / "gallery.db").chmod(0o604)
     gallery.path.chmod(0o755)
     assert [(f.part, f.problem) for f in gallery.check()] == [
         ("files", f"{gallery.path} is open to others than its owner (mode 755)"),
-        ("files", f"{gallery.path}/gallery.db is open to others than its owner (mode 640)"),
+        ("files", f"{gallery.path}/gallery.db is open to others than its owner (mode 604)"),
     ]
 
 
