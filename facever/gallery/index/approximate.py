@@ -19,7 +19,7 @@ from facever.errors import GalleryError
 from facever.files import atomic_path
 from facever.gallery.index.engine import State
 from facever.gallery.index.faiss_import import import_faiss
-from facever.gallery.index.kinds import FLAT, build, reason, set_parameters
+from facever.gallery.index.kinds import FLAT, build, reason
 from facever.gallery.index.sealed import SealError, padding, seal, stamp_of, unseal
 from facever.gallery.index.snapshot import Snapshot, said_of, state_from
 from facever.gallery.records import Keys, Vectors
@@ -70,7 +70,6 @@ class Approximate:
         index = _opened(faiss, path)
         if stamp_of(path) != stamp:  # FAISS opens by name: another may have taken its place
             return cls.read(path, asked, snapshot, belongs)
-        set_parameters(faiss, index, said["kind"])
         known = content[len(content) - 8 * said["count"] :].view("<i8")
         rows = rows_among(np.asarray(known), snapshot.entries.numbers)
         last = int(known[-1]) if len(known) else 0

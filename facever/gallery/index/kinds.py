@@ -34,6 +34,7 @@ _BYTES_PER_SECOND = 4e9  # that a search reads
 _LATENCY_MS = 50.0
 _ENOUGH = 39  # training vectors for one centroid, as FAISS advises
 _MOST = 256  # training vectors for one centroid that FAISS makes use of
+_MANY = 1_000_000  # training vectors: beyond, those that are enough
 _SAMPLE = 100_000  # training vectors for what learns no centroids
 _BLOCK = 65536
 
@@ -159,7 +160,7 @@ def build(kind: str, vectors: Vectors, metric: int | None = None) -> tuple[Any, 
         # seconds a sub-quantiser; the distances are the same
         quantiser.do_polysemous_training = False
     try:
-        index.train(_sample(vectors, _MOST * most or _SAMPLE))
+        index.train(_sample(vectors, max(_ENOUGH * most, min(_MOST * most, _MANY)) or _SAMPLE))
     except RuntimeError as error:
         needed = re.search(r"number of clusters \((\d+)\)", str(error))
         why = (

@@ -44,6 +44,19 @@ def test_it_proposes_the_rows_that_exact_search_finds(tmp_path, snapshot, units,
     assert found.propose(queries, 1000).shape == (20, 300)
 
 
+def test_parameters_are_kept_and_short_lists_end_with_none(tmp_path, snapshot, units) -> None:
+    one, two = (
+        opened(written(tmp_path, snapshot, kind), snapshot, kind).propose(units(5), 300)
+        for kind in ("IVF4,Flat:nprobe=1", "IVF4,Flat:nprobe=2")
+    )
+    for rows in (*one, *two):
+        count = (rows >= 0).sum()
+        assert count < 300  # what the cells that were not probed hold is not found
+        assert len(set(rows[:count])) == count
+        assert (rows[count:] == -1).all()
+    assert ((one >= 0).sum(axis=1) < (two >= 0).sum(axis=1)).all()
+
+
 def test_rows_of_a_later_snapshot_are_found_by_their_numbers(tmp_path, snapshot, units) -> None:
     """Some went and some came: what is proposed are rows of the snapshot that is there now."""
     path, entries = written(tmp_path, snapshot), snapshot.entries

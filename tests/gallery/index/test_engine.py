@@ -135,3 +135,17 @@ def test_what_comes_twice_after_a_failure_is_there_once(store, add, units) -> No
     assert numbers.tolist() == [1, 3, 4]
     engine.close()
     assert engine.count() == 0
+
+
+def test_what_went_is_forgotten_once(store, add, units) -> None:
+    add(store, units(40), [f"p{i}" for i in range(40)])
+    write_index(store, 1, anew=True)
+    engine = EmbeddedEngine(store.path.parent, "flat")
+    index = Index(store, engine)
+    store.remove("p1")
+    index.refresh()
+    owners = engine._view.parts[0].entries.owners
+    assert (owners < 0).sum() == 1
+    add(store, units(1), ["late"])
+    index.refresh()
+    assert engine._view.parts[0].entries.owners is owners  # of a million, no copy for nothing

@@ -100,7 +100,8 @@ def test_an_index_finds_rows_and_is_the_same_each_time(units) -> None:
 
 
 def test_training_takes_a_sample_from_everywhere(units, monkeypatch) -> None:
-    monkeypatch.setattr(room, "_MOST", 40)
+    monkeypatch.setattr(room, "_MOST", 41)
+    monkeypatch.setattr(room, "_MANY", 160)
     trained = []
     real = room._sample
     monkeypatch.setattr(room, "_sample", lambda *given: trained.append(real(*given)) or trained[-1])
@@ -112,6 +113,15 @@ def test_training_takes_a_sample_from_everywhere(units, monkeypatch) -> None:
     assert len(set(rows)) == 160
     assert rows[0] < 100
     assert rows[-1] > 900
+    monkeypatch.setattr(room, "_MANY", 10**6)
+    build("IVF4,Flat", vectors)
+    assert len(trained[-1]) == 164  # as many as help
+    monkeypatch.setattr(room, "_MANY", 10)
+    build("IVF4,Flat", vectors)
+    assert len(trained[-1]) == 156  # as many as are enough
+    monkeypatch.setattr(room, "_SAMPLE", 50)
+    build("SQ8", vectors)
+    assert len(trained[-1]) == 50
 
 
 def test_few_vectors_train_with_a_note_and_too_few_do_not(units, capfd) -> None:

@@ -62,6 +62,15 @@ def test_the_best_of_some_people_against_a_loop(rule, monkeypatch: pytest.Monkey
     assert (best_of(queries, 2, asked[:0], parts, rule)[1] == -1).all()
 
 
+def test_what_is_held_at_once_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "_ROWS_AT_ONCE", 7)
+    parts, owners, _ = parts_of(200, 100)
+    people, counts = np.unique(owners[owners >= 0], return_counts=True)
+    pieces = list(room._gathered(people, parts))
+    assert max(len(piece) for piece, _ in pieces) <= 7 + counts.max()
+    assert sum(len(piece) for piece, _ in pieces) == counts.sum()
+
+
 def test_rows_that_went_are_passed_over_without_grouping_anew() -> None:
     part = parts_of(40)[0][0]
     owners = part.entries.owners.copy()

@@ -12,6 +12,7 @@ from facever.errors import GalleryError
 from facever.gallery.index import approximate as approximates
 from facever.gallery.index import index as follows
 from facever.gallery.index import snapshot as snapshots
+from facever.gallery.index import writing as writes
 from facever.gallery.index.sealed import said_by
 from facever.gallery.index.snapshot import Snapshot
 from facever.gallery.index.writing import LOCK, is_due, write_index
@@ -219,3 +220,30 @@ def test_the_state_written_is_whole_though_others_write_meanwhile(
     everything = np.concatenate([some.numbers for some in index.engine.iterate()])
     assert everything.tolist() == sorted(living(store))
     other.close()
+
+
+def test_nothing_of_another_generation_is_taken_over(store, add, units) -> None:
+    """Templates take the place of images, under numbers that images had."""
+    add(store, units(60), [f"p{i % 20}" for i in range(60)])
+    write_index(store, 1)
+    store.set_templates("mean")
+    assert is_due(store)
+    write_index(store, 1)
+    assert len(held(store)) == 20
+    assert held(store) == living(store)
+
+
+def test_nobody_begins_while_one_is_writing(store, add, units, asks, monkeypatch) -> None:
+    asks("flat")
+    add(store, units(30), [f"p{i}" for i in range(30)])
+    real, refused = writes.write_snapshot, []
+
+    def meanwhile(*given: object) -> None:
+        with pytest.raises(GalleryError, match="another process is writing the index"):
+            write_index(store, 0.05)
+        refused.append(True)
+        real(*given)
+
+    monkeypatch.setattr(writes, "write_snapshot", meanwhile)
+    write_index(store, 1)
+    assert refused == [True]

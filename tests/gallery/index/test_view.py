@@ -1,0 +1,57 @@
+import numpy as np
+
+from facever.gallery.index.approximate import Approximate
+from facever.gallery.index.engine import Entries
+from facever.gallery.index.people import Part
+from facever.gallery.index.view import View
+
+
+class Fixed:
+    """An index that finds the same rows for everyone."""
+
+    def __init__(self, *rows: int) -> None:
+        self._rows = rows
+
+    def search(self, queries: np.ndarray, depth: int) -> tuple[None, np.ndarray]:
+        rows = (*self._rows, *[-1] * depth)[:depth]
+        return None, np.tile(rows, (len(queries), 1))
+
+
+def view_of(units, covered: int, *rows: int) -> View:
+    """Forty people of one entry each, the last ten of them in the tail."""
+    numbers = np.arange(1, 41)
+    entries = Entries(numbers, numbers * 10, units(40))
+    approximate = Approximate("HNSW8", Fixed(*rows), np.arange(covered), covered)
+    parts = [Part(entries.rows(slice(30))), Part(entries.rows(slice(30, None)))]
+    return View(parts, 40, approximate)
+
+
+def test_what_the_index_does_not_know_is_searched_exactly(units) -> None:
+    """Rows 0 to 19 are in the index, 20 to 29 came later, 30 to 39 are in the tail."""
+    view = view_of(units, 20, 3, 5)
+    queries = units(40)
+    scores, keys = view.search(queries, 1, "max", None)
+    found = np.isclose(scores[:, 0], 1, atol=1e-6)
+    assert np.flatnonzero(found).tolist() == [3, 5, *range(20, 40)]
+    assert (keys[found, 0] == 10 * (np.flatnonzero(found) + 1)).all()
+    assert (keys >= 0).all()
+
+
+def test_nothing_is_proposed_for_a_list_that_has_ended(units) -> None:
+    view = view_of(units, 30, 3)
+    owners = view._proposed(units(2), 64, view._approximate)
+    assert (set(owners[0]) - {-1}) == {40, *range(310, 410, 10)}
+
+
+def test_too_few_proposed_fall_to_exact_search(units) -> None:
+    view = view_of(units, 30, 3)
+    scores, keys = view.search(units(40), 12, "max", None)
+    exact = view._exact(units(40), 12, "max")
+    assert np.array_equal(keys, exact[1])
+    assert np.array_equal(scores, exact[0])
+
+
+def test_a_person_named_twice_is_one_person(units) -> None:
+    view = view_of(units, 30)
+    keys = view.search(units(1), 4, "mean", np.array([50, 20, 50, 350, 20]))[1]
+    assert sorted(keys[0].tolist()) == [-1, 20, 50, 350]
