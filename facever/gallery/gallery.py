@@ -86,7 +86,7 @@ class Gallery(Asking, Changing, Keeping):
         )
         try:
             with atomic_folder(path, private=True) as folder:
-                Store.create(folder, binding, settings)
+                Store.create(folder, binding, settings, shown_as=path)
         except OSError as error:
             raise GalleryError(f"{path} cannot be made: {error.strerror}") from error
         return cls.open(path, wait=wait)

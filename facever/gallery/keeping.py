@@ -248,7 +248,11 @@ class Keeping(Opened):
 
 def check_files(folder: Path) -> Iterator[Finding]:
     """Yield which files of a gallery others than its owner may use."""
-    for path in [folder, *sorted(folder.iterdir())]:
-        mode = path.stat().st_mode & 0o777
+    try:
+        modes = {path: path.stat().st_mode & 0o777 for path in [folder, *sorted(folder.iterdir())]}
+    except OSError as error:
+        yield Finding("files", f"{folder} cannot be read: {error.strerror}")
+        return
+    for path, mode in modes.items():
         if mode & 0o077:
             yield Finding("files", f"{path} is open to others than its owner (mode {mode:o})")

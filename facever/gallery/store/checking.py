@@ -94,7 +94,7 @@ class Checking(Purging):
 def _check_file(db: sqlite3.Connection) -> Iterator[Finding]:
     for (line,) in db.execute("PRAGMA integrity_check"):
         if line != "ok":
-            yield Finding("store", f"SQLite says: {line}")
+            yield Finding("store", f"SQLite says: {' '.join(line.split())}")
     tables = [row[0] for row in db.execute("PRAGMA foreign_key_check")]
     for table in sorted(set(tables)):
         count = tables.count(table)

@@ -60,6 +60,7 @@ class StoreFile:
         self.read_only = not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
         self._unlocked = False  # no lock keeps writers off: the file is watched instead
         self._reader = self._connect()
+        self._file = self._identity()
 
     # -- the life of the file ---------------------------------------------------------------
 
@@ -203,7 +204,8 @@ class StoreFile:
                 return
             if self._unlocked and self._look() != self._seen:
                 self._reader.close()
-                self._reader = self._connect()
+                self._reader, self._file = self._connect(), self._identity()
+            self._require_same_file()
             self._reader.execute("BEGIN")
             try:
                 self._read_facts(self._reader)
@@ -213,7 +215,8 @@ class StoreFile:
                 self._require_unchanged()  # else the error is what it says
                 raise
             finally:
-                self._reader.execute("ROLLBACK")
+                if self._reader.in_transaction:  # else an error has ended it
+                    self._reader.execute("ROLLBACK")
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -223,6 +226,7 @@ class StoreFile:
         """
         self.require_writable()
         with self._write_lock, explained(self.path, self._wait):
+            self._require_same_file()
             if self._writer is None:
                 self._writer = self._connect()
             self._writer.execute("BEGIN IMMEDIATE")
@@ -247,6 +251,26 @@ class StoreFile:
     def _require_unchanged(self) -> None:
         if self._unlocked and self._look() != self._seen:
             raise GalleryError(f"{self.path} was written to while it was read; try again")
+
+    def _require_same_file(self) -> None:
+        """Refuse to go on with a file that is not at its path any more.
+
+        It would answer with what others removed since, and its changes would be lost.
+        """
+        try:
+            found = self._identity()
+        except OSError as error:
+            raise GalleryError(
+                f"{self.path} is gone: it was moved or deleted while it was open"
+            ) from error
+        if found != self._file:
+            raise GalleryError(
+                f"{self.path} was replaced while it was open; open the gallery again"
+            )
+
+    def _identity(self) -> tuple[int, int]:
+        found = self.path.stat()
+        return found.st_dev, found.st_ino
 
     def _look(self) -> Seen:
         """Return what tells whether the file or its log was written to."""

@@ -2,12 +2,12 @@
 
 import sqlite3
 import time
-from contextlib import suppress
 
 from facever.errors import GalleryError
 from facever.gallery.store.migrating import Migrating
 from facever.gallery.store.statements import explained
 
+_IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _STEP = 0.02  # seconds between two looks whether readers are done
 
 
@@ -31,9 +31,12 @@ class Purging(Migrating):
     def _empty_log(self, db: sqlite3.Connection) -> None:
         until = time.monotonic() + self._wait
         while True:
-            with suppress(sqlite3.OperationalError):
+            try:
                 if not db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
                     return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in _IN_USE:  # such as a full disk
+                    raise
             if time.monotonic() > until:
                 raise GalleryError(
                     f"{self.path}: another process keeps reading it (waited {self._wait:g} s), and "

@@ -1,0 +1,279 @@
+"""What befalls a gallery's files: each fault has its line, and nothing that can be kept is lost."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facever.errors import GalleryError
+from facever.gallery.gallery import Gallery
+
+DAMAGED = "it is damaged; restore it from a copy"
+NO_SQLITE = "it is not an SQLite file; restore it from a copy"
+NO_STORE = "is not the store of a gallery"
+
+
+@pytest.fixture
+def closed(gallery: Gallery) -> Path:
+    """The folder of a gallery of sixty images, closed, with an index."""
+    gallery.rebuild()
+    gallery.close()
+    return gallery.path
+
+
+def refused(path: Path, do: Callable[[Gallery], object], wait: float = 0.2) -> str:
+    """Return the one line with which an opening or what follows it is refused."""
+    with pytest.raises(GalleryError) as error, Gallery.open(path, wait=wait) as opened:
+        do(opened)
+    return str(error.value)
+
+
+# -- the store ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        (0, f" {NO_STORE}"),
+        (1, f" {NO_STORE}"),
+        (15, f": {NO_SQLITE}"),
+        (50, f": {DAMAGED}"),
+        (200, f": {DAMAGED}"),
+        (16384, f": {DAMAGED}"),
+        (-16384, f": {DAMAGED}"),
+    ],
+)
+def test_a_truncated_store(closed: Path, size: int, said: str) -> None:
+    store = closed / "gallery.db"
+    os.truncate(store, size if size >= 0 else store.stat().st_size + size)
+    assert refused(closed, lambda opened: opened.info()) == f"{store}{said}"
+
+
+def test_any_flipped_byte_of_the_store_is_refused_or_harmless(closed: Path, faces) -> None:
+    """Sixty places, twenty in the header: one line or whole answers, never another error."""
+    store, random = closed / "gallery.db", np.random.default_rng(0)
+    whole = store.read_bytes()
+    refusals = findings = answered = 0
+    for case in range(60):
+        content = bytearray(whole)
+        at = random.integers(100 if case < 20 else len(content))
+        content[at] ^= random.integers(1, 256)
+        store.write_bytes(content)
+        try:
+            with Gallery.open(closed, wait=0.2) as opened:
+                assert len(opened.search(faces)) == 60
+                found = opened.check()
+                findings += bool(found)
+                assert all(f.problem.isprintable() for f in found)
+        except GalleryError as error:
+            refusals += str(error).startswith(str(store))
+        else:
+            answered += 1
+    assert (refusals > 5, findings > 3) == (True, True)
+    assert refusals + answered == 60
+
+
+def test_a_store_that_is_another_file(closed: Path) -> None:
+    store = closed / "gallery.db"
+    store.write_text("mine" * 1000)
+    assert refused(closed, lambda opened: opened.info()) == f"{store}: {NO_SQLITE}"
+    store.unlink()
+    with closing(sqlite3.connect(store)) as db:
+        db.execute("CREATE TABLE mine (a)")
+    assert refused(closed, lambda opened: opened.info()) == f"{store} {NO_STORE}"
+
+
+def test_a_gallery_of_a_newer_format(closed: Path) -> None:
+    store = closed / "gallery.db"
+    with closing(sqlite3.connect(store)) as db:
+        db.execute("PRAGMA user_version = 99")
+    before = store.read_bytes()
+    assert refused(closed, lambda opened: opened.info()) == (
+        f"{store} has format 99, newer than this facever reads (2); update facever "
+        "(pip install -U facever)"
+    )
+    assert store.read_bytes() == before
+
+
+def _change_and_die(path: Path, units: Callable) -> None:
+    """Leave changes in the log only, as a killed process does."""
+    child = os.fork()
+    if not child:
+        opened = Gallery.open(path)
+        opened.enroll(units(2, seed=9), "late", fingerprint="model-1")
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_log_that_a_killed_process_left_is_taken_up(closed: Path, units: Callable) -> None:
+    _change_and_die(closed, units)
+    assert (closed / "gallery.db-wal").stat().st_size > 0
+    with Gallery.open(closed) as opened:
+        assert (opened.info().images, opened.check()) == (62, [])
+
+
+def test_without_its_log_a_store_is_as_it_was_before(closed: Path, units: Callable) -> None:
+    _change_and_die(closed, units)
+    (closed / "gallery.db-wal").unlink()
+    with Gallery.open(closed) as opened:
+        assert (opened.info().images, opened.check()) == (60, [])
+        opened.enroll(units(1), "later", fingerprint="model-1")
+    with Gallery.open(closed) as opened:
+        assert (opened.info().images, opened.check()) == (61, [])
+
+
+def test_a_log_with_a_flipped_byte_is_taken_up_to_there(closed: Path, units: Callable) -> None:
+    _change_and_die(closed, units)
+    log = closed / "gallery.db-wal"
+    content = bytearray(log.read_bytes())
+    content[len(content) // 2] ^= 1
+    log.write_bytes(content)
+    with Gallery.open(closed) as opened:
+        assert (opened.info().images, opened.check()) == (60, [])
+
+
+# -- the folder ---------------------------------------------------------------------------------
+
+
+def test_a_folder_that_goes_under_an_open_gallery(gallery: Gallery, units: Callable) -> None:
+    gallery.search(units(1), fingerprint="model-1")
+    shutil.rmtree(gallery.path)
+    gone = f"{gallery.path / 'gallery.db'} is gone: it was moved or deleted while it was open"
+    for do in (
+        lambda: gallery.search(units(1), fingerprint="model-1"),
+        lambda: gallery.enroll(units(1), "late", fingerprint="model-1"),
+        lambda: gallery.remove("a"),
+        gallery.info,
+        gallery.purge,
+        lambda: gallery.export(gallery.path.with_name("export")),
+    ):
+        with pytest.raises(GalleryError) as error:
+            do()
+        assert str(error.value) == gone
+    with pytest.raises(GalleryError, match="no gallery at"):
+        gallery.rebuild()
+    assert gone in {finding.problem for finding in gallery.check()}
+    gallery.close()
+    assert not gallery.path.exists()
+
+
+def test_a_store_that_is_replaced_under_an_open_gallery(
+    gallery: Gallery, units: Callable, tmp_path: Path
+) -> None:
+    """A backup is put back: neither does it get what was meant for the other, nor is that lost."""
+    with Gallery.open(gallery.path) as other:
+        gallery.remove("a")
+        copy = tmp_path / "copy"
+        gallery.close()
+        shutil.copytree(gallery.path, copy)
+        shutil.rmtree(gallery.path)
+        copy.rename(gallery.path)
+        for do in (other.info, lambda: other.enroll(units(1), "late", fingerprint="model-1")):
+            with pytest.raises(GalleryError, match="was replaced while it was open; open the gall"):
+                do()
+    with Gallery.open(gallery.path) as opened:
+        assert (opened.info().images, opened.check()) == (25, [])
+
+
+def test_a_copy_made_while_the_gallery_is_open(
+    gallery: Gallery, units: Callable, tmp_path: Path
+) -> None:
+    gallery.enroll(units(2, seed=9), "late", fingerprint="model-1")
+    shutil.copytree(gallery.path, tmp_path / "copy")
+    with Gallery.open(tmp_path / "copy") as copy:
+        assert (copy.info().images, copy.check()) == (62, [])
+        copy.remove("late")
+        copy.purge()
+    assert len(gallery.verify(units(1), "late", fingerprint="model-1").scores) == 1
+    assert gallery.check() == []
+
+
+AS_ANOTHER_USER = """
+import os, sys
+import numpy as np
+from facever.errors import FaceverError
+from facever.gallery.gallery import Gallery
+from facever.gallery.index.faiss_import import import_faiss
+import_faiss()  # from where only the first user may read
+if os.geteuid() == 0:
+    os.setgid(65534), os.setuid(65534)
+try:
+    with Gallery.open(sys.argv[1]) as gallery:
+        print(gallery.search(np.eye(8), 1, fingerprint="model-1")[0].candidates[0].person)
+        print(gallery.info().images, gallery.info().read_only)
+        gallery.enroll(np.eye(1, 8), "late", fingerprint="model-1")
+except FaceverError as error:
+    print(error)
+"""
+
+
+@pytest.fixture
+def shared(closed: Path) -> Iterator[Path]:
+    """A gallery's folder to which others have a way, and which is nobody's to write."""
+    above = [closed, *closed.parents][:4]  # pytest's own folders are for their owner only
+    before = {path: path.stat().st_mode for path in above}
+    for path in above[1:]:
+        path.chmod(0o755)
+    yield closed
+    for path, mode in before.items():
+        path.chmod(mode)
+
+
+def _as_another_user(path: Path) -> list[str]:
+    command = [sys.executable, "-c", AS_ANOTHER_USER, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/")
+    return done.stdout.splitlines()
+
+
+def test_a_folder_for_reading_only(shared: Path) -> None:
+    for path in shared.iterdir():
+        path.chmod(0o444)
+    shared.chmod(0o555)
+    before = {path: path.read_bytes() for path in shared.iterdir()}
+    person, info, said = _as_another_user(shared)
+    assert person in set("abcdefghijk") | {"single"}
+    assert info == "60 True"
+    assert said == (
+        f"{shared / 'gallery.db'} cannot be written by this user; it is open for reading only"
+    )
+    assert {path: path.read_bytes() for path in shared.iterdir()} == before
+
+
+def test_no_permission(shared: Path) -> None:
+    shared.chmod(0o000)
+    assert _as_another_user(shared) == [f"{shared} cannot be read: Permission denied"]
+    shared.chmod(0o555)
+    (shared / "gallery.db").chmod(0o000)
+    assert _as_another_user(shared) == [
+        f"{shared / 'gallery.db'}: it or its folder cannot be read and written by this user"
+    ]
+
+
+# -- the clock ----------------------------------------------------------------------------------
+
+
+def test_a_clock_that_jumps(empty: Gallery, units: Callable, monkeypatch) -> None:
+    """Forwards and back again: no entry is earlier than the one before it, and all are told."""
+    times = iter([f"20{year}-01-01T00:00:00+00:00" for year in (30, 30, 99, 99, 10, 10, 10, 10)])
+    monkeypatch.setattr(
+        "facever.gallery.store.statements.now", lambda: next(times, "2010-01-01T00:00:00+00:00")
+    )
+    for each in range(4):
+        empty.enroll(units(1, seed=each), f"p{each}", fingerprint="model-1")
+    for each in range(3):
+        empty.remove(f"p{each}")
+    enrolled = empty.images("p3")[0].enrolled
+    went = [entry.time for entry in empty.audit()]
+    assert went == sorted(went)
+    assert enrolled <= went[0]
+    assert [empty.removed(f"p{each}") for each in range(4)] == [*went, None]
+    assert empty.check() == []
+    found = empty.search(units(1, seed=3), 5, fingerprint="model-1")[0].candidates
+    assert [candidate.person for candidate in found] == ["p3"]
