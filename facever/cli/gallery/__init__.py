@@ -12,6 +12,7 @@ from facever.cli.gallery import (
     removing,
     showing,
     thresholds,
+    tuning,
 )
 
 __all__ = ["app"]
@@ -46,3 +47,4 @@ for _name, _verb, _line in (
     ("migrate", migrating.migrate, "Move to another model."),
 ):
     app.command(_name, short_help=_line)(_verb)
+app.command(cls=tuning.MANY_KINDS, short_help="Try kinds of index on it.")(tuning.tune)

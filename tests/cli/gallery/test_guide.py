@@ -21,8 +21,8 @@ def place(models: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         run = tmp_path / name
         run.mkdir()
         shutil.copy(model, run / "model.safetensors")
-    synthesize(tmp_path / "FACES", 6, 3, size=32, seed=1)
-    synthesize(tmp_path / "DEVELOPMENT", 24, 2, size=32, seed=2)
+    synthesize(tmp_path / "FACES", 30, 2, size=32, seed=1)
+    synthesize(tmp_path / "DEVELOPMENT", 32, 2, size=32, seed=2)
     synthesize(tmp_path / "staff", 4, 1, size=32, seed=3)
     shots = sorted((tmp_path / "staff").rglob("*.jpg"))
     for shot, name in zip(shots, ("ada", "bob", "bob2", "someone"), strict=True):
@@ -35,7 +35,7 @@ def place(models: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     people = sorted(path for path in Path("DEVELOPMENT").iterdir() if path.is_dir())
     for number, person in enumerate(people):
         for shot, part in zip(sorted(person.iterdir()), ("ENROLLED", "PROBES"), strict=True):
-            if part == "PROBES" or number < 12:
+            if part == "PROBES" or number < 20:
                 folder = Path(part) / person.name
                 folder.mkdir(parents=True)
                 shutil.copy(shot, folder)

@@ -1,0 +1,90 @@
+"""`facever gallery tune`: which kind of index a gallery should have."""
+
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from facever.cli.evaluate.shared import show
+from facever.cli.gallery.shared import AsJson, Folder, point_of
+from facever.cli.several import several
+
+
+def _is_kind(word: str) -> bool:
+    return not word.startswith("-") and not Path(word).exists()
+
+
+MANY_KINDS = several("--index", _is_kind)
+
+
+def tune(
+    gallery: Folder,
+    probes: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads the annotation
+        typer.Argument(
+            metavar="[PROBES]",
+            help="Embeddings of its people, by other images, and of strangers. [default: held out "
+            "of the gallery]",
+        ),
+    ] = None,
+    index: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            help="Kinds to try: flat IVF1024,Flat:nprobe=64 HNSW32 and so on. [default: some that "
+            "fit its size]"
+        ),
+    ] = None,
+    operating_point: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            help="Take the threshold of this file, or of the gallery's own of this name. "
+            "[default: its only 1:N one]"
+        ),
+    ] = None,
+    fpir: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(
+            help="With no operating point: the FPIR that exact search is set for. [default: 0.01]"
+        ),
+    ] = None,
+    rule: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="With no operating point: a person's score, max or mean. [default: max]"),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", help="How many people a search lists.")] = 10,
+    share: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Without PROBES: the share of people held out. [default: 0.1]"),
+    ] = None,
+    seed: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Without PROBES: of what is held out. [default: 0]"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Try kinds of index on a gallery: recall, FNIR, memory, latency. Nothing of it changes.
+
+    The one wanted is chosen by facever gallery rebuild DIR --index KIND.
+    """
+    from facever.errors import ConfigError
+    from facever.gallery.gallery import Gallery
+    from facever.vectors.embedding_set import EmbeddingSet
+    from facever.workflows import tuning
+
+    if probes is not None and (share is not None or seed is not None):
+        raise ConfigError("--share and --seed are of probes held out: leave them or PROBES out")
+    wanted: dict[str, Any] = {"fpir": fpir, "rule": rule, "share": share, "seed": seed}
+    wanted = {name: value for name, value in wanted.items() if value is not None}
+    with Gallery.open(gallery) as opened:
+        stored = [point for point in opened.operating_points().values() if point.kind == "1:N"]
+        if (operating_point is not None or len(stored) == 1) and (fpir or rule):
+            raise ConfigError("an operating point has its own FPIR and rule: leave these out")
+        result = tuning.tune(
+            opened,
+            EmbeddingSet.load(probes) if probes is not None else None,
+            index,
+            operating_point=point_of(operating_point),
+            k=k,
+            **wanted,
+        )
+    show(result, as_json)
