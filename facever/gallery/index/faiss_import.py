@@ -1,5 +1,6 @@
 """The one place where FAISS is imported, because two wheels provide it and break each other."""
 
+from functools import cache
 from importlib import metadata
 from types import ModuleType
 
@@ -24,8 +25,9 @@ def installed_wheels() -> list[str]:
     return found
 
 
+@cache
 def import_faiss() -> ModuleType:
-    """Import FAISS.
+    """Import FAISS; to look for its wheels takes a millisecond, so it is done once.
 
     Raises:
         GalleryError: Two wheels are installed at once, or none.

@@ -1,10 +1,18 @@
 import builtins
 import sys
+from collections.abc import Iterator
 
 import pytest
 
 from facever.errors import GalleryError
 from facever.gallery.index import faiss_import
+
+
+@pytest.fixture(autouse=True)
+def _anew() -> Iterator[None]:
+    faiss_import.import_faiss.cache_clear()
+    yield
+    faiss_import.import_faiss.cache_clear()
 
 
 def test_faiss_is_imported() -> None:

@@ -154,3 +154,11 @@ def test_what_is_too_little_to_train_is_said_and_searched_flat(
     kept.close()
     assert kept.serves() == "IVF64,Flat"
     assert "was trained on 80 vectors" in capsys.readouterr().err
+
+
+def test_it_is_written_until_it_has_caught_up(store, monkeypatch) -> None:
+    writes, due = [], iter([True, True, False])
+    monkeypatch.setattr(room, "write_index", lambda *given: writes.append(given))
+    monkeypatch.setattr(room, "is_due", lambda _: next(due))
+    room._write(store.path.parent, 1)
+    assert len(writes) == 3
