@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -156,6 +157,15 @@ def test_what_cannot_be_trained_is_a_warning(gallery, probes) -> None:
         "index 'IVF32,Flat' was trained on 900 vectors; FAISS advises 39 for each of its 32 "
         "centroids, 1,248",
     ]
+
+
+def test_probes_without_a_vector_are_left_out(gallery, probes) -> None:
+    table, vectors = probes.rows.copy(), probes.vectors.copy()
+    table.loc[[0, 399], "error"] = "truncated"
+    vectors[[0, 399]] = 0
+    broken = replace(probes, rows=table, vectors=vectors)
+    found = tune(gallery, broken, [], fpir=0.1)
+    assert (found.mated, found.nonmated) == (299, 99)
 
 
 @pytest.mark.parametrize(
