@@ -26,7 +26,7 @@ class Choosing(Editing):
                 cannot be written.
         """
         policy = checked_policy(policy)
-        with self.writing() as db:
+        with self.writing(much=True) as db:
             settings = facts_in(db, self.path).settings
             if policy != settings.templates:
                 change = record(db, "templates", people=0, images=0)
@@ -39,7 +39,7 @@ class Choosing(Editing):
             GalleryError: No such kind, or the store cannot be written.
         """
         storage = checked_storage(kind)
-        with self.writing() as db:
+        with self.writing(much=True) as db:
             facts = facts_in(db, self.path)
             before = facts.settings.storage
             if storage == before:

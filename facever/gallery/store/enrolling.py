@@ -19,6 +19,8 @@ from facever.gallery.store.statements import (
     write_metadata,
 )
 
+_MANY = 1000  # images
+
 Review = Callable[[list[Duplicate]], list[Duplicate]]
 
 
@@ -58,7 +60,7 @@ class Enrolling(Reading):
             GalleryError: A duplicate with "refuse", another model since the vectors were checked,
                 or the store cannot be written.
         """
-        with self.writing() as db:
+        with self.writing(much=len(images.people) > _MANY) as db:
             facts = facts_in(db, self.path)
             if fingerprint not in (None, facts.binding.fingerprint):
                 raise GalleryError(

@@ -6,7 +6,7 @@ import sqlite3
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -219,23 +219,38 @@ class StoreFile:
                     self._reader.execute("ROLLBACK")
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self, much: bool = False) -> Iterator[sqlite3.Connection]:
         """Yield the connection that writes; all that it does is kept, or nothing on an error.
 
         Within it nobody else writes, and `reading` sees the state of before.
+
+        Args:
+            much: More may be written than the disk has room for. What is in the log is brought
+                home first, so that a log which filled the disk in vain can be dropped.
         """
         self.require_writable()
         with self._write_lock, explained(self.path, self._wait):
             self._require_same_file()
             if self._writer is None:
                 self._writer = self._connect()
+            if much:
+                _checkpoint(self._writer, "PASSIVE")
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
                 self._writer.execute("COMMIT")
+            except sqlite3.Error as error:
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
+                    self._roll_back()
+                    _checkpoint(self._writer, "TRUNCATE")
+                raise
             finally:
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
+                self._roll_back()
+
+    def _roll_back(self) -> None:
+        assert self._writer is not None
+        if self._writer.in_transaction:
+            self._writer.execute("ROLLBACK")
 
     def require_writable(self) -> None:
         """Refuse a change where nothing can be written.
@@ -335,6 +350,12 @@ def facts_in(db: sqlite3.Connection, path: Path) -> Facts:
         )
     except KeyError as error:
         raise GalleryError(f"{path} is damaged: it does not say its {error}") from error
+
+
+def _checkpoint(db: sqlite3.Connection, how: str) -> None:
+    """Bring home what is in the log, as far as readers and the disk allow."""
+    with suppress(sqlite3.OperationalError):
+        db.execute(f"PRAGMA wal_checkpoint({how})")
 
 
 def _log_bytes(path: Path) -> int:

@@ -104,7 +104,7 @@ class Migrating(Choosing):
             GalleryError: No migration to that model is under way, other images have no new vector,
                 or the store cannot be written.
         """
-        with self.writing() as db:
+        with self.writing(much=True) as db:
             binding = _require(db, fingerprint)
             pending = {image for (image,) in db.execute(f"SELECT image FROM {_PENDING}")}
             gone = sorted(pending & set(remove))

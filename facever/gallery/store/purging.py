@@ -35,7 +35,9 @@ class Purging(Migrating):
                 if not db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
                     return
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF not in _IN_USE:  # such as a full disk
+                if (
+                    getattr(error, "sqlite_errorcode", 0) & 0xFF not in _IN_USE
+                ):  # such as a full disk
                     raise
             if time.monotonic() > until:
                 raise GalleryError(

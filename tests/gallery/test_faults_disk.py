@@ -1,0 +1,110 @@
+"""A disk that is full: each change says so and is not made; with room again all goes on."""
+
+import errno
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from facever.errors import GalleryError
+from facever.gallery.gallery import Gallery
+
+DIMENSION = 64
+FULL = "the disk is full; nothing was changed"
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 12 MB, where this user may make one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount a disk")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def _fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+
+def _refused(do: Callable[[], object]) -> str:
+    with pytest.raises(GalleryError) as error:
+        do()
+    return str(error.value)
+
+
+def test_a_full_disk(
+    disk: Path, units: Callable, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path, store = disk / "gallery", disk / "gallery" / "gallery.db"
+    people = [f"p{each}" for each in range(500)]
+    with Gallery.create(path, fingerprint="m", dimension=DIMENSION) as gallery:
+        gallery.enroll(units(500, dimension=DIMENSION), people, fingerprint="m")
+        gallery.rebuild()
+        before, probes = gallery.info(), units(5, 1, DIMENSION)
+        answers = gallery.search(probes, fingerprint="m")
+        many = units(40_000, 2, DIMENSION)
+        assert _refused(lambda: gallery.enroll(many, "x", fingerprint="m")) == f"{store}: {FULL}"
+        assert (gallery.info(), gallery.check()) == (before, [])
+        assert store.with_name("gallery.db-wal").stat().st_size == 0  # what was in vain is gone
+        _fill(disk / "filling")
+        told = [
+            _refused(gallery.purge),
+            _refused(lambda: gallery.enroll(many, "x", fingerprint="m")),
+            _refused(lambda: Gallery.create(disk / "new", fingerprint="m", dimension=8)),
+            _refused(lambda: gallery.export(disk / "export")),
+            _refused(gallery.rebuild),
+        ]
+        assert told == [
+            f"{store}: {FULL}",
+            f"{store}: {FULL}",
+            f"{disk / 'new' / 'gallery.db'}: {FULL}",
+            f"{disk / 'export'} cannot be written: No space left on device",
+            f"{path}: the index was not written: [Errno 28] No space left on device",
+        ]
+        assert {entry.name for entry in disk.iterdir()} == {"filling", "gallery"}
+        with Gallery.open(path) as other:
+            assert other.info() == before
+            assert other.search(probes, fingerprint="m") == answers
+        (disk / "filling").unlink()
+        assert gallery.enroll(many[:1], "x", fingerprint="m").images == 1
+        gallery.purge()
+        assert gallery.check() == []
+        assert gallery.info().images == 501
+    assert capsys.readouterr().err == ""
+
+
+def test_a_store_that_can_grow_no_more(empty: Gallery, units: Callable) -> None:
+    """The same without a disk of its own: SQLite is told how many pages there are."""
+    empty.enroll(units(50), "a", fingerprint="model-1")
+    before, store = empty.info(), empty.path / "gallery.db"
+    with empty._store.writing() as db:
+        pages = db.execute("PRAGMA page_count").fetchone()[0]
+    empty._store._writer.execute(f"PRAGMA max_page_count = {pages}")
+    changes: list[Callable[[], object]] = [
+        lambda: empty.enroll(units(5000), "b", fingerprint="model-1"),
+        lambda: empty.update("a", {"about": "x" * 10**6}),
+    ]
+    for change in changes:
+        assert _refused(change) == f"{store}: {FULL}"
+        assert (empty.info(), empty.check()) == (before, [])
+    empty._store._writer.execute("PRAGMA max_page_count = 1000000")
+    assert empty.enroll(units(5000), "b", fingerprint="model-1").images == 5000
+
+
+def test_a_new_gallery_on_a_disk_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object, **more: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("tempfile.mkdtemp", full)
+    made = _refused(lambda: Gallery.create(tmp_path / "new", fingerprint="m", dimension=8))
+    assert made == f"{tmp_path / 'new'} cannot be made: No space left on device"
