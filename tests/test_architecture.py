@@ -110,6 +110,7 @@ def test_the_ground_floor_has_no_cycles() -> None:
         ("facever.vectors.embedding_set", ("torch", "cv2", "faiss")),
         ("facever.evaluation", ("torch", "cv2", "faiss")),
         ("facever.gallery.gallery", ("torch", "cv2")),
+        ("facever.workflows.enrollment", ("torch",)),
     ],
 )
 def test_heavy_libraries_stay_out(module: str, forbidden: tuple[str, ...]) -> None:

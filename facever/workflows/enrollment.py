@@ -4,7 +4,7 @@ import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,6 @@ from facever.data.decode import decode
 from facever.data.manifest import Manifest
 from facever.data.readers.folder import images_below
 from facever.data.sources import load
-from facever.embedding.extractor import Extractor, load_model
 from facever.errors import DataError, GalleryError, unknown
 from facever.files import sha256_of_file
 from facever.gallery.answers import Enrollment
@@ -21,6 +20,9 @@ from facever.gallery.checks import Conflicts
 from facever.gallery.gallery import Gallery
 from facever.gallery.records import Binding, Duplicates, shown
 from facever.vectors.embedding_set import META, EmbeddingSet
+
+if TYPE_CHECKING:
+    from facever.embedding.extractor import Extractor
 
 _OPTIONS = ("flip", "precision")  # of an extraction, those that change the vectors
 _WORTH_WORKERS = 1000  # images: starting processes takes longer than reading fewer
@@ -36,7 +38,7 @@ class Rules(TypedDict, total=False):
     conflict_point: str | None
 
 
-def binding_of(made_by: Extractor | EmbeddingSet) -> Binding:
+def binding_of(made_by: "Extractor | EmbeddingSet") -> Binding:
     """Return what a gallery of a model's vectors is bound to, or of those of an embedding set."""
     if isinstance(made_by, EmbeddingSet):
         meta = made_by.meta
@@ -55,7 +57,7 @@ def binding_of(made_by: Extractor | EmbeddingSet) -> Binding:
 
 def create_gallery(
     path: str | Path,
-    made_by: Extractor | EmbeddingSet,
+    made_by: "Extractor | EmbeddingSet",
     *,
     templates: str = "all",
     storage: str = "float32",
@@ -87,13 +89,15 @@ def create_gallery(
     )
 
 
-def gallerys_extractor(gallery: Gallery, model: str | Path, device: str = "auto") -> Extractor:
+def gallerys_extractor(gallery: Gallery, model: str | Path, device: str = "auto") -> "Extractor":
     """Load a gallery's model with the extraction options that the gallery is bound to.
 
     Raises:
         GalleryError: It is another model; both fingerprints are shown.
         ModelError: There is no usable model.
     """
+    from facever.embedding.extractor import load_model  # torch, for those who need it
+
     options = gallery.info().options
     flip, precision = bool(options.get("flip", False)), options.get("precision", "fp32")
     extractor = load_model(model, device=device, flip=flip, precision=precision)
@@ -101,7 +105,7 @@ def gallerys_extractor(gallery: Gallery, model: str | Path, device: str = "auto"
     return extractor
 
 
-def require_model(gallery: Gallery, extractor: Extractor) -> None:
+def require_model(gallery: Gallery, extractor: "Extractor") -> None:
     """Refuse a model that is not the gallery's.
 
     Raises:
@@ -205,7 +209,7 @@ def with_quality(rows: pd.DataFrame, column: str | None) -> pd.DataFrame:
 
 def enroll_images(
     gallery: Gallery,
-    extractor: Extractor,
+    extractor: "Extractor",
     manifest: Manifest,
     *,
     workers: int | Literal["auto"] | None = None,

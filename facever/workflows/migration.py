@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,12 +15,14 @@ from facever.console import Progress, progress
 from facever.data.arrays import split_address
 from facever.data.decode import ImageError
 from facever.data.manifest import Manifest
-from facever.embedding.extractor import Extractor
 from facever.errors import GalleryError
 from facever.gallery.gallery import Gallery
 from facever.gallery.records import PendingImage
 from facever.vectors.unit import unit_rows
 from facever.workflows.enrollment import binding_of, hash_of, workers_for
+
+if TYPE_CHECKING:
+    from facever.embedding.extractor import Extractor
 
 Missing = Literal["refuse", "remove"]
 
@@ -74,7 +76,7 @@ class Migration:
 
 def migrate_gallery(
     gallery: Gallery,
-    extractor: Extractor,
+    extractor: "Extractor",
     *,
     missing: Missing = "refuse",
     root: str | Path | None = None,
@@ -145,7 +147,7 @@ class _Moving:
     def __init__(
         self,
         gallery: Gallery,
-        extractor: Extractor,
+        extractor: "Extractor",
         root: Path | None,
         workers: int | Literal["auto"] | None,
         shown: Progress,

@@ -4,22 +4,24 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from facever.data.manifest import Manifest
-from facever.embedding.extractor import Extractor
 from facever.evaluation.operating_point import OperatingPoint, ScoreRule
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery.answers import SearchResult, Verification
 from facever.gallery.gallery import Gallery
 from facever.workflows.enrollment import require_model
 
+if TYPE_CHECKING:
+    from facever.embedding.extractor import Extractor
+
 
 def search_images(
     gallery: Gallery,
-    extractor: Extractor,
+    extractor: "Extractor",
     images: Sequence[str | Path],
     k: int = 5,
     operating_point: OperatingPoint | str | None = None,
@@ -54,7 +56,7 @@ def search_images(
 
 def verify_image(
     gallery: Gallery,
-    extractor: Extractor,
+    extractor: "Extractor",
     person: str,
     image: str | Path,
     operating_point: OperatingPoint | str | None = None,

@@ -8,7 +8,7 @@ import typer
 from facever.cli.gallery.shared import AsJson, Folder, IndexKind, print_info
 
 if TYPE_CHECKING:
-    from facever.embedding.extractor import Precision
+    from facever.embedding.extractor import Extractor, Precision
 
 
 def create(
@@ -43,7 +43,6 @@ def create(
 
     How people are compared, stored and indexed can be changed later: facever gallery rebuild.
     """
-    from facever.embedding.extractor import Extractor, load_model
     from facever.errors import ConfigError
     from facever.vectors.embedding_set import EmbeddingSet
     from facever.workflows.enrollment import create_gallery
@@ -54,6 +53,8 @@ def create(
         raise ConfigError("--flip and --precision are decided already: leave them away")
     made_by: Extractor | EmbeddingSet
     if model is not None:
+        from facever.embedding.extractor import load_model
+
         made_by = load_model(model, flip=flip, precision=cast("Precision", precision))
     else:
         assert from_embeddings is not None

@@ -11,6 +11,7 @@ from facever.cli.gallery.shared import (
     Device,
     Folder,
     Model,
+    counted,
     names_in,
     pairs_of,
     print_json,
@@ -148,7 +149,7 @@ def _show(done: "Enrollment", gallery: Path, now: dict[str, int], as_json: bool)
     if as_json:
         print_json({**done.to_dict(), "gallery": str(gallery), "total": now})
         return
-    print(f"enrolled: {done.images} images, {done.new_people} new people")
+    print(f"enrolled: {counted(done.images, 'image')}, {counted(done.new_people, 'new person')}")
     print(f"gallery:  {now['images']} images of {now['people']} people in {gallery}")
 
 
@@ -199,6 +200,6 @@ def _tell(done: "Enrollment") -> None:
 
 def _some(what: list[str]) -> str:
     """Return a count and the first few."""
-    count = "1 image" if len(what) == 1 else f"{len(what)} images"
+    count = counted(len(what), "image")
     more = ", ..." if len(what) > _EXAMPLES else ""
     return f"{count} ({', '.join(what[:_EXAMPLES])}{more})"

@@ -82,7 +82,7 @@ def print_info(gallery: "Gallery", as_json: bool) -> None:
             "created": info.created,
             "fingerprint": info.fingerprint,
             "vectors": f"dimension {info.dimension}, compared by cosine",
-            "templates": f"{info.templates}: {info.entries} vectors are compared with",
+            "templates": f"{info.templates}, {counted(info.entries, 'vector')} to compare with",
             "storage": info.storage,
             "index": info.index,
             "people": info.people,
@@ -161,6 +161,6 @@ def names_in(given: str | None) -> list[str]:
 
 
 def counted(count: int, one: str) -> str:
-    """Return a count with its noun: 1 image, 2 images, 3 people."""
-    several = "people" if one == "person" else f"{one}s"
+    """Return a count with its noun: 1 image, 2 images, 3 new people."""
+    several = f"{one.removesuffix('person')}people" if one.endswith("person") else f"{one}s"
     return f"{count} {one if count == 1 else several}"

@@ -91,7 +91,7 @@ def test_faces_of_somebody_else(facever, gallery, model, people, save_point) -> 
     assert "'a'" in refused
     assert facever(*words, "--duplicates", "keep", "--conflict-point", "other")[0] == 2
     status, said, warned = facever(*keep, "--conflict-point", "strict")
-    assert (status, said.splitlines()[0]) == (0, "enrolled: 1 images, 1 new people")
+    assert (status, said.splitlines()[0]) == (0, "enrolled: 1 image, 1 new person")
     assert (
         f"warning: enrolled although another person matches: 1 image ('{image}' of 'eve' matches "
         "'a', 1.0000)\n"
@@ -107,7 +107,7 @@ def test_near_duplicates(facever, gallery, model, people, tmp_path: Path) -> Non
     status, said, noted = facever(*words, "--near", "0.999")
     assert (status, said.splitlines()[0]) == (0, "enrolled: 0 images, 0 new people")
     assert noted == f"there already: 1 image ('{copy}')\n"
-    assert facever(*words)[1].splitlines()[0] == "enrolled: 1 images, 0 new people"
+    assert facever(*words)[1].splitlines()[0] == "enrolled: 1 image, 0 new people"
 
 
 def test_a_column_weighs_the_images(facever, gallery, model, people, tmp_path: Path) -> None:
