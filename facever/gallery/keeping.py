@@ -177,6 +177,7 @@ class Keeping(Opened):
         Every row of the store is looked at, templates are made again from the images, the index is
         compared with the store, and files must be their owner's only.
         """
+        self._index.close()  # what is being written is not wrong
         found = []
         for part in (
             self._store.check(),

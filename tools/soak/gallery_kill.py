@@ -118,10 +118,12 @@ def judge(folder: Path, state: State, in_flight: Given | None, seed: int, kill: 
         if not right:
             return {"faults": [f"as if {name}: {fault}" for name in wrong for fault in wrong[name]]}
         state = dict(possible)[right[0]]
-        faults = wrong_answers(gallery, state, random)
+        faults = [str(each) for each in gallery.check() if each.part != "index"]
+        faults += wrong_answers(gallery, state, random)
         if not faults and random.random() < 0.3:
             gallery.purge()
-            faults = [*leftovers(folder, state, random), *wrong_answers(gallery, state, random)]
+            faults = [str(each) for each in gallery.check()]
+            faults += [*leftovers(folder, state, random), *wrong_answers(gallery, state, random)]
             VERBS["purge"].note(state, {})
     return {"state": state, "in_flight_was": right[0] if in_flight else "none", "faults": faults}
 

@@ -64,7 +64,8 @@ def _snapshot_due(store: Store) -> bool:
     had, there = count_in(path), store.entry_count()
     if abs(there - had) > allowed_lag(had):
         return True
-    return had > 0 and said_by(path).get("generation") != store.generation()
+    said = said_by(path)
+    return bool(said) and said.get("generation") != store.generation()
 
 
 def _approximate_due(store: Store) -> bool:
