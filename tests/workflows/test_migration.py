@@ -192,13 +192,20 @@ def test_images_that_were_moved_are_found_below_a_root(
 
 
 def test_sources_without_a_hash_are_taken_at_their_own_place_only(
-    gallery: Gallery, model: Extractor, new: Extractor, images: Path, tmp_path: Path
+    gallery: Gallery,
+    model: Extractor,
+    new: Extractor,
+    images: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(images)  # a relative source is not relative to wherever one stands
     paths = sorted(images.rglob("?.png"))[:4]
     relative = [str(path.relative_to(images)) for path in paths[:2]]
     sources = [*relative, str(paths[2]), str(tmp_path / "gone" / "b" / "0.png")]
     vectors = model.embed(paths)
     gallery.enroll(vectors, list("aaab"), fingerprint=model.fingerprint, sources=sources)
+    assert [one.source for one in migrate_gallery(gallery, new).missing] == [*relative, sources[3]]
     done = migrate_gallery(gallery, new, root=images)
     assert [(one.source, one.reason) for one in done.missing] == [(sources[3], "no such file")]
     assert len(migrate_gallery(gallery, new).missing) == 1  # the others were kept

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 from facever.embedding.extractor import load_model
@@ -27,7 +28,9 @@ def test_missing_images_and_giving_up(
     facever, gallery: Path, models: list[Path], people: Path, tmp_path: Path
 ) -> None:
     gone = people / "a" / "0.png"
-    kept = gone.rename(tmp_path / "kept.png")
+    (tmp_path / "kept").mkdir()
+    kept = gone.rename(tmp_path / "kept" / "0.png")
+    copy = shutil.copytree(gallery, tmp_path / "copy")
     words = ("gallery", "migrate", gallery, "--model", models[1])
     try:
         status, said, refused = facever(*words)
@@ -39,6 +42,9 @@ def test_missing_images_and_giving_up(
         ]
         told = json.loads(facever(*words, "--json")[1])
         assert (told["finished"], told["resumed"], len(told["missing"])) == (False, 5, 1)
+        found = ("--model", models[1], "--data", kept.parent, "--json")
+        told = json.loads(facever("gallery", "migrate", copy, *found)[1])
+        assert (told["finished"], told["images"], told["missing"]) == (True, 6, [])
         assert facever("gallery", "migrate", gallery, "--model", models[1], "--flip")[0] == 2
         status, said, _ = facever("gallery", "migrate", gallery, "--abandon")
         assert (status, said) == (
