@@ -51,7 +51,8 @@ def test_too_few_proposed_fall_to_exact_search(units) -> None:
     assert np.array_equal(scores, exact[0])
 
 
-def test_a_person_named_twice_is_one_person(units) -> None:
+def test_a_person_named_twice_is_one_person(units, monkeypatch) -> None:
+    monkeypatch.setattr("facever.gallery.index.people._ROWS_AT_ONCE", 1)
     view = view_of(units, 30)
     keys = view.search(units(1), 4, "mean", np.array([50, 20, 50, 350, 20]))[1]
     assert sorted(keys[0].tolist()) == [-1, 20, 50, 350]
