@@ -4,10 +4,12 @@ import pickle
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from facever.errors import GalleryError
+from facever.errors import FaceverError, GalleryError
 from facever.gallery.gallery import Gallery
+from facever.vectors.embedding_set import EmbeddingSet
 
 SOAK = Path(__file__).parents[2] / "tools" / "soak"
 
@@ -25,6 +27,27 @@ def test_two_hundred_broken_imports_are_taken_whole_or_refused(fuzz, tmp_path: P
     assert sum(outcomes.values()) == 200
     assert outcomes["refused"] > 100
     assert outcomes["imported"] > 0
+
+
+@pytest.mark.parametrize("name", ["vectors.npy", "rows.parquet", "meta.json", "export.json"])
+@pytest.mark.parametrize("form", ["pickle", "array", "archive"])
+def test_nothing_is_unpickled(fuzz, tmp_path: Path, name: str, form: str) -> None:
+    trap = tmp_path / "unpickled"
+    objects = np.array([fuzz.Trap(trap)], dtype=object)
+    forms = {
+        "pickle": pickle.dumps(fuzz.Trap(trap)),
+        "array": fuzz._npy(objects, pickled=True),
+        "archive": fuzz._archive(objects),
+    }
+    with Gallery.create(tmp_path / "g", fingerprint=fuzz.MODEL, dimension=8) as gallery:
+        gallery.enroll(np.eye(2, 8), ["a", "b"], fingerprint=fuzz.MODEL)
+        gallery.export(tmp_path / "export")
+        (tmp_path / "export" / name).write_bytes(forms[form])
+        for take in (lambda path: gallery.enroll(EmbeddingSet.load(path)), gallery.import_):
+            if take is gallery.import_ or name != "export.json":
+                with pytest.raises(FaceverError):
+                    take(tmp_path / "export")
+    assert not trap.exists()
 
 
 def test_the_trap_would_be_seen(fuzz, tmp_path: Path) -> None:

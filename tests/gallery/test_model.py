@@ -13,7 +13,6 @@ from hypothesis.stateful import (
     consumes,
     initialize,
     invariant,
-    precondition,
     rule,
 )
 
@@ -146,14 +145,17 @@ class GalleryMachine(RuleBasedStateMachine):
         }
         for name, (known, _) in self.model.items():
             assert self.gallery.metadata(name) == known
+        self.search(self.next, 8, "max", None)
 
-    @precondition(lambda self: hasattr(self, "gallery"))
     @rule(
         number=st.integers(0, 60),
         k=st.integers(1, 8),
         how=st.sampled_from(["max", "mean"]),
         site=st.sampled_from([None, "A", "B"]),
     )
+    def ask(self, number: int, k: int, how: str, site: str | None) -> None:
+        self.search(number, k, how, site)
+
     def search(self, number: int, k: int, how: str, site: str | None) -> None:
         where = None if site is None else {"site": site}
         probe = unit(number)
@@ -192,7 +194,7 @@ class GalleryMachine(RuleBasedStateMachine):
 
 
 GalleryMachine.TestCase.settings = settings(
-    max_examples=25,
+    max_examples=20,
     stateful_step_count=25,
     deadline=None,
     derandomize=True,

@@ -139,9 +139,10 @@ def test_a_reader_sees_whole_enrolments(helper: Helper, empty: Gallery, units: C
     empty.search(probes, fingerprint="model-1")
     helper.begin("come_and_go", empty.path, 30)
     for _ in helper.working():
-        info = empty.info()
-        assert info.images == info.entries == 20 * info.people
-        states[info.people] += 1
+        for _ in range(30):
+            info = empty.info()
+            assert info.images == info.entries == 20 * info.people
+            states[info.people] += 1
         answer = empty.search(probes, 50, fingerprint="model-1")[0]
         people = [candidate.person for candidate in answer.candidates]
         assert len(set(people)) == len(people)

@@ -234,6 +234,9 @@ def leftovers(folder: Path, state: State, random: np.random.Generator) -> list[s
         for what, pattern in patterns.items()
         if pattern in content
     ]
+    with closing(sqlite3.connect(folder / "gallery.db")) as db:
+        if free := db.execute("PRAGMA freelist_count").fetchone()[0]:
+            found.append(f"{free} pages are free")
     return [*found, *(f"{name} is left" for name in files if name not in FILES)]
 
 
