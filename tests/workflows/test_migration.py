@@ -43,9 +43,8 @@ def assert_is_of(gallery: Gallery, model: Extractor, images: Path, tmp_path: Pat
         enroll_images(fresh, model, manifest_of([str(images)], None))
         expected = search_images(fresh, model, probes, k=4)
     for answer, wanted in zip(search_images(gallery, model, probes, k=4), expected, strict=True):
-        assert [c.person for c in answer.candidates] == [c.person for c in wanted.candidates]
-        scores = [c.score for c in answer.candidates]
-        assert scores == pytest.approx([c.score for c in wanted.candidates], abs=1e-5)
+        scores = {c.person: c.score for c in answer.candidates}  # one image may be two people's
+        assert scores == pytest.approx({c.person: c.score for c in wanted.candidates}, abs=1e-5)
 
 
 def test_a_gallery_moves_to_another_model(
