@@ -218,8 +218,13 @@ class Asking(Opened):
     def _candidates(
         self, vectors: Vectors, k: int, rule: ScoreRule, among: Keys | None = None
     ) -> list[list[Candidate]]:
-        """Return the people found, by their ids; again where one was removed meanwhile."""
+        """Return the people found, by their ids; again where one was removed meanwhile.
+
+        Raises:
+            GalleryError: Nobody was removed, and yet the index has people who are not there.
+        """
         while True:
+            before = self._store.change()
             scores, keys = self._index.search(vectors, k, rule, among)
             ids = self._store.ids(np.unique(keys[keys >= 0]).tolist())
             with suppress(KeyError):
@@ -231,6 +236,11 @@ class Asking(Opened):
                     ]
                     for row in zip(keys.tolist(), scores.tolist(), strict=True)
                 ]
+            if self._store.change() == before:
+                raise GalleryError(
+                    f"the index of {self.path} has people who are not in the store; make it again "
+                    "with 'facever gallery rebuild'"
+                )
 
 
 def _allowed(rule: str | None) -> ScoreRule | None:

@@ -233,3 +233,19 @@ def test_a_search_during_which_all_entries_become_others_is_made_again(
     with pytest.raises(GalleryError, match="compares people by 'mean'"):
         gallery.search(faces, operating_point=point)
     assert len(asked) == 1
+
+
+def test_an_index_of_people_who_are_not_there_is_told(gallery, faces, monkeypatch) -> None:
+    search = gallery._index.search
+
+    def stale(*given):
+        scores, keys = search(*given)
+        return scores, keys + 1000
+
+    monkeypatch.setattr(gallery._index, "search", stale)
+    with pytest.raises(GalleryError) as refusal:
+        gallery.search(faces)
+    assert str(refusal.value) == (
+        f"the index of {gallery.path} has people who are not in the store; make it again with "
+        "'facever gallery rebuild'"
+    )
