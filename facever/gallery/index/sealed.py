@@ -8,6 +8,7 @@ a CRC-32 goes over the sums and what follows the last whole block.
 """
 
 import json
+import os
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -76,7 +77,7 @@ def unseal(path: Path, magic: bytes, former: bytes = b"") -> tuple[Bytes, dict[s
     """
     try:
         with path.open("rb") as file:
-            size = path.stat().st_size
+            size = os.fstat(file.fileno()).st_size  # another may have taken its place
             if size < _FOOTER.size:
                 raise SealError("damaged")
             file.seek(size - _FOOTER.size)

@@ -94,3 +94,20 @@ def test_a_file_that_takes_anothers_place_has_another_stamp(tmp_path: Path) -> N
     os.utime(other, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
     other.replace(path)
     assert stamp_of(path) != before
+
+
+def test_a_file_that_is_replaced_as_it_is_opened_is_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content, opening = sealed_file(tmp_path / "file", 9000), Path.open
+    sealed_file(tmp_path / "next", 70)
+
+    def open_and_replace(path: Path, mode: str = "r"):
+        opened = opening(path, mode)
+        if (tmp_path / "next").exists():
+            (tmp_path / "next").replace(path)
+        return opened
+
+    monkeypatch.setattr(Path, "open", open_and_replace)
+    assert unseal(tmp_path / "file", MAGIC)[0].tobytes() == content
+    assert not (tmp_path / "next").exists()
