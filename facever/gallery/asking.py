@@ -88,7 +88,9 @@ class Asking(Opened):
                 plan = self._plan(operating_point, _allowed(rule), calibration, among)
             failed = failures(probes)
             held = [row for row in range(len(vectors)) if row not in failed]
-            found = iter(self._candidates(vectors[held], k, plan.rule, among))
+            found = iter(
+                self._candidates(vectors[held], min(k, max(plan.searched, 1)), plan.rule, among)
+            )
             if self._store.generation() == generation:
                 break
         answers = []

@@ -49,6 +49,10 @@ def checked_kind(kind: str, dimension: int) -> str:
     Raises:
         GalleryError: Neither, or parameters that the kind does not have.
     """
+    if not isinstance(kind, str):
+        raise GalleryError(
+            f"an index is auto, flat or what FAISS's index_factory takes, not {kind!r}"
+        )
     key, _, parameters = kind.strip().partition(":")
     if key.lower() == AUTO:
         _wanted(parameters)

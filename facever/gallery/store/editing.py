@@ -17,6 +17,7 @@ from facever.gallery.store.statements import (
     merged,
     metadata_of,
     record,
+    several,
     write_metadata,
 )
 from facever.gallery.templates import ALL
@@ -38,6 +39,7 @@ class Editing(Removing):
             GalleryError: No such person or key, an id that is taken, or the store cannot be
                 written.
         """
+        several(remove_keys, "keys")
         with self.writing() as db:
             key = key_of(db, person)
             known = metadata_of(db, key)
@@ -85,6 +87,7 @@ class Editing(Removing):
             GalleryError: No such person or image, all of their images, an id that is taken, or the
                 store cannot be written.
         """
+        several(which, "sources or numbers")
         with self.writing() as db:
             key = key_of(db, person)
             self._require_free(db, new_person)

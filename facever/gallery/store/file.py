@@ -60,7 +60,7 @@ class StoreFile:
         self.read_only = not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
         self._unlocked = False  # no lock keeps writers off: the file is watched instead
         self._reader = self._connect()
-        self._file = self._identity()
+        self._file, self._closed = self._identity(), False
 
     # -- the life of the file ---------------------------------------------------------------
 
@@ -162,6 +162,7 @@ class StoreFile:
     def close(self) -> None:
         """Close the connections."""
         with self._write_lock, self._read_lock:  # in the order that writers take them
+            self._closed = True
             self._reader.close()
             if self._writer is not None:
                 self._writer.close()
@@ -199,6 +200,7 @@ class StoreFile:
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Yield a connection that sees one state of the store throughout."""
         with self._read_lock, explained(self.path):
+            self._require_open()
             if self._reader.in_transaction:
                 yield self._reader
                 return
@@ -230,6 +232,7 @@ class StoreFile:
         """
         self.require_writable()
         with self._write_lock, explained(self.path, self._wait):
+            self._require_open()
             self._require_same_file()
             if self._writer is None:
                 self._writer = self._connect()
@@ -266,6 +269,10 @@ class StoreFile:
     def _require_unchanged(self) -> None:
         if self._unlocked and self._look() != self._seen:
             raise GalleryError(f"{self.path} was written to while it was read; try again")
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise GalleryError(f"{self.path} is closed; open the gallery again")
 
     def _require_same_file(self) -> None:
         """Refuse to go on with a file that is not at its path any more.

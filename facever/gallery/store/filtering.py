@@ -17,6 +17,8 @@ def checked_where(where: Mapping[str, Any]) -> Conditions:
         GalleryError: A key that is no text, or a value that is neither a text, a number, a boolean
             or None nor a list of these.
     """
+    if not isinstance(where, Mapping):
+        raise GalleryError(f"a filter is keys with values, such as site=A, not {where!r}")
     conditions = {}
     for key, given in where.items():
         values = list(given) if isinstance(given, (list, tuple, set, frozenset)) else [given]

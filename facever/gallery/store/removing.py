@@ -8,7 +8,7 @@ from facever.gallery.records import shown, text
 from facever.gallery.store.deriving import derive, forget_entries
 from facever.gallery.store.enrolling import Enrolling
 from facever.gallery.store.file import facts_in
-from facever.gallery.store.statements import among, each, key_of, later, record
+from facever.gallery.store.statements import among, each, key_of, later, record, several
 from facever.gallery.templates import ALL
 
 
@@ -39,7 +39,7 @@ class Removing(Enrolling):
         Raises:
             GalleryError: Nobody of one of these ids, or the store cannot be written.
         """
-        wanted = list(dict.fromkeys(text(person, "a person id") for person in people))
+        wanted = list(dict.fromkeys(text(id_, "a person id") for id_ in several(people, "ids")))
         with self.writing() as db:
             facts = facts_in(db, self.path)
             sql = "SELECT id, person FROM people WHERE id IN ({})"

@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from facever.errors import GalleryError
 from facever.gallery.records import Duplicate, NewImages, shown, text
+
+T = TypeVar("T")
 
 _PARAMETERS_AT_ONCE = 10_000
 
@@ -72,6 +74,17 @@ def each(
     for start in range(0, len(values), _PARAMETERS_AT_ONCE):
         some = values[start : start + _PARAMETERS_AT_ONCE]
         db.execute(sql.format(",".join("?" * len(some))), [*first, *some])
+
+
+def several(values: Sequence[T], what: str) -> Sequence[T]:
+    """Return values that are given as a list, not as one text, whose letters would be taken.
+
+    Raises:
+        GalleryError: It is one text.
+    """
+    if isinstance(values, (str, bytes)):
+        raise GalleryError(f"{what} are given as a list, such as [{reprlib.repr(values)}]")
+    return values
 
 
 def key_of(db: sqlite3.Connection, person: str) -> int:
