@@ -1,4 +1,4 @@
-"""`facever data`: look at data sets, split them, generate one."""
+"""`facever data`: look at data sets, split them, put them into shards, generate one."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,13 +11,15 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="Inspect, split and synthesize data sets.",
+    help="Inspect, split, shard and synthesize data sets.",
 )
 
 Root = Annotated[
     str, typer.Argument(help="A folder, a .csv or .parquet table, or the name of a data set.")
 ]
-Layout = Annotated[str, typer.Option(help="auto, folder, table, lfw, cfp, market1501 or idx.")]
+Layout = Annotated[
+    str, typer.Option(help="auto, folder, table, lfw, cfp, market1501, idx or webdataset.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Data = Annotated[
     Path | None, typer.Option(help="Where named data sets are (default: $FACEVER_DATA, ./data).")
@@ -81,6 +83,29 @@ def split(
     for name, part in made.items():
         print(f"{name}: {len(part.identities):,} identities, {len(part):,} images")
     print(f"table: {out}")
+
+
+@app.command()
+def shard(
+    root: Root,
+    out: Annotated[Path, typer.Option(help="The folder of .tar files to make.")],
+    size: Annotated[int, typer.Option(help="Megabytes of images in a .tar file.")] = 256,
+    layout: Layout = "auto",
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy a data set into few large .tar files (WebDataset), which are read like the folder."""
+    import json
+
+    from facever.data import sources
+    from facever.data.shards import write_shards
+
+    made = write_shards(sources.load(root, data, layout), out, size)
+    shards = len(list(out.glob("*.tar")))
+    if as_json:
+        print(json.dumps({"folder": str(out), "shards": shards, "images": len(made)}))
+        return
+    print(f"{len(made):,} images in {shards:,} shards: {out}")
 
 
 @app.command()

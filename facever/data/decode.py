@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 
 from facever.data.arrays import read_item, split_address
 from facever.data.headers import Header, read_header
+from facever.data.members import read_member, split_member
 from facever.errors import DataError
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # ImageError says it better
@@ -40,7 +41,8 @@ def decode(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
     Args:
         path: An image file, or an image of an array file: "images.npy#7" of uint8 [N, H, W] or
-            [N, H, W, 3], "t10k-images-idx3-ubyte.gz#7" of an idx file, plain or compressed.
+            [N, H, W, 3], "t10k-images-idx3-ubyte.gz#7" of an idx file, plain or compressed; or one
+            of a tar file: "shard-00001.tar#1536+20480".
         max_pixels: Images with more are refused unseen (a small file can hold a huge image).
 
     Returns:
@@ -61,7 +63,8 @@ def decode(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
 
 def read_bytes(path: str | Path, max_pixels: int = MAX_PIXELS) -> bytes:
-    """Return what `decode` would decode: a file's bytes, or the pixels of an array file's image.
+    """Return what `decode` would decode: the bytes of a file, or of a tar file's member, or the
+    pixels of an array file's image.
 
     Raises:
         ImageError: No such file or image, or more bytes than `max_pixels` can take.
@@ -83,9 +86,12 @@ def decode_bytes(data: bytes, name: str = "image", max_pixels: int = MAX_PIXELS)
 
 
 def _read(name: str, max_pixels: int) -> bytes:
-    size = os.stat(name).st_size  # noqa: PTH116  (Path takes 10 us)
+    member = split_member(name)
+    size = member[2] if member else os.stat(name).st_size  # noqa: PTH116  (Path takes 10 us)
     if size > _MOST_BYTES_PER_PIXEL * max_pixels + _SLACK_BYTES:
         raise ValueError(f"{size:,} bytes are too many for an image of {max_pixels:,} pixels")
+    if member:
+        return read_member(*member)
     with open(name, "rb", buffering=0) as file:  # noqa: PTH123
         return file.read()
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from facever.data.arrays import split_address
+from facever.data.members import file_of
 from facever.data.tables import as_text, check_table, read_table, shortened, write_table
 from facever.errors import DataError, unknown
 
@@ -22,8 +22,9 @@ class Manifest:
 
     Args:
         frame: One row per image. `path` (relative to `root`, or absolute; "#7" at the end of an
-            array file's name addresses its image 7) and `identity` are required; `camera`,
-            `template`, `subset` and any other column ride along.
+            array file's name addresses its image 7, "#1536+20480" at the end of a tar file's name
+            so many bytes of it) and `identity` are required; `camera`, `template`, `subset` and any
+            other column ride along.
         root: The folder that relative paths are relative to.
         dataset: A short name of the data set.
 
@@ -140,7 +141,7 @@ class Manifest:
         return self._like(self.frame.iloc[rows])
 
     def locate(self, index: int) -> str:
-        """Return the absolute path of an image; it may end in "#7" (image 7 of an array file)."""
+        """Return the absolute path of an image; it may address an image inside a file."""
         return os.path.join(self._root, self._paths[index])  # noqa: PTH118  (3 us, Path takes 10)
 
     def require_identities(self, least: int = 2) -> "Manifest":
@@ -156,7 +157,7 @@ class Manifest:
     def check_files(self) -> "Manifest":
         """Return this manifest, or raise DataError when image files are missing."""
         located = (self.locate(index) for index in range(len(self)))
-        files = dict.fromkeys((split_address(path) or (path,))[0] for path in located)
+        files = dict.fromkeys(file_of(path) for path in located)
         missing = [file for file in files if not Path(file).is_file()]
         if missing:
             count = "1 image file is" if len(missing) == 1 else f"{len(missing)} image files are"

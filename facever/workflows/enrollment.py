@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 import numpy as np
 import pandas as pd
 
-from facever.data.decode import decode
+from facever.data.decode import decode, read_bytes
 from facever.data.manifest import Manifest
+from facever.data.members import split_member
 from facever.data.readers.folder import images_below
 from facever.data.sources import load
 from facever.errors import DataError, GalleryError, unknown
@@ -251,6 +252,8 @@ def hash_of(path: str) -> str:
     """Return the SHA-256 of an image's bytes, or of its pixels inside an array file."""
     if Path(path).is_file():
         return sha256_of_file(Path(path))
+    if split_member(path):
+        return hashlib.sha256(read_bytes(path)).hexdigest()
     return hashlib.sha256(decode(path).tobytes()).hexdigest()
 
 

@@ -12,9 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from facever.console import Progress, progress
-from facever.data.arrays import split_address
 from facever.data.decode import ImageError
 from facever.data.manifest import Manifest
+from facever.data.members import file_of
 from facever.errors import GalleryError
 from facever.gallery.gallery import Gallery
 from facever.gallery.records import PendingImage
@@ -247,5 +247,4 @@ def _places(image: PendingImage, root: Path | None) -> Iterator[str]:
 
 
 def _is_there(place: str) -> bool:
-    address = split_address(place)
-    return Path(place if address is None else address[0]).is_file()
+    return Path(file_of(place)).is_file()

@@ -129,3 +129,16 @@ def test_an_error_is_one_line_and_status_2(tmp_path: Path) -> None:
     assert done.stdout == ""
     assert done.stderr.startswith(f"error: no images in {tmp_path} (looked for .bmp")
     assert done.stderr.count("\n") == 1
+
+
+def test_shard_copies_a_data_set_that_reads_like_the_folder(run: Run, people: Path) -> None:
+    out = people.parent / "shards"
+    done = run("shard", people, "--out", out, "--size", 1)
+    assert done.exit_code == 0, done.output
+    assert done.stdout == f"20 images in 1 shards: {out}\n"
+    found = json.loads(run("inspect", out, "--json").stdout)
+    assert (found["images"], found["identities"], found["corrupt"]) == (20, 10, [])
+    told = json.loads(run("shard", out, "--out", people.parent / "again", "--json").stdout)
+    assert told == {"folder": str(people.parent / "again"), "shards": 1, "images": 20}
+    refused = run("shard", people, "--out", people.parent / "none", "--size", 0)
+    assert isinstance(refused.exception, ConfigError)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Protocol
 
 from facever.data.manifest import Manifest
-from facever.data.readers import cfp, folder, idx, lfw, market1501, table
+from facever.data.readers import cfp, folder, idx, lfw, market1501, table, webdataset
 from facever.errors import DataError, unknown
 
 
@@ -27,6 +27,7 @@ LAYOUTS: dict[str, Layout] = {
     "cfp": cfp,
     "market1501": market1501,
     "idx": idx,
+    "webdataset": webdataset,
     "folder": folder,
 }
 
@@ -50,4 +51,6 @@ def read(root: Path, layout: str = "auto") -> Manifest:
     for candidate in LAYOUTS.values():
         if candidate.detect(root):
             return candidate.read(root)
-    raise DataError(f"{root} is neither a folder of images nor a .csv or .parquet table")
+    raise DataError(
+        f"{root} is neither a folder of images nor a .csv or .parquet table nor a .tar file"
+    )

@@ -13,6 +13,7 @@ from facever.evaluation.scoring.similarity import Ints
 from facever.vectors.embedding_set import EmbeddingSet
 
 TEMPLATES = "templates"  # among the options of an embedding set whose rows are templates
+_ORIGINAL = "original"  # as facever.data.shards calls it
 _NONE, _SEVERAL = -1, -2
 
 
@@ -35,7 +36,8 @@ def find_rows(embeddings: EmbeddingSet, names: Sequence[str], where: str) -> Int
     """Return the row of each image, or of each template where the rows are templates, int64 [P].
 
     Images are found by their path as it stands in the rows, or else by its last two parts without
-    the suffix ("Ada/Ada_0001"), where these name one row only.
+    the suffix ("Ada/Ada_0001"), where these name one row only. For images out of shards the path is
+    the one that they had before, in the column `original`.
 
     Raises:
         EvaluationError: The embedding set has no names, or no row, or several rows, for one.
@@ -46,6 +48,8 @@ def find_rows(embeddings: EmbeddingSet, names: Sequence[str], where: str) -> Int
         raise EvaluationError(
             f"the embedding set has no column '{column}' to find the pairs' images by"
         )
+    if column == "path" and _ORIGINAL in embeddings.rows:
+        column = _ORIGINAL
     known = embeddings.rows[column].astype(str)
     wanted = pd.Series(list(names), dtype=str)
     rows = _look_up(known, wanted)

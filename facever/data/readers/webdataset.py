@@ -1,0 +1,239 @@
+"""Tar files in WebDataset's layout: `KEY.jpg` beside `KEY.json` or `KEY.cls`.
+
+Shards that facever wrote have a manifest.parquet and are read as a table. Others are gone through
+once, header by header, and what was found is kept in the cache as long as they do not change.
+Of a member that is no image, .json or .cls not one byte is read: no pickle is ever opened.
+
+Reference:
+    WebDataset, https://github.com/webdataset/webdataset: the files of a sample share a key, which
+    is the name up to the first dot after the last slash.
+"""
+
+import hashlib
+import json
+import os
+import tarfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from facever.console import track, warn
+from facever.data.cache import cache_folder
+from facever.data.manifest import Manifest
+from facever.data.members import BLOCK, address_of
+from facever.data.readers.folder import SUBSETS, SUFFIXES
+from facever.data.tables import shortened, write_table
+from facever.errors import DataError
+
+_READ_AS = 1  # of the index: another number makes it anew
+_MOST_METADATA = 1_000_000  # bytes
+
+
+def detect(root: Path) -> bool:
+    """Tell whether `root` is a .tar file, or a folder of them and of nothing else.
+
+    The folder's subfolders may be called train, test and so on, with the files in them.
+    """
+    if root.is_file():
+        return root.suffix == ".tar"
+    folders = [path for path in root.iterdir() if path.is_dir() and path.name[0] != "."]
+    return bool(_tars(root)) and all(path.name.lower() in SUBSETS for path in folders)
+
+
+def read(root: Path) -> Manifest:
+    """Return the images of the shards, in their order.
+
+    The identity is `identity` of the sample's .json, or else `cls` there, or else its .cls file.
+    Other texts and numbers of the .json ride along as columns; `original` is the image's own name
+    where the .json does not say another. Of shards in folders train, test, ... the folder's name is
+    the `subset` where there is no other.
+
+    Raises:
+        DataError: No shards, a damaged one, a sample without an identity or with several images.
+    """
+    tars = _tars(root)
+    if not tars:
+        raise DataError(f"no .tar files in {root} (compressed ones must be unpacked to .tar first)")
+    folder = root if root.is_dir() else root.parent
+    index = _index_of(folder, tars)
+    if not index.is_file():
+        frame = _scan(folder, tars)
+        known = frame["dataset"] if "dataset" in frame else pd.Series(None, frame.index, object)
+        frame["dataset"] = known.fillna(_name(root))
+        try:
+            write_table(frame, index)
+        except OSError as error:
+            warn(f"the index of {root} cannot be kept and is made again next time: {error}")
+            return Manifest(frame.drop(columns="dataset"), folder, _name(root))
+    return Manifest.from_parquet(index, folder)
+
+
+def _name(root: Path) -> str:
+    return root.absolute().name.removesuffix(".tar")
+
+
+def _tars(root: Path) -> list[Path]:
+    if root.is_file():
+        return [root] if root.suffix == ".tar" else []
+    below = (path for path in root.iterdir() if path.is_dir() and path.name.lower() in SUBSETS)
+    return sorted(root.glob("*.tar")) or sorted(tar for path in below for tar in path.glob("*.tar"))
+
+
+def _index_of(folder: Path, tars: list[Path]) -> Path:
+    """Return where the index of exactly these files is kept."""
+    known: list[Any] = [_READ_AS, str(folder.absolute())]
+    for tar in tars:
+        status = tar.stat()
+        known.append((str(tar.relative_to(folder)), status.st_size, status.st_mtime_ns))
+    digest = hashlib.sha256(json.dumps(known).encode()).hexdigest()
+    return cache_folder() / "shards" / f"{digest[:32]}.parquet"
+
+
+@dataclass
+class _Sample:
+    """What the members of one key say."""
+
+    key: str = ""
+    images: list[tuple[str, str]] = field(default_factory=list)  # address, name
+    values: dict[str, Any] = field(default_factory=dict)
+    label: str | None = None
+
+
+def _scan(folder: Path, tars: list[Path]) -> pd.DataFrame:
+    """Read the headers of all members, one file after the other."""
+    rows: list[dict[str, Any]] = []
+    passed: Counter[str] = Counter()
+    nameless: list[str] = []
+    for tar in track(tars, "indexing", len(tars), "shards"):
+        name = tar.relative_to(folder).as_posix()
+        subset = {} if tar.parent == folder else {"subset": tar.parent.name.lower()}
+        for sample in _samples(tar, name, passed):
+            row = _row(sample)
+            rows.append(subset | row)
+            if not row["identity"]:
+                nameless.append(f"{tar}: {row['original']}")
+    if passed:
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in passed.most_common())
+        warn(f"members of {folder} that are no image, .json or .cls are not read: {kinds}")
+    if not rows:
+        raise DataError(f"no images in the .tar files of {folder}")
+    if nameless:
+        raise DataError(
+            f"{len(nameless):,} of {len(rows):,} images have no identity, first {nameless[0]} "
+            "(looked for identity or cls in KEY.json, and for KEY.cls)"
+        )
+    frame = pd.DataFrame(rows)
+    for column in frame:
+        if pd.api.types.infer_dtype(frame[column], skipna=True).startswith("mixed"):
+            frame[column] = frame[column].map(str, na_action="ignore")
+    return frame
+
+
+def _row(sample: _Sample) -> dict[str, Any]:
+    [(path, name)] = sample.images
+    values = {
+        key: value for key, value in sample.values.items() if isinstance(value, str | int | float)
+    }
+    original = values.pop("path", name)
+    identity = next(
+        (
+            str(given).strip()
+            for given in (values.get("identity"), values.get("cls"), sample.label)
+            if isinstance(given, str | int) and not isinstance(given, bool)
+        ),
+        "",
+    )
+    return {"original": original} | values | {"path": path, "identity": identity}
+
+
+def _samples(tar: Path, name: str, passed: Counter[str]) -> Iterator[_Sample]:
+    """Yield the samples with an image; count by suffix the members that are not read."""
+    sample = _Sample()
+    for member, content in _members(tar):
+        key, suffix = _key_and_suffix(member.name)
+        if key != sample.key:
+            yield from _whole(sample, tar)
+            sample = _Sample(key)
+        last = os.path.splitext(member.name)[1].lower()  # noqa: PTH122
+        if last in SUFFIXES:
+            sample.images.append((address_of(name, member.offset_data, member.size), member.name))
+        elif suffix == ".json":
+            sample.values = _parse(content, f"{tar}: {member.name}")
+        elif suffix == ".cls":
+            sample.label = content.decode(errors="replace")
+        else:
+            passed[last or "without a suffix"] += 1
+    yield from _whole(sample, tar)
+
+
+def _whole(sample: _Sample, tar: Path) -> Iterator[_Sample]:
+    if len(sample.images) > 1:
+        names = shortened(name for _, name in sample.images)
+        raise DataError(f"{tar}: sample {sample.key} has several images ({names}); one is expected")
+    if sample.images:
+        yield sample
+
+
+def _key_and_suffix(name: str) -> tuple[str, str]:
+    folder, slash, file = name.rpartition("/")
+    key, dot, suffix = file.partition(".")
+    return folder + slash + key, dot + suffix.lower()
+
+
+def _parse(content: bytes, where: str) -> dict[str, Any]:
+    try:
+        values = json.loads(content)
+    except ValueError as error:
+        raise DataError(f"{where} cannot be read as JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise DataError(f"{where} holds no names and values")
+    return values
+
+
+def _members(tar: Path) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
+    """Yield the files of a tar file; with the content where it is .json or .cls.
+
+    Raises:
+        DataError: It is no plain tar file, or it is truncated or damaged.
+    """
+    size, end = tar.stat().st_size, 0
+    try:
+        with tarfile.open(tar, "r:") as file:
+            while (member := file.next()) is not None:
+                if (
+                    member.offset < end
+                    or member.size < 0
+                    or member.offset_data + member.size > size
+                ):
+                    raise DataError(_damaged(tar, member.offset))
+                end = member.offset_data + member.size
+                file.members.clear()  # type: ignore[attr-defined]  # it would keep all
+                if member.isreg():
+                    yield member, _metadata(file, member, tar)
+            end = int(file.offset)
+        with tar.open("rb") as plain:
+            plain.seek(end)
+            if plain.read(BLOCK) != bytes(BLOCK):  # a tar file ends with empty blocks
+                raise DataError(_damaged(tar, end))
+    except (tarfile.TarError, OverflowError, ValueError) as error:
+        raise DataError(_damaged(tar, end)) from error
+
+
+def _metadata(file: tarfile.TarFile, member: tarfile.TarInfo, tar: Path) -> bytes:
+    if _key_and_suffix(member.name)[1] not in (".json", ".cls"):
+        return b""
+    if member.size > _MOST_METADATA:
+        raise DataError(f"{tar}: {member.name} has {member.size:,} bytes, too many for metadata")
+    stream = file.extractfile(member)
+    return b"" if stream is None else stream.read()
+
+
+def _damaged(tar: Path, place: int) -> str:
+    return (
+        f"{tar} is truncated, damaged or compressed (no tar header at byte {place:,}): copy it "
+        "again, or unpack it to a plain .tar"
+    )

@@ -1,0 +1,183 @@
+"""Foreign shards: written here with tarfile, as other tools write them."""
+
+import io
+import json
+import pickle
+import tarfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from facever.data.decode import decode
+from facever.data.readers import LAYOUTS, read
+from facever.data.readers import webdataset as reader
+from facever.errors import DataError
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (6, 5, 3), dtype=np.uint8)
+PNG = cv2.imencode(".png", IMAGE[..., ::-1])[1].tobytes()
+
+
+class Bomb:
+    def __reduce__(self):
+        return (pytest.fail, ("a pickle was opened",))
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FACEVER_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def write(path: Path, members: dict[str, bytes], kind: int = tarfile.GNU_FORMAT) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w", format=kind) as tar:
+        folder = tarfile.TarInfo("folder")
+        folder.type = tarfile.DIRTYPE
+        tar.addfile(folder)
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return path
+
+
+def said(**values: object) -> bytes:
+    return json.dumps(values).encode()
+
+
+LONG = "d" * 90 + "/" + "n" * 90
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_images_and_identities(
+    kind: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pickles = {f"a{suffix}": pickle.dumps(Bomb()) for suffix in (".pyd", ".pickle", ".pth")}
+    root = tmp_path / "wds"
+    first = {"a.png": PNG, "a.json": said(identity="007", cls=3, age=4, box=[1, 2])} | pickles
+    first |= {"b.x.cls": b"8", "b.img.PNG": PNG, "b.cls": b" 5\n", "c.txt": b"no image"}
+    write(root / "s-1.tar", first, kind)
+    write(root / "s-2.tar", {LONG + ".png": PNG, LONG + ".json": said(cls=9, path="o/1.png")}, kind)
+    found = read(root)
+    assert found.dataset == "wds"
+    assert found.frame["identity"].tolist() == ["007", "5", "9"]
+    assert found.frame["original"].tolist() == ["a.png", "b.img.PNG", "o/1.png"]
+    assert found.frame["age"].tolist()[0] == 4
+    assert "box" not in found.frame
+    for row in range(3):
+        np.testing.assert_array_equal(decode(found.locate(row)), IMAGE)
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"warning: members of {root} that are no image, .json or .cls are not read: "
+        "1 .pyd, 1 .pickle, 1 .pth, 1 .cls, 1 .txt"
+    )
+
+
+def test_the_index_is_made_once_until_a_shard_changes(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tar = write(tmp_path / "w" / "s.tar", {"a.png": PNG, "a.cls": b"1"})
+    first = read(tmp_path / "w")
+    with monkeypatch.context() as patch:
+        patch.setattr(reader, "_scan", lambda *_: pytest.fail("gone through again"))
+        again = read(tmp_path / "w")
+    assert again.frame.equals(first.frame)
+    assert (again.root, again.dataset) == (first.root, first.dataset) == (tmp_path / "w", "w")
+    write(tar, {"a.png": PNG, "a.cls": b"2"})
+    assert read(tmp_path / "w").identities == ["2"]
+    assert sorted(path.name for path in (tmp_path / "w").iterdir()) == ["s.tar"]
+
+
+def test_an_index_that_cannot_be_kept_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("FACEVER_CACHE", str(tmp_path / "file"))
+    write(tmp_path / "w" / "s.tar", {"a.png": PNG, "a.cls": b"1"})
+    made = read(tmp_path / "w")
+    assert (made.identities, made.dataset) == (["1"], "w")
+    assert "cannot be kept and is made again next time" in capsys.readouterr().err
+
+
+def test_one_file_and_folders_of_subsets(tmp_path: Path) -> None:
+    sample = {"a.png": PNG, "a.cls": b"1"}
+    tar = write(tmp_path / "w" / "train" / "s.tar", sample)
+    write(tmp_path / "w" / "val" / "s.tar", {"a.png": PNG, "a.json": said(cls=2, subset="odd")})
+    found = read(tmp_path / "w")
+    assert found.frame["subset"].tolist() == ["train", "odd"]
+    np.testing.assert_array_equal(decode(found.locate(0)), IMAGE)
+    alone = read(tar)
+    assert (alone.dataset, len(alone)) == ("s", 1)
+    np.testing.assert_array_equal(decode(alone.locate(0)), IMAGE)
+
+
+def test_an_archive_beside_folders_of_people_is_not_the_data(tmp_path: Path) -> None:
+    write(tmp_path / "w" / "backup.tar", {"a.png": PNG, "a.cls": b"1"})
+    (tmp_path / "w" / "ada").mkdir()
+    (tmp_path / "w" / "ada" / "1.png").write_bytes(PNG)
+    assert read(tmp_path / "w").identities == ["ada"]
+    assert read(tmp_path / "w", "webdataset").identities == ["1"]
+
+
+def damaged(tar: Path, at: int) -> str:
+    return (
+        f"{tar} is truncated, damaged or compressed (no tar header at byte {at:,}): copy it "
+        "again, or unpack it to a plain .tar"
+    )
+
+
+@pytest.mark.parametrize("kept", [0, 100, 700, 1024 + 10, 2048, 2048 + 100, 2560])
+def test_a_cut_shard_is_one_line(kept: int, tmp_path: Path) -> None:
+    tar = write(tmp_path / "w" / "s.tar", {"a.png": PNG, "a.cls": b"1"})
+    assert read(tmp_path / "w").identities == ["1"]  # 512 folder, 2 x 512 image, 2 x 512 label
+    tar.write_bytes(tar.read_bytes()[:kept])
+    with pytest.raises(DataError) as error:
+        read(tmp_path / "w")
+    assert str(error.value).startswith(f"{tar} is truncated, damaged or compressed (no tar header")
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:
+    tar = tmp_path / "w" / "s.tar"
+    for members, message in [
+        (
+            {"a.png": PNG, "a.cls": b"1", "b.png": PNG},
+            f"1 of 2 images have no identity, first {tar}: b.png (looked for identity or cls in "
+            "KEY.json, and for KEY.cls)",
+        ),
+        (
+            {"a.l.png": PNG, "a.r.png": PNG, "a.cls": b"1"},
+            f"{tar}: sample a has several images (a.l.png, a.r.png); one is expected",
+        ),
+        ({"a.txt": b"x"}, f"no images in the .tar files of {tmp_path / 'w'}"),
+        ({"a.png": PNG, "a.json": b"[1]"}, f"{tar}: a.json holds no names and values"),
+        ({"a.png": PNG, "a.json": b"{"}, f"{tar}: a.json cannot be read as JSON: Expecting"),
+        (
+            {"a.png": PNG, "a.json": b" " * 1_000_001},
+            f"{tar}: a.json has 1,000,001 bytes, too many for metadata",
+        ),
+    ]:
+        write(tar, members)
+        with pytest.raises(DataError) as error:
+            read(tmp_path / "w")
+        assert str(error.value).startswith(message)
+    with tarfile.open(tar, "w:gz"):
+        pass
+    with pytest.raises(DataError) as error:
+        read(tmp_path / "w")
+    assert str(error.value) == damaged(tar, 0)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError, match=r"^no \.tar files in .*none \(compressed ones must be unp"):
+        read(tmp_path / "none", "webdataset")
+    assert list(LAYOUTS)[-2:] == ["webdataset", "folder"]
+
+
+def test_columns_of_mixed_types_become_text(tmp_path: Path) -> None:
+    members = {}
+    for key, age in (("a", 3), ("b", "old"), ("c", None)):
+        members |= {f"{key}.png": PNG, f"{key}.json": said(identity=key, age=age)}
+    write(tmp_path / "w" / "s.tar", members)
+    ages = read(tmp_path / "w").frame["age"]
+    assert ages.tolist()[:2] == ["3", "old"]
+    assert ages.isna().tolist() == [False, False, True]
