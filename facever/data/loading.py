@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from facever.data.augmentation import Augmentation, AugmentationConfig
 from facever.data.decode import ImageError, decode
+from facever.data.decoded import DecodedImages, Keep, room_for
 from facever.data.manifest import Manifest
 from facever.data.preprocessing import Preprocessing
 from facever.data.samplers import BatchSampler, SequentialSampler
@@ -104,6 +105,7 @@ def training_batches(
     epoch: int = 0,
     workers: int | Literal["auto"] = 0,
     on_error: OnError = "raise",
+    cache: Keep = "never",
 ) -> Batches:
     """Return the batches that a sampler draws, augmented.
 
@@ -117,13 +119,16 @@ def training_batches(
         workers: Number of worker processes, 0 to load in this one, or "auto".
         on_error: "raise" ends with the ImageError of the first unreadable image; "skip" leaves
             it out of its batch and names it there.
+        cache: Whether decoded images are kept in memory for the next epochs; see `room_for`.
 
     Raises:
-        ConfigError: `workers` is negative.
+        ConfigError: `workers` is negative, or `cache` "always" does not fit.
         ImageError: In iterating, with `on_error` "raise".
     """
     pipeline = None if augmentation is None else Augmentation(augmentation, preprocessing.size)
-    dataset = BatchDataset(manifest, preprocessing, pipeline, seed, on_error)
+    workers = worker_count(workers)
+    decoded = room_for(len(manifest), preprocessing.size, cache, workers)
+    dataset = BatchDataset(manifest, preprocessing, pipeline, seed, on_error, decoded)
     sampler.set_epoch(epoch)
     return Batches(dataset, sampler, workers)
 
@@ -180,11 +185,13 @@ class BatchDataset(Dataset["Batch | ImageError"]):
         augmentation: Augmentation | None,
         seed: int,
         on_error: OnError,
+        decoded: DecodedImages | None = None,
     ) -> None:
         if on_error not in ("raise", "skip"):
             raise ConfigError(f"on_error is '{on_error}' (allowed: raise, skip)")
         self.preprocessing, self.augmentation = preprocessing, augmentation
         self.seed, self.on_error = seed, on_error
+        self._decoded = decoded
         self._root = str(manifest.root)
         self._paths = manifest.frame["path"].array  # taken by the batch: 50 times faster
         self._labels = manifest.labels()
@@ -195,21 +202,32 @@ class BatchDataset(Dataset["Batch | ImageError"]):
         kept: list[int] = []
         failed: list[tuple[int, str]] = []
         seen: Counter[int] = Counter()
+        here = self._decoded.which(indices) if self._decoded is not None else {}
+        new: list[int] = []
         for index, path in zip(indices, self._paths.take(indices), strict=True):
-            try:
-                image = decode(os.path.join(self._root, path))  # noqa: PTH118
-            except ImageError as error:
-                if self.on_error == "raise":
-                    return error
-                failed.append((index, str(error)))
-                continue
-            image = self.preprocessing.resize(image)
+            if self._decoded is not None and here[index]:
+                image = self._decoded.get(index)
+            else:
+                try:
+                    image = decode(os.path.join(self._root, path))  # noqa: PTH118
+                except ImageError as error:
+                    if self.on_error == "raise":
+                        return error
+                    failed.append((index, str(error)))
+                    continue
+                image = self.preprocessing.resize(image)
+                if self._decoded is not None:
+                    self._decoded.put(index, image)
+                    here[index] = True
+                    new.append(index)
             if self.augmentation is not None:
                 image = self.augmentation(image, self.seed, epoch, index, seen[index])
                 seen[index] += 1
             image = self.preprocessing.recolor(image)
             cv2.split(image, list(pixels[len(kept)]))  # [H, W, 3] into [3, H, W], in place
             kept.append(index)
+        if self._decoded is not None and new:
+            self._decoded.mark(new)
         rows = np.asarray(kept, dtype=np.int64)
         return Batch(
             torch.from_numpy(pixels[: len(kept)]),

@@ -36,6 +36,7 @@ def make_batches(config: TrainConfig, manifest: Manifest) -> Batches:
         seed=config.seed,
         workers=config.workers,
         on_error=config.data.on_error,
+        cache=config.data.cache,
     )
 
 

@@ -40,6 +40,9 @@ class DataConfig(Config):
         5, ge=2, description="at most so many development images of one person"
     )
     on_error: Literal["raise", "skip"] = Field("skip", description="what an unreadable image does")
+    cache: Literal["auto", "always", "never"] = Field(
+        "auto", description="decoded training images in memory; auto: within half of what is free"
+    )
 
 
 class BatchConfig(Config):
