@@ -42,7 +42,7 @@ def atomic_path(path: Path, private: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: Path, private: bool = False) -> Iterator[Path]:
+def atomic_folder(path: Path, private: bool = False, replace: bool = True) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on success it takes the place of `path`.
 
     Its files are flushed to disk first. A folder that stood at `path` is moved aside and deleted
@@ -51,6 +51,10 @@ def atomic_folder(path: Path, private: bool = False) -> Iterator[Path]:
     Args:
         path: Where the folder will be.
         private: For its owner only, from the first moment on.
+        replace: Whether what stands at `path` may be replaced; an empty folder always may.
+
+    Raises:
+        OSError: Something stands there, perhaps since a moment ago, and may not be replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
@@ -61,7 +65,7 @@ def atomic_folder(path: Path, private: bool = False) -> Iterator[Path]:
         with ThreadPoolExecutor(8) as pool:  # the disk takes many at once: 15 times faster
             list(pool.map(_sync, temporary.rglob("*")))
         old = temporary.with_suffix(".old")
-        if path.exists():
+        if replace and path.exists():
             path.replace(old)
         temporary.replace(path)
         shutil.rmtree(old, ignore_errors=True)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,16 @@ def test_a_folder_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
         (temporary / "f").write_text("three")
         raise RuntimeError
     assert (target / "f").read_text() == "two"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_folder_that_is_to_stay_is_not_replaced(tmp_path: Path) -> None:
+    target = tmp_path / "set"
+    for content in ("one", "two"):
+        target.mkdir(exist_ok=True)  # an empty one is no hindrance
+        with suppress(OSError), atomic_folder(target, replace=False) as temporary:
+            (temporary / "f").write_text(content)
+    assert (target / "f").read_text() == "one"
     assert list(tmp_path.iterdir()) == [target]
 
 

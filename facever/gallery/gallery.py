@@ -85,7 +85,8 @@ class Gallery(Asking, Changing, Keeping):
             checked_policy(templates), checked_storage(storage), checked_kind(index, dimension)
         )
         try:
-            with atomic_folder(path, private=True) as folder:
+            place = path.resolve() if path.is_symlink() else path
+            with atomic_folder(place, private=True, replace=False) as folder:
                 Store.create(folder, binding, settings, shown_as=path)
         except OSError as error:
             raise GalleryError(f"{path} cannot be made: {error.strerror}") from error

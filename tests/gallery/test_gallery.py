@@ -27,6 +27,26 @@ def test_it_is_made_in_an_empty_folder_but_not_over_a_file(tmp_path: Path) -> No
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_who_makes_it_a_moment_later_replaces_nobody(
+    empty: Gallery, faces: EmbeddingSet, monkeypatch
+) -> None:
+    empty.enroll(faces)
+    with monkeypatch.context() as patched, pytest.raises(GalleryError) as error:
+        patched.setattr(Path, "iterdir", lambda path: iter(()))  # it was empty a moment ago
+        Gallery.create(empty.path, fingerprint="model-1", dimension=8)
+    assert str(error.value) == f"{empty.path} cannot be made: Directory not empty"
+    assert empty.info().images == 60
+    assert list(empty.path.parent.iterdir()) == [empty.path]
+
+
+def test_it_is_made_where_a_link_leads(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    Gallery.create(tmp_path / "link", fingerprint="m", dimension=2).close()
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "disk" / "gallery.db").is_file()
+
+
 @pytest.mark.parametrize(
     ("fingerprint", "dimension", "message"),
     [
