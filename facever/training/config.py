@@ -157,8 +157,12 @@ class TrainConfig(Config):
     epochs: int = Field(20, ge=1)
     accumulation: int = Field(1, ge=1, description="batches added up into one optimizer update")
     clip_norm: float | None = Field(5.0, gt=0, description="largest norm of all gradients together")
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    memory_format: Literal["auto", "channels_last", "contiguous"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "fp32", description="auto: fp32 or bf16, whichever a short trial finds faster"
+    )
+    memory_format: Literal["auto", "channels_last", "contiguous"] = Field(
+        "auto", description="auto: as a short trial finds faster, where both are safe"
+    )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     ema_decay: float | None = Field(None, gt=0, lt=1, description="exponential moving average")
     seed: int = Field(0, ge=0)
@@ -258,6 +262,9 @@ def require_same(
     for head, mine, was in zip(saved.heads, new["heads"], old["heads"], strict=False):
         if mine["name"] == was["name"]:  # what was null came from the data
             mine.update({key: was[key] for key in head.from_data if mine[key] is None})
+    for key in ("precision", "memory_format"):
+        if new[key] == "auto":  # what a trial chose
+            new[key] = old[key]
     for key in old:
         if new[key] != old[key]:
             raise ConfigError(f"{run} was trained with {key} = {old[key]}, not {new[key]}: {mend}")

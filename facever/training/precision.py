@@ -10,7 +10,8 @@ from torch.amp.grad_scaler import GradScaler
 from facever.errors import ConfigError
 from facever.models.precision import PrecisionName, autocast, fastest_layout
 
-MemoryFormat = Literal["auto", "channels_last", "contiguous"]
+Layout = Literal["channels_last", "contiguous"]
+MemoryFormat = Literal["auto"] | Layout
 
 
 class Precision:
@@ -25,10 +26,31 @@ class Precision:
         return autocast(self.name, self.device)
 
 
+def named(precision: PrecisionName | Literal["auto"]) -> PrecisionName:
+    """Return the precision of a training whose trial, if any, is over.
+
+    Raises:
+        ConfigError: It is still "auto".
+    """
+    if precision == "auto":
+        raise ConfigError(
+            "precision is 'auto' in a run that has begun: write what it was trained in, "
+            "fp32 or bf16"
+        )
+    return precision
+
+
+def layout_is_safe(layout: Layout, precision: PrecisionName, device: torch.device) -> bool:
+    """Return whether nothing is known to crash: in fp32 on the CPU only contiguous images are."""
+    return layout == "contiguous" or device.type != "cpu" or precision != "fp32"
+
+
 def choose_memory_format(
     wanted: MemoryFormat, model: nn.Module, precision: PrecisionName, device: torch.device
 ) -> torch.memory_format:
     """Return the layout of images and convolution weights; "auto" is the one that suits best.
+
+    A new training tries both out before (`facever.training.trial`).
 
     Raises:
         ConfigError: channels_last with fp32 on the CPU.
@@ -37,7 +59,7 @@ def choose_memory_format(
         return fastest_layout(model, precision, device)
     if wanted == "contiguous":
         return torch.contiguous_format
-    if device.type == "cpu" and precision == "fp32":
+    if not layout_is_safe(wanted, precision, device):
         raise ConfigError(
             "memory_format 'channels_last' with precision 'fp32' can crash on the CPU: "
             "use bf16, or leave memory_format at auto"

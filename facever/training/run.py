@@ -108,8 +108,10 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line.endswith("}")]
 
 
-def write_environment(run: Run, device: str, threads: int) -> None:
-    """Write what the run ran on: versions, processor, threads, device, time of start."""
+def write_environment(
+    run: Run, device: str, threads: int, trial: Mapping[str, object] | None = None
+) -> None:
+    """Write what the run ran on: versions, processor, threads, device, time of start, trial."""
     import cv2
     import numpy
     import timm
@@ -135,6 +137,7 @@ def write_environment(run: Run, device: str, threads: int) -> None:
             "threads": threads,
             "device": device,
             "gpu": torch.cuda.get_device_name() if device.startswith("cuda") else None,
+            "trial": trial,
         },
     )
 

@@ -40,12 +40,13 @@ from facever.training.interruption import Interrupted, interruptible
 from facever.training.operating_point import set_operating_point
 from facever.training.optimization import Schedule, make_optimizer, parameter_groups
 from facever.training.pictures import save_batch_picture
-from facever.training.precision import Precision, choose_memory_format
+from facever.training.precision import Precision, choose_memory_format, named
 from facever.training.provenance import data_digest, summary, write_identities
 from facever.training.run import MetricsLog, Run, write_environment
 from facever.training.selection import select
 from facever.training.steps import EmbeddingStep, Step
 from facever.training.targets import prepare
+from facever.training.trial import Trial, settle
 from facever.training.watch import Watch
 
 
@@ -82,12 +83,16 @@ class Trainer:
             manifest, config.data, config.batch, config.seed
         )
         config, self._targets = prepare(config, self.train_manifest, self.device)
-        self.config, self.run = config, run
-        self._precision = Precision(config.precision, self.device)
+        self.run = run
         self._batches = make_batches(config, self.train_manifest)
         self._updates_per_epoch = math.ceil(len(self._batches) / config.accumulation)
         torch.manual_seed(derive(config.seed, "weights"))
         self.embedder = Embedder(config.model)
+        self._trial: Trial | None = None
+        if not run.last.is_file():  # a resume computes as the run began
+            config, self._trial = settle(config, self.embedder, self.device)
+        self.config = config
+        self._precision = Precision(named(config.precision), self.device)
         self.metric: Metric = "cosine"
         self.step = self._make_step()
         self.metric = config.metric or self.metric
@@ -111,7 +116,12 @@ class Trainer:
         trainer._targets.begin(trainer._heads.heads)
         trainer.run = Run.create(folder)
         configuration.dump(trainer.config, trainer.run.config)
-        write_environment(trainer.run, str(trainer.device), torch.get_num_threads())
+        write_environment(
+            trainer.run,
+            str(trainer.device),
+            torch.get_num_threads(),
+            None if trainer._trial is None else trainer._trial.to_dict(),
+        )
         write_identities(
             trainer.run.identities, trainer.train_manifest, trainer.development_manifest
         )
@@ -360,7 +370,7 @@ class Trainer:
     def _make_step(self) -> Step:
         config = self.config
         layout = choose_memory_format(
-            config.memory_format, self.embedder, config.precision, self.device
+            config.memory_format, self.embedder, self._precision.name, self.device
         )
         self.embedder.to(self.device).to(memory_format=layout)  # type: ignore[call-overload]
         identities = len(self.train_manifest.identities)

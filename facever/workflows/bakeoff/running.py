@@ -61,6 +61,10 @@ def bakeoff(
     if seeds < 1:
         raise ConfigError(f"--seeds {seeds}: it must be 1 or more")
     first = next(iter(contenders))
+    if any(config.precision == "auto" for config in contenders.values()):
+        raise ConfigError(
+            "precision 'auto' could give each head another one: name it, for example precision=fp32"
+        )
     if baseline is not None and baseline not in contenders:
         raise ConfigError(unknown("baseline", baseline, contenders))
     plan = [
