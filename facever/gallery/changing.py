@@ -57,7 +57,7 @@ class Changing(Opened):
             hashes: A hash of each image's bytes, by which duplicates are recognised; without one
                 they are by their source.
             metadata: By person id, any keys and values that JSON can hold; they are added to what
-                is known of the person.
+                is known of the person, also of one whose images are all there already.
             duplicates: An image that is there already is left out ("skip"), enrolled all the same
                 ("keep"), or makes the whole enrolment fail ("refuse"). It is reported in any case.
             near: A cosine between 0 and 1: an image that is nearer than this to one that is there

@@ -46,7 +46,8 @@ class Enrolling(Reading):
 
         Args:
             images: What to add.
-            metadata: By person id; keys are added to what is known of the person.
+            metadata: By person id; keys are added to what is known of the person, also where no
+                image of theirs is new. Who is not there afterwards is passed over.
             duplicates: What to do with an image that is there already.
             fingerprint: The gallery's when the vectors were checked against it.
             review: Given the duplicates by hash and source, it returns further ones, or refuses the
@@ -86,8 +87,9 @@ class Enrolling(Reading):
                 ((person, time) for person in people),
             )
             new_people = db.total_changes - before
-            keys = dict(among(db, "SELECT id, person FROM people WHERE id IN ({})", people))
-            told = [person for person in people if metadata.get(person)]
+            named = sorted({*people, *(person for person, said in metadata.items() if said)})
+            keys = dict(among(db, "SELECT id, person FROM people WHERE id IN ({})", named))
+            told = [person for person in named if person in keys and metadata.get(person)]
             for person in told:
                 known = merged(metadata_of(db, keys[person]), metadata[person])
                 write_metadata(db, keys[person], known)

@@ -121,6 +121,19 @@ def test_a_review_adds_duplicates_or_refuses(open_store, some) -> None:
     assert store.counts() == (1, 1)
 
 
+def test_what_is_told_of_people_whose_images_are_there_already(open_store, some) -> None:
+    store = open_store()
+    store.enroll(some("aa"), {"a": {"site": "A"}}, "keep")
+    about = {"a": {"role": "guest"}, "b": {"role": "host"}}
+    added, _, found = store.enroll(some("ab"), about, "skip")
+    assert (added, [(d.person, d.known_as) for d in found]) == (0, [("a", "a"), ("b", "a")])
+    assert store.metadata("a") == {"site": "A", "role": "guest"}
+    assert [tuple(each) for each in store.people()] == [("a", 2)]  # b is nobody yet
+    before = store.change()
+    store.enroll(some("ab"), {"b": {"role": "host"}}, "skip")
+    assert store.change() == before
+
+
 def test_people_without_images(open_store, some) -> None:
     store = open_store()
     assert store.enroll(some(""), {"n": {"k": 1}}, "keep", nobody=["n"])[:2] == (0, 1)
