@@ -100,7 +100,11 @@ def settle(
         return config.model_copy(update={"precision": ways[0].precision}), None
     images = _images(config)
     with _untouched(device):
-        seconds, left_out = _measure(ways, rule, embedder, images, device, clock or _clock(device))
+        updates = {
+            way: _update(way, embedder, images, device, config.precision == "auto") for way in ways
+        }
+        seconds, left_out = _measure(updates, rule, clock or _clock(device))
+        updates.clear()  # the copies, before memory is given back
     best = min(seconds, key=lambda way: seconds[way])
     chosen = best if seconds[best] < BETTER * seconds[rule] else rule
     trial = Trial(chosen, seconds, left_out)
@@ -134,18 +138,12 @@ def _images(config: TrainConfig) -> Tensor:
 
 
 def _measure(
-    ways: list[Way],
-    rule: Way,
-    embedder: Embedder,
-    images: Tensor,
-    device: torch.device,
-    clock: Clock,
+    tried: dict[Way, Callable[[], None]], rule: Way, clock: Clock
 ) -> tuple[dict[Way, float], dict[Way, str]]:
     """Return the median seconds of each way that works, and why the others do not."""
     updates: dict[Way, Callable[[], None]] = {}
     left_out: dict[Way, str] = {}
-    for way in ways:
-        update = _update(way, embedder, images, device)
+    for way, update in tried.items():
         try:
             for _ in range(WARM_UP):
                 update()
@@ -169,13 +167,17 @@ class Unsafe(Exception):  # noqa: N818
 
 
 def _update(
-    way: Way, embedder: Embedder, images: Tensor, device: torch.device
+    way: Way, embedder: Embedder, images: Tensor, device: torch.device, guarded: bool
 ) -> Callable[[], None]:
-    """Return a function that runs forward and backward of a copy of the model."""
+    """Return a function that runs forward and backward of a copy of the model.
+
+    With `guarded` it raises Unsafe where bf16 is known to go wrong; who names bf16 gets it.
+    """
     layout = torch.channels_last if way.layout == "channels_last" else torch.contiguous_format
     model = copy.deepcopy(embedder).to(device).to(memory_format=layout).train()  # type: ignore[call-overload]
     batch = images.to(device).contiguous(memory_format=layout)
-    narrow = _narrow_maps(model) if way.precision == "bf16" and device.type == "cpu" else []
+    in_question = guarded and way.precision == "bf16" and device.type == "cpu"
+    narrow = _narrow_maps(model) if in_question else []
 
     def update() -> None:
         with autocast(way.precision, device):
