@@ -298,3 +298,15 @@ def test_a_head_that_needs_pairs_says_so(configs: Configs) -> None:
         configs("cosine", "triplet")
     both = configs("cosine", "triplet", changes=("batch.images_per_identity=4",))
     assert {c.batch.images_per_identity for c in both.values()} == {4}
+
+
+def test_each_head_is_trained_in_the_same_number_format(configs: Configs, tmp_path: Path) -> None:
+    automatic = {
+        label: config.model_copy(update={"precision": "auto"})
+        for label, config in configs().items()
+    }
+    with pytest.raises(ConfigError) as refused:
+        bakeoff(automatic, tmp_path / "out", [])
+    assert str(refused.value) == (
+        "precision 'auto' could give each head another one: name it, for example precision=fp32"
+    )
