@@ -1,5 +1,6 @@
 """Decoded images in memory: the same batches bit for bit, decoded once, and only where they fit."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ import pytest
 
 from facever.data import decoded, loading
 from facever.data.augmentation import AugmentationConfig
+from facever.data.decode import decode
 from facever.data.decoded import DecodedImages, free_memory, room_for
 from facever.data.loading import training_batches
 from facever.data.manifest import Manifest
@@ -68,6 +70,11 @@ def test_the_batches_are_equal_and_nothing_is_decoded_twice(
             for number in (0, 1, 2, 3, 5):
                 path = Path(manifest.locate(number))
                 path.with_suffix(".away").rename(path)
+    room = kept._loader.dataset._decoded  # what worker processes put in is here too
+    assert room.which(list(range(6))) == {index: index != 4 for index in range(6)}
+    for index in (0, 1, 2, 3, 5):
+        wanted = SMALL.resize(decode(manifest.locate(index)))
+        np.testing.assert_array_equal(room.get(index), wanted)
     kept.close()
 
 
@@ -120,3 +127,6 @@ def test_free_memory_is_the_least_of_machine_container_and_shared(
     assert free_memory(shared=False) == 5000
     (tmp_path / "memory.max").write_text("1000\n")
     assert free_memory(shared=False) == 700
+    little = os.statvfs_result((1, 10, 100, 60, 50, 0, 0, 0, 0, 0))
+    monkeypatch.setattr(os, "statvfs", lambda path: little)
+    assert free_memory(shared=True) == 500

@@ -206,7 +206,8 @@ def test_a_shard_that_was_replaced_is_read_anew_and_wrong_places_are_refused(
             decode(address_of(tar, place, length))
         wanted = f"another shard than was indexed: no image of {length:,} bytes is there"
         assert error.value.reason == wanted
-    Path(tar).write_bytes(bytes(512) + Path(tar).read_bytes())
+    (tmp_path / "new").write_bytes(bytes(512) + Path(tar).read_bytes())
+    (tmp_path / "new").replace(tar)
     with pytest.raises(ImageError, match="another shard"):
         decode(made.locate(2))
     assert read_member(tar, offset + 512, size) == content
