@@ -159,16 +159,21 @@ class Changing(Opened):
             review.rules.note,
         )
 
-    def remove(self, person: str, source: str | None = None) -> int:
-        """Remove a person, or only their images from one source; return how many images went.
+    def remove(self, person: str, image: str | int | None = None) -> int:
+        """Remove a person, or only one image of theirs; return how many images went.
 
         When it returns they are in no answer of any process any more. Their bytes are overwritten
         in the store, but may stay in its log and in the index until those are written anew.
 
+        Args:
+            person: Their id.
+            image: The image's source, or its number as `images` shows it; with a source, all
+                images of the person from there.
+
         Raises:
             GalleryError: No such person or image, or another process that keeps writing.
         """
-        removed = self._store.remove(person, source)
+        removed = self._store.remove(person, image)
         self._index.settle()
         return removed
 

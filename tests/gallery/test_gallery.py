@@ -258,7 +258,7 @@ def test_removed_people_are_in_no_answer_of_any_gallery_object(
         assert reader.search(faces, 1)[0].person is None
         assert reader.search(faces, 1)[0].candidates[0].person == "a"
         assert gallery.remove("a") == 35
-        assert gallery.remove("b", source="35.jpg") == 1
+        assert gallery.remove("b", "35.jpg") == 1
         left = np.arange(36, 60)
         people = list(faces.identities[left])
         for who in (reader, gallery):

@@ -15,6 +15,10 @@ def remove(
         Optional[str],  # noqa: UP045 - typer reads the annotation
         typer.Option(help="Only the image from here, of one person."),
     ] = None,
+    image: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="Only the image of this number (see gallery images), of one person."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Remove people, or one image of a person; nobody asks back.
@@ -25,11 +29,15 @@ def remove(
     from facever.errors import ConfigError
     from facever.gallery.gallery import Gallery
 
-    if source is not None and len(people) > 1:
-        raise ConfigError("--source is an image of one person: name one person")
+    if source is not None and image is not None:
+        raise ConfigError("either --source or --image")
+    if (source is not None or image is not None) and len(people) > 1:
+        raise ConfigError("--source and --image are an image of one person: name one person")
     with Gallery.open(gallery) as opened:
         if source is not None:
             images, gone = opened.remove(people[0], source_in(opened, people[0], source)), 0
+        elif image is not None:
+            images, gone = opened.remove(people[0], image), 0
         else:
             images, gone = opened.remove_all(people), len(set(people))
         now = totals(opened)

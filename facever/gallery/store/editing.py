@@ -12,6 +12,7 @@ from facever.gallery.store.removing import Removing
 from facever.gallery.store.statements import (
     among,
     each,
+    images_named,
     key_of,
     later,
     merged,
@@ -91,27 +92,17 @@ class Editing(Removing):
         with self.writing() as db:
             key = key_of(db, person)
             self._require_free(db, new_person)
-            rows = db.execute("SELECT image, source FROM images WHERE person = ?", [key])
-            own: list[tuple[int, str | None]] = rows.fetchall()
-            images: set[int] = set()
-            for wanted in which:
-                at = 1 if isinstance(wanted, str) else 0
-                found = {row[0] for row in own if row[at] == wanted}
-                if not found or isinstance(wanted, bool):
-                    name = shown(wanted) if isinstance(wanted, str) else f"number {wanted}"
-                    raise GalleryError(
-                        f"{shown(person)} has no image {'from ' if at else ''}{name}"
-                    )
-                images |= found
+            images = images_named(db, key, person, which)
             if not images:
                 raise GalleryError(f"which images of {shown(person)} are {shown(new_person)}'s?")
-            if len(images) == len(own):
+            sql = "SELECT count(*) FROM images WHERE person = ?"
+            if len(images) == db.execute(sql, [key]).fetchone()[0]:
                 raise GalleryError(
                     f"these are all images of {shown(person)}: give the person another id instead"
                 )
             db.execute("INSERT INTO people (id, created) VALUES (?, ?)", [new_person, later(db)])
             change = record(db, "split", people=1, images=len(images))
-            self._give(db, change, sorted(images), key, key_of(db, new_person))
+            self._give(db, change, images, key, key_of(db, new_person))
         return len(images)
 
     def _give(

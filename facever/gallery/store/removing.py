@@ -8,27 +8,35 @@ from facever.gallery.records import shown, text
 from facever.gallery.store.deriving import derive, forget_entries
 from facever.gallery.store.enrolling import Enrolling
 from facever.gallery.store.file import facts_in
-from facever.gallery.store.statements import among, each, key_of, later, record, several
+from facever.gallery.store.statements import (
+    among,
+    each,
+    images_named,
+    key_of,
+    later,
+    record,
+    several,
+)
 from facever.gallery.templates import ALL
 
 
 class Removing(Enrolling):
     """The changes that take away; what went is in the audit log, without whom it was of."""
 
-    def remove(self, person: str, source: str | None = None) -> int:
-        """Remove a person, or only their images from one source, and return how many images went.
+    def remove(self, person: str, image: str | int | None = None) -> int:
+        """Remove a person, or only one image of theirs, and return how many images went.
+
+        Args:
+            person: Their id.
+            image: The image's source, or its number.
 
         Raises:
             GalleryError: No such person or image, or the store cannot be written.
         """
-        if source is None:
+        if image is None:
             return self.remove_all([person])
         with self.writing() as db:
-            key = key_of(db, person)
-            sql = "SELECT image FROM images WHERE person = ? AND source = ?"
-            images = [image for (image,) in db.execute(sql, [key, source])]
-            if not images:
-                raise GalleryError(f"{shown(person)} has no image from {shown(source)}")
+            images = images_named(db, key_of(db, person), person, [image])
             change = record(db, "remove images", people=0, images=len(images))
             self._remove_images(db, change, images, "remove images")
         return len(images)

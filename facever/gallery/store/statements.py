@@ -101,6 +101,26 @@ def key_of(db: sqlite3.Connection, person: str) -> int:
     return int(row[0])
 
 
+def images_named(
+    db: sqlite3.Connection, key: int, person: str, named: Sequence[str | int]
+) -> list[int]:
+    """Return the numbers of images of a person, ascending, by their sources or numbers.
+
+    Raises:
+        GalleryError: The person has no such image.
+    """
+    own = db.execute("SELECT image, source FROM images WHERE person = ?", [key]).fetchall()
+    images: set[int] = set()
+    for wanted in named:
+        at = 1 if isinstance(wanted, str) else 0
+        found = {row[0] for row in own if row[at] == wanted}
+        if not found or isinstance(wanted, bool):
+            name = f"from {shown(wanted)}" if isinstance(wanted, str) else f"number {wanted}"
+            raise GalleryError(f"{shown(person)} has no image {name}")
+        images |= found
+    return sorted(images)
+
+
 def metadata_of(db: sqlite3.Connection, key: int) -> dict[str, Any]:
     """Return what is known of a person."""
     row = db.execute("SELECT metadata FROM people WHERE person = ?", [key]).fetchone()

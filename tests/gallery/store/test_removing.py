@@ -47,14 +47,17 @@ def test_more_than_sqlite_takes_at_once(open_store) -> None:
     assert [each.person for each in store.people()] == ["0"]
 
 
+@pytest.mark.parametrize("image", ["1", 2])  # its source, and its number
 @pytest.mark.parametrize("policy", ["all", "mean"])
-def test_an_image_goes(open_store, some, follower, policy: str) -> None:
+def test_an_image_goes(open_store, some, follower, policy: str, image: str | int) -> None:
     store = open_store(templates=policy)
     images = some("aab")
     store.enroll(images, {"a": {"k": 1}}, "keep")
     following = follower(store)
     following.refresh()
-    assert store.remove("a", "1") == 1
+    with pytest.raises(GalleryError, match=r"^'a' has no image number 3$"):
+        store.remove("a", 3)  # it is b's
+    assert store.remove("a", image) == 1
     assert np.allclose(store.vectors_of("a"), images.vectors[:1], atol=1e-6)
     assert sorted(following.refresh()) == store.entries_after(0)[0].tolist()
     store.remove("a", "0")
