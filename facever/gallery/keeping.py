@@ -237,14 +237,15 @@ class Keeping(Opened):
         """Return what was removed and when, the oldest first; whom, only `removed` can tell."""
         return self._store.audit()
 
-    def removed(self, person: str) -> str | None:
-        """Return when the id of a person was last removed, merged or renamed; None if never.
+    def removed(self, person: str) -> Audited | None:
+        """Return how and when the id of a person last went; None if it never did.
 
-        The gallery keeps no ids of those removed, only a keyed hash by which one is recognised.
+        It was removed ("remove"), or its images became another id's ("merge", "rename"). The
+        gallery keeps no ids of those who went, only a keyed hash by which one is recognised.
         """
         gone = ("remove", "merge", "rename")
-        times = [e.time for e in self._store.audit(self._store.mark(person)) if e.action in gone]
-        return times[-1] if times else None
+        went = [e for e in self._store.audit(self._store.mark(person)) if e.action in gone]
+        return went[-1] if went else None
 
 
 def check_files(folder: Path) -> Iterator[Finding]:

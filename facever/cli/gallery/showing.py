@@ -14,6 +14,13 @@ from facever.cli.gallery.shared import (
     where_of,
 )
 
+_WENT = {
+    "remove": "removed",
+    "merge": "not removed, but merged into another person",
+    "rename": "not removed, but renamed",
+    None: "never removed",
+}
+
 
 def info(gallery: Folder, as_json: AsJson = False) -> None:
     """Say what a gallery is bound to and holds."""
@@ -62,13 +69,14 @@ def audit(
     gallery: Folder,
     person: Annotated[
         Optional[str],  # noqa: UP045 - typer reads the annotation
-        typer.Option(help="Only say whether somebody of this id was removed, and when."),
+        typer.Option(help="Only say whether this id was removed, merged or renamed, and when."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List what was removed and when; of whom is there only as a code, which names nobody.
 
-    With --person the exit status is 0 where the id was removed and 1 where it was not.
+    With --person the exit status is 0 where the id was removed and 1 where it was not: somebody
+    who was merged or renamed is still there, under another id.
     """
     from facever.console import table
     from facever.gallery.gallery import Gallery
@@ -76,12 +84,14 @@ def audit(
 
     with Gallery.open(gallery) as opened:
         entries = opened.audit() if person is None else []
-        removed = opened.removed(person) if person is not None else None
+        went = opened.removed(person) if person is not None else None
     if person is not None:
+        action, time = (went.action, went.time) if went is not None else (None, None)
+        removed = time if action == "remove" else None
         if as_json:
-            print_json({"person": person, "removed": removed})
+            print_json({"person": person, "removed": removed, "action": action, "time": time})
         else:
-            print(f"{shown(person)}: {f'removed {removed}' if removed else 'never removed'}")
+            print(f"{shown(person)}: {_WENT[action]} {time or ''}".rstrip())
         raise typer.Exit(int(removed is None))
     if as_json:
         print_json([entry.to_dict() for entry in entries])

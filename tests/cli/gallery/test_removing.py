@@ -14,8 +14,11 @@ def test_remove_says_what_it_did(facever, gallery: Path, people: Path, monkeypat
         ["removed: 1 image, 0 people", f"gallery: 5 images of 3 people in {gallery}"],
     )
     assert f"facever gallery purge {gallery}" in said
+    words = ("gallery", "remove", gallery, "c", "--image")
+    assert facever(*words, 2)[::2] == (2, "error: 'c' has no image number 2\n")
+    assert facever(*words, 5)[1].startswith("removed: 1 image, 0 people\n")
     told = json.loads(facever("gallery", "remove", gallery, "a", "b", "--json")[1])
-    assert (told["people"], told["images"], told["total"]) == (2, 3, {"people": 1, "images": 2})
+    assert (told["people"], told["images"], told["total"]) == (2, 3, {"people": 1, "images": 1})
     status, said, refused = facever("gallery", "remove", gallery, "c", "nobody")
     assert (status, said) == (2, "")
     assert "nobody is enrolled as 'nobody'" in refused
@@ -31,6 +34,14 @@ def test_what_was_removed_is_known_by_its_id_only(facever, gallery: Path) -> Non
     assert said.startswith("'a': removed 20")
     assert json.loads(facever(*words, "--person", "b", "--json")[1])["removed"] is None
     (entry,) = json.loads(facever(*words, "--json")[1])
+    facever("gallery", "merge", gallery, "b", "c")
+    facever("gallery", "update", gallery, "c", "--rename", "d")
+    for person, said in (("b", "merged into another person"), ("c", "renamed")):
+        status, told, _ = facever(*words, "--person", person)
+        assert status == 1
+        assert told.startswith(f"'{person}': not removed, but {said} 20")
+    told = json.loads(facever(*words, "--person", "b", "--json")[1])
+    assert (told["removed"], told["action"]) == (None, "merge")
     assert (entry["action"], entry["images"], len(entry["person"])) == ("remove", 2, 64)
     assert f"remove       2  {entry['person'][:16]}" in facever(*words)[1]
 
