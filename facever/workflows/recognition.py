@@ -2,7 +2,8 @@
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from facever.evaluation.operating_point import OperatingPoint, ScoreRule
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery.answers import SearchResult, Verification
 from facever.gallery.gallery import Gallery
+from facever.vectors.embedding_set import EmbeddingSet
 from facever.workflows.enrollment import require_model
 
 if TYPE_CHECKING:
@@ -38,14 +40,9 @@ def search_images(
         GalleryError: As in `Gallery.search`, or another model.
     """
     require_model(gallery, extractor)
-    with tempfile.TemporaryDirectory(prefix="facever-") as folder:
-        paths = [os.path.abspath(image) for image in images]  # noqa: PTH100  (of "a.npy#7" too)
-        probes = Manifest.from_frame(
-            pd.DataFrame({"path": paths, "identity": "probe"}), Path.cwd(), "probes"
-        )
-        vectors = extractor.extract(probes, Path(folder) / "probes", workers=0)
+    with _embedded(extractor, images) as probes:
         return gallery.search(
-            vectors,
+            probes,
             k,
             operating_point=operating_point,
             rule=rule,
@@ -54,27 +51,39 @@ def search_images(
         )
 
 
-def verify_image(
+def verify_images(
     gallery: Gallery,
     extractor: "Extractor",
     person: str,
-    image: str | Path,
+    images: Sequence[str | Path],
     operating_point: OperatingPoint | str | None = None,
     rule: ScoreRule = "max",
     calibration: ScoreCalibration | str | None = None,
 ) -> Verification:
-    """Say whether an image shows a person of the gallery, as `Gallery.verify` does.
+    """Say whether each image shows a person of the gallery, as `Gallery.verify` does.
+
+    An image that cannot be read has its reason for an error; the others are decided.
 
     Raises:
-        ImageError: The image cannot be read.
+        DataError: Not one image could be read.
         GalleryError: As in `Gallery.verify`, or another model.
     """
     require_model(gallery, extractor)
-    return gallery.verify(
-        extractor.embed(image),
-        person,
-        fingerprint=extractor.fingerprint,
-        operating_point=operating_point,
-        rule=rule,
-        calibration=calibration,
-    )
+    with _embedded(extractor, images) as probes:
+        return gallery.verify(
+            probes,
+            person,
+            operating_point=operating_point,
+            rule=rule,
+            calibration=calibration,
+        )
+
+
+@contextmanager
+def _embedded(extractor: "Extractor", images: Sequence[str | Path]) -> Iterator[EmbeddingSet]:
+    """Yield the images' vectors, from a folder that goes again."""
+    paths = [os.path.abspath(image) for image in images]  # noqa: PTH100  (of "a.npy#7" too)
+    frame = pd.DataFrame({"path": paths, "identity": "probe"})
+    manifest = Manifest.from_frame(frame, Path.cwd(), "probes")
+    with tempfile.TemporaryDirectory(prefix="facever-") as folder:
+        yield extractor.extract(manifest, Path(folder) / "probes", workers=0)

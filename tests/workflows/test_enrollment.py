@@ -16,7 +16,7 @@ from facever.workflows.enrollment import (
     gallerys_extractor,
     manifest_of,
 )
-from facever.workflows.recognition import search_images, verify_image
+from facever.workflows.recognition import search_images, verify_images
 
 
 def test_from_images_to_answers(
@@ -33,9 +33,11 @@ def test_from_images_to_answers(
     assert [answer.candidates[0].person for answer in found] == ["b", "d"]
     assert [answer.candidates[0].score for answer in found] == pytest.approx([1, 1], abs=1e-5)
 
-    same = verify_image(gallery, model, "b", probes[0], make_point(model))
-    other = verify_image(gallery, model, "b", probes[1], make_point(model, threshold=0.99999))
-    assert (same.same, other.same) == ([True], [False])
+    probes.append(people / "a" / "broken.jpg")
+    point = make_point(model, threshold=0.99999)
+    result = verify_images(gallery, model, "b", probes, point)
+    assert result.same == [True, False, None]
+    assert [error is None for error in result.errors] == [True, True, False]
 
 
 def test_duplicates_are_known_by_their_bytes(
@@ -102,7 +104,7 @@ def test_a_gallery_bound_to_an_embedding_set(
         for wrong in (model, load_model(models[1], flip=True)):
             for ask in (
                 lambda wrong=wrong: search_images(gallery, wrong, [probe]),
-                lambda wrong=wrong: verify_image(gallery, wrong, "c", probe),
+                lambda wrong=wrong: verify_images(gallery, wrong, "c", [probe]),
                 lambda wrong=wrong: enroll_images(gallery, wrong, manifest_of([str(people)], None)),
             ):
                 with pytest.raises(GalleryError) as refusal:

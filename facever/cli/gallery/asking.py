@@ -1,7 +1,7 @@
 """`facever gallery search` and `verify`: who is it, and is it them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional, cast
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -21,9 +21,17 @@ from facever.cli.gallery.shared import (
 )
 
 if TYPE_CHECKING:
-    from facever.evaluation.operating_point import ScoreRule
-    from facever.gallery.answers import SearchResult
+    from facever.gallery.answers import SearchResult, Verification
+    from facever.vectors.embedding_set import EmbeddingSet
 
+Images = Annotated[
+    Optional[list[str]],  # noqa: UP045 - typer reads the annotation
+    typer.Argument(metavar="[IMAGE]...", help="Images, with --model."),
+]
+Embeddings = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(help="Ask about the rows of this embedding set instead."),
+]
 Rule = Annotated[
     Optional[str],  # noqa: UP045 - typer reads the annotation
     typer.Option(help="A person's score: max or mean over their images. [default: max]"),
@@ -32,15 +40,9 @@ Rule = Annotated[
 
 def search(
     gallery: Folder,
-    images: Annotated[
-        Optional[list[str]],  # noqa: UP045 - typer reads the annotation
-        typer.Argument(metavar="[IMAGE]...", help="Images, with --model."),
-    ] = None,
+    images: Images = None,
     model: Model = None,
-    embeddings: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(help="Search for the rows of this embedding set instead."),
-    ] = None,
+    embeddings: Embeddings = None,
     k: Annotated[int, typer.Option("-k", help="How many people to show.")] = 5,
     operating_point: Point = None,
     rule: Rule = None,
@@ -60,8 +62,7 @@ def search(
     from facever.workflows.enrollment import gallerys_extractor
     from facever.workflows.recognition import search_images
 
-    if (embeddings is None) == (not images) or (embeddings is None) != (model is not None):
-        raise ConfigError("search for images with --model, or for --embeddings")
+    _check("search for", images, model, embeddings, device)
     if as_csv and as_json:
         raise ConfigError("either --csv or --json")
     asked: dict[str, Any] = {
@@ -73,8 +74,7 @@ def search(
     with Gallery.open(gallery) as opened:
         if embeddings is not None:
             probes = EmbeddingSet.load(embeddings)
-            column = "path" if "path" in probes.rows else "identity"
-            names = [str(name) for name in probes.rows[column]]
+            names = _names_in(probes)
             found = opened.search(probes, k, **asked)
         else:
             assert images
@@ -93,6 +93,23 @@ def search(
         _print_csv(names, found)
     else:
         _print_answers(names, found, where is not None)
+
+
+def _check(
+    verb: str, images: list[str] | None, model: Path | None, embeddings: Path | None, device: str
+) -> None:
+    """Refuse anything but images with a model, or embeddings."""
+    from facever.errors import ConfigError
+
+    if (embeddings is None) == (not images) or (embeddings is None) != (model is not None):
+        raise ConfigError(f"{verb} images with --model, or {verb} --embeddings")
+    if embeddings is not None and device != "auto":
+        raise ConfigError("--device is for images: --embeddings need none")
+
+
+def _names_in(probes: "EmbeddingSet") -> list[str]:
+    column = "path" if "path" in probes.rows else "identity"
+    return [str(name) for name in probes.rows[column]]
 
 
 def _print_answers(names: list[str], found: "SearchResult", filtered: bool) -> None:
@@ -135,50 +152,69 @@ def _print_csv(names: list[str], found: "SearchResult") -> None:
 def verify(
     gallery: Folder,
     person: Annotated[str, typer.Argument(help="Who it is claimed to be.")],
-    image: Annotated[Path, typer.Argument(help="An image.")],
-    model: Annotated[
-        Path, typer.Option(help="The gallery's model: a run folder or a .safetensors file.")
-    ],
+    images: Images = None,
+    model: Model = None,
+    embeddings: Embeddings = None,
     operating_point: Point = None,
     rule: Rule = None,
     calibration: Calibration = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Say whether an image shows a person of the gallery (1:1).
+    """Say whether images show a person of the gallery (1:1).
 
-    Exit status: 0 the same, 1 different, 2 no decision or an error.
+    Exit status: 0 the same, 1 different (one of them at least), 2 no decision or an error.
     """
-    from facever.cli.verify import point_line
     from facever.console import say
     from facever.gallery.gallery import Gallery
-    from facever.gallery.records import shown
+    from facever.vectors.embedding_set import EmbeddingSet
     from facever.workflows.enrollment import gallerys_extractor
-    from facever.workflows.recognition import verify_image
+    from facever.workflows.recognition import verify_images
 
+    _check("verify", images, model, embeddings, device)
+    asked: dict[str, Any] = {
+        "operating_point": point_of(operating_point),
+        "rule": rule or "max",
+        "calibration": calibration_of(calibration),
+    }
     with Gallery.open(gallery) as opened:
-        extractor = gallerys_extractor(opened, model, device)
-        result = verify_image(
-            opened,
-            extractor,
-            person,
-            image,
-            point_of(operating_point),
-            cast("ScoreRule", rule or "max"),
-            calibration_of(calibration),
-        )
+        if embeddings is not None:
+            probes = EmbeddingSet.load(embeddings)
+            names = _names_in(probes)
+            result = opened.verify(probes, person, **asked)
+        else:
+            assert images
+            assert model is not None
+            names = list(images)
+            extractor = gallerys_extractor(opened, model, device)
+            result = verify_images(opened, extractor, person, names, **asked)
     if as_json:
-        print_json(result.to_dict())
+        print_json({**result.to_dict(), "probes": names})
     else:
-        (score,) = result.scores
-        what = "image" if result.templates == "all" else "template"
-        best = "best" if result.rule == "max" else "mean"
-        print(f"score:       {score:.4f} ({best} of {counted(result.images, what)})")
-        if result.probabilities is not None:
-            print(f"probability: {result.probabilities[0]:.4f}")
-        if result.same is not None and result.operating_point is not None:
-            print(f"decision:    {'' if result.same[0] else 'not '}{shown(person)}")
-            print(f"by:          {point_line(result.operating_point)}")
+        _print_verified(names, result)
     if result.note:
         say(result.note)
-    raise typer.Exit(2 if result.same is None else int(not result.same[0]))
+    same = result.same or [None]
+    raise typer.Exit(2 if None in same else int(False in same))
+
+
+def _print_verified(names: list[str], result: "Verification") -> None:
+    """Print the score of each probe and what was decided; their names where they are several."""
+    from facever.cli.verify import point_line
+    from facever.gallery.records import shown
+
+    what = "image" if result.templates == "all" else "template"
+    best = "best" if result.rule == "max" else "mean"
+    for row, (name, score) in enumerate(zip(names, result.scores, strict=True)):
+        if len(names) > 1:
+            print(shown(name))
+        if score is None:
+            print(f"no vector:   {result.errors[row]}")
+            continue
+        print(f"score:       {score:.4f} ({best} of {counted(result.images, what)})")
+        if result.probabilities is not None:
+            print(f"probability: {result.probabilities[row]:.4f}")
+        if result.same is not None:
+            print(f"decision:    {'' if result.same[row] else 'not '}{shown(result.person)}")
+    if result.operating_point is not None:
+        print(f"by:          {point_line(result.operating_point)}")

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facever.vectors.embedding_set import EmbeddingSet
+
 
 def test_search_for_images(facever, gallery: Path, model: Path, people: Path) -> None:
     probes = [people / "a" / "0.png", people / "c" / "4.png"]
@@ -60,6 +62,37 @@ def test_verify_exit_status(facever, gallery, model, people, save_point) -> None
         assert f"decision:    {decided}\nby:          score > {threshold:.4f}, set for FMR" in said
     told = json.loads(facever(*words, "--operating-point", file, "--json")[1])
     assert (told["same"], told["person"]) == ([False], "a")
+
+
+def test_verify_several_images(facever, gallery, model, people, save_point) -> None:
+    own, other, broken = (people / name for name in ("a/0.png", "b/2.png", "c/6.png"))
+    facever("gallery", "threshold", gallery, save_point("one", 0.9999))
+    words = ("gallery", "verify", gallery, "a", "--model", model)
+    score = "score:       1.0000 (best of 2 images)\ndecision:    'a'\n"
+    status, said, _ = facever(*words, own, own)
+    assert (status, said.count(f"'{own}'\n{score}"), said.count("\nby: ")) == (0, 2, 1)
+    status, said, _ = facever(*words, own, other)
+    assert status == 1
+    assert said.startswith(f"'{own}'\n{score}'{other}'\nscore:       ")
+    assert "decision:    not 'a'\n" in said
+    status, said, _ = facever(*words, own, broken, other)
+    assert status == 2
+    assert f"'{broken}'\nno vector:   {broken}: " in said
+    told = json.loads(facever(*words, own, other, "--json")[1])
+    assert (told["same"], told["probes"]) == ([True, False], [str(own), str(other)])
+
+
+def test_verify_embeddings(facever, gallery: Path, save_point, tmp_path: Path) -> None:
+    probes = tmp_path / "probes"
+    facever("gallery", "threshold", gallery, save_point("one", 0.9999))
+    facever("gallery", "export", gallery, probes)
+    words = ("gallery", "verify", gallery, "a", "--embeddings")
+    status, said, _ = facever(*words, probes)
+    assert (status, said.count("decision:    'a'\n"), said.count("not 'a'\n")) == (1, 2, 4)
+    EmbeddingSet.load(probes).select([0, 1]).save(tmp_path / "own")
+    assert facever(*words, tmp_path / "own")[0] == 0
+    EmbeddingSet.load(probes).select([]).save(tmp_path / "nobody")
+    assert facever(*words, tmp_path / "nobody")[0] == 2
 
 
 def test_search_among_some_people(facever, gallery: Path, model: Path, people: Path) -> None:
