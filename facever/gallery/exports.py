@@ -137,6 +137,8 @@ def read_export(path: Path) -> Export:
 
 
 def _check_seal(path: Path) -> None:
+    if not path.is_dir():
+        raise GalleryError(f"no export at {path}; make one with 'facever gallery export'")
     if not (path / SEAL).is_file():
         raise GalleryError(f"{path} is not a gallery's export: it has no {SEAL}; enroll it instead")
     try:

@@ -157,7 +157,9 @@ def embeddings_of(given: Sequence[str]) -> EmbeddingSet:
         DataError: It is not one, or more than one thing is named.
     """
     path = Path(given[0])
-    if len(given) > 1 or not path.is_dir() or not (path / META).is_file():
+    if len(given) > 1:
+        raise DataError("without --model one embedding set is enrolled at a time")
+    if not (path / META).is_file():
         what = f"{path} is not an embedding set" if path.exists() else f"no such path: {path}"
         raise DataError(f"{what}; images are enrolled with --model MODEL")
     return EmbeddingSet.load(path)

@@ -86,6 +86,8 @@ def enroll(
 
     if metadata and person is None:
         raise ConfigError("--metadata is about one person: name them with --person")
+    if model is None and (data is not None or device != "auto"):
+        raise ConfigError("--data and --device are for images: give --model, or leave them away")
     rules: dict[str, Any] = {
         "duplicates": duplicates,
         "near": near,

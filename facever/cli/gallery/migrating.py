@@ -60,6 +60,8 @@ def migrate(
 
     if abandon == (model is not None):
         raise ConfigError("either move to a --model, or --abandon a migration that has begun")
+    if abandon and (missing, data, flip, precision, device) != ("refuse", None, None, None, "auto"):
+        raise ConfigError("--abandon forgets a migration: leave what is for one away")
     with Gallery.open(gallery) as opened:
         if model is None:
             opened.abandon_migration()
