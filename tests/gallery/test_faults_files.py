@@ -3,9 +3,7 @@
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -205,67 +203,6 @@ def test_a_copy_made_while_the_gallery_is_open(
         copy.purge()
     assert len(gallery.verify(units(1), "late", fingerprint="model-1").scores) == 1
     assert gallery.check() == []
-
-
-AS_ANOTHER_USER = """
-import os, sys
-import numpy as np
-from facever.errors import FaceverError
-from facever.gallery.gallery import Gallery
-from facever.gallery.index.faiss_import import import_faiss
-import_faiss()  # from where only the first user may read
-if os.geteuid() == 0:
-    os.setgid(65534), os.setuid(65534)
-try:
-    with Gallery.open(sys.argv[1]) as gallery:
-        print(gallery.search(np.eye(8), 1, fingerprint="model-1")[0].candidates[0].person)
-        print(gallery.info().images, gallery.info().read_only)
-        gallery.enroll(np.eye(1, 8), "late", fingerprint="model-1")
-except FaceverError as error:
-    print(error)
-"""
-
-
-@pytest.fixture
-def shared(closed: Path) -> Iterator[Path]:
-    """A gallery's folder to which others have a way, and which is nobody's to write."""
-    above = [closed, *closed.parents][:4]  # pytest's own folders are for their owner only
-    before = {path: path.stat().st_mode for path in above}
-    for path in above[1:]:
-        path.chmod(0o755)
-    yield closed
-    for path, mode in before.items():
-        path.chmod(mode)
-
-
-def _as_another_user(path: Path) -> list[str]:
-    command = [sys.executable, "-c", AS_ANOTHER_USER, str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/")
-    return done.stdout.splitlines()
-
-
-def test_a_folder_for_reading_only(shared: Path) -> None:
-    for path in shared.iterdir():
-        path.chmod(0o444)
-    shared.chmod(0o555)
-    before = {path: path.read_bytes() for path in shared.iterdir()}
-    person, info, said = _as_another_user(shared)
-    assert person in set("abcdefghijk") | {"single"}
-    assert info == "60 True"
-    assert said == (
-        f"{shared / 'gallery.db'} cannot be written by this user; it is open for reading only"
-    )
-    assert {path: path.read_bytes() for path in shared.iterdir()} == before
-
-
-def test_no_permission(shared: Path) -> None:
-    shared.chmod(0o000)
-    assert _as_another_user(shared) == [f"{shared} cannot be read: Permission denied"]
-    shared.chmod(0o555)
-    (shared / "gallery.db").chmod(0o000)
-    assert _as_another_user(shared) == [
-        f"{shared / 'gallery.db'}: it or its folder cannot be read and written by this user"
-    ]
 
 
 # -- the clock ----------------------------------------------------------------------------------

@@ -40,7 +40,10 @@ def _act(task: Callable[[], object], pipe: Connection) -> None:
 
 @pytest.fixture
 def locked(gallery: Gallery, faces) -> Iterator[Path]:
-    """The gallery in a folder that everybody may read and nobody write, beside one for results."""
+    """The gallery in a folder that everybody may read and nobody write, beside one for results.
+
+    It is not below pytest's own folder: every other run of pytest closes that to others again.
+    """
     gallery.update("a", {"site": "A"})
     gallery.rebuild()
     gallery.search(faces, 1)  # FAISS is imported before the other user comes
@@ -68,9 +71,9 @@ def test_it_is_asked_and_exported(locked: Path, faces) -> None:
         persons = {answer.candidates[0].person for answer in found}
         return persons, round(same, 5), info.read_only, info.images, images, kinds
 
-    before = sorted(path.name for path in locked.iterdir())
+    before = {path: path.read_bytes() for path in locked.iterdir()}
     assert as_another_user(ask) == ({"a"}, 1, True, 60, 60, {"files"})
-    assert sorted(path.name for path in locked.iterdir()) == before
+    assert {path: path.read_bytes() for path in locked.iterdir()} == before
     assert len(read_export(locked.parent / "out").times) == 60
 
 
@@ -103,3 +106,18 @@ def test_every_change_is_one_line(locked: Path, faces, make_point) -> None:
 
     line = f"{locked / 'gallery.db'} cannot be written by this user; it is open for reading only"
     assert as_another_user(try_all) == [line] * len(changes)
+
+
+def test_no_permission(locked: Path) -> None:
+    def open_it() -> object:
+        Gallery.open(locked).close()
+
+    locked.chmod(0o000)
+    said = f"GalleryError: {locked} cannot be read: Permission denied"
+    assert as_another_user(open_it) == said
+    locked.chmod(0o555)
+    (locked / "gallery.db").chmod(0o000)
+    assert as_another_user(open_it) == (
+        f"GalleryError: {locked / 'gallery.db'}: it or its folder cannot be read and written by "
+        "this user"
+    )
