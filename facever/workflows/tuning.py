@@ -189,11 +189,16 @@ def tune(
         level: Confidence of the intervals.
 
     Raises:
-        GalleryError: An unknown kind; no operating point of that name, or one that does not decide
-            searches; probes of another model, or that support no such FPIR; nobody to hold out.
+        GalleryError: An unknown kind or rule; no operating point of that name, or one that decides
+            no search; probes of another model, or that support no such FPIR; nobody to hold out.
     """
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise GalleryError(f"k is a whole number from 1 on, not {k!r}")
+    if rule not in (None, "max", "mean"):
+        raise GalleryError(f"rule is {rule!r} (allowed: max, mean)")
+    for name, rate in (("fpir", fpir), ("share", share)):
+        if not 0 < rate < 1:
+            raise GalleryError(f"{name} is {rate:g}: above 0 and below 1")
     point = _point(gallery, operating_point)
     rule = (point.score_rule if point is not None else None) or rule or "max"
     trials = _held_out(gallery, share, seed) if probes is None else _given(gallery, probes)
@@ -228,7 +233,6 @@ def tune(
             continue
         rows.append(trial.row(found, exact, cut))
         warnings += [found.note] if found.note else []
-    threads = int(import_faiss().omp_get_max_threads())
     return Tuning(
         rows,
         size,
@@ -239,7 +243,7 @@ def tune(
         point,
         rule,
         k,
-        threads,
+        int(import_faiss().omp_get_max_threads()),
         warnings,
     )
 
@@ -369,8 +373,6 @@ def _given(gallery: Gallery, probes: EmbeddingSet) -> _Trials:
 
 def _held_out(gallery: Gallery, share: float, seed: int) -> _Trials:
     """Take probes out of the gallery's entries: strangers with all of their images, and mates."""
-    if not 0 < share < 1:
-        raise GalleryError(f"share is {share:g}: above 0 and below 1")
     policy = gallery.info().templates
     if policy != ALL:
         raise GalleryError(

@@ -14,6 +14,8 @@ from facever.cli.gallery.shared import (
     source_in,
 )
 
+_DIGITS = 20  # more than an image's number has
+
 
 def update(
     gallery: Folder,
@@ -90,7 +92,9 @@ def split(
 
     with Gallery.open(gallery) as opened:
         which = [
-            int(image) if image.isdecimal() else source_in(opened, person, image)
+            int(image)
+            if image.isdecimal() and len(image) < _DIGITS
+            else source_in(opened, person, image)
             for image in images
         ]
         moved = opened.split(person, which, new)

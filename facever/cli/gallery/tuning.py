@@ -77,7 +77,7 @@ def tune(
     wanted = {name: value for name, value in wanted.items() if value is not None}
     with Gallery.open(gallery) as opened:
         stored = [point for point in opened.operating_points().values() if point.kind == "1:N"]
-        if (operating_point is not None or len(stored) == 1) and (fpir or rule):
+        if (operating_point is not None or len(stored) == 1) and {"fpir", "rule"} & set(wanted):
             raise ConfigError("an operating point has its own FPIR and rule: leave these out")
         result = tuning.tune(
             opened,

@@ -53,7 +53,7 @@ def test_tune_by_what_the_gallery_decides_by(facever, many: Path, tmp_path: Path
     told = json.loads(facever(*words)[1])
     for one in (told, by_file):
         assert (one["threshold"], one["fpir_target"], one["rule"]) == (0.9, 0.2, "mean")
-    for option in (("--fpir", 0.1), ("--rule", "max")):
+    for option in (("--fpir", 0.1), ("--fpir", 0), ("--rule", "max")):
         status, _, refused = facever(*words, *option)
         assert (status, refused) == (
             2,

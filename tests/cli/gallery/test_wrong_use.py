@@ -63,6 +63,7 @@ def test_bad_input_is_one_line_and_status_2(
         (("merge", gallery, "a", "z"), "enrolled as 'z'"),
         (("split", gallery, "a", "z", "nowhere.png"), "has no image from 'nowhere.png'"),
         (("split", gallery, "a", "z", "999"), "has no image number 999"),
+        (("split", gallery, "a", "z", "9" * 5000), "has no image from '999"),
         (("remove", gallery, "z"), "nobody is enrolled as 'z'"),
         (("remove", gallery, "a", "b", "--source", "x"), "name one person"),
         (("people", gallery, "--where", "site"), "--where is 'site': write KEY=VALUE"),
