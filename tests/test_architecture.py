@@ -17,6 +17,7 @@ FLOORS = {
     "files": 0,
     "seeding": 0,
     "console": 0,
+    "processes": 0,
     "config": 0,
     "vectors": 1,
     "data": 1,

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from facever.errors import FaceverError, nearest, plain
+from facever.processes import EndedElsewhere
 
 # typer carries its own copy of click; this is the public way to its errors of wrong use.
 UsageError: Any = typer.BadParameter.__base__
@@ -95,6 +96,8 @@ def main() -> None:
         sys.exit(130)
     except FaceverError as error:
         fail(str(error))
+    except EndedElsewhere as ended:
+        sys.exit(ended.exit_status)
     except BrokenPipeError:
         sys.exit(141)
     except OSError as error:  # a full disk, a folder that may not be written

@@ -1,0 +1,288 @@
+"""Several processes that work as one: who this one is, and what all of them exchange.
+
+`torchrun --nproc-per-node N -m facever ...` starts them; `started` joins them. In one process every
+function here does nothing, so that nobody need ask how many there are. torch is imported only where
+it is used.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from facever.errors import ConfigError, FaceverError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+T = TypeVar("T")
+
+FAILED = "facever/failed"
+"""Key of the store that the processes share: how many of them have failed."""
+
+PATIENCE = timedelta(days=7)
+"""How long a process waits for another one: as long as that one lives (see `started`)."""
+
+GRACE_SECONDS = 10.0
+"""What a process has to end by itself once another one has failed."""
+
+
+class ProcessError(FaceverError):
+    """Processes that cannot find one another, or one of them that is gone."""
+
+
+class EndedElsewhere(Exception):  # noqa: N818 - the error is another process's, which tells it
+    """Another process failed and has said why: leave without a word, with this exit status."""
+
+    exit_status = 2
+
+
+def world() -> int:
+    """Return how many processes work together; 1 without torchrun."""
+    group = _group()
+    return 1 if group is None else int(group.get_world_size())
+
+
+def rank() -> int:
+    """Return the number of this process, 0 to world() - 1."""
+    group = _group()
+    return 0 if group is None else int(group.get_rank())
+
+
+def is_main() -> bool:
+    """Return whether this is the process that writes files and talks: the one of rank 0."""
+    return rank() == 0
+
+
+def all_sum(tensor: "Tensor") -> "Tensor":
+    """Add up a tensor over all processes, in place, and return it."""
+    group = _group()
+    if group is not None and world() > 1:
+        group.all_reduce(tensor)
+    return tensor
+
+
+def all_max(tensor: "Tensor") -> "Tensor":
+    """Take the largest of a tensor's elements over all processes, in place, and return it."""
+    group = _group()
+    if group is not None and world() > 1:
+        group.all_reduce(tensor, op=group.ReduceOp.MAX)
+    return tensor
+
+
+def gather(rows: "Tensor") -> "Tensor":
+    """Return the rows of all processes, in their order, without gradients.
+
+    Args:
+        rows: [b, ...]; each process may have another number of them, none too.
+
+    Returns:
+        [sum of b, ...], the same on every process.
+    """
+    return _gathered(rows.detach())[0]
+
+
+def gather_rows(rows: "Tensor") -> "Tensor":
+    """Return the rows of all processes, in their order, with gradients.
+
+    The gradient is that of a loss which every process computes alike from all rows: this process's
+    rows get their own part of it, times world(), because the gradients of what made them are then
+    averaged over the processes.
+
+    Args:
+        rows: [b, D]; each process may have another number of them, none too.
+
+    Returns:
+        [sum of b, D].
+    """
+    if world() == 1:
+        return rows
+    every: Tensor = _gather_function().apply(rows)
+    return every
+
+
+def gather_objects(value: T) -> list[T]:
+    """Return what every process gave, in their order: small things, told over the CPU."""
+    group = _group()
+    if group is None or world() == 1:
+        return [value]
+    values: list[T] = [value] * world()
+    group.all_gather_object(values, value)
+    return values
+
+
+def from_main(value: T) -> T:
+    """Return what the process of rank 0 gave: a small thing, told over the CPU."""
+    group = _group()
+    if group is None or world() == 1:
+        return value
+    values = [value]
+    group.broadcast_object_list(values, src=0)
+    return values[0]
+
+
+@contextmanager
+def started(device: object = "auto") -> Iterator[None]:
+    """Join the processes that torchrun started; one process alone does nothing.
+
+    gloo serves tensors on the CPU, NCCL those on GPUs, where each process takes the one of its
+    number on its machine. What fails in one process ends all: the first to fail raises its error,
+    the others end without a word, within 10 seconds also where they wait for it.
+
+    Args:
+        device: "cpu" leaves GPUs alone.
+
+    Raises:
+        ConfigError: More processes on a machine than it has GPUs.
+        ProcessError: The processes do not find one another, or one of them was killed.
+        EndedElsewhere: Another process has failed and said why.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or "RANK" not in os.environ or world() > 1:
+        yield
+        return
+    import torch.distributed as dist
+    from torch.distributed.rendezvous import rendezvous
+
+    backend = _backend(str(device))
+    try:
+        store = next(rendezvous("env://"))[0]
+        dist.init_process_group(
+            backend,
+            store=store,
+            rank=int(os.environ["RANK"]),
+            world_size=int(os.environ["WORLD_SIZE"]),
+            timeout=PATIENCE,
+        )
+    except (ValueError, RuntimeError) as error:  # those of torch.distributed are RuntimeErrors
+        raise ProcessError(
+            f"the {os.environ['WORLD_SIZE']} processes do not find one another: "
+            f"{str(error).splitlines()[0]}. Start them by torchrun"
+        ) from error
+    over = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(store.clone(), over), daemon=True)
+    watcher.start()
+    try:
+        yield
+        dist.barrier()
+    except BaseException as error:
+        _end(error, store)
+        raise
+    finally:
+        dist.destroy_process_group()
+        over.set()
+        watcher.join()
+
+
+def _group() -> Any:
+    """Return torch.distributed where a group is at work, without importing it."""
+    dist: Any = sys.modules.get("torch.distributed")
+    return dist if dist is not None and dist.is_available() and dist.is_initialized() else None
+
+
+@cache
+def _gather_function() -> Any:
+    import torch
+
+    class Gather(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, rows: "Tensor") -> "Tensor":
+            every, ctx.first = _gathered(rows)
+            ctx.count = len(rows)
+            return every
+
+        @staticmethod
+        def backward(ctx: Any, gradient: "Tensor") -> "Tensor":
+            return gradient[ctx.first : ctx.first + ctx.count] * world()
+
+    return Gather
+
+
+def _gathered(rows: "Tensor") -> "tuple[Tensor, int]":
+    """Return the rows of all processes, and where this one's begin."""
+    group = _group()
+    if group is None or world() == 1:
+        return rows, 0
+    import torch
+
+    own = torch.tensor([len(rows)], device=rows.device)
+    found = [torch.empty_like(own) for _ in range(world())]
+    group.all_gather(found, own)
+    counts = [int(count) for count in found]
+    padded = rows.new_zeros(max(counts), *rows.shape[1:])
+    padded[: len(rows)] = rows
+    pieces = [torch.empty_like(padded) for _ in counts]
+    group.all_gather(pieces, padded)
+    every = torch.cat([piece[:count] for piece, count in zip(pieces, counts, strict=True)])
+    return every, sum(counts[: rank()])
+
+
+def _backend(device: str) -> str:
+    import torch
+
+    if device == "cpu" or not torch.cuda.is_available():
+        return "gloo"
+    local, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if local >= gpus:
+        raise ConfigError(
+            f"process {local} of this machine has no GPU of its own ({gpus} GPUs): start at most "
+            f"{gpus} processes a machine, or use the device cpu"
+        )
+    torch.cuda.set_device(local)
+    return "cpu:gloo,cuda:nccl"
+
+
+def _end(error: BaseException, store: Any) -> None:
+    """Tell the other processes that this one failed.
+
+    Raises:
+        EndedElsewhere: Another one was the first to fail, and this error is its or follows from it.
+        ProcessError: Another one is gone without having said why.
+    """
+    lost = _is_of_communication(error)
+    try:
+        first = store.add(FAILED, 1) == 1
+    except RuntimeError:  # gone with the process that kept it
+        first = not lost
+    if not first and (lost or isinstance(error, FaceverError)):
+        raise EndedElsewhere from error
+    if lost:
+        error = ProcessError(
+            "another process of this run is gone: it was killed, or the memory was not enough"
+        )
+    _tell_torchrun(str(error) or type(error).__name__)
+    if lost:
+        raise error
+
+
+def _is_of_communication(error: BaseException) -> bool:
+    import torch.distributed as dist
+
+    return isinstance(error, dist.DistError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in ("gloo", "NCCL"))
+    )
+
+
+def _tell_torchrun(message: str) -> None:
+    """Write the error where torchrun looks for what its last lines say."""
+    path = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if path:
+        told = {"message": message, "extraInfo": {"timestamp": str(int(time.time()))}}
+        with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123
+            json.dump({"message": told}, file)
+
+
+def _watch(store: Any, over: threading.Event) -> None:
+    """End this process when another one has failed and this one waits for it for ever."""
+    while not over.wait(1.0):
+        try:
+            failed = store.check([FAILED])
+        except RuntimeError:  # the store is gone, and with it who kept it
+            failed = True
+        if failed and not over.wait(GRACE_SECONDS):
+            os._exit(EndedElsewhere.exit_status)
