@@ -12,6 +12,7 @@ from facever.config import Config
 from facever.errors import TrainingError
 from facever.heads.prototypes import Prototypes
 from facever.heads.weight import Weight
+from facever.processes import gather, gather_rows
 
 Metric = Literal["cosine", "euclidean", "dot"]
 Beside = Literal["teacher", "attributes", "thumbnails"]
@@ -77,6 +78,8 @@ class Head(nn.Module, ABC):
         soft_labels: Whether a distribution over the identities, floating point [B, identities], is
             taken in the place of the labels too.
         prototypes: Where the head has them, `prototypes.weight` is [identities, embedding_size].
+        whole_batch: Whether it sees the images of all processes, gathered, so that its loss is the
+            same on each; otherwise it sees those of this process.
     """
 
     Config: ClassVar[type[HeadConfig]]
@@ -87,6 +90,7 @@ class Head(nn.Module, ABC):
     beside: ClassVar[Beside | None] = None
     helper: ClassVar[bool] = False
     soft_labels: ClassVar[bool] = False
+    whole_batch: bool = False
     config: HeadConfig
 
     def __init__(self, config: HeadConfig, embedding_size: int, identities: int) -> None:
@@ -117,6 +121,8 @@ class Head(nn.Module, ABC):
             TrainingError: Wrong shapes, an empty batch, a label out of range, or no two images of
                 one identity for a head that compares them.
         """
+        if self.whole_batch:
+            embeddings, labels = gather_rows(embeddings), gather(labels)
         self._check_embeddings(embeddings)
         if self.beside is not None:
             self._check_targets(labels, len(embeddings))
@@ -135,6 +141,13 @@ class Head(nn.Module, ABC):
         Args:
             embeddings: float32 or float64 [B, D].
             labels: int64 [B]; or targets or a distribution, where the head declares them.
+        """
+
+    def absent(self) -> None:
+        """Take part, without an image of this process, in what all processes do in `forward`.
+
+        Called in the place of `forward` where none of this process's images could be read, unless
+        the head sees the whole batch.
         """
 
     def no_weight_decay(self) -> set[str]:

@@ -13,6 +13,7 @@ from facever.heads.base import Head, HeadConfig, HeadOutput, Metric, mean_norm
 from facever.heads.losses import SMALLEST_GRADIENT, softmax_loss
 from facever.heads.prototypes import Prototypes, blocks, normalize
 from facever.heads.registry import register
+from facever.processes import gather
 
 DEAD_START = 10.0
 """Mean d^2 / gamma above which next to nothing is learned: e^-10 is 5e-5."""
@@ -90,9 +91,19 @@ class RBF(Head):
         }
         return HeadOutput(loss, logits, stats)
 
+    def absent(self) -> None:
+        """See Head: take gamma from the first images of the other processes."""
+        if not self._started:
+            weight = self.prototypes.weight.detach()
+            self._start(weight[:0], weight)
+
     def _start(self, x: Tensor, weight: Tensor) -> None:
-        """Take gamma from the first batch, or say that the given one is too small for it."""
+        """Take gamma from the first batch, or say that the given one is too small for it.
+
+        That is the batch of all processes.
+        """
         self._started = True
+        x = x if self.whole_batch else gather(x.to(weight.dtype))
         if self.config.gamma != "median":
             ratio = float(squared_distances(x, weight).mean() / self.gamma)
             if ratio > DEAD_START:

@@ -67,8 +67,11 @@ class WeightedSum(nn.Module):
         labels: Tensor,
         targets: Mapping[str, Tensor] | None = None,
         before_norm: Tensor | None = None,
+        local: float = 1.0,
     ) -> HeadOutput:
         """Return the summed loss, the first logits there are, and stats named "head/stat".
+
+        With several processes the means over them are the loss and stats of the batch of all.
 
         With several heads each one's unweighted loss is among the stats, as "head/loss"; a weight
         that moves is there as "head/weight".
@@ -78,31 +81,37 @@ class WeightedSum(nn.Module):
             labels: int64 [B].
             targets: By the name of the head, what each head that declares `beside` learns from.
             before_norm: [B, D], what heads with `input: before_norm` learn from.
+            local: Weight of the heads that see the images of this process only: how many times as
+                many it has as the mean process. With 0 there are none.
 
         Raises:
             TrainingError: No targets, or no `before_norm`, for a head that needs them; and what the
                 heads refuse.
         """
         given = {} if targets is None else targets
-        outputs = [
-            head(
+        logits, stats = None, dict[str, Tensor]()
+        dtype = torch.promote_types(embeddings.dtype, torch.float32)
+        total = embeddings.new_zeros((), dtype=dtype)
+        for name, head in zip(self.names, self.heads, strict=True):
+            weight = self._weight(name, head.config.weight, total)
+            if isinstance(weight, Tensor):
+                stats[f"{name}/weight"] = weight
+            if not (local or head.whole_batch):
+                head.absent()
+                continue
+            output = head(
                 embeddings if head.config.input == "embedding" else _given(name, before_norm),
                 labels if head.beside is None else self._target(name, given),
             )
-            for name, head in zip(self.names, self.heads, strict=True)
-        ]
-        logits = next((output.logits for output in outputs if output.logits is not None), None)
-        total: Tensor | float = 0.0
-        stats: dict[str, Tensor] = {}
-        for name, head, output in zip(self.names, self.heads, outputs, strict=True):
-            weight = self._weight(name, head.config.weight, output.loss)
+            logits = output.logits if logits is None else logits
+            found = {f"{name}/{stat}": value for stat, value in output.stats.items()}
+            if len(self.heads) > 1:
+                found[f"{name}/loss"] = output.loss.detach()
+            if local != 1.0 and not head.whole_batch:
+                weight = weight * local
+                found = {stat: value * local for stat, value in found.items()}
             total = total + weight * output.loss
-            if len(outputs) > 1:
-                stats[f"{name}/loss"] = output.loss.detach()
-            if isinstance(weight, Tensor):
-                stats[f"{name}/weight"] = weight
-            stats.update({f"{name}/{stat}": value for stat, value in output.stats.items()})
-        assert isinstance(total, Tensor)
+            stats.update(found)
         return HeadOutput(total, logits, stats)
 
     def no_weight_decay(self) -> set[str]:
