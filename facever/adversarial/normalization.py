@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facever.errors import TrainingError
+from facever.processes import all_sum, world
 
 
 class BatchNorm(nn.BatchNorm1d):
@@ -20,6 +20,7 @@ class BatchNorm(nn.BatchNorm1d):
 
     Attributes:
         frozen: In training, normalise by the batch's statistics but leave the buffers alone.
+        whole_batch: Each process is given the rows of all: nothing is added up.
 
     Reference:
         Ioffe and Szegedy, Batch Normalization, ICML 2015, algorithm 1.
@@ -29,7 +30,7 @@ class BatchNorm(nn.BatchNorm1d):
 
     def __init__(self, size: int) -> None:
         super().__init__(size)
-        self.frozen = False
+        self.frozen = self.whole_batch = False
 
     def forward(self, features: Tensor) -> Tensor:
         """Return normalised rows [B, size].
@@ -39,7 +40,7 @@ class BatchNorm(nn.BatchNorm1d):
         """
         if not self.training:
             return super().forward(features)
-        if _processes() > 1:
+        if world() > 1 and not self.whole_batch:
             return self._over_all(features)
         if len(features) < 2:
             raise TrainingError(
@@ -75,8 +76,7 @@ def moments(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     differences to the mean.
     """
     rows = features.new_tensor(float(len(features)))
-    if _processes() > 1:
-        dist.all_reduce(rows)
+    all_sum(rows)
     mean = sum_of_processes(features.sum(0)) / rows
     variance = sum_of_processes((features - mean).square().sum(0)) / rows
     return mean, variance, rows
@@ -87,7 +87,7 @@ def sum_of_processes(values: Tensor) -> Tensor:
 
     The latter makes each process's gradient that of the sum of all processes' losses.
     """
-    if _processes() == 1:
+    if world() == 1:
         return values
     total: Tensor = _Sum.apply(values)  # type: ignore[no-untyped-call]
     return total
@@ -117,16 +117,8 @@ def frozen(network: nn.Module) -> Iterator[None]:
 class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:  # noqa: ARG004
-        total = values.clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(total)
-        return total
+        return all_sum(values.clone(memory_format=torch.contiguous_format))
 
     @staticmethod
     def backward(ctx: Any, d_total: Tensor) -> Tensor:  # noqa: ARG004
-        d_values = d_total.clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(d_values)
-        return d_values
-
-
-def _processes() -> int:
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+        return all_sum(d_total.clone(memory_format=torch.contiguous_format))

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
+
+from facever.processes import all_sum
 
 
 class StepAverage(nn.Module):
@@ -49,8 +50,7 @@ class StepAverage(nn.Module):
         values, self._batches = self._batches, []
         total = torch.stack([torch.zeros_like(self.average), *(v.to(self.average) for v in values)])
         sums = torch.cat([total.sum(0), self.average.new_tensor([len(values)])])
-        if dist.is_available() and dist.is_initialized():
-            dist.all_reduce(sums)
+        all_sum(sums)
         mean = sums[:-1] / sums[-1].clamp_min(1)
         moved = torch.lerp(self.average, mean, self.momentum)
         self.average.copy_(torch.where(sums[-1] > 0, moved, self.average))

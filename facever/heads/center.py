@@ -10,6 +10,7 @@ from torch import Tensor
 from facever.heads.base import Head, HeadConfig, HeadOutput, mean_norm
 from facever.heads.distances import mean_pair_cosine
 from facever.heads.registry import register
+from facever.processes import gather, world
 
 
 @register
@@ -88,7 +89,7 @@ class Center(Head):
         old, seen = self.centers[identities], self.seen[identities][:, None]
         moved = old - self.config.alpha * (n * old - sums) / (1 + n)
         new = torch.where(seen, moved, sums / n)
-        if _processes() > 1:
+        if world() > 1:
             dist.broadcast(new, src=0)  # a GPU adds in any order: this keeps them equal to the bit
         self.centers[identities] = new
         self.seen[identities] = True
@@ -98,27 +99,4 @@ class Center(Head):
         like, self._batches, batches = self.centers, [], self._batches
         embeddings = torch.cat([like[:0], *(x.to(like.dtype) for x, _ in batches)])
         labels = torch.cat([*(y for _, y in batches), like.new_zeros(0, dtype=torch.int64)])
-        if _processes() > 1:
-            return _gather(embeddings), _gather(labels)
-        return embeddings, labels
-
-
-def _processes() -> int:
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
-def _gather(rows: Tensor) -> Tensor:
-    """Return the rows of all processes, in their order; each may have another number of them.
-
-    It moves as many rows as the batch has images, where summing whole tables of centres would move
-    one row per identity.
-    """
-    own = torch.tensor([len(rows)], device=rows.device)
-    counts = [torch.empty_like(own) for _ in range(dist.get_world_size())]
-    dist.all_gather(counts, own)
-    most = max(int(count) for count in counts)
-    padded = rows.new_zeros(most, *rows.shape[1:])
-    padded[: len(rows)] = rows
-    pieces = [torch.empty_like(padded) for _ in counts]
-    dist.all_gather(pieces, padded)
-    return torch.cat([piece[: int(count)] for piece, count in zip(pieces, counts, strict=True)])
+        return gather(embeddings), gather(labels)

@@ -5,20 +5,21 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from facever.adversarial import diagnosis, losses
 from facever.adversarial.discriminator import Discriminator
 from facever.adversarial.generator import Generator
-from facever.adversarial.normalization import frozen
+from facever.adversarial.normalization import BatchNorm, frozen
 from facever.data.loading import Batch
 from facever.errors import ConfigError, TrainingError
 from facever.heads.base import HeadOutput
 from facever.heads.distances import mean_pair_cosine
 from facever.heads.mining import Miner, Triplets
+from facever.processes import all_sum, gather, gather_rows, world
 from facever.training.config import AdversarialConfig, NetworkConfig
 from facever.training.optimization import Schedule, make_optimizer, parameter_groups
+from facever.training.parallel import Agreement
 from facever.training.steps import EmbeddingStep
 
 NAME = "adversarial"
@@ -53,7 +54,8 @@ class Player:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         gradients = [p.grad for p in self._parameters if p.grad is not None]
-        _average(gradients)
+        for gradient in gradients:
+            all_sum(gradient).div_(world())
         norm = nn.utils.get_total_norm(gradients)
         if clip_norm is not None:
             nn.utils.clip_grads_with_norm_(self._parameters, clip_norm, norm)
@@ -80,14 +82,15 @@ class AdversarialStep(EmbeddingStep):
     graph of F is held at a time (our choice; order and losses are the paper's).
 
     The generator and the discriminator compute in float32 (float64 for float64 features), also
-    under autocast. Their gradients are averaged over processes here; those of the embedder are left
-    to what wraps it.
+    under autocast. With several processes each compares its own images, and gradients are averaged;
+    or each does the same with the images of all.
 
     Args:
         plain: As EmbeddingStep takes them, in order.
         config: The method's parameters.
         epochs: Of the whole training.
         updates_per_epoch: Updates in an epoch.
+        whole_batch: Whether each process sees the images of all.
 
     Raises:
         ConfigError: No head with prototypes, or embeddings of fewer than 4 components.
@@ -97,7 +100,12 @@ class AdversarialStep(EmbeddingStep):
     """
 
     def __init__(
-        self, *plain: Any, config: AdversarialConfig, epochs: int, updates_per_epoch: int
+        self,
+        *plain: Any,
+        config: AdversarialConfig,
+        epochs: int,
+        updates_per_epoch: int,
+        whole_batch: bool = False,
     ) -> None:
         super().__init__(*plain)
         prototypes = self.heads.prototypes
@@ -107,12 +115,16 @@ class AdversarialStep(EmbeddingStep):
                 "{name: softmax} to heads"
             )
         self._config, self._prototypes = config, prototypes
+        self._whole_batch = whole_batch
         updates = epochs * updates_per_epoch
         self.pretraining = round(config.pretraining * updates)
         size, device = self.embedder.embedding_size, prototypes.weight.device
         left = max(1, math.ceil((updates - self.pretraining) / updates_per_epoch))
 
         def player(network: nn.Module, training: NetworkConfig) -> Player:
+            for part in network.modules():
+                if isinstance(part, BatchNorm):
+                    part.whole_batch = whole_batch
             return Player(network.to(device), training, left, updates_per_epoch)
 
         self.generator = player(Generator(size, config.last_activation), config.generator)
@@ -123,22 +135,25 @@ class AdversarialStep(EmbeddingStep):
         )
         self._miner = Miner(config.mining, size, squared=True, margin=config.margin).to(device)
 
-    def update(self, batches: Sequence[Batch], number: int) -> dict[str, Tensor]:
+    def update(
+        self, batches: Sequence[Batch], number: int, agreement: Agreement | None = None
+    ) -> dict[str, Tensor]:
         """See Step."""
-        stats = super().update(batches, number)
+        stats = super().update(batches, number, agreement)
         self._miner.step_completed()
         return stats
 
     def _objective(
-        self, embeddings: Tensor, labels: Tensor, heads: HeadOutput, number: int
+        self, embeddings: Tensor, labels: Tensor, heads: HeadOutput, number: int, local: float
     ) -> HeadOutput:
         """Train D and G, and return F's loss: equation 6."""
+        if self._whole_batch:
+            embeddings, labels, local = gather_rows(embeddings), gather(labels), 1.0
         between = losses.square_distances(embeddings)
-        triplets = self._miner(between, labels)
+        triplets = self._miner(between, labels) if len(labels) else _none(labels)
         features = embeddings.detach()
         violation, margin = diagnosis.hardness(between, triplets, self._config.margin)
         stats = {
-            "heads": heads.loss.detach(),
             "mined_violation": violation,
             "mined_margin": margin,
             "real_kept": diagnosis.kept(features, self._prototypes.weight, labels),
@@ -149,17 +164,20 @@ class AdversarialStep(EmbeddingStep):
         else:
             since = number - self.pretraining
             shares = losses.shares(triplets, len(labels), features.dtype)
-            stats |= self._train_discriminator(features, labels, shares, since)
-            stats |= self._train_generator(features, labels, triplets, shares, since)
+            stats |= self._train_discriminator(features, labels, shares, since, local)
+            stats |= self._train_generator(features, labels, triplets, shares, since, local)
             triplet = self._through_generator(embeddings, triplets)
         stats["triplet"] = triplet.detach()
-        loss = losses.embedder_loss(triplet, heads.loss, self._config.mu)
+        if local != 1.0:
+            stats = {name: _weighed(name, value, local) for name, value in stats.items()}
+        stats["heads"] = heads.loss.detach()
+        loss = losses.embedder_loss(triplet * local, heads.loss, self._config.mu)
         _require_finite(stats, number)
         named = {f"{NAME}/{name}": value for name, value in stats.items()}
         return HeadOutput(loss, heads.logits, {**heads.stats, **named})
 
     def _train_discriminator(
-        self, features: Tensor, labels: Tensor, shares: Tensor, number: int
+        self, features: Tensor, labels: Tensor, shares: Tensor, number: int, local: float = 1.0
     ) -> dict[str, Tensor]:
         """Update D by equation 4. Real and generated features are two batches (our choice)."""
         if self.discriminator is None:
@@ -175,11 +193,19 @@ class AdversarialStep(EmbeddingStep):
             "real_accuracy": own,
             "generated_accuracy": found,
             "told_apart": apart,
-            "discriminator_grad_norm": self.discriminator.learn(loss, number, self._clip_norm),
+            "discriminator_grad_norm": self.discriminator.learn(
+                loss * local, number, self._clip_norm
+            ),
         }
 
     def _train_generator(
-        self, features: Tensor, labels: Tensor, triplets: Triplets, shares: Tensor, number: int
+        self,
+        features: Tensor,
+        labels: Tensor,
+        triplets: Triplets,
+        shares: Tensor,
+        number: int,
+        local: float = 1.0,
     ) -> dict[str, Tensor]:
         """Update G by equations 2 and 5."""
         generated = self.generator.network(features)
@@ -199,7 +225,7 @@ class AdversarialStep(EmbeddingStep):
             "generated_margin": margin,
             "generated_kept": diagnosis.kept(generated, self._prototypes.weight, labels),
             "offset": diagnosis.relative_offset(features, generated),
-            "generator_grad_norm": self.generator.learn(loss, number, self._clip_norm),
+            "generator_grad_norm": self.generator.learn(loss * local, number, self._clip_norm),
         }
 
     def _through_generator(self, embeddings: Tensor, triplets: Triplets) -> Tensor:
@@ -227,12 +253,18 @@ class AdversarialStep(EmbeddingStep):
         self._miner.load_state_dict(state["miner"])
 
 
-def _average(gradients: Sequence[Tensor]) -> None:
-    """Replace gradients by their mean over all processes."""
-    if dist.is_available() and dist.is_initialized():
-        for gradient in gradients:
-            dist.all_reduce(gradient)
-            gradient /= dist.get_world_size()
+def _none(labels: Tensor) -> Triplets:
+    """Return no triplets, where there is no image."""
+    return Triplets(labels, labels, labels)
+
+
+def _weighed(name: str, value: Tensor, local: float) -> Tensor:
+    """Return a figure of this process's images so that the mean over processes is that of all.
+
+    That of no images is not a number, and counts for nothing. The norms of averaged gradients are
+    the same everywhere.
+    """
+    return value if name.endswith("grad_norm") else value.nan_to_num() * local
 
 
 def _require_finite(stats: dict[str, Tensor], step: int) -> None:

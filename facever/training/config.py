@@ -48,7 +48,7 @@ class DataConfig(Config):
 class BatchConfig(Config):
     """How a batch is drawn."""
 
-    size: int = Field(128, ge=2, description="images in a batch")
+    size: int = Field(128, ge=2, description="images in a batch, of all processes together")
     images_per_identity: int | None = Field(
         None, ge=2, description="K of a P x K batch (P = size / K); null: images in random order"
     )
@@ -134,6 +134,21 @@ class NetworkConfig(Config):
     )
 
 
+class DistributedConfig(Config):
+    """What several processes (torchrun) have in common beside gradients."""
+
+    batch_norm: Literal["local", "frozen", "synchronised"] = Field(
+        "local",
+        description="local: statistics of each process's own images, running ones averaged; "
+        "frozen: the running ones as they are, also in one process; synchronised: of all images, "
+        "on GPUs only",
+    )
+    pairs: Literal["global", "local"] = Field(
+        "global",
+        description="heads that compare images see those of all processes, or of their own",
+    )
+
+
 class AdversarialConfig(MethodConfig):
     """Adversarial hard-triplet generation; the embedder's optimizer is that of the training."""
 
@@ -152,6 +167,7 @@ class TrainConfig(Config):
     )
     augmentation: AugmentationConfig | None = AugmentationConfig()
     batch: BatchConfig = BatchConfig()
+    distributed: DistributedConfig = DistributedConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     epochs: int = Field(20, ge=1)

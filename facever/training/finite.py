@@ -10,6 +10,7 @@ from facever.errors import TrainingError
 from facever.heads.base import HeadOutput
 from facever.heads.weighted_sum import WeightedSum
 from facever.models.embedder import Embedder
+from facever.processes import world
 
 
 def require_finite_loss(
@@ -37,7 +38,9 @@ def require_finite_loss(
         return
     names = heads.names
     if len(names) > 1:
-        losses = {name: output.stats[f"{name}/loss"] for name in names}
+        losses = {
+            name: output.stats[f"{name}/loss"] for name in names if f"{name}/loss" in output.stats
+        }
         names = [name for name, loss in losses.items() if not bool(loss.isfinite())] or names
     first = _bad_parameter(embedder, heads) or _bad_output(embedder, heads, batch, autocast)
     _stop(step, f"the loss of head {' and '.join(names)}", output.loss, first)
@@ -114,7 +117,8 @@ def _bad_output(
         with torch.no_grad():
             with autocast:
                 before_norm, embeddings = embedder.around_norm(images)
-            heads(embeddings, labels, targets, before_norm)
+            if world() == 1:  # heads may wait for the other processes, which have no such trouble
+                heads(embeddings, labels, targets, before_norm)
     finally:
         for hook in hooks:
             hook.remove()

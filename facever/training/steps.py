@@ -6,6 +6,7 @@ in turn (adversarial training) has the same face as the plain one.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -16,8 +17,17 @@ from facever.data.loading import Batch
 from facever.heads.base import HeadOutput
 from facever.heads.weighted_sum import WeightedSum
 from facever.models.embedder import Embedder
+from facever.processes import rank, world
 from facever.training.finite import require_finite_gradients, require_finite_loss
 from facever.training.optimization import Schedule
+from facever.training.parallel import (
+    Agreement,
+    DataParallel,
+    agree,
+    average_gradients,
+    gradient_norm,
+    share_overflow,
+)
 from facever.training.precision import Precision
 from facever.training.targets import Targets
 
@@ -28,10 +38,18 @@ class Step(ABC):
     embedder: Embedder
 
     @abstractmethod
-    def update(self, batches: Sequence[Batch], number: int) -> dict[str, Tensor]:
+    def update(
+        self, batches: Sequence[Batch], number: int, agreement: Agreement | None = None
+    ) -> dict[str, Tensor]:
         """Make update `number` (counted from 0) and return its statistics, 0-d tensors.
 
-        "loss" is always among them.
+        "loss" is always among them. With several processes the means over them are those of all;
+        what is missing in one counts there as 0.
+
+        Args:
+            batches: This process's micro-batches, at least one image in all those of all processes.
+            number: Updates before this one.
+            agreement: What the processes know of one another's; None: they ask.
 
         Raises:
             TrainingError: The loss or a gradient is not finite.
@@ -63,28 +81,41 @@ class EmbeddingStep(Step):
         memory_format: torch.memory_format,
         clip_norm: float | None,
         targets: Targets,
+        parallel: DataParallel | None = None,
     ) -> None:
         self.embedder, self.heads, self._targets = embedder, heads, targets
         self._optimizer, self._schedule = optimizer, schedule
         self._precision, self._memory_format = precision, memory_format
         self._clip_norm = clip_norm
+        self._parallel = parallel or DataParallel(embedder)
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
-    def update(self, batches: Sequence[Batch], number: int) -> dict[str, Tensor]:
+    def update(
+        self, batches: Sequence[Batch], number: int, agreement: Agreement | None = None
+    ) -> dict[str, Tensor]:
         """See Step. The loss is the mean over the images of all micro-batches."""
-        self.embedder.train()
+        agreement = agreement or agree(batches)
+        self._parallel.train()
         self._schedule.set(number)
         self._optimizer.zero_grad(set_to_none=True)
-        images = sum(len(batch.labels) for batch in batches)
+        images = agreement.together
+        last = max(place for place, count in enumerate(images) if count)
         stats: dict[str, Tensor] = {}
-        for batch in batches:
-            share = len(batch.labels) / images
-            for name, value in self._backward(batch, share, number).items():
+        for place, (batch, count) in enumerate(zip(batches, images, strict=True)):
+            if not count:
+                continue
+            share = count / sum(images)
+            local = agreement.readable[rank()][place] * world() / count
+            with nullcontext() if place == last else self._parallel.apart():
+                found = self._backward(batch, share, local, number)
+            for name, value in found.items():
                 stats[name] = stats[name] + value * share if name in stats else value * share
+        average_gradients(self.heads.parameters(), agreement)
         scaler = self._precision.scaler
+        if scaler.is_enabled():
+            share_overflow(self._parameters)
         scaler.unscale_(self._optimizer)
-        gradients = [p.grad for p in self._parameters if p.grad is not None]
-        norm = nn.utils.get_total_norm(gradients)
+        norm = gradient_norm(self._parameters)
         if not scaler.is_enabled():  # with loss scaling an overflow is skipped, not an error
             require_finite_gradients(norm, number, self.embedder, self.heads)
         if self._clip_norm is not None:
@@ -92,18 +123,27 @@ class EmbeddingStep(Step):
         scaler.step(self._optimizer)
         scaler.update()
         self.heads.step_completed()
+        self._parallel.updated()
         stats["grad_norm"] = norm.detach()
         return stats
 
-    def _backward(self, batch: Batch, share: float, number: int) -> dict[str, Tensor]:
+    def _backward(self, batch: Batch, share: float, local: float, number: int) -> dict[str, Tensor]:
+        """Add a micro-batch's gradients; return its loss and statistics.
+
+        Args:
+            batch: The images of this process; there may be none.
+            share: Part of all processes' micro-batch in the update.
+            local: How many times as many images this process has as the mean one.
+            number: Of the update.
+        """
         device = self._precision.device
         images = batch.images.to(device, non_blocking=True)
         images = images.contiguous(memory_format=self._memory_format)
         labels = batch.labels.to(device, non_blocking=True)
         with self._precision.autocast():
-            before_norm, embeddings = self.embedder.around_norm(images)
-            targets = self._targets.of(batch, images, self.heads.names)
-        output = self.heads(embeddings, labels, targets, before_norm)
+            before_norm, embeddings = self._parallel(images)
+            targets = self._targets.of(batch, images, self.heads.names) if local else {}
+        output = self.heads(embeddings, labels, targets, before_norm, local)
         require_finite_loss(
             output,
             number,
@@ -112,8 +152,11 @@ class EmbeddingStep(Step):
             (images, labels, targets),
             self._precision.autocast(),
         )
-        output = self._objective(embeddings, labels, output, number)
-        self._precision.scaler.scale(output.loss * share).backward()  # type: ignore[no-untyped-call]
+        output = self._objective(embeddings, labels, output, number, local)
+        loss = output.loss * share
+        if not local:  # nothing of it, but the others wait for this process's part
+            loss = loss + before_norm.sum() + embeddings.sum()
+        self._precision.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         return {"loss": output.loss.detach(), **output.stats}
 
     def _objective(
@@ -122,6 +165,7 @@ class EmbeddingStep(Step):
         labels: Tensor,  # noqa: ARG002
         heads: HeadOutput,
         number: int,  # noqa: ARG002
+        local: float,  # noqa: ARG002
     ) -> HeadOutput:
         """Return what the embedder learns from, and the statistics: here what the heads say."""
         return heads
