@@ -10,14 +10,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
+from facever.processes import is_main
+
 T = TypeVar("T")
 
 _SECONDS_BETWEEN_LINES = 10.0
 
 
 def say(line: str) -> None:
-    """Print one line for the person who runs the command."""
-    print(line, file=sys.stderr, flush=True)
+    """Print one line for the person who runs the command; of several processes the first does."""
+    if is_main():
+        print(line, file=sys.stderr, flush=True)
 
 
 def warn(line: str) -> None:
@@ -33,7 +36,9 @@ class Progress:
         self.done, self.note = 0, ""
         self._start = self._last_line = time.monotonic()
         self._initial = 0
-        self._bar = _make_bar(description, total, unit) if sys.stderr.isatty() else None
+        self._bar = (
+            _make_bar(description, total, unit) if sys.stderr.isatty() and is_main() else None
+        )
 
     def start_at(self, done: int) -> None:
         """Count `done` as finished before this process began (after a resume)."""

@@ -1,9 +1,13 @@
 """`facever train`: a configuration in, a run folder out."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
+
+if TYPE_CHECKING:
+    from facever.training.run import Run
+    from facever.training.trainer import Trainer
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -33,57 +37,86 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train an identity model: checkpoints, metrics and model.safetensors in a run folder."""
-    import json
-
     from facever.config import load
     from facever.console import say
-    from facever.errors import ConfigError
+    from facever.errors import ConfigError, FaceverError
+    from facever.processes import is_main, started
     from facever.training.config import TrainConfig, require_same
     from facever.training.interruption import Interrupted
-    from facever.training.run import Run, free_run_folder
+    from facever.training.run import Run
     from facever.training.trainer import Trainer
 
-    if resume is not None and config is not None and "=" in config:
-        raise ConfigError(f"{config}: a run goes on with its own configuration, leave changes away")
-    if resume is None:
-        if config is None:
-            raise ConfigError("which configuration? facever train CONFIG.yaml, or --resume RUN")
-        path = config_path(config)
-        folder = out or free_run_folder(path.stem)
-        trainer = Trainer.start(load(TrainConfig, path, overrides or []), folder, data)
-    else:
+    def configuration() -> TrainConfig:
+        if resume is None:
+            if config is None:
+                raise ConfigError("which configuration? facever train CONFIG.yaml, or --resume RUN")
+            return load(TrainConfig, config_path(config), overrides or [])
+        if config is not None and "=" in config:
+            raise ConfigError(
+                f"{config}: a run goes on with its own configuration, leave changes away"
+            )
         if out is not None:
             raise ConfigError("--resume goes on in its own folder: leave --out away")
+        saved = load(TrainConfig, Run.open(resume).config)
         if config is not None:
             wanted = load(TrainConfig, config_path(config), overrides or [])
-            require_same(wanted, load(TrainConfig, Run(resume).config), resume)
-        trainer = Trainer.resume(resume, data)
+            require_same(wanted, saved, resume)
+        return saved
+
     try:
-        run = trainer.fit()
-    except Interrupted as stopped:
-        say(str(stopped))
-        raise typer.Exit(stopped.exit_status) from stopped
-    position = trainer.position
-    if as_json:
-        print(
-            json.dumps(
-                {
-                    "run": str(run.path),
-                    "model": str(run.model),
-                    "updates": position.update,
-                    "epochs": position.epoch,
-                    "best": {
-                        "by": trainer.config.best_by,
-                        "value": position.best,
-                        "weights": position.best_weights,
-                    },
-                    "failed_images": position.failed_images,
-                }
-            )
-        )
-    else:
+        wanted = configuration()
+    except FaceverError:
+        with started("cpu"):  # of several processes one says it
+            raise
+    status = 0
+    with started(wanted.device):
+        if resume is None:
+            trainer = Trainer.start(wanted, _run_folder(out, config), data)
+        else:
+            trainer = Trainer.resume(resume, data)
+        try:
+            run = trainer.fit()
+        except Interrupted as stopped:  # all processes were, together
+            say(str(stopped))
+            status = stopped.exit_status
+        else:
+            if is_main():
+                _print_result(trainer, run, as_json)
+    raise typer.Exit(status)
+
+
+def _run_folder(out: Path | None, config: str | None) -> Path:
+    """Return the folder of a new run, the same for all processes."""
+    from facever.processes import from_main
+    from facever.training.run import free_run_folder
+
+    return from_main(out or free_run_folder(config_path(str(config)).stem))
+
+
+def _print_result(trainer: "Trainer", run: "Run", as_json: bool) -> None:
+    import json
+
+    if not as_json:
         print(f"model: {run.model}")
         print(f"next:  facever embed {run.path} DATA --out EMBEDDINGS")
+        return
+    position = trainer.position
+    print(
+        json.dumps(
+            {
+                "run": str(run.path),
+                "model": str(run.model),
+                "updates": position.update,
+                "epochs": position.epoch,
+                "best": {
+                    "by": trainer.config.best_by,
+                    "value": position.best,
+                    "weights": position.best_weights,
+                },
+                "failed_images": position.failed_images,
+            }
+        )
+    )
 
 
 def config_path(name: str) -> Path:

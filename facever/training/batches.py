@@ -6,27 +6,42 @@ from facever.data.loading import Batches, training_batches
 from facever.data.manifest import Manifest
 from facever.data.samplers import BatchSampler, PKSampler, ShuffleSampler
 from facever.errors import ConfigError
+from facever.processes import rank, world
 from facever.training.config import TrainConfig
 
 
 def make_batches(config: TrainConfig, manifest: Manifest) -> Batches:
     """Return augmented batches of the training images: P x K, or in random order.
 
+    Each process gets its part of every batch, another one than the others.
+
     Raises:
-        ConfigError: A batch that the data cannot fill, or no cameras to spread over.
+        ConfigError: A batch that the data cannot fill or that cannot be shared out evenly, or no
+            cameras to spread over.
     """
     batch = config.batch
+    each = batch.images_per_identity or 1
+    if batch.size // each % world():
+        held = f" ({batch.size // each} identities x {each})" if each > 1 else ""
+        raise ConfigError(
+            f"batch.size {batch.size}{held} cannot be shared out evenly among {world()} processes: "
+            f"take a multiple of {world() * each}"
+        )
     sampler: BatchSampler
     if batch.images_per_identity is None:
-        sampler = ShuffleSampler(len(manifest), batch.size, seed=config.seed)
+        sampler = ShuffleSampler(
+            len(manifest), batch.size // world(), seed=config.seed, rank=rank(), world=world()
+        )
     else:
         sampler = PKSampler(
             manifest.labels(),
-            identities=batch.size // batch.images_per_identity,
-            images=batch.images_per_identity,
+            identities=batch.size // each // world(),
+            images=each,
             min_images=batch.least_images,
             cameras=_cameras(manifest) if batch.spread_cameras else None,
             seed=config.seed,
+            rank=rank(),
+            world=world(),
         )
     return training_batches(
         manifest,

@@ -9,6 +9,7 @@ import torch
 
 from facever.errors import TrainingError
 from facever.files import atomic_path
+from facever.processes import gather_objects, is_main, rank
 
 FORMAT = 1
 
@@ -57,7 +58,21 @@ def random_state(device: torch.device) -> dict[str, torch.Tensor]:
     return state
 
 
-def restore_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
+def random_states(device: torch.device) -> dict[str, Any]:
+    """Return `random_state` with those of the other processes in it; every one must call it."""
+    first, *others = gather_objects(random_state(device))
+    return {**first, "others": others} if others else first
+
+
+def own_random_state(states: dict[str, Any]) -> dict[str, Any] | None:
+    """Return this process's part of `random_states`; None where there were fewer processes."""
+    if is_main():
+        return states
+    others: list[dict[str, Any]] = states.get("others", [])
+    return others[rank() - 1] if rank() <= len(others) else None
+
+
+def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
     """Take up what `random_state` returned."""
     torch.set_rng_state(state["cpu"])
     if device.type == "cuda" and "cuda" in state:

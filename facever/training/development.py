@@ -1,5 +1,7 @@
 """The figures on development identities by which every choice of a training is made."""
 
+from itertools import islice
+
 import numpy as np
 import torch
 
@@ -8,6 +10,7 @@ from facever.data.manifest import Manifest
 from facever.evaluation.one_to_one.verification import verification
 from facever.heads.base import Metric
 from facever.models.embedder import Embedder
+from facever.processes import from_main, gather_objects, is_main, rank, world
 from facever.training.attributes import AttributeHeads
 from facever.training.precision import Precision
 
@@ -33,9 +36,13 @@ class Development:
     def evaluate(self, embedder: Embedder) -> dict[str, float | None]:
         """Return auc, eer and tar@FAR; None where the trials cannot support the FAR.
 
-        And the accuracies of attributes, where there are heads that learn some.
+        And the accuracies of attributes, where there are heads that learn some. The processes share
+        the images; the first one compares them.
         """
-        embeddings, rows = self.embed(embedder)
+        parts = gather_objects(self.embed(embedder, rank(), world()))
+        if not is_main():
+            return from_main({})
+        embeddings, rows = (np.concatenate(pieces) for pieces in zip(*parts, strict=True))
         identities = self.manifest.frame["identity"].to_numpy()[rows]
         norms = np.maximum(np.linalg.norm(embeddings, axis=1), 1e-12)
         result = verification(
@@ -48,20 +55,34 @@ class Development:
         reached = {float(point.far_target): point.tar for point in result.operating_points}
         rates = {_tar_name(far): reached.get(far) for far in FARS}
         told = self._attributes.figures(embeddings, rows)
-        return {"auc": result.auc.value, "eer": result.eer.value, **rates, **told}
+        figures = {"auc": result.auc.value, "eer": result.eer.value, **rates, **told}
+        return from_main(figures)
 
-    def embed(self, embedder: Embedder) -> tuple[np.ndarray, np.ndarray]:
-        """Return the embeddings [N, D], not normalised, and the rows of the images, int64 [N]."""
-        vectors, kept = [], []
+    def embed(
+        self, embedder: Embedder, part: int = 0, parts: int = 1
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the embeddings [N, D], not normalised, and the rows of the images, int64 [N].
+
+        Args:
+            embedder: The model; it stays in evaluation mode.
+            part: Which of the parts; whole batches, so that together they are what one gives.
+            parts: How many there are.
+        """
+        batches = -(-len(self.manifest) // self._batch_size)
+        first, last = (batches * (part + i) // parts for i in (0, 1))
+        vectors: list[np.ndarray] = [np.empty((0, embedder.embedding_size), np.float32)]
+        kept: list[np.ndarray] = [np.empty(0, np.int64)]
         embedder.eval()
         with torch.inference_mode(), self._precision.autocast():
-            for batch in plain_batches(
+            loaded = plain_batches(
                 self.manifest,
                 embedder.preprocessing,
                 batch_size=self._batch_size,
                 workers=0,
                 on_error=self._on_error,
-            ):
+                start=first * self._batch_size,
+            )
+            for batch in islice(loaded, last - first):
                 images = batch.images.to(self._precision.device)
                 vectors.append(embedder(images).float().cpu().numpy())
                 kept.append(batch.indices.numpy())

@@ -9,6 +9,7 @@ import torch
 
 from facever.data.manifest import Manifest
 from facever.files import atomic_path
+from facever.processes import world
 from facever.training.config import TrainConfig
 
 
@@ -55,8 +56,9 @@ def summary(
     people = "none" if development is None else f"{len(development.identities)} other identities"
     names = [head.name for head in config.heads]
     heads = " + ".join(names if config.adversarial is None else [*names, "HTG"])
+    processes = f", {world()} processes" if world() > 1 else ""
     return (
         f"training {config.model.backbone} with {heads} on "
         f"{len(train)} images of {len(train.identities)} identities ({device}, "
-        f"{config.precision}), development: {people}"
+        f"{config.precision}{processes}), development: {people}"
     )

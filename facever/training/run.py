@@ -10,6 +10,7 @@ from typing import Any
 
 from facever.errors import TrainingError
 from facever.files import write_json, write_text
+from facever.processes import is_main, world
 
 
 class Run:
@@ -69,18 +70,19 @@ def free_run_folder(name: str) -> Path:
 
 
 class MetricsLog:
-    """metrics.jsonl, and TensorBoard events where wanted and installed."""
+    """metrics.jsonl, and TensorBoard events where wanted and installed; of the main process."""
 
     def __init__(self, run: Run, tensorboard: bool) -> None:
         self._path = run.metrics
-        self._writer = _tensorboard(run.tensorboard) if tensorboard else None
+        self._writes = is_main()
+        self._writer = _tensorboard(run.tensorboard) if tensorboard and self._writes else None
 
     def rewind(self, step: int, epoch: int) -> None:
         """Forget every line after `step` and `epoch` whole ones: a resumed run writes them again.
 
         An evaluation is done again where its epoch's checkpoint was not reached.
         """
-        if not self._path.is_file():
+        if not self._writes or not self._path.is_file():
             return
         lines = self._path.read_text(encoding="utf-8").splitlines()
         kept = [line for line in lines if _is_before(line, step, epoch)]
@@ -88,6 +90,8 @@ class MetricsLog:
 
     def write(self, kind: str, step: int, values: Mapping[str, float | int | str | None]) -> None:
         """Append one line; numbers go to TensorBoard as kind/name."""
+        if not self._writes:
+            return
         line = json.dumps({"kind": kind, "step": step, **values}, allow_nan=False)
         with self._path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
@@ -135,6 +139,7 @@ def write_environment(
             "processor": _processor(),
             "cpus": os.cpu_count(),
             "threads": threads,
+            "processes": world(),
             "device": device,
             "gpu": torch.cuda.get_device_name() if device.startswith("cuda") else None,
             "trial": trial,

@@ -28,6 +28,7 @@ from facever.training.parallel import (
     gradient_norm,
     share_overflow,
 )
+from facever.training.pieces import Shards, shards_of
 from facever.training.precision import Precision
 from facever.training.targets import Targets
 
@@ -66,6 +67,10 @@ class Step(ABC):
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up a state that `state_dict` returned."""
+
+    @abstractmethod
+    def shards(self) -> Shards:
+        """Return the places in the state of what each process holds another part of."""
 
 
 class EmbeddingStep(Step):
@@ -182,6 +187,10 @@ class EmbeddingStep(Step):
             "optimizer": self._optimizer.state_dict(),
             "scaler": self._precision.scaler.state_dict(),
         }
+
+    def shards(self) -> Shards:
+        """See Step."""
+        return shards_of(self.heads, self._optimizer)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """See Step."""

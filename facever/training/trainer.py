@@ -2,15 +2,15 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from signal import Signals
 from typing import Any
 
 import torch
 from timm.utils import ModelEmaV3
-from torch import Tensor
 
 from facever import config as configuration
 from facever.config import load as load_config
@@ -19,35 +19,36 @@ from facever.data.loading import Batch
 from facever.data.sources import load as load_data
 from facever.errors import ConfigError, TrainingError
 from facever.heads.base import Metric
-from facever.heads.registry import build_head
-from facever.heads.weighted_sum import WeightedSum
 from facever.models.embedder import Embedder
 from facever.models.precision import choose_device
 from facever.models.saving import save_embedder
+from facever.processes import from_main, gather_objects, is_main, rank, started, world
 from facever.seeding import derive
-from facever.training.adversarial import AdversarialStep
 from facever.training.attributes import AttributeHeads
 from facever.training.batches import make_batches
+from facever.training.building import make_step, make_watch, metric_of
 from facever.training.checkpoint import (
     load_checkpoint,
+    own_random_state,
     random_state,
+    random_states,
     restore_random_state,
     save_checkpoint,
 )
 from facever.training.config import TrainConfig, with_absolute_paths
 from facever.training.development import Development, better
-from facever.training.interruption import Interrupted, interruptible
+from facever.training.interruption import Interrupted, Interruption, interruptible
+from facever.training.means import Means
 from facever.training.operating_point import set_operating_point
-from facever.training.optimization import Schedule, make_optimizer, parameter_groups
+from facever.training.parallel import Agreement, agree
 from facever.training.pictures import save_batch_picture
-from facever.training.precision import Precision, choose_memory_format, named
+from facever.training.pieces import load_pieces, remove_pieces, save_piece
+from facever.training.precision import Precision, named
 from facever.training.provenance import data_digest, summary, write_identities
 from facever.training.run import MetricsLog, Run, write_environment
 from facever.training.selection import select
-from facever.training.steps import EmbeddingStep, Step
 from facever.training.targets import prepare
 from facever.training.trial import Trial, settle
-from facever.training.watch import Watch
 
 
 @dataclass
@@ -77,34 +78,45 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, run: Run, data: Path | None = None) -> None:
         self.device = choose_device(config.device)
+        if world() > 1 and self.device.index is not None:
+            raise ConfigError(
+                f"device '{config.device}' is one GPU for {world()} processes: write cuda, and "
+                "each takes its own"
+            )
         config = with_absolute_paths(config)
         manifest = load_data(config.data.root, data, config.data.layout)
         self.train_manifest, self.development_manifest = select(
             manifest, config.data, config.batch, config.seed
         )
         config, self._targets = prepare(config, self.train_manifest, self.device)
-        self.run = run
+        self.run, self.position = run, Position()
         self._batches = make_batches(config, self.train_manifest)
         self._updates_per_epoch = math.ceil(len(self._batches) / config.accumulation)
         torch.manual_seed(derive(config.seed, "weights"))
         self.embedder = Embedder(config.model)
         self._trial: Trial | None = None
         if not run.last.is_file():  # a resume computes as the run began
-            config, self._trial = settle(config, self.embedder, self.device)
+            tried = settle(config, self.embedder, self.device) if is_main() else (config, None)
+            config, self._trial = from_main(tried)
         self.config = config
         self._precision = Precision(named(config.precision), self.device)
-        self.metric: Metric = "cosine"
-        self.step = self._make_step()
-        self.metric = config.metric or self.metric
+        self.step = make_step(
+            config,
+            self.embedder,
+            len(self.train_manifest.identities),
+            self._updates_per_epoch,
+            self._precision,
+            self._targets,
+        )
+        self._heads = self.step.heads
+        self.metric: Metric = metric_of(config, self._heads)
         self._ema = self._make_ema()
-        torch.manual_seed(derive(config.seed, "training"))
+        torch.manual_seed(self._own_seed())
         self._random = random_state(self.device)  # what the first update begins with
         self._attributes = AttributeHeads(self._heads, self.development_manifest)
         self._development = self._make_development()
-        self.position = Position()
-        self._watch = self._make_watch()
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}  # of the updates that had each
+        self._watch = make_watch(config, self._heads, self.train_manifest, self._updates_per_epoch)
+        self._means = Means()
         self._seconds_before = 0.0  # of training, before this process
         self._began = self._saved_at = time.monotonic()
 
@@ -113,7 +125,10 @@ class Trainer:
         """Begin a new run in `folder`."""
         # Built first against a folder that is not there yet: bad input leaves nothing behind.
         trainer = cls(config, Run(folder), data)
+        trainer._require_same_data()
         trainer._targets.begin(trainer._heads.heads)
+        if not is_main():
+            return trainer
         trainer.run = Run.create(folder)
         configuration.dump(trainer.config, trainer.run.config)
         write_environment(
@@ -133,6 +148,7 @@ class Trainer:
         run = Run.open(folder)
         state = load_checkpoint(run.last)
         trainer = cls(load_config(TrainConfig, run.config), run, data)
+        trainer._require_same_data()
         trainer._load_state(state)
         return trainer
 
@@ -161,12 +177,9 @@ class Trainer:
                     self._save_last()  # a run that is stopped at once can be resumed too
                 while position.epoch < config.epochs and not self._out_of_patience():
                     for batches in self._groups():
-                        self._update(batches, shown, log)
-                        if asked.signal is not None:
-                            self._save_last()
-                            raise Interrupted(asked.signal, str(self.run.path))
-                        if time.monotonic() - self._saved_at > 60 * config.checkpoint_minutes:
-                            self._save_last()
+                        agreement = self._agree(asked, batches)
+                        self._update(batches, agreement, shown, log)
+                    self._agree(asked)
                     position.epoch, position.batch = position.epoch + 1, 0
                     if position.epoch % config.evaluate_every == 0 or self._is_over():
                         self._evaluate(log)
@@ -174,7 +187,8 @@ class Trainer:
         finally:
             log.close()
             self._batches.close()
-        self._export()
+        if is_main():
+            self._export()
         return self.run
 
     # ------------------------------------------------------------------ one update
@@ -187,37 +201,45 @@ class Trainer:
         while group := list(islice(batches, self.config.accumulation)):
             yield group
 
-    def _update(self, batches: list[Batch], shown: Progress, log: MetricsLog) -> None:
+    def _agree(self, asked: Interruption, batches: Sequence[Batch] = ()) -> Agreement:
+        """Ask the processes what they have, and save what one of them wants saved.
+
+        Raises:
+            Interrupted: One of them was asked to stop.
+        """
+        due = time.monotonic() - self._saved_at > 60 * self.config.checkpoint_minutes
+        agreement = agree(batches, asked.signal or 0, due)
+        if agreement.signal or agreement.due:
+            self._save_last()
+        if agreement.signal:
+            raise Interrupted(Signals(agreement.signal), str(self.run.path))
+        return agreement
+
+    def _update(
+        self, batches: list[Batch], agreement: Agreement, shown: Progress, log: MetricsLog
+    ) -> None:
         position = self.position
         started = time.perf_counter()
-        if position.update == 0:
+        if position.update == 0 and is_main():
             save_batch_picture(batches[0].images, batches[0].labels, self.run.batch_picture)
-        failed = sum(len(batch.failed) for batch in batches)
-        readable = [batch for batch in batches if len(batch.labels)]
-        if not readable:
+        if not any(agreement.together):
             raise TrainingError(
                 f"no image of batch {position.batch} of epoch {position.epoch} can be read; "
                 f"the first: {batches[0].failed[0][1]}"
             )
-        stats = self.step.update(readable, position.update)
+        stats = self.step.update(batches, position.update, agreement)
         position.batch += len(batches)
         position.update += 1
-        position.failed_images += failed
+        position.failed_images += agreement.failed
         if self._ema is not None:
             self._ema.update(self.embedder, position.update)
-        self._note(stats)
+        self._means.note(stats)
         if position.update % self.config.log_every == 0 or position.update == 1:
             self._log_training(log, shown, time.perf_counter() - started)
         shown.advance(len(batches))
 
-    def _note(self, stats: dict[str, Tensor]) -> None:
-        for name, value in stats.items():
-            self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
-            self._counts[name] = self._counts.get(name, 0) + 1
-
     def _log_training(self, log: MetricsLog, shown: Progress, seconds: float) -> None:
-        means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
-        self._sums, self._counts = {}, {}
+        means = self._means.take()
         for alarm in self._watch.look(self.position.update, means):
             warn(alarm.message)
             log.write(
@@ -275,14 +297,15 @@ class Trainer:
             if is_best:
                 position.best, position.best_weights = figures[figure], name
                 position.since_best = 0
-                save_checkpoint(
-                    self.run.best,
-                    {
-                        "embedder": candidate.state_dict(),
-                        "attributes": self._attributes.state_dict(),
-                        "epoch": position.epoch,
-                    },
-                )
+                if is_main():
+                    save_checkpoint(
+                        self.run.best,
+                        {
+                            "embedder": candidate.state_dict(),
+                            "attributes": self._attributes.state_dict(),
+                            "epoch": position.epoch,
+                        },
+                    )
 
     def _seconds(self) -> float:
         """Return how long this run has trained, in all its processes."""
@@ -314,19 +337,36 @@ class Trainer:
     # ------------------------------------------------------------------ state
 
     def _save_last(self) -> None:
+        """Write last.pt, by the first process; what each holds a shard of, by each."""
+        step, shards = self.step.state_dict(), self.step.shards()
+        pieces = None
+        if shards:
+            pieces = save_piece(self.run.checkpoints, self.position.update, step, shards)
         state: dict[str, Any] = {
-            "step": self.step.state_dict(),
+            "step": step,
+            "pieces": pieces,
             "ema": None if self._ema is None else self._ema.module.state_dict(),
             "position": vars(self.position),
-            "random": random_state(self.device),
-            "sums": self._sums,
-            "counts": self._counts,
+            "random": random_states(self.device),  # all processes have written by now
+            **self._means.state_dict(),
             "watch": self._watch.state_dict(),
             "seconds": self._seconds(),
             "data": self._digest(),
         }
-        save_checkpoint(self.run.last, state)
+        if is_main():
+            save_checkpoint(self.run.last, state)
+            remove_pieces(self.run.checkpoints, [] if pieces is None else pieces["files"])
         self._saved_at = time.monotonic()
+
+    def _require_same_data(self) -> None:
+        """Refuse to begin where the processes, on several machines, see other data."""
+        told = gather_objects(self._digest())
+        for number, digest in enumerate(told):
+            if digest != told[0]:
+                raise TrainingError(
+                    f"process {number} finds other images or people in {self.config.data.root} "
+                    "than process 0: give all machines the same data"
+                )
 
     def _digest(self) -> str:
         """Return a hash of the data that a resume must find again."""
@@ -344,6 +384,8 @@ class Trainer:
                 f"{self.run.path} was trained with: put them back, or start a new run"
             )
         try:
+            if state.get("pieces"):
+                load_pieces(self.run.checkpoints, state["pieces"], state["step"])
             self.step.load_state_dict(state["step"])
             if self._ema is not None:
                 self._ema.module.load_state_dict(state["ema"])
@@ -355,75 +397,22 @@ class Trainer:
                 "Resume with the configuration that it was trained with"
             ) from error
         self.position = Position(**state["position"])
-        self._sums = state["sums"]
-        if "counts" in state:  # older checkpoints have one for all
-            self._counts = state["counts"]
-        else:
-            self._counts = dict.fromkeys(self._sums, state["sum_count"])
+        self._means.load_state_dict(state, self.device)
         if "watch" in state:  # not in older checkpoints
             self._watch.load_state_dict(state["watch"])
         self._seconds_before = state["seconds"]
-        self._random = state["random"]
+        random = own_random_state(state["random"])
+        if random is None:  # the run had fewer processes until now
+            torch.manual_seed(self._own_seed())
+            random = random_state(self.device)
+        self._random = random
+
+    def _own_seed(self) -> int:
+        """Return the seed of this process's dropout and the like."""
+        names = ("training",) if is_main() else ("training", rank(), self.position.update)
+        return derive(self.config.seed, *names)
 
     # ------------------------------------------------------------------ parts
-
-    def _make_step(self) -> Step:
-        config = self.config
-        layout = choose_memory_format(
-            config.memory_format, self.embedder, self._precision.name, self.device
-        )
-        self.embedder.to(self.device).to(memory_format=layout)  # type: ignore[call-overload]
-        identities = len(self.train_manifest.identities)
-        heads = self._heads = WeightedSum(
-            [build_head(head, config.model.embedding_size, identities) for head in config.heads],
-            self._updates_per_epoch,
-        ).to(self.device)
-        for head in heads.heads:  # what the class alone could not tell, such as pml:NAME
-            if head.images_per_identity > (config.batch.images_per_identity or 1):
-                raise ConfigError(
-                    f"head '{head.name}' compares images of one identity: set "
-                    f"batch.images_per_identity to {head.images_per_identity} or more"
-                )
-        self.metric = heads.metric
-        groups = parameter_groups(
-            self.embedder,
-            heads.heads,
-            config.optimizer.weight_decay,
-            config.optimizer.head_lr_scale,
-        )
-        optimizer = make_optimizer(groups, config.optimizer)
-        schedule = Schedule(optimizer, config.schedule, config.epochs, self._updates_per_epoch)
-        parts = (
-            self.embedder,
-            heads,
-            optimizer,
-            schedule,
-            self._precision,
-            layout,
-            config.clip_norm,
-            self._targets,
-        )
-        if config.adversarial is None:
-            return EmbeddingStep(*parts)
-        self.metric = "cosine"  # its triplets are compared on the unit sphere
-        return AdversarialStep(
-            *parts,
-            config=config.adversarial,
-            epochs=config.epochs,
-            updates_per_epoch=self._updates_per_epoch,
-        )
-
-    def _make_watch(self) -> Watch:
-        images = self.train_manifest.frame["identity"].value_counts()
-        pairs = self._heads.images_per_identity > 1
-        return Watch(
-            dict(zip(self._heads.names, self.config.heads, strict=True)),
-            identities=len(images),
-            batch=self.config.batch.size,
-            updates_per_epoch=self._updates_per_epoch,
-            lone=int((images < 2).sum()) if pairs else 0,
-            adversarial=self.config.adversarial,
-        )
 
     def _make_ema(self) -> "ModelEmaV3 | None":
         if self.config.ema_decay is None:
@@ -445,4 +434,5 @@ class Trainer:
 
 def train(config: TrainConfig, folder: Path, data: Path | None = None) -> Run:
     """Train a model in a new run folder and return the folder."""
-    return Trainer.start(config, folder, data).fit()
+    with started(config.device):
+        return Trainer.start(config, folder, data).fit()

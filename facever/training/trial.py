@@ -16,6 +16,7 @@ from facever.console import say
 from facever.errors import TrainingError
 from facever.models.embedder import Embedder
 from facever.models.precision import PrecisionName, autocast, fastest_layout
+from facever.processes import world
 from facever.seeding import stream
 from facever.training.checkpoint import random_state, restore_random_state
 from facever.training.config import TrainConfig
@@ -132,8 +133,8 @@ def _ways(config: TrainConfig, embedder: Embedder, device: torch.device) -> tupl
 
 
 def _images(config: TrainConfig) -> Tensor:
-    """Return uint8 [B, 3, H, W] of noise."""
-    shape = (config.batch.size, 3, *config.model.preprocessing.size)
+    """Return uint8 [B, 3, H, W] of noise, as many as one process has in a batch."""
+    shape = (config.batch.size // world(), 3, *config.model.preprocessing.size)
     return torch.from_numpy(stream(config.seed, "trial").integers(0, 256, shape, "uint8"))
 
 

@@ -14,6 +14,7 @@ import torch
 from facever.config import parse
 from facever.data.loading import Batch
 from facever.training.config import TrainConfig
+from facever.training.parallel import Agreement
 from facever.training.run import Run, read_metrics
 from facever.training.trainer import Trainer
 
@@ -97,10 +98,12 @@ def _interrupt_before(trainer: Trainer, number: int, by: int = signal.SIGTERM) -
     """Send this process a signal while update `number` runs."""
     update = trainer.step.update
 
-    def interrupted(batches: Sequence[Batch], update_number: int) -> dict[str, torch.Tensor]:
+    def interrupted(
+        batches: Sequence[Batch], update_number: int, agreement: Agreement
+    ) -> dict[str, torch.Tensor]:
         if update_number == number:
             os.kill(os.getpid(), by)
-        return update(batches, update_number)
+        return update(batches, update_number, agreement)
 
     trainer.step.update = interrupted  # type: ignore[method-assign]
 

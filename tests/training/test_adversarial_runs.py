@@ -112,8 +112,8 @@ def test_figures_are_logged_from_the_update_on_that_has_them(htg, tmp_path: Path
     begins, told = trainer.step.pretraining, {}
     update = trainer.step.update
 
-    def noted(batches: Any, number: int) -> dict[str, torch.Tensor]:
-        told[number] = update(batches, number)
+    def noted(batches: Any, number: int, *rest: Any) -> dict[str, torch.Tensor]:
+        told[number] = update(batches, number, *rest)
         return told[number]
 
     trainer.step.update = noted

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -148,12 +149,12 @@ def test_nan_names_step_head_and_layer(make_config, tmp_path: Path) -> None:
     trainer = Trainer.start(make_config(), tmp_path / "run")
     update = trainer.step.update
 
-    def poisoned(batches: Sequence[Batch], number: int) -> dict[str, torch.Tensor]:
+    def poisoned(batches: Sequence[Batch], number: int, *rest: Any) -> dict[str, torch.Tensor]:
         if number == 2:
             trainer.embedder.backbone.layer2[0].register_forward_hook(
                 lambda module, inputs, output: output * float("nan")
             )
-        return update(batches, number)
+        return update(batches, number, *rest)
 
     trainer.step.update = poisoned  # type: ignore[method-assign]
     with pytest.raises(TrainingError) as error:
@@ -245,7 +246,7 @@ def test_resume_on_other_data_is_refused(make_config, people: Path, tmp_path: Pa
 def test_a_run_that_is_stopped_at_once_can_be_resumed(make_config, tmp_path: Path) -> None:
     trainer = Trainer.start(make_config(epochs=1), tmp_path / "run")
 
-    def broken(batches: Sequence[Batch], number: int) -> dict[str, torch.Tensor]:
+    def broken(batches: Sequence[Batch], number: int, *rest: Any) -> dict[str, torch.Tensor]:
         raise KeyboardInterrupt
 
     trainer.step.update = broken  # type: ignore[method-assign]

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from _figures import Figure, as_json, as_table, at_least
@@ -154,7 +155,7 @@ def training(trainer: Trainer, rounds: int) -> list[Round]:
     class Enough(Exception):  # noqa: N818
         pass
 
-    def watched(batches: Sequence[Batch], number: int) -> dict[str, Tensor]:
+    def watched(batches: Sequence[Batch], number: int, *rest: Any) -> dict[str, Tensor]:
         nonlocal count, images, began
         if count == WARM_UP:
             synchronize()
@@ -169,7 +170,7 @@ def training(trainer: Trainer, rounds: int) -> list[Round]:
                 raise Enough
         count += 1
         images += sum(len(batch.labels) for batch in batches)
-        return update(batches, number)
+        return update(batches, number, *rest)
 
     trainer.step.update = watched  # type: ignore[method-assign]
     with suppress(Enough):

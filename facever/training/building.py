@@ -1,0 +1,104 @@
+"""The parts of a training that its configuration names: the step with its heads, the watch."""
+
+import torch
+
+from facever.data.manifest import Manifest
+from facever.errors import ConfigError
+from facever.heads.base import Metric
+from facever.heads.registry import build_head
+from facever.heads.weighted_sum import WeightedSum
+from facever.models.embedder import Embedder
+from facever.training.adversarial import AdversarialStep
+from facever.training.config import TrainConfig
+from facever.training.optimization import Schedule, make_optimizer, parameter_groups
+from facever.training.parallel import DataParallel, arrange_norms
+from facever.training.precision import Precision, choose_memory_format
+from facever.training.steps import EmbeddingStep
+from facever.training.targets import Targets
+from facever.training.watch import Watch
+
+
+def make_step(
+    config: TrainConfig,
+    embedder: Embedder,
+    identities: int,
+    updates_per_epoch: int,
+    precision: Precision,
+    targets: Targets,
+) -> EmbeddingStep:
+    """Return what happens to a batch, with the embedder and new heads on the device.
+
+    Raises:
+        ConfigError: Heads, optimizer or layout that cannot be used.
+    """
+    device = precision.device
+    arrange_norms(embedder, config.distributed, device)
+    layout = choose_memory_format(config.memory_format, embedder, precision.name, device)
+    embedder.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+    heads = _make_heads(config, identities, updates_per_epoch).to(device)
+    groups = parameter_groups(
+        embedder, heads.heads, config.optimizer.weight_decay, config.optimizer.head_lr_scale
+    )
+    optimizer = make_optimizer(groups, config.optimizer)
+    schedule = Schedule(optimizer, config.schedule, config.epochs, updates_per_epoch)
+    on_embedding = config.adversarial is not None or any(
+        head.input == "embedding" for head in config.heads
+    )
+    size = config.model.preprocessing.size
+    parallel = DataParallel(
+        embedder,
+        config.distributed,
+        example=torch.zeros(2, 3, *size, dtype=torch.uint8, device=device),
+        only_before_norm=not on_embedding,
+    )
+    parts = (
+        *(embedder, heads, optimizer, schedule, precision, layout),
+        *(config.clip_norm, targets, parallel),
+    )
+    if config.adversarial is None:
+        return EmbeddingStep(*parts)
+    return AdversarialStep(
+        *parts,
+        config=config.adversarial,
+        epochs=config.epochs,
+        updates_per_epoch=updates_per_epoch,
+        whole_batch=config.distributed.pairs == "global",
+    )
+
+
+def make_watch(
+    config: TrainConfig, heads: WeightedSum, manifest: Manifest, updates_per_epoch: int
+) -> Watch:
+    """Return the collapse watch for these heads and training images."""
+    images = manifest.frame["identity"].value_counts()
+    return Watch(
+        dict(zip(heads.names, config.heads, strict=True)),
+        identities=len(images),
+        batch=config.batch.size,
+        updates_per_epoch=updates_per_epoch,
+        lone=int((images < 2).sum()) if heads.images_per_identity > 1 else 0,
+        adversarial=config.adversarial,
+    )
+
+
+def metric_of(config: TrainConfig, heads: WeightedSum) -> Metric:
+    """Return what embeddings of this training are compared by."""
+    if config.adversarial is not None:  # its triplets are compared on the unit sphere
+        return config.metric or "cosine"
+    return config.metric or heads.metric
+
+
+def _make_heads(config: TrainConfig, identities: int, updates_per_epoch: int) -> WeightedSum:
+    heads = WeightedSum(
+        [build_head(head, config.model.embedding_size, identities) for head in config.heads],
+        updates_per_epoch,
+    )
+    for head in heads.heads:  # what the class alone could not tell, such as pml:NAME
+        if head.images_per_identity > (config.batch.images_per_identity or 1):
+            raise ConfigError(
+                f"head '{head.name}' compares images of one identity: set "
+                f"batch.images_per_identity to {head.images_per_identity} or more"
+            )
+        if head.images_per_identity > 1 and config.distributed.pairs == "global":
+            head.whole_batch = True
+    return heads
