@@ -149,7 +149,7 @@ def test_a_reader_sees_whole_enrolments(helper: Helper, empty: Gallery, units: C
         assert len(set(people)) == len(people)
         if empty.info().change == before.change:  # nobody came or went while it searched
             assert len(people) == before.people
-    assert len(states) > 3
+    assert len(states) > 1  # it was read while people came and went; how often is the scheduler's
     assert empty.info().people == 16
     assert empty.check() == []
 
