@@ -9,7 +9,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from facever.config import Config
-from facever.errors import TrainingError
+from facever.errors import ConfigError, TrainingError
+from facever.heads.layout import PrototypesConfig, shard_of
 from facever.heads.prototypes import Prototypes
 from facever.heads.weight import Weight
 from facever.processes import gather, gather_rows
@@ -78,6 +79,7 @@ class Head(nn.Module, ABC):
         soft_labels: Whether a distribution over the identities, floating point [B, identities], is
             taken in the place of the labels too.
         prototypes: Where the head has them, `prototypes.weight` is [identities, embedding_size].
+        arrangeable: Whether `arrange` can hold its prototypes in another layout.
         whole_batch: Whether it sees the images of all processes, gathered, so that its loss is the
             same on each; otherwise it sees those of this process.
     """
@@ -90,6 +92,7 @@ class Head(nn.Module, ABC):
     beside: ClassVar[Beside | None] = None
     helper: ClassVar[bool] = False
     soft_labels: ClassVar[bool] = False
+    arrangeable: ClassVar[bool] = False
     whole_batch: bool = False
     config: HeadConfig
 
@@ -99,6 +102,36 @@ class Head(nn.Module, ABC):
         self.embedding_size = embedding_size
         self.identities = identities
         self.prototypes: Prototypes | None = None
+
+    @property
+    def by_identity(self) -> list[nn.Parameter]:
+        """The parameters with a row for each identity, of an arrangeable head."""
+        return [] if self.prototypes is None else [self.prototypes.weight]
+
+    def arrange(self, layout: PrototypesConfig) -> None:
+        """Hold the prototypes in a layout; once, before an optimizer knows them.
+
+        In shards, each process keeps its rows: `weight` becomes [shard, D], with the attribute
+        `shard_of`, first row and rows of all; and the head sees the images of all processes.
+
+        Raises:
+            ConfigError: The layout has a noise filter, and the head has no cosines.
+        """
+        assert self.arrangeable
+        assert self.prototypes is not None
+        if layout.noise_filter is not None and type(self).metric != "cosine":
+            raise ConfigError(
+                f"prototypes.noise_filter is a cosine, and head '{self.name}' has none: take a "
+                "head such as cosface, or set it to null"
+            )
+        self.prototypes.layout = layout
+        if layout.stored == "sharded":
+            self.whole_batch = True
+            first, count = shard_of(self.identities)
+            self.prototypes.first = first
+            for parameter in self.by_identity:
+                parameter.data = parameter.data[first : first + count].clone()
+                parameter.shard_of = (first, self.identities)  # type: ignore[attr-defined]
 
     @property
     def target_shape(self) -> tuple[int, ...]:

@@ -7,10 +7,11 @@ from pydantic import Field
 from torch import Tensor
 
 from facever.heads.base import Head, HeadConfig, HeadOutput
-from facever.heads.class_hinge import Reduction, hinges, squared
+from facever.heads.class_hinge import Reduction, squared
 from facever.heads.margin import cosine_stats
 from facever.heads.prototypes import Prototypes
 from facever.heads.registry import register
+from facever.heads.scoring import cosine_scores
 
 
 @register
@@ -37,6 +38,7 @@ class ClassContrastive(Head):
             "sum", description="of the wrong identities: sum, mean over all, or the hardest alone"
         )
 
+    arrangeable = True
     paper = "Wang et al., NormFace, MM 2017, section 3.4"
     config: Config
 
@@ -46,11 +48,12 @@ class ClassContrastive(Head):
 
     def compute(self, embeddings: Tensor, labels: Tensor) -> HeadOutput:
         """Return the mean of own and wrong costs."""
-        similarities = self.prototypes.cosine(embeddings, labels)
+        scores = cosine_scores(self.prototypes, embeddings, labels)
         reduction = self.config.reduction
-        limit = torch.full_like(similarities.target, self.config.margin)
-        wrong, _, active = hinges(similarities, limit, hardest_only=reduction == "hardest")
+        limit = torch.full_like(scores.target, self.config.margin)
+        wrong, counts, others = scores.hinges(limit, hardest_only=reduction == "hardest")
         if reduction == "mean":
-            wrong = wrong / max(self.identities - 1, 1)
-        loss = (squared(similarities.target) + wrong).mean()
-        return HeadOutput(loss, None, {**cosine_stats(similarities, embeddings), "active": active})
+            wrong = wrong / others
+        loss = (squared(scores.target) + wrong).mean()
+        stats = cosine_stats(scores, embeddings, self.identities)
+        return HeadOutput(loss, None, {**stats, "active": counts.mean() / others})

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from facever.heads.prototypes import Similarities, blocks
+from facever.heads.prototypes import blocks
 
 Reduction = Literal["sum", "mean", "hardest"]
 
@@ -16,27 +16,22 @@ def squared(cosine: Tensor) -> Tensor:
     return 2 - 2 * cosine
 
 
-def hinges(
-    similarities: Similarities, limit: Tensor, hardest_only: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+def hinges(wrong: Tensor, limit: Tensor, hardest_only: bool) -> tuple[Tensor, Tensor]:
     """Return how far wrong prototypes are within a limit of squared distance.
 
     Args:
-        similarities: Cosines, neither scaled nor bent.
+        wrong: [B, C], cosines with the wrong identities; -inf at the own one.
         limit: [B], the squared distance at which a wrong prototype begins to count.
         hardest_only: Look at the nearest wrong prototype alone.
 
     Returns:
         [B]: sum_j max(0, limit - |x~ - W~_j|^2) over the wrong identities j.
         [B]: how many of them count, without gradient.
-        0-d: their share of those looked at, without gradient.
     """
-    wrong, lowest = similarities.wrong, 1 - limit / 2
     if hardest_only:
         wrong = wrong.max(1, keepdim=True).values
-    sums, counts = _Hinges.apply(wrong, lowest)  # type: ignore[no-untyped-call]
-    looked_at = 1 if hardest_only else max(wrong.shape[1] - 1, 1)
-    return 2 * sums, counts, counts.mean() / looked_at
+    sums, counts = _Hinges.apply(wrong, 1 - limit / 2)  # type: ignore[no-untyped-call]
+    return 2 * sums, counts
 
 
 class _Hinges(torch.autograd.Function):

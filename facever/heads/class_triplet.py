@@ -6,10 +6,11 @@ from pydantic import Field
 from torch import Tensor
 
 from facever.heads.base import Head, HeadConfig, HeadOutput
-from facever.heads.class_hinge import Reduction, hinges, squared
+from facever.heads.class_hinge import Reduction, squared
 from facever.heads.margin import cosine_stats
 from facever.heads.prototypes import Prototypes
 from facever.heads.registry import register
+from facever.heads.scoring import cosine_scores
 
 
 @register
@@ -36,6 +37,7 @@ class ClassTriplet(Head):
         )
         pull: float = Field(0.0, ge=0, description="factor of the own squared distance, added")
 
+    arrangeable = True
     paper = "Wang et al., NormFace, MM 2017, section 3.4"
     config: Config
 
@@ -45,11 +47,12 @@ class ClassTriplet(Head):
 
     def compute(self, embeddings: Tensor, labels: Tensor) -> HeadOutput:
         """Return the mean over the batch of what violates the margin, and the pull."""
-        similarities = self.prototypes.cosine(embeddings, labels)
-        reduction, own = self.config.reduction, squared(similarities.target)
+        scores = cosine_scores(self.prototypes, embeddings, labels)
+        reduction, own = self.config.reduction, squared(scores.target)
         limit = self.config.margin + own
-        costs, violating, active = hinges(similarities, limit, hardest_only=reduction == "hardest")
+        costs, violating, others = scores.hinges(limit, hardest_only=reduction == "hardest")
         if reduction == "mean":
             costs = costs / violating.clamp_min(1)
         loss = (costs + self.config.pull * own).mean()
-        return HeadOutput(loss, None, {**cosine_stats(similarities, embeddings), "active": active})
+        stats = cosine_stats(scores, embeddings, self.identities)
+        return HeadOutput(loss, None, {**stats, "active": violating.mean() / others})

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from facever.heads.base import Head, HeadConfig, HeadOutput, mean_norm
-from facever.heads.losses import softmax_loss
-from facever.heads.prototypes import Bend, Prototypes, Similarities, with_target
+from facever.heads.prototypes import Bend, Prototypes
+from facever.heads.scores import Scores
+from facever.heads.scoring import cosine_scores
 
 
 class CosineSoftmaxHead(Head):
@@ -18,6 +19,8 @@ class CosineSoftmaxHead(Head):
     A subclass gives `scale` and `change_target`; or, where the change depends on more than the
     cosine, `compute` that calls `compare`.
     """
+
+    arrangeable = True
 
     def __init__(self, config: HeadConfig, embedding_size: int, identities: int) -> None:
         super().__init__(config, embedding_size, identities)
@@ -54,23 +57,26 @@ class CosineSoftmaxHead(Head):
             scale: In the place of the head's own; it may be [B], one for each embedding.
         """
         scale = self.scale if scale is None else scale
-        similarities = self.prototypes.cosine(embeddings, labels, scale, bend)
-        logits = with_target(similarities, scale * change_target(similarities.target), labels)
-        factor = logits.new_tensor(scale) if isinstance(scale, float) else scale.detach().mean()
-        stats = {**cosine_stats(similarities, embeddings), "scale": factor}
-        return HeadOutput(softmax_loss(logits, labels), logits, stats)
+        scores = cosine_scores(self.prototypes, embeddings, labels, scale, bend)
+        loss = scores.softmax_loss(scale * change_target(scores.target))
+        factor = loss.new_tensor(scale) if isinstance(scale, float) else scale.detach().mean()
+        stats = {**cosine_stats(scores, embeddings, self.identities), "scale": factor}
+        return HeadOutput(loss, scores.logits, stats)
 
 
-def cosine_stats(similarities: Similarities, embeddings: Tensor) -> dict[str, Tensor]:
-    """Return what there is to watch where embeddings are compared with prototypes by cosine."""
-    target, hardest = similarities.target.detach(), similarities.hardest
+def cosine_stats(scores: Scores, embeddings: Tensor, identities: int) -> dict[str, Tensor]:
+    """Return what there is to watch where embeddings are compared with prototypes by cosine.
+
+    After the loss has been taken of the scores.
+    """
+    target, hardest = scores.target.detach(), scores.hardest
     stats = {
         "target_cosine": target.mean(),
         "accuracy": (target > hardest).to(target.dtype).mean(),
         "embedding_norm": mean_norm(embeddings),
-        "prototype_norm": similarities.norms.mean(),
+        "prototype_norm": scores.prototype_norm,
     }
-    if len(similarities.norms) > 1:
+    if identities > 1:
         stats["hardest_wrong_cosine"] = hardest.mean()
     return stats
 

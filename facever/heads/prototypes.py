@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from facever.heads.layout import PrototypesConfig
+
 EPSILON = 1e-6
 """Added to the squared length of a vector before its root (NormFace)."""
 
@@ -41,12 +43,41 @@ class Similarities(NamedTuple):
 
 
 class Prototypes(nn.Module):
-    """One trainable vector per identity, of length 1 on average at the start."""
+    """One trainable vector per identity, of length 1 on average at the start.
+
+    Attributes:
+        weight: [identities, D]; in shards the rows of this process, and while a sample of the
+            identities takes part only those of the sample.
+        layout: How they are held, see `Head.arrange`.
+        first: The identity of row 0 among those of this process.
+        sample: int64 [R], rising: which rows of this process `weight` is made of; None: all.
+    """
 
     def __init__(self, identities: int, embedding_size: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(identities, embedding_size))
         nn.init.normal_(self.weight, std=embedding_size**-0.5)
+        self.layout = PrototypesConfig()
+        self.first = 0
+        self.sample: Tensor | None = None
+
+    def places(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return where each label's prototype is in `weight`, and whether it is there.
+
+        Args:
+            labels: int64 [B], identities.
+
+        Returns:
+            int64 [B]: rows of `weight`; 0 for those that are not there.
+            bool [B].
+        """
+        rows = labels - self.first
+        if self.sample is None:
+            here = (rows >= 0) & (rows < len(self.weight))
+            return torch.where(here, rows, 0), here
+        places = torch.searchsorted(self.sample, rows).clamp_(max=len(self.sample) - 1)
+        here = self.sample[places] == rows
+        return torch.where(here, places, 0), here
 
     def cosine(
         self,
@@ -117,13 +148,13 @@ class _Cosine(torch.autograd.Function):
         values = unit.new_empty(batch, identities)
         slopes = torch.empty_like(values) if bend else None
         norms = unit.new_empty(identities)
-        target = (unit * weight[labels]).sum(1) / _lengths(weight[labels])
+        target = (unit * weight[labels]).sum(1) / lengths(weight[labels])
         nothing = torch.full_like(target, -torch.inf)
         hardest, change = nothing.clone(), bend(target) if bend else None
         for part in blocks(identities, size, weight.device):
-            norms[part] = _lengths(weight[part])
+            norms[part] = lengths(weight[part])
             block = torch.mm(unit, weight[part].T, out=values[:, part]).div_(norms[part])
-            _set_own(block, part, labels, nothing)
+            set_own(block, part, labels, nothing)
             torch.maximum(hardest, block.amax(1), out=hardest)
             if change and slopes is not None:
                 slopes[:, part] = change(block)
@@ -145,7 +176,7 @@ class _Cosine(torch.autograd.Function):
             w, n = weight[part], norms[part]
             d_block = d_values[:, part] if slopes is None else d_values[:, part] * slopes[:, part]
             d_product = d_block / n
-            _set_own(d_product, part, labels, d_target)
+            set_own(d_product, part, labels, d_target)
             if d_unit is not None:
                 d_unit.addmm_(d_product, w)
             if d_weight is not None:
@@ -155,21 +186,25 @@ class _Cosine(torch.autograd.Function):
         return d_unit, d_weight, None, None
 
 
-def _lengths(vectors: Tensor) -> Tensor:
+def lengths(vectors: Tensor) -> Tensor:
     """Return sqrt(|w|^2 + 1e-6) of each row."""
     norms: Tensor = torch.linalg.vector_norm(vectors, dim=1)
     return norms.square_().add_(EPSILON).sqrt_()
 
 
-def _set_own(block: Tensor, part: slice, labels: Tensor, new: Tensor) -> None:
+def set_own(
+    block: Tensor, part: slice, labels: Tensor, new: Tensor, here: Tensor | None = None
+) -> Tensor:
     """Put `new` [B] at the labels, where they are in the part of a [B, C] matrix that a block is.
 
-    Without asking where that is, for on an accelerator an answer would stall it.
+    Without asking where that is, for on an accelerator an answer would stall it. Where `here` is
+    given, bool [B], the other labels are nowhere. Returns the block.
     """
     inside = (labels >= part.start) & (labels < part.stop)
+    inside = inside if here is None else inside & here
     column = (labels - part.start).clamp_(0, part.stop - part.start - 1)[:, None]
     values = torch.where(inside[:, None], new[:, None], block.gather(1, column))
-    block.scatter_(1, column, values)
+    return block.scatter_(1, column, values)
 
 
 class _WithTarget(torch.autograd.Function):

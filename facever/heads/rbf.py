@@ -1,5 +1,6 @@
 """Softmax over radial basis functions of the distances to the prototypes."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import torch
@@ -12,14 +13,14 @@ from facever.console import warn
 from facever.heads.base import Head, HeadConfig, HeadOutput, Metric, mean_norm
 from facever.heads.losses import SMALLEST_GRADIENT, softmax_loss
 from facever.heads.prototypes import Prototypes, blocks, normalize
+from facever.heads.quantile import median_of
 from facever.heads.registry import register
-from facever.processes import gather
+from facever.heads.scoring import kernel_scores
+from facever.heads.similarities import FARTHEST, squared_distances
+from facever.processes import all_sum, gather
 
 DEAD_START = 10.0
 """Mean d^2 / gamma above which next to nothing is learned: e^-10 is 5e-5."""
-
-FARTHEST = 64.0
-"""Largest d^2 / gamma: K is 2e-28 there, and its gradient would soon be a denormal of float32."""
 
 
 @register
@@ -50,6 +51,7 @@ class RBF(Head):
         )
 
     metric: Metric = "euclidean"
+    arrangeable = True
     paper = "Zhang et al., RBF-Softmax, ECCV 2020: z_j = s exp(-|x - W_j|^2 / gamma)"
     config: Config
     data_gamma: Tensor
@@ -78,6 +80,8 @@ class RBF(Head):
         if not self._started:
             self._start(x.detach(), weight.detach())
         gamma = self.gamma.to(x.dtype)
+        if not self.prototypes.layout.plain:
+            return self._scored(x, labels, gamma, embeddings)
         logits, distance, right, norms = _Kernel.apply(  # type: ignore[no-untyped-call]
             x, weight, labels, gamma, self.config.scale
         )
@@ -97,15 +101,37 @@ class RBF(Head):
             weight = self.prototypes.weight.detach()
             self._start(weight[:0], weight)
 
+    def _scored(self, x: Tensor, labels: Tensor, gamma: Tensor, embeddings: Tensor) -> HeadOutput:
+        """Return what `compute` does, without logits."""
+        scores = kernel_scores(self.prototypes, x, labels, self.config.scale, gamma)
+        loss = scores.softmax_loss(scores.target)
+        count, norms, squares = scores.watched[:3]
+        with torch.no_grad():
+            means = x.mean(0) @ (scores.watched[3:] / count)
+            distance = x.square().sum(1).mean() + squares / count - 2 * means
+        right = scores.target.detach() > scores.hardest
+        return HeadOutput(
+            loss,
+            None,
+            {
+                "accuracy": right.to(loss.dtype).mean(),
+                "distance_over_gamma": distance / gamma,
+                "embedding_norm": mean_norm(embeddings),
+                "prototype_norm": norms / count,
+                "scale": loss.new_tensor(self.config.scale),
+            },
+        )
+
     def _start(self, x: Tensor, weight: Tensor) -> None:
         """Take gamma from the first batch, or say that the given one is too small for it.
 
-        That is the batch of all processes.
+        That is the batch of all processes, and the prototypes are those of all.
         """
         self._started = True
         x = x if self.whole_batch else gather(x.to(weight.dtype))
+        sharded = self.prototypes.layout.stored == "sharded"
         if self.config.gamma != "median":
-            ratio = float(squared_distances(x, weight).mean() / self.gamma)
+            ratio = float(_mean_distance(x, weight, sharded) / self.gamma)
             if ratio > DEAD_START:
                 warn(
                     f"head '{self.name}': the squared distances of the first batch are {ratio:.0f} "
@@ -113,26 +139,28 @@ class RBF(Head):
                     "identity and hardly anything is learned: use gamma: median, or normalize: true"
                 )
         elif self.data_gamma.isnan():
-            self.data_gamma.copy_(squared_distances(x, weight).median().clamp_min(1e-6))
+
+            def parts() -> Iterator[Tensor]:
+                for part in blocks(len(weight), max(x.shape), x.device):
+                    yield squared_distances(x, weight[part])
+
+            median = median_of(parts, x, all_sum if sharded else lambda counts: counts)
+            self.data_gamma.copy_(median.clamp_min(1e-6))
+
+
+def _mean_distance(x: Tensor, weight: Tensor, sharded: bool) -> Tensor:
+    """Return the mean of |x_i - W_j|^2: |x|^2 + |W|^2 - 2 x.W, each a mean."""
+    count = weight.new_tensor([len(weight)])
+    sums = torch.cat([count, weight.square().sum()[None], weight.sum(0)])
+    means = (all_sum(sums) if sharded else sums)[1:] / sums[0]
+    mean: Tensor = x.square().sum(1).mean() + means[0] - 2 * (x.mean(0) @ means[1:])
+    return mean
 
 
 def _start_anew(head: nn.Module, _: object) -> None:
     """Look at gamma again after a state has been loaded."""
     assert isinstance(head, RBF)
     head._started = False
-
-
-def squared_distances(x: Tensor, weight: Tensor) -> Tensor:
-    """Return |x_i - W_j|^2 [B, C] as |x|^2 + |W|^2 - 2 x.W; never below 0, never [B, C, D]."""
-    return _expanded(x, weight, x.square().sum(1), weight.square().sum(1))
-
-
-def _expanded(
-    x: Tensor, weight: Tensor, x_squares: Tensor, w_squares: Tensor, out: Tensor | None = None
-) -> Tensor:
-    """Return the squared distances from the squared lengths of the rows."""
-    products = torch.addmm(w_squares, x, weight.T, alpha=-2, out=out)
-    return products.add_(x_squares[:, None]).clamp_min_(0)
 
 
 class _Kernel(torch.autograd.Function):
@@ -147,11 +175,11 @@ class _Kernel(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, labels: Tensor, gamma: Tensor, scale: float
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        norms, squares = weight.new_empty(len(weight)), torch.linalg.vector_norm(x, dim=1).square_()
+        norms = weight.new_empty(len(weight))
         logits, total = x.new_empty(len(x), len(weight)), x.new_zeros(())
         for part in blocks(len(weight), weight.shape[1], x.device):
-            w, n = weight[part], torch.linalg.vector_norm(weight[part], dim=1, out=norms[part])
-            block = _expanded(x, w, squares, n.square(), out=logits[:, part])
+            torch.linalg.vector_norm(weight[part], dim=1, out=norms[part])
+            block = squared_distances(x, weight[part], out=logits[:, part])
             total += block.sum()
             block.div_(-gamma).clamp_min_(-FARTHEST).exp_().mul_(scale)
         own = logits.gather(1, labels[:, None])

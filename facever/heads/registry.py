@@ -12,6 +12,7 @@ from pydantic import Discriminator, Tag
 from facever.config import parse
 from facever.errors import ConfigError, unknown
 from facever.heads.base import Head, HeadConfig
+from facever.heads.layout import PrototypesConfig
 
 H = TypeVar("H", bound=type[Head])
 
@@ -75,9 +76,17 @@ def _tag(values: Any) -> str | None:
     return f"{family}:NAME" if colon else name
 
 
-def build_head(config: HeadConfig, embedding_size: int, identities: int) -> Head:
-    """Return the head of a configuration."""
-    return head_class(config.name)(config, embedding_size, identities)
+def build_head(
+    config: HeadConfig,
+    embedding_size: int,
+    identities: int,
+    layout: PrototypesConfig | None = None,
+) -> Head:
+    """Return the head of a configuration, its prototypes in a layout where it is arrangeable."""
+    head = head_class(config.name)(config, embedding_size, identities)
+    if layout is not None and head.arrangeable:
+        head.arrange(layout)
+    return head
 
 
 def create_head(name: str, *, embedding_size: int, identities: int, **parameters: Any) -> Head:

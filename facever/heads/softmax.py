@@ -6,10 +6,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from facever.errors import TrainingError
 from facever.heads.base import Head, HeadConfig, HeadOutput, mean_norm
 from facever.heads.losses import softmax_loss
 from facever.heads.prototypes import Prototypes
 from facever.heads.registry import register
+from facever.heads.scoring import dot_scores
 from facever.heads.soft_targets import soft_cross_entropy
 
 
@@ -41,6 +43,7 @@ class Softmax(Head):
 
     metric = "dot"
     soft_labels = True
+    arrangeable = True
     paper = "Softmax cross-entropy; without bias: Zhao et al., ECCV 2018 (HTG), section 3.3"
     config: Config
 
@@ -51,6 +54,8 @@ class Softmax(Head):
 
     def compute(self, embeddings: Tensor, labels: Tensor) -> HeadOutput:
         """Return the mean cross-entropy of the dot products; labels int64 [B] or shares [B, C]."""
+        if not self.prototypes.layout.plain:
+            return self._scored(embeddings, labels)
         weight = self.prototypes.weight.to(embeddings.dtype)
         bias = None if self.bias is None else self.bias.to(embeddings.dtype)
         logits = nn.functional.linear(embeddings, weight, bias)
@@ -65,6 +70,31 @@ class Softmax(Head):
                 "accuracy": right.to(loss.dtype).mean(),
                 "embedding_norm": mean_norm(embeddings),
                 "prototype_norm": mean_norm(weight),
+            },
+        )
+
+    @property
+    def by_identity(self) -> list[nn.Parameter]:
+        """See Head: the prototypes and the bias."""
+        return [*super().by_identity, *([] if self.bias is None else [self.bias])]
+
+    def _scored(self, embeddings: Tensor, labels: Tensor) -> HeadOutput:
+        """Return what `compute` does, without logits, for labels alone."""
+        if labels.ndim == 2:
+            raise TrainingError(
+                f"head '{self.name}' takes soft labels only where its prototypes are whole and "
+                "kept: leave prototypes.stored, logits and sampled as they are"
+            )
+        scores = dot_scores(self.prototypes, embeddings, labels, self.bias)
+        loss = scores.softmax_loss(scores.target, self.config.label_smoothing)
+        right = scores.target.detach() > scores.hardest
+        return HeadOutput(
+            loss,
+            None,
+            {
+                "accuracy": right.to(loss.dtype).mean(),
+                "embedding_norm": mean_norm(embeddings),
+                "prototype_norm": scores.prototype_norm,
             },
         )
 

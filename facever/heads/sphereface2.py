@@ -9,10 +9,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from facever.heads.base import Head, HeadConfig, HeadOutput
-from facever.heads.losses import one_vs_all_loss
 from facever.heads.margin import cosine_stats
-from facever.heads.prototypes import Prototypes, with_target
+from facever.heads.prototypes import Prototypes
 from facever.heads.registry import register
+from facever.heads.scoring import cosine_scores
 
 
 @register
@@ -41,6 +41,7 @@ class SphereFace2(Head):
         exponent: float = Field(3.0, ge=1, le=10, description="t of g; 1 leaves the cosines alone")
         loss_factor: float = Field(50.0, gt=0, description="lw: the loss is multiplied by lw / r")
 
+    arrangeable = True
     paper = "Wen et al., SphereFace2, ICLR 2022, section 3"
     config: Config
 
@@ -52,13 +53,13 @@ class SphereFace2(Head):
     def compute(self, embeddings: Tensor, labels: Tensor) -> HeadOutput:
         """Return the mean loss of the classifiers."""
         r, m, t = self.config.scale, self.config.margin, self.config.exponent
-        similarities = self.prototypes.cosine(embeddings, labels, bend=self._bend)
-        own = r * (2 * ((similarities.target + 1) / 2).clamp_min(0) ** t - 1 - m)
-        logits = with_target(similarities, own, labels).add_(self.bias)
-        loss = self.config.loss_factor / r * one_vs_all_loss(logits, labels, self.config.own_share)
-        stats = cosine_stats(similarities, embeddings)
+        scores = cosine_scores(self.prototypes, embeddings, labels, bend=self._bend)
+        own = r * (2 * ((scores.target + 1) / 2).clamp_min(0) ** t - 1 - m)
+        sums = scores.one_vs_all_loss(own, self.bias, self.config.own_share)
+        loss = self.config.loss_factor / r * sums
+        stats = cosine_stats(scores, embeddings, self.identities)
         stats |= {"scale": loss.new_tensor(r), "bias": self.bias.detach().clone()}
-        return HeadOutput(loss, logits, stats)
+        return HeadOutput(loss, scores.logits, stats)
 
     def no_weight_decay(self) -> set[str]:
         """Spare the bias."""

@@ -7,7 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from facever.heads import create_head
 from facever.heads.prototypes import EPSILON
-from facever.heads.rbf import squared_distances
+from facever.heads.similarities import squared_distances
 
 
 class Largest(TorchDispatchMode):
