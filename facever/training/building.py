@@ -13,6 +13,7 @@ from facever.training.config import TrainConfig
 from facever.training.optimization import Schedule, make_optimizer, parameter_groups
 from facever.training.parallel import DataParallel, arrange_norms
 from facever.training.precision import Precision, choose_memory_format
+from facever.training.rows import RowSampling
 from facever.training.steps import EmbeddingStep
 from facever.training.targets import Targets
 from facever.training.watch import Watch
@@ -56,7 +57,9 @@ def make_step(
         *(config.clip_norm, targets, parallel),
     )
     if config.adversarial is None:
-        return EmbeddingStep(*parts)
+        share = config.prototypes.sampled
+        rows = RowSampling(heads.heads, optimizer, share, config.seed) if share < 1 else None
+        return EmbeddingStep(*parts, rows=rows)
     return AdversarialStep(
         *parts,
         config=config.adversarial,
@@ -90,7 +93,10 @@ def metric_of(config: TrainConfig, heads: WeightedSum) -> Metric:
 
 def _make_heads(config: TrainConfig, identities: int, updates_per_epoch: int) -> WeightedSum:
     heads = WeightedSum(
-        [build_head(head, config.model.embedding_size, identities) for head in config.heads],
+        [
+            build_head(head, config.model.embedding_size, identities, config.prototypes)
+            for head in config.heads
+        ],
         updates_per_epoch,
     )
     for head in heads.heads:  # what the class alone could not tell, such as pml:NAME

@@ -12,6 +12,7 @@ from facever.errors import ConfigError
 from facever.heads.attributes import Attributes
 from facever.heads.base import HeadConfig, Metric
 from facever.heads.distillation import Distillation
+from facever.heads.layout import PrototypesConfig
 from facever.heads.registry import config_union, head_class
 from facever.models.embedder import WITH_NORM, ModelConfig
 
@@ -21,6 +22,9 @@ else:
     HeadChoice = config_union()  # any head of the registry, told apart by its name
 
 Selection = dict[str, str | int | list[str] | list[int]]
+BY_ROW = {"sgd", "momentum", "adam", "adamw"}
+"""Optimizers that do the same to a row of a parameter whatever the others are, and start at 0."""
+
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -168,6 +172,7 @@ class TrainConfig(Config):
     augmentation: AugmentationConfig | None = AugmentationConfig()
     batch: BatchConfig = BatchConfig()
     distributed: DistributedConfig = DistributedConfig()
+    prototypes: PrototypesConfig = PrototypesConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     epochs: int = Field(20, ge=1)
@@ -236,6 +241,28 @@ class TrainConfig(Config):
             raise ValueError(
                 "adversarial training compares images of one identity: set "
                 "batch.images_per_identity to 2 or more"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _layout_of_prototypes(self) -> "TrainConfig":
+        if self.prototypes.plain:
+            return self
+        names = [head.name for head in self.heads if head_class(head.name).arrangeable]
+        if not names:
+            raise ValueError(
+                f"prototypes: head '{self.heads[0].name}' has none that can be held otherwise; "
+                "leave them out, or take a head such as cosface"
+            )
+        if self.adversarial is not None:
+            raise ValueError(
+                "prototypes: adversarial training takes them whole and kept only; leave them out"
+            )
+        by_row = self.prototypes.stored == "sharded" or self.prototypes.sampled < 1
+        if by_row and self.optimizer.name not in BY_ROW:
+            raise ValueError(
+                f"prototypes: optimizer '{self.optimizer.name}' does not work row by row; take "
+                f"{', '.join(sorted(BY_ROW))}, or prototypes that are whole and not sampled"
             )
         return self
 

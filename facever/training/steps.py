@@ -30,6 +30,7 @@ from facever.training.parallel import (
 )
 from facever.training.pieces import Shards, shards_of
 from facever.training.precision import Precision
+from facever.training.rows import RowSampling
 from facever.training.targets import Targets
 
 
@@ -87,12 +88,14 @@ class EmbeddingStep(Step):
         clip_norm: float | None,
         targets: Targets,
         parallel: DataParallel | None = None,
+        rows: RowSampling | None = None,
     ) -> None:
         self.embedder, self.heads, self._targets = embedder, heads, targets
         self._optimizer, self._schedule = optimizer, schedule
         self._precision, self._memory_format = precision, memory_format
         self._clip_norm = clip_norm
         self._parallel = parallel or DataParallel(embedder)
+        self._rows = rows
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
 
     def update(
@@ -100,6 +103,14 @@ class EmbeddingStep(Step):
     ) -> dict[str, Tensor]:
         """See Step. The loss is the mean over the images of all micro-batches."""
         agreement = agreement or agree(batches)
+        if self._rows is None:
+            return self._updated(batches, number, agreement)
+        with self._rows.chosen(torch.cat([batch.labels for batch in batches]), number):
+            return self._updated(batches, number, agreement)
+
+    def _updated(
+        self, batches: Sequence[Batch], number: int, agreement: Agreement
+    ) -> dict[str, Tensor]:
         self._parallel.train()
         self._schedule.set(number)
         self._optimizer.zero_grad(set_to_none=True)
