@@ -227,6 +227,11 @@ def _backend(device: str) -> str:
 
     if device == "cpu" or not torch.cuda.is_available():
         return "gloo"
+    if device.startswith("cuda:"):
+        raise ConfigError(
+            f"device '{device}' is one GPU for several processes: write cuda, and each takes its "
+            "own"
+        )
     local, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
     if local >= gpus:
         raise ConfigError(

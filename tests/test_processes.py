@@ -217,6 +217,8 @@ def test_no_gpu_for_each_process_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
         "process 2 of this machine has no GPU of its own (2 GPUs): start at most 2 processes a "
         "machine, or use the device cpu"
     )
+    with pytest.raises(ConfigError, match=r"^device 'cuda:1' is one GPU for several processes: "):
+        processes._backend("cuda:1")
     assert processes._backend("cpu") == "gloo"
 
 

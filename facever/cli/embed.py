@@ -53,28 +53,32 @@ def embed(
     from facever.data.sources import load
     from facever.embedding.extractor import Precision, load_model
     from facever.errors import ConfigError
+    from facever.processes import is_main, started
 
     if workers != "auto" and not workers.isdigit():
         raise ConfigError(f"--workers is '{workers}' (allowed: auto, or a number from 0)")
-    manifest = load(images, data, layout)
-    if subset:
-        manifest = manifest.where(subset=subset)
-    extractor = load_model(
-        model,
-        device=device,
-        flip=flip,
-        precision=cast(Precision, precision),
-        batch_size=batch_size,
-    )
-    begun = time.monotonic()
-    made = extractor.extract(
-        manifest,
-        out,
-        workers="auto" if workers == "auto" else int(workers),
-        on_error="raise" if strict else "skip",
-        overwrite=overwrite,
-    )
+    with started(device):
+        manifest = load(images, data, layout)
+        if subset:
+            manifest = manifest.where(subset=subset)
+        extractor = load_model(
+            model,
+            device=device,
+            flip=flip,
+            precision=cast(Precision, precision),
+            batch_size=batch_size,
+        )
+        begun = time.monotonic()
+        made = extractor.extract(
+            manifest,
+            out,
+            workers="auto" if workers == "auto" else int(workers),
+            on_error="raise" if strict else "skip",
+            overwrite=overwrite,
+        )
     seconds = time.monotonic() - begun
+    if not is_main():
+        return
     if made.failures:
         first = made.rows["error"].dropna().iloc[0]
         warn(f"{made.failures} of {len(made)} images failed (see rows.parquet), first: {first}")

@@ -8,7 +8,7 @@ workers: the epoch travels with the indices, so that workers live through all ep
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from threading import Thread
 from typing import Any, Literal, NamedTuple
 
@@ -140,13 +140,19 @@ def plain_batches(
     batch_size: int,
     workers: int | Literal["auto"] = 0,
     on_error: OnError = "raise",
-    start: int = 0,
+    runs: Sequence[range] | None = None,
 ) -> Batches:
-    """Return all images of a manifest from row `start` on, in order, unchanged.
+    """Return the images of a manifest in order, unchanged.
 
-    The other arguments are those of `training_batches`.
+    Args:
+        manifest: As for `training_batches`, like the arguments that are not here.
+        preprocessing: The model's preprocessing.
+        batch_size: Images per batch; the last one of a run may be smaller.
+        workers: As for `training_batches`.
+        on_error: As for `training_batches`.
+        runs: Which rows, as runs of neighbours; None for all.
     """
-    sampler = SequentialSampler(len(manifest), batch_size, first=start)
+    sampler = SequentialSampler([range(len(manifest))] if runs is None else runs, batch_size)
     return Batches(BatchDataset(manifest, preprocessing, None, 0, on_error), sampler, workers)
 
 

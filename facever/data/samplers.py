@@ -6,7 +6,8 @@ goes on exactly, and every process of a distributed run knows its share without 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -55,30 +56,28 @@ class BatchSampler(ABC):
 
 
 class SequentialSampler(BatchSampler):
-    """Every image from number `first` on, in order; the last batch may be smaller.
+    """Runs of neighbouring images, in order; the last batch of a run may be smaller.
 
     Args:
-        images: How many images there are.
+        runs: The images, e.g. [range(n)] for all of n.
         batch_size: Images per batch.
-        first: The first image, 0 to `images`.
 
     Raises:
-        ConfigError: `batch_size` is below 1 or `first` is not within the images.
+        ConfigError: `batch_size` is below 1.
     """
 
-    def __init__(self, images: int, batch_size: int, *, first: int = 0) -> None:
+    def __init__(self, runs: Sequence[range], batch_size: int) -> None:
         super().__init__(seed=0, rank=0, world=1)
         _require_batch(batch_size)
-        if not 0 <= first <= images:
-            raise ConfigError(f"cannot start at image {first} of {images}")
-        self.images, self.batch_size, self.first = images, batch_size, first
+        self.runs, self.batch_size = runs, batch_size
 
     def __len__(self) -> int:
-        return -(-(self.images - self.first) // self.batch_size)
+        return sum(-(-len(run) // self.batch_size) for run in self.runs)
 
     def _batches(self, epoch: int, start: int) -> Iterator[list[int]]:  # noqa: ARG002
-        for low in range(self.first + start * self.batch_size, self.images, self.batch_size):
-            yield list(range(low, min(low + self.batch_size, self.images)))
+        lows = ((run, low) for run in self.runs for low in range(0, len(run), self.batch_size))
+        for run, low in islice(lows, start, None):
+            yield list(run[low : low + self.batch_size])
 
 
 class ShuffleSampler(BatchSampler):

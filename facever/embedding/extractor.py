@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -146,6 +145,9 @@ class Extractor:
     ) -> EmbeddingSet:
         """Embed a manifest into a folder; an interrupted extraction goes on where it stopped.
 
+        Several processes (see `facever.processes`) share the batches; the bytes are those of one
+        process with as many threads as each of them has.
+
         Args:
             manifest: The images; row i of the result is its row i.
             out: The folder of the embedding set.
@@ -169,41 +171,36 @@ class Extractor:
         meta = self._meta(manifest, on_error)
         with (
             EmbeddingWriter(out, manifest.frame, meta, self.card.trained_on) as writer,
-            progress("embedding", total=len(manifest), unit="images") as shown,
+            progress("embedding", len(manifest), "images") as shown,
         ):
-            shown.start_at(writer.done)
-            blocks = self.blocks(manifest, workers=workers, on_error=on_error, start=writer.done)
+            runs = writer.missing(self.batch_size)
+            shown.start_at(len(manifest) - sum(map(len, runs)))  # others count as done
+            blocks = self.blocks(manifest, runs, workers=workers, on_error=on_error)
             with closing(blocks):
-                for block, errors in blocks:
-                    writer.append(block, errors)
+                for first, block, errors in blocks:
+                    writer.write(first, block, errors)
                     shown.advance(len(errors))
-            failed = writer.failed
-            if len(failed) == len(manifest):
-                shutil.rmtree(writer.partial)
-                raise DataError(
-                    f"not one of {len(failed)} images could be read, first: {failed[0]}"
-                )
             return writer.finish()
 
     def blocks(
         self,
         manifest: Manifest,
+        runs: Sequence[range] | None = None,
         *,
         workers: int | Literal["auto"] = "auto",
         on_error: OnError = "skip",
-        start: int = 0,
-    ) -> Generator[tuple[NDArray[np.float32], list[str | None]], None, None]:
-        """Embed a manifest from row `start` on, and yield the rows in their order, some at a time.
+    ) -> Generator[tuple[int, NDArray[np.float32], list[str | None]], None, None]:
+        """Embed a manifest and yield the rows in their order, some at a time.
 
         Args:
             manifest: The images.
+            runs: Which rows, as runs of neighbours; None for all.
             workers: As in `extract`, like `on_error`.
             on_error: As in `extract`.
-            start: The first row.
 
         Yields:
-            Embeddings float32 [B, D], not normalised, zero where an image failed; and for each row
-            why it failed, or None.
+            The row of the first; embeddings float32 [B, D], not normalised, zero where an image
+            failed; and for each row why it failed, or None.
 
         Raises:
             ImageError: With `on_error` "raise".
@@ -214,13 +211,11 @@ class Extractor:
             batch_size=self.batch_size,
             workers=workers,
             on_error=on_error,
-            start=start,
+            runs=runs,
         )
         try:
             for batch, embeddings in self._embedded(batches):
-                block, errors = _in_rows(batch, embeddings, start)
-                start += len(errors)
-                yield block, errors
+                yield _in_rows(batch, embeddings)
         finally:
             batches.close()
 
@@ -282,16 +277,17 @@ def _on_cpu(embeddings: Tensor) -> NDArray[np.float32]:
 
 
 def _in_rows(
-    batch: Batch, embeddings: NDArray[np.float32], first: int
-) -> tuple[NDArray[np.float32], list[str | None]]:
-    """Return the block of all rows of a batch from row `first` on, zero where an image failed."""
+    batch: Batch, embeddings: NDArray[np.float32]
+) -> tuple[int, NDArray[np.float32], list[str | None]]:
+    """Return a batch's first row and the block of all its rows, zero where an image failed."""
+    first = min([*batch.indices[:1].tolist(), *(row for row, _ in batch.failed[:1])])
     rows = batch.indices.numpy() - first
     block = np.zeros((len(rows) + len(batch.failed), embeddings.shape[1]), np.float32)
     block[rows] = embeddings
     errors: list[str | None] = [None] * len(block)
     for index, reason in batch.failed:
         errors[index - first] = reason
-    return block, errors
+    return first, block, errors
 
 
 def _listed(images: Path_ | Pixels | Sequence[Path_ | Pixels]) -> list[Path_ | Pixels]:

@@ -1,7 +1,5 @@
 """The figures on development identities by which every choice of a training is made."""
 
-from itertools import islice
-
 import numpy as np
 import torch
 
@@ -80,9 +78,11 @@ class Development:
                 batch_size=self._batch_size,
                 workers=0,
                 on_error=self._on_error,
-                start=first * self._batch_size,
+                runs=[
+                    range(len(self.manifest))[first * self._batch_size : last * self._batch_size]
+                ],
             )
-            for batch in islice(loaded, last - first):
+            for batch in loaded:
                 images = batch.images.to(self._precision.device)
                 vectors.append(embedder(images).float().cpu().numpy())
                 kept.append(batch.indices.numpy())

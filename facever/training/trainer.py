@@ -17,12 +17,12 @@ from facever.config import load as load_config
 from facever.console import Progress, progress, say, warn
 from facever.data.loading import Batch
 from facever.data.sources import load as load_data
-from facever.errors import ConfigError, TrainingError
+from facever.errors import TrainingError
 from facever.heads.base import Metric
 from facever.models.embedder import Embedder
 from facever.models.precision import choose_device
 from facever.models.saving import save_embedder
-from facever.processes import from_main, gather_objects, is_main, rank, started, world
+from facever.processes import from_main, gather_objects, is_main, rank, started
 from facever.seeding import derive
 from facever.training.attributes import AttributeHeads
 from facever.training.batches import make_batches
@@ -78,11 +78,6 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, run: Run, data: Path | None = None) -> None:
         self.device = choose_device(config.device)
-        if world() > 1 and self.device.index is not None:
-            raise ConfigError(
-                f"device '{config.device}' is one GPU for {world()} processes: write cuda, and "
-                "each takes its own"
-            )
         config = with_absolute_paths(config)
         manifest = load_data(config.data.root, data, config.data.layout)
         self.train_manifest, self.development_manifest = select(

@@ -1,8 +1,9 @@
 """Writes an embedding set block by block, so that an interrupted extraction goes on.
 
-The work happens in `<out>.partial`: `vectors.npy` grows by a block at a time, and for each block a
-line of the journal holds its checksum, norms and errors. What the journal vouches for is kept
-after a kill or a power cut, the rest is dropped. Only `finish` makes the folder readable.
+The work happens in `<out>.partial`: each process writes its blocks of rows at their places of
+`vectors.npy`, and for each block a line of its own journal holds the first row, checksum, norms and
+errors. What a journal vouches for is kept after a kill or a power cut, the rest is written again,
+by however many processes there are then. Only `finish` makes the folder readable.
 """
 
 import hashlib
@@ -10,11 +11,11 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,8 @@ from numpy.typing import NDArray
 
 from facever.console import say, warn
 from facever.errors import DataError
+from facever.files import atomic_path
+from facever.processes import from_main, gather_objects, is_main, rank, world
 from facever.vectors.embedding_set import (
     UNFINISHED,
     VECTORS,
@@ -33,12 +36,22 @@ from facever.vectors.embedding_set import (
 )
 from facever.vectors.unit import unit_rows
 
+JOURNAL = Path(UNFINISHED).stem  # those of processes other than the first add their number
+
+
+class Block(NamedTuple):
+    """Neighbouring rows that were written together: what is known of them beside the vectors."""
+
+    norms: NDArray[np.float32]
+    errors: list[str | None]
+
 
 class EmbeddingWriter:
     """A resumable writer of one embedding set; use it in a `with` statement.
 
-    Opening goes on where an interrupted writer of the same rows and meta stopped: embed the rows
-    from `done` on. Leftovers of other rows or another model are dropped, and that is said.
+    Opening goes on where interrupted writers of the same rows and meta stopped: embed the rows that
+    are `missing`. Leftovers of other rows or another model are dropped, and that is said. Several
+    processes (see `facever.processes`) open it together, and each has its own missing rows.
 
     Args:
         path: Where the finished set will be; an embedding set that stands there is replaced then.
@@ -51,8 +64,8 @@ class EmbeddingWriter:
 
     Example:
         >>> with EmbeddingWriter(path, manifest.frame, meta) as writer:  # doctest: +SKIP
-        ...     for images in batches(start=writer.done):
-        ...         writer.append(embed(images))
+        ...     for first, images in batches(writer.missing(64)):
+        ...         writer.write(first, embed(images))
         ...     faces = writer.finish()
     """
 
@@ -67,95 +80,113 @@ class EmbeddingWriter:
         refuse_to_replace(self.path)
         self.rows, self.meta, self.trained_on = rows, meta, trained_on
         self.partial = self.path.with_name(f"{self.path.name}.partial")
-        self._norms: list[NDArray[np.float32]] = []
-        self._errors: list[str | None] = []
+        self._blocks: dict[int, Block] = {}
         key = _key(rows, meta)
-        if self.partial.exists() and not self._recover(key):
-            warn(f"{self.partial} is of other images or another model, and is begun anew")
-            shutil.rmtree(self.partial)
-        if not self.partial.exists():
-            self._begin(key)
-        elif self.done:
-            say(f"going on at row {self.done} of {len(rows)} in {self.partial}")
-        self._vectors: BinaryIO = (self.partial / VECTORS).open("ab")
-        self._journal: BinaryIO = (self.partial / UNFINISHED).open("ab")
+        if set(gather_objects(key)) != {key}:
+            raise DataError("the processes have other images or models: give all the same data")
+        if is_main():
+            self._prepare(key)
+        self._begun = from_main(sorted((first, len(b.norms)) for first, b in self._blocks.items()))
+        self._vectors = (self.partial / VECTORS).open("r+b")
+        self._vectors_begin = _skip_header(self._vectors)
+        journal = UNFINISHED if is_main() else f"{JOURNAL}-{rank()}.jsonl"
+        self._journal: BinaryIO = (self.partial / journal).open("ab")
 
     @property
     def done(self) -> int:
-        """The number of rows written, in this process and in those before it."""
-        return len(self._errors)
+        """The number of rows written: by processes before, and by this one."""
+        lengths = dict(self._begun) | {first: len(b.norms) for first, b in self._blocks.items()}
+        return sum(lengths.values())
 
-    @property
-    def failed(self) -> list[str]:
-        """Why rows have no vector, of all that were written, here and in processes before."""
-        return [reason for reason in self._errors if reason is not None]
+    def missing(self, block: int) -> list[range]:
+        """Return the rows that this process has to write, as runs of whole blocks.
 
-    def append(
-        self, embeddings: NDArray[np.floating], errors: Sequence[str | None] | None = None
-    ) -> None:
-        """Write the next block of rows.
+        What was missing when the writers were opened is shared out in neighbouring pieces.
 
         Args:
-            embeddings: [B, D], not normalised; the rows after the first `done`, in order. What
-                stands in the row of a failed image is ignored.
+            block: Rows that are embedded together; only the last block of all is smaller.
+        """
+        there = np.zeros(len(self.rows), bool)
+        for first, length in self._begun:
+            there[first : first + length] = True
+        starts = np.flatnonzero(~there[::block]) * block
+        mine = np.array_split(starts, world())[rank()]
+        runs = np.split(mine, np.flatnonzero(np.diff(mine) != block) + 1)
+        total = range(len(self.rows))
+        return [total[int(run[0]) : int(run[-1]) + block] for run in runs if len(run)]
+
+    def write(
+        self,
+        first: int,
+        embeddings: NDArray[np.floating],
+        errors: Sequence[str | None] | None = None,
+    ) -> None:
+        """Write a block of rows.
+
+        Args:
+            first: The row of the block's first.
+            embeddings: [B, D], not normalised; the rows from `first` on, in order. What stands in
+                the row of a failed image is ignored.
             errors: [B], why an image could not be embedded, or None where it was.
 
         Raises:
             DataError: Another dimension, more rows than there are, NaN, or a zero vector.
         """
         block = np.array(embeddings, dtype=np.float32)
-        reasons = list(errors) if errors is not None else [None] * len(block)
+        reasons: list[str | None] = [None] * len(block) if errors is None else list(errors)
         if block.ndim != 2 or block.shape[1] != self.meta.dimension or len(reasons) != len(block):
             raise DataError(
                 f"a block of shape {block.shape} with {len(reasons)} errors for an embedding set "
                 f"of dimension {self.meta.dimension}"
             )
-        if self.done + len(block) > len(self.rows):
+        if first + len(block) > len(self.rows):
             raise DataError(f"more than the {len(self.rows)} rows of the embedding set")
         failed = np.array([reason is not None for reason in reasons], dtype=bool)
         block[failed] = 0
         wrong = ~failed & ~(np.isfinite(block).all(axis=1) & block.any(axis=1))
         if wrong.any():
-            row = self.done + int(wrong.argmax())
+            row = first + int(wrong.argmax())
             raise DataError(f"the embedding of row {row} ({self._name(row)}) is zero or not finite")
         units, norms = unit_rows(block)
         line = {
+            "first": first,
             "crc": zlib.crc32(units.tobytes()),
             "norms": norms.tolist(),
             "errors": {str(i): reason for i, reason in enumerate(reasons) if reason is not None},
         }
+        self._vectors.seek(self._vectors_begin + 4 * self.meta.dimension * first)
         for file, content in (
             (self._vectors, units.tobytes()),
             (self._journal, json.dumps(line).encode() + b"\n"),
         ):
             file.write(content)
             file.flush()
-        self._norms.append(norms)
-        self._errors.extend(reasons)
+        self._blocks[first] = Block(norms, reasons)
 
     def finish(self) -> EmbeddingSet:
         """Check that every row is there, flush to disk, rename into place and open.
 
         Raises:
-            DataError: Rows are missing, or a column cannot be written.
+            DataError: Rows are missing, a column cannot be written, or not one image could be
+                embedded; nothing is kept of such an extraction.
         """
-        if self.done != len(self.rows):
-            raise DataError(f"{self.partial} has {self.done} of {len(self.rows)} rows")
+        self._vectors.flush()
+        os.fsync(self._vectors.fileno())
         self.close()
-        norms = np.concatenate([np.empty(0, np.float32), *self._norms])
-        rows = with_outcome(self.rows, norms, self._errors)
-        write_tables(self.partial, rows, self.meta, self.trained_on)
-        for file in self.partial.iterdir():
-            with file.open("rb") as handle:
-                os.fsync(handle.fileno())
-        (self.partial / UNFINISHED).unlink()
-        refuse_to_replace(self.path)
-        old = self.path.with_name(f".{self.path.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        if self.path.exists():
-            self.path.replace(old)
-        self.partial.replace(self.path)
-        shutil.rmtree(old, ignore_errors=True)
+        blocks = {k: block for part in gather_objects(self._blocks) for k, block in part.items()}
+        norms = np.concatenate(
+            [np.empty(0, np.float32), *(blocks[k].norms for k in sorted(blocks))]
+        )
+        errors = [error for first in sorted(blocks) for error in blocks[first].errors]
+        if len(errors) != len(self.rows):
+            raise DataError(f"{self.partial} has {len(errors)} of {len(self.rows)} rows")
+        if errors and None not in errors:
+            if is_main():
+                shutil.rmtree(self.partial)
+            raise DataError(f"not one of {len(errors)} images could be read, first: {errors[0]}")
+        if is_main():
+            self._put_into_place(with_outcome(self.rows, norms, errors))
+        from_main(None)  # it is there now
         return EmbeddingSet.load(self.path)
 
     def close(self) -> None:
@@ -178,6 +209,17 @@ class EmbeddingWriter:
         column = "path" if "path" in self.rows else "identity"
         return str(self.rows[column].iloc[row])
 
+    def _prepare(self, key: str) -> None:
+        """Find what there is of these rows in `.partial`, or begin it."""
+        if self.partial.exists() and not self._recover(key):
+            warn(f"{self.partial} is of other images or another model, and is begun anew")
+            shutil.rmtree(self.partial)
+        if not self.partial.exists():
+            self._begin(key)
+        elif self._blocks:
+            there = sum(len(block.norms) for block in self._blocks.values())
+            say(f"going on with {there} of {len(self.rows)} rows in {self.partial}")
+
     def _begin(self, key: str) -> None:
         self.partial.mkdir(parents=True)
         shape = (len(self.rows), self.meta.dimension)
@@ -187,42 +229,61 @@ class EmbeddingWriter:
         (self.partial / UNFINISHED).write_text(json.dumps({"key": key}) + "\n", encoding="utf-8")
 
     def _recover(self, key: str) -> bool:
-        """Take over the blocks that an interrupted writer of the same key left whole."""
+        """Take over the blocks that interrupted writers of the same key left whole.
+
+        Their journals become one, which holds these blocks only.
+        """
         journal, vectors = self.partial / UNFINISHED, self.partial / VECTORS
         if not journal.is_file() or not vectors.is_file():
             return False
-        with journal.open("rb") as lines, vectors.open("rb") as data:
-            first = lines.readline()
-            if _parse(first).get("key") != key:
-                return False
+        others = sorted(self.partial.glob(f"{JOURNAL}-*.jsonl"))
+        lines = [line for path in (journal, *others) for line in path.read_bytes().splitlines(True)]
+        if _parse(lines[0] if lines else b"").get("key") != key:
+            return False
+        kept = [lines[0]]
+        with vectors.open("rb") as data:
             try:
-                np.lib.format.read_magic(data)
-                np.lib.format.read_array_header_1_0(data)
+                begin = _skip_header(data)
             except ValueError:
                 return False
-            journal_end, vectors_end = len(first), data.tell()
-            for line, block in _whole_blocks(lines, data, self.meta.dimension):
-                errors = block["errors"]
-                self._norms.append(np.array(block["norms"], np.float32))
-                self._errors.extend(errors.get(str(i)) for i in range(len(block["norms"])))
-                journal_end, vectors_end = journal_end + len(line), data.tell()
-        os.truncate(journal, journal_end)
-        os.truncate(vectors, vectors_end)
+            for line in lines[1:]:
+                block = _parse(line)
+                if not line.endswith(b"\n") or "first" not in block:
+                    continue
+                data.seek(begin + 4 * self.meta.dimension * block["first"])
+                content = data.read(4 * self.meta.dimension * len(block["norms"]))
+                if zlib.crc32(content) != block["crc"]:
+                    continue
+                errors = [block["errors"].get(str(i)) for i in range(len(block["norms"]))]
+                self._blocks[block["first"]] = Block(np.array(block["norms"], np.float32), errors)
+                kept.append(line)
+        with atomic_path(journal) as temporary:
+            temporary.write_bytes(b"".join(kept))
+        for path in others:
+            path.unlink()
         return True
 
+    def _put_into_place(self, rows: pd.DataFrame) -> None:
+        write_tables(self.partial, rows, self.meta, self.trained_on)
+        for file in self.partial.iterdir():
+            with file.open("rb") as handle:
+                os.fsync(handle.fileno())
+        for journal in self.partial.glob(f"{JOURNAL}*.jsonl"):
+            journal.unlink()
+        refuse_to_replace(self.path)
+        old = self.path.with_name(f".{self.path.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        if self.path.exists():
+            self.path.replace(old)
+        self.partial.replace(self.path)
+        shutil.rmtree(old, ignore_errors=True)
 
-def _whole_blocks(
-    lines: BinaryIO, data: BinaryIO, dimension: int
-) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """Yield the journal's lines as long as the vectors have the checksum that they say."""
-    for line in lines:
-        block = _parse(line)
-        if not line.endswith(b"\n") or not block:
-            return
-        content = data.read(4 * dimension * len(block["norms"]))
-        if zlib.crc32(content) != block["crc"]:
-            return
-        yield line, block
+
+def _skip_header(file: BinaryIO) -> int:
+    """Return where the rows of a .npy begin, and go there."""
+    np.lib.format.read_magic(file)
+    np.lib.format.read_array_header_1_0(file)
+    return file.tell()
 
 
 def _parse(line: bytes) -> dict[str, Any]:

@@ -191,7 +191,7 @@ class _Moving:
         workers = workers_for(manifest) if self._workers is None else self._workers
         left = iter(images)
         with closing(self._extractor.blocks(manifest, workers=workers)) as blocks:
-            for block, errors in blocks:
+            for _, block, errors in blocks:
                 batch = list(islice(left, len(errors)))
                 for image, error in zip(batch, errors, strict=True):
                     if error is not None:

@@ -162,7 +162,7 @@ def test_without_augmentation_pixels_are_only_preprocessed(manifest):
 
 
 def test_plain_batches_begin_at_any_row(manifest):
-    batches = plain_batches(manifest, SMALL, batch_size=4, start=9)
+    batches = plain_batches(manifest, SMALL, batch_size=4, runs=[range(9, len(manifest))])
     assert [batch.indices.tolist() for batch in batches] == [
         [9, 10, 11, 12],
         [13, 14, 15, 16],

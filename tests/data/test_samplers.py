@@ -75,7 +75,7 @@ SAMPLERS = {
     "pk": lambda: PKSampler(LABELS, 3, 2, seed=3),
     "pk, cameras": lambda: PKSampler(LABELS, 3, 4, seed=3, cameras=CAMERAS, min_images=1),
     "pk, rank 1 of 2": lambda: PKSampler(LABELS, 2, 4, seed=3, rank=1, world=2),
-    "sequential": lambda: SequentialSampler(86, 7),
+    "sequential": lambda: SequentialSampler([range(86)], 7),
 }
 
 
@@ -190,10 +190,14 @@ def test_cameras_may_be_text():
 
 
 def test_sequential_begins_anywhere():
-    assert list(SequentialSampler(7, 3)) == [[0, 1, 2], [3, 4, 5], [6]]
-    assert list(SequentialSampler(7, 3, first=5)) == [[5, 6]]
-    assert list(SequentialSampler(7, 3, first=7)) == []
-    assert len(SequentialSampler(7, 3, first=2)) == 2
+    assert list(SequentialSampler([range(7)], 3)) == [[0, 1, 2], [3, 4, 5], [6]]
+    assert list(SequentialSampler([range(5, 7)], 3)) == [[5, 6]]
+    assert list(SequentialSampler([], 3)) == []
+    runs = SequentialSampler([range(1, 4), range(6, 10)], 3)
+    assert list(runs) == [[1, 2, 3], [6, 7, 8], [9]]
+    assert len(runs) == 3
+    runs.start_at(2)
+    assert list(runs) == [[9]]
 
 
 @pytest.mark.parametrize(
@@ -231,11 +235,6 @@ def test_sequential_begins_anywhere():
             lambda: PKSampler(LABELS, 2, 2, seed=0, cameras=[1, 2]),
             ConfigError,
             "2 cameras for 86 images",
-        ),
-        (
-            lambda: SequentialSampler(5, 2, first=6),
-            ConfigError,
-            "cannot start at image 6 of 5",
         ),
     ],
 )

@@ -151,7 +151,7 @@ def test_an_interrupted_extraction_goes_on(
     )
     extractor.extract(faces, tmp_path / "out", workers=0)
     assert begun == [2, 2, 1]  # of five batches, the first two were safe
-    assert "going on at row 4 of 10" in capsys.readouterr().err
+    assert "going on with 4 of 10 rows" in capsys.readouterr().err
     for name in ("vectors.npy", "rows.parquet", "meta.json", "trained_on.parquet"):
         whole, resumed = ((tmp_path / d / name).read_bytes() for d in ("whole", "out"))
         assert whole == resumed, name
@@ -210,15 +210,15 @@ def test_nothing_readable_is_an_error_after_a_resume_too(
     run: Path, faces: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     broken = faces.select(np.array([3, 9]))
-    append = EmbeddingWriter.append
+    write = EmbeddingWriter.write
 
     def once(writer: EmbeddingWriter, *block: object) -> None:
         if writer.done:
             raise KeyboardInterrupt
-        append(writer, *block)  # type: ignore[arg-type]
+        write(writer, *block)  # type: ignore[arg-type]
 
     with monkeypatch.context() as changed:
-        changed.setattr(EmbeddingWriter, "append", once)
+        changed.setattr(EmbeddingWriter, "write", once)
         with pytest.raises(KeyboardInterrupt):
             load_model(run, batch_size=1).extract(broken, tmp_path / "out", workers=0)
     with pytest.raises(DataError, match=r"^not one of 2 images could be read, first: .*not an im"):

@@ -23,9 +23,9 @@ ERRORS = [f"bad {i}" if i % 11 == 3 else None for i in range(N)]
 
 
 def write(writer: EmbeddingWriter, until: int = N) -> None:
-    while writer.done < until:
-        block = slice(writer.done, writer.done + BLOCK)
-        writer.append(EMBEDDINGS[block], ERRORS[block])
+    for run in writer.missing(BLOCK):
+        for first in range(run.start, min(run.stop, until), BLOCK):
+            writer.write(first, EMBEDDINGS[first : first + BLOCK], ERRORS[first : first + BLOCK])
 
 
 def check(path: Path) -> None:
@@ -138,7 +138,7 @@ def test_a_wrong_block_is_refused_and_leaves_no_trace(
 ) -> None:
     with EmbeddingWriter(tmp_path / "out", ROWS, META) as writer:
         with pytest.raises(DataError, match=message):
-            writer.append(np.asarray(block), errors)
+            writer.write(0, np.asarray(block), errors)
         write(writer)
         writer.finish()
     check(tmp_path / "out")
@@ -146,7 +146,7 @@ def test_a_wrong_block_is_refused_and_leaves_no_trace(
 
 def test_what_stands_in_the_row_of_a_failed_image_is_ignored(tmp_path: Path) -> None:
     with EmbeddingWriter(tmp_path / "out", ROWS.iloc[:2], META) as writer:
-        writer.append(np.array([[np.nan, 1, 1], [1, 0, 0]]), ["broken", None])
+        writer.write(0, np.array([[np.nan, 1, 1], [1, 0, 0]]), ["broken", None])
         assert writer.finish().vectors.tolist() == [[0, 0, 0], [1, 0, 0]]
 
 
@@ -167,8 +167,8 @@ def test_killed_again_and_again(tmp_path: Path) -> None:
         "import sys, time; sys.path.insert(0, sys.argv[2]); import test_writer as t\n"
         "with t.EmbeddingWriter(sys.argv[1], t.ROWS, t.META) as w:\n"
         "    print(w.done, flush=True)\n"
-        "    while w.done < t.N:\n"
-        "        t.write(w, w.done + 1); time.sleep(0.01)\n"
+        "    for until in range(w.done, t.N, t.BLOCK):\n"
+        "        t.write(w, until + t.BLOCK); time.sleep(0.01)\n"
         "    w.finish()\n"
     )
     random, starts = np.random.default_rng(3), []
