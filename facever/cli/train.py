@@ -34,6 +34,9 @@ def train(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Continue this run folder from its last checkpoint."),
     ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Write a trace of ten updates; say what takes time.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train an identity model: checkpoints, metrics and model.safetensors in a run folder."""
@@ -75,7 +78,7 @@ def train(
         else:
             trainer = Trainer.resume(resume, data)
         try:
-            run = trainer.fit()
+            run = trainer.fit(profile)
         except Interrupted as stopped:  # all processes were, together
             say(str(stopped))
             status = stopped.exit_status

@@ -1,5 +1,7 @@
 """The parts of a training that its configuration names: the step with its heads, the watch."""
 
+from functools import partial
+
 import torch
 
 from facever.data.manifest import Manifest
@@ -8,6 +10,7 @@ from facever.heads.base import Metric
 from facever.heads.registry import build_head
 from facever.heads.weighted_sum import WeightedSum
 from facever.models.embedder import Embedder
+from facever.processes import world
 from facever.training.adversarial import AdversarialStep
 from facever.training.config import TrainConfig
 from facever.training.optimization import Schedule, make_optimizer, parameter_groups
@@ -16,6 +19,7 @@ from facever.training.precision import Precision, choose_memory_format
 from facever.training.rows import RowSampling
 from facever.training.steps import EmbeddingStep
 from facever.training.targets import Targets
+from facever.training.thrift import checkpoint_gradients, compile_module
 from facever.training.watch import Watch
 
 
@@ -36,6 +40,8 @@ def make_step(
     arrange_norms(embedder, config.distributed, device)
     layout = choose_memory_format(config.memory_format, embedder, precision.name, device)
     embedder.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+    if config.gradient_checkpointing:
+        checkpoint_gradients(embedder)
     heads = _make_heads(config, identities, updates_per_epoch).to(device)
     groups = parameter_groups(
         embedder, heads.heads, config.optimizer.weight_decay, config.optimizer.head_lr_scale
@@ -46,11 +52,16 @@ def make_step(
         head.input == "embedding" for head in config.heads
     )
     size = config.model.preprocessing.size
+    own = torch.zeros(config.batch.size // world(), 3, *size, dtype=torch.uint8, device=device)
+    own = own.contiguous(memory_format=layout)
+    compiler = partial(compile_module, example=own, precision=precision)
     parallel = DataParallel(
         embedder,
         config.distributed,
-        example=torch.zeros(2, 3, *size, dtype=torch.uint8, device=device),
+        example=own[:2],
         only_before_norm=not on_embedding,
+        compiler=compiler if config.compile else None,
+        recomputes=config.gradient_checkpointing,
     )
     parts = (
         *(embedder, heads, optimizer, schedule, precision, layout),

@@ -87,6 +87,9 @@ class NetworkOptimizerConfig(Config):
     lr: float = Field(1e-3, gt=0, description="peak learning rate")
     weight_decay: float = Field(0.05, ge=0, description="not applied to biases, norms and scales")
     momentum: float = Field(0.9, ge=0, lt=1, description="for the optimizers that have one")
+    fused: Literal["auto"] | bool = Field(
+        "auto", description="all of a step in few kernels; auto: on GPUs, where the optimizer can"
+    )
 
     @field_validator("name")
     @classmethod
@@ -183,6 +186,12 @@ class TrainConfig(Config):
     )
     memory_format: Literal["auto", "channels_last", "contiguous"] = Field(
         "auto", description="auto: as a short trial finds faster, where both are safe"
+    )
+    compile: bool = Field(
+        False, description="torch.compile of the embedder; where it fails it is left out, aloud"
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="compute the backbone's stages twice, and keep less of them in memory"
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     ema_decay: float | None = Field(None, gt=0, lt=1, description="exponential moving average")

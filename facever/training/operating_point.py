@@ -1,6 +1,7 @@
 """The run's 1:1 operating point, set on the development identities and never on a test set."""
 
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from facever.console import say, warn
 from facever.data.manifest import Manifest
 from facever.embedding.extractor import load_model
 from facever.evaluation.protocols.verification import evaluate_verification
+from facever.processes import from_main, is_main
 from facever.training.config import TrainConfig
 from facever.training.run import Run
 
@@ -18,15 +20,20 @@ def set_operating_point(
 ) -> None:
     """Embed the development images with the exported model and save the threshold.
 
+    Every process must call it: they share the images.
+
     Where there are too few impostor pairs for the wanted FAR no operating point is made, and a
     line says what it would need.
     """
     far = config.operating_point_far
     extractor = load_model(run.path, device=str(device))
-    with tempfile.TemporaryDirectory(dir=run.path) as folder:
+    with tempfile.TemporaryDirectory(dir=run.path) if is_main() else nullcontext("") as made:
+        folder = Path(from_main(made))
         embeddings = extractor.extract(
-            development, Path(folder) / "development", workers=0, on_error=config.data.on_error
+            development, folder / "development", workers=0, on_error=config.data.on_error
         )
+        if not is_main():
+            return
         result = evaluate_verification(embeddings, protocol="all-pairs", far=[far])
     if result.refused:
         warn(

@@ -10,6 +10,9 @@ from facever.errors import ConfigError
 from facever.heads.base import Head
 from facever.training.config import NetworkOptimizerConfig, ScheduleConfig
 
+FUSED = {"sgd", "momentum", "adam", "adamw"}
+"""timm's names of optimizers that PyTorch has in few kernels; a step of theirs is what it was."""
+
 
 def parameter_groups(
     embedder: nn.Module, heads: Iterable[Head], weight_decay: float, head_lr_scale: float
@@ -61,12 +64,25 @@ def make_optimizer(groups: list[dict[str, Any]], config: NetworkOptimizerConfig)
             lr=config.lr,
             weight_decay=config.weight_decay,
             momentum=config.momentum,
+            **({"fused": True} if _is_fused(groups, config) else {}),
         )
+    except TypeError as error:
+        if not config.fused:
+            raise
+        raise ConfigError(
+            f"optimizer '{config.name}' has no fused form: leave fused at auto"
+        ) from error
     except ValueError as error:
         raise ConfigError(f"optimizer '{config.name}': {error}") from error
     for group in optimizer.param_groups:
         group["lr"] = config.lr * group.get("lr_scale", 1.0)
     return optimizer
+
+
+def _is_fused(groups: list[dict[str, Any]], config: NetworkOptimizerConfig) -> bool:
+    if config.fused != "auto":
+        return config.fused
+    return config.name in FUSED and all(p.is_cuda for group in groups for p in group["params"])
 
 
 class Schedule:

@@ -6,7 +6,7 @@ of a head that sees all images are the same everywhere. Parameters with the attr
 each process's own.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import cast
@@ -21,6 +21,7 @@ from facever.errors import ConfigError
 from facever.models.embedder import Embedder
 from facever.processes import all_max, all_sum, gather, world
 from facever.training.config import DistributedConfig
+from facever.training.thrift import buffers_kept
 
 _LARGE = 2**20
 """Elements of a gradient that is averaged by itself; smaller ones go together."""
@@ -89,6 +90,8 @@ class DataParallel:
         example: A few images, uint8 [B, 3, H, W] on the device, by which is found what a loss
             reaches. None: averaging the embedder's gradients is left to the caller.
         only_before_norm: Whether the loss takes nothing but what the neck's BatchNorm is given.
+        compiler: Compiles the forward pass in place, or leaves it.
+        recomputes: Whether backward passes compute the forward pass again.
     """
 
     def __init__(
@@ -97,18 +100,26 @@ class DataParallel:
         config: DistributedConfig | None = None,
         example: Tensor | None = None,
         only_before_norm: bool = False,
+        compiler: Callable[[nn.Module], object] | None = None,
+        recomputes: bool = False,
     ) -> None:
-        self._embedder = embedder
+        self._embedder, self._recomputes = embedder, recomputes
         self._choice = "local" if config is None else config.batch_norm
         self._norms = [part for part in embedder.modules() if isinstance(part, _BatchNorm)]
         self._shared: DistributedDataParallel | None = None
-        if world() > 1 and example is not None:
-            inner = _AroundNorm(embedder, only_before_norm)
-            self._shared = DistributedDataParallel(
+        sharing = world() > 1 and example is not None
+        inner = _AroundNorm(embedder, only_before_norm and sharing)
+        self._forward: Callable[[Tensor], tuple[Tensor, Tensor]] = inner
+        left_out = sharing and _leaves_some_out(inner, cast(Tensor, example))
+        if compiler is not None:
+            compiler(inner)
+        if sharing:
+            device = cast(Tensor, example).device
+            self._forward = self._shared = DistributedDataParallel(
                 inner,
-                device_ids=[example.device] if example.device.type == "cuda" else None,
+                device_ids=[device] if device.type == "cuda" else None,
                 broadcast_buffers=False,
-                find_unused_parameters=_leaves_some_out(inner, example),
+                find_unused_parameters=left_out,
                 gradient_as_bucket_view=True,
             )
 
@@ -136,6 +147,11 @@ class DataParallel:
         """Return a context for a micro-batch that is not its update's last: nothing is averaged."""
         return nullcontext() if self._shared is None else self._shared.no_sync()
 
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of a loss; running statistics take in no batch twice."""
+        with buffers_kept(self._embedder, self._recomputes):
+            loss.backward()  # type: ignore[no-untyped-call]
+
     def updated(self) -> None:
         """Average the running statistics of local BatchNorm over the processes, after an update."""
         if world() == 1 or self._choice != "local":
@@ -147,11 +163,6 @@ class DataParallel:
             most = all_max(torch.stack(cast("list[Tensor]", counts)))
             for count, value in zip(counts, most, strict=True):
                 cast(Tensor, count).copy_(value)
-
-    def _forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        if self._shared is None:
-            return self._embedder.around_norm(images)
-        return cast("tuple[Tensor, Tensor]", self._shared(images))
 
 
 class _AroundNorm(nn.Module):

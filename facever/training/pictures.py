@@ -19,7 +19,7 @@ def save_batch_picture(images: Tensor, labels: Tensor, path: Path, most: int = 6
         path: The PNG to write.
         most: How many images at most.
     """
-    shown = images[:most].permute(0, 2, 3, 1).numpy()
+    shown = images[:most].permute(0, 2, 3, 1).cpu().numpy()
     count, height, width = shown.shape[:3]
     columns = int(np.ceil(np.sqrt(count)))
     rows = int(np.ceil(count / columns))

@@ -172,7 +172,7 @@ class EmbeddingStep(Step):
         loss = output.loss * share
         if not local:  # nothing of it, but the others wait for this process's part
             loss = loss + before_norm.sum() + embeddings.sum()
-        self._precision.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self._parallel.backward(self._precision.scaler.scale(loss))
         return {"loss": output.loss.detach(), **output.stats}
 
     def _objective(

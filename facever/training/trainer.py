@@ -44,11 +44,14 @@ from facever.training.parallel import Agreement, agree
 from facever.training.pictures import save_batch_picture
 from facever.training.pieces import load_pieces, remove_pieces, save_piece
 from facever.training.precision import Precision, named
+from facever.training.prefetch import on_device
+from facever.training.profiling import Profile
 from facever.training.provenance import data_digest, summary, write_identities
 from facever.training.run import MetricsLog, Run, write_environment
 from facever.training.selection import select
 from facever.training.targets import prepare
 from facever.training.trial import Trial, settle
+from facever.training.waiting import DataWait
 
 
 @dataclass
@@ -111,7 +114,7 @@ class Trainer:
         self._attributes = AttributeHeads(self._heads, self.development_manifest)
         self._development = self._make_development()
         self._watch = make_watch(config, self._heads, self.train_manifest, self._updates_per_epoch)
-        self._means = Means()
+        self._means, self._wait = Means(), DataWait(self.device)
         self._seconds_before = 0.0  # of training, before this process
         self._began = self._saved_at = time.monotonic()
 
@@ -147,8 +150,12 @@ class Trainer:
         trainer._load_state(state)
         return trainer
 
-    def fit(self) -> Run:
+    def fit(self, profile: bool = False) -> Run:
         """Train to the end and export the model.
+
+        Args:
+            profile: Write a trace of some updates to the run's `profile/`, and say what took
+                their time.
 
         Returns:
             The run folder, whole: `model.safetensors` holds the best weights on development
@@ -161,6 +168,7 @@ class Trainer:
         position, config = self.position, self.config
         log = MetricsLog(self.run, config.tensorboard)
         log.rewind(position.update, position.epoch)
+        recording = Profile(self.run.profile, self.device) if profile and is_main() else None
         restore_random_state(self._random, self.device)
         total = len(self._batches) * config.epochs
         say(summary(config, self.train_manifest, self.development_manifest, self.device))
@@ -174,16 +182,23 @@ class Trainer:
                     for batches in self._groups():
                         agreement = self._agree(asked, batches)
                         self._update(batches, agreement, shown, log)
+                        if recording is not None:
+                            recording.updated()
                     self._agree(asked)
                     position.epoch, position.batch = position.epoch + 1, 0
                     if position.epoch % config.evaluate_every == 0 or self._is_over():
                         self._evaluate(log)
                     self._save_last()
+            if recording is not None:
+                recording.close()
         finally:
             log.close()
             self._batches.close()
         if is_main():
             self._export()
+        from_main(None)  # the model is there now
+        if self.development_manifest is not None:
+            set_operating_point(self.run, self.development_manifest, self.config, self.device)
         return self.run
 
     # ------------------------------------------------------------------ one update
@@ -193,8 +208,8 @@ class Trainer:
         self._batches.set_epoch(self.position.epoch)
         self._batches.start_at(self.position.batch)
         batches = iter(self._batches)
-        while group := list(islice(batches, self.config.accumulation)):
-            yield group
+        groups = iter(lambda: list(islice(batches, self.config.accumulation)), [])
+        yield from self._wait.watch(on_device(groups, self.device))
 
     def _agree(self, asked: Interruption, batches: Sequence[Batch] = ()) -> Agreement:
         """Ask the processes what they have, and save what one of them wants saved.
@@ -222,7 +237,8 @@ class Trainer:
                 f"no image of batch {position.batch} of epoch {position.epoch} can be read; "
                 f"the first: {batches[0].failed[0][1]}"
             )
-        stats = self.step.update(batches, position.update, agreement)
+        with self._wait.working():
+            stats = self.step.update(batches, position.update, agreement)
         position.batch += len(batches)
         position.update += 1
         position.failed_images += agreement.failed
@@ -242,6 +258,9 @@ class Trainer:
                 self.position.update,
                 {"alarm": alarm.kind, "head": alarm.head, "message": alarm.message},
             )
+        waited = self._wait.take()
+        if complaint := self._wait.complaint():
+            warn(complaint)
         log.write(
             "train",
             self.position.update,
@@ -250,6 +269,7 @@ class Trainer:
                 **{name: value if math.isfinite(value) else None for name, value in means.items()},
                 "lr": self.step.learning_rate(),
                 "images_per_s": round(shown.speed * self.config.batch.size, 1),
+                "data_wait_percent": round(waited, 1),
                 "update_seconds": round(seconds, 4),
                 "seconds": round(self._seconds(), 1),
                 "failed_images": self.position.failed_images,
@@ -258,7 +278,7 @@ class Trainer:
         shown.advance(
             0,
             f"epoch {self.position.epoch + 1}/{self.config.epochs}, loss {means['loss']:.3f}, "
-            f"{shown.speed * self.config.batch.size:.0f} images/s",
+            f"{shown.speed * self.config.batch.size:.0f} images/s, waited {waited:.0f} % for data",
         )
 
     # ------------------------------------------------------------------ choices
@@ -326,8 +346,6 @@ class Trainer:
             development = self._development
             embedded = development.embed(self.embedder) if development is not None else None
             self._attributes.export(self.run, fingerprint, embedded)
-        if self.development_manifest is not None:
-            set_operating_point(self.run, self.development_manifest, self.config, self.device)
 
     # ------------------------------------------------------------------ state
 

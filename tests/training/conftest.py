@@ -67,7 +67,7 @@ def make_config(people: Path) -> MakeConfig:
     return make
 
 
-VOLATILE = {"images_per_s", "update_seconds", "seconds"}
+VOLATILE = {"images_per_s", "data_wait_percent", "update_seconds", "seconds"}
 
 
 def _figures(run: Run) -> list[dict[str, Any]]:

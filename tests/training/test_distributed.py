@@ -1,6 +1,7 @@
 """Training in several processes is training in one: losses, gradients, states, resumes."""
 
 import copy
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -58,6 +59,7 @@ def values(people: Path, **changes: Any) -> Values:
         "workers": 0,
         "log_every": 2,
         "tensorboard": False,
+        "operating_point_far": 0.02,
         **changes,
     }
 
@@ -462,7 +464,8 @@ def test_a_run_of_two_goes_on_as_one_or_three(
     two("stopped")
     with exact():
         config = parse(TrainConfig, values(people, batch=PAIRS, **_of_pairs(people)))
-        whole = load_checkpoint(Trainer.start(config, tmp_path / "whole").fit().last)
+        run = Trainer.start(config, tmp_path / "whole").fit()
+    whole, point = load_checkpoint(run.last), json.loads(run.operating_point.read_text())
     one = case_resumed(space / "stopped")
     for state in (one, *three("resumed")):
         for part in ("embedder", "heads", "optimizer"):
@@ -471,6 +474,10 @@ def test_a_run_of_two_goes_on_as_one_or_three(
         assert_close(state["position"], whole["position"])
         assert_close(state["sums"], whole["sums"])
         assert state["counts"] == whole["counts"]
+    for folder in (space / "stopped", space / "by three"):  # all embed, the first one writes
+        theirs = json.loads((folder / "operating_point.json").read_text())
+        assert theirs["threshold"] == pytest.approx(point["threshold"], abs=1e-5)
+        assert theirs["trials"] == point["trials"]
 
 
 def _of_pairs(people: Path) -> Values:
