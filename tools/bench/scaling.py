@@ -1,0 +1,305 @@
+"""What identities cost: the class layer whole, streamed and sampled, alone and on two processes.
+
+layer: CosFace over C prototypes of D 512 for a batch of B 1024 embeddings, each way in a process of
+its own; float32. Medians of rounds in which two things are timed in turns:
+
+- time: forward + backward (for a sample with the taking out and putting back of its rows) over the
+  three products of the same shape, B x D x C (x the share), made by blocks of columns;
+- update: that and the optimizer's step (SGD with momentum), in seconds;
+- memory: the peak of updates over weights + gradients + optimizer state (a sample has gradients of
+  its rows only), and what is beyond them over the logits, B x C.
+
+processes: as many identities per process on one and on two gloo processes of one thread each, the
+same global batch: the time of one over the time of two, 1 where shards cost nothing. Not on GPUs.
+
+images: on a GPU, `training.py`: images per second over those of a bare loop.
+
+    python tools/bench/scaling.py --json
+    python tools/bench/scaling.py --classes 100000 1000000 10000000 --device cuda --json
+"""
+
+import argparse
+import gc
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+from _figures import Figure, as_json, as_table, at_least, at_most
+from common import forget_peak, peak
+
+from facever.config import parse
+from facever.heads import create_head
+from facever.heads.base import Head
+from facever.heads.layout import PrototypesConfig
+from facever.processes import all_sum, is_main, rank, started, world
+from facever.training.config import NetworkOptimizerConfig
+from facever.training.optimization import make_optimizer
+from facever.training.rows import RowSampling
+
+D = 512
+BLOCK = 2**16
+WAYS: dict[str, dict[str, object]] = {
+    "whole": {},
+    "streamed": {"logits": "streamed"},
+    "sampled": {"logits": "streamed", "sampled": 0.1},
+}
+SLOWER, GROWTH = 1.5, 1.5
+"""Wanted: streamed over whole in time; what it needs beyond weights + gradients + state with the
+most identities over what it needs with the fewest."""
+SCALED = 0.85
+"""Wanted of two processes."""
+
+
+def main() -> None:
+    options = arguments()
+    if options.worker:
+        work = layer if options.worker == "layer" else sharded
+        with started(options.device):
+            told = work(options)
+            if is_main():
+                print(json.dumps(told))
+        return
+    figures = layers(options) + (images() if options.device == "cuda" else processes(options))
+    print(as_json(figures) if options.json else as_table(figures))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--classes", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--batch", type=int, default=1024)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--threads", type=int, default=1, help="of a process, on the CPU")
+    parser.add_argument("--per-process", type=int, default=20_000, help="identities, for processes")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--worker", choices=("layer", "sharded"), help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+# ---------------------------------------------------------------------- what is asked of workers
+
+
+def layers(options: argparse.Namespace) -> list[Figure]:
+    figures, beyond = [], []
+    for identities in options.classes:
+        found: dict[str, dict[str, float]] = {}
+        for way in options.ways:
+            found[way] = asked("layer", options, identities, way)[0]
+            figures += layer_figures(f"{identities:,} {way}", found[way])
+        if {"whole", "streamed"} <= set(found):
+            over = found["streamed"]["layer"] / found["whole"]["layer"]
+            figures.append(at_most(f"{identities:,} streamed over whole", over, "x", SLOWER))
+        if "peak" in found.get("streamed", {}):
+            beyond.append(found["streamed"]["peak"] - found["streamed"]["needed"])
+    if len(beyond) > 1:
+        growth = beyond[-1] / beyond[0]
+        figures.append(at_most("streamed: beyond, most over fewest", growth, "x", GROWTH))
+    return figures
+
+
+def layer_figures(name: str, found: dict[str, float]) -> list[Figure]:
+    if "error" in found:
+        return [Figure(f"{name}: does not fit", 1, "")]
+    return [
+        Figure(f"{name}: over its products", found["layer"] / found["products"], "x"),
+        Figure(f"{name}: update", found["update"], "s"),
+        Figure(
+            f"{name}: peak over weights + gradients + state", found["peak"] / found["needed"], "x"
+        ),
+        Figure(f"{name}: beyond them", found["peak"] - found["needed"], "MB"),
+        Figure(
+            f"{name}: beyond them over the logits",
+            (found["peak"] - found["needed"]) / found["logits"],
+            "x",
+        ),
+    ]
+
+
+def processes(options: argparse.Namespace) -> list[Figure]:
+    ratios, seconds = [], []
+    for _ in range(3):
+        one = asked("sharded", options, options.per_process, "whole")[0]["update"]
+        two = asked("sharded", options, 2 * options.per_process, "whole", 2)[0]["update"]
+        ratios.append(one / two)
+        seconds.append(two)
+    return [
+        Figure("two processes: update", statistics.median(seconds), "s"),
+        at_least(
+            f"one process of {options.per_process:,} over two of as many",
+            statistics.median(ratios),
+            "x",
+            SCALED,
+        ),
+    ]
+
+
+def images() -> list[Figure]:
+    bench = Path(__file__).with_name("training.py")
+    told = subprocess.run([sys.executable, bench, "--json"], check=True, capture_output=True)
+    return [Figure(**figure) for figure in json.loads(told.stdout)["figures"]]
+
+
+def asked(
+    worker: str, options: argparse.Namespace, identities: int, way: str, world: int = 1
+) -> list[dict[str, float]]:
+    """Return what fresh processes measure."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, __file__, "--worker", worker, "--classes", str(identities)]
+    command += ["--ways", way, "--batch", str(options.batch), "--rounds", str(options.rounds)]
+    command += ["--device", options.device, "--threads", str(options.threads)]
+    alone = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world)}
+    begun = [
+        subprocess.Popen(
+            command,
+            env={**os.environ, **alone, "RANK": str(number), "LOCAL_RANK": str(number)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(world)
+    ]
+    told = [process.communicate()[0] for process in begun]
+    if begun[0].returncode:
+        print(f"{identities:,} {way}: ended with {begun[0].returncode}", file=sys.stderr)
+        return [{"error": 1.0, "layer": float("nan")}]
+    return [json.loads(answer) for answer in told if answer.strip()]
+
+
+# ---------------------------------------------------------------------- what workers measure
+
+
+class Layer:
+    """A class layer with its optimizer, and a batch for it."""
+
+    def __init__(self, options: argparse.Namespace, prototypes: PrototypesConfig, rows: int):
+        torch.manual_seed(0)
+        torch.set_num_threads(options.threads)
+        self.identities, self.device = options.classes[0], torch.device(options.device)
+        head = create_head("cosface", embedding_size=D, identities=self.identities)
+        if not prototypes.plain:
+            head.arrange(prototypes)
+        self.head: Head = head.to(self.device)
+        config = parse(NetworkOptimizerConfig, {"name": "momentum", "lr": 1e-3})
+        groups = [{"params": list(self.head.parameters()), "weight_decay": 0.0}]
+        self.optimizer = make_optimizer(groups, config)
+        share = prototypes.sampled
+        self.rows = RowSampling([self.head], self.optimizer, share, 0) if share < 1 else None
+        self.x = torch.randn(rows, D, device=self.device)
+        self.labels = torch.randint(self.identities, (rows,), device=self.device)
+        self.updates = 0
+
+    def update(self, step: bool = True) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        self.updates += 1
+        sampled = (
+            nullcontext() if self.rows is None else self.rows.chosen(self.labels, self.updates)
+        )
+        with sampled:
+            self.head(self.x.detach().requires_grad_(), self.labels).loss.backward()
+            if step:
+                self.optimizer.step()
+
+    def needed(self, share: float) -> float:
+        """Return the MB of weights, gradients and optimizer state, which nobody can avoid."""
+        weights = sum(p.numel() * p.element_size() for p in self.head.parameters()) / 2**20
+        return weights * (2 + share)
+
+
+def layer(options: argparse.Namespace) -> dict[str, float]:
+    config = parse(PrototypesConfig, WAYS[options.ways[0]])
+    made = Layer(options, config, options.batch)
+    gc.collect()
+    weights = made.needed(0) / 2
+    before = in_use(made.device) - weights
+    made.update()
+    forget(made.device)
+    made.update()
+    most = largest(made.device) - before
+    multiply = products(made, config.sampled)
+    taken: dict[str, list[float]] = {"layer": [], "products": [], "update": []}
+    for _ in range(options.rounds):
+        taken["layer"].append(clocked(lambda: made.update(step=False), made.device))
+        taken["products"].append(clocked(multiply, made.device))
+        taken["update"].append(clocked(made.update, made.device))
+    return {
+        **{name: statistics.median(seconds) for name, seconds in taken.items()},
+        "peak": most,
+        "needed": made.needed(config.sampled),
+        "logits": options.batch * made.identities * config.sampled * 4 / 2**20,
+    }
+
+
+def sharded(options: argparse.Namespace) -> dict[str, float]:
+    stored = "sharded" if world() > 1 else "whole"
+    rows = options.batch // world()
+    made = Layer(options, parse(PrototypesConfig, {"stored": stored}), rows)
+    torch.manual_seed(rank() + 1)
+    made.x = torch.randn(rows, D)
+    made.labels = torch.randint(made.identities, (rows,))
+    made.update()
+    taken = []
+    for _ in range(options.rounds):
+        all_sum(torch.zeros(1))  # begin together
+        taken.append(clocked(made.update, made.device))
+    return {"update": statistics.median(taken)}
+
+
+def products(made: Layer, share: float) -> Callable[[], None]:
+    """Return the three products of the layer, by blocks of columns with new results each."""
+    columns = int(made.identities * share)
+    weight = made.head.prototypes.weight.detach()[:columns]  # type: ignore[union-attr]
+    gradient = torch.randn(len(made.x), min(columns, BLOCK), device=made.device)
+
+    def multiply() -> None:
+        for block in weight.split(BLOCK):
+            wrong = gradient[:, : len(block)]
+            _ = made.x @ block.T
+            _ = wrong @ block
+            _ = wrong.T @ made.x
+
+    return multiply
+
+
+def clocked(work: Callable[[], object], device: torch.device) -> float:
+    synchronize(device)
+    began = time.perf_counter()
+    work()
+    synchronize(device)
+    return time.perf_counter() - began
+
+
+def synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def in_use(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated() / 2**20
+    forget_peak()
+    return peak()
+
+
+def forget(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        forget_peak()
+
+
+def largest(device: torch.device) -> float:
+    return torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else peak()
+
+
+if __name__ == "__main__":
+    main()
