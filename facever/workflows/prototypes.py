@@ -19,6 +19,7 @@ from facever.report.drawing import Panel
 from facever.report.panels import similarity_matrix
 from facever.training.checkpoint import load_checkpoint
 from facever.training.config import TrainConfig
+from facever.training.pieces import load_pieces
 from facever.training.run import Run
 
 _LISTED = 10
@@ -117,7 +118,10 @@ def read_prototypes(run: Path) -> RunPrototypes | None:
     """
     opened = Run.open(run)
     config = load(TrainConfig, opened.config)
-    state = load_checkpoint(opened.last)["step"]["heads"]
+    checkpoint = load_checkpoint(opened.last)
+    if checkpoint.get("pieces"):  # of a training in shards
+        load_pieces(opened.checkpoints, checkpoint["pieces"], checkpoint["step"])
+    state = checkpoint["step"]["heads"]
     # Of two heads of one name the first keeps the plain name.
     keys = {head.name: f"parts.{head.name}.prototypes.weight" for head in config.heads}
     head = next((head for head in config.heads if keys[head.name] in state), None)

@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,11 +24,13 @@ from facever.training.config import DistributedConfig, TrainConfig
 from facever.training.interruption import Interrupted
 from facever.training.means import Means
 from facever.training.parallel import DataParallel, arrange_norms, gradient_norm, share_overflow
+from facever.training.pieces import load_pieces
 from facever.training.trainer import Trainer
 from tests.processes import Answers, in_processes
 
 Values = dict[str, Any]
 
+IN_SHARDS = {"stored": "sharded", "logits": "streamed"}
 PAIRS = {"size": 12, "images_per_identity": 2}
 UPDATES = 5
 
@@ -346,6 +349,9 @@ def two(people: Path, holes: Path, space: Path) -> Answers:
             ),
             "no image": partial(case_no_image_of_one, values(people), space / "no image"),
             "stopped": partial(case_stopped, pairs, space / "stopped"),
+            "in shards": partial(
+                case_stopped, values(people, prototypes=IN_SHARDS), space / "in shards"
+            ),
             "other data": partial(case_other_data, pairs, space / "other"),
             "refused": partial(case_refused, pairs, space / "refused"),
             "norm": case_norm,
@@ -357,10 +363,22 @@ def two(people: Path, holes: Path, space: Path) -> Answers:
 @pytest.fixture(scope="module")
 def three(two: Answers, space: Path) -> Answers:
     """What three processes make of a run that two began."""
-    import shutil
-
     shutil.copytree(space / "stopped", space / "by three")
-    return in_processes(3, {"resumed": partial(case_resumed, space / "by three")})
+    shutil.copytree(space / "in shards", space / "shards of three")
+    return in_processes(
+        3,
+        {
+            "resumed": partial(case_resumed, space / "by three"),
+            "in shards": partial(case_resumed, space / "shards of three"),
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def four(two: Answers, space: Path) -> Answers:
+    """What four processes make of it."""
+    shutil.copytree(space / "in shards", space / "shards of four")
+    return in_processes(4, {"in shards": partial(case_resumed, space / "shards of four")})
 
 
 # ---------------------------------------------------------------------- two are one
@@ -478,6 +496,33 @@ def test_a_run_of_two_goes_on_as_one_or_three(
         theirs = json.loads((folder / "operating_point.json").read_text())
         assert theirs["threshold"] == pytest.approx(point["threshold"], abs=1e-5)
         assert theirs["trials"] == point["trials"]
+
+
+@pytest.mark.slow
+def test_prototypes_in_shards_of_two_go_on_in_shards_of_one_three_or_four(
+    two: Answers, three: Answers, four: Answers, people: Path, space: Path, tmp_path: Path
+) -> None:
+    two("in shards")
+    begun = [path.name for path in (space / "in shards" / "checkpoints").glob("*.safetensors")]
+    assert sorted(begun) == ["last-4-1of2.safetensors", "last-4-2of2.safetensors"]
+    with exact():
+        run = Trainer.start(parse(TrainConfig, values(people)), tmp_path / "whole").fit()
+    whole = load_checkpoint(run.last)
+    shutil.copytree(space / "in shards", space / "shards of one")
+    case_resumed(space / "shards of one")
+    three("in shards")
+    four("in shards")
+    for number, name in ((1, "one"), (3, "three"), (4, "four")):
+        folder = space / f"shards of {name}" / "checkpoints"
+        state = load_checkpoint(folder / "last.pt")
+        last = state["position"]["update"]
+        assert {path.name for path in folder.glob("*.safetensors")} == {
+            f"last-{last}-{part + 1}of{number}.safetensors" for part in range(number)
+        }
+        load_pieces(folder, state["pieces"], state["step"])
+        for part in ("embedder", "heads", "optimizer"):
+            assert_close(state["step"][part], whole["step"][part], part)
+        assert_close(state["position"], whole["position"])
 
 
 def _of_pairs(people: Path) -> Values:

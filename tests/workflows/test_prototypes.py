@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.numpy import save_file
 
 from facever.config import dump, parse
-from facever.errors import DataError, EvaluationError, ModelError
+from facever.errors import DataError, EvaluationError, ModelError, TrainingError
 from facever.evaluation.statistics.mantel import mantel
 from facever.training.checkpoint import save_checkpoint
 from facever.training.config import TrainConfig
@@ -53,6 +54,21 @@ def test_the_first_head_with_prototypes_is_read(run: Path, weight: np.ndarray) -
     assert (found.head, found.metric, found.identities) == ("cosface", "cosine", NAMES)
     assert found.images.tolist() == IMAGES
     assert np.array_equal(found.weight, weight)
+
+
+def test_prototypes_in_shards_are_put_together(run: Path, weight: np.ndarray) -> None:
+    place = "heads/parts.cosface.prototypes.weight"
+    folder, names = run / "checkpoints", ["last-7-1of2.safetensors", "last-7-2of2.safetensors"]
+    for name, rows in zip(names, (weight[:3], weight[3:]), strict=True):
+        save_file({place: rows.copy()}, folder / name)
+    pieces = {"files": names, "rows": {place: 6}}
+    save_checkpoint(folder / "last.pt", {"step": {"heads": {}}, "pieces": pieces})
+    found = read_prototypes(run)
+    assert found is not None
+    assert np.array_equal(found.weight, weight)
+    (folder / names[1]).unlink()
+    with pytest.raises(TrainingError, match=r"last-7-2of2.safetensors is missing or damaged"):
+        read_prototypes(run)
 
 
 def test_the_best_known_identities(run: Path, weight: np.ndarray) -> None:
