@@ -125,19 +125,10 @@ class Trainer:
         trainer = cls(config, Run(folder), data)
         trainer._require_same_data()
         trainer._targets.begin(trainer._heads.heads)
-        if not is_main():
-            return trainer
-        trainer.run = Run.create(folder)
-        configuration.dump(trainer.config, trainer.run.config)
-        write_environment(
-            trainer.run,
-            str(trainer.device),
-            torch.get_num_threads(),
-            None if trainer._trial is None else trainer._trial.to_dict(),
-        )
-        write_identities(
-            trainer.run.identities, trainer.train_manifest, trainer.development_manifest
-        )
+        if is_main():
+            trainer._create(folder)
+        from_main(None)  # the folder is there now, for what each process writes
+        trainer.run = Run(folder)
         return trainer
 
     @classmethod
@@ -149,6 +140,18 @@ class Trainer:
         trainer._require_same_data()
         trainer._load_state(state)
         return trainer
+
+    def _create(self, folder: Path) -> None:
+        """Make the run folder, with what is known before the first update."""
+        self.run = Run.create(folder)
+        configuration.dump(self.config, self.run.config)
+        write_environment(
+            self.run,
+            str(self.device),
+            torch.get_num_threads(),
+            None if self._trial is None else self._trial.to_dict(),
+        )
+        write_identities(self.run.identities, self.train_manifest, self.development_manifest)
 
     def fit(self, profile: bool = False) -> Run:
         """Train to the end and export the model.
