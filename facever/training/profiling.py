@@ -119,24 +119,22 @@ def summary(
         updates: How many updates it holds.
         on_gpu: Whether the seconds are the GPU's.
     """
-    together: dict[str, list[Any]] = {}
+    together: dict[str, list[tuple[float, int, str]]] = {}
     for name, (took, calls) in costs.items():
-        known = together.setdefault(in_words(name), [0.0, 0, []])
-        known[0] += took
-        known[1] += calls
-        known[2].append((took, name))
-    most = sorted(together.items(), key=lambda item: -item[1][0])[:5]
+        together.setdefault(in_words(name), []).append((took, calls, name))
+    sums = {words: sum(took for took, _, _ in parts) for words, parts in together.items()}
+    most = sorted(sums, key=lambda words: -sums[words])[:5]
     lines = [
         f"{updates} updates took {seconds:.2f} s ({1000 * seconds / updates:.0f} ms each); most of "
         f"{'the GPU time' if on_gpu else 'it'}:"
     ]
-    for place, (words, (took, calls, names)) in enumerate(most, 1):
-        longest = max(names)[1]
+    for place, words in enumerate(most, 1):
+        _, calls, name = max(together[words])  # the others may be calls inside of it
         lines.append(
-            f"{place}. {words}: {100 * took / seconds:.0f} %, {1000 * took / updates:.1f} ms an "
-            f"update in {calls / updates:.0f} calls" + (f" ({longest})" if longest != words else "")
+            f"{place}. {words}: {100 * sums[words] / seconds:.0f} %, "
+            f"{1000 * sums[words] / updates:.1f} ms an update ({name}: {calls / updates:.0f} calls)"
         )
-    rest = seconds - sum(took for _, (took, _, _) in most)
+    rest = seconds - sum(sums[words] for words in most)
     lines.append(f"   everything else: {100 * max(rest, 0) / seconds:.0f} %")
     return "\n".join(lines) + "\n"
 
