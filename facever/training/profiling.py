@@ -21,6 +21,7 @@ WORDS = {
     "layer_norm": "LayerNorm",
     "attention_backward": "backward pass of attention",
     "attention": "attention",
+    "compiledfxgraph": "kernels that torch.compile made",
     "optimizer": "optimizer",
     "_fused_": "optimizer",
     "_foreach_": "optimizer and clipping of gradients",

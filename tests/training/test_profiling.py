@@ -78,6 +78,7 @@ def test_the_summary_adds_up_what_is_the_same_thing():
         ("gloo:all_reduce", "exchange between processes"),
         ("aten::add_", "sums in place"),
         ("aten::cumsum_thing", "sums over elements"),
+        ("## Call CompiledFxGraph fdmmdv ##", "kernels that torch.compile made"),
         ("unheard of", "unheard of"),
     ],
 )
