@@ -126,9 +126,8 @@ class Trainer:
         trainer._require_same_data()
         trainer._targets.begin(trainer._heads.heads)
         if is_main():
-            trainer._create(folder)
+            trainer._create()
         from_main(None)  # the folder is there now, for what each process writes
-        trainer.run = Run(folder)
         return trainer
 
     @classmethod
@@ -141,9 +140,9 @@ class Trainer:
         trainer._load_state(state)
         return trainer
 
-    def _create(self, folder: Path) -> None:
+    def _create(self) -> None:
         """Make the run folder, with what is known before the first update."""
-        self.run = Run.create(folder)
+        Run.create(self.run.path)
         configuration.dump(self.config, self.run.config)
         write_environment(
             self.run,

@@ -3,11 +3,14 @@
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import torch
 
 T = TypeVar("T")
+
+Span: TypeAlias = tuple[Any, Any]
+"""When something began and ended: seconds, or events of a GPU."""
 
 MUCH = 30.0
 """Per cent of the time that are said to be too many."""
@@ -20,8 +23,7 @@ class DataWait:
     """Adds up waiting and work, from one line of the log to the next.
 
     On the CPU waiting is the time until a batch is there. A GPU works on while the program already
-    waits, so that there it is the time between the end of an update's kernels and the beginning of
-    the next one's.
+    waits, so that there only that part of it counts in which the GPU has nothing left to do.
 
     Args:
         device: Where the model works.
@@ -29,55 +31,54 @@ class DataWait:
 
     def __init__(self, device: torch.device) -> None:
         self._on_gpu = device.type == "cuda"
-        self._waited = self._worked = 0.0
+        self._waits: list[Span] = []
+        self._work: list[Span] = []
         self._updates = 0
         self._total_waited = self._total = 0.0
         self._said = False
-        self._marks: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
 
     def watch(self, batches: Iterable[T]) -> Iterator[T]:
         """Yield the batches, and count the time until each is there."""
         left = iter(batches)
         while True:
-            began = time.perf_counter()
-            try:
-                batch = next(left)
-            except StopIteration:
+            with self._clocked(self._waits):
+                batch = next(left, None)
+            if batch is None:
                 return
-            if not self._on_gpu:
-                self._waited += time.perf_counter() - began
             yield batch
 
     @contextmanager
     def working(self) -> Iterator[None]:
         """Count the time inside as that of one update."""
         self._updates += 1
+        with self._clocked(self._work):
+            yield
+
+    def take(self) -> float:
+        """Return the per cent of the time since the last call that went into waiting, 0 to 100."""
+        if self._on_gpu:
+            torch.cuda.synchronize()
+        waited, worked = (sum(map(_seconds, spans)) for spans in (self._waits, self._work))
+        self._waits, self._work = [], []
+        total = waited + worked
+        if self._updates > JUDGED_AFTER:
+            self._total_waited += waited
+            self._total += total
+        return 100 * waited / total if total > 0 else 0.0
+
+    @contextmanager
+    def _clocked(self, spans: list[Span]) -> Iterator[None]:
+        """Add the time inside to the spans."""
         if self._on_gpu:
             first, last = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
             first.record()
             yield
             last.record()
-            self._marks.append((first, last))
+            spans.append((first, last))
         else:
             began = time.perf_counter()
             yield
-            self._worked += time.perf_counter() - began
-
-    def take(self) -> float:
-        """Return the per cent of the time since the last call that went into waiting, 0 to 100."""
-        if self._marks:
-            torch.cuda.synchronize()
-            self._worked += sum(a.elapsed_time(b) for a, b in self._marks) / 1000
-            gaps = zip(self._marks, self._marks[1:], strict=False)
-            self._waited += sum(before[1].elapsed_time(after[0]) for before, after in gaps) / 1000
-            self._marks = self._marks[-1:]  # the next gap begins with it
-            self._worked -= self._marks[0][0].elapsed_time(self._marks[0][1]) / 1000
-        waited, total = self._waited, self._waited + self._worked
-        self._waited = self._worked = 0.0
-        if self._updates > JUDGED_AFTER:
-            self._total_waited += waited
-            self._total += total
-        return 100 * waited / total if total > 0 else 0.0
+            spans.append((began, time.perf_counter()))
 
     def complaint(self) -> str | None:
         """Return, once, what to do where the model waits for much of the time."""
@@ -89,3 +90,10 @@ class DataWait:
             f"the model waited {share:.0f} % of the time for images: more workers, data.cache "
             "always, or smaller images on disk (docs/scaling.md) would make it faster"
         )
+
+
+def _seconds(span: Span) -> float:
+    first, last = span
+    if isinstance(first, torch.cuda.Event):
+        return float(first.elapsed_time(last)) / 1000
+    return float(last - first)
