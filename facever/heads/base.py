@@ -109,29 +109,33 @@ class Head(nn.Module, ABC):
         return [] if self.prototypes is None else [self.prototypes.weight]
 
     def arrange(self, layout: PrototypesConfig) -> None:
-        """Hold the prototypes in a layout; once, before an optimizer knows them.
+        """Make the prototypes, held in a layout; once, before anything else.
 
         In shards, each process keeps its rows: `weight` becomes [shard, D], with the attribute
-        `shard_of`, first row and rows of all; and the head sees the images of all processes.
+        `shard_of`, the rows of all shards; and the head sees the images of all processes.
 
         Raises:
             ConfigError: The layout has a noise filter, and the head has no cosines.
         """
-        assert self.arrangeable
-        assert self.prototypes is not None
+        if self.prototypes is None:
+            return
+        assert self.arrangeable or layout.plain
         if layout.noise_filter is not None and type(self).metric != "cosine":
             raise ConfigError(
                 f"prototypes.noise_filter is a cosine, and head '{self.name}' has none: take a "
                 "head such as cosface, or set it to null"
             )
         self.prototypes.layout = layout
-        if layout.stored == "sharded":
-            self.whole_batch = True
-            first, count = shard_of(self.identities)
-            self.prototypes.first = first
-            for parameter in self.by_identity:
+        if layout.stored == "whole":
+            self.prototypes.hold()
+            return
+        self.whole_batch = True
+        first, count = shard_of(self.identities)
+        self.prototypes.hold(first, count)
+        for parameter in self.by_identity:
+            if parameter is not self.prototypes.weight:
                 parameter.data = parameter.data[first : first + count].clone()
-                parameter.shard_of = (first, self.identities)  # type: ignore[attr-defined]
+            parameter.shard_of = self.identities  # type: ignore[attr-defined]
 
     @property
     def target_shape(self) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ own, so that a margin on it costs B operations, not B x C.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,8 @@ from facever.heads.layout import PrototypesConfig
 
 EPSILON = 1e-6
 """Added to the squared length of a vector before its root (NormFace)."""
+
+_DRAWN_AT_ONCE = 4096
 
 Bend = Callable[[Tensor], Callable[[Tensor], Tensor]]
 """Given the scaled target similarities [B], says what becomes of the wrong ones: a function that
@@ -43,7 +45,13 @@ class Similarities(NamedTuple):
 
 
 class Prototypes(nn.Module):
-    """One trainable vector per identity, of length 1 on average at the start.
+    """One trainable vector per identity, which `hold` makes and draws.
+
+    Args:
+        identities: C.
+        embedding_size: D.
+        bound: Components are drawn evenly from [-bound, bound]; None: from a normal distribution,
+            for vectors of length 1 on average.
 
     Attributes:
         weight: [identities, D]; in shards the rows of this process, and while a sample of the
@@ -53,13 +61,40 @@ class Prototypes(nn.Module):
         sample: int64 [R], rising: which rows of this process `weight` is made of; None: all.
     """
 
-    def __init__(self, identities: int, embedding_size: int) -> None:
+    weight: nn.Parameter
+
+    def __init__(self, identities: int, embedding_size: int, bound: float | None = None) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(identities, embedding_size))
-        nn.init.normal_(self.weight, std=embedding_size**-0.5)
+        self._shape, self._bound = (identities, embedding_size), bound
+        self.weight = cast(nn.Parameter, nn.UninitializedParameter())
         self.layout = PrototypesConfig()
         self.first = 0
         self.sample: Tensor | None = None
+
+    @torch.no_grad()
+    def hold(self, first: int = 0, count: int | None = None) -> "Prototypes":
+        """Make the prototypes of `count` identities from `first` on, those of all others too; once.
+
+        Everyone's are drawn one block after another, and of each block what is held is kept: they
+        have the same values in whosever memory they are, and only what is held needs memory.
+        """
+        identities, size = self._shape
+        self.first, held = first, identities - first if count is None else count
+        assert isinstance(self.weight, nn.UninitializedParameter)
+        self.weight.materialize((held, size))
+        for start in range(0, identities, _DRAWN_AT_ONCE):
+            block = self._draw(min(_DRAWN_AT_ONCE, identities - start))
+            low, high = max(first - start, 0), min(first + held - start, len(block))
+            if low < high:
+                place = start + low - first
+                self.weight[place : place + high - low] = block[low:high]
+        return self
+
+    def _draw(self, rows: int) -> Tensor:
+        block = torch.empty(rows, self._shape[1])
+        if self._bound is None:
+            return nn.init.normal_(block, std=self._shape[1] ** -0.5)
+        return nn.init.uniform_(block, -self._bound, self._bound)
 
     def places(self, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return where each label's prototype is in `weight`, and whether it is there.

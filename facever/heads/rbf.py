@@ -1,5 +1,6 @@
 """Softmax over radial basis functions of the distances to the prototypes."""
 
+import math
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -58,8 +59,8 @@ class RBF(Head):
 
     def __init__(self, config: Config, embedding_size: int, identities: int) -> None:
         super().__init__(config, embedding_size, identities)
-        self.prototypes: Prototypes = Prototypes(identities, embedding_size)
-        nn.init.xavier_uniform_(self.prototypes.weight)
+        bound = math.sqrt(6 / (identities + embedding_size))  # Xavier's
+        self.prototypes: Prototypes = Prototypes(identities, embedding_size, bound)
         if config.normalize:
             self.metric = "cosine"
         self.register_buffer("data_gamma", torch.tensor(torch.nan))

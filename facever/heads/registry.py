@@ -84,8 +84,7 @@ def build_head(
 ) -> Head:
     """Return the head of a configuration, its prototypes in a layout where it is arrangeable."""
     head = head_class(config.name)(config, embedding_size, identities)
-    if layout is not None and head.arrangeable:
-        head.arrange(layout)
+    head.arrange(layout if layout is not None and head.arrangeable else PrototypesConfig())
     return head
 
 

@@ -108,8 +108,9 @@ class _Lent:
         self._values.index_copy_(0, self._rows, self._parameter.data)
         for key, value in self._state.items():
             if isinstance(value, Tensor) and value.ndim and value.shape == shape:
-                whole = self._kept.setdefault(key, value.new_zeros(self._values.shape))
-                whole.index_copy_(0, self._rows, value)
+                if key not in self._kept:  # what the optimizer has made in its first update
+                    self._kept[key] = value.new_zeros(self._values.shape)
+                self._kept[key].index_copy_(0, self._rows, value)
 
     def give_back(self) -> None:
         """Make the parameter and the state whole again."""

@@ -42,7 +42,7 @@ from facever.training.means import Means
 from facever.training.operating_point import set_operating_point
 from facever.training.parallel import Agreement, agree
 from facever.training.pictures import save_batch_picture
-from facever.training.pieces import load_pieces, remove_pieces, save_piece
+from facever.training.pieces import load_pieces, remove_pieces, save_pieces
 from facever.training.precision import Precision, named
 from facever.training.prefetch import on_device
 from facever.training.profiling import Profile
@@ -356,7 +356,7 @@ class Trainer:
         step, shards = self.step.state_dict(), self.step.shards()
         pieces = None
         if shards:
-            pieces = save_piece(self.run.checkpoints, self.position.update, step, shards)
+            pieces = save_pieces(self.run.checkpoints, self.position.update, step, shards)
         state: dict[str, Any] = {
             "step": step,
             "pieces": pieces,
@@ -370,7 +370,7 @@ class Trainer:
         }
         if is_main():
             save_checkpoint(self.run.last, state)
-            remove_pieces(self.run.checkpoints, [] if pieces is None else pieces["files"])
+            remove_pieces(self.run.checkpoints, None if pieces is None else pieces["folder"])
         self._saved_at = time.monotonic()
 
     def _require_same_data(self) -> None:

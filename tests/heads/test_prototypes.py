@@ -25,7 +25,7 @@ def plain(x: Tensor, W: Tensor, labels: Tensor, margin: float, scale: Tensor) ->
 @pytest.mark.parametrize("per_row", [False, True])
 def test_logits_and_gradients_are_those_of_the_obvious_way(identities, size, per_row):
     torch.manual_seed(0)
-    prototypes = Prototypes(identities, size).double()
+    prototypes = Prototypes(identities, size).hold().double()
     x = torch.randn(7, size, dtype=torch.float64, requires_grad=True)
     factor = torch.rand(7, dtype=torch.float64) + 2 if per_row else torch.tensor(3.0).double()
     scale = factor.requires_grad_()
@@ -47,7 +47,7 @@ def test_logits_and_gradients_are_those_of_the_obvious_way(identities, size, per
 @pytest.mark.parametrize("size", [4, 2**17])
 def test_bent_similarities(size):
     torch.manual_seed(0)
-    prototypes = Prototypes(5, size).double()
+    prototypes = Prototypes(5, size).hold().double()
     x = torch.randn(3, size, dtype=torch.float64, requires_grad=True)
     labels = torch.tensor([4, 0, 2])
     inputs = [x, prototypes.weight]
@@ -80,7 +80,7 @@ def test_the_own_identity_is_out_of_reach_of_a_bend():
     def turn_round(_: Tensor):
         return lambda block: torch.full_like(block.neg_(), -1.0)
 
-    found = Prototypes(3, 4).cosine(torch.ones(2, 4), torch.tensor([2, 0]), bend=turn_round)
+    found = Prototypes(3, 4).hold().cosine(torch.ones(2, 4), torch.tensor([2, 0]), bend=turn_round)
     own = torch.tensor([[False, False, True], [True, False, False]])
     assert torch.equal(found.wrong == -torch.inf, own)
     assert found.wrong[~own].isfinite().all()
@@ -88,7 +88,7 @@ def test_the_own_identity_is_out_of_reach_of_a_bend():
 
 
 def test_frozen_prototypes_and_detached_embeddings_work():
-    prototypes = Prototypes(4, 3)
+    prototypes = Prototypes(4, 3).hold()
     x, labels = torch.randn(2, 3, requires_grad=True), torch.tensor([3, 0])
     prototypes.weight.requires_grad_(False)
     prototypes.cosine(x, labels).target.sum().backward()
@@ -101,7 +101,7 @@ def test_frozen_prototypes_and_detached_embeddings_work():
 @pytest.mark.parametrize("size", [3, 2**17])
 @pytest.mark.parametrize("scale", [1.0, 20.0])
 def test_the_hardest_wrong_identity_is_never_the_own(size, scale):
-    prototypes = Prototypes(4, size)
+    prototypes = Prototypes(4, size).hold()
     with torch.no_grad():
         prototypes.weight.zero_()[:, :2] = torch.tensor([[1, 0], [0.6, 0.8], [0, 1], [-1, 0]])
     x, labels = torch.zeros(3, size), torch.tensor([0, 0, 3])
@@ -112,7 +112,7 @@ def test_the_hardest_wrong_identity_is_never_the_own(size, scale):
     assert found.norms.tolist() == pytest.approx([1, 1, 1, 1], abs=1e-5)
     own = torch.nn.functional.one_hot(labels, 4).bool()
     assert torch.equal(found.wrong == -torch.inf, own)
-    alone = Prototypes(1, size).cosine(torch.ones(1, size), torch.tensor([0]))
+    alone = Prototypes(1, size).hold().cosine(torch.ones(1, size), torch.tensor([0]))
     assert alone.hardest.item() == -torch.inf
 
 
@@ -127,7 +127,23 @@ def test_blocks_cover_every_row_once():
 
 def test_prototypes_start_at_length_one_on_average():
     torch.manual_seed(0)
-    assert Prototypes(2000, 64).weight.norm(dim=1).mean().item() == pytest.approx(1, abs=0.02)
+    weight = Prototypes(2000, 64).hold().weight
+    assert weight.norm(dim=1).mean().item() == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("bound", [None, 0.5])
+@pytest.mark.parametrize("held", [(0, 11), (0, 4), (3, 6), (8, 3), (11, 0)])
+def test_prototypes_have_the_same_values_in_whosever_memory_they_are(monkeypatch, bound, held):
+    torch.manual_seed(0)
+    whole = Prototypes(11, 32, bound).hold().weight
+    after = torch.rand(1)
+    first, count = held
+    monkeypatch.setattr("facever.heads.prototypes._DRAWN_AT_ONCE", 4)  # 4, 4 and 3
+    torch.manual_seed(0)
+    part = Prototypes(11, 32, bound).hold(first, count)
+    assert torch.equal(torch.rand(1), after)
+    assert part.first == first
+    assert torch.equal(part.weight, whole[first : first + count])
 
 
 def test_normalize_is_safe_at_zero():

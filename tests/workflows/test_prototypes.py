@@ -1,18 +1,19 @@
 """Prototypes out of a checkpoint: similarities, order, agreement with another matrix."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from safetensors.numpy import save_file
 
 from facever.config import dump, parse
 from facever.errors import DataError, EvaluationError, ModelError, TrainingError
 from facever.evaluation.statistics.mantel import mantel
 from facever.training.checkpoint import save_checkpoint
 from facever.training.config import TrainConfig
+from facever.training.pieces import save_pieces
 from facever.training.run import Run
 from facever.workflows.prototypes import (
     cluster_order,
@@ -58,16 +59,15 @@ def test_the_first_head_with_prototypes_is_read(run: Path, weight: np.ndarray) -
 
 def test_prototypes_in_shards_are_put_together(run: Path, weight: np.ndarray) -> None:
     place = "heads/parts.cosface.prototypes.weight"
-    folder, names = run / "checkpoints", ["last-7-1of2.safetensors", "last-7-2of2.safetensors"]
-    for name, rows in zip(names, (weight[:3], weight[3:]), strict=True):
-        save_file({place: rows.copy()}, folder / name)
-    pieces = {"files": names, "rows": {place: 6}}
-    save_checkpoint(folder / "last.pt", {"step": {"heads": {}}, "pieces": pieces})
+    folder = run / "checkpoints"
+    state = {"heads": {place.partition("/")[2]: torch.from_numpy(weight)}}
+    pieces = save_pieces(folder, 7, state, {place: 6})
+    save_checkpoint(folder / "last.pt", {"step": state, "pieces": pieces})
     found = read_prototypes(run)
     assert found is not None
     assert np.array_equal(found.weight, weight)
-    (folder / names[1]).unlink()
-    with pytest.raises(TrainingError, match=r"last-7-2of2.safetensors is missing or damaged"):
+    shutil.rmtree(folder / pieces["folder"])
+    with pytest.raises(TrainingError, match=r"a file of .*last-7-1 is missing or damaged"):
         read_prototypes(run)
 
 

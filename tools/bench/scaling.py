@@ -36,9 +36,9 @@ from _figures import Figure, as_json, as_table, at_least, at_most
 from common import forget_peak, peak
 
 from facever.config import parse
-from facever.heads import create_head
 from facever.heads.base import Head
 from facever.heads.layout import PrototypesConfig
+from facever.heads.registry import build_head, head_class
 from facever.processes import all_sum, is_main, rank, started, world
 from facever.training.config import NetworkOptimizerConfig
 from facever.training.optimization import make_optimizer
@@ -185,10 +185,8 @@ class Layer:
         torch.manual_seed(0)
         torch.set_num_threads(options.threads)
         self.identities, self.device = options.classes[0], torch.device(options.device)
-        head = create_head("cosface", embedding_size=D, identities=self.identities)
-        if not prototypes.plain:
-            head.arrange(prototypes)
-        self.head: Head = head.to(self.device)
+        cosface = parse(head_class("cosface").Config, {"name": "cosface"})
+        self.head: Head = build_head(cosface, D, self.identities, prototypes).to(self.device)
         config = parse(NetworkOptimizerConfig, {"name": "momentum", "lr": 1e-3})
         groups = [{"params": list(self.head.parameters()), "weight_decay": 0.0}]
         self.optimizer = make_optimizer(groups, config)
