@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from signal import Signals
@@ -21,11 +20,10 @@ from facever.errors import TrainingError
 from facever.heads.base import Metric
 from facever.models.embedder import Embedder
 from facever.models.precision import choose_device
-from facever.models.saving import save_embedder
 from facever.processes import from_main, gather_objects, is_main, rank, started
 from facever.seeding import derive
-from facever.training.attributes import AttributeHeads
 from facever.training.batches import make_batches
+from facever.training.best import BestWeights
 from facever.training.building import make_step, make_watch, metric_of
 from facever.training.checkpoint import (
     load_checkpoint,
@@ -36,13 +34,13 @@ from facever.training.checkpoint import (
     save_checkpoint,
 )
 from facever.training.config import TrainConfig, with_absolute_paths
-from facever.training.development import Development, better
 from facever.training.interruption import Interrupted, Interruption, interruptible
 from facever.training.means import Means
 from facever.training.operating_point import set_operating_point
 from facever.training.parallel import Agreement, agree
 from facever.training.pictures import save_batch_picture
 from facever.training.pieces import load_pieces, remove_pieces, save_pieces
+from facever.training.position import Position
 from facever.training.precision import Precision, named
 from facever.training.prefetch import on_device
 from facever.training.profiling import Profile
@@ -52,19 +50,6 @@ from facever.training.selection import select
 from facever.training.targets import prepare
 from facever.training.trial import Trial, settle
 from facever.training.waiting import DataWait
-
-
-@dataclass
-class Position:
-    """How far a training is, and the best it has seen; all of it is in the checkpoint."""
-
-    epoch: int = 0
-    batch: int = 0
-    update: int = 0
-    best: float | None = None
-    best_weights: str = "raw"
-    since_best: int = 0
-    failed_images: int = 0
 
 
 class Trainer:
@@ -111,8 +96,16 @@ class Trainer:
         self._ema = self._make_ema()
         torch.manual_seed(self._own_seed())
         self._random = random_state(self.device)  # what the first update begins with
-        self._attributes = AttributeHeads(self._heads, self.development_manifest)
-        self._development = self._make_development()
+        self._best = BestWeights(
+            config,
+            run,
+            self.embedder,
+            self._ema,
+            self._heads,
+            self.development_manifest,
+            self.metric,
+            self._precision,
+        )
         self._watch = make_watch(config, self._heads, self.train_manifest, self._updates_per_epoch)
         self._means, self._wait = Means(), DataWait(self.device)
         self._seconds_before = 0.0  # of training, before this process
@@ -180,7 +173,7 @@ class Trainer:
                 self._began = self._saved_at = time.monotonic()
                 if position.update == 0:
                     self._save_last()  # a run that is stopped at once can be resumed too
-                while position.epoch < config.epochs and not self._out_of_patience():
+                while position.epoch < config.epochs and not self._best.out_of_patience(position):
                     for batches in self._groups():
                         agreement = self._agree(asked, batches)
                         self._update(batches, agreement, shown, log)
@@ -189,7 +182,7 @@ class Trainer:
                     self._agree(asked)
                     position.epoch, position.batch = position.epoch + 1, 0
                     if position.epoch % config.evaluate_every == 0 or self._is_over():
-                        self._evaluate(log)
+                        self._best.evaluate(position, log)
                     self._save_last()
             if recording is not None:
                 recording.close()
@@ -197,7 +190,7 @@ class Trainer:
             log.close()
             self._batches.close()
         if is_main():
-            self._export()
+            self._best.export()
         from_main(None)  # the model is there now
         if self.development_manifest is not None:
             set_operating_point(self.run, self.development_manifest, self.config, self.device)
@@ -283,71 +276,12 @@ class Trainer:
             f"{shown.speed * self.config.batch.size:.0f} images/s, waited {waited:.0f} % for data",
         )
 
-    # ------------------------------------------------------------------ choices
-
-    def _evaluate(self, log: MetricsLog) -> None:
-        """Look at the development identities; keep the weights when they are the best so far."""
-        if self._development is None:
-            return
-        position, figure = self.position, self.config.best_by
-        candidates = {"raw": self.embedder}
-        if self._ema is not None:
-            candidates["ema"] = self._ema.module
-        position.since_best += 1
-        for name, candidate in candidates.items():
-            figures = self._development.evaluate(candidate)
-            log.write(
-                "development",
-                position.update,
-                {"epoch": position.epoch, "weights": name, **figures},
-            )
-            is_best = better(figure, figures, position.best)
-            say(
-                f"epoch {position.epoch}/{self.config.epochs}, development ({name}): "
-                + ", ".join(
-                    f"{name} {value:.4f}"
-                    for name, value in figures.items()
-                    if value is not None and name.count("/") < 2
-                )
-                + (" *" if is_best else "")
-            )
-            if is_best:
-                position.best, position.best_weights = figures[figure], name
-                position.since_best = 0
-                if is_main():
-                    save_checkpoint(
-                        self.run.best,
-                        {
-                            "embedder": candidate.state_dict(),
-                            "attributes": self._attributes.state_dict(),
-                            "epoch": position.epoch,
-                        },
-                    )
-
     def _seconds(self) -> float:
         """Return how long this run has trained, in all its processes."""
         return self._seconds_before + time.monotonic() - self._began
 
-    def _out_of_patience(self) -> bool:
-        return self.config.patience is not None and self.position.since_best >= self.config.patience
-
     def _is_over(self) -> bool:
         return self.position.epoch == self.config.epochs
-
-    def _export(self) -> None:
-        """Write model.safetensors from the best weights, else from the averaged or last ones."""
-        if self.run.best.is_file():
-            best = load_checkpoint(self.run.best)
-            self.embedder.load_state_dict(best["embedder"])
-            self._attributes.load_state_dict(best.get("attributes", {}))
-        elif self._ema is not None:
-            self.embedder.load_state_dict(self._ema.module.state_dict())
-        self.embedder.eval()
-        fingerprint = save_embedder(self.embedder, self.run.model, metric=self.metric)
-        if self._attributes:
-            development = self._development
-            embedded = development.embed(self.embedder) if development is not None else None
-            self._attributes.export(self.run, fingerprint, embedded)
 
     # ------------------------------------------------------------------ state
 
@@ -433,18 +367,6 @@ class Trainer:
         if self.config.ema_decay is None:
             return None
         return ModelEmaV3(self.embedder, decay=self.config.ema_decay, use_warmup=True)
-
-    def _make_development(self) -> Development | None:
-        if self.development_manifest is None:
-            return None
-        return Development(
-            self.development_manifest,
-            self.metric,
-            self._precision,
-            batch_size=256,
-            on_error=self.config.data.on_error,
-            attributes=self._attributes,
-        )
 
 
 def train(config: TrainConfig, folder: Path, data: Path | None = None) -> Run:

@@ -227,7 +227,7 @@ def main() -> None:
         manifest = images_for_it(folder, options.images)
         trainer = trainer_for(manifest, folder, options)
         trained = training(trainer, options.rounds)
-        trainer._export()
+        trainer._best.export()
         embedded = extraction(trainer.run, manifest, folder, options.workers, 3)
 
     figures: list[Figure] = []
