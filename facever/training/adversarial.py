@@ -18,7 +18,12 @@ from facever.heads.distances import mean_pair_cosine
 from facever.heads.mining import Miner, Triplets
 from facever.processes import all_sum, gather, gather_rows, world
 from facever.training.config import AdversarialConfig, NetworkConfig
-from facever.training.optimization import Schedule, make_optimizer, parameter_groups
+from facever.training.optimization import (
+    Schedule,
+    load_optimizer,
+    make_optimizer,
+    parameter_groups,
+)
 from facever.training.parallel import Agreement
 from facever.training.steps import EmbeddingStep
 
@@ -69,7 +74,7 @@ class Player:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up a state that `state_dict` returned."""
         self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"])
 
 
 class AdversarialStep(EmbeddingStep):

@@ -88,7 +88,7 @@ class NetworkOptimizerConfig(Config):
     weight_decay: float = Field(0.05, ge=0, description="not applied to biases, norms and scales")
     momentum: float = Field(0.9, ge=0, lt=1, description="for the optimizers that have one")
     fused: Literal["auto"] | bool = Field(
-        "auto", description="all of a step in few kernels; auto: on GPUs, where the optimizer can"
+        "auto", description="all of a step in few kernels; auto: where the optimizer can"
     )
 
     @field_validator("name")

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from facever.errors import ConfigError
@@ -57,6 +58,7 @@ def make_optimizer(groups: list[dict[str, Any]], config: NetworkOptimizerConfig)
     """
     from timm.optim import create_optimizer_v2
 
+    fused = config.name in FUSED if config.fused == "auto" else config.fused
     try:
         optimizer: Optimizer = create_optimizer_v2(
             groups,
@@ -64,10 +66,10 @@ def make_optimizer(groups: list[dict[str, Any]], config: NetworkOptimizerConfig)
             lr=config.lr,
             weight_decay=config.weight_decay,
             momentum=config.momentum,
-            **({"fused": True} if _is_fused(groups, config) else {}),
+            **({"fused": True} if fused else {}),
         )
     except TypeError as error:
-        if not config.fused:
+        if not fused:
             raise
         raise ConfigError(
             f"optimizer '{config.name}' has no fused form: leave fused at auto"
@@ -79,10 +81,17 @@ def make_optimizer(groups: list[dict[str, Any]], config: NetworkOptimizerConfig)
     return optimizer
 
 
-def _is_fused(groups: list[dict[str, Any]], config: NetworkOptimizerConfig) -> bool:
-    if config.fused != "auto":
-        return config.fused
-    return config.name in FUSED and all(p.is_cuda for group in groups for p in group["params"])
+def load_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
+    """Take up an optimizer's state, laid out in memory as the parameters are.
+
+    A fused step goes through the memory of a parameter and of its state side by side, and does not
+    ask whether they are NCHW and channels_last.
+    """
+    optimizer.load_state_dict(state)
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 class Schedule:

@@ -19,7 +19,7 @@ from facever.heads.weighted_sum import WeightedSum
 from facever.models.embedder import Embedder
 from facever.processes import rank, world
 from facever.training.finite import require_finite_gradients, require_finite_loss
-from facever.training.optimization import Schedule
+from facever.training.optimization import Schedule, load_optimizer
 from facever.training.parallel import (
     Agreement,
     DataParallel,
@@ -207,5 +207,5 @@ class EmbeddingStep(Step):
         """See Step."""
         self.embedder.load_state_dict(state["embedder"])
         self.heads.load_state_dict(state["heads"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self._optimizer, state["optimizer"])
         self._precision.scaler.load_state_dict(state["scaler"])

@@ -11,7 +11,7 @@ from facever.errors import ConfigError
 from facever.models.embedder import Embedder, ModelConfig
 from facever.training import thrift
 from facever.training.config import NetworkOptimizerConfig
-from facever.training.optimization import make_optimizer
+from facever.training.optimization import load_optimizer, make_optimizer
 from facever.training.precision import Precision
 from facever.training.thrift import buffers_kept, checkpoint_gradients, compile_module
 from facever.training.trainer import Trainer
@@ -161,9 +161,31 @@ def test_a_fused_optimizer_makes_the_same_steps(name):
     torch.testing.assert_close(*ends)
 
 
-def test_auto_leaves_the_cpu_alone_and_what_has_no_fused_form_is_refused():
+@pytest.mark.parametrize("name", ["adamw", "momentum"])
+def test_a_fused_optimizer_goes_on_in_another_memory_layout(name):
+    start = torch.randn(4, 3, 3, 3, generator=torch.Generator().manual_seed(0))
+    config = parse(NetworkOptimizerConfig, {"name": name, "lr": 0.1, "fused": True})
+    ends = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        state = None
+        parameter = nn.Parameter(start.clone())
+        for number in range(3):
+            optimizer = make_optimizer([{"params": [parameter]}], config)
+            if state is not None:
+                load_optimizer(optimizer, state)
+            (parameter**3 * (number + 1)).sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            state = optimizer.state_dict()
+            parameter = nn.Parameter(parameter.detach().clone(memory_format=layout))
+        ends.append(parameter.detach())
+    torch.testing.assert_close(*ends)
+
+
+def test_auto_is_fused_where_the_optimizer_can_and_what_has_no_fused_form_is_refused():
     groups = [{"params": [nn.Parameter(torch.ones(2))]}]
-    optimizer = make_optimizer(groups, parse(NetworkOptimizerConfig, {"name": "adamw"}))
-    assert not optimizer.defaults["fused"]
+    for name, fused in (("adamw", True), ("momentum", True), ("lamb", False)):
+        optimizer = make_optimizer(groups, parse(NetworkOptimizerConfig, {"name": name}))
+        assert bool(optimizer.defaults.get("fused")) == fused
     with pytest.raises(ConfigError, match=r"^optimizer 'lamb' has no fused form: leave fused at a"):
         make_optimizer(groups, parse(NetworkOptimizerConfig, {"name": "lamb", "fused": True}))

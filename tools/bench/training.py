@@ -1,7 +1,8 @@
 """How near the trainer and the extractor come to what this machine allows.
 
 In one run, in turns: t_model, forward + backward + step on a batch that lies in memory; t_loader,
-decode + augment + collate alone, in this process and without any seeding; and the real trainer.
+decode + augment + collate alone, in this process and without any seeding; a bare loop, torch's
+loader over the same images and bare updates, as in a short script; and the real trainer.
 Where both share the CPU's cores the machine allows 1 / (t_model + t_loader) images per second, with
 a GPU 1 / max(t_model, t_loader). The same for extraction, with the forward pass alone. The ratios
 are medians over rounds.
@@ -23,9 +24,10 @@ from typing import Any
 import torch
 from _figures import Figure, as_json, as_table, at_least
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from facever.data.augmentation import Augmentation
-from facever.data.loading import Batch, plain_batches
+from facever.data.loading import Batch, plain_batches, worker_count
 from facever.data.manifest import Manifest
 from facever.data.readers import read
 from facever.data.sources import find
@@ -37,7 +39,7 @@ from facever.training.run import Run
 from facever.training.trainer import Trainer
 
 WANTED = 0.95
-WARM_UP, UPDATES, BARE, LOADED = 6, 16, 8, 4
+WARM_UP, UPDATES, BARE, LOADED, LOOP = 6, 16, 8, 4, 22
 
 
 def images_for_it(folder: Path, most: int) -> Manifest:
@@ -57,7 +59,7 @@ def trainer_for(manifest: Manifest, folder: Path, options: argparse.Namespace) -
     manifest.save(listed)
     config = TrainConfig.model_validate(
         {
-            "data": {"root": str(listed), "development_share": 0},
+            "data": {"root": str(listed), "development_share": 0, "cache": "never"},
             "model": {
                 "backbone": options.backbone,
                 "preprocessing": {"size": [options.size, options.size]},
@@ -110,22 +112,58 @@ def loader_seconds(trainer: Trainer, keys: Sequence[tuple[int, list[int]]]) -> f
         return (time.perf_counter() - start) / images
 
 
-def model_seconds(trainer: Trainer, batch: Batch, updates: int) -> float:
-    """Return seconds per image of a bare forward + backward + step, no checks, no statistics."""
+def update_barely(trainer: Trainer, images: Tensor, labels: Tensor) -> None:
+    """Make an update without checks, statistics, average or checkpoint."""
     step = trainer.step
-    optimizer, precision = step._optimizer, step._precision
-    images = batch.images.to(trainer.device).contiguous(memory_format=step._memory_format)
-    labels = batch.labels.to(trainer.device)
+    step._optimizer.zero_grad(set_to_none=True)
+    with step._precision.autocast():
+        embeddings = step.embedder(images)
+    step.heads(embeddings, labels).loss.backward()
+    step._optimizer.step()
 
-    def bare() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        with precision.autocast():
-            embeddings = step.embedder(images)
-        step.heads(embeddings, labels).loss.backward()
-        optimizer.step()
 
-    bare()
-    return seconds_of(bare, updates) / len(labels)
+def on_device(trainer: Trainer, batch: Batch) -> tuple[Tensor, Tensor]:
+    images = batch.images.to(trainer.device, non_blocking=True)
+    labels = batch.labels.to(trainer.device, non_blocking=True)
+    return images.contiguous(memory_format=trainer.step._memory_format), labels
+
+
+def model_seconds(trainer: Trainer, batch: Batch, updates: int) -> float:
+    """Return seconds per image of a bare forward + backward + step."""
+    images, labels = on_device(trainer, batch)
+    update_barely(trainer, images, labels)
+    return seconds_of(lambda: update_barely(trainer, images, labels), updates) / len(labels)
+
+
+def loop_seconds(trainer: Trainer, keys: Sequence[tuple[int, list[int]]], workers: int) -> float:
+    """Return seconds per image of torch's loader and bare updates in turns, as in a short script.
+
+    The first batches, while which the worker processes start and load ahead, are not counted.
+    """
+    dataset = trainer._batches._loader.dataset  # type: ignore[union-attr]
+    loader = DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=keys,
+        num_workers=workers,
+        collate_fn=_unchanged,
+        pin_memory=torch.cuda.is_available(),
+        prefetch_factor=4 if workers else None,
+    )
+    images = 0
+    with unseeded():
+        for number, batch in enumerate(loader):
+            if number == WARM_UP:
+                synchronize()
+                images, began = 0, time.perf_counter()
+            update_barely(trainer, *on_device(trainer, batch))
+            images += len(batch.labels)
+    synchronize()
+    return (time.perf_counter() - began) / images
+
+
+def _unchanged(batch: Batch) -> Batch:
+    return batch
 
 
 @dataclass
@@ -135,20 +173,21 @@ class Round:
     model: float
     loader: float
     real: float
+    loop: float = float("nan")
 
     @property
     def reached(self) -> float:
         return allowed_seconds(self.model, self.loader) / self.real
 
 
-def training(trainer: Trainer, rounds: int) -> list[Round]:
+def training(trainer: Trainer, workers: int, rounds: int) -> list[Round]:
     """Stop the real trainer now and then to measure the bare model and the bare loader.
 
     A round is UPDATES updates of the trainer, before them as many as a pause may have filled the
-    loader's queue with, and then the two bare measurements, during which its clock stands still.
+    loader's queue with, and then the bare measurements, during which its clock stands still.
     """
     done: list[Round] = []
-    keys = [(0, indices) for indices in islice(cycle(trainer._batches._sampler), LOADED)]
+    keys = [(0, indices) for indices in islice(cycle(trainer._batches._sampler), LOOP)]
     update = trainer.step.update
     count, images, began = 0, 0, 0.0
 
@@ -164,7 +203,8 @@ def training(trainer: Trainer, rounds: int) -> list[Round]:
             synchronize()
             real = (time.perf_counter() - began) / images
             model = model_seconds(trainer, batches[0], BARE)
-            done.append(Round(model, loader_seconds(trainer, keys), real))
+            loader = loader_seconds(trainer, keys[:LOADED])
+            done.append(Round(model, loader, real, loop_seconds(trainer, keys, workers)))
             count = 0
             if len(done) == rounds:
                 raise Enough
@@ -204,6 +244,10 @@ def extraction(
     return done
 
 
+def reached_by_loop(rounds: Sequence[Round]) -> float:
+    return statistics.median(allowed_seconds(one.model, one.loader) / one.loop for one in rounds)
+
+
 def allowed_seconds(model: float, loader: float) -> float:
     """Return the seconds per image that the machine allows."""
     return max(model, loader) if torch.cuda.is_available() else model + loader
@@ -226,7 +270,7 @@ def main() -> None:
         folder = Path(name)
         manifest = images_for_it(folder, options.images)
         trainer = trainer_for(manifest, folder, options)
-        trained = training(trainer, options.rounds)
+        trained = training(trainer, worker_count(options.workers), options.rounds)
         trainer._best.export()
         embedded = extraction(trainer.run, manifest, folder, options.workers, 3)
 
@@ -238,6 +282,9 @@ def main() -> None:
             figures.append(Figure(f"{name}: {label}", 1 / seconds, "images/s"))
         reached = statistics.median(one.reached for one in rounds)
         figures.append(at_least(f"{name}: facever over machine", reached, "ratio", WANTED))
+    loop = statistics.median(one.loop / one.real for one in trained)
+    figures.append(Figure("training: bare loop over machine", reached_by_loop(trained), "ratio"))
+    figures.append(at_least("training: facever over a bare loop", loop, "ratio", WANTED))
     print(as_json(figures) if options.json else as_table(figures))
 
 
