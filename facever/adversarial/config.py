@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from facever.config import Config
-from facever.heads.mining import Mining
+from facever.heads.parts.mining import Mining
 
 
 class MethodConfig(Config):

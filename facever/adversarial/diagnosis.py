@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from facever.adversarial.losses import margins
-from facever.heads.comparison import mean_or_zero
-from facever.heads.mining import Triplets
-from facever.heads.prototypes import normalize
+from facever.heads.parts.comparison import mean_or_zero
+from facever.heads.parts.mining import Triplets
+from facever.heads.prototypes.vectors import normalize
 
 
 @torch.no_grad()

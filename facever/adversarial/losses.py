@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from facever.heads.comparison import mean_or_zero
-from facever.heads.distances import distances
-from facever.heads.mining import Triplets
-from facever.heads.prototypes import normalize
+from facever.heads.parts.comparison import mean_or_zero
+from facever.heads.parts.distances import distances
+from facever.heads.parts.mining import Triplets
+from facever.heads.prototypes.vectors import normalize
 
 
 def square_distances(features: Tensor) -> Tensor:

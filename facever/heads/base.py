@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from facever.config import Config
 from facever.errors import ConfigError, TrainingError
-from facever.heads.layout import PrototypesConfig, shard_of
-from facever.heads.prototypes import Prototypes
+from facever.heads.prototypes.layout import PrototypesConfig, shard_of
+from facever.heads.prototypes.vectors import Prototypes
 from facever.heads.weight import Weight
 from facever.processes import gather, gather_rows
 

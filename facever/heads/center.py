@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from facever.heads.base import Head, HeadConfig, HeadOutput, mean_norm
-from facever.heads.distances import mean_pair_cosine
+from facever.heads.parts.distances import mean_pair_cosine
 from facever.heads.registry import register
 from facever.processes import gather, world
 

@@ -6,11 +6,11 @@ from pydantic import Field
 from torch import Tensor
 
 from facever.heads.base import Head, HeadConfig, HeadOutput
-from facever.heads.class_hinge import Reduction, squared
-from facever.heads.margin import cosine_stats
-from facever.heads.prototypes import Prototypes
+from facever.heads.parts.margin import cosine_stats
+from facever.heads.prototypes.class_hinge import Reduction, squared
+from facever.heads.prototypes.scoring import cosine_scores
+from facever.heads.prototypes.vectors import Prototypes
 from facever.heads.registry import register
-from facever.heads.scoring import cosine_scores
 
 
 @register

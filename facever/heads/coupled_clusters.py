@@ -9,9 +9,9 @@ from pydantic import Field
 from torch import Tensor
 
 from facever.heads.base import Head, HeadConfig, HeadOutput, mean_norm
-from facever.heads.comparison import mean_or_zero
-from facever.heads.distances import distances, mean_pair_cosine
-from facever.heads.prototypes import normalize
+from facever.heads.parts.comparison import mean_or_zero
+from facever.heads.parts.distances import distances, mean_pair_cosine
+from facever.heads.prototypes.vectors import normalize
 from facever.heads.registry import register
 
 

@@ -8,10 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from facever.heads.averages import StepAverage
 from facever.heads.base import HeadConfig, HeadOutput
-from facever.heads.bounds import warn_below
-from facever.heads.margin import CosineSoftmaxHead, shifted, with_angle
+from facever.heads.parts.averages import StepAverage
+from facever.heads.parts.bounds import warn_below
+from facever.heads.parts.margin import CosineSoftmaxHead, shifted, with_angle
 from facever.heads.registry import register
 
 

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from facever.errors import ConfigError, TrainingError
 from facever.heads.base import Head, HeadConfig, HeadOutput, mean_norm
-from facever.heads.prototypes import EPSILON, Prototypes, normalize
+from facever.heads.parts.soft_targets import divergence
+from facever.heads.prototypes.vectors import EPSILON, Prototypes, normalize
 from facever.heads.registry import register
-from facever.heads.soft_targets import divergence
 
 
 @register

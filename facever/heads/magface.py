@@ -9,8 +9,8 @@ from torch import Tensor
 
 from facever.console import warn
 from facever.heads.base import HeadConfig, HeadOutput
-from facever.heads.bounds import warn_below
-from facever.heads.margin import CosineSoftmaxHead, with_angle
+from facever.heads.parts.bounds import warn_below
+from facever.heads.parts.margin import CosineSoftmaxHead, with_angle
 from facever.heads.registry import register
 
 

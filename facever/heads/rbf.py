@@ -12,12 +12,12 @@ from torch.autograd.function import once_differentiable
 
 from facever.console import warn
 from facever.heads.base import Head, HeadConfig, HeadOutput, Metric, mean_norm
-from facever.heads.losses import SMALLEST_GRADIENT, softmax_loss
-from facever.heads.prototypes import Prototypes, blocks, normalize
-from facever.heads.quantile import median_of
+from facever.heads.parts.quantile import median_of
+from facever.heads.prototypes.losses import SMALLEST_GRADIENT, softmax_loss
+from facever.heads.prototypes.scoring import kernel_scores
+from facever.heads.prototypes.similarities import FARTHEST, squared_distances
+from facever.heads.prototypes.vectors import Prototypes, blocks, normalize
 from facever.heads.registry import register
-from facever.heads.scoring import kernel_scores
-from facever.heads.similarities import FARTHEST, squared_distances
 from facever.processes import all_sum, gather
 
 DEAD_START = 10.0

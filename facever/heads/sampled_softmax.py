@@ -9,11 +9,11 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from facever.heads.base import Head, HeadConfig, HeadOutput, mean_norm
-from facever.heads.bounds import warn_below
-from facever.heads.losses import softmax_loss
-from facever.heads.prototypes import Prototypes, with_target
+from facever.heads.parts.bounds import warn_below
+from facever.heads.prototypes.losses import softmax_loss
+from facever.heads.prototypes.sampling import Sampler, Selection, select
+from facever.heads.prototypes.vectors import Prototypes, with_target
 from facever.heads.registry import register
-from facever.heads.sampling import Sampler, Selection, select
 
 DEFAULT_SCALE = 30.0
 

@@ -9,10 +9,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from facever.heads.base import Head, HeadConfig, HeadOutput
-from facever.heads.margin import cosine_stats
-from facever.heads.prototypes import Prototypes
+from facever.heads.parts.margin import cosine_stats
+from facever.heads.prototypes.scoring import cosine_scores
+from facever.heads.prototypes.vectors import Prototypes
 from facever.heads.registry import register
-from facever.heads.scoring import cosine_scores
 
 
 @register

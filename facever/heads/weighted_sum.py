@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from facever.errors import ConfigError, TrainingError
 from facever.heads.base import Head, HeadOutput, Metric
-from facever.heads.prototypes import Prototypes
+from facever.heads.prototypes.vectors import Prototypes
 from facever.heads.weight import WeightSchedule
 
 

@@ -14,17 +14,17 @@ from facever.adversarial.normalization import BatchNorm, frozen
 from facever.data.loading import Batch
 from facever.errors import ConfigError, TrainingError
 from facever.heads.base import HeadOutput
-from facever.heads.distances import mean_pair_cosine
-from facever.heads.mining import Miner, Triplets
+from facever.heads.parts.distances import mean_pair_cosine
+from facever.heads.parts.mining import Miner, Triplets
 from facever.processes import all_sum, gather, gather_rows, world
-from facever.training.config import AdversarialConfig, NetworkConfig
-from facever.training.optimization import (
+from facever.training.computing.optimization import (
     Schedule,
     load_optimizer,
     make_optimizer,
     parameter_groups,
 )
-from facever.training.parallel import Agreement
+from facever.training.computing.parallel import Agreement
+from facever.training.config import AdversarialConfig, NetworkConfig
 from facever.training.steps import EmbeddingStep
 
 NAME = "adversarial"

@@ -12,15 +12,15 @@ from facever.heads.weighted_sum import WeightedSum
 from facever.models.embedder import Embedder
 from facever.processes import world
 from facever.training.adversarial import AdversarialStep
+from facever.training.beside.targets import Targets
+from facever.training.computing.optimization import Schedule, make_optimizer, parameter_groups
+from facever.training.computing.parallel import DataParallel, arrange_norms
+from facever.training.computing.precision import Precision, choose_memory_format
+from facever.training.computing.rows import RowSampling
+from facever.training.computing.thrift import checkpoint_gradients, compile_module
 from facever.training.config import TrainConfig
-from facever.training.optimization import Schedule, make_optimizer, parameter_groups
-from facever.training.parallel import DataParallel, arrange_norms
-from facever.training.precision import Precision, choose_memory_format
-from facever.training.rows import RowSampling
 from facever.training.steps import EmbeddingStep
-from facever.training.targets import Targets
-from facever.training.thrift import checkpoint_gradients, compile_module
-from facever.training.watch import Watch
+from facever.training.watching.watch import Watch
 
 
 def make_step(

@@ -12,7 +12,7 @@ from facever.errors import ConfigError
 from facever.heads.attributes import Attributes
 from facever.heads.base import HeadConfig, Metric
 from facever.heads.distillation import Distillation
-from facever.heads.layout import PrototypesConfig
+from facever.heads.prototypes.layout import PrototypesConfig
 from facever.heads.registry import config_union, head_class
 from facever.models.embedder import WITH_NORM, ModelConfig
 

@@ -18,9 +18,9 @@ from facever.heads.base import HeadOutput
 from facever.heads.weighted_sum import WeightedSum
 from facever.models.embedder import Embedder
 from facever.processes import rank, world
-from facever.training.finite import require_finite_gradients, require_finite_loss
-from facever.training.optimization import Schedule, load_optimizer
-from facever.training.parallel import (
+from facever.training.beside.targets import Targets
+from facever.training.computing.optimization import Schedule, load_optimizer
+from facever.training.computing.parallel import (
     Agreement,
     DataParallel,
     agree,
@@ -28,10 +28,10 @@ from facever.training.parallel import (
     gradient_norm,
     share_overflow,
 )
-from facever.training.pieces import Shards, shards_of
-from facever.training.precision import Precision
-from facever.training.rows import RowSampling
-from facever.training.targets import Targets
+from facever.training.computing.precision import Precision
+from facever.training.computing.rows import RowSampling
+from facever.training.saving.pieces import Shards, shards_of
+from facever.training.watching.finite import require_finite_gradients, require_finite_loss
 
 
 class Step(ABC):

@@ -23,9 +23,19 @@ from facever.models.precision import choose_device
 from facever.processes import from_main, gather_objects, is_main, rank, started
 from facever.seeding import derive
 from facever.training.batches import make_batches
-from facever.training.best import BestWeights
+from facever.training.beside.targets import prepare
 from facever.training.building import make_step, make_watch, metric_of
-from facever.training.checkpoint import (
+from facever.training.choosing.best import BestWeights
+from facever.training.choosing.operating_point import set_operating_point
+from facever.training.choosing.selection import select
+from facever.training.computing.parallel import Agreement, agree
+from facever.training.computing.precision import Precision, named
+from facever.training.computing.prefetch import on_device
+from facever.training.computing.trial import Trial, settle
+from facever.training.config import TrainConfig, with_absolute_paths
+from facever.training.interruption import Interrupted, Interruption, interruptible
+from facever.training.run import MetricsLog, Run, write_environment
+from facever.training.saving.checkpoint import (
     load_checkpoint,
     own_random_state,
     random_state,
@@ -33,23 +43,13 @@ from facever.training.checkpoint import (
     restore_random_state,
     save_checkpoint,
 )
-from facever.training.config import TrainConfig, with_absolute_paths
-from facever.training.interruption import Interrupted, Interruption, interruptible
-from facever.training.means import Means
-from facever.training.operating_point import set_operating_point
-from facever.training.parallel import Agreement, agree
-from facever.training.pictures import save_batch_picture
-from facever.training.pieces import load_pieces, remove_pieces, save_pieces
-from facever.training.position import Position
-from facever.training.precision import Precision, named
-from facever.training.prefetch import on_device
-from facever.training.profiling import Profile
-from facever.training.provenance import data_digest, summary, write_identities
-from facever.training.run import MetricsLog, Run, write_environment
-from facever.training.selection import select
-from facever.training.targets import prepare
-from facever.training.trial import Trial, settle
-from facever.training.waiting import DataWait
+from facever.training.saving.pieces import load_pieces, remove_pieces, save_pieces
+from facever.training.saving.position import Position
+from facever.training.saving.provenance import data_digest, summary, write_identities
+from facever.training.watching.means import Means
+from facever.training.watching.pictures import save_batch_picture
+from facever.training.watching.profiling import Profile
+from facever.training.watching.waiting import DataWait
 
 
 class Trainer:

@@ -17,10 +17,10 @@ from facever.evaluation.statistics.mantel import MantelResult, mantel
 from facever.heads.registry import build_head
 from facever.report.drawing import Panel
 from facever.report.panels import similarity_matrix
-from facever.training.checkpoint import load_checkpoint
 from facever.training.config import TrainConfig
-from facever.training.pieces import load_pieces
 from facever.training.run import Run
+from facever.training.saving.checkpoint import load_checkpoint
+from facever.training.saving.pieces import load_pieces
 
 _LISTED = 10
 

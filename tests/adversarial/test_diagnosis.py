@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from facever.adversarial.diagnosis import hardness, kept, relative_offset, verdicts
-from facever.heads.mining import Triplets
+from facever.heads.parts.mining import Triplets
 
 
 def test_hardness() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from facever.adversarial import losses
-from facever.heads.mining import Triplets, all_triplets, batch_hard
+from facever.heads.parts.mining import Triplets, all_triplets, batch_hard
 from facever.seeding import stream
 
 IDENTITIES, SIZE = 4, 5

@@ -13,8 +13,8 @@ import torch
 
 from facever.config import parse
 from facever.data.loading import Batch
+from facever.training.computing.parallel import Agreement
 from facever.training.config import TrainConfig
-from facever.training.parallel import Agreement
 from facever.training.run import Run, read_metrics
 from facever.training.trainer import Trainer
 

@@ -19,14 +19,14 @@ from facever.config import parse
 from facever.data.loading import Batch
 from facever.errors import ConfigError, TrainingError
 from facever.heads import create_head
-from facever.heads.mining import Triplets, semi_hard
+from facever.heads.parts.mining import Triplets, semi_hard
 from facever.heads.weighted_sum import WeightedSum
 from facever.seeding import stream
 from facever.training.adversarial import AdversarialStep
+from facever.training.beside.targets import Targets
+from facever.training.computing.optimization import Schedule
+from facever.training.computing.precision import Precision
 from facever.training.config import AdversarialConfig, ScheduleConfig
-from facever.training.optimization import Schedule
-from facever.training.precision import Precision
-from facever.training.targets import Targets
 
 SIZE, IDENTITIES, EACH = 8, 8, 3
 LABELS = torch.arange(IDENTITIES).repeat_interleave(EACH)

@@ -19,13 +19,18 @@ from facever.config import parse
 from facever.errors import ConfigError, TrainingError
 from facever.heads import create_head
 from facever.processes import all_sum, rank, world
-from facever.training.checkpoint import load_checkpoint
+from facever.training.computing.parallel import (
+    DataParallel,
+    arrange_norms,
+    gradient_norm,
+    share_overflow,
+)
 from facever.training.config import DistributedConfig, TrainConfig
 from facever.training.interruption import Interrupted
-from facever.training.means import Means
-from facever.training.parallel import DataParallel, arrange_norms, gradient_norm, share_overflow
-from facever.training.pieces import load_pieces
+from facever.training.saving.checkpoint import load_checkpoint
+from facever.training.saving.pieces import load_pieces
 from facever.training.trainer import Trainer
+from facever.training.watching.means import Means
 from tests.processes import Answers, in_processes
 
 Values = dict[str, Any]

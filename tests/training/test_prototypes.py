@@ -11,18 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from facever.data.loading import Batch
-from facever.heads.layout import shard_of
+from facever.heads.prototypes.layout import shard_of
 from facever.heads.weighted_sum import WeightedSum
 from facever.models.embedder import Embedder
 from facever.processes import gather, rank, world
+from facever.training.beside.targets import Targets
+from facever.training.computing.optimization import Schedule, make_optimizer, parameter_groups
+from facever.training.computing.parallel import DataParallel
+from facever.training.computing.precision import Precision
+from facever.training.computing.rows import RowSampling
 from facever.training.config import DistributedConfig, OptimizerConfig
-from facever.training.means import Means
-from facever.training.optimization import Schedule, make_optimizer, parameter_groups
-from facever.training.parallel import DataParallel
-from facever.training.precision import Precision
-from facever.training.rows import RowSampling
 from facever.training.steps import EmbeddingStep
-from facever.training.targets import Targets
+from facever.training.watching.means import Means
 from tests.heads.layouts import FORMS, make
 from tests.processes import Answers, in_processes
 

@@ -17,9 +17,9 @@ import torch
 from facever.data.loading import Batch
 from facever.errors import ConfigError, DataError, FaceverError, TrainingError
 from facever.models.saving import load_embedder
-from facever.training.checkpoint import load_checkpoint
 from facever.training.interruption import Interrupted
 from facever.training.run import read_metrics
+from facever.training.saving.checkpoint import load_checkpoint
 from facever.training.trainer import Trainer, train
 
 

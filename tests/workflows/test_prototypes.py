@@ -11,10 +11,10 @@ import torch
 from facever.config import dump, parse
 from facever.errors import DataError, EvaluationError, ModelError, TrainingError
 from facever.evaluation.statistics.mantel import mantel
-from facever.training.checkpoint import save_checkpoint
 from facever.training.config import TrainConfig
-from facever.training.pieces import save_pieces
 from facever.training.run import Run
+from facever.training.saving.checkpoint import save_checkpoint
+from facever.training.saving.pieces import save_pieces
 from facever.workflows.prototypes import (
     cluster_order,
     prototype_structure,

@@ -37,12 +37,12 @@ from common import forget_peak, peak
 
 from facever.config import parse
 from facever.heads.base import Head
-from facever.heads.layout import PrototypesConfig
+from facever.heads.prototypes.layout import PrototypesConfig
 from facever.heads.registry import build_head, head_class
 from facever.processes import all_sum, is_main, rank, started, world
+from facever.training.computing.optimization import make_optimizer
+from facever.training.computing.rows import RowSampling
 from facever.training.config import NetworkOptimizerConfig
-from facever.training.optimization import make_optimizer
-from facever.training.rows import RowSampling
 
 D = 512
 BLOCK = 2**16

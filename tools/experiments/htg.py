@@ -34,10 +34,10 @@ from facever.console import say
 from facever.errors import FaceverError, TrainingError
 from facever.evaluation.statistics.paired import holm
 from facever.files import write_json, write_text
-from facever.training.checkpoint import load_checkpoint
 from facever.training.config import TrainConfig
 from facever.training.interruption import Interrupted
 from facever.training.run import Run
+from facever.training.saving.checkpoint import load_checkpoint
 from facever.training.trainer import Trainer
 from facever.workflows.bakeoff.running import check_kept
 

@@ -21,7 +21,7 @@ from facever.adversarial import diagnosis, losses
 from facever.adversarial.discriminator import Discriminator
 from facever.adversarial.generator import Generator
 from facever.adversarial.normalization import frozen
-from facever.heads.mining import Miner
+from facever.heads.parts.mining import Miner
 from facever.seeding import stream
 from facever.vectors.embedding_set import EmbeddingSet
 

@@ -14,7 +14,7 @@ from facever.data.samplers import BatchSampler, PKSampler, ShuffleSampler
 from facever.data.sources import find
 from facever.evaluation import verification
 from facever.heads import WeightedSum, create_head
-from facever.heads.similarities import squared_distances
+from facever.heads.prototypes.similarities import squared_distances
 from facever.seeding import derive, stream
 
 ALL, SEEN, UNSEEN = tuple(range(10)), tuple(range(7)), (7, 8, 9)

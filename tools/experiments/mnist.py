@@ -180,7 +180,7 @@ def own_class_table(results: Results) -> str:
 
 
 def bound_table(results: Results) -> str:
-    from facever.heads.bounds import lowest_loss
+    from facever.heads.parts.bounds import lowest_loss
 
     rows = [
         [f"{s}", f"{lowest_loss(s, 10):.4f}", mean_text(results.values(f"cosine-s{s}", "loss"), 4),

@@ -25,9 +25,9 @@ from facever.evaluation.scoring.similarity import Doubles
 from facever.evaluation.scoring.streaming import StreamedTrials, stream
 from facever.evaluation.scoring.trials import Trials, budget, check_fars, needed
 from facever.report.numbers import far_text
+from facever.training.choosing.selection import select
 from facever.training.config import TrainConfig
 from facever.training.run import Run
-from facever.training.selection import select
 from facever.vectors.embedding_set import META, EmbeddingMeta, EmbeddingSet
 
 LFW_VIEW1 = "lfw-view1"

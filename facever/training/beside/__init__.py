@@ -1,0 +1,1 @@
+"""What heads learn from beside labels: teachers, attributes, thumbnails."""

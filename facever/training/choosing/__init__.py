@@ -1,0 +1,1 @@
+"""What development identities decide: the best weights and the operating point."""

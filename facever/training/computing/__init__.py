@@ -1,0 +1,1 @@
+"""How an update is computed: number formats, processes, rows, optimizers, memory."""

@@ -1,0 +1,1 @@
+"""What a training leaves behind so that it can go on: checkpoints, shards, and of whose data."""

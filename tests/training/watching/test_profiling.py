@@ -1,0 +1,86 @@
+import json
+
+import pytest
+
+from facever.training.trainer import Trainer
+from facever.training.watching.profiling import RECORDED, SKIPPED, in_words, summary
+
+
+def test_a_profile_of_a_training(make_config, tmp_path, capsys):
+    run = Trainer.start(make_config(epochs=4), tmp_path / "run").fit(profile=True)
+    told = (run.profile / "summary.txt").read_text()
+    lines = told.splitlines()
+    assert lines[0].startswith(f"{RECORDED} updates took ")
+    assert [line[:2] for line in lines[1:6]] == ["1.", "2.", "3.", "4.", "5."]
+    assert "convolutions" in told
+    shares = [float(line.partition(": ")[2].partition(" %")[0]) for line in lines[1:]]
+    assert shares[:5] == sorted(shares[:5], reverse=True)
+    assert 95 <= sum(shares) <= 105
+    assert told in capsys.readouterr().err
+    events = json.loads((run.profile / "trace.json").read_text())["traceEvents"]
+    backward = [event for event in events if event.get("name") == "aten::convolution_backward"]
+    convolutions = len(backward) / RECORDED
+    assert convolutions == int(convolutions) > 0  # whole updates are recorded, RECORDED of them
+    assert run.model.is_file()
+
+
+def test_the_profile_changes_nothing(make_config, tmp_path, figures):
+    plain = Trainer.start(make_config(), tmp_path / "plain").fit()
+    watched = Trainer.start(make_config(), tmp_path / "watched").fit(profile=True)
+    assert figures(plain) == figures(watched)
+    assert plain.model.read_bytes() == watched.model.read_bytes()
+
+
+@pytest.mark.parametrize(("updates", "there"), [(SKIPPED, False), (SKIPPED + 2, True)])
+def test_a_training_that_ends_early(make_config, tmp_path, capsys, updates, there):
+    config = make_config(
+        epochs=1,
+        batch={"size": 35 // updates},
+    )
+    trainer = Trainer.start(config, tmp_path / "run")
+    assert len(trainer._batches) == updates
+    run = trainer.fit(profile=True)
+    assert (run.profile / "summary.txt").is_file() == there
+    told = capsys.readouterr().err
+    assert ("2 updates took" in told) == there
+    assert ("warning: no profile: it records from update 4 on" in told) != there
+
+
+def test_the_summary_adds_up_what_is_the_same_thing():
+    costs = {
+        "aten::mm": (1.0, 10),
+        "aten::addmm": (2.0, 30),
+        "aten::convolution_backward": (4.0, 20),
+        "aten::mkldnn_convolution": (0.5, 20),
+        "aten::strange": (0.25, 1),
+        "Optimizer.step#AdamW.step": (0.2, 10),
+        "aten::relu_": (0.01, 1),
+    }
+    assert summary(costs, 10.0, 10).splitlines() == [
+        "10 updates took 10.00 s (1000 ms each); most of it:",
+        "1. backward pass of convolutions: 40 %, 400.0 ms an update "
+        "(aten::convolution_backward: 2 calls)",
+        "2. matrix products: 30 %, 300.0 ms an update (aten::addmm: 3 calls)",
+        "3. convolutions: 5 %, 50.0 ms an update (aten::mkldnn_convolution: 2 calls)",
+        "4. aten::strange: 2 %, 25.0 ms an update (aten::strange: 0 calls)",
+        "5. optimizer: 2 %, 20.0 ms an update (Optimizer.step#AdamW.step: 1 calls)",
+        "   everything else: 20 %",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("aten::native_batch_norm_backward", "backward pass of BatchNorm"),
+        ("aten::native_batch_norm", "BatchNorm"),
+        ("enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__", "waiting for images (or"),
+        ("aten::_fused_adamw_", "optimizer"),
+        ("gloo:all_reduce", "exchange between processes"),
+        ("aten::add_", "sums in place"),
+        ("aten::cumsum_thing", "sums over elements"),
+        ("## Call CompiledFxGraph fdmmdv ##", "kernels that torch.compile made"),
+        ("unheard of", "unheard of"),
+    ],
+)
+def test_words(name, words):
+    assert in_words(name).startswith(words)
