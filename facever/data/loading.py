@@ -57,6 +57,7 @@ class Batches:
         self, dataset: "BatchDataset", sampler: BatchSampler, workers: int | Literal["auto"]
     ) -> None:
         self._sampler = sampler
+        self._kept = dataset.decoded is not None
         count = worker_count(workers)
         self._loader: DataLoader[Batch | ImageError] | None = DataLoader(
             dataset,
@@ -70,6 +71,11 @@ class Batches:
             prefetch_factor=_BATCHES_AHEAD if count else None,
             persistent_workers=count > 0,
         )
+
+    @property
+    def are_kept(self) -> bool:
+        """Whether decoded images stay in memory for the next epoch."""
+        return self._kept
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next iteration, from its first batch."""
@@ -197,7 +203,7 @@ class BatchDataset(Dataset["Batch | ImageError"]):
             raise ConfigError(f"on_error is '{on_error}' (allowed: raise, skip)")
         self.preprocessing, self.augmentation = preprocessing, augmentation
         self.seed, self.on_error = seed, on_error
-        self._decoded = decoded
+        self.decoded = decoded
         self._root = str(manifest.root)
         self._paths = manifest.frame["path"].array  # taken by the batch: 50 times faster
         self._labels = manifest.labels()
@@ -208,11 +214,11 @@ class BatchDataset(Dataset["Batch | ImageError"]):
         kept: list[int] = []
         failed: list[tuple[int, str]] = []
         seen: Counter[int] = Counter()
-        here = self._decoded.which(indices) if self._decoded is not None else {}
+        here = self.decoded.which(indices) if self.decoded is not None else {}
         new: list[int] = []
         for index, path in zip(indices, self._paths.take(indices), strict=True):
-            if self._decoded is not None and here[index]:
-                image = self._decoded.get(index)
+            if self.decoded is not None and here[index]:
+                image = self.decoded.get(index)
             else:
                 try:
                     image = decode(os.path.join(self._root, path))  # noqa: PTH118
@@ -222,8 +228,8 @@ class BatchDataset(Dataset["Batch | ImageError"]):
                     failed.append((index, str(error)))
                     continue
                 image = self.preprocessing.resize(image)
-                if self._decoded is not None:
-                    self._decoded.put(index, image)
+                if self.decoded is not None:
+                    self.decoded.put(index, image)
                     here[index] = True
                     new.append(index)
             if self.augmentation is not None:
@@ -232,8 +238,8 @@ class BatchDataset(Dataset["Batch | ImageError"]):
             image = self.preprocessing.recolor(image)
             cv2.split(image, list(pixels[len(kept)]))  # [H, W, 3] into [3, H, W], in place
             kept.append(index)
-        if self._decoded is not None and new:
-            self._decoded.mark(new)
+        if self.decoded is not None and new:
+            self.decoded.mark(new)
         rows = np.asarray(kept, dtype=np.int64)
         return Batch(
             torch.from_numpy(pixels[: len(kept)]),

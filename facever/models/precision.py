@@ -17,6 +17,8 @@ _HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 def choose_device(name: str = "auto") -> torch.device:
     """Return the device of that name; "auto" is the first GPU, else the CPU.
 
+    A GPU chosen by number becomes the current one, which events, profiles and memory belong to.
+
     Raises:
         ConfigError: No such device on this machine.
     """
@@ -28,6 +30,8 @@ def choose_device(name: str = "auto") -> torch.device:
         raise ConfigError(f"unknown device '{name}' (allowed: auto, cpu, cuda, cuda:N)") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(f"device '{name}' asked for, but this machine has no such GPU: use cpu")
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
     return device
 
 

@@ -38,13 +38,22 @@ class Run:
         Raises:
             TrainingError: The folder exists and is not empty.
         """
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise TrainingError(
-                f"{path} is already there: choose another --out, or go on with --resume {path}"
-            )
         run = cls(path)
+        run.require_new()
         run.checkpoints.mkdir(parents=True)
         return run
+
+    def require_new(self) -> None:
+        """Refuse a folder that holds something.
+
+        Raises:
+            TrainingError: The folder exists and is not empty.
+        """
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise TrainingError(
+                f"{self.path} is already there: choose another --out, or go on with "
+                f"--resume {self.path}"
+            )
 
     @classmethod
     def open(cls, path: Path) -> "Run":

@@ -107,13 +107,16 @@ class Trainer:
             self._precision,
         )
         self._watch = make_watch(config, self._heads, self.train_manifest, self._updates_per_epoch)
-        self._means, self._wait = Means(), DataWait(self.device)
+        self._means, self._wait = Means(), DataWait(self.device, self._batches.are_kept)
+        self._images = 0  # since the last line of the log
         self._seconds_before = 0.0  # of training, before this process
         self._began = self._saved_at = time.monotonic()
 
     @classmethod
     def start(cls, config: TrainConfig, folder: Path, data: Path | None = None) -> "Trainer":
         """Begin a new run in `folder`."""
+        if is_main():
+            Run(folder).require_new()
         # Built first against a folder that is not there yet: bad input leaves nothing behind.
         trainer = cls(config, Run(folder), data)
         trainer._require_same_data()
@@ -174,11 +177,13 @@ class Trainer:
                 if position.update == 0:
                     self._save_last()  # a run that is stopped at once can be resumed too
                 while position.epoch < config.epochs and not self._best.out_of_patience(position):
+                    if recording is not None:
+                        recording.epoch(self._updates_left(), position.epoch + 1 < config.epochs)
                     for batches in self._groups():
                         agreement = self._agree(asked, batches)
                         self._update(batches, agreement, shown, log)
                         if recording is not None:
-                            recording.updated()
+                            recording.updated(self._updates_left())
                     self._agree(asked)
                     position.epoch, position.batch = position.epoch + 1, 0
                     if position.epoch % config.evaluate_every == 0 or self._is_over():
@@ -237,6 +242,7 @@ class Trainer:
         position.batch += len(batches)
         position.update += 1
         position.failed_images += agreement.failed
+        self._images += sum(agreement.together)
         if self._ema is not None:
             self._ema.update(self.embedder, position.update)
         self._means.note(stats)
@@ -253,7 +259,8 @@ class Trainer:
                 self.position.update,
                 {"alarm": alarm.kind, "head": alarm.head, "message": alarm.message},
             )
-        waited = self._wait.take()
+        spent = self._wait.take()
+        speed, self._images = self._images / max(spent.seconds, 1e-9), 0
         if complaint := self._wait.complaint():
             warn(complaint)
         log.write(
@@ -263,8 +270,8 @@ class Trainer:
                 "epoch": self.position.epoch,
                 **{name: value if math.isfinite(value) else None for name, value in means.items()},
                 "lr": self.step.learning_rate(),
-                "images_per_s": round(shown.speed * self.config.batch.size, 1),
-                "data_wait_percent": round(waited, 1),
+                "images_per_s": round(speed, 1),
+                "data_wait_percent": round(spent.waited, 1),
                 "update_seconds": round(seconds, 4),
                 "seconds": round(self._seconds(), 1),
                 "failed_images": self.position.failed_images,
@@ -273,12 +280,16 @@ class Trainer:
         shown.advance(
             0,
             f"epoch {self.position.epoch + 1}/{self.config.epochs}, loss {means['loss']:.3f}, "
-            f"{shown.speed * self.config.batch.size:.0f} images/s, waited {waited:.0f} % for data",
+            f"{speed:.0f} images/s, waited {spent.waited:.0f} % for data",
         )
 
     def _seconds(self) -> float:
         """Return how long this run has trained, in all its processes."""
         return self._seconds_before + time.monotonic() - self._began
+
+    def _updates_left(self) -> int:
+        """Return how many updates of this epoch are to come."""
+        return self._updates_per_epoch - math.ceil(self.position.batch / self.config.accumulation)
 
     def _is_over(self) -> bool:
         return self.position.epoch == self.config.epochs

@@ -70,7 +70,7 @@ def test_the_batches_are_equal_and_nothing_is_decoded_twice(
             for number in (0, 1, 2, 3, 5):
                 path = Path(manifest.locate(number))
                 path.with_suffix(".away").rename(path)
-    room = kept._loader.dataset._decoded  # what worker processes put in is here too
+    room = kept._loader.dataset.decoded  # what worker processes put in is here too
     assert room.which(list(range(6))) == {index: index != 4 for index in range(6)}
     for index in (0, 1, 2, 3, 5):
         wanted = SMALL.resize(decode(manifest.locate(index)))

@@ -113,6 +113,7 @@ class DataParallel:
         self._forward: Callable[[Tensor], tuple[Tensor, Tensor]] = inner
         left_out = sharing and _leaves_some_out(inner, cast(Tensor, example))
         if compiler is not None:
+            self.train()  # as it will be used
             compiler(inner)
         if sharing:
             device = cast(Tensor, example).device

@@ -1,12 +1,13 @@
 """Less memory or time for the same model: gradient checkpointing and torch.compile."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
-from facever.console import warn
+from facever.console import duration, say, warn
 from facever.errors import ConfigError
 from facever.models.embedder import Embedder
 from facever.training.computing.precision import Precision
@@ -61,7 +62,8 @@ def compile_module(module: nn.Module, example: Tensor, precision: Precision) -> 
     Returns:
         Whether it is compiled.
     """
-    before = random_state(precision.device)
+    say("torch.compile makes kernels for this model; that can take minutes")
+    began, before = time.monotonic(), random_state(precision.device)
     module.compile(backend=COMPILER)
     try:
         with buffers_kept(module):
@@ -77,4 +79,5 @@ def compile_module(module: nn.Module, example: Tensor, precision: Precision) -> 
     finally:
         module.zero_grad(set_to_none=True)
         restore_random_state(before, precision.device)
+    say(f"compiled in {duration(time.monotonic() - began)}")
     return True

@@ -19,6 +19,7 @@ from facever.models.precision import PrecisionName, autocast, fastest_layout
 from facever.processes import world
 from facever.seeding import stream
 from facever.training.computing.precision import Layout, layout_is_safe
+from facever.training.computing.thrift import checkpoint_gradients
 from facever.training.config import TrainConfig
 from facever.training.saving.checkpoint import random_state, restore_random_state
 
@@ -101,9 +102,7 @@ def settle(
         return config.model_copy(update={"precision": ways[0].precision}), None
     images = _images(config)
     with _untouched(device):
-        updates = {
-            way: _update(way, embedder, images, device, config.precision == "auto") for way in ways
-        }
+        updates = {way: _update(way, embedder, images, device, config) for way in ways}
         seconds, left_out = _measure(updates, rule, clock or _clock(device))
         updates.clear()  # the copies, before memory is given back
     best = min(seconds, key=lambda way: seconds[way])
@@ -168,16 +167,19 @@ class Unsafe(Exception):  # noqa: N818
 
 
 def _update(
-    way: Way, embedder: Embedder, images: Tensor, device: torch.device, guarded: bool
+    way: Way, embedder: Embedder, images: Tensor, device: torch.device, config: TrainConfig
 ) -> Callable[[], None]:
     """Return a function that runs forward and backward of a copy of the model.
 
-    With `guarded` it raises Unsafe where bf16 is known to go wrong; who names bf16 gets it.
+    Where the precision is left to the trial it raises Unsafe where bf16 is known to go wrong; who
+    names bf16 gets it.
     """
     layout = torch.channels_last if way.layout == "channels_last" else torch.contiguous_format
     model = copy.deepcopy(embedder).to(device).to(memory_format=layout).train()  # type: ignore[call-overload]
+    if config.gradient_checkpointing:
+        checkpoint_gradients(model)
     batch = images.to(device).contiguous(memory_format=layout)
-    in_question = guarded and way.precision == "bf16" and device.type == "cpu"
+    in_question = config.precision == "auto" and way.precision == "bf16" and device.type == "cpu"
     narrow = _narrow_maps(model) if in_question else []
 
     def update() -> None:

@@ -10,7 +10,7 @@ from facever.console import say, warn
 from facever.files import atomic_path, write_text
 
 SKIPPED, RECORDED = 3, 10
-"""Updates before the recording, which set things up, and in it."""
+"""Updates before the recording, which set things up, and in it at most."""
 
 WORDS = {
     "convolution_backward": "backward pass of convolutions",
@@ -54,7 +54,10 @@ WORDS = {
 
 
 class Profile:
-    """Records updates 4 to 13 of this process and writes what it saw.
+    """Records ten updates of one epoch in this process and writes what it saw.
+
+    They begin with the fourth update, or with the next epoch where this one has too few left, so
+    that nothing but updates is recorded.
 
     Args:
         folder: Gets `trace.json` (open it in Perfetto or chrome://tracing) and `summary.txt`.
@@ -67,25 +70,46 @@ class Profile:
         if self._on_gpu:
             activities.append(torch.profiler.ProfilerActivity.CUDA)
         self._profiler: Any = torch.profiler.profile(activities=activities, acc_events=True)
-        self._updates, self._began = 0, 0.0
+        self._updates, self._enough, self._began = 0, 0, 0.0
+        self._recorded: int | None = None  # None before the recording
+        self._over = False
 
-    def updated(self) -> None:
-        """Say that an update is over."""
+    def epoch(self, left: int, another: bool) -> None:
+        """Say that an epoch begins.
+
+        Args:
+            left: Its updates.
+            another: Whether one follows.
+        """
+        self._enough = min(RECORDED, left) if another else 1
+        self._begin_where_enough_are(left)
+
+    def updated(self, left: int) -> None:
+        """Say that an update is over, and how many are left in its epoch."""
         self._updates += 1
-        if self._updates == SKIPPED:
-            self._profiler.start()
-            self._began = time.perf_counter()
-        elif self._updates == SKIPPED + RECORDED:
+        if self._recorded is None:
+            self._begin_where_enough_are(left)
+            return
+        self._recorded += 1
+        if not self._over and (self._recorded == RECORDED or not left):
             self._finish()
 
     def close(self) -> None:
         """End the recording with the training, where that is over before."""
-        if self._updates <= SKIPPED:
+        if not self._recorded:
             warn(f"no profile: it records from update {SKIPPED + 1} on, and there was none")
-        elif self._updates < SKIPPED + RECORDED:
+        elif not self._over:
             self._finish()
 
+    def _begin_where_enough_are(self, left: int) -> None:
+        if self._recorded is None and self._updates >= SKIPPED and left >= self._enough:
+            self._recorded = 0
+            self._profiler.start()
+            self._began = time.perf_counter()
+
     def _finish(self) -> None:
+        assert self._recorded
+        self._over = True
         if self._on_gpu:
             torch.cuda.synchronize()
         seconds = time.perf_counter() - self._began
@@ -94,7 +118,7 @@ class Profile:
         trace = self.folder / "trace.json"
         with atomic_path(trace) as temporary:
             self._profiler.export_chrome_trace(str(temporary))
-        told = summary(self._costs(), seconds, self._updates - SKIPPED, self._on_gpu)
+        told = summary(self._costs(), seconds, self._recorded, self._on_gpu)
         write_text(self.folder / "summary.txt", told)
         say(f"{told}trace: {trace}")
 

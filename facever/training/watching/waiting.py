@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import torch
 
@@ -19,6 +19,16 @@ JUDGED_AFTER = 100
 """Updates before that is said: the first ones start workers and fill the cache."""
 
 
+class Spent(NamedTuple):
+    """What became of the time between two lines of the log.
+
+    `seconds` went into updates and waiting, `waited` per cent of them (0 to 100) into waiting.
+    """
+
+    seconds: float
+    waited: float
+
+
 class DataWait:
     """Adds up waiting and work, from one line of the log to the next.
 
@@ -27,10 +37,11 @@ class DataWait:
 
     Args:
         device: Where the model works.
+        cached: Whether decoded images are kept in memory.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self._on_gpu = device.type == "cuda"
+    def __init__(self, device: torch.device, cached: bool = False) -> None:
+        self._on_gpu, self._cached = device.type == "cuda", cached
         self._waits: list[Span] = []
         self._work: list[Span] = []
         self._updates = 0
@@ -54,8 +65,8 @@ class DataWait:
         with self._clocked(self._work):
             yield
 
-    def take(self) -> float:
-        """Return the per cent of the time since the last call that went into waiting, 0 to 100."""
+    def take(self) -> Spent:
+        """Return what became of the time since the last call, evaluations left out."""
         if self._on_gpu:
             torch.cuda.synchronize()
         waited, worked = (sum(map(_seconds, spans)) for spans in (self._waits, self._work))
@@ -64,7 +75,7 @@ class DataWait:
         if self._updates > JUDGED_AFTER:
             self._total_waited += waited
             self._total += total
-        return 100 * waited / total if total > 0 else 0.0
+        return Spent(total, 100 * waited / total if total > 0 else 0.0)
 
     @contextmanager
     def _clocked(self, spans: list[Span]) -> Iterator[None]:
@@ -86,9 +97,12 @@ class DataWait:
         if self._said or share <= MUCH:
             return None
         self._said = True
+        remedies = (
+            "less augmentation" if self._cached else "data.cache: always, or smaller images on disk"
+        )
         return (
-            f"the model waited {share:.0f} % of the time for images: more workers, data.cache "
-            "always, or smaller images on disk (docs/scaling.md) would make it faster"
+            f"the model waited {share:.0f} % of the time for images: more workers where cores are "
+            f"idle, {remedies} would make it faster (docs/scaling.md)"
         )
 
 

@@ -109,6 +109,21 @@ def test_a_compiled_training_is_the_same(make_config, tmp_path, figures, monkeyp
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
+def test_frozen_norms_are_compiled_as_they_are_used(make_config, tmp_path, monkeypatch):
+    graphs = []
+
+    def counted(graph, example):
+        graphs.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(thrift, "COMPILER", counted)
+    frozen = {"compile": True, "distributed": {"batch_norm": "frozen"}, "batch": {"size": 7}}
+    trainer = Trainer.start(make_config(**frozen, epochs=1), tmp_path / "run")
+    tried = len(graphs)
+    trainer.fit()
+    assert tried == len(graphs) > 0
+
+
 @pytest.mark.slow
 def test_compiled_kernels_give_the_same_loss_and_gradients():
     embedder = nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 4))
@@ -131,10 +146,11 @@ def test_without_a_compiler_training_goes_on_and_says_so(
 
     monkeypatch.setattr(thrift, "COMPILER", broken)
     run = Trainer.start(make_config(compile=True), tmp_path / "left out").fit()
-    told = [line for line in capsys.readouterr().err.splitlines() if "torch.compile" in line]
-    assert len(told) == 1
-    assert told[0].startswith("warning: torch.compile does not work here, and is left out: ")
-    assert "no compiler on this machine" in told[0]
+    told = [line for line in capsys.readouterr().err.splitlines() if "compile" in line]
+    assert len(told) == 2
+    assert told[0].startswith("torch.compile makes kernels for this model; ")
+    assert told[1].startswith("warning: torch.compile does not work here, and is left out: ")
+    assert "no compiler on this machine" in told[1]
     plain = Trainer.start(make_config(), tmp_path / "plain").fit()
     assert figures(run) == figures(plain)
     assert run.model.read_bytes() == plain.model.read_bytes()

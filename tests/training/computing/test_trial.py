@@ -52,6 +52,17 @@ def test_the_clearly_fastest_is_taken(make_config, seconds, chosen: Way) -> None
     assert str(tried).startswith(f"computes in {chosen} (forward + backward of a batch: fp32 cont")
 
 
+def test_checkpointing_is_tried_as_it_will_be_used(make_config, monkeypatch) -> None:
+    seen = []
+    monkeypatch.setattr(trial, "checkpoint_gradients", seen.append)
+    config = make_config(precision="auto", gradient_checkpointing=True)
+    embedder = Embedder(config.model)
+    _, tried = settle(config, embedder, CPU)
+    assert tried is not None
+    assert len(seen) == len(tried.seconds) + len(tried.left_out)
+    assert embedder not in seen
+
+
 def wide_enough(make_config) -> dict[str, object]:
     model = make_config().model.model_dump()
     return {**model, "preprocessing": {"size": [96, 96]}}

@@ -1,16 +1,19 @@
 import json
 
 import pytest
+import torch
 
 from facever.training.trainer import Trainer
-from facever.training.watching.profiling import RECORDED, SKIPPED, in_words, summary
+from facever.training.watching.profiling import RECORDED, SKIPPED, Profile, in_words, summary
 
 
-def test_a_profile_of_a_training(make_config, tmp_path, capsys):
-    run = Trainer.start(make_config(epochs=4), tmp_path / "run").fit(profile=True)
+@pytest.mark.parametrize(("size", "recorded"), [(2, RECORDED), (8, 4)])
+def test_a_profile_of_a_training(make_config, tmp_path, capsys, size, recorded):
+    config = make_config(epochs=3, batch={"size": size}, log_every=1)
+    run = Trainer.start(config, tmp_path / "run").fit(profile=True)
     told = (run.profile / "summary.txt").read_text()
     lines = told.splitlines()
-    assert lines[0].startswith(f"{RECORDED} updates took ")
+    assert lines[0].startswith(f"{recorded} updates took ")
     assert [line[:2] for line in lines[1:6]] == ["1.", "2.", "3.", "4.", "5."]
     assert "convolutions" in told
     shares = [float(line.partition(": ")[2].partition(" %")[0]) for line in lines[1:]]
@@ -19,9 +22,25 @@ def test_a_profile_of_a_training(make_config, tmp_path, capsys):
     assert told in capsys.readouterr().err
     events = json.loads((run.profile / "trace.json").read_text())["traceEvents"]
     backward = [event for event in events if event.get("name") == "aten::convolution_backward"]
-    convolutions = len(backward) / RECORDED
-    assert convolutions == int(convolutions) > 0  # whole updates are recorded, RECORDED of them
+    forward = [event for event in events if event.get("name") == "aten::convolution"]
+    assert len(backward) == len(forward) > 0  # whole updates, and no evaluation between them
+    assert len(backward) % recorded == 0
     assert run.model.is_file()
+
+
+def test_an_epoch_with_too_few_updates_left_is_not_begun(tmp_path, monkeypatch):
+    told: list[str] = []
+    profile = Profile(tmp_path, torch.device("cpu"))
+    monkeypatch.setattr(profile._profiler, "start", lambda: told.append("begin"))
+    monkeypatch.setattr(profile, "_finish", lambda: told.append("end"))
+    for _ in range(2):
+        told.append("epoch")
+        profile.epoch(12, another=True)
+        for left in reversed(range(12)):
+            told.append("update")
+            profile.updated(left)
+    first, second = ["epoch", *["update"] * 12], ["epoch", "begin", *["update"] * RECORDED, "end"]
+    assert told[: len(first + second)] == first + second
 
 
 def test_the_profile_changes_nothing(make_config, tmp_path, figures):
