@@ -5,6 +5,7 @@ function here does nothing, so that nobody need ask how many there are. torch is
 it is used.
 """
 
+import ctypes
 import json
 import os
 import sys
@@ -31,6 +32,8 @@ PATIENCE = timedelta(days=7)
 
 GRACE_SECONDS = 10.0
 """What a process has to end by itself once another one has failed."""
+
+_failed = False  # whether an error has left `started`: each process ends alone from then on
 
 
 class ProcessError(FaceverError):
@@ -133,7 +136,8 @@ def started(device: object = "auto") -> Iterator[None]:
 
     gloo serves tensors on the CPU, NCCL those on GPUs, where each process takes the one of its
     number on its machine. What fails in one process ends all: the first to fail raises its error,
-    the others end without a word, within 10 seconds also where they wait for it.
+    the others end without a word, within 10 seconds also where they wait for it. The group is then
+    left as it is: NCCL would wait for the others to take it down.
 
     Args:
         device: "cpu" leaves GPUs alone.
@@ -143,15 +147,73 @@ def started(device: object = "auto") -> Iterator[None]:
         ProcessError: The processes do not find one another, or one of them was killed.
         EndedElsewhere: Another process has failed and said why.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or "RANK" not in os.environ or world() > 1:
+    if not _are_several() or world() > 1:
         yield
         return
     import torch.distributed as dist
+
+    global _failed
+    store = _store()
+    over = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(store.clone(), over), daemon=True)
+    watcher.start()
+    try:
+        _join(str(device), store)
+        yield
+        gather_objects(None)  # nobody leaves before all are done
+    except BaseException as error:
+        _failed = True
+        _end(error, store)
+        raise
+    dist.destroy_process_group()
+    over.set()
+    watcher.join()
+
+
+def tells(message: str) -> bool:
+    """Return whether this process is the one that says why all of them end.
+
+    Of an error that has left `started` that is settled. What fails before, such as a mistyped
+    option, fails in all of them, and the first one says it.
+    """
+    if _failed or not _are_several():
+        return True
+    try:
+        first = bool(_store().add(FAILED, 1) == 1)
+    except (ProcessError, RuntimeError):
+        return True
+    if first:
+        _tell_torchrun(message)
+    return first
+
+
+def _are_several() -> bool:
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
+
+
+def _group() -> Any:
+    """Return torch.distributed where a group is at work, without importing it."""
+    dist: Any = sys.modules.get("torch.distributed")
+    if _failed or dist is None or not dist.is_available() or not dist.is_initialized():
+        return None
+    return dist
+
+
+def _store() -> Any:
+    """Return where the processes leave words for one another."""
     from torch.distributed.rendezvous import rendezvous
 
-    backend = _backend(str(device))
     try:
-        store = next(rendezvous("env://"))[0]
+        return next(rendezvous("env://"))[0]
+    except (ValueError, RuntimeError) as error:  # those of torch.distributed are RuntimeErrors
+        raise _apart(error) from error
+
+
+def _join(device: str, store: Any) -> None:
+    import torch.distributed as dist
+
+    backend = _backend(device)
+    try:
         dist.init_process_group(
             backend,
             store=store,
@@ -159,30 +221,18 @@ def started(device: object = "auto") -> Iterator[None]:
             world_size=int(os.environ["WORLD_SIZE"]),
             timeout=PATIENCE,
         )
-    except (ValueError, RuntimeError) as error:  # those of torch.distributed are RuntimeErrors
-        raise ProcessError(
-            f"the {os.environ['WORLD_SIZE']} processes do not find one another: "
-            f"{str(error).splitlines()[0]}. Start them by torchrun"
-        ) from error
-    over = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(store.clone(), over), daemon=True)
-    watcher.start()
-    try:
-        yield
-        gather_objects(None)  # nobody leaves before all are done
-    except BaseException as error:
-        _end(error, store)
-        raise
-    finally:
-        dist.destroy_process_group()
-        over.set()
-        watcher.join()
+    except (ValueError, RuntimeError) as error:
+        raise _apart(error) from error
+    # Its destructor waits for threads that may wait for the interpreter's lock. Who frees the last
+    # reference with the lock held, as DistributedDataParallel does, would wait for ever: none does.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(dist.group.WORLD))
 
 
-def _group() -> Any:
-    """Return torch.distributed where a group is at work, without importing it."""
-    dist: Any = sys.modules.get("torch.distributed")
-    return dist if dist is not None and dist.is_available() and dist.is_initialized() else None
+def _apart(error: Exception) -> ProcessError:
+    return ProcessError(
+        f"the {os.environ['WORLD_SIZE']} processes do not find one another: "
+        f"{str(error).splitlines()[0]}. Start them by torchrun"
+    )
 
 
 @cache
@@ -254,7 +304,7 @@ def _end(error: BaseException, store: Any) -> None:
         first = store.add(FAILED, 1) == 1
     except RuntimeError:  # gone with the process that kept it
         first = not lost
-    if not first and (lost or isinstance(error, FaceverError)):
+    if not first and (lost or isinstance(error, FaceverError | OSError)):
         raise EndedElsewhere from error
     if lost:
         error = ProcessError(

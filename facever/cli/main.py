@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from facever.errors import FaceverError, nearest, plain
-from facever.processes import EndedElsewhere
+from facever.processes import EndedElsewhere, tells
 
 # typer carries its own copy of click; this is the public way to its errors of wrong use.
 UsageError: Any = typer.BadParameter.__base__
@@ -111,8 +111,9 @@ def _help(text: str) -> None:
 
 
 def fail(message: str) -> None:
-    """Print one error line and leave with status 2."""
-    print(f"error: {plain(message)}", file=sys.stderr)
+    """Print one error line, of several processes once, and leave with status 2."""
+    if tells(message):
+        print(f"error: {plain(message)}", file=sys.stderr)
     sys.exit(2)
 
 

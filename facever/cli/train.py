@@ -42,7 +42,7 @@ def train(
     """Train an identity model: checkpoints, metrics and model.safetensors in a run folder."""
     from facever.config import load
     from facever.console import say
-    from facever.errors import ConfigError, FaceverError
+    from facever.errors import ConfigError
     from facever.processes import is_main, started
     from facever.training.config import TrainConfig, require_same
     from facever.training.interruption import Interrupted
@@ -66,11 +66,7 @@ def train(
             require_same(wanted, saved, resume)
         return saved
 
-    try:
-        wanted = configuration()
-    except FaceverError:
-        with started("cpu"):  # of several processes one says it
-            raise
+    wanted = configuration()
     status = 0
     with started(wanted.device):
         if resume is None:

@@ -82,6 +82,7 @@ class Head(nn.Module, ABC):
         arrangeable: Whether `arrange` can hold its prototypes in another layout.
         whole_batch: Whether it sees the images of all processes, gathered, so that its loss is the
             same on each; otherwise it sees those of this process.
+        sums: Whether its loss is a sum over the images, not a mean.
     """
 
     Config: ClassVar[type[HeadConfig]]
@@ -94,6 +95,7 @@ class Head(nn.Module, ABC):
     soft_labels: ClassVar[bool] = False
     arrangeable: ClassVar[bool] = False
     whole_batch: bool = False
+    sums: bool = False
     config: HeadConfig
 
     def __init__(self, config: HeadConfig, embedding_size: int, identities: int) -> None:

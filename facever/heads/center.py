@@ -56,6 +56,7 @@ class Center(Head):
 
     def __init__(self, config: Config, embedding_size: int, identities: int) -> None:
         super().__init__(config, embedding_size, identities)
+        self.sums = config.reduction == "sum"
         self.register_buffer("centers", torch.zeros(identities, embedding_size))
         self.register_buffer("seen", torch.zeros(identities, dtype=torch.bool))
         self._batches: list[tuple[Tensor, Tensor]] = []  # of this step; empty between steps

@@ -47,6 +47,7 @@ class CoupledClusters(Head):
     def __init__(self, config: Config, embedding_size: int, identities: int) -> None:
         super().__init__(config, embedding_size, identities)
         self.metric = "cosine" if config.normalize else "euclidean"
+        self.sums = config.reduction == "sum"
 
     def compute(self, embeddings: Tensor, labels: Tensor) -> HeadOutput:
         """Return the mean or the sum over the images that have a second one of their identity."""

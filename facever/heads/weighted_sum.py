@@ -9,6 +9,7 @@ from facever.errors import ConfigError, TrainingError
 from facever.heads.base import Head, HeadOutput, Metric
 from facever.heads.prototypes.vectors import Prototypes
 from facever.heads.weight import WeightSchedule
+from facever.processes import world
 
 
 class WeightedSum(nn.Module):
@@ -104,14 +105,13 @@ class WeightedSum(nn.Module):
                 labels if head.beside is None else self._target(name, given),
             )
             logits = output.logits if logits is None else logits
-            found = {f"{name}/{stat}": value for stat, value in output.stats.items()}
+            # Losses and statistics of all processes are averaged: weighed so, that is those of all.
+            share = 1.0 if head.whole_batch else local
+            loss = output.loss * (world() if head.sums and not head.whole_batch else share)
+            stats.update({f"{name}/{stat}": value * share for stat, value in output.stats.items()})
             if len(self.heads) > 1:
-                found[f"{name}/loss"] = output.loss.detach()
-            if local != 1.0 and not head.whole_batch:
-                weight = weight * local
-                found = {stat: value * local for stat, value in found.items()}
-            total = total + weight * output.loss
-            stats.update(found)
+                stats[f"{name}/loss"] = loss.detach()
+            total = total + weight * loss
         return HeadOutput(total, logits, stats)
 
     def no_weight_decay(self) -> set[str]:

@@ -78,7 +78,7 @@ class Trainer:
         torch.manual_seed(derive(config.seed, "weights"))
         self.embedder = Embedder(config.model)
         self._trial: Trial | None = None
-        if not run.last.is_file():  # a resume computes as the run began
+        if not from_main(run.last.is_file()):  # a resume computes as the run began
             tried = settle(config, self.embedder, self.device) if is_main() else (config, None)
             config, self._trial = from_main(tried)
         self.config = config
@@ -231,7 +231,8 @@ class Trainer:
         position = self.position
         started = time.perf_counter()
         if position.update == 0 and is_main():
-            save_batch_picture(batches[0].images, batches[0].labels, self.run.batch_picture)
+            for batch in [batch for batch in batches if len(batch.labels)][:1]:
+                save_batch_picture(batch.images, batch.labels, self.run.batch_picture)
         if not any(agreement.together):
             raise TrainingError(
                 f"no image of batch {position.batch} of epoch {position.epoch} can be read; "

@@ -48,7 +48,11 @@ class Reduction(ABC):
 
 
 class LogSumExp(Reduction):
-    """log sum_j e^z_j, and sum_j z_j where asked for."""
+    """log sum_j e^z_j, and sum_j z_j where asked for.
+
+    The gradient of its result, never negative, goes into the exponent: what is cut off as too small
+    is then the product of the two.
+    """
 
     def __init__(self, like: Tensor, with_sum: bool) -> None:
         self._top = torch.full_like(like, -math.inf)
@@ -85,7 +89,7 @@ class LogSumExp(Reduction):
 
     def slope(self, z: Tensor, d_result: Tensor) -> Tensor:
         """See Reduction."""
-        slope = _exponential(z - self._result[:, None]).mul_(d_result[0][:, None])
+        slope = _exponential(z + (d_result[0].log() - self._result)[:, None])
         if self._with_sum:
             slope.add_(d_result[1][:, None] * (z != -math.inf))
         return slope
@@ -168,7 +172,7 @@ class Hardest(Reduction):
         """See Reduction."""
         top, place = z.max(1)
         better = top > self._top
-        self._top = torch.where(better, top, self._top)
+        self._top = torch.maximum(self._top, top)  # keeps what is not a number
         self._place = torch.where(better, place + self._seen, self._place)
         self._seen += z.shape[1]
 
@@ -181,12 +185,13 @@ class Hardest(Reduction):
         assert maximum is not None
         has = (self._top == maximum) & (self._place >= 0)
         self._place = torch.where(has, self._place, -1)
-        return torch.stack([torch.where(has, maximum, 0.0), has.to(maximum.dtype)])
+        rest = torch.where(self._top.isnan(), self._top, 0.0)
+        return torch.stack([torch.where(has, maximum, rest), has.to(maximum.dtype)])
 
     def result(self, sums: Tensor) -> Tensor:
-        """See Reduction; -inf where there is none."""
+        """See Reduction; -inf where there is none, NaN where one is."""
         self._shares = sums[1].clamp_min(1)
-        return torch.where(sums[1] > 0, sums[0] / self._shares, -math.inf)[None]
+        return torch.where(sums[1] > 0, sums[0] / self._shares, sums[0] - math.inf)[None]
 
     def slope(self, z: Tensor, d_result: Tensor) -> Tensor:
         """See Reduction; blocks come in the order in which they were added."""

@@ -110,6 +110,8 @@ class Prototypes(nn.Module):
         if self.sample is None:
             here = (rows >= 0) & (rows < len(self.weight))
             return torch.where(here, rows, 0), here
+        if not len(self.sample):  # a process without identities
+            return torch.zeros_like(rows), torch.zeros_like(rows, dtype=torch.bool)
         places = torch.searchsorted(self.sample, rows).clamp_(max=len(self.sample) - 1)
         here = self.sample[places] == rows
         return torch.where(here, places, 0), here

@@ -113,7 +113,11 @@ class _Lent:
                 self._kept[key].index_copy_(0, self._rows, value)
 
     def give_back(self) -> None:
-        """Make the parameter and the state whole again."""
+        """Make the parameter and the state whole again, after a failed update too."""
+        sampled = self._parameter.shape
         self._parameter.grad = None
         self._parameter.data = self._values
+        for key, value in list(self._state.items()):
+            if isinstance(value, Tensor) and value.ndim and value.shape == sampled:
+                del self._state[key]
         self._state.update(self._kept)

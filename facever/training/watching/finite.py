@@ -108,6 +108,9 @@ def _bad_output(
 
         return look
 
+    alone = world() == 1
+    if not alone:  # the others have no such trouble: neither heads nor statistics may wait for them
+        embedder.eval()
     hooks = [
         module.register_forward_hook(watch(f"{owner}.{name}" if name else owner))
         for owner, root in _named(embedder, heads)
@@ -117,7 +120,7 @@ def _bad_output(
         with torch.no_grad():
             with autocast:
                 before_norm, embeddings = embedder.around_norm(images)
-            if world() == 1:  # heads may wait for the other processes, which have no such trouble
+            if alone:
                 heads(embeddings, labels, targets, before_norm)
     finally:
         for hook in hooks:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from facever.heads.base import Head, HeadOutput
 from facever.heads.prototypes import streamed
+from facever.heads.prototypes.similarities import Cosine, Dot, Gradients, Similarity
 from tests.heads.layouts import FORMS, images, make
 
 
@@ -33,14 +34,57 @@ def differentiated(head: Head, x: Tensor, labels: Tensor) -> tuple[HeadOutput, l
     return output, list(torch.autograd.grad(output.loss, [x, *head.parameters()]))
 
 
-@pytest.mark.parametrize("logits", ["kept", "streamed"])
+LAYOUTS = {"kept": {"logits": "kept", "stored": "sharded"}, "streamed": {"logits": "streamed"}}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("form", FORMS)
+def test_nothing_that_is_not_a_number_is_lost(form: str, layout: str) -> None:
+    x, labels = images(form, 9, 23, 8)
+    head = make(form, 23, 8, **LAYOUTS[layout])
+    wrong = next(identity for identity in range(23) if identity not in labels)
+    with torch.no_grad():
+        head.prototypes.weight[wrong] = torch.nan
+    assert head(x, labels).loss.isnan()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("form", ["softmax", "asoftmax"])
+def test_a_saturated_batch_leaves_no_denormals(
+    form: str, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.set_default_dtype(torch.float32)
+    found: list[Tensor] = []
+
+    def watch(kind: type[Similarity]) -> None:
+        gradients = kind.gradients
+
+        def watched(self: Similarity, d_z: Tensor, *others: Tensor) -> Gradients:
+            found.append(d_z.clone())
+            return gradients(self, d_z, *others)
+
+        monkeypatch.setattr(kind, "gradients", watched)
+
+    watch(Dot)
+    watch(Cosine)
+    head = make(form, 200, 8, **LAYOUTS[layout])
+    labels = torch.arange(9)
+    own = torch.nn.functional.normalize(head.prototypes.weight[labels].detach())
+    for length in (30.0, 60.0, 90.0, 100.0, 110.0):
+        head((length * own).requires_grad_(), labels).loss.backward()
+    every = torch.cat([d_z.reshape(-1) for d_z in found])
+    assert ((every == 0) | (every.abs() >= 1e-30)).all()
+    assert (every == 0).any()
+    assert (every != 0).any()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("identities", [23, 2])
-def test_as_whole(form: str, logits: str, identities: int) -> None:
+def test_as_whole(form: str, layout: str, identities: int) -> None:
     x, labels = images(form, 9, identities, 8)
     whole, gradients = differentiated(make(form, identities, 8), x, labels)
-    layout = {"logits": logits, "stored": "sharded"} if logits == "kept" else {"logits": logits}
-    ours, our_gradients = differentiated(make(form, identities, 8, **layout), x, labels)
+    ours, our_gradients = differentiated(make(form, identities, 8, **LAYOUTS[layout]), x, labels)
     torch.testing.assert_close(ours.loss, whole.loss, rtol=1e-11, atol=1e-12)
     assert ours.stats.keys() == whole.stats.keys()
     for name, value in whole.stats.items():

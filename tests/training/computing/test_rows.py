@@ -87,14 +87,19 @@ def test_the_batchs_own_are_chosen_beyond_the_share() -> None:
         assert head.prototypes.sample.tolist() == labels.tolist()
 
 
-def test_a_failed_update_leaves_everything_in_place() -> None:
+@pytest.mark.parametrize("stepped", [False, True])
+def test_a_failed_update_leaves_everything_in_place(stepped: bool) -> None:
     head = make("cosface", IDENTITIES, SIZE, sampled=SHARE)
     optimizer = torch.optim.SGD(head.parameters(), lr=0.1, momentum=0.9)
     before = head.by_identity[0].detach().clone()
     rows = RowSampling([head], optimizer, SHARE, seed=0)
     with pytest.raises(KeyboardInterrupt), rows.chosen(torch.tensor([1, 2]), 0):
+        if stepped:
+            head(torch.ones(2, SIZE), torch.tensor([1, 2])).loss.backward()
+            optimizer.step()
         raise KeyboardInterrupt
     assert torch.equal(head.by_identity[0], before)
+    assert not optimizer.state[head.by_identity[0]]
     assert head.prototypes is not None
     assert head.prototypes.sample is None
 
