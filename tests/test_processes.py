@@ -150,6 +150,7 @@ from facever.processes import rank, started
 import facever.cli.main as cli
 
 def app(standalone_mode):
+    {before}
     with started("cpu"):
         {body}
 
@@ -158,12 +159,13 @@ main()
 """
 
 
-def ended(body: str, count: int = 2) -> list[tuple[int, str]]:
+def ended(body: str, before: str = "pass", count: int = 2) -> list[tuple[int, str]]:
     """Run lines in each process; return exit status and standard error of each."""
     environment = process_environment(count)
+    program = PROGRAM.format(body=body.replace("\n", "\n        "), before=before)
     running = [
         subprocess.Popen(
-            [sys.executable, "-c", PROGRAM.format(body=body.replace("\n", "\n        "))],
+            [sys.executable, "-c", program],
             env={**environment, "RANK": str(number), "LOCAL_RANK": str(number)},
             stderr=subprocess.PIPE,
             text=True,
@@ -185,6 +187,21 @@ def test_an_error_of_all_is_said_once() -> None:
     outcome = ended("raise DataError('no such image')")
     assert [status for status, _ in outcome] == [2, 2]
     assert sorted(text for _, text in outcome) == ["", "error: no such image\n"]
+
+
+@pytest.mark.slow
+def test_an_error_of_all_is_said_once_also_before_they_know_one_another() -> None:
+    outcome = ended("pass", before="raise DataError('no such image')")
+    assert [status for status, _ in outcome] == [2, 2]
+    assert sorted(text for _, text in outcome) == ["", "error: no such image\n"]
+
+
+@pytest.mark.slow
+def test_what_the_disk_says_to_all_is_said_once() -> None:
+    outcome = ended("raise OSError(28, 'No space left on device', 'here')")
+    assert [status for status, _ in outcome] == [2, 2]
+    said = ["", "error: No space left on device (here)\n"]
+    assert sorted(text for _, text in outcome) == said
 
 
 @pytest.mark.slow

@@ -44,6 +44,8 @@ OF_ONE = {
     "rbf/pair_cosine",
     "center/pair_cosine",
     "center/positive_distance",
+    "center_2/pair_cosine",
+    "center_2/positive_distance",
 }
 """Figures that are means over something else than images, of each process's own."""
 
@@ -139,6 +141,7 @@ def configurations(people: Path, holes: Path) -> dict[str, Values]:
         {"name": "cosface", "scale": 16},
         {"name": "rbf"},
         {"name": "center", "weight": 0.1},
+        {"name": "center", "weight": 0.01, "reduction": "sum"},
     ]
     return {
         "unequal": values(holes, data=broken, batch={"size": 6}, accumulation=2, heads=several),

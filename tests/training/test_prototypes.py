@@ -31,6 +31,9 @@ IDENTITIES, IMAGES, INPUTS, SIZE, UPDATES = 23, 24, 12, 8, 20
 SLICES = {1: [(0, 24)], 2: [(0, 7), (7, 24)], 4: [(0, 5), (5, 5), (5, 16), (16, 24)]}
 """The images of each process, by how many there are: one of four has none."""
 
+FEW = 5
+"""Identities of which the last of four processes holds none."""
+
 EVERY = 1 - 1e-9
 """A share that makes a sample of all identities."""
 
@@ -72,9 +75,11 @@ def computing_in(dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(torch.float32)
 
 
-def make_step(form: str, optimizer_name: str, layout: dict[str, Any]) -> EmbeddingStep:
+def make_step(
+    form: str, optimizer_name: str, layout: dict[str, Any], identities: int
+) -> EmbeddingStep:
     embedder = cast(Embedder, Toy(8.0 if form == "magface" else 1.0))
-    heads = WeightedSum([make(form, IDENTITIES, SIZE, **layout)])
+    heads = WeightedSum([make(form, identities, SIZE, **layout)])
     config = OptimizerConfig(name=optimizer_name, lr=0.01)
     optimizer = make_optimizer(parameter_groups(embedder, heads.heads, 0.05, 1.0), config)
     share = layout.get("sampled", 1.0)
@@ -92,13 +97,13 @@ def make_step(form: str, optimizer_name: str, layout: dict[str, Any]) -> Embeddi
     )
 
 
-def batches(updates: int) -> Iterator[Batch]:
+def batches(updates: int, identities: int) -> Iterator[Batch]:
     """Give this process's images of each update; a few identities never come."""
     stream = torch.Generator().manual_seed(7)
-    people = torch.randn(IDENTITIES, INPUTS, generator=stream)
+    people = torch.randn(identities, INPUTS, generator=stream)
     first, last = SLICES[world()][rank()]
     for _ in range(updates):
-        labels = torch.randint(IDENTITIES - 3, (IMAGES,), generator=stream)
+        labels = torch.randint(identities - 3, (IMAGES,), generator=stream)
         images = people[labels] + torch.randn(IMAGES, INPUTS, generator=stream)
         yield Batch(images[first:last], labels[first:last], labels[first:last], [])
 
@@ -109,12 +114,13 @@ def trained(
     optimizer: str = "momentum",
     dtype: torch.dtype = torch.float64,
     updates: int = UPDATES,
+    identities: int = IDENTITIES,
 ) -> Answer:
     """Return the losses and what they left, the prototypes of all processes together."""
     with computing_in(dtype):
-        step, means, told = make_step(form, optimizer, layout), Means(), []
+        step, means, told = make_step(form, optimizer, layout, identities), Means(), []
         first: list[Tensor] = []
-        for number, batch in enumerate(batches(updates)):
+        for number, batch in enumerate(batches(updates, identities)):
             means.note(step.update([batch], number))
             told.append(means.take())
             first = first or _weights(step)
@@ -179,12 +185,14 @@ def test_one_process(form: str, layout: str, whole: Any) -> None:
 
 
 def cases(number: int) -> dict[str, Any]:
-    layouts = LAYOUTS if number == 2 else {"sharded, streamed": LAYOUTS["sharded, streamed"]}
     made = {
         f"{form}/{name}": partial(trained, form, layout)
         for form in FORMS
-        for name, layout in layouts.items()
+        for name, layout in LAYOUTS.items()
+        if number == 2 or name != "sharded"  # four: kept is what the sample is, too
     }
+    for name, layout in LAYOUTS.items():
+        made[f"few/{name}"] = partial(trained, "cosface", layout, identities=FEW)
     made["adamw"] = partial(trained, "cosface", LAYOUTS["sharded, sampled"], "adamw")
     for form in FORMS:
         made[f"{form}/fp32"] = partial(
@@ -200,11 +208,17 @@ def several(request: pytest.FixtureRequest) -> Answers:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_several_processes(form: str, several: Answers, whole: Any) -> None:
-    for layout in LAYOUTS:
-        if layout != "sharded, streamed" and len(several("adamw")) == 4:
-            continue
+    four = len(several("adamw")) == 4
+    for layout in set(LAYOUTS) - ({"sharded"} if four else set()):
         for answer in several(f"{form}/{layout}"):
             assert_same(answer, whole(form))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_process_without_identities(layout: str, several: Answers) -> None:
+    whole = trained("cosface", {}, identities=FEW)
+    for answer in several(f"few/{layout}"):
+        assert_same(answer, whole)
 
 
 def test_adamw(several: Answers, whole: Any) -> None:

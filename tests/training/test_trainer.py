@@ -266,6 +266,19 @@ def test_a_damaged_checkpoint(make_config, tmp_path: Path, damage: bytes | None)
         Trainer.resume(run.path)
 
 
+def test_a_first_batch_without_a_readable_image(make_config, people: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "people"
+    shutil.copytree(people, copied)
+    data = {"root": str(copied), "development_share": 0.0}
+    config = make_config(data=data, batch={"size": 2}, accumulation=2, epochs=1)
+    looked_at = Trainer.start(config, tmp_path / "looked at")
+    for index in next(looked_at._groups())[0].indices.tolist():
+        (copied / looked_at.train_manifest.frame["path"][index]).write_bytes(b"no image")
+    run = train(config, tmp_path / "run")
+    assert run.model.is_file()
+    assert run.batch_picture.is_file()
+
+
 def test_folders_that_are_not_runs(make_config, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="is not a run folder"):
         Trainer.resume(tmp_path)
