@@ -23,8 +23,8 @@ class Manifest:
     Args:
         frame: One row per image. `path` (relative to `root`, or absolute; "#7" at the end of an
             array file's name addresses its image 7, "#1536+20480" at the end of a tar file's name
-            so many bytes of it) and `identity` are required; `camera`, `template`, `subset` and any
-            other column ride along.
+            so many bytes of it, where "=9ae0c1f2" may follow, their CRC-32) and `identity` are
+            required; `camera`, `template`, `subset` and any other column ride along.
         root: The folder that relative paths are relative to.
         dataset: A short name of the data set.
 

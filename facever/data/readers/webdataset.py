@@ -24,7 +24,7 @@ import pandas as pd
 from facever.console import track, warn
 from facever.data.cache import cache_folder
 from facever.data.manifest import Manifest
-from facever.data.members import BLOCK, address_of
+from facever.data.members import BLOCK, address_of, close_files
 from facever.data.readers.folder import SUBSETS, SUFFIXES
 from facever.data.tables import shortened, write_table
 from facever.errors import DataError
@@ -58,6 +58,7 @@ def read(root: Path) -> Manifest:
     tars = _tars(root)
     if not tars:
         raise DataError(f"no .tar files in {root} (compressed ones must be unpacked to .tar first)")
+    close_files()  # those read so far may be older than what is indexed now
     folder = root if root.is_dir() else root.parent
     index = _index_of(folder, tars)
     if not index.is_file():

@@ -89,6 +89,17 @@ def test_the_index_is_made_once_until_a_shard_changes(
     assert sorted(path.name for path in (tmp_path / "w").iterdir()) == ["s.tar"]
 
 
+def test_a_shard_that_was_replaced_by_one_of_equal_sizes_is_read_anew(tmp_path: Path) -> None:
+    colours = [cv2.imencode(".bmp", np.full((3, 4, 3), n, np.uint8))[1].tobytes() for n in (5, 9)]
+    tar = write(tmp_path / "w" / "s.tar", {"a.bmp": colours[0], "a.cls": b"1"})
+    assert decode(read(tmp_path / "w").locate(0))[0, 0, 0] == 5
+    tar.rename(tmp_path / "old.tar")
+    write(tar, {"a.bmp": colours[1], "a.cls": b"2"})
+    found = read(tmp_path / "w")
+    assert found.identities == ["2"]
+    assert decode(found.locate(0))[0, 0, 0] == 9
+
+
 def test_an_index_that_cannot_be_kept_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
