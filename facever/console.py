@@ -104,6 +104,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def byte_count(count: float) -> str:
+    """Return a number of bytes in the form a person reads: 4.9 MB, 21.12 GB."""
+    return f"{count / 1e6:.1f} MB" if count < 1e9 else f"{count / 1e9:.2f} GB"
+
+
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return rows as an aligned plain-text table; numbers are set to the right."""
     cells = [[str(cell) for cell in row] for row in rows]

@@ -18,6 +18,14 @@ def test_duration(seconds: float, text: str) -> None:
     assert console.duration(seconds) == text
 
 
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0.0 MB"), (4_915_600, "4.9 MB"), (10**9, "1.00 GB"), (21_120_000_000, "21.12 GB")],
+)
+def test_byte_count(count: int, text: str) -> None:
+    assert console.byte_count(count) == text
+
+
 def test_plain_lines_elsewhere(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,23 +4,21 @@ The pixels lie in memory that all worker processes of a training process share. 
 `Preprocessing.resize` made, before anything random, so that batches are equal bit for bit.
 """
 
-import os
-from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import multiprocessing
 
-from facever.console import say
+from facever.console import byte_count, say
+from facever.data.machine import free_memory, processes_here
 from facever.data.preprocessing import Image
 from facever.errors import ConfigError
+from facever.processes import gather_objects
 
 Keep = Literal["auto", "always", "never"]
 
 SHARE = 0.5
 """Of the free memory that "auto" takes at most, for all training processes of this machine."""
-_CGROUP = Path("/sys/fs/cgroup")
-_SHARED = Path("/dev/shm")
 
 
 class DecodedImages:
@@ -71,6 +69,8 @@ class DecodedImages:
 def room_for(images: int, size: tuple[int, int], keep: Keep, workers: int) -> DecodedImages | None:
     """Return room for decoded images where they are to be kept; one line says so.
 
+    All processes decide alike: by the least memory that any of them found free before one took it.
+
     Args:
         images: How many there are.
         size: (height, width) in pixels, after resizing.
@@ -83,10 +83,9 @@ def room_for(images: int, size: tuple[int, int], keep: Keep, workers: int) -> De
     """
     if keep == "never":
         return None
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    needed = images * (size[0] * size[1] * 3 + 1) * processes
-    free = free_memory(shared=workers > 0)
-    told = f"{needed / 1e9:.2f} GB of {free / 1e9:.2f} GB of free memory"
+    needed = images * (size[0] * size[1] * 3 + 1) * processes_here()
+    free = min(gather_objects(free_memory(shared=workers > 0)))
+    told = f"{byte_count(needed)} of {byte_count(free)} of free memory"
     if keep == "always" and needed > free:
         raise ConfigError(
             f"data.cache is always, but the decoded images take {told}: set it to auto or never, "
@@ -97,33 +96,3 @@ def room_for(images: int, size: tuple[int, int], keep: Keep, workers: int) -> De
         return None
     say(f"decoded images are kept in memory: {told}")
     return DecodedImages(images, size, shared=workers > 0)
-
-
-def free_memory(shared: bool) -> int:
-    """Return the bytes that this process may still take: of the machine and of its container.
-
-    Args:
-        shared: Memory that processes share, for which /dev/shm may have less.
-    """
-    found = [_available()]
-    limit, used = (_number(_CGROUP / f"memory.{name}") for name in ("max", "current"))
-    if limit is not None and used is not None:
-        found.append(max(limit - used, 0))
-    if shared and _SHARED.is_dir():
-        status = os.statvfs(_SHARED)
-        found.append(status.f_bavail * status.f_frsize)
-    return min(found)
-
-
-def _available() -> int:
-    information = Path("/proc/meminfo")
-    if information.is_file():
-        for line in information.read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-
-
-def _number(path: Path) -> int | None:
-    text = path.read_text(encoding="ascii").strip() if path.is_file() else ""
-    return int(text) if text.isdigit() else None

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from facever.data.augmentation import Augmentation, AugmentationConfig
 from facever.data.decode import ImageError, decode
 from facever.data.decoded import DecodedImages, Keep, room_for
+from facever.data.machine import processes_here, usable_cpus
 from facever.data.manifest import Manifest
 from facever.data.preprocessing import Preprocessing
 from facever.data.samplers import BatchSampler, SequentialSampler
@@ -54,22 +55,23 @@ class Batches:
     """
 
     def __init__(
-        self, dataset: "BatchDataset", sampler: BatchSampler, workers: int | Literal["auto"]
+        self, dataset: "BatchDataset", sampler: BatchSampler, workers: int, to_gpu: bool
     ) -> None:
         self._sampler = sampler
         self._kept = dataset.decoded is not None
-        count = worker_count(workers)
+        if processes_here() > 1:  # otherwise OpenCV takes all cores in each of them
+            cv2.setNumThreads(torch.get_num_threads())
         self._loader: DataLoader[Batch | ImageError] | None = DataLoader(
             dataset,
             batch_size=None,  # the dataset's items are batches
             sampler=_Keys(sampler),
-            num_workers=count,
+            num_workers=workers,
             collate_fn=_unchanged,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=to_gpu,
             worker_init_fn=_start_worker,
             generator=torch.Generator(),  # otherwise it draws from the global one
-            prefetch_factor=_BATCHES_AHEAD if count else None,
-            persistent_workers=count > 0,
+            prefetch_factor=_BATCHES_AHEAD if workers else None,
+            persistent_workers=workers > 0,
         )
 
     @property
@@ -112,6 +114,7 @@ def training_batches(
     workers: int | Literal["auto"] = 0,
     on_error: OnError = "raise",
     cache: Keep = "never",
+    to_gpu: bool = False,
 ) -> Batches:
     """Return the batches that a sampler draws, augmented.
 
@@ -126,17 +129,18 @@ def training_batches(
         on_error: "raise" ends with the ImageError of the first unreadable image; "skip" leaves
             it out of its batch and names it there.
         cache: Whether decoded images are kept in memory for the next epochs; see `room_for`.
+        to_gpu: Whether the batches go to a GPU: they lie in memory that it copies from.
 
     Raises:
         ConfigError: `workers` is negative, or `cache` "always" does not fit.
         ImageError: In iterating, with `on_error` "raise".
     """
     pipeline = None if augmentation is None else Augmentation(augmentation, preprocessing.size)
-    workers = worker_count(workers)
+    workers = worker_count(workers, to_gpu)
     decoded = room_for(len(manifest), preprocessing.size, cache, workers)
     dataset = BatchDataset(manifest, preprocessing, pipeline, seed, on_error, decoded)
     sampler.set_epoch(epoch)
-    return Batches(dataset, sampler, workers)
+    return Batches(dataset, sampler, workers, to_gpu)
 
 
 def plain_batches(
@@ -147,6 +151,7 @@ def plain_batches(
     workers: int | Literal["auto"] = 0,
     on_error: OnError = "raise",
     runs: Sequence[range] | None = None,
+    to_gpu: bool = False,
 ) -> Batches:
     """Return the images of a manifest in order, unchanged.
 
@@ -157,27 +162,24 @@ def plain_batches(
         workers: As for `training_batches`.
         on_error: As for `training_batches`.
         runs: Which rows, as runs of neighbours; None for all.
+        to_gpu: As for `training_batches`.
     """
     sampler = SequentialSampler([range(len(manifest))] if runs is None else runs, batch_size)
-    return Batches(BatchDataset(manifest, preprocessing, None, 0, on_error), sampler, workers)
+    dataset = BatchDataset(manifest, preprocessing, None, 0, on_error)
+    return Batches(dataset, sampler, worker_count(workers, to_gpu), to_gpu)
 
 
-def worker_count(workers: int | Literal["auto"]) -> int:
+def worker_count(workers: int | Literal["auto"], to_gpu: bool) -> int:
     """Return how many worker processes to start.
 
-    "auto" shares the usable cores among the training processes of this machine (torchrun's
-    LOCAL_WORLD_SIZE). With a GPU it takes all but one, up to 16. Without, the model needs the
-    cores too: a quarter of them, up to 4, and none below four, where a worker and the model's
-    threads would only be in each other's way.
+    "auto" shares the usable cores among the training processes of this machine. Where batches go to
+    a GPU it takes all but one, up to 16. Elsewhere the model needs the cores too: a quarter of
+    them, up to 4, and none below four, where a worker and the model's threads would only be in each
+    other's way.
     """
     if workers == "auto":
-        usable = (
-            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        )
-        cores = (usable or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        if torch.cuda.is_available():
-            return max(1, min(cores - 1, 16))
-        return min(cores // 4, 4)
+        cores = usable_cpus() // processes_here()
+        return max(1, min(cores - 1, 16)) if to_gpu else min(cores // 4, 4)
     if workers < 0:
         raise ConfigError(f"{workers} worker processes: it must be 0 or larger, or 'auto'")
     return workers

@@ -9,7 +9,14 @@ import numpy as np
 import pandas as pd
 
 from facever.data.members import file_of
-from facever.data.tables import as_text, check_table, read_table, shortened, write_table
+from facever.data.tables import (
+    as_text,
+    check_table,
+    check_utf8,
+    read_table,
+    shortened,
+    write_table,
+)
 from facever.errors import DataError, unknown
 
 REQUIRED = ("path", "identity")
@@ -23,14 +30,15 @@ class Manifest:
     Args:
         frame: One row per image. `path` (relative to `root`, or absolute; "#7" at the end of an
             array file's name addresses its image 7, "#1536+20480" at the end of a tar file's name
-            so many bytes of it) and `identity` are required; `camera`, `template`, `subset` and any
-            other column ride along.
+            so many bytes of it, where "=9ae0c1f2" may follow, their CRC-32) and `identity` are
+            required; `camera`, `template`, `subset` and any other column ride along.
         root: The folder that relative paths are relative to.
         dataset: A short name of the data set.
 
     Raises:
         DataError: A required column is missing, the table is empty, a cell of `path` or `identity`
-            is empty, identities are not strings or whole numbers, or `root` is not a folder.
+            is empty, identities are not strings or whole numbers, or `root` is not a folder or its
+            name not in UTF-8.
     """
 
     def __init__(self, frame: pd.DataFrame, root: Path, dataset: str) -> None:
@@ -38,6 +46,7 @@ class Manifest:
         self.dataset = dataset
         if not self.root.is_dir():
             raise DataError(f"{dataset}: no folder {self.root}")
+        check_utf8([str(self.root), dataset], "the folder of a data set")
         self.frame = check_table(frame, REQUIRED, f"manifest '{dataset}'")
         for name in REQUIRED:
             self.frame[name] = as_text(self.frame[name], f"manifest '{dataset}'")

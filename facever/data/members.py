@@ -1,29 +1,37 @@
-"""Images inside tar files: "shard-00001.tar#1536+20480" is 20,480 bytes from byte 1,536 on."""
+"""Images inside tar files: "shard-00001.tar#1536+20480" is 20,480 bytes from byte 1,536 on.
+
+In the shards that facever writes "=9ae0c1f2" follows, the CRC-32 of these bytes.
+"""
 
 import os
 import re
+import zlib
 from functools import lru_cache
 from io import FileIO
 from pathlib import Path
 
 from facever.data.arrays import split_address
+from facever.data.machine import most_open_files
 
 BLOCK = 512
 """A tar file's unit: a header takes one, and stands right before its member's bytes."""
 
-_ADDRESS = re.compile(r"(.+\.tar)#(\d+)\+(\d+)", re.DOTALL)
+_ADDRESS = re.compile(r"(.+\.tar)#(\d+)\+(\d+)(?:=([0-9a-f]{8}))?", re.DOTALL)
 _SIZE = slice(124, 136)  # of a header: the member's size, octal
+_MOST_OPEN = min(most_open_files() // 2, 4096)
 
 
-def address_of(tar: str, offset: int, size: int) -> str:
+def address_of(tar: str, offset: int, size: int, checksum: int | None = None) -> str:
     """Return the path of the member whose `size` bytes begin at byte `offset` of a tar file."""
-    return f"{tar}#{offset}+{size}"
+    return f"{tar}#{offset}+{size}" + ("" if checksum is None else f"={checksum:08x}")
 
 
-def split_member(path: str) -> tuple[str, int, int] | None:
-    """Return the tar file, offset and size that a path addresses, or None."""
+def split_member(path: str) -> tuple[str, int, int, int | None] | None:
+    """Return the tar file, offset, size and checksum that a path addresses, or None."""
     found = _ADDRESS.fullmatch(path) if "#" in path else None
-    return (found[1], int(found[2]), int(found[3])) if found else None
+    if found is None:
+        return None
+    return found[1], int(found[2]), int(found[3]), int(found[4], 16) if found[4] else None
 
 
 def file_of(path: str) -> str:
@@ -31,27 +39,44 @@ def file_of(path: str) -> str:
     return (split_member(path) or split_address(path) or (path,))[0]
 
 
-def read_member(tar: str, offset: int, size: int) -> bytes:
+def read_member(tar: str, offset: int, size: int, checksum: int | None = None) -> bytes:
     """Return the bytes of one member. The tar file stays open, for the next one.
 
-    Its header is looked at too: a tar file that is not the one that was indexed is refused rather
-    than read at a wrong place.
+    Its header is looked at too, and the checksum computed where one is known: a tar file that is
+    not the one that was indexed is refused rather than read at a wrong place.
 
     Raises:
         ValueError: The reason why there is no such member.
         OSError: The file cannot be opened.
     """
-    status = os.stat(tar)  # noqa: PTH116  (Path takes 10 us)
-    file = _open(tar, status.st_mtime_ns, status.st_size)
-    if offset + size > status.st_size:
+    file = _open(tar)
+    try:
+        return _read(file, offset, size, checksum)
+    except ValueError:
+        if os.path.samestat(os.stat(tar), os.fstat(file.fileno())):  # noqa: PTH116
+            raise
+    close_files()  # another one has taken its name since it was opened
+    return _read(_open(tar), offset, size, checksum)
+
+
+def close_files() -> None:
+    """Forget the open tar files: others may have taken their names."""
+    _open.cache_clear()
+
+
+def _read(file: FileIO, offset: int, size: int, checksum: int | None) -> bytes:
+    found = os.pread(file.fileno(), BLOCK + size, offset - BLOCK) if offset >= BLOCK else b""
+    if len(found) < BLOCK + size and offset + size > (length := os.fstat(file.fileno()).st_size):
         raise ValueError(
-            f"truncated shard: it has {status.st_size:,} bytes, and the image ends at byte "
+            f"truncated shard: it has {length:,} bytes, and the image ends at byte "
             f"{offset + size:,}"
         )
-    content = os.pread(file.fileno(), BLOCK + size, offset - BLOCK) if offset >= BLOCK else b""
-    if len(content) != BLOCK + size or not _says(content[_SIZE], size):
+    if len(found) != BLOCK + size or not _says(found[_SIZE], size):
         raise ValueError(f"another shard than was indexed: no image of {size:,} bytes is there")
-    return content[BLOCK:]
+    content = found[BLOCK:]
+    if checksum is not None and zlib.crc32(content) != checksum:
+        raise ValueError("another shard than was indexed, or a damaged one: other bytes are there")
+    return content
 
 
 def _says(field: bytes, size: int) -> bool:
@@ -61,6 +86,6 @@ def _says(field: bytes, size: int) -> bool:
         return False
 
 
-@lru_cache(maxsize=64)
-def _open(tar: str, _modified: int, _size: int) -> FileIO:
+@lru_cache(_MOST_OPEN)
+def _open(tar: str) -> FileIO:
     return Path(tar).open("rb", buffering=0)  # closed when nobody reads it and others came

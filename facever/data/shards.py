@@ -7,6 +7,7 @@ read in one go. Here the images are read by their place, in any order, as from s
 import io
 import json
 import tarfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,7 @@ def _write(manifest: Manifest, folder: Path, largest: int) -> Iterator[str]:
             _add(tar, f"{key}.json", json.dumps(values, ensure_ascii=False).encode())
             tar.members.clear()  # type: ignore[attr-defined]  # it would keep all
             filled += len(content)
-            yield address_of(name, place, len(content))
+            yield address_of(name, place, len(content), zlib.crc32(content))
     finally:
         if tar is not None:
             tar.close()

@@ -91,6 +91,19 @@ def as_text(column: "pd.Series[str]", where: str) -> "pd.Series[str]":
     return column.astype(str)
 
 
+def check_utf8(texts: Iterable[str], where: str) -> None:
+    """Refuse texts in another encoding, as names of files and of tar members may be.
+
+    Raises:
+        DataError: The first of them.
+    """
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise DataError(f"{where}: '{text}' is not in UTF-8: rename or rewrite it so") from None
+
+
 def shortened(names: Iterable[object], most: int = 12) -> str:
     """Return the names with commas, the first `most` of them."""
     shown = [str(name) for name in names]

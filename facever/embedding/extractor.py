@@ -212,6 +212,7 @@ class Extractor:
             workers=workers,
             on_error=on_error,
             runs=runs,
+            to_gpu=self.device.type == "cuda",
         )
         try:
             for batch, embeddings in self._embedded(batches):

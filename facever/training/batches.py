@@ -1,6 +1,7 @@
 """The batches that a training's configuration asks for."""
 
 import numpy as np
+import torch
 
 from facever.data.loading import Batches, training_batches
 from facever.data.manifest import Manifest
@@ -10,7 +11,7 @@ from facever.processes import rank, world
 from facever.training.config import TrainConfig
 
 
-def make_batches(config: TrainConfig, manifest: Manifest) -> Batches:
+def make_batches(config: TrainConfig, manifest: Manifest, device: torch.device) -> Batches:
     """Return augmented batches of the training images: P x K, or in random order.
 
     Each process gets its part of every batch, another one than the others.
@@ -52,6 +53,7 @@ def make_batches(config: TrainConfig, manifest: Manifest) -> Batches:
         workers=config.workers,
         on_error=config.data.on_error,
         cache=config.data.cache,
+        to_gpu=device.type == "cuda",
     )
 
 

@@ -73,7 +73,7 @@ class Trainer:
         )
         config, self._targets = prepare(config, self.train_manifest, self.device)
         self.run, self.position = run, Position()
-        self._batches = make_batches(config, self.train_manifest)
+        self._batches = make_batches(config, self.train_manifest, self.device)
         self._updates_per_epoch = math.ceil(len(self._batches) / config.accumulation)
         torch.manual_seed(derive(config.seed, "weights"))
         self.embedder = Embedder(config.model)

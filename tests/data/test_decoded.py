@@ -1,6 +1,6 @@
 """Decoded images in memory: the same batches bit for bit, decoded once, and only where they fit."""
 
-import os
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -11,12 +11,14 @@ import pytest
 from facever.data import decoded, loading
 from facever.data.augmentation import AugmentationConfig
 from facever.data.decode import decode
-from facever.data.decoded import DecodedImages, free_memory, room_for
+from facever.data.decoded import DecodedImages, room_for
 from facever.data.loading import training_batches
 from facever.data.manifest import Manifest
 from facever.data.preprocessing import Preprocessing
 from facever.data.samplers import PKSampler
 from facever.errors import ConfigError
+from facever.processes import rank
+from tests.processes import in_processes
 
 SMALL = Preprocessing(size=(10, 12), color="bgr")
 
@@ -52,7 +54,7 @@ def test_the_batches_are_equal_and_nothing_is_decoded_twice(
     workers: int, manifest: Manifest, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plain, kept = batches(manifest, "never"), batches(manifest, "always", workers)
-    assert "decoded images are kept in memory: 0.00 GB of " in capsys.readouterr().err
+    assert "decoded images are kept in memory: 0.0 MB of " in capsys.readouterr().err
     for epoch in range(4):
         for one in (plain, kept):
             one.set_epoch(epoch)
@@ -99,34 +101,43 @@ def test_it_is_kept_where_it_fits(
     assert room_for(1000, (10, 20), "never", 0) is None
     assert capsys.readouterr().err == ""
     assert room_for(1000, (10, 20), "auto", 0) is not None
-    said = "decoded images are kept in memory: 0.00 GB of 0.00 GB of free memory\n"
+    said = "decoded images are kept in memory: 0.6 MB of 1.2 MB of free memory\n"
     assert capsys.readouterr().err == said
     monkeypatch.setattr(decoded, "free_memory", lambda shared: 2 * needed - 1)
     assert room_for(1000, (10, 20), "auto", 0) is None
-    assert "decoded images are not kept: 0.00 GB of 0.00 GB" in capsys.readouterr().err
+    assert "decoded images are not kept: 0.6 MB of 1.2 MB" in capsys.readouterr().err
     assert room_for(1000, (10, 20), "always", 0) is not None
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # as much for the other process
     with pytest.raises(ConfigError) as error:
         room_for(1000, (10, 20), "always", 0)
     assert str(error.value) == (
-        "data.cache is always, but the decoded images take 0.00 GB of 0.00 GB of free memory: set "
-        "it to auto or never, or make the images smaller"
+        "data.cache is always, but the decoded images take 1.2 MB of 1.2 MB of free memory: set it "
+        "to auto or never, or make the images smaller"
     )
 
 
-def test_free_memory_is_the_least_of_machine_container_and_shared(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(decoded, "_available", lambda: 5000)
-    monkeypatch.setattr(decoded, "_CGROUP", tmp_path)
-    monkeypatch.setattr(decoded, "_SHARED", tmp_path)
-    assert free_memory(shared=False) == 5000
-    assert free_memory(shared=True) == 5000  # this disk has more
-    (tmp_path / "memory.max").write_text("max\n")
-    (tmp_path / "memory.current").write_text("300\n")
-    assert free_memory(shared=False) == 5000
-    (tmp_path / "memory.max").write_text("1000\n")
-    assert free_memory(shared=False) == 700
-    little = os.statvfs_result((1, 10, 100, 60, 50, 0, 0, 0, 0, 0))
-    monkeypatch.setattr(os, "statvfs", lambda path: little)
-    assert free_memory(shared=True) == 500
+def case_kept(keep: decoded.Keep, free: int) -> bool:
+    """Say whether it is kept where the second process finds less free than the first."""
+    decoded.free_memory = lambda shared: free - rank()
+    try:
+        return room_for(10, (10, 20), keep, 0) is not None
+    except ConfigError:
+        return False
+
+
+def test_processes_decide_alike_by_the_least_that_one_found() -> None:
+    needed = 2 * 10 * (10 * 20 * 3 + 1)
+    cases = {
+        "half": partial(case_kept, "auto", 2 * needed),
+        "more": partial(case_kept, "auto", 2 * needed + 1),
+        "all": partial(case_kept, "always", needed),
+        "beyond": partial(case_kept, "always", needed + 1),
+    }
+    answers = in_processes(2, cases)
+    kept = {name: answers(name) for name in cases}
+    assert kept == {
+        "half": [False, False],
+        "more": [True, True],
+        "all": [False, False],
+        "beyond": [True, True],
+    }

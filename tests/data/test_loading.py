@@ -1,4 +1,3 @@
-import os
 import pickle
 import signal
 import subprocess
@@ -11,6 +10,7 @@ import pytest
 import torch
 
 from facever.config import parse
+from facever.data import loading
 from facever.data.augmentation import Augmentation, AugmentationConfig
 from facever.data.decode import ImageError, decode
 from facever.data.loading import BatchDataset, plain_batches, training_batches, worker_count
@@ -219,20 +219,40 @@ def test_the_dataset_survives_the_way_to_a_spawned_process(manifest):
 
 
 def test_worker_count(monkeypatch):
-    assert worker_count(0) == 0
-    assert worker_count(3) == 3
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(12)), raising=False)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert worker_count("auto") == 3
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert worker_count("auto") == 11
+    assert worker_count(0, to_gpu=True) == 0
+    assert worker_count(3, to_gpu=False) == 3
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    monkeypatch.setattr(loading, "usable_cpus", lambda: 12)
+    assert worker_count("auto", to_gpu=False) == 3
+    assert worker_count("auto", to_gpu=True) == 11
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "12")
-    assert worker_count("auto") == 1
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert worker_count("auto", to_gpu=True) == 1
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    assert worker_count("auto") == 0
+    assert worker_count("auto", to_gpu=False) == 0
     with pytest.raises(ConfigError, match="-1 worker processes: it must be 0 or larger"):
-        worker_count(-1)
+        worker_count(-1, to_gpu=False)
+
+
+def test_only_batches_for_a_gpu_lie_in_its_memory(manifest, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # though the CPU trains
+    for to_gpu in (False, True):
+        plain = plain_batches(manifest, SMALL, batch_size=4, to_gpu=to_gpu)
+        drawn = training_batches(
+            manifest, SMALL, None, ShuffleSampler(18, 4, seed=1), seed=7, to_gpu=to_gpu
+        )
+        assert plain._loader.pin_memory is drawn._loader.pin_memory is to_gpu
+
+
+def test_several_processes_of_a_machine_do_not_take_all_cores_each(manifest, monkeypatch):
+    threads = cv2.getNumThreads()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 3)
+    try:
+        for processes, expected in (("1", threads), ("2", threads + 3)):
+            monkeypatch.setenv("LOCAL_WORLD_SIZE", processes)
+            plain_batches(manifest, SMALL, batch_size=4)
+            assert cv2.getNumThreads() == expected
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def test_refuses_an_unknown_way_with_errors(manifest):

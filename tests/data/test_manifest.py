@@ -1,6 +1,7 @@
 """The manifest's contract, its narrowing and its files."""
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -179,3 +180,15 @@ def test_a_root_can_be_given_to_a_table(tmp_path: Path) -> None:
 def test_only_a_csv_or_parquet_is_written(toy: Manifest, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"out\.txt is not a \.csv or \.parquet file"):
         toy.save(tmp_path / "out.txt")
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="names are UTF-8 there")
+def test_a_folder_whose_name_is_not_in_utf8_is_one_line(tmp_path: Path) -> None:
+    root = tmp_path / "caf\udce9"
+    root.mkdir()
+    with pytest.raises(DataError) as error:
+        manifest(root, path=["p"], identity=["a"])
+    shown = str(root).replace("\udce9", r"\udce9")
+    assert str(error.value) == (
+        f"the folder of a data set: '{shown}' is not in UTF-8: rename or rewrite it so"
+    )

@@ -1,6 +1,8 @@
 """Shards: what is written is standard, what is read is what the files hold."""
 
 import json
+import os
+import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from facever.data import members, shards
 from facever.data.audit import inspect
 from facever.data.augmentation import AugmentationConfig
 from facever.data.decode import ImageError, decode, read_bytes
 from facever.data.loading import training_batches
 from facever.data.manifest import Manifest
-from facever.data.members import address_of, file_of, read_member, split_member
+from facever.data.members import address_of, close_files, file_of, read_member, split_member
 from facever.data.preprocessing import Preprocessing
 from facever.data.readers import read
 from facever.data.samplers import PKSampler
@@ -47,15 +50,17 @@ def people(tmp_path: Path, paint: Paint) -> Manifest:
 @pytest.mark.parametrize(
     ("path", "address"),
     [
-        ("a/shard-1.tar#512+7", ("a/shard-1.tar", 512, 7)),
-        ("a.tar#1+2.tar#3+4", ("a.tar#1+2.tar", 3, 4)),
+        ("a/shard-1.tar#512+7", ("a/shard-1.tar", 512, 7, None)),
+        ("a/shard-1.tar#512+7=00e0c1f2", ("a/shard-1.tar", 512, 7, 0xE0C1F2)),
+        ("a.tar#1+2.tar#3+4", ("a.tar#1+2.tar", 3, 4, None)),
+        ("a.tar#512+7=e0c1f2", None),
         ("a.tar#512", None),
         ("a.tar", None),
         ("a.npy#512+7", None),
         ("a.tar#-1+7", None),
     ],
 )
-def test_what_is_an_address(path: str, address: tuple[str, int, int] | None) -> None:
+def test_what_is_an_address(path: str, address: tuple[str, int, int, int | None] | None) -> None:
     assert split_member(path) == address
     if address is not None:
         assert address_of(*address) == path
@@ -63,6 +68,12 @@ def test_what_is_an_address(path: str, address: tuple[str, int, int] | None) -> 
     else:
         assert file_of(path) == path
     assert file_of("b.npy#3") == "b.npy"
+
+
+def place(manifest: Manifest, row: int) -> tuple[int, int]:
+    """Return where an image begins in its shard, and how many bytes it has."""
+    _, offset, size, _ = split_member(manifest.locate(row)) or ("", 0, 0, None)
+    return offset, size
 
 
 def test_shards_are_standard_and_hold_the_same_bytes(people: Manifest, tmp_path: Path) -> None:
@@ -83,7 +94,7 @@ def test_shards_are_standard_and_hold_the_same_bytes(people: Manifest, tmp_path:
         assert json.loads(contents[said]) == expected | ({"note": "ä"} if row % 2 else {})
         if row != 7:
             np.testing.assert_array_equal(decode(made.locate(row)), decode(source))
-    with pytest.raises(ImageError, match=r"tar#\d+\+8: not an image of a known format"):
+    with pytest.raises(ImageError, match=r"tar#\d+\+8=[0-9a-f]{8}: not an image of a known format"):
         decode(made.locate(7))
 
 
@@ -99,15 +110,17 @@ def test_the_manifest_is_the_same_with_and_without_its_table(
     (tmp_path / "out" / "manifest.parquet").unlink()
     found = read(tmp_path / "out")
     assert found.dataset == "those"
+    assert (made.frame["path"].str.split("=").str[0] == found.frame["path"]).all()
+    columns = made.frame.columns.drop("path")
     pd.testing.assert_frame_equal(
-        found.frame[made.frame.columns], made.frame, check_dtype=False, check_column_type=False
+        found.frame[columns], made.frame[columns], check_dtype=False, check_column_type=False
     )
 
 
 def test_equal_data_makes_equal_shards_and_the_size_splits_them(
     people: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facever.data.shards._MEGABYTE", 1500)
+    monkeypatch.setattr(shards, "_MEGABYTE", 1500)
     for name in ("a", "b"):
         write_shards(people, tmp_path / name)
         write_shards(people, tmp_path / f"{name}2", megabytes=2)
@@ -177,11 +190,11 @@ def test_an_audit_reads_shards(people: Manifest, tmp_path: Path) -> None:
 def test_a_truncated_shard_fails_image_by_image(people: Manifest, tmp_path: Path) -> None:
     made = write_shards(people, tmp_path / "out")
     tar = tmp_path / "out" / "shard-00000.tar"
-    _, offset, size = split_member(made.locate(5)) or ("", 0, 0)
+    offset, size = place(made, 5)
     tar.write_bytes(tar.read_bytes()[: offset + size - 1])
     decode(made.locate(4))
     for row in (5, 6):
-        _, start, length = split_member(made.locate(row)) or ("", 0, 0)
+        start, length = place(made, row)
         with pytest.raises(ImageError) as error:
             decode(made.locate(row))
         assert error.value.reason == (
@@ -189,6 +202,8 @@ def test_a_truncated_shard_fails_image_by_image(people: Manifest, tmp_path: Path
             f"{start + length:,}"
         )
     tar.unlink()
+    decode(made.locate(0))  # it is open
+    close_files()
     with pytest.raises(ImageError, match="no such file"):
         decode(made.locate(0))
     with pytest.raises(DataError, match="1 image file is missing"):
@@ -199,18 +214,68 @@ def test_a_shard_that_was_replaced_is_read_anew_and_wrong_places_are_refused(
     people: Manifest, tmp_path: Path
 ) -> None:
     made = write_shards(people, tmp_path / "out")
-    tar, offset, size = split_member(made.locate(2)) or ("", 0, 0)
+    tar, (offset, size) = str(tmp_path / "out" / "shard-00000.tar"), place(made, 2)
     content = read_member(tar, offset, size)
-    for place, length in ((offset + 1, size), (offset, size - 1), (100, size), (0, 7)):
+    for start, length in ((offset + 1, size), (offset, size - 1), (100, size), (0, 7)):
         with pytest.raises(ImageError) as error:
-            decode(address_of(tar, place, length))
+            decode(address_of(tar, start, length))
         wanted = f"another shard than was indexed: no image of {length:,} bytes is there"
         assert error.value.reason == wanted
     (tmp_path / "new").write_bytes(bytes(512) + Path(tar).read_bytes())
     (tmp_path / "new").replace(tar)
+    assert read_member(tar, offset + 512, size) == content
     with pytest.raises(ImageError, match="another shard"):
         decode(made.locate(2))
-    assert read_member(tar, offset + 512, size) == content
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_a_shard_of_another_set_with_images_of_the_same_size_is_refused(
+    opened: bool, tmp_path: Path
+) -> None:
+    made = []
+    for number in range(2):
+        root = tmp_path / f"people-{number}"
+        for person in "ab":
+            (root / person).mkdir(parents=True)
+            pixels = np.full((9, 8), 100 * number + ord(person), np.uint8)
+            cv2.imwrite(str(root / person / "1.pgm"), pixels)
+        made.append(write_shards(read(root), tmp_path / f"shards-{number}"))
+    assert [place(made[0], row) for row in (0, 1)] == [place(made[1], row) for row in (0, 1)]
+    ours, theirs = (tmp_path / f"shards-{number}" / "shard-00000.tar" for number in range(2))
+    if opened:
+        assert decode(made[0].locate(0))[0, 0, 0] == ord("a")
+    shutil.copy(theirs, ours)
+    for row in (0, 1):
+        with pytest.raises(ImageError) as error:
+            decode(made[0].locate(row))
+        assert error.value.reason == (
+            "another shard than was indexed, or a damaged one: other bytes are there"
+        )
+
+
+def test_a_set_that_was_copied_or_touched_is_the_same(people: Manifest, tmp_path: Path) -> None:
+    made = write_shards(people, tmp_path / "out")
+    shutil.copytree(tmp_path / "out", tmp_path / "copy", copy_function=shutil.copyfile)
+    os.utime(tmp_path / "out" / "shard-00000.tar", (1, 1))
+    copied = read(tmp_path / "copy")
+    for row in (0, 8):
+        np.testing.assert_array_equal(decode(made.locate(row)), decode(copied.locate(row)))
+
+
+def test_shards_stay_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert members._MOST_OPEN == min(os.sysconf("SC_OPEN_MAX") // 2, 4096) > 100
+    monkeypatch.setattr(shards, "_MEGABYTE", 1)  # so that each image fills one
+    np.save(tmp_path / "images.npy", np.zeros((100, 4, 4), np.uint8))
+    paths = [f"images.npy#{number}" for number in range(100)]
+    frame = pd.DataFrame({"path": paths, "identity": "a"})
+    made = write_shards(Manifest(frame, tmp_path, "many"), tmp_path / "out", 1)
+    close_files()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", lambda *_, **__: pytest.fail("looked for at each image"))
+        for row in [*range(100), *range(100)]:
+            read_member(*split_member(made.locate(row)))  # type: ignore[misc]
+    assert len(list((tmp_path / "out").glob("*.tar"))) == 100
+    assert members._open.cache_info().misses == 100
 
 
 def test_bad_input_is_one_line(people: Manifest, tmp_path: Path) -> None:

@@ -270,7 +270,8 @@ def main() -> None:
         folder = Path(name)
         manifest = images_for_it(folder, options.images)
         trainer = trainer_for(manifest, folder, options)
-        trained = training(trainer, worker_count(options.workers), options.rounds)
+        workers = worker_count(options.workers, trainer.device.type == "cuda")
+        trained = training(trainer, workers, options.rounds)
         trainer._best.export()
         embedded = extraction(trainer.run, manifest, folder, options.workers, 3)
 

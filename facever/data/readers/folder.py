@@ -7,6 +7,7 @@ import pandas as pd
 
 from facever.console import warn
 from facever.data.manifest import Manifest
+from facever.data.tables import check_utf8
 from facever.errors import DataError
 
 SUFFIXES = frozenset(
@@ -58,7 +59,7 @@ def images_below(root: Path) -> list[str]:
     Links are followed; a folder is read once, however many links lead to it. No folder, no images.
 
     Raises:
-        DataError: A folder cannot be read.
+        DataError: A folder cannot be read, or a name is not in UTF-8.
     """
     if not root.is_dir():
         return []
@@ -72,6 +73,7 @@ def images_below(root: Path) -> list[str]:
         way = Path(folder).relative_to(root).as_posix()
         prefix = "" if way == "." else f"{way}/"
         found += [prefix + name for name in files if not known and _is_image(name)]
+    check_utf8(found, str(root))
     return sorted(found)
 
 

@@ -12,6 +12,7 @@ Reference:
 import hashlib
 import json
 import os
+import reprlib
 import tarfile
 from collections import Counter
 from collections.abc import Iterator
@@ -24,13 +25,14 @@ import pandas as pd
 from facever.console import track, warn
 from facever.data.cache import cache_folder
 from facever.data.manifest import Manifest
-from facever.data.members import BLOCK, address_of
+from facever.data.members import BLOCK, address_of, close_files
 from facever.data.readers.folder import SUBSETS, SUFFIXES
-from facever.data.tables import shortened, write_table
+from facever.data.tables import check_utf8, shortened, write_table
 from facever.errors import DataError
 
-_READ_AS = 1  # of the index: another number makes it anew
+_READ_AS = 2  # of the index: another number makes it anew
 _MOST_METADATA = 1_000_000  # bytes
+_PIECE = 1_000_000  # of what follows the end
 
 
 def detect(root: Path) -> bool:
@@ -53,11 +55,15 @@ def read(root: Path) -> Manifest:
     the `subset` where there is no other.
 
     Raises:
-        DataError: No shards, a damaged one, a sample without an identity or with several images.
+        DataError: No shards, some on another level, a damaged one, a name that is not in UTF-8, a
+            sample without an identity or with several images.
     """
     tars = _tars(root)
     if not tars:
         raise DataError(f"no .tar files in {root} (compressed ones must be unpacked to .tar first)")
+    if root.is_dir():
+        _refuse_others(root, tars)
+    close_files()  # those read so far may be older than what is indexed now
     folder = root if root.is_dir() else root.parent
     index = _index_of(folder, tars)
     if not index.is_file():
@@ -81,6 +87,19 @@ def _tars(root: Path) -> list[Path]:
         return [root] if root.suffix == ".tar" else []
     below = (path for path in root.iterdir() if path.is_dir() and path.name.lower() in SUBSETS)
     return sorted(root.glob("*.tar")) or sorted(tar for path in below for tar in path.glob("*.tar"))
+
+
+def _refuse_others(root: Path, tars: list[Path]) -> None:
+    """Refuse shards on another level than those that are read, rather than leave them out."""
+    known = set(tars)
+    ways = (path.relative_to(root) for path in sorted(root.rglob("*.tar")) if path not in known)
+    other = next((way for way in ways if all(part[0] != "." for part in way.parts)), None)
+    if other is not None:
+        first = tars[0].relative_to(root)
+        raise DataError(
+            f"{root} has shards on several levels, such as {first} and {other}: put all of them "
+            "into one folder, or all into folders train, test and so on"
+        )
 
 
 def _index_of(folder: Path, tars: list[Path]) -> Path:
@@ -112,13 +131,13 @@ def _scan(folder: Path, tars: list[Path]) -> pd.DataFrame:
         name = tar.relative_to(folder).as_posix()
         subset = {} if tar.parent == folder else {"subset": tar.parent.name.lower()}
         for sample in _samples(tar, name, passed):
-            row = _row(sample)
+            row = _row(sample, tar)
             rows.append(subset | row)
             if not row["identity"]:
                 nameless.append(f"{tar}: {row['original']}")
     if passed:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in passed.most_common())
-        warn(f"members of {folder} that are no image, .json or .cls are not read: {kinds}")
+        warn(f"members of {folder} that are no image, .json or .cls file are not read: {kinds}")
     if not rows:
         raise DataError(f"no images in the .tar files of {folder}")
     if nameless:
@@ -133,27 +152,40 @@ def _scan(folder: Path, tars: list[Path]) -> pd.DataFrame:
     return frame
 
 
-def _row(sample: _Sample) -> dict[str, Any]:
+def _row(sample: _Sample, tar: Path) -> dict[str, Any]:
     [(path, name)] = sample.images
     values = {
         key: value for key, value in sample.values.items() if isinstance(value, str | int | float)
     }
     original = values.pop("path", name)
-    identity = next(
-        (
-            str(given).strip()
-            for given in (values.get("identity"), values.get("cls"), sample.label)
-            if isinstance(given, str | int) and not isinstance(given, bool)
-        ),
-        "",
-    )
-    return {"original": original} | values | {"path": path, "identity": identity}
+    identity = _identity(sample, f"{tar}: {name}")
+    row = {"original": original} | values | {"path": path, "identity": identity}
+    check_utf8([*row, *(text for text in row.values() if isinstance(text, str))], str(tar))
+    return row
+
+
+def _identity(sample: _Sample, where: str) -> str:
+    """Return what a sample says of its identity, or an empty string where it says nothing."""
+    given = [sample.values.get("identity"), sample.values.get("cls"), sample.label]
+    for value in given:
+        if isinstance(value, str | int) and not isinstance(value, bool):
+            return str(value).strip()
+        if isinstance(value, float) and value.is_integer():
+            return str(int(value))
+    for value in given:
+        if value is not None:
+            shown = reprlib.repr(value)
+            raise DataError(f"{where}: the identity {shown} is neither a text nor a whole number")
+    return ""
 
 
 def _samples(tar: Path, name: str, passed: Counter[str]) -> Iterator[_Sample]:
     """Yield the samples with an image; count by suffix the members that are not read."""
     sample = _Sample()
     for member, content in _members(tar):
+        if not member.isreg():
+            passed["link or device"] += 1
+            continue
         key, suffix = _key_and_suffix(member.name)
         if key != sample.key:
             yield from _whole(sample, tar)
@@ -164,7 +196,7 @@ def _samples(tar: Path, name: str, passed: Counter[str]) -> Iterator[_Sample]:
         elif suffix == ".json":
             sample.values = _parse(content, f"{tar}: {member.name}")
         elif suffix == ".cls":
-            sample.label = content.decode(errors="replace")
+            sample.label = content.decode(errors="surrogateescape")
         else:
             passed[last or "without a suffix"] += 1
     yield from _whole(sample, tar)
@@ -195,10 +227,10 @@ def _parse(content: bytes, where: str) -> dict[str, Any]:
 
 
 def _members(tar: Path) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
-    """Yield the files of a tar file; with the content where it is .json or .cls.
+    """Yield all of a tar file but its folders; with the content where it is .json or .cls.
 
     Raises:
-        DataError: It is no plain tar file, or it is truncated or damaged.
+        DataError: It is no plain tar file, it is truncated or damaged, or goes on after its end.
     """
     size, end = tar.stat().st_size, 0
     try:
@@ -212,19 +244,25 @@ def _members(tar: Path) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
                     raise DataError(_damaged(tar, member.offset))
                 end = member.offset_data + member.size
                 file.members.clear()  # type: ignore[attr-defined]  # it would keep all
-                if member.isreg():
+                if not member.isdir():
                     yield member, _metadata(file, member, tar)
             end = int(file.offset)
         with tar.open("rb") as plain:
             plain.seek(end)
             if plain.read(BLOCK) != bytes(BLOCK):  # a tar file ends with empty blocks
                 raise DataError(_damaged(tar, end))
+            while piece := plain.read(_PIECE):
+                if more := piece.lstrip(b"\0"):
+                    raise DataError(
+                        f"{tar} goes on after its end, at byte {plain.tell() - len(more):,}, as "
+                        "tar files joined by cat do: keep them apart, or use tar --concatenate"
+                    )
     except (tarfile.TarError, OverflowError, ValueError) as error:
         raise DataError(_damaged(tar, end)) from error
 
 
 def _metadata(file: tarfile.TarFile, member: tarfile.TarInfo, tar: Path) -> bytes:
-    if _key_and_suffix(member.name)[1] not in (".json", ".cls"):
+    if not member.isreg() or _key_and_suffix(member.name)[1] not in (".json", ".cls"):
         return b""
     if member.size > _MOST_METADATA:
         raise DataError(f"{tar}: {member.name} has {member.size:,} bytes, too many for metadata")

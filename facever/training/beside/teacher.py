@@ -103,6 +103,7 @@ class ModelTeacher(Teacher):
             self._embedder.preprocessing,
             batch_size=128,
             on_error=self._on_error,
+            to_gpu=device.type == "cuda",
         )
         with progress("teacher's class means", len(self._manifest), "images") as shown:
             for batch in batches:

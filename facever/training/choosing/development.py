@@ -81,6 +81,7 @@ class Development:
                 runs=[
                     range(len(self.manifest))[first * self._batch_size : last * self._batch_size]
                 ],
+                to_gpu=self._precision.device.type == "cuda",
             )
             for batch in loaded:
                 images = batch.images.to(self._precision.device)

@@ -1,5 +1,6 @@
 """A folder per identity."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,18 @@ def test_bad_folders_are_one_line(tmp_path: Path) -> None:
     touch(tmp_path, "1.png", "2.png")
     with pytest.raises(DataError, match=r"^2 images lie directly in .*; a folder per identity is"):
         read(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="names are UTF-8 there")
+@pytest.mark.parametrize("name", ["a/caf\udce9.png", "caf\udce9/1.png"])
+def test_names_that_are_not_in_utf8_are_one_line(name: str, tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.png", "b/caf\udce9.txt")
+    assert len(read(tmp_path)) == 1
+    touch(tmp_path, name)
+    with pytest.raises(DataError) as error:
+        read(tmp_path)
+    shown = name.replace("\udce9", r"\udce9")
+    assert str(error.value) == f"{tmp_path}: '{shown}' is not in UTF-8: rename or rewrite it so"
 
 
 def test_links_are_followed_once(tmp_path: Path) -> None:

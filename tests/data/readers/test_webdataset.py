@@ -69,7 +69,7 @@ def test_images_and_identities(
     for row in range(3):
         np.testing.assert_array_equal(decode(found.locate(row)), IMAGE)
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f"warning: members of {root} that are no image, .json or .cls are not read: "
+        f"warning: members of {root} that are no image, .json or .cls file are not read: "
         "1 .pyd, 1 .pickle, 1 .pth, 1 .cls, 1 .txt"
     )
 
@@ -87,6 +87,17 @@ def test_the_index_is_made_once_until_a_shard_changes(
     write(tar, {"a.png": PNG, "a.cls": b"2"})
     assert read(tmp_path / "w").identities == ["2"]
     assert sorted(path.name for path in (tmp_path / "w").iterdir()) == ["s.tar"]
+
+
+def test_a_shard_that_was_replaced_by_one_of_equal_sizes_is_read_anew(tmp_path: Path) -> None:
+    colours = [cv2.imencode(".bmp", np.full((3, 4, 3), n, np.uint8))[1].tobytes() for n in (5, 9)]
+    tar = write(tmp_path / "w" / "s.tar", {"a.bmp": colours[0], "a.cls": b"1"})
+    assert decode(read(tmp_path / "w").locate(0))[0, 0, 0] == 5
+    tar.rename(tmp_path / "old.tar")
+    write(tar, {"a.bmp": colours[1], "a.cls": b"2"})
+    found = read(tmp_path / "w")
+    assert found.identities == ["2"]
+    assert decode(found.locate(0))[0, 0, 0] == 9
 
 
 def test_an_index_that_cannot_be_kept_is_said(
@@ -110,6 +121,23 @@ def test_one_file_and_folders_of_subsets(tmp_path: Path) -> None:
     alone = read(tar)
     assert (alone.dataset, len(alone)) == ("s", 1)
     np.testing.assert_array_equal(decode(alone.locate(0)), IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("first", "other"), [("extra.tar", "train/s.tar"), ("train/b.tar", "train/00/a.tar")]
+)
+def test_shards_on_several_levels_are_refused(first: str, other: str, tmp_path: Path) -> None:
+    sample, root = {"a.png": PNG, "a.cls": b"1"}, tmp_path / "w"
+    for name in (other, first, "train/.kept/c.tar"):
+        write(root / name, sample)
+    with pytest.raises(DataError) as error:
+        read(root)
+    assert str(error.value) == (
+        f"{root} has shards on several levels, such as {first} and {other}: put all of them into "
+        "one folder, or all into folders train, test and so on"
+    )
+    (root / other).unlink()
+    assert len(read(root)) == 1
 
 
 def test_an_archive_beside_folders_of_people_is_not_the_data(tmp_path: Path) -> None:
@@ -171,6 +199,80 @@ def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^no \.tar files in .*none \(compressed ones must be unp"):
         read(tmp_path / "none", "webdataset")
     assert list(LAYOUTS)[-2:] == ["webdataset", "folder"]
+
+
+def test_links_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tar = write(tmp_path / "w" / "s.tar", {"a.png": PNG, "a.cls": b"1"})
+    with tarfile.open(tar, "a") as file:
+        for kind in (tarfile.LNKTYPE, tarfile.SYMTYPE):
+            link = tarfile.TarInfo(f"b{kind.decode()}.png")
+            link.type, link.linkname = kind, "a.png"
+            file.addfile(link)
+    assert len(read(tmp_path / "w")) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"warning: members of {tmp_path / 'w'} that are no image, .json or .cls file are not read: "
+        "2 link or device"
+    )
+
+
+def test_a_shard_that_goes_on_after_its_end_is_refused(tmp_path: Path) -> None:
+    tar = write(tmp_path / "w" / "s.tar", {"a.png": PNG, "a.cls": b"1"})
+    end = tar.stat().st_size
+    tar.write_bytes(tar.read_bytes() + bytes(3_000_000))
+    assert len(read(tmp_path / "w")) == 1
+    other = write(tmp_path / "other.tar", {"b.png": PNG, "b.cls": b"2"}).read_bytes()
+    tar.write_bytes(tar.read_bytes() + other)
+    with pytest.raises(DataError) as error:
+        read(tmp_path / "w")
+    assert str(error.value) == (
+        f"{tar} goes on after its end, at byte {end + 3_000_000:,}, as tar files joined by cat do: "
+        "keep them apart, or use tar --concatenate"
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "identity"),
+    [
+        ({"cls": 3.0}, "3"),
+        ({"identity": None, "cls": 4}, "4"),
+        ({"identity": 0.5, "cls": 5}, "5"),
+        ({"cls": [0, 1]}, "9"),  # of the .cls file
+    ],
+)
+def test_numbers_as_identities(values: dict[str, object], identity: str, tmp_path: Path) -> None:
+    members = {"a.png": PNG, "a.json": said(**values), "a.cls": b"9"}
+    write(tmp_path / "w" / "s.tar", members)
+    assert read(tmp_path / "w").identities == [identity]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(3.5, "3.5"), (True, "True"), ([0, 1], "[0, 1]"), (float("nan"), "nan")]
+)
+def test_what_is_no_identity_is_said(value: object, shown: str, tmp_path: Path) -> None:
+    tar = write(tmp_path / "w" / "s.tar", {"a.png": PNG, "a.json": said(cls=value)})
+    with pytest.raises(DataError) as error:
+        read(tmp_path / "w")
+    assert str(error.value) == (
+        f"{tar}: a.png: the identity {shown} is neither a text nor a whole number"
+    )
+
+
+@pytest.mark.parametrize(
+    ("members", "text"),
+    [
+        ({"caf\udce9.png": PNG, "caf\udce9.cls": b"1"}, r"caf\udce9.png"),
+        ({"a.png": PNG, "a.cls": b"Ren\xe9"}, r"Ren\udce9"),
+        ({"a.png": PNG, "a.json": rb'{"cls": "\ud800"}'}, r"\ud800"),
+        ({"a.png": PNG, "a.json": rb'{"cls": 1, "\ud800": 2}'}, r"\ud800"),
+    ],
+)
+def test_texts_that_are_not_in_utf8_are_one_line(
+    members: dict[str, bytes], text: str, tmp_path: Path
+) -> None:
+    tar = write(tmp_path / "w" / "s.tar", members)
+    with pytest.raises(DataError) as error:
+        read(tmp_path / "w")
+    assert str(error.value) == f"{tar}: '{text}' is not in UTF-8: rename or rewrite it so"
 
 
 def test_columns_of_mixed_types_become_text(tmp_path: Path) -> None:

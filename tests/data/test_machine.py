@@ -1,0 +1,94 @@
+"""What the machine and its container allow, read from files as the kernel writes them."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from facever.data import machine
+from facever.data.machine import free_memory, most_open_files, processes_here, usable_cpus
+
+NO_LIMIT = 9223372036854771712  # what cgroup v1 says
+
+
+def write(root: Path, contents: dict[str, str]) -> Path:
+    for name, content in contents.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{content}\n")
+    return root
+
+
+@pytest.fixture(autouse=True)
+def this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """5,000 KiB of memory, 64 CPUs."""
+    information = tmp_path / "meminfo"
+    information.write_text("MemTotal:  9000 kB\nMemFree:  10 kB\nMemAvailable:    5000 kB\n")
+    monkeypatch.setattr(machine, "_INFORMATION", information)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+
+
+def test_without_a_container_the_machine_counts(tmp_path: Path) -> None:
+    assert free_memory(shared=False, cgroup=tmp_path / "none") == 5000 * 1024
+    assert usable_cpus(tmp_path / "none") == 64
+    write(tmp_path, {"memory.max": "max", "memory.current": "300", "cpu.max": "max 100000"})
+    assert free_memory(shared=False, cgroup=tmp_path) == 5000 * 1024
+    assert usable_cpus(tmp_path) == 64
+
+
+def test_of_a_container_of_either_kind_files_that_were_read_are_free(tmp_path: Path) -> None:
+    second = write(
+        tmp_path / "v2",
+        {
+            "memory.max": "1000",
+            "memory.current": "900",
+            "memory.stat": "anon 100\nactive_file 150\ninactive_file 650",
+        },
+    )
+    assert free_memory(shared=False, cgroup=second) == 1000 - 900 + 650
+    (second / "memory.stat").unlink()
+    assert free_memory(shared=False, cgroup=second) == 100
+    write(second, {"memory.current": "1001"})
+    assert free_memory(shared=False, cgroup=second) == 0
+    first = write(
+        tmp_path / "v1",
+        {
+            "memory/memory.limit_in_bytes": "1000",
+            "memory/memory.usage_in_bytes": "900",
+            "memory/memory.stat": "inactive_file 5\ntotal_cache 700\ntotal_inactive_file 600",
+        },
+    )
+    assert free_memory(shared=False, cgroup=first) == 1000 - 900 + 600
+    write(first, {"memory/memory.limit_in_bytes": str(NO_LIMIT)})
+    assert free_memory(shared=False, cgroup=first) == 5000 * 1024
+
+
+def test_shared_memory_may_have_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_SHARED", tmp_path)
+    little = os.statvfs_result((1, 10, 100, 60, 50, 0, 0, 0, 0, 0))
+    monkeypatch.setattr(os, "statvfs", lambda path: little)
+    assert free_memory(shared=True, cgroup=tmp_path) == 500
+    assert free_memory(shared=False, cgroup=tmp_path) == 5000 * 1024
+
+
+@pytest.mark.parametrize(
+    ("quota", "cpus"), [("400000", 4), ("450000", 4), ("50000", 1), ("6500000", 64)]
+)
+def test_a_quota_of_cpus(quota: str, cpus: int, tmp_path: Path) -> None:
+    assert usable_cpus(write(tmp_path / "v2", {"cpu.max": f"{quota} 100000"})) == cpus
+    first = write(
+        tmp_path / "v1", {"cpu/cpu.cfs_quota_us": quota, "cpu/cpu.cfs_period_us": "100000"}
+    )
+    assert usable_cpus(first) == cpus
+    write(first, {"cpu/cpu.cfs_quota_us": "-1"})
+    assert usable_cpus(first) == 64
+
+
+def test_processes_and_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    assert processes_here() == 1
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert processes_here() == 4
+    for limit, files in ((1024, 1024), (-1, 2**31)):
+        monkeypatch.setattr(os, "sysconf", {"SC_OPEN_MAX": limit}.__getitem__)
+        assert most_open_files() == files
