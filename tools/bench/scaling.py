@@ -14,14 +14,18 @@ same global batch: the time of one over the time of two, 1 where shards cost not
 
 images: on a GPU, `training.py`: images per second over those of a bare loop.
 
+What does not fit in memory is said so, and its ratios are left out.
+
     python tools/bench/scaling.py --json
     python tools/bench/scaling.py --classes 100000 1000000 10000000 --device cuda --json
+    python tools/bench/scaling.py --parts images --device cuda --json
 """
 
 import argparse
 import gc
 import json
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -63,16 +67,20 @@ def main() -> None:
     if options.worker:
         work = layer if options.worker == "layer" else sharded
         with started(options.device):
-            told = work(options)
+            told = measured(work, options)
             if is_main():
                 print(json.dumps(told))
         return
-    figures = layers(options) + (images() if options.device == "cuda" else processes(options))
+    second = "images" if options.device == "cuda" else "processes"
+    figures = []
+    for part in options.parts or ["layers", second]:
+        figures += PARTS[part](options)
     print(as_json(figures) if options.json else as_table(figures))
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, help="all that the device allows")
     parser.add_argument("--classes", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--batch", type=int, default=1024)
@@ -93,22 +101,27 @@ def layers(options: argparse.Namespace) -> list[Figure]:
     for identities in options.classes:
         found: dict[str, dict[str, float]] = {}
         for way in options.ways:
-            found[way] = asked("layer", options, identities, way)[0]
-            figures += layer_figures(f"{identities:,} {way}", found[way])
+            told = asked("layer", options, identities, way)
+            name, fits = f"{identities:,} {way}", "does not fit" not in told
+            if way == "streamed":
+                figures.append(at_least(f"{name}: fits", float(fits), "", 1))
+            elif not fits:
+                figures.append(Figure(f"{name}: fits", 0, ""))
+            if fits:
+                found[way] = told
+                figures += layer_figures(name, told)
         if {"whole", "streamed"} <= set(found):
             over = found["streamed"]["layer"] / found["whole"]["layer"]
             figures.append(at_most(f"{identities:,} streamed over whole", over, "x", SLOWER))
-        if "peak" in found.get("streamed", {}):
+        if "streamed" in found:
             beyond.append(found["streamed"]["peak"] - found["streamed"]["needed"])
-    if len(beyond) > 1:
+    if len(beyond) == len(options.classes) > 1:
         growth = beyond[-1] / beyond[0]
         figures.append(at_most("streamed: beyond, most over fewest", growth, "x", GROWTH))
     return figures
 
 
 def layer_figures(name: str, found: dict[str, float]) -> list[Figure]:
-    if "error" in found:
-        return [Figure(f"{name}: does not fit", 1, "")]
     return [
         Figure(f"{name}: over its products", found["layer"] / found["products"], "x"),
         Figure(f"{name}: update", found["update"], "s"),
@@ -127,8 +140,8 @@ def layer_figures(name: str, found: dict[str, float]) -> list[Figure]:
 def processes(options: argparse.Namespace) -> list[Figure]:
     ratios, seconds = [], []
     for _ in range(3):
-        one = asked("sharded", options, options.per_process, "whole")[0]["update"]
-        two = asked("sharded", options, 2 * options.per_process, "whole", 2)[0]["update"]
+        one = asked("sharded", options, options.per_process, "whole")["update"]
+        two = asked("sharded", options, 2 * options.per_process, "whole", 2)["update"]
         ratios.append(one / two)
         seconds.append(two)
     return [
@@ -142,16 +155,26 @@ def processes(options: argparse.Namespace) -> list[Figure]:
     ]
 
 
-def images() -> list[Figure]:
+def images(_: argparse.Namespace) -> list[Figure]:
     bench = Path(__file__).with_name("training.py")
-    told = subprocess.run([sys.executable, bench, "--json"], check=True, capture_output=True)
+    told = subprocess.run([sys.executable, bench, "--json"], stdout=subprocess.PIPE)
+    if told.returncode:  # the figures of other parts are not lost for it
+        print(f"images: {bench.name} ended with {told.returncode}, see above", file=sys.stderr)
+        return []
     return [Figure(**figure) for figure in json.loads(told.stdout)["figures"]]
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], list[Figure]]] = {
+    "layers": layers,
+    "processes": processes,
+    "images": images,
+}
 
 
 def asked(
     worker: str, options: argparse.Namespace, identities: int, way: str, world: int = 1
-) -> list[dict[str, float]]:
-    """Return what fresh processes measure."""
+) -> dict[str, float]:
+    """Return what fresh processes measure; "does not fit" is in it where memory ends."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -169,10 +192,13 @@ def asked(
         for number in range(world)
     ]
     told = [process.communicate()[0] for process in begun]
-    if begun[0].returncode:
-        print(f"{identities:,} {way}: ended with {begun[0].returncode}", file=sys.stderr)
-        return [{"error": 1.0, "layer": float("nan")}]
-    return [json.loads(answer) for answer in told if answer.strip()]
+    statuses = {process.returncode for process in begun}
+    if -signal.SIGKILL in statuses:  # by the machine, for want of memory
+        return {"does not fit": 1.0}
+    if statuses != {0}:
+        raise SystemExit(f"{identities:,} {way}: ended with {statuses}, see above")
+    answer: dict[str, float] = json.loads(told[0])
+    return answer
 
 
 # ---------------------------------------------------------------------- what workers measure
@@ -211,6 +237,19 @@ class Layer:
         """Return the MB of weights, gradients and optimizer state, which nobody can avoid."""
         weights = sum(p.numel() * p.element_size() for p in self.head.parameters()) / 2**20
         return weights * (2 + share)
+
+
+def measured(
+    work: Callable[[argparse.Namespace], dict[str, float]], options: argparse.Namespace
+) -> dict[str, float]:
+    try:
+        return work(options)
+    except (MemoryError, torch.OutOfMemoryError):
+        return {"does not fit": 1.0}
+    except RuntimeError as error:
+        if "allocate memory" not in str(error):  # as the CPU says it
+            raise
+        return {"does not fit": 1.0}
 
 
 def layer(options: argparse.Namespace) -> dict[str, float]:
