@@ -8,9 +8,11 @@ a GPU 1 / max(t_model, t_loader). The same for extraction, with the forward pass
 are medians over rounds.
 
     python tools/bench/training.py --json
+    python tools/bench/training.py data.cache=always optimizer.fused=false
 """
 
 import argparse
+import json
 import statistics
 import tempfile
 import time
@@ -26,6 +28,7 @@ from _figures import Figure, as_json, as_table, at_least
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from facever.config import load
 from facever.data.augmentation import Augmentation
 from facever.data.loading import Batch, plain_batches, worker_count
 from facever.data.manifest import Manifest
@@ -57,23 +60,23 @@ def trainer_for(manifest: Manifest, folder: Path, options: argparse.Namespace) -
     """Return a trainer of the LFW recipe's kind that never evaluates."""
     listed = folder / "bench.csv"
     manifest.save(listed)
-    config = TrainConfig.model_validate(
-        {
-            "data": {"root": str(listed), "development_share": 0, "cache": "never"},
-            "model": {
-                "backbone": options.backbone,
-                "preprocessing": {"size": [options.size, options.size]},
-            },
-            "heads": [{"name": "cosface"}],
-            "batch": {"size": options.batch},
-            "precision": options.precision,
-            "workers": options.workers,
-            "epochs": 1000,
-            "ema_decay": 0.999,
-            "tensorboard": False,
-        }
-    )
-    return Trainer.start(config, folder / "run")
+    values = {
+        "data": {"root": str(listed), "development_share": 0, "cache": "never"},
+        "model": {
+            "backbone": options.backbone,
+            "preprocessing": {"size": [options.size, options.size]},
+        },
+        "heads": [{"name": "cosface"}],
+        "batch": {"size": options.batch},
+        "precision": options.precision,
+        "workers": options.workers,
+        "epochs": 1000,
+        "ema_decay": 0.999,
+        "tensorboard": False,
+    }
+    written = folder / "bench.yaml"
+    written.write_text(json.dumps(values), encoding="utf-8")  # JSON is YAML
+    return Trainer.start(load(TrainConfig, written, options.overrides), folder / "run")
 
 
 def seconds_of(action: Callable[[], object], times: int) -> float:
@@ -255,6 +258,7 @@ def allowed_seconds(model: float, loader: float) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("overrides", nargs="*", help="key=value of the training's configuration")
     parser.add_argument("--backbone", default="resnet10t")
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--batch", type=int, default=128)
