@@ -10,12 +10,11 @@ import hashlib
 import json
 import os
 import shutil
-import zlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, NamedTuple, Self
+from typing import BinaryIO, Self
 
 import numpy as np
 import pandas as pd
@@ -34,16 +33,10 @@ from facever.vectors.embedding_set import (
     with_outcome,
     write_tables,
 )
+from facever.vectors.journal import Block, block_line, key_line, read_block
 from facever.vectors.unit import unit_rows
 
 JOURNAL = Path(UNFINISHED).stem  # those of processes other than the first add their number
-
-
-class Block(NamedTuple):
-    """Neighbouring rows that were written together: what is known of them beside the vectors."""
-
-    norms: NDArray[np.float32]
-    errors: list[str | None]
 
 
 class EmbeddingWriter:
@@ -148,20 +141,15 @@ class EmbeddingWriter:
             row = first + int(wrong.argmax())
             raise DataError(f"the embedding of row {row} ({self._name(row)}) is zero or not finite")
         units, norms = unit_rows(block)
-        line = {
-            "first": first,
-            "crc": zlib.crc32(units.tobytes()),
-            "norms": norms.tolist(),
-            "errors": {str(i): reason for i, reason in enumerate(reasons) if reason is not None},
-        }
+        made = Block(norms, reasons)
         self._vectors.seek(self._vectors_begin + 4 * self.meta.dimension * first)
         for file, content in (
             (self._vectors, units.tobytes()),
-            (self._journal, json.dumps(line).encode() + b"\n"),
+            (self._journal, block_line(first, made, units.tobytes())),
         ):
             file.write(content)
             file.flush()
-        self._blocks[first] = Block(norms, reasons)
+        self._blocks[first] = made
 
     def finish(self) -> EmbeddingSet:
         """Check that every row is there, flush to disk, rename into place and open.
@@ -226,7 +214,7 @@ class EmbeddingWriter:
         header = {"descr": "<f4", "fortran_order": False, "shape": shape}
         with (self.partial / VECTORS).open("wb") as file:
             np.lib.format.write_array_header_1_0(file, header)
-        (self.partial / UNFINISHED).write_text(json.dumps({"key": key}) + "\n", encoding="utf-8")
+        (self.partial / UNFINISHED).write_bytes(key_line(key))
 
     def _recover(self, key: str) -> bool:
         """Take over the blocks that interrupted writers of the same key left whole.
@@ -238,7 +226,7 @@ class EmbeddingWriter:
             return False
         others = sorted(self.partial.glob(f"{JOURNAL}-*.jsonl"))
         lines = [line for path in (journal, *others) for line in path.read_bytes().splitlines(True)]
-        if _parse(lines[0] if lines else b"").get("key") != key:
+        if lines[:1] != [key_line(key)]:
             return False
         kept = [lines[0]]
         with vectors.open("rb") as data:
@@ -246,17 +234,17 @@ class EmbeddingWriter:
                 begin = _skip_header(data)
             except ValueError:
                 return False
+            row = 4 * self.meta.dimension
+
+            def content(first: int, count: int) -> bytes:
+                data.seek(begin + row * first)
+                return data.read(row * count)
+
             for line in lines[1:]:
-                block = _parse(line)
-                if not line.endswith(b"\n") or "first" not in block:
-                    continue
-                data.seek(begin + 4 * self.meta.dimension * block["first"])
-                content = data.read(4 * self.meta.dimension * len(block["norms"]))
-                if zlib.crc32(content) != block["crc"]:
-                    continue
-                errors = [block["errors"].get(str(i)) for i in range(len(block["norms"]))]
-                self._blocks[block["first"]] = Block(np.array(block["norms"], np.float32), errors)
-                kept.append(line)
+                found = read_block(line, len(self.rows), content)
+                if found is not None:
+                    self._blocks[found[0]] = found[1]
+                    kept.append(line)
         with atomic_path(journal) as temporary:
             temporary.write_bytes(b"".join(kept))
         for path in others:
@@ -284,14 +272,6 @@ def _skip_header(file: BinaryIO) -> int:
     np.lib.format.read_magic(file)
     np.lib.format.read_array_header_1_0(file)
     return file.tell()
-
-
-def _parse(line: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _key(rows: pd.DataFrame, meta: EmbeddingMeta) -> str:

@@ -81,6 +81,20 @@ def _lost_vectors(partial: Path) -> None:
         file.write(bytes(8))
 
 
+def _another_process(partial: Path) -> None:
+    """Lines in the journal of a process other than the first count as well."""
+    journal = partial / "unfinished.jsonl"
+    key, *lines = journal.read_bytes().splitlines(True)
+    (partial / "unfinished-1.jsonl").write_bytes(b"".join(lines[2:]))
+    journal.write_bytes(b"".join([key, *lines[:2]]))
+
+
+def _damaged_line(partial: Path) -> None:
+    journal = partial / "unfinished.jsonl"
+    lines = journal.read_bytes().splitlines(True)
+    journal.write_bytes(b"".join([*lines[:-1], b'{"first": 4}\n']))
+
+
 @pytest.mark.parametrize(
     ("damage", "kept"),
     [
@@ -88,6 +102,8 @@ def _lost_vectors(partial: Path) -> None:
         (_torn, 20),
         (_half_line, 16),
         (_lost_vectors, 16),
+        (_another_process, 20),
+        (_damaged_line, 16),
         (lambda partial: os.truncate(partial / "vectors.npy", 0), 0),
         (lambda partial: (partial / "unfinished.jsonl").unlink(), 0),
         (lambda partial: (partial / "unfinished.jsonl").write_bytes(b"\0\0\n"), 0),
