@@ -220,7 +220,8 @@ class Extractor:
             batches.close()
 
     def _meta(self, manifest: Manifest, on_error: OnError) -> EmbeddingMeta:
-        # What the bytes depend on is all in here, so that only an equal extraction goes on.
+        # An extraction goes on only where all of this is equal: what is known of the model, the
+        # images, the device and the packages that its vectors depend on.
         return EmbeddingMeta(
             fingerprint=self.fingerprint,
             dimension=self.dimension,
@@ -232,6 +233,7 @@ class Extractor:
                 "precision": self.precision,
                 "batch_size": self.batch_size,
                 "on_error": on_error,
+                "device": self.device.type,
             },
             versions={
                 "facever": __version__,

@@ -275,8 +275,7 @@ def _skip_header(file: BinaryIO) -> int:
 
 
 def _key(rows: pd.DataFrame, meta: EmbeddingMeta) -> str:
-    """Return what must be equal for a resume: the rows, and all that makes the vectors."""
-    kept = {name: value for name, value in asdict(meta).items() if name != "versions"}
-    digest = hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode())
+    """Return what must be equal for a resume: the rows, and all that is known of the vectors."""
+    digest = hashlib.sha256(json.dumps(asdict(meta), sort_keys=True, default=str).encode())
     digest.update(rows.to_json(orient="split", default_handler=str).encode())
     return digest.hexdigest()

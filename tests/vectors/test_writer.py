@@ -125,6 +125,7 @@ def test_an_interrupted_extraction_goes_on(tmp_path: Path, damage: object, kept:
     [
         (ROWS, EmbeddingMeta("another", D)),
         (ROWS, EmbeddingMeta("fingerprint", D, options={"flip": True})),
+        (ROWS, EmbeddingMeta("fingerprint", D, versions={"torch": "0"})),
         (ROWS.assign(identity="x"), META),
         (ROWS.iloc[::-1], META),
     ],
