@@ -16,7 +16,7 @@ from facever.data.manifest import Manifest
 from facever.embedding.extractor import load_model
 from facever.errors import DataError
 from facever.processes import rank
-from facever.vectors.embedding_set import EmbeddingSet
+from facever.vectors.embedding_set import EmbeddingMeta, EmbeddingSet
 from facever.vectors.writer import EmbeddingWriter
 from tests.processes import Answers, in_processes, process_environment
 
@@ -166,6 +166,22 @@ def test_the_result_is_told_once(run: Path, faces: Manifest, folder: Path) -> No
     assert json.loads(first[1])["embeddings"] == str(out)
     assert "warning: 2 of 10 images failed" in first[2]
     assert second[:2] == (0, "")
+
+
+def test_all_processes_end_where_another_extraction_is_writing(
+    run: Path, faces: Manifest, folder: Path
+) -> None:
+    out = folder / "taken"
+    with EmbeddingWriter(out, faces.frame, EmbeddingMeta("of another model", 8)):
+        first, second = by_two_processes(["-m", "facever", *embed(run, faces, out)])
+        assert first == (
+            2,
+            "",
+            f"error: {out}: another extraction is writing there; wait for its end, or choose "
+            "another path\n",
+        )
+        assert second[:2] == (2, "")
+        assert "error" not in second[2]
 
 
 def test_a_killed_rank_is_redone_alone_by_any_number_of_processes(
