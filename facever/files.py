@@ -5,10 +5,11 @@ import hashlib
 import json
 import os
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,16 +63,63 @@ def atomic_folder(path: Path, private: bool = False, replace: bool = True) -> It
         if not private:
             temporary.chmod(0o777 & ~_umask())
         yield temporary
-        with ThreadPoolExecutor(8) as pool:  # the disk takes many at once: 15 times faster
-            list(pool.map(_sync, temporary.rglob("*")))
         old = temporary.with_suffix(".old")
-        if replace and path.exists():
-            path.replace(old)
-        temporary.replace(path)
+        put_into_place(temporary, path, old if replace else None)
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def put_into_place(folder: Path, path: Path, aside: Path | None) -> None:
+    """Flush a folder to disk and rename it to `path`.
+
+    Args:
+        folder: What is finished.
+        path: Where it will be.
+        aside: Where a folder that stands at `path` goes first; None where it may not be replaced.
+
+    Raises:
+        OSError: What stands at `path` is no empty folder and may not be replaced.
+    """
+    with ThreadPoolExecutor(8) as pool:  # the disk takes many at once: 15 times faster
+        list(pool.map(_sync, [folder, *folder.rglob("*")]))
+    if aside is not None and path.exists():
+        path.replace(aside)
+    folder.replace(path)
     _sync(path.parent)
+
+
+@contextmanager
+def alone(lock: Path, taken: Exception, wait: float = 0.0) -> Iterator[None]:
+    """Keep out every other process and thread that does the same; a killed one keeps nobody out.
+
+    Who holds the lock may delete its file.
+
+    Args:
+        lock: A file beside what is worked on; it is made where there is none.
+        taken: What to raise where another one holds the lock.
+        wait: Seconds to wait for that one.
+
+    Raises:
+        OSError: The file cannot be made, or this file system has no locks.
+    """
+    lock.touch(0o600)
+    with ExitStack() as stack:
+        try:
+            before = lock.stat()
+            opened = sqlite3.connect(lock, timeout=wait, isolation_level=None)
+            held = stack.enter_context(closing(opened))
+            held.execute("PRAGMA journal_mode = MEMORY")  # no other file for a kill to leave
+            held.execute("BEGIN EXCLUSIVE")
+            if not os.path.samestat(before, lock.stat()):
+                raise FileNotFoundError  # what is held here was deleted, another file is there
+        except FileNotFoundError:
+            raise taken from None
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+                raise taken from error
+            raise OSError(f"{lock} cannot be locked: {error}") from error
+        yield
 
 
 def write_text(path: Path, text: str) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -11,7 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from facever.files import atomic_folder, atomic_path, sha256_of_file, write_json, write_text
+from facever.files import (
+    alone,
+    atomic_folder,
+    atomic_path,
+    put_into_place,
+    sha256_of_file,
+    write_json,
+    write_text,
+)
 
 
 def test_a_file_appears_whole(tmp_path: Path) -> None:
@@ -105,3 +114,97 @@ def test_what_is_private_is_so_while_it_is_written(tmp_path: Path) -> None:
         os.umask(before)
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_is_on_the_disk_before_it_is_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "new" / "sub").mkdir(parents=True)
+    (tmp_path / "new" / "sub" / "f").write_text("two")
+    write_text(tmp_path / "set" / "f", "one")
+    entries = {path.stat().st_ino: path for path in [tmp_path, *tmp_path.rglob("*")]}
+    fsync, replace, done = os.fsync, os.replace, []
+    monkeypatch.setattr(
+        os, "fsync", lambda file: (done.append(entries[os.fstat(file).st_ino]), fsync(file))
+    )
+    monkeypatch.setattr(os, "replace", lambda a, b: (done.append((a, b)), replace(a, b)))
+    names = [tmp_path / "new", tmp_path / "new" / "sub", tmp_path / "new" / "sub" / "f"]
+    put_into_place(names[0], tmp_path / "set", tmp_path / "old")
+    assert sorted(done[:3]) == names
+    assert done[3:] == [
+        (tmp_path / "set", tmp_path / "old"),
+        (names[0], tmp_path / "set"),
+        tmp_path,
+    ]
+    assert (tmp_path / "old" / "f").read_text() == "one"
+    assert (tmp_path / "set" / "sub" / "f").read_text() == "two"
+
+
+class TakenError(Exception):
+    pass
+
+
+def test_one_is_alone(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    for _ in range(2):
+        with alone(lock, TakenError()):
+            for wait in (0, 0.05):
+                with pytest.raises(TakenError), alone(lock, TakenError(), wait):
+                    pass
+            with alone(tmp_path / "another", TakenError()):
+                pass
+            lock.unlink()
+    assert not lock.exists()
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_lock_that_its_holder_deletes_is_nobodys(
+    again: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One who waits for a file that is deleted then is not beside one who makes it anew."""
+    lock, real = tmp_path / "lock", sqlite3.connect
+
+    def slow(*words: object, **options: object) -> sqlite3.Connection:
+        opened = real(*words, **options)  # type: ignore[call-overload]
+        monkeypatch.undo()
+        lock.unlink()
+        if again:
+            lock.touch()
+        return opened
+
+    monkeypatch.setattr(sqlite3, "connect", slow)
+    with pytest.raises(TakenError), alone(lock, TakenError()):
+        pass
+
+
+def test_what_cannot_be_locked_is_not_said_to_be_taken(tmp_path: Path) -> None:
+    (tmp_path / "lock").mkdir()
+    unlockable = pytest.raises(OSError, match="lock cannot be locked: unable to open")
+    with unlockable, alone(tmp_path / "lock", TakenError()):
+        pass
+    with pytest.raises(FileNotFoundError), alone(tmp_path / "no" / "lock", TakenError()):
+        pass
+
+
+def test_a_killed_process_keeps_nobody_out_even_if_its_children_live(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, time\nfrom pathlib import Path\nfrom facever.files import alone\n"
+        "with alone(Path(sys.argv[1]), BlockingIOError()):\n"
+        "    child = os.fork()\n"
+        "    if child: print(child, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "lock")]
+    holder = subprocess.Popen(words, stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    child = int(holder.stdout.readline())
+    try:
+        with pytest.raises(TakenError), alone(tmp_path / "lock", TakenError()):
+            pass
+        holder.kill()
+        holder.wait()
+        with alone(tmp_path / "lock", TakenError()):
+            os.kill(child, 0)  # it is there still
+    finally:
+        os.kill(child, signal.SIGKILL)
+        holder.stdout.close()

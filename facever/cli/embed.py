@@ -76,31 +76,31 @@ def embed(
             on_error="raise" if strict else "skip",
             overwrite=overwrite,
         )
-    seconds = time.monotonic() - begun
-    if not is_main():
-        return
-    if made.failures:
-        first = made.rows["error"].dropna().iloc[0]
-        warn(f"{made.failures} of {len(made)} images failed (see rows.parquet), first: {first}")
-    if as_json:
-        print(
-            json.dumps(
-                {
-                    "embeddings": str(out),
-                    "images": len(made),
-                    "failed": made.failures,
-                    "identities": len(manifest.identities),
-                    "dimension": made.meta.dimension,
-                    "metric": made.meta.metric,
-                    "fingerprint": made.meta.fingerprint,
-                    "options": made.meta.options,
-                    "seconds": round(seconds, 3),
-                }
+        seconds = time.monotonic() - begun
+        if not is_main():
+            return
+        if made.failures:
+            first = made.rows["error"].dropna().iloc[0]
+            warn(f"{made.failures} of {len(made)} images failed (see rows.parquet), first: {first}")
+        if as_json:
+            print(
+                json.dumps(
+                    {
+                        "embeddings": str(out),
+                        "images": len(made),
+                        "failed": made.failures,
+                        "identities": len(manifest.identities),
+                        "dimension": made.meta.dimension,
+                        "metric": made.meta.metric,
+                        "fingerprint": made.meta.fingerprint,
+                        "options": made.meta.options,
+                        "seconds": round(seconds, 3),
+                    }
+                )
             )
-        )
-        return
-    print(f"embeddings: {out}")
-    print(f"images:     {len(made)} of {len(manifest.identities)} identities")
-    print(f"failed:     {made.failures}")
-    print(f"dimension:  {made.meta.dimension}, compared by {made.meta.metric}")
-    print(f"next:       facever evaluate verification {out}")
+            return
+        print(f"embeddings: {out}")
+        print(f"images:     {len(made)} of {len(manifest.identities)} identities")
+        print(f"failed:     {made.failures}")
+        print(f"dimension:  {made.meta.dimension}, compared by {made.meta.metric}")
+        print(f"next:       facever evaluate verification {out}")

@@ -23,7 +23,7 @@ from facever.errors import ConfigError, DataError
 from facever.models.embedder import Embedder
 from facever.models.precision import autocast, choose_device, exact_fp32, fastest_layout
 from facever.models.saving import ModelCard, load_embedder
-from facever.vectors.embedding_set import META, EmbeddingMeta, EmbeddingSet
+from facever.vectors.embedding_set import EmbeddingMeta, EmbeddingSet
 from facever.vectors.unit import unit_rows
 from facever.vectors.writer import EmbeddingWriter
 
@@ -160,17 +160,13 @@ class Extractor:
             The embedding set, opened from `out`.
 
         Raises:
-            DataError: `out` is taken, or not one image could be read.
+            DataError: `out` is taken, another extraction is writing there, or not one image could
+                be read.
             ImageError: With `on_error` "raise".
         """
-        out = Path(out)
-        if (out / META).is_file() and not overwrite:
-            raise DataError(
-                f"{out} already holds an embedding set: choose another, or overwrite it"
-            )
-        meta = self._meta(manifest, on_error)
+        meta, people = self._meta(manifest, on_error), self.card.trained_on
         with (
-            EmbeddingWriter(out, manifest.frame, meta, self.card.trained_on) as writer,
+            EmbeddingWriter(out, manifest.frame, meta, people, overwrite) as writer,
             progress("embedding", len(manifest), "images") as shown,
         ):
             runs = writer.missing(self.batch_size)
@@ -221,7 +217,8 @@ class Extractor:
             batches.close()
 
     def _meta(self, manifest: Manifest, on_error: OnError) -> EmbeddingMeta:
-        # What the bytes depend on is all in here, so that only an equal extraction goes on.
+        # An extraction goes on only where all of this is equal: what is known of the model, the
+        # images, the device and the packages that its vectors depend on.
         return EmbeddingMeta(
             fingerprint=self.fingerprint,
             dimension=self.dimension,
@@ -233,6 +230,7 @@ class Extractor:
                 "precision": self.precision,
                 "batch_size": self.batch_size,
                 "on_error": on_error,
+                "device": self.device.type,
             },
             versions={
                 "facever": __version__,

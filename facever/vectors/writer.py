@@ -1,21 +1,22 @@
 """Writes an embedding set block by block, so that an interrupted extraction goes on.
 
-The work happens in `<out>.partial`: each process writes its blocks of rows at their places of
-`vectors.npy`, and for each block a line of its own journal holds the first row, checksum, norms and
-errors. What a journal vouches for is kept after a kill or a power cut, the rest is written again,
-by however many processes there are then. Only `finish` makes the folder readable.
+The work happens in `<out>.partial`, by one extraction at a time. Each of its processes writes its
+blocks of rows at their places of `set/vectors.npy`, and a line for each into a journal of its own.
+What a journal vouches for is kept after a kill or a power cut, the rest is written again, by
+however many processes there are then. Only `finish` puts the set into its place; what stood there
+waits in `old`, and the journals stay until that is done, so that a kill loses neither.
 """
 
 import hashlib
 import json
 import os
 import shutil
-import zlib
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, NamedTuple, Self
+from typing import BinaryIO, Self
 
 import numpy as np
 import pandas as pd
@@ -23,9 +24,10 @@ from numpy.typing import NDArray
 
 from facever.console import say, warn
 from facever.errors import DataError
-from facever.files import atomic_path
+from facever.files import alone, atomic_path, put_into_place
 from facever.processes import from_main, gather_objects, is_main, rank, world
 from facever.vectors.embedding_set import (
+    META,
     UNFINISHED,
     VECTORS,
     EmbeddingMeta,
@@ -34,16 +36,10 @@ from facever.vectors.embedding_set import (
     with_outcome,
     write_tables,
 )
+from facever.vectors.journal import Block, block_line, key_line, read_block
 from facever.vectors.unit import unit_rows
 
 JOURNAL = Path(UNFINISHED).stem  # those of processes other than the first add their number
-
-
-class Block(NamedTuple):
-    """Neighbouring rows that were written together: what is known of them beside the vectors."""
-
-    norms: NDArray[np.float32]
-    errors: list[str | None]
 
 
 class EmbeddingWriter:
@@ -54,13 +50,15 @@ class EmbeddingWriter:
     processes (see `facever.processes`) open it together, and each has its own missing rows.
 
     Args:
-        path: Where the finished set will be; an embedding set that stands there is replaced then.
+        path: Where the finished set will be.
         rows: The manifest's rows, in order: `identity`, and any other column.
         meta: What makes the vectors.
         trained_on: `identity` and `dataset` of whom the model was trained on, where known.
+        overwrite: Whether an embedding set that stands at `path` is replaced in the end.
 
     Raises:
-        DataError: Something that is not an embedding set stands at `path`.
+        DataError: Another extraction is writing there, or what stands at `path` is not an embedding
+            set or may not be replaced.
 
     Example:
         >>> with EmbeddingWriter(path, manifest.frame, meta) as writer:  # doctest: +SKIP
@@ -75,22 +73,28 @@ class EmbeddingWriter:
         rows: pd.DataFrame,
         meta: EmbeddingMeta,
         trained_on: pd.DataFrame | None = None,
+        overwrite: bool = True,
     ) -> None:
         self.path = Path(path)
         refuse_to_replace(self.path)
         self.rows, self.meta, self.trained_on = rows, meta, trained_on
         self.partial = self.path.with_name(f"{self.path.name}.partial")
+        self._set, self._old = self.partial / "set", self.partial / "old"
         self._blocks: dict[int, Block] = {}
         key = _key(rows, meta)
         if set(gather_objects(key)) != {key}:
             raise DataError("the processes have other images or models: give all the same data")
-        if is_main():
-            self._prepare(key)
-        self._begun = from_main(sorted((first, len(b.norms)) for first, b in self._blocks.items()))
-        self._vectors = (self.partial / VECTORS).open("r+b")
-        self._vectors_begin = _skip_header(self._vectors)
-        journal = UNFINISHED if is_main() else f"{JOURNAL}-{rank()}.jsonl"
-        self._journal: BinaryIO = (self.partial / journal).open("ab")
+        with ExitStack() as lock:
+            if is_main():
+                self._lock(lock)
+                self._prepare(key, overwrite)
+            here = sorted((first, len(block.norms)) for first, block in self._blocks.items())
+            self._begun = from_main(here)
+            self._vectors = (self._set / VECTORS).open("r+b")
+            self._vectors_begin = _skip_header(self._vectors)
+            journal = UNFINISHED if is_main() else f"{JOURNAL}-{rank()}.jsonl"
+            self._journal: BinaryIO = (self.partial / journal).open("ab")
+            self._locked = lock.pop_all()
 
     @property
     def done(self) -> int:
@@ -148,20 +152,15 @@ class EmbeddingWriter:
             row = first + int(wrong.argmax())
             raise DataError(f"the embedding of row {row} ({self._name(row)}) is zero or not finite")
         units, norms = unit_rows(block)
-        line = {
-            "first": first,
-            "crc": zlib.crc32(units.tobytes()),
-            "norms": norms.tolist(),
-            "errors": {str(i): reason for i, reason in enumerate(reasons) if reason is not None},
-        }
+        made = Block(norms, reasons)
         self._vectors.seek(self._vectors_begin + 4 * self.meta.dimension * first)
         for file, content in (
             (self._vectors, units.tobytes()),
-            (self._journal, json.dumps(line).encode() + b"\n"),
+            (self._journal, block_line(first, made, units.tobytes())),
         ):
             file.write(content)
             file.flush()
-        self._blocks[first] = Block(norms, reasons)
+        self._blocks[first] = made
 
     def finish(self) -> EmbeddingSet:
         """Check that every row is there, flush to disk, rename into place and open.
@@ -172,7 +171,7 @@ class EmbeddingWriter:
         """
         self._vectors.flush()
         os.fsync(self._vectors.fileno())
-        self.close()
+        self._close_files()
         blocks = {k: block for part in gather_objects(self._blocks) for k, block in part.items()}
         norms = np.concatenate(
             [np.empty(0, np.float32), *(blocks[k].norms for k in sorted(blocks))]
@@ -187,12 +186,14 @@ class EmbeddingWriter:
         if is_main():
             self._put_into_place(with_outcome(self.rows, norms, errors))
         from_main(None)  # it is there now
-        return EmbeddingSet.load(self.path)
+        made = EmbeddingSet.load(self.path)
+        self.close()
+        return made
 
     def close(self) -> None:
-        """Close the files; what was written stays for the next time."""
-        self._vectors.close()
-        self._journal.close()
+        """Close the files and let others write there; what was written stays for the next time."""
+        self._close_files()
+        self._locked.close()
 
     def __enter__(self) -> Self:
         return self
@@ -209,10 +210,33 @@ class EmbeddingWriter:
         column = "path" if "path" in self.rows else "identity"
         return str(self.rows[column].iloc[row])
 
-    def _prepare(self, key: str) -> None:
+    def _close_files(self) -> None:
+        self._vectors.close()
+        self._journal.close()
+
+    def _lock(self, held: ExitStack) -> None:
+        """Keep other extractions out for as long as `held` is open."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = self.path.with_name(f".{self.path.name}.lock")
+        taken = DataError(
+            f"{self.path}: another extraction is writing there; wait for its end, or choose "
+            "another path"
+        )
+        held.enter_context(alone(lock, taken))
+        held.callback(lock.unlink, missing_ok=True)
+
+    def _prepare(self, key: str, overwrite: bool) -> None:
         """Find what there is of these rows in `.partial`, or begin it."""
+        if self.partial.exists() and not self._set.exists():
+            shutil.rmtree(self.partial)  # a kill came when the set was in its place already
+        elif self._old.exists() and not self.path.exists():
+            self._old.replace(self.path)  # or when it was about to be
+        if not overwrite and (self.path / META).is_file():
+            raise DataError(
+                f"{self.path} already holds an embedding set: choose another, or overwrite it"
+            )
         if self.partial.exists() and not self._recover(key):
-            warn(f"{self.partial} is of other images or another model, and is begun anew")
+            warn(f"{self.partial} holds nothing of this extraction, and is begun anew")
             shutil.rmtree(self.partial)
         if not self.partial.exists():
             self._begin(key)
@@ -221,24 +245,24 @@ class EmbeddingWriter:
             say(f"going on with {there} of {len(self.rows)} rows in {self.partial}")
 
     def _begin(self, key: str) -> None:
-        self.partial.mkdir(parents=True)
+        self._set.mkdir(parents=True)
         shape = (len(self.rows), self.meta.dimension)
         header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-        with (self.partial / VECTORS).open("wb") as file:
+        with (self._set / VECTORS).open("wb") as file:
             np.lib.format.write_array_header_1_0(file, header)
-        (self.partial / UNFINISHED).write_text(json.dumps({"key": key}) + "\n", encoding="utf-8")
+        (self.partial / UNFINISHED).write_bytes(key_line(key))
 
     def _recover(self, key: str) -> bool:
         """Take over the blocks that interrupted writers of the same key left whole.
 
         Their journals become one, which holds these blocks only.
         """
-        journal, vectors = self.partial / UNFINISHED, self.partial / VECTORS
+        journal, vectors = self.partial / UNFINISHED, self._set / VECTORS
         if not journal.is_file() or not vectors.is_file():
             return False
         others = sorted(self.partial.glob(f"{JOURNAL}-*.jsonl"))
         lines = [line for path in (journal, *others) for line in path.read_bytes().splitlines(True)]
-        if _parse(lines[0] if lines else b"").get("key") != key:
+        if lines[:1] != [key_line(key)]:
             return False
         kept = [lines[0]]
         with vectors.open("rb") as data:
@@ -246,17 +270,17 @@ class EmbeddingWriter:
                 begin = _skip_header(data)
             except ValueError:
                 return False
+            row = 4 * self.meta.dimension
+
+            def content(first: int, count: int) -> bytes:
+                data.seek(begin + row * first)
+                return data.read(row * count)
+
             for line in lines[1:]:
-                block = _parse(line)
-                if not line.endswith(b"\n") or "first" not in block:
-                    continue
-                data.seek(begin + 4 * self.meta.dimension * block["first"])
-                content = data.read(4 * self.meta.dimension * len(block["norms"]))
-                if zlib.crc32(content) != block["crc"]:
-                    continue
-                errors = [block["errors"].get(str(i)) for i in range(len(block["norms"]))]
-                self._blocks[block["first"]] = Block(np.array(block["norms"], np.float32), errors)
-                kept.append(line)
+                found = read_block(line, len(self.rows), content)
+                if found is not None:
+                    self._blocks[found[0]] = found[1]
+                    kept.append(line)
         with atomic_path(journal) as temporary:
             temporary.write_bytes(b"".join(kept))
         for path in others:
@@ -264,19 +288,13 @@ class EmbeddingWriter:
         return True
 
     def _put_into_place(self, rows: pd.DataFrame) -> None:
-        write_tables(self.partial, rows, self.meta, self.trained_on)
-        for file in self.partial.iterdir():
-            with file.open("rb") as handle:
-                os.fsync(handle.fileno())
-        for journal in self.partial.glob(f"{JOURNAL}*.jsonl"):
-            journal.unlink()
+        for leftover in set(self._set.iterdir()) - {self._set / VECTORS}:  # of a kill in here
+            leftover.unlink()
+        write_tables(self._set, rows, self.meta, self.trained_on)
         refuse_to_replace(self.path)
-        old = self.path.with_name(f".{self.path.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        if self.path.exists():
-            self.path.replace(old)
-        self.partial.replace(self.path)
-        shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(self._old, ignore_errors=True)
+        put_into_place(self._set, self.path, self._old)
+        shutil.rmtree(self.partial, ignore_errors=True)
 
 
 def _skip_header(file: BinaryIO) -> int:
@@ -286,17 +304,8 @@ def _skip_header(file: BinaryIO) -> int:
     return file.tell()
 
 
-def _parse(line: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
 def _key(rows: pd.DataFrame, meta: EmbeddingMeta) -> str:
-    """Return what must be equal for a resume: the rows, and all that makes the vectors."""
-    kept = {name: value for name, value in asdict(meta).items() if name != "versions"}
-    digest = hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode())
+    """Return what must be equal for a resume: the rows, and all that is known of the vectors."""
+    digest = hashlib.sha256(json.dumps(asdict(meta), sort_keys=True, default=str).encode())
     digest.update(rows.to_json(orient="split", default_handler=str).encode())
     return digest.hexdigest()

@@ -92,7 +92,13 @@ def test_options_reach_the_extraction(facever, model: Path, data: Path, tmp_path
         "dimension": 8,
         "metric": "cosine",
         "fingerprint": made.meta.fingerprint,
-        "options": {"flip": True, "precision": "bf16", "batch_size": 3, "on_error": "skip"},
+        "options": {
+            "flip": True,
+            "precision": "bf16",
+            "batch_size": 3,
+            "on_error": "skip",
+            "device": "cpu",
+        },
     }
     assert made.meta.fingerprint != extraction_fingerprint("")
 

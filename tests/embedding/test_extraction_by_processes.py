@@ -1,5 +1,6 @@
 """Extraction by several processes: the bytes of one, whoever was killed."""
 
+import json
 import os
 import shutil
 import signal
@@ -15,7 +16,7 @@ from facever.data.manifest import Manifest
 from facever.embedding.extractor import load_model
 from facever.errors import DataError
 from facever.processes import rank
-from facever.vectors.embedding_set import EmbeddingSet
+from facever.vectors.embedding_set import EmbeddingMeta, EmbeddingSet
 from facever.vectors.writer import EmbeddingWriter
 from tests.processes import Answers, in_processes, process_environment
 
@@ -137,13 +138,59 @@ def test_nothing_readable_and_other_rows_end_all_processes(two: Answers, folder:
     assert not list(folder.glob("other*"))
 
 
+def embed(run: Path, faces: Manifest, out: Path) -> list[str]:
+    verb = ["embed", str(run), str(faces.root), "--out", str(out), "--batch-size", str(BATCH)]
+    return [*verb, "--workers", "0", "--device", "cpu"]
+
+
+def by_two_processes(words: list[str]) -> list[tuple[int, str, str]]:
+    """Run Python on both; return the status, stdout and stderr of each."""
+    environment = process_environment(2)
+    both = [
+        subprocess.Popen(
+            [sys.executable, *words],
+            env={**environment, "RANK": str(number), "LOCAL_RANK": str(number)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    told = [process.communicate(timeout=120) for process in both]
+    return [(process.returncode, *said) for process, said in zip(both, told, strict=True)]
+
+
+def test_the_result_is_told_once(run: Path, faces: Manifest, folder: Path) -> None:
+    out = folder / "told"
+    first, second = by_two_processes(["-m", "facever", *embed(run, faces, out), "--json"])
+    assert json.loads(first[1])["embeddings"] == str(out)
+    assert "warning: 2 of 10 images failed" in first[2]
+    assert second[:2] == (0, "")
+
+
+def test_all_processes_end_where_another_extraction_is_writing(
+    run: Path, faces: Manifest, folder: Path
+) -> None:
+    out = folder / "taken"
+    with EmbeddingWriter(out, faces.frame, EmbeddingMeta("of another model", 8)):
+        first, second = by_two_processes(["-m", "facever", *embed(run, faces, out)])
+        assert first == (
+            2,
+            "",
+            f"error: {out}: another extraction is writing there; wait for its end, or choose "
+            "another path\n",
+        )
+        assert second[:2] == (2, "")
+        assert "error" not in second[2]
+
+
 def test_a_killed_rank_is_redone_alone_by_any_number_of_processes(
     run: Path, faces: Manifest, folder: Path, single: Path
 ) -> None:
     """`facever embed` on two processes, one killed after its first batch; then on one."""
     out = folder / "killed"
     code = (
-        "import os, signal, sys\n"
+        "import os, signal\n"
         "from facever.vectors.writer import EmbeddingWriter\n"
         "from facever.processes import rank\n"
         "write = EmbeddingWriter.write\n"
@@ -154,24 +201,11 @@ def test_a_killed_rank_is_redone_alone_by_any_number_of_processes(
         "from facever.cli.main import main\n"
         "main()"
     )
-    verb = ["embed", str(run), str(faces.root), "--out", str(out), "--batch-size", str(BATCH)]
-    verb += ["--workers", "0", "--device", "cpu"]
-    environment = process_environment(2)
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, *verb],
-            env={**environment, "RANK": str(number), "LOCAL_RANK": str(number)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(2)
-    ]
-    told = [process.communicate(timeout=120) for process in both]
-    assert both[1].returncode == -signal.SIGKILL
-    assert both[0].returncode == 2
-    assert told[0][0] == ""
-    assert "another process of this run is gone" in told[0][1]
+    verb = embed(run, faces, out)
+    first, second = by_two_processes(["-c", code, *verb])
+    assert second[0] == -signal.SIGKILL
+    assert first[:2] == (2, "")
+    assert "another process of this run is gone" in first[2]
     assert not out.exists()
     again = subprocess.run(
         [sys.executable, "-m", "facever", *verb],

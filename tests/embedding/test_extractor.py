@@ -157,14 +157,22 @@ def test_an_interrupted_extraction_goes_on(
         assert whole == resumed, name
 
 
-@pytest.mark.parametrize("change", ["rows", "flip", "batch size", "strictness"])
+@pytest.mark.parametrize(
+    "change", ["rows", "flip", "batch size", "strictness", "device", "package"]
+)
 def test_leftovers_of_something_else_are_not_used(
     change: str, run: Path, faces: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ):
     out = tmp_path / "out"
     readable = faces.select(np.array(READABLE))
-    extractor = load_model(run, batch_size=2)
-    killed_at(3, monkeypatch, extractor, manifest=readable, out=out, workers=0)
+    extractor = load_model(run, batch_size=2, device="cpu")
+    with monkeypatch.context() as before:
+        if change == "device":  # it is killed before there is anything to compute on this one
+            before.setattr(extractor, "device", torch.device("cuda"))
+        elif change == "package":
+            before.setattr(torch, "__version__", "2.0")
+        batch = 0 if change == "device" else 3
+        killed_at(batch, monkeypatch, extractor, manifest=readable, out=out, workers=0)
     manifest, on_error = readable, "skip"
     if change == "rows":
         manifest = readable.select(np.array([1, 0, 2, 3, 4]))
@@ -172,7 +180,7 @@ def test_leftovers_of_something_else_are_not_used(
         on_error = "raise"
     elif change == "flip":
         extractor = load_model(run, batch_size=2, flip=True)
-    else:
+    elif change == "batch size":
         extractor = load_model(run, batch_size=3)
     made = extractor.extract(manifest, out, workers=0, on_error=on_error)
     assert "begun anew" in capsys.readouterr().err

@@ -1,4 +1,6 @@
+import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import pandas as pd
 import pytest
 
 from facever.errors import DataError
+from facever.vectors import writer as writers
 from facever.vectors.embedding_set import EmbeddingMeta, EmbeddingSet
 from facever.vectors.writer import EmbeddingWriter
 
@@ -65,7 +68,7 @@ def test_nothing_unfinished_is_ever_read(tmp_path: Path) -> None:
 
 def _torn(partial: Path) -> None:
     """A kill between the vectors of a block and its line."""
-    with (partial / "vectors.npy").open("ab") as file:
+    with (partial / "set" / "vectors.npy").open("ab") as file:
         file.write(b"\1" * 20)
 
 
@@ -75,10 +78,24 @@ def _half_line(partial: Path) -> None:
 
 def _lost_vectors(partial: Path) -> None:
     """A power cut that kept the journal but not the last vectors."""
-    size = (partial / "vectors.npy").stat().st_size
-    with (partial / "vectors.npy").open("r+b") as file:
-        file.seek(size - 8)
+    vectors = partial / "set" / "vectors.npy"
+    with vectors.open("r+b") as file:
+        file.seek(vectors.stat().st_size - 8)
         file.write(bytes(8))
+
+
+def _another_process(partial: Path) -> None:
+    """Lines in the journal of a process other than the first count as well."""
+    journal = partial / "unfinished.jsonl"
+    key, *lines = journal.read_bytes().splitlines(True)
+    (partial / "unfinished-1.jsonl").write_bytes(b"".join(lines[2:]))
+    journal.write_bytes(b"".join([key, *lines[:2]]))
+
+
+def _damaged_line(partial: Path) -> None:
+    journal = partial / "unfinished.jsonl"
+    lines = journal.read_bytes().splitlines(True)
+    journal.write_bytes(b"".join([*lines[:-1], b'{"first": 4}\n']))
 
 
 @pytest.mark.parametrize(
@@ -88,7 +105,10 @@ def _lost_vectors(partial: Path) -> None:
         (_torn, 20),
         (_half_line, 16),
         (_lost_vectors, 16),
-        (lambda partial: os.truncate(partial / "vectors.npy", 0), 0),
+        (_another_process, 20),
+        (_damaged_line, 16),
+        (lambda partial: os.truncate(partial / "set" / "vectors.npy", 0), 0),
+        (lambda partial: (partial / "set" / "vectors.npy").unlink(), 0),
         (lambda partial: (partial / "unfinished.jsonl").unlink(), 0),
         (lambda partial: (partial / "unfinished.jsonl").write_bytes(b"\0\0\n"), 0),
     ],
@@ -109,6 +129,7 @@ def test_an_interrupted_extraction_goes_on(tmp_path: Path, damage: object, kept:
     [
         (ROWS, EmbeddingMeta("another", D)),
         (ROWS, EmbeddingMeta("fingerprint", D, options={"flip": True})),
+        (ROWS, EmbeddingMeta("fingerprint", D, versions={"torch": "0"})),
         (ROWS.assign(identity="x"), META),
         (ROWS.iloc[::-1], META),
     ],
@@ -156,6 +177,9 @@ def test_only_an_embedding_set_is_replaced(tmp_path: Path) -> None:
             write(writer)
             writer.finish()
     check(tmp_path / "out")
+    with pytest.raises(DataError, match=r"out already holds an embedding set: choose another"):
+        EmbeddingWriter(tmp_path / "out", ROWS, META, overwrite=False)
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
     (tmp_path / "file").write_text("mine")
     with pytest.raises(DataError, match="not an embedding set"):
         EmbeddingWriter(tmp_path / "file", ROWS, META)
@@ -188,3 +212,136 @@ def test_killed_again_and_again(tmp_path: Path) -> None:
     assert starts == sorted(starts)
     assert starts[-1] > 0
     check(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
+OTHER = EmbeddingMeta("another", D)
+
+
+@pytest.mark.parametrize("meta", [META, OTHER])
+def test_one_extraction_at_a_time(tmp_path: Path, meta: EmbeddingMeta) -> None:
+    with EmbeddingWriter(tmp_path / "out", ROWS, META) as writer:
+        write(writer, 20)
+        with pytest.raises(DataError) as refusal:
+            EmbeddingWriter(tmp_path / "out", ROWS, meta)
+        assert str(refusal.value) == (
+            f"{tmp_path}/out: another extraction is writing there; wait for its end, or choose "
+            "another path"
+        )
+        with EmbeddingWriter(tmp_path / "elsewhere", ROWS, meta):
+            write(writer)
+        writer.finish()
+        shutil.rmtree(tmp_path / "elsewhere.partial")
+        assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+    check(tmp_path / "out")
+
+
+def test_nobody_begins_while_one_finishes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, refused = writers.put_into_place, []
+
+    def refuse() -> None:
+        with pytest.raises(DataError, match="another extraction is writing there"):
+            EmbeddingWriter(tmp_path / "out", ROWS, OTHER)
+        refused.append(True)
+
+    def meanwhile(*given: Path) -> None:
+        refuse()
+        real(*given)
+        refuse()
+
+    monkeypatch.setattr(writers, "put_into_place", meanwhile)
+    with EmbeddingWriter(tmp_path / "out", ROWS, META) as writer:
+        write(writer)
+        writer.finish()
+    assert refused == [True, True]
+    check(tmp_path / "out")
+
+
+def test_who_cannot_begin_keeps_nobody_out(tmp_path: Path) -> None:
+    (tmp_path / "out.partial").write_text("a file")
+    with pytest.raises(NotADirectoryError):
+        EmbeddingWriter(tmp_path / "out", ROWS, META)
+    (tmp_path / "out.partial").unlink()
+    assert not list(tmp_path.iterdir())
+    EmbeddingWriter(tmp_path / "out", ROWS, META).close()
+
+
+class Killed(BaseException):
+    pass
+
+
+def finish_until(step: int, writer: EmbeddingWriter) -> None:
+    """Finish, but die before a step: from then on nothing changes the disk."""
+    steps = itertools.count()
+    killed = pytest.MonkeyPatch()
+
+    def mortal(real):  # type: ignore[no-untyped-def]
+        def call(*words, **options):  # type: ignore[no-untyped-def]
+            if next(steps) >= step:
+                raise Killed
+            return real(*words, **options)
+
+        return call
+
+    for name in ("fsync", "mkdir", "remove", "rename", "replace", "rmdir", "unlink"):
+        killed.setattr(os, name, mortal(getattr(os, name)))
+    try:
+        writer.finish()
+    finally:
+        killed.undo()
+
+
+def old_set(path: Path) -> dict[str, bytes]:
+    with EmbeddingWriter(path, ROWS.iloc[:2], OTHER) as writer:
+        writer.write(0, EMBEDDINGS[:2])
+        writer.finish()
+    return content(path)
+
+
+def content(path: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in path.iterdir()}
+
+
+@pytest.mark.parametrize("overwritten", [False, True])
+@pytest.mark.parametrize("then", ["the same", "not overwriting", "another model"])
+def test_a_kill_inside_finish_loses_nothing(tmp_path: Path, then: str, overwritten: bool) -> None:
+    with EmbeddingWriter(tmp_path / "whole", ROWS, META) as writer:
+        write(writer)
+        writer.finish()
+    new, outcomes = content(tmp_path / "whole"), set()
+    for step in itertools.count():
+        out = tmp_path / str(step) / "out"
+        old = old_set(out) if overwritten else None
+        with EmbeddingWriter(out, ROWS, META) as writer:
+            write(writer)
+            try:
+                finish_until(step, writer)
+            except Killed:
+                pass
+            else:
+                break
+        if not out.exists():
+            with pytest.raises(DataError, match="is unfinished: run the same command again"):
+                EmbeddingSet.load(out)
+        if then == "another model":
+            with EmbeddingWriter(out, ROWS, EmbeddingMeta("third", D)) as writer:
+                assert writer.done == 0
+                found = content(out) if out.exists() else None
+                assert found in (old, new)  # neither is gone before another one is whole
+                outcomes.add(found == new)
+            continue
+        if then == "not overwriting" and (out.exists() or overwritten):
+            with pytest.raises(DataError, match="already holds an embedding set"):
+                EmbeddingWriter(out, ROWS, META, overwrite=False)
+            assert content(out) in (old, new)
+            if content(out) == new:
+                assert list(out.parent.iterdir()) == [out]
+        with EmbeddingWriter(out, ROWS, META) as writer:
+            in_place = out.exists() and content(out) == new
+            assert writer.done == (0 if in_place else N)  # nothing is embedded again
+            outcomes.add(in_place)
+            write(writer)
+            writer.finish()
+        assert content(out) == new
+        assert list(out.parent.iterdir()) == [out]
+    assert outcomes == {False, True}

@@ -1,13 +1,13 @@
 """The index written to files, by one process at a time and off the writer's path."""
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from facever.errors import GalleryError
+from facever.files import alone
 from facever.gallery.index import approximate as approximates
 from facever.gallery.index import snapshot as snapshots
 from facever.gallery.index.approximate import write_approximate
@@ -42,7 +42,10 @@ def write_index(store: Store, wait: float, anew: bool = False) -> None:
         OSError: The files cannot be written.
     """
     folder = store.path.parent
-    with _alone(folder, wait):
+    taken = GalleryError(
+        f"{folder}: another process is writing the index (waited {wait:g} s); try again"
+    )
+    with alone(folder / LOCK, taken, wait):
         _sweep(folder)
         if anew or _snapshot_due(store) or not _is_whole(store, snapshots.FILE):
             with store.reading():
@@ -122,22 +125,6 @@ def _write_approximate(store: Store) -> None:
         path.unlink(missing_ok=True)
     else:
         write_approximate(path, kind, asked, snapshot)
-
-
-@contextmanager
-def _alone(folder: Path, wait: float) -> Iterator[None]:
-    """Keep every other process and thread from writing the index; a killed one keeps nobody."""
-    path = folder / LOCK
-    path.touch(0o600)
-    with closing(sqlite3.connect(path, timeout=wait, isolation_level=None)) as lock:
-        try:
-            lock.execute("PRAGMA journal_mode = MEMORY")  # no other file for a kill to leave
-            lock.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
-            raise GalleryError(
-                f"{folder}: another process is writing the index (waited {wait:g} s); try again"
-            ) from error
-        yield
 
 
 def _sweep(folder: Path) -> None:
