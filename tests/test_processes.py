@@ -153,16 +153,21 @@ def app(standalone_mode):
     {before}
     with started("cpu"):
         {body}
+    {after}
 
 cli.app = app
 main()
 """
 
 
-def ended(body: str, before: str = "pass", count: int = 2) -> list[tuple[int, str]]:
+def ended(
+    body: str, before: str = "pass", after: str = "pass", count: int = 2
+) -> list[tuple[int, str]]:
     """Run lines in each process; return exit status and standard error of each."""
     environment = process_environment(count)
-    program = PROGRAM.format(body=body.replace("\n", "\n        "), before=before)
+    program = PROGRAM.format(
+        body=body.replace("\n", "\n        "), before=before, after=after.replace("\n", "\n    ")
+    )
     running = [
         subprocess.Popen(
             [sys.executable, "-c", program],
@@ -194,6 +199,16 @@ def test_an_error_of_all_is_said_once_also_before_they_know_one_another() -> Non
     outcome = ended("pass", before="raise DataError('no such image')")
     assert [status for status, _ in outcome] == [2, 2]
     assert sorted(text for _, text in outcome) == ["", "error: no such image\n"]
+
+
+@pytest.mark.slow
+def test_the_group_is_never_freed() -> None:
+    """Whoever freed it with the interpreter's lock held could wait for ever, or abort."""
+    outcome = ended(
+        "global kept\nimport weakref\nkept = weakref.ref(dist.group.WORLD)",
+        after="import gc\ngc.collect()\nprint(kept() is None, file=sys.stderr)",
+    )
+    assert outcome == [(0, "False\n"), (0, "False\n")]
 
 
 @pytest.mark.slow
