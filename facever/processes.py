@@ -203,9 +203,11 @@ def _store() -> Any:
     """Return where the processes leave words for one another."""
     from torch.distributed.rendezvous import rendezvous
 
+    global _failed
     try:
         return next(rendezvous("env://"))[0]
     except (ValueError, RuntimeError) as error:  # those of torch.distributed are RuntimeErrors
+        _failed = True  # there is nobody to agree with
         raise _apart(error) from error
 
 
