@@ -33,7 +33,11 @@ PATIENCE = timedelta(days=7)
 GRACE_SECONDS = 10.0
 """What a process has to end by itself once another one has failed."""
 
+SETTLING_SECONDS = 0.2
+"""What gloo's threads have at the end to free what they held, and others to ask the store why."""
+
 _failed = False  # whether an error has left `started`: each process ends alone from then on
+_joined = False  # whether this process has ever been one of several
 
 
 class ProcessError(FaceverError):
@@ -165,9 +169,24 @@ def started(device: object = "auto") -> Iterator[None]:
         _failed = True
         _end(error, store)
         raise
-    dist.destroy_process_group()
-    over.set()
-    watcher.join()
+    else:
+        dist.destroy_process_group()
+        over.set()
+        watcher.join()
+    finally:
+        time.sleep(SETTLING_SECONDS)
+
+
+def leave(status: int) -> None:
+    """End this process where it was one of several; return where it never was.
+
+    gloo's threads live on and may want the interpreter's lock once more. Without this one that asks
+    while the interpreter shuts down would abort a process that has done all its work.
+    """
+    if _joined:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
 
 
 def tells(message: str) -> bool:
@@ -225,6 +244,8 @@ def _join(device: str, store: Any) -> None:
         )
     except (ValueError, RuntimeError) as error:
         raise _apart(error) from error
+    global _joined
+    _joined = True
     # Its destructor waits for threads that may wait for the interpreter's lock. Who frees the last
     # reference with the lock held, as DistributedDataParallel does, would wait for ever: none does.
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(dist.group.WORLD))

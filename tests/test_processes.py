@@ -202,11 +202,12 @@ def test_an_error_of_all_is_said_once_also_before_they_know_one_another() -> Non
 
 
 @pytest.mark.slow
-def test_the_group_is_never_freed() -> None:
-    """Whoever freed it with the interpreter's lock held could wait for ever, or abort."""
+def test_the_group_is_never_freed_and_the_interpreter_not_shut_down() -> None:
+    """Or a thread of gloo's that wants the interpreter's lock could abort or hang the process."""
     outcome = ended(
-        "global kept\nimport weakref\nkept = weakref.ref(dist.group.WORLD)",
-        after="import gc\ngc.collect()\nprint(kept() is None, file=sys.stderr)",
+        "global kept\nimport atexit, weakref\nkept = weakref.ref(dist.group.WORLD)",
+        after="import gc\ngc.collect()\nprint(kept() is None, file=sys.stderr)\n"
+        "atexit.register(print, 'shut down', file=sys.stderr)",
     )
     assert outcome == [(0, "False\n"), (0, "False\n")]
 

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from facever.errors import FaceverError, nearest, plain
-from facever.processes import EndedElsewhere, tells
+from facever.processes import EndedElsewhere, leave, tells
 
 # typer carries its own copy of click; this is the public way to its errors of wrong use.
 UsageError: Any = typer.BadParameter.__base__
@@ -85,6 +85,14 @@ def _root(
 
 def main() -> None:
     """Run the command line; user errors become one line and exit status 2."""
+    try:
+        _run()
+    except SystemExit as end:
+        leave(end.code if isinstance(end.code, int) else int(end.code is not None))
+        raise
+
+
+def _run() -> None:
     try:
         sys.exit(app(standalone_mode=False))
     except UsageError as error:
