@@ -231,8 +231,9 @@ class Trainer:
         position = self.position
         started = time.perf_counter()
         if position.update == 0 and is_main():
-            for batch in [batch for batch in batches if len(batch.labels)][:1]:
-                save_batch_picture(batch.images, batch.labels, self.run.batch_picture)
+            pictured = next((batch for batch in batches if len(batch.labels)), None)
+            if pictured is not None:
+                save_batch_picture(pictured.images, pictured.labels, self.run.batch_picture)
         if not any(agreement.together):
             raise TrainingError(
                 f"no image of batch {position.batch} of epoch {position.epoch} can be read; "
