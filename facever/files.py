@@ -1,17 +1,27 @@
-"""Files that are whole or not there: written to a temporary name, flushed and renamed."""
+"""Files that are whole or not there: written to a temporary name, flushed and renamed.
+
+And how foreign files are read: regular ones only, and JSON that cannot exhaust anything.
+"""
 
 import errno
 import hashlib
+import io
 import json
+import math
 import os
 import shutil
 import sqlite3
+import stat
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
+
+_MOST_JSON_DEPTH = 64
+_MOST_JSON_BYTES = 256 * 2**20
+_MOST_JSON_INTEGER = 2**63
 
 
 @contextmanager
@@ -133,10 +143,106 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
+def open_regular(path: str | os.PathLike[str]) -> io.FileIO:
+    """Open a file for reading (binary, unbuffered) that is a regular file, or a link to one.
+
+    A FIFO or a device never ends, or waits for a writer: neither is opened, whatever its name.
+
+    Raises:
+        OSError: No such file, a folder, not a regular file, or one that cannot be opened.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
+    try:
+        mode = os.fstat(handle).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "Not a regular file", os.fspath(path))
+        return io.FileIO(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def read_regular(path: str | os.PathLike[str], most: int | None = None) -> bytes:
+    """Return the bytes of a regular file.
+
+    Raises:
+        OSError: As `open_regular`.
+        ValueError: It has more than `most` bytes.
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if most is not None and size > most:
+            raise ValueError(f"{size:,} bytes; at most {most:,} are read")
+        return file.read()
+
+
+def read_json(path: Path, most: int = _MOST_JSON_BYTES) -> Any:
+    """Read a JSON file (UTF-8) that may come from anywhere; see `parse_json`.
+
+    Raises:
+        OSError: As `open_regular`.
+        ValueError: As `parse_json`, or more than `most` bytes.
+    """
+    return parse_json(read_regular(path, most))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return the value of a JSON text that may come from anywhere.
+
+    Raises:
+        ValueError: Not JSON (UTF-8), nested more than 64 deep, an integer beyond 64 bits, or NaN or
+            an infinity.
+    """
+    if isinstance(text, bytes | bytearray):
+        text = text.decode("utf-8-sig")
+    try:
+        value = _FOREIGN_JSON.decode(text)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    if text.count("{") + text.count("[") > _MOST_JSON_DEPTH:
+        _check_depth(value)
+    return value
+
+
 def sha256_of_file(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _integer(digits: str) -> int:
+    if len(digits) < 21 and -_MOST_JSON_INTEGER <= (value := int(digits)) < _MOST_JSON_INTEGER:
+        return value
+    raise ValueError(f"the integer {digits[:24]}... is beyond 64 bits")
+
+
+def _number(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError(f"the number {digits[:24]} is too large")
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+_FOREIGN_JSON = json.JSONDecoder(
+    parse_int=_integer, parse_float=_number, parse_constant=_refuse_constant
+)
+_TOO_DEEP = f"JSON nested more than {_MOST_JSON_DEPTH} deep"
+
+
+def _check_depth(value: Any) -> None:
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(_MOST_JSON_DEPTH + 1):
+        inside = [one.values() if isinstance(one, dict) else one for one in level]
+        level = [one for several in inside for one in several if isinstance(one, dict | list)]
+        if not level:
+            return
+    raise ValueError(_TOO_DEEP)
 
 
 def _umask() -> int:

@@ -16,6 +16,7 @@ FLOORS = {
     "errors": 0,
     "files": 0,
     "seeding": 0,
+    "text": 0,
     "console": 0,
     "processes": 0,
     "config": 0,

@@ -16,7 +16,11 @@ from facever.files import (
     alone,
     atomic_folder,
     atomic_path,
+    open_regular,
+    parse_json,
     put_into_place,
+    read_json,
+    read_regular,
     sha256_of_file,
     write_json,
     write_text,
@@ -208,3 +212,65 @@ def test_a_killed_process_keeps_nobody_out_even_if_its_children_live(tmp_path: P
     finally:
         os.kill(child, signal.SIGKILL)
         holder.stdout.close()
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link to a fifo", "device", "link to a device"])
+def test_only_regular_files_are_opened(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.jpg"
+    if "fifo" in kind:
+        os.mkfifo(tmp_path / "fifo")
+    target = tmp_path / "fifo" if "fifo" in kind else Path("/dev/zero")
+    if kind.startswith("link"):
+        path.symlink_to(target)
+        target = path
+    with pytest.raises(OSError, match="regular file"):
+        open_regular(target)
+    with pytest.raises(OSError, match="regular file"):
+        read_regular(target)
+
+
+def test_a_folder_and_nothing_are_no_files(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError):
+        open_regular(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        open_regular(tmp_path / "nothing")
+
+
+def test_a_regular_file_and_a_link_to_it_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"12345")
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    assert read_regular(tmp_path / "link") == b"12345"
+    assert read_regular(tmp_path / "a", most=5) == b"12345"
+    with pytest.raises(ValueError, match="at most 4"):
+        read_regular(tmp_path / "a", most=4)
+
+
+def test_foreign_json_says_what_it_says(tmp_path: Path) -> None:
+    value = {"a": [1, -(2**63), 2**63 - 1, 0.5, None, True, "é", {}], "b": {"c": []}}
+    (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf" + json.dumps(value).encode())
+    assert read_json(tmp_path / "a.json") == value
+    deep = "[" * 64 + "]" * 64
+    assert json.dumps(parse_json(deep)) == deep
+    assert parse_json("[" + "[]," * 500 + "[]]") == [[]] * 501
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[" * 100_000, "deep"),
+        ("[" * 100_000 + "]" * 100_000, "deep"),
+        ("[" * 66 + "]" * 66, "deep"),
+        ('{"a":' * 66 + "1" + "}" * 66, "deep"),
+        ("1" * 30, "64 bits"),
+        ("9223372036854775808", "64 bits"),
+        ("-" + "1" * 5000, "64 bits"),
+        ("1e999", "too large"),
+        ("NaN", "NaN"),
+        ("[-Infinity]", "Infinity"),
+        ("{", "Expecting"),
+        (b"\xff\xfe", "decode"),
+    ],
+)
+def test_foreign_json_that_cannot_be_used_is_a_value_error(text: str | bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        parse_json(text)

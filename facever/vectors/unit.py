@@ -34,3 +34,25 @@ def first_not_unit(vectors: NDArray[np.float32]) -> int | None:
     squares = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)
     wrong = np.flatnonzero(~(np.abs(squares - 1) <= 2 * _TOLERANCE))
     return int(wrong[0]) if len(wrong) else None
+
+
+def pair_cosines(first: NDArray[np.floating], second: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return the cosine of each pair of rows: the score that a threshold is compared with.
+
+    One pair has one score, whatever it is computed beside: the sums run in float64, row by row, and
+    rows that are not quite of length 1 (half precision, int8) are divided by their lengths.
+
+    Args:
+        first: [N, D], any floating type.
+        second: [N, D].
+
+    Returns:
+        float32 [N], from -1 to 1; NaN for a row that holds NaN or infinity or has no length.
+    """
+    one = np.ascontiguousarray(first, dtype=np.float64)
+    other = np.ascontiguousarray(second, dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        lengths = np.sqrt(np.einsum("nd,nd->n", one, one) * np.einsum("nd,nd->n", other, other))
+        cosines = np.einsum("nd,nd->n", one, other) / lengths
+    clipped: NDArray[np.float32] = np.clip(cosines, -1, 1).astype(np.float32)
+    return clipped
