@@ -2,7 +2,8 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Literal, cast
+from pathlib import Path
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -10,11 +11,13 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from facever.config import Config
+from facever.config import Config, parse
 from facever.data.preprocessing import Preprocessing
 from facever.errors import ConfigError, ModelError
+from facever.files import parse_json
 from facever.models.backbone import RESERVED, Option, check_name, create_backbone
 from facever.models.keypoints import KeypointBranch, KeypointConfig
+from facever.models.weights import HEADER, MODEL_FILE, fingerprint_of, read_safetensors
 
 WITH_NORM = ("bnneck", "linear_bn")
 """The necks that end in BatchNorm."""
@@ -47,6 +50,17 @@ class ModelConfig(Config):
         None, description="keypoints, whose features join the pooled ones before the neck"
     )
     preprocessing: Preprocessing = Preprocessing()
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """What decides, beside the weights, which embedding an image has, as JSON's values.
+
+        Where the weights came from and what only matters while training is left out; so is every
+        setting at its default: one that is added later does not change it.
+        """
+        return self.model_dump(
+            mode="json", exclude={"pretrained", "dropout"}, exclude_defaults=True
+        )
 
     @field_validator("backbone")
     @classmethod
@@ -100,6 +114,8 @@ class Embedder(nn.Module):
         self.config = config
         self.preprocessing = config.preprocessing
         self.embedding_size = config.embedding_size
+        if isinstance(config.pretrained, str):
+            _require_undamaged(Path(config.pretrained))
         self.backbone = create_backbone(
             config.backbone, config.backbone_options, config.preprocessing.size, config.pretrained
         )
@@ -206,6 +222,30 @@ class Embedder(nn.Module):
     def embed(self, images: Tensor) -> Tensor:
         """Return embeddings of length 1, [B, embedding_size]; see `forward`."""
         return F.normalize(self(images))
+
+
+def _require_undamaged(path: Path) -> None:
+    """Refuse a model of facever whose weights do not give the fingerprint in its header.
+
+    Raises:
+        ModelError: They do not.
+    """
+    path = path / MODEL_FILE if path.is_dir() else path
+    if path.suffix != ".safetensors" or not path.is_file():
+        return
+    tensors, metadata = read_safetensors(path)
+    if HEADER not in metadata:
+        return
+    try:
+        header = parse_json(metadata[HEADER])
+        config = parse(ModelConfig, header["config"])
+        expected = header["fingerprint"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"the header of {path} is damaged") from error
+    if fingerprint_of(config.architecture, tensors) != expected:
+        raise ModelError(
+            f"{path} is damaged: its weights do not give the fingerprint in its header"
+        )
 
 
 def _width(backbone: nn.Module, config: ModelConfig) -> int:

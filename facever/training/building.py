@@ -3,13 +3,14 @@
 from functools import partial
 
 import torch
+from timm.utils import ModelEmaV3
 
 from facever.data.manifest import Manifest
 from facever.errors import ConfigError
 from facever.heads.base import Metric
 from facever.heads.registry import build_head
 from facever.heads.weighted_sum import WeightedSum
-from facever.models.embedder import Embedder
+from facever.models.embedder import Embedder, ModelConfig
 from facever.processes import world
 from facever.training.adversarial import AdversarialStep
 from facever.training.beside.targets import Targets
@@ -21,6 +22,21 @@ from facever.training.computing.thrift import checkpoint_gradients, compile_modu
 from facever.training.config import TrainConfig
 from facever.training.steps import EmbeddingStep
 from facever.training.watching.watch import Watch
+
+
+def make_embedder(config: ModelConfig, resumed: bool) -> Embedder:
+    """Return the model; of a resumed run without pretrained weights: its checkpoint has all."""
+    start = {"pretrained": False} if resumed else {}
+    embedder = Embedder(config.model_copy(update=start))
+    embedder.config = config
+    return embedder
+
+
+def make_average(config: TrainConfig, embedder: Embedder) -> ModelEmaV3 | None:
+    """Return the moving average of the weights where there is to be one."""
+    if config.ema_decay is None:
+        return None
+    return ModelEmaV3(embedder, decay=config.ema_decay, use_warmup=True)
 
 
 def make_step(

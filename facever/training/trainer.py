@@ -9,7 +9,6 @@ from signal import Signals
 from typing import Any
 
 import torch
-from timm.utils import ModelEmaV3
 
 from facever import config as configuration
 from facever.config import load as load_config
@@ -18,13 +17,12 @@ from facever.data.loading import Batch
 from facever.data.sources import load as load_data
 from facever.errors import TrainingError
 from facever.heads.base import Metric
-from facever.models.embedder import Embedder
 from facever.models.precision import choose_device
 from facever.processes import from_main, gather_objects, is_main, rank, started
 from facever.seeding import derive
 from facever.training.batches import make_batches
 from facever.training.beside.targets import prepare
-from facever.training.building import make_step, make_watch, metric_of
+from facever.training.building import make_average, make_embedder, make_step, make_watch, metric_of
 from facever.training.choosing.best import BestWeights
 from facever.training.choosing.operating_point import set_operating_point
 from facever.training.choosing.selection import select
@@ -75,10 +73,11 @@ class Trainer:
         self.run, self.position = run, Position()
         self._batches = make_batches(config, self.train_manifest, self.device)
         self._updates_per_epoch = math.ceil(len(self._batches) / config.accumulation)
+        resumed = from_main(run.last.is_file())
         torch.manual_seed(derive(config.seed, "weights"))
-        self.embedder = Embedder(config.model)
+        self.embedder = make_embedder(config.model, resumed)
         self._trial: Trial | None = None
-        if not from_main(run.last.is_file()):  # a resume computes as the run began
+        if not resumed:  # a resume computes as the run began
             tried = settle(config, self.embedder, self.device) if is_main() else (config, None)
             config, self._trial = from_main(tried)
         self.config = config
@@ -93,7 +92,7 @@ class Trainer:
         )
         self._heads = self.step.heads
         self.metric: Metric = metric_of(config, self._heads)
-        self._ema = self._make_ema()
+        self._ema = make_average(config, self.embedder)
         torch.manual_seed(self._own_seed())
         self._random = random_state(self.device)  # what the first update begins with
         self._best = BestWeights(
@@ -111,6 +110,7 @@ class Trainer:
         self._images = 0  # since the last line of the log
         self._seconds_before = 0.0  # of training, before this process
         self._began = self._saved_at = time.monotonic()
+        self._stamp: tuple[int, ...] | None = None  # of last.pt, as this trainer knows it
 
     @classmethod
     def start(cls, config: TrainConfig, folder: Path, data: Path | None = None) -> "Trainer":
@@ -130,10 +130,12 @@ class Trainer:
     def resume(cls, folder: Path, data: Path | None = None) -> "Trainer":
         """Continue the run in `folder` from its last checkpoint."""
         run = Run.open(folder)
-        state = load_checkpoint(run.last)
+        with run.alone():  # refused at once, not after minutes of loading
+            stamp, state = run.stamp(), load_checkpoint(run.last)
         trainer = cls(load_config(TrainConfig, run.config), run, data)
         trainer._require_same_data()
         trainer._load_state(state)
+        trainer._stamp = stamp
         return trainer
 
     def _create(self) -> None:
@@ -161,8 +163,13 @@ class Trainer:
 
         Raises:
             Interrupted: SIGTERM or Ctrl-C came; everything is saved.
-            TrainingError: A value that is not finite, or no readable image.
+            TrainingError: A value that is not finite, no readable image, or another process that
+                trains this run, or has since this trainer was made.
         """
+        with self.run.training(self._stamp):
+            return self._fit(profile)
+
+    def _fit(self, profile: bool) -> Run:
         position, config = self.position, self.config
         log = MetricsLog(self.run, config.tensorboard)
         log.rewind(position.update, position.epoch)
@@ -189,6 +196,8 @@ class Trainer:
                     if position.epoch % config.evaluate_every == 0 or self._is_over():
                         self._best.evaluate(position, log)
                     self._save_last()
+            if not self._is_over():
+                say(self._best.why_stopped(position))
             if recording is not None:
                 recording.close()
         finally:
@@ -318,6 +327,7 @@ class Trainer:
         if is_main():
             save_checkpoint(self.run.last, state)
             remove_pieces(self.run.checkpoints, None if pieces is None else pieces["folder"])
+            self._stamp = self.run.stamp()
         self._saved_at = time.monotonic()
 
     def _require_same_data(self) -> None:
@@ -338,12 +348,14 @@ class Trainer:
 
     def _load_state(self, state: dict[str, Any]) -> None:
         if state["data"] != self._digest():
+            what = (
+                "images, people, attributes or teacher"
+                if self._targets.digest
+                else (f"images or people in {self.config.data.root}")
+            )
             raise TrainingError(
-                f"the images or people in {self.config.data.root} are not those that "
-                f"{self.run.path} was trained on: put them back, or start a new run"
-                if not self._targets.digest
-                else f"the images, people, attributes or teacher are not those that "
-                f"{self.run.path} was trained with: put them back, or start a new run"
+                f"the {what} are not those that {self.run.path} was trained on: put them back, or "
+                "start a new run"
             )
         try:
             if state.get("pieces"):
@@ -373,13 +385,6 @@ class Trainer:
         """Return the seed of this process's dropout and the like."""
         names = ("training",) if is_main() else ("training", rank(), self.position.update)
         return derive(self.config.seed, *names)
-
-    # ------------------------------------------------------------------ parts
-
-    def _make_ema(self) -> "ModelEmaV3 | None":
-        if self.config.ema_decay is None:
-            return None
-        return ModelEmaV3(self.embedder, decay=self.config.ema_decay, use_warmup=True)
 
 
 def train(config: TrainConfig, folder: Path, data: Path | None = None) -> Run:
