@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from facever.config import Config, parse
+from facever.data.machine import require_memory
 from facever.data.preprocessing import Preprocessing
 from facever.errors import ConfigError, ModelError
 from facever.files import parse_json
@@ -33,7 +34,7 @@ class ModelConfig(Config):
     backbone_options: dict[str, Option] = Field(
         {}, description="further arguments of the timm model, such as drop_path_rate"
     )
-    embedding_size: int = Field(256, ge=1)
+    embedding_size: int = Field(256, ge=1, le=65_536)
     pooling: Literal["backbone", "flatten"] = Field(
         "backbone",
         description="backbone: timm's own, mostly the average over the feature map; flatten: the "
@@ -76,6 +77,12 @@ class ModelConfig(Config):
     def _not_ours(cls, options: dict[str, Option]) -> dict[str, Option]:
         if taken := sorted(RESERVED & options.keys()):
             raise ValueError(f"{', '.join(taken)} is set by facever itself")
+        for name, value in options.items():
+            numbers = value if isinstance(value, list) else [value]
+            if len(numbers) > 1000 or any(
+                not isinstance(number, str) and abs(number) > 65_536 for number in numbers
+            ):
+                raise ValueError(f"{name} has more than 1,000 numbers, or one above 65,536")
         return options
 
 
@@ -273,6 +280,9 @@ def _neck(config: ModelConfig, width: int) -> nn.Sequential:
             )
         return nn.Sequential(layers)
     if config.neck in ("linear_bn", "linear") or size != width:
+        require_memory(
+            4 * width * size, f"a neck from {width:,} features to embedding_size {size:,}"
+        )
         layers["linear"] = nn.Linear(width, size, bias=False)
     if config.neck == "linear":
         return nn.Sequential(layers)

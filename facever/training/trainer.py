@@ -22,7 +22,14 @@ from facever.processes import from_main, gather_objects, is_main, rank, started
 from facever.seeding import derive
 from facever.training.batches import make_batches
 from facever.training.beside.targets import prepare
-from facever.training.building import make_average, make_embedder, make_step, make_watch, metric_of
+from facever.training.building import (
+    make_average,
+    make_embedder,
+    make_step,
+    make_watch,
+    metric_of,
+    require_room,
+)
 from facever.training.choosing.best import BestWeights
 from facever.training.choosing.operating_point import set_operating_point
 from facever.training.choosing.selection import select
@@ -30,7 +37,7 @@ from facever.training.computing.parallel import Agreement, agree
 from facever.training.computing.precision import Precision, named
 from facever.training.computing.prefetch import on_device
 from facever.training.computing.trial import Trial, settle
-from facever.training.config import TrainConfig, with_absolute_paths
+from facever.training.config import TrainConfig, require_warm_up_within, with_absolute_paths
 from facever.training.interruption import Interrupted, Interruption, interruptible
 from facever.training.run import MetricsLog, Run, write_environment
 from facever.training.saving.checkpoint import (
@@ -72,6 +79,7 @@ class Trainer:
         config, self._targets = prepare(config, self.train_manifest, self.device)
         self.run, self.position = run, Position()
         self._batches = make_batches(config, self.train_manifest, self.device)
+        require_room(config, len(self.train_manifest.identities), len(self._batches))
         self._updates_per_epoch = math.ceil(len(self._batches) / config.accumulation)
         resumed = from_main(run.last.is_file())
         torch.manual_seed(derive(config.seed, "weights"))
@@ -118,6 +126,7 @@ class Trainer:
         if is_main():
             Run(folder).require_new()
         # Built first against a folder that is not there yet: bad input leaves nothing behind.
+        require_warm_up_within(config)
         trainer = cls(config, Run(folder), data)
         trainer._require_same_data()
         trainer._targets.begin(trainer._heads.heads)
@@ -348,14 +357,10 @@ class Trainer:
 
     def _load_state(self, state: dict[str, Any]) -> None:
         if state["data"] != self._digest():
-            what = (
-                "images, people, attributes or teacher"
-                if self._targets.digest
-                else (f"images or people in {self.config.data.root}")
-            )
+            beside = ", attributes or teacher" if self._targets.digest else ""
             raise TrainingError(
-                f"the {what} are not those that {self.run.path} was trained on: put them back, or "
-                "start a new run"
+                f"the images or people in {self.config.data.root}{beside} are not those that "
+                f"{self.run.path} was trained on: put them back, or start a new run"
             )
         try:
             if state.get("pieces"):
