@@ -124,11 +124,11 @@ def _decode(data: bytes, max_pixels: int, name: str, unended: list[str] | None) 
         raise ValueError(
             f"{header.width} x {header.height} pixels, more than the {max_pixels:,} allowed"
         )
-    if header.format == "JPEG":
-        pixels, ended = decode_jpeg(data)
+    if header.frame is not None:
+        pixels, ended = decode_jpeg(data, header.frame)
         if not ended:
             (_warn_once if unended is None else unended.append)(name)
-        return upright(pixels, header.orientation)
+        return upright(pixels, header.frame.orientation)
     if header.transparent or header.format in _BY_PILLOW:
         return _by_pillow(data, header)
     return _by_opencv(data, header)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from PIL import Image, UnidentifiedImageError, features
 
-from facever.data.jpeg import read_frame
+from facever.data.jpeg import Frame, read_frame
 
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # decode has its limit
 warnings.filterwarnings(
@@ -27,8 +27,9 @@ _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _BY_PILLOW = ("BMP", "GIF", "JPEG2000", "PPM", "TIFF", "WEBP")
 _BEGINS = {b"II*\0": "TIFF", b"MM\0*": "TIFF", b"RIFF": "WEBP", b"GIF8": "GIF", b"BM": "BMP"}
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
-_NEVER_ZERO_AT_END = frozenset({"AVIF", "HEIF", "JPEG2000", "WEBP"})  # compressed, to the last byte
-_ZEROS = bytes(64)
+_ZEROS_AT_END = {"AVIF": 0.0, "HEIF": 0.0, "JPEG2000": 0.0, "WEBP": 1 / 8}
+"""Of compressed formats, the share of the file, beyond 64 bytes, that can be zeros at its end: a
+plain colour takes 5 % of a WebP; a larger part was never written."""
 _PNM_GAP = rb"(?:\s|#[^\n]*\n)+"
 _PNM = re.compile(rb"P([2356])" + (_PNM_GAP + rb"\d+") * 2 + _PNM_GAP + rb"(\d+)")
 
@@ -37,7 +38,7 @@ class Header(NamedTuple):
     """The size is the stored one, before any EXIF rotation.
 
     `maximum` is the value of white where that is neither 255 nor 65535 and OpenCV ignores it;
-    `orientation` is the EXIF orientation of a JPEG.
+    `frame` is what else the header of a JPEG says.
     """
 
     format: str
@@ -45,7 +46,7 @@ class Header(NamedTuple):
     height: int
     transparent: bool = False
     maximum: int | None = None
-    orientation: int = 1
+    frame: Frame | None = None
 
 
 def read_header(data: bytes) -> Header:
@@ -65,7 +66,7 @@ def read_header(data: bytes) -> Header:
 
 def _jpeg(data: bytes) -> Header:
     frame = read_frame(data)
-    return Header("JPEG", frame.width, frame.height, orientation=frame.orientation)
+    return Header("JPEG", frame.width, frame.height, False, None, frame)
 
 
 def _png(data: bytes) -> Header:
@@ -103,7 +104,8 @@ def _other(data: bytes) -> Header:
     except (OSError, SyntaxError, RuntimeError, Image.DecompressionBombError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"truncated or damaged {name}: {reason}" if name else reason) from error
-    if header.format in _NEVER_ZERO_AT_END and data.endswith(_ZEROS):
+    share = _ZEROS_AT_END.get(header.format)
+    if share is not None and data.endswith(bytes(64 + int(share * len(data)))):
         raise ValueError(f"truncated or damaged {header.format}: its last bytes were never written")
     return header
 

@@ -7,7 +7,6 @@ markers, and some files lack only their end marker. The pixels are those of Open
 """
 
 import re
-from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import cv2
@@ -31,18 +30,18 @@ _ORIENTATION = 0x0112  # the EXIF tag
 class Frame(NamedTuple):
     """What the segments before the first scan say.
 
-    `components` maps each component's number to its sampling factors (horizontal, vertical),
-    `restarts` counts the blocks (MCUs) between restart markers, 0 where there are none, and `scan`
-    is where the first scan begins.
+    `start` is where the frame's segment is and `scan` where the first scan's is; `restarts` counts
+    the blocks (MCUs) between restart markers, 0 where there are none; `several` tells whether more
+    than one scan is needed.
     """
 
     width: int
     height: int
     orientation: int
-    progressive: bool
-    components: dict[int, tuple[int, int]]
+    start: int
     restarts: int
     scan: int
+    several: bool
 
 
 def read_frame(data: bytes) -> Frame:
@@ -51,27 +50,37 @@ def read_frame(data: bytes) -> Frame:
     Raises:
         ValueError: There is none, or no frame before it.
     """
-    frame, orientation, restarts = -1, 1, 0
-    for marker, at, end in _segments(data):
+    at, last = 2, len(data) - 4
+    frame = exif = restarts = 0  # where those segments are
+    while at <= last:
+        marker = data[at + 1]
+        if data[at] != 0xFF or marker == 0xFF or not marker:
+            at += 1  # bytes between segments, which libjpeg skips too
+            continue
         if marker in _FRAMES:
             frame = at
         elif marker == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
-            orientation = _orientation(data[at + 10 : end])
+            exif = at
         elif marker == 0xDD:
-            restarts = _sixteen(data, at + 4)
+            restarts = at
         elif marker == 0xDA:
-            if frame < 0:
+            if not frame:
                 raise ValueError("damaged JPEG: no frame before the first scan")
-            parts = data[frame + 10 : frame + 10 + 3 * data[frame + 9]]
-            factors = {n: (s >> 4, s & 15) for n, s in zip(parts[::3], parts[1::3], strict=False)}
-            width, height = _sixteen(data, frame + 7), _sixteen(data, frame + 5)
-            progressive = data[frame + 1] in _PROGRESSIVE
-            return Frame(width, height, orientation, progressive, factors, restarts, at)
+            return Frame(
+                width=data[frame + 7] << 8 | data[frame + 8],
+                height=data[frame + 5] << 8 | data[frame + 6],
+                orientation=_orientation(data[exif + 10 : exif + 65537]) if exif else 1,
+                start=frame,
+                restarts=_sixteen(data, restarts + 4) if restarts else 0,
+                scan=at,
+                several=data[frame + 1] in _PROGRESSIVE or data[at + 4] < data[frame + 9],
+            )
+        at += 2 + (data[at + 2] << 8 | data[at + 3])
     raise ValueError("truncated JPEG: it ends before its first scan")
 
 
-def decode_jpeg(data: bytes) -> tuple[np.ndarray, bool]:
-    """Decode a JPEG file's bytes.
+def decode_jpeg(data: bytes, frame: Frame) -> tuple[np.ndarray, bool]:
+    """Decode a JPEG file's bytes, whose `frame` was read.
 
     What simplejpeg does not read, such as rare subsamplings, is decoded by OpenCV; of that only
     the end marker is checked.
@@ -89,8 +98,7 @@ def decode_jpeg(data: bytes) -> tuple[np.ndarray, bool]:
         if any(part in str(error) for part in _NOT_READ):
             return _by_opencv(data), True
         pixels, ended = _second_look(data, str(error))
-    frame = read_frame(data)
-    if frame.progressive or data[frame.scan + 4] < len(frame.components):
+    if frame.several:
         _check_scans(data, frame, ended)
     return pixels, ended
 
@@ -154,13 +162,14 @@ def _check_restarts(data: bytes, extra: int) -> None:
     frame = read_frame(data)
     end = data.rfind(_END)
     _check_extra(data[frame.scan : end], extra)
-    wide, high = (max(sides) for sides in zip(*frame.components.values(), strict=True))
-    if len(frame.components) == 1:
+    factors = list(_components(data, frame).values())
+    wide, high = (max(sides) for sides in zip(*factors, strict=True))
+    if len(factors) == 1:
         wide = high = 1
     blocks = -(-frame.width // (8 * wide)) * -(-frame.height // (8 * high))
     found = [int(mark[1][0]) - 0xD0 for mark in _RESTART.finditer(data, frame.scan, end)]
     expected = (blocks - 1) // frame.restarts if frame.restarts else 0
-    if frame.progressive or found != [number % 8 for number in range(expected)]:
+    if frame.several or found != [number % 8 for number in range(expected)]:
         raise ValueError("damaged JPEG: restart markers are missing")
 
 
@@ -169,7 +178,7 @@ def _check_scans(data: bytes, frame: Frame, ended: bool) -> None:
 
     With its end marker a progressive file may have left out details, but no component's averages.
     """
-    sent = {number: [_ALL] * _ALL for number in frame.components}  # the lowest bit so far
+    sent = {number: [_ALL] * _ALL for number in _components(data, frame)}  # the lowest bit so far
     at = data.find(_SCAN, frame.scan)
     while at >= 0:
         end = at + 8 + 2 * data[at + 4] if at + 4 < len(data) else len(data) + 1
@@ -187,19 +196,14 @@ def _check_scans(data: bytes, frame: Frame, ended: bool) -> None:
         raise ValueError("truncated JPEG: it ends before its last scan")
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield the marker, the begin and the end of each segment up to the first scan's header."""
-    at, last = 2, len(data) - 4
-    while at <= last:
-        marker = data[at + 1]
-        if data[at] != 0xFF or marker in (0, 0xFF):  # bytes between segments, libjpeg skips them
-            at += 1
-            continue
-        end = at + 2 + _sixteen(data, at + 2)
-        yield marker, at, end
-        if marker == 0xDA:
-            return
-        at = end
+def _components(data: bytes, frame: Frame) -> dict[int, tuple[int, int]]:
+    """Return the components' numbers with their sampling factors, horizontal and vertical."""
+    count = data[frame.start + 9]
+    parts = data[frame.start + 10 : frame.start + 10 + 3 * count]
+    return {
+        number: (sides >> 4, sides & 15)
+        for number, sides in zip(parts[::3], parts[1::3], strict=True)
+    }
 
 
 def _sixteen(data: bytes, at: int) -> int:
@@ -224,15 +228,21 @@ def _orientation(exif: bytes) -> int:
 def _plain_header(data: bytes) -> bytes:
     """Return the file without bytes between its segments, and with numbers that libjpeg knows."""
     frame = read_frame(data)
-    parts = [data[:2]]
-    for marker, at, end in _segments(data):
+    parts, at = [data[:2]], 2
+    while at < frame.scan:
+        marker = data[at + 1]
+        if data[at] != 0xFF or marker in (0, 0xFF):
+            at += 1
+            continue
+        end = at + 2 + _sixteen(data, at + 2)
         part = bytearray(data[at:end])
         if marker == 0xE0 and part[4:9] == b"JFIF\0" and len(part) > 9:
             part[9] = 1  # revision 1
         elif marker == 0xEE and part[4:9] == b"Adobe" and len(part) > 15 and part[15] > 2:
-            part[15] = 1 if len(frame.components) == 3 else 2  # what libjpeg assumes
+            part[15] = 1 if data[frame.start + 9] == 3 else 2  # what libjpeg assumes
         parts.append(bytes(part))
-    return b"".join(parts) + data[frame.scan + len(parts[-1]) :]
+        at = end
+    return b"".join(parts) + data[frame.scan :]
 
 
 def _by_opencv(data: bytes) -> np.ndarray:

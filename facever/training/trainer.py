@@ -179,7 +179,7 @@ class Trainer:
                 while position.epoch < config.epochs and not self._best.out_of_patience(position):
                     if recording is not None:
                         recording.epoch(self._updates_left(), position.epoch + 1 < config.epochs)
-                    for batches in self._groups():
+                    for batches in asked.until(self._groups()):
                         agreement = self._agree(asked, batches)
                         self._update(batches, agreement, shown, log)
                         if recording is not None:

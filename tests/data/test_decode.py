@@ -243,9 +243,9 @@ def test_what_cameras_write_between_is_no_damage() -> None:
         for variant in variants:
             np.testing.assert_array_equal(decode_bytes(variant), expected)
             cut = len(variant) * 2 // 3
-            with pytest.raises(ImageError, match="damaged|truncated"):
+            with pytest.raises(ImageError, match=r"damaged|truncated"):
                 decode_bytes(variant[:cut] + b"\xff\xd9")
-            with pytest.raises(ImageError, match="damaged|truncated"):
+            with pytest.raises(ImageError, match=r"damaged|truncated"):
                 decode_bytes(variant[:cut] + bytes(len(variant) - cut - 2) + b"\xff\xd9")
 
 
@@ -285,7 +285,7 @@ def test_a_truncated_file_is_refused(
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 1}])
 def test_a_jpeg_filled_up_with_zeros_is_refused(options: dict[str, object]) -> None:
     data = encoded(Image.fromarray(SMOOTH), "JPEG", **options)
-    with pytest.raises(ImageError, match="damaged|truncated"):
+    with pytest.raises(ImageError, match=r"damaged|truncated"):
         decode_bytes(data[: len(data) // 2] + bytes(len(data) // 2))
 
 
@@ -361,7 +361,7 @@ def test_a_fifo_and_a_device_are_not_opened(tmp_path: Path) -> None:
 def test_a_compressed_file_whose_end_was_never_written_is_refused(kind: str) -> None:
     need(kind)
     data = encoded(Image.fromarray(LARGE), kind)
-    for cut in (len(data) // 2, len(data) * 9 // 10):
+    for cut in (len(data) // 2, len(data) * 4 // 5):
         with pytest.raises(ImageError, match="damaged"):
             decode_bytes(data[:cut] + bytes(len(data) - cut))
 
