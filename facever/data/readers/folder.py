@@ -7,13 +7,10 @@ import pandas as pd
 
 from facever.console import warn
 from facever.data.manifest import Manifest
+from facever.data.suffixes import READABLE
 from facever.data.tables import check_utf8
 from facever.errors import DataError
 
-SUFFIXES = frozenset(
-    {".bmp", ".gif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"}
-    | {".tif", ".tiff", ".webp"}
-)
 SUBSETS = frozenset({"dev", "gallery", "query", "test", "train", "val", "valid", "validation"})
 
 
@@ -36,7 +33,7 @@ def read(root: Path) -> Manifest:
         raise DataError(f"no folder {root}")
     images = images_below(root)
     if not images:
-        raise DataError(f"no images in {root} (looked for {' '.join(sorted(SUFFIXES))})")
+        raise DataError(f"no images in {root} (looked for {' '.join(sorted(READABLE))})")
     parts = [image.split("/") for image in images]
     depth = 1 if all(way[0].lower() in SUBSETS for way in parts) else 0
     kept = [way for way in parts if len(way) > depth + 1]
@@ -78,7 +75,7 @@ def images_below(root: Path) -> list[str]:
 
 
 def _is_image(name: str) -> bool:
-    return name[0] != "." and os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
+    return name[0] != "." and os.path.splitext(name)[1].lower() in READABLE  # noqa: PTH122
 
 
 def _refuse(error: OSError) -> None:

@@ -26,7 +26,8 @@ from facever.console import track, warn
 from facever.data.cache import cache_folder
 from facever.data.manifest import Manifest
 from facever.data.members import BLOCK, address_of, close_files
-from facever.data.readers.folder import SUBSETS, SUFFIXES
+from facever.data.readers.folder import SUBSETS
+from facever.data.suffixes import READABLE
 from facever.data.tables import check_utf8, shortened, write_table
 from facever.errors import DataError
 
@@ -191,7 +192,7 @@ def _samples(tar: Path, name: str, passed: Counter[str]) -> Iterator[_Sample]:
             yield from _whole(sample, tar)
             sample = _Sample(key)
         last = os.path.splitext(member.name)[1].lower()  # noqa: PTH122
-        if last in SUFFIXES:
+        if last in READABLE:
             sample.images.append((address_of(name, member.offset_data, member.size), member.name))
         elif suffix == ".json":
             sample.values = _parse(content, f"{tar}: {member.name}")
