@@ -1,4 +1,4 @@
-"""Which files are images, by their suffix: those that are read, and those that only look like it."""
+"""Which files are images, by their suffix: those that are read, and those that are not."""
 
 from collections.abc import Iterable
 from importlib.util import find_spec
