@@ -71,16 +71,27 @@ def as_text(values: Iterable[object]) -> "pd.Series[str]":
     return pd.Series(names[codes], index=series.index, name=series.name, dtype=object)
 
 
-def canonical_column(names: "pd.Series[str]") -> "pd.Series[str]":
-    """Return a column of identities, each as `canonical` keeps it; the same object where all are.
+def text_column(column: "pd.Series[Any]") -> "pd.Series[str]":
+    """Return a column as text (`as_text`) in pandas' own type of it; one of that type as it is."""
+    if isinstance(column.dtype, pd.StringDtype):
+        return column
+    return pd.Series(as_text(column).tolist(), index=column.index, name=column.name)
+
+
+def canonical_column(names: "pd.Series[Any]") -> "pd.Series[str]":
+    """Return a column of identities as text, each as `canonical` keeps it.
 
     Args:
-        names: Text, [N]; what is missing stays missing.
+        names: [N]; what is missing stays missing.
+
+    Returns:
+        [N]; the same object where all are text and canonical.
     """
-    codes, kept = pd.factorize(names)
+    text = text_column(names)
+    codes, kept = pd.factorize(text)
     made = [canonical(name) for name in kept]
     if made == list(kept):
-        return names
+        return text
     taken = np.array([*made, None], dtype=object)[codes]
     return pd.Series(taken.tolist(), index=names.index, name=names.name)
 

@@ -18,7 +18,7 @@ from pyarrow import parquet
 from facever.data.csv_files import read_csv, write_csv
 from facever.errors import DataError, nearest
 from facever.files import atomic_path, open_regular
-from facever.text import NUMERIC, as_text
+from facever.text import NUMERIC, text_column
 
 SUFFIXES = (".csv", ".parquet")
 """Of tables, in lower case; a name may have capital letters."""
@@ -116,7 +116,7 @@ def to_numbers(column: "pd.Series[Any]", where: str) -> "pd.Series[float]":
     """
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iuf":
         return column
-    text = column if isinstance(column.dtype, pd.StringDtype) else as_text(column)
+    text = text_column(column)
     made = pd.to_numeric(text, errors="coerce")
     wrong = made.isna() & text.notna() & (text.str.lower() != "nan")
     if wrong.any():
@@ -180,10 +180,7 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 
 def _to_text(column: "pd.Series[str]", where: str) -> "pd.Series[str]":
-    if isinstance(column.dtype, pd.StringDtype):
-        return column
     try:
-        text = as_text(column)
-        return pd.Series(text.tolist(), index=column.index, name=column.name)
+        return text_column(column)
     except ValueError as error:
         raise DataError(f"{where}: column '{column.name}' is not UTF-8 text: {error}") from error

@@ -21,7 +21,7 @@ from facever.gallery.answers import Enrollment
 from facever.gallery.checks import Conflicts
 from facever.gallery.gallery import Gallery
 from facever.gallery.records import Binding, Duplicates, shown
-from facever.text import as_text, canonical, canonical_column
+from facever.text import canonical, canonical_column
 from facever.vectors.embedding_set import META, EmbeddingSet
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def metadata_of(
     """
     found: dict[str, dict[str, Any]] = {}
     people = (
-        canonical_column(as_text(rows["identity"]))
+        canonical_column(rows["identity"])
         if person is None
         else pd.Series(canonical(person), rows.index)
     )

@@ -245,9 +245,7 @@ def test_numbers_as_identities(values: dict[str, object], identity: str, tmp_pat
     assert read(tmp_path / "w").identities == [identity]
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"), [(3.5, "3.5"), (True, "True"), ([0, 1], "[0, 1]")]
-)
+@pytest.mark.parametrize(("value", "shown"), [(3.5, "3.5"), (True, "True"), ([0, 1], "[0, 1]")])
 def test_what_is_no_identity_is_said(value: object, shown: str, tmp_path: Path) -> None:
     tar = write(tmp_path / "w" / "s.tar", {"a.png": PNG, "a.json": said(cls=value)})
     with pytest.raises(DataError) as error:
