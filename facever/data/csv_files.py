@@ -37,9 +37,10 @@ def read_csv(path: Path) -> pd.DataFrame:
         try:
             table = _parse(file, names, skipped)
         except pa.ArrowInvalid:
-            file.seek(0)
             _refuse_row(file, len(names), path)
             raise
+        if table.num_rows + skipped != _count_lines(file):  # empty ones, or line ends in quotes
+            _refuse_row(file, len(names), path)
     columns = [_unescaped(column) for column in table.columns]
     frame: pd.DataFrame = pa.table(columns, names=names).to_pandas()
     return frame
@@ -115,11 +116,20 @@ def _header(file: io.FileIO, path: Path) -> tuple[list[str], int]:
     return names, skipped
 
 
+def _count_lines(file: io.FileIO) -> int:
+    file.seek(0)
+    count, last = 0, b"\n"
+    while piece := file.read(_BLOCK):
+        count, last = count + piece.count(b"\n"), piece[-1:]
+    return count + (last != b"\n")
+
+
 def _refuse_row(file: io.FileIO, fields: int, path: Path) -> None:
     """Raise DataError with the line of the first row that is no row of the table.
 
-    It begins again with the header, which is one.
+    The parser itself takes what follows a quote that nobody closed for one long cell.
     """
+    file.seek(0)
     reader, first = csv.reader(_lines(file), strict=True), 1
     try:
         for row in reader:
