@@ -45,7 +45,12 @@ from facever.training.saving.checkpoint import (
 )
 from facever.training.saving.pieces import load_pieces, remove_pieces, save_pieces
 from facever.training.saving.position import Position
-from facever.training.saving.provenance import data_digest, summary, write_identities
+from facever.training.saving.provenance import (
+    data_digest,
+    names_as_trained,
+    summary,
+    write_identities,
+)
 from facever.training.watching.means import Means
 from facever.training.watching.pictures import save_batch_picture
 from facever.training.watching.profiling import Profile
@@ -67,7 +72,8 @@ class Trainer:
     def __init__(self, config: TrainConfig, run: Run, data: Path | None = None) -> None:
         self.device = choose_device(config.device)
         config = with_absolute_paths(config)
-        manifest = load_data(config.data.root, data, config.data.layout)
+        manifest = load_data(config.data.root, data, config.data.layout, config.data.on_error)
+        manifest = names_as_trained(manifest, run.identities)
         self.train_manifest, self.development_manifest = select(
             manifest, config.data, config.batch, config.seed
         )

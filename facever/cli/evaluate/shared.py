@@ -111,8 +111,11 @@ def keep_calibration(result: "CalibrationResult", prior: float | None, path: Pat
 
 def show(result: Any, as_json: bool) -> None:
     """Print a result on standard output, and its warnings on standard error."""
-    from facever.console import warn
+    from facever.console import printable, warn
 
     for warning in getattr(result, "warnings", ()):
         warn(warning)
-    print(json.dumps(result.to_dict(), allow_nan=False) if as_json else result.to_text())
+    if as_json:
+        print(json.dumps(result.to_dict(), allow_nan=False))
+    else:
+        print(printable(result.to_text()))

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from facever.data.tables import as_text, check_table, read_table
+from facever.data.tables import check_table, is_table, read_table
 from facever.errors import EvaluationError, unknown
 from facever.evaluation.protocols.lookup import TEMPLATES, find_rows
 from facever.evaluation.protocols.pooling import pool_templates
 from facever.evaluation.scoring.similarity import Doubles
 from facever.vectors.embedding_set import EmbeddingSet, with_outcome
 
-_LISTS = (".csv", ".parquet")
 _MADE = ["images", "media", "failed_images"]
 
 
@@ -89,7 +88,7 @@ def template_set(
 def _members(embeddings: EmbeddingSet, templates: str | Path) -> pd.DataFrame:
     """Return which row is in which template: columns row, template and those of a list."""
     path = Path(templates)
-    if path.suffix not in _LISTS:
+    if not is_table(path):
         if str(templates) not in embeddings.rows:
             raise EvaluationError(unknown("column", str(templates), embeddings.rows.columns))
         column = embeddings.rows[str(templates)]
@@ -100,7 +99,6 @@ def _members(embeddings: EmbeddingSet, templates: str | Path) -> pd.DataFrame:
     listed = read_table(path)
     by = "path" if "path" in listed else "row"
     listed = check_table(listed, ["template", by], str(path))
-    listed["template"] = as_text(listed["template"], str(path))
     if by == "path":
         listed["row"] = find_rows(embeddings, listed["path"].astype(str).tolist(), str(path))
     listed["row"] = _row_numbers(listed["row"], len(embeddings), path)
