@@ -5,8 +5,6 @@ Beside the columns of every embedding set, `rows.parquet` has `path` (the source
 row without a vector. `export.json` has the SHA-256 of each file: an export is taken whole or not.
 """
 
-import json
-import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from facever.errors import GalleryError
-from facever.files import atomic_folder, sha256_of_file, write_json
+from facever.files import atomic_folder, parse_json, read_json, sha256_of_file, write_json
 from facever.gallery.records import Row
 from facever.gallery.store.store import Store
 from facever.vectors.embedding_set import (
@@ -142,9 +140,9 @@ def _check_seal(path: Path) -> None:
     if not (path / SEAL).is_file():
         raise GalleryError(f"{path} is not a gallery's export: it has no {SEAL}; enroll it instead")
     try:
-        said = json.loads((path / SEAL).read_bytes())
+        said = read_json(path / SEAL)
         version, sums = int(said["format"]), {name: str(said["sha256"][name]) for name in _FILES}
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise GalleryError(f"{path / SEAL} is damaged; export the gallery again") from error
     if version > FORMAT:
         raise GalleryError(
@@ -165,16 +163,12 @@ def _check_seal(path: Path) -> None:
 
 def _metadata_in(path: Path, said: object) -> dict[str, Any]:
     try:
-        known = json.loads(said) if isinstance(said, str) else None
-    except (ValueError, RecursionError):
+        known = parse_json(said) if isinstance(said, str) else None
+    except ValueError:
         known = None
-    if not isinstance(known, dict) or not all(map(_finite, known.values())):
+    if not isinstance(known, dict):
         raise GalleryError(f"{path}: the metadata of a person is no JSON object")
     return known
-
-
-def _finite(value: Any) -> bool:
-    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _time_in(path: Path, said: object) -> str:
