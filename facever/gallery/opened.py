@@ -1,18 +1,19 @@
 """An open gallery: its store, its index, and what it says of itself."""
 
-import json
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from facever.config import parse
+from facever.errors import GalleryError
 from facever.evaluation.operating_point import OperatingPoint
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery.answers import (
     GalleryInfo,
 )
 from facever.gallery.index.upkeep import KeptIndex
-from facever.gallery.records import Vectors
+from facever.gallery.records import Vectors, shown
+from facever.gallery.store.statements import stored_json
 from facever.gallery.store.store import Store
 
 
@@ -94,9 +95,9 @@ class Opened:
             The person's id of each, and vectors float32 [N, D], unit rows.
         """
         with self._store.reading():
-            _, owners, vectors = self._store.entries_after(0)
-            ids = self._store.ids(set(owners.tolist()))
-        return [ids[key] for key in owners.tolist()], vectors
+            found = self._store.entries_after(0)
+            ids = self._store.ids(set(found.owners.tolist()))
+        return [ids[key] for key in found.owners.tolist()], found.vectors
 
     def metadata(self, person: str) -> dict[str, Any]:
         """Return what is known of a person.
@@ -109,13 +110,27 @@ class Opened:
     def operating_points(self) -> dict[str, OperatingPoint]:
         """Return the operating points by name."""
         return {
-            name: parse(OperatingPoint, json.loads(point), where=f"{self.path}: '{name}'")
+            name: parse(OperatingPoint, self._said(name, point), where=f"{self.path}: '{name}'")
             for name, point in self._store.operating_points().items()
         }
 
     def calibrations(self) -> dict[str, ScoreCalibration]:
         """Return the calibrations by name."""
         return {
-            name: parse(ScoreCalibration, json.loads(one), where=f"{self.path}: '{name}'")
+            name: parse(ScoreCalibration, self._said(name, one), where=f"{self.path}: '{name}'")
             for name, one in self._store.calibrations().items()
         }
+
+    def _said(self, name: str, written: object) -> Any:
+        """Return what was measured, of its JSON in the store.
+
+        Raises:
+            GalleryError: It is damaged.
+        """
+        try:
+            return stored_json(written)
+        except ValueError as error:
+            raise GalleryError(
+                f"{self.path}: what is kept as {shown(str(name))} is damaged ({error}): remove it "
+                "('facever gallery threshold' or 'calibration', with --remove) and add it again"
+            ) from error
