@@ -23,6 +23,7 @@ from facever.evaluation.operating_point import OperatingPoint, ScoreRule
 from facever.evaluation.policies import ALL
 from facever.evaluation.scoring.similarity import Ints
 from facever.evaluation.scoring.trials import budget, needed
+from facever.gallery.checksums import checksums_of
 from facever.gallery.gallery import Gallery
 from facever.gallery.index.approximate import Approximate
 from facever.gallery.index.engine import Entries
@@ -304,7 +305,8 @@ class _Trial:
     def __init__(self, trials: _Trials, rule: ScoreRule, k: int, level: float) -> None:
         self._trials, self._rule, self._k, self._level = trials, rule, k, level
         numbers = np.arange(1, len(trials.owners) + 1)
-        self._part = Part(Entries(numbers, trials.owners, trials.vectors))
+        checksums = checksums_of(numbers, trials.owners, trials.vectors)
+        self._part = Part(Entries(numbers, trials.owners, trials.vectors, checksums))
 
     def searched(self, kind: str) -> _Found:
         """Build an index and search for all probes at once."""
