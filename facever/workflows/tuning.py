@@ -16,6 +16,7 @@ import numpy as np
 from facever.console import say, table
 from facever.errors import GalleryError, unknown
 from facever.evaluation.one_to_many.candidates import recall, searched_from_lists
+from facever.evaluation.one_to_many.identification import cut
 from facever.evaluation.one_to_many.identified import IdentifiedPoint, rates_at
 from facever.evaluation.one_to_many.inputs import shared_codes
 from facever.evaluation.one_to_many.search import Searched
@@ -224,13 +225,10 @@ def tune(
     trial = _Trial(trials, rule, k, level)
     exact = trial.searched(FLAT)
     if point is None:
-        # between two strangers' scores: at one of them, rounding would decide
-        strangers = np.sort(exact.lists.best[~trials.mated].astype(np.float64))[::-1]
-        allowed = budget(fpir, nonmated)
-        cut = fpir, float(strangers[allowed - 1 : allowed + 1].mean())
+        threshold = fpir, cut(exact.lists, budget(fpir, nonmated))
     else:
-        cut = point.target_rate, point.threshold
-    rows, warnings = [trial.row(exact, exact, cut)], []
+        threshold = point.target_rate, point.threshold
+    rows, warnings = [trial.row(exact, exact, threshold)], []
     for kind in dict.fromkeys(asked):
         if kind == FLAT:
             continue
@@ -239,7 +237,7 @@ def tune(
         except GalleryError as error:
             warnings.append(str(error))
             continue
-        rows.append(trial.row(found, exact, cut))
+        rows.append(trial.row(found, exact, threshold))
         warnings += [found.note] if found.note else []
     return Tuning(
         rows,
@@ -331,9 +329,9 @@ class _Trial:
         lists = searched_from_lists(scores, places, [trials.codes, people])
         return _Found(kind, keys, lists, view, memory, taken, built, note)
 
-    def row(self, found: _Found, exact: _Found, cut: tuple[float, float]) -> TuningRow:
-        """Judge what was found at a threshold, and search for probes one by one."""
-        target, threshold = cut
+    def row(self, found: _Found, exact: _Found, decided: tuple[float, float]) -> TuningRow:
+        """Judge what was found at a target's threshold, and search for probes one by one."""
+        target, threshold = decided
         return TuningRow(
             kind=found.kind,
             recall=recall(found.keys, exact.keys),
