@@ -76,7 +76,6 @@ class Run:
             raise TrainingError(f"{path} has no checkpoint to resume from (checkpoints/last.pt)")
         return run
 
-
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Keep out every other training of this run; the process of rank 0 does it for all.
