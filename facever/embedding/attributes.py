@@ -86,7 +86,7 @@ class AttributeClassifier:
             digest.update(np.ascontiguousarray(getattr(self, name)).tobytes())
         return digest.hexdigest()
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write one safetensors file, atomically."""
         header = {
             "labels": list(self.labels),
@@ -95,7 +95,7 @@ class AttributeClassifier:
             "sha256": self._digest(),
         }
         tensors = {name: np.ascontiguousarray(getattr(self, name)) for name in NUMBERS}
-        with atomic_path(path) as temporary:
+        with atomic_path(Path(path)) as temporary:
             temporary.write_bytes(save(tensors, {HEADER: json.dumps(header, sort_keys=True)}))
 
     @classmethod

@@ -50,7 +50,12 @@ from facever.training.saving.checkpoint import (
 )
 from facever.training.saving.pieces import load_pieces, remove_pieces, save_pieces
 from facever.training.saving.position import Position
-from facever.training.saving.provenance import data_digest, summary, write_identities
+from facever.training.saving.provenance import (
+    data_digest,
+    names_as_trained,
+    summary,
+    write_identities,
+)
 from facever.training.watching.means import Means
 from facever.training.watching.pictures import save_batch_picture
 from facever.training.watching.profiling import Profile
@@ -72,7 +77,8 @@ class Trainer:
     def __init__(self, config: TrainConfig, run: Run, data: Path | None = None) -> None:
         self.device = choose_device(config.device)
         config = with_absolute_paths(config)
-        manifest = load_data(config.data.root, data, config.data.layout)
+        manifest = load_data(config.data.root, data, config.data.layout, config.data.on_error)
+        manifest = names_as_trained(manifest, run.identities)
         self.train_manifest, self.development_manifest = select(
             manifest, config.data, config.batch, config.seed
         )
@@ -195,7 +201,7 @@ class Trainer:
                 while position.epoch < config.epochs and not self._best.out_of_patience(position):
                     if recording is not None:
                         recording.epoch(self._updates_left(), position.epoch + 1 < config.epochs)
-                    for batches in self._groups():
+                    for batches in asked.until(self._groups()):
                         agreement = self._agree(asked, batches)
                         self._update(batches, agreement, shown, log)
                         if recording is not None:
@@ -218,8 +224,6 @@ class Trainer:
         if self.development_manifest is not None:
             set_operating_point(self.run, self.development_manifest, self.config, self.device)
         return self.run
-
-    # ------------------------------------------------------------------ one update
 
     def _groups(self) -> Iterator[list[Batch]]:
         """Yield the micro-batches of one update after another, from the position onwards."""
@@ -313,8 +317,6 @@ class Trainer:
 
     def _is_over(self) -> bool:
         return self.position.epoch == self.config.epochs
-
-    # ------------------------------------------------------------------ state
 
     def _save_last(self) -> None:
         """Write last.pt, by the first process; what each holds a shard of, by each."""
