@@ -29,7 +29,6 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Images = Annotated[int, Field(le=2**20)]
 """A number of images that are in memory together; `require_room` asks this machine."""
 Epochs = Annotated[float, Field(ge=0, le=1e6)]
-MOST_WORKERS = 1024
 
 
 class DataConfig(Config):
@@ -202,7 +201,7 @@ class TrainConfig(Config):
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     ema_decay: float | None = Field(None, gt=0, lt=1, description="exponential moving average")
     seed: int = Field(0, ge=0, lt=2**64)
-    workers: Annotated[int, Field(ge=0, le=MOST_WORKERS)] | Literal["auto"] = "auto"
+    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
     evaluate_every: int = Field(1, ge=1, description="epochs between looks at development people")
     metric: Metric | None = Field(
         None, description="what verification compares by; null: as the first head on embeddings"
