@@ -135,9 +135,9 @@ class RBF(Head):
 
     def _look(self, x: Tensor, weight: Tensor) -> None:
         """Start with the first batch, and note the distances that gamma follows."""
-        if not self._started:
-            self._start(x, weight)
-        elif self.training and self._follows:
+        if not self._started and self._start(x, weight):
+            return
+        if self.training and self._follows:
             step = max(1, -(-self.identities // _SAMPLE))
             x = x if self.whole_batch else gather(x.to(weight.dtype))
             self._medians.append(self._median(x, weight[::step]))
@@ -163,8 +163,10 @@ class RBF(Head):
             },
         )
 
-    def _start(self, x: Tensor, weight: Tensor) -> None:
+    def _start(self, x: Tensor, weight: Tensor) -> bool:
         """Take gamma from the first batch, or say that the given one is too small for it.
+
+        Returns whether it was taken.
 
         That is the batch of all processes, and the prototypes are those of all.
         """
@@ -177,10 +179,12 @@ class RBF(Head):
                 warn(
                     f"head '{self.name}': the squared distances of the first batch are {ratio:.0f} "
                     f"times gamma {self.config.gamma:g} on average, so K is near 0 for every "
-                    "identity and hardly anything is learned: use gamma: median, or normalize: true"
+                    "identity and hardly anything is learned: use gamma: following, or normalize: true"
                 )
         elif self.data_gamma.isnan():
             self.data_gamma.copy_(self._median(x, weight))
+            return True
+        return False
 
     def _median(self, x: Tensor, weight: Tensor) -> Tensor:
         """Return the median squared distance of a batch to prototypes, of all processes."""

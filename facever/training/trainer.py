@@ -56,6 +56,7 @@ from facever.training.saving.provenance import (
     summary,
     write_identities,
 )
+from facever.training.watching.beforehand import warn_of_collapse
 from facever.training.watching.means import Means
 from facever.training.watching.pictures import save_batch_picture
 from facever.training.watching.profiling import Profile
@@ -133,6 +134,7 @@ class Trainer:
             Run(folder).require_new()
         # Built first against a folder that is not there yet: bad input leaves nothing behind.
         require_warm_up_within(config)
+        warn_of_collapse(config)
         trainer = cls(config, Run(folder), data)
         trainer._require_same_data()
         trainer._targets.begin(trainer._heads.heads)
@@ -208,10 +210,13 @@ class Trainer:
                             recording.updated(self._updates_left())
                     self._agree(asked)
                     position.epoch, position.batch = position.epoch + 1, 0
-                    if position.epoch % config.evaluate_every == 0 or self._is_over():
+                    if (
+                        position.epoch % config.evaluate_every == 0
+                        or position.epoch == config.epochs
+                    ):
                         self._best.evaluate(position, log)
                     self._save_last()
-            if not self._is_over():
+            if position.epoch < config.epochs:
                 say(self._best.why_stopped(position))
             if recording is not None:
                 recording.close()
@@ -315,9 +320,6 @@ class Trainer:
         """Return how many updates of this epoch are to come."""
         return self._updates_per_epoch - math.ceil(self.position.batch / self.config.accumulation)
 
-    def _is_over(self) -> bool:
-        return self.position.epoch == self.config.epochs
-
     def _save_last(self) -> None:
         """Write last.pt, by the first process; what each holds a shard of, by each."""
         step, shards = self.step.state_dict(), self.step.shards()
@@ -360,10 +362,9 @@ class Trainer:
     def _load_state(self, state: dict[str, Any]) -> None:
         if state["data"] != self._digest():
             beside = ", attributes or teacher" if self._targets.digest else ""
-            raise TrainingError(
-                f"the images or people in {self.config.data.root}{beside} are not those that "
-                f"{self.run.path} was trained on: put them back, or start a new run"
-            )
+            what = f"images or people in {self.config.data.root}{beside}"
+            said = f"the {what} are not those that {self.run.path} was trained on"
+            raise TrainingError(f"{said}: put them back, or start a new run")
         try:
             if state.get("pieces"):
                 load_pieces(self.run.checkpoints, state["pieces"], state["step"])

@@ -411,6 +411,27 @@ def test_folders_that_are_not_runs(make_config, tmp_path: Path) -> None:
             "'heads': head 'center' only draws embeddings together: add a head that tells "
             "identities apart, such as cosface",
         ),
+        ({"schedule": {"warmup_epochs": 3.5}}, "schedule.warmup_epochs is 3.5, and there are 3"),
+        (
+            {
+                "adversarial": {"generator": {"schedule": {"warmup_epochs": 2}}},
+                "heads": [{"name": "softmax"}],
+                "batch": {"size": 8, "images_per_identity": 2},
+            },
+            "adversarial.generator.schedule.warmup_epochs is 2, and there are 1.5",
+        ),
+        ({"seed": 2**64}, "'seed' is 18446744073709551616"),
+        ({"workers": 1_000_000_000}, "1000000000 worker"),
+        ({"epochs": 10**18}, "epochs"),
+        ({"batch": {"size": 2**40}}, "batch.size"),
+        ({"accumulation": 2**40}, "accumulation"),
+        ({"model": {"embedding_size": 1_000_000_000}}, "model.embedding_size"),
+        ({"model": {"backbone_options": {"layers": [10**9] * 4}}}, "model.backbone_options"),
+        ({"model": {"local": {"keypoints": 10**9}}}, "model.local.keypoints"),
+        ({"schedule": {"name": "step", "decay_epochs": [0]}}, "schedule.decay_epochs.0"),
+        ({"schedule": {"name": "multistep", "decay_epochs": [2, 1]}}, "ascending order"),
+        ({"augmentation": {"cutmix": {}}}, "unknown key 'augmentation.cutmix' (allowed: affine"),
+        ({"augmentation": {"blurr": {}}}, "'augmentation.blurr'; did you mean 'blur'?"),
         ({"device": "tpu"}, "device"),
         ({"device": "cuda:7"}, "no such GPU"),
         ({"precision": "fp32", "memory_format": "channels_last"}, "can crash on the CPU"),
@@ -436,3 +457,29 @@ def test_spread_cameras_needs_cameras(make_config, tmp_path: Path) -> None:
     batch = {"size": 8, "images_per_identity": 2, "spread_cameras": True}
     with pytest.raises(ConfigError, match="needs a column 'camera'"):
         Trainer.start(make_config(batch=batch), tmp_path / "run")
+
+
+def test_what_this_machine_has_no_memory_for_is_refused(
+    make_config, tmp_path: Path, monkeypatch
+) -> None:
+    model = make_config().model.model_dump(mode="json")
+    for free, settings, named in (
+        (10_000, {}, "batch.size 8 x accumulation 1"),
+        (160_000, {"model": {**model, "embedding_size": 4_096}}, "prototypes of embedding_size"),
+        (400_000, {"model": {**model, "embedding_size": 4_096}}, "a neck from .* features to"),
+    ):
+        monkeypatch.setattr("facever.data.machine.free_memory", lambda shared, free=free: free)
+        with pytest.raises(ConfigError, match=named):
+            Trainer.start(make_config(**settings), tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_run_with_a_long_warm_up_goes_on(make_config, tmp_path: Path, interrupt_before) -> None:
+    """It began when that was accepted."""
+    trainer = Trainer.start(make_config(), tmp_path / "run")
+    interrupt_before(trainer, 1)
+    with pytest.raises(Interrupted):
+        trainer.fit()
+    text = trainer.run.config.read_text()
+    trainer.run.config.write_text(text.replace("warmup_epochs: 0.5", "warmup_epochs: 9.0"))
+    assert Trainer.resume(tmp_path / "run").config.schedule.warmup_epochs == 9

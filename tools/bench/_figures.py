@@ -1,7 +1,7 @@
 """A benchmark's figures: one table, or JSON.
 
 A figure is the median of rounds whose parts were timed in turns. Where the rounds disagree (their
-quartiles lie over 20 % of the median apart) the machine was disturbed: the figure is *unstable*, and
+quartiles lie over 20 % of the median apart) the machine was disturbed: the figure is *unstable*,
 neither met nor missed.
 """
 
