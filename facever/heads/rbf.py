@@ -23,8 +23,10 @@ from facever.processes import all_sum, gather
 GAMMA_UPDATES = 200
 _FOLLOWING = 0.1
 """Share of the newest update in the gamma that follows."""
-_SAMPLE = 1024
+_SAMPLE = 256
 """Prototypes whose distances make that gamma."""
+_AT_ONCE = 2**18
+"""Distances whose median is found in one tensor, not block by block."""
 DEAD_START = 10.0
 """Mean d^2 / gamma above which next to nothing is learned: e^-10 is 5e-5."""
 
@@ -179,7 +181,8 @@ class RBF(Head):
                 warn(
                     f"head '{self.name}': the squared distances of the first batch are {ratio:.0f} "
                     f"times gamma {self.config.gamma:g} on average, so K is near 0 for every "
-                    "identity and hardly anything is learned: use gamma: following, or normalize: true"
+                    "identity and hardly anything is learned: use gamma: following, or normalize: "
+                    "true"
                 )
         elif self.data_gamma.isnan():
             self.data_gamma.copy_(self._median(x, weight))
@@ -194,6 +197,8 @@ class RBF(Head):
                 yield squared_distances(x, weight[part])
 
         sharded = self.prototypes.layout.stored == "sharded"
+        if not sharded and 0 < len(x) * len(weight) <= _AT_ONCE:
+            return squared_distances(x, weight).median().clamp_min(1e-6)
         median = median_of(parts, x, all_sum if sharded else lambda counts: counts)
         return median.clamp_min(1e-6)
 

@@ -322,8 +322,7 @@ class Trainer:
 
     def _save_last(self) -> None:
         """Write last.pt, by the first process; what each holds a shard of, by each."""
-        step, shards = self.step.state_dict(), self.step.shards()
-        pieces = None
+        step, shards, pieces = self.step.state_dict(), self.step.shards(), None
         if shards:
             pieces = save_pieces(self.run.checkpoints, self.position.update, step, shards)
         state: dict[str, Any] = {
