@@ -318,7 +318,7 @@ def test_what_systems_leave_in_shards_and_beside_them(
     write(tmp_path / "w" / "s.tar", members)
     write(tmp_path / "w" / "@eaDir" / "s.tar", {"b.png": PNG, "b.cls": b"2"})
     (tmp_path / "w" / "._s.tar").write_bytes(b"x")
-    assert detect(tmp_path / "w")
+    assert reader.detect(tmp_path / "w")
     assert read(tmp_path / "w").identities == ["1"]
     told = capsys.readouterr().err
     assert "1 ._*" in told
