@@ -111,7 +111,7 @@ class Extractor:
         self.device = choose_device(device)
         self._layout = fastest_layout(embedder, precision, self.device)
         self.embedder = embedder.eval().to(self.device)
-        self.embedder.to(memory_format=self._layout)  # type: ignore[call-overload]
+        self.embedder.to(memory_format=self._layout)
         self.dimension = embedder.embedding_size
         self.fingerprint = extraction_fingerprint(card.fingerprint, flip=flip, precision=precision)
 

@@ -55,6 +55,7 @@ def make_batches(config: TrainConfig, manifest: Manifest, device: torch.device) 
         on_error=config.data.on_error,
         cache=config.data.cache,
         to_gpu=device.type == "cuda",
+        held=2 * config.accumulation + 1,  # an update's, the next one's, one on its way
     )
 
 

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from facever.console import say, warn
 from facever.errors import DataError
-from facever.files import alone, atomic_path, put_into_place
+from facever.files import alone, atomic_path, put_into_place, remove_leftovers
 from facever.processes import from_main, gather_objects, is_main, rank, world
 from facever.vectors.embedding_set import (
     META,
@@ -339,7 +339,8 @@ class EmbeddingWriter:
         return kept
 
     def _put_into_place(self, rows: pd.DataFrame) -> None:
-        for leftover in set(self._set.iterdir()) - {self._set / VECTORS}:  # of a kill in here
+        remove_leftovers(self._set)  # of a kill in here
+        for leftover in set(self._set.iterdir()) - {self._set / VECTORS}:
             leftover.unlink()
         write_tables(self._set, rows, self.meta, self.trained_on)
         refuse_to_replace(self.path)

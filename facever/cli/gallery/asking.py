@@ -48,13 +48,21 @@ def search(
     rule: Rule = None,
     calibration: Calibration = None,
     where: Where = None,
+    decide: Annotated[
+        bool,
+        typer.Option("--decide", help="End with status 2 where no operating point decides."),
+    ] = False,
     device: Device = "auto",
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Print a row for each candidate, as CSV.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find the people who are nearest to each image (1:N)."""
+    """Find the people who are nearest to each image (1:N).
+
+    Exit status: 0 answered, with or without a decision; 2 an error, and with --decide also where
+    nothing decides: a line says why.
+    """
     from facever.console import say
     from facever.errors import ConfigError
     from facever.gallery.gallery import Gallery
@@ -70,6 +78,7 @@ def search(
         "rule": rule,
         "where": where_of(where),
         "calibration": calibration_of(calibration),
+        "decide": decide,
     }
     with Gallery.open(gallery) as opened:
         if embeddings is not None:
