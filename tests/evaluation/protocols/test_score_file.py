@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from facever.errors import EvaluationError
+from facever.errors import DataError, EvaluationError
 from facever.evaluation import verification
 from facever.evaluation.protocols.score_file import evaluate_scores, read_scores
 
@@ -69,7 +69,7 @@ def test_bad_files_are_one_clear_line(frame, tmp_path):
     cases = [
         (frame.drop(columns="label"), "has no column label"),
         (frame.assign(label=2), "'label' is '2'"),
-        (frame.assign(score="high"), "holds something that is no number"),
+        (frame.assign(score="high"), "'score' must hold numbers; row 1 holds 'high'"),
         (frame.assign(score=np.nan), "scores are not finite"),
         (frame[frame["label"] == 1], "no impostor trials"),
         (frame[frame["label"] == 0], "no genuine trials"),
@@ -79,8 +79,11 @@ def test_bad_files_are_one_clear_line(frame, tmp_path):
         (without, "an identity of trial 3 is missing"),
     ]
     for table, message in cases:
-        with pytest.raises(EvaluationError, match=message):
+        with pytest.raises((EvaluationError, DataError), match=message):
             read_scores(write(table, tmp_path / "scores.parquet"))
+    (tmp_path / "scores.CSV").write_text("score,label\n0.3,0.7,1\n0.2,0.1,0\n")
+    with pytest.raises(DataError, match=r"scores\.CSV, line 2: 3 fields; the header has 2"):
+        read_scores(str(tmp_path / "scores.CSV"))
     (tmp_path / "text.npz").write_text("no")
     for name, message in (("text.npz", "is not an npz"), ("none.npz", "no scores at")):
         with pytest.raises(EvaluationError, match=message):
