@@ -226,3 +226,23 @@ def test_kinds_by_default_fit_the_size(entries: int, cells: int) -> None:
     assert kinds[0] == "flat"
     assert f"IVF{cells},PQ64:nprobe={max(1, cells // 16)}" in kinds
     assert cells * 20 < entries
+
+
+def test_every_kind_decides_the_probe_of_the_threshold_alike(gallery, probes) -> None:
+    point = evaluate_identification(probes, gallery_set(gallery), fpir=[0.1]).points[0]
+    answers = [a.candidates[0].score for a in gallery.search(probes, 1)]
+    refused = max(score for score in answers[ENROLLED:] if score <= point.threshold)
+    assert sum(score > point.threshold for score in answers[ENROLLED:]) == point.false_positives
+    assert point.false_positives <= 0.1 * (PEOPLE - ENROLLED)
+    probe = answers.index(refused)
+    for kind in ("flat", "HNSW16:efSearch=200", "IVF16,Flat:nprobe=16"):
+        gallery.set_index(kind)
+        (answer,) = gallery.search(probes.select([probe]), 1)
+        assert answer.candidates[0].score == refused
+        assert not answer.candidates[0].score > point.threshold
+    gallery.set_index("flat")
+
+
+def gallery_set(gallery) -> EmbeddingSet:
+    ids, vectors = gallery.entries()
+    return EmbeddingSet.from_arrays(vectors, ids, fingerprint="f", normalize=False)

@@ -107,7 +107,7 @@ def read_scores(path: Path, *, distances: bool = False) -> ListedTrials:
 def _columns(path: Path, distances: bool) -> tuple[Doubles, Bools, tuple[Ints, Ints] | None]:
     """Return scores (minus the distances where they are such), labels, and the people of each
     trial by number, where they are named."""
-    frame = _read_npz(path) if path.suffix == ".npz" else read_table(path)
+    frame = _read_npz(path) if path.suffix.lower() == ".npz" else read_table(path)
     missing = [column for column in ("score", "label") if column not in frame]
     if missing:
         raise EvaluationError(
