@@ -109,6 +109,17 @@ def put_into_place(folder: Path, path: Path, aside: Path | None) -> None:
 
 
 @contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an OSError that names no file, as of a write to a full disk, name this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = os.fspath(path)
+        raise
+
+
+@contextmanager
 def alone(lock: Path, taken: Exception, wait: float = 0.0) -> Iterator[None]:
     """Keep out every other process and thread that does the same; a killed one keeps nobody out.
 

@@ -9,7 +9,6 @@ import numpy as np
 from facever.errors import GalleryError
 from facever.evaluation.operating_point import OperatingPoint, ScoreRule
 from facever.evaluation.score_calibration import ScoreCalibration
-from facever.evaluation.scoring.similarity import make_scorer
 from facever.gallery import probabilities
 from facever.gallery.answers import (
     Answer,
@@ -29,6 +28,7 @@ from facever.gallery.decisions import (
 from facever.gallery.intake import Faces, checked_vectors, failures
 from facever.gallery.opened import Opened
 from facever.gallery.records import Keys, Vectors
+from facever.gallery.scores import all_scores
 
 _DECIDES_SEARCH = ("1:N",)
 _DECIDES_VERIFICATION = ("1:1-image", "1:1-template")
@@ -168,11 +168,10 @@ class Asking(Opened):
             )
         failed = failures(probes)
         held = [row for row in range(len(vectors)) if row not in failed]
-        pairs = make_scorer(vectors[held], others=enrolled).pairs(
-            *(axis.ravel() for axis in np.indices((len(held), count)))
-        )
-        cosines = pairs.reshape(len(held), count)
-        scored = cosines.max(axis=1) if rule == "max" else cosines.mean(axis=1)
+        cosines = all_scores(vectors[held], enrolled)
+        scored = cosines.max(axis=1)
+        if rule == "mean":
+            scored = cosines.mean(axis=1, dtype=np.float64).astype(np.float32)
         scores: list[float | None] = [None] * len(vectors)
         for row, score in zip(held, scored.tolist(), strict=True):
             scores[row] = score
@@ -244,8 +243,7 @@ class Asking(Opened):
     ) -> list[list[Candidate]]:
         """Return the people found, by their ids; again where one was removed meanwhile.
 
-        Raises:
-            GalleryError: Nobody was removed, and yet the index has people who are not there.
+        People whom the store has not, or whose row is damaged there, are nobody's answer.
         """
         while True:
             before = self._store.change()
@@ -261,10 +259,8 @@ class Asking(Opened):
                     for row in zip(keys.tolist(), scores.tolist(), strict=True)
                 ]
             if self._store.change() == before:
-                raise GalleryError(
-                    f"the index of {self.path} has people who are not in the store; make it again "
-                    "with 'facever gallery rebuild'"
-                )
+                lost = np.setdiff1d(keys[keys >= 0], list(ids))
+                self._index.forget_people(lost)
 
 
 def _allowed(rule: str | None) -> ScoreRule | None:

@@ -20,7 +20,7 @@ from facever.gallery.decisions import (
 from facever.gallery.exports import read_export
 from facever.gallery.intake import Faces, checked_vectors, failures, images_of
 from facever.gallery.opened import Opened
-from facever.gallery.records import Duplicates, NewImages, shown, text
+from facever.gallery.records import Duplicates, NewImages, person_id, shown
 from facever.gallery.review import Enrolled, Review
 
 
@@ -84,9 +84,10 @@ class Changing(Opened):
         binding = self._store.binding
         vectors = checked_vectors(faces, fingerprint, binding)
         images = images_of(faces, vectors, people, sources, hashes)
-        for person in set(metadata or {}) - set(images.people):
-            raise GalleryError(f"metadata of {shown(str(person))}, whom none of these images shows")
-        return self._admit(binding.fingerprint, images, failures(faces), metadata or {}, wanted)
+        known = _by_person(metadata or {})
+        for person in set(known) - set(images.people):
+            raise GalleryError(f"metadata of {shown(person)}, whom none of these images shows")
+        return self._admit(binding.fingerprint, images, failures(faces), known, wanted)
 
     def import_(
         self,
@@ -116,8 +117,9 @@ class Changing(Opened):
         images = replace(
             images_of(found.faces, vectors, None, None, found.hashes), times=found.times
         )
-        nobody = [text(person, "a person id") for person in found.nobody]
-        return self._admit(binding.fingerprint, images, {}, found.metadata, wanted, nobody)
+        nobody = [person_id(person) for person in found.nobody]
+        known = _by_person(found.metadata)
+        return self._admit(binding.fingerprint, images, {}, known, wanted, nobody)
 
     def _admit(
         self,
@@ -309,3 +311,20 @@ class Changing(Opened):
         else:
             wrong = misfit_in_verification(measured, templates)
         return [f"{shown(name)} will not serve: {wrong}"] if wrong else []
+
+
+def _by_person(metadata: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Return metadata by the ids of people as they are kept.
+
+    Raises:
+        GalleryError: An id that cannot be kept, or two that are one person's.
+    """
+    known: dict[str, Mapping[str, Any]] = {}
+    for given, said in metadata.items():
+        person = person_id(given)
+        if person in known:
+            raise GalleryError(
+                f"metadata of {shown(person)} is given twice, under ids that are one"
+            )
+        known[person] = said
+    return known

@@ -96,9 +96,9 @@ class Opened:
             The person's id of each, and vectors float32 [N, D], unit rows.
         """
         with self._store.reading():
-            _, owners, vectors = self._store.entries_after(0)
-            ids = self._store.ids(set(owners.tolist()))
-        return [ids[key] for key in owners.tolist()], vectors
+            found = self._store.entries_after(0)
+            ids = self._store.ids(set(found.owners.tolist()))
+        return [ids[key] for key in found.owners.tolist()], found.vectors
 
     def metadata(self, person: str) -> dict[str, Any]:
         """Return what is known of a person.

@@ -16,6 +16,7 @@ import numpy as np
 from facever.console import say, table
 from facever.errors import GalleryError, unknown
 from facever.evaluation.one_to_many.candidates import recall, searched_from_lists
+from facever.evaluation.one_to_many.identification import cut
 from facever.evaluation.one_to_many.identified import IdentifiedPoint, rates_at
 from facever.evaluation.one_to_many.inputs import shared_codes
 from facever.evaluation.one_to_many.search import Searched
@@ -23,6 +24,7 @@ from facever.evaluation.operating_point import OperatingPoint, ScoreRule
 from facever.evaluation.policies import ALL
 from facever.evaluation.scoring.similarity import Ints
 from facever.evaluation.scoring.trials import budget, needed
+from facever.gallery.checksums import checksums_of
 from facever.gallery.gallery import Gallery
 from facever.gallery.index.approximate import Approximate
 from facever.gallery.index.engine import Entries
@@ -223,13 +225,10 @@ def tune(
     trial = _Trial(trials, rule, k, level)
     exact = trial.searched(FLAT)
     if point is None:
-        # between two strangers' scores: at one of them, rounding would decide
-        strangers = np.sort(exact.lists.best[~trials.mated].astype(np.float64))[::-1]
-        allowed = budget(fpir, nonmated)
-        cut = fpir, float(strangers[allowed - 1 : allowed + 1].mean())
+        threshold = fpir, cut(exact.lists, budget(fpir, nonmated))
     else:
-        cut = point.target_rate, point.threshold
-    rows, warnings = [trial.row(exact, exact, cut)], []
+        threshold = point.target_rate, point.threshold
+    rows, warnings = [trial.row(exact, exact, threshold)], []
     for kind in dict.fromkeys(asked):
         if kind == FLAT:
             continue
@@ -238,7 +237,7 @@ def tune(
         except GalleryError as error:
             warnings.append(str(error))
             continue
-        rows.append(trial.row(found, exact, cut))
+        rows.append(trial.row(found, exact, threshold))
         warnings += [found.note] if found.note else []
     return Tuning(
         rows,
@@ -304,7 +303,8 @@ class _Trial:
     def __init__(self, trials: _Trials, rule: ScoreRule, k: int, level: float) -> None:
         self._trials, self._rule, self._k, self._level = trials, rule, k, level
         numbers = np.arange(1, len(trials.owners) + 1)
-        self._part = Part(Entries(numbers, trials.owners, trials.vectors))
+        checksums = checksums_of(numbers, trials.owners, trials.vectors)
+        self._part = Part(Entries(numbers, trials.owners, trials.vectors, checksums))
 
     def searched(self, kind: str) -> _Found:
         """Build an index and search for all probes at once."""
@@ -329,9 +329,9 @@ class _Trial:
         lists = searched_from_lists(scores, places, [trials.codes, people])
         return _Found(kind, keys, lists, view, memory, taken, built, note)
 
-    def row(self, found: _Found, exact: _Found, cut: tuple[float, float]) -> TuningRow:
-        """Judge what was found at a threshold, and search for probes one by one."""
-        target, threshold = cut
+    def row(self, found: _Found, exact: _Found, decided: tuple[float, float]) -> TuningRow:
+        """Judge what was found at a target's threshold, and search for probes one by one."""
+        target, threshold = decided
         return TuningRow(
             kind=found.kind,
             recall=recall(found.keys, exact.keys),

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 from facever.console import warn
 from facever.errors import FaceverError, GalleryError
 from facever.evaluation.operating_point import ScoreRule
@@ -45,7 +47,24 @@ class KeptIndex:
         self, queries: Vectors, k: int, rule: ScoreRule, among: Keys | None = None
     ) -> tuple[Scores, Keys]:
         """Search as an `Engine` does, with what is in the store now."""
-        return self._current().search(queries, k, rule, among)
+        index = self._current()
+        found = index.search(queries, k, rule, among)
+        self._heal(index)
+        return found
+
+    def forget_people(self, people: Keys) -> None:
+        """Take the entries of people from the store again: those that are not there go."""
+        index = self._current()
+        owned = [some.numbers[np.isin(some.owners, people)] for some in index.engine.iterate()]
+        index.mend(np.concatenate([np.empty(0, np.int64), *owned]))
+        self._heal(index)
+
+    def _heal(self, index: Index) -> None:
+        """Write the index anew where entries of it were found to be damaged."""
+        if index.mended:
+            index.mended = False
+            if not self._store.read_only:
+                self._write(anew=True)
 
     def serves(self) -> str:
         """Return the kind of index that answers now: "flat" or a factory string."""
@@ -133,12 +152,12 @@ class KeptIndex:
         with self._upkeep:
             return self._writing is not None and self._writing.is_alive()
 
-    def _write(self) -> None:
+    def _write(self, anew: bool = False) -> None:
         """Let a thread write the index, unless one does or none may."""
         with self._upkeep:
             if self._held_off or (self._writing is not None and self._writing.is_alive()):
                 return
-            writing = threading.Thread(target=_write, args=(self._folder, self._wait))
+            writing = threading.Thread(target=_write, args=(self._folder, self._wait, anew))
             try:
                 writing.start()
             except RuntimeError as error:  # no more threads can be had
@@ -147,7 +166,7 @@ class KeptIndex:
                 self._writing = writing  # one that has started: others may join it
 
 
-def _write(folder: Path, wait: float) -> None:
+def _write(folder: Path, wait: float, anew: bool = False) -> None:
     """Write the index, and again for as long as the store leaves it behind meanwhile.
 
     What goes wrong is said and costs nothing but speed: the store has everything.
@@ -155,7 +174,7 @@ def _write(folder: Path, wait: float) -> None:
     try:
         store = Store.open(folder, wait)
         try:
-            write_index(store, wait)
+            write_index(store, wait, anew)
             while is_due(store):
                 write_index(store, wait)
         finally:

@@ -112,14 +112,19 @@ def _entries(store: Store) -> Iterator[Entries]:
     with suppress(SealError):
         snapshot = Snapshot.read(path)
         if belongs(store, snapshot.state) and len(snapshot.entries.numbers):
-            numbers, owners, _ = snapshot.entries
+            numbers, owners, _, checksums = snapshot.entries
             gone = store.entries_removed_after(snapshot.state.change.number)
             owners, width = forgotten(numbers, owners, gone), snapshot.state.dimension
             with path.open("rb") as file:  # mapped vectors would fill the memory
                 for start in range(0, len(numbers), AT_ONCE):
                     block = slice(start, start + AT_ONCE)
                     vectors = np.fromfile(file, "<f4", width * len(numbers[block]))
-                    yield Entries(numbers[block], owners[block], vectors.reshape(-1, width))
+                    yield Entries(
+                        numbers[block],
+                        owners[block],
+                        vectors.reshape(-1, width),
+                        checksums[block],
+                    )
             last = int(numbers[-1])
     yield from entries_after(store, last)
 

@@ -41,7 +41,7 @@ def files(folder: Path) -> list[str]:
 
 
 def living(store: Store) -> dict[int, bytes]:
-    numbers, _, vectors = store.entries_after(0)
+    numbers, _, vectors, _ = store.entries_after(0)
     return {int(number): v.tobytes() for number, v in zip(numbers, vectors, strict=True)}
 
 
