@@ -8,16 +8,23 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
+from facever.console import warn
 from facever.data.arrays import read_item, split_address
 from facever.data.headers import Header, read_header
+from facever.data.jpeg import decode_jpeg, upright
 from facever.data.members import read_member, split_member
 from facever.errors import DataError
+from facever.files import open_regular
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # ImageError says it better
 
 MAX_PIXELS = 100_000_000
+UNENDED = "JPEG without its end marker; its pixels are whole"
+
+_BY_PILLOW = frozenset({"AVIF", "HEIF"})
 _MOST_BYTES_PER_PIXEL = 8  # 16-bit RGBA, uncompressed
 _SLACK_BYTES = 16_000_000  # metadata
+_warned: list[str] = []
 
 
 class ImageError(DataError):
@@ -31,19 +38,24 @@ class ImageError(DataError):
         return type(self), (self.path, self.reason)  # it travels between processes
 
 
-def decode(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def decode(
+    path: str | Path, max_pixels: int = MAX_PIXELS, unended: list[str] | None = None
+) -> np.ndarray:
     """Read an image as a person sees it: RGB, upright, eight bits a channel.
 
-    JPEG, PNG, BMP, PNM (PGM, PPM, PBM), TIFF, WebP, GIF and JPEG 2000 (the first frame or page).
-    EXIF orientation is applied; grey is repeated in three channels; 16 bits keep the upper eight;
-    transparent pixels lie on white, so that nothing invisible gets in. The header is read before
-    anything is decoded, and a truncated file is refused rather than filled up.
+    JPEG, PNG, BMP, PNM (PGM, PPM, PBM), TIFF, WebP, GIF, JPEG 2000 and AVIF (the first frame or
+    page); HEIC where the extra `heif` is installed. EXIF orientation is applied; grey is repeated
+    in three channels; 16 bits keep the upper eight; transparent pixels lie on white, so that
+    nothing invisible gets in. The header is read before anything is decoded, and a truncated or
+    damaged file is refused rather than filled up.
 
     Args:
         path: An image file, or an image of an array file: "images.npy#7" of uint8 [N, H, W] or
             [N, H, W, 3], "t10k-images-idx3-ubyte.gz#7" of an idx file, plain or compressed; or one
             of a tar file: "shard-00001.tar#1536+20480".
         max_pixels: Images with more are refused unseen (a small file can hold a huge image).
+        unended: Where to add the path of a JPEG that lacks only its end marker; the first such
+            file of a process is warned of when not given.
 
     Returns:
         The image, uint8 [H, W, 3], writable and contiguous.
@@ -57,7 +69,7 @@ def decode(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         address = split_address(name)
         if address is not None:
             return _as_rgb(read_item(*address))
-        return _decode(_read(name, max_pixels), max_pixels)
+        return _decode(_read(name, max_pixels), max_pixels, name, unended)
     except (OSError, ValueError) as error:
         raise ImageError(name, _reason(error)) from error
 
@@ -77,32 +89,49 @@ def read_bytes(path: str | Path, max_pixels: int = MAX_PIXELS) -> bytes:
         raise ImageError(name, _reason(error)) from error
 
 
-def decode_bytes(data: bytes, name: str = "image", max_pixels: int = MAX_PIXELS) -> np.ndarray:
+def decode_bytes(
+    data: bytes,
+    name: str = "image",
+    max_pixels: int = MAX_PIXELS,
+    unended: list[str] | None = None,
+) -> np.ndarray:
     """Decode the bytes of an image file as `decode` does; `name` stands for it in errors."""
     try:
-        return _decode(data, max_pixels)
+        return _decode(data, max_pixels, name, unended)
     except ValueError as error:
         raise ImageError(name, str(error)) from error
 
 
 def _read(name: str, max_pixels: int) -> bytes:
     member = split_member(name)
-    size = member[2] if member else os.stat(name).st_size  # noqa: PTH116  (Path takes 10 us)
-    if size > _MOST_BYTES_PER_PIXEL * max_pixels + _SLACK_BYTES:
-        raise ValueError(f"{size:,} bytes are too many for an image of {max_pixels:,} pixels")
+    most = _MOST_BYTES_PER_PIXEL * max_pixels + _SLACK_BYTES
     if member:
+        _check_size(member[2], most, max_pixels)
         return read_member(*member)
-    with open(name, "rb", buffering=0) as file:  # noqa: PTH123
+    with open_regular(name) as file:
+        _check_size(os.fstat(file.fileno()).st_size, most, max_pixels)
         return file.read()
 
 
-def _decode(data: bytes, max_pixels: int) -> np.ndarray:
+def _check_size(size: int, most: int, max_pixels: int) -> None:
+    if size > most:
+        raise ValueError(f"{size:,} bytes are too many for an image of {max_pixels:,} pixels")
+
+
+def _decode(data: bytes, max_pixels: int, name: str, unended: list[str] | None) -> np.ndarray:
     header = read_header(data)
     if header.width * header.height > max_pixels:
         raise ValueError(
             f"{header.width} x {header.height} pixels, more than the {max_pixels:,} allowed"
         )
-    return _on_white(data) if header.transparent else _by_opencv(data, header)
+    if header.frame is not None:
+        pixels, ended = decode_jpeg(data, header.frame)
+        if not ended:
+            (_warn_once if unended is None else unended.append)(name)
+        return upright(pixels, header.frame.orientation)
+    if header.transparent or header.format in _BY_PILLOW:
+        return _by_pillow(data, header)
+    return _by_opencv(data, header)
 
 
 def _by_opencv(data: bytes, header: Header) -> np.ndarray:
@@ -116,14 +145,24 @@ def _by_opencv(data: bytes, header: Header) -> np.ndarray:
     return cv2.convertScaleAbs(image, alpha=255 / header.maximum) if header.maximum else image
 
 
-def _on_white(data: bytes) -> np.ndarray:
+def _by_pillow(data: bytes, header: Header) -> np.ndarray:
+    """Decode with Pillow: what is transparent, on white, and what OpenCV may not read."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            upright = ImageOps.exif_transpose(image).convert("RGBA")
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"truncated or damaged: {_reason(error)}") from error
-    white = Image.new("RGBA", upright.size, "white")
-    return np.array(Image.alpha_composite(white, upright).convert("RGB"))
+        with Image.open(io.BytesIO(data), formats=[header.format]) as image:
+            upright_image = ImageOps.exif_transpose(image)
+            if not header.transparent:
+                return np.array(upright_image.convert("RGB"))
+            rgba = upright_image.convert("RGBA")
+    except (OSError, SyntaxError, ValueError, RuntimeError, EOFError) as error:
+        raise ValueError(f"truncated or damaged {header.format}: {_reason(error)}") from error
+    white = Image.new("RGBA", rgba.size, "white")
+    return np.array(Image.alpha_composite(white, rgba).convert("RGB"))
+
+
+def _warn_once(name: str) -> None:
+    if not _warned:
+        _warned.append(name)
+        warn(f"{name}: {UNENDED} (other files like it are not named)")
 
 
 def _as_rgb(image: np.ndarray) -> np.ndarray:

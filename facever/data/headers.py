@@ -1,23 +1,35 @@
 """What an image's bytes say before its pixels are decoded: format, size, transparency, wholeness.
 
-JPEG and PNG are read here, in about 5 us (Pillow takes 50), and their whole structure is checked:
-a JPEG must reach its end marker, every chunk of a PNG its checksum. Pillow reads the header of the
-other formats.
+JPEG and PNG are read here, in about 5 us (Pillow takes 50): the segments of a JPEG up to its first
+scan, and every chunk of a PNG with its checksum. Pillow reads the header of the other formats;
+HEIC is one of them where the extra `heif` is installed.
 """
 
 import io
 import re
 import warnings
 import zlib
+from functools import cache
+from importlib import import_module
 from typing import NamedTuple
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
+
+from facever.data.jpeg import Frame, read_frame
 
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # decode has its limit
+warnings.filterwarnings(
+    "ignore", category=UserWarning, module=r"PIL\."
+)  # ImageError says it better
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _BY_PILLOW = ("BMP", "GIF", "JPEG2000", "PPM", "TIFF", "WEBP")
+_BEGINS = {b"II*\0": "TIFF", b"MM\0*": "TIFF", b"RIFF": "WEBP", b"GIF8": "GIF", b"BM": "BMP"}
+_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+_ZEROS_AT_END = {"AVIF": 0.0, "HEIF": 0.0, "JPEG2000": 0.0, "WEBP": 1 / 8}
+"""Of compressed formats, the share of the file, beyond 64 bytes, that can be zeros at its end: a
+plain colour takes 5 % of a WebP; a larger part was never written."""
 _PNM_GAP = rb"(?:\s|#[^\n]*\n)+"
 _PNM = re.compile(rb"P([2356])" + (_PNM_GAP + rb"\d+") * 2 + _PNM_GAP + rb"(\d+)")
 
@@ -25,7 +37,8 @@ _PNM = re.compile(rb"P([2356])" + (_PNM_GAP + rb"\d+") * 2 + _PNM_GAP + rb"(\d+)
 class Header(NamedTuple):
     """The size is the stored one, before any EXIF rotation.
 
-    `maximum` is the value of white where that is neither 255 nor 65535 and OpenCV ignores it.
+    `maximum` is the value of white where that is neither 255 nor 65535 and OpenCV ignores it;
+    `frame` is what else the header of a JPEG says.
     """
 
     format: str
@@ -33,6 +46,7 @@ class Header(NamedTuple):
     height: int
     transparent: bool = False
     maximum: int | None = None
+    frame: Frame | None = None
 
 
 def read_header(data: bytes) -> Header:
@@ -51,23 +65,8 @@ def read_header(data: bytes) -> Header:
 
 
 def _jpeg(data: bytes) -> Header:
-    """Walk the segments to the first scan; the end marker must follow it."""
-    at, size, end = 2, None, len(data) - 9
-    while at <= end:
-        marker = data[at + 1]
-        if data[at] != 0xFF or marker == 0xFF:  # bytes between segments, which libjpeg skips too
-            at += 1
-            continue
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            size = int.from_bytes(data[at + 7 : at + 9]), int.from_bytes(data[at + 5 : at + 7])
-        elif marker == 0xDA:
-            if size is None:
-                raise ValueError("damaged JPEG: no frame before the first scan")
-            if not data.endswith(b"\xff\xd9") and data.find(b"\xff\xd9", at) < 0:
-                break
-            return Header("JPEG", *size)
-        at += 2 + int.from_bytes(data[at + 2 : at + 4])
-    raise ValueError("truncated JPEG: it ends before its end marker")
+    frame = read_frame(data)
+    return Header("JPEG", frame.width, frame.height, False, None, frame)
 
 
 def _png(data: bytes) -> Header:
@@ -91,17 +90,54 @@ def _png(data: bytes) -> Header:
 
 
 def _other(data: bytes) -> Header:
+    formats, name = _candidates(data)
     try:
-        with Image.open(io.BytesIO(data), formats=_BY_PILLOW) as image:
+        with Image.open(io.BytesIO(data), formats=formats) as image:
             if image.mode == "F":
                 raise ValueError("pixels are floating-point numbers; 8 or 16 bits are supported")
             if image.format == "PPM":  # Pillow's name for all of PNM
                 return Header("PNM", *image.size, maximum=_unscaled_maximum(data))
-            return Header(str(image.format), *image.size, image.has_transparency_data)
+            header = Header(str(image.format), *image.size, image.has_transparency_data)
     except UnidentifiedImageError:
-        raise ValueError("not an image of a known format") from None
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(" ".join(str(error).split())) from error
+        reason = f"truncated or damaged {name}" if name else "not an image of a known format"
+        raise ValueError(reason) from None
+    except (OSError, SyntaxError, RuntimeError, Image.DecompressionBombError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"truncated or damaged {name}: {reason}" if name else reason) from error
+    share = _ZEROS_AT_END.get(header.format)
+    if share is not None and data.endswith(bytes(64 + int(share * len(data)))):
+        raise ValueError(f"truncated or damaged {header.format}: its last bytes were never written")
+    return header
+
+
+def _candidates(data: bytes) -> tuple[tuple[str, ...], str | None]:
+    """Return Pillow's names of the formats that these bytes may be, and the one that they begin as.
+
+    Raises:
+        ValueError: AVIF or HEIC, and what reads it is not installed.
+    """
+    if data[4:8] == b"ftyp":
+        brands = {data[at : at + 4] for at in range(8, min(int.from_bytes(data[:4]), 256), 4)}
+        if brands & {b"avif", b"avis"}:
+            if not features.check("avif"):
+                raise ValueError("AVIF is not read by this Pillow: install Pillow 11.3 or newer")
+            return ("AVIF",), "AVIF"
+        if brands & _HEIF_BRANDS:
+            if not _reads_heif():
+                raise ValueError("HEIC is read by an extra only: pip install 'facever[heif]'")
+            return ("HEIF",), "HEIF"
+    return _BY_PILLOW, next(
+        (name for start, name in _BEGINS.items() if data.startswith(start)), None
+    )
+
+
+@cache
+def _reads_heif() -> bool:
+    try:
+        import_module("pillow_heif").register_heif_opener(thumbnails=False)
+    except ImportError:
+        return False
+    return True
 
 
 def _unscaled_maximum(data: bytes) -> int | None:

@@ -6,10 +6,8 @@ workers: the epoch travels with the indices, so that workers live through all ep
 """
 
 import os
-import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from threading import Thread
 from typing import Any, Literal, NamedTuple
 
 import cv2
@@ -18,19 +16,19 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from facever.console import warn
 from facever.data.augmentation import Augmentation, AugmentationConfig
-from facever.data.decode import ImageError, decode
+from facever.data.decode import UNENDED, ImageError, decode
 from facever.data.decoded import DecodedImages, Keep, room_for
-from facever.data.machine import processes_here, usable_cpus
+from facever.data.machine import processes_here
 from facever.data.manifest import Manifest
 from facever.data.preprocessing import Preprocessing
 from facever.data.samplers import BatchSampler, SequentialSampler
-from facever.errors import ConfigError
+from facever.data.workers import Plan, lost, plan, share, start_worker, worker_count
+from facever.errors import ConfigError, DataError
 
 OnError = Literal["raise", "skip"]
 Key = tuple[int, list[int]]
-
-_BATCHES_AHEAD = 4  # per worker
 
 
 class Batch(NamedTuple):
@@ -39,39 +37,45 @@ class Batch(NamedTuple):
     `images` is uint8 [B, 3, H, W] in the colour order of the preprocessing, `labels` int64 [B]
     the positions of the identities in the manifest's `identities`, `indices` int64 [B] the
     manifest's rows. `failed` names the rows of unreadable images and the reason; they are not
-    among the B, which may become 0.
+    among the B, which may become 0. `unended` names JPEG files that lack only their end marker.
     """
 
     images: Tensor
     labels: Tensor
     indices: Tensor
     failed: list[tuple[int, str]]
+    unended: Sequence[str] = ()
 
 
 class Batches:
     """An iterable over the batches of an epoch; `len()` is the whole epoch's.
 
     Its worker processes start with the first iteration and stay until `close`.
+
+    Raises:
+        DataError: In iterating, a worker process was lost, with its batches.
+        ImageError: In iterating, an unreadable image, unless such are left out.
     """
 
     def __init__(
-        self, dataset: "BatchDataset", sampler: BatchSampler, workers: int, to_gpu: bool
+        self, dataset: "BatchDataset", sampler: BatchSampler, planned: Plan, to_gpu: bool
     ) -> None:
         self._sampler = sampler
+        self._unended: set[str] = set()
         self._kept = dataset.decoded is not None
         if processes_here() > 1:  # otherwise OpenCV takes all cores in each of them
             cv2.setNumThreads(torch.get_num_threads())
-        self._loader: DataLoader[Batch | ImageError] | None = DataLoader(
+        self._loader: DataLoader[Batch | DataError] | None = DataLoader(
             dataset,
             batch_size=None,  # the dataset's items are batches
             sampler=_Keys(sampler),
-            num_workers=workers,
+            num_workers=planned.workers,
             collate_fn=_unchanged,
             pin_memory=to_gpu,
-            worker_init_fn=_start_worker,
+            worker_init_fn=start_worker,
             generator=torch.Generator(),  # otherwise it draws from the global one
-            prefetch_factor=_BATCHES_AHEAD if workers else None,
-            persistent_workers=workers > 0,
+            prefetch_factor=planned.ahead if planned.workers else None,
+            persistent_workers=planned.workers > 0,
         )
 
     @property
@@ -93,10 +97,30 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         if self._loader is None:
             raise ValueError("these batches are closed")
-        for batch in self._loader:
-            if isinstance(batch, ImageError):
-                raise batch
-            yield batch
+        known = len(self._unended)
+        loaded = iter(self._loader)
+        try:
+            while (batch := self._next(loaded)) is not None:
+                self._unended.update(batch.unended)
+                yield batch
+        finally:
+            self._warn_of_unended(known)
+
+    def _next(self, loaded: Iterator["Batch | DataError"]) -> Batch | None:
+        try:
+            batch = next(loaded, None)
+        except (RuntimeError, OSError) as error:
+            if not (self._loader and self._loader.num_workers) or str(error).startswith("Caught "):
+                raise  # what the dataset raised
+            raise lost(error) from error
+        if isinstance(batch, DataError):
+            raise batch
+        return batch
+
+    def _warn_of_unended(self, known: int) -> None:
+        new = len(self._unended) - known
+        if new:
+            warn(f"{new:,} images are each a {UNENDED}, such as {min(self._unended)}")
 
     def close(self) -> None:
         """End the worker processes."""
@@ -115,6 +139,7 @@ def training_batches(
     on_error: OnError = "raise",
     cache: Keep = "never",
     to_gpu: bool = False,
+    held: int = 3,
 ) -> Batches:
     """Return the batches that a sampler draws, augmented.
 
@@ -130,17 +155,19 @@ def training_batches(
             it out of its batch and names it there.
         cache: Whether decoded images are kept in memory for the next epochs; see `room_for`.
         to_gpu: Whether the batches go to a GPU: they lie in memory that it copies from.
+        held: Batches that the caller keeps at once; they take shared memory too.
 
     Raises:
-        ConfigError: `workers` is negative, or `cache` "always" does not fit.
-        ImageError: In iterating, with `on_error` "raise".
+        ConfigError: `workers` is out of range, a batch takes more than the free memory, or `cache`
+            "always" does not fit.
     """
     pipeline = None if augmentation is None else Augmentation(augmentation, preprocessing.size)
     workers = worker_count(workers, to_gpu)
     decoded = room_for(len(manifest), preprocessing.size, cache, workers)
     dataset = BatchDataset(manifest, preprocessing, pipeline, seed, on_error, decoded)
     sampler.set_epoch(epoch)
-    return Batches(dataset, sampler, workers, to_gpu)
+    planned = plan(workers, sampler.largest, preprocessing.size, held)
+    return Batches(dataset, sampler, planned, to_gpu)
 
 
 def plain_batches(
@@ -166,26 +193,11 @@ def plain_batches(
     """
     sampler = SequentialSampler([range(len(manifest))] if runs is None else runs, batch_size)
     dataset = BatchDataset(manifest, preprocessing, None, 0, on_error)
-    return Batches(dataset, sampler, worker_count(workers, to_gpu), to_gpu)
+    planned = plan(worker_count(workers, to_gpu), sampler.largest, preprocessing.size, held=3)
+    return Batches(dataset, sampler, planned, to_gpu)
 
 
-def worker_count(workers: int | Literal["auto"], to_gpu: bool) -> int:
-    """Return how many worker processes to start.
-
-    "auto" shares the usable cores among the training processes of this machine. Where batches go to
-    a GPU it takes all but one, up to 16. Elsewhere the model needs the cores too: a quarter of
-    them, up to 4, and none below four, where a worker and the model's threads would only be in each
-    other's way.
-    """
-    if workers == "auto":
-        cores = usable_cpus() // processes_here()
-        return max(1, min(cores - 1, 16)) if to_gpu else min(cores // 4, 4)
-    if workers < 0:
-        raise ConfigError(f"{workers} worker processes: it must be 0 or larger, or 'auto'")
-    return workers
-
-
-class BatchDataset(Dataset["Batch | ImageError"]):
+class BatchDataset(Dataset["Batch | DataError"]):
     """A dataset whose items are whole batches; the key is (epoch, indices).
 
     An unreadable image under `on_error` "raise" is returned, not raised, as its ImageError: one
@@ -210,11 +222,12 @@ class BatchDataset(Dataset["Batch | ImageError"]):
         self._paths = manifest.frame["path"].array  # taken by the batch: 50 times faster
         self._labels = manifest.labels()
 
-    def __getitem__(self, key: Key) -> Batch | ImageError:
+    def __getitem__(self, key: Key) -> Batch | DataError:
         epoch, indices = key
         pixels = np.empty((len(indices), 3, *self.preprocessing.size), np.uint8)
         kept: list[int] = []
         failed: list[tuple[int, str]] = []
+        unended: list[str] = []
         seen: Counter[int] = Counter()
         here = self.decoded.which(indices) if self.decoded is not None else {}
         new: list[int] = []
@@ -223,7 +236,8 @@ class BatchDataset(Dataset["Batch | ImageError"]):
                 image = self.decoded.get(index)
             else:
                 try:
-                    image = decode(os.path.join(self._root, path))  # noqa: PTH118
+                    name = os.path.join(self._root, path)  # noqa: PTH118
+                    image = decode(name, unended=unended)
                 except ImageError as error:
                     if self.on_error == "raise":
                         return error
@@ -243,12 +257,12 @@ class BatchDataset(Dataset["Batch | ImageError"]):
         if self.decoded is not None and new:
             self.decoded.mark(new)
         rows = np.asarray(kept, dtype=np.int64)
-        return Batch(
+        tensors = (
             torch.from_numpy(pixels[: len(kept)]),
             torch.from_numpy(self._labels[rows]),
             torch.from_numpy(rows),
-            failed,
         )
+        return share(tensors) or Batch(*tensors, failed, unended)
 
 
 class _Keys(Sampler[Key]):
@@ -267,22 +281,3 @@ class _Keys(Sampler[Key]):
 
 def _unchanged(batch: Any) -> Any:
     return batch
-
-
-def _start_worker(_: int) -> None:
-    """One thread per process; Ctrl-C and SIGTERM, sent to all, are for the main process to answer.
-
-    The main process itself ends its workers by SIGTERM, and that they obey.
-    """
-    cv2.setNumThreads(0)
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):  # not on macOS
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        Thread(target=_obey_the_parent, daemon=True).start()
-
-
-def _obey_the_parent() -> None:
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
-        pass
-    os._exit(0)

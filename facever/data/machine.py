@@ -36,10 +36,17 @@ def free_memory(shared: bool, cgroup: Path = _CGROUP) -> int:
         if len(numbers) == 2 and numbers[0] != "max":
             given_back = _field(cgroup / statistics, cached) or 0  # files that were read
             found.append(max(int(numbers[0]) - int(numbers[1]) + given_back, 0))
-    if shared and _SHARED.is_dir():
-        status = os.statvfs(_SHARED)
-        found.append(status.f_bavail * status.f_frsize)
+    if shared and (free := free_shared()) is not None:
+        found.append(free)
     return min(found)
+
+
+def free_shared() -> int | None:
+    """Return the bytes that are free in /dev/shm, None where there is no such file system."""
+    if not _SHARED.is_dir():
+        return None
+    status = os.statvfs(_SHARED)
+    return status.f_bavail * status.f_frsize
 
 
 def usable_cpus(cgroup: Path = _CGROUP) -> int:

@@ -25,7 +25,12 @@ class BatchSampler(ABC):
         seed: The run's seed.
         rank: This process, 0 to `world` - 1.
         world: How many processes share every epoch; all get the same number of batches.
+
+    Attributes:
+        largest: Images of the largest batch.
     """
+
+    largest: int
 
     def __init__(self, seed: int, rank: int, world: int) -> None:
         if not 0 <= rank < world:
@@ -70,6 +75,7 @@ class SequentialSampler(BatchSampler):
         super().__init__(seed=0, rank=0, world=1)
         _require_batch(batch_size)
         self.runs, self.batch_size = runs, batch_size
+        self.largest = min(batch_size, max(map(len, runs), default=0))
 
     def __len__(self) -> int:
         return sum(-(-len(run) // self.batch_size) for run in self.runs)
@@ -114,6 +120,7 @@ class ShuffleSampler(BatchSampler):
         super().__init__(seed, rank, world)
         _require_batch(batch_size)
         self.images, self.batch_size, self.drop_last = images, batch_size, drop_last
+        self.largest = min(batch_size, images)
         if len(self) == 0:
             needed = batch_size * world if drop_last else world
             raise DataError(
@@ -191,6 +198,7 @@ class PKSampler(BatchSampler):
             if len(self._cameras) != len(codes):
                 raise ConfigError(f"{len(self._cameras)} cameras for {len(codes)} images")
         self.identities, self.images = identities, images
+        self.largest = identities * images
         _, of_image, counts = np.unique(codes, return_inverse=True, return_counts=True)
         groups = np.split(np.argsort(of_image, kind="stable"), np.cumsum(counts)[:-1])
         self._groups = [group for group in groups if len(group) >= min_images]

@@ -22,7 +22,7 @@ from facever.data.decode import decode, read_bytes
 from facever.data.headers import read_header
 from facever.data.manifest import Manifest
 from facever.data.members import BLOCK, address_of, split_member
-from facever.data.readers.folder import SUFFIXES
+from facever.data.suffixes import READABLE
 from facever.errors import ConfigError
 from facever.files import atomic_folder
 
@@ -129,7 +129,7 @@ def _content(path: str, original: str) -> tuple[bytes, str]:
         return cv2.imencode(".png", stored)[1].tobytes(), ".png"
     content = read_bytes(path)
     suffix = Path(original if split_member(path) else path).suffix.lower()
-    return content, suffix if suffix in SUFFIXES else f".{_format(content)}"
+    return content, suffix if suffix in READABLE else f".{_format(content)}"
 
 
 def _format(content: bytes) -> str:

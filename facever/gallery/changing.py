@@ -5,12 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from facever.errors import GalleryError
-from facever.evaluation.operating_point import OperatingPoint
+from facever.console import warn
+from facever.errors import GalleryError, plain
+from facever.evaluation.operating_point import Measured, OperatingPoint
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery.answers import Enrollment
 from facever.gallery.checks import Conflicts, rules_for
-from facever.gallery.decisions import require_cosine, require_fit
+from facever.gallery.decisions import (
+    misfit_in_search,
+    misfit_in_verification,
+    require_cosine,
+    require_fit,
+)
 from facever.gallery.exports import read_export
 from facever.gallery.intake import Faces, checked_vectors, failures, images_of
 from facever.gallery.opened import Opened
@@ -245,14 +251,27 @@ class Changing(Opened):
         return moved
 
     def add_operating_point(self, name: str, point: OperatingPoint) -> None:
-        """Keep an operating point under a name.
+        """Keep an operating point under a name; a warning says where it will decide nothing.
 
         Raises:
             GalleryError: It is of another model or not for cosines, or the name is taken.
+            ConfigError: Its fields do not agree with each other.
         """
         require_fit(point, self.fingerprint, "the gallery")
         require_cosine(point)
+        warnings, many = self._misfits(name, point), point.kind == "1:N"
+        rivals = [
+            key for key, one in self.operating_points().items() if (one.kind == "1:N") == many
+        ]
+        if rivals:
+            verb, kind = ("searches", "1:N") if many else ("verifications", "1:1")
+            warnings.append(
+                f"{verb} decide from now on only where they name one of the {kind} operating "
+                f"points {', '.join(map(plain, [*rivals, name]))}"
+            )
         self._store.add_operating_point(name, point.kind, point.model_dump_json())
+        for warning in warnings:
+            warn(warning)
 
     def remove_operating_point(self, name: str) -> None:
         """Forget an operating point.
@@ -263,14 +282,18 @@ class Changing(Opened):
         self._store.remove_operating_point(name)
 
     def add_calibration(self, name: str, calibration: ScoreCalibration) -> None:
-        """Keep a calibration under a name.
+        """Keep a calibration under a name; a warning says where it will tell nothing.
 
         Raises:
             GalleryError: It is of another model or not for cosines, or the name is taken.
+            ConfigError: Its fields do not agree with each other.
         """
         require_fit(calibration, self.fingerprint, "the gallery")
         require_cosine(calibration)
+        warnings = self._misfits(name, calibration)
         self._store.add_calibration(name, calibration.kind, calibration.model_dump_json())
+        for warning in warnings:
+            warn(warning)
 
     def remove_calibration(self, name: str) -> None:
         """Forget a calibration.
@@ -279,6 +302,15 @@ class Changing(Opened):
             GalleryError: There is none of that name.
         """
         self._store.remove_calibration(name)
+
+    def _misfits(self, name: str, measured: Measured) -> list[str]:
+        """Return why the gallery as it is now would not be answered by something measured."""
+        templates, people = self._store.settings.templates, self._store.counts()[0]
+        if measured.kind == "1:N":
+            wrong = misfit_in_search(measured, people, measured.score_rule, templates)
+        else:
+            wrong = misfit_in_verification(measured, templates)
+        return [f"{shown(name)} will not serve: {wrong}"] if wrong else []
 
 
 def _by_person(metadata: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

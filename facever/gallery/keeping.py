@@ -195,7 +195,10 @@ class Keeping(Opened):
         return found
 
     def _check_decisions(self) -> Iterator[Finding]:
-        for name, one in {**self.operating_points(), **self.calibrations()}.items():
+        for unusable in (self._unusable_points(), self._unusable_calibrations()):
+            for broken in unusable.values():
+                yield Finding("decisions", f"{broken.reason}; remove it")
+        for name, one in [*self.operating_points().items(), *self.calibrations().items()]:
             if one.fingerprint != self.fingerprint:
                 yield Finding("decisions", f"{shown(name)} is of another model, {one.fingerprint}")
 

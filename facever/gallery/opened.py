@@ -4,16 +4,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from facever.config import parse
-from facever.errors import GalleryError
 from facever.evaluation.operating_point import OperatingPoint
 from facever.evaluation.score_calibration import ScoreCalibration
-from facever.gallery.answers import (
-    GalleryInfo,
-)
+from facever.gallery.answers import GalleryInfo
+from facever.gallery.decisions import Unusable, read_stored
 from facever.gallery.index.upkeep import KeptIndex
-from facever.gallery.records import Vectors, shown
-from facever.gallery.store.statements import stored_json
+from facever.gallery.records import Vectors
 from facever.gallery.store.store import Store
 
 
@@ -86,6 +82,11 @@ class Opened:
                     name: calibration.model_dump(mode="json")
                     for name, calibration in self.calibrations().items()
                 },
+                unusable=[
+                    one.reason
+                    for kept in (self._unusable_points(), self._unusable_calibrations())
+                    for one in kept.values()
+                ],
             )
 
     def entries(self) -> tuple[list[str], Vectors]:
@@ -108,29 +109,15 @@ class Opened:
         return self._store.metadata(person)
 
     def operating_points(self) -> dict[str, OperatingPoint]:
-        """Return the operating points by name."""
-        return {
-            name: parse(OperatingPoint, self._said(name, point), where=f"{self.path}: '{name}'")
-            for name, point in self._store.operating_points().items()
-        }
+        """Return the operating points by name, without those that cannot be used (`info`)."""
+        return read_stored(OperatingPoint, self._store.operating_points())[0]
 
     def calibrations(self) -> dict[str, ScoreCalibration]:
-        """Return the calibrations by name."""
-        return {
-            name: parse(ScoreCalibration, self._said(name, one), where=f"{self.path}: '{name}'")
-            for name, one in self._store.calibrations().items()
-        }
+        """Return the calibrations by name, without those that cannot be used (`info`)."""
+        return read_stored(ScoreCalibration, self._store.calibrations())[0]
 
-    def _said(self, name: str, written: object) -> Any:
-        """Return what was measured, of its JSON in the store.
+    def _unusable_points(self) -> dict[str, Unusable]:
+        return read_stored(OperatingPoint, self._store.operating_points())[1]
 
-        Raises:
-            GalleryError: It is damaged.
-        """
-        try:
-            return stored_json(written)
-        except ValueError as error:
-            raise GalleryError(
-                f"{self.path}: what is kept as {shown(str(name))} is damaged ({error}): remove it "
-                "('facever gallery threshold' or 'calibration', with --remove) and add it again"
-            ) from error
+    def _unusable_calibrations(self) -> dict[str, Unusable]:
+        return read_stored(ScoreCalibration, self._store.calibrations())[1]

@@ -1,6 +1,7 @@
 """The batches that a training's configuration asks for."""
 
 import numpy as np
+import pandas as pd
 import torch
 
 from facever.data.loading import Batches, training_batches
@@ -54,6 +55,7 @@ def make_batches(config: TrainConfig, manifest: Manifest, device: torch.device) 
         on_error=config.data.on_error,
         cache=config.data.cache,
         to_gpu=device.type == "cuda",
+        held=2 * config.accumulation + 1,  # an update's, the next one's, one on its way
     )
 
 
@@ -64,4 +66,4 @@ def _cameras(manifest: Manifest) -> np.ndarray:
             "batch.spread_cameras needs a column 'camera' in the data (found: "
             f"{', '.join(frame.columns)})"
         )
-    return frame["camera"].to_numpy()
+    return pd.factorize(frame["camera"], use_na_sentinel=False)[0]

@@ -1,11 +1,19 @@
 """SIGTERM and Ctrl-C: finish the update at hand, save, leave."""
 
+import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TypeVar
 
 from facever.console import say
+
+T = TypeVar("T")
+
+
+class _StopWaiting(BaseException):
+    """Ends the wait for data; no handler of errors may swallow it."""
 
 
 class Interruption:
@@ -13,13 +21,38 @@ class Interruption:
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
+        self._waits = False
+        self._process = os.getpid()
 
     def request(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """Note the first request; a second Ctrl-C stops at once."""
+        """Note the first request, and end a wait for data; a second Ctrl-C stops at once."""
+        if os.getpid() != self._process:
+            return  # a process that has just been forked
         if self.signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = signal.Signals(number)
-        say(f"{self.signal.name}: saving a checkpoint after this step")
+        if not self._waits:
+            say(f"{self.signal.name}: saving a checkpoint after this step")
+            return
+        self._waits = False
+        say(f"{self.signal.name}: saving a checkpoint")
+        raise _StopWaiting
+
+    def until(self, groups: Iterable[T]) -> Iterator[T]:
+        """Yield what comes, until someone asks to stop while the next one is waited for."""
+        waiting = iter(groups)
+        try:
+            while True:
+                self._waits = True
+                group = next(waiting, None)
+                self._waits = False
+                if group is None:
+                    return
+                yield group
+        except _StopWaiting:
+            return
+        finally:
+            self._waits = False
 
     def __bool__(self) -> bool:
         return self.signal is not None

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from facever.console import table
 from facever.data.decode import decode
-from facever.data.readers.folder import SUFFIXES
 from facever.data.sources import load
+from facever.data.suffixes import READABLE
 from facever.errors import ConfigError, DataError
 from facever.models.precision import choose_device, exact_fp32
 from facever.models.saving import load_embedder
@@ -118,7 +118,7 @@ def keypoints_of(
 
 
 def _paths(given: Sequence[str], count: int, data: Path | None) -> list[str]:
-    if all(Path(word).suffix.lower() in SUFFIXES for word in given):
+    if all(Path(word).suffix.lower() in READABLE for word in given):
         return list(given)[:count]
     if len(given) > 1:
         raise DataError("give images, or one folder, table or data set")

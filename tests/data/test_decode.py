@@ -10,12 +10,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
 from facever.data.decode import ImageError, decode, decode_bytes, read_bytes
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 SMOOTH = cv2.resize(RGB, (72, 48), interpolation=cv2.INTER_LINEAR)
+LARGE = cv2.resize(
+    np.random.default_rng(1).integers(0, 256, (16, 20, 3), dtype=np.uint8), (131, 97)
+)
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -48,8 +51,17 @@ def test_lossless_formats_give_the_pixels_back(tmp_path: Path, kind: str) -> Non
     np.testing.assert_array_equal(decode(str(file)), RGB)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "GIF", "JPEG2000"])
+def need(kind: str) -> None:
+    """Skip where this Pillow has no such format."""
+    if kind == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    if kind == "HEIF":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "GIF", "JPEG2000", "AVIF", "HEIF"])
 def test_lossy_formats_agree_with_pillow(kind: str) -> None:
+    need(kind)
     data = encoded(Image.fromarray(SMOOTH), kind)
     expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
     assert np.abs(decode_bytes(data) - expected).max() <= 4
@@ -134,19 +146,137 @@ def test_a_transparent_colour_of_a_palette_is_white() -> None:
         assert image.tolist() == [[[255, 255, 255], [40, 50, 60]]]
 
 
+def jpeg(**options: object) -> bytes:
+    return encoded(Image.fromarray(LARGE), "JPEG", **options)
+
+
+JPEGS = {
+    "plain": jpeg(quality=90),
+    "optimised": jpeg(optimize=True),
+    "progressive": jpeg(progressive=True),
+    "restarts": jpeg(restart_marker_blocks=4),
+    "4:4:4": jpeg(subsampling="4:4:4"),
+    "4:2:2": jpeg(subsampling="4:2:2"),
+    "rgb": jpeg(keep_rgb=True),
+    "grey": encoded(Image.fromarray(LARGE[..., 0]), "JPEG"),
+    "cmyk": encoded(Image.fromarray(LARGE).convert("CMYK"), "JPEG"),
+    "4:1:1": bytes(cv2.imencode(".jpg", LARGE, [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x411111])[1]),
+    "4:4:0": bytes(cv2.imencode(".jpg", LARGE, [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x121111])[1]),
+}
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_jpegs_have_the_pixels_of_opencv(kind: str, orientation: int) -> None:
+    exif = b"Exif\0\0" + rotated(orientation).tobytes().removeprefix(b"Exif\0\0")
+    data = JPEGS[kind][:2] + b"\xff\xe1" + struct.pack(">H", 2 + len(exif)) + exif
+    data += JPEGS[kind][2:]
+    expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    image = decode_bytes(data)
+    np.testing.assert_array_equal(image, expected)
+    assert image.flags.c_contiguous
+    assert image.flags.writeable
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+@pytest.mark.parametrize("kept", [0.5, 0.8, 0.95])
+def test_a_damaged_jpeg_with_its_end_marker_is_refused(
+    kind: str, kept: float, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = JPEGS[kind]
+    cut = int(len(data) * kept)
+    for damaged in (
+        data[:cut] + b"\xff\xd9",
+        data[:cut] + bytes(len(data) - cut - 2) + b"\xff\xd9",
+        data[:cut] + bytes(len(data) - cut),
+        data[:cut],
+    ):
+        with pytest.raises(ImageError, match=r"face\.jpg: (damaged|truncated) JPEG"):
+            decode_bytes(damaged, "face.jpg")
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("kind", JPEGS)
+def test_a_jpeg_that_lacks_only_its_end_marker_is_decoded_and_named(kind: str) -> None:
+    found: list[str] = []
+    image = decode_bytes(JPEGS[kind][:-2], "face.jpg", unended=found)
+    np.testing.assert_array_equal(image, decode_bytes(JPEGS[kind], unended=found))
+    assert found == ["face.jpg"]
+
+
+def test_a_file_without_its_end_marker_is_warned_of_once(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facever.data.decode._warned", [])
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(JPEGS["plain"][:-2])
+        decode(tmp_path / name)
+    said = capfd.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert "a.jpg" in said[0]
+    assert "end marker" in said[0]
+
+
+def test_a_progressive_jpeg_that_ends_between_two_scans_is_refused() -> None:
+    data = JPEGS["progressive"]
+    last_scan = data.rindex(b"\xff\xda")
+    for cut in (last_scan, data.rindex(b"\xff\xda", 0, last_scan)):
+        with pytest.raises(ImageError, match="truncated JPEG"):
+            decode_bytes(data[:cut])
+
+
+def test_what_cameras_write_between_is_no_damage() -> None:
+    """Webcams and others write a few bytes before markers, and old revision numbers."""
+    for name, expected in ((name, decode_bytes(JPEGS[name])) for name in ("plain", "restarts")):
+        data = JPEGS[name]
+        scan, jfif = data.index(b"\xff\xda"), bytearray(data)
+        jfif[data.index(b"JFIF\0") + 5] = 2
+        variants = [
+            data[:-2] + b"\1" * 20 + data[-2:],
+            data[:scan] + b"abc" + data[scan:],
+            data[:scan] + b"abc" + data[scan:-2] + b"\1" * 20 + data[-2:],
+            bytes(jfif),
+        ]
+        if name == "restarts":
+            at = data.index(b"\xff\xd3", scan)
+            variants.append(data[:at] + b"\1" * 12 + data[at:])
+        for variant in variants:
+            np.testing.assert_array_equal(decode_bytes(variant), expected)
+            cut = len(variant) * 2 // 3
+            with pytest.raises(ImageError, match=r"damaged|truncated"):
+                decode_bytes(variant[:cut] + b"\xff\xd9")
+            with pytest.raises(ImageError, match=r"damaged|truncated"):
+                decode_bytes(variant[:cut] + bytes(len(variant) - cut - 2) + b"\xff\xd9")
+
+
+def test_what_only_opencv_reads_must_have_its_end_marker(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("tjDecompressHeader3(): Could not determine subsampling level of JPEG")
+
+    data = JPEGS["plain"]
+    expected = decode_bytes(data)
+    monkeypatch.setattr("simplejpeg.decode_jpeg", refuse)
+    np.testing.assert_array_equal(decode_bytes(data), expected)
+    with pytest.raises(ImageError, match="truncated JPEG"):
+        decode_bytes(data[:-2])
+
+
 def test_cmyk_agrees_with_pillow() -> None:
     data = encoded(Image.fromarray(SMOOTH).convert("CMYK"), "JPEG", quality=95)
     expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
     assert np.abs(decode_bytes(data) - expected).mean() < 3
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "PPM", "TIFF", "WEBP", "GIF", "JPEG2000"])
+@pytest.mark.parametrize(
+    "kind", ["JPEG", "PNG", "BMP", "PPM", "TIFF", "WEBP", "GIF", "JPEG2000", "AVIF", "HEIF"]
+)
 @pytest.mark.parametrize("kept", [0.3, 0.6, 0.9, -1])
 def test_a_truncated_file_is_refused(
     kind: str, kept: float, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    need(kind)
     data = encoded(Image.fromarray(SMOOTH), kind)
-    short = data[: int(len(data) * kept)] if kept > 0 else data[:-2]
+    short = data[: int(len(data) * kept)] if kept > 0 else data[: -4 if kind == "JPEG" else -2]
     with pytest.raises(ImageError):
         decode_bytes(short)
     assert capfd.readouterr().err == ""
@@ -155,7 +285,7 @@ def test_a_truncated_file_is_refused(
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 1}])
 def test_a_jpeg_filled_up_with_zeros_is_refused(options: dict[str, object]) -> None:
     data = encoded(Image.fromarray(SMOOTH), "JPEG", **options)
-    with pytest.raises(ImageError, match="truncated JPEG: it ends before its end marker"):
+    with pytest.raises(ImageError, match=r"damaged|truncated"):
         decode_bytes(data[: len(data) // 2] + bytes(len(data) // 2))
 
 
@@ -214,6 +344,49 @@ def test_no_such_file_and_a_folder(tmp_path: Path) -> None:
         decode("a\0b.jpg")
 
 
+def test_a_fifo_and_a_device_are_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.jpg")
+    (tmp_path / "zero.jpg").symlink_to("/dev/zero")
+    (tmp_path / "real.png").write_bytes(png(RGB))
+    (tmp_path / "link.png").symlink_to("real.png")
+    for name in ("fifo.jpg", "zero.jpg"):
+        with pytest.raises(ImageError, match=f"{name}: not a regular file"):
+            decode(tmp_path / name)
+        with pytest.raises(ImageError, match=f"{name}: not a regular file"):
+            read_bytes(tmp_path / name)
+    np.testing.assert_array_equal(decode(tmp_path / "link.png"), RGB)
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "JPEG2000", "AVIF", "HEIF", "GIF"])
+def test_a_compressed_file_whose_end_was_never_written_is_refused(kind: str) -> None:
+    need(kind)
+    data = encoded(Image.fromarray(LARGE), kind)
+    for cut in (len(data) // 2, len(data) * 4 // 5):
+        with pytest.raises(ImageError, match="damaged"):
+            decode_bytes(data[:cut] + bytes(len(data) - cut))
+
+
+def test_heic_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facever.data.headers._reads_heif", lambda: False)
+    with pytest.raises(ImageError, match=r"facever\[heif\]"):
+        decode_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40))
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF"])
+def test_avif_and_heic_may_be_transparent_or_turned(kind: str) -> None:
+    need(kind)
+    rgba = np.dstack([SMOOTH, np.full(SMOOTH.shape[:2], 255, np.uint8)])
+    rgba[:24, :, 3] = 0
+    image = decode_bytes(encoded(Image.fromarray(rgba), kind, quality=95))
+    assert image[:16].min() > 240
+    if kind == "HEIF":  # turned by its own means, which the package itself applies
+        return
+    turned = encoded(Image.fromarray(SMOOTH), kind, quality=95, exif=rotated(6))
+    image = decode_bytes(turned)
+    assert image.shape == (72, 48, 3)
+    assert np.abs(image.astype(int) - np.rot90(SMOOTH, -1)).mean() < 8
+
+
 def test_floating_point_pixels_are_refused() -> None:
     data = encoded(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF")
     with pytest.raises(ImageError, match="floating-point"):
@@ -259,6 +432,7 @@ def test_a_bomb_is_refused_without_decoding(data: bytes, monkeypatch: pytest.Mon
         pytest.fail("the pixels were decoded")
 
     monkeypatch.setattr(cv2, "imdecode", never)
+    monkeypatch.setattr("simplejpeg.decode_jpeg", never)
     with pytest.raises(ImageError, match=r"40000 x 40000 pixels|exceeds limit"):
         decode_bytes(data)
 

@@ -10,10 +10,9 @@ import pytest
 import torch
 
 from facever.config import parse
-from facever.data import loading
 from facever.data.augmentation import Augmentation, AugmentationConfig
 from facever.data.decode import ImageError, decode
-from facever.data.loading import BatchDataset, plain_batches, training_batches, worker_count
+from facever.data.loading import BatchDataset, plain_batches, training_batches
 from facever.data.manifest import Manifest
 from facever.data.preprocessing import Preprocessing
 from facever.data.samplers import PKSampler, ShuffleSampler
@@ -216,21 +215,6 @@ def test_the_dataset_survives_the_way_to_a_spawned_process(manifest):
     dataset = BatchDataset(manifest, SMALL, Augmentation(STRONG, SMALL.size), 7, "raise")
     copy = pickle.loads(pickle.dumps(dataset))
     assert_same([dataset[2, [0, 5, 5]]], [copy[2, [0, 5, 5]]])
-
-
-def test_worker_count(monkeypatch):
-    assert worker_count(0, to_gpu=True) == 0
-    assert worker_count(3, to_gpu=False) == 3
-    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
-    monkeypatch.setattr(loading, "usable_cpus", lambda: 12)
-    assert worker_count("auto", to_gpu=False) == 3
-    assert worker_count("auto", to_gpu=True) == 11
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "12")
-    assert worker_count("auto", to_gpu=True) == 1
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    assert worker_count("auto", to_gpu=False) == 0
-    with pytest.raises(ConfigError, match="-1 worker processes: it must be 0 or larger"):
-        worker_count(-1, to_gpu=False)
 
 
 def test_only_batches_for_a_gpu_lie_in_its_memory(manifest, monkeypatch):

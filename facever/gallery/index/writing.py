@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from facever.errors import GalleryError
-from facever.files import alone
+from facever.files import alone, remove_leftovers
 from facever.gallery.index import approximate as approximates
 from facever.gallery.index import snapshot as snapshots
 from facever.gallery.index.approximate import write_approximate
@@ -133,7 +133,8 @@ def _write_approximate(store: Store) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Delete what killed writers left; nobody else writes now."""
+    """Delete what killed writers left, those of earlier versions too; nobody else writes now."""
+    remove_leftovers(folder)
     for name in (snapshots.FILE, approximates.FILE):
         path = folder / name
         for leftover in folder.glob(f".{path.stem}.*.tmp{path.suffix}"):
