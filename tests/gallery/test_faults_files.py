@@ -94,7 +94,7 @@ def test_a_gallery_of_a_newer_format(closed: Path) -> None:
         db.execute("PRAGMA user_version = 99")
     before = store.read_bytes()
     assert refused(closed, lambda opened: opened.info()) == (
-        f"{store} has format 99, newer than this facever reads (2); update facever "
+        f"{store} has format 99, newer than this facever reads (3); update facever "
         "(pip install -U facever)"
     )
     assert store.read_bytes() == before
@@ -162,13 +162,12 @@ def test_a_folder_that_goes_under_an_open_gallery(gallery: Gallery, units: Calla
         lambda: gallery.remove("a"),
         gallery.info,
         gallery.purge,
+        gallery.rebuild,
         lambda: gallery.export(gallery.path.with_name("export")),
     ):
         with pytest.raises(GalleryError) as error:
             do()
         assert str(error.value) == gone
-    with pytest.raises(GalleryError, match="no gallery at"):
-        gallery.rebuild()
     assert gone in {finding.problem for finding in gallery.check()}
     gallery.close()
     assert not gallery.path.exists()
