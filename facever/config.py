@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
@@ -11,7 +11,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from facever.errors import ConfigError, nearest
-from facever.files import write_text
+from facever.files import read_regular, write_text
+
+_MOST_BYTES = 2**22
+_MOST_DEPTH = 64
+_MOST_VALUES = 100_000
+"""Values of one YAML text, each counted as often as aliases and merges repeat it."""
+_INTEGERS = range(-(2**63), 2**64)
 
 
 class Config(BaseModel):
@@ -54,23 +60,14 @@ def load(kind: type[C], path: Path, overrides: Sequence[str] = ()) -> C:
         ConfigError: No such file, not YAML, an override without "=", or a key or value that is
             not allowed.
     """
-    if not path.is_file():
-        raise ConfigError(f"no configuration file at {path}")
-    try:
-        values = _read_yaml(path.read_text(encoding="utf-8"), where=f"{path}") or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    values = read_yaml_file(path, "configuration file") or {}
     if not isinstance(values, dict):
         raise ConfigError(f"{path} must hold 'key: value' lines, not a {type(values).__name__}")
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
             raise ConfigError(f"'{override}' is not an override of the form key=value")
-        try:
-            value = _read_yaml(text, where=f"'{override}'")
-        except yaml.YAMLError as error:
-            raise ConfigError(f"the value of '{override}' is not YAML") from error
-        _assign(values, key, value)
+        _assign(values, key, read_yaml(text, where=f"the value of '{override}'"))
     return parse(kind, values, where=str(path))
 
 
@@ -93,44 +90,128 @@ def dump(config: Config, path: Path) -> None:
     write_text(path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
 
 
+def read_yaml_file(path: Path, what: str = "file") -> Any:
+    """Return the value of a YAML file (UTF-8) that may come from anywhere; see `read_yaml`.
+
+    Args:
+        path: A regular file of at most 4 MiB.
+        what: What it is, for the message where it is missing.
+
+    Raises:
+        ConfigError: No such file, one that cannot be read, and what `read_yaml` refuses.
+    """
+    try:
+        text = read_regular(path, _MOST_BYTES).decode()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise ConfigError(f"no {what} at {path}") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # too large, or not UTF-8
+        raise ConfigError(f"{path} is not YAML: {error}") from error
+    return read_yaml(text, str(path))
+
+
+def read_yaml(text: str, where: str) -> Any:
+    """Return the value of a YAML text that may come from anywhere.
+
+    Every YAML text is read here. 1e-3 is a number, as in YAML 1.2, and a key is given once.
+
+    Args:
+        text: The YAML.
+        where: What an error names, such as the path of the file.
+
+    Raises:
+        ConfigError: Not YAML, nested more than 64 deep, more than 100,000 values with aliases
+            resolved, an integer beyond 64 bits, a value that does not fit its tag, or a key that is
+            given twice.
+    """
+    try:
+        return yaml.load(text, _Loader)
+    except _Refused as error:
+        raise ConfigError(f"{where}, {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where} is not YAML: {error}") from error
+
+
+class _Refused(Exception):  # noqa: N818 - becomes a ConfigError that names the file
+    def __init__(self, mark: Any, reason: str) -> None:
+        super().__init__(f"line {mark.line + 1}: {reason}")
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML whose keys are given once, and in which 1e-3 is a number, as in YAML 1.2."""
+    """YAML whose size, depth and integers are bounded, and whose keys are given once."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = 0
+        self._sizes: dict[yaml.Node, int] = {}  # of finished nodes, aliases resolved
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Bound the depth and the number of values; an alias inside itself is refused."""
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        self._depth += 1
+        if self._depth > _MOST_DEPTH:
+            raise _Refused(event.start_mark, f"nested more than {_MOST_DEPTH} deep")
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        if isinstance(event, yaml.AliasEvent) and node not in self._sizes:
+            raise _Refused(event.start_mark, f"*{event.anchor} is a part of itself")
+        if node is not None and node not in self._sizes:
+            self._sizes[node] = 1 + sum(self._sizes[part] for part in _parts(node))
+            if self._sizes[node] > _MOST_VALUES:
+                said = f"more than {_MOST_VALUES:,} values, aliases resolved"
+                raise _Refused(event.start_mark, said)
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Name the line of a value that does not fit its tag, such as the date 2020-99-99."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
+            reason = f"cannot be read as {node.tag.rpartition(':')[2]}"
+            raise _Refused(node.start_mark, f"'{str(node.value)[:40]}' {reason}") from error
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """Bound integers, before their digits are converted."""
+        value = int(super().construct_yaml_int(node)) if len(node.value) <= 80 else 2**64
+        if value not in _INTEGERS:
+            raise _Refused(node.start_mark, f"the integer {node.value[:24]}... is beyond 64 bits")
+        return value
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Refuse a key that is given twice; one that is merged in may be given again."""
         seen: set[Any] = set()
-        for key_node, _ in node.value:
+        for key_node in _parts(node)[::2] if isinstance(node, yaml.MappingNode) else ():
             if isinstance(key_node, yaml.ScalarNode) and key_node.tag != "tag:yaml.org,2002:merge":
                 if key_node.value in seen:
-                    line = key_node.start_mark.line + 1
-                    raise _GivenTwice(f"line {line}: key '{key_node.value}' is given twice")
+                    raise _Refused(key_node.start_mark, f"key '{key_node.value}' is given twice")
                 seen.add(key_node.value)
         return super().construct_mapping(node, deep)
 
 
-class _GivenTwice(Exception):  # noqa: N818 - becomes a ConfigError that names the file
-    pass
+def _parts(node: yaml.Node) -> list[yaml.Node]:
+    """Return the nodes that a node holds."""
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
 
 
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
 )
 
 
-def _read_yaml(text: str, where: str) -> Any:
-    try:
-        return yaml.load(text, _Loader)
-    except _GivenTwice as error:
-        raise ConfigError(f"{where}, {error}") from error
-
-
 def _assign(values: dict[str, Any], key: str, value: Any) -> None:
     """Set the dotted key, making the mappings on its way."""
     *parents, last = key.split(".")
+    if len(parents) >= _MOST_DEPTH:
+        raise ConfigError(f"'{key[:60]}...': nested more than {_MOST_DEPTH} deep")
     here: Any = values
     for depth, name in enumerate([*parents, last]):
         final = depth == len(parents)
         if isinstance(here, list):
-            if not name.isdigit() or int(name) >= len(here):
+            if not (name.isdecimal() and len(name) < 10) or int(name) >= len(here):
                 raise ConfigError(f"'{key}': {name} is not an index into a list of {len(here)}")
             if final:
                 here[int(name)] = value
@@ -237,8 +318,9 @@ def _walk(
 
 def _unfold(annotation: Any, into_items: bool) -> list[Any]:
     origin = get_origin(annotation)
-    if origin in (Union, UnionType):
-        return [leaf for arg in get_args(annotation) for leaf in _unfold(arg, into_items)]
+    if origin in (Union, UnionType):  # None is no choice that a path names
+        choices = [arg for arg in get_args(annotation) if arg is not NoneType]
+        return [leaf for arg in choices for leaf in _unfold(arg, into_items)]
     if origin is not None and hasattr(annotation, "__metadata__"):
         return _unfold(get_args(annotation)[0], into_items)
     if origin in (list, tuple) and into_items:

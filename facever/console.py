@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
+from facever.errors import plain
 from facever.processes import is_main
 
 T = TypeVar("T")
@@ -20,12 +21,18 @@ _SECONDS_BETWEEN_LINES = 10.0
 def say(line: str) -> None:
     """Print one line for the person who runs the command; of several processes the first does."""
     if is_main():
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
 
 
 def warn(line: str) -> None:
     """Print one warning line."""
     say(f"warning: {line}")
+
+
+def printable(text: str) -> str:
+    """Return lines for a terminal: what it would obey, such as an escape code in the name of a
+    file, is spelled out."""
+    return "\n".join(plain(line) for line in text.split("\n"))
 
 
 class Progress:
@@ -111,7 +118,7 @@ def byte_count(count: float) -> str:
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return rows as an aligned plain-text table; numbers are set to the right."""
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[plain(str(cell)) for cell in row] for row in rows]
     widths = [
         max([len(header), *(len(row[column]) for row in cells)])
         for column, header in enumerate(headers)

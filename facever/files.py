@@ -4,21 +4,25 @@ And how foreign files are read: regular ones only, and JSON that cannot exhaust 
 """
 
 import errno
+import fcntl
 import hashlib
 import io
 import json
 import math
 import os
+import re
 import shutil
-import sqlite3
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+_HIDDEN = re.compile(r"\.(?P<name>.+)\.facever-[0-9]+-[a-z0-9_]{8}\.tmp")
+_LOCK_STEP = 0.02  # seconds between two tries
 _MOST_JSON_DEPTH = 64
 _MOST_JSON_BYTES = 256 * 2**20
 _MOST_JSON_INTEGER = 2**63
@@ -26,35 +30,27 @@ _MOST_JSON_INTEGER = 2**63
 
 @contextmanager
 def atomic_path(path: Path, private: bool = False) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success flush it to disk and rename it to `path`.
+    """Yield a temporary path; on success flush the file there to disk and rename it to `path`.
 
-    On any exception the temporary file is removed and whatever stood at `path` is untouched.
-    The temporary name keeps the suffix of `path`, for writers that choose a format by it.
+    On any exception the temporary file is removed and whatever stood at `path` is untouched. It has
+    the name of `path`, in a hidden folder beside it: writers choose a format by the suffix.
 
     Args:
         path: Where the file will be.
         private: For its owner only, from the first moment on.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        dir=path.parent, prefix=f".{path.stem}.", suffix=f".tmp{path.suffix}"
-    )
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        if not private:
-            temporary.chmod(0o666 & ~_umask())
+    with _hidden_folder(path) as hidden:
+        temporary = hidden / path.name
+        temporary.touch(0o600 if private else 0o666, exist_ok=False)
         yield temporary
         _sync(temporary)
         temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync(path.parent)
+        _sync(path.parent)
 
 
 @contextmanager
 def atomic_folder(path: Path, private: bool = False, replace: bool = True) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; on success it takes the place of `path`.
+    """Yield a temporary folder; on success it takes the place of `path`.
 
     Its files are flushed to disk first. A folder that stood at `path` is moved aside and deleted
     once the new one is in place.
@@ -67,17 +63,30 @@ def atomic_folder(path: Path, private: bool = False, replace: bool = True) -> It
     Raises:
         OSError: Something stands there, perhaps since a moment ago, and may not be replaced.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
-    try:
-        if not private:
-            temporary.chmod(0o777 & ~_umask())
+    with _hidden_folder(path) as hidden:
+        temporary = hidden / path.name
+        temporary.mkdir(0o700 if private else 0o777)
         yield temporary
-        old = temporary.with_suffix(".old")
-        put_into_place(temporary, path, old if replace else None)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        put_into_place(temporary, path, _aside(hidden, path.name) if replace else None)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes were writing in a folder with `atomic_path` or `atomic_folder`.
+
+    These call it for the folder that they write in. What a living process writes stays: it holds a
+    lock on its hidden folder, which says more than a process id, used again and again and by
+    several containers. The id in the name is for people. A folder that a killed process had moved
+    aside, without another in its place, is put back. Where nothing can be locked (NFS) nothing is
+    removed.
+    """
+    for hidden in _entries(folder):
+        said = _HIDDEN.fullmatch(hidden.name)
+        handle = _locked(hidden) if said else None
+        if said and handle is not None:
+            try:
+                _remove_hidden(hidden, folder / said["name"])
+            finally:
+                _let_go(handle)
 
 
 def put_into_place(folder: Path, path: Path, aside: Path | None) -> None:
@@ -100,10 +109,21 @@ def put_into_place(folder: Path, path: Path, aside: Path | None) -> None:
 
 
 @contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an OSError that names no file, as of a write to a full disk, name this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = os.fspath(path)
+        raise
+
+
+@contextmanager
 def alone(lock: Path, taken: Exception, wait: float = 0.0) -> Iterator[None]:
     """Keep out every other process and thread that does the same; a killed one keeps nobody out.
 
-    Who holds the lock may delete its file.
+    Who holds the lock may delete its file. What is in the file does not matter.
 
     Args:
         lock: A file beside what is worked on; it is made where there is none.
@@ -111,25 +131,23 @@ def alone(lock: Path, taken: Exception, wait: float = 0.0) -> Iterator[None]:
         wait: Seconds to wait for that one.
 
     Raises:
-        OSError: The file cannot be made, or this file system has no locks.
+        OSError: The file cannot be made, it is not a regular one, or this file system has no locks.
     """
-    lock.touch(0o600)
-    with ExitStack() as stack:
-        try:
-            before = lock.stat()
-            opened = sqlite3.connect(lock, timeout=wait, isolation_level=None)
-            held = stack.enter_context(closing(opened))
-            held.execute("PRAGMA journal_mode = MEMORY")  # no other file for a kill to leave
-            held.execute("BEGIN EXCLUSIVE")
-            if not os.path.samestat(before, lock.stat()):
-                raise FileNotFoundError  # what is held here was deleted, another file is there
-        except FileNotFoundError:
-            raise taken from None
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
-                raise taken from error
-            raise OSError(f"{lock} cannot be locked: {error}") from error
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0)
+    handle = _held_open(lock, flags, 0o600)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "Not a regular file: delete it", os.fspath(lock))
+        until = time.monotonic() + wait
+        while not _lock(handle):
+            if time.monotonic() >= until:
+                raise taken
+            time.sleep(_LOCK_STEP)
+        if not _is_at(handle, lock):
+            raise taken  # what is held here was deleted, another file may be there
         yield
+    finally:
+        _let_go(handle)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -245,10 +263,123 @@ def _check_depth(value: Any) -> None:
     raise ValueError(_TOO_DEEP)
 
 
-def _umask() -> int:
-    value = os.umask(0)
-    os.umask(value)
-    return value
+@contextmanager
+def _hidden_folder(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside `path`, for its owner only; this process holds a lock on it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path.parent)
+    _remove_former(path)
+    prefix, handle = f".{path.name}.facever-{os.getpid()}-", None
+    while True:
+        hidden = Path(tempfile.mkdtemp(dir=path.parent, prefix=prefix, suffix=".tmp"))
+        handle = _locked(hidden, wait=True)
+        if handle is not None or hidden.exists():  # else it was removed before it was locked
+            break
+    try:
+        yield hidden
+    finally:
+        try:
+            _remove_hidden(hidden, path)
+        finally:
+            if handle is not None:
+                _let_go(handle)
+
+
+def _remove_hidden(hidden: Path, path: Path) -> None:
+    """Remove a hidden folder; what was moved aside in it goes back where nothing took its place."""
+    aside = _aside(hidden, path.name)
+    if aside.exists() and not os.path.lexists(path):
+        aside.replace(path)
+    shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _aside(hidden: Path, name: str) -> Path:
+    return hidden / f"{name}.old"
+
+
+def _remove_former(path: Path) -> None:
+    """Remove what killed processes of earlier versions left of `path`; they held no locks."""
+    folder, file = (
+        re.compile(rf"\.{re.escape(name)}\.[a-z0-9_]{{8}}\.tmp{re.escape(suffix)}")
+        for name, suffix in ((path.name, ""), (path.stem, path.suffix))
+    )
+    for entry in _entries(path.parent):
+        with suppress(OSError):
+            if folder.fullmatch(entry.name) and entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif file.fullmatch(entry.name) and entry.is_file():
+                entry.unlink()
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return what is in a folder and has the name of something temporary."""
+    try:
+        with os.scandir(folder) as found:
+            return [Path(one) for one in found if one.name[0] == "." and ".tmp" in one.name]
+    except OSError:
+        return []
+
+
+def _locked(folder: Path, wait: bool = False) -> int | None:
+    """Return the handle of a folder that is locked now; None where another one holds it."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW
+    try:
+        handle = _held_open(folder, flags)
+    except OSError:
+        return None
+    with suppress(OSError):
+        if _lock(handle, wait) and _is_at(handle, folder):
+            return handle
+    _let_go(handle)
+    return None
+
+
+def _lock(handle: int, wait: bool = False) -> bool:
+    """Lock an open file, and return whether it could be.
+
+    Raises:
+        OSError: This file system has no locks.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise OSError(error.errno, f"this file system has no locks ({error.strerror})") from error
+    return True
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    """Return whether an open file or folder is still the one at a path."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+_held: set[int] = set()
+"""Open files that this process holds locks of; a forked child must not hold them as well."""
+
+
+def _held_open(path: Path, flags: int, mode: int = 0o777) -> int:
+    handle = os.open(path, flags, mode)
+    _held.add(handle)
+    return handle
+
+
+def _let_go(handle: int) -> None:
+    if handle in _held:  # a forked child has closed it
+        _held.remove(handle)
+        os.close(handle)
+
+
+def _close_held() -> None:
+    for handle in _held:
+        os.close(handle)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_close_held)
 
 
 def _sync(path: Path) -> None:

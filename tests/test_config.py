@@ -1,13 +1,15 @@
 """Configuration: what is allowed comes back typed, what is not is named."""
 
+import itertools
 import math
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
 from pydantic import Field
 
-from facever.config import Config, dump, load, parse
+from facever.config import Config, dump, load, parse, read_yaml
 from facever.errors import ConfigError
 
 
@@ -26,8 +28,13 @@ class Net(Config):
     size: tuple[int, int] = (64, 64)
 
 
+class Extra(Config):
+    flip: float = 0.5
+
+
 class Whole(Config):
     net: Net = Net()
+    extra: Extra | None = None
     heads: list[Annotated[Cosine | Margin, Field(discriminator="name")]] = Field([Margin()])
     epochs: int = Field(3, ge=1)
 
@@ -71,6 +78,10 @@ def test_an_override_makes_the_mappings_on_its_way(tmp_path: Path) -> None:
             "unknown heads.0.name 'cosfac'; did you mean 'cosface'? (allowed: cosine, cosface)",
         ),
         ({"heads": [{"scale": 3}]}, "'heads.0' needs a 'name'"),
+        (
+            {"extra": {"flipp": 1}},  # a mapping or null: the key inside is what is unknown
+            "unknown key 'extra.flipp'; did you mean 'flip'? (allowed: flip)",
+        ),
         ({"epochs": 0}, "'epochs' is 0: Input should be greater than or equal to 1"),
         ({"epochs": "many"}, "'epochs' is 'many': Input should be a valid integer"),
         ({"net": 3}, "'net' is 3"),
@@ -188,9 +199,93 @@ def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as error:
         load(Strict, file)
     assert str(error.value) == f"{file}, line 3: key 'count' is given twice"
-    with pytest.raises(ConfigError, match=r"^'weight=\{end: 2, end: 3\}', line 1: key 'end' is"):
+    with pytest.raises(ConfigError, match=r"'weight=\{end: 2, end: 3\}', line 1: key 'end' is"):
         load(Strict, written(tmp_path, ""), ["weight={end: 2, end: 3}"])
     merged = (
         "weight: &w {start: 1, end: 2}\noptions: {<<: {a: 1}, a: 2}\n"  # a merge may be changed
     )
     assert load(Strict, written(tmp_path, merged)).options == {"a": 2}
+
+
+def doubled(levels: int, line: str = "{name}: &{name} [*{before}, *{before}]\n") -> str:
+    """A text whose size doubles on each line, by aliases."""
+    names = [f"a{number}" for number in range(levels)]
+    lines = [line.format(name=name, before=before) for before, name in itertools.pairwise(names)]
+    return "a0: &a0 {x: 1}\n" + "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (doubled(20), "line 16: more than 100,000 values"),
+        (doubled(20, "{name}: &{name} {{<<: [*{before}, *{before}]}}\n"), "more than 100,000"),
+        ("a: &a [*a]", "line 1: *a is a part of itself"),
+        ("a: " + "[" * 100_000, "line 1: nested more than 64 deep"),
+        ("a: " + "{b: " * 70 + "1" + "}" * 70, "nested more than 64 deep"),
+        ("a: " + "9" * 5_000, "line 1: the integer 999999999999999999999999... is beyond 64 bits"),
+        ("a:\n  b: 99999999999999999999", "line 2: the integer 99999999999999999999... is beyond"),
+        ("a: -9223372036854775809", "is beyond 64 bits"),
+        ("a: 0x1ffffffffffffffff", "is beyond 64 bits"),
+        ("a: 2020-99-99", "line 1: '2020-99-99' cannot be read as timestamp"),
+        ("a: !!int x", "'x' cannot be read as int"),
+        ("a: !!bool x", "'x' cannot be read as bool"),
+        ("a: !!timestamp x", "'x' cannot be read as timestamp"),
+        ("a: !!set [b]", "is not YAML"),
+        ("a: !!int ''", "cannot be read as int"),
+        ("a: !!python/object:os.system x", "is not YAML"),
+        ("? [1]\n: 2", "is not YAML"),
+        ("a: \x00", "is not YAML"),
+    ],
+)
+def test_yaml_from_anywhere_is_bounded(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        read_yaml(text, "x.yaml")
+    assert str(error.value).startswith("x.yaml")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    file = written(tmp_path, text)
+    with pytest.raises(ConfigError) as error:
+        load(Whole, file)
+    assert str(file) in str(error.value)
+    if "\n" not in text and len(text) < 9_000:
+        with pytest.raises(ConfigError):
+            load(Whole, written(tmp_path, ""), [f"epochs={text.removeprefix('a: ')}"])
+
+
+def test_yaml_within_the_bounds_is_read() -> None:
+    deep = "[" * 62 + "]" * 62
+    assert len(read_yaml(doubled(14), "x")) == 14
+    assert read_yaml(f"a: {deep}", "x") == {"a": eval(deep)}
+    assert read_yaml("[18446744073709551615, -9223372036854775808, 0x10, 1_000]", "x") == [
+        2**64 - 1,
+        -(2**63),
+        16,
+        1000,
+    ]
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "folder"])
+def test_only_regular_files_are_configurations(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "c.yaml"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+    with pytest.raises(ConfigError, match=r"c\.yaml"):
+        load(Whole, path)
+
+
+def test_a_file_that_is_far_too_large_or_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    for content in (b"#" * (2**22 + 1), b"epochs: \xff"):
+        path.write_bytes(content)
+        with pytest.raises(ConfigError, match=r"c\.yaml is not YAML"):
+            load(Whole, path)
+
+
+@pytest.mark.parametrize("key", ["heads." + "9" * 5_000, "heads.\N{SUPERSCRIPT TWO}", "a." * 999])
+def test_keys_of_overrides_are_bounded(tmp_path: Path, key: str) -> None:
+    with pytest.raises(ConfigError, match=r"is not an index|nested more than 64 deep"):
+        load(Whole, written(tmp_path, "heads: [{name: cosine}]"), [f"{key}=1"])

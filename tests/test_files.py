@@ -1,9 +1,10 @@
 """Files are whole or not there."""
 
+import errno
+import fcntl
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from facever.files import (
     put_into_place,
     read_json,
     read_regular,
+    remove_leftovers,
     sha256_of_file,
     write_json,
     write_text,
@@ -166,28 +168,146 @@ def test_a_lock_that_its_holder_deletes_is_nobodys(
     again: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One who waits for a file that is deleted then is not beside one who makes it anew."""
-    lock, real = tmp_path / "lock", sqlite3.connect
+    lock, real = tmp_path / "lock", fcntl.flock
 
-    def slow(*words: object, **options: object) -> sqlite3.Connection:
-        opened = real(*words, **options)  # type: ignore[call-overload]
-        monkeypatch.undo()
+    def slow(handle: int, how: int) -> None:
+        real(handle, how)
         lock.unlink()
         if again:
             lock.touch()
-        return opened
 
-    monkeypatch.setattr(sqlite3, "connect", slow)
+    monkeypatch.setattr(fcntl, "flock", slow)
     with pytest.raises(TakenError), alone(lock, TakenError()):
         pass
 
 
-def test_what_cannot_be_locked_is_not_said_to_be_taken(tmp_path: Path) -> None:
-    (tmp_path / "lock").mkdir()
-    unlockable = pytest.raises(OSError, match="lock cannot be locked: unable to open")
-    with unlockable, alone(tmp_path / "lock", TakenError()):
+def test_what_cannot_be_locked_is_not_said_to_be_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    for name, reason in (("folder", "directory"), ("fifo", "regular file"), ("no/lock", "No such")):
+        with pytest.raises(OSError, match=reason), alone(tmp_path / name, TakenError()):
+            pass
+
+    def none(handle: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with pytest.raises(OSError, match="no locks"), alone(tmp_path / "lock", TakenError()):
         pass
-    with pytest.raises(FileNotFoundError), alone(tmp_path / "no" / "lock", TakenError()):
+
+
+def test_what_is_in_a_lock_file_does_not_matter(tmp_path: Path) -> None:
+    (tmp_path / "lock").write_bytes(b"garbage" * 1000)
+    inside = pytest.raises(TakenError), alone(tmp_path / "lock", TakenError())
+    with alone(tmp_path / "lock", TakenError()), inside[0], inside[1]:
         pass
+
+
+WRITING = """
+import sys, time
+from pathlib import Path
+from facever.files import atomic_folder, atomic_path
+with atomic_folder(Path(sys.argv[1]) / "set") as folder, atomic_path(folder.parent.parent / "f"):
+    (folder / "vectors").write_text("biometric")
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+def _writing(where: Path) -> subprocess.Popen:
+    child = subprocess.Popen([sys.executable, "-c", WRITING, str(where)], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.readline()
+    return child
+
+
+def test_what_a_killed_process_was_writing_goes_and_what_a_living_one_writes_stays(
+    tmp_path: Path,
+) -> None:
+    dead, living = _writing(tmp_path), _writing(tmp_path)
+    try:
+        dead.kill()
+        dead.wait()
+        hidden = sorted(path.name for path in tmp_path.iterdir())
+        assert len(hidden) == 4
+        assert sum(f"-{dead.pid}-" in name for name in hidden) == 2
+        write_text(tmp_path / "another", "1")  # any command that writes there
+        left = [path.name for path in tmp_path.iterdir() if path.name != "another"]
+        assert len(left) == 2
+        assert all(f"-{living.pid}-" in name for name in left)
+        remove_leftovers(tmp_path)
+        assert len(list(tmp_path.iterdir())) == 3
+    finally:
+        for child in (dead, living):
+            child.kill()
+            child.communicate()
+    remove_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["another"]
+
+
+def test_an_id_used_again_protects_no_leftover(tmp_path: Path) -> None:
+    left = tmp_path / f".set.facever-{os.getpid()}-abcdefgh.tmp"
+    (left / "set").mkdir(parents=True)
+    remove_leftovers(tmp_path)
+    assert not left.exists()
+
+
+def test_a_folder_that_a_killed_process_moved_aside_is_put_back(tmp_path: Path) -> None:
+    left = tmp_path / ".set.facever-1-abcdefgh.tmp"
+    write_text(left / "set.old" / "f", "old")
+    write_text(left / "set" / "f", "new")
+    remove_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+    assert (tmp_path / "set" / "f").read_text() == "old"
+    write_text(left / "set.old" / "f", "older")
+    remove_leftovers(tmp_path)
+    assert (tmp_path / "set" / "f").read_text() == "old"
+    assert not left.exists()
+
+
+def test_only_our_own_leftovers_go(tmp_path: Path) -> None:
+    kept = [".set.facever-1-abcdefgh.tmp", "set.tmp", ".set.12345678.tmp.txt", ".x.abcdefgh.tmp"]
+    (tmp_path / "away").mkdir()
+    (tmp_path / kept[0]).symlink_to(tmp_path / "away")
+    for name in kept[1:]:
+        (tmp_path / name).write_text("")
+    (tmp_path / ".set.abcdefgh.tmp").mkdir()  # as earlier versions left them
+    (tmp_path / ".set.abcdefgh.tmp.pt").write_text("")
+    with atomic_folder(tmp_path / "set"), atomic_path(tmp_path / "set.pt"):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, "away", "set", "set.pt"}
+    assert (tmp_path / "away").is_dir()
+
+
+def test_where_nothing_can_be_locked_nothing_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(handle: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    (tmp_path / ".a.facever-1-abcdefgh.tmp").mkdir()
+    monkeypatch.setattr(fcntl, "flock", none)
+    write_text(tmp_path / "a", "1")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.facever-1-abcdefgh.tmp", "a"]
+
+
+def test_a_folder_removed_before_it_was_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, removed = fcntl.flock, []
+
+    def slow(handle: int, how: int) -> None:
+        if not removed:
+            removed.extend(tmp_path.iterdir())
+            removed[0].rmdir()
+        real(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", slow)
+    write_text(tmp_path / "a", "1")
+    assert removed
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_a_killed_process_keeps_nobody_out_even_if_its_children_live(tmp_path: Path) -> None:
@@ -207,7 +327,7 @@ def test_a_killed_process_keeps_nobody_out_even_if_its_children_live(tmp_path: P
             pass
         holder.kill()
         holder.wait()
-        with alone(tmp_path / "lock", TakenError()):
+        with alone(tmp_path / "lock", TakenError(), wait=10):  # the child may just have begun
             os.kill(child, 0)  # it is there still
     finally:
         os.kill(child, signal.SIGKILL)

@@ -89,7 +89,7 @@ def sum_of_processes(values: Tensor) -> Tensor:
     """
     if world() == 1:
         return values
-    total: Tensor = _Sum.apply(values)  # type: ignore[no-untyped-call]
+    total: Tensor = _Sum.apply(values)
     return total
 
 

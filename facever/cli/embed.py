@@ -33,7 +33,7 @@ def embed(
     workers: Annotated[str, typer.Option(help="Processes that load images.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     strict: Annotated[
-        bool, typer.Option("--strict", help="Stop at the first unreadable image.")
+        bool, typer.Option("--strict", help="Stop at the first unreadable image or folder.")
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an embedding set that stands at --out.")
@@ -58,7 +58,7 @@ def embed(
     if workers != "auto" and not workers.isdigit():
         raise ConfigError(f"--workers is '{workers}' (allowed: auto, or a number from 0)")
     with started(device):
-        manifest = load(images, data, layout)
+        manifest = load(images, data, layout, "raise" if strict else "skip")
         if subset:
             manifest = manifest.where(subset=subset)
         extractor = load_model(

@@ -26,7 +26,10 @@ def report(
     ] = None,
     where: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option(help="Only rows with COLUMN=VALUE, such as subset=test. Repeatable."),
+        typer.Option(
+            help="Only rows with COLUMN=VALUE, such as subset=test. Repeatable: values of one "
+            "column are alternatives, several columns must all be met."
+        ),
     ] = None,
     group: Annotated[
         Optional[list[str]],  # noqa: UP045

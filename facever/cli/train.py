@@ -107,6 +107,7 @@ def _print_result(trainer: "Trainer", run: "Run", as_json: bool) -> None:
                 "model": str(run.model),
                 "updates": position.update,
                 "epochs": position.epoch,
+                "stopped_early": position.epoch < trainer.config.epochs,
                 "best": {
                     "by": trainer.config.best_by,
                     "value": position.best,

@@ -10,13 +10,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from facever.console import progress, table
+from facever.console import printable, progress, table
 from facever.data.arrays import split_address
 from facever.data.decode import ImageError, decode, decode_bytes, read_bytes
 from facever.data.headers import read_header
 from facever.data.manifest import Manifest
+from facever.errors import plain
 
 _CHUNK = 64  # images that a thread takes at once
+_MANY_BELOW = 10  # folders in the average identity's folder: people rarely have so many
 _SHOWN = 10  # lines of each kind in the text
 
 
@@ -53,7 +55,8 @@ class Inspection:
     ("width x height", the most frequent first) are those of upright images in pixels. `colours`
     counts images as "transparent" (the file has an alpha channel), "grey" (the three channels are
     equal) or "colour". Duplicates are groups of paths whose files are equal byte for byte: `within`
-    an identity, or `across` identities, where at least one name is wrong.
+    an identity, or `across` identities, where at least one name is wrong. `layout` is how the data
+    was read; where that looks wrong, `doubt` says what was assumed and what else is possible.
     """
 
     dataset: str
@@ -73,6 +76,8 @@ class Inspection:
     corrupt: list[Corrupt]
     duplicates_within: list[list[str]]
     duplicates_across: list[list[str]]
+    layout: str = ""
+    doubt: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
@@ -84,7 +89,8 @@ class Inspection:
         histogram = [(span, f"{count:,}") for span, count in self.histogram.items()]
         lines = [
             f"{self.dataset}: {self.images:,} images of {self.identities:,} identities "
-            f"in {self.root}",
+            f"in {self.root}" + (f" (layout: {self.layout})" if self.layout else ""),
+            *([] if self.doubt is None else [f"doubtful: {self.doubt}"]),
             f"images per identity: {each.minimum} to {each.maximum}, median {each.median:g}; "
             f"{self.singletons:,} identities have a single one",
             table(["images", "identities"], histogram),
@@ -99,7 +105,7 @@ class Inspection:
         lines += _section("corrupt images", [f"{one.path}: {one.reason}" for one in self.corrupt])
         lines += _section("equal files within an identity", map(" = ".join, self.duplicates_within))
         lines += _section("equal files across identities", map(" = ".join, self.duplicates_across))
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
 
 class _Look(NamedTuple):
@@ -152,7 +158,38 @@ def inspect(manifest: Manifest, threads: int | None = None) -> Inspection:
         corrupt=[Corrupt(path, reason) for path, reason in reasons if reason],
         duplicates_within=within,
         duplicates_across=across,
+        layout=manifest.layout,
+        doubt=_doubt(manifest),
     )
+
+
+def _doubt(manifest: Manifest) -> str | None:
+    """Return what the reader assumed, and what else is possible, where the layout looks misread."""
+    depth = 1 if "subset" in manifest.frame else 0
+    ways = [path.split("/") for path in manifest.frame["path"]]
+    people, below = (
+        len(manifest.identities),
+        {tuple(w[: depth + 2]) for w in ways if len(w) > depth + 2},
+    )
+    if people > 1 and len(below) < _MANY_BELOW * people:
+        return None
+    first = manifest.identities[0]
+    if manifest.layout != "folder":
+        name = manifest.layout or "this table"
+        return (
+            f"by the layout '{name}' every image shows '{first}'; --layout reads the data in "
+            "another way, and a table with the columns path and identity says it for each image"
+        )
+    assumed = "the first folder on an image's way is taken for its identity" + (
+        " (after the subset)" if depth else ""
+    )
+    inside = os.path.join(manifest.root, *ways[0][: depth + 1])  # noqa: PTH118
+    other = (
+        f"if the {len(below):,} folders below are the identities, give {inside}"
+        if below
+        else "if the names of the files say it, write a table with the columns path and identity"
+    )
+    return f"{assumed}, such as '{first}'; {other}, or name another --layout"
 
 
 def _look(path: str) -> _Look:
@@ -218,4 +255,4 @@ def _counts(counts: Mapping[str, int]) -> str:
 def _section(title: str, lines: Iterable[str]) -> list[str]:
     every = list(lines)
     more = [f"  ... {len(every) - _SHOWN:,} more"] if len(every) > _SHOWN else []
-    return [f"{title}: {len(every):,}", *(f"  {line}" for line in every[:_SHOWN]), *more]
+    return [f"{title}: {len(every):,}", *(f"  {plain(line)}" for line in every[:_SHOWN]), *more]

@@ -1,6 +1,8 @@
 """The manifest: which image shows whom, as a data frame with a checked contract."""
 
 import os
+from collections.abc import Collection
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -8,16 +10,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from facever.console import warn
 from facever.data.members import file_of
 from facever.data.tables import (
-    as_text,
     check_table,
     check_utf8,
     read_table,
     shortened,
+    typed,
     write_table,
 )
 from facever.errors import DataError, unknown
+from facever.text import as_text, canonical, canonical_column, text_of
 
 REQUIRED = ("path", "identity")
 
@@ -31,73 +35,104 @@ class Manifest:
         frame: One row per image. `path` (relative to `root`, or absolute; "#7" at the end of an
             array file's name addresses its image 7, "#1536+20480" at the end of a tar file's name
             so many bytes of it, where "=9ae0c1f2" may follow, their CRC-32) and `identity` are
-            required; `camera`, `template`, `subset` and any other column ride along.
+            required; `camera`, `template`, `subset` and any other column ride along. Columns are
+            text (1, 1.0 and "1" are "1"), but those of `facever.text.NUMERIC`; identities are
+            composed (NFC) and without space around them.
         root: The folder that relative paths are relative to.
         dataset: A short name of the data set.
+        numbers: Further columns that hold numbers.
+
+    Attributes:
+        layout: Which reader read it; empty where none did.
 
     Raises:
         DataError: A required column is missing, the table is empty, a cell of `path` or `identity`
-            is empty, identities are not strings or whole numbers, or `root` is not a folder or its
+            is empty, a column of numbers holds something else, or `root` is not a folder or its
             name not in UTF-8.
     """
 
-    def __init__(self, frame: pd.DataFrame, root: Path, dataset: str) -> None:
+    def __init__(
+        self, frame: pd.DataFrame, root: str | Path, dataset: str, numbers: Collection[str] = ()
+    ) -> None:
         self.root = Path(root).absolute()
         self.dataset = dataset
+        self.layout = ""
+        self._numbers = numbers
         if not self.root.is_dir():
             raise DataError(f"{dataset}: no folder {self.root}")
         check_utf8([str(self.root), dataset], "the folder of a data set")
-        self.frame = check_table(frame, REQUIRED, f"manifest '{dataset}'")
-        for name in REQUIRED:
-            self.frame[name] = as_text(self.frame[name], f"manifest '{dataset}'")
-        self._root, self._paths = str(self.root), self.frame["path"].array
+        where = f"manifest '{dataset}'"
+        checked = typed(check_table(frame, REQUIRED, where), where, numbers)
+        self._written, self._canonical = checked["identity"], True
+        names = canonical_column(self._written)
+        self._hold(checked if names is self._written else checked.assign(identity=names))
+        merged = self._written.nunique() - names.nunique()
+        if merged:
+            twice = self._written.groupby(names).nunique().idxmax()
+            warn(
+                f"{dataset}: {merged} names differ from another one only in how they are encoded "
+                f"or in space around them, and are taken for the same person (first: {twice})"
+            )
+
+    def _hold(self, frame: pd.DataFrame) -> None:
+        self.frame = frame
+        self._root, self._paths = str(self.root), frame["path"].array
 
     @classmethod
-    def from_frame(cls, frame: pd.DataFrame, root: Path, dataset: str) -> "Manifest":
+    def from_frame(
+        cls, frame: pd.DataFrame, root: str | Path, dataset: str, numbers: Collection[str] = ()
+    ) -> "Manifest":
         """Return a manifest of a copy of `frame`."""
-        return cls(frame, root, dataset)
+        return cls(frame, root, dataset, numbers)
 
     @classmethod
-    def from_folder(cls, root: Path) -> "Manifest":
+    def from_folder(cls, root: str | Path) -> "Manifest":
         """Read a folder that holds one folder of images per identity."""
         from facever.data.readers.folder import read
 
         return read(Path(root))
 
     @classmethod
-    def from_csv(cls, path: Path, root: Path | None = None) -> "Manifest":
+    def from_csv(
+        cls, path: str | Path, root: str | Path | None = None, numbers: Collection[str] = ()
+    ) -> "Manifest":
         """Read a CSV table (UTF-8, commas, a header line).
 
-        Paths, identities, templates and subsets are read as text ("0002" keeps its zeros), and only
-        an empty cell is a missing value (a person may be called "NA").
+        Columns are read as text ("0002" keeps its zeros), and only an empty cell is a missing value
+        (a person may be called "NA").
 
         Args:
             path: The file.
             root: What relative paths are relative to; the file's own folder when not given.
+            numbers: Columns that hold numbers, beside those of `facever.text.NUMERIC`.
         """
-        return cls._from_table(Path(path), root)
+        return cls._from_table(Path(path), root, numbers)
 
     @classmethod
-    def from_parquet(cls, path: Path, root: Path | None = None) -> "Manifest":
-        """Read a Parquet table; `root` as in `from_csv`."""
-        return cls._from_table(Path(path), root)
+    def from_parquet(
+        cls, path: str | Path, root: str | Path | None = None, numbers: Collection[str] = ()
+    ) -> "Manifest":
+        """Read a Parquet table; `root` and `numbers` as in `from_csv`."""
+        return cls._from_table(Path(path), root, numbers)
 
     @classmethod
-    def _from_table(cls, path: Path, root: Path | None) -> "Manifest":
-        frame = check_table(read_table(path), REQUIRED, str(path))
+    def _from_table(
+        cls, path: Path, root: str | Path | None, numbers: Collection[str]
+    ) -> "Manifest":
+        frame = check_table(read_table(path, numbers), REQUIRED, str(path))
         dataset = path.stem
         if "dataset" in frame and frame["dataset"].nunique(dropna=False) == 1:
             dataset = str(frame["dataset"].iloc[0])
             frame = frame.drop(columns="dataset")
-        return cls(frame, path.parent if root is None else root, dataset)
+        return cls(frame, path.parent if root is None else root, dataset, numbers)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write a .csv or .parquet file, atomically, from which the same manifest is read.
 
         Outside of `root` the paths are written absolute. A column `dataset` is added where the
         file's name does not say it.
         """
-        frame = self.frame
+        frame, path = self.frame, Path(path)
         if path.absolute().parent != self.root:
             frame = frame.assign(path=[self.locate(index) for index in range(len(self))])
         if "dataset" not in frame and path.stem != self.dataset:
@@ -123,6 +158,8 @@ class Manifest:
     def where(self, **columns: Any) -> "Manifest":
         """Return the images whose columns hold the given value, or one of a list of values.
 
+        Values are compared as text: 1, 1.0 and "1" are one value.
+
         Raises:
             DataError: No such column, or no image is left.
         """
@@ -131,13 +168,32 @@ class Manifest:
             if name not in frame:
                 raise DataError(f"{self.dataset}: {unknown('column', name, map(str, frame))}")
             wanted = value if isinstance(value, list | tuple | set) else [value]
-            rows = frame[frame[name].isin(wanted)]
+            texts = [text_of(one) for one in wanted]
+            if name == "identity" and self._canonical:
+                texts = [canonical(text) for text in texts]
+            column = as_text(frame[name]) if _is_number(frame[name]) else frame[name]
+            rows = frame[column.isin(texts) | (column.isna() & (None in wanted))]
             if rows.empty:
                 shown = ", ".join(str(one) for one in wanted)
                 there = shortened(sorted(map(str, frame[name].unique())))
                 raise DataError(f"{self.dataset}: no image has {name} {shown} (there are: {there})")
             frame = rows
         return self._like(frame)
+
+    def assign(self, **columns: Any) -> "Manifest":
+        """Return the same images with further columns, or others in place of those of a name."""
+        where = f"manifest '{self.dataset}'"
+        frame = typed(self.frame.assign(**columns), where, self._numbers)
+        return self._like(frame)
+
+    def as_written(self) -> "Manifest":
+        """Return the images with each identity as the data spells it, not made canonical.
+
+        A run that was trained on such names keeps them, and so the order of its classes.
+        """
+        made = self._like(self.frame.assign(identity=self._written))
+        made._canonical = False
+        return made
 
     def at_most(self, per_identity: int) -> "Manifest":
         """Return the first `per_identity` images of every identity, in order."""
@@ -174,4 +230,14 @@ class Manifest:
         return self
 
     def _like(self, frame: pd.DataFrame) -> "Manifest":
-        return Manifest(frame, self.root, self.dataset)
+        """Return a manifest of rows of this one, which need no further check but that there are
+        some."""
+        made = copy(self)
+        made.__dict__.pop("identities", None)
+        made._written = self._written.loc[frame.index].reset_index(drop=True)
+        made._hold(check_table(frame, (), f"manifest '{self.dataset}'"))
+        return made
+
+
+def _is_number(column: "pd.Series[Any]") -> bool:
+    return pd.api.types.is_numeric_dtype(column)

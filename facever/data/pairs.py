@@ -7,8 +7,9 @@ import pandas as pd
 
 from facever.data.readers import cfp
 from facever.data.readers.lfw import image_path
-from facever.data.tables import as_text, check_table, read_table, write_table
+from facever.data.tables import check_table, is_table, read_table, typed, write_table
 from facever.errors import DataError
+from facever.text import canonical_column
 
 _OPTIONAL = ("fold", "identity_a", "identity_b")
 _TRUTH = {"1": True, "true": True, "0": False, "false": False}
@@ -30,10 +31,10 @@ class PairList:
     def __init__(self, frame: pd.DataFrame, name: str = "pairs", *, repeats: bool = False) -> None:
         optional = [column for column in _OPTIONAL if column in frame]
         folds = "fold" in optional
-        frame = check_table(frame, ["a", "b", "same", *optional], name)
-        for side in ("a", "b"):
-            frame[side] = as_text(frame[side], name)
-        truth = frame["same"].astype(str).str.lower().map(_TRUTH)
+        frame = typed(check_table(frame, ["a", "b", "same", *optional], name), name)
+        for people in {"identity_a", "identity_b"} & set(optional):
+            frame[people] = canonical_column(frame[people])
+        truth = frame["same"].str.lower().map(_TRUTH)
         if truth.isna().any():
             wrong = frame["same"][truth.isna()].iloc[0]
             raise DataError(f"{name}: 'same' is {wrong!r}; it must be 1 or 0, true or false")
@@ -51,24 +52,25 @@ class PairList:
         """Which pairs are genuine, bool [M]."""
         return self.frame["same"].to_numpy(bool)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write the pairs to a .csv or .parquet file, atomically."""
         write_table(self.frame, path)
 
 
-def read_pairs(path: Path) -> PairList:
+def read_pairs(path: str | Path) -> PairList:
     """Read a pair list.
 
     One of: a .csv or .parquet table with columns a, b, same and, where there are folds, fold; one
     of LFW's lists, View 1 ("500", then 500 genuine and 500 impostor pairs) or View 2 ("10 300",
-    ten times 300 and 300); a folder of CFP's folds, `Protocol/Split/FP` or `FF`. Images of LFW
-    and CFP are named as in the manifests of their readers.
+    ten times 300 and 300), with tabs between the fields or else spaces; a folder of
+    CFP's folds, `Protocol/Split/FP` or `FF`. Images of LFW and CFP are named as in the manifests of
+    their readers.
 
     Raises:
         DataError: No such file, or one that is not whole in one of these forms.
     """
     path = Path(path)
-    if path.suffix in (".csv", ".parquet"):
+    if is_table(path):
         return PairList(read_table(path), str(path))
     if path.is_dir():
         return PairList(cfp.read_folds(path), str(path), repeats=True)
@@ -85,7 +87,7 @@ def _read_lfw(path: Path) -> pd.DataFrame:
             f"{path} is no .csv or .parquet table and no list of LFW (first line '500' or '10 300')"
         )
     folds, each = int(header[0]) if len(header) == 2 else 1, int(header[-1])
-    rows = [line.split() for line in lines if line.strip()]
+    rows = [_fields(line) for line in lines if line.strip()]
     if len(rows) != 2 * folds * each:
         raise DataError(f"{path} announces {2 * folds * each} pairs and holds {len(rows)}")
     pairs = [_lfw_pair(row, index // each % 2 == 0, path) for index, row in enumerate(rows)]
@@ -93,6 +95,11 @@ def _read_lfw(path: Path) -> pd.DataFrame:
     if len(header) == 2:
         frame["fold"] = np.arange(len(frame)) // (2 * each)
     return frame
+
+
+def _fields(line: str) -> list[str]:
+    """Return the fields of a line; between tabs a name may have spaces."""
+    return [field.strip() for field in line.strip().split("\t")] if "\t" in line else line.split()
 
 
 def _lfw_pair(row: list[str], same: bool, path: Path) -> tuple[str, str, bool, str, str]:

@@ -9,13 +9,14 @@ from facever.data.cache import cache_folder
 from facever.data.manifest import Manifest
 from facever.data.readers import lfw, read
 from facever.data.synthesize import synthesize
+from facever.data.walking import OnError
 from facever.errors import DataError
 
 BUILT_IN = ("digits", "olivetti")  # come with, or through, scikit-learn
 GENERATED_IDENTITIES, GENERATED_IMAGES = 300, 10  # about 6 s on one core
 
 
-def data_roots(option: Path | None = None) -> list[Path]:
+def data_roots(option: str | Path | None = None) -> list[Path]:
     """Return the folders that data sets are looked for in: `option`, $FACEVER_DATA, ./data.
 
     Raises:
@@ -31,7 +32,7 @@ def data_roots(option: Path | None = None) -> list[Path]:
     return [*roots, Path("data")] if Path("data").is_dir() else roots
 
 
-def find(name: str | Path, option: Path | None = None) -> Path:
+def find(name: str | Path, option: str | Path | None = None) -> Path:
     """Return `name` where it is an existing path, else `name` in the first data root that has it.
 
     Raises:
@@ -48,8 +49,19 @@ def find(name: str | Path, option: Path | None = None) -> Path:
     raise DataError(f"no data '{name}' (looked in: {looked}); give a path, --data or $FACEVER_DATA")
 
 
-def load(name: str | Path, option: Path | None = None, layout: str = "auto") -> Manifest:
+def load(
+    name: str | Path,
+    option: str | Path | None = None,
+    layout: str = "auto",
+    on_error: OnError = "skip",
+) -> Manifest:
     """Return the data set of a path, of a name in a data root, or one of `BUILT_IN`.
+
+    Args:
+        name: What is looked for.
+        option: Where it is looked for first.
+        layout: One of the readers' names, or "auto".
+        on_error: What a folder that cannot be read does, see `facever.data.readers.read`.
 
     Raises:
         DataError: It is nowhere, or not laid out as `layout`.
@@ -62,10 +74,10 @@ def load(name: str | Path, option: Path | None = None, layout: str = "auto") -> 
         if layout != "auto":
             raise DataError(f"'{name}' is built in; it has no layout '{layout}'") from None
         return _built_in(str(name))
-    return read(root, layout)
+    return read(root, layout, on_error)
 
 
-def fallback(option: Path | None = None) -> Manifest:
+def fallback(option: str | Path | None = None) -> Manifest:
     """Return the best faces at hand, saying in one line each what was found or not.
 
     LFW, or else ORL, of each data root, or the root itself where it is a data set; the Olivetti
@@ -84,7 +96,7 @@ def fallback(option: Path | None = None) -> Manifest:
             try:
                 return _said(read(root), "your own images")
             except DataError as error:
-                if root == option:
+                if option is not None and root == Path(option):
                     raise
                 say(f"no faces to start with in {root}: {error}")
     try:

@@ -49,8 +49,7 @@ def split(
             )
     subsets = list(shares)
     of = {name: subsets[owner] for name, owner in zip(names, owners, strict=True)}
-    frame = manifest.frame.assign(subset=manifest.frame["identity"].map(of))
-    return Manifest(frame, manifest.root, manifest.dataset)
+    return manifest.assign(subset=manifest.frame["identity"].map(of))
 
 
 def parse_shares(words: Iterable[str]) -> dict[str, float]:

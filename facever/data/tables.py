@@ -1,57 +1,131 @@
-"""CSV and Parquet tables, in and out, with one clear line for each thing that can be wrong."""
+"""CSV and Parquet tables, in and out, with one clear line for each thing that can be wrong.
 
-from collections.abc import Iterable, Sequence
+Every column is text, as it was written or as `facever.text.text_of` writes it, but those of
+`facever.text.NUMERIC` and those that a caller names.
+"""
+
+import os
+import re
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+from pyarrow import parquet
 
+from facever.data.csv_files import read_csv, write_csv
 from facever.errors import DataError, nearest
-from facever.files import atomic_path
+from facever.files import atomic_path, open_regular
+from facever.text import NUMERIC, text_column
 
-# Read as text, so that "0002" keeps its zeros and a person called "NA" their name.
-_TEXT = ("path", "identity", "template", "subset", "dataset", "a", "b", "identity_a", "identity_b")
+SUFFIXES = (".csv", ".parquet")
+"""Of tables, in lower case; a name may have capital letters."""
+
+_INDEX = re.compile(r"__index_level_\d+__")  # pandas keeps its row numbers there
 
 
-def read_table(path: Path) -> pd.DataFrame:
+def read_table(path: str | os.PathLike[str], numbers: Collection[str] = ()) -> pd.DataFrame:
     """Read a .csv (UTF-8, commas, a header line) or .parquet file.
 
-    Columns that name things are text. In a CSV only an empty cell is a missing value.
+    Args:
+        path: The file.
+        numbers: Columns that hold numbers, beside those of `NUMERIC`.
+
+    Returns:
+        Text and numbers. In a CSV only an empty cell is a missing value.
 
     Raises:
-        DataError: No such file, another kind of file, or one that cannot be read.
+        DataError: No such file, another kind of file, one that cannot be read, a row with more or
+            fewer fields than the header, or a column of numbers that holds something else.
     """
+    path = Path(path)
     if not path.is_file():
         raise DataError(f"no table at {path}")
     try:
-        if _suffix(path) == ".parquet":
-            return pd.read_parquet(path)
-        return pd.read_csv(
-            path,
-            dtype=dict.fromkeys(_TEXT, str),
-            keep_default_na=False,
-            na_values=[""],
-            encoding="utf-8-sig",
-        )
-    except pd.errors.EmptyDataError:
-        raise DataError(f"{path} is empty; a table begins with the names of its columns") from None
-    except (ValueError, OSError, pa.ArrowException) as error:
+        frame = _read_parquet(path) if table_suffix(path) == ".parquet" else read_csv(path)
+    except (ValueError, OSError, pa.ArrowException, RecursionError) as error:
+        if isinstance(error, DataError):
+            raise
         reason = " ".join(str(error).split())
         raise DataError(f"{path} cannot be read as a table: {reason}") from error
+    return typed(frame, str(path), numbers)
 
 
-def write_table(frame: pd.DataFrame, path: Path) -> None:
+def write_table(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     """Write a .csv or .parquet file, atomically.
 
     Raises:
         DataError: Another suffix.
     """
-    suffix = _suffix(path)
-    with atomic_path(path) as temporary:
+    suffix = table_suffix(path)
+    with atomic_path(Path(path)) as temporary:
         if suffix == ".parquet":
             frame.to_parquet(temporary, index=False)
         else:
-            frame.to_csv(temporary, index=False)
+            write_csv(frame, temporary)
+
+
+def table_suffix(path: str | os.PathLike[str]) -> str:
+    """Return the suffix of a table's name, in lower case.
+
+    Raises:
+        DataError: It is not one of `SUFFIXES`.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in SUFFIXES:
+        raise DataError(f"{path} is not a .csv or .parquet file")
+    return suffix
+
+
+def is_table(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a name is that of a table, .csv or .parquet in any letters."""
+    return Path(path).suffix.lower() in SUFFIXES
+
+
+def typed(frame: pd.DataFrame, where: str, numbers: Collection[str] = ()) -> pd.DataFrame:
+    """Return a table whose columns are text, or numbers where they are declared so.
+
+    Args:
+        frame: From anywhere.
+        where: What it is called in errors.
+        numbers: Columns that hold numbers, beside those of `NUMERIC`.
+
+    Raises:
+        DataError: Two columns of one name, bytes that are not UTF-8, or something else than a
+            number in a column of numbers.
+    """
+    names = [str(name) for name in frame]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"{where} has two columns called '{twice}': rename one of them")
+    declared = NUMERIC | set(numbers)
+    columns = {
+        name: to_numbers(column, where) if name in declared else _to_text(column, where)
+        for name, (_, column) in zip(names, frame.items(), strict=True)
+    }
+    return pd.DataFrame(columns, index=frame.index)
+
+
+def to_numbers(column: "pd.Series[Any]", where: str) -> "pd.Series[float]":
+    """Return a column as numbers (int64, or float64 with NaN for what is missing).
+
+    Raises:
+        DataError: A cell holds something that is no number; the first one is named.
+    """
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iuf":
+        return column
+    text = text_column(column)
+    made = pd.to_numeric(text, errors="coerce")
+    wrong = made.isna() & text.notna() & (text.str.lower() != "nan")
+    if wrong.any():
+        row = int(wrong.to_numpy(bool).argmax())
+        raise DataError(
+            f"{where}: column '{column.name}' must hold numbers; row {row + 1} holds "
+            f"'{text.iloc[row]}': correct it, or rename the column"
+        )
+    return made
 
 
 def check_table(frame: pd.DataFrame, required: Sequence[str], where: str) -> pd.DataFrame:
@@ -78,19 +152,6 @@ def check_table(frame: pd.DataFrame, required: Sequence[str], where: str) -> pd.
     return frame
 
 
-def as_text(column: "pd.Series[str]", where: str) -> "pd.Series[str]":
-    """Return a column as text; whole numbers are taken, numbers with a point are not (2 or 2.0?).
-
-    Raises:
-        DataError: The column holds numbers with a point.
-    """
-    if pd.api.types.is_float_dtype(column):
-        raise DataError(
-            f"{where}: column '{column.name}' holds numbers with a point; give it as text"
-        )
-    return column.astype(str)
-
-
 def check_utf8(texts: Iterable[str], where: str) -> None:
     """Refuse texts in another encoding, as names of files and of tar members may be.
 
@@ -110,7 +171,16 @@ def shortened(names: Iterable[object], most: int = 12) -> str:
     return ", ".join(shown[:most]) + (f", ... ({len(shown)} in all)" if len(shown) > most else "")
 
 
-def _suffix(path: Path) -> str:
-    if path.suffix not in (".csv", ".parquet"):
-        raise DataError(f"{path} is not a .csv or .parquet file")
-    return path.suffix
+def _read_parquet(path: Path) -> pd.DataFrame:
+    with open_regular(path) as file:
+        table = parquet.ParquetFile(file).read().replace_schema_metadata(None)
+    table = table.select([k for k, name in enumerate(table.column_names) if not _INDEX.match(name)])
+    frame: pd.DataFrame = table.to_pandas(integer_object_nulls=True)
+    return frame
+
+
+def _to_text(column: "pd.Series[str]", where: str) -> "pd.Series[str]":
+    try:
+        return text_column(column)
+    except ValueError as error:
+        raise DataError(f"{where}: column '{column.name}' is not UTF-8 text: {error}") from error

@@ -14,7 +14,7 @@ from safetensors.numpy import save
 
 from facever.embedding.extractor import extraction_fingerprint
 from facever.errors import ModelError
-from facever.files import atomic_path
+from facever.files import atomic_path, parse_json
 from facever.models.weights import HEADER, first_line
 from facever.vectors.embedding_set import EmbeddingSet
 
@@ -78,7 +78,7 @@ class AttributeClassifier:
             [rows.drop(columns=list(made), errors="ignore"), pd.DataFrame(made)], axis=1
         )
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write one safetensors file, atomically."""
         header = {
             "labels": list(self.labels),
@@ -86,7 +86,7 @@ class AttributeClassifier:
             "development": {label: dict(said) for label, said in self.development.items()},
         }
         tensors = {name: getattr(self, name) for name in ("weight", "bias", "thresholds")}
-        with atomic_path(path) as temporary:
+        with atomic_path(Path(path)) as temporary:
             temporary.write_bytes(save(tensors, {HEADER: json.dumps(header, sort_keys=True)}))
 
     @classmethod
@@ -105,7 +105,7 @@ class AttributeClassifier:
         try:
             with safe_open(path, framework="numpy") as file:
                 tensors = {name: file.get_tensor(name) for name in ("weight", "bias", "thresholds")}
-                header = json.loads((file.metadata() or {})[HEADER])
+                header = parse_json((file.metadata() or {})[HEADER])
             return cls(
                 labels=tuple(header["labels"]),
                 fingerprint=header["fingerprint"],

@@ -19,6 +19,7 @@ from facever.console import progress
 from facever.data.decode import decode
 from facever.data.loading import Batch, OnError, plain_batches
 from facever.data.manifest import Manifest
+from facever.data.members import file_of
 from facever.errors import ConfigError, DataError
 from facever.models.embedder import Embedder
 from facever.models.precision import autocast, choose_device, exact_fp32, fastest_layout
@@ -110,7 +111,7 @@ class Extractor:
         self.device = choose_device(device)
         self._layout = fastest_layout(embedder, precision, self.device)
         self.embedder = embedder.eval().to(self.device)
-        self.embedder.to(memory_format=self._layout)  # type: ignore[call-overload]
+        self.embedder.to(memory_format=self._layout)
         self.dimension = embedder.embedding_size
         self.fingerprint = extraction_fingerprint(card.fingerprint, flip=flip, precision=precision)
 
@@ -166,7 +167,14 @@ class Extractor:
         """
         meta, people = self._meta(manifest, on_error), self.card.trained_on
         with (
-            EmbeddingWriter(out, manifest.frame, meta, people, overwrite) as writer,
+            EmbeddingWriter(
+                out,
+                manifest.frame,
+                meta,
+                people,
+                overwrite,
+                file_of=lambda row: file_of(manifest.locate(row)),
+            ) as writer,
             progress("embedding", len(manifest), "images") as shown,
         ):
             runs = writer.missing(self.batch_size)

@@ -1,6 +1,6 @@
 """Operating points: a decision threshold together with where it came from."""
 
-import json
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar, Literal, Self
@@ -11,11 +11,18 @@ from facever.config import Config, parse
 from facever.errors import EvaluationError
 from facever.evaluation.policies import ALL, named_policy
 from facever.evaluation.scoring.similarity import Similarity
-from facever.files import write_json
+from facever.files import read_json, write_json
 
 Kind = Literal["1:1-image", "1:1-template", "1:N"]
 ScoreRule = Literal["max", "mean"]
 OTHER = "other"  # templates that no policy of a gallery makes
+_ROUNDING = 1e-6  # of a largest score in float32, and of a rate
+_SCORES: dict[Similarity, tuple[float, float]] = {
+    "cosine": (-1.0, 1.0),
+    "euclidean": (-math.inf, 0.0),  # minus a squared distance
+    "dot": (-math.inf, math.inf),
+}
+"""What scores can be. At the lower end all but the least score pass; below, every score would."""
 
 
 class Interval(Config):
@@ -29,6 +36,12 @@ class Interval(Config):
     level: float = Field(default=0.95, gt=0, lt=1)
     method: str
     note: str | None = None
+
+    @model_validator(mode="after")
+    def _check_ends(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"the interval ends at {self.high:g} below its begin, {self.low:g}")
+        return self
 
     def holds(self, value: float) -> bool:
         """Return whether a value lies within the interval or at one of its ends."""
@@ -48,7 +61,7 @@ class Measured(Config):
     Attributes:
         kind: What is compared: two images, two templates, or a probe with a whole gallery.
         similarity: The score that it is about; larger means more alike.
-        trials: How many trials stand behind it.
+        trials: How many trials stand behind it, at least one of each sort.
         dataset: The data set that it was measured on.
         fingerprint: The model (with its extraction options) whose scores it judges.
         score_rule: How a person's templates make one score (1:N only).
@@ -88,7 +101,20 @@ class Measured(Config):
             raise ValueError(f"score_rule and gallery_size do not belong to kind {self.kind}")
         if self.kind == "1:1-image" and self.templates != ALL:
             raise ValueError(f"templates '{self.templates}' do not belong to kind 1:1-image")
+        if not self.trials.genuine or not self.trials.impostor:
+            raise ValueError(
+                f"{self.a_what} is measured on trials of both sorts, not on "
+                f"{self.trials.genuine} genuine and {self.trials.impostor} impostor ones"
+            )
         return self
+
+    def checked(self) -> Self:
+        """Return itself when its fields agree: a copy with other values was never checked.
+
+        Raises:
+            ConfigError: One line for the first field that is wrong.
+        """
+        return parse(type(self), self.model_dump(), where=self.a_what)
 
     def save(self, path: Path) -> None:
         """Write it as JSON, atomically."""
@@ -100,14 +126,17 @@ class Measured(Config):
 
         Raises:
             EvaluationError: No such file or not JSON.
-            ConfigError: A key that is missing, unknown or out of range.
+            ConfigError: A key that is missing, unknown or out of range, or keys that contradict
+                each other.
         """
-        if not path.is_file():
-            raise EvaluationError(f"no {cls.what} at {path}")
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise EvaluationError(f"{path} is not {cls.a_what}: not JSON") from error
+            values = read_json(path)
+        except FileNotFoundError as error:
+            raise EvaluationError(f"no {cls.what} at {path}") from error
+        except OSError as error:
+            raise EvaluationError(f"{path} cannot be read: {error.strerror}") from error
+        except ValueError as error:
+            raise EvaluationError(f"{path} is not {cls.a_what}: not JSON ({error})") from error
         if not isinstance(values, dict):
             raise EvaluationError(f"{path} is not {cls.a_what}: it holds no JSON object")
         return parse(cls, values, where=str(path))
@@ -122,10 +151,11 @@ class OperatingPoint(Measured):
     people in the gallery belong to the threshold. The rest is as for `Measured`.
 
     Attributes:
-        threshold: Accept iff score > threshold.
+        threshold: Accept iff score > threshold. It lies where scores can be: cosines from -1 to
+            1, minus a squared distance up to 0.
         target_rate: The FMR (1:1) or FPIR (1:N) that was asked for.
         achieved_rate: The rate that was counted at the threshold, never above the target.
-        interval: Confidence interval of the achieved rate.
+        interval: Confidence interval of the achieved rate, which lies in it.
     """
 
     what = "operating point"
@@ -135,6 +165,27 @@ class OperatingPoint(Measured):
     target_rate: float = Field(gt=0, le=1)
     achieved_rate: float = Field(ge=0, le=1)
     interval: Interval | None = None
+
+    @model_validator(mode="after")
+    def _check_rates(self) -> Self:
+        lowest, highest = _SCORES[self.similarity]
+        if not lowest <= self.threshold <= highest + _ROUNDING:
+            raise ValueError(
+                f"threshold {self.threshold:g} is no {self.similarity} score (from {lowest:g} to "
+                f"{highest:g})"
+            )
+        rate = self.achieved_rate
+        if rate > self.target_rate * (1 + _ROUNDING):
+            raise ValueError(
+                f"achieved_rate {rate:g} is above target_rate {self.target_rate:g}: it does not "
+                "reach its target"
+            )
+        span = self.interval
+        if span is not None and not span.low <= rate * (1 + _ROUNDING) + 1e-12:
+            raise ValueError(f"achieved_rate {rate:g} is below its interval, from {span.low:g}")
+        if span is not None and not span.high >= rate * (1 - _ROUNDING):
+            raise ValueError(f"achieved_rate {rate:g} is above its interval, to {span.high:g}")
+        return self
 
     def accepts(self, score: float) -> bool:
         """Return whether a score passes: strictly larger than the threshold."""

@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from facever.evaluation.columns import people_column, text_column
+
 _NAMED = 10
 
 
@@ -15,7 +17,8 @@ class Overlap:
 
     Attributes:
         identities: The names that occur in both, sorted; None where it is not known whom the
-            model was trained on. Equal names count as one person, whatever the data set.
+            model was trained on. Equal names count as one person, whatever the data set and
+            however either side encodes them (NFC, without space around).
         people: How many people the trials have.
         datasets: The data sets of the training in which the names occur.
         trials_share: The share of trials with such a person.
@@ -31,6 +34,16 @@ class Overlap:
 
     def __bool__(self) -> bool:
         return bool(self.identities)
+
+    @property
+    def brief(self) -> str:
+        """What a figure that stands alone must say; empty where no person of the trials is known
+        to have been used."""
+        if self.identities:
+            return f"trained on {len(self.identities):,} of the {self.people:,} people"
+        if self.chosen_on:
+            return f"choices were made on {len(self.chosen_on):,} of the {self.people:,} people"
+        return ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form; only the first names are listed."""
@@ -71,7 +84,8 @@ def shared_people(
     """
     if trained_on is None:
         return None
-    return sorted(set(_used(trained_on, use)["identity"].astype(str)) & set(people))
+    listed = people_column(_used(trained_on, use)["identity"])
+    return sorted(set(listed.dropna()) & set(people_column(list(people))))
 
 
 def find_overlap(
@@ -84,18 +98,18 @@ def find_overlap(
         people: The identities of the trials.
         trials_share: The share of trials with a person whom the model was trained on.
     """
-    names = set(people)
+    names = set(people_column(list(people)))
     shared = shared_people(trained_on, names)
     if trained_on is None or shared is None:
         return Overlap(None, len(names), [], None)
     rows = _used(trained_on, "train")
-    rows = rows[rows["identity"].astype(str).isin(shared)]
+    rows = rows[people_column(rows["identity"]).isin(shared).to_numpy()]
     chosen_on = shared_people(trained_on, names, "development") or []
-    datasets = sorted(rows["dataset"].astype(str).unique())
+    datasets = sorted(text_column(rows["dataset"]).dropna().unique())
     return Overlap(shared, len(names), datasets, trials_share, chosen_on)
 
 
 def _used(trained_on: pd.DataFrame, use: str) -> pd.DataFrame:
     if "use" not in trained_on:
         return trained_on if use == "train" else trained_on.iloc[:0]
-    return trained_on[trained_on["use"] == use]
+    return trained_on[(text_column(trained_on["use"]) == use).to_numpy()]

@@ -44,6 +44,10 @@ class ScoreCalibration(Measured):
             raise ValueError("its scores do not ascend")
         if np.any(np.diff(self.llrs) < 0):
             raise ValueError("its llrs fall: a higher score must not be less probable")
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            slopes = np.diff(self.llrs) / np.diff(self.scores)
+        if not np.all(np.isfinite(slopes)):
+            raise ValueError("its llrs rise too steeply between two scores to compute with")
         if self.method == "logistic" and (len(self.scores) != 2 or self.llrs[0] == self.llrs[1]):
             raise ValueError("a logistic calibration is a rising line through two knots")
         return self

@@ -188,7 +188,8 @@ class Verification:
 class GalleryInfo:
     """What a gallery is and holds.
 
-    `entries` is with how many vectors a search compares: images, or templates.
+    `entries` is with how many vectors a search compares: images, or templates. `unusable` says
+    of which operating points and calibrations that are kept none can be used, and why.
     """
 
     path: str
@@ -209,6 +210,7 @@ class GalleryInfo:
     entries: int
     operating_points: dict[str, dict[str, Any]]
     calibrations: dict[str, dict[str, Any]]
+    unusable: list[str]
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain values."""

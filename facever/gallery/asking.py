@@ -9,7 +9,6 @@ import numpy as np
 from facever.errors import GalleryError
 from facever.evaluation.operating_point import OperatingPoint, ScoreRule
 from facever.evaluation.score_calibration import ScoreCalibration
-from facever.evaluation.scoring.similarity import make_scorer
 from facever.gallery import probabilities
 from facever.gallery.answers import (
     Answer,
@@ -18,6 +17,7 @@ from facever.gallery.answers import (
     Verification,
 )
 from facever.gallery.decisions import (
+    SCORES_ONLY,
     Decision,
     chosen,
     for_search,
@@ -28,6 +28,7 @@ from facever.gallery.decisions import (
 from facever.gallery.intake import Faces, checked_vectors, failures
 from facever.gallery.opened import Opened
 from facever.gallery.records import Keys, Vectors
+from facever.gallery.scores import all_scores
 
 _DECIDES_SEARCH = ("1:N",)
 _DECIDES_VERIFICATION = ("1:1-image", "1:1-template")
@@ -56,6 +57,7 @@ class Asking(Opened):
         rule: ScoreRule | None = None,
         where: Mapping[str, Any] | None = None,
         calibration: ScoreCalibration | str | None = None,
+        decide: bool = False,
     ) -> SearchResult:
         """Find the k people who are nearest to each probe (1:N).
 
@@ -65,18 +67,20 @@ class Asking(Opened):
             k: How many people, at most.
             fingerprint: The origin of plain vectors.
             operating_point: A 1:N operating point, or the name of one in the gallery, or None for
-                the gallery's only one. With a 1:1 one, or none, there are scores and no decision.
+                the gallery's only one. With a 1:1 one, none, or one that the gallery has outgrown,
+                there are scores, `known` is None and `note` says why.
             rule: A person's score is the largest cosine over their images, or templates, ("max")
                 or the mean. By default the operating point's rule, or "max".
             where: Only people of whom this is known: by key of their metadata the value, or a list
                 of values of which it is one.
             calibration: A 1:N calibration, or the name of one in the gallery, or None for the
                 gallery's only one that fits: how probable it is that the first candidate is right.
+            decide: An answer without a decision is of no use to the caller.
 
         Raises:
-            GalleryError: Vectors as in `enroll`; an operating point or calibration of another
-                model, or measured with less than half as many people as are searched, or with
-                another rule or other templates.
+            GalleryError: Vectors as in `enroll`; an operating point or calibration that is given
+                and is of another model, another rule or other templates; nothing decides and
+                `decide` is set.
         """
         if isinstance(k, bool) or not isinstance(k, int) or k < 1:
             raise GalleryError(f"k is a whole number from 1 on, not {k!r}")
@@ -86,6 +90,9 @@ class Asking(Opened):
                 vectors = checked_vectors(probes, fingerprint, self._store.binding)
                 among = None if where is None else self._store.keys_where(where)
                 plan = self._plan(operating_point, _allowed(rule), calibration, among)
+                if decide and plan.decision.point is None:
+                    reason = plan.decision.note.removeprefix(SCORES_ONLY)
+                    raise GalleryError(f"no decision is possible: {reason}")
             failed = failures(probes)
             held = [row for row in range(len(vectors)) if row not in failed]
             found = iter(
@@ -132,7 +139,7 @@ class Asking(Opened):
             person: Who they are claimed to be.
             fingerprint: The origin of plain vectors.
             operating_point: A 1:1 operating point, or the name of one in the gallery, or None for
-                the gallery's only one. Without any there are scores and no decision.
+                the gallery's only one. Without one that fits there are scores and no decision.
             rule: The score is the largest cosine over the person's images, or templates, ("max")
                 or the mean.
             calibration: A 1:1 calibration, or the name of one in the gallery, or None for the
@@ -140,7 +147,8 @@ class Asking(Opened):
 
         Raises:
             GalleryError: Vectors as in `enroll`, nobody of that id, or an operating point or
-                calibration of another model, of kind 1:N or of other templates.
+                calibration that is given and is of another model, of kind 1:N or of other
+                templates.
         """
         rule = _allowed(rule) or "max"
         with self._store.reading():  # one state, so that what decides is for this person's vectors
@@ -148,17 +156,22 @@ class Asking(Opened):
             enrolled = self._store.vectors_of(person)
             templates, count = self._store.settings.templates, len(enrolled)
             decision = self._decision(operating_point, _DECIDES_VERIFICATION)
-            decision = for_verification(decision, count, rule, templates)
+            named = operating_point is not None
+            decision = for_verification(decision, count, rule, templates, named=named)
             told = probabilities.for_verification(
-                self._fitting(calibration), self.calibrations(), count, rule, templates
+                self._fitting(calibration),
+                self.calibrations(),
+                count,
+                rule,
+                templates,
+                self._unusable_calibrations(),
             )
         failed = failures(probes)
         held = [row for row in range(len(vectors)) if row not in failed]
-        pairs = make_scorer(vectors[held], others=enrolled).pairs(
-            *(axis.ravel() for axis in np.indices((len(held), count)))
-        )
-        cosines = pairs.reshape(len(held), count)
-        scored = cosines.max(axis=1) if rule == "max" else cosines.mean(axis=1)
+        cosines = all_scores(vectors[held], enrolled)
+        scored = cosines.max(axis=1)
+        if rule == "mean":
+            scored = cosines.mean(axis=1, dtype=np.float64).astype(np.float32)
         scores: list[float | None] = [None] * len(vectors)
         for row, score in zip(held, scored.tolist(), strict=True):
             scores[row] = score
@@ -189,10 +202,11 @@ class Asking(Opened):
         """Return how the store's people are searched now, and what decides."""
         templates, filtered = self._store.settings.templates, among is not None
         searched = self._store.counts()[0] if among is None else len(among)
-        decision = self._decision(operating_point, _DECIDES_SEARCH)
-        decision = for_search(decision, searched, rule, templates, filtered=filtered)
-        point = decision.point
-        used = rule or (point.score_rule if point is not None else None) or "max"
+        meant = self._decision(operating_point, _DECIDES_SEARCH)
+        named = operating_point is not None
+        decision = for_search(meant, searched, rule, templates, filtered=filtered, named=named)
+        # by the point's rule also where it does not decide: its scores must not become others
+        used = rule or (meant.point.score_rule if meant.point is not None else None) or "max"
         told = probabilities.for_search(
             self._fitting(calibration),
             self.calibrations(),
@@ -200,14 +214,21 @@ class Asking(Opened):
             used,
             templates,
             filtered=filtered,
+            unusable=self._unusable_calibrations(),
         )
         return _Plan(used, templates, searched, decision, told)
 
     def _decision(self, given: OperatingPoint | str | None, kinds: tuple[str, ...]) -> Decision:
-        decision = chosen(given, self.operating_points(), kinds)
-        if decision.point is not None:
+        decision = chosen(given, self.operating_points(), kinds, self._unusable_points())
+        if decision.point is None:
+            return decision
+        try:
             require_fit(decision.point, self.fingerprint, "the gallery")
             require_cosine(decision.point)
+        except GalleryError as error:
+            if given is not None:
+                raise
+            return Decision(None, f"{SCORES_ONLY}{error}")
         return decision
 
     def _fitting(self, given: ScoreCalibration | str | None) -> ScoreCalibration | str | None:
@@ -222,8 +243,7 @@ class Asking(Opened):
     ) -> list[list[Candidate]]:
         """Return the people found, by their ids; again where one was removed meanwhile.
 
-        Raises:
-            GalleryError: Nobody was removed, and yet the index has people who are not there.
+        People whom the store has not, or whose row is damaged there, are nobody's answer.
         """
         while True:
             before = self._store.change()
@@ -239,10 +259,8 @@ class Asking(Opened):
                     for row in zip(keys.tolist(), scores.tolist(), strict=True)
                 ]
             if self._store.change() == before:
-                raise GalleryError(
-                    f"the index of {self.path} has people who are not in the store; make it again "
-                    "with 'facever gallery rebuild'"
-                )
+                lost = np.setdiff1d(keys[keys >= 0], list(ids))
+                self._index.forget_people(lost)
 
 
 def _allowed(rule: str | None) -> ScoreRule | None:

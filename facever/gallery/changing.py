@@ -5,16 +5,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from facever.errors import GalleryError
-from facever.evaluation.operating_point import OperatingPoint
+from facever.console import warn
+from facever.errors import GalleryError, plain
+from facever.evaluation.operating_point import Measured, OperatingPoint
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery.answers import Enrollment
 from facever.gallery.checks import Conflicts, rules_for
-from facever.gallery.decisions import require_cosine, require_fit
+from facever.gallery.decisions import (
+    misfit_in_search,
+    misfit_in_verification,
+    require_cosine,
+    require_fit,
+)
 from facever.gallery.exports import read_export
 from facever.gallery.intake import Faces, checked_vectors, failures, images_of
 from facever.gallery.opened import Opened
-from facever.gallery.records import Duplicates, NewImages, shown, text
+from facever.gallery.records import Duplicates, NewImages, person_id, shown
 from facever.gallery.review import Enrolled, Review
 
 
@@ -78,9 +84,10 @@ class Changing(Opened):
         binding = self._store.binding
         vectors = checked_vectors(faces, fingerprint, binding)
         images = images_of(faces, vectors, people, sources, hashes)
-        for person in set(metadata or {}) - set(images.people):
-            raise GalleryError(f"metadata of {shown(str(person))}, whom none of these images shows")
-        return self._admit(binding.fingerprint, images, failures(faces), metadata or {}, wanted)
+        known = _by_person(metadata or {})
+        for person in set(known) - set(images.people):
+            raise GalleryError(f"metadata of {shown(person)}, whom none of these images shows")
+        return self._admit(binding.fingerprint, images, failures(faces), known, wanted)
 
     def import_(
         self,
@@ -110,8 +117,9 @@ class Changing(Opened):
         images = replace(
             images_of(found.faces, vectors, None, None, found.hashes), times=found.times
         )
-        nobody = [text(person, "a person id") for person in found.nobody]
-        return self._admit(binding.fingerprint, images, {}, found.metadata, wanted, nobody)
+        nobody = [person_id(person) for person in found.nobody]
+        known = _by_person(found.metadata)
+        return self._admit(binding.fingerprint, images, {}, known, wanted, nobody)
 
     def _admit(
         self,
@@ -243,14 +251,27 @@ class Changing(Opened):
         return moved
 
     def add_operating_point(self, name: str, point: OperatingPoint) -> None:
-        """Keep an operating point under a name.
+        """Keep an operating point under a name; a warning says where it will decide nothing.
 
         Raises:
             GalleryError: It is of another model or not for cosines, or the name is taken.
+            ConfigError: Its fields do not agree with each other.
         """
         require_fit(point, self.fingerprint, "the gallery")
         require_cosine(point)
+        warnings, many = self._misfits(name, point), point.kind == "1:N"
+        rivals = [
+            key for key, one in self.operating_points().items() if (one.kind == "1:N") == many
+        ]
+        if rivals:
+            verb, kind = ("searches", "1:N") if many else ("verifications", "1:1")
+            warnings.append(
+                f"{verb} decide from now on only where they name one of the {kind} operating "
+                f"points {', '.join(map(plain, [*rivals, name]))}"
+            )
         self._store.add_operating_point(name, point.kind, point.model_dump_json())
+        for warning in warnings:
+            warn(warning)
 
     def remove_operating_point(self, name: str) -> None:
         """Forget an operating point.
@@ -261,14 +282,18 @@ class Changing(Opened):
         self._store.remove_operating_point(name)
 
     def add_calibration(self, name: str, calibration: ScoreCalibration) -> None:
-        """Keep a calibration under a name.
+        """Keep a calibration under a name; a warning says where it will tell nothing.
 
         Raises:
             GalleryError: It is of another model or not for cosines, or the name is taken.
+            ConfigError: Its fields do not agree with each other.
         """
         require_fit(calibration, self.fingerprint, "the gallery")
         require_cosine(calibration)
+        warnings = self._misfits(name, calibration)
         self._store.add_calibration(name, calibration.kind, calibration.model_dump_json())
+        for warning in warnings:
+            warn(warning)
 
     def remove_calibration(self, name: str) -> None:
         """Forget a calibration.
@@ -277,3 +302,29 @@ class Changing(Opened):
             GalleryError: There is none of that name.
         """
         self._store.remove_calibration(name)
+
+    def _misfits(self, name: str, measured: Measured) -> list[str]:
+        """Return why the gallery as it is now would not be answered by something measured."""
+        templates, people = self._store.settings.templates, self._store.counts()[0]
+        if measured.kind == "1:N":
+            wrong = misfit_in_search(measured, people, measured.score_rule, templates)
+        else:
+            wrong = misfit_in_verification(measured, templates)
+        return [f"{shown(name)} will not serve: {wrong}"] if wrong else []
+
+
+def _by_person(metadata: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Return metadata by the ids of people as they are kept.
+
+    Raises:
+        GalleryError: An id that cannot be kept, or two that are one person's.
+    """
+    known: dict[str, Mapping[str, Any]] = {}
+    for given, said in metadata.items():
+        person = person_id(given)
+        if person in known:
+            raise GalleryError(
+                f"metadata of {shown(person)} is given twice, under ids that are one"
+            )
+        known[person] = said
+    return known

@@ -17,6 +17,7 @@ from facever.gallery.answers import Conflict
 from facever.gallery.decisions import chosen, misfit_in_search, misfit_in_verification
 from facever.gallery.index.engine import Scores
 from facever.gallery.records import Duplicate, Duplicates, Keys, NewImages, Vectors, shown
+from facever.gallery.scores import nearest_of, scores_of, slack
 from facever.gallery.templates import templates_of
 
 Conflicts = Literal["ignore", "warn", "refuse"]
@@ -191,11 +192,12 @@ def _near(
     """
     vectors = images.vectors[rows]
     best, whose = known.nearest(vectors)
+    near = limit - slack(vectors.shape[1])
     before: list[int] = []  # positions among `rows` that are enrolled
     for start in range(0, len(rows), _ROWS):
         here = np.arange(start, min(start + _ROWS, len(rows)))
-        earlier, at = _best(vectors[here], vectors, np.array(before, np.int64))
-        among = vectors[here] @ vectors[here].T
+        earlier, at = nearest_of(vectors[here], vectors, np.array(before, np.int64))
+        among = _exact_above(vectors[here], near)
         present: list[int] = []  # of this block, enrolled so far
         for place, position in enumerate(here.tolist()):
             score, known_as = float(best[position]), whose[position]
@@ -215,17 +217,12 @@ def _near(
         before += [start + place for place in present]
 
 
-def _best(queries: Vectors, vectors: Vectors, rows: Keys) -> tuple[Scores, Keys]:
-    """Return the largest cosine of each query with some rows, and which of them it is."""
-    best = np.full(len(queries), -np.inf, np.float32)
-    which = np.zeros(len(queries), np.int64)
-    for start in range(0, len(rows), _COLUMNS):
-        scores = queries @ vectors[rows[start : start + _COLUMNS]].T
-        at = scores.argmax(axis=1)
-        values = scores[np.arange(len(queries)), at]
-        better = values > best
-        best[better], which[better] = values[better], at[better] + start
-    return best, which
+def _exact_above(vectors: Vectors, near: float) -> Scores:
+    """Return the cosines of all pairs, exact where they are above `near`, float32 [N, N]."""
+    cosines = vectors @ vectors.T
+    rows, columns = np.nonzero(cosines > near)
+    cosines[rows, columns] = scores_of(vectors, rows, vectors, columns)
+    return cosines
 
 
 def _conflicts(
@@ -256,23 +253,42 @@ def _others_among(images: NewImages, kept: list[int], rules: Rules) -> tuple[Sco
     qualities = images.qualities or [None] * len(images.people)
     weights = [images.norms[row] if qualities[row] is None else qualities[row] for row in kept]
     owners, entries = templates_of(rules.templates, codes, vectors, weights)
-    if rules.rule == "mean":  # the mean of cosines is the cosine with the mean
-        starts = np.unique(owners, return_index=True)[1]
-        counts = np.diff(np.append(starts, len(owners)))[:, None]
+    starts = np.unique(owners, return_index=True)[1]  # owners ascend
+    sizes = np.diff(np.append(starts, len(owners)))
+    compared = entries
+    if rules.rule == "mean":  # the mean of cosines is the product with the mean
         sums = np.add.reduceat(entries.astype(np.float64), starts, axis=0)
-        owners, entries = owners[starts], (sums / counts).astype(np.float32)
+        compared = (sums / sizes[:, None]).astype(np.float32)
+    else:
+        starts, sizes = np.arange(len(owners)), np.ones(len(owners), np.int64)
+    of = owners[starts]
+    near = slack(vectors.shape[1])
     for start in range(0, len(kept), _ROWS):
         here = slice(start, start + _ROWS)
-        for column in range(0, len(owners), _COLUMNS):
+        for column in range(0, len(of), _COLUMNS):
             part = slice(column, column + _COLUMNS)
-            scores = vectors[here] @ entries[part].T
-            scores[codes[here, None] == owners[part]] = -np.inf
-            at = scores.argmax(axis=1)
-            values = scores[np.arange(len(at)), at]
-            better = np.flatnonzero(values > best[here])
-            best[start + better] = values[better]
-            which[start + better] = owners[part][at[better]]
+            scores = vectors[here] @ compared[part].T
+            scores[codes[here, None] == of[part]] = -np.inf
+            cut = np.maximum(scores.max(axis=1), best[here]) - near
+            rows, at = np.nonzero((scores >= cut[:, None]) & np.isfinite(scores))
+            at = at + column
+            exact = _means(vectors, rows + start, entries, starts[at], sizes[at])
+            order = np.lexsort((-exact, rows))
+            first = order[np.unique(rows[order], return_index=True)[1]]
+            first = first[exact[first] > best[rows[first] + start]]
+            best[rows[first] + start], which[rows[first] + start] = exact[first], of[at[first]]
     return best, [names[code] for code in which]
+
+
+def _means(queries: Vectors, rows: Keys, entries: Vectors, starts: Keys, sizes: Keys) -> Scores:
+    """Return the mean score of each query (row) with the entries from a start on, float32 [M]."""
+    if not len(rows):
+        return np.empty(0, np.float32)
+    begins = np.cumsum(sizes) - sizes
+    at = np.arange(sizes.sum()) + np.repeat(starts - begins, sizes)
+    found = scores_of(queries, np.repeat(rows, sizes), entries, at)
+    means: Scores = (np.add.reduceat(found.astype(np.float64), begins) / sizes).astype(np.float32)
+    return means
 
 
 def refuse(conflicts: Sequence[Conflict]) -> None:

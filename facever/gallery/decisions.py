@@ -2,12 +2,18 @@
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from facever.errors import GalleryError, unknown
+from facever.config import parse
+from facever.errors import FaceverError, GalleryError, unknown
 from facever.evaluation.operating_point import Measured, OperatingPoint, ScoreRule
 from facever.evaluation.policies import ALL, MEAN, QUALITY_MEAN
+from facever.files import parse_json
+from facever.gallery.records import shown
 
+M = TypeVar("M", bound=Measured)
+
+SCORES_ONLY = "scores only: "
 _OUTGROWN = 2  # times the people that a 1:N operating point was measured with
 
 
@@ -19,10 +25,44 @@ class Decision(NamedTuple):
     implied_rate: float | None = None
 
 
+class Unusable(NamedTuple):
+    """A stored operating point or calibration that cannot be used: what kind it says, and why."""
+
+    kind: str
+    reason: str
+
+
+def read_stored(
+    kind: type[M], stored: Mapping[str, str]
+) -> tuple[dict[str, M], dict[str, Unusable]]:
+    """Return what a gallery keeps, by name, and what of it cannot be used.
+
+    Earlier versions took fields that contradict each other; the gallery serves without these.
+
+    Args:
+        kind: OperatingPoint or ScoreCalibration.
+        stored: The JSON, by name.
+    """
+    usable, unusable = {}, {}
+    for name, said in stored.items():
+        where, values = f"{kind.what} {shown(name)}", None
+        try:
+            values = parse_json(said) if isinstance(said, str) else None
+            if not isinstance(values, dict):
+                raise GalleryError(f"{where}: not a JSON object")
+            usable[name] = parse(kind, values, where=where)
+        except (ValueError, FaceverError) as error:
+            named = values.get("kind") if isinstance(values, dict) else None
+            why = str(error) if isinstance(error, FaceverError) else f"{where}: {error}"
+            unusable[name] = Unusable(str(named or ""), why)
+    return usable, unusable
+
+
 def chosen(
     given: OperatingPoint | str | None,
     stored: Mapping[str, OperatingPoint],
     kinds: tuple[str, ...],
+    unusable: Mapping[str, Unusable] | None = None,
 ) -> Decision:
     """Return the operating point that is meant: the one given, one by name, or the only one.
 
@@ -30,28 +70,35 @@ def chosen(
         given: An operating point, the name of a stored one, or None.
         stored: The gallery's own, by name.
         kinds: Which kinds answer the question; only these are taken unasked.
+        unusable: What the gallery keeps and cannot use, by name.
 
     Raises:
-        GalleryError: No operating point of that name.
+        GalleryError: No operating point of that name, or one that cannot be used.
     """
+    unusable = unusable or {}
     if isinstance(given, OperatingPoint):
         return Decision(given)
     if given is not None:
+        if given in unusable:
+            raise GalleryError(unusable[given].reason)
         if given not in stored:
             raise GalleryError(unknown("operating point", given, stored))
         return Decision(stored[given])
     fitting = {name: point for name, point in stored.items() if point.kind in kinds}
-    if len(fitting) == 1:
+    broken = {name: one for name, one in unusable.items() if one.kind in kinds}
+    if len(fitting) == 1 and not broken:
         return Decision(next(iter(fitting.values())))
+    if len(broken) == 1 and not fitting:
+        return Decision(None, SCORES_ONLY + next(iter(broken.values())).reason)
     asked = "1:N" if "1:N" in kinds else "1:1"
-    if fitting:
-        names = ", ".join(fitting)
-        return Decision(None, f"scores only: name one of the {asked} operating points ({names})")
-    return Decision(None, f"scores only: there is no {asked} operating point to decide by")
+    if fitting or broken:
+        names = ", ".join([*fitting, *broken])
+        return Decision(None, f"{SCORES_ONLY}name one of the {asked} operating points ({names})")
+    return Decision(None, f"{SCORES_ONLY}there is no {asked} operating point to decide by")
 
 
 def require_fit(point: Measured, fingerprint: str, whose: str) -> None:
-    """Refuse an operating point, or a calibration, of another model.
+    """Refuse an operating point, or a calibration, of another model or that contradicts itself.
 
     Args:
         point: The operating point.
@@ -59,8 +106,10 @@ def require_fit(point: Measured, fingerprint: str, whose: str) -> None:
         whose: Whose the vectors are, for the message: "the gallery" or "the model".
 
     Raises:
-        GalleryError: It is; both fingerprints are shown.
+        GalleryError: It is of another; both fingerprints are shown.
+        ConfigError: Its fields do not agree with each other.
     """
+    point.checked()
     if point.fingerprint != fingerprint:
         raise GalleryError(
             f"the {point.what} is of fingerprint {point.fingerprint}, {whose} of {fingerprint}: "
@@ -88,8 +137,12 @@ def for_search(
     templates: str = ALL,
     *,
     filtered: bool = False,
+    named: bool = False,
 ) -> Decision:
     """Return what decides a search among so many people.
+
+    A gallery that has outgrown a 1:N operating point answers scores and says why it does not
+    decide: to enroll people silences no search.
 
     Args:
         choice: The operating point that is meant.
@@ -97,10 +150,10 @@ def for_search(
         rule: The score rule asked for, or None.
         templates: The gallery's template policy.
         filtered: Only some of the gallery's people are searched.
+        named: The caller gave it; else the gallery's own was taken.
 
     Raises:
-        GalleryError: A 1:N operating point whose gallery was less than half as large, or whose
-            score rule or templates are others.
+        GalleryError: A named 1:N operating point whose score rule or templates are others.
     """
     point = choice.point
     if point is None:
@@ -109,14 +162,16 @@ def for_search(
         implied = -math.expm1(people * math.log1p(-min(point.target_rate, 1 - 1e-16)))
         return Decision(
             None,
-            f"scores only: a {point.kind} operating point does not decide a search; at its FMR of "
+            f"{SCORES_ONLY}a {point.kind} operating point does not decide a search; at its FMR of "
             f"{point.target_rate:g} about {implied:.2g} of strangers would pass among {people} "
             "people (FPIR)",
             implied,
         )
-    wrong = misfit_in_search(point, people, rule or point.score_rule, templates, filtered=filtered)
-    if wrong:
+    wrong = other_scores(point, rule or point.score_rule, templates)
+    if wrong and named:
         raise GalleryError(wrong)
+    if wrong := wrong or outgrown(point, people, filtered=filtered):
+        return Decision(None, SCORES_ONLY + wrong)
     if filtered and people < point.gallery_size:
         return Decision(
             point,
@@ -143,22 +198,44 @@ def misfit_in_search(
         templates: The gallery's template policy.
         filtered: Only some of the gallery's people are searched.
     """
-    what = measured.what
+    return other_scores(measured, rule, templates) or outgrown(measured, people, filtered=filtered)
+
+
+def other_scores(measured: Measured, rule: ScoreRule | None, templates: str) -> str:
+    """Return why something that was measured is for other scores than a search's, or nothing.
+
+    Args:
+        measured: An operating point or a calibration.
+        rule: The score rule.
+        templates: The gallery's template policy.
+    """
     if measured.gallery_size is None:
-        return f"a {measured.kind} {what} is not for a search: give a 1:N one"
-    if people > _OUTGROWN * measured.gallery_size:
-        here = f"{people} are searched" if filtered else f"the gallery has {people}"
-        return (
-            f"the {what} was measured with {measured.gallery_size} people and {here}, more than "
-            f"{_OUTGROWN} times as many: measure a new one"
-        )
+        return f"a {measured.kind} {measured.what} is not for a search: give a 1:N one"
     if rule != measured.score_rule:
-        return f"the {what} is for score rule {measured.score_rule}, not for {rule}"
+        return f"the {measured.what} is for score rule {measured.score_rule}, not for {rule}"
     return _other_templates(measured, templates)
 
 
+def outgrown(measured: Measured, people: int, *, filtered: bool = False) -> str:
+    """Return that too many people are searched for something that was measured, or nothing.
+
+    Args:
+        measured: An operating point or a calibration.
+        people: How many people are searched.
+        filtered: Only some of the gallery's people are searched.
+    """
+    size = measured.gallery_size
+    if size is None or people <= _OUTGROWN * size:
+        return ""
+    here = f"{people} are searched" if filtered else f"the gallery has {people}"
+    return (
+        f"the {measured.what} was measured with {size} people and {here}, more than {_OUTGROWN} "
+        "times as many: measure a new one"
+    )
+
+
 def for_verification(
-    choice: Decision, images: int, rule: ScoreRule, templates: str = ALL
+    choice: Decision, images: int, rule: ScoreRule, templates: str = ALL, *, named: bool = False
 ) -> Decision:
     """Return what decides whether a probe shows a person.
 
@@ -167,16 +244,19 @@ def for_verification(
         images: With how many images, or templates, of the person the probe is compared.
         rule: The score rule.
         templates: The gallery's template policy.
+        named: The caller gave it; else the gallery's own was taken.
 
     Raises:
-        GalleryError: A 1:N operating point, or one of other templates.
+        GalleryError: A named 1:N operating point, or one of other templates.
     """
     point = choice.point
     if point is None:
         return choice
     wrong = misfit_in_verification(point, templates)
-    if wrong:
+    if wrong and named:
         raise GalleryError(wrong)
+    if wrong:
+        return Decision(None, SCORES_ONLY + wrong)
     if point.kind == "1:1-image" and rule == "max" and images > 1:
         implied = -math.expm1(images * math.log1p(-min(point.target_rate, 1 - 1e-16)))
         return Decision(

@@ -5,18 +5,15 @@ Beside the columns of every embedding set, `rows.parquet` has `path` (the source
 row without a vector. `export.json` has the SHA-256 of each file: an export is taken whole or not.
 """
 
-import json
-import math
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from facever.errors import GalleryError
-from facever.files import atomic_folder, sha256_of_file, write_json
+from facever.files import atomic_folder, parse_json, read_json, sha256_of_file, write_json
 from facever.gallery.records import Row
 from facever.gallery.store.store import Store
 from facever.vectors.embedding_set import (
@@ -33,6 +30,7 @@ from facever.vectors.embedding_set import (
 SEAL = "export.json"
 FORMAT = 1
 NO_IMAGE = "no image is enrolled"
+DAMAGED = "the vector is damaged in the gallery"
 _FILES = (META, ROWS, VECTORS)
 _COLUMNS = {"path", "hash", "enrolled", "quality", "metadata"}
 
@@ -45,7 +43,7 @@ class Export(NamedTuple):
         hashes: Of the images' bytes, or None.
         times: When each was enrolled.
         metadata: By person id.
-        nobody: Ids of people without images.
+        nobody: Ids of people of whom an image has no vector, or who have no image.
     """
 
     faces: EmbeddingSet
@@ -58,6 +56,8 @@ class Export(NamedTuple):
 def write_export(store: Store, path: Path) -> int:
     """Write all images of a store, as of one moment, and return how many.
 
+    An image whose vector is damaged is there without one.
+
     Raises:
         GalleryError: It cannot be written.
         DataError: Something that is not an embedding set stands at `path`.
@@ -65,18 +65,16 @@ def write_export(store: Store, path: Path) -> int:
     refuse_to_replace(path)
     try:
         with store.reading(), atomic_folder(path, private=True) as folder:
-            binding, count = store.binding, store.counts()[1]
-            lonely = store.without_images()
-            shape = (count + len(lonely), binding.dimension)
-            rows = list(_written(store, folder / VECTORS, shape))
-            rows += [Row(id_, known, None, None, "", None, None) for id_, known in lonely.items()]
+            binding = store.binding
+            rows, whole = _write_vectors(store, folder / VECTORS)
             frame = pd.DataFrame(rows, columns=Row._fields)
             frame = frame.rename(columns={"person": "identity", "source": "path"})
             norms = frame.pop("norm").astype("float32").to_numpy()
             frame = frame.astype({"quality": "float64", "metadata": "category"})
             for name in ("path", "hash"):
                 frame[name] = frame[name].astype("string")
-            errors = [None] * count + [NO_IMAGE] * len(lonely)
+            errors = [None if good else DAMAGED for good in whole]
+            errors += [NO_IMAGE] * (len(rows) - len(whole))
             meta = EmbeddingMeta(
                 binding.fingerprint,
                 binding.dimension,
@@ -91,20 +89,37 @@ def write_export(store: Store, path: Path) -> int:
                 file.chmod(0o600)
     except OSError as error:
         raise GalleryError(f"{path} cannot be written: {error.strerror}") from error
-    return count
+    return sum(whole)
 
 
-def _written(store: Store, path: Path, shape: tuple[int, int]) -> Iterator[Row]:
-    """Write the vectors as a file of NumPy's, and yield what belongs to them."""
+def _write_vectors(store: Store, path: Path) -> tuple[list[Row], list[bool]]:
+    """Write the vectors as a file of NumPy's, zero where there is none.
+
+    Returns:
+        What belongs to them: images, then people without images; and whether an image's vector is
+        whole, for each image.
+    """
+    rows: list[Row] = []
+    whole: list[bool] = []
+    dimension = store.binding.dimension
     with path.open("wb") as file:
-        said = {"descr": "<f4", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, said)
-        left = shape[0]
-        for rows, vectors in store.rows():
-            file.write(vectors.astype("<f4").tobytes())
-            left -= len(rows)
-            yield from rows
-        file.write(bytes(4 * shape[1]) * left)
+        _write_header(file, (0, dimension))  # it has room for any number of rows
+        for some, vectors in store.rows():
+            good = np.isfinite(vectors[:, 0])  # a damaged one is NaN
+            file.write(np.where(good[:, None], vectors, 0).astype("<f4").tobytes())
+            rows += some
+            whole += good.tolist()
+        for person, known in store.without_images().items():
+            file.write(bytes(4 * dimension))
+            rows.append(Row(person, known, None, None, "", None, None))
+        file.seek(0)
+        _write_header(file, (len(rows), dimension))
+    return rows, whole
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, int]) -> None:
+    said = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, said)
 
 
 def read_export(path: Path) -> Export:
@@ -142,9 +157,9 @@ def _check_seal(path: Path) -> None:
     if not (path / SEAL).is_file():
         raise GalleryError(f"{path} is not a gallery's export: it has no {SEAL}; enroll it instead")
     try:
-        said = json.loads((path / SEAL).read_bytes())
+        said = read_json(path / SEAL)
         version, sums = int(said["format"]), {name: str(said["sha256"][name]) for name in _FILES}
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise GalleryError(f"{path / SEAL} is damaged; export the gallery again") from error
     if version > FORMAT:
         raise GalleryError(
@@ -165,16 +180,12 @@ def _check_seal(path: Path) -> None:
 
 def _metadata_in(path: Path, said: object) -> dict[str, Any]:
     try:
-        known = json.loads(said) if isinstance(said, str) else None
-    except (ValueError, RecursionError):
-        known = None
-    if not isinstance(known, dict) or not all(map(_finite, known.values())):
+        known = parse_json(said) if isinstance(said, str) else None
+    except ValueError as error:
+        raise GalleryError(f"{path}: the metadata of a person cannot be used: {error}") from error
+    if not isinstance(known, dict):
         raise GalleryError(f"{path}: the metadata of a person is no JSON object")
     return known
-
-
-def _finite(value: Any) -> bool:
-    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _time_in(path: Path, said: object) -> str:

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from facever.console import warn
 from facever.errors import GalleryError
-from facever.gallery.records import Binding, NewImages, Vectors, text
+from facever.gallery.records import Binding, NewImages, Vectors, person_id, text
 from facever.vectors.embedding_set import UNDECLARED, EmbeddingSet
-from facever.vectors.unit import first_not_unit
+from facever.vectors.unit import ROUNDING, first_not_unit, unit_rows
 
 Faces: TypeAlias = EmbeddingSet | ArrayLike
 
@@ -58,7 +59,23 @@ def checked_vectors(faces: Faces, fingerprint: str | None, binding: Binding) -> 
         at = wrong if acquired is None else int(np.flatnonzero(acquired)[wrong])
         length = float(np.linalg.norm(vectors[at].astype(np.float64)))
         raise GalleryError(f"vector {at} is of length {length:.4g}, not 1")
-    return vectors
+    return _normalised(vectors, acquired)
+
+
+def _normalised(vectors: Vectors, acquired: NDArray[np.bool_] | None) -> Vectors:
+    """Return unit rows; that some were not, by more than float32 rounds, is said in one line."""
+    units, lengths = unit_rows(np.where(np.isfinite(vectors), vectors, 0))
+    off = np.abs(lengths - 1) > ROUNDING
+    if acquired is not None:
+        off &= acquired
+    if not off.any():
+        return vectors
+    worst = lengths[off][np.abs(lengths[off] - 1).argmax()]
+    warn(
+        f"{int(off.sum())} of {len(vectors)} vectors are not of length 1 (up to {worst:.6g}): they "
+        "are divided by their lengths; normalise them in float32 where they are made"
+    )
+    return np.where(off[:, None], units, vectors)
 
 
 def failures(faces: Faces) -> dict[int, str]:
@@ -100,6 +117,7 @@ def images_of(
         for value in values:
             if value is not None or values is of_whom:
                 text(value, f"a {name}")
+    of_whom = [person_id(person) for person in of_whom]
     return NewImages(of_whom, vectors, norms, from_where, hashed, qualities)
 
 

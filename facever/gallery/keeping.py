@@ -20,6 +20,7 @@ from facever.gallery.records import (
     PendingImage,
     PersonImages,
     StoredImage,
+    person_id,
     shown,
 )
 
@@ -79,7 +80,7 @@ class Keeping(Opened):
         self._index.settle()
 
     def rebuild(self, index: str | None = None) -> None:
-        """Write the index anew from the store.
+        """Write the index anew from the store; every vector is verified, and the damaged are named.
 
         Args:
             index: "auto", "flat" or a FAISS factory string, kept as a setting; by default the kind
@@ -92,6 +93,7 @@ class Keeping(Opened):
         self._store.require_writable()
         if index is not None:
             self._store.set_index(checked_kind(index, self.dimension))
+        self._store.remake_templates()
         self._index.renew()
 
     # -- migration to another model ---------------------------------------------------------
@@ -193,7 +195,10 @@ class Keeping(Opened):
         return found
 
     def _check_decisions(self) -> Iterator[Finding]:
-        for name, one in {**self.operating_points(), **self.calibrations()}.items():
+        for unusable in (self._unusable_points(), self._unusable_calibrations()):
+            for broken in unusable.values():
+                yield Finding("decisions", f"{broken.reason}; remove it")
+        for name, one in [*self.operating_points().items(), *self.calibrations().items()]:
             if one.fingerprint != self.fingerprint:
                 yield Finding("decisions", f"{shown(name)} is of another model, {one.fingerprint}")
 
@@ -244,7 +249,9 @@ class Keeping(Opened):
         gallery keeps no ids of those who went, only a keyed hash by which one is recognised.
         """
         gone = ("remove", "merge", "rename")
-        went = [e for e in self._store.audit(self._store.mark(person)) if e.action in gone]
+        marks = dict.fromkeys(self._store.mark(one) for one in (person, person_id(person)))
+        noted = [entry for mark in marks for entry in self._store.audit(mark)]
+        went = sorted((e for e in noted if e.action in gone), key=lambda entry: entry.change)
         return went[-1] if went else None
 
 

@@ -1,16 +1,13 @@
 """An open gallery: its store, its index, and what it says of itself."""
 
-import json
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from facever.config import parse
 from facever.evaluation.operating_point import OperatingPoint
 from facever.evaluation.score_calibration import ScoreCalibration
-from facever.gallery.answers import (
-    GalleryInfo,
-)
+from facever.gallery.answers import GalleryInfo
+from facever.gallery.decisions import Unusable, read_stored
 from facever.gallery.index.upkeep import KeptIndex
 from facever.gallery.records import Vectors
 from facever.gallery.store.store import Store
@@ -85,6 +82,11 @@ class Opened:
                     name: calibration.model_dump(mode="json")
                     for name, calibration in self.calibrations().items()
                 },
+                unusable=[
+                    one.reason
+                    for kept in (self._unusable_points(), self._unusable_calibrations())
+                    for one in kept.values()
+                ],
             )
 
     def entries(self) -> tuple[list[str], Vectors]:
@@ -94,9 +96,9 @@ class Opened:
             The person's id of each, and vectors float32 [N, D], unit rows.
         """
         with self._store.reading():
-            _, owners, vectors = self._store.entries_after(0)
-            ids = self._store.ids(set(owners.tolist()))
-        return [ids[key] for key in owners.tolist()], vectors
+            found = self._store.entries_after(0)
+            ids = self._store.ids(set(found.owners.tolist()))
+        return [ids[key] for key in found.owners.tolist()], found.vectors
 
     def metadata(self, person: str) -> dict[str, Any]:
         """Return what is known of a person.
@@ -107,15 +109,15 @@ class Opened:
         return self._store.metadata(person)
 
     def operating_points(self) -> dict[str, OperatingPoint]:
-        """Return the operating points by name."""
-        return {
-            name: parse(OperatingPoint, json.loads(point), where=f"{self.path}: '{name}'")
-            for name, point in self._store.operating_points().items()
-        }
+        """Return the operating points by name, without those that cannot be used (`info`)."""
+        return read_stored(OperatingPoint, self._store.operating_points())[0]
 
     def calibrations(self) -> dict[str, ScoreCalibration]:
-        """Return the calibrations by name."""
-        return {
-            name: parse(ScoreCalibration, json.loads(one), where=f"{self.path}: '{name}'")
-            for name, one in self._store.calibrations().items()
-        }
+        """Return the calibrations by name, without those that cannot be used (`info`)."""
+        return read_stored(ScoreCalibration, self._store.calibrations())[0]
+
+    def _unusable_points(self) -> dict[str, Unusable]:
+        return read_stored(OperatingPoint, self._store.operating_points())[1]
+
+    def _unusable_calibrations(self) -> dict[str, Unusable]:
+        return read_stored(ScoreCalibration, self._store.calibrations())[1]

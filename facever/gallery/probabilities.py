@@ -6,7 +6,12 @@ from typing import NamedTuple
 from facever.errors import GalleryError, unknown
 from facever.evaluation.operating_point import ScoreRule
 from facever.evaluation.score_calibration import ScoreCalibration
-from facever.gallery.decisions import misfit_in_search, misfit_in_verification
+from facever.gallery.decisions import (
+    Unusable,
+    misfit_in_search,
+    misfit_in_verification,
+    other_scores,
+)
 
 
 class Chosen(NamedTuple):
@@ -24,6 +29,7 @@ def for_search(
     templates: str,
     *,
     filtered: bool = False,
+    unusable: Mapping[str, Unusable] | None = None,
 ) -> Chosen:
     """Return the calibration of a search's first candidates.
 
@@ -34,15 +40,18 @@ def for_search(
         rule: The score rule.
         templates: The gallery's template policy.
         filtered: Only some of the gallery's people are searched.
+        unusable: What the gallery keeps and cannot use, by name.
 
     Raises:
-        GalleryError: The one that is named does not exist or does not fit.
+        GalleryError: The one that is named does not exist, cannot be used, or is for other scores.
     """
     return _chosen(
         given,
         {name: one for name, one in stored.items() if one.kind == "1:N"},
         stored,
         lambda one: misfit_in_search(one, people, rule, templates, filtered=filtered),
+        lambda one: other_scores(one, rule, templates),
+        unusable or {},
     )
 
 
@@ -52,6 +61,7 @@ def for_verification(
     images: int,
     rule: ScoreRule,
     templates: str,
+    unusable: Mapping[str, Unusable] | None = None,
 ) -> Chosen:
     """Return the calibration of a verification's scores.
 
@@ -61,15 +71,18 @@ def for_verification(
         images: With how many images, or templates, of the person a probe is compared.
         rule: The score rule.
         templates: The gallery's template policy.
+        unusable: What the gallery keeps and cannot use, by name.
 
     Raises:
-        GalleryError: The one that is named does not exist or does not fit.
+        GalleryError: The one that is named does not exist, cannot be used or does not fit.
     """
     chosen = _chosen(
         given,
         {name: one for name, one in stored.items() if one.kind != "1:N"},
         stored,
         lambda one: misfit_in_verification(one, templates),
+        lambda one: misfit_in_verification(one, templates),
+        unusable or {},
     )
     if chosen.calibration is not None and chosen.calibration.kind == "1:1-image" and images > 1:
         of_all = "the best" if rule == "max" else "the mean"
@@ -83,19 +96,23 @@ def _chosen(
     usual: Mapping[str, ScoreCalibration],
     stored: Mapping[str, ScoreCalibration],
     misfit: Callable[[ScoreCalibration], str],
+    wrong_use: Callable[[ScoreCalibration], str],
+    unusable: Mapping[str, Unusable],
 ) -> Chosen:
     if given is not None:
+        if isinstance(given, str) and given in unusable:
+            raise GalleryError(unusable[given].reason)
         if isinstance(given, str) and given not in stored:
             raise GalleryError(unknown("calibration", given, stored))
         one = stored[given] if isinstance(given, str) else given
-        if wrong := misfit(one):
+        if wrong := wrong_use(one):
             raise GalleryError(wrong)
-        return Chosen(one)
+        usual = {"": one}
     wrongs = {name: misfit(one) for name, one in usual.items()}
     fitting = [name for name, wrong in wrongs.items() if not wrong]
     if len(fitting) == 1:
         return Chosen(usual[fitting[0]])
     if fitting:
         return Chosen(None, f"no probabilities: name one of the calibrations {', '.join(fitting)}")
-    first = next((wrong for wrong in wrongs.values()), "")
-    return Chosen(None, f"no probabilities: {first}" if first else "")
+    reasons = [*wrongs.values(), *(one.reason for one in unusable.values())]
+    return Chosen(None, f"no probabilities: {reasons[0]}" if reasons else "")

@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facever.errors import GalleryError, plain
+from facever.text import canonical
 
 Duplicates = Literal["skip", "keep", "refuse"]
 Storage = Literal["float32", "float16", "int8"]
 STORAGES: tuple[Storage, ...] = ("float32", "float16", "int8")
 Vectors = NDArray[np.float32]
 Keys = NDArray[np.int64]
+Checksums = NDArray[np.uint32]
+Scores = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,38 @@ class Change(NamedTuple):
 
     number: int
     stamp: str
+
+
+class Entries(NamedTuple):
+    """Entries, in the order of their numbers.
+
+    Args:
+        numbers: int64 [N], ascending; never used twice.
+        owners: People's keys, int64 [N]; -1 in an engine's own rows is nobody: removed.
+        vectors: float32 [N, D], unit rows.
+        checksums: uint32 [N], of each vector with its number and owner (`checksums.py`).
+    """
+
+    numbers: Keys
+    owners: Keys
+    vectors: Vectors
+    checksums: Checksums
+
+    def rows(self, which: slice | Keys | NDArray[np.bool_]) -> "Entries":
+        """Return some of the entries."""
+        return Entries(
+            self.numbers[which], self.owners[which], self.vectors[which], self.checksums[which]
+        )
+
+
+def joined(parts: Sequence[Entries]) -> Entries:
+    """Return the entries of at least one part, one part after the other."""
+    return Entries(
+        np.concatenate([part.numbers for part in parts]),
+        np.concatenate([part.owners for part in parts]),
+        np.concatenate([part.vectors for part in parts]),
+        np.concatenate([part.checksums for part in parts]),
+    )
 
 
 @dataclass(frozen=True)
@@ -232,6 +267,15 @@ def shown(value: str) -> str:
     """Return a text from outside in quotes and in one line, fit for a message or a terminal."""
     line = plain(value)
     return f"'{line}'" if len(line) <= 120 else f"'{line[:117]}...'"
+
+
+def person_id(value: object) -> str:
+    """Return a person's id as it is kept: composed (NFC), without space around it.
+
+    Raises:
+        GalleryError: Not a text, empty, or not expressible in UTF-8.
+    """
+    return text(canonical(text(value, "a person id")), "a person id")
 
 
 def text(value: object, what: str) -> str:

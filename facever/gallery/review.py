@@ -9,6 +9,7 @@ from facever.gallery.checks import Findings, Rules, examine, refuse
 from facever.gallery.index.engine import Scores
 from facever.gallery.index.upkeep import KeptIndex
 from facever.gallery.records import Change, Duplicate, NewImages, Vectors
+from facever.gallery.scores import nearest_of
 from facever.gallery.store.store import Store
 from facever.gallery.templates import ALL
 
@@ -28,11 +29,9 @@ class Enrolled:
         best = np.full(len(vectors), -np.inf, np.float32)
         owners = np.full(len(vectors), -1, np.int64)
         for people, images in self._store.image_vectors():
-            scores = vectors @ images.T
-            at = scores.argmax(axis=1)
-            values = scores[np.arange(len(vectors)), at]
-            better = values > best
-            best[better], owners[better] = values[better], people[at[better]]
+            scores, at = nearest_of(vectors, images)
+            better = scores > best
+            best[better], owners[better] = scores[better], people[at[better]]
         ids = self._store.ids(np.unique(owners[owners >= 0]).tolist())
         return best, [ids.get(key, "") for key in owners.tolist()]
 

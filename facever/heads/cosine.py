@@ -49,8 +49,9 @@ class Cosine(CosineSoftmaxHead):
     @property
     def scale(self) -> Tensor | float:
         """The factor of the cosines."""
-        if self.learned_scale is not None:
-            return self.learned_scale.clamp_min(SCALE_FLOOR)
+        if (learned := self.learned_scale) is not None:
+            # clamp_min has no gradient at the floor itself since PyTorch 2.12: it would stay there.
+            return torch.where(learned < SCALE_FLOOR, SCALE_FLOOR, learned)
         return float(self.config.scale)
 
     def change_target(self, cosine: Tensor) -> Tensor:

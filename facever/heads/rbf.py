@@ -83,9 +83,7 @@ class RBF(Head):
         gamma = self.gamma.to(x.dtype)
         if not self.prototypes.layout.plain:
             return self._scored(x, labels, gamma, embeddings)
-        logits, distance, right, norms = _Kernel.apply(  # type: ignore[no-untyped-call]
-            x, weight, labels, gamma, self.config.scale
-        )
+        logits, distance, right, norms = _Kernel.apply(x, weight, labels, gamma, self.config.scale)
         loss = softmax_loss(logits, labels)
         stats = {
             "accuracy": right.to(loss.dtype).mean(),

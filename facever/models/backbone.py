@@ -13,8 +13,9 @@ import timm
 from timm.models import get_pretrained_cfg
 from torch import Tensor, nn
 
+from facever.console import say
 from facever.errors import ConfigError, ModelError, nearest
-from facever.models.weights import first_line, load_strictly, read_weights
+from facever.models.weights import first_line, first_names, load_strictly, read_weights
 
 RESERVED = {"pretrained", "num_classes", "in_chans"}
 """Options of timm's that the Embedder sets itself."""
@@ -85,17 +86,25 @@ def _build(name: str, options: Mapping[str, Option]) -> nn.Module:
 
 def _load(model: nn.Module, name: str, path: Path) -> None:
     """Load a file's weights, converted and resized as timm does for its own; all must fit."""
-    state = read_weights(path)
+    state, left_out = read_weights(path)
     convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
     try:
         weights: dict[str, Tensor] = state if convert is None else convert(state, model)
     except Exception:  # whatever a stranger's weights provoke; the comparison says what is wrong
         weights = state
-    classifier = cast(dict[str, str | tuple[str, ...] | None], model.pretrained_cfg)["classifier"]
-    heads = (classifier,) if isinstance(classifier, str) else classifier or ()
-    drop = tuple(f"{head}." for head in heads)
+    drop = _classifier(model)
     kept = {key: value for key, value in weights.items() if not key.startswith(drop)}
     load_strictly(model, kept, f"{path}", f"backbone '{name}'")
+    left_out += [key for key in weights if key.startswith(drop)]
+    unused = f"; not used: {first_names(left_out)}" if left_out else ""
+    say(f"backbone '{name}': {len(kept)} pretrained tensors loaded from {path}{unused}")
+
+
+def _classifier(model: nn.Module) -> tuple[str, ...]:
+    """Return how the names of timm's own classifier of a model begin."""
+    classifier = cast(dict[str, str | tuple[str, ...] | None], model.pretrained_cfg)["classifier"]
+    heads = (classifier,) if isinstance(classifier, str) else classifier or ()
+    return tuple(f"{head}." for head in heads)
 
 
 @contextmanager
@@ -137,4 +146,7 @@ def _download(name: str, options: Mapping[str, Option]) -> nn.Module:
             f"no pretrained weights of '{name}' ({first_line(error)}): they need a network once; "
             "else set model.pretrained to a local file, or to false"
         ) from error
+    unused = "".join(f"; not used: {start}*" for start in _classifier(model))
+    said = f"{len(model.state_dict())} pretrained tensors of timm loaded{unused}"
+    say(f"backbone '{name}': {said}")
     return model

@@ -15,6 +15,7 @@ from facever.errors import ConfigError, ModelError
 from facever.files import atomic_path
 from facever.models.embedder import Embedder, ModelConfig
 from facever.models.weights import HEADER, MODEL_FILE, load_strictly, read_safetensors
+from facever.text import canonical_column
 
 IDENTITIES_FILE = "identities.parquet"
 
@@ -146,6 +147,7 @@ def _trained_on(run: Path) -> pd.DataFrame | None:
         return None
     try:
         frame = pd.read_parquet(path)
+        frame["identity"] = canonical_column(frame["identity"])
         return frame[["identity", "dataset", *({"use"} & set(frame.columns))]]
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"{path} is damaged or has no columns identity and dataset") from error

@@ -28,8 +28,11 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise ModelError(f"{path} is not a whole safetensors file ({first_line(error)})") from error
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path) -> tuple[dict[str, Tensor], list[str]]:
     """Return the tensors of a .safetensors or torch file or a run folder, never unpickling code.
+
+    Returns:
+        The tensors by name, and the names of those that are left out.
 
     The wrappings "state_dict" and "model" and the prefix "module." are taken off; of a facever
     model only its backbone is returned.
@@ -45,8 +48,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         tensors, header = read_safetensors(path)
         if HEADER in header:
             inside = "backbone."
-            return {k.removeprefix(inside): v for k, v in tensors.items() if k.startswith(inside)}
-        return tensors
+            own = {k.removeprefix(inside): v for k, v in tensors.items() if k.startswith(inside)}
+            return own, [name for name in tensors if not name.startswith(inside)]
+        return tensors, []
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
@@ -58,7 +62,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
     ):
         raise ModelError(f"{path} holds no dictionary of named tensors")
-    return {name.removeprefix("module."): value for name, value in content.items()}
+    return {name.removeprefix("module."): value for name, value in content.items()}, []
 
 
 def load_strictly(
@@ -78,9 +82,9 @@ def misfit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
     """Return the first names and shapes that differ, or an empty string."""
     parts = []
     if missing := [name for name in expected if name not in found]:
-        parts.append(f"without {_first(missing)}")
+        parts.append(f"without {first_names(missing)}")
     if extra := [name for name in found if name not in expected]:
-        parts.append(f"with unknown {_first(extra)}")
+        parts.append(f"with unknown {first_names(extra)}")
     for name, tensor in expected.items():
         if name in found and found[name].shape != tensor.shape:
             have, want = list(found[name].shape), list(tensor.shape)
@@ -95,7 +99,8 @@ def first_line(error: BaseException) -> str:
     return lines[0].strip().rstrip(".:") if lines else type(error).__name__
 
 
-def _first(names: Iterable[str], most: int = 3) -> str:
+def first_names(names: Iterable[str], most: int = 3) -> str:
+    """Return the first of many names in words, and how many they are."""
     listed = list(names)
     more = f", ... ({len(listed)} in all)" if len(listed) > most else ""
     return ", ".join(listed[:most]) + more

@@ -5,6 +5,7 @@ import numpy as np
 from facever.evaluation.one_to_one.result import Accuracy, MeasuredPoint, VerificationResult
 from facever.evaluation.one_to_one.text import by_method
 from facever.evaluation.operating_point import Interval
+from facever.evaluation.overlap import Overlap
 from facever.evaluation.statistics.intervals import FEW_ERRORS
 from facever.evaluation.statistics.roc import Rate
 from facever.report import figures
@@ -47,11 +48,13 @@ _SCORES = {
 
 
 def verdict(result: VerificationResult) -> str:
-    """Return the result in one line: its main figure, how sure it is, the trials.
+    """Return the result in one line: its main figure, how sure it is, the trials, and how many of
+    their people the model was trained on.
 
     The main figure is the accuracy where a protocol defines one, else TAR at the first FAR.
     """
     trials = f"{result.trials.genuine:,} genuine / {result.trials.impostor:,} impostor pairs"
+    trials += known_text(result.overlap)
     if result.accuracy is not None:
         shown, error = result.accuracy.mean, result.accuracy.standard_error
         return f"Accuracy {rate_text(shown)} ± {rate_text(error)} ({result.protocol}) on {trials}"
@@ -62,8 +65,22 @@ def verdict(result: VerificationResult) -> str:
     return f"TAR {rate_text(point.tar)} {interval} at FAR {far_text(point.far_target)} on {trials}"
 
 
+def known_text(overlap: Overlap | None) -> str:
+    """Return what stands behind a headline of people whom the model knows; empty without them."""
+    return f"; {overlap.brief}" if overlap is not None and overlap.brief else ""
+
+
 def meaning(result: VerificationResult) -> str:
     """Return the verdict in everyday words."""
+    if not result.overlap:
+        return _meaning(result)
+    return (
+        f"{_meaning(result)} The model was trained on some of these people, so that it is worse "
+        "with people whom it never saw."
+    )
+
+
+def _meaning(result: VerificationResult) -> str:
     if result.accuracy is not None:
         return (
             f"{percent_text(result.accuracy.mean)} of the pairs are decided rightly, one person or "
@@ -84,23 +101,30 @@ def meaning(result: VerificationResult) -> str:
 
 def tiles(result: VerificationResult) -> list[Tile]:
     """Return the figures for the first glance."""
+    known = known_text(result.overlap)
     shown = [
         Tile(
             f"TAR at FAR {far_text(point.far_target)}",
             rate(point.tar),
             f"{interval_text(point.interval.low, point.interval.high)} "
-            f"({percent_text(point.interval.level)})",
+            f"({percent_text(point.interval.level)}){known}",
         )
         for point in result.operating_points
     ]
     if result.accuracy is not None:
-        error = f"± {rate_text(result.accuracy.standard_error)} standard error"
+        error = f"± {rate_text(result.accuracy.standard_error)} standard error{known}"
         shown.insert(0, Tile("accuracy", rate(result.accuracy.mean), error))
     return [
         *shown,
-        Tile("AUC", rate(result.auc.value), _note(result.auc_interval, "0.5 is guessing")),
-        Tile("EER", rate(result.eer.value), _note(result.eer_interval, "both errors alike")),
-        Tile("people", count(result.overlap.people), f"in {result.dataset or 'the embeddings'}"),
+        Tile("AUC", rate(result.auc.value), _note(result.auc_interval, "0.5 is guessing") + known),
+        Tile(
+            "EER", rate(result.eer.value), _note(result.eer_interval, "both errors alike") + known
+        ),
+        Tile(
+            "people",
+            count(result.overlap.people),
+            f"in {result.dataset or 'the embeddings'}{known}",
+        ),
     ]
 
 

@@ -45,6 +45,7 @@ def retrieval_section(
             [
                 ("queries", count(result.queries)),
                 ("queries without a match, left out", count(result.without_match)),
+                ("of them with positives by their own camera only", count(result.own_camera_only)),
                 ("images in the gallery", count(result.gallery)),
                 ("not embedded: queries", count(result.failed_queries)),
                 ("not embedded: gallery", count(result.failed_gallery)),
@@ -68,6 +69,8 @@ def retrieval_section(
         )
     blocks += [Note(text, warning=True) for text in result.warnings]
     lead = "Every query ranks the gallery; where does the right person stand?"
+    if result.overlap is not None and result.overlap.brief:
+        lead += f" Mind: {result.overlap.brief}."
     return Section("retrieval", "Retrieval", blocks, lead)
 
 

@@ -79,9 +79,14 @@ def side_by_side(contestants: Sequence[Contestant]) -> Report:
         blocks.append(Note(accuracy.FEW_NOTE, warning=True))
     blocks += [note for each in contestants for note in _notes(each)]
     verdict, meaning = _verdict(first, compared)
+    known = [
+        f"{each.name}: {each.result.overlap.brief}"
+        for each in contestants
+        if each.result.overlap.brief
+    ]
     return Report(
         title=f"{len(contestants)} models side by side",
-        verdict=verdict,
+        verdict="; ".join([verdict, *known]),
         meaning=meaning,
         tiles=[_tile(each) for each in contestants],
         sections=[Section("models", "Models side by side", blocks)],
@@ -172,11 +177,12 @@ def _notes(each: Contestant) -> list[Block]:
 
 def _tile(contestant: Contestant) -> Tile:
     points = contestant.result.operating_points
+    known = accuracy.known_text(contestant.result.overlap)
     if not points:
-        return Tile(contestant.name, rate(contestant.result.auc.value), "AUC")
+        return Tile(contestant.name, rate(contestant.result.auc.value), f"AUC{known}")
     point = points[0]
     interval = interval_text(point.interval.low, point.interval.high)
-    name = f"TAR at FAR {far_text(point.far_target)} {interval}"
+    name = f"TAR at FAR {far_text(point.far_target)} {interval}{known}"
     return Tile(contestant.name, rate(point.tar), name)
 
 

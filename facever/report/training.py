@@ -1,6 +1,5 @@
 """The sections that say what was trained on what, read from a run folder."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from safetensors import SafetensorError, safe_open
 
+from facever.config import read_yaml_file
 from facever.console import duration
 from facever.data.decode import ImageError, decode
-from facever.errors import DataError
+from facever.errors import ConfigError, DataError
+from facever.files import parse_json, read_json, read_regular
 from facever.report import figures
 from facever.report.adversarial import adversarial_curves
 from facever.report.numbers import count, rate, rate_text
@@ -61,11 +61,11 @@ class RunRecord:
         metrics = _read_metrics(path / "metrics.jsonl")
         identities = path / "identities.parquet"
         try:
-            config = yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))
+            config = read_yaml_file(path / CONFIG, "configuration")
             people = pd.read_parquet(identities) if identities.is_file() else pd.DataFrame()
             environment = path / "environment.json"
-            around = json.loads(environment.read_text("utf-8")) if environment.is_file() else {}
-        except (yaml.YAMLError, OSError, ValueError) as error:
+            around = read_json(environment) if environment.is_file() else {}
+        except (ConfigError, OSError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise DataError(f"the run folder {path} is damaged: {reason}") from error
         if not isinstance(config, dict) or not isinstance(around, dict):
@@ -306,11 +306,11 @@ def _read_metrics(path: Path) -> list[dict[str, Any]]:
     """Return the records; a last line that a kill cut short is left out."""
     if not path.is_file():
         return []
-    *whole, _ = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    *whole, _ = read_regular(path).decode(errors="replace").split("\n")
     records = []
     for number, line in enumerate(whole, start=1):
         try:
-            record = json.loads(line)
+            record = parse_json(line)
             int(record["step"])
         except (ValueError, TypeError, KeyError) as error:
             raise DataError(f"{path}, line {number}: not a record of a training") from error
@@ -325,6 +325,6 @@ def _fingerprint(path: Path) -> str | None:
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-        return str(json.loads(metadata["facever"])["fingerprint"])
+        return str(parse_json(metadata["facever"])["fingerprint"])
     except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
         raise DataError(f"{path} is damaged or was not saved by facever") from error

@@ -1,6 +1,7 @@
 """The batches that a training's configuration asks for."""
 
 import numpy as np
+import pandas as pd
 import torch
 
 from facever.data.loading import Batches, training_batches
@@ -65,4 +66,4 @@ def _cameras(manifest: Manifest) -> np.ndarray:
             "batch.spread_cameras needs a column 'camera' in the data (found: "
             f"{', '.join(frame.columns)})"
         )
-    return frame["camera"].to_numpy()
+    return pd.factorize(frame["camera"], use_na_sentinel=False)[0]

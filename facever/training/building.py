@@ -39,7 +39,7 @@ def make_step(
     device = precision.device
     arrange_norms(embedder, config.distributed, device)
     layout = choose_memory_format(config.memory_format, embedder, precision.name, device)
-    embedder.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+    embedder.to(device).to(memory_format=layout)
     if config.gradient_checkpointing:
         checkpoint_gradients(embedder)
     heads = _make_heads(config, identities, updates_per_epoch).to(device)

@@ -3,13 +3,15 @@
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from facever.console import warn
 from facever.errors import TrainingError
-from facever.files import write_json, write_text
+from facever.files import alone, naming, parse_json, read_regular, write_json, write_text
 from facever.processes import is_main, world
 
 
@@ -30,6 +32,7 @@ class Run:
         self.environment = path / "environment.json"
         self.identities = path / "identities.parquet"
         self.operating_point = path / "operating_point.json"
+        self._lock = path / ".training.lock"
 
     @classmethod
     def create(cls, path: Path) -> "Run":
@@ -40,7 +43,11 @@ class Run:
         """
         run = cls(path)
         run.require_new()
-        run.checkpoints.mkdir(parents=True)
+        try:
+            run.checkpoints.mkdir(parents=True)
+        except FileExistsError:  # made a moment ago by another process
+            run.require_new()
+            raise
         return run
 
     def require_new(self) -> None:
@@ -69,6 +76,27 @@ class Run:
             raise TrainingError(f"{path} has no checkpoint to resume from (checkpoints/last.pt)")
         return run
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep out every other training of this run; the process of rank 0 does it for all.
+
+        Raises:
+            TrainingError: Another process trains it.
+        """
+        with ExitStack() as stack:
+            if is_main():
+                said = f"{self.path} is being trained by another process: wait for it or stop it"
+                try:
+                    stack.enter_context(alone(self._lock, TrainingError(said)))
+                except OSError as error:
+                    reason = error.strerror or error
+                    warn(f"{self._lock}: {reason}; no other process may train this run now")
+            yield
+
+    def left(self) -> None:
+        """Remove the lock of a training that is over, by the process that holds it."""
+        self._lock.unlink(missing_ok=True)
+
 
 def free_run_folder(name: str) -> Path:
     """Return the first of runs/NAME, runs/NAME-2, ... that does not exist."""
@@ -83,7 +111,7 @@ class MetricsLog:
     """metrics.jsonl, and TensorBoard events where wanted and installed; of the main process."""
 
     def __init__(self, run: Run, tensorboard: bool) -> None:
-        self._path = run.metrics
+        self._run, self._path = run, run.metrics
         self._writes = is_main()
         self._writer = _tensorboard(run.tensorboard) if tensorboard and self._writes else None
 
@@ -92,9 +120,9 @@ class MetricsLog:
 
         An evaluation is done again where its epoch's checkpoint was not reached.
         """
-        if not self._writes or not self._path.is_file():
+        if not self._writes or not os.path.lexists(self._path):
             return
-        lines = self._path.read_text(encoding="utf-8").splitlines()
+        lines = _lines(self._path)
         kept = [line for line in lines if _is_before(line, step, epoch)]
         write_text(self._path, "".join(line + "\n" for line in kept))
 
@@ -103,9 +131,11 @@ class MetricsLog:
         if not self._writes:
             return
         line = json.dumps({"kind": kind, "step": step, **values}, allow_nan=False)
-        with self._path.open("a", encoding="utf-8") as file:
+        with naming(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
-        if self._writer is not None:
+        if self._writer is None:
+            return
+        with naming(self._run.tensorboard):
             for name, value in values.items():
                 if isinstance(value, float | int):
                     self._writer.add_scalar(f"{kind}/{name}", value, step)
@@ -118,8 +148,12 @@ class MetricsLog:
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """Return the lines of a metrics.jsonl; a half-written last line is left out."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return [json.loads(line) for line in lines if line.endswith("}")]
+    lines = _lines(path) if os.path.lexists(path) else []
+    return [parse_json(line) for line in lines if line.endswith("}")]
+
+
+def _lines(path: Path) -> list[str]:
+    return read_regular(path).decode(errors="replace").splitlines()
 
 
 def write_environment(
@@ -168,16 +202,14 @@ def _processor() -> str:
 
 def _is_before(line: str, step: int, epoch: int) -> bool:
     try:
-        values = json.loads(line)
+        values = parse_json(line)
         evaluated = values["epoch"] if values["kind"] == "development" else 0
         return bool(values["step"] <= step and evaluated <= epoch)
-    except (ValueError, KeyError):  # a line that a kill cut short
+    except (ValueError, KeyError, TypeError):  # a line that a kill cut short
         return False
 
 
 def _tensorboard(folder: Path) -> Any:
-    from facever.console import warn
-
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from facever.console import say
 from facever.data.loading import Batch
 from facever.heads.base import HeadOutput
 from facever.heads.weighted_sum import WeightedSum
@@ -208,4 +209,9 @@ class EmbeddingStep(Step):
         self.embedder.load_state_dict(state["embedder"])
         self.heads.load_state_dict(state["heads"])
         load_optimizer(self._optimizer, state["optimizer"])
+        if (factor := self._schedule.resume()) is not None:
+            say(
+                f"the heads of this run keep {factor:g} times the embedder's learning rate, as it "
+                "began: optimizer.head_lr_scale was applied twice then; a new run applies it once"
+            )
         self._precision.scaler.load_state_dict(state["scaler"])

@@ -45,7 +45,12 @@ from facever.training.saving.checkpoint import (
 )
 from facever.training.saving.pieces import load_pieces, remove_pieces, save_pieces
 from facever.training.saving.position import Position
-from facever.training.saving.provenance import data_digest, summary, write_identities
+from facever.training.saving.provenance import (
+    data_digest,
+    names_as_trained,
+    summary,
+    write_identities,
+)
 from facever.training.watching.means import Means
 from facever.training.watching.pictures import save_batch_picture
 from facever.training.watching.profiling import Profile
@@ -67,7 +72,8 @@ class Trainer:
     def __init__(self, config: TrainConfig, run: Run, data: Path | None = None) -> None:
         self.device = choose_device(config.device)
         config = with_absolute_paths(config)
-        manifest = load_data(config.data.root, data, config.data.layout)
+        manifest = load_data(config.data.root, data, config.data.layout, config.data.on_error)
+        manifest = names_as_trained(manifest, run.identities)
         self.train_manifest, self.development_manifest = select(
             manifest, config.data, config.batch, config.seed
         )
@@ -75,10 +81,13 @@ class Trainer:
         self.run, self.position = run, Position()
         self._batches = make_batches(config, self.train_manifest, self.device)
         self._updates_per_epoch = math.ceil(len(self._batches) / config.accumulation)
+        resumed = from_main(run.last.is_file())
         torch.manual_seed(derive(config.seed, "weights"))
-        self.embedder = Embedder(config.model)
+        start = {"pretrained": False} if resumed else {}  # the checkpoint has the weights
+        self.embedder = Embedder(config.model.model_copy(update=start))
+        self.embedder.config = config.model
         self._trial: Trial | None = None
-        if not from_main(run.last.is_file()):  # a resume computes as the run began
+        if not resumed:  # a resume computes as the run began
             tried = settle(config, self.embedder, self.device) if is_main() else (config, None)
             config, self._trial = from_main(tried)
         self.config = config
@@ -111,6 +120,7 @@ class Trainer:
         self._images = 0  # since the last line of the log
         self._seconds_before = 0.0  # of training, before this process
         self._began = self._saved_at = time.monotonic()
+        self._stamp: tuple[int, ...] | None = None  # of last.pt, as this trainer knows it
 
     @classmethod
     def start(cls, config: TrainConfig, folder: Path, data: Path | None = None) -> "Trainer":
@@ -130,10 +140,12 @@ class Trainer:
     def resume(cls, folder: Path, data: Path | None = None) -> "Trainer":
         """Continue the run in `folder` from its last checkpoint."""
         run = Run.open(folder)
-        state = load_checkpoint(run.last)
+        with run.alone():  # refused at once, not after minutes of loading
+            stamp, state = _stamp(run.last), load_checkpoint(run.last)
         trainer = cls(load_config(TrainConfig, run.config), run, data)
         trainer._require_same_data()
         trainer._load_state(state)
+        trainer._stamp = stamp
         return trainer
 
     def _create(self) -> None:
@@ -161,8 +173,21 @@ class Trainer:
 
         Raises:
             Interrupted: SIGTERM or Ctrl-C came; everything is saved.
-            TrainingError: A value that is not finite, or no readable image.
+            TrainingError: A value that is not finite, no readable image, or another process that
+                trains this run, or has since this trainer was made.
         """
+        with self.run.alone():
+            if is_main() and _stamp(self.run.last) != self._stamp:
+                raise TrainingError(
+                    f"another process has trained {self.run.path} meanwhile: resume it again"
+                )
+            try:
+                return self._fit(profile)
+            finally:
+                if is_main():
+                    self.run.left()
+
+    def _fit(self, profile: bool) -> Run:
         position, config = self.position, self.config
         log = MetricsLog(self.run, config.tensorboard)
         log.rewind(position.update, position.epoch)
@@ -189,6 +214,8 @@ class Trainer:
                     if position.epoch % config.evaluate_every == 0 or self._is_over():
                         self._best.evaluate(position, log)
                     self._save_last()
+            if not self._is_over():
+                say(self._best.why_stopped(position))
             if recording is not None:
                 recording.close()
         finally:
@@ -318,6 +345,7 @@ class Trainer:
         if is_main():
             save_checkpoint(self.run.last, state)
             remove_pieces(self.run.checkpoints, None if pieces is None else pieces["folder"])
+            self._stamp = _stamp(self.run.last)
         self._saved_at = time.monotonic()
 
     def _require_same_data(self) -> None:
@@ -380,6 +408,15 @@ class Trainer:
         if self.config.ema_decay is None:
             return None
         return ModelEmaV3(self.embedder, decay=self.config.ema_decay, use_warmup=True)
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    """Return what tells one version of a file from another, None where there is no file."""
+    try:
+        said = path.stat()
+    except FileNotFoundError:
+        return None
+    return said.st_ino, said.st_mtime_ns, said.st_size
 
 
 def train(config: TrainConfig, folder: Path, data: Path | None = None) -> Run:

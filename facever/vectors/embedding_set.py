@@ -5,7 +5,6 @@ manifest's rows in the same order, with `norm` and `error`), `meta.json`, and `t
 where it is known on whom the model was trained.
 """
 
-import json
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -19,7 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from facever import __version__
 from facever.errors import DataError
-from facever.files import atomic_folder, write_json
+from facever.files import atomic_folder, open_regular, read_json, write_json
+from facever.text import canonical_column
 from facever.vectors.unit import first_not_unit, unit_rows
 
 FORMAT = 1
@@ -128,7 +128,7 @@ class EmbeddingSet:
         rows = _columns({"identity": identities, **columns}, len(units))
         if rows["identity"].isna().any():
             raise DataError(f"identity {int(rows['identity'].isna().argmax())} is missing")
-        rows["identity"] = [str(identity) for identity in rows["identity"]]
+        rows["identity"] = canonical_column(rows["identity"])
         meta = EmbeddingMeta(fingerprint or UNDECLARED, units.shape[1])
         return cls(units, with_outcome(rows, norms, [None] * len(units)), meta)
 
@@ -141,7 +141,7 @@ class EmbeddingSet:
         """
         path = Path(path)
         refuse_to_replace(path)
-        with atomic_folder(path) as folder:
+        with atomic_folder(path, private=True) as folder:
             np.save(folder / VECTORS, np.asarray(self.vectors, dtype=np.float32))
             write_tables(folder, self.rows, self.meta, self.trained_on)
 
@@ -205,8 +205,8 @@ class EmbeddingSet:
 
     @property
     def identities(self) -> NDArray[np.str_]:
-        """Whom each row shows, str [N]."""
-        return self.rows["identity"].to_numpy().astype(str)
+        """Whom each row shows, str [N], as `facever.text.canonical` writes names."""
+        return canonical_column(self.rows["identity"]).to_numpy().astype(str)
 
     @property
     def acquired(self) -> NDArray[np.bool_]:
@@ -266,7 +266,10 @@ def with_outcome(
 def write_tables(
     folder: Path, rows: pd.DataFrame, meta: EmbeddingMeta, trained_on: pd.DataFrame | None
 ) -> None:
-    """Write everything of an embedding set but its vectors, `meta.json` last."""
+    """Write everything of an embedding set but its vectors, `meta.json` last.
+
+    All files of the folder become their owner's only: vectors of faces are biometric data.
+    """
     try:
         rows.to_parquet(folder / ROWS)
         if trained_on is not None:
@@ -275,6 +278,8 @@ def write_tables(
         reason = " ".join(str(error).split())
         raise DataError(f"a column of the rows cannot be written as Parquet: {reason}") from error
     write_json(folder / META, {"format": FORMAT, "rows": len(rows), **asdict(meta)})
+    for file in folder.iterdir():
+        file.chmod(0o600)
 
 
 def refuse_to_replace(path: Path) -> None:
@@ -302,16 +307,19 @@ def _check_files(path: Path) -> None:
 
 
 def _read_rows(path: Path) -> pd.DataFrame:
-    rows = pd.read_parquet(path)
+    with open_regular(path) as file:
+        rows = pd.read_parquet(file)
     for name in rows.columns:
         if isinstance(rows[name].dtype, pd.StringDtype):  # kept as it was read, unlooked at
             pa.array(rows[name].array).validate(full=True)
+    if "identity" in rows:
+        rows["identity"] = canonical_column(rows["identity"])
     return rows
 
 
 def _read_meta(path: Path) -> EmbeddingMeta:
     try:
-        values = json.loads((path / META).read_text(encoding="utf-8"))
+        values = read_json(path / META)
         version = int(values["format"])
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"{path / META} is damaged; {_MEND}") from error

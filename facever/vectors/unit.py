@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from facever.errors import DataError
 
 _TOLERANCE = 1e-3  # of a unit vector's length: float32 and half precision round below it
+ROUNDING = 2e-6  # of a unit vector's length: what float32 rounds lies below it
 
 
 def unit_rows(vectors: NDArray[np.floating]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

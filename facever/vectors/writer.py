@@ -4,16 +4,18 @@ The work happens in `<out>.partial`, by one extraction at a time. Each of its pr
 blocks of rows at their places of `set/vectors.npy`, and a line for each into a journal of its own.
 What a journal vouches for is kept after a kill or a power cut, the rest is written again, by
 however many processes there are then. Only `finish` puts the set into its place; what stood there
-waits in `old`, and the journals stay until that is done, so that a kill loses neither.
+waits in `old`, and the journals stay until that is done, so that a kill loses neither. What of the
+files that the vectors are made of has changed since is written again, too.
 """
 
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -24,7 +26,7 @@ from numpy.typing import NDArray
 
 from facever.console import say, warn
 from facever.errors import DataError
-from facever.files import alone, atomic_path, put_into_place
+from facever.files import alone, atomic_path, put_into_place, remove_leftovers
 from facever.processes import from_main, gather_objects, is_main, rank, world
 from facever.vectors.embedding_set import (
     META,
@@ -36,7 +38,8 @@ from facever.vectors.embedding_set import (
     with_outcome,
     write_tables,
 )
-from facever.vectors.journal import Block, block_line, key_line, read_block
+from facever.vectors.journal import Block, Stamp, block_line, key_line, read_block
+from facever.vectors.stamps import stamps_of
 from facever.vectors.unit import unit_rows
 
 JOURNAL = Path(UNFINISHED).stem  # those of processes other than the first add their number
@@ -55,6 +58,8 @@ class EmbeddingWriter:
         meta: What makes the vectors.
         trained_on: `identity` and `dataset` of whom the model was trained on, where known.
         overwrite: Whether an embedding set that stands at `path` is replaced in the end.
+        file_of: Returns the file that a row's image is in. Blocks of files that changed since they
+            were written are missing again; without it nobody looks.
 
     Raises:
         DataError: Another extraction is writing there, or what stands at `path` is not an embedding
@@ -74,6 +79,7 @@ class EmbeddingWriter:
         meta: EmbeddingMeta,
         trained_on: pd.DataFrame | None = None,
         overwrite: bool = True,
+        file_of: Callable[[int], str] | None = None,
     ) -> None:
         self.path = Path(path)
         refuse_to_replace(self.path)
@@ -81,6 +87,8 @@ class EmbeddingWriter:
         self.partial = self.path.with_name(f"{self.path.name}.partial")
         self._set, self._old = self.partial / "set", self.partial / "old"
         self._blocks: dict[int, Block] = {}
+        self._file_of = file_of
+        self._files = np.zeros((len(rows), 2), np.int64)  # size + 1 and time; 0 without a file
         key = _key(rows, meta)
         if set(gather_objects(key)) != {key}:
             raise DataError("the processes have other images or models: give all the same data")
@@ -105,7 +113,8 @@ class EmbeddingWriter:
     def missing(self, block: int) -> list[range]:
         """Return the rows that this process has to write, as runs of whole blocks.
 
-        What was missing when the writers were opened is shared out in neighbouring pieces.
+        What was missing when the writers were opened is shared out in neighbouring pieces. Their
+        files are looked at here, so what changes from now on is noticed by the next writer.
 
         Args:
             block: Rows that are embedded together; only the last block of all is smaller.
@@ -117,7 +126,12 @@ class EmbeddingWriter:
         mine = np.array_split(starts, world())[rank()]
         runs = np.split(mine, np.flatnonzero(np.diff(mine) != block) + 1)
         total = range(len(self.rows))
-        return [total[int(run[0]) : int(run[-1]) + block] for run in runs if len(run)]
+        shared = [total[int(run[0]) : int(run[-1]) + block] for run in runs if len(run)]
+        if self._file_of is not None:
+            for run in shared:
+                for row, stamp in zip(run, stamps_of(run, self._file_of), strict=True):
+                    self._files[row] = (0, 0) if stamp is None else (stamp[0] + 1, stamp[1])
+        return shared
 
     def write(
         self,
@@ -152,7 +166,7 @@ class EmbeddingWriter:
             row = first + int(wrong.argmax())
             raise DataError(f"the embedding of row {row} ({self._name(row)}) is zero or not finite")
         units, norms = unit_rows(block)
-        made = Block(norms, reasons)
+        made = Block(norms, reasons, self._stamps(first, len(block)))
         self._vectors.seek(self._vectors_begin + 4 * self.meta.dimension * first)
         for file, content in (
             (self._vectors, units.tobytes()),
@@ -206,6 +220,12 @@ class EmbeddingWriter:
     ) -> None:
         self.close()
 
+    def _stamps(self, first: int, count: int) -> list[Stamp] | None:
+        if self._file_of is None:
+            return None
+        taken = self._files[first : first + count].tolist()
+        return [(size - 1, time) if size else None for size, time in taken]
+
     def _name(self, row: int) -> str:
         column = "path" if "path" in self.rows else "identity"
         return str(self.rows[column].iloc[row])
@@ -240,12 +260,15 @@ class EmbeddingWriter:
             shutil.rmtree(self.partial)
         if not self.partial.exists():
             self._begin(key)
-        elif self._blocks:
+        for folder in (self.partial, self._set):
+            folder.chmod(0o700)  # one that an older version began
+        if self._blocks:
             there = sum(len(block.norms) for block in self._blocks.values())
             say(f"going on with {there} of {len(self.rows)} rows in {self.partial}")
 
     def _begin(self, key: str) -> None:
-        self._set.mkdir(parents=True)
+        self.partial.mkdir(0o700, parents=True)
+        self._set.mkdir(0o700)
         shape = (len(self.rows), self.meta.dimension)
         header = {"descr": "<f4", "fortran_order": False, "shape": shape}
         with (self._set / VECTORS).open("wb") as file:
@@ -264,7 +287,7 @@ class EmbeddingWriter:
         lines = [line for path in (journal, *others) for line in path.read_bytes().splitlines(True)]
         if lines[:1] != [key_line(key)]:
             return False
-        kept = [lines[0]]
+        kept: dict[bytes, tuple[int, Block]] = {}
         with vectors.open("rb") as data:
             try:
                 begin = _skip_header(data)
@@ -279,16 +302,45 @@ class EmbeddingWriter:
             for line in lines[1:]:
                 found = read_block(line, len(self.rows), content)
                 if found is not None:
-                    self._blocks[found[0]] = found[1]
-                    kept.append(line)
+                    kept[line] = found
+        if self._file_of is not None:
+            kept = self._unchanged(kept, self._file_of)
+        self._blocks = dict(kept.values())
         with atomic_path(journal) as temporary:
-            temporary.write_bytes(b"".join(kept))
+            temporary.write_bytes(b"".join([lines[0], *kept]))
         for path in others:
             path.unlink()
         return True
 
+    def _unchanged(
+        self, found: dict[bytes, tuple[int, Block]], file_of: Callable[[int], str]
+    ) -> dict[bytes, tuple[int, Block]]:
+        """Return the lines of blocks whose files are those that were read; say what of others."""
+        rows = [first + row for first, block in found.values() for row in range(len(block.norms))]
+        now, kept, changed, unknown = stamps_of(rows, file_of), {}, 0, 0
+        for line, (first, block) in found.items():
+            current = list(islice(now, len(block.norms)))
+            if block.files is None:
+                unknown += len(current)
+            elif current == block.files:
+                kept[line] = first, block
+            else:
+                changed += sum(a != b for a, b in zip(current, block.files, strict=True))
+        if changed:
+            say(
+                f"{changed:,} image files have changed since they were embedded: they are embedded "
+                "again, with their batches"
+            )
+        if unknown:
+            say(
+                f"{unknown:,} rows in {self.partial} do not say which files they were made of, as "
+                "those of older versions: they are embedded again"
+            )
+        return kept
+
     def _put_into_place(self, rows: pd.DataFrame) -> None:
-        for leftover in set(self._set.iterdir()) - {self._set / VECTORS}:  # of a kill in here
+        remove_leftovers(self._set)  # of a kill in here
+        for leftover in set(self._set.iterdir()) - {self._set / VECTORS}:
             leftover.unlink()
         write_tables(self._set, rows, self.meta, self.trained_on)
         refuse_to_replace(self.path)

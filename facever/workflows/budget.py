@@ -32,7 +32,7 @@ def _seconds(
 ) -> float:
     embedder: nn.Module = Embedder(model).to(device).train()
     layout = fastest_layout(embedder, precision, device)
-    embedder.to(memory_format=layout)  # type: ignore[call-overload]
+    embedder.to(memory_format=layout)
     pixels = torch.randint(0, 256, (batch, 3, *model.preprocessing.size), dtype=torch.uint8)
     images = pixels.to(device).contiguous(memory_format=layout)
     taken = []

@@ -12,14 +12,16 @@ import pandas as pd
 from facever.data.decode import decode, read_bytes
 from facever.data.manifest import Manifest
 from facever.data.members import split_member
-from facever.data.readers.folder import images_below
 from facever.data.sources import load
+from facever.data.tables import is_table, to_numbers
+from facever.data.walking import images_below
 from facever.errors import DataError, GalleryError, unknown
 from facever.files import sha256_of_file
 from facever.gallery.answers import Enrollment
 from facever.gallery.checks import Conflicts
 from facever.gallery.gallery import Gallery
 from facever.gallery.records import Binding, Duplicates, shown
+from facever.text import canonical, canonical_column
 from facever.vectors.embedding_set import META, EmbeddingSet
 
 if TYPE_CHECKING:
@@ -119,7 +121,9 @@ def require_model(gallery: Gallery, extractor: "Extractor") -> None:
         )
 
 
-def manifest_of(given: Sequence[str], person: str | None, data: Path | None = None) -> Manifest:
+def manifest_of(
+    given: Sequence[str], person: str | None, data: str | Path | None = None
+) -> Manifest:
     """Return the images that a person names on a command line, and whom they show.
 
     Args:
@@ -179,7 +183,11 @@ def metadata_of(
         DataError: No such column, or rows of one person that contradict each other.
     """
     found: dict[str, dict[str, Any]] = {}
-    people = rows["identity"].astype(str) if person is None else pd.Series(person, rows.index)
+    people = (
+        canonical_column(rows["identity"])
+        if person is None
+        else pd.Series(canonical(person), rows.index)
+    )
     for column in columns:
         if column not in rows:
             raise DataError(unknown("column", column, map(str, rows)))
@@ -207,7 +215,7 @@ def with_quality(rows: pd.DataFrame, column: str | None) -> pd.DataFrame:
         return rows
     if column not in rows:
         raise DataError(unknown("column", column, map(str, rows)))
-    return rows.assign(quality=rows[column])
+    return rows.assign(quality=to_numbers(rows[column], "the images' weights"))
 
 
 def enroll_images(
@@ -266,4 +274,4 @@ def _plain(value: Any) -> Any:
 
 
 def _is_picture(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() not in (".csv", ".parquet")
+    return path.is_file() and not is_table(path)

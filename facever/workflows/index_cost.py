@@ -1,8 +1,9 @@
 """What an approximate index costs: identification by FAISS indexes beside exact search.
 
 Every index answers the same probes with lists of candidates; the thresholds are those that exact
-search needs for each FPIR. What an index does not find is missed, and what it scores otherwise
-passes or fails a threshold that was not made for it: both show in FNIR and FPIR.
+search needs for each FPIR. As in a gallery an index only proposes: candidates are ranked and
+decided by the pairs' own scores. So what it does not find is missed, which FNIR shows, and its FPIR
+is never above that of exact search.
 """
 
 import statistics
@@ -148,8 +149,7 @@ def index_cost(
 ) -> IndexCost:
     """Identify the same probes by several FAISS indexes, at the thresholds of exact search.
 
-    A person's score is their best image's; a score that differs from the pair's own by no more
-    than rounding counts as that.
+    A person's score is that of the best of their images that the index proposes.
 
     Args:
         probes: Who is searched for.
@@ -219,7 +219,7 @@ class _Trial:
         index = self._build(name)
         built = time.perf_counter()
         try:
-            values, found = index.search(self._probes, self._k)
+            _, found = index.search(self._probes, self._k)
         except RuntimeError as error:
             raise EvaluationError(
                 f"index '{name}' cannot search by {self._exact.similarity} scores ({reason(error)})"
@@ -227,7 +227,7 @@ class _Trial:
         searched = time.perf_counter()
         if self._true is None:
             self._true = found
-        lists = searched_from_lists(self._scores(values, found), found, self._people)
+        lists = searched_from_lists(self._scores(found), found, self._people)
         points = self._exact.points
         return IndexRow(
             index=name,
@@ -245,14 +245,11 @@ class _Trial:
             bytes=index_bytes(index),
         )
 
-    def _scores(self, values: Floats, found: Ints) -> Floats:
-        """Return similarities; where only rounding differs, the pairs' own."""
-        scores = -values if self._exact.similarity == "euclidean" else values.copy()
+    def _scores(self, found: Ints) -> Floats:
+        """Return the pairs' own scores of what was found, [P, k]."""
+        scores = np.full(found.shape, -np.inf, np.float32)
         probe, place = np.nonzero(found >= 0)
-        own = self._scorer.pairs(probe, found[probe, place])
-        given = scores[probe, place]
-        rounded = np.abs(given.astype(np.float64) - own) <= 2 * self._scorer.error
-        scores[probe, place] = np.where(rounded, own, given)
+        scores[probe, place] = self._scorer.pairs(probe, found[probe, place])
         return scores
 
     def _build(self, name: str) -> Any:

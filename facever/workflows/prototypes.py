@@ -12,11 +12,13 @@ from scipy.spatial.distance import squareform
 
 from facever.config import load
 from facever.console import table
+from facever.data.tables import read_table, to_numbers
 from facever.errors import DataError, EvaluationError, ModelError
 from facever.evaluation.statistics.mantel import MantelResult, mantel
 from facever.heads.registry import build_head
 from facever.report.drawing import Panel
 from facever.report.panels import similarity_matrix
+from facever.text import canonical, canonical_column
 from facever.training.config import TrainConfig
 from facever.training.run import Run
 from facever.training.saving.checkpoint import load_checkpoint
@@ -110,13 +112,13 @@ class PrototypeStructure:
         )
 
 
-def read_prototypes(run: Path) -> RunPrototypes | None:
+def read_prototypes(run: str | Path) -> RunPrototypes | None:
     """Return the prototypes of the first head of a run that has some, None where none has.
 
     Raises:
         DataError, TrainingError: Not a run folder with a checkpoint and a list of identities.
     """
-    opened = Run.open(run)
+    opened = Run.open(Path(run))
     config = load(TrainConfig, opened.config)
     checkpoint = load_checkpoint(opened.last)
     if checkpoint.get("pieces"):  # of a training in shards
@@ -144,10 +146,10 @@ def read_prototypes(run: Path) -> RunPrototypes | None:
 
 
 def prototype_structure(
-    run: Path,
+    run: str | Path,
     *,
     identities: int = 100,
-    matrix: Path | None = None,
+    matrix: str | Path | None = None,
     permutations: int = 9999,
     seed: int = 0,
 ) -> PrototypeStructure:
@@ -225,22 +227,21 @@ def cluster_order(values: NDArray[np.float64]) -> list[int]:
     return [int(k) for k in leaves_list(optimal_leaf_ordering(linkage(flat, "average"), flat))]
 
 
-def read_matrix(path: Path) -> pd.DataFrame:
+def read_matrix(path: str | Path) -> pd.DataFrame:
     """Read a symmetric table of similarities with names in its first row and column.
 
     Raises:
         DataError: No such file, no numbers, names given twice, or rows and columns that differ.
     """
+    path = Path(path)
     if not path.is_file():
         raise DataError(f"no similarity matrix at {path}")
-    try:
-        frame = pd.read_csv(path, index_col=0, dtype={0: str})
-        frame.index = frame.index.astype(str)
-        frame = frame.astype(float)
-    except (ValueError, TypeError, IndexError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path} is no table of similarities: {reason}") from error
-    frame.columns = frame.columns.astype(str)
+    table = read_table(path)
+    names = table.columns[0]
+    frame = pd.DataFrame(
+        {canonical(name): to_numbers(table[name], str(path)) for name in table.columns[1:]}
+    )
+    frame.index = pd.Index(canonical_column(table[names]))
     twice = [name for name in frame.index if (frame.index == name).sum() > 1]
     if twice:
         raise DataError(f"{path} names {twice[0]} twice")

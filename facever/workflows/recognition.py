@@ -30,6 +30,7 @@ def search_images(
     rule: ScoreRule | None = None,
     where: Mapping[str, Any] | None = None,
     calibration: ScoreCalibration | str | None = None,
+    decide: bool = False,
 ) -> SearchResult:
     """Find the people who are nearest to each image, as `Gallery.search` does.
 
@@ -48,6 +49,7 @@ def search_images(
             rule=rule,
             where=where,
             calibration=calibration,
+            decide=decide,
         )
 
 

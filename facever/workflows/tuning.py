@@ -16,6 +16,7 @@ import numpy as np
 from facever.console import say, table
 from facever.errors import GalleryError, unknown
 from facever.evaluation.one_to_many.candidates import recall, searched_from_lists
+from facever.evaluation.one_to_many.identification import cut
 from facever.evaluation.one_to_many.identified import IdentifiedPoint, rates_at
 from facever.evaluation.one_to_many.inputs import shared_codes
 from facever.evaluation.one_to_many.search import Searched
@@ -23,6 +24,7 @@ from facever.evaluation.operating_point import OperatingPoint, ScoreRule
 from facever.evaluation.policies import ALL
 from facever.evaluation.scoring.similarity import Ints
 from facever.evaluation.scoring.trials import budget, needed
+from facever.gallery.checksums import checksums_of
 from facever.gallery.gallery import Gallery
 from facever.gallery.index.approximate import Approximate
 from facever.gallery.index.engine import Entries
@@ -35,6 +37,7 @@ from facever.seeding import stream
 from facever.vectors.embedding_set import EmbeddingSet
 from facever.workflows.index_cost import alone, index_bytes
 
+_FPIR = 0.01  # for which the threshold is set where nothing else is asked for
 _MOST_PROBES = 2000  # of each sort, drawn of those held out
 
 
@@ -163,7 +166,7 @@ def tune(
     kinds: Sequence[str] | None = None,
     *,
     operating_point: OperatingPoint | str | None = None,
-    fpir: float = 0.01,
+    fpir: float | None = None,
     rule: ScoreRule | None = None,
     k: int = 10,
     share: float = 0.1,
@@ -180,9 +183,11 @@ def tune(
         kinds: As the gallery's setting: "flat" (always the first row), a factory string, "auto".
             By default some that fit the gallery's size.
         operating_point: A 1:N operating point or the name of the gallery's, whose threshold and
-            score rule are taken; by default the gallery's only one.
-        fpir: Where there is none, the FPIR for which exact search gives the threshold.
-        rule: Where there is none, a person's score: "max" (the default) or "mean".
+            score rule are taken; by default the gallery's only one, where neither `fpir` nor
+            `rule` is given.
+        fpir: Without an operating point, the FPIR for which exact search gives the threshold,
+            0.01 by default.
+        rule: Without an operating point, a person's score: "max" (the default) or "mean".
         k: How many people a search lists.
         share: Of the people held out, above 0 and below 1.
         seed: Of what is held out.
@@ -196,10 +201,14 @@ def tune(
         raise GalleryError(f"k is a whole number from 1 on, not {k!r}")
     if rule not in (None, "max", "mean"):
         raise GalleryError(f"rule is {rule!r} (allowed: max, mean)")
+    asked_otherwise = fpir is not None or rule is not None
+    if operating_point is not None and asked_otherwise:
+        raise GalleryError("an operating point has its own FPIR and rule: give it, or these")
+    point = None if asked_otherwise else _point(gallery, operating_point)
+    fpir = _FPIR if fpir is None else fpir
     for name, rate in (("fpir", fpir), ("share", share)):
         if not 0 < rate < 1:
             raise GalleryError(f"{name} is {rate:g}: above 0 and below 1")
-    point = _point(gallery, operating_point)
     rule = (point.score_rule if point is not None else None) or rule or "max"
     trials = _held_out(gallery, share, seed) if probes is None else _given(gallery, probes)
     mated, nonmated = int(trials.mated.sum()), int((~trials.mated).sum())
@@ -216,13 +225,10 @@ def tune(
     trial = _Trial(trials, rule, k, level)
     exact = trial.searched(FLAT)
     if point is None:
-        # between two strangers' scores: at one of them, rounding would decide
-        strangers = np.sort(exact.lists.best[~trials.mated].astype(np.float64))[::-1]
-        allowed = budget(fpir, nonmated)
-        cut = fpir, float(strangers[allowed - 1 : allowed + 1].mean())
+        threshold = fpir, cut(exact.lists, budget(fpir, nonmated))
     else:
-        cut = point.target_rate, point.threshold
-    rows, warnings = [trial.row(exact, exact, cut)], []
+        threshold = point.target_rate, point.threshold
+    rows, warnings = [trial.row(exact, exact, threshold)], []
     for kind in dict.fromkeys(asked):
         if kind == FLAT:
             continue
@@ -231,7 +237,7 @@ def tune(
         except GalleryError as error:
             warnings.append(str(error))
             continue
-        rows.append(trial.row(found, exact, cut))
+        rows.append(trial.row(found, exact, threshold))
         warnings += [found.note] if found.note else []
     return Tuning(
         rows,
@@ -297,7 +303,8 @@ class _Trial:
     def __init__(self, trials: _Trials, rule: ScoreRule, k: int, level: float) -> None:
         self._trials, self._rule, self._k, self._level = trials, rule, k, level
         numbers = np.arange(1, len(trials.owners) + 1)
-        self._part = Part(Entries(numbers, trials.owners, trials.vectors))
+        checksums = checksums_of(numbers, trials.owners, trials.vectors)
+        self._part = Part(Entries(numbers, trials.owners, trials.vectors, checksums))
 
     def searched(self, kind: str) -> _Found:
         """Build an index and search for all probes at once."""
@@ -322,9 +329,9 @@ class _Trial:
         lists = searched_from_lists(scores, places, [trials.codes, people])
         return _Found(kind, keys, lists, view, memory, taken, built, note)
 
-    def row(self, found: _Found, exact: _Found, cut: tuple[float, float]) -> TuningRow:
-        """Judge what was found at a threshold, and search for probes one by one."""
-        target, threshold = cut
+    def row(self, found: _Found, exact: _Found, decided: tuple[float, float]) -> TuningRow:
+        """Judge what was found at a target's threshold, and search for probes one by one."""
+        target, threshold = decided
         return TuningRow(
             kind=found.kind,
             recall=recall(found.keys, exact.keys),

@@ -12,6 +12,7 @@ import pytest
 
 from facever.data.audit import inspect
 from facever.data.manifest import Manifest
+from facever.data.readers import read
 
 Paint = Callable[..., Path]
 
@@ -69,6 +70,8 @@ def test_everything_is_found(faulty: Manifest) -> None:
         ],
         "duplicates_within": [["a/1.png", "a/4.png"]],
         "duplicates_across": [["a/2.png", "b/1.png"]],
+        "layout": "",
+        "doubt": None,
     }
 
 
@@ -122,3 +125,58 @@ def test_orl_is_clean(real_data: Path) -> None:
     assert (found.images, found.identities, found.sizes) == (400, 40, {"92 x 112": 400})
     assert found.colours == {"grey": 400}
     assert found.corrupt == found.duplicates_within == found.duplicates_across == []
+
+
+def test_a_misread_layout_is_doubted(tmp_path: Path, paint: Paint) -> None:
+    for person in range(12):
+        paint(tmp_path / f"photos/p{person}/1.png", person)
+    found = inspect(read(tmp_path))
+    assert found.identities == 1
+    assert found.layout == "folder"
+    assert found.doubt is not None
+    for part in ("the first folder", "'photos'", f"{tmp_path}/photos", "--layout"):
+        assert part in found.doubt
+    assert found.text().count(found.doubt) == 1
+    assert inspect(read(tmp_path / "photos")).doubt is None  # what the line said to give
+
+
+def test_one_person_of_another_layout_is_doubted_too(tmp_path: Path, paint: Paint) -> None:
+    paint(tmp_path / "1.png")
+    (tmp_path / "manifest.csv").write_text("path,identity\n1.png,a\n")
+    doubt = inspect(read(tmp_path)).doubt
+    assert doubt is not None
+    assert "'table'" in doubt
+    assert "'a'" in doubt
+
+
+def test_names_with_control_characters_are_spelled_out(tmp_path: Path, paint: Paint) -> None:
+    evil = "a/\x1b]0;owned\x07\n1.png"
+    paint(tmp_path / "a/2.png")
+    frame = pd.DataFrame(
+        {"path": [evil, "a/2.png"], "identity": ["a", "b"], "camera": ["\x1b[2J", 1]}
+    )
+    found = inspect(Manifest(frame, tmp_path, "t\x1b"))
+    assert found.corrupt[0].path == evil
+    text = found.text()
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert r"a/\x1b]0;owned\x07\n1.png: no such file" in text
+
+
+def test_six_thousand_rows_count_whole(tmp_path: Path) -> None:
+    """203 columns, cameras 1, 2, 3, and a name in the last rows: no type is guessed by chunk."""
+    names = [f"c{n}" for n in range(200)]
+    lines = [",".join(["path", "identity", "camera", *names])]
+    filler = "," + ",".join(["0"] * 200)
+    for row in range(6000):
+        camera = "entrance" if row >= 5980 else str(row % 3 + 1)
+        lines.append(f"{row}.png,p{row % 50},{camera}{filler}")
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+    made = Manifest.from_csv(tmp_path / "t.csv")
+    assert {name: len(made.where(camera=name)) for name in (1, 2.0, "3", "entrance")} == {
+        1: 1994,
+        2.0: 1993,
+        "3": 1993,
+        "entrance": 20,
+    }
+    parts = inspect(made).cameras
+    assert sum(part.images for part in parts.values()) == 6000

@@ -89,7 +89,7 @@ def test_shards_are_standard_and_hold_the_same_bytes(people: Manifest, tmp_path:
     for row, (image, said) in enumerate(wanted):
         source = Path(people.locate(row))
         assert contents[image] == source.read_bytes() == read_bytes(made.locate(row))
-        expected = {"identity": f"00{row // 3}", "camera": row % 2, "dataset": "those"}
+        expected = {"identity": f"00{row // 3}", "camera": str(row % 2), "dataset": "those"}
         expected["original"] = people.frame["path"][row]
         assert json.loads(contents[said]) == expected | ({"note": "ä"} if row % 2 else {})
         if row != 7:

@@ -128,7 +128,7 @@ def test_files_are_the_faces_and_the_manifest_says_whose(written):
     for row in written.frame.itertuples():
         number = int(row.identity.removeprefix("person"))
         np.testing.assert_array_equal(
-            decode(written.locate(row.Index)), face(number, row.shot, size=24, seed=4)
+            decode(written.locate(row.Index)), face(number, int(row.shot), size=24, seed=4)
         )
     again = Manifest.from_csv(written.root / "manifest.csv")
     assert again.frame.equals(written.frame)

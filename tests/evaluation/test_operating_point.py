@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -91,3 +92,68 @@ def test_a_file_of_before_templates_is_of_all_images(tmp_path):
     del values["templates"]
     path.write_text(json.dumps(values))
     assert OperatingPoint.load(path).templates == "all"
+
+
+WRONG = {
+    "threshold": [{"threshold": -2.0}, {"threshold": -1.0001}, {"threshold": 1.01}],
+    "euclidean": [{"similarity": "euclidean", "threshold": 0.5}],
+    "achieved_rate": [
+        {"achieved_rate": 2e-3},
+        {"interval": Interval(low=1e-3, high=2e-3, method="m")},
+        {"interval": Interval(low=0, high=5e-4, method="m")},
+    ],
+    "trials": [
+        {"trials": TrialCounts(genuine=0, impostor=0)},
+        {"trials": TrialCounts(genuine=10, impostor=0)},
+        {"trials": TrialCounts(genuine=0, impostor=5000)},
+    ],
+    "gallery_size": [{"kind": "1:N", "score_rule": "max", "gallery_size": 0}],
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "changes"), [(key, one) for key, several in WRONG.items() for one in several]
+)
+def test_fields_that_contradict_each_other_are_refused(tmp_path, key, changes):
+    with pytest.raises(ValueError, match=key):
+        make(**changes)
+    copied = make().model_copy(update=changes)  # pydantic looks at no copy
+    with pytest.raises(ConfigError, match=key):
+        copied.checked()
+    copied.save(tmp_path / "point.json")
+    with pytest.raises(ConfigError, match=key):
+        OperatingPoint.load(tmp_path / "point.json")
+
+
+def test_an_interval_upside_down_is_refused():
+    with pytest.raises(ValueError, match=r"ends at 0.1 below its begin, 0.2"):
+        Interval(low=0.2, high=0.1, method="m")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"threshold": -1.0},
+        {"threshold": 1.0 + 2.0**-23},  # a cosine of float32 rows
+        {"similarity": "euclidean", "threshold": -30.0},
+        {"similarity": "dot", "threshold": 30.0},
+        {"achieved_rate": 0.3, "target_rate": 0.1 + 0.2, "interval": None},
+        {"achieved_rate": 0.0, "interval": Interval(low=0, high=1e-3, method="m")},
+    ],
+)
+def test_what_can_be_measured_is_taken(changes):
+    point = make(**changes)
+    assert point.checked() == point
+
+
+def test_a_file_that_exhausts_a_parser_or_is_none_is_named(tmp_path):
+    path = tmp_path / "point.json"
+    for text in ("[" * 100_000, '{"threshold": ' + "1" * 30 + "}", '{"threshold": NaN}'):
+        path.write_text(text)
+        with pytest.raises(EvaluationError, match=r"point.json is not an operating point"):
+            OperatingPoint.load(path)
+    path.unlink()
+    os.mkfifo(path)
+    for where in (path, tmp_path):
+        with pytest.raises(EvaluationError, match="cannot be read"):
+            OperatingPoint.load(where)

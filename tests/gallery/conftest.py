@@ -88,6 +88,7 @@ def make_point() -> Callable[..., OperatingPoint]:
         }
         if kind == "1:N":
             values |= {"score_rule": "max", "gallery_size": 12}
+        values |= {"achieved_rate": 0.0} if "target_rate" in changes else {}
         return OperatingPoint.model_validate({**values, **changes})
 
     return make

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from facever.errors import GalleryError
+from facever.errors import ConfigError, GalleryError
 from facever.evaluation.policies import make_templates
 from facever.gallery.gallery import Gallery
 from facever.vectors.embedding_set import EmbeddingSet, with_outcome
@@ -61,8 +61,9 @@ def test_only_those_of_whom_it_is_known_are_searched(
 
 def test_with_a_filter_the_rules_count_those_searched(known, faces, make_point) -> None:
     point = make_point("1:N", gallery_size=5, threshold=-1.0)
-    with pytest.raises(GalleryError, match="measured with 5 people and the gallery has 12"):
-        known.search(faces, operating_point=point)
+    grown = known.search(faces, operating_point=point)
+    assert "measured with 5 people and the gallery has 12" in grown.note
+    assert all(answer.known is None and answer.candidates for answer in grown)
     found = known.search(faces, operating_point=point, where={"role": "guest"})
     assert found.searched == 3
     assert "3 people are searched and the operating point was measured with 5" in found.note
@@ -171,8 +172,9 @@ def test_the_first_candidate_is_given_its_probability(known, faces, make_calibra
     rare = make_calibration("1:N", prior=0.001)
     rarer = known.search(faces, 1, calibration=rare)
     assert rarer[0].candidates[0].probability < found[0].candidates[0].probability
-    with pytest.raises(GalleryError, match="with 5 people and the gallery has 12"):
-        known.search(faces, calibration=make_calibration("1:N", gallery_size=5))
+    grown = known.search(faces, calibration=make_calibration("1:N", gallery_size=5))
+    assert "no probabilities: the calibration was measured with 5 people" in grown.note
+    assert grown[0].candidates[0].probability is None
     known.remove_calibration("site")
     assert known.search(faces)[0].candidates[0].probability is None
 
@@ -249,3 +251,80 @@ def test_an_index_of_people_who_are_not_there_is_told(gallery, faces, monkeypatc
         f"the index of {gallery.path} has people who are not in the store; make it again with "
         "'facever gallery rebuild'"
     )
+
+
+def test_a_gallery_that_outgrows_its_point_answers_scores_and_says_why(
+    gallery, faces, make_point, units, capsys
+) -> None:
+    gallery.add_operating_point("door", make_point("1:N", score_rule="mean", threshold=0.4))
+    assert "warning" not in capsys.readouterr().err
+    decided = gallery.search(faces, 3, decide=True)
+    assert all(answer.known is not None for answer in decided)
+    names = [f"new {each}" for each in range(30)]
+    gallery.enroll(units(30, seed=5), names, fingerprint="model-1")
+    for given in (None, "door"):
+        found = gallery.search(faces, 3, operating_point=given)
+        assert found.operating_point is None
+        assert "measured with 12 people and the gallery has 42" in found.note
+        assert found.rule == "mean"  # scores do not change because nothing decides
+        assert all(answer.known is None and answer.person is None for answer in found)
+        assert all(len(answer.candidates) == 3 for answer in found)
+        with pytest.raises(GalleryError, match=r"no decision is possible: .* the gallery has 42"):
+            gallery.search(faces, 3, operating_point=given, decide=True)
+    assert json.loads(json.dumps(found.to_dict()))["answers"][0]["known"] is None
+
+
+def test_a_point_that_does_not_fit_is_added_with_a_warning(
+    gallery, make_point, make_calibration, capsys
+) -> None:
+    gallery.add_operating_point("small", make_point("1:N", gallery_size=5))
+    assert "warning: " in (said := capsys.readouterr().err)
+    assert "with 5 people and the gallery has 12" in said
+    gallery.add_calibration("small", make_calibration("1:N", gallery_size=5))
+    assert "with 5 people and the gallery has 12" in capsys.readouterr().err
+    gallery.add_operating_point("means", make_point("1:1-template", templates="mean"))
+    assert "templates 'mean'" in capsys.readouterr().err
+    gallery.add_operating_point("second", make_point("1:N"))
+    assert "small, second" in capsys.readouterr().err
+    gallery.add_operating_point("pair", make_point())
+    assert "means, pair" in capsys.readouterr().err
+
+
+def test_nothing_decides_where_a_decision_is_wanted(gallery, faces, make_point) -> None:
+    with pytest.raises(GalleryError, match=r"no decision is possible: there is no 1:N operating"):
+        gallery.search(faces, decide=True)
+    with pytest.raises(GalleryError, match=r"no decision is possible: a 1:1-image operating point"):
+        gallery.search(faces, operating_point=make_point(), decide=True)
+
+
+def test_a_gallery_of_an_earlier_version_with_a_point_that_contradicts_itself(
+    gallery, faces, make_point, make_calibration
+) -> None:
+    bad = make_point("1:N").model_copy(update={"threshold": -2.0})
+    gallery._store.add_operating_point("door", "1:N", bad.model_dump_json())
+    gallery._store.add_operating_point("pair", "1:1-image", "{")
+    gallery._store.add_calibration("odds", "1:N", "[" * 100_000)
+    found = gallery.search(faces, 2)
+    assert all(answer.known is None and len(answer.candidates) == 2 for answer in found)
+    assert "operating point 'door': threshold -2" in found.note
+    assert gallery.verify(faces, "a").same is None
+    for ask in (
+        lambda: gallery.search(faces, operating_point="door"),
+        lambda: gallery.search(faces, decide=True),
+        lambda: gallery.search(faces, calibration="odds"),
+        lambda: gallery.verify(faces, "a", operating_point="pair"),
+    ):
+        with pytest.raises(GalleryError, match=r"'(door|pair|odds)'"):
+            ask()
+    with pytest.raises(ConfigError, match="threshold -2"):
+        gallery.search(faces, operating_point=bad)
+    with pytest.raises(ConfigError, match="threshold -2"):
+        gallery.add_operating_point("other", bad)
+    told = gallery.info().unusable
+    assert ["door" in told[0], "pair" in told[1], "odds" in told[2]] == [True] * 3
+    assert [one.part for one in gallery.check()] == ["decisions"] * 3
+    gallery.enroll(faces.select([0]), "somebody", duplicates="keep")
+    for name in ("door", "pair"):
+        gallery.remove_operating_point(name)
+    gallery.remove_calibration("odds")
+    assert gallery.check() == []

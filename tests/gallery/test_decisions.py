@@ -2,12 +2,14 @@ import math
 
 import pytest
 
-from facever.errors import GalleryError
+from facever.errors import ConfigError, GalleryError
+from facever.evaluation.operating_point import OperatingPoint
 from facever.gallery.decisions import (
     Decision,
     chosen,
     for_search,
     for_verification,
+    read_stored,
     require_cosine,
     require_fit,
 )
@@ -45,20 +47,65 @@ def test_a_point_of_another_model_is_refused_with_both_shown(make_point) -> None
         assert "model-1" in str(refusal.value)
 
 
+def test_a_point_whose_fields_disagree_is_refused(make_point) -> None:
+    lenient = make_point().model_copy(update={"threshold": -2.0})
+    with pytest.raises(ConfigError, match="threshold -2"):
+        require_fit(lenient, "model-1", "the gallery")
+
+
 def test_a_point_for_other_scores_is_refused(make_point) -> None:
     require_cosine(make_point())
     with pytest.raises(GalleryError, match="for euclidean scores"):
-        require_cosine(make_point(similarity="euclidean"))
+        require_cosine(make_point(similarity="euclidean", threshold=-0.5))
 
 
-def test_search_refuses_a_gallery_that_was_outgrown(make_point) -> None:
+@pytest.mark.parametrize("named", [False, True])
+def test_a_point_that_the_gallery_has_outgrown_decides_nothing_and_silences_nothing(
+    make_point, named: bool
+) -> None:
     choice = Decision(make_point("1:N"))
-    assert for_search(choice, 24, None) is choice
-    assert for_search(choice, 3, "max") is choice
-    with pytest.raises(GalleryError, match="measured with 12 people and the gallery has 25"):
-        for_search(choice, 25, None)
-    with pytest.raises(GalleryError, match="for score rule max, not for mean"):
-        for_search(choice, 12, "mean")
+    assert for_search(choice, 24, None, named=named) is choice
+    assert for_search(choice, 3, "max", named=named) is choice
+    grown = for_search(choice, 25, None, named=named)
+    assert grown.point is None
+    assert "measured with 12 people and the gallery has 25" in grown.note
+
+
+def test_a_point_for_other_scores_is_wrong_use_where_it_is_named(make_point) -> None:
+    choice = Decision(make_point("1:N"))
+    for people in (12, 25):
+        with pytest.raises(GalleryError, match="for score rule max, not for mean"):
+            for_search(choice, people, "mean", named=True)
+        unasked = for_search(choice, people, "mean")
+        assert unasked.point is None
+        assert "for score rule max, not for mean" in unasked.note
+
+
+def test_what_is_stored_and_contradicts_itself_decides_nothing(make_point) -> None:
+    """As earlier versions stored it."""
+    said = {
+        "below": make_point("1:N").model_copy(update={"threshold": -2.0}).model_dump_json(),
+        "deep": "[" * 100_000,
+        "list": "[]",
+        "blob": b"\xff",
+    }
+    usable, unusable = read_stored(OperatingPoint, {**said, "one": make_point().model_dump_json()})
+    assert usable == {"one": make_point(created=usable["one"].created)}
+    assert {name: one.kind for name, one in unusable.items()} == {
+        **{"below": "1:N", "deep": "", "list": "", "blob": ""}
+    }
+    for name, one in unusable.items():
+        assert f"operating point '{name}'" in one.reason
+    without = chosen(None, usable, ONE_TO_MANY, unusable)
+    assert without.point is None
+    assert "'below'" in without.note
+    assert "threshold -2" in without.note
+    assert chosen(None, usable, ONE_TO_ONE, unusable).point == usable["one"]
+    both = chosen(None, {**usable, "many": make_point("1:N")}, ONE_TO_MANY, unusable)
+    assert both.point is None  # which one is meant is for a person to say
+    assert "(many, below)" in both.note
+    with pytest.raises(GalleryError, match="threshold -2"):
+        chosen("below", usable, ONE_TO_MANY, unusable)
 
 
 @pytest.mark.parametrize(("fmr", "people"), [(1e-4, 10_000), (1e-3, 12), (1e-9, 5), (1.0, 3)])
@@ -82,7 +129,8 @@ def test_the_example_of_the_design(make_point) -> None:
 
 def test_verification_takes_only_one_to_one(make_point) -> None:
     with pytest.raises(GalleryError, match="a 1:N operating point is not for a verification"):
-        for_verification(Decision(make_point("1:N")), 1, "max")
+        for_verification(Decision(make_point("1:N")), 1, "max", named=True)
+    assert for_verification(Decision(make_point("1:N")), 1, "max").point is None
     single = Decision(make_point())
     assert for_verification(single, 1, "max") is single
     assert for_verification(single, 9, "mean") is single
@@ -103,27 +151,26 @@ def test_with_a_filter_those_searched_count(make_point) -> None:
         "side, fewer strangers pass"
     )
     assert for_search(choice, 5, None) is choice
-    with pytest.raises(GalleryError) as refusal:
-        for_search(choice, 25, None, filtered=True)
-    assert str(refusal.value) == (
-        "the operating point was measured with 12 people and 25 are searched, more than 2 times "
-        "as many: measure a new one"
-    )
+    more = for_search(choice, 25, None, filtered=True)
+    assert more.point is None
+    assert "measured with 12 people and 25 are searched, more than 2 times as many" in more.note
 
 
 @pytest.mark.parametrize("kind", ["1:N", "1:1-template"])
 def test_a_point_of_other_templates_is_refused(make_point, kind: str) -> None:
     by_mean = Decision(make_point(kind, templates="mean"))
 
-    def ask(choice: Decision, templates: str) -> Decision:
+    def ask(choice: Decision, templates: str, named: bool = False) -> Decision:
         if kind == "1:N":
-            return for_search(choice, 12, None, templates)
-        return for_verification(choice, 1, "max", templates)
+            return for_search(choice, 12, None, templates, named=named)
+        return for_verification(choice, 1, "max", templates, named=named)
 
     assert ask(by_mean, "mean") is by_mean
     for point, templates in ((by_mean, "all"), (Decision(make_point(kind)), "medoids:2")):
         with pytest.raises(GalleryError) as refusal:
-            ask(point, templates)
+            ask(point, templates, named=True)
+        unasked = ask(point, templates)
+        assert (unasked.point, unasked.note) == (None, f"scores only: {refusal.value}")
         assert str(refusal.value) == (
             f"the operating point was measured with templates '{point.point.templates}' and the "
             f"gallery compares people by '{templates}': measure one with the gallery's policy"
@@ -135,7 +182,7 @@ def test_a_point_for_two_images_serves_several_images_but_no_mean(make_point) ->
     assert "the best of 3 images" in for_verification(choice, 3, "max", "medoids:3").note
     for templates in ("mean", "quality_mean"):
         with pytest.raises(GalleryError, match=f"compares people by '{templates}'"):
-            for_verification(choice, 1, "max", templates)
+            for_verification(choice, 1, "max", templates, named=True)
 
 
 def test_what_is_no_operating_point_is_named(make_calibration) -> None:

@@ -1,6 +1,9 @@
 """An export and its import are the same gallery; a damaged one is refused whole."""
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +184,8 @@ def test_a_foreign_export(full: Gallery, tmp_path: Path, faces) -> None:
         ("metadata", "[1]", "the metadata of a person is no JSON object"),
         ("metadata", '{"k": NaN}', "the metadata of a person is no JSON object"),
         ("metadata", "{", "the metadata of a person is no JSON object"),
+        ("metadata", '{"k": ' + "[" * 10**5, "the metadata of a person is no JSON object"),
+        ("metadata", '{"k": ' + "1" * 30 + "}", "the metadata of a person is no JSON object"),
         ("metadata", '{"other": 1}', "says of the same person different things"),
         ("enrolled", "yesterday", "an image was enrolled at no time"),
         ("enrolled", "2020-01-01T00:00:00", "an image was enrolled at no time"),
@@ -213,3 +218,21 @@ def test_an_export_that_somebody_made_up(
     (tmp_path / "out" / SEAL).write_text(json.dumps(seal))
     with pytest.raises(GalleryError, match="format 2, newer than this facever reads"):
         other.import_(tmp_path / "out")
+
+
+def test_what_a_killed_export_left_goes_with_the_next_one(full: Gallery, tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys\n"
+        "from facever.gallery import exports\n"
+        "from facever.gallery.gallery import Gallery\n"
+        "exports.sha256_of_file = lambda path: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "Gallery.open(sys.argv[1]).export(sys.argv[2])\n"
+    )
+    out = tmp_path / "exports"
+    words = [sys.executable, "-c", code, str(full.path), str(out / "one")]
+    assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
+    left = [path for path in out.rglob("*") if path.name == VECTORS]
+    assert len(left) == 1
+    assert left[0].stat().st_size > 4 * 8 * full.info().images  # the vectors, all of them
+    full.export(out / "two")
+    assert [path.name for path in out.iterdir()] == ["two"]

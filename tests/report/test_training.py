@@ -92,7 +92,7 @@ def test_a_last_line_cut_short_is_left_out(run_folder: Path) -> None:
     assert RunRecord.read(run_folder).train["step"].tolist() == [10, 20, 30, 40]
 
 
-@pytest.mark.parametrize("line", ["{", "[1]", '{"kind": "train"}', "7"])
+@pytest.mark.parametrize("line", ["{", "[1]", '{"kind": "train"}', "7", 99 * "[" + 99 * "]"])
 def test_a_damaged_line_is_named(run_folder: Path, line: str) -> None:
     whole = (run_folder / "metrics.jsonl").read_text()
     (run_folder / "metrics.jsonl").write_text(f"{whole}{line}\n")
@@ -105,6 +105,8 @@ def test_a_damaged_line_is_named(run_folder: Path, line: str) -> None:
     [
         ("config.yaml", "a: [1"),
         ("config.yaml", "just words"),
+        ("config.yaml", "seed: " + "9" * 5_000),
+        ("environment.json", 100_000 * "[" + 100_000 * "]"),
         ("environment.json", "{"),
         ("environment.json", "[]"),
         ("identities.parquet", "no parquet"),

@@ -8,6 +8,7 @@ from facever.errors import EvaluationError, GalleryError
 from facever.evaluation.protocols.ranked import evaluate_identification
 from facever.vectors.embedding_set import EmbeddingSet
 from facever.workflows.index_cost import index_cost
+from tests.evaluation.oracles import cosines
 
 PEOPLE, ENROLLED, WIDTH = 900, 700, 32
 
@@ -86,7 +87,8 @@ def test_the_lists_of_an_index_give_its_rates(sets, cost):
     index = faiss.index_factory(WIDTH, "PQ8x4", faiss.METRIC_INNER_PRODUCT)
     index.train(gallery.vectors)
     index.add(gallery.vectors)
-    scores, rows = index.search(probes.vectors, cost.candidates)
+    rows = index.search(probes.vectors, cost.candidates)[1]
+    scores = np.take_along_axis(cosines(probes.vectors, gallery.vectors), rows, 1)
     names = gallery.identities.tolist()
     enrolled = set(names)
     for point in cost.rows[-1].points:
@@ -100,6 +102,14 @@ def test_the_lists_of_an_index_give_its_rates(sets, cost):
             missed += mated and not (first == own and best[first] > point.threshold)
             passed += not mated and best[first] > point.threshold
         assert (point.missed[1], point.false_positives) == (missed, passed)
+
+
+def test_no_index_lets_more_strangers_pass_than_exact_search(sets):
+    cost = index_cost(*sets, ["PQ8x4", "HNSW32", "IVF4,SQ8"], fpir=[0.2, 0.1])
+    for row in cost.rows:
+        for point, exact in zip(row.points, cost.exact.points, strict=True):
+            assert point.false_positives <= exact.false_positives
+            assert point.false_positives <= point.fpir_target * cost.exact.nonmated
 
 
 def test_candidates_are_enough_for_the_ranks(sets, cost):

@@ -141,10 +141,11 @@ def test_bad_input(run: Path, tmp_path: Path) -> None:
     table = tmp_path / "m.csv"
     for text, error, message in (
         (",x,y\nx,1,0\ny,0,1\n", EvaluationError, "names 0 identities of"),
-        (",p0,p1\np0,1,a\np1,0,1\n", DataError, "is no table of similarities"),
+        (",p0,p1\np0,1,a\np1,0,1\n", DataError, "column 'p1' must hold numbers; row 1 holds 'a'"),
         (",p0,p1\np0,1,0\np0,0,1\n", DataError, "names p0 twice"),
         (",p0,p1\np0,1,0\np2,0,1\n", DataError, "p1 names a row or a column, not both"),
-        ("", DataError, "is no table of similarities"),
+        ("", DataError, "is empty"),
+        (",p0,p1\np0,1,0,5\np1,0,1\n", DataError, "line 2: 4 fields; the header has 3"),
     ):
         table.write_text(text)
         with pytest.raises(error, match=message):

@@ -340,7 +340,8 @@ def summary(soak: dict[str, Any]) -> dict[str, Any]:
         "kills": sum(not kill["ended"] for kill in soak["kills"]),
         "changes acknowledged": sum(kill["done"] for kill in soak["kills"]),
         "temporary files found": sum(
-            any(name.endswith(".tmp.snapshot") for name in kill["files"]) for kill in soak["kills"]
+            any(name.startswith(".index.snapshot.") for name in kill["files"])
+            for kill in soak["kills"]
         ),
         "by verb": dict(sorted(kills.items())),
         "people": len(soak["state"]["people"]),

@@ -7,6 +7,7 @@ import typer
 
 from facever.cli.evaluate.shared import (
     AsJson,
+    Distances,
     Media,
     Metric,
     Pairs,
@@ -42,6 +43,7 @@ def calibration(
     templates: Templates = None,
     media: Media = None,
     quality: Quality = None,
+    distances: Distances = False,
     save_calibration: SaveCalibration = None,
     as_json: AsJson = False,
 ) -> None:
@@ -58,10 +60,12 @@ def calibration(
                 f"{source} is a file of scores: --pairs, --similarity, --where and --templates "
                 "are for embeddings"
             )
-        result = calibrate_scores(source, method=method, prior=prior)
+        result = calibrate_scores(source, method=method, prior=prior, distances=distances)
         keep_calibration(result, prior, save_calibration)
         show(result, as_json)
         return
+    if distances:
+        raise EvaluationError("--distances belongs to a file of scores")
     rows = load(source, where, templates, media, quality)
     result = evaluate_calibration(
         rows, method=method, similarity=similarity, pairs=pairs, prior=prior

@@ -39,12 +39,16 @@ def compare(
         bool, typer.Option("--retrieval", help="Compare CMC, mAP and mINP, not TAR at FAR.")
     ] = False,
     queries: Annotated[
-        Optional[str],  # noqa: UP045 - typer reads the annotation
-        typer.Option(help="With --retrieval: COLUMN=VALUE of queries. [default: subset=query]"),
+        Optional[list[str]],  # noqa: UP045 - typer reads the annotation
+        typer.Option(
+            help="With --retrieval: COLUMN=VALUE of queries. Repeatable. [default: subset=query]"
+        ),
     ] = None,
     gallery: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="With --retrieval: COLUMN=VALUE of these. [default: subset=gallery]"),
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            help="With --retrieval: COLUMN=VALUE of these. Repeatable. [default: subset=gallery]"
+        ),
     ] = None,
     camera: Annotated[
         Optional[str],  # noqa: UP045

@@ -14,13 +14,20 @@ if TYPE_CHECKING:
 def retrieval(
     embeddings: Embeddings,
     queries: Annotated[
-        str, typer.Option(help="COLUMN=VALUE of the queries' rows.")
-    ] = "subset=query",
+        Optional[list[str]],  # noqa: UP045 - typer reads the annotation
+        typer.Option(
+            help="COLUMN=VALUE of the queries' rows. Repeatable: values of one column are "
+            "alternatives. [default: subset=query]"
+        ),
+    ] = None,
     gallery: Annotated[
-        str, typer.Option(help="COLUMN=VALUE of the gallery's rows.")
-    ] = "subset=gallery",
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            help="COLUMN=VALUE of the gallery's rows. Repeatable. [default: subset=gallery]"
+        ),
+    ] = None,
     camera: Annotated[
-        Optional[str],  # noqa: UP045 - typer reads the annotation
+        Optional[str],  # noqa: UP045
         typer.Option(help="The cross-camera rule by this column, such as camera."),
     ] = None,
     similarity: Metric = None,
@@ -58,8 +65,8 @@ def retrieval(
 
     result = evaluate_retrieval(
         EmbeddingSet.load(embeddings),
-        queries,
-        gallery,
+        queries or "subset=query",
+        gallery or "subset=gallery",
         camera=camera,
         similarity=similarity,
         rerank=_reranking(rerank, {"k1": k1, "k2": k2, "lambda": lambda_value}),

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from facever.cli.evaluate.shared import AsJson, Fars, show
+from facever.cli.evaluate.shared import AsJson, Distances, Fars, show
 
 
 def scores(
@@ -14,13 +14,14 @@ def scores(
         typer.Argument(help="CSV, Parquet or npz: score, label[, identity_a, identity_b]."),
     ],
     far: Fars = None,
+    distances: Distances = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure 1:1 verification from the scores of any system."""
     from facever.evaluation.one_to_one.verification import DEFAULT_FARS
     from facever.evaluation.protocols.score_file import evaluate_scores
 
-    result = evaluate_scores(file, far=list(far or DEFAULT_FARS))
+    result = evaluate_scores(file, far=list(far or DEFAULT_FARS), distances=distances)
     if far and not result.operating_points:
         result.at(max(far))  # refuses it
     show(result, as_json)

@@ -37,7 +37,10 @@ Protocol = Annotated[
 ]
 Where = Annotated[
     Optional[list[str]],  # noqa: UP045
-    typer.Option(help="Only rows with COLUMN=VALUE, such as subset=test. Repeatable."),
+    typer.Option(
+        help="Only rows with COLUMN=VALUE, such as subset=test. Repeatable: values of one column "
+        "are alternatives, several columns must all be met."
+    ),
 ]
 Exclude = Annotated[
     Optional[list[str]],  # noqa: UP045
@@ -68,6 +71,12 @@ Quality = Annotated[
 SaveCalibration = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option(help="Write the calibration to this file, for galleries; needs --prior."),
+]
+Distances = Annotated[
+    bool,
+    typer.Option(
+        "--distances", help="The scores are distances (smaller is more alike): turn them round."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
@@ -111,8 +120,11 @@ def keep_calibration(result: "CalibrationResult", prior: float | None, path: Pat
 
 def show(result: Any, as_json: bool) -> None:
     """Print a result on standard output, and its warnings on standard error."""
-    from facever.console import warn
+    from facever.console import printable, warn
 
     for warning in getattr(result, "warnings", ()):
         warn(warning)
-    print(json.dumps(result.to_dict(), allow_nan=False) if as_json else result.to_text())
+    if as_json:
+        print(json.dumps(result.to_dict(), allow_nan=False))
+    else:
+        print(printable(result.to_text()))

@@ -37,7 +37,7 @@ def verification(
     ] = None,
     against_where: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option(help="Only rows of --against with COLUMN=VALUE. Repeatable."),
+        typer.Option(help="Only rows of --against with COLUMN=VALUE. Repeatable, as --where."),
     ] = None,
     exclude: Exclude = None,
     group: Annotated[

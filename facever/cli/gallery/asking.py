@@ -48,13 +48,21 @@ def search(
     rule: Rule = None,
     calibration: Calibration = None,
     where: Where = None,
+    decide: Annotated[
+        bool,
+        typer.Option("--decide", help="End with status 2 where no operating point decides."),
+    ] = False,
     device: Device = "auto",
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Print a row for each candidate, as CSV.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find the people who are nearest to each image (1:N)."""
+    """Find the people who are nearest to each image (1:N).
+
+    Exit status: 0 answered, with or without a decision; 2 an error, and with --decide also where
+    nothing decides: a line says why.
+    """
     from facever.console import say
     from facever.errors import ConfigError
     from facever.gallery.gallery import Gallery
@@ -70,6 +78,7 @@ def search(
         "rule": rule,
         "where": where_of(where),
         "calibration": calibration_of(calibration),
+        "decide": decide,
     }
     with Gallery.open(gallery) as opened:
         if embeddings is not None:
@@ -113,7 +122,7 @@ def _names_in(probes: "EmbeddingSet") -> list[str]:
 
 
 def _print_answers(names: list[str], found: "SearchResult", filtered: bool) -> None:
-    from facever.console import table
+    from facever.console import printable, table
     from facever.gallery.records import shown
 
     for name, answer in zip(names, found, strict=True):
@@ -121,7 +130,7 @@ def _print_answers(names: list[str], found: "SearchResult", filtered: bool) -> N
         decided = "unknown" if who is None else shown(who)
         print(f"{shown(name)}" + ("" if answer.known is None else f": {decided}"))
         if answer.error is not None:
-            print(f"  no vector: {answer.error}")
+            print(f"  no vector: {printable(answer.error)}")
         elif not answer.candidates:
             print("  nobody is as asked" if filtered else "  nobody is enrolled")
         else:
@@ -137,6 +146,12 @@ def _print_csv(names: list[str], found: "SearchResult") -> None:
     import csv
     import sys
 
+    from facever.data.csv_files import cell_for_people
+    from facever.errors import plain
+
+    def cell(text: str) -> str:
+        return cell_for_people(plain(text))
+
     rows = csv.writer(sys.stdout, lineterminator="\n")
     rows.writerow(["probe", "rank", "person", "score", "probability", "known", "error"])
     for name, answer in zip(names, found, strict=True):
@@ -144,9 +159,9 @@ def _print_csv(names: list[str], found: "SearchResult") -> None:
         for rank, one in enumerate(answer.candidates, 1):
             probability = "" if one.probability is None else one.probability
             first = known if rank == 1 else ""
-            rows.writerow([name, rank, one.person, one.score, probability, first, ""])
+            rows.writerow([cell(name), rank, cell(one.person), one.score, probability, first, ""])
         if not answer.candidates:
-            rows.writerow([name, "", "", "", "", known, answer.error or ""])
+            rows.writerow([cell(name), "", "", "", "", known, cell(answer.error or "")])
 
 
 def verify(
@@ -201,6 +216,7 @@ def verify(
 def _print_verified(names: list[str], result: "Verification") -> None:
     """Print the score of each probe and what was decided; their names where they are several."""
     from facever.cli.verify import point_line
+    from facever.console import printable
     from facever.gallery.records import shown
 
     what = "image" if result.templates == "all" else "template"
@@ -209,7 +225,7 @@ def _print_verified(names: list[str], result: "Verification") -> None:
         if len(names) > 1:
             print(shown(name))
         if score is None:
-            print(f"no vector:   {result.errors[row]}")
+            print(f"no vector:   {printable(str(result.errors[row]))}")
             continue
         print(f"score:       {score:.4f} ({best} of {counted(result.images, what)})")
         if result.probabilities is not None:

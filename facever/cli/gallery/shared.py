@@ -68,6 +68,7 @@ def source_in(gallery: "Gallery", person: str, given: str) -> str:
 
 def print_info(gallery: "Gallery", as_json: bool) -> None:
     """Print what a gallery is bound to and holds."""
+    from facever.console import warn
     from facever.gallery.records import shown
 
     info = gallery.info()
@@ -91,6 +92,8 @@ def print_info(gallery: "Gallery", as_json: bool) -> None:
             "calibrations": calibrations or "none: no probabilities",
         }
     )
+    for reason in info.unusable:
+        warn(f"{reason}; remove it")
 
 
 def totals(gallery: "Gallery") -> dict[str, int]:
@@ -103,7 +106,7 @@ def point_of(given: str | None) -> "OperatingPoint | str | None":
     """Return the operating point in a file of that name, else the name."""
     from facever.evaluation.operating_point import OperatingPoint
 
-    if given is not None and Path(given).is_file():
+    if given is not None and os.path.isfile(given):  # noqa: PTH113 - False for any text
         return OperatingPoint.load(Path(given))
     return given
 
@@ -112,7 +115,7 @@ def calibration_of(given: str | None) -> "ScoreCalibration | str | None":
     """Return the calibration in a file of that name, else the name."""
     from facever.evaluation.score_calibration import ScoreCalibration
 
-    if given is not None and Path(given).is_file():
+    if given is not None and os.path.isfile(given):  # noqa: PTH113 - False for any text
         return ScoreCalibration.load(Path(given))
     return given
 

@@ -32,6 +32,7 @@ def threshold(
 ) -> None:
     """List the gallery's operating points; before that add one, or remove one."""
     from facever.cli.verify import point_line
+    from facever.console import warn
     from facever.evaluation.operating_point import OperatingPoint
     from facever.gallery.gallery import Gallery
     from facever.gallery.records import shown
@@ -43,9 +44,12 @@ def threshold(
         if remove is not None:
             opened.remove_operating_point(remove)
         points = opened.operating_points()
+        unusable = opened.info().unusable
     if as_json:
         print_json({key: point.model_dump(mode="json") for key, point in points.items()})
         return
+    for reason in unusable:
+        warn(f"{reason}; remove it")
     for key, point in points.items():
         print(f"{shown(key)}: {point.kind}, {point_line(point)}")
     if not points:
@@ -63,6 +67,7 @@ def calibration(
     as_json: AsJson = False,
 ) -> None:
     """List the gallery's calibrations; before that add one, or remove one."""
+    from facever.console import warn
     from facever.evaluation.score_calibration import ScoreCalibration
     from facever.gallery.gallery import Gallery
     from facever.gallery.records import shown
@@ -74,9 +79,12 @@ def calibration(
         if remove is not None:
             opened.remove_calibration(remove)
         kept = opened.calibrations()
+        unusable = opened.info().unusable
     if as_json:
         print_json({key: one.model_dump(mode="json") for key, one in kept.items()})
         return
+    for reason in unusable:
+        warn(f"{reason}; remove it")
     for key, one in kept.items():
         print(f"{shown(key)}: {one.kind}, {_line(one)}")
     if not kept:

@@ -38,18 +38,22 @@ def tune(
         Optional[str],  # noqa: UP045
         typer.Option(
             help="Take the threshold of this file, or of the gallery's own of this name. "
-            "[default: its only 1:N one]"
+            "[default: its only 1:N one, without --fpir and --rule]"
         ),
     ] = None,
     fpir: Annotated[
         Optional[float],  # noqa: UP045
         typer.Option(
-            help="With no operating point: the FPIR that exact search is set for. [default: 0.01]"
+            help="The FPIR that exact search is set for, in place of the gallery's operating "
+            "point. [default where there is none: 0.01]"
         ),
     ] = None,
     rule: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="With no operating point: a person's score, max or mean. [default: max]"),
+        typer.Option(
+            help="A person's score, max or mean, in place of the gallery's operating point's. "
+            "[default where there is none: max]"
+        ),
     ] = None,
     k: Annotated[int, typer.Option("-k", help="How many people a search lists.")] = 10,
     share: Annotated[
@@ -75,10 +79,9 @@ def tune(
         raise ConfigError("--share and --seed are of probes held out: leave them or PROBES out")
     wanted: dict[str, Any] = {"fpir": fpir, "rule": rule, "share": share, "seed": seed}
     wanted = {name: value for name, value in wanted.items() if value is not None}
+    if operating_point is not None and {"fpir", "rule"} & set(wanted):
+        raise ConfigError("an operating point has its own FPIR and rule: omit --fpir and --rule")
     with Gallery.open(gallery) as opened:
-        stored = [point for point in opened.operating_points().values() if point.kind == "1:N"]
-        if (operating_point is not None or len(stored) == 1) and {"fpir", "rule"} & set(wanted):
-            raise ConfigError("an operating point has its own FPIR and rule: leave these out")
         result = tuning.tune(
             opened,
             EmbeddingSet.load(probes) if probes is not None else None,

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from facever.data.manifest import Manifest
 from facever.data.readers import cfp, folder, idx, lfw, market1501, table, webdataset
+from facever.data.walking import OnError
 from facever.errors import DataError, unknown
 
 
@@ -15,7 +16,7 @@ class Layout(Protocol):
         """Tell, from names alone, whether `root` is laid out so."""
         ...
 
-    def read(self, root: Path) -> Manifest:
+    def read(self, root: Path, on_error: OnError = "skip") -> Manifest:
         """Read it, or raise DataError saying what does not fit."""
         ...
 
@@ -32,25 +33,36 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 
-def read(root: Path, layout: str = "auto") -> Manifest:
+def read(root: str | Path, layout: str = "auto", on_error: OnError = "skip") -> Manifest:
     """Read a data set.
 
     Args:
         root: The data set's folder, or a table.
         layout: One of `LAYOUTS`, or "auto" to recognise it.
+        on_error: What a folder that cannot be read does: "skip" leaves it out and names it, "raise"
+            ends.
 
     Raises:
         DataError: No such path, an unknown layout, or data that is not laid out so.
     """
     if layout != "auto" and layout not in LAYOUTS:
         raise DataError(unknown("layout", layout, ["auto", *LAYOUTS]))
+    root = Path(root)
     if not root.exists():
         raise DataError(f"no such path: {root}")
-    if layout != "auto":
-        return LAYOUTS[layout].read(root)
-    for candidate in LAYOUTS.values():
+    try:
+        found = _detected(root) if layout == "auto" else layout
+        manifest = LAYOUTS[found].read(root, on_error)
+    except PermissionError as error:
+        raise DataError(f"{error.filename} cannot be read: permission denied") from error
+    manifest.layout = found
+    return manifest
+
+
+def _detected(root: Path) -> str:
+    for name, candidate in LAYOUTS.items():
         if candidate.detect(root):
-            return candidate.read(root)
+            return name
     raise DataError(
         f"{root} is neither a folder of images nor a .csv or .parquet table nor a .tar file"
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from facever.data.manifest import Manifest
-from facever.data.readers.folder import images_below
+from facever.data.walking import OnError, images_below, left_by_system
 from facever.errors import DataError
 
 _VIEWS = {"F": "frontal", "P": "profile"}
@@ -23,13 +23,13 @@ def detect(root: Path) -> bool:
     return (root / "Data" / "Images").is_dir() and (root / "Protocol").is_dir()
 
 
-def read(root: Path) -> Manifest:
+def read(root: Path, on_error: OnError = "skip") -> Manifest:
     """Return all images, with columns identity ("001"), view ("frontal", "profile") and number.
 
     Raises:
         DataError: No images, or a file that is not called <person>/<view>/<number>.
     """
-    images = images_below(root / "Data" / "Images")
+    images = images_below(root, ["Data/Images"], on_error)
     if not images:
         raise DataError(f"CFP: no images in {root / 'Data' / 'Images'}")
     rows = [_row(root, image) for image in images]
@@ -50,7 +50,8 @@ def read_folds(folder: Path) -> pd.DataFrame:
     if folder.name not in EXPERIMENTS:
         raise DataError(f"{folder} is no experiment of CFP: give Protocol/Split/FF or /FP")
     first, second = (_images(folder.parent.parent / f"Pair_list_{v}.txt") for v in folder.name)
-    folds = sorted(path for path in folder.iterdir() if path.is_dir())
+    below = (path for path in folder.iterdir() if left_by_system(path.name) is None)
+    folds = sorted(path for path in below if path.is_dir())
     if not folds:
         raise DataError(f"CFP: no folds in {folder}; 01/same.txt and 01/diff.txt are expected")
     rows = []
@@ -63,12 +64,11 @@ def read_folds(folder: Path) -> pd.DataFrame:
 
 
 def _row(root: Path, image: str) -> tuple[str, str, str, int]:
-    parts = image.split("/")
+    parts = image.removeprefix("Data/Images/").split("/")
     number = parts[-1].rpartition(".")[0]
     if len(parts) != 3 or parts[1] not in _VIEWS.values() or not number.isdigit():
-        where = root / "Data" / "Images" / image
-        raise DataError(f"CFP: {where} is not called <person>/frontal|profile/<number>")
-    return f"Data/Images/{image}", parts[0], parts[1], int(number)
+        raise DataError(f"CFP: {root / image} is not called <person>/frontal|profile/<number>")
+    return image, parts[0], parts[1], int(number)
 
 
 def _images(path: Path) -> dict[int, str]:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from facever.data.arrays import open_array
 from facever.data.manifest import Manifest
+from facever.data.walking import OnError, left_by_system
 from facever.errors import DataError
 
 _NAME = re.compile(r"(.+)([-.])images([-.]idx)3([-.]ubyte)(\.gz)?")
@@ -23,7 +24,7 @@ def detect(root: Path) -> bool:
     return root.is_dir() and bool(_image_files(root))
 
 
-def read(root: Path) -> Manifest:
+def read(root: Path, on_error: OnError = "skip") -> Manifest:  # noqa: ARG001
     """Return every image of every pair of files; a label is an identity.
 
     The subset is what comes before "-images-idx3-ubyte" ("train"; "t10k" becomes "test"). Images
@@ -40,7 +41,8 @@ def read(root: Path) -> Manifest:
 
 def _image_files(root: Path) -> list[tuple[Path, re.Match[str]]]:
     """Return the image files in order; where there is a plain file, not the gzipped one too."""
-    files = {path: _NAME.fullmatch(path.name) for path in sorted(root.iterdir())}
+    there = sorted(path for path in root.iterdir() if left_by_system(path.name) is None)
+    files = {path: _NAME.fullmatch(path.name) for path in there}
     return [
         (path, name)
         for path, name in files.items()

@@ -10,8 +10,9 @@ import pandas as pd
 
 from facever.console import warn
 from facever.data.manifest import Manifest
-from facever.data.readers.folder import images_below
+from facever.data.walking import OnError, images_below
 from facever.errors import DataError
+from facever.text import canonical
 
 # A later list has the last word: the people held out are taken out of train.
 _LISTS = {
@@ -29,7 +30,7 @@ def detect(root: Path) -> bool:
     )
 
 
-def read(root: Path) -> Manifest:
+def read(root: Path, on_error: OnError = "skip") -> Manifest:
     """Return all images, with columns identity, number (of the image) and subset.
 
     The subset is that of View 1: "train", "held_out" (`peopleDevHeldOut.txt`, left out of train for
@@ -39,12 +40,13 @@ def read(root: Path) -> Manifest:
         DataError: No images, a file that is not called <Name>/<Name>_<number>, or a list that is
             not whole.
     """
-    images = images_below(root / "images")
+    images = images_below(root, ["images"], on_error)
     if not images:
         raise DataError(f"LFW: no images in {root / 'images'}; the people's folders belong there")
     rows = [_row(root, image) for image in images]
     frame = pd.DataFrame(rows, columns=["path", "identity", "number"])
-    frame["subset"] = frame["identity"].map(_subsets(root, set(frame["identity"]))).fillna("none")
+    people = frame["identity"].map(canonical)
+    frame["subset"] = people.map(_subsets(root, set(people))).fillna("none")
     return Manifest(frame, root, "lfw")
 
 
@@ -54,11 +56,11 @@ def image_path(name: str, number: int) -> str:
 
 
 def _row(root: Path, image: str) -> tuple[str, str, int]:
-    folder, _, file = image.rpartition("/")
+    folder, _, file = image.removeprefix("images/").rpartition("/")
     name, _, number = file.rpartition(".")[0].rpartition("_")
     if name != folder or not number.isdigit():
-        raise DataError(f"LFW: {root / 'images' / image} is not called <Name>/<Name>_<number>")
-    return f"images/{image}", name, int(number)
+        raise DataError(f"LFW: {root / image} is not called <Name>/<Name>_<number>")
+    return image, name, int(number)
 
 
 def _subsets(root: Path, identities: set[str]) -> dict[str, str]:
@@ -77,7 +79,7 @@ def _subsets(root: Path, identities: set[str]) -> dict[str, str]:
 def _people(path: Path) -> list[str]:
     """Read "<count>" and then so many lines "<Name>\t<images>"."""
     count, *lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    names = [line.split("\t")[0].strip() for line in lines if line.strip()]
+    names = [canonical(line.split("\t")[0]) for line in lines if line.strip()]
     if not count.strip().isdigit() or int(count) != len(names):
         raise DataError(f"LFW: {path} announces '{count.strip()}' people and names {len(names)}")
     return names

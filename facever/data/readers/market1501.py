@@ -10,8 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from facever.data.manifest import Manifest
-from facever.data.readers.folder import images_below
+from facever.data.walking import OnError, images_below
 from facever.errors import DataError
+from facever.text import as_text
 
 _JUNK = "-1"
 _NAME = re.compile(r"(-1|\d{4})_c(\d)s(\d)_(\d{6})_(\d{2})")
@@ -29,7 +30,7 @@ def detect(root: Path) -> bool:
     return any(_NAME.match(image.name) for image in folder.iterdir())
 
 
-def read(root: Path) -> Manifest:
+def read(root: Path, on_error: OnError = "skip") -> Manifest:
     """Return the images with columns identity, camera, sequence, frame, box and subset.
 
     With a `split.csv` (columns path, identity, camera, subset) its rows are the data set. Without
@@ -44,9 +45,8 @@ def read(root: Path) -> Manifest:
     if (root / "split.csv").is_file():
         return _read_split(root)
     rows = [
-        {"path": f"{folder}/{image}", **_parse(root / folder / image), "subset": subset}
-        for folder, subset in _OFFICIAL.items()
-        for image in images_below(root / folder)
+        {"path": image, **_parse(root / image), "subset": _OFFICIAL[image.split("/")[0]]}
+        for image in images_below(root, _OFFICIAL, on_error)
     ]
     frame = pd.DataFrame([row for row in rows if row["identity"] != _JUNK])
     if frame.empty:
@@ -58,13 +58,18 @@ def _read_split(root: Path) -> Manifest:
     frame = Manifest.from_csv(root / "split.csv").frame
     parsed = pd.DataFrame([_parse(root / path) for path in frame["path"]])
     for column in parsed:
-        if column in frame and (frame[column] != parsed[column]).any():
-            row = int((frame[column] != parsed[column]).to_numpy().argmax())
-            raise DataError(
-                f"Market-1501: {root / 'split.csv'} says {column} {frame[column].iloc[row]} "
-                f"of {frame['path'].iloc[row]}"
-            )
-        frame[column] = parsed[column]
+        own = as_text(parsed[column])
+        if column in frame:
+            said = frame[column]
+            if column in _NUMBERS:
+                said = as_text(pd.to_numeric(said, errors="coerce"))
+            if (said != own).any():
+                row = int((said != own).to_numpy().argmax())
+                raise DataError(
+                    f"Market-1501: {root / 'split.csv'} says {column} {frame[column].iloc[row]} "
+                    f"of {frame['path'].iloc[row]}"
+                )
+        frame[column] = own
     return Manifest(frame, root, "market1501")
 
 

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from facever.data.manifest import Manifest
+from facever.data.tables import is_table, table_suffix
+from facever.data.walking import OnError
 from facever.errors import DataError
 
 _IN_FOLDER = ("manifest.csv", "manifest.parquet")
@@ -10,21 +12,21 @@ _IN_FOLDER = ("manifest.csv", "manifest.parquet")
 
 def detect(root: Path) -> bool:
     """Tell whether `root` is a .csv or .parquet file, or a folder with a manifest file in it."""
-    return _table(root).suffix in (".csv", ".parquet")
+    return is_table(_table(root))
 
 
-def read(root: Path) -> Manifest:
+def read(root: Path, on_error: OnError = "skip") -> Manifest:  # noqa: ARG001
     """Return the table as a manifest; relative paths are relative to the table's own folder.
 
     Raises:
         DataError: No such file, another kind of file, or a table that breaks the contract.
     """
     table = _table(root)
-    if table.suffix == ".csv":
-        return Manifest.from_csv(table)
-    if table.suffix == ".parquet":
-        return Manifest.from_parquet(table)
-    raise DataError(f"{root} is no .csv or .parquet table and holds no {' or '.join(_IN_FOLDER)}")
+    if not is_table(table):
+        raise DataError(
+            f"{root} is no .csv or .parquet table and holds no {' or '.join(_IN_FOLDER)}"
+        )
+    return (Manifest.from_csv if table_suffix(table) == ".csv" else Manifest.from_parquet)(table)
 
 
 def _table(root: Path) -> Path:

@@ -15,7 +15,7 @@ import os
 import reprlib
 import tarfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,14 @@ from facever.data.cache import cache_folder
 from facever.data.manifest import Manifest
 from facever.data.members import BLOCK, address_of, close_files
 from facever.data.readers.folder import SUBSETS
-from facever.data.suffixes import READABLE
+from facever.data.suffixes import READABLE, UNREAD
 from facever.data.tables import check_utf8, shortened, write_table
+from facever.data.walking import OnError, by_suffix, left_by_system
 from facever.errors import DataError
+from facever.files import parse_json
+from facever.text import NUMERIC, canonical, text_of
 
-_READ_AS = 2  # of the index: another number makes it anew
+_READ_AS = 3  # of the index: another number makes it anew
 _MOST_METADATA = 1_000_000  # bytes
 _PIECE = 1_000_000  # of what follows the end
 
@@ -43,11 +46,11 @@ def detect(root: Path) -> bool:
     """
     if root.is_file():
         return root.suffix == ".tar"
-    folders = [path for path in root.iterdir() if path.is_dir() and path.name[0] != "."]
+    folders = [path for path in _wanted(root.iterdir()) if path.is_dir()]
     return bool(_tars(root)) and all(path.name.lower() in SUBSETS for path in folders)
 
 
-def read(root: Path) -> Manifest:
+def read(root: Path, on_error: OnError = "skip") -> Manifest:  # noqa: ARG001
     """Return the images of the shards, in their order.
 
     The identity is `identity` of the sample's .json, or else `cls` there, or else its .cls file.
@@ -87,14 +90,21 @@ def _tars(root: Path) -> list[Path]:
     if root.is_file():
         return [root] if root.suffix == ".tar" else []
     below = (path for path in root.iterdir() if path.is_dir() and path.name.lower() in SUBSETS)
-    return sorted(root.glob("*.tar")) or sorted(tar for path in below for tar in path.glob("*.tar"))
+    return sorted(_wanted(root.glob("*.tar"))) or sorted(
+        tar for path in below for tar in _wanted(path.glob("*.tar"))
+    )
+
+
+def _wanted(paths: Iterable[Path]) -> list[Path]:
+    """Return the paths that no system left there."""
+    return [path for path in paths if left_by_system(path.name) is None]
 
 
 def _refuse_others(root: Path, tars: list[Path]) -> None:
     """Refuse shards on another level than those that are read, rather than leave them out."""
     known = set(tars)
     ways = (path.relative_to(root) for path in sorted(root.rglob("*.tar")) if path not in known)
-    other = next((way for way in ways if all(part[0] != "." for part in way.parts)), None)
+    other = next((way for way in ways if not any(map(left_by_system, way.parts))), None)
     if other is not None:
         first = tars[0].relative_to(root)
         raise DataError(
@@ -119,6 +129,7 @@ class _Sample:
 
     key: str = ""
     images: list[tuple[str, str]] = field(default_factory=list)  # address, name
+    unread: list[str] = field(default_factory=list)  # names of images of suffixes not read
     values: dict[str, Any] = field(default_factory=dict)
     label: str | None = None
 
@@ -128,10 +139,15 @@ def _scan(folder: Path, tars: list[Path]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     passed: Counter[str] = Counter()
     nameless: list[str] = []
+    unread: dict[str, str] = {}  # whom it shows, by the name of an image
     for tar in track(tars, "indexing", len(tars), "shards"):
         name = tar.relative_to(folder).as_posix()
         subset = {} if tar.parent == folder else {"subset": tar.parent.name.lower()}
         for sample in _samples(tar, name, passed):
+            for image in sample.unread:
+                unread[f"{name}: {image}"] = canonical(_identity(sample, f"{tar}: {image}"))
+            if not sample.images:
+                continue
             row = _row(sample, tar)
             rows.append(subset | row)
             if not row["identity"]:
@@ -139,6 +155,10 @@ def _scan(folder: Path, tars: list[Path]) -> pd.DataFrame:
     if passed:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in passed.most_common())
         warn(f"members of {folder} that are no image, .json or .cls file are not read: {kinds}")
+    if unread:
+        people = sorted(set(unread.values()) - {canonical(row["identity"]) for row in rows})
+        lost = f". {len(people)} people have no other: {shortened(people, 3)}" if people else ""
+        warn(f"{len(unread):,} images in {folder} are not read: {by_suffix(unread)}{lost}")
     if not rows:
         raise DataError(f"no images in the .tar files of {folder}")
     if nameless:
@@ -146,17 +166,15 @@ def _scan(folder: Path, tars: list[Path]) -> pd.DataFrame:
             f"{len(nameless):,} of {len(rows):,} images have no identity, first {nameless[0]} "
             "(looked for identity or cls in KEY.json, and for KEY.cls)"
         )
-    frame = pd.DataFrame(rows)
-    for column in frame:
-        if pd.api.types.infer_dtype(frame[column], skipna=True).startswith("mixed"):
-            frame[column] = frame[column].map(str, na_action="ignore")
-    return frame
+    return pd.DataFrame(rows)
 
 
 def _row(sample: _Sample, tar: Path) -> dict[str, Any]:
     [(path, name)] = sample.images
     values = {
-        key: value for key, value in sample.values.items() if isinstance(value, str | int | float)
+        key: value if key in NUMERIC else text_of(value)
+        for key, value in sample.values.items()
+        if isinstance(value, str | int | float)
     }
     original = values.pop("path", name)
     identity = _identity(sample, f"{tar}: {name}")
@@ -172,7 +190,7 @@ def _identity(sample: _Sample, where: str) -> str:
         if isinstance(value, str | int) and not isinstance(value, bool):
             return str(value).strip()
         if isinstance(value, float) and value.is_integer():
-            return str(int(value))
+            return text_of(value)
     for value in given:
         if value is not None:
             shown = reprlib.repr(value)
@@ -187,6 +205,11 @@ def _samples(tar: Path, name: str, passed: Counter[str]) -> Iterator[_Sample]:
         if not member.isreg():
             passed["link or device"] += 1
             continue
+        kinds = (left_by_system(part) for part in member.name.split("/") if part != ".")
+        kind = next((kind for kind in kinds if kind is not None), None)
+        if kind is not None:
+            passed[kind] += 1
+            continue
         key, suffix = _key_and_suffix(member.name)
         if key != sample.key:
             yield from _whole(sample, tar)
@@ -194,6 +217,8 @@ def _samples(tar: Path, name: str, passed: Counter[str]) -> Iterator[_Sample]:
         last = os.path.splitext(member.name)[1].lower()  # noqa: PTH122
         if last in READABLE:
             sample.images.append((address_of(name, member.offset_data, member.size), member.name))
+        elif last in UNREAD:
+            sample.unread.append(member.name)
         elif suffix == ".json":
             sample.values = _parse(content, f"{tar}: {member.name}")
         elif suffix == ".cls":
@@ -207,7 +232,7 @@ def _whole(sample: _Sample, tar: Path) -> Iterator[_Sample]:
     if len(sample.images) > 1:
         names = shortened(name for _, name in sample.images)
         raise DataError(f"{tar}: sample {sample.key} has several images ({names}); one is expected")
-    if sample.images:
+    if sample.images or sample.unread:
         yield sample
 
 
@@ -219,7 +244,7 @@ def _key_and_suffix(name: str) -> tuple[str, str]:
 
 def _parse(content: bytes, where: str) -> dict[str, Any]:
     try:
-        values = json.loads(content)
+        values = parse_json(content)
     except ValueError as error:
         raise DataError(f"{where} cannot be read as JSON: {error}") from error
     if not isinstance(values, dict):

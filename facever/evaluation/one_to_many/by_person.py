@@ -39,7 +39,7 @@ def person_intervals(
     return [
         _without_exception(column.sum() > 0, sizes, level)
         if column.sum() in (0, len(codes))
-        else Interval(low=float(low), high=float(high), level=level, method="identity bootstrap")
+        else _around(float(column.sum()) / len(codes), float(low), float(high), level)
         for column, low, high in zip(sums.T, *ends, strict=True)
     ]
 
@@ -62,6 +62,12 @@ def paired_intervals(
         Interval(low=float(low), high=float(high), level=level, method=method)
         for low, high in zip(*ends, strict=True)
     ]
+
+
+def _around(mean: float, low: float, high: float, level: float) -> Interval:
+    """Return the interval of draws, which holds the mean that was measured."""
+    low, high = min(low, mean), max(high, mean)
+    return Interval(low=low, high=high, level=level, method="identity bootstrap")
 
 
 def _without_exception(share: bool, sizes: Doubles, level: float) -> Interval:

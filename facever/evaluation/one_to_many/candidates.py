@@ -8,19 +8,24 @@ from facever.evaluation.one_to_many.search import Searched
 from facever.evaluation.scoring.similarity import Ints
 
 
-def searched_from_lists(scores: ArrayLike, rows: ArrayLike, people: list[Ints]) -> Searched:
+def searched_from_lists(
+    scores: ArrayLike, rows: ArrayLike, people: list[Ints], *, distances: bool = False
+) -> Searched:
     """Return what lists of templates say of each probe, a person's score being their best one's.
 
     Args:
-        scores: [P, k], larger is more alike.
+        scores: [P, k], larger is more alike. Where a threshold of a gallery is to decide, the
+            pairs' own scores (`pair_cosines`), not those of an index.
         rows: Integer [P, k], rows of the gallery; -1 where a list has ended.
         people: int64 [P] and [G], the probes' and the gallery rows' people, numbered alike.
+        distances: `scores` holds distances (smaller is more alike); minus these are the scores.
 
     Raises:
         EvaluationError: Shapes that do not fit, a score that is not finite, or a row that the
             gallery does not have.
     """
     values, at = np.asarray(scores, np.float32), np.asarray(rows, np.int64)
+    values = -values if distances else values
     size, gallery = len(people[0]), people[1]
     if values.ndim != 2 or values.shape != at.shape or len(values) != size:
         raise EvaluationError(

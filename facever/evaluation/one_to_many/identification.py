@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from facever.errors import EvaluationError, unknown
+from facever.evaluation.columns import people_column, required
 from facever.evaluation.one_to_many.first_candidate import calibrate_search
 from facever.evaluation.one_to_many.identified import (
     IdentificationResult,
@@ -18,14 +19,14 @@ from facever.evaluation.one_to_many.identified import (
     det_of,
     rates_at,
 )
-from facever.evaluation.one_to_many.inputs import checked_names, checked_rows, shared_codes
+from facever.evaluation.one_to_many.inputs import checked_rows, shared_codes
 from facever.evaluation.one_to_many.search import Searched, search
 from facever.evaluation.one_to_one.result import Refused
 from facever.evaluation.operating_point import OperatingPoint, ScoreRule
 from facever.evaluation.policies import ALL
 from facever.evaluation.scoring.pairwise import Bools
 from facever.evaluation.scoring.similarity import Ints, Similarity, named_similarity
-from facever.evaluation.scoring.trials import budget, check_fars, needed
+from facever.evaluation.scoring.trials import budget, check_fars, half_way, needed, next_above
 
 DEFAULT_FPIRS = (0.1, 0.01)
 DEFAULT_RANKS = (1, 10)
@@ -83,8 +84,10 @@ def identification(
     for point in operating_points:
         _require_fit(point, chosen, metric, templates)
     sides = [checked_rows(probes, "probes"), checked_rows(gallery, "gallery")]
-    names = [checked_names(probe_identities, sides[0], "probe identities")]
-    names.append(checked_names(gallery_identities, sides[1], "gallery identities"))
+    names = [
+        required(people_column(probe_identities), len(sides[0]), "probe identities"),
+        required(people_column(gallery_identities), len(sides[1]), "gallery identities"),
+    ]
     people = shared_codes(names)
     kept, failures = searchable(
         people,
@@ -133,10 +136,10 @@ def measured(
             f"no {lacking} probes: an open set needs probes of people in and not in the gallery"
         )
     asked = sorted(set(ranks))
-    strangers = np.sort(searched.best[~mated])[::-1]
-    allowed = {target: budget(target, len(strangers)) for target in check_fars(fpir, "FPIR")}
+    nonmated = int((~mated).sum())
+    allowed = {target: budget(target, nonmated) for target in check_fars(fpir, "FPIR")}
     targets = [target for target, count in allowed.items() if count]
-    thresholds = [float(strangers[allowed[target]]) for target in targets]
+    thresholds = [cut(searched, allowed[target]) for target in targets]
     stored = list(operating_points)
     found = rates_at(
         searched,
@@ -148,7 +151,7 @@ def measured(
     first = np.bincount(searched.rank[mated], minlength=searched.people + 2)
     return IdentificationResult(
         mated=int(mated.sum()),
-        nonmated=int((~mated).sum()),
+        nonmated=nonmated,
         gallery_size=searched.people,
         score_rule=rule,
         similarity=similarity,
@@ -169,6 +172,22 @@ def measured(
             if searched.people > _OUTGROWN * (point.gallery_size or 0)
         ],
     )
+
+
+def cut(searched: Searched, k: int) -> float:
+    """Return a threshold that the best scores of at most k non-mated probes are above.
+
+    It lies half way from the (k + 1)-th highest of them to the next score that it is compared with,
+    of a non-mated probe or of a mate; see `half_way`.
+
+    Args:
+        searched: What was found, with non-mated probes among it.
+        k: From 0 to one less than there are non-mated probes.
+    """
+    strangers = np.sort(searched.best[~searched.mated])
+    score = strangers[len(strangers) - 1 - k]
+    compared = np.sort(np.concatenate([strangers, searched.mate[searched.mated]]))
+    return half_way(score, next_above(compared, score))
 
 
 def _require_fit(

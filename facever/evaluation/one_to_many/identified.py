@@ -15,6 +15,7 @@ from facever.evaluation.one_to_one.calibration import CalibrationResult
 from facever.evaluation.one_to_one.result import Refused
 from facever.evaluation.one_to_one.text import FEW, by_method, flagged, span
 from facever.evaluation.operating_point import Interval, OperatingPoint, ScoreRule, TrialCounts
+from facever.evaluation.overlap import Overlap
 from facever.evaluation.policies import ALL
 from facever.evaluation.scoring.similarity import Doubles, Similarity
 from facever.evaluation.statistics.intervals import FEW_ERRORS
@@ -28,7 +29,8 @@ class IdentifiedPoint:
 
     Attributes:
         fpir_target: The FPIR asked for; never exceeded where the threshold was chosen for it.
-        threshold: A candidate is named when its score is larger.
+        threshold: A candidate is named when its score is larger. Where it was chosen for the
+            target it lies half way to the next score; see `cut` in `identification`.
         false_positives: Non-mated probes with any candidate above the threshold.
         missed: Mated probes whose mate is not among the first `rank` above the threshold, by rank.
         fpir_interval: Of the FPIR.
@@ -109,6 +111,7 @@ class IdentificationResult:
         failures: Images that could not be embedded.
         templates: The policy that made the gallery's templates.
         calibration: How probable it is that the first candidate is right, where asked for.
+        overlap: The people of both sides whom the model was trained on, where that was looked up.
         warnings: What the reader must know.
     """
 
@@ -125,6 +128,7 @@ class IdentificationResult:
     failures: ProbeFailures = field(default_factory=ProbeFailures)
     templates: str = ALL
     calibration: CalibrationResult | None = None
+    overlap: Overlap | None = None
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -203,6 +207,7 @@ class IdentificationResult:
                 "fnir": {str(rank): values.tolist() for rank, values in det.fnir.items()},
             },
             "calibration": self.calibration and self.calibration.to_dict(),
+            "overlap": None if self.overlap is None else self.overlap.to_dict(),
             "warnings": self.warnings,
         }
 
@@ -215,6 +220,7 @@ class IdentificationResult:
             + ("" if self.templates == ALL else f", templates '{self.templates}'"),
             f"failed images: {failed.mated:,} mated and {failed.nonmated:,} non-mated probes; "
             f"{failed.people:,} people not enrolled, with {failed.orphans:,} probes (all left out)",
+            *([] if self.overlap is None else [f"training: {self.overlap}"]),
             *(f"rank {rank} without threshold: {self.rank(rank):.4f}" for rank in self.ranks),
         ]
         if self.points:

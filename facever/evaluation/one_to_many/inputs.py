@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from numpy.typing import ArrayLike
 
 from facever.errors import EvaluationError
+from facever.evaluation.columns import Names
 from facever.evaluation.scoring.similarity import Floats, Ints
-
-Names = npt.NDArray[np.str_]
 
 
 def checked_rows(vectors: ArrayLike, name: str) -> Floats:
@@ -22,16 +20,6 @@ def checked_rows(vectors: ArrayLike, name: str) -> Floats:
     if len(wrong):
         raise EvaluationError(f"row {wrong[0]} of the {name} holds NaN or infinity")
     return rows
-
-
-def checked_names(values: ArrayLike, rows: Floats, name: str) -> Names:
-    """Return one text per row, refusing missing ones."""
-    column = pd.Series(np.asarray(values).ravel())
-    if len(column) != len(rows):
-        raise EvaluationError(f"{len(column)} {name} for {len(rows)} vectors")
-    if column.isna().any():
-        raise EvaluationError(f"{name}: value {int(column.isna().argmax())} is missing")
-    return column.to_numpy().astype(str)
 
 
 def shared_codes(sides: Sequence[Names]) -> list[Ints]:

@@ -105,6 +105,27 @@ class Sides:
     cameras: tuple[Ints, Ints] | None
     junk: Bools
 
+    def of_own_person(self) -> Ints:
+        """Count each query's gallery rows of its own person that are no junk, int64 [Q]."""
+        return _occurrences(self.queries, self.gallery[~self.junk])
+
+    def positives(self) -> Ints:
+        """Count each query's positives, int64 [Q]: without those by its own camera."""
+        if self.cameras is None:
+            return self.of_own_person()
+        cameras = int(max(side.max(initial=0) for side in self.cameras)) + 1
+        first = self.queries * cameras + self.cameras[0]
+        second = (self.gallery * cameras + self.cameras[1])[~self.junk]
+        return self.of_own_person() - _occurrences(first, second)
+
+
+def _occurrences(wanted: Ints, there: Ints) -> Ints:
+    """Count how often each number occurs among others, int64 like `wanted`."""
+    ordered = np.sort(there)
+    ends = (np.searchsorted(ordered, wanted, side=side) for side in ("left", "right"))
+    first, last = ends
+    return np.asarray(last - first, np.int64)
+
 
 def shown_ranks(last: int, points: int = 60) -> list[int]:
     """Return the ranks from 1 to `last` at which a CMC is written down, first ones closest."""

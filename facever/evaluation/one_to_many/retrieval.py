@@ -9,9 +9,10 @@ from numpy.typing import ArrayLike
 
 from facever.console import table
 from facever.errors import EvaluationError
+from facever.evaluation.columns import people_column, required, text_column
 from facever.evaluation.one_to_many.by_person import person_intervals
 from facever.evaluation.one_to_many.expansion import Expansion, expand_sides
-from facever.evaluation.one_to_many.inputs import checked_names, checked_rows, shared_codes
+from facever.evaluation.one_to_many.inputs import checked_rows, shared_codes
 from facever.evaluation.one_to_many.ranking import (
     ByScore,
     QueryRanks,
@@ -24,6 +25,7 @@ from facever.evaluation.one_to_many.ranking import (
 from facever.evaluation.one_to_many.reranking import Reranked, Reranking
 from facever.evaluation.one_to_one.text import by_method, span
 from facever.evaluation.operating_point import Interval
+from facever.evaluation.overlap import Overlap
 from facever.evaluation.scoring.similarity import Doubles, Ints, make_scorer, named_similarity
 
 DEFAULT_RANKS = (1, 5, 10, 20)
@@ -56,6 +58,9 @@ class RetrievalResult:
         failed_queries, failed_gallery: Images that could not be embedded; they are left out.
         answerable: How many queries would have a positive, had every image been embedded; None
             where none failed.
+        own_camera_only: How many of the queries without a positive have some by their own camera,
+            which the cross-camera rule removed.
+        overlap: The people of both sides whom the model was trained on, where that was looked up.
         warnings: What the reader must know.
     """
 
@@ -76,6 +81,8 @@ class RetrievalResult:
     failed_queries: int = 0
     failed_gallery: int = 0
     answerable: int | None = None
+    own_camera_only: int = 0
+    overlap: Overlap | None = None
     warnings: list[str] = field(default_factory=list)
 
     def to_dict(self, ranks: Sequence[int] = DEFAULT_RANKS) -> dict[str, Any]:
@@ -89,7 +96,9 @@ class RetrievalResult:
             "cross_camera": self.cross_camera,
             "queries": self.queries,
             "queries_without_match": self.without_match,
+            "queries_by_own_camera_only": self.own_camera_only,
             "gallery": self.gallery,
+            "overlap": None if self.overlap is None else self.overlap.to_dict(),
             "failure_to_acquire": {"queries": self.failed_queries, "gallery": self.failed_gallery},
             "cmc": {str(rank): self.rank(rank) for rank in ranks},
             "map_plain": self.map_plain,
@@ -144,9 +153,15 @@ class RetrievalResult:
                 rows[-1].append(f"{self.with_failures(value):.4f}")
         headers = ["metric", "value", f"{self.intervals['map_plain'].level:.0%}"]
         shown = [(name, self.intervals[key]) for name, _, key in values if key in self.intervals]
+        removed = (
+            f" ({self.own_camera_only:,} of them have positives by their own camera only)"
+            if self.own_camera_only
+            else ""
+        )
         lines = [
             f"{self.queries:,} queries in a gallery of {self.gallery:,}, {rule}; "
-            f"{self.without_match:,} queries without match left out",
+            f"{self.without_match:,} queries without match left out{removed}",
+            *([] if self.overlap is None else [f"training: {self.overlap}"]),
             f"ranked by {self.ranked_by}",
             f"failed images: {self.failed_queries:,} queries, {self.failed_gallery:,} in the "
             "gallery (left out)",
@@ -199,8 +214,11 @@ def retrieval(
             positive.
     """
     sides = [checked_rows(queries, "queries"), checked_rows(gallery, "gallery")]
-    names = [checked_names(query_identities, sides[0], "query identities")]
-    names.append(checked_names(gallery_identities, sides[1], "gallery identities"))
+    sizes = [len(side) for side in sides]
+    names = [
+        required(people_column(query_identities), sizes[0], "query identities"),
+        required(people_column(gallery_identities), sizes[1], "gallery identities"),
+    ]
     if (query_cameras is None) != (gallery_cameras is None):
         lacking = "query set" if query_cameras is None else "gallery"
         raise EvaluationError(f"the {lacking} has no cameras: give both sides' cameras or neither")
@@ -208,8 +226,8 @@ def retrieval(
     if query_cameras is not None and gallery_cameras is not None:
         first, second = shared_codes(
             [
-                checked_names(query_cameras, sides[0], "query cameras"),
-                checked_names(gallery_cameras, sides[1], "gallery cameras"),
+                required(text_column(query_cameras), sizes[0], "query cameras"),
+                required(text_column(gallery_cameras), sizes[1], "gallery cameras"),
             ]
         )
         cameras = first, second
@@ -222,10 +240,12 @@ def retrieval(
     ranking: Ranking = ByScore(scorer)
     if rerank is not None:
         ranking = Reranked(sides[0], sides[1], rerank, chosen)
-    each = query_ranks(ranking, Sides(people[0], people[1], cameras, names[1] == "-1"))
+    compared = Sides(people[0], people[1], cameras, names[1] == "-1")
+    positives = compared.positives()
+    if not positives.any():
+        raise EvaluationError(_without_positives(compared))
+    each = query_ranks(ranking, compared)
     count = len(each.rows)
-    if not count:
-        raise EvaluationError("no query has a positive in the gallery: nothing can be retrieved")
     last = min(_MOST_RANKS, len(sides[1]))
     values = measures(each)
     return RetrievalResult(
@@ -248,7 +268,23 @@ def retrieval(
             )
         ),
         each=each,
+        own_camera_only=int(((compared.of_own_person() > 0) & (positives == 0)).sum()),
         first_wrong=sorted(each.wrong, key=lambda wrong: -wrong.score)[:_MOST_WRONG],
+    )
+
+
+def _without_positives(sides: Sides) -> str:
+    """Say why no query has a positive."""
+    removed = sides.of_own_person()
+    if not removed.any():
+        return (
+            "no query has a positive in the gallery: no identity of the queries is among those of "
+            "the gallery"
+        )
+    return (
+        f"no query has a positive in the gallery: the cross-camera rule removed all "
+        f"{int(removed.sum()):,} of {int((removed > 0).sum()):,} queries, as they are by the "
+        "query's own camera: omit the cameras, or give a gallery of other cameras"
     )
 
 

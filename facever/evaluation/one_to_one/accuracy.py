@@ -10,7 +10,7 @@ from facever.evaluation.operating_point import Interval
 from facever.evaluation.scoring.pairwise import Bools
 from facever.evaluation.scoring.people import DyadErrors
 from facever.evaluation.scoring.similarity import Floats, Ints
-from facever.evaluation.scoring.trials import ListedTrials, Trials
+from facever.evaluation.scoring.trials import ListedTrials, Trials, half_way
 from facever.evaluation.statistics.intervals import (
     TOO_NARROW,
     DyadicRate,
@@ -24,7 +24,8 @@ from facever.evaluation.statistics.roc import Roc
 def best_threshold(trials: Trials) -> float:
     """Return the threshold of the highest balanced accuracy, (TAR + 1 - FAR) / 2.
 
-    It lies half way to the next score; of several equally good ones, the middle one is taken.
+    It lies half way to the next score (see `half_way`); of several equally good ones, the middle
+    one is taken.
     """
     roc = Roc(trials)
     balanced = -roc.false_accepts / trials.impostor - roc.false_rejects / trials.genuine
@@ -32,7 +33,9 @@ def best_threshold(trials: Trials) -> float:
     at = int(best[len(best) // 2])
     if at == 0 and len(roc.thresholds) > 1:
         return float(roc.thresholds[1]) - 1.0  # below every score: all are accepted
-    return float(roc.thresholds[at : at + 2].mean())
+    kind = trials.top.scores.dtype.type if trials.whole else np.float64
+    score, *above = (kind(value) for value in roc.thresholds[at : at + 2])
+    return half_way(score, above[0] if above else kind(np.inf))
 
 
 def single_accuracy(

@@ -71,6 +71,7 @@ class CalibrationResult:
         trials: How many were fitted and judged on.
         similarity: What the scores are; None where another system made them.
         kind, dataset, fingerprint, templates, score_rule, gallery_size: As for `Measured`.
+        distances: Whether the scores are minus the distances that another system gave.
         warnings: What the reader must know.
     """
 
@@ -88,6 +89,7 @@ class CalibrationResult:
     templates: str = ALL
     score_rule: ScoreRule | None = None
     gallery_size: int | None = None
+    distances: bool = False
     warnings: list[str] = field(default_factory=list)
 
     def stored(self) -> ScoreCalibration:
@@ -123,6 +125,7 @@ class CalibrationResult:
             "protocol": "calibration",
             "kind": self.kind,
             "similarity": self.similarity,
+            "distances": self.distances,
             "dataset": self.dataset,
             "fingerprint": self.fingerprint,
             "templates": self.templates,

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from facever.errors import EvaluationError
+from facever.evaluation.columns import text_column
 from facever.evaluation.operating_point import Interval
 from facever.evaluation.scoring.pairwise import PairScores
 from facever.evaluation.scoring.people import BlockDyads, DyadErrors, DyadSums
@@ -80,7 +81,8 @@ def rates_by_group(
         EvaluationError: A column without values or with too many, or a threshold below the scores
             that were kept.
     """
-    codes, names = pd.factorize(pd.concat(columns, ignore_index=True), sort=True)
+    text = [text_column(column) for column in columns]
+    codes, names = pd.factorize(pd.concat(text, ignore_index=True), sort=True)
     name, count = columns[0].name or "the column", len(names)
     if not count:
         raise EvaluationError(f"column '{name}' has no value in any row: there is no group")

@@ -61,6 +61,7 @@ def measure(
     along = _along([point.far_target for point in points]) if detail else []
     one_set = not isinstance(trials, StreamedTrials) or trials.pairs.one_set
     roc = Roc(trials)
+    turned = wrong_way_round(roc.auc().value, foreign=similarity is None)
     auc_interval, eer_interval = curve_intervals(trials, roc, level) if intervals else (None, None)
     return VerificationResult(
         protocol=protocol,
@@ -79,7 +80,26 @@ def measure(
         worst_genuine=_listed(trials, trials.genuine_scores),
         band=[_at(trials, far, budget(far, trials.impostor), level, intervals) for far in along],
         suspects=find_suspects(trials, one_set=one_set) if detail else None,
+        warnings=[] if turned is None else [turned],
     )
+
+
+def wrong_way_round(auc: float, *, foreign: bool) -> str | None:
+    """Return a warning of scores that tell two people from one the wrong way round, or None.
+
+    Args:
+        auc: Of the scores.
+        foreign: Whether another system made them, so that they may be distances.
+    """
+    if auc >= 0.5:
+        return None
+    mend = (
+        "if the scores are distances (smaller is more alike), give --distances (in Python "
+        "distances=True); otherwise check the labels"
+        if foreign
+        else "check the identities of the rows"
+    )
+    return f"AUC {auc:.4g} is below 0.5: pairs of two people score above pairs of one; {mend}"
 
 
 def _along(fars: Sequence[float]) -> list[float]:
@@ -100,7 +120,7 @@ def most_wanted(fars: Sequence[float], impostor: int) -> int:
 
 def _at(trials: Trials, far: float, allowed: int, level: float, intervals: bool) -> MeasuredPoint:
     """Count one operating point."""
-    threshold = trials.threshold(allowed)
+    threshold = trials.cut(allowed)
     false_accepts, true_accepts = trials.false_accepts(threshold), trials.true_accepts(threshold)
     if trials.dyads is None or not intervals:
         tar = clopper_pearson(true_accepts, trials.genuine, level, TOO_NARROW)

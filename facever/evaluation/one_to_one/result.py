@@ -22,7 +22,8 @@ class MeasuredPoint:
 
     Attributes:
         far_target: The FAR asked for, never exceeded.
-        threshold: The (k + 1)-th largest impostor score, k = floor(far_target · impostors).
+        threshold: Half way from the (k + 1)-th largest impostor score, k = floor(far_target ·
+            impostors), to the next score of either class.
         false_accepts: Impostor scores above the threshold, at most k.
         true_accepts: Genuine scores above the threshold.
         trials: Genuine and impostor trials.
@@ -134,7 +135,8 @@ class VerificationResult:
     as (row, row, score). `band` are points along the curve, and `suspects` images whose names the
     scores speak against, where detail was asked for. `groups_at` is the operating point whose
     threshold `groups` share. `kind` and `templates` are those of its operating points;
-    `normalisation` names what was done to the scores after the similarity, if anything.
+    `normalisation` names what was done to the scores after the similarity, if anything; with
+    `distances` the scores, and so the thresholds, are minus the distances that another system gave.
     """
 
     protocol: str
@@ -163,6 +165,7 @@ class VerificationResult:
     kind: Kind = "1:1-image"
     templates: str = ALL
     normalisation: str | None = None
+    distances: bool = False
     warnings: list[str] = field(default_factory=list)
 
     def at(self, far: float) -> MeasuredPoint:
@@ -217,6 +220,7 @@ class VerificationResult:
             "kind": self.kind,
             "templates": self.templates,
             "normalisation": self.normalisation,
+            "distances": self.distances,
             "dataset": self.dataset,
             "fingerprint": self.fingerprint,
             "trials": self.trials.model_dump(),

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from numpy.typing import ArrayLike
 
 from facever.errors import EvaluationError
+from facever.evaluation.columns import Names, people_column, required, text_column
 from facever.evaluation.one_to_one.result import Failures
 from facever.evaluation.scoring.normalisation import Cohort
 from facever.evaluation.scoring.pairwise import AllPairs, Bools, count_trials, exclusion_codes
@@ -25,11 +25,11 @@ class Sample:
         people: str [N].
         norms: float32 [N], lengths before normalising, or None.
         acquired: Bool [N], False where there is no vector.
-        exclude: Columns [N] by name; a pair that agrees in any of them is no trial.
+        exclude: Columns [N] of text by name; a pair that agrees in any of them is no trial.
     """
 
     vectors: Floats
-    people: npt.NDArray[np.str_]
+    people: Names
     norms: Floats | None
     acquired: Bools
     exclude: dict[str, "pd.Series[Any]"]
@@ -51,13 +51,11 @@ class Sample:
         rows = np.asarray(vectors, np.float32)
         if rows.ndim != 2 or not rows.shape[1]:
             raise EvaluationError(f"vectors must be a matrix [N, D], not of shape {rows.shape}")
-        people = pd.Series(np.asarray(identities).ravel())
-        if people.isna().any():
-            raise EvaluationError(f"identity {int(people.isna().argmax())} is missing")
-        columns = {name: pd.Series(np.asarray(column)) for name, column in (exclude or {}).items()}
+        people = required(people_column(identities), len(rows), "identities")
+        columns = {name: text_column(column) for name, column in (exclude or {}).items()}
         held = np.ones(len(rows), bool) if acquired is None else np.asarray(acquired, bool)
         lengths = None if norms is None else np.asarray(norms, np.float32)
-        given = {"identities": people, "acquired": held, "norms": lengths, **columns}
+        given = {"acquired": held, "norms": lengths, **columns}
         for name, column in given.items():
             if column is not None:
                 check_length(len(column), name, len(rows))
@@ -67,7 +65,7 @@ class Sample:
                 f"vector {int(np.argmin(finite))} holds NaN or infinity "
                 f"({int((~finite).sum())} such vectors): mark failed images by acquired=False"
             )
-        return cls(rows, people.to_numpy().astype(str), lengths, held, columns)
+        return cls(rows, people, lengths, held, columns)
 
     def rows(self, which: Bools) -> Self:
         """Return the rows of a mask [N]."""
@@ -91,7 +89,8 @@ class Sample:
 
         Raises:
             EvaluationError: A cohort that shares people with the rows or comes with a second set,
-                or columns to exclude by that only one of the sets has.
+                or columns to exclude by that only one of the sets has or that remove every trial
+                of a class.
         """
         sides = [self] if against is None else [self, against]
         where = [np.flatnonzero(side.acquired) for side in sides]
@@ -118,6 +117,7 @@ class Sample:
             numbers=where[0],
             other_numbers=where[1] if second else None,
         )
+        self._check_left(pairs, kept, list(self.exclude))
         genuine, impostor = _count(codes, excluded)
         images = sum(len(side.vectors) for side in sides)
         return pairs, Failures(
@@ -127,11 +127,27 @@ class Sample:
             impostor=impostor - pairs.impostor,
         )
 
+    @staticmethod
+    def _check_left(pairs: AllPairs, codes: list[Ints], columns: list[str]) -> None:
+        """Refuse columns to exclude by that remove every trial of a class."""
+        without = [np.empty((len(code), 0), np.int64) for code in codes]
+        for kind, left, before in zip(
+            ("genuine", "impostor"),
+            (pairs.genuine, pairs.impostor),
+            _count(codes, without),
+            strict=True,
+        ):
+            if before and not left:
+                raise EvaluationError(
+                    f"no {kind} trials: all {before:,} agree in a column to exclude by "
+                    f"({', '.join(columns)}) and were removed: exclude by fewer columns"
+                )
+
     def share_with(self, people: Iterable[str], against: "Sample | None" = None) -> float:
         """Return the share of trials that compare someone of these people."""
         sides = [self] if against is None else [self, against]
         codes, excluded = self._codes(against)
-        named = list(people)
+        named = people_column(list(people)).tolist()
         clean = [side.acquired & ~np.isin(side.people, named) for side in sides]
         every, untouched = (
             sum(

@@ -21,13 +21,16 @@ if TYPE_CHECKING:
 def as_text(result: "VerificationResult") -> str:
     """Return the trials, the summary figures, the operating points and the groups."""
     normalised = f", {result.normalisation}" if result.normalisation else ""
+    if result.distances:
+        normalised = ", minus the distances given: accepted is a distance below minus the threshold"
     trials = result.trials
     lines = [
         f"protocol        {result.protocol}, {result.similarity or 'foreign'} scores{normalised}",
         f"trials          {trials.genuine:,} genuine, {trials.impostor:,} impostor",
         f"failed images   {result.failures} (not in the trials)",
         f"training        {result.overlap}",
-        f"AUC             {_rate_text(result.auc, result.auc_interval)}",
+        f"AUC             {_rate_text(result.auc, result.auc_interval)}"
+        + ("   below 0.5: the wrong way round" if result.auc.value < 0.5 else ""),
         f"EER             {_rate_text(result.eer, result.eer_interval)}   "
         f"on the convex hull {result.eer_hull:.5f}",
     ]

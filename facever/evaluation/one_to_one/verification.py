@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
 from facever.errors import EvaluationError
+from facever.evaluation.columns import text_column
 from facever.evaluation.one_to_one.groups import rates_by_group
 from facever.evaluation.one_to_one.measure import measure, most_wanted
 from facever.evaluation.one_to_one.result import VerificationResult
@@ -179,4 +179,4 @@ def _with_groups(
 
 
 def _as_columns(given: Mapping[str, ArrayLike] | None) -> dict[str, "pd.Series[Any]"]:
-    return {name: pd.Series(np.asarray(column)) for name, column in (given or {}).items()}
+    return {name: text_column(column) for name, column in (given or {}).items()}

@@ -8,6 +8,7 @@ import numpy as np
 
 from facever.data.pairs import PairList
 from facever.errors import EvaluationError
+from facever.evaluation.columns import people_column, text_column
 from facever.evaluation.one_to_many.compared import RetrievalComparison, compare_retrieval
 from facever.evaluation.one_to_one.compare import (
     ComparedAccuracy,
@@ -84,8 +85,8 @@ def evaluate_comparison(
 def evaluate_retrieval_comparison(
     first: EmbeddingSet,
     second: EmbeddingSet,
-    queries: str = "subset=query",
-    gallery: str = "subset=gallery",
+    queries: str | Sequence[str] = "subset=query",
+    gallery: str | Sequence[str] = "subset=gallery",
     *,
     camera: str | None = None,
     level: float = 0.95,
@@ -123,7 +124,8 @@ def _check_same_rows(first: EmbeddingSet, second: EmbeddingSet) -> None:
     for column in ("identity", "path", "template"):
         if column not in first.rows or column not in second.rows:
             continue
-        if first.rows[column].tolist() != second.rows[column].tolist():
+        made = people_column if column == "identity" else text_column
+        if not made(first.rows[column]).equals(made(second.rows[column])):
             raise EvaluationError(f"the two embedding sets differ in the column {column}: {mend}")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from facever.data.pairs import PairList, read_pairs
 from facever.errors import EvaluationError
+from facever.evaluation.columns import people_column, text_column
 from facever.evaluation.one_to_one.accuracy import best_threshold, fold_accuracy, single_accuracy
 from facever.evaluation.one_to_one.result import Accuracy
 from facever.evaluation.overlap import Overlap, find_overlap, shared_people
@@ -121,11 +122,12 @@ def _official_development(request: Request) -> tuple[PairList | None, str | None
     if found is None:
         return None, "LFW's pairsDevTrain.txt is not at hand"
     pairs = read_pairs(found)
-    people = {*pairs.frame["identity_a"], *pairs.frame["identity_b"]}
+    sides = (people_column(pairs.frame[name]) for name in ("identity_a", "identity_b"))
+    people = {name for side in sides for name in side}
     shared = shared_people(embeddings.trained_on, people)
     if shared:
         return pairs, f"the model was trained on {len(shared)} people of pairsDevTrain.txt"
-    if not people <= set(embeddings.identities):
+    if not people <= set(people_column(embeddings.identities)):
         return pairs, "the embedding set lacks people of pairsDevTrain.txt"
     return pairs, None
 
@@ -134,8 +136,10 @@ def _held_out(embeddings: EmbeddingSet) -> EmbeddingSet:
     """Return the first images of everyone in the subset held_out."""
     chosen = np.zeros(len(embeddings), bool)
     if "subset" in embeddings.rows:
-        first = embeddings.rows.groupby("identity").cumcount() < HELD_OUT_IMAGES
-        chosen = ((embeddings.rows["subset"] == "held_out") & first).to_numpy(bool)
+        people = people_column(embeddings.identities)
+        first = people.groupby(people).cumcount() < HELD_OUT_IMAGES
+        held_out = text_column(embeddings.rows["subset"]) == "held_out"
+        chosen = (held_out & first).to_numpy(bool)
     return embeddings.select(chosen)
 
 
@@ -143,7 +147,7 @@ def _overlap(embeddings: EmbeddingSet, scored: ScoredPairs) -> Overlap:
     shared = shared_people(embeddings.trained_on, scored.people)
     share = None
     if shared:
-        people = embeddings.identities
+        people = people_column(embeddings.identities).to_numpy().astype(str)
         touched = np.isin(people[scored.a], shared) | np.isin(people[scored.b], shared)
         share = float(touched.mean())
     return find_overlap(embeddings.trained_on, scored.people, share)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from facever.errors import EvaluationError
+from facever.evaluation.columns import text_column
 from facever.evaluation.operating_point import OTHER, Kind
 from facever.evaluation.policies import ALL, MEAN, QUALITY_MEAN
 from facever.evaluation.scoring.similarity import Ints
@@ -50,11 +51,10 @@ def find_rows(embeddings: EmbeddingSet, names: Sequence[str], where: str) -> Int
         )
     if column == "path" and _ORIGINAL in embeddings.rows:
         column = _ORIGINAL
-    known = embeddings.rows[column].astype(str)
-    wanted = pd.Series(list(names), dtype=str)
+    known, wanted = text_column(embeddings.rows[column]), text_column(list(names))
     rows = _look_up(known, wanted)
     if not templates and (rows == _NONE).any():
-        loose = _look_up(known.map(_short), wanted.map(_short))
+        loose = _look_up(known.map(_short, na_action="ignore"), wanted.map(_short))
         rows = np.where(rows == _NONE, loose, rows)
     for problem, text in ((_NONE, "which has no row"), (_SEVERAL, "which has several rows")):
         wrong = wanted[rows == problem].unique()

@@ -8,6 +8,7 @@ import pandas as pd
 
 from facever.data.pairs import PairList
 from facever.errors import EvaluationError
+from facever.evaluation.columns import people_column
 from facever.evaluation.one_to_one.result import Failures
 from facever.evaluation.protocols.lookup import find_rows
 from facever.evaluation.scoring.normalisation import Cohort
@@ -75,7 +76,7 @@ def score_pairs(
     norms = embeddings.rows["norm"].to_numpy(np.float32)
     scorer = make_scorer(embeddings.vectors[used], similarity, norms[used])
     named = np.unique(rows)
-    people = embeddings.identities
+    people = people_column(embeddings.identities).to_numpy().astype(str)
     if cohort is not None:
         cohort.check(people[named])
         scorer = cohort.normalise(scorer, embeddings.vectors[used], similarity, norms[used])
@@ -99,7 +100,7 @@ def score_pairs(
 
 
 def _check_pairs(embeddings: EmbeddingSet, pairs: PairList, a: Ints, b: Ints, same: Bools) -> None:
-    people = embeddings.identities
+    people = people_column(embeddings.identities).to_numpy()
     problems = (
         (_repeated(a, b) & (not pairs.repeats), "stands in the list twice"),
         (a == b, "compares an image with itself"),

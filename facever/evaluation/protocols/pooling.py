@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from facever.errors import EvaluationError
+from facever.evaluation.columns import people_column, text_column
 from facever.evaluation.scoring.pairwise import Bools
 from facever.evaluation.scoring.similarity import Doubles, Floats, Ints
 
@@ -84,8 +85,8 @@ def pool_templates(
     size = len(rows)
     held = np.ones(size, bool) if acquired is None else np.asarray(acquired, bool)
     quality = np.ones(size) if weights is None else np.asarray(weights, np.float64)
-    named, people = pd.Series(np.asarray(templates)), pd.Series(np.asarray(identities))
-    sources = pd.Series([None] * size) if media is None else pd.Series(np.asarray(media))
+    named, people = text_column(templates), people_column(identities)
+    sources = pd.Series([None] * size) if media is None else text_column(media)
     given: dict[str, Sized] = {"templates": named, "identities": people, "media": sources}
     for name, column in {**given, "weights": quality, "acquired": held}.items():
         if len(column) != size:
@@ -97,7 +98,7 @@ def pool_templates(
     if wrong.any():
         row = int(wrong.argmax())
         raise EvaluationError(f"the weight of row {row} is {quality[row]:g}: it must be 0 or more")
-    code, names = pd.factorize(named.astype(str), sort=True)
+    code, names = pd.factorize(named, sort=True)
     counts, shares = _shares(code, sources, held, len(names))
     shares = shares * np.where(held, quality, 0)
     pooled = _sums(rows, code, shares, held, len(names))
@@ -108,7 +109,7 @@ def pool_templates(
     return Templates(
         names=np.asarray(names, str),
         vectors=units.astype(np.float32),
-        identities=_one_identity(code, names, people.astype(str)),
+        identities=_one_identity(code, names, people),
         lengths=lengths.astype(np.float32),
         images=np.bincount(code[held], minlength=len(names)).astype(np.int64),
         media=counts,

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from facever.errors import EvaluationError
+from facever.evaluation.columns import people_column, text_column
 from facever.evaluation.one_to_many.expansion import Expansion
 from facever.evaluation.one_to_many.identification import (
     DEFAULT_FPIRS,
@@ -18,7 +19,7 @@ from facever.evaluation.one_to_many.identified import IdentificationResult
 from facever.evaluation.one_to_many.reranking import Reranking
 from facever.evaluation.one_to_many.retrieval import RetrievalResult, retrieval
 from facever.evaluation.operating_point import OperatingPoint
-from facever.evaluation.overlap import find_overlap
+from facever.evaluation.overlap import Overlap, find_overlap
 from facever.evaluation.policies import ALL, make_templates
 from facever.evaluation.protocols.sets import check_column, vectors_for, where
 from facever.evaluation.protocols.two_sets import images_in_both
@@ -29,8 +30,8 @@ from facever.vectors.embedding_set import EmbeddingSet
 
 def evaluate_retrieval(
     embeddings: EmbeddingSet,
-    queries: str = "subset=query",
-    gallery: str = "subset=gallery",
+    queries: str | Sequence[str] = "subset=query",
+    gallery: str | Sequence[str] = "subset=gallery",
     *,
     camera: str | None = None,
     similarity: str | None = None,
@@ -41,7 +42,7 @@ def evaluate_retrieval(
 
     Args:
         embeddings: Queries and gallery. The rows in `each` and `first_wrong` are theirs.
-        queries, gallery: Conditions "column=value" on the rows.
+        queries, gallery: Conditions "column=value" on the rows; see `where`.
         camera: The column of the cross-camera rule.
         similarity: By default the metric of the model's head.
         rerank, expand: As in `retrieval`.
@@ -52,7 +53,10 @@ def evaluate_retrieval(
             leaves them out), and what `retrieval` raises.
     """
     chosen = named_similarity(similarity or embeddings.meta.metric)
-    rows = [where(embeddings, [condition]) for condition in (queries, gallery)]
+    rows = [
+        where(embeddings, [conditions] if isinstance(conditions, str) else conditions)
+        for conditions in (queries, gallery)
+    ]
     held = [part[embeddings.acquired[part]] for part in rows]
     for name, part in (("query", held[0]), ("gallery", held[1])):
         if not len(part):
@@ -83,6 +87,7 @@ def evaluate_retrieval(
         rerank=rerank,
         expand=expand,
     )
+    overlap = _overlap(*sides)
     return replace(
         found,
         each=replace(found.each, rows=held[0][found.each.rows]),
@@ -99,17 +104,18 @@ def evaluate_retrieval(
         answerable=None
         if embeddings.acquired[np.concatenate(rows)].all()
         else _answerable(embeddings, rows[0], rows[1], camera),
-        warnings=_trained_on(sides[0], sides[1]),
+        overlap=overlap,
+        warnings=[str(overlap)] if overlap else [],
     )
 
 
 def _answerable(embeddings: EmbeddingSet, queries: Ints, gallery: Ints, camera: str | None) -> int:
     """Count the queries that have a positive in the gallery, embedded or not."""
-    people = pd.Series(embeddings.identities)
+    people = people_column(embeddings.identities)
     gallery = gallery[people.to_numpy()[gallery] != "-1"]
     positives = _alike(people, queries, gallery)
     if camera is not None:
-        keys = people + "\0" + embeddings.rows[camera].astype(str).to_numpy()
+        keys = people + "\0" + text_column(embeddings.rows[camera])
         positives = positives - _alike(keys, queries, gallery)
     return int((positives > 0).sum())
 
@@ -120,11 +126,10 @@ def _alike(names: "pd.Series[str]", queries: Ints, gallery: Ints) -> Ints:
     return np.asarray(names[queries].map(counts).fillna(0), np.int64)
 
 
-def _trained_on(first: EmbeddingSet, second: EmbeddingSet) -> list[str]:
-    """Return a warning of the people of two sets whom the model was trained on, if any."""
+def _overlap(first: EmbeddingSet, second: EmbeddingSet) -> Overlap:
+    """Return the people of two sets whom the model was trained on."""
     people = {*first.identities.tolist(), *second.identities.tolist()}
-    overlap = find_overlap(first.trained_on, people, None)
-    return [str(overlap)] if overlap else []
+    return find_overlap(first.trained_on, people, None)
 
 
 def evaluate_identification(
@@ -186,12 +191,13 @@ def evaluate_identification(
         prior=prior,
     )
     same = images_in_both(probes, gallery)
-    warnings = [*found.warnings, *_trained_on(probes, gallery), *([same] if same else [])]
+    overlap = _overlap(probes, gallery)
+    warnings = [*found.warnings, *([str(overlap)] if overlap else []), *([same] if same else [])]
     fitted = found.calibration
     if fitted is not None:
         meta = gallery.meta
         fitted = replace(fitted, dataset=meta.dataset, fingerprint=meta.fingerprint)
-    return replace(found, warnings=warnings, calibration=fitted)
+    return replace(found, overlap=overlap, warnings=warnings, calibration=fitted)
 
 
 def _enrolled(
@@ -205,7 +211,7 @@ def _enrolled(
         return gallery.identities, vectors_for(gallery, similarity), gallery.acquired
     if similarity != "cosine":
         raise EvaluationError("templates are unit vectors: compare them by cosine")
-    codes, names = pd.factorize(gallery.identities, sort=True)
+    codes, names = pd.factorize(people_column(gallery.identities), sort=True)
     held = gallery.acquired
     owners, vectors = make_templates(
         gallery.vectors[held], codes[held], templates, gallery.rows["norm"].to_numpy()[held]

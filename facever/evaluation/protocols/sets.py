@@ -5,16 +5,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from facever.errors import EvaluationError, unknown
+from facever.evaluation.columns import people_column, text_column
 from facever.evaluation.one_to_one.verification import Sample
 from facever.evaluation.scoring.normalisation import Cohort
 from facever.evaluation.scoring.similarity import Floats, Ints
+from facever.text import canonical
 from facever.vectors.embedding_set import EmbeddingSet
 
 _COHORT_TOP = 200
 
 
 def rows_where(embeddings: EmbeddingSet, conditions: Sequence[str]) -> EmbeddingSet:
-    """Return the rows that meet every condition "column=value".
+    """Return the rows that meet the conditions; see `where`.
 
     Raises:
         EvaluationError: Not of that form, a column that does not exist, or no rows left.
@@ -23,22 +25,37 @@ def rows_where(embeddings: EmbeddingSet, conditions: Sequence[str]) -> Embedding
 
 
 def where(embeddings: EmbeddingSet, conditions: Sequence[str]) -> Ints:
-    """Return the numbers of the rows that meet every condition "column=value".
+    """Return the numbers of the rows that meet conditions "column=value".
+
+    Values of one column are alternatives; of several columns each must be met. Both sides are
+    compared as text: 1, 1.0 and "1" are one value.
 
     Raises:
         EvaluationError: Not of that form, a column that does not exist, or no rows left.
     """
     kept = np.arange(len(embeddings))
+    for column, wanted in _wanted(conditions).items():
+        check_column(embeddings, column)
+        made = people_column if column == "identity" else text_column
+        values = made(embeddings.rows[column]).iloc[kept]
+        there = set(values.dropna())
+        for value in wanted:
+            if value not in there:
+                raise EvaluationError(unknown(f"{column} in the rows", value, there))
+        kept = kept[values.isin(wanted).to_numpy()]
+    return kept
+
+
+def _wanted(conditions: Sequence[str]) -> dict[str, list[str]]:
+    """Return the values that are wanted of each column."""
+    found: dict[str, list[str]] = {}
     for condition in conditions:
         column, equals, value = condition.partition("=")
         if not equals:
             raise EvaluationError(f"'{condition}' is no condition of the form column=value")
-        check_column(embeddings, column)
-        values = embeddings.rows[column].astype(str).to_numpy()[kept]
-        if value not in values:
-            raise EvaluationError(unknown(f"{column} in the rows", value, set(values)))
-        kept = kept[values == value]
-    return kept
+        wanted = canonical(value) if column == "identity" else value
+        found.setdefault(column, []).append(wanted)
+    return found
 
 
 def check_column(embeddings: EmbeddingSet, column: str) -> None:

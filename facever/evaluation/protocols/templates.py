@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from facever.data.tables import as_text, check_table, read_table
+from facever.data.tables import check_table, is_table, read_table
 from facever.errors import EvaluationError, unknown
+from facever.evaluation.columns import people_column, text_column
 from facever.evaluation.protocols.lookup import TEMPLATES, find_rows
 from facever.evaluation.protocols.pooling import pool_templates
 from facever.evaluation.scoring.similarity import Doubles
 from facever.vectors.embedding_set import EmbeddingSet, with_outcome
 
-_LISTS = (".csv", ".parquet")
 _MADE = ["images", "media", "failed_images"]
 
 
@@ -89,24 +89,24 @@ def template_set(
 def _members(embeddings: EmbeddingSet, templates: str | Path) -> pd.DataFrame:
     """Return which row is in which template: columns row, template and those of a list."""
     path = Path(templates)
-    if path.suffix not in _LISTS:
+    if not is_table(path):
         if str(templates) not in embeddings.rows:
             raise EvaluationError(unknown("column", str(templates), embeddings.rows.columns))
         column = embeddings.rows[str(templates)]
         inside = np.flatnonzero(column.notna())
         if not len(inside):
             raise EvaluationError(f"column '{templates}' names no template in any row")
-        return pd.DataFrame({"row": inside, "template": column.iloc[inside].astype(str).to_numpy()})
+        return pd.DataFrame({"row": inside, "template": text_column(column.iloc[inside])})
     listed = read_table(path)
     by = "path" if "path" in listed else "row"
     listed = check_table(listed, ["template", by], str(path))
-    listed["template"] = as_text(listed["template"], str(path))
+    listed["template"] = text_column(listed["template"])
     if by == "path":
-        listed["row"] = find_rows(embeddings, listed["path"].astype(str).tolist(), str(path))
+        listed["row"] = find_rows(embeddings, listed["path"].tolist(), str(path))
     listed["row"] = _row_numbers(listed["row"], len(embeddings), path)
     if "identity" in listed:
-        known = embeddings.identities[listed["row"]]
-        wrong = listed["identity"].astype(str).to_numpy() != known
+        known = people_column(embeddings.identities)[listed["row"]].to_numpy()
+        wrong = people_column(listed["identity"]).to_numpy() != known
         if wrong.any():
             at = int(wrong.argmax())
             raise EvaluationError(
@@ -123,9 +123,11 @@ def _members(embeddings: EmbeddingSet, templates: str | Path) -> pd.DataFrame:
 
 
 def _row_numbers(values: "pd.Series[Any]", size: int, path: Path) -> "pd.Series[int]":
-    if not pd.api.types.is_integer_dtype(values) or not values.between(0, size - 1).all():
+    text = text_column(values)
+    numbers = pd.to_numeric(text.where(text.str.fullmatch(r"[0-9]{1,18}") == True))  # noqa: E712
+    if not numbers.between(0, size - 1).all():  # a missing number is not between either
         raise EvaluationError(f"{path}: 'row' must hold whole numbers from 0 to {size - 1}")
-    return values
+    return numbers.astype(np.int64)
 
 
 def _numbers(values: "pd.Series[Any]", name: str) -> Doubles:

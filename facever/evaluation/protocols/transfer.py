@@ -5,6 +5,7 @@ from pathlib import Path
 
 from facever.data.pairs import PairList
 from facever.errors import EvaluationError
+from facever.evaluation.columns import people_column
 from facever.evaluation.one_to_one.transfer import TransferResult, check_points, realised
 from facever.evaluation.one_to_one.verification import DEFAULT_FARS
 from facever.evaluation.operating_point import OperatingPoint
@@ -117,7 +118,8 @@ def _shared(source: OperatingPoint | EmbeddingSet, target: EmbeddingSet) -> list
             f"the operating point was set on {source.dataset} too: rates on the people by whom a "
             "threshold was chosen flatter"
         ]
-    shared = sorted(set(source.identities.tolist()) & set(target.identities.tolist()))
+    one, two = (set(people_column(side.identities)) for side in (source, target))
+    shared = sorted(one & two)
     if not shared:
         return []
     return [

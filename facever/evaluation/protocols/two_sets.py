@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from facever.errors import EvaluationError
+from facever.evaluation.columns import text_column
 from facever.evaluation.protocols.lookup import kind_of
 from facever.vectors.embedding_set import EmbeddingSet
 
@@ -37,7 +38,7 @@ def images_in_both(
         return None
     if probes.root != gallery.root:
         return None
-    paths = [side.rows["path"][side.acquired].astype(str) for side in (probes, gallery)]
+    paths = [text_column(side.rows["path"][side.acquired]) for side in (probes, gallery)]
     shared = sorted(set(paths[0]) & set(paths[1]))
     if not shared:
         return None

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 from numpy.typing import ArrayLike
 
 from facever.errors import EvaluationError
+from facever.evaluation.columns import Names, people_column, required
 from facever.evaluation.scoring.similarity import Doubles, Floats, Scorer, make_scorer
 
 _TILE = 1 << 22  # scores with the cohort computed at a time
@@ -38,7 +38,7 @@ class Cohort:
     """
 
     vectors: Floats
-    people: npt.NDArray[np.str_]
+    people: Names
     norms: Floats | None = None
     top: int | None = None
 
@@ -63,7 +63,7 @@ class Cohort:
             EvaluationError: Not a matrix of two rows or more, lengths that differ, NaN, or a `top`
                 out of range.
         """
-        rows, people = np.asarray(vectors, np.float32), np.asarray(identities).ravel()
+        rows, people = np.asarray(vectors, np.float32), people_column(identities)
         lengths = None if norms is None else np.asarray(norms, np.float32)
         if rows.ndim != 2 or len(rows) < 2:
             raise EvaluationError(f"a cohort is a matrix [K, D], K > 1, not of shape {rows.shape}")
@@ -75,7 +75,7 @@ class Cohort:
             raise EvaluationError(
                 f"the top {top} of a cohort of {len(rows)}: 2 or more, at most all"
             )
-        return cls(rows, people.astype(str), lengths, top)
+        return cls(rows, required(people, len(rows), "identities"), lengths, top)
 
     def __str__(self) -> str:
         size = f"{len(self.vectors):,} images of {len(np.unique(self.people)):,} other people"
@@ -89,7 +89,7 @@ class Cohort:
         Raises:
             EvaluationError: Names the first and counts them.
         """
-        shared = sorted(set(self.people.tolist()) & {str(name) for name in people})
+        shared = sorted(set(self.people.tolist()) & set(people_column(list(people))))
         if shared:
             raise EvaluationError(
                 f"the cohort shares {len(shared)} people with the trials, first {shared[0]}: "

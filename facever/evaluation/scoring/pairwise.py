@@ -132,8 +132,7 @@ class AllPairs:
     def genuine_scores(self) -> Iterator[PairScores]:
         """Yield the genuine trials, by batches of people with equally many rows.
 
-        Scores are products in float64, rounded. Rows count in the order of their identities; see
-        `in_user_order`.
+        Rows count in the order of their identities; see `in_user_order`.
         """
         for starts, count, other_starts, other_count in self._people():
             step = max(1, _TILE // other_count)
@@ -148,11 +147,11 @@ class AllPairs:
                     yield self._tile(rows, columns)
 
     def impostor_scores(self) -> Iterator[PairScores]:
-        """Yield every impostor trial, by blocks; scores are products in float64, rounded."""
-        left, right = (side.astype(np.float64) for side in (self.scorer.left, self.scorer.right))
+        """Yield every impostor trial, by blocks."""
         for rows, columns in self.blocks():
             masked = self.no_impostor(rows, columns)
-            scores = (left[rows] @ right[columns].T).astype(np.float32)
+            sides = (np.arange(part.start, part.stop)[None] for part in (rows, columns))
+            scores = self.scorer.tiles(*sides)[0]
             i, j = np.nonzero(np.ones(scores.shape, bool) if masked is None else ~masked)
             yield PairScores(scores[i, j], i + rows.start, j + columns.start)
 
@@ -162,9 +161,7 @@ class AllPairs:
 
     def _tile(self, rows: Ints, columns: Ints) -> PairScores:
         """Score the rows [K, n] of K people with their columns [K, m]."""
-        left = self.scorer.left[rows].astype(np.float64)
-        right = self.scorer.right[columns].astype(np.float64)
-        scores = (left @ right.transpose(0, 2, 1)).astype(np.float32)
+        scores = self.scorer.tiles(rows, columns)
         i = np.broadcast_to(rows[:, :, None], scores.shape)
         j = np.broadcast_to(columns[:, None, :], scores.shape)
         keep = i < j if self.one_set else np.ones(scores.shape, bool)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facever.errors import EvaluationError, unknown
-from facever.vectors.unit import first_not_unit
+from facever.vectors.unit import first_not_unit, pair_cosines, unit_rows
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -17,21 +17,26 @@ Ints = npt.NDArray[np.int64]
 Similarity = Literal["cosine", "euclidean", "dot"]
 SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
 _CHUNK = 1 << 18  # numbers gathered at a time when single pairs are scored; stays in the cache
+_ROUNDING = 1e-6  # of the product of two lengths: what float32 unit rows stay below
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """The score of row i of one set and row j of another (or the same) is left_i · right_j.
+    """The scores of the rows of one set with those of another (or the same).
 
-    The score of a pair is defined as its product in float64 rounded to float32, so that it does
-    not depend on blocks, threads, precision or processor. Blocks are multiplied in float32 and
-    lie within `error` of it; whatever lies that close to a threshold is scored again.
+    A pair has one score, which depends neither on blocks nor on threads, precision or processor: by
+    "cosine" it is `pair_cosines` of the two rows, which gallery and verify compare with a threshold
+    too; otherwise it is the product left_i · right_j in float64, rounded to float32. Blocks are
+    multiplied in float32 and lie within `error` of it; whatever lies that close to a threshold is
+    scored again.
 
     Attributes:
         left: float32 [N, D].
         right: float32 [M, D].
         low, high: No score lies outside.
         error: Bound on the distance of a float32 block product from the pair's score.
+        cosines: float32 [N, D] and [M, D], the rows whose cosine is the pair's score; None where
+            the product is.
     """
 
     left: Floats
@@ -39,29 +44,72 @@ class Scorer:
     low: float
     high: float
     error: float
+    cosines: tuple[Floats, Floats] | None = None
 
     @classmethod
     def between(cls, left: Floats, right: Floats) -> Self:
-        """Return the scorer of two matrices, with bounds by Cauchy and Schwarz."""
+        """Return the scorer of the products of two matrices, with bounds by Cauchy and Schwarz."""
         scale = _longest(left) * _longest(right)
         # gamma_D of a float32 dot product of D terms, and one rounding of the result
         error = 1.01 * (left.shape[1] + 1) * 2.0**-24 * scale
         return cls(left, right, -scale - 2 * error, scale + 2 * error, error)
 
+    @classmethod
+    def cosine(cls, left: Floats, right: Floats) -> Self:
+        """Return the scorer of the cosines of rows whose lengths are about 1."""
+        off = _off_unit(left, right)
+        near = (left, right)
+        if off > _ROUNDING:
+            first = unit_rows(left)[0]
+            near = (first, first if right is left else unit_rows(right)[0])
+            off = _off_unit(*near)
+        made = cls.between(*near)
+        reach, error = made.high + off, made.error + off
+        return cls(*near, -reach, reach, error, (left, right))
+
     def take(self, rows: Ints, columns: Ints) -> Self:
         """Return the same scores with the rows of both sides in another order."""
-        left = self.left[rows]
-        right = left if self.right is self.left and columns is rows else self.right[columns]
-        return type(self)(left, right, self.low, self.high, self.error)
+        first, second = (self.left, self.right), self.cosines
+        left, right = _taken(first, rows, columns)
+        cosines = None
+        if second is not None:
+            same = all(one is other for one, other in zip(first, second, strict=True))
+            cosines = (left, right) if same else _taken(second, rows, columns)
+        return type(self)(left, right, self.low, self.high, self.error, cosines)
 
     def pairs(self, i: npt.NDArray[np.integer], j: npt.NDArray[np.integer]) -> Floats:
         """Return the scores of single pairs, float32 [K]."""
         scores = np.empty(len(i), np.float32)
+        first, second = self.cosines or (self.left, self.right)
         step = max(1, _CHUNK // self.left.shape[1])
         for start in range(0, len(i), step):
             part = slice(start, start + step)
-            left = self.left[i[part]].astype(np.float64)
-            scores[part] = np.einsum("kd,kd->k", left, self.right[j[part]], dtype=np.float64)
+            left, right = first[i[part]], second[j[part]]
+            scores[part] = (
+                np.einsum("kd,kd->k", left.astype(np.float64), right, dtype=np.float64)
+                if self.cosines is None
+                else pair_cosines(left, right)
+            )
+        return scores
+
+    def tiles(self, rows: Ints, columns: Ints) -> Floats:
+        """Return the scores of all pairs of rows [K, n] with columns [K, m], float32 [K, n, m].
+
+        They are those of `pairs`: products in float64, and what lies so close to the middle of two
+        float32 values that the order of a sum decides is scored as a single pair.
+        """
+        first, second = self.cosines or (self.left, self.right)
+        left, right = first[rows].astype(np.float64), second[columns].astype(np.float64)
+        products = left @ right.transpose(0, 2, 1)
+        if self.cosines is not None:
+            lengths = [np.sqrt(np.einsum("knd,knd->kn", side, side)) for side in (left, right)]
+            products /= lengths[0][:, :, None] * lengths[1][:, None, :]
+            np.clip(products, -1, 1, out=products)
+        noise = self.error * 2.0**-27  # float64 rounds 2**-29 as much, in two sums and two lengths
+        scores: Floats = (products - noise).astype(np.float32)
+        unsure = np.nonzero(scores != (products + noise).astype(np.float32))
+        batch, i, j = unsure
+        scores[unsure] = self.pairs(rows[batch, i], columns[batch, j])
         return scores
 
 
@@ -96,7 +144,7 @@ def make_scorer(
         check_unit(vectors)
         if others is not None:
             check_unit(others)
-        return Scorer.between(vectors, vectors if others is None else others)
+        return Scorer.cosine(vectors, vectors if others is None else others)
     left = vectors if norms is None else vectors * norms[:, None]
     right = left
     if others is not None:
@@ -159,3 +207,18 @@ def _euclidean(left: Floats, right: Floats) -> Scorer:
 
 def _longest(rows: Floats) -> float:
     return float(np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64).max(initial=0.0)))
+
+
+def _off_unit(left: Floats, right: Floats) -> float:
+    """Return how far the product of the lengths of a row of either side may lie from 1."""
+    ends = []
+    for rows in (left, right):
+        squares = np.einsum("nd,nd->n", rows, rows, dtype=np.float64)
+        ends.append(np.sqrt([squares.min(initial=1.0), squares.max(initial=1.0)]))
+    return float(np.abs(ends[0] * ends[1] - 1).max())
+
+
+def _taken(sides: tuple[Floats, Floats], rows: Ints, columns: Ints) -> tuple[Floats, Floats]:
+    """Return rows of either side; one matrix where there was one."""
+    left = sides[0][rows]
+    return left, left if sides[1] is sides[0] and columns is rows else sides[1][columns]

@@ -2,12 +2,13 @@
 
 Every impostor score is counted in a histogram, and the highest are kept under a running floor:
 once `wanted` scores lie in the bins above it, nothing below can be among the `wanted` largest.
-What was kept is scored again in float64, so that every count is that of the pairs' own scores (see
-`Scorer`). Where more than `MOST_KEPT` would be kept, the walk is repeated over the bin that
+What was kept is scored again as single pairs, so that every count is that of the pairs' own scores
+(see `Scorer`). Where more than `MOST_KEPT` would be kept, the walk is repeated over the bin that
 brackets the quantile.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,13 @@ from facever.evaluation.scoring.engines import choose_engine
 from facever.evaluation.scoring.pairwise import AllPairs, PairScores
 from facever.evaluation.scoring.people import BlockDyads, DyadErrors, DyadSums, dyad_keys
 from facever.evaluation.scoring.similarity import Doubles, Floats, Ints
-from facever.evaluation.scoring.trials import Counts, Histogram, Trials, check_both_classes
+from facever.evaluation.scoring.trials import (
+    Counts,
+    Histogram,
+    Trials,
+    check_both_classes,
+    next_above,
+)
 
 WHOLE = 4_000_000  # up to so many impostor trials every score is kept
 MOST_KEPT = 20_000_000
@@ -100,6 +107,20 @@ class StreamedTrials(Trials):
                 return float(np.nextafter(np.float32(high), np.float32(np.inf)))
             edges, error = finer.edges, finer.error
             counts = _screen(self.pairs, finer, 0)[2]
+
+    def impostor_above(self, score: "np.floating[Any]") -> "np.floating[Any]":
+        """Return an impostor score above a score with none between; infinity where none is.
+
+        Below the kept top it is looked for no further than a bin's width; where there is none, the
+        end of that is returned.
+        """
+        if score >= self.complete_above:
+            return next_above(self.top.scores[::-1], score)
+        edges = self._histogram.edges
+        end = np.float32(score + np.float32(edges[1] - edges[0]))
+        near = [part.scores for _, part in self._around(float(score), float(end))]
+        scores = np.concatenate(near)
+        return min(end, scores[scores > score].min(initial=np.float32(np.inf)))
 
     def false_accepts(self, threshold: float) -> int:
         """Count the impostor scores above a threshold."""

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -75,6 +76,22 @@ class Trials(ABC):
     @abstractmethod
     def threshold(self, k: int) -> float:
         """Return the (k + 1)-th largest impostor score, 0 <= k < impostor."""
+
+    def cut(self, k: int) -> float:
+        """Return a threshold that at most k impostor scores are above, 0 <= k < impostor.
+
+        It lies half way from the (k + 1)-th largest of them to the next score of either class, so
+        that the counts are those at that score itself; see `half_way`.
+        """
+        score = self.top.scores.dtype.type(self.threshold(k))
+        above = [self.impostor_above(score)]
+        for part in self.genuine_parts():
+            above.append(part.scores[part.scores > score].min(initial=np.inf))
+        return half_way(score, min(above))
+
+    @abstractmethod
+    def impostor_above(self, score: "np.floating[Any]") -> "np.floating[Any]":
+        """Return an impostor score above a score with none between; infinity where none is."""
 
     @abstractmethod
     def false_accepts(self, threshold: float) -> int:
@@ -194,10 +211,37 @@ class ListedTrials(Trials):
         """Return the (k + 1)-th largest impostor score, 0 <= k < impostor."""
         return float(self.top.scores[k])
 
+    def impostor_above(self, score: "np.floating[Any]") -> "np.floating[Any]":
+        """Return an impostor score above a score with none between; infinity where none is."""
+        return next_above(self.top.scores[::-1], score)
+
     def false_accepts(self, threshold: float) -> int:
         """Count the impostor scores above a threshold."""
         scores = self.top.scores[::-1]
         return len(scores) - int(np.searchsorted(scores, np.float64(threshold), side="right"))
+
+
+def half_way(score: "np.floating[Any]", following: "np.floating[Any]") -> float:
+    """Return the threshold between a score that is to be refused and the next one above it.
+
+    It lies half way between the two, as a number of their own type, so that what differs by
+    rounding is decided alike. Where no such number lies strictly between, it is the next score,
+    which is refused too: a false accept rate is never above its target. Without a next score
+    (infinity) it is the score itself.
+    """
+    if np.isinf(following):
+        return float(score)
+    middle = type(score)(float(score) / 2 + float(following) / 2)
+    return float(middle if score < middle < following else following)
+
+
+def next_above(
+    ascending: npt.NDArray[np.floating], score: "np.floating[Any]"
+) -> "np.floating[Any]":
+    """Return the first of ascending scores that is above a score; infinity where none is."""
+    at = int(np.searchsorted(ascending, score, side="right"))
+    found: np.floating[Any] = np.append(ascending[at : at + 1], ascending.dtype.type(np.inf))[0]
+    return found
 
 
 def check_both_classes(genuine: int, impostor: int) -> None:

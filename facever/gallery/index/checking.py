@@ -4,18 +4,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from facever.gallery.checksums import intact
 from facever.gallery.index import approximate as approximates
 from facever.gallery.index import snapshot as snapshots
 from facever.gallery.index.approximate import Approximate
-from facever.gallery.index.engine import Entries
-from facever.gallery.index.index import belongs
+from facever.gallery.index.index import belongs, entries_after
 from facever.gallery.index.sealed import SealError
 from facever.gallery.index.snapshot import Snapshot
 from facever.gallery.index.tail import forgotten
 from facever.gallery.records import Finding
 from facever.gallery.store.store import Store
-
-_AT_ONCE = 4096  # entries
 
 
 def check_index(store: Store) -> Iterator[Finding]:
@@ -26,8 +24,8 @@ def check_index(store: Store) -> Iterator[Finding]:
             snapshot = Snapshot.read(path)
             if not belongs(store, snapshot.state):
                 raise SealError("of another state of the gallery")
-            if not _same(store, snapshot):
-                yield Finding("index", f"{path} differs from the store")
+            if wrong := _wrong(store, snapshot):
+                yield Finding("index", f"{path} {wrong}; 'facever gallery rebuild' makes it again")
             path = path.with_name(approximates.FILE)
             Approximate.read(
                 path, store.settings.index, snapshot, lambda state: belongs(store, state)
@@ -37,23 +35,32 @@ def check_index(store: Store) -> Iterator[Finding]:
             yield Finding("index", f"{path} is {error}")
 
 
-def _same(store: Store, snapshot: Snapshot) -> bool:
-    """Return whether the snapshot, without what went since, is the store up to its last entry."""
+def _wrong(store: Store, snapshot: Snapshot) -> str:
+    """Return how a snapshot, without what went since, differs from the store up to its last entry.
+
+    Entries that are damaged in the store are the store's own findings.
+    """
     there = snapshot.entries
     gone = store.entries_removed_after(snapshot.state.change.number)
     owners = forgotten(there.numbers, there.owners, gone)
-    living = np.flatnonzero(owners >= 0)
     last = int(there.numbers[-1]) if len(there.numbers) else 0
-    number = 0
-    for start in range(0, len(living), _AT_ONCE):
-        rows = living[start : start + _AT_ONCE]
-        wanted = Entries(*store.entries_after(number, len(rows)))
-        if (
-            not np.array_equal(wanted.numbers, there.numbers[rows])
-            or not np.array_equal(wanted.owners, owners[rows])
-            or not np.array_equal(wanted.vectors, there.vectors[rows])
-        ):
-            return False
-        number = int(wanted.numbers[-1])
-    after = store.entries_after(number, 1)[0]
-    return not len(after) or int(after[0]) > last
+    left = owners >= 0
+    for entries in entries_after(store, 0):
+        wanted = entries.rows(entries.numbers <= last)
+        if not len(wanted.numbers):
+            break
+        at = np.searchsorted(there.numbers, wanted.numbers)
+        lacking = (there.numbers[at] != wanted.numbers) | (owners[at] < 0)
+        if lacking.any():
+            return f"lacks entry {wanted.numbers[lacking][0]} of the store"
+        same = there.rows(at)
+        right = (same.owners == wanted.owners) & (same.checksums == wanted.checksums)
+        right &= intact(*same)
+        if not right.all():
+            return (
+                f"has {int((~right).sum())} damaged vectors, the first is that of entry "
+                f"{wanted.numbers[~right][0]}"
+            )
+        left[at] = False
+    strange = sorted(set(there.numbers[left].tolist()) - store.entries_among(there.numbers[left]))
+    return f"has entry {strange[0]}, which the store has not" if strange else ""

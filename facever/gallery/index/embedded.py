@@ -17,7 +17,7 @@ from facever.gallery.index.sealed import SealError
 from facever.gallery.index.snapshot import Snapshot
 from facever.gallery.index.tail import Tail, forgotten
 from facever.gallery.index.view import View
-from facever.gallery.records import Change, Keys, Vectors
+from facever.gallery.records import Change, Keys, Vectors, joined
 
 _AT_ONCE = 65536
 
@@ -39,7 +39,8 @@ class EmbeddedEngine:
     def create(self, dimension: int) -> None:
         """Begin with nothing, for vectors of this dimension."""
         none = np.empty(0, np.int64)
-        entries = Entries(none, none, np.empty((0, dimension), np.float32))
+        vectors = np.empty((0, dimension), np.float32)
+        entries = Entries(none, none, vectors, np.empty(0, np.uint32))
         self._begin(Snapshot(State("", "", Change(0, ""), dimension, 0), entries))
 
     def open(self, belongs: Callable[[State], bool]) -> State | None:
@@ -80,9 +81,15 @@ class EmbeddedEngine:
         self._snapshot, self._approximate = snapshot, approximate
         self._tail = Tail(snapshot.entries.vectors.shape[1])
         self._first, self._gone = Part(snapshot.entries), np.empty(0, np.int64)
-        self._view = View(
-            [self._first, Part(self._tail.entries())], snapshot.state.people, approximate
-        )
+        self._mended = snapshot.entries.rows(slice(0))
+        self._show(snapshot.state.people)
+
+    def _show(self, people: int) -> None:
+        """Let searches see what is there now."""
+        parts = [self._first, Part(self._tail.entries())]
+        if len(self._mended.numbers):
+            parts.append(Part(self._mended))
+        self._view = View(parts, people, self._approximate)
 
     # -- changing ---------------------------------------------------------------------------
 
@@ -98,15 +105,22 @@ class EmbeddedEngine:
     def reach(self, state: State) -> None:
         """Show searches what was changed."""
         if len(self._gone):
-            entries = self._first.entries
-            self._first = self._first.with_owners(
-                forgotten(entries.numbers, entries.owners, self._gone)
-            )
-            self._tail.forget(self._gone)
+            self._forget(self._gone)
             self._gone = self._gone[:0]
-        self._view = View(
-            [self._first, Part(self._tail.entries())], state.people, self._approximate
-        )
+        self._show(state.people)
+
+    def mend(self, numbers: Keys, entries: Entries) -> None:
+        """Put entries in place of those of these numbers, which are damaged."""
+        self._forget(numbers)
+        both = joined([self._mended, entries])
+        self._mended = both.rows(np.argsort(both.numbers))
+        self._show(self._view.people)
+
+    def _forget(self, numbers: Keys) -> None:
+        entries = self._first.entries
+        self._first = self._first.with_owners(forgotten(entries.numbers, entries.owners, numbers))
+        self._tail.forget(numbers)
+        self._mended = self._mended.rows(~np.isin(self._mended.numbers, numbers))
 
     # -- asking -----------------------------------------------------------------------------
 

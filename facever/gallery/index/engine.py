@@ -7,33 +7,24 @@ there is; a remote one, such as a vector database, would take its place behind t
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Protocol
 
 from facever.evaluation.operating_point import ScoreRule
-from facever.gallery.records import Change, Keys, Vectors
+from facever.gallery.records import Change, Entries, Keys, Scores, Vectors
 
-Scores = NDArray[np.float32]
+__all__ = ["DamagedError", "Engine", "Entries", "Scores", "State"]
 
 
-class Entries(NamedTuple):
-    """Entries, in the order of their numbers.
+class DamagedError(Exception):
+    """Entries that a search came upon are not as they were enrolled.
 
     Args:
-        numbers: int64 [N], ascending; never used twice.
-        owners: People's keys, int64 [N]; -1 in an engine's own rows is nobody: removed.
-        vectors: float32 [N, D], unit rows.
+        numbers: Of the entries, int64 [N].
     """
 
-    numbers: Keys
-    owners: Keys
-    vectors: Vectors
-
-    def rows(self, which: slice | NDArray[np.bool_]) -> "Entries":
-        """Return some of the entries."""
-        return Entries(self.numbers[which], self.owners[which], self.vectors[which])
+    def __init__(self, numbers: Keys) -> None:
+        super().__init__(f"{len(numbers)} damaged entries")
+        self.numbers = numbers
 
 
 @dataclass(frozen=True)
@@ -81,13 +72,19 @@ class Engine(Protocol):
     def reach(self, state: State) -> None:
         """Let searches see what was changed: it is `state` now, whole."""
 
+    def mend(self, numbers: Keys, entries: Entries) -> None:
+        """Put entries in place of those of these numbers, which are damaged.
+
+        Searches see it at once. Those of the numbers that are not among the entries go.
+        """
+
     def search(
         self, queries: Vectors, k: int, rule: ScoreRule, among: Keys | None = None
     ) -> tuple[Scores, Keys]:
         """Return the k nearest people of each query, best first.
 
-        Scores are cosines of the vectors themselves, also where candidates are found by
-        approximation; k people are found when there are k.
+        Scores are `pair_cosines` of vectors that were just verified, however the candidates were
+        found; k people are found when there are k.
 
         Args:
             queries: float32 [Q, D], unit rows.
@@ -98,6 +95,9 @@ class Engine(Protocol):
         Returns:
             Scores float32 [Q, k] and people's keys int64 [Q, k]; where there are fewer than k
             people, -inf and -1.
+
+        Raises:
+            DamagedError: Candidates are not as they were enrolled; `mend` and search again.
         """
 
     def count(self) -> int:

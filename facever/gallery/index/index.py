@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 
 from facever.evaluation.operating_point import ScoreRule
-from facever.gallery.index.engine import Engine, Entries, Scores, State
+from facever.gallery.index.engine import DamagedError, Engine, Entries, Scores, State
 from facever.gallery.records import Change, Keys, Vectors
 from facever.gallery.store.store import Store
 
@@ -23,6 +23,7 @@ class Index:
         self.store, self.engine = store, engine
         self._lock = threading.RLock()
         self._state: State | None = None
+        self.mended = False  # whether an entry of the engine was found to be damaged
 
     def refresh(self) -> State:
         """Tell the engine what changed since the last time and return the newest state."""
@@ -48,9 +49,19 @@ class Index:
     def search(
         self, queries: Vectors, k: int, rule: ScoreRule, among: Keys | None = None
     ) -> tuple[Scores, Keys]:
-        """Search as an `Engine` does, with what is in the store now."""
-        self.refresh()
-        return self.engine.search(queries, k, rule, among)
+        """Search as an `Engine` does, with what is in the store now and is not damaged."""
+        while True:
+            self.refresh()
+            try:
+                return self.engine.search(queries, k, rule, among)
+            except DamagedError as damaged:
+                self.mend(damaged.numbers)
+
+    def mend(self, numbers: Keys) -> None:
+        """Take entries that the engine has damaged from the store; those damaged there go."""
+        with self._lock:
+            self.engine.mend(numbers, self.store.entries_numbered(numbers.tolist()))
+            self.mended = True
 
 
 def state_of(store: Store) -> State:
@@ -76,7 +87,7 @@ def belongs(store: Store, state: State) -> bool:
 def entries_after(store: Store, number: int) -> Iterator[Entries]:
     """Yield the entries after a number, some at a time; within one reading transaction."""
     while True:
-        entries = Entries(*store.entries_after(number, AT_ONCE))
+        entries = store.entries_after(number, AT_ONCE)
         if not len(entries.numbers):
             return
         yield entries

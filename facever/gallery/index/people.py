@@ -1,4 +1,4 @@
-"""From entries to people: the best people among ranked entries, and each person's exact score."""
+"""From entries to people: who can be among the best, and who is by the exact scores."""
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -14,29 +14,77 @@ _ROWS_AT_ONCE = 16384
 _QUERIES_AT_ONCE = 1024
 
 
-def best_people(scores: Scores, owners: Keys, k: int) -> tuple[Scores, Keys]:
-    """Keep the first entry of each person.
+def leaders(
+    scores: Scores, owners: Keys, k: int, slack: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which entries of a list can decide who the best k people are, and with what scores.
+
+    They are those that are not worse, by more than `slack`, than the best of the k-th person, nor
+    than their own person's best.
 
     Args:
         scores: float32 [Q, M], each row falling.
         owners: Whose entry each is, int64 [Q, M]; -1 for nobody's.
-        k: How many people to keep.
+        k: How many people.
+        slack: How far the scores may lie from the exact ones' order.
 
     Returns:
-        Scores float32 [Q, k] and people int64 [Q, k]; where there are fewer, -inf and -1.
+        The entries, [Q, M]; and whether the list goes down far enough to have all such, [Q].
     """
     order = np.argsort(owners, axis=1, kind="stable")
     grouped = np.take_along_axis(owners, order, axis=1)
     begins = np.ones(owners.shape, bool)
     begins[:, 1:] = grouped[:, 1:] != grouped[:, :-1]
-    first = np.empty(owners.shape, bool)
+    starts = np.maximum.accumulate(np.where(begins, np.arange(owners.shape[1]), 0), axis=1)
+    first, own = np.empty(owners.shape, bool), np.empty(owners.shape, np.float32)
     np.put_along_axis(first, order, begins, axis=1)
-    first &= owners >= 0
-    rank = np.cumsum(first, axis=1) - 1
-    rows, columns = np.nonzero(first & (rank < k))
-    best_scores, best_owners = nobody(len(scores), k)
-    best_scores[rows, rank[rows, columns]] = scores[rows, columns]
-    best_owners[rows, rank[rows, columns]] = owners[rows, columns]
+    bests = np.take_along_axis(np.take_along_axis(scores, order, axis=1), starts, axis=1)
+    np.put_along_axis(own, order, bests, axis=1)
+    people = np.cumsum(first & (owners >= 0), axis=1)
+    enough = people[:, -1] >= k
+    at = (people >= k).argmax(axis=1)
+    cut = np.where(enough, scores[np.arange(len(scores)), at], -np.inf)[:, None] - slack
+    chosen = (owners >= 0) & (scores >= cut) & (scores >= own - slack)
+    return chosen, enough & (scores[:, -1] < cut[:, 0])
+
+
+def ranked(
+    rows: Keys, owners: Keys, scores: Scores, queries: int, k: int, rule: ScoreRule
+) -> tuple[Scores, Keys]:
+    """Return the best k people of each query by the scores of their entries.
+
+    Args:
+        rows: The query of each score, int64 [M].
+        owners: The person of each score, int64 [M].
+        scores: float32 [M].
+        queries: How many queries there are, Q.
+        k: How many people.
+        rule: The largest score of a person's, or the mean in float64.
+
+    Returns:
+        Scores float32 [Q, k] and people int64 [Q, k], best first, equal ones by their keys; where
+        there are fewer, -inf and -1.
+    """
+    best_scores, best_owners = nobody(queries, k)
+    if not len(rows):
+        return best_scores, best_owners
+    order = np.lexsort((owners, rows))
+    rows, owners, scores = rows[order], owners[order], scores[order]
+    begins = np.ones(len(rows), bool)
+    begins[1:] = (rows[1:] != rows[:-1]) | (owners[1:] != owners[:-1])
+    starts = np.flatnonzero(begins)
+    if rule == "max":
+        each = np.maximum.reduceat(scores, starts)
+    else:
+        sums = np.add.reduceat(scores.astype(np.float64), starts)
+        each = (sums / np.diff(np.append(starts, len(rows)))).astype(np.float32)
+    rows, owners = rows[starts], owners[starts]
+    order = np.lexsort((owners, -each, rows))
+    rows, owners, each = rows[order], owners[order], each[order]
+    rank = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    kept = rank < k
+    best_scores[rows[kept], rank[kept]] = each[kept]
+    best_owners[rows[kept], rank[kept]] = owners[kept]
     return best_scores, best_owners
 
 
@@ -90,7 +138,7 @@ class Part:
 def best_of(
     queries: Vectors, k: int, people: Keys, parts: Sequence[Part], rule: ScoreRule
 ) -> tuple[Scores, Keys]:
-    """Compare queries with every entry of some people and return the best people of each.
+    """Compare queries with every entry of some people and return the best people, in float32.
 
     Args:
         queries: float32 [Q, D], unit rows.
@@ -113,6 +161,7 @@ def best_of(
             else:
                 sums = np.add.reduceat(cosines, begins, axis=1, dtype=np.float64)
                 found = (sums / np.diff(begins, append=len(owners))).astype(np.float32)
+            found[np.isnan(found)] = np.inf  # of a damaged vector: it is found, and verified
             scores[block], keys[block] = merged(
                 (scores[block], keys[block]), top(found, owners[begins], k)
             )

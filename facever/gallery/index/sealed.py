@@ -11,7 +11,7 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from io import BufferedIOBase
 from pathlib import Path
@@ -64,13 +64,13 @@ def seal(path: Path, magic: bytes, said: Mapping[str, Any]) -> None:
         both.write(struct.pack("<I", found))
 
 
-def unseal(path: Path, magic: bytes, former: bytes = b"") -> tuple[Bytes, dict[str, Any]]:
+def unseal(path: Path, magic: bytes, former: Sequence[bytes] = ()) -> tuple[Bytes, dict[str, Any]]:
     """Map a sealed file into memory, check all of it, and return content and trailer.
 
     Args:
         path: The file.
         magic: What `seal` was given.
-        former: The magic of an older format, which had another checksum.
+        former: The magics of older formats.
 
     Raises:
         SealError: "missing", "damaged", "of an older format" or "of another format".
@@ -82,7 +82,7 @@ def unseal(path: Path, magic: bytes, former: bytes = b"") -> tuple[Bytes, dict[s
                 raise SealError("damaged")
             file.seek(size - _FOOTER.size)
             found, length, expected = _FOOTER.unpack(file.read(_FOOTER.size))
-            if found == former:
+            if found in former:
                 raise SealError("of an older format")
             file.seek(0)  # reading takes no longer than touching mapped pages, and no memory
             if checksum(_chunks(file, size - 4)) != expected:

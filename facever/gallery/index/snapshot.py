@@ -1,8 +1,9 @@
 """The snapshot of a gallery's index: one file, derived from the store and memory-mapped.
 
-Vectors (float32 [N, D]), entry numbers and people's keys (int64 [N]) follow each other, and the
-seal (`sealed.py`) says which state of the store they are. The file is written under a temporary
-name and renamed, so that a reader has either the old one or the new one.
+Vectors (float32 [N, D]), entry numbers and people's keys (int64 [N]) and the vectors' checksums
+(uint32 [N]) follow each other, and the seal (`sealed.py`) says which state of the store they are.
+The file is written under a temporary name and renamed, so that a reader has either the old one or
+the new one.
 """
 
 from collections.abc import Iterable
@@ -19,7 +20,7 @@ from facever.gallery.index.sealed import CHUNK, padding, said_by, seal, unseal
 from facever.gallery.records import Change
 
 FILE = "index.snapshot"
-MAGIC, _FORMER = b"FVINDEX2", b"FVINDEX\0"
+MAGIC, _FORMER = b"FVINDEX3", (b"FVINDEX2", b"FVINDEX\0")
 _SHARE = 0.05  # of a snapshot: farther behind, a new one is worth its writing
 _LEAST = 1000  # entries: so few are searched as fast without a snapshot
 
@@ -30,7 +31,7 @@ class Snapshot:
 
     Args:
         state: Which store and which change.
-        entries: In the order of their numbers; vectors and numbers are mapped, owners in memory.
+        entries: In the order of their numbers; vectors and numbers are mapped, the rest in memory.
     """
 
     state: State
@@ -47,11 +48,15 @@ class Snapshot:
         count = int(said["count"])
         state = state_from(said)
         size = 4 * count * state.dimension
-        ends = np.cumsum([size, padding(size), 8 * count, 8 * count])
+        ends = np.cumsum([size, padding(size), 8 * count, 8 * count, 4 * count])
         vectors = content[: ends[0]].view("<f4").reshape(count, state.dimension)
         numbers = content[ends[1] : ends[2]].view("<i8")
         owners = content[ends[2] : ends[3]].view("<i8")
-        return cls(state, Entries(numbers, np.array(owners, np.int64), vectors))
+        checksums = content[ends[3] : ends[4]].view("<u4")
+        return cls(
+            state,
+            Entries(numbers, np.array(owners, np.int64), vectors, np.array(checksums, np.uint32)),
+        )
 
 
 def write_snapshot(path: Path, state: State, batches: Iterable[Entries]) -> None:
@@ -63,6 +68,7 @@ def write_snapshot(path: Path, state: State, batches: Iterable[Entries]) -> None
         batches: Entries in the order of their numbers; those with owner -1 are left out.
     """
     numbers, owners = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    checksums = [np.empty(0, np.uint32)]
     with atomic_path(path, private=True) as temporary:
         with temporary.open("wb") as file:
             for batch in batches:
@@ -73,12 +79,14 @@ def write_snapshot(path: Path, state: State, batches: Iterable[Entries]) -> None
                     file.write(batch.vectors[block][living].astype("<f4").tobytes())
                     numbers.append(batch.numbers[block][living])
                     owners.append(batch.owners[block][living])
+                    checksums.append(batch.checksums[block][living])
             file.write(bytes(padding(file.tell())))
             count = 0
             for column in (numbers, owners):
                 joined = np.concatenate(column)
                 count = len(joined)
                 file.write(joined.astype("<i8").tobytes())
+            file.write(np.concatenate(checksums).astype("<u4").tobytes())
         seal(temporary, MAGIC, {**said_of(state), "count": count})
 
 

@@ -5,8 +5,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from facever.gallery.index.engine import Entries
-from facever.gallery.records import Keys, Vectors
+from facever.gallery.records import Checksums, Entries, Keys, Vectors
 
 T = TypeVar("T", bound=np.generic)
 
@@ -22,6 +21,7 @@ class Tail:
         self._vectors: Vectors = np.empty((0, dimension), np.float32)
         self._numbers: Keys = np.empty(0, np.int64)
         self._owners: Keys = np.empty(0, np.int64)
+        self._checksums: Checksums = np.empty(0, np.uint32)
         self.count = 0
 
     def add(self, entries: Entries) -> None:
@@ -32,14 +32,18 @@ class Tail:
             self._vectors = _grown(self._vectors, self.count, capacity)
             self._numbers = _grown(self._numbers, self.count, capacity)
             self._owners = _grown(self._owners, self.count, capacity)
+            self._checksums = _grown(self._checksums, self.count, capacity)
         here = slice(self.count, end)
-        self._numbers[here], self._owners[here], self._vectors[here] = entries
+        self._numbers[here], self._owners[here], self._vectors[here] = entries[:3]
+        self._checksums[here] = entries.checksums
         self.count = end
 
     def entries(self) -> Entries:
         """Return the entries as they are now; what is added or forgotten later does not show."""
         here = slice(self.count)
-        return Entries(self._numbers[here], self._owners[here], self._vectors[here])
+        return Entries(
+            self._numbers[here], self._owners[here], self._vectors[here], self._checksums[here]
+        )
 
     def forget(self, numbers: Keys) -> None:
         """Write -1 over the owners of these entries, where they are here."""

@@ -3,6 +3,8 @@
 import threading
 from pathlib import Path
 
+import numpy as np
+
 from facever.console import warn
 from facever.errors import FaceverError, GalleryError
 from facever.evaluation.operating_point import ScoreRule
@@ -40,7 +42,25 @@ class KeptIndex:
         self, queries: Vectors, k: int, rule: ScoreRule, among: Keys | None = None
     ) -> tuple[Scores, Keys]:
         """Search as an `Engine` does, with what is in the store now."""
-        return self._current().search(queries, k, rule, among)
+        index = self._current()
+        found = index.search(queries, k, rule, among)
+        self._heal(index)
+        return found
+
+    def forget_people(self, people: Keys) -> None:
+        """Take the entries of people from the store again: those that are not there go."""
+        index = self._current()
+        owned = [some.numbers[np.isin(some.owners, people)] for some in index.engine.iterate()]
+        index.mend(np.concatenate([np.empty(0, np.int64), *owned]))
+        self._heal(index)
+
+    def _heal(self, index: Index) -> None:
+        """Write the index anew where entries of it were found to be damaged."""
+        if index.mended:
+            index.mended = False
+            if not self._store.read_only:
+                with self._lock:
+                    self._write(anew=True)
 
     def serves(self) -> str:
         """Return the kind of index that answers now: "flat" or a factory string."""
@@ -102,13 +122,13 @@ class KeptIndex:
     def _is_writing(self) -> bool:
         return self._writing is not None and self._writing.is_alive()
 
-    def _write(self) -> None:
+    def _write(self, anew: bool = False) -> None:
         if not self._is_writing():
-            self._writing = threading.Thread(target=_write, args=(self._folder, self._wait))
+            self._writing = threading.Thread(target=_write, args=(self._folder, self._wait, anew))
             self._writing.start()
 
 
-def _write(folder: Path, wait: float) -> None:
+def _write(folder: Path, wait: float, anew: bool = False) -> None:
     """Write the index, and again for as long as the store leaves it behind meanwhile.
 
     What goes wrong is said and costs nothing but speed: the store has everything.
@@ -116,7 +136,7 @@ def _write(folder: Path, wait: float) -> None:
     try:
         store = Store.open(folder, wait)
         try:
-            write_index(store, wait)
+            write_index(store, wait, anew)
             while is_due(store):
                 write_index(store, wait)
         finally:

@@ -1,32 +1,54 @@
-"""What searches see: some entries, as they were at one change."""
+"""What searches see: some entries, as they were at one change.
+
+A search has two steps. Products in float32 (or FAISS's index) propose the few entries that can
+decide. Their vectors are verified by their checksums, and their exact scores judge.
+"""
 
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facever.evaluation.operating_point import ScoreRule
+from facever.gallery.checksums import intact
 from facever.gallery.index.approximate import Approximate
-from facever.gallery.index.engine import Entries, Scores
+from facever.gallery.index.engine import DamagedError, Entries, Scores
 from facever.gallery.index.faiss_import import import_faiss
-from facever.gallery.index.people import Part, best_of, best_people, mean_vectors, nobody
-from facever.gallery.records import Keys, Vectors
+from facever.gallery.index.people import Part, best_of, leaders, mean_vectors, nobody, ranked
+from facever.gallery.records import Keys, Vectors, joined
+from facever.gallery.scores import scores_of, slack
 
 _CELLS = 1 << 22  # scores held at once
+_JUDGED = 1 << 15  # pairs whose vectors are held at once
 _LEAST_PROPOSED, _MOST_PROPOSED = 64, 4096  # entries, of which exact scores pick people
 _OVERSAMPLED = 4  # times the entries that exact search would look at first
+_MORE = 8  # people, or entries, that are looked at beside those wanted, for what is nearly as good
+
+
+class Pairs(NamedTuple):
+    """Pairs to be scored: rows of the queries and positions of entries, int64 [M]."""
+
+    rows: Keys
+    positions: Keys
 
 
 class View:
     """The entries at one change, which never change under a search.
 
+    A position is a row of the parts, one after the other.
+
     Args:
-        parts: Snapshot and tail.
+        parts: Snapshot, tail and more.
         people: How many people there are, at most.
         approximate: Proposes rows of the snapshot, or None for exact search.
     """
 
     def __init__(self, parts: list[Part], people: int, approximate: Approximate | None) -> None:
         self.parts, self.people, self._approximate = parts, people, approximate
+        sizes = [len(part.entries.numbers) for part in parts]
+        self._begins = np.cumsum([0, *sizes])[:-1]
+        self._slack = slack(parts[0].entries.vectors.shape[1])
 
     def search(
         self, queries: Vectors, k: int, rule: ScoreRule, among: Keys | None
@@ -38,46 +60,168 @@ class View:
         """
         if queries.shape[1] != self.parts[0].entries.vectors.shape[1]:
             return nobody(len(queries), k)
-        if among is not None:
-            return best_of(queries, k, np.unique(among), self.parts, rule)
-        if self._approximate is not None:
-            return self._by_proposals(queries, k, rule, self._approximate)
-        return self._exact(queries, k, rule)
+        with np.errstate(over="ignore", invalid="ignore"):  # of rows that are damaged
+            if among is not None:
+                pairs = self._of_people(queries, k, np.unique(among), rule)
+            elif self._approximate is not None:
+                pairs = self._by_proposals(queries, k, rule, self._approximate)
+            else:
+                pairs = self._exact(queries, np.arange(len(queries)), k, rule)
+        return self._judged(queries, k, rule, pairs)
+
+    # -- the exact scores -------------------------------------------------------------------
+
+    def _judged(
+        self, queries: Vectors, k: int, rule: ScoreRule, pairs: Pairs
+    ) -> tuple[Scores, Keys]:
+        """Return the best people of each query by the exact scores of verified vectors.
+
+        Raises:
+            DamagedError: Some are not as they were enrolled.
+        """
+        order = np.argsort(pairs.rows, kind="stable")
+        rows, positions = pairs.rows[order], pairs.positions[order]
+        scores, keys = nobody(len(queries), k)
+        damaged = [np.empty(0, np.int64)]
+        start = 0
+        while start < len(rows):
+            last = rows[min(start + _JUDGED, len(rows)) - 1]  # a query's pairs stay together
+            end = int(np.searchsorted(rows, last, side="right"))
+            which, at = np.unique(positions[start:end], return_inverse=True)
+            entries = self._taken(which)
+            whole = intact(*entries)
+            if not whole.all():
+                damaged.append(entries.numbers[~whole])
+            elif len(damaged) == 1:
+                found = scores_of(queries, rows[start:end], entries.vectors, at)
+                first, here = int(rows[start]), slice(int(rows[start]), int(last) + 1)
+                scores[here], keys[here] = ranked(
+                    rows[start:end] - first,
+                    entries.owners[at],
+                    found,
+                    int(last) + 1 - first,
+                    k,
+                    rule,
+                )
+            start = end
+        if len(damaged) > 1:
+            raise DamagedError(np.unique(np.concatenate(damaged)))
+        return scores, keys
+
+    def _taken(self, positions: Keys) -> Entries:
+        """Return a copy of the entries at positions, which ascend."""
+        cuts = np.searchsorted(positions, self._begins[1:])
+        taken = [
+            part.entries.rows(some - begin)
+            for part, begin, some in zip(
+                self.parts, self._begins.tolist(), np.split(positions, cuts), strict=True
+            )
+        ]
+        return joined(taken)
+
+    # -- what can decide --------------------------------------------------------------------
 
     @property
-    def _living(self) -> list[Entries]:
-        return [part.entries for part in self.parts if len(part.entries.numbers)]
+    def _living(self) -> list[tuple[int, Entries]]:
+        """Parts that are not empty, each with the position that it begins at."""
+        return [
+            (begin, part.entries)
+            for begin, part in zip(self._begins.tolist(), self.parts, strict=True)
+            if len(part.entries.numbers)
+        ]
 
     @cached_property
     def _means(self) -> Entries:
         keys, means = mean_vectors(self.parts, self.parts[0].entries.vectors.shape[1])
-        return Entries(keys, keys, means)
+        return Entries(keys, keys, means, np.zeros(len(keys), np.uint32))
 
-    def _exact(self, queries: Vectors, k: int, rule: ScoreRule) -> tuple[Scores, Keys]:
-        """Widen the search from the best entries until k people are among them."""
-        entries = self._living if rule == "max" else [self._means]
-        total, people = sum(len(some.numbers) for some in entries), self.people
-        wanted = min(k, people)
-        scores, keys = nobody(len(queries), k)
-        pending = np.arange(len(queries))
-        depth = min(total, wanted * min(8, -(-total // max(people, 1))))
+    def _exact(self, queries: Vectors, which: Keys, k: int, rule: ScoreRule) -> Pairs:
+        """Widen the search from the best entries until all who can be among the best k are there.
+
+        Args:
+            queries: float32 [Q, D].
+            which: Rows of the queries to search for.
+            k: How many people.
+            rule: Of the scores.
+        """
+        entries = self._living if rule == "max" else [(0, self._means)]
+        total = sum(len(some.numbers) for _, some in entries)
+        wanted = min(k, self.people)
+        rows, columns = [which[:0]], [which[:0]]
+        pending = which
+        depth = min(total, wanted * min(8, -(-total // max(self.people, 1))) + _MORE)
         while len(pending) and depth:
             unfinished = []
             for block in _split(pending, max(1, _CELLS // depth)):
-                near = nearest(queries[block], depth, entries)
-                scores[block], keys[block] = best_people(*near, k)
-                unfinished.append(block[(keys[block] >= 0).sum(axis=1) < wanted])
-            pending = np.concatenate(unfinished) if depth < total else pending[:0]
+                near, places, owners = nearest(queries[block], depth, entries)
+                chosen, settled = leaders(near, owners, wanted, self._slack)
+                settled |= depth >= total
+                at, place = np.nonzero(chosen & settled[:, None])
+                rows.append(block[at])
+                columns.append(places[at, place])
+                unfinished.append(block[~settled])
+            pending = np.concatenate(unfinished)
             depth = min(total, depth * 8)
-        return scores, keys
+        pairs = Pairs(np.concatenate(rows), np.concatenate(columns))
+        if rule == "max":
+            return pairs
+        return self._entries_of(queries, pairs.rows, self._means.owners[pairs.positions], rule)
+
+    def _of_people(self, queries: Vectors, k: int, people: Keys, rule: ScoreRule) -> Pairs:
+        """Return the pairs that can decide among some people, int64 [P] ascending."""
+        more = _MORE
+        while True:
+            looked = min(k + more, len(people))
+            scores, keys = best_of(queries, looked, people, self.parts, rule)
+            cut = scores[:, min(k, looked) - 1 :][:, :1] - self._slack
+            close = (keys >= 0) & ~(scores < cut)
+            if looked == len(people) or not close[:, -1].any():
+                rows, places = np.nonzero(close)
+                return self._entries_of(queries, rows, keys[rows, places], rule)
+            more *= 8
+
+    def _entries_of(self, queries: Vectors, rows: Keys, people: Keys, rule: ScoreRule) -> Pairs:
+        """Return the pairs that decide the scores of queries with people, each int64 [M]."""
+        asked = np.unique(people)
+        found = [part.rows_of(asked) for part in self.parts]
+        owners = np.concatenate(
+            [part.entries.owners[some] for part, some in zip(self.parts, found, strict=True)]
+        )
+        positions = np.concatenate(
+            [some + begin for some, begin in zip(found, self._begins.tolist(), strict=True)]
+        )
+        order = np.argsort(owners, kind="stable")
+        owners, positions = owners[order], positions[order]
+        begins = np.searchsorted(owners, people)
+        counts = np.searchsorted(owners, people, side="right") - begins
+        starts = np.cumsum(counts) - counts
+        at = np.arange(counts.sum()) + np.repeat(begins - starts, counts)
+        pairs = Pairs(np.repeat(rows, counts), positions[at])
+        if rule == "mean" or not len(at):
+            return pairs
+        near = self._products(queries, pairs)
+        best = np.maximum.reduceat(near, starts[counts > 0])
+        kept = near >= np.repeat(best, counts[counts > 0]) - self._slack
+        return Pairs(pairs.rows[kept], pairs.positions[kept])
+
+    def _products(self, queries: Vectors, pairs: Pairs) -> Scores:
+        """Return the float32 product of each pair; what is not finite is infinite: to be judged."""
+        products = np.empty(len(pairs.rows), np.float32)
+        for start in range(0, len(products), _JUDGED):
+            part = slice(start, start + _JUDGED)
+            which, at = np.unique(pairs.positions[part], return_inverse=True)
+            vectors = self._taken(which).vectors
+            products[part] = np.einsum("nd,nd->n", queries[pairs.rows[part]], vectors[at])
+        products[~np.isfinite(products)] = np.inf
+        return products
 
     def _by_proposals(
         self, queries: Vectors, k: int, rule: ScoreRule, approximate: Approximate
-    ) -> tuple[Scores, Keys]:
-        """Score the people of the proposed entries exactly; widen while there are fewer than k."""
-        total = sum(len(some.numbers) for some in self._living)
+    ) -> Pairs:
+        """Look at the people of the proposed entries; at more while there are fewer than k."""
+        total = sum(len(some.numbers) for _, some in self._living)
         wanted = min(k, self.people)
-        scores, keys = nobody(len(queries), k)
+        found: list[Pairs] = []
         pending = np.arange(len(queries))
         each = min(8, -(-total // max(self.people, 1)))
         depth = max(_LEAST_PROPOSED, _OVERSAMPLED * wanted * each)
@@ -87,56 +231,67 @@ class View:
                 owners = self._proposed(queries[block], depth, approximate)
                 for row, of in zip(block, owners, strict=True):
                     people = np.unique(of[of >= 0])
-                    if len(people) < wanted:
+                    if len(people) < wanted or not len(people):
                         unfinished.append(row)
                         continue
-                    query = queries[row : row + 1]
-                    scores[row], keys[row] = (
-                        found[0] for found in best_of(query, k, people, self.parts, rule)
-                    )
+                    rows, positions = self._of_people(queries[row : row + 1], k, people, rule)
+                    found.append(Pairs(rows + row, positions))
             pending = np.array(unfinished, np.int64)
             depth *= 8
         if len(pending):
-            scores[pending], keys[pending] = self._exact(queries[pending], k, rule)
-        return scores, keys
+            found.append(self._exact(queries, pending, k, rule))
+        none = np.empty(0, np.int64)
+        return Pairs(
+            np.concatenate([none, *(pairs.rows for pairs in found)]),
+            np.concatenate([none, *(pairs.positions for pairs in found)]),
+        )
 
     def _proposed(self, queries: Vectors, depth: int, approximate: Approximate) -> Keys:
         """Return whose the entries near each query are, int64 [Q, n]; -1 of nobody."""
         first, covered = self.parts[0].entries, approximate.covered
         rows = approximate.propose(queries, depth)
         owners = np.where(rows >= 0, first.owners[rows], -1)
-        later = [first.rows(slice(covered, None)), self.parts[1].entries]
+        later = [first.rows(slice(covered, None)), *(part.entries for part in self.parts[1:])]
         later = [entries for entries in later if len(entries.numbers)]
         if not later:
             return owners
-        return np.concatenate([owners, nearest(queries, depth, later)[1]], axis=1)
+        near = nearest(queries, depth, [(0, entries) for entries in later])[2]
+        return np.concatenate([owners, near], axis=1)
 
 
-def nearest(queries: Vectors, depth: int, entries: list[Entries]) -> tuple[Scores, Keys]:
-    """Return scores and owners [Q, depth] of the nearest entries, the best first.
+def nearest(
+    queries: Vectors, depth: int, entries: list[tuple[int, Entries]]
+) -> tuple[Scores, Keys, Keys]:
+    """Return scores, positions and owners [Q, depth] of the nearest entries, the best first.
 
     Args:
         queries: float32 [Q, D], unit rows.
-        depth: How many; fewer where there are fewer.
-        entries: Where to search.
+        depth: How many; fewer where there are fewer. What is missing has position and owner -1.
+        entries: Where to search, each with the position that it begins at.
     """
     faiss = import_faiss()
-    scores, owners = [], []
-    for _, part_owners, vectors in entries:
+    scored: list[Scores] = []
+    placed: list[Keys] = []
+    owned: list[Keys] = []
+    for begin, (_, part_owners, vectors, _) in entries:
         near, at = faiss.knn(
             queries, vectors, min(depth, len(vectors)), metric=faiss.METRIC_INNER_PRODUCT
         )
-        scores.append(near)
-        owners.append(part_owners[at])
-    if len(scores) == 1:
-        return scores[0], owners[0]
-    all_scores, all_owners = np.concatenate(scores, axis=1), np.concatenate(owners, axis=1)
-    best = np.argsort(-all_scores, axis=1, kind="stable")[:, :depth]
+        there = at >= 0  # a vector that is NaN is in no list
+        scored.append(near if there.all() else np.where(there, near, -np.inf))
+        placed.append(np.where(there, at + begin, -1))
+        owned.append(np.where(there, part_owners[at], -1))
+    if len(entries) == 1:
+        return scored[0], placed[0], owned[0]
+    scores, places = np.concatenate(scored, axis=1), np.concatenate(placed, axis=1)
+    owners = np.concatenate(owned, axis=1)
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :depth]
     return (
-        np.take_along_axis(all_scores, best, axis=1),
-        np.take_along_axis(all_owners, best, axis=1),
+        np.take_along_axis(scores, best, axis=1),
+        np.take_along_axis(places, best, axis=1),
+        np.take_along_axis(owners, best, axis=1),
     )
 
 
-def _split(positions: Keys, size: int) -> list[Keys]:
+def _split(positions: NDArray[np.int64], size: int) -> list[Keys]:
     return [positions[start : start + size] for start in range(0, len(positions), size)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from facever.errors import GalleryError
-from facever.files import alone
+from facever.files import alone, remove_leftovers
 from facever.gallery.index import approximate as approximates
 from facever.gallery.index import snapshot as snapshots
 from facever.gallery.index.approximate import write_approximate
@@ -101,14 +101,19 @@ def _entries(store: Store) -> Iterator[Entries]:
     with suppress(SealError):
         snapshot = Snapshot.read(path)
         if belongs(store, snapshot.state) and len(snapshot.entries.numbers):
-            numbers, owners, _ = snapshot.entries
+            numbers, owners, _, checksums = snapshot.entries
             gone = store.entries_removed_after(snapshot.state.change.number)
             owners, width = forgotten(numbers, owners, gone), snapshot.state.dimension
             with path.open("rb") as file:  # mapped vectors would fill the memory
                 for start in range(0, len(numbers), AT_ONCE):
                     block = slice(start, start + AT_ONCE)
                     vectors = np.fromfile(file, "<f4", width * len(numbers[block]))
-                    yield Entries(numbers[block], owners[block], vectors.reshape(-1, width))
+                    yield Entries(
+                        numbers[block],
+                        owners[block],
+                        vectors.reshape(-1, width),
+                        checksums[block],
+                    )
             last = int(numbers[-1])
     yield from entries_after(store, last)
 
@@ -128,7 +133,8 @@ def _write_approximate(store: Store) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Delete what killed writers left; nobody else writes now."""
+    """Delete what killed writers left, those of earlier versions too; nobody else writes now."""
+    remove_leftovers(folder)
     for name in (snapshots.FILE, approximates.FILE):
         path = folder / name
         for leftover in folder.glob(f".{path.stem}.*.tmp{path.suffix}"):

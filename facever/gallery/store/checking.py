@@ -1,20 +1,31 @@
 """Whether a store holds what it must: every row of it is looked at."""
 
-import json
 import sqlite3
 from collections.abc import Iterator
 
 import numpy as np
 
 from facever.errors import GalleryError
-from facever.gallery.records import Finding
-from facever.gallery.store.coding import bytes_of, decoded, first_damaged
-from facever.gallery.store.deriving import entry_table, made
+from facever.gallery.records import Finding, shown
+from facever.gallery.store.coding import decoded
+from facever.gallery.store.damage import described
+from facever.gallery.store.deriving import made
+from facever.gallery.store.facts import under_way
+from facever.gallery.store.file import planted
 from facever.gallery.store.purging import Purging
+from facever.gallery.store.sealing import IMAGES, MIGRATED, TEMPLATES, Table, entry_table, pages
+from facever.gallery.store.statements import metadata_in
 from facever.gallery.templates import ALL, checked_policy
 
-_ROWS_AT_ONCE = 4096
 _TOLERANCE = {"float32": 1e-5, "float16": 1e-3, "int8": 1e-2}  # of a template's values
+_MOST = 100  # findings of one kind that are listed; then their number is
+_TYPES = {  # of what is known of images
+    "source": ("text", "null"),
+    "hash": ("text", "null"),
+    "enrolled": ("text",),
+    "norm": ("real", "integer", "null"),
+    "quality": ("real", "integer", "null"),
+}
 
 
 class Checking(Purging):
@@ -26,43 +37,35 @@ class Checking(Purging):
             with self.reading() as db:
                 yield from _check_file(db)
                 yield from _check_people(db)
+                yield from _check_columns(db)
                 whole = True
-                for table, name in (("images", "image"), ("templates", "template")):
-                    for finding in self._check_vectors(db, table, name):
+                templates = () if self.settings.templates == ALL else (TEMPLATES,)
+                for table in (IMAGES, *templates, MIGRATED):
+                    for finding in self._check_vectors(db, table):
                         whole = False
                         yield finding
                 if whole:
                     yield from self._check_templates(db)
-                table, name = entry_table(self.settings)
-                sql = f"SELECT count(*) FROM removed JOIN {table} ON {name} = entry"
+                table = entry_table(self.settings)
+                sql = f"SELECT count(*) FROM removed JOIN {table.name} ON {table.number} = entry"
                 if count := db.execute(sql).fetchone()[0]:
-                    yield Finding("store", f"{count} {table} are there and noted as removed")
+                    yield Finding("store", f"{count} {table.name} are there and noted as removed")
         except GalleryError as error:
             yield Finding("store", str(error))
 
-    def _check_vectors(self, db: sqlite3.Connection, table: str, name: str) -> Iterator[Finding]:
+    def _check_vectors(self, db: sqlite3.Connection, table: Table) -> Iterator[Finding]:
         storage, dimension = self.settings.storage, self.binding.dimension
-        size = bytes_of(storage, dimension)
-        lengths = f"SELECT count(*), min({name}) FROM {table} WHERE length(vector) != ?"
-        count, first = db.execute(lengths, [size]).fetchone()
-        if count:
-            yield Finding(
-                "store",
-                f"{count} {table} have a vector that is not of dimension {dimension}, the first "
-                f"is {name} {first}",
-            )
-        sql = (
-            f"SELECT {name}, vector FROM {table} WHERE {name} > ? AND length(vector) = ?"
-            f" ORDER BY {name} LIMIT {_ROWS_AT_ONCE}"
-        )
-        last = 0
-        while rows := db.execute(sql, [last, size]).fetchall():
-            numbers, blobs = zip(*rows, strict=True)
-            last = numbers[-1]
-            wrong = first_damaged(blobs, storage, dimension)
-            if wrong is not None:
-                yield Finding("store", f"the vector of {name} {numbers[wrong]} is not of length 1")
-                return
+        part = "templates" if table is TEMPLATES else "store"
+        if table is MIGRATED:
+            pending = under_way(db, self.path)
+            storage, dimension = "float32", 0 if pending is None else pending.dimension
+        damaged = [
+            number for found in pages(db, table, storage, dimension) for number in found.damaged
+        ]
+        for what in described(db, table, damaged[:_MOST]):
+            yield Finding(part, f"{what} is damaged: it is not what was enrolled")
+        if len(damaged) > _MOST:
+            yield Finding(part, f"{len(damaged) - _MOST} more {table.name} are damaged")
 
     def _check_templates(self, db: sqlite3.Connection) -> Iterator[Finding]:
         settings, dimension = self.settings, self.binding.dimension
@@ -99,14 +102,31 @@ def _check_file(db: sqlite3.Connection) -> Iterator[Finding]:
     for table in sorted(set(tables)):
         count = tables.count(table)
         yield Finding("store", f"{count} rows of {table} refer to rows that are not there")
+    for name in planted(db):
+        yield Finding("store", f"a trigger or view that no gallery has: {shown(name)}")
 
 
 def _check_people(db: sqlite3.Connection) -> Iterator[Finding]:
-    wrong = 0
-    for (metadata,) in db.execute("SELECT metadata FROM people"):
-        try:
-            wrong += not isinstance(json.loads(metadata), dict)
-        except ValueError:
-            wrong += 1
-    if wrong:
-        yield Finding("store", f"the metadata of {wrong} people cannot be read")
+    wrong = []
+    for person, metadata in db.execute("SELECT id, metadata FROM people"):
+        if not isinstance(person, str) or not person:
+            wrong.append(f"a person's id is damaged: {shown(repr(person))} is no text")
+        elif metadata_in(metadata) is None:
+            wrong.append(f"the metadata of {shown(person)} cannot be read: it is no JSON object")
+    for problem in wrong[:_MOST]:
+        yield Finding("store", problem)
+    if len(wrong) > _MOST:
+        yield Finding("store", f"{len(wrong) - _MOST} more people's rows are damaged")
+
+
+def _check_columns(db: sqlite3.Connection) -> Iterator[Finding]:
+    for column, types in _TYPES.items():
+        allowed = ", ".join(f"'{type_}'" for type_ in types)
+        sql = f"SELECT count(*), min(image) FROM images WHERE typeof({column}) NOT IN ({allowed})"
+        count, first = db.execute(sql).fetchone()
+        if count:
+            yield Finding(
+                "store",
+                f"the {column} of {count} images is not {' or '.join(types)}, the first is image "
+                f"{first}",
+            )

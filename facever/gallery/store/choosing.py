@@ -4,15 +4,14 @@ import sqlite3
 from dataclasses import replace
 
 from facever.gallery.records import Settings
-from facever.gallery.store.coding import checked_storage, decoded, encoded
+from facever.gallery.store.coding import checked_storage
 from facever.gallery.store.deriving import derive
 from facever.gallery.store.editing import Editing
-from facever.gallery.store.file import facts_in
+from facever.gallery.store.facts import facts_in
 from facever.gallery.store.schema import new_generation, write_facts
-from facever.gallery.store.statements import record
+from facever.gallery.store.sealing import IMAGES, TEMPLATES, pages, rewrite
+from facever.gallery.store.statements import among, each, record
 from facever.gallery.templates import checked_policy
-
-_ROWS_AT_ONCE = 4096
 
 
 class Choosing(Editing):
@@ -32,6 +31,32 @@ class Choosing(Editing):
                 change = record(db, "templates", people=0, images=0)
                 self.begin_generation(db, change, replace(settings, templates=policy))
 
+    def remake_templates(self) -> None:
+        """Make the templates again of people of whom one is damaged.
+
+        Raises:
+            GalleryError: The store cannot be written.
+        """
+        with self.writing() as db:
+            facts = facts_in(db, self.path)
+            storage, dimension = facts.settings.storage, facts.binding.dimension
+            damaged = [
+                number
+                for found in pages(db, TEMPLATES, storage, dimension)
+                for number in found.damaged
+            ]
+            if not damaged:
+                return
+            sql = "SELECT DISTINCT person FROM templates WHERE template IN ({})"
+            owners = [key for (key,) in among(db, sql, damaged)]
+            change = record(db, "templates", people=0, images=0)
+            db.executemany(
+                "INSERT OR IGNORE INTO removed (entry, change) VALUES (?, ?)",
+                ((number, change) for number in damaged),
+            )
+            each(db, "DELETE FROM templates WHERE template IN ({})", damaged)
+            derive(db, facts.settings, dimension, change, owners)
+
     def set_storage(self, kind: str) -> None:
         """Write all vectors otherwise from now on; what was rounded stays so.
 
@@ -44,16 +69,9 @@ class Choosing(Editing):
             before = facts.settings.storage
             if storage == before:
                 return
-            sql = "SELECT image, vector FROM images WHERE image > ? ORDER BY image LIMIT ?"
-            last = 0
-            while rows := db.execute(sql, [last, _ROWS_AT_ONCE]).fetchall():
-                numbers, blobs = zip(*rows, strict=True)
-                last = numbers[-1]
-                vectors = decoded(blobs, before, facts.binding.dimension)
-                db.executemany(
-                    "UPDATE images SET vector = ? WHERE image = ?",
-                    zip(encoded(vectors, storage), numbers, strict=True),
-                )
+            dimension = facts.binding.dimension
+            for found in pages(db, IMAGES, before, dimension):  # a damaged vector stays as it is
+                rewrite(db, found.numbers, found.owners, found.vectors, storage, dimension)
             change = record(db, "storage", people=0, images=0)
             self.begin_generation(db, change, replace(facts.settings, storage=storage))
 

@@ -3,30 +3,33 @@
 import sqlite3
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from facever.errors import GalleryError
 from facever.gallery.records import Keys, Settings, Vectors
-from facever.gallery.store.coding import decoded, encoded
+from facever.gallery.store.coding import encoded
+from facever.gallery.store.sealing import (
+    IMAGES,
+    TEMPLATES,
+    columns,
+    entry_table,
+    joined,
+    next_number,
+    verified,
+    write_checksums,
+)
 from facever.gallery.store.statements import among, each
 from facever.gallery.templates import ALL, templates_of
 
 _PEOPLE_AT_ONCE = 1024
 
 
-def entry_table(settings: Settings) -> tuple[str, str]:
-    """Return the table that holds the entries, and the name of their numbers in it."""
-    return ("images", "image") if settings.templates == ALL else ("templates", "template")
-
-
 def forget_entries(
     db: sqlite3.Connection, settings: Settings, change: int, keys: Sequence[int]
 ) -> None:
     """Note that all entries of some people go with a change."""
-    table, number = entry_table(settings)
+    table = entry_table(settings)
     each(
         db,
-        f"INSERT INTO removed (entry, change) SELECT {number}, ? FROM {table}"
+        f"INSERT INTO removed (entry, change) SELECT {table.number}, ? FROM {table.name}"
         " WHERE person IN ({})",
         keys,
         change,
@@ -46,10 +49,12 @@ def derive(
     forget_entries(db, settings, change, keys)
     each(db, "DELETE FROM templates WHERE person IN ({})", keys)
     for owners, templates in made(db, settings, dimension, keys):
-        db.executemany(
-            "INSERT INTO templates (person, vector) VALUES (?, ?)",
-            zip(owners.tolist(), encoded(templates, settings.storage), strict=True),
-        )
+        first = next_number(db, TEMPLATES)
+        numbers = range(first, first + len(owners))
+        blobs = list(encoded(templates, settings.storage))
+        rows = list(zip(numbers, owners.tolist(), blobs, strict=True))
+        db.executemany("INSERT INTO templates VALUES (?, ?, ?)", rows)
+        write_checksums(db, TEMPLATES, rows, settings.storage, dimension)
 
 
 def made(
@@ -57,20 +62,23 @@ def made(
 ) -> Iterator[tuple[Keys, Vectors]]:
     """Yield the keys and templates of some people as their images make them.
 
+    Images whose vector is damaged count for nothing.
+
     Raises:
         GalleryError: The policy has no template for somebody's images.
     """
     sql = (
-        "SELECT person, vector, coalesce(quality, norm) FROM images WHERE person IN ({})"
-        " ORDER BY person, image"
+        f"SELECT {columns(IMAGES)}, coalesce(quality, norm) FROM {joined(IMAGES)}"
+        " WHERE t.person IN ({}) ORDER BY t.person, t.image"
     )
     for start in range(0, len(keys), _PEOPLE_AT_ONCE):
         rows = list(among(db, sql, keys[start : start + _PEOPLE_AT_ONCE]))
-        if not rows:
+        found = verified(rows, settings.storage, dimension)
+        if not len(found.numbers):
             continue
-        owners, blobs, weights = zip(*rows, strict=True)
-        vectors = decoded(blobs, settings.storage, dimension)
+        of = {row[0]: row[-1] for row in rows}
+        weights = [of[number] for number in found.numbers.tolist()]
         try:
-            yield templates_of(settings.templates, np.array(owners), vectors, weights)
+            yield templates_of(settings.templates, found.owners, found.vectors, weights)
         except GalleryError as error:
             raise GalleryError(f"no templates by '{settings.templates}': {error}") from error

@@ -1,14 +1,16 @@
 """How people and images come into a store, and what is kept beside them."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from facever.errors import GalleryError
 from facever.gallery.records import Duplicate, Duplicates, NewImages, shown, text
 from facever.gallery.store.coding import encoded
 from facever.gallery.store.deriving import derive
-from facever.gallery.store.file import facts_in
+from facever.gallery.store.facts import facts_in
 from facever.gallery.store.reading import Reading
+from facever.gallery.store.sealing import IMAGES, next_number, write_checksums
 from facever.gallery.store.statements import (
     among,
     find_duplicates,
@@ -91,17 +93,19 @@ class Enrolling(Reading):
             keys = dict(among(db, "SELECT id, person FROM people WHERE id IN ({})", named))
             told = [person for person in named if person in keys and metadata.get(person)]
             for person in told:
-                known = merged(metadata_of(db, keys[person]), metadata[person])
+                known = merged(person, metadata_of(db, keys[person]), metadata[person])
                 write_metadata(db, keys[person], known)
             vectors = images.vectors[kept] if left_out else images.vectors
-            blobs = encoded(vectors, facts.settings.storage)
+            storage, begin = facts.settings.storage, next_number(db, IMAGES)
+            owners = [keys[images.people[index]] for index in kept]
             times, qualities = images.times, images.qualities
             db.executemany(
-                "INSERT INTO images (person, source, hash, enrolled, norm, quality, vector)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO images (image, person, source, hash, enrolled, norm, quality, vector)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     (
-                        keys[images.people[index]],
+                        number,
+                        owner,
                         images.sources[index],
                         images.hashes[index],
                         time if times is None else times[index],
@@ -109,13 +113,16 @@ class Enrolling(Reading):
                         None if qualities is None else qualities[index],
                         blob,
                     )
-                    for index, blob in zip(kept, blobs, strict=True)
+                    for number, owner, index, blob in zip(
+                        count(begin), owners, kept, encoded(vectors, storage), strict=False
+                    )
                 ),
             )
+            sealed = zip(count(begin), owners, encoded(vectors, storage), strict=False)
+            write_checksums(db, IMAGES, sealed, storage, facts.binding.dimension)
             if kept or new_people or told:
                 change = record(db, "enroll", people=new_people, images=len(kept))
-                owners = sorted({keys[images.people[index]] for index in kept})
-                derive(db, facts.settings, facts.binding.dimension, change, owners)
+                derive(db, facts.settings, facts.binding.dimension, change, sorted(set(owners)))
         return len(kept), new_people, found
 
     def add_operating_point(self, name: str, kind: str, point: str) -> None:

@@ -1,6 +1,5 @@
 """The file of a store: made, opened, upgraded, and its transactions."""
 
-import json
 import os
 import sqlite3
 import threading
@@ -9,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Self
 
+from facever.console import warn
 from facever.errors import GalleryError
-from facever.gallery.records import Binding, Settings
-from facever.gallery.store.coding import checked_storage
+from facever.gallery.records import Binding, Settings, shown
+from facever.gallery.store.facts import Facts, facts_in, under_way
 from facever.gallery.store.schema import (
     APPLICATION_ID,
     FORMAT,
@@ -22,22 +22,12 @@ from facever.gallery.store.schema import (
     write_facts,
 )
 from facever.gallery.store.statements import explained, now, record
+from facever.gallery.store.upgrading import upgrade_people, upgrade_vectors
 
 FILE = "gallery.db"
 _PAGE_BYTES = 16384  # a 512-d vector takes half of SQLite's usual page and would waste the rest
 
 Seen = tuple[int, int, int, int]
-
-
-class Facts(NamedTuple):
-    """What `meta` says in one generation."""
-
-    gallery: str
-    created: str
-    generation: str
-    audit_key: bytes
-    binding: Binding
-    settings: Settings
 
 
 class StoreFile:
@@ -151,9 +141,17 @@ class StoreFile:
                 f"{self.path} has the older format {version} and cannot be written by this user: "
                 "open it once as a user who may write, and it is upgraded"
             )
-        with self.writing() as db:
+        said: list[str] = []
+        with self.writing(much=True) as db:
             if (version := self._format_in(db)) < FORMAT:  # nobody else did meanwhile
                 make_tables(db, version)
+                facts = facts_in(db, self.path)
+                said += upgrade_people(db)
+                said += upgrade_vectors(
+                    db, facts.settings.storage, facts.binding.dimension, under_way(db, self.path)
+                )
+        for line in said:
+            warn(f"{self.path} was upgraded to format {FORMAT}: {line}")
 
     @staticmethod
     def _format_in(db: sqlite3.Connection) -> int:
@@ -240,6 +238,7 @@ class StoreFile:
                 _checkpoint(self._writer, "PASSIVE")
             self._writer.execute("BEGIN IMMEDIATE")
             try:
+                _refuse_planted(self._writer, self.path)
                 yield self._writer
                 self._writer.execute("COMMIT")
             except sqlite3.Error as error:
@@ -338,25 +337,23 @@ class StoreFile:
             self._facts, self._found = facts_in(db, self.path), found
 
 
-def facts_in(db: sqlite3.Connection, path: Path) -> Facts:
-    """Read `meta`.
+def planted(db: sqlite3.Connection) -> list[str]:
+    """Return the names of triggers and views, of which a gallery has none."""
+    sql = "SELECT name FROM sqlite_schema WHERE type IN ('trigger', 'view') ORDER BY name"
+    return [str(name) for (name,) in db.execute(sql)]
+
+
+def _refuse_planted(db: sqlite3.Connection, path: Path) -> None:
+    """Refuse to change a store in which something would act on the change.
 
     Raises:
-        GalleryError: Something is not there.
+        GalleryError: It has a trigger or a view.
     """
-    said: dict[str, Any] = {}
-    try:
-        said = {key: json.loads(value) for key, value in db.execute("SELECT * FROM meta")}
-        return Facts(
-            said["gallery"],
-            said["created"],
-            said["generation"],
-            bytes.fromhex(said["audit_key"]),
-            Binding(**{name: said[name] for name in Binding.__dataclass_fields__}),
-            Settings(said["templates"], checked_storage(said["storage"]), said["index"]),
+    if names := planted(db):
+        raise GalleryError(
+            f"{path} has a trigger or view that no gallery has, {shown(names[0])}: somebody put it "
+            "there, and nothing is changed while it is; drop it with SQLite, or restore a copy"
         )
-    except KeyError as error:
-        raise GalleryError(f"{path} is damaged: it does not say its {error}") from error
 
 
 def _checkpoint(db: sqlite3.Connection, how: str) -> None:

@@ -1,17 +1,19 @@
 """A store moves to another model: new vectors gather beside the old ones, then take their place."""
 
-import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
+import numpy as np
+
 from facever.errors import GalleryError
-from facever.gallery.records import Binding, MigrationState, PendingImage, Vectors
+from facever.gallery.records import Binding, MigrationState, PendingImage, Storage, Vectors
 from facever.gallery.store.choosing import Choosing
-from facever.gallery.store.coding import decoded, encoded
-from facever.gallery.store.file import facts_in
+from facever.gallery.store.coding import encoded
+from facever.gallery.store.facts import facts_in, under_way
 from facever.gallery.store.schema import write_facts
-from facever.gallery.store.statements import record
+from facever.gallery.store.sealing import MIGRATED, pages, rewrite, write_checksums
+from facever.gallery.store.statements import among, each, record
 
 _ROWS_AT_ONCE = 4096
 _PENDING = "images i WHERE NOT EXISTS (SELECT 1 FROM migrated m WHERE m.image = i.image)"
@@ -28,12 +30,12 @@ class Migrating(Choosing):
                 store cannot be written.
         """
         with self.writing() as db:
-            now, under_way = facts_in(db, self.path).binding, _under_way(db)
+            now, begun = facts_in(db, self.path).binding, under_way(db, self.path)
             if binding.fingerprint == now.fingerprint:
                 raise GalleryError(f"the gallery is of fingerprint {now.fingerprint} already")
-            if under_way is not None and under_way != binding:
+            if begun is not None and begun != binding:
                 raise GalleryError(
-                    f"a migration to fingerprint {under_way.fingerprint} has begun, so none to "
+                    f"a migration to fingerprint {begun.fingerprint} has begun, so none to "
                     f"{binding.fingerprint} can: finish or abandon it first"
                 )
             write_facts(db, {"migration": asdict(binding)})
@@ -41,7 +43,7 @@ class Migrating(Choosing):
     def migration(self) -> MigrationState | None:
         """Return how far a migration is; None when there is none."""
         with self.reading() as db:
-            binding = _under_way(db)
+            binding = under_way(db, self.path)
             if binding is None:
                 return None
             done = db.execute("SELECT count(*) FROM migrated").fetchone()[0]
@@ -81,12 +83,18 @@ class Migrating(Choosing):
             GalleryError: No migration to that model is under way, or the store cannot be written.
         """
         with self.writing() as db:
-            _require(db, fingerprint)
+            binding = self._require(db, fingerprint)
+            blobs = list(encoded(vectors, "float32"))
             db.executemany(
                 "INSERT OR REPLACE INTO migrated (image, norm, vector)"
                 " SELECT image, ?, ? FROM images WHERE image = ?",
-                zip(norms, encoded(vectors, "float32"), images, strict=True),
+                zip(norms, blobs, images, strict=True),
             )
+            there = {
+                row[0] for row in among(db, "SELECT image FROM images WHERE image IN ({})", images)
+            }
+            rows = ((i, 0, blob) for i, blob in zip(images, blobs, strict=True) if i in there)
+            write_checksums(db, MIGRATED, rows, "float32", binding.dimension)
 
     def finish_migration(self, fingerprint: str, remove: Sequence[int] = ()) -> int:
         """Let the new model serve, in one transaction.
@@ -105,7 +113,9 @@ class Migrating(Choosing):
                 or the store cannot be written.
         """
         with self.writing(much=True) as db:
-            binding = _require(db, fingerprint)
+            binding = self._require(db, fingerprint)
+            for found in pages(db, MIGRATED, "float32", binding.dimension):
+                each(db, "DELETE FROM migrated WHERE image IN ({})", found.damaged)  # pending again
             pending = {image for (image,) in db.execute(f"SELECT image FROM {_PENDING}")}
             gone = sorted(pending & set(remove))
             if left := len(pending) - len(gone):
@@ -117,13 +127,7 @@ class Migrating(Choosing):
             if gone:
                 self._remove_images(db, change, gone, "migrate")
             settings = facts_in(db, self.path).settings
-            if settings.storage == "float32":
-                db.execute(
-                    "UPDATE images SET (norm, vector) = (SELECT m.norm, m.vector FROM migrated m"
-                    " WHERE m.image = images.image)"
-                )
-            else:
-                self._swap_rounded(db, binding.dimension)
+            self._take_migrated(db, settings.storage, binding.dimension)
             for table in ("migrated", "operating_points", "calibrations"):
                 db.execute(f"DELETE FROM {table}")
             db.execute("DELETE FROM meta WHERE key = 'migration'")
@@ -131,18 +135,17 @@ class Migrating(Choosing):
             self.begin_generation(db, change, settings)
         return len(gone)
 
-    def _swap_rounded(self, db: sqlite3.Connection, dimension: int) -> None:
-        storage = facts_in(db, self.path).settings.storage
-        sql = "SELECT image, norm, vector FROM migrated WHERE image > ? ORDER BY image LIMIT ?"
-        last = 0
-        while rows := db.execute(sql, [last, _ROWS_AT_ONCE]).fetchall():
-            images, norms, blobs = zip(*rows, strict=True)
-            last = images[-1]
-            vectors = encoded(decoded(blobs, "float32", dimension), storage)
-            db.executemany(
-                "UPDATE images SET norm = ?, vector = ? WHERE image = ?",
-                zip(norms, vectors, images, strict=True),
-            )
+    @staticmethod
+    def _take_migrated(db: sqlite3.Connection, storage: Storage, dimension: int) -> None:
+        """Give every image its new vector; all of these are whole."""
+        db.execute(
+            "UPDATE images SET norm = (SELECT m.norm FROM migrated m WHERE m.image = images.image)"
+        )
+        for found in pages(db, MIGRATED, "float32", dimension):
+            sql = "SELECT image, person FROM images WHERE image IN ({})"
+            owners = dict(among(db, sql, found.numbers.tolist()))
+            of = np.array([owners[image] for image in found.numbers.tolist()], np.int64)
+            rewrite(db, found.numbers, of, found.vectors, storage, dimension)
 
     def abandon_migration(self) -> None:
         """Forget a migration; the gallery stays with its model.
@@ -151,20 +154,16 @@ class Migrating(Choosing):
             GalleryError: None is under way, or the store cannot be written.
         """
         with self.writing() as db:
-            if _under_way(db) is None:
+            if under_way(db, self.path) is None:
                 raise GalleryError("no migration is under way")
             db.execute("DELETE FROM migrated")
             db.execute("DELETE FROM meta WHERE key = 'migration'")
 
-
-def _under_way(db: sqlite3.Connection) -> Binding | None:
-    row = db.execute("SELECT value FROM meta WHERE key = 'migration'").fetchone()
-    return Binding(**json.loads(row[0])) if row is not None else None
-
-
-def _require(db: sqlite3.Connection, fingerprint: str) -> Binding:
-    binding = _under_way(db)
-    if binding is None or binding.fingerprint != fingerprint:
-        begun = "none" if binding is None else f"one to {binding.fingerprint}"
-        raise GalleryError(f"no migration to fingerprint {fingerprint} is under way, but {begun}")
-    return binding
+    def _require(self, db: sqlite3.Connection, fingerprint: str) -> Binding:
+        binding = under_way(db, self.path)
+        if binding is None or binding.fingerprint != fingerprint:
+            begun = "none" if binding is None else f"one to {binding.fingerprint}"
+            raise GalleryError(
+                f"no migration to fingerprint {fingerprint} is under way, but {begun}"
+            )
+        return binding

@@ -1,8 +1,9 @@
 """What a store holds, read."""
 
 import hmac
-import json
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from facever.errors import GalleryError
 from facever.gallery.records import (
     Audited,
     Change,
+    Entries,
     Keys,
     PersonImages,
     Row,
@@ -20,13 +22,22 @@ from facever.gallery.records import (
     shown,
     text,
 )
-from facever.gallery.store.coding import decoded
-from facever.gallery.store.deriving import entry_table
+from facever.gallery.store.damage import REMEDY, Damage, is_sound
 from facever.gallery.store.file import StoreFile
 from facever.gallery.store.filtering import checked_where, fits, narrowed
-from facever.gallery.store.statements import among, key_of, metadata_of
+from facever.gallery.store.sealing import (
+    IMAGES,
+    Table,
+    Verified,
+    columns,
+    entry_table,
+    joined,
+    verified,
+)
+from facever.gallery.store.statements import among, key_of, known_as, metadata_in, metadata_of
 
 _ROWS_AT_ONCE = 4096
+NOTHING = "{}"
 
 
 class Reading(StoreFile):
@@ -35,6 +46,7 @@ class Reading(StoreFile):
     def __init__(self, path: Path, wait: float) -> None:
         super().__init__(path, wait)
         self._counted = Change(0, ""), (0, 0, 0)
+        self._damage = Damage(path)
 
     # -- changes and entries, for what follows the store ------------------------------------
 
@@ -65,7 +77,7 @@ class Reading(StoreFile):
         with self.reading() as db:
             newest = self.change()
             if newest != self._counted[0]:
-                tables = ("people", "images", entry_table(self.settings)[0])
+                tables = ("people", "images", entry_table(self.settings).name)
                 people, images, entries = (
                     int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
                     for table in tables
@@ -73,23 +85,39 @@ class Reading(StoreFile):
                 self._counted = newest, (people, images, entries)
             return self._counted[1]
 
-    def entries_after(self, number: int, limit: int | None = None) -> tuple[Keys, Keys, Vectors]:
-        """Return the numbers and people's keys [N] and vectors [N, D] of entries after one.
+    def entries_after(self, number: int, limit: int | None = None) -> Entries:
+        """Return the entries after a number; those that are damaged are named and left out.
 
         Args:
             number: Of an entry.
-            limit: How many at most, the first ones; by default all.
+            limit: How many at most, the first ones; by default all. There are none only when none
+                are left.
         """
         with self.reading() as db:
-            table, name = entry_table(self.settings)
-            rows = db.execute(
-                f"SELECT {name}, person, vector FROM {table} WHERE {name} > ? ORDER BY {name} "
-                "LIMIT ?",
-                [number, -1 if limit is None else limit],
-            ).fetchall()
-            numbers, owners, blobs = zip(*rows, strict=True) if rows else ((), (), ())
-            vectors = self._matrix(blobs)
-        return np.array(numbers, np.int64), np.array(owners, np.int64), vectors
+            table = entry_table(self.settings)
+            sql = f"SELECT {columns(table)} FROM {joined(table)} WHERE t.{table.number} > ?"
+            sql += f" ORDER BY t.{table.number} LIMIT ?"
+            while True:
+                rows = db.execute(sql, [number, -1 if limit is None else limit]).fetchall()
+                found = self._verified(db, table, rows)
+                if len(found.numbers) or not rows:
+                    return Entries(*found[:4])
+                number = rows[-1][0]
+
+    def entries_numbered(self, numbers: Sequence[int]) -> Entries:
+        """Return the entries of these numbers, ascending; those that are damaged are left out."""
+        with self.reading() as db:
+            table = entry_table(self.settings)
+            sql = f"SELECT {columns(table)} FROM {joined(table)} WHERE t.{table.number} IN ({{}})"
+            rows = sorted(among(db, sql, numbers), key=itemgetter(0))
+            return Entries(*self._verified(db, table, rows)[:4])
+
+    def entries_among(self, numbers: Keys) -> set[int]:
+        """Return which of these numbers are of entries, damaged ones too."""
+        with self.reading() as db:
+            table = entry_table(self.settings)
+            sql = f"SELECT {table.number} FROM {table.name} WHERE {table.number} IN ({{}})"
+            return {number for (number,) in among(db, sql, numbers.tolist())}
 
     def entries_removed_after(self, change: int) -> Keys:
         """Return the numbers of the entries that were removed after a change."""
@@ -100,9 +128,9 @@ class Reading(StoreFile):
     # -- people -----------------------------------------------------------------------------
 
     def ids(self, keys: Iterable[int]) -> dict[int, str]:
-        """Return the person ids of people's keys; keys that are gone are left out."""
+        """Return the person ids of people's keys; keys that are gone or damaged are left out."""
         with self.reading() as db:
-            sql = "SELECT person, id FROM people WHERE person IN ({})"
+            sql = "SELECT person, id FROM people WHERE typeof(id) = 'text' AND person IN ({})"
             return dict(among(db, sql, list(keys)))
 
     def people(self, where: Mapping[str, Any] | None = None) -> Iterator[PersonImages]:
@@ -127,7 +155,8 @@ class Reading(StoreFile):
             if not rows:
                 return
             for _, person, metadata, images in rows:
-                if not conditions or fits(json.loads(metadata), conditions):
+                known = {} if not conditions else self._metadata_in(person, metadata)
+                if self._is_text(person) and (not conditions or fits(known, conditions)):
                     yield PersonImages(person, images)
             last = rows[-1][0]
 
@@ -145,9 +174,11 @@ class Reading(StoreFile):
         text_, values = narrowed(conditions)
         with self.reading() as db:
             rows = db.execute(
-                f"SELECT person, metadata FROM people WHERE {text_} ORDER BY person", values
+                f"SELECT person, id, metadata FROM people WHERE {text_} ORDER BY person", values
             )
-            found = [person for person, known in rows if fits(json.loads(known), conditions)]
+            found = [
+                key for key, id_, known in rows if fits(self._metadata_in(id_, known), conditions)
+            ]
         return np.array(found, dtype=np.int64)
 
     def metadata(self, person: str) -> dict[str, Any]:
@@ -164,53 +195,71 @@ class Reading(StoreFile):
     def vectors_of(self, person: str) -> Vectors:
         """Return the vectors [n, D] that a person is compared by: their entries.
 
+        Those that are damaged are named and left out.
+
         Raises:
             GalleryError: No such person, or one without images.
         """
         with self.reading() as db:
-            table, name = entry_table(self.settings)
-            sql = f"SELECT vector FROM {table} JOIN people USING (person) WHERE id = ?"
-            rows = db.execute(f"{sql} ORDER BY {name}", [text(person, "a person id")]).fetchall()
+            table, known = entry_table(self.settings), known_as(db, [person])
+            sql = f"SELECT {columns(table)} FROM {joined(table)} WHERE t.person = ?"
+            sql += f" ORDER BY t.{table.number}"
+            rows = db.execute(sql, [known[person][1]]).fetchall() if known else []
             if not rows:
                 raise GalleryError(f"nobody with images is enrolled as {shown(person)}")
-            return self._matrix([blob for (blob,) in rows])
+            vectors = self._verified(db, table, rows).vectors
+            if not len(vectors):
+                raise GalleryError(
+                    f"{self.path}: all vectors of {shown(person)} are damaged: {REMEDY}"
+                )
+            return vectors
 
     def image_vectors(self) -> Iterator[tuple[Keys, Vectors]]:
-        """Yield people's keys [n] and the vectors [n, D] of all images, some at a time."""
-        sql = "SELECT image, person, vector FROM images WHERE image > ? ORDER BY image LIMIT ?"
-        last = 0
-        while True:
+        """Yield people's keys [n] and the vectors [n, D] of all images, some at a time.
+
+        Those that are damaged are named and left out.
+        """
+        for rows in self._image_rows(""):
             with self.reading() as db:
-                rows = db.execute(sql, [last, _ROWS_AT_ONCE]).fetchall()
-                if not rows:
-                    return
-                numbers, keys, blobs = zip(*rows, strict=True)
-                vectors = self._matrix(blobs)
-            yield np.array(keys, np.int64), vectors
-            last = numbers[-1]
+                found = self._verified(db, IMAGES, rows)
+            yield found.owners, found.vectors
 
     def rows(self) -> Iterator[tuple[list[Row], Vectors]]:
-        """Yield all images and their vectors [n, D], some at a time; within one `reading`."""
+        """Yield all images and their vectors [n, D], some at a time; within one `reading`.
+
+        A vector that is damaged is named, and NaN.
+        """
+        more = ", p.id, p.metadata, t.source, t.hash, t.enrolled, t.norm, t.quality"
+        for rows in self._image_rows(more):
+            with self.reading() as db:
+                sound = [row for row in rows if self._is_sound(row[5], row[0], row[7:])]
+                found = self._verified(db, IMAGES, rows)
+            vectors = np.full((len(sound), self.binding.dimension), np.nan, np.float32)
+            at = {row[0]: place for place, row in enumerate(sound)}
+            vectors[[at[number] for number in found.numbers.tolist()]] = found.vectors
+            yield [Row(row[5], self._written(row[5], row[6]), *row[7:]) for row in sound], vectors
+
+    def _image_rows(self, more: str) -> Iterator[list[tuple[Any, ...]]]:
+        """Yield the rows of all images as `verified` takes them, some at a time."""
         sql = (
-            "SELECT i.image, i.vector, p.id, p.metadata, i.source, i.hash, i.enrolled, i.norm,"
-            " i.quality FROM images i JOIN people p USING (person) WHERE i.image > ?"
-            f" ORDER BY i.image LIMIT {_ROWS_AT_ONCE}"
+            f"SELECT {columns(IMAGES)}{more} FROM {joined(IMAGES)} WHERE t.image > ?"
+            f" ORDER BY t.image LIMIT {_ROWS_AT_ONCE}"
         )
         last = 0
         while True:
             with self.reading() as db:
-                found = db.execute(sql, [last]).fetchall()
-                if not found:
-                    return
-                vectors = self._matrix([row[1] for row in found])
-            yield [Row(*row[2:]) for row in found], vectors
-            last = found[-1][0]
+                rows = db.execute(sql, [last]).fetchall()
+            if not rows:
+                return
+            yield rows
+            last = rows[-1][0]
 
     def without_images(self) -> dict[str, str]:
         """Return the metadata, as JSON, of the people who have no image, by their ids."""
         sql = "SELECT id, metadata FROM people WHERE person NOT IN (SELECT person FROM images)"
         with self.reading() as db:
-            return dict(db.execute(f"{sql} ORDER BY person"))
+            rows = db.execute(f"{sql} ORDER BY person").fetchall()
+        return {id_: self._written(id_, known) for id_, known in rows if self._is_text(id_)}
 
     def images(self, person: str) -> list[StoredImage]:
         """Return what is known of a person's images.
@@ -220,14 +269,45 @@ class Reading(StoreFile):
         """
         with self.reading() as db:
             sql = "SELECT image, source, hash, enrolled, norm, quality FROM images WHERE person = ?"
-            rows = db.execute(f"{sql} ORDER BY image", [key_of(db, person)])
-            return [StoredImage(*row) for row in rows]
+            rows = db.execute(f"{sql} ORDER BY image", [key_of(db, person)]).fetchall()
+        return [StoredImage(*row) for row in rows if self._is_sound(person, row[0], row[1:])]
 
-    def _matrix(self, blobs: Sequence[bytes]) -> Vectors:
-        try:
-            return decoded(blobs, self.settings.storage, self.binding.dimension)
-        except ValueError as error:
-            raise GalleryError(f"{self.path} is damaged: it holds {error}") from error
+    def _verified(
+        self, db: sqlite3.Connection, table: Table, rows: Sequence[tuple[Any, ...]]
+    ) -> Verified:
+        """Return what is whole of rows; what is not is named, once."""
+        found = verified(rows, self.settings.storage, self.binding.dimension)
+        self._damage.name(db, table, found.damaged)
+        return found
+
+    def _metadata_in(self, person: object, written: object) -> dict[str, Any]:
+        """Return what is known of a person; nothing, with a warning, where that is damaged."""
+        known = metadata_in(written)
+        if known is None:
+            self._damage.say(
+                f"the metadata of {shown(str(person))} is damaged: it is no JSON object"
+            )
+        return known or {}
+
+    def _is_sound(self, person: object, image: int, known: Sequence[Any]) -> bool:
+        """Return whether what is known of an image is what it must be; else it is named."""
+        if isinstance(person, str) and is_sound(*known):
+            return True
+        self._damage.say(f"the row of image {image} of {shown(str(person))} is damaged")
+        return False
+
+    def _written(self, person: object, written: str) -> str:
+        """Return what is known of a person as JSON; nothing, with a warning, where damaged."""
+        if written == NOTHING:
+            return written
+        return written if self._metadata_in(person, written) else NOTHING
+
+    def _is_text(self, person: object) -> bool:
+        """Return whether a person's id is a text; one that is not is named."""
+        if isinstance(person, str):
+            return True
+        self._damage.say(f"a person's id is damaged: {shown(repr(person))} is no text")
+        return False
 
     # -- what is kept beside them -----------------------------------------------------------
 

@@ -7,12 +7,13 @@ from facever.errors import GalleryError
 from facever.gallery.records import shown, text
 from facever.gallery.store.deriving import derive, forget_entries
 from facever.gallery.store.enrolling import Enrolling
-from facever.gallery.store.file import facts_in
+from facever.gallery.store.facts import facts_in
 from facever.gallery.store.statements import (
     among,
     each,
     images_named,
     key_of,
+    known_as,
     later,
     record,
     several,
@@ -50,9 +51,9 @@ class Removing(Enrolling):
         wanted = list(dict.fromkeys(text(id_, "a person id") for id_ in several(people, "ids")))
         with self.writing() as db:
             facts = facts_in(db, self.path)
-            sql = "SELECT id, person FROM people WHERE id IN ({})"
-            keys: dict[str, int] = dict(among(db, sql, wanted))
-            lost = [person for person in wanted if person not in keys]
+            known = known_as(db, wanted)
+            keys = dict(known.values())
+            lost = [person for person in wanted if person not in known]
             if lost:
                 others = f" (nor {len(lost) - 1} more of these)" if len(lost) > 1 else ""
                 raise GalleryError(

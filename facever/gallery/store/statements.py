@@ -1,6 +1,7 @@
 """Statements that the store's transactions are made of, and SQLite's errors in plain words."""
 
 import json
+import re
 import reprlib
 import secrets
 import sqlite3
@@ -11,11 +12,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from facever.errors import GalleryError
+from facever.files import parse_json
 from facever.gallery.records import Duplicate, NewImages, shown, text
+from facever.text import canonical
 
 T = TypeVar("T")
 
 _PARAMETERS_AT_ONCE = 10_000
+_MANY_DIGITS = re.compile(r"\d{19,}")
 
 
 def now() -> str:
@@ -93,12 +97,26 @@ def key_of(db: sqlite3.Connection, person: str) -> int:
     Raises:
         GalleryError: Nobody is enrolled under that id.
     """
-    row = db.execute(
-        "SELECT person FROM people WHERE id = ?", [text(person, "a person id")]
-    ).fetchone()
-    if row is None:
+    known = known_as(db, [person])
+    if not known:
         raise GalleryError(f"nobody is enrolled as {shown(person)}")
-    return int(row[0])
+    return next(iter(known.values()))[1]
+
+
+def known_as(db: sqlite3.Connection, people: Sequence[str]) -> dict[str, tuple[str, int]]:
+    """Return, by the ids given, the ids as they are kept and the keys of those who are enrolled.
+
+    People whom an older version kept under an id that is written otherwise (`person_id`) are found
+    by exactly that one.
+
+    Raises:
+        GalleryError: An id that is no text.
+    """
+    forms = {text(given, "a person id"): canonical(given) for given in people}
+    sql = "SELECT id, person FROM people WHERE id IN ({})"
+    keys: dict[str, int] = dict(among(db, sql, sorted({*forms, *forms.values()})))
+    found = {given: given if given in keys else kept for given, kept in forms.items()}
+    return {given: (kept, keys[kept]) for given, kept in found.items() if kept in keys}
 
 
 def images_named(
@@ -123,38 +141,63 @@ def images_named(
 
 def metadata_of(db: sqlite3.Connection, key: int) -> dict[str, Any]:
     """Return what is known of a person."""
-    row = db.execute("SELECT metadata FROM people WHERE person = ?", [key]).fetchone()
-    return dict(json.loads(row[0]))
+    person, written = db.execute(
+        "SELECT id, metadata FROM people WHERE person = ?", [key]
+    ).fetchone()
+    known = metadata_in(written)
+    if known is None:
+        raise GalleryError(
+            f"the metadata of {shown(str(person))} is damaged: it is no JSON object; restore the "
+            "gallery from a copy, or remove and enroll the person"
+        )
+    return known
 
 
-def merged(known: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
+def metadata_in(written: object) -> dict[str, Any] | None:
+    """Return what is known of a person, from its JSON; None where that is damaged."""
+    try:
+        known = stored_json(written)
+    except ValueError:
+        return None
+    return known if isinstance(known, dict) else None
+
+
+def stored_json(written: object) -> Any:
+    """Return the value of a JSON text in a store.
+
+    Raises:
+        ValueError: No text, no JSON, or nested deeper than `parse_json` allows.
+    """
+    if not isinstance(written, str):
+        raise ValueError("it is no text")
+    parse_json(_MANY_DIGITS.sub("0", written))  # earlier versions kept integers of any size
+    return json.loads(written)
+
+
+def merged(person: str, known: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is known with what is added.
 
     Raises:
-        GalleryError: What is added is not keys with values.
+        GalleryError: What is added is not keys with values, a key is no text, or JSON (as
+            `parse_json` reads it) or UTF-8 cannot hold a value.
     """
     if not isinstance(added, Mapping):
         raise GalleryError(
             f"metadata of a person is keys with values, such as site=A, not {reprlib.repr(added)}"
         )
+    try:
+        for name in added:
+            text(name, "a key of metadata")
+        parse_json(json.dumps(added, allow_nan=False))
+        json.dumps(added, ensure_ascii=False).encode()  # a lone surrogate is no text
+    except (TypeError, ValueError, RecursionError, GalleryError) as error:
+        raise GalleryError(f"metadata of {shown(person)} cannot be kept: {error}") from error
     return {**known, **added}
 
 
 def write_metadata(db: sqlite3.Connection, key: int, metadata: Mapping[str, Any]) -> None:
-    """Write what is known of a person.
-
-    Raises:
-        GalleryError: A key that is no text, or a value that JSON or UTF-8 cannot hold.
-    """
-    try:
-        for name in metadata:
-            text(name, "a key of metadata")
-        written = json.dumps(metadata, allow_nan=False)
-        json.dumps(metadata, ensure_ascii=False).encode()  # a lone surrogate is no text
-    except (TypeError, ValueError, RecursionError, GalleryError) as error:
-        person = db.execute("SELECT id FROM people WHERE person = ?", [key]).fetchone()[0]
-        raise GalleryError(f"metadata of {shown(person)} cannot be kept: {error}") from error
-    db.execute("UPDATE people SET metadata = ? WHERE person = ?", [written, key])
+    """Write what is known of a person; it is `merged`."""
+    db.execute("UPDATE people SET metadata = ? WHERE person = ?", [json.dumps(metadata), key])
 
 
 def find_duplicates(db: sqlite3.Connection, images: NewImages) -> Iterator[Duplicate]:

@@ -30,7 +30,7 @@ def hinges(wrong: Tensor, limit: Tensor, hardest_only: bool) -> tuple[Tensor, Te
     """
     if hardest_only:
         wrong = wrong.max(1, keepdim=True).values
-    sums, counts = _Hinges.apply(wrong, 1 - limit / 2)  # type: ignore[no-untyped-call]
+    sums, counts = _Hinges.apply(wrong, 1 - limit / 2)
     return 2 * sums, counts
 
 

@@ -25,7 +25,7 @@ def softmax_loss(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -
         labels: int64 [B].
         label_smoothing: e in [0, 1): the target distribution is (1 - e) onehot + e / C.
     """
-    loss: Tensor = _SoftmaxLoss.apply(logits, labels, label_smoothing)  # type: ignore[no-untyped-call]
+    loss: Tensor = _SoftmaxLoss.apply(logits, labels, label_smoothing)
     return loss
 
 
@@ -71,7 +71,7 @@ def one_vs_all_loss(logits: Tensor, labels: Tensor, own_share: float) -> Tensor:
         labels: int64 [B].
         own_share: a in (0, 1).
     """
-    loss: Tensor = _OneVsAllLoss.apply(logits, labels, own_share)  # type: ignore[no-untyped-call]
+    loss: Tensor = _OneVsAllLoss.apply(logits, labels, own_share)
     return loss
 
 

@@ -52,7 +52,7 @@ class StreamedScores(Scores):
             sharded=prototypes.layout.stored == "sharded",
             limit=None if limit is None else limit * detached,
         )
-        own, self._token = _Open.apply(  # type: ignore[no-untyped-call]
+        own, self._token = _Open.apply(
             x, prototypes.weight.to(x.dtype), None if bias is None else bias.to(x.dtype), self._work
         )
         self._work.change = bend(own.detach()) if bend else None
@@ -98,9 +98,7 @@ class StreamedScores(Scores):
         return 2 * result[0], result[1].detach(), (self._work.watched[0] - 1).clamp_min(1)
 
     def _reduced(self, reduction: Reduction) -> Tensor:
-        result: Tensor = _Reduce.apply(  # type: ignore[no-untyped-call]
-            self._token, reduction.parameter, self._work, reduction
-        )
+        result: Tensor = _Reduce.apply(self._token, reduction.parameter, self._work, reduction)
         return result
 
 

@@ -138,9 +138,7 @@ class Prototypes(nn.Module):
         unit = normalize(embeddings)
         scaled = unit * (scale[:, None] if isinstance(scale, Tensor) and scale.ndim else scale)
         weight = self.weight if rows is None else self.weight.index_select(0, rows)
-        wrong, target, hardest, norms = _Cosine.apply(  # type: ignore[no-untyped-call]
-            scaled, weight.to(unit.dtype), labels, bend
-        )
+        wrong, target, hardest, norms = _Cosine.apply(scaled, weight.to(unit.dtype), labels, bend)
         detached = scale.detach() if isinstance(scale, Tensor) else scale
         return Similarities(wrong, target / scale, hardest / detached, norms)
 
@@ -159,7 +157,7 @@ def with_target(similarities: Similarities, target: Tensor, labels: Tensor) -> T
 
     Writes into `similarities.wrong`.
     """
-    logits: Tensor = _WithTarget.apply(similarities.wrong, target, labels)  # type: ignore[no-untyped-call]
+    logits: Tensor = _WithTarget.apply(similarities.wrong, target, labels)
     return logits
 
 

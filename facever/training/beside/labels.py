@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from facever.data.manifest import Manifest
 from facever.data.tables import shortened
 from facever.errors import ConfigError, DataError, unknown
+from facever.text import as_text
 
 _YES, _NO = {"1", "true", "yes"}, {"0", "-1", "false", "no"}
 _MOST_VALUES = 100
@@ -73,17 +74,16 @@ def label_table(
 
 
 def _texts(manifest: Manifest, column: str) -> "pd.Series[str]":
-    """Return a column's cells as text, None where they are empty; 1.0 is 1."""
+    """Return a column's cells as text, None where they are empty.
+
+    Where all of them are numbers, whole ones are written as such: "1.0" and "01" are "1".
+    """
     if column not in manifest.frame:
         raise DataError(
             f"{manifest.dataset}: {unknown('column', column, map(str, manifest.frame))}"
         )
 
-    def text(value: object) -> str | None:
-        if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
-            return None
-        whole = isinstance(value, float) and value.is_integer()
-        return (str(int(value)) if whole else str(value)).strip() or None  # type: ignore[call-overload]
-
-    cells = manifest.frame[column]
-    return pd.Series([text(value) for value in cells.tolist()], index=cells.index, dtype=object)
+    cells = as_text(manifest.frame[column])
+    cells = cells.str.strip().mask(cells.str.strip() == "")
+    numbers = pd.to_numeric(cells, errors="coerce")
+    return as_text(numbers) if numbers.notna().equals(cells.notna()) else cells

@@ -94,6 +94,19 @@ class BestWeights:
         patience = self._config.patience
         return patience is not None and position.since_best >= patience
 
+    def why_stopped(self, position: Position) -> str:
+        """Return why the training ends before its last epoch, in a line."""
+        config = self._config
+        best = "it could not be measured"
+        if position.best is not None:
+            epoch = position.epoch - position.since_best * config.evaluate_every
+            best = f"best {position.best:.4f}, after epoch {epoch}"
+        return (
+            f"stopped early after epoch {position.epoch} of {config.epochs}: no better "
+            f"development {config.best_by} in {position.since_best} evaluations (patience "
+            f"{config.patience}); {best}"
+        )
+
     def export(self) -> None:
         """Write model.safetensors from the best weights, else from the averaged or last ones."""
         if self._run.best.is_file():

@@ -28,7 +28,7 @@ def select(
         kept = counts.index[counts >= batch.least_images]
         if not len(kept):
             raise DataError(f"no identity has {batch.least_images} images to train on")
-        train = train.where(identity=list(kept))
+        train = train.select(train.frame["identity"].isin(kept).to_numpy(bool))
     train.require_identities(2)
     if development is not None:
         shared = sorted(set(train.identities) & set(development.identities))

@@ -1,7 +1,8 @@
 """Parameter groups, and timm's optimizers and schedules over them."""
 
+import math
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,9 @@ from torch.optim import Optimizer
 from facever.errors import ConfigError
 from facever.heads.base import Head
 from facever.training.config import NetworkOptimizerConfig, ScheduleConfig
+
+if TYPE_CHECKING:
+    from timm.scheduler.scheduler import Scheduler
 
 FUSED = {"sgd", "momentum", "adam", "adamw"}
 """timm's names of optimizers that PyTorch has in few kernels; a step of theirs is what it was."""
@@ -76,8 +80,6 @@ def make_optimizer(groups: list[dict[str, Any]], config: NetworkOptimizerConfig)
         ) from error
     except ValueError as error:
         raise ConfigError(f"optimizer '{config.name}': {error}") from error
-    for group in optimizer.param_groups:
-        group["lr"] = config.lr * group.get("lr_scale", 1.0)
     return optimizer
 
 
@@ -95,31 +97,61 @@ def load_optimizer(optimizer: Optimizer, state: dict[str, Any]) -> None:
 
 
 class Schedule:
-    """A timm schedule, stepped by the number of updates done; it has no state of its own."""
+    """A timm schedule, stepped by the number of updates done; it has no state of its own.
+
+    timm multiplies the rate of a group by its `lr_scale` at each update, so that the peak rate of
+    every group (`initial_lr`) is the optimizer's own.
+    """
 
     def __init__(
         self, optimizer: Optimizer, config: ScheduleConfig, epochs: int, updates_per_epoch: int
     ) -> None:
-        from timm.scheduler import create_scheduler_v2
-
-        decay = config.decay_epochs
-        peak = max(group["lr"] / group.get("lr_scale", 1.0) for group in optimizer.param_groups)
-        self._schedule, _ = create_scheduler_v2(
-            optimizer,
-            sched=config.name,
-            num_epochs=epochs,
-            decay_epochs=decay[0] if config.name == "step" else 0,
-            decay_milestones=decay if config.name == "multistep" else (1,),
-            decay_rate=config.decay_rate,
-            min_lr=config.min_lr,
-            warmup_lr=peak * 0.01,
-            warmup_epochs=config.warmup_epochs,
-            warmup_prefix=False,
-            cooldown_epochs=0,
-            step_on_epochs=False,
-            updates_per_epoch=updates_per_epoch,
-        )
+        self._optimizer, self._config = optimizer, config
+        self._epochs, self._updates_per_epoch = epochs, updates_per_epoch
+        self._peak: float = optimizer.param_groups[0]["lr"]
+        self._schedule = self._make()
 
     def set(self, updates: int) -> None:
         """Set the learning rates for the update that follows `updates` finished ones."""
         self._schedule.step_update(updates)
+
+    def resume(self) -> float | None:
+        """Keep the rates of a run whose optimizer state has just been loaded.
+
+        Earlier versions multiplied by `lr_scale` twice. Such a run is known by the peak rates in
+        its state, and goes on as it began.
+
+        Returns:
+            The factor of a group that was multiplied twice; None where none was.
+        """
+        groups = self._optimizer.param_groups
+        embedder, kept = groups[0].get("initial_lr", self._peak), None
+        for group in groups:
+            scale = group.get("lr_scale", 1.0)
+            twice = not math.isclose(group.get("initial_lr", embedder), embedder)
+            group["initial_lr"] = self._peak * scale if twice else self._peak
+            kept = scale * scale if twice else kept
+        self._schedule = self._make()
+        return kept
+
+    def _make(self) -> "Scheduler":
+        from timm.scheduler import create_scheduler_v2
+
+        config, decay = self._config, self._config.decay_epochs
+        schedule, _ = create_scheduler_v2(
+            self._optimizer,
+            sched=config.name,
+            num_epochs=self._epochs,
+            decay_epochs=decay[0] if config.name == "step" else 0,
+            decay_milestones=decay if config.name == "multistep" else (1,),
+            decay_rate=config.decay_rate,
+            min_lr=config.min_lr,
+            warmup_lr=self._peak * 0.01,
+            warmup_epochs=config.warmup_epochs,
+            warmup_prefix=False,
+            cooldown_epochs=0,
+            step_on_epochs=False,
+            updates_per_epoch=self._updates_per_epoch,
+        )
+        assert schedule is not None
+        return schedule

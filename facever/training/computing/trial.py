@@ -175,7 +175,7 @@ def _update(
     names bf16 gets it.
     """
     layout = torch.channels_last if way.layout == "channels_last" else torch.contiguous_format
-    model = copy.deepcopy(embedder).to(device).to(memory_format=layout).train()  # type: ignore[call-overload]
+    model = copy.deepcopy(embedder).to(device).to(memory_format=layout).train()
     if config.gradient_checkpointing:
         checkpoint_gradients(model)
     batch = images.to(device).contiguous(memory_format=layout)

@@ -82,7 +82,7 @@ def save_pieces(folder: Path, update: int, state: dict[str, Any], shards: Shards
         fqn_to_index_mapping={place: number for number, place in enumerate(tensors, 1)},
         save_distributed=True,
     )
-    with _as_in_one_process():
+    with naming(path), _as_in_one_process():
         save(tensors, storage_writer=writer, no_dist=world() == 1)
     return {"folder": path.name, "rows": shards}
 

@@ -8,8 +8,10 @@ import pandas as pd
 import torch
 
 from facever.data.manifest import Manifest
+from facever.errors import TrainingError
 from facever.files import atomic_path
 from facever.processes import world
+from facever.text import canonical
 from facever.training.config import TrainConfig
 
 
@@ -27,6 +29,28 @@ def data_digest(manifests: Iterable[Manifest | None], beside: str = "") -> str:
             digest.update(pd.util.hash_pandas_object(rows, index=True).to_numpy().tobytes())
         digest.update(b"|")
     return digest.hexdigest()
+
+
+def names_as_trained(manifest: Manifest, identities: Path) -> Manifest:
+    """Return the data with the names that a run was trained on.
+
+    Classes are numbered in the order of the names. A run from before names were canonical (see
+    `facever.text.canonical`) goes on with those that the data spells.
+
+    Args:
+        manifest: The data, as it is read today.
+        identities: What `write_identities` wrote; not there for a new run.
+
+    Raises:
+        TrainingError: The file is damaged.
+    """
+    if not identities.is_file():
+        return manifest
+    try:
+        names = pd.read_parquet(identities, columns=["identity"])["identity"].astype(str)
+    except (OSError, ValueError, KeyError) as error:
+        raise TrainingError(f"{identities} is damaged: put back the one of the run") from error
+    return manifest if (names == names.map(canonical)).all() else manifest.as_written()
 
 
 def write_identities(path: Path, train: Manifest, development: Manifest | None) -> None:

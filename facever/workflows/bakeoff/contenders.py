@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from facever.config import load
+from facever.config import load, read_yaml, read_yaml_file
 from facever.errors import ConfigError
 from facever.heads.registry import head_class
 from facever.training.config import TrainConfig
@@ -58,7 +56,7 @@ def read_configs(
             needs several images of each identity where the batches do not have them.
     """
     return {
-        label: load(TrainConfig, path, [*overrides, f"heads={json.dumps(heads)}"])
+        label: load(TrainConfig, path, [*overrides, f"heads={json.dumps(heads, default=str)}"])
         for label, heads in read_contenders(words).items()
     }
 
@@ -69,12 +67,7 @@ def folder_name(label: str) -> str:
 
 
 def _read_list(path: Path) -> list[Any]:
-    try:
-        items = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"no list of heads at {path}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    items = read_yaml_file(path, "list of heads")
     if not isinstance(items, list) or not items:
         raise ConfigError(f"{path} must hold a list of heads, such as '- rbf:scale=10'")
     return items
@@ -102,18 +95,12 @@ def _head(word: str) -> dict[str, Any]:
     if found is None or found[2] is None:
         return {"name": name}
     try:
-        values = yaml.safe_load("{" + found[2].replace("=", ": ") + "}")
-    except yaml.YAMLError:
+        values = read_yaml("{" + found[2].replace("=", ": ") + "}", f"'{word}'")
+    except ConfigError:
         values = None
     if not isinstance(values, dict) or not values or None in values.values():
         raise ConfigError(f"'{word}' is no head with parameters such as rbf:scale=10,gamma=2")
-    return {"name": name, **{key: _number(value) for key, value in values.items()}}
-
-
-def _number(value: Any) -> Any:
-    """Return 1e-3, which YAML 1.1 takes for text, as a number."""
-    is_number = isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value)
-    return float(value) if is_number else value
+    return {"name": name, **values}
 
 
 def _label(head: Mapping[str, Any]) -> str:

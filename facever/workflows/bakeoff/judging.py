@@ -150,7 +150,7 @@ def judge(
     draws = {ACCURACY: accuracy_over_people(trials, threshold)}
     refused = {far: needed(far) for far in fars if budget(far, trials.impostor) < 1}
     for far in [far for far in fars if far not in refused]:
-        threshold_at = trials.threshold(budget(far, trials.impostor))
+        threshold_at = trials.cut(budget(far, trials.impostor))
         figures[tar_name(far)] = trials.true_accepts(threshold_at) / trials.genuine
         draws[tar_name(far)] = tar_over_people(trials, far)
     return Judged(

@@ -1,6 +1,8 @@
 import csv
 import io
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +41,7 @@ def test_search_decides_by_a_one_to_many_point(
 ) -> None:
     many = {"kind": "1:N", "score_rule": "max", "gallery_size": 3}
     words = ("gallery", "search", gallery, people / "a" / "0.png", "--model", model)
-    for threshold, decided in ((0.9999, "'a'"), (1.5, "unknown")):
+    for threshold, decided in ((0.9999, "'a'"), (1.000001, "unknown")):
         file = save_point("many", threshold, **many)
         status, said, _ = facever(*words, "--operating-point", file)
         assert status == 0
@@ -50,12 +52,66 @@ def test_search_decides_by_a_one_to_many_point(
     assert "does not decide a search; at its FMR of 0.001 about 0.003 of strangers" in noted
 
 
+def test_a_search_of_a_gallery_that_was_outgrown_is_answered(
+    facever, gallery: Path, model: Path, people: Path, save_point
+) -> None:
+    """To enroll people must not silence a service; one that needs decisions asks for them."""
+    small = save_point("door", 0.5, kind="1:N", score_rule="max", gallery_size=1)
+    status, _, noted = facever("gallery", "threshold", gallery, small)
+    assert (status, noted.startswith("warning: 'door'")) == (0, True)
+    words = ("gallery", "search", gallery, people / "a" / "0.png", "--model", model)
+    for more in ((), ("--operating-point", "door")):
+        status, said, noted = facever(*words, *more, "--json")
+        answer = json.loads(said)["answers"][0]
+        assert (status, answer["known"], answer["person"]) == (0, None, None)
+        assert answer["candidates"][0]["person"] == "a"
+        assert "measured with 1 people and the gallery has 3" in noted
+        status, said, noted = facever(*words, *more, "--decide")
+        assert (status, said) == (2, "")
+        assert "the gallery has 3" in noted
+        assert noted.count("\n") == 1
+    status, _, noted = facever(*words, "--rule", "mean", "--operating-point", "door")
+    assert (status, "score rule max, not for mean" in noted) == (2, True)
+    status, _, noted = facever(*words, "--rule", "mean")
+    assert (status, "score rule max, not for mean" in noted) == (0, True)
+
+
+def test_a_verification_without_a_decision_ends_with_2(
+    facever, gallery: Path, model: Path, people: Path, save_point
+) -> None:
+    file = save_point("pair", 0.5, kind="1:1-template", templates="mean")
+    facever("gallery", "threshold", gallery, file)
+    words = ("gallery", "verify", gallery, "a", people / "a" / "0.png", "--model", model)
+    status, said, noted = facever(*words)
+    assert (status, said.startswith("score: ")) == (2, True)
+    assert "templates 'mean'" in noted
+
+
+def test_a_stored_point_that_contradicts_itself_is_named(
+    facever, gallery: Path, model: Path, people: Path
+) -> None:
+    with closing(sqlite3.connect(gallery / "gallery.db")) as db:
+        db.execute("INSERT INTO operating_points VALUES ('door', '1:N', '{}', '2026')")
+        db.commit()
+    words = ("gallery", "search", gallery, people / "a" / "0.png", "--model", model)
+    status, said, _ = facever(*words)
+    assert (status, "'a'" in said) == (0, True)
+    assert facever(*words, "--decide")[0] == 2
+    for verb in ("threshold", "info"):
+        status, _, noted = facever("gallery", verb, gallery)
+        assert (status, "operating point 'door'" in noted) == (0, True)
+    status, said, _ = facever("gallery", "check", gallery)
+    assert (status, said.startswith("decisions: operating point 'door'")) == (1, True)
+    assert facever("gallery", "threshold", gallery, "--remove", "door")[2] == ""
+    assert facever("gallery", "check", gallery)[0] == 0
+
+
 def test_verify_exit_status(facever, gallery, model, people, save_point) -> None:
     words = ("gallery", "verify", gallery, "a", people / "a" / "1.png", "--model", model)
     status, said, noted = facever(*words)
     assert (status, said) == (2, "score:       1.0000 (best of 2 images)\n")
     assert noted == "scores only: there is no 1:1 operating point to decide by\n"
-    for threshold, expected, decided in ((0.9999, 0, "'a'"), (1.5, 1, "not 'a'")):
+    for threshold, expected, decided in ((0.9999, 0, "'a'"), (1.000001, 1, "not 'a'")):
         file = save_point("one", threshold)
         status, said, _ = facever(*words, "--operating-point", file)
         assert status == expected

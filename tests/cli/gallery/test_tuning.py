@@ -54,11 +54,13 @@ def test_tune_by_what_the_gallery_decides_by(facever, many: Path, tmp_path: Path
     for one in (told, by_file):
         assert (one["threshold"], one["fpir_target"], one["rule"]) == (0.9, 0.2, "mean")
     for option in (("--fpir", 0.1), ("--fpir", 0), ("--rule", "max")):
-        status, _, refused = facever(*words, *option)
-        assert (status, refused) == (
-            2,
-            "error: an operating point has its own FPIR and rule: leave these out\n",
-        )
+        by_file = (*words, "--operating-point", tmp_path / "many.json", *option)
+        status, _, refused = facever(*by_file)
+        assert (status, "omit --fpir and --rule" in refused) == (2, True)
+    status, said, _ = facever(*words, "--fpir", 0.1)  # the gallery's own is of another rate
+    told = json.loads(said)
+    assert (status, told["fpir_target"], told["rule"]) == (0, 0.1, "max")
+    assert (told["operating_point"], told["threshold"] != 0.9) == (None, True)
     status, _, refused = facever(*words, tmp_path / "faces", "--seed", 1)
     assert (status, refused.startswith("error: --share and --seed are of probes")) == (2, True)
     told = json.loads(facever(*words[:3], "--index", "tree", "--json")[1] or "{}")

@@ -48,7 +48,7 @@ def test_images_with_their_view(root: Path) -> None:
         "path": "Data/Images/001/profile/01.jpg",
         "identity": "001",
         "view": "profile",
-        "number": 1,
+        "number": "1",
     }
     assert list(LAYOUTS).index("cfp") < list(LAYOUTS).index("folder")
     assert not cfp.detect(root / "Data")

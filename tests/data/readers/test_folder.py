@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from facever.data.manifest import Manifest
-from facever.data.readers.folder import images_below, read
+from facever.data.readers.folder import read
+from facever.data.walking import images_below
 from facever.errors import DataError
 
 
@@ -46,7 +47,7 @@ def test_strays_are_left_out_and_said(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_bad_folders_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^no folder .*/gone$"):
         read(tmp_path / "gone")
-    with pytest.raises(DataError, match=r"^no images in .* \(looked for \.bmp"):
+    with pytest.raises(DataError, match=r"^no images in .* \(looked for \.avif \.bmp"):
         read(tmp_path)
     touch(tmp_path, "1.png", "2.png")
     with pytest.raises(DataError, match=r"^2 images lie directly in .*; a folder per identity is"):

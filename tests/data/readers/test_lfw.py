@@ -31,7 +31,7 @@ def test_names_numbers_and_subsets(root: Path) -> None:
             "images/Bo/Bo_0001.jpg",
         ],
         "identity": ["Ann_Lee", "Ann_Lee", "Bo"],
-        "number": [1, 2, 1],
+        "number": ["1", "2", "1"],
         "subset": ["train", "train", "held_out"],
     }
     subsets = dict(zip(manifest.frame["identity"], manifest.frame["subset"], strict=True))

@@ -64,7 +64,7 @@ def test_images_and_identities(
     assert found.dataset == "wds"
     assert found.frame["identity"].tolist() == ["007", "5", "9"]
     assert found.frame["original"].tolist() == ["a.png", "b.img.PNG", "o/1.png"]
-    assert found.frame["age"].tolist()[0] == 4
+    assert found.frame["age"].tolist()[0] == "4"
     assert "box" not in found.frame
     for row in range(3):
         np.testing.assert_array_equal(decode(found.locate(row)), IMAGE)
@@ -245,9 +245,7 @@ def test_numbers_as_identities(values: dict[str, object], identity: str, tmp_pat
     assert read(tmp_path / "w").identities == [identity]
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"), [(3.5, "3.5"), (True, "True"), ([0, 1], "[0, 1]"), (float("nan"), "nan")]
-)
+@pytest.mark.parametrize(("value", "shown"), [(3.5, "3.5"), (True, "True"), ([0, 1], "[0, 1]")])
 def test_what_is_no_identity_is_said(value: object, shown: str, tmp_path: Path) -> None:
     tar = write(tmp_path / "w" / "s.tar", {"a.png": PNG, "a.json": said(cls=value)})
     with pytest.raises(DataError) as error:

@@ -10,6 +10,7 @@ from facever.evaluation.one_to_many.by_person import person_intervals
 from facever.evaluation.one_to_many.expansion import Expansion
 from facever.evaluation.one_to_many.reranking import Reranking
 from facever.evaluation.one_to_many.retrieval import retrieval
+from tests.evaluation.oracles import cosines
 
 room = sys.modules["facever.evaluation.one_to_many.ranking"]
 
@@ -95,14 +96,17 @@ def test_one_photograph_under_every_name_puts_the_positive_last(width, monkeypat
     assert [wrong[:2] for wrong in found.first_wrong] == [(0, 1), *((q, 0) for q in range(1, 9))]
 
 
-def test_scores_too_close_for_a_product_are_told_apart(make_faces):
-    # two hundred copies of each person's row, each a rounding away from the others
+@pytest.mark.parametrize("near", [1.0, 0.6])
+def test_scores_too_close_for_a_product_are_told_apart(make_faces, near):
+    # two hundred copies of a row, each a rounding away from the others
     rng = np.random.default_rng(0)
     queries, names = make_faces(12, people=6, dimension=300)
-    base = np.repeat(queries[:4], 200, axis=0).astype(np.float64)
+    away = make_faces(4, dimension=300, seed=1)[0]
+    base = near * queries[:4].astype(np.float64) + np.sqrt(1 - near**2) * away
+    base = np.repeat(base / np.linalg.norm(base, axis=1, keepdims=True), 200, axis=0)
     gallery = (base + 2e-7 * rng.standard_normal(base.shape)).astype(np.float32)
     others = np.where(np.arange(800) % 3 == 0, np.repeat(names[:4], 200), "someone")
-    exact = (queries.astype(np.float64) @ gallery.T.astype(np.float64)).astype(np.float32)
+    exact = cosines(queries, gallery)
     found = retrieval(queries, names, gallery, others)
     wanted = [
         1 + (row[others != name] >= row[others == name].max()).sum()

@@ -3,6 +3,7 @@ import pytest
 
 from facever.errors import EvaluationError
 from facever.evaluation.scoring.similarity import Scorer, make_scorer
+from facever.vectors.unit import pair_cosines
 
 
 def all_pairs(rows, others=None):
@@ -91,3 +92,59 @@ def test_chunks_of_single_pairs_join_up(make_faces, monkeypatch):
     monkeypatch.setattr("facever.evaluation.scoring.similarity._CHUNK", 7 * 8)
     assert np.array_equal(scorer.pairs(i, j), whole)
     assert isinstance(scorer, Scorer)
+
+
+def off_unit(rows, seed=0):
+    """Rows up to 0.09 % longer or shorter than 1, as half precision leaves them."""
+    lengths = np.random.default_rng(seed).uniform(0.9991, 1.0009, (len(rows), 1))
+    return (rows * lengths).astype(np.float32)
+
+
+@pytest.mark.parametrize("change", [np.asarray, off_unit])
+@pytest.mark.parametrize("dimension", [3, 64, 300])
+def test_a_cosine_is_one_number_whatever_computes_it(make_faces, change, dimension):
+    vectors = change(make_faces(60, dimension=dimension)[0])
+    others = change(make_faces(50, dimension=dimension, seed=1)[0])
+    for right in (vectors, others):
+        scorer = make_scorer(vectors, others=None if right is vectors else others)
+        i, j = all_pairs(vectors, right)
+        wanted = pair_cosines(vectors[i], right[j])
+        assert np.array_equal(scorer.pairs(i, j), wanted)
+        whole = scorer.tiles(np.arange(60)[None], np.arange(len(right))[None])
+        assert np.array_equal(whole.ravel(), wanted)
+        rows, columns = np.arange(60).reshape(12, 5), np.arange(48).reshape(12, 4)
+        tiles = scorer.tiles(rows, columns)
+        i, j = (np.broadcast_to(a, tiles.shape) for a in (rows[:, :, None], columns[:, None]))
+        assert np.array_equal(tiles.ravel(), pair_cosines(vectors[i.ravel()], right[j.ravel()]))
+        order = np.random.default_rng(0).permutation(60)
+        taken = scorer.take(order, order if right is vectors else np.arange(50))
+        assert np.array_equal(
+            taken.pairs(np.arange(50), np.arange(50)),
+            pair_cosines(vectors[order[:50]], right[order[:50] if right is vectors else slice(50)]),
+        )
+
+
+def test_a_tile_knows_which_scores_the_order_of_a_sum_decides(monkeypatch):
+    # cosines of rows of whole numbers lie in the middle of two float32 values again and again
+    rng = np.random.default_rng(0)
+    rows = np.stack([rng.permutation([1, 1, 1, 1] + [0] * 12) for _ in range(40)]) / 2
+    scorer = make_scorer(rows.astype(np.float32))
+    i, j = all_pairs(rows)
+    asked = []
+    pairs = Scorer.pairs
+    monkeypatch.setattr(
+        Scorer, "pairs", lambda self, a, b: asked.append(len(a)) or pairs(self, a, b)
+    )
+    found = scorer.tiles(np.arange(40)[None], np.arange(40)[None]).ravel()
+    assert np.array_equal(found, pair_cosines(rows[i], rows[j]))
+    assert sum(asked) == (found == 0).sum() > 0  # 0 is the one value that no rounding surrounds
+
+
+@pytest.mark.parametrize("scale", [0.9991, 1.0009])
+def test_rows_that_are_not_quite_unit_are_screened_as_well(make_faces, scale):
+    vectors = (scale * make_faces(80, dimension=64)[0]).astype(np.float32)
+    scorer = make_scorer(vectors)
+    i, j = all_pairs(vectors)
+    product = (scorer.left @ scorer.right.T).ravel()
+    assert np.abs(product - scorer.pairs(i, j)).max() <= scorer.error < 1e-5
+    assert scorer.pairs(i, j).max() <= min(1, scorer.high)

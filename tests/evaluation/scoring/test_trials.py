@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 
 from facever.errors import EvaluationError
-from facever.evaluation.scoring.trials import Histogram, ListedTrials, budget, check_fars, needed
+from facever.evaluation.scoring.trials import (
+    Histogram,
+    ListedTrials,
+    budget,
+    check_fars,
+    half_way,
+    needed,
+)
 
 
 def test_the_budget_is_exact_decimal_arithmetic():
@@ -81,3 +88,36 @@ def test_a_histogram_of_one_value_has_a_width():
     trials = ListedTrials(np.ones(4), np.array([True, False, True, False]))
     assert trials.histogram.genuine.sum() == 2
     assert isinstance(trials.histogram.thinned(), Histogram)
+
+
+def test_a_threshold_lies_half_way_to_the_next_score_of_either_class():
+    scores = np.array([0.1, 0.2, 0.4, 0.8, 0.3, 0.9], np.float32)
+    trials = ListedTrials(scores, np.array([False, False, False, False, True, True]))
+    assert trials.cut(1) == pytest.approx(0.6)  # 0.4 to 0.8
+    assert trials.cut(2) == pytest.approx(0.25)  # 0.2 to the genuine 0.3
+    assert trials.cut(0) == pytest.approx(0.85)  # 0.8 to the genuine 0.9
+    highest = ListedTrials(scores, np.array([True, False, False, False, True, False]))
+    assert highest.cut(0) == np.float32(0.9)  # nothing is above
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_neighbouring_numbers_are_both_refused(kind):
+    low = kind(0.7)
+    high = np.nextafter(low, kind(1))
+    beyond = np.nextafter(high, kind(1))
+    assert half_way(low, high) == high
+    assert half_way(low, beyond) == high
+    trials = ListedTrials(np.array([low, high, 0], kind), np.array([False, False, True]))
+    assert trials.cut(1) == high
+    assert trials.false_accepts(trials.cut(1)) == 0
+
+
+def test_a_cut_counts_as_the_score_below_it_and_never_more():
+    rng = np.random.default_rng(0)
+    scores = rng.integers(30, size=300).astype(np.float32) / 32
+    same = rng.random(300) < 0.3
+    trials = ListedTrials(scores, same)
+    for k in range(int((~same).sum())):
+        cut = trials.cut(k)
+        assert trials.false_accepts(cut) == trials.false_accepts(trials.threshold(k)) <= k
+        assert trials.true_accepts(cut) == trials.true_accepts(trials.threshold(k))

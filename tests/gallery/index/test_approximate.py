@@ -16,7 +16,7 @@ STATE = State("gallery", "generation", Change(7, "stamp"), 8, 5)
 @pytest.fixture
 def snapshot(units) -> Snapshot:
     numbers = np.arange(300) * 3 + 5
-    return Snapshot(STATE, Entries(numbers, numbers % 50, units(300)))
+    return Snapshot(STATE, Entries(numbers, numbers % 50, units(300), np.zeros(300, np.uint32)))
 
 
 def written(path: Path, snapshot: Snapshot, kind: str = "IVF4,Flat:nprobe=4") -> Path:
@@ -61,7 +61,7 @@ def test_rows_of_a_later_snapshot_are_found_by_their_numbers(tmp_path, snapshot,
     """Some went and some came: what is proposed are rows of the snapshot that is there now."""
     path, entries = written(tmp_path, snapshot), snapshot.entries
     stays = np.arange(300) % 4 != 0
-    came = Entries(np.arange(2000, 2010), np.arange(10), units(10, seed=3))
+    came = Entries(np.arange(2000, 2010), np.arange(10), units(10, seed=3), np.zeros(10, np.uint32))
     later = Snapshot(
         STATE,
         Entries(*(np.concatenate(pair) for pair in zip(entries.rows(stays), came, strict=True))),

@@ -12,7 +12,7 @@ from facever.gallery.index.index import Index
 from facever.gallery.index.writing import write_index
 from facever.gallery.records import Keys, Vectors
 
-Rows = dict[int, tuple[int, np.ndarray]]
+Rows = dict[int, tuple[int, np.ndarray, int]]
 
 
 class Service:
@@ -39,8 +39,8 @@ class RemoteEngine:
 
     def upsert(self, entries: Entries) -> None:
         self._service.upserts += len(entries.numbers)
-        for number, owner, vector in zip(*entries, strict=True):
-            self._changed[int(number)] = int(owner), vector
+        for number, owner, vector, checksum in zip(*entries, strict=True):
+            self._changed[int(number)] = int(owner), vector, checksum
 
     def delete(self, numbers: Keys) -> None:
         for number in numbers.tolist():
@@ -49,6 +49,11 @@ class RemoteEngine:
     def reach(self, state: State) -> None:
         self._service.rows, self._service.state = dict(self._changed), state
 
+    def mend(self, numbers: Keys, entries: Entries) -> None:
+        self.delete(numbers)
+        self.upsert(entries)
+        self._service.rows = dict(self._changed)
+
     def search(
         self, queries: Vectors, k: int, rule: ScoreRule, among: Keys | None = None
     ) -> tuple[Scores, Keys]:
@@ -56,7 +61,7 @@ class RemoteEngine:
         keys = np.full((len(queries), k), -1)
         for row, query in enumerate(queries):
             each: dict[int, list[float]] = {}
-            for owner, vector in self._service.rows.values():
+            for owner, vector, _ in self._service.rows.values():
                 if among is None or owner in among:
                     each.setdefault(owner, []).append(float(vector @ query))
             judged = {o: max(c) if rule == "max" else sum(c) / len(c) for o, c in each.items()}
@@ -72,8 +77,9 @@ class RemoteEngine:
         return max(self._changed, default=0)
 
     def iterate(self) -> Iterator[Entries]:
-        for number, (owner, vector) in sorted(self._service.rows.items()):
-            yield Entries(np.array([number]), np.array([owner]), vector[None])
+        for number, (owner, vector, checksum) in sorted(self._service.rows.items()):
+            columns = np.array([number]), np.array([owner]), vector[None], np.array([checksum])
+            yield Entries(*columns)
 
     def close(self) -> None:
         pass
@@ -124,7 +130,7 @@ def test_an_engine_is_filled_again_for_another_generation(store, add, units) -> 
 def test_what_comes_twice_after_a_failure_is_there_once(store, add, units) -> None:
     engine: Engine = EmbeddedEngine(store.path.parent, "flat", begins=True)
     engine.create(8)
-    entries = Entries(np.arange(1, 5), np.arange(4), units(4))
+    entries = Entries(np.arange(1, 5), np.arange(4), units(4), np.zeros(4, np.uint32))
     engine.upsert(entries.rows(slice(3)))
     engine.upsert(entries)
     engine.delete(np.array([2, 99]))

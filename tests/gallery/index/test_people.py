@@ -3,21 +3,44 @@ import pytest
 
 from facever.gallery.index import people as room
 from facever.gallery.index.engine import Entries
-from facever.gallery.index.people import Part, best_of, best_people, mean_vectors, merged, top
+from facever.gallery.index.people import Part, best_of, leaders, mean_vectors, merged, ranked, top
 
 
 @pytest.mark.parametrize("k", [1, 3, 7])
-def test_best_people_against_a_loop(k: int) -> None:
-    random = np.random.default_rng(k)
+def test_leaders_against_a_loop(k: int) -> None:
+    random, slack = np.random.default_rng(k), 0.3
     scores = -np.sort(-random.normal(size=(50, 12)), axis=1).astype(np.float32)
     owners = random.integers(-1, 6, size=(50, 12))
-    found_scores, found_owners = best_people(scores, owners, k)
+    chosen, settled = leaders(scores, owners, k, slack)
     for row in range(50):
         best: dict[int, float] = {}
         for score, owner in zip(scores[row], owners[row], strict=True):
             if owner >= 0:
                 best.setdefault(int(owner), float(score))
-        expected = list(best.items())[:k]
+        enough = len(best) >= k
+        cut = sorted(best.values(), reverse=True)[k - 1] - slack if enough else -np.inf
+        expected = [
+            owner >= 0 and score >= cut and score >= best[int(owner)] - slack
+            for score, owner in zip(scores[row], owners[row], strict=True)
+        ]
+        assert chosen[row].tolist() == expected
+        assert settled[row] == (enough and scores[row, -1] < cut)
+
+
+@pytest.mark.parametrize("rule", ["max", "mean"])
+@pytest.mark.parametrize("k", [1, 3, 9])
+def test_ranked_against_a_loop(k: int, rule: str) -> None:
+    random = np.random.default_rng(k)
+    rows, owners = random.integers(0, 7, 90), random.integers(0, 6, 90)
+    scores = random.choice(np.float32([0.1, 0.2, 0.3, 0.35]), 90)  # equal ones: by the keys
+    found_scores, found_owners = ranked(rows, owners, scores, 8, k, rule)
+    for row in range(8):
+        each = {o: scores[(rows == row) & (owners == o)] for o in owners[rows == row].tolist()}
+        right = {
+            o: s.max() if rule == "max" else np.float32(sum(s.astype(float)) / len(s))
+            for o, s in each.items()
+        }
+        expected = sorted(right.items(), key=lambda pair: (-pair[1], pair[0]))[:k]
         padded = expected + [(-1, -np.inf)] * (k - len(expected))
         assert list(zip(found_owners[row], found_scores[row], strict=True)) == padded
 
@@ -29,7 +52,7 @@ def parts_of(*sizes: int) -> tuple[list[Part], np.ndarray, np.ndarray]:
         owners = random.integers(-1, 12, size=size) * 10
         owners[owners < 0] = -1
         vectors = random.normal(size=(size, 3)).astype(np.float32)
-        made.append(Part(Entries(np.arange(size), owners, vectors)))
+        made.append(Part(Entries(np.arange(size), owners, vectors, np.zeros(size, np.uint32))))
     owners = np.concatenate([part.entries.owners for part in made])
     return made, owners, np.concatenate([part.entries.vectors for part in made])
 

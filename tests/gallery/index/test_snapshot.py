@@ -18,7 +18,8 @@ def batches(*sizes: int, dimension: int = 3) -> list[Entries]:
     random, first, made = np.random.default_rng(0), 1, []
     for size in sizes:
         vectors = random.normal(size=(size, dimension)).astype(np.float32)
-        made.append(Entries(np.arange(first, first + size), random.integers(0, 9, size), vectors))
+        owners, checksums = random.integers(0, 9, size), random.integers(0, 2**32, size, np.uint32)
+        made.append(Entries(np.arange(first, first + size), owners, vectors, checksums))
         first += size
     return made
 
@@ -34,7 +35,8 @@ def test_what_is_written_is_read(
         batch.owners[1:3] = -1
     write_snapshot(path, state(dimension), iter(given))
     found = Snapshot.read(path)
-    empty = Entries(np.empty(0, int), np.empty(0, int), np.empty((0, dimension), np.float32))
+    none = np.empty((0, dimension), np.float32)
+    empty = Entries(np.empty(0, int), np.empty(0, int), none, np.empty(0, np.uint32))
     expected = [np.concatenate(column) for column in zip(empty, *given, strict=True)]
     living = expected[1] >= 0
     for column, right in zip(found.entries, expected, strict=True):
@@ -44,9 +46,10 @@ def test_what_is_written_is_read(
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_snapshot_of_before_is_told_from_a_damaged_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("magic", [b"FVINDEX\0", b"FVINDEX2"])
+def test_a_snapshot_of_before_is_told_from_a_damaged_one(tmp_path: Path, magic: bytes) -> None:
     path = tmp_path / "index.snapshot"
-    path.write_bytes(b"vectors" + b"FVINDEX\0" + bytes(8))
+    path.write_bytes(b"vectors" + magic + bytes(8))
     with pytest.raises(SealError, match=r"^of an older format$"):
         Snapshot.read(path)
 

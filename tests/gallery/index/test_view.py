@@ -1,5 +1,6 @@
 import numpy as np
 
+from facever.gallery.checksums import checksums_of
 from facever.gallery.index.approximate import Approximate
 from facever.gallery.index.engine import Entries
 from facever.gallery.index.people import Part
@@ -20,7 +21,9 @@ class Fixed:
 def view_of(units, covered: int, *rows: int) -> View:
     """Forty people of one entry each, the last ten of them in the tail."""
     numbers = np.arange(1, 41)
-    entries = Entries(numbers, numbers * 10, units(40))
+    vectors = units(40)
+    checksums = checksums_of(numbers, numbers * 10, vectors)
+    entries = Entries(numbers, numbers * 10, vectors, checksums)
     approximate = Approximate("HNSW8", Fixed(*rows), np.arange(covered), covered)
     parts = [Part(entries.rows(slice(30))), Part(entries.rows(slice(30, None)))]
     return View(parts, 40, approximate)
@@ -46,7 +49,7 @@ def test_nothing_is_proposed_for_a_list_that_has_ended(units) -> None:
 def test_too_few_proposed_fall_to_exact_search(units) -> None:
     view = view_of(units, 30, 3)
     scores, keys = view.search(units(40), 12, "max", None)
-    exact = view._exact(units(40), 12, "max")
+    exact = View(view.parts, 40, None).search(units(40), 12, "max", None)
     assert np.array_equal(keys, exact[1])
     assert np.array_equal(scores, exact[0])
 

@@ -1,14 +1,15 @@
 """Which files of the index are written when, what they hold, and who may write."""
 
-import sqlite3
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from facever.errors import GalleryError
+from facever.files import alone
 from facever.gallery.index import approximate as approximates
 from facever.gallery.index import index as follows
 from facever.gallery.index import snapshot as snapshots
@@ -40,7 +41,7 @@ def files(folder: Path) -> list[str]:
 
 
 def living(store: Store) -> dict[int, bytes]:
-    numbers, _, vectors = store.entries_after(0)
+    numbers, _, vectors, _ = store.entries_after(0)
     return {int(number): v.tobytes() for number, v in zip(numbers, vectors, strict=True)}
 
 
@@ -174,10 +175,8 @@ def test_a_damaged_file_is_written_again_though_nothing_changed(
 def test_one_writes_at_a_time(store, add, units, asks) -> None:
     add(store, units(30), [f"p{i}" for i in range(30)])
     folder = store.path.parent
-    (folder / LOCK).touch(0o600)
-    other = sqlite3.connect(folder / LOCK, isolation_level=None, check_same_thread=False)
-    other.execute("PRAGMA journal_mode = MEMORY")
-    other.execute("BEGIN EXCLUSIVE")
+    other = ExitStack()
+    other.enter_context(alone(folder / LOCK, BlockingIOError()))
     with pytest.raises(GalleryError) as refusal:
         write_index(store, 0.05, anew=True)
     assert str(refusal.value) == (

@@ -55,7 +55,7 @@ def entries() -> Callable[[Store], list[tuple[str, bytes]]]:
     """Return what a store is searched by: whose each entry is, and its vector."""
 
     def read(store: Store) -> list[tuple[str, bytes]]:
-        _, keys, vectors = store.entries_after(0)
+        _, keys, vectors, _ = store.entries_after(0)
         ids = store.ids(keys.tolist())
         return sorted((ids[k], v.tobytes()) for k, v in zip(keys.tolist(), vectors, strict=True))
 
@@ -74,7 +74,7 @@ class Follower:
                 self.generation = self.store.generation()
                 self.entries: dict[int, tuple[int, bytes]] = {}
                 self.last, self.change = 0, 0
-            numbers, owners, vectors = self.store.entries_after(self.last)
+            numbers, owners, vectors, _ = self.store.entries_after(self.last)
             for number, owner, vector in zip(
                 numbers.tolist(), owners.tolist(), vectors, strict=True
             ):

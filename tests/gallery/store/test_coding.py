@@ -7,7 +7,7 @@ from facever.gallery.store.coding import (
     checked_storage,
     decoded,
     encoded,
-    first_damaged,
+    plausible,
 )
 
 
@@ -22,7 +22,7 @@ def test_vectors_come_back(units, kind: str, size: int, error: float) -> None:
     assert back.dtype == np.float32
     assert np.abs(back - vectors).max() <= error
     assert np.allclose(np.linalg.norm(back, axis=1), 1, atol=1e-6)
-    assert first_damaged(blobs, kind, 8) is None
+    assert plausible(blobs, kind, 8).all()
     assert decoded([], kind, 8).shape == (0, 8)
 
 
@@ -41,13 +41,15 @@ def test_damage_is_found(units, kind: str) -> None:
     blobs = list(encoded(units(5), kind))
     with pytest.raises(ValueError, match="of another dimension"):
         decoded([*blobs, b"x"], kind, 8)
-    assert first_damaged([*blobs[:3], bytes(len(blobs[0])), *blobs[3:]], kind, 8) == 3
+    found = plausible([*blobs[:3], bytes(len(blobs[0])), *blobs[3:]], kind, 8)
+    assert found.tolist() == [True, True, True, False, True, True]
 
 
 def test_a_vector_that_is_none() -> None:
-    blob = np.float16([1, np.nan]).tobytes()
-    with pytest.raises(ValueError, match="no vector"):
-        decoded([blob], "float16", 2)
+    blobs = [np.float16(row).tobytes() for row in ([1, np.nan], [0, 0], [0.6, 0.8])]
+    assert plausible(blobs, "float16", 2).tolist() == [False, False, True]
+    finite = np.isfinite(decoded(blobs, "float16", 2)).all(axis=1)
+    assert finite.tolist() == [False, False, True]
 
 
 def test_an_unknown_storage() -> None:

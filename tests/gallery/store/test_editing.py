@@ -154,7 +154,7 @@ def test_a_long_life(open_store, some, follower, seed: int) -> None:
             assert reader.metadata(name) == known["metadata"]
             assert {i.source for i in reader.images(name)} == set(known["images"])
         held = following.refresh()
-        numbers, owners, vectors = reader.entries_after(0)
+        numbers, owners, vectors, _ = reader.entries_after(0)
         wanted = zip(owners.tolist(), (v.tobytes() for v in vectors), strict=True)
         assert held == dict(zip(numbers.tolist(), wanted, strict=True))
         ids = reader.ids([owner for owner, _ in held.values()])

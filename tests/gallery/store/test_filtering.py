@@ -14,7 +14,7 @@ SCALARS = (
     st.none()
     | st.booleans()
     | st.integers(-2, 2)
-    | st.sampled_from([0.1, 1.0, 1e16, 10**16, 2**70])
+    | st.sampled_from([0.1, 1.0, 1e16, 10**16, 2**62])
     | st.sampled_from(["A", "a", "", 'B"', "\\", "é", "\0", "true", "1", ": "])
 )
 KEYS = st.sampled_from(["k", 'k"', "é", "k\0", "k: "])
@@ -60,7 +60,7 @@ CASES = [
     ({"k": 1}, 1.0, True),
     ({"k": 1.0}, [2, 1], True),
     ({"k": 1e16}, 10**16, True),
-    ({"k": 2**70}, 2**70, True),
+    ({"k": 2**62}, 2**62, True),
     ({"k": 0.1}, ["A", 0.1], True),
     ({"k": "1"}, 1, False),
     ({"k": 1}, "1", False),

@@ -72,7 +72,7 @@ def test_format_1_is_upgraded(former: Path) -> None:
         assert store.binding == Binding("model-1", 2, "cosine", {"size": 112}, {"flip": True})
         assert store.settings == Settings("all", "float32", "auto")
         assert (store.gallery, store.change().number, store.counts()) == ("abc", 3, (2, 2))
-        numbers, _, vectors = store.entries_after(0)
+        numbers, _, vectors, _ = store.entries_after(0)
         assert numbers.tolist() == [1, 2]
         assert np.array_equal(vectors, VECTORS[:2])
         assert store.entries_removed_after(2).tolist() == [3]
@@ -92,7 +92,7 @@ def test_it_becomes_what_a_new_store_is(former: Path, tmp_path: Path) -> None:
     Store.create(tmp_path / "new", Binding("m", 2))
     assert tables(former / FILE) == tables(tmp_path / "new" / FILE)
     with closing(sqlite3.connect(former / FILE)) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+        assert db.execute("PRAGMA user_version").fetchone() == (3,)
 
 
 def test_an_upgrade_that_fails_changes_nothing(

@@ -307,7 +307,7 @@ def test_attributes_are_learned_judged_and_written(
     trainer = Trainer(config, Run(tmp_path / "other"))
     held_out = told[told["identity"].isin(trainer.development_manifest.identities)]
     known = held_out[held_out["hat"].notna()]  # the prediction's column takes the label's place
-    truth = people.frame.loc[known.index, "hat"]
+    truth = people.frame.loc[known.index, "hat"].astype(float)
     right = (known["hat"].astype(float) == truth)[truth.notna()]
     assert classifier.development["hat"]["images"] == truth.notna().sum()
     assert classifier.development["hat"]["accuracy"] == pytest.approx(right.mean())
@@ -341,7 +341,7 @@ def test_the_targets_of_attributes_follow_the_rows(
     assert targets.keys() == {"attributes"}
     for index, row in zip(batch.indices.tolist(), targets["attributes"].tolist(), strict=True):
         wanted = trainer.train_manifest.frame.iloc[index]
-        assert (math.isnan(row[0]) and pd.isna(wanted["hat"])) or row[0] == wanted["hat"]
+        assert (math.isnan(row[0]) and pd.isna(wanted["hat"])) or row[0] == float(wanted["hat"])
         if pd.notna(wanted["hair"]):
             colours = {"blond": [1, 0, 0], "dark": [0, 1, 0], "red": [0, 0, 1]}
             assert row[1:] == colours[wanted["hair"]]

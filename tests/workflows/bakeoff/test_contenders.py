@@ -45,6 +45,8 @@ def test_a_list(tmp_path: Path) -> None:
         (["cosface:scale=[1"], "is no head with parameters"),
         (["cosface:scale="], "is no head with parameters"),
         (["cosine", "cosine"], "'cosine' is named twice among the heads"),
+        (["cosface:scale=" + 99 * "[" + 99 * "]"], "is no head with parameters"),
+        (["cosface:scale=" + 5_000 * "9"], "is no head with parameters"),
         (["nowhere.yaml"], "no list of heads at nowhere.yaml"),
     ],
 )
@@ -54,7 +56,9 @@ def test_wrong_words(words: list[str], message: str) -> None:
     assert message in str(raised.value)
 
 
-@pytest.mark.parametrize("text", ["{}", "[]", "- 3", "- [{scale: 1}]", "- [", "- {name: cosfase}"])
+@pytest.mark.parametrize(
+    "text", ["{}", "[]", "- 3", "- [{scale: 1}]", "- [", "- {name: cosfase}", 99 * "[" + 99 * "]"]
+)
 def test_wrong_lists(tmp_path: Path, text: str) -> None:
     (tmp_path / "heads.yaml").write_text(text)
     with pytest.raises(ConfigError) as raised:

@@ -1,0 +1,164 @@
+"""The images below a folder: what is read, and what is not, said in a line each.
+
+Thumbnails and waste that systems and network drives leave (`@eaDir`, `._*`, `Thumbs.db`, ...) are
+nobody's images.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from facever.console import say, warn
+from facever.data.suffixes import READABLE, UNREAD, not_read
+from facever.data.tables import check_utf8, shortened
+from facever.errors import DataError
+
+OnError = Literal["raise", "skip"]
+
+_LEFT_BY_SYSTEMS = frozenset(
+    {"@eadir", "@recently-snapshot", "@recycle", "#recycle", "#snapshot", "$recycle.bin"}
+    | {"__macosx", "desktop.ini", "ehthumbs.db", "lost+found", "network trash folder", "recycler"}
+    | {"system volume information", "temporary items", "thumbs.db"}
+)
+_BEGINNINGS = ("synofile_thumb_", "synophoto_thumb_")
+_NAMED = 3
+
+
+@dataclass
+class Found:
+    """What lies below a folder; paths are relative to it, with "/".
+
+    Attributes:
+        root: The folder.
+        images: Of a suffix that is read, sorted within each folder that was asked for.
+        unread: Images of a suffix that is not read.
+        skipped: How many files and folders of each kind were passed over.
+        refused: Folders that cannot be read, and why.
+    """
+
+    root: Path
+    images: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+    refused: list[str] = field(default_factory=list)
+
+    def tell(self, whose: Callable[[str], str] = lambda path: path.rpartition("/")[0]) -> None:
+        """Say in a line each what is not read.
+
+        Args:
+            whose: Of a path: the person it shows, as far as the layout tells; the folder it is in
+                where nothing is given.
+        """
+        if self.skipped:
+            kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.skipped.most_common())
+            say(f"skipped in {self.root}: {kinds}")
+        if self.refused:
+            warn(
+                f"{len(self.refused)} folders cannot be read and are left out: "
+                f"{shortened(self.refused, most=_NAMED)}"
+            )
+        if self.unread:
+            people = {whose(path) for path in self.unread} - {whose(path) for path in self.images}
+            lost = f" {len(people)} people or folders have no other images: " if people else ""
+            warn(
+                f"{len(self.unread):,} images in {self.root} are not read: "
+                f"{by_suffix(self.unread)}.{lost}{shortened(sorted(people), most=_NAMED)}"
+            )
+
+
+def by_suffix(unread: Iterable[str]) -> str:
+    """Return counts by suffix of images that are not read, and what to do about them."""
+    counts = Counter(suffix_of(path) for path in unread)
+    kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in counts.most_common())
+    return f"{kinds} ({not_read(counts)})"
+
+
+def walk(root: Path, folders: Iterable[str] = ("",), on_error: OnError = "skip") -> Found:
+    """Look for images in a folder, or in some of its subfolders.
+
+    Links are followed; a folder is read once, however many links lead to it.
+
+    Args:
+        root: The folder. No folder, no images.
+        folders: Which of its subfolders; by default all of it.
+        on_error: What a folder that cannot be read does: "skip" keeps its name for `Found.tell`,
+            "raise" ends.
+
+    Raises:
+        DataError: With "raise" a folder cannot be read, or `root` itself; or a name is not in
+            UTF-8.
+    """
+    found = Found(root)
+
+    def refuse(error: OSError) -> None:
+        reason = f"{error.filename} cannot be read: {str(error.strerror).lower()}"
+        if on_error == "raise" or Path(error.filename) in (root, *(root / f for f in folders)):
+            raise DataError(reason)
+        found.refused.append(reason)
+
+    for begin in folders:
+        if not (root / begin).is_dir():
+            continue
+        seen: set[tuple[int, int]] = set()
+        images: list[str] = []
+        for folder, inside, files in os.walk(root / begin, onerror=refuse, followlinks=True):
+            status = os.stat(folder)  # noqa: PTH116
+            known = (status.st_dev, status.st_ino) in seen
+            seen.add((status.st_dev, status.st_ino))
+            if known:
+                inside[:] = []
+                continue
+            inside[:] = sorted(name for name in inside if not _skips(name, found.skipped))
+            way = Path(folder).relative_to(root).as_posix()
+            prefix = "" if way == "." else f"{way}/"
+            for name in files:
+                suffix = suffix_of(name)
+                if not _skips(name, found.skipped):
+                    if suffix in READABLE:
+                        images.append(prefix + name)
+                    elif suffix in UNREAD:
+                        found.unread.append(prefix + name)
+        check_utf8(images, str(root))
+        found.images += sorted(images)
+    return found
+
+
+def images_below(
+    root: Path, folders: Iterable[str] = ("",), on_error: OnError = "skip"
+) -> list[str]:
+    """Return the images that `walk` finds, having said what is not read."""
+    found = walk(root, folders, on_error)
+    found.tell()
+    return found.images
+
+
+def left_by_system(name: str) -> str | None:
+    """Return what kind of file or folder a name is that is nobody's image, or None.
+
+    Args:
+        name: The last part of a path.
+    """
+    lower = name.lower()
+    if lower in _LEFT_BY_SYSTEMS:
+        return name
+    if lower.startswith("._"):
+        return "._*"
+    start = next((start for start in _BEGINNINGS if lower.startswith(start)), None)
+    if start is not None:
+        return f"{name[: len(start)]}*"
+    return "hidden" if name.startswith(".") else None
+
+
+def suffix_of(path: str) -> str:
+    """Return the suffix of a name in lower case, with its dot."""
+    return os.path.splitext(path)[1].lower()  # noqa: PTH122  (8 times as fast)
+
+
+def _skips(name: str, counts: Counter[str]) -> bool:
+    kind = left_by_system(name)
+    if kind is not None:
+        counts[kind] += 1
+    return kind is not None
