@@ -26,8 +26,8 @@ from facever.processes import is_main, world
 class Run:
     """The folder of one training run, made by `facever train`."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: str | Path) -> None:
+        self.path = path = Path(path)
         self.config = path / "config.yaml"
         self.checkpoints = path / "checkpoints"
         self.last = self.checkpoints / "last.pt"
@@ -43,7 +43,7 @@ class Run:
         self._lock = path / ".training.lock"
 
     @classmethod
-    def create(cls, path: Path) -> "Run":
+    def create(cls, path: str | Path) -> "Run":
         """Make a new run folder.
 
         Raises:
@@ -71,7 +71,7 @@ class Run:
             )
 
     @classmethod
-    def open(cls, path: Path) -> "Run":
+    def open(cls, path: str | Path) -> "Run":
         """Open a run folder that can be continued.
 
         Raises:
@@ -178,9 +178,9 @@ class MetricsLog:
             self._writer.close()
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
+def read_metrics(path: str | Path) -> list[dict[str, Any]]:
     """Return the lines of a metrics.jsonl; a half-written last line is left out."""
-    lines = _lines(path) if os.path.lexists(path) else []
+    lines = _lines(Path(path)) if os.path.lexists(path) else []
     return [parse_json(line) for line in lines if line.endswith("}")]
 
 

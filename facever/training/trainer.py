@@ -75,7 +75,7 @@ class Trainer:
         ConfigError, DataError, ModelError: Whatever cannot be used, before anything is trained.
     """
 
-    def __init__(self, config: TrainConfig, run: Run, data: Path | None = None) -> None:
+    def __init__(self, config: TrainConfig, run: Run, data: str | Path | None = None) -> None:
         self.device = choose_device(config.device)
         config = with_absolute_paths(config)
         manifest = load_data(config.data.root, data, config.data.layout, config.data.on_error)
@@ -128,7 +128,9 @@ class Trainer:
         self._stamp: tuple[int, ...] | None = None  # of last.pt, as this trainer knows it
 
     @classmethod
-    def start(cls, config: TrainConfig, folder: Path, data: Path | None = None) -> "Trainer":
+    def start(
+        cls, config: TrainConfig, folder: str | Path, data: str | Path | None = None
+    ) -> "Trainer":
         """Begin a new run in `folder`."""
         if is_main():
             Run(folder).require_new()
@@ -144,7 +146,7 @@ class Trainer:
         return trainer
 
     @classmethod
-    def resume(cls, folder: Path, data: Path | None = None) -> "Trainer":
+    def resume(cls, folder: str | Path, data: str | Path | None = None) -> "Trainer":
         """Continue the run in `folder` from its last checkpoint."""
         run = Run.open(folder)
         with run.alone():  # refused at once, not after minutes of loading
@@ -394,7 +396,7 @@ class Trainer:
         return derive(self.config.seed, *names)
 
 
-def train(config: TrainConfig, folder: Path, data: Path | None = None) -> Run:
+def train(config: TrainConfig, folder: str | Path, data: str | Path | None = None) -> Run:
     """Train a model in a new run folder and return the folder."""
     with started(config.device):
         return Trainer.start(config, folder, data).fit()
