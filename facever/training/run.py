@@ -11,7 +11,15 @@ from typing import Any
 
 from facever.console import warn
 from facever.errors import TrainingError
-from facever.files import alone, naming, parse_json, read_regular, write_json, write_text
+from facever.files import (
+    alone,
+    naming,
+    parse_json,
+    read_regular,
+    remove_leftovers,
+    write_json,
+    write_text,
+)
 from facever.processes import is_main, world
 
 
@@ -93,9 +101,33 @@ class Run:
                     warn(f"{self._lock}: {reason}; no other process may train this run now")
             yield
 
-    def left(self) -> None:
-        """Remove the lock of a training that is over, by the process that holds it."""
-        self._lock.unlink(missing_ok=True)
+    @contextmanager
+    def training(self, stamp: tuple[int, ...] | None) -> Iterator[None]:
+        """Hold the run for a training that goes on from the checkpoint of a stamp.
+
+        Raises:
+            TrainingError: Another process trains it, or has done so since.
+        """
+        with self.alone():
+            try:
+                if is_main() and self.stamp() != stamp:
+                    raise TrainingError(
+                        f"another process has trained {self.path} meanwhile: resume it again"
+                    )
+                for folder in (self.path, self.checkpoints) if is_main() else ():
+                    remove_leftovers(folder)
+                yield
+            finally:
+                if is_main():
+                    self._lock.unlink(missing_ok=True)
+
+    def stamp(self) -> tuple[int, ...] | None:
+        """Return what tells one last.pt from another, None where there is none."""
+        try:
+            said = self.last.stat()
+        except FileNotFoundError:
+            return None
+        return said.st_ino, said.st_mtime_ns, said.st_size
 
 
 def free_run_folder(name: str) -> Path:
