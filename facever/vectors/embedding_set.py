@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from facever import __version__
 from facever.errors import DataError
 from facever.files import atomic_folder, open_regular, read_json, write_json
-from facever.text import canonical_column
+from facever.text import canonical_column, text_column
 from facever.vectors.unit import first_not_unit, unit_rows
 
 FORMAT = 1
@@ -312,6 +312,8 @@ def _read_rows(path: Path) -> pd.DataFrame:
     for name in rows.columns:
         if isinstance(rows[name].dtype, pd.StringDtype):  # kept as it was read, unlooked at
             pa.array(rows[name].array).validate(full=True)
+        elif pd.api.types.infer_dtype(rows[name], skipna=True) == "bytes":
+            rows[name] = text_column(rows[name])
     if "identity" in rows:
         rows["identity"] = canonical_column(rows["identity"])
     return rows

@@ -12,7 +12,7 @@ from scipy.spatial.distance import squareform
 
 from facever.config import load
 from facever.console import table
-from facever.data.tables import read_table, to_numbers
+from facever.data.tables import check_table, read_table, to_numbers
 from facever.errors import DataError, EvaluationError, ModelError
 from facever.evaluation.statistics.mantel import MantelResult, mantel
 from facever.heads.registry import build_head
@@ -131,7 +131,8 @@ def read_prototypes(run: str | Path) -> RunPrototypes | None:
         return None
     if not opened.identities.is_file():
         raise DataError(f"{run} does not say whom it was trained on (no {opened.identities.name})")
-    people = pd.read_parquet(opened.identities)
+    people = read_table(opened.identities)
+    people = check_table(people, ["identity", "use", "images"], str(opened.identities))
     people = people[people["use"] == "train"].sort_values("identity")
     weight = state[keys[head.name]].float().numpy()
     if len(people) != len(weight):
@@ -140,7 +141,7 @@ def read_prototypes(run: str | Path) -> RunPrototypes | None:
         head=head.name,
         metric=build_head(head, weight.shape[1], len(weight)).metric,
         weight=weight,
-        identities=people["identity"].astype(str).tolist(),
+        identities=[canonical(name) for name in people["identity"]],
         images=people["images"].to_numpy(np.int64),
     )
 

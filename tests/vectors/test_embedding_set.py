@@ -229,3 +229,14 @@ def test_meta_that_nobody_wrote_is_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "faces" / "meta.json").write_text(text)
     with pytest.raises(DataError, match=r"meta\.json is damaged; make it again"):
         EmbeddingSet.load(tmp_path / "faces")
+
+
+def test_rows_of_bytes_are_text_or_one_line(tmp_path: Path) -> None:
+    faces = EmbeddingSet.from_arrays(np.eye(2), ["a", "b"])
+    for path, good in ((b"caf\xc3\xa9.png", True), (b"\xff.png", False)):
+        replace(faces, rows=faces.rows.assign(path=[path, None])).save(tmp_path / "faces")
+        if good:
+            assert EmbeddingSet.load(tmp_path / "faces").rows["path"].iloc[0] == "caf\u00e9.png"
+            continue
+        with pytest.raises(DataError, match="is damaged"):
+            EmbeddingSet.load(tmp_path / "faces")
