@@ -145,18 +145,26 @@ def _by_opencv(data: bytes, header: Header) -> np.ndarray:
     return cv2.convertScaleAbs(image, alpha=255 / header.maximum) if header.maximum else image
 
 
-def _by_pillow(data: bytes, header: Header) -> np.ndarray:
-    """Decode with Pillow: what is transparent, on white, and what OpenCV may not read."""
-    try:
-        with Image.open(io.BytesIO(data), formats=[header.format]) as image:
-            upright_image = ImageOps.exif_transpose(image)
-            if not header.transparent:
-                return np.array(upright_image.convert("RGB"))
-            rgba = upright_image.convert("RGBA")
-    except (OSError, SyntaxError, ValueError, RuntimeError, EOFError) as error:
-        raise ValueError(f"truncated or damaged {header.format}: {_reason(error)}") from error
+def rgb_of(image: Image.Image) -> np.ndarray:
+    """Return a Pillow image as a person sees it: upright, on white, uint8 [H, W, 3] RGB."""
+    upright_image = ImageOps.exif_transpose(image)
+    if upright_image.mode.startswith("I;16"):
+        grey = (np.asarray(upright_image) >> 8).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if not upright_image.has_transparency_data:
+        return np.array(upright_image.convert("RGB"))
+    rgba = upright_image.convert("RGBA")
     white = Image.new("RGBA", rgba.size, "white")
     return np.array(Image.alpha_composite(white, rgba).convert("RGB"))
+
+
+def _by_pillow(data: bytes, header: Header) -> np.ndarray:
+    """Decode with Pillow: what is transparent, and what OpenCV may not read."""
+    try:
+        with Image.open(io.BytesIO(data), formats=[header.format]) as image:
+            return rgb_of(image)
+    except (OSError, SyntaxError, ValueError, RuntimeError, EOFError) as error:
+        raise ValueError(f"truncated or damaged {header.format}: {_reason(error)}") from error
 
 
 def _warn_once(name: str) -> None:

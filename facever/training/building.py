@@ -10,6 +10,7 @@ from facever.heads.base import Metric
 from facever.heads.registry import build_head
 from facever.heads.weighted_sum import WeightedSum
 from facever.models.embedder import Embedder
+from facever.models.weights import first_line
 from facever.processes import world
 from facever.training.adversarial import AdversarialStep
 from facever.training.beside.targets import Targets
@@ -93,6 +94,26 @@ def make_watch(
         lone=int((images < 2).sum()) if heads.images_per_identity > 1 else 0,
         adversarial=config.adversarial,
     )
+
+
+def require_size(embedder: Embedder) -> None:
+    """Embed a blank image: not every backbone takes every size.
+
+    Raises:
+        ConfigError: This one does not take images of the model's size.
+    """
+    height, width = embedder.preprocessing.size
+    was_training = embedder.training
+    try:
+        with torch.inference_mode():
+            embedder.eval()(torch.zeros(1, 3, height, width, dtype=torch.uint8))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise ConfigError(
+            f"backbone '{embedder.config.backbone}' does not take images of {height} x {width} "
+            f"pixels ({first_line(error)}): choose another model.preprocessing.size"
+        ) from error
+    finally:
+        embedder.train(was_training)
 
 
 def metric_of(config: TrainConfig, heads: WeightedSum) -> Metric:

@@ -24,7 +24,7 @@ from facever.processes import from_main, gather_objects, is_main, rank, started
 from facever.seeding import derive
 from facever.training.batches import make_batches
 from facever.training.beside.targets import prepare
-from facever.training.building import make_step, make_watch, metric_of
+from facever.training.building import make_step, make_watch, metric_of, require_size
 from facever.training.choosing.best import BestWeights
 from facever.training.choosing.operating_point import set_operating_point
 from facever.training.choosing.selection import select
@@ -86,6 +86,7 @@ class Trainer:
         start = {"pretrained": False} if resumed else {}  # the checkpoint has the weights
         self.embedder = Embedder(config.model.model_copy(update=start))
         self.embedder.config = config.model
+        require_size(self.embedder)
         self._trial: Trial | None = None
         if not resumed:  # a resume computes as the run began
             tried = settle(config, self.embedder, self.device) if is_main() else (config, None)

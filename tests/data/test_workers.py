@@ -61,11 +61,11 @@ def test_worker_count(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_more_workers_than_the_machine_can_run(
     number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "usable_cpus", lambda: 12)
+    monkeypatch.setattr(machine, "usable_cpus", lambda: 12)
     assert worker_count(64, to_gpu=False) == 64
     with pytest.raises(ConfigError, match=f"^{number} worker processes: it must be 0 to 64"):
         worker_count(number, to_gpu=False)
-    monkeypatch.setattr(workers, "usable_cpus", lambda: 100)
+    monkeypatch.setattr(machine, "usable_cpus", lambda: 100)
     assert worker_count(400, to_gpu=False) == 400
 
 
