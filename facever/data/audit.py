@@ -12,7 +12,7 @@ import numpy as np
 
 from facever.console import printable, progress, table, warn
 from facever.data.arrays import split_address
-from facever.data.decode import UNENDED, ImageError, decode, decode_bytes, read_bytes
+from facever.data.decode import ImageError, decode, decode_bytes, describe_unended, read_bytes
 from facever.data.headers import read_header
 from facever.data.manifest import Manifest
 from facever.errors import plain
@@ -139,7 +139,7 @@ def inspect(manifest: Manifest, threads: int | None = None) -> Inspection:
             looks += part
             shown.advance(len(part))
     if unended:
-        warn(f"{len(unended):,} images are each a {UNENDED}, such as {min(unended)}")
+        warn(describe_unended(unended))
     good = [look for look in looks if not look.reason]
     reasons = zip(manifest.frame["path"], (look.reason for look in looks), strict=True)
     images = manifest.frame["identity"].value_counts().to_numpy()

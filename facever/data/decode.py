@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import cv2
@@ -19,8 +20,6 @@ from facever.files import open_regular
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # ImageError says it better
 
 MAX_PIXELS = 100_000_000
-UNENDED = "JPEG without its end marker; its pixels are whole"
-
 _BY_PILLOW = frozenset({"AVIF", "HEIF"})
 _MOST_BYTES_PER_PIXEL = 8  # 16-bit RGBA, uncompressed
 _SLACK_BYTES = 16_000_000  # metadata
@@ -102,6 +101,11 @@ def decode_bytes(
         raise ImageError(name, str(error)) from error
 
 
+def describe_unended(names: Collection[str]) -> str:
+    """Return a line that counts the JPEG files without an end marker."""
+    return f"JPEG files without their end marker, with whole pixels: {len(names):,}, first {min(names)}"
+
+
 def _read(name: str, max_pixels: int) -> bytes:
     member = split_member(name)
     most = _MOST_BYTES_PER_PIXEL * max_pixels + _SLACK_BYTES
@@ -170,7 +174,9 @@ def _by_pillow(data: bytes, header: Header) -> np.ndarray:
 def _warn_once(name: str) -> None:
     if not _warned:
         _warned.append(name)
-        warn(f"{name}: {UNENDED} (other files like it are not named)")
+        warn(
+            f"{name} lacks its end marker, its pixels are whole (files like it are not named again)"
+        )
 
 
 def _as_rgb(image: np.ndarray) -> np.ndarray:

@@ -193,5 +193,5 @@ def test_jpegs_without_their_end_marker_are_counted(
     assert [(one.path, "JPEG" in one.reason) for one in found.corrupt] == [("p/3.jpg", True)]
     said = capfd.readouterr().err
     assert said.count("end marker") == 1
-    assert "2 images" in said
+    assert "pixels: 2," in said
     assert "1.jpg" in said

@@ -197,5 +197,5 @@ def test_jpegs_without_their_end_are_counted_once(
     batches.close()
     said = capfd.readouterr().err.splitlines()
     assert len(said) == 1
-    assert "4 images" in said[0]
+    assert "pixels: 4," in said[0]
     assert "2.jpg" in said[0]
