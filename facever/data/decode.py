@@ -103,7 +103,8 @@ def decode_bytes(
 
 def describe_unended(names: Collection[str]) -> str:
     """Return a line that counts the JPEG files without an end marker."""
-    return f"JPEG files without their end marker, with whole pixels: {len(names):,}, first {min(names)}"
+    count, first = len(names), min(names)
+    return f"JPEG files without their end marker, with whole pixels: {count:,}, first {first}"
 
 
 def _read(name: str, max_pixels: int) -> bytes:
@@ -174,9 +175,7 @@ def _by_pillow(data: bytes, header: Header) -> np.ndarray:
 def _warn_once(name: str) -> None:
     if not _warned:
         _warned.append(name)
-        warn(
-            f"{name} lacks its end marker, its pixels are whole (files like it are not named again)"
-        )
+        warn(f"{name} lacks its end marker, its pixels are whole (others like it are not named)")
 
 
 def _as_rgb(image: np.ndarray) -> np.ndarray:

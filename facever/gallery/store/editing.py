@@ -56,6 +56,7 @@ class Editing(Removing):
         """
         several(remove_keys, "keys")
         with self.writing() as db:
+            self._takes_away = bool(remove_keys)
             key = key_of(db, person)
             known = metadata_of(db, key)
             for name in remove_keys:
@@ -151,7 +152,7 @@ class Editing(Removing):
                 ((image, change) for image in images),
             )
         each(db, "DELETE FROM images WHERE image IN ({})", images)
-        derive(db, facts.settings, facts.binding.dimension, change, sorted({of, to}))
+        derive(db, self._damage, facts.settings, facts.binding.dimension, change, sorted({of, to}))
 
     @staticmethod
     def _renew_checksums(

@@ -90,12 +90,15 @@ class Removing(Enrolling):
                 ((image, change) for image in images),
             )
         each(db, "DELETE FROM images WHERE image IN ({})", images)
-        derive(db, facts.settings, facts.binding.dimension, change, sorted(keys.values()))
+        derive(
+            db, self._damage, facts.settings, facts.binding.dimension, change, sorted(keys.values())
+        )
 
     def _note(
         self, db: sqlite3.Connection, change: int, action: str, removed: dict[str, int]
     ) -> None:
         """Add to the audit log how many images went, by person id."""
+        self._takes_away = True
         time = later(db)
         db.executemany(
             "INSERT INTO audit (time, action, person, images, change) VALUES (?, ?, ?, ?, ?)",
