@@ -14,10 +14,10 @@ import torch
 
 from facever.console import byte_count, say
 from facever.data.machine import (
-    free_memory,
     free_shared,
     most_processes,
     processes_here,
+    require_memory,
     usable_cpus,
 )
 from facever.errors import ConfigError, DataError
@@ -71,11 +71,7 @@ def plan(workers: int, images: int, size: tuple[int, int], held: int) -> Plan:
         ConfigError: One batch takes more than the free memory.
     """
     batch = images * size[0] * size[1] * 3
-    if batch > (free := free_memory(shared=False)):
-        raise ConfigError(
-            f"a batch of {images:,} images of {size[1]} x {size[0]} pixels takes "
-            f"{byte_count(batch)} of {byte_count(free)} of free memory: choose a smaller batch size"
-        )
+    require_memory(batch, f"a batch of {images:,} images of {size[0]} x {size[1]} pixels")
     shared = free_shared()
     if workers == 0 or shared is None:
         return Plan(workers, AHEAD)

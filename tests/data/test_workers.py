@@ -138,7 +138,7 @@ def test_batches_are_loaded_by_the_plan(
 
 def test_a_batch_larger_than_the_memory_is_refused(manifest: Manifest) -> None:
     plain_batches(manifest, Preprocessing(size=4096), batch_size=10**9)  # only 24 images
-    with pytest.raises(ConfigError, match=r"1,000,000,000 images of 112 x 112.*smaller batch size"):
+    with pytest.raises(ConfigError, match=r"1,000,000,000 images of 112 x 112 pixels needs"):
         plan(0, 10**9, SIZE, held=3)
 
 
