@@ -9,6 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from facever.console import byte_count
+from facever.data.machine import free_memory
+from facever.files import open_regular
+
 _ADDRESS = re.compile(r"(.+(?:\.npy|(?:\.idx|ubyte)(?:\.gz)?))#(\d+)", re.DOTALL)
 _IDX_UINT8 = 8
 
@@ -51,6 +55,7 @@ def open_array(file: str) -> np.ndarray:
 
 @lru_cache(maxsize=16)
 def _open(file: str, _modified: int, size: int) -> np.ndarray:
+    open_regular(file).close()
     if file.endswith(".npy"):
         array: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
         if array.dtype != np.uint8:
@@ -72,6 +77,11 @@ def _open_idx(file: str, size: int) -> np.ndarray:
             if len(dimensions) < 4 * start[3]:
                 raise ValueError("truncated idx file")
             shape = tuple(np.frombuffer(dimensions, ">u4").tolist())
+            if packed and math.prod(shape) > (free := free_memory(shared=False)):
+                raise ValueError(
+                    f"it unpacks to {byte_count(math.prod(shape))} of {byte_count(free)} of free "
+                    "memory: unpack it (gunzip), so that it is read from the disk"
+                )
             values = stream.read(math.prod(shape) + 1) if packed else b""
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError("truncated or damaged gzip file") from error

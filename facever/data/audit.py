@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from facever.console import printable, progress, table
+from facever.console import printable, progress, table, warn
 from facever.data.arrays import split_address
-from facever.data.decode import ImageError, decode, decode_bytes, read_bytes
+from facever.data.decode import ImageError, decode, decode_bytes, describe_unended, read_bytes
 from facever.data.headers import read_header
 from facever.data.manifest import Manifest
 from facever.errors import plain
@@ -128,13 +128,18 @@ def inspect(manifest: Manifest, threads: int | None = None) -> Inspection:
     """
     chunks = [range(i, min(i + _CHUNK, len(manifest))) for i in range(0, len(manifest), _CHUNK)]
     looks: list[_Look] = []
+    unended: list[str] = []
     with (
         ThreadPoolExecutor(threads or os.cpu_count()) as pool,
         progress("inspecting", len(manifest), "images") as shown,
     ):
-        for part in pool.map(lambda chunk: [_look(manifest.locate(i)) for i in chunk], chunks):
+        for part in pool.map(
+            lambda chunk: [_look(manifest.locate(i), unended) for i in chunk], chunks
+        ):
             looks += part
             shown.advance(len(part))
+    if unended:
+        warn(describe_unended(unended))
     good = [look for look in looks if not look.reason]
     reasons = zip(manifest.frame["path"], (look.reason for look in looks), strict=True)
     images = manifest.frame["identity"].value_counts().to_numpy()
@@ -192,13 +197,13 @@ def _doubt(manifest: Manifest) -> str | None:
     return f"{assumed}, such as '{first}'; {other}, or name another --layout"
 
 
-def _look(path: str) -> _Look:
+def _look(path: str, unended: list[str]) -> _Look:
     try:
         data = read_bytes(path)
         if split_address(path):
             image, kind, transparent = decode(path), "array", False
         else:
-            image = decode_bytes(data, path)
+            image = decode_bytes(data, path, unended=unended)
             header = read_header(data)
             kind, transparent = header.format, header.transparent
     except ImageError as error:

@@ -19,6 +19,7 @@ from pydantic import AfterValidator, Field
 
 from facever.config import Config
 from facever.data.preprocessing import Image
+from facever.errors import ConfigError
 
 if TYPE_CHECKING:
     from albumentations import BasicTransform, Compose
@@ -32,10 +33,12 @@ def _ordered(value: tuple[float, float]) -> tuple[float, float]:
 
 Share = Annotated[float, Field(ge=0, le=1)]
 _Positive = Annotated[float, Field(gt=0)]
+_Factor = Annotated[float, Field(ge=0.01, le=100)]
 _UpToOne = Annotated[float, Field(gt=0, le=1)]
 _BelowOne = Annotated[float, Field(gt=0, lt=1)]
 _Quality = Annotated[int, Field(ge=1, le=100)]
 Range = Annotated[tuple[_Positive, _Positive], AfterValidator(_ordered)]
+FactorRange = Annotated[tuple[_Factor, _Factor], AfterValidator(_ordered)]
 ShareRange = Annotated[tuple[_UpToOne, _UpToOne], AfterValidator(_ordered)]
 PartRange = Annotated[tuple[_BelowOne, _BelowOne], AfterValidator(_ordered)]
 QualityRange = Annotated[tuple[_Quality, _Quality], AfterValidator(_ordered)]
@@ -55,7 +58,7 @@ class Crop(Config):
 
     probability: Share = 0.3
     area: ShareRange = (0.8, 1.0)
-    ratio: Range = (0.9, 1.1)
+    ratio: FactorRange = (0.9, 1.1)
 
 
 class Affine(Config):
@@ -66,7 +69,7 @@ class Affine(Config):
 
     probability: Share = 0.3
     rotation: float = Field(default=8.0, ge=0, le=180)
-    scale: Range = (0.92, 1.08)
+    scale: FactorRange = (0.92, 1.08)
     shift: Share = 0.04
 
 
@@ -144,9 +147,13 @@ class Augmentation:
     Args:
         config: What to do.
         size: (height, width) of the images, in pixels.
+
+    Raises:
+        ConfigError: Crops or shrunk images of this size would have no pixel.
     """
 
     def __init__(self, config: AugmentationConfig, size: tuple[int, int]) -> None:
+        _require_pixels(config, size)
         self.config, self.size = config, size
         self._bits = np.random.PCG64(0)
         self._python = random.Random(0)
@@ -192,6 +199,31 @@ class Augmentation:
 
 
 _pack = struct.Struct("<4Q").pack
+
+
+def _require_pixels(config: AugmentationConfig, size: tuple[int, int]) -> None:
+    height, width = size
+    low, high = config.crop.ratio
+    left = {  # of the shorter side, in pixels, before rounding
+        f"downscale.scale {config.downscale.scale[0]:g}": (
+            config.downscale.probability,
+            config.downscale.scale[0] * min(size),
+        ),
+        f"crop.ratio {low:g} to {high:g}": (
+            config.crop.probability,
+            min(height / max(low, 1), width * min(high, 1)),
+        ),
+        "grey.probability": (
+            config.grey.probability,
+            min(size) - 1,
+        ),
+    }
+    for setting, (probability, side) in left.items():
+        if probability and side <= 0.5:
+            raise ConfigError(
+                f"augmentation.{setting} is not for images of {height} x {width} pixels: "
+                "choose larger images (model.preprocessing.size), a milder range or probability 0"
+            )
 
 
 def _compose(config: AugmentationConfig, size: tuple[int, int]) -> "Compose | None":

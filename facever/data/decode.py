@@ -2,6 +2,7 @@
 
 import io
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import cv2
@@ -19,8 +20,6 @@ from facever.files import open_regular
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # ImageError says it better
 
 MAX_PIXELS = 100_000_000
-UNENDED = "JPEG without its end marker; its pixels are whole"
-
 _BY_PILLOW = frozenset({"AVIF", "HEIF"})
 _MOST_BYTES_PER_PIXEL = 8  # 16-bit RGBA, uncompressed
 _SLACK_BYTES = 16_000_000  # metadata
@@ -102,6 +101,12 @@ def decode_bytes(
         raise ImageError(name, str(error)) from error
 
 
+def describe_unended(names: Collection[str]) -> str:
+    """Return a line that counts the JPEG files without an end marker."""
+    count, first = len(names), min(names)
+    return f"JPEG files without their end marker, with whole pixels: {count:,}, first {first}"
+
+
 def _read(name: str, max_pixels: int) -> bytes:
     member = split_member(name)
     most = _MOST_BYTES_PER_PIXEL * max_pixels + _SLACK_BYTES
@@ -145,24 +150,32 @@ def _by_opencv(data: bytes, header: Header) -> np.ndarray:
     return cv2.convertScaleAbs(image, alpha=255 / header.maximum) if header.maximum else image
 
 
-def _by_pillow(data: bytes, header: Header) -> np.ndarray:
-    """Decode with Pillow: what is transparent, on white, and what OpenCV may not read."""
-    try:
-        with Image.open(io.BytesIO(data), formats=[header.format]) as image:
-            upright_image = ImageOps.exif_transpose(image)
-            if not header.transparent:
-                return np.array(upright_image.convert("RGB"))
-            rgba = upright_image.convert("RGBA")
-    except (OSError, SyntaxError, ValueError, RuntimeError, EOFError) as error:
-        raise ValueError(f"truncated or damaged {header.format}: {_reason(error)}") from error
+def rgb_of(image: Image.Image) -> np.ndarray:
+    """Return a Pillow image as a person sees it: upright, on white, uint8 [H, W, 3] RGB."""
+    upright_image = ImageOps.exif_transpose(image)
+    if upright_image.mode.startswith("I;16"):
+        grey = (np.asarray(upright_image) >> 8).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if not upright_image.has_transparency_data:
+        return np.array(upright_image.convert("RGB"))
+    rgba = upright_image.convert("RGBA")
     white = Image.new("RGBA", rgba.size, "white")
     return np.array(Image.alpha_composite(white, rgba).convert("RGB"))
+
+
+def _by_pillow(data: bytes, header: Header) -> np.ndarray:
+    """Decode with Pillow: what is transparent, and what OpenCV may not read."""
+    try:
+        with Image.open(io.BytesIO(data), formats=[header.format]) as image:
+            return rgb_of(image)
+    except (OSError, SyntaxError, ValueError, RuntimeError, EOFError) as error:
+        raise ValueError(f"truncated or damaged {header.format}: {_reason(error)}") from error
 
 
 def _warn_once(name: str) -> None:
     if not _warned:
         _warned.append(name)
-        warn(f"{name}: {UNENDED} (other files like it are not named)")
+        warn(f"{name} lacks its end marker, its pixels are whole (others like it are not named)")
 
 
 def _as_rgb(image: np.ndarray) -> np.ndarray:

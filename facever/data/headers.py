@@ -95,11 +95,18 @@ def _other(data: bytes) -> Header:
         with Image.open(io.BytesIO(data), formats=formats) as image:
             if image.mode == "F":
                 raise ValueError("pixels are floating-point numbers; 8 or 16 bits are supported")
+            if image.mode == "I" and image.format == "TIFF":  # 32 bits, or 16 with a sign
+                raise ValueError(
+                    "pixels are integers of 32 bits or with a sign; 8 or 16 bits without a sign "
+                    "are supported"
+                )
             if image.format == "PPM":  # Pillow's name for all of PNM
                 return Header("PNM", *image.size, maximum=_unscaled_maximum(data))
             header = Header(str(image.format), *image.size, image.has_transparency_data)
     except UnidentifiedImageError:
-        reason = f"truncated or damaged {name}" if name else "not an image of a known format"
+        reason = "not an image of a known format"
+        if name:
+            reason = f"truncated or damaged {name}, or of a kind that is not supported"
         raise ValueError(reason) from None
     except (OSError, SyntaxError, RuntimeError, Image.DecompressionBombError) as error:
         reason = " ".join(str(error).split())

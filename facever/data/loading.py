@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from facever.console import warn
 from facever.data.augmentation import Augmentation, AugmentationConfig
-from facever.data.decode import UNENDED, ImageError, decode
+from facever.data.decode import ImageError, decode, describe_unended
 from facever.data.decoded import DecodedImages, Keep, room_for
 from facever.data.machine import processes_here
 from facever.data.manifest import Manifest
@@ -118,9 +118,8 @@ class Batches:
         return batch
 
     def _warn_of_unended(self, known: int) -> None:
-        new = len(self._unended) - known
-        if new:
-            warn(f"{new:,} images are each a {UNENDED}, such as {min(self._unended)}")
+        if len(self._unended) > known:
+            warn(describe_unended(self._unended))
 
     def close(self) -> None:
         """End the worker processes."""

@@ -86,6 +86,11 @@ def usable_cpus(cgroup: Path = _CGROUP) -> int:
     return min(found)
 
 
+def most_processes() -> int:
+    """Return how many processes of one kind may be asked for: 64, or four for each usable CPU."""
+    return max(64, 4 * usable_cpus())
+
+
 def most_open_files() -> int:
     """Return how many files this process may have open (RLIMIT_NOFILE, the soft limit)."""
     limit = os.sysconf("SC_OPEN_MAX") if hasattr(os, "sysconf") else 512  # not on Windows

@@ -8,10 +8,10 @@ import re
 import zlib
 from functools import lru_cache
 from io import FileIO
-from pathlib import Path
 
 from facever.data.arrays import split_address
 from facever.data.machine import most_open_files
+from facever.files import open_regular
 
 BLOCK = 512
 """A tar file's unit: a header takes one, and stands right before its member's bytes."""
@@ -88,4 +88,4 @@ def _says(field: bytes, size: int) -> bool:
 
 @lru_cache(_MOST_OPEN)
 def _open(tar: str) -> FileIO:
-    return Path(tar).open("rb", buffering=0)  # closed when nobody reads it and others came
+    return open_regular(tar)  # closed when nobody reads it and others came

@@ -9,6 +9,7 @@ from facever.data.readers import cfp
 from facever.data.readers.lfw import image_path
 from facever.data.tables import check_table, is_table, read_table, typed, write_table
 from facever.errors import DataError
+from facever.files import read_regular
 from facever.text import canonical_column
 
 _OPTIONAL = ("fold", "identity_a", "identity_b")
@@ -80,7 +81,7 @@ def read_pairs(path: str | Path) -> PairList:
 
 
 def _read_lfw(path: Path) -> pd.DataFrame:
-    first, *lines = path.read_text(encoding="utf-8", errors="replace").splitlines() or [""]
+    first, *lines = read_regular(path).decode(errors="replace").splitlines() or [""]
     header = first.split()
     if len(header) not in (1, 2) or not all(word.isdigit() for word in header):
         raise DataError(

@@ -17,6 +17,7 @@ import cv2
 import pandas as pd
 
 from facever.console import track
+from facever.data.machine import most_processes
 from facever.data.manifest import Manifest
 from facever.data.pairs import PairList
 from facever.data.preprocessing import Image
@@ -87,6 +88,8 @@ def synthesize(
             f"{identities} identities x {images_per_identity} images by {workers} processes: "
             "each of the three must be 1 or larger"
         )
+    if workers > (most := most_processes()):
+        raise ConfigError(f"{workers} processes: at most {most} may draw on this machine")
     if format not in ("jpg", "png"):
         raise ConfigError(f"unknown image format '{format}' (allowed: jpg, png)")
     genuine = identities * comb(images_per_identity, 2)

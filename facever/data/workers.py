@@ -13,13 +13,18 @@ import cv2
 import torch
 
 from facever.console import byte_count, say
-from facever.data.machine import free_memory, free_shared, processes_here, usable_cpus
+from facever.data.machine import (
+    free_shared,
+    most_processes,
+    processes_here,
+    require_memory,
+    usable_cpus,
+)
 from facever.errors import ConfigError, DataError
 
 AHEAD = 4  # batches that a worker loads before they are asked for
 _SHARE = 0.8  # of the free shared memory
 _PAGE = 4096
-_LEAST_LIMIT, _MOST_PER_CPU = 64, 4
 
 
 class Plan(NamedTuple):
@@ -40,15 +45,13 @@ def worker_count(workers: int | Literal["auto"], to_gpu: bool) -> int:
     Raises:
         ConfigError: A number below 0, or more than 64 and four for each usable core.
     """
-    cores = usable_cpus()
     if workers == "auto":
-        cores //= processes_here()
+        cores = usable_cpus() // processes_here()
         return max(1, min(cores - 1, 16)) if to_gpu else min(cores // 4, 4)
-    most = max(_LEAST_LIMIT, _MOST_PER_CPU * cores)
+    most = most_processes()
     if not 0 <= workers <= most:
         raise ConfigError(
-            f"{workers} worker processes: it must be 0 to {most} on this machine ({cores} cores), "
-            "or 'auto'"
+            f"{workers} worker processes: it must be 0 to {most} on this machine, or 'auto'"
         )
     return workers
 
@@ -68,11 +71,7 @@ def plan(workers: int, images: int, size: tuple[int, int], held: int) -> Plan:
         ConfigError: One batch takes more than the free memory.
     """
     batch = images * size[0] * size[1] * 3
-    if batch > (free := free_memory(shared=False)):
-        raise ConfigError(
-            f"a batch of {images:,} images of {size[1]} x {size[0]} pixels takes "
-            f"{byte_count(batch)} of {byte_count(free)} of free memory: choose a smaller batch size"
-        )
+    require_memory(batch, f"a batch of {images:,} images of {size[0]} x {size[1]} pixels")
     shared = free_shared()
     if workers == 0 or shared is None:
         return Plan(workers, AHEAD)
@@ -82,10 +81,11 @@ def plan(workers: int, images: int, size: tuple[int, int], held: int) -> Plan:
     else:
         fitting = Plan(max(room, 0), 1)
     if fitting != (workers, AHEAD):
+        ahead = f"{fitting.ahead} batches ahead each" if fitting.workers else "so this process does"
         say(
             f"{byte_count(shared)} of shared memory are free: {fitting.workers} of {workers} "
-            f"worker processes are started, and {fitting.ahead} of {AHEAD} batches ahead each (in "
-            "Docker give more by --shm-size or --ipc=host)"
+            f"worker processes load images, {ahead} (in Docker give more by --shm-size or "
+            "--ipc=host)"
         )
     return fitting
 

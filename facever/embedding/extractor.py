@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -16,11 +15,11 @@ from torch import Tensor
 
 from facever import __version__
 from facever.console import progress
-from facever.data.decode import decode
+from facever.data.given import Given, listed, pixels_of
 from facever.data.loading import Batch, OnError, plain_batches
 from facever.data.manifest import Manifest
 from facever.data.members import file_of
-from facever.errors import ConfigError, DataError
+from facever.errors import ConfigError
 from facever.models.embedder import Embedder
 from facever.models.precision import autocast, choose_device, exact_fp32, fastest_layout
 from facever.models.saving import ModelCard, load_embedder
@@ -29,8 +28,6 @@ from facever.vectors.unit import unit_rows
 from facever.vectors.writer import EmbeddingWriter
 
 Precision: TypeAlias = Literal["fp32", "bf16"]
-Path_: TypeAlias = str | os.PathLike[str]
-Pixels: TypeAlias = NDArray[np.uint8]
 
 
 def load_model(
@@ -115,25 +112,29 @@ class Extractor:
         self.dimension = embedder.embedding_size
         self.fingerprint = extraction_fingerprint(card.fingerprint, flip=flip, precision=precision)
 
-    def embed(self, images: Path_ | Pixels | Sequence[Path_ | Pixels]) -> NDArray[np.float32]:
-        """Embed a few images, given as paths or as pixels.
+    def embed(self, images: Given | Sequence[Given]) -> NDArray[np.float32]:
+        """Embed a few images.
 
         Args:
-            images: Paths, or RGB arrays uint8 [H, W, 3] of any sizes, or one array uint8
-                [N, H, W, 3]; a single path or image counts as a list of one.
+            images: Paths, bytes of image files, Pillow images, or RGB arrays uint8 [H, W, 3] or
+                [H, W] of any sizes, in any mixture; or one array uint8 [N, H, W, 3]. A single one
+                counts as a list of one.
 
         Returns:
             Rows of length 1, float32 [N, D], in the order given.
 
         Raises:
-            ImageError: A file that cannot be read as an image.
-            DataError: An array of another kind or shape.
+            ImageError: A file, or bytes, that cannot be read as an image.
+            DataError: Something else, or an array of another kind or shape.
         """
-        given = _listed(images)
+        return unit_rows(self.features(images))[0]
+
+    def features(self, images: Given | Sequence[Given]) -> NDArray[np.float32]:
+        """Embed a few images as `embed` does, without normalising the rows."""
+        given = listed(images)
         starts = range(0, len(given), self.batch_size)
         rows = [self._embed(given[start : start + self.batch_size]) for start in starts]
-        vectors = np.concatenate([np.empty((0, self.dimension), np.float32), *rows])
-        return unit_rows(vectors)[0]
+        return np.concatenate([np.empty((0, self.dimension), np.float32), *rows])
 
     def extract(
         self,
@@ -249,10 +250,10 @@ class Extractor:
             root=str(manifest.root),
         )
 
-    def _embed(self, images: Sequence[Path_ | Pixels]) -> NDArray[np.float32]:
-        """Embed one batch of paths or pixels, not normalised."""
+    def _embed(self, images: Sequence[Given]) -> NDArray[np.float32]:
+        """Embed one batch, not normalised."""
         preprocessing = self.embedder.preprocessing
-        ready = np.stack([preprocessing.apply(_pixels(image)) for image in images])
+        ready = np.stack([preprocessing.apply(pixels_of(image)) for image in images])
         return _on_cpu(self._forward(torch.from_numpy(ready).permute(0, 3, 1, 2)))
 
     def _embedded(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, NDArray[np.float32]]]:
@@ -295,28 +296,3 @@ def _in_rows(
     for index, reason in batch.failed:
         errors[index - first] = reason
     return first, block, errors
-
-
-def _listed(images: Path_ | Pixels | Sequence[Path_ | Pixels]) -> list[Path_ | Pixels]:
-    if isinstance(images, str | os.PathLike):
-        return [images]
-    if isinstance(images, np.ndarray) and images.ndim == 3:
-        return [images]
-    if isinstance(images, np.ndarray) and images.ndim != 4:
-        raise DataError(
-            "images in one array must be uint8 [H, W, 3] or [N, H, W, 3] in RGB, not "
-            f"{images.dtype} {list(images.shape)}"
-        )
-    return list(images)
-
-
-def _pixels(image: Path_ | Pixels) -> Pixels:
-    """Return the pixels of a path or array, uint8 [H, W, 3]."""
-    if isinstance(image, str | os.PathLike):
-        return decode(os.fspath(image))
-    array = np.asarray(image)
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
-        raise DataError(
-            f"an image must be uint8 [H, W, 3] in RGB, not {array.dtype} {list(array.shape)}"
-        )
-    return array

@@ -12,6 +12,7 @@ from facever.heads.base import Metric
 from facever.heads.registry import build_head, head_class
 from facever.heads.weighted_sum import WeightedSum
 from facever.models.embedder import Embedder, ModelConfig
+from facever.models.weights import first_line
 from facever.processes import world
 from facever.training.adversarial import AdversarialStep
 from facever.training.beside.targets import Targets
@@ -57,6 +58,7 @@ def make_embedder(config: ModelConfig, resumed: bool) -> Embedder:
     start = {"pretrained": False} if resumed else {}
     embedder = Embedder(config.model_copy(update=start))
     embedder.config = config
+    _require_size(embedder)
     return embedder
 
 
@@ -137,6 +139,26 @@ def make_watch(
         lone=int((images < 2).sum()) if heads.images_per_identity > 1 else 0,
         adversarial=config.adversarial,
     )
+
+
+def _require_size(embedder: Embedder) -> None:
+    """Embed a blank image: not every backbone takes every size.
+
+    Raises:
+        ConfigError: This one does not take images of the model's size.
+    """
+    height, width = embedder.preprocessing.size
+    was_training = embedder.training
+    try:
+        with torch.inference_mode():
+            embedder.eval()(torch.zeros(1, 3, height, width, dtype=torch.uint8))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        raise ConfigError(
+            f"backbone '{embedder.config.backbone}' does not take images of {height} x {width} "
+            f"pixels ({first_line(error)}): choose another model.preprocessing.size"
+        ) from error
+    finally:
+        embedder.train(was_training)
 
 
 def metric_of(config: TrainConfig, heads: WeightedSum) -> Metric:

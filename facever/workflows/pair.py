@@ -1,20 +1,19 @@
 """Two images, one answer: an Extractor and an operating point joined."""
 
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from facever.data.manifest import Manifest
+from facever.data.given import Given
 from facever.embedding.extractor import Extractor
-from facever.errors import GalleryError
+from facever.errors import DataError, GalleryError
 from facever.evaluation.operating_point import OperatingPoint
 from facever.evaluation.scoring.similarity import make_scorer
 from facever.gallery.decisions import require_fit
 from facever.training.run import Run
+from facever.vectors.unit import unit_rows
 
 
 @dataclass(frozen=True)
@@ -52,16 +51,17 @@ def run_operating_point(model: str | Path) -> OperatingPoint | None:
 
 def verify_pair(
     extractor: Extractor,
-    image_a: str | Path,
-    image_b: str | Path,
+    image_a: Given,
+    image_b: Given,
     operating_point: OperatingPoint | None = None,
 ) -> PairVerification:
-    """Say whether two images show the same person (1:1).
+    """Say whether two images show the same person (1:1); they are given as to `Extractor.embed`.
 
     The score is the operating point's; without one it is the model's own, and nothing decides.
 
     Raises:
         ImageError: An image cannot be read.
+        DataError: Something else than an image, or its embedding has no length.
         GalleryError: The operating point is of another model or not for two images.
     """
     if operating_point is not None:
@@ -71,16 +71,12 @@ def verify_pair(
                 f"a {operating_point.kind} operating point does not decide between two images: "
                 "give one of kind 1:1-image"
             )
-    paths = [str(Path(image).absolute()) for image in (image_a, image_b)]
-    pair = Manifest.from_frame(
-        pd.DataFrame({"path": paths, "identity": ["a", "b"]}), Path.cwd(), "pair"
-    )
-    with tempfile.TemporaryDirectory(prefix="facever-") as folder:
-        faces = extractor.extract(pair, Path(folder) / "faces", workers=0, on_error="raise")
-        similarity = operating_point.similarity if operating_point else faces.meta.metric
-        first, second = faces.select([0]), faces.select([1])
-    norms = [side.rows["norm"].to_numpy() for side in (first, second)]
-    scorer = make_scorer(first.vectors, similarity, norms[0], second.vectors, norms[1])
+    features = extractor.features([image_a, image_b])
+    vectors, norms = unit_rows(features)
+    if not norms.all():
+        raise DataError("an image has an embedding of length zero: nothing can be compared with it")
+    similarity = operating_point.similarity if operating_point else extractor.card.metric
+    scorer = make_scorer(vectors[:1], similarity, norms[:1], vectors[1:], norms[1:])
     score = float(scorer.pairs(np.zeros(1, int), np.zeros(1, int))[0])
     note = "" if operating_point else "score only: there is no operating point to decide by"
     same = operating_point.accepts(score) if operating_point else None

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from facever.data.manifest import Manifest
+from facever.errors import DataError
 from facever.evaluation.operating_point import OperatingPoint, ScoreRule
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery.answers import SearchResult, Verification
@@ -84,6 +85,15 @@ def verify_images(
 @contextmanager
 def _embedded(extractor: "Extractor", images: Sequence[str | Path]) -> Iterator[EmbeddingSet]:
     """Yield the images' vectors, from a folder that goes again."""
+    if isinstance(images, str | os.PathLike):
+        images = [images]
+    for image in images:
+        if not isinstance(image, str | os.PathLike):
+            raise DataError(
+                f"images of a gallery's questions are given by their paths, not as "
+                f"{type(image).__name__}: embed others (load_model(...).embed) and ask the gallery "
+                "with the vectors"
+            )
     paths = [os.path.abspath(image) for image in images]  # noqa: PTH100  (of "a.npy#7" too)
     frame = pd.DataFrame({"path": paths, "identity": "probe"})
     manifest = Manifest.from_frame(frame, Path.cwd(), "probes")

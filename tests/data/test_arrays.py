@@ -1,6 +1,7 @@
 """Images inside array files: idx written by hand, .npy by NumPy."""
 
 import gzip
+import os
 import struct
 from pathlib import Path
 
@@ -106,3 +107,18 @@ def test_other_types_and_pickles_are_refused(tmp_path: Path) -> None:
         decode(tmp_path / "o.npy#0")
     with pytest.raises(ImageError, match="no such file"):
         decode(tmp_path / "none.npy#0")
+
+
+@pytest.mark.parametrize("name", ["x.npy", "x-ubyte", "x-ubyte.gz", "x.tar"])
+def test_a_fifo_is_not_opened(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    where = "512+10" if name.endswith(".tar") else "0"
+    with pytest.raises(ImageError, match="not a regular file"):
+        decode(f"{tmp_path / name}#{where}")
+
+
+def test_a_gzipped_file_larger_than_the_memory_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "x-ubyte.gz"
+    file.write_bytes(gzip.compress(bytes([0, 0, 8, 3]) + struct.pack(">3I", *[2**20] * 3)))
+    with pytest.raises(ImageError, match=r"free memory.*gunzip"):
+        decode(f"{file}#0")

@@ -180,3 +180,18 @@ def test_six_thousand_rows_count_whole(tmp_path: Path) -> None:
     }
     parts = inspect(made).cameras
     assert sum(part.images for part in parts.values()) == 6000
+
+
+def test_jpegs_without_their_end_marker_are_counted(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    data = bytes(cv2.imencode(".jpg", np.full((16, 16, 3), 90, np.uint8))[1])
+    for name, content in (("0", data), ("1", data[:-2]), ("2", data[:-2]), ("3", data[:-20])):
+        (tmp_path / "p").mkdir(exist_ok=True)
+        (tmp_path / "p" / f"{name}.jpg").write_bytes(content)
+    found = inspect(read(tmp_path))
+    assert [(one.path, "JPEG" in one.reason) for one in found.corrupt] == [("p/3.jpg", True)]
+    said = capfd.readouterr().err
+    assert said.count("end marker") == 1
+    assert "pixels: 2," in said
+    assert "1.jpg" in said

@@ -159,3 +159,57 @@ def test_refuses_what_cannot_be(values, message):
     with pytest.raises(ConfigError) as caught:
         parse(AugmentationConfig, values)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "strengths", "size"),
+    [
+        ("downscale", {"scale": [1e-9, 1e-9]}, (32, 24)),
+        ("downscale", {"scale": [0.4, 0.8]}, (1, 1)),
+        ("downscale", {"scale": [0.02, 0.9]}, (32, 24)),
+        ("crop", {"ratio": [0.02, 0.02]}, (32, 24)),
+        ("crop", {"ratio": [80, 80]}, (32, 24)),
+    ],
+)
+def test_what_leaves_no_pixel_is_refused(
+    name: str, strengths: dict[str, object], size: tuple[int, int]
+) -> None:
+    config = parse(AugmentationConfig, NONE | {name: {"probability": 1, **strengths}})
+    with pytest.raises(ConfigError, match=f"{name}.*images of {size[0]} x"):
+        Augmentation(config, size)
+    Augmentation(parse(AugmentationConfig, NONE | {name: {"probability": 0, **strengths}}), size)
+
+
+@pytest.mark.parametrize(
+    ("name", "strengths"),
+    [
+        ("affine", {"scale": [1e-9, 1e-9]}),  # the mirrored border would never end
+        ("affine", {"scale": [1, 1e300]}),
+        ("crop", {"ratio": [1e-9, 1]}),
+        ("crop", {"ratio": [1, 1e9]}),
+    ],
+)
+def test_factors_have_bounds(name: str, strengths: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=name):
+        parse(AugmentationConfig, NONE | {name: strengths})
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3), (7, 2), (3, 64)])
+def test_tiny_images_are_changed_or_refused(size: tuple[int, int]) -> None:
+    image = np.full((*size, 3), 90, np.uint8)
+    strongest: dict[str, dict[str, object]] = {
+        "affine": {"scale": [0.01, 100], "shift": 1, "rotation": 180},
+        "blur": {"sigma": [1e-9, 50]},
+        "crop": {"area": [1e-12, 1], "ratio": [0.01, 100]},
+        "downscale": {"scale": [0.02, 0.99]},
+        "erase": {"sides": [1e-9, 0.99]},
+    }
+    for name in NAMES:
+        values = NONE | {name: {"probability": 1, **strongest.get(name, {})}}
+        try:
+            pipeline = Augmentation(parse(AugmentationConfig, values), size)
+        except ConfigError:
+            assert name in ("crop", "downscale", "grey")
+            continue
+        for index in range(5):
+            assert pipeline(image, 1, 0, index).shape == image.shape

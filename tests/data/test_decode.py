@@ -393,6 +393,15 @@ def test_floating_point_pixels_are_refused() -> None:
         decode_bytes(data)
 
 
+@pytest.mark.parametrize("kind", [np.int32, np.int16])
+def test_integers_that_have_no_white_are_refused(kind: type) -> None:
+    data = encoded(Image.fromarray(np.arange(48, dtype=np.int32).reshape(6, 8)), "TIFF")
+    if kind is np.int16:
+        data = bytes(cv2.imencode(".tiff", np.arange(48, dtype=np.int16).reshape(6, 8))[1])
+    with pytest.raises(ImageError, match="8 or 16 bits without a sign"):
+        decode_bytes(data)
+
+
 def bomb_png(width: int, height: int) -> bytes:
     def chunk(kind: bytes, body: bytes) -> bytes:
         return (

@@ -61,11 +61,11 @@ def test_worker_count(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_more_workers_than_the_machine_can_run(
     number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "usable_cpus", lambda: 12)
+    monkeypatch.setattr(machine, "usable_cpus", lambda: 12)
     assert worker_count(64, to_gpu=False) == 64
     with pytest.raises(ConfigError, match=f"^{number} worker processes: it must be 0 to 64"):
         worker_count(number, to_gpu=False)
-    monkeypatch.setattr(workers, "usable_cpus", lambda: 100)
+    monkeypatch.setattr(machine, "usable_cpus", lambda: 100)
     assert worker_count(400, to_gpu=False) == 400
 
 
@@ -138,7 +138,7 @@ def test_batches_are_loaded_by_the_plan(
 
 def test_a_batch_larger_than_the_memory_is_refused(manifest: Manifest) -> None:
     plain_batches(manifest, Preprocessing(size=4096), batch_size=10**9)  # only 24 images
-    with pytest.raises(ConfigError, match=r"1,000,000,000 images of 112 x 112.*smaller batch size"):
+    with pytest.raises(ConfigError, match=r"1,000,000,000 images of 112 x 112 pixels needs"):
         plan(0, 10**9, SIZE, held=3)
 
 
@@ -197,5 +197,5 @@ def test_jpegs_without_their_end_are_counted_once(
     batches.close()
     said = capfd.readouterr().err.splitlines()
     assert len(said) == 1
-    assert "4 images" in said[0]
+    assert "pixels: 4," in said[0]
     assert "2.jpg" in said[0]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 import facever
 from facever.data.decode import ImageError, decode
@@ -75,7 +76,7 @@ def test_embed_takes_one_none_and_a_stack(run: Path, faces: Manifest):
     ("image", "shown"),
     [
         (np.zeros((4, 4, 3)), "float64 [4, 4, 3]"),
-        (np.zeros((4, 4), np.uint8), "uint8 [4, 4]"),
+        (np.zeros((4, 4), np.int32), "int32 [4, 4]"),
         (np.zeros((4, 4, 4), np.uint8), "uint8 [4, 4, 4]"),
         (np.zeros((0, 4, 3), np.uint8), "uint8 [0, 4, 3]"),
     ],
@@ -83,7 +84,7 @@ def test_embed_takes_one_none_and_a_stack(run: Path, faces: Manifest):
 def test_embed_refuses_other_arrays(image: np.ndarray, shown: str, run: Path):
     with pytest.raises(DataError) as error:
         load_model(run).embed([image])
-    assert str(error.value) == f"an image must be uint8 [H, W, 3] in RGB, not {shown}"
+    assert str(error.value).endswith(f" in RGB, not {shown}")
 
 
 def test_embed_names_an_unreadable_path(run: Path, faces: Manifest):
@@ -311,13 +312,17 @@ def test_nothing_readable_is_an_error_after_a_resume_too(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_grey_array_is_one_clear_line(run: Path):
-    with pytest.raises(
-        DataError,
-        match=r"^images in one array must be uint8 \[H, W, 3\] or \[N, H, W, 3\] in RGB, not "
-        r"uint8 \[40, 50\]$",
-    ):
-        load_model(run).embed(np.zeros((40, 50), np.uint8))
+def test_images_may_be_given_in_any_way(run: Path, faces: Manifest):
+    path = faces.locate(0)
+    extractor = load_model(run)
+    expected = extractor.embed(path)
+    grey = cv2.cvtColor(decode(path), cv2.COLOR_RGB2GRAY)
+    for given in (Path(path), Path(path).read_bytes(), Image.open(path), decode(path)):
+        np.testing.assert_array_equal(extractor.embed(given), expected)
+        mixed, alike = extractor.embed([given, path]), extractor.embed([path, path])
+        np.testing.assert_array_equal(mixed, alike)
+    threefold = np.repeat(grey[..., None], 3, axis=2)
+    np.testing.assert_array_equal(extractor.embed(grey), extractor.embed(threefold))
 
 
 def test_the_fingerprint_tells_models_and_options_apart(run: Path):

@@ -459,6 +459,21 @@ def test_spread_cameras_needs_cameras(make_config, tmp_path: Path) -> None:
         Trainer.start(make_config(batch=batch), tmp_path / "run")
 
 
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_size_that_the_training_cannot_use_is_one_line(
+    make_config, tmp_path: Path, size: int
+) -> None:
+    preprocessing = {"preprocessing": {"size": [size, size]}}
+    patches = {"backbone": "test_vit", "embedding_size": 16, **preprocessing}
+    plain = {"backbone": "test_resnet", "embedding_size": 16, **preprocessing}
+    with pytest.raises(ConfigError, match=rf"test_vit.*{size} x {size} pixels"):
+        train(make_config(model=patches, augmentation=None), tmp_path / "run")
+    if size == 1:
+        with pytest.raises(ConfigError, match=r"downscale.scale.*1 x 1 pixels"):
+            train(make_config(model=plain), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_what_this_machine_has_no_memory_for_is_refused(
     make_config, tmp_path: Path, monkeypatch
 ) -> None:

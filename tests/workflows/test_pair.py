@@ -2,9 +2,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from facever.data.decode import decode
 from facever.embedding.extractor import Extractor, load_model
-from facever.errors import FaceverError, GalleryError
+from facever.errors import DataError, FaceverError, GalleryError
 from facever.workflows.pair import run_operating_point, verify_pair
 
 
@@ -24,10 +26,11 @@ def test_a_pair_is_scored_as_the_operating_point_says(
     assert undecided.score == pytest.approx(expected[metric], rel=1e-4)
     assert (undecided.same, undecided.similarity) == (None, metric)
     for similarity, score in expected.items():
-        for threshold, same in ((score - 0.01, True), (score + 0.01, False)):
+        near = 2e-4 * abs(score)
+        for threshold, same in ((score - near, True), (score + near, False)):
             given = make_point(model, similarity=similarity, threshold=threshold)
             decided = verify_pair(model, a, b, given)
-            assert decided.score == pytest.approx(score, rel=1e-4)
+            assert decided.score == pytest.approx(score, rel=1e-5)
             assert decided.same is same
 
 
@@ -51,3 +54,12 @@ def test_the_operating_point_of_a_run(make_point, model: Extractor, tmp_path: Pa
     given = make_point(model)
     given.save(tmp_path / "operating_point.json")
     assert run_operating_point(tmp_path) == given
+
+
+def test_a_pair_may_be_given_in_any_way(make_point, model: Extractor, people: Path) -> None:
+    a, b = people / "a" / "0.png", people / "b" / "0.png"
+    expected = verify_pair(model, a, b).score
+    for given in (str(b), b.read_bytes(), Image.open(b), decode(b)):
+        assert verify_pair(model, a, given).score == expected
+    with pytest.raises(DataError, match="must be a path, bytes, a Pillow image or an array"):
+        verify_pair(model, a, None)  # type: ignore[arg-type]

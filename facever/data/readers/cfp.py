@@ -13,6 +13,7 @@ import pandas as pd
 from facever.data.manifest import Manifest
 from facever.data.walking import OnError, images_below, left_by_system
 from facever.errors import DataError
+from facever.files import read_regular
 
 _VIEWS = {"F": "frontal", "P": "profile"}
 EXPERIMENTS = ("FF", "FP")  # frontal against frontal, frontal against profile
@@ -101,7 +102,7 @@ def _image(images: dict[int, str], number: int, path: Path) -> str:
 def _lines(path: Path) -> list[str]:
     if not path.is_file():
         raise DataError(f"CFP: no list {path}")
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = read_regular(path).decode(errors="replace")
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 

@@ -12,6 +12,7 @@ from facever.console import warn
 from facever.data.manifest import Manifest
 from facever.data.walking import OnError, images_below
 from facever.errors import DataError
+from facever.files import read_regular
 from facever.text import canonical
 
 # A later list has the last word: the people held out are taken out of train.
@@ -78,7 +79,7 @@ def _subsets(root: Path, identities: set[str]) -> dict[str, str]:
 
 def _people(path: Path) -> list[str]:
     """Read "<count>" and then so many lines "<Name>\t<images>"."""
-    count, *lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    count, *lines = read_regular(path).decode(errors="replace").split("\n")
     names = [canonical(line.split("\t")[0]) for line in lines if line.strip()]
     if not count.strip().isdigit() or int(count) != len(names):
         raise DataError(f"LFW: {path} announces '{count.strip()}' people and names {len(names)}")

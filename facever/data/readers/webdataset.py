@@ -31,7 +31,7 @@ from facever.data.suffixes import READABLE, UNREAD
 from facever.data.tables import check_utf8, shortened, write_table
 from facever.data.walking import OnError, by_suffix, left_by_system
 from facever.errors import DataError
-from facever.files import parse_json
+from facever.files import open_regular, parse_json
 from facever.text import NUMERIC, canonical, text_of
 
 _READ_AS = 3  # of the index: another number makes it anew
@@ -260,7 +260,7 @@ def _members(tar: Path) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
     """
     size, end = tar.stat().st_size, 0
     try:
-        with tarfile.open(tar, "r:") as file:
+        with open_regular(tar) as opened, tarfile.open(fileobj=opened, mode="r:") as file:
             while (member := file.next()) is not None:
                 if (
                     member.offset < end
@@ -273,7 +273,7 @@ def _members(tar: Path) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
                 if not member.isdir():
                     yield member, _metadata(file, member, tar)
             end = int(file.offset)
-        with tar.open("rb") as plain:
+        with open_regular(tar) as plain:
             plain.seek(end)
             if plain.read(BLOCK) != bytes(BLOCK):  # a tar file ends with empty blocks
                 raise DataError(_damaged(tar, end))
