@@ -112,7 +112,7 @@ def test_an_error_that_ended_the_reading_is_the_one_that_is_told(gallery: Galler
     with pytest.raises(GalleryError) as error, gallery._store.reading() as db:
         db.execute("ROLLBACK")
         raise failed
-    assert str(error.value) == f"{store}: the disk reports an error; nothing was changed"
+    assert str(error.value) == f"{store}: the disk reports an error"
     assert gallery.info().images == 60
 
 
