@@ -244,7 +244,11 @@ class Asking(Opened):
         """Return the people found, by their ids; again where one was removed meanwhile.
 
         People whom the store has not, or whose row is damaged there, are nobody's answer.
+
+        Raises:
+            GalleryError: The index keeps to such people.
         """
+        forgotten = False
         while True:
             before = self._store.change()
             scores, keys = self._index.search(vectors, k, rule, among)
@@ -259,8 +263,13 @@ class Asking(Opened):
                     for row in zip(keys.tolist(), scores.tolist(), strict=True)
                 ]
             if self._store.change() == before:
-                lost = np.setdiff1d(keys[keys >= 0], list(ids))
-                self._index.forget_people(lost)
+                if forgotten:
+                    raise GalleryError(
+                        f"the index of {self.path} has people who are not in the store; make it "
+                        "again with 'facever gallery rebuild'"
+                    )
+                self._index.forget_people(np.setdiff1d(keys[keys >= 0], list(ids)))
+                forgotten = True
 
 
 def _allowed(rule: str | None) -> ScoreRule | None:

@@ -182,7 +182,9 @@ def _metadata_in(path: Path, said: object) -> dict[str, Any]:
     try:
         known = parse_json(said) if isinstance(said, str) else None
     except ValueError as error:
-        raise GalleryError(f"{path}: the metadata of a person cannot be used: {error}") from error
+        raise GalleryError(
+            f"{path}: the metadata of a person is no JSON object: {error}"
+        ) from error
     if not isinstance(known, dict):
         raise GalleryError(f"{path}: the metadata of a person is no JSON object")
     return known

@@ -119,7 +119,7 @@ def test_plain_vectors_say_whose_and_of_which_model(empty: Gallery, units) -> No
         ({"sources": ["x"]}, "1 values of source for 2 vectors"),
         ({"hashes": ["x", ""]}, "a hash must be a text"),
         ({"metadata": {"a": 5}}, "metadata of a person is keys with values, .* not 5"),
-        ({"metadata": {7: {}}}, "metadata of '7', whom none of these images shows"),
+        ({"metadata": {7: {}}}, "a person id must be a text of at least one character, not 7"),
         ({"metadata": {"z": {}}}, "metadata of 'z', whom none of these images shows"),
         ({"duplicates": "drop"}, "duplicates is 'drop'"),
         ({"faces": np.ones((2, 7), np.float32)}, r"shape \[2, 7\] in a gallery of dimension 8"),

@@ -61,6 +61,7 @@ class GalleryMachine(RuleBasedStateMachine):
             sources=[f"{image}.jpg" for image in images],
             metadata={name: {"site": site}},
         )
+        name = name.strip()  # as it is kept
         known, there = self.model.setdefault(name, ({}, []))
         known["site"] = site
         there += images

@@ -36,7 +36,9 @@ from facever.errors import FaceverError
 from facever.gallery.exports import SEAL
 from facever.gallery.gallery import Gallery
 from facever.seeding import stream
+from facever.text import canonical
 from facever.vectors.embedding_set import META, ROWS, VECTORS, EmbeddingSet
+from facever.vectors.unit import ROUNDING, unit_rows
 
 DIMENSION, ROWS_IN_A_SET, MODEL = 8, 5, "model-1"
 FULL = 400  # images: then a new gallery
@@ -280,7 +282,10 @@ class Target:
             kept = [row for row in np.flatnonzero(faces.acquired) if row not in skipped]
             assert done.images == len(kept), f"{done.images} images of {len(kept)}"
             people = (not export and options.get("people")) or faces.identities.tolist()
-            new = Counter((people[row], faces.vectors[row].tobytes()) for row in kept)
+            vectors = faces.vectors
+            units, lengths = unit_rows(np.where(faces.acquired[:, None], vectors, 0))
+            vectors = np.where(np.abs(lengths - 1)[:, None] > ROUNDING, units, vectors)
+            new = Counter((canonical(people[row]), vectors[row].tobytes()) for row in kept)
             added = self.images() - there
             assert sum(added.values()) == len(kept), f"{added} for {kept}"
             got = Counter[tuple[str, bytes]]()

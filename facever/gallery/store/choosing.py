@@ -55,7 +55,7 @@ class Choosing(Editing):
                 ((number, change) for number in damaged),
             )
             each(db, "DELETE FROM templates WHERE template IN ({})", damaged)
-            derive(db, facts.settings, dimension, change, owners)
+            derive(db, self._damage, facts.settings, dimension, change, owners)
 
     def set_storage(self, kind: str) -> None:
         """Write all vectors otherwise from now on; what was rounded stays so.
@@ -100,4 +100,4 @@ class Choosing(Editing):
         db.execute("DELETE FROM removed")
         dimension = facts_in(db, self.path).binding.dimension
         keys = [key for (key,) in db.execute("SELECT DISTINCT person FROM images ORDER BY person")]
-        derive(db, settings, dimension, change, keys)
+        derive(db, self._damage, settings, dimension, change, keys)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from facever.errors import GalleryError
 from facever.gallery.records import Keys, Settings, Vectors
 from facever.gallery.store.coding import encoded
+from facever.gallery.store.damage import Damage
 from facever.gallery.store.sealing import (
     IMAGES,
     TEMPLATES,
@@ -37,9 +38,16 @@ def forget_entries(
 
 
 def derive(
-    db: sqlite3.Connection, settings: Settings, dimension: int, change: int, keys: Sequence[int]
+    db: sqlite3.Connection,
+    damage: Damage,
+    settings: Settings,
+    dimension: int,
+    change: int,
+    keys: Sequence[int],
 ) -> None:
     """Make the templates of some people again; nothing where every image is an entry.
+
+    Images whose vector is damaged are named and count for nothing.
 
     Raises:
         GalleryError: The policy has no template for somebody's images.
@@ -48,7 +56,7 @@ def derive(
         return
     forget_entries(db, settings, change, keys)
     each(db, "DELETE FROM templates WHERE person IN ({})", keys)
-    for owners, templates in made(db, settings, dimension, keys):
+    for owners, templates in made(db, settings, dimension, keys, damage):
         first = next_number(db, TEMPLATES)
         numbers = range(first, first + len(owners))
         blobs = list(encoded(templates, settings.storage))
@@ -58,11 +66,15 @@ def derive(
 
 
 def made(
-    db: sqlite3.Connection, settings: Settings, dimension: int, keys: Sequence[int]
+    db: sqlite3.Connection,
+    settings: Settings,
+    dimension: int,
+    keys: Sequence[int],
+    damage: Damage | None = None,
 ) -> Iterator[tuple[Keys, Vectors]]:
     """Yield the keys and templates of some people as their images make them.
 
-    Images whose vector is damaged count for nothing.
+    Images whose vector is damaged count for nothing; they are named where `damage` says.
 
     Raises:
         GalleryError: The policy has no template for somebody's images.
@@ -74,6 +86,8 @@ def made(
     for start in range(0, len(keys), _PEOPLE_AT_ONCE):
         rows = list(among(db, sql, keys[start : start + _PEOPLE_AT_ONCE]))
         found = verified(rows, settings.storage, dimension)
+        if damage is not None:
+            damage.name(db, IMAGES, found.damaged)
         if not len(found.numbers):
             continue
         of = {row[0]: row[-1] for row in rows}

@@ -152,7 +152,7 @@ class Editing(Removing):
                 ((image, change) for image in images),
             )
         each(db, "DELETE FROM images WHERE image IN ({})", images)
-        derive(db, facts.settings, facts.binding.dimension, change, sorted({of, to}))
+        derive(db, self._damage, facts.settings, facts.binding.dimension, change, sorted({of, to}))
 
     @staticmethod
     def _renew_checksums(

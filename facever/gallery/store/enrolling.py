@@ -122,7 +122,14 @@ class Enrolling(Reading):
             write_checksums(db, IMAGES, sealed, storage, facts.binding.dimension)
             if kept or new_people or told:
                 change = record(db, "enroll", people=new_people, images=len(kept))
-                derive(db, facts.settings, facts.binding.dimension, change, sorted(set(owners)))
+                derive(
+                    db,
+                    self._damage,
+                    facts.settings,
+                    facts.binding.dimension,
+                    change,
+                    sorted(set(owners)),
+                )
         return len(kept), new_people, found
 
     def add_operating_point(self, name: str, kind: str, point: str) -> None:

@@ -38,6 +38,8 @@ class Migrating(Choosing):
                     f"a migration to fingerprint {begun.fingerprint} has begun, so none to "
                     f"{binding.fingerprint} can: finish or abandon it first"
                 )
+            if begun is not None:
+                _drop_damaged(db, begun)
             write_facts(db, {"migration": asdict(binding)})
 
     def migration(self) -> MigrationState | None:
@@ -112,10 +114,10 @@ class Migrating(Choosing):
             GalleryError: No migration to that model is under way, other images have no new vector,
                 or the store cannot be written.
         """
+        with self.writing() as db:  # what is damaged stays pending also when the rest fails
+            _drop_damaged(db, self._require(db, fingerprint))
         with self.writing(much=True) as db:
             binding = self._require(db, fingerprint)
-            for found in pages(db, MIGRATED, "float32", binding.dimension):
-                each(db, "DELETE FROM migrated WHERE image IN ({})", found.damaged)  # pending again
             pending = {image for (image,) in db.execute(f"SELECT image FROM {_PENDING}")}
             gone = sorted(pending & set(remove))
             if left := len(pending) - len(gone):
@@ -167,3 +169,9 @@ class Migrating(Choosing):
                 f"no migration to fingerprint {fingerprint} is under way, but {begun}"
             )
         return binding
+
+
+def _drop_damaged(db: sqlite3.Connection, binding: Binding) -> None:
+    """Forget new vectors that are damaged: their images are pending again."""
+    for found in pages(db, MIGRATED, "float32", binding.dimension):
+        each(db, "DELETE FROM migrated WHERE image IN ({})", found.damaged)

@@ -90,7 +90,9 @@ class Removing(Enrolling):
                 ((image, change) for image in images),
             )
         each(db, "DELETE FROM images WHERE image IN ({})", images)
-        derive(db, facts.settings, facts.binding.dimension, change, sorted(keys.values()))
+        derive(
+            db, self._damage, facts.settings, facts.binding.dimension, change, sorted(keys.values())
+        )
 
     def _note(
         self, db: sqlite3.Connection, change: int, action: str, removed: dict[str, int]
