@@ -14,6 +14,7 @@ from facever.errors import GalleryError
 from facever.gallery.gallery import Gallery
 from facever.gallery.index import approximate as approximates
 from facever.gallery.index.sealed import seal, unseal
+from facever.gallery.index.writing import LOCK
 from facever.gallery.store.schema import FORMAT
 
 DAMAGED = "it is damaged; restore it from a copy"
@@ -111,7 +112,7 @@ def test_an_error_that_ended_the_reading_is_the_one_that_is_told(gallery: Galler
     with pytest.raises(GalleryError) as error, gallery._store.reading() as db:
         db.execute("ROLLBACK")
         raise failed
-    assert str(error.value) == f"{store}: the disk reports an error; nothing was changed"
+    assert str(error.value) == f"{store}: the disk reports an error"
     assert gallery.info().images == 60
 
 
@@ -260,3 +261,47 @@ def test_a_whole_index_that_faiss_cannot_read_is_made_again(
     for one, other in zip(again, answers, strict=True):
         assert one.candidates[0] == other.candidates[0]
     assert capsys.readouterr().err == ""
+
+
+# -- what is no file ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["index.snapshot", "index.faiss"])
+@pytest.mark.parametrize("kind", ["fifo", "link to a device"])
+def test_an_index_that_is_no_regular_file_is_made_again(
+    closed: Path, units: Callable, capsys: pytest.CaptureFixture[str], name: str, kind: str
+) -> None:
+    with Gallery.open(closed) as opened:
+        opened.rebuild("HNSW8")
+        answers = opened.search(units(3), fingerprint="model-1")
+    (closed / name).unlink()
+    if kind == "fifo":
+        os.mkfifo(closed / name)
+    else:
+        (closed / name).symlink_to("/dev/zero")
+    capsys.readouterr()
+    with Gallery.open(closed) as opened:
+        assert opened.search(units(3), fingerprint="model-1") == answers
+        opened._index.wait()
+        assert opened.check() == []
+    assert str(closed / name) in capsys.readouterr().err
+    assert (closed / name).is_file()
+    assert not (closed / name).is_symlink()
+
+
+def test_garbage_in_the_lock_file_keeps_nobody_from_purging(closed: Path) -> None:
+    (closed / LOCK).write_bytes(b"\x00garbage" * 999)
+    with Gallery.open(closed) as opened:
+        opened.remove("a")
+        opened.purge()
+        assert "a" not in {person for person, _ in opened.people()}
+        assert opened.check() == []
+
+
+def test_a_lock_that_is_no_file_is_named(closed: Path) -> None:
+    (closed / LOCK).unlink()
+    os.mkfifo(closed / LOCK)
+    assert "Not a regular file: delete it" in refused(closed, Gallery.purge)
+    (closed / LOCK).unlink()
+    with Gallery.open(closed) as opened:
+        opened.purge()

@@ -1,8 +1,11 @@
 """Threads that share a gallery: no error, and nothing removed is ever answered."""
 
+import json
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -148,3 +151,40 @@ def test_a_thread_that_cannot_be_had_undoes_no_change(
     monkeypatch.setattr(threading.Thread, "start", none)
     assert gallery.enroll(units(90, seed=9), "new", fingerprint="model-1").images == 90
     assert "warning: the index of" in capsys.readouterr().err
+
+
+SOAK = Path(__file__).parents[2] / "tools" / "soak" / "gallery_threads.py"
+
+
+@pytest.mark.slow
+def test_the_soak_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    words = [sys.executable, str(SOAK), "--out", str(tmp_path), "--round-seconds", "1"]
+    for rounds in ("1", "2"):
+        done = subprocess.run([*words, "--rounds", rounds], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        assert (found["rounds"], found["faults"]) == (int(rounds), [])
+    assert found["done"]["search"] > 0
+    assert found["done"]["purge"] > 0
+    other = subprocess.run([*words, "--seed", "1"], capture_output=True, text=True)
+    assert "was made with other settings" in other.stderr
+
+
+def test_the_soak_sees_somebody_who_was_removed(
+    empty: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(SOAK.parent))
+    import gallery_threads as soak
+
+    with Gallery.create(
+        empty.path.with_name("soak"), fingerprint=soak.MODEL, dimension=soak.DIMENSION
+    ) as gallery:
+        done = soak.Round(gallery, 0, soak.stream(0, "test"))
+        done.run(0.1)
+        assert done.faults == []
+        left = done.living[0]
+        assert soak.judge(gallery, done) == []
+        done.gone, done.living = [left], [left]
+        with pytest.raises(AssertionError, match="was removed and is answered"):
+            done.search()
+        assert f"{left} was removed and is there" in soak.judge(gallery, done)

@@ -1,0 +1,80 @@
+"""The Python of the documents: every block compiles, every name that it imports is there."""
+
+import ast
+import importlib
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+PROJECT = Path(__file__).parent.parent
+DOCUMENTS = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("data/*.md")])
+BLOCKS = [
+    pytest.param(code, id=f"{path.relative_to(PROJECT)}-{number}")
+    for path in DOCUMENTS
+    for number, code in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL))
+]
+
+
+def test_there_are_blocks() -> None:
+    assert len(BLOCKS) >= 6
+
+
+@pytest.mark.parametrize("code", BLOCKS)
+def test_what_a_block_imports_is_there(code: str) -> None:
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            exec(compile(ast.Module([node], []), "block", "exec"), {})
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_what_a_text_names_is_there(path: Path) -> None:
+    """`facever.room.name` in backquotes is a module, or something of one."""
+    for name in set(re.findall(r"`(facever(?:\.[A-Za-z_]+)+)(?:\(.*?\))?`", path.read_text())):
+        module, parts = "facever", name.split(".")[1:]
+        found = importlib.import_module(module)
+        for part in parts:
+            try:
+                found = getattr(found, part)
+            except AttributeError:
+                found = importlib.import_module(f"{found.__name__}.{part}")
+
+
+def test_the_guide_to_galleries_names_what_workflows_have() -> None:
+    guide = (PROJECT / "docs" / "gallery.md").read_text()
+    workflows = importlib.import_module("facever.workflows")
+    assert workflows.__all__ == dir(workflows)
+    for name in workflows.__all__:
+        assert f"`{name}`" in guide
+        assert callable(getattr(workflows, name))
+    with pytest.raises(AttributeError, match="tuna"):
+        _ = workflows.tuna
+
+
+def _block(document: str, word: str) -> str:
+    text = (PROJECT / document).read_text()
+    return next(one for one in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if word in one)
+
+
+def test_reranking_runs() -> None:
+    draw = np.random.default_rng(0)
+    centres = draw.normal(size=(20, 8))
+    people = np.arange(20).repeat(4)
+    rows = centres[people] + 0.5 * draw.normal(size=(80, 8))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    names = {
+        "queries": rows[::4],
+        "query_identities": people[::4],
+        "gallery": np.delete(rows, np.s_[::4], axis=0),
+        "gallery_identities": np.delete(people, np.s_[::4]),
+    }
+    code = _block("docs/evaluation.md", "Reranking(")
+    exec(compile(code, "docs/evaluation.md", "exec"), names)
+    assert names["better"].to_dict()["queries"]
+
+
+def test_soft_labels_run() -> None:
+    names: dict[str, object] = {}
+    exec(compile(_block("docs/training.md", "create_head("), "docs/training.md", "exec"), names)
+    assert np.isfinite(float(names["output"].loss.detach()))
