@@ -39,7 +39,7 @@ def atomic_path(path: Path, private: bool = False) -> Iterator[Path]:
         path: Where the file will be.
         private: For its owner only, from the first moment on.
     """
-    with _hidden_folder(path) as hidden:
+    with naming(path), _hidden_folder(path) as hidden:
         temporary = hidden / path.name
         temporary.touch(0o600 if private else 0o666, exist_ok=False)
         yield temporary
@@ -63,7 +63,7 @@ def atomic_folder(path: Path, private: bool = False, replace: bool = True) -> It
     Raises:
         OSError: Something stands there, perhaps since a moment ago, and may not be replaced.
     """
-    with _hidden_folder(path) as hidden:
+    with naming(path), _hidden_folder(path) as hidden:
         temporary = hidden / path.name
         temporary.mkdir(0o700 if private else 0o777)
         yield temporary

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from facever.text import as_text, canonical, text_of
+from facever.text import NUMERIC, as_text, canonical, canonical_column, text_column, text_of
 
 
 def test_a_name_is_composed_and_stripped() -> None:
@@ -70,3 +70,32 @@ def test_the_index_and_name_of_a_column_stay() -> None:
 def test_bytes_that_are_no_text_are_refused() -> None:
     with pytest.raises(ValueError, match="decode"):
         as_text([b"\xff"])
+
+
+def test_values_without_a_hash_are_text_too() -> None:
+    values = [[1, 2], None, {"a": 1}, np.array([1.5, 2])]
+    assert as_text(values).tolist() == ["[1, 2]", None, "{'a': 1}", "[1.5, 2.0]"]
+
+
+def test_a_column_of_text_is_itself() -> None:
+    column = pd.Series(["a", None], dtype="str", name="c")
+    assert text_column(column) is column
+    made = text_column(pd.Series([1, None], index=[7, 7], name="c", dtype="Int64"))
+    assert made.tolist()[0] == "1"
+    assert made.isna().tolist() == [False, True]
+    assert (made.index.tolist(), made.name) == ([7, 7], "c")
+
+
+def test_a_column_of_identities() -> None:
+    names = pd.Series(["Jose\u0301", "Jos\u00e9 ", "p0", None, "p0"], index=[3, 1, 4, 1, 5])
+    made = canonical_column(names)
+    assert made.tolist()[:3] == ["Jos\u00e9", "Jos\u00e9", "p0"]
+    assert made.isna().tolist() == [False, False, False, True, False]
+    assert made.index.tolist() == names.index.tolist()
+    assert canonical_column(made) is made
+    assert canonical_column(pd.Series([1, 2.0])).tolist() == ["1", "2"]
+
+
+def test_the_nine_columns_of_numbers() -> None:
+    assert len(NUMERIC) == 9
+    assert {"norm", "quality", "score", "width", "height"} < NUMERIC

@@ -16,6 +16,7 @@ from pyarrow import csv as arrow
 
 from facever.errors import DataError
 from facever.files import open_regular
+from facever.text import text_column
 
 _BLOCK = 16 * 2**20  # bytes that are parsed at once; the longest row
 _RUN = r"'*[=+\-@\t\r]"
@@ -156,4 +157,5 @@ def _text(cell: str) -> str:
 def _escaped(column: "pd.Series[str]") -> "pd.Series[str]":
     if pd.api.types.is_numeric_dtype(column):
         return column
-    return column.map(lambda cell: cell_for_people(cell) if isinstance(cell, str) else cell)
+    runs = text_column(column).str.match(_RUN).fillna(False).astype(bool)
+    return column.mask(runs, column[runs].map(cell_for_people)) if runs.any() else column

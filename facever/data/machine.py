@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+from facever.console import byte_count
+from facever.errors import ConfigError
+
 _CGROUP = Path("/sys/fs/cgroup")
 _SHARED = Path("/dev/shm")
 _INFORMATION = Path("/proc/meminfo")
@@ -39,6 +42,25 @@ def free_memory(shared: bool, cgroup: Path = _CGROUP) -> int:
     if shared and (free := free_shared()) is not None:
         found.append(free)
     return min(found)
+
+
+def require_memory(needed: int, what: str) -> None:
+    """Refuse what needs more memory than is free, before it is made.
+
+    A system that lends more than it has would otherwise end this process, or others, later.
+
+    Args:
+        needed: Bytes.
+        what: What needs them, with the settings that it comes from.
+
+    Raises:
+        ConfigError: Names both numbers.
+    """
+    free = free_memory(shared=False)
+    if needed > free:
+        raise ConfigError(
+            f"{what} needs {byte_count(needed)} of memory, and {byte_count(free)} are free here"
+        )
 
 
 def free_shared() -> int | None:

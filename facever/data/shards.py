@@ -32,7 +32,7 @@ MEGABYTES = 256
 _MEGABYTE = 1_000_000
 
 
-def write_shards(manifest: Manifest, out: Path, megabytes: int = MEGABYTES) -> Manifest:
+def write_shards(manifest: Manifest, out: str | Path, megabytes: int = MEGABYTES) -> Manifest:
     """Copy a data set into tar files.
 
     An image's file is copied as it is, byte for byte, even where it cannot be decoded; an image of
@@ -53,6 +53,7 @@ def write_shards(manifest: Manifest, out: Path, megabytes: int = MEGABYTES) -> M
     """
     if megabytes < 1:
         raise ConfigError(f"shards of {megabytes} MB: it must be 1 or larger")
+    out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is there already; name a new or an empty folder")
     manifest.check_files()

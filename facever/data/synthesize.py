@@ -53,7 +53,7 @@ def face(identity: int, shot: int, size: int = 64, seed: int = 0) -> Image:
 
 
 def synthesize(
-    out: Path,
+    out: str | Path,
     identities: int,
     images_per_identity: int,
     size: int = 64,
@@ -95,6 +95,7 @@ def synthesize(
         raise ConfigError(
             f"{pairs} pairs of each kind: the images make {genuine} genuine and {impostor} impostor"
         )
+    out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} is there already; name a new or an empty folder")
     with atomic_folder(out) as folder:

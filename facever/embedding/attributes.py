@@ -1,5 +1,6 @@
 """The trained attribute classifier of a run: labels read off embeddings."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from facever.models.weights import HEADER, first_line
 from facever.vectors.embedding_set import EmbeddingSet
 
 FILE = "attributes.safetensors"
+NUMBERS = ("weight", "bias", "thresholds")
 
 
 @dataclass(frozen=True)
@@ -78,14 +80,21 @@ class AttributeClassifier:
             [rows.drop(columns=list(made), errors="ignore"), pd.DataFrame(made)], axis=1
         )
 
+    def _digest(self) -> str:
+        digest = hashlib.sha256()
+        for name in NUMBERS:
+            digest.update(np.ascontiguousarray(getattr(self, name)).tobytes())
+        return digest.hexdigest()
+
     def save(self, path: str | Path) -> None:
         """Write one safetensors file, atomically."""
         header = {
             "labels": list(self.labels),
             "fingerprint": self.fingerprint,
             "development": {label: dict(said) for label, said in self.development.items()},
+            "sha256": self._digest(),
         }
-        tensors = {name: getattr(self, name) for name in ("weight", "bias", "thresholds")}
+        tensors = {name: np.ascontiguousarray(getattr(self, name)) for name in NUMBERS}
         with atomic_path(Path(path)) as temporary:
             temporary.write_bytes(save(tensors, {HEADER: json.dumps(header, sort_keys=True)}))
 
@@ -104,14 +113,17 @@ class AttributeClassifier:
             )
         try:
             with safe_open(path, framework="numpy") as file:
-                tensors = {name: file.get_tensor(name) for name in ("weight", "bias", "thresholds")}
+                tensors = {name: file.get_tensor(name) for name in NUMBERS}
                 header = parse_json((file.metadata() or {})[HEADER])
-            return cls(
+            found = cls(
                 labels=tuple(header["labels"]),
                 fingerprint=header["fingerprint"],
                 development=header["development"],
                 **tensors,
             )
+            if header.get("sha256", found._digest()) != found._digest():  # not in older files
+                raise ValueError("its numbers do not have the checksum in its header")
+            return found
         except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
             raise ModelError(
                 f"{path} is damaged, or no attribute classifier: {first_line(error)}"

@@ -116,12 +116,12 @@ class Measured(Config):
         """
         return parse(type(self), self.model_dump(), where=self.a_what)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path) -> None:
         """Write it as JSON, atomically."""
-        write_json(path, self.model_dump(mode="json"))
+        write_json(Path(path), self.model_dump(mode="json"))
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: str | Path) -> Self:
         """Read what `save` wrote.
 
         Raises:
@@ -130,7 +130,7 @@ class Measured(Config):
                 each other.
         """
         try:
-            values = read_json(path)
+            values = read_json(Path(path))
         except FileNotFoundError as error:
             raise EvaluationError(f"no {cls.what} at {path}") from error
         except OSError as error:

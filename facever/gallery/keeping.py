@@ -179,7 +179,7 @@ class Keeping(Opened):
         Every row of the store is looked at, templates are made again from the images, the index is
         compared with the store, and files must be their owner's only.
         """
-        self._index.close()  # what is being written is not wrong
+        self._index.wait()  # what is being written is not wrong
         found = []
         for part in (
             self._store.check(),
@@ -234,9 +234,9 @@ class Keeping(Opened):
             GalleryError: Another process keeps reading or writing, the folder cannot be written, or
                 the disk has no room for a second store.
         """
-        self._index.close()
-        self._store.purge()
-        self._index.renew()
+        with self._index.held_off():  # its reading would keep the store's log
+            self._store.purge()
+            self._index.renew()
 
     def audit(self) -> list[Audited]:
         """Return what was removed and when, the oldest first; whom, only `removed` can tell."""

@@ -50,7 +50,7 @@ class Cosine(CosineSoftmaxHead):
     def scale(self) -> Tensor | float:
         """The factor of the cosines."""
         if (learned := self.learned_scale) is not None:
-            # clamp_min has no gradient at the floor itself since PyTorch 2.12: it would stay there.
+            # clamp_min of PyTorch 2.14.1 has no gradient at the floor: the scale would stay there.
             return torch.where(learned < SCALE_FLOOR, SCALE_FLOOR, learned)
         return float(self.config.scale)
 

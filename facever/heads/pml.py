@@ -193,6 +193,8 @@ def _check(what: str, kind: type, parameters: Parameters) -> None:
         number = isinstance(allowed[key], float | int) and not isinstance(allowed[key], bool)
         if number and (isinstance(value, bool) or not isinstance(value, float | int)):
             raise ValueError(f"{key} of {kind.__name__} must be a number, not {value!r}")
+        if isinstance(value, int) and value > 65_536:
+            raise ValueError(f"{key} of {kind.__name__} is {value}; at most 65,536")
     missing = sorted(_needed(kind) - filled_in - parameters.keys())
     if missing:
         raise ValueError(f"{what} {kind.__name__} needs {', '.join(missing)} in its parameters")

@@ -20,6 +20,11 @@ from facever.heads.prototypes.vectors import Prototypes, blocks, normalize
 from facever.heads.registry import register
 from facever.processes import all_sum, gather
 
+GAMMA_UPDATES = 200
+_FOLLOWING = 0.1
+"""Share of the newest update in the gamma that follows."""
+_SAMPLE = 1024
+"""Prototypes whose distances make that gamma."""
 DEAD_START = 10.0
 """Mean d^2 / gamma above which next to nothing is learned: e^-10 is 5e-5."""
 
@@ -29,9 +34,10 @@ class RBF(Head):
     """Cross-entropy of z_j = s K_j, where K_j = exp(-|x - W_j|^2 / gamma).
 
     Neither bias nor normalisation; K is in (0, 1], so that s bounds what the loss can reach. With
-    gamma far below the squared distances K is 0 everywhere and nothing is learned: by default
-    gamma is the median squared distance of the first batch, and a fixed one that is too small is
-    said at the first batch.
+    gamma far below the squared distances K is 0 everywhere and nothing is learned. By default
+    gamma begins as the median squared distance of the first batch and follows those of the next
+    ones, as embeddings grow behind a neck without BatchNorm; then it stays. A fixed one that is too
+    small is said at the first batch.
 
     Reference:
         Zhang et al., RBF-Softmax: Learning Deep Representative Prototypes with Radial Basis
@@ -43,9 +49,13 @@ class RBF(Head):
 
         name: Literal["rbf"] = "rbf"
         scale: float = Field(14.0, gt=0, description="s, factor of K: larger is easier")
-        gamma: Annotated[float, Field(gt=0)] | Literal["median"] = Field(
-            "median",
-            description="width of K: a number, or the median squared distance of the first batch",
+        gamma: Annotated[float, Field(gt=0)] | Literal["following", "median"] = Field(
+            "following",
+            description="width of K: a number; following: the median squared distance of the "
+            "batches of the first gamma_updates updates; median: of the first batch alone",
+        )
+        gamma_updates: int = Field(
+            GAMMA_UPDATES, ge=1, description="updates in which gamma follows the batches"
         )
         normalize: bool = Field(
             False, description="embeddings of length 1; verification then compares by cosine"
@@ -56,6 +66,7 @@ class RBF(Head):
     paper = "Zhang et al., RBF-Softmax, ECCV 2020: z_j = s exp(-|x - W_j|^2 / gamma)"
     config: Config
     data_gamma: Tensor
+    followed: Tensor
 
     def __init__(self, config: Config, embedding_size: int, identities: int) -> None:
         super().__init__(config, embedding_size, identities)
@@ -64,13 +75,17 @@ class RBF(Head):
         if config.normalize:
             self.metric = "cosine"
         self.register_buffer("data_gamma", torch.tensor(torch.nan))
+        if config.gamma == "following":
+            self.register_buffer("followed", torch.tensor(0))
+        self._medians: list[Tensor] = []  # of this update; gamma moves when it is done
+        self._updates: int | None = None  # what `followed` holds, read once
         self._started = False
         self.register_load_state_dict_post_hook(_start_anew)  # type: ignore[no-untyped-call]
 
     @property
     def gamma(self) -> Tensor:
         """The width of K; NaN until the first batch where it comes from the data."""
-        if self.config.gamma == "median":
+        if isinstance(self.config.gamma, str):
             return self.data_gamma
         return self.data_gamma.new_tensor(self.config.gamma)
 
@@ -78,8 +93,7 @@ class RBF(Head):
         """Return the mean cross-entropy of s K."""
         x = normalize(embeddings) if self.config.normalize else embeddings
         weight = self.prototypes.weight.to(x.dtype)
-        if not self._started:
-            self._start(x.detach(), weight.detach())
+        self._look(x.detach(), weight.detach())
         gamma = self.gamma.to(x.dtype)
         if not self.prototypes.layout.plain:
             return self._scored(x, labels, gamma, embeddings)
@@ -95,10 +109,38 @@ class RBF(Head):
         return HeadOutput(loss, logits, stats)
 
     def absent(self) -> None:
-        """See Head: take gamma from the first images of the other processes."""
-        if not self._started:
-            weight = self.prototypes.weight.detach()
-            self._start(weight[:0], weight)
+        """See Head: take gamma from the images of the other processes."""
+        weight = self.prototypes.weight.detach()
+        self._look(weight[:0], weight)
+
+    def step_completed(self) -> None:
+        """Move a gamma that follows the batches; the first update's is the start."""
+        if self._follows:
+            if self._medians:
+                newest = torch.stack(self._medians).mean()
+                self.data_gamma.lerp_(newest.to(self.data_gamma), _FOLLOWING)
+            self.followed += 1
+            self._updates = self._done() + 1
+        self._medians = []
+
+    @property
+    def _follows(self) -> bool:
+        return self.config.gamma == "following" and self._done() < self.config.gamma_updates
+
+    def _done(self) -> int:
+        """Return the updates that gamma has followed, without waiting for an accelerator."""
+        if self._updates is None:
+            self._updates = int(self.followed)
+        return self._updates
+
+    def _look(self, x: Tensor, weight: Tensor) -> None:
+        """Start with the first batch, and note the distances that gamma follows."""
+        if not self._started and self._start(x, weight):
+            return
+        if self.training and self._follows:
+            step = max(1, -(-self.identities // _SAMPLE))
+            x = x if self.whole_batch else gather(x.to(weight.dtype))
+            self._medians.append(self._median(x, weight[::step]))
 
     def _scored(self, x: Tensor, labels: Tensor, gamma: Tensor, embeddings: Tensor) -> HeadOutput:
         """Return what `compute` does, without logits."""
@@ -121,30 +163,39 @@ class RBF(Head):
             },
         )
 
-    def _start(self, x: Tensor, weight: Tensor) -> None:
+    def _start(self, x: Tensor, weight: Tensor) -> bool:
         """Take gamma from the first batch, or say that the given one is too small for it.
+
+        Returns whether it was taken.
 
         That is the batch of all processes, and the prototypes are those of all.
         """
         self._started = True
         x = x if self.whole_batch else gather(x.to(weight.dtype))
         sharded = self.prototypes.layout.stored == "sharded"
-        if self.config.gamma != "median":
+        if not isinstance(self.config.gamma, str):
             ratio = float(_mean_distance(x, weight, sharded) / self.gamma)
             if ratio > DEAD_START:
                 warn(
                     f"head '{self.name}': the squared distances of the first batch are {ratio:.0f} "
                     f"times gamma {self.config.gamma:g} on average, so K is near 0 for every "
-                    "identity and hardly anything is learned: use gamma: median, or normalize: true"
+                    "identity and hardly anything is learned: use gamma: following, or normalize: true"
                 )
         elif self.data_gamma.isnan():
+            self.data_gamma.copy_(self._median(x, weight))
+            return True
+        return False
 
-            def parts() -> Iterator[Tensor]:
-                for part in blocks(len(weight), max(x.shape), x.device):
-                    yield squared_distances(x, weight[part])
+    def _median(self, x: Tensor, weight: Tensor) -> Tensor:
+        """Return the median squared distance of a batch to prototypes, of all processes."""
 
-            median = median_of(parts, x, all_sum if sharded else lambda counts: counts)
-            self.data_gamma.copy_(median.clamp_min(1e-6))
+        def parts() -> Iterator[Tensor]:
+            for part in blocks(len(weight), max(x.shape), x.device):
+                yield squared_distances(x, weight[part])
+
+        sharded = self.prototypes.layout.stored == "sharded"
+        median = median_of(parts, x, all_sum if sharded else lambda counts: counts)
+        return median.clamp_min(1e-6)
 
 
 def _mean_distance(x: Tensor, weight: Tensor, sharded: bool) -> Tensor:
@@ -159,7 +210,7 @@ def _mean_distance(x: Tensor, weight: Tensor, sharded: bool) -> Tensor:
 def _start_anew(head: nn.Module, _: object) -> None:
     """Look at gamma again after a state has been loaded."""
     assert isinstance(head, RBF)
-    head._started = False
+    head._started, head._updates, head._medians = False, None, []
 
 
 class _Kernel(torch.autograd.Function):

@@ -37,7 +37,10 @@ class Reconstruction(Head):
             "mse", description="squared or absolute difference of pixel values in 0..1"
         )
         channels: int = Field(
-            64, ge=1, description="channels of the decoder's first map, halved at each doubling"
+            64,
+            ge=1,
+            le=4096,
+            description="channels of the decoder's first map, halved at each doubling",
         )
 
     beside = "thumbnails"

@@ -1,9 +1,9 @@
 """Triplet loss: nearer to one's own than to others, by a margin."""
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from facever.heads.base import HeadOutput
@@ -17,7 +17,9 @@ class Triplet(ComparisonHead):
     """Mean over mined triplets of max(0, d(a, p) - d(a, n) + m).
 
     With `soft_margin` it is log(1 + e^z) of the same z; Hermans et al. take it with margin 0 and
-    the plain distance. The band of semi-hard negatives is m wide, without end for a soft margin.
+    the plain distance, which is the default with batch-hard mining: the gradient of a squared one
+    vanishes with the distance, so that embeddings which have come close together stay so (loss at
+    the margin). The band of semi-hard negatives is m wide, without end for a soft margin.
 
     Reference:
         Schroff et al., FaceNet: A Unified Embedding for Face Recognition and Clustering, CVPR 2015,
@@ -32,6 +34,18 @@ class Triplet(ComparisonHead):
         name: Literal["triplet"] = "triplet"
         margin: float = Field(0.2, ge=0, description="m, by which the negative must be farther")
         mining: Mining = Field("semi_hard", description="which triplets of the batch are compared")
+        distance: Literal["squared", "plain"] = Field(
+            "squared",
+            description="squared or plain Euclidean distance; where it is not given and mining is "
+            "batch_hard: plain",
+        )
+
+        @model_validator(mode="before")
+        @classmethod
+        def _plain_for_batch_hard(cls, values: Any) -> Any:
+            if isinstance(values, dict) and values.get("mining") == "batch_hard":
+                return {"distance": "plain", **values}
+            return values
 
     paper = "Schroff et al., FaceNet, CVPR 2015, eq. 3; Hermans et al., 2017, eq. 5"
     config: Config

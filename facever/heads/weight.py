@@ -15,7 +15,9 @@ class WeightSchedule(Config):
 
     start: float = Field(ge=0, description="weight of the first update")
     end: float = Field(ge=0, description="weight from the last update of the schedule on")
-    epochs: float | None = Field(None, gt=0, description="length in epochs; or give updates")
+    epochs: float | None = Field(
+        None, gt=0, le=1e6, description="length in epochs; or give updates"
+    )
     updates: int | None = Field(None, ge=1, description="length in updates; or give epochs")
     shape: Literal["linear", "cosine"] = Field(
         "linear", description="a straight line, or half a cosine wave: flat at both ends"

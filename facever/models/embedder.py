@@ -2,7 +2,8 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Literal, cast
+from pathlib import Path
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -10,11 +11,14 @@ from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from facever.config import Config
+from facever.config import Config, parse
+from facever.data.machine import require_memory
 from facever.data.preprocessing import Preprocessing
 from facever.errors import ConfigError, ModelError
+from facever.files import parse_json
 from facever.models.backbone import RESERVED, Option, check_name, create_backbone
 from facever.models.keypoints import KeypointBranch, KeypointConfig
+from facever.models.weights import HEADER, MODEL_FILE, fingerprint_of, read_safetensors
 
 WITH_NORM = ("bnneck", "linear_bn")
 """The necks that end in BatchNorm."""
@@ -30,7 +34,7 @@ class ModelConfig(Config):
     backbone_options: dict[str, Option] = Field(
         {}, description="further arguments of the timm model, such as drop_path_rate"
     )
-    embedding_size: int = Field(256, ge=1)
+    embedding_size: int = Field(256, ge=1, le=65_536)
     pooling: Literal["backbone", "flatten"] = Field(
         "backbone",
         description="backbone: timm's own, mostly the average over the feature map; flatten: the "
@@ -48,6 +52,17 @@ class ModelConfig(Config):
     )
     preprocessing: Preprocessing = Preprocessing()
 
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """What decides, beside the weights, which embedding an image has, as JSON's values.
+
+        Where the weights came from and what only matters while training is left out; so is every
+        setting at its default: one that is added later does not change it.
+        """
+        return self.model_dump(
+            mode="json", exclude={"pretrained", "dropout"}, exclude_defaults=True
+        )
+
     @field_validator("backbone")
     @classmethod
     def _known(cls, name: str) -> str:
@@ -62,6 +77,12 @@ class ModelConfig(Config):
     def _not_ours(cls, options: dict[str, Option]) -> dict[str, Option]:
         if taken := sorted(RESERVED & options.keys()):
             raise ValueError(f"{', '.join(taken)} is set by facever itself")
+        for name, value in options.items():
+            numbers = value if isinstance(value, list) else [value]
+            if len(numbers) > 1000 or any(
+                not isinstance(number, str) and abs(number) > 65_536 for number in numbers
+            ):
+                raise ValueError(f"{name} has more than 1,000 numbers, or one above 65,536")
         return options
 
 
@@ -100,6 +121,8 @@ class Embedder(nn.Module):
         self.config = config
         self.preprocessing = config.preprocessing
         self.embedding_size = config.embedding_size
+        if isinstance(config.pretrained, str):
+            _require_undamaged(Path(config.pretrained))
         self.backbone = create_backbone(
             config.backbone, config.backbone_options, config.preprocessing.size, config.pretrained
         )
@@ -208,6 +231,30 @@ class Embedder(nn.Module):
         return F.normalize(self(images))
 
 
+def _require_undamaged(path: Path) -> None:
+    """Refuse a model of facever whose weights do not give the fingerprint in its header.
+
+    Raises:
+        ModelError: They do not.
+    """
+    path = path / MODEL_FILE if path.is_dir() else path
+    if path.suffix != ".safetensors" or not path.is_file():
+        return
+    tensors, metadata = read_safetensors(path)
+    if HEADER not in metadata:
+        return
+    try:
+        header = parse_json(metadata[HEADER])
+        config = parse(ModelConfig, header["config"])
+        expected = header["fingerprint"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"the header of {path} is damaged") from error
+    if fingerprint_of(config.architecture, tensors) != expected:
+        raise ModelError(
+            f"{path} is damaged: its weights do not give the fingerprint in its header"
+        )
+
+
 def _width(backbone: nn.Module, config: ModelConfig) -> int:
     """Return the number of features before the neck; a flattened map's is tried out."""
     if config.pooling == "backbone":
@@ -233,6 +280,9 @@ def _neck(config: ModelConfig, width: int) -> nn.Sequential:
             )
         return nn.Sequential(layers)
     if config.neck in ("linear_bn", "linear") or size != width:
+        require_memory(
+            4 * width * size, f"a neck from {width:,} features to embedding_size {size:,}"
+        )
         layers["linear"] = nn.Linear(width, size, bias=False)
     if config.neck == "linear":
         return nn.Sequential(layers)

@@ -23,7 +23,7 @@ class KeypointConfig(Config):
     stages: tuple[Stage, ...] = Field(
         (3, 4), min_length=1, description="the feature maps that are looked at, 4 the last"
     )
-    keypoints: int = Field(8, ge=1, description="N, keypoints of each stage")
+    keypoints: int = Field(8, ge=1, le=1024, description="N, keypoints of each stage")
 
     @field_validator("stages")
     @classmethod

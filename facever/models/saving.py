@@ -1,6 +1,5 @@
 """A model as one safetensors file that carries its own configuration, and how to trust it."""
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,15 @@ import torch
 from facever import __version__
 from facever.config import parse
 from facever.errors import ConfigError, ModelError
-from facever.files import atomic_path
+from facever.files import atomic_path, parse_json
 from facever.models.embedder import Embedder, ModelConfig
-from facever.models.weights import HEADER, MODEL_FILE, load_strictly, read_safetensors
+from facever.models.weights import (
+    HEADER,
+    MODEL_FILE,
+    fingerprint_of,
+    load_strictly,
+    read_safetensors,
+)
 from facever.text import canonical_column
 
 IDENTITIES_FILE = "identities.parquet"
@@ -45,15 +50,7 @@ def fingerprint(embedder: Embedder) -> str:
     weights came from, and what only matters while training, is left out; so is every setting at
     its default, lest a setting added later change the fingerprints of models that exist.
     """
-    architecture = embedder.config.model_dump(
-        mode="json", exclude={"pretrained", "dropout"}, exclude_defaults=True
-    )
-    digest = hashlib.sha256(json.dumps(architecture, sort_keys=True).encode())
-    for name, tensor in sorted(embedder.state_dict().items()):
-        values = tensor.detach().cpu().contiguous()
-        digest.update(f"{name} {values.dtype} {list(values.shape)}".encode())
-        digest.update(values.flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    return fingerprint_of(embedder.config.architecture, embedder.state_dict())
 
 
 def save_embedder(embedder: Embedder, path: Path, *, metric: str) -> str:
@@ -106,7 +103,7 @@ def load_embedder(model: Path) -> tuple[Embedder, ModelCard]:
             "it set model.pretrained to its path"
         )
     try:
-        header = json.loads(metadata[HEADER])
+        header = parse_json(metadata[HEADER])
         config = parse(ModelConfig, header["config"], where=f"the configuration in {path}")
         expected, metric = str(header["fingerprint"]), str(header["metric"])
     except (KeyError, ValueError, TypeError) as error:

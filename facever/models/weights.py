@@ -1,14 +1,20 @@
 """Tensors in files, and what to say when they do not fit a module."""
 
+import hashlib
+import io
+import json
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from facever.errors import ModelError
+from facever.files import open_regular
 
 HEADER = "facever"
 MODEL_FILE = "model.safetensors"
@@ -21,11 +27,43 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         ModelError: The file is missing, truncated or not safetensors.
     """
     try:
+        open_regular(path).close()
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return tensors, file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path} is not a whole safetensors file ({first_line(error)})") from error
+
+
+def read_archive(path: Path) -> Any:
+    """Return what `torch.save` wrote, on the CPU, never unpickling code.
+
+    The checksum of every member of the archive is verified first: torch.load does not look at them.
+
+    Raises:
+        ModelError: No such file, not an archive of torch, or damaged.
+    """
+    try:
+        with io.BufferedReader(open_regular(path)) as file:
+            with zipfile.ZipFile(file) as archive:
+                if (member := archive.testzip()) is not None:
+                    raise zipfile.BadZipFile(f"{member} does not have its checksum")
+            file.seek(0)
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise ModelError(f"{path} holds no plain tensors ({first_line(error)})") from error
+    except Exception as error:  # damage can make zipfile, zlib and torch raise anything
+        raise ModelError(f"{path} is damaged or was not written by torch.save: {error}") from error
+
+
+def fingerprint_of(architecture: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of an architecture (JSON's values) and named tensors, in hexadecimal."""
+    digest = hashlib.sha256(json.dumps(architecture, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        values = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {values.dtype} {list(values.shape)}".encode())
+        digest.update(values.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], list[str]]:
@@ -52,7 +90,11 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], list[str]]:
             return own, [name for name in tensors if not name.startswith(inside)]
         return tensors, []
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with io.BufferedReader(open_regular(path)) as file:
+            whole = zipfile.is_zipfile(file)  # torch's format before 1.6 has no checksums
+        content = (
+            read_archive(path) if whole else torch.load(path, map_location="cpu", weights_only=True)
+        )
     except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise ModelError(f"{path} holds no plain tensors ({first_line(error)})") from error
     for wrapping in ("state_dict", "model"):

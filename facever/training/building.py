@@ -3,13 +3,15 @@
 from functools import partial
 
 import torch
+from timm.utils import ModelEmaV3
 
+from facever.data.machine import require_memory
 from facever.data.manifest import Manifest
 from facever.errors import ConfigError
 from facever.heads.base import Metric
-from facever.heads.registry import build_head
+from facever.heads.registry import build_head, head_class
 from facever.heads.weighted_sum import WeightedSum
-from facever.models.embedder import Embedder
+from facever.models.embedder import Embedder, ModelConfig
 from facever.processes import world
 from facever.training.adversarial import AdversarialStep
 from facever.training.beside.targets import Targets
@@ -21,6 +23,48 @@ from facever.training.computing.thrift import checkpoint_gradients, compile_modu
 from facever.training.config import TrainConfig
 from facever.training.steps import EmbeddingStep
 from facever.training.watching.watch import Watch
+
+
+def require_room(config: TrainConfig, identities: int, batches: int) -> None:
+    """Refuse a training whose batches or prototypes alone do not fit into this machine's memory.
+
+    Args:
+        config: Of the training.
+        identities: C.
+        batches: In an epoch; not more than these are added up into one update.
+
+    Raises:
+        ConfigError: Names the settings, what they need and what is free.
+    """
+    batch, (height, width) = config.batch.size, config.model.preprocessing.size
+    together = batch // world() * min(config.accumulation, batches)
+    pixels = 3 * height * width * (together + 4 * batch // world())  # and one batch as numbers
+    require_memory(
+        pixels,
+        f"batch.size {batch:,} x accumulation {config.accumulation:,} of {height} x {width} pixels",
+    )
+    if config.prototypes.stored == "whole":
+        size = config.model.embedding_size
+        held = sum(head_class(head.name).arrangeable for head in config.heads)
+        require_memory(
+            2 * 4 * held * identities * size,  # and their gradient
+            f"{identities:,} prototypes of embedding_size {size:,}",
+        )
+
+
+def make_embedder(config: ModelConfig, resumed: bool) -> Embedder:
+    """Return the model; of a resumed run without pretrained weights: its checkpoint has all."""
+    start = {"pretrained": False} if resumed else {}
+    embedder = Embedder(config.model_copy(update=start))
+    embedder.config = config
+    return embedder
+
+
+def make_average(config: TrainConfig, embedder: Embedder) -> ModelEmaV3 | None:
+    """Return the moving average of the weights where there is to be one."""
+    if config.ema_decay is None:
+        return None
+    return ModelEmaV3(embedder, decay=config.ema_decay, use_warmup=True)
 
 
 def make_step(

@@ -26,6 +26,9 @@ BY_ROW = {"sgd", "momentum", "adam", "adamw"}
 """Optimizers that do the same to a row of a parameter whatever the others are, and start at 0."""
 
 Share = Annotated[float, Field(ge=0, lt=1)]
+Images = Annotated[int, Field(le=2**20)]
+"""A number of images that are in memory together; `require_room` asks this machine."""
+Epochs = Annotated[float, Field(ge=0, le=1e6)]
 
 
 class DataConfig(Config):
@@ -52,8 +55,8 @@ class DataConfig(Config):
 class BatchConfig(Config):
     """How a batch is drawn."""
 
-    size: int = Field(128, ge=2, description="images in a batch, of all processes together")
-    images_per_identity: int | None = Field(
+    size: Images = Field(128, ge=2, description="images in a batch, of all processes together")
+    images_per_identity: Images | None = Field(
         None, ge=2, description="K of a P x K batch (P = size / K); null: images in random order"
     )
     spread_cameras: bool = Field(False, description="P x K: take the K images from many cameras")
@@ -114,9 +117,9 @@ class ScheduleConfig(Config):
     """A timm learning-rate schedule, stepped at every update."""
 
     name: Literal["cosine", "tanh", "step", "multistep", "constant"] = "cosine"
-    warmup_epochs: float = Field(1.0, ge=0, description="linear warm-up from 1 % of the peak")
+    warmup_epochs: Epochs = Field(1.0, description="linear warm-up from 1 % of the peak")
     min_lr: float = Field(0.0, ge=0, description="where cosine and tanh end")
-    decay_epochs: list[float] = Field(
+    decay_epochs: list[Annotated[Epochs, Field(gt=0)]] = Field(
         [], description="when `multistep` decays; one entry: every so many epochs with `step`"
     )
     decay_rate: float = Field(0.1, gt=0, lt=1, description="factor of one decay of (multi)step")
@@ -128,6 +131,8 @@ class ScheduleConfig(Config):
             raise ValueError("schedule 'multistep' needs decay_epochs")
         if wanted is not None and len(self.decay_epochs) != wanted:
             raise ValueError(f"schedule '{self.name}' takes {wanted} entries in decay_epochs")
+        if self.decay_epochs != sorted(self.decay_epochs):
+            raise ValueError("decay_epochs must be in ascending order")
         return self
 
 
@@ -178,8 +183,8 @@ class TrainConfig(Config):
     prototypes: PrototypesConfig = PrototypesConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
-    epochs: int = Field(20, ge=1)
-    accumulation: int = Field(1, ge=1, description="batches added up into one optimizer update")
+    epochs: int = Field(20, ge=1, le=1_000_000)
+    accumulation: Images = Field(1, ge=1, description="batches added up into one optimizer update")
     clip_norm: float | None = Field(5.0, gt=0, description="largest norm of all gradients together")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "fp32", description="auto: fp32 or bf16, whichever a short trial finds faster"
@@ -195,8 +200,8 @@ class TrainConfig(Config):
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     ema_decay: float | None = Field(None, gt=0, lt=1, description="exponential moving average")
-    seed: int = Field(0, ge=0)
-    workers: int | Literal["auto"] = "auto"
+    seed: int = Field(0, ge=0, lt=2**64)
+    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
     evaluate_every: int = Field(1, ge=1, description="epochs between looks at development people")
     metric: Metric | None = Field(
         None, description="what verification compares by; null: as the first head on embeddings"
@@ -274,6 +279,31 @@ class TrainConfig(Config):
                 f"{', '.join(sorted(BY_ROW))}, or prototypes that are whole and not sampled"
             )
         return self
+
+
+def require_warm_up_within(config: TrainConfig) -> None:
+    """Refuse a new training whose learning rate would never reach its peak; runs go on as begun.
+
+    Raises:
+        ConfigError: Names the schedule, and how many epochs there are.
+    """
+    method = config.adversarial
+    left = config.epochs * (1 - method.pretraining) if method is not None else 0.0
+    schedules = [("schedule", config.schedule, float(config.epochs))]
+    if method is not None:
+        schedules += [
+            (f"adversarial.{name}.schedule", network.schedule, left)
+            for name, network in (
+                ("generator", method.generator),
+                ("discriminator", method.discriminator),
+            )
+        ]
+    for name, schedule, epochs in schedules:
+        if schedule.warmup_epochs > epochs:
+            raise ConfigError(
+                f"{name}.warmup_epochs is {schedule.warmup_epochs:g}, and there are {epochs:g} "
+                "epochs: the learning rate would never reach its peak"
+            )
 
 
 def with_absolute_paths(config: TrainConfig) -> TrainConfig:

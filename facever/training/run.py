@@ -11,15 +11,23 @@ from typing import Any
 
 from facever.console import warn
 from facever.errors import TrainingError
-from facever.files import alone, naming, parse_json, read_regular, write_json, write_text
+from facever.files import (
+    alone,
+    naming,
+    parse_json,
+    read_regular,
+    remove_leftovers,
+    write_json,
+    write_text,
+)
 from facever.processes import is_main, world
 
 
 class Run:
     """The folder of one training run, made by `facever train`."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: str | Path) -> None:
+        self.path = path = Path(path)
         self.config = path / "config.yaml"
         self.checkpoints = path / "checkpoints"
         self.last = self.checkpoints / "last.pt"
@@ -35,7 +43,7 @@ class Run:
         self._lock = path / ".training.lock"
 
     @classmethod
-    def create(cls, path: Path) -> "Run":
+    def create(cls, path: str | Path) -> "Run":
         """Make a new run folder.
 
         Raises:
@@ -63,7 +71,7 @@ class Run:
             )
 
     @classmethod
-    def open(cls, path: Path) -> "Run":
+    def open(cls, path: str | Path) -> "Run":
         """Open a run folder that can be continued.
 
         Raises:
@@ -93,9 +101,33 @@ class Run:
                     warn(f"{self._lock}: {reason}; no other process may train this run now")
             yield
 
-    def left(self) -> None:
-        """Remove the lock of a training that is over, by the process that holds it."""
-        self._lock.unlink(missing_ok=True)
+    @contextmanager
+    def training(self, stamp: tuple[int, ...] | None) -> Iterator[None]:
+        """Hold the run for a training that goes on from the checkpoint of a stamp.
+
+        Raises:
+            TrainingError: Another process trains it, or has done so since.
+        """
+        with self.alone():
+            try:
+                if is_main() and self.stamp() != stamp:
+                    raise TrainingError(
+                        f"another process has trained {self.path} meanwhile: resume it again"
+                    )
+                for folder in (self.path, self.checkpoints) if is_main() else ():
+                    remove_leftovers(folder)
+                yield
+            finally:
+                if is_main():
+                    self._lock.unlink(missing_ok=True)
+
+    def stamp(self) -> tuple[int, ...] | None:
+        """Return what tells one last.pt from another, None where there is none."""
+        try:
+            said = self.last.stat()
+        except FileNotFoundError:
+            return None
+        return said.st_ino, said.st_mtime_ns, said.st_size
 
 
 def free_run_folder(name: str) -> Path:
@@ -146,9 +178,9 @@ class MetricsLog:
             self._writer.close()
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
+def read_metrics(path: str | Path) -> list[dict[str, Any]]:
     """Return the lines of a metrics.jsonl; a half-written last line is left out."""
-    lines = _lines(path) if os.path.lexists(path) else []
+    lines = _lines(Path(path)) if os.path.lexists(path) else []
     return [parse_json(line) for line in lines if line.endswith("}")]
 
 

@@ -9,7 +9,6 @@ from signal import Signals
 from typing import Any
 
 import torch
-from timm.utils import ModelEmaV3
 
 from facever import config as configuration
 from facever.config import load as load_config
@@ -18,13 +17,19 @@ from facever.data.loading import Batch
 from facever.data.sources import load as load_data
 from facever.errors import TrainingError
 from facever.heads.base import Metric
-from facever.models.embedder import Embedder
 from facever.models.precision import choose_device
 from facever.processes import from_main, gather_objects, is_main, rank, started
 from facever.seeding import derive
 from facever.training.batches import make_batches
 from facever.training.beside.targets import prepare
-from facever.training.building import make_step, make_watch, metric_of
+from facever.training.building import (
+    make_average,
+    make_embedder,
+    make_step,
+    make_watch,
+    metric_of,
+    require_room,
+)
 from facever.training.choosing.best import BestWeights
 from facever.training.choosing.operating_point import set_operating_point
 from facever.training.choosing.selection import select
@@ -32,7 +37,7 @@ from facever.training.computing.parallel import Agreement, agree
 from facever.training.computing.precision import Precision, named
 from facever.training.computing.prefetch import on_device
 from facever.training.computing.trial import Trial, settle
-from facever.training.config import TrainConfig, with_absolute_paths
+from facever.training.config import TrainConfig, require_warm_up_within, with_absolute_paths
 from facever.training.interruption import Interrupted, Interruption, interruptible
 from facever.training.run import MetricsLog, Run, write_environment
 from facever.training.saving.checkpoint import (
@@ -51,6 +56,7 @@ from facever.training.saving.provenance import (
     summary,
     write_identities,
 )
+from facever.training.watching.beforehand import warn_of_collapse
 from facever.training.watching.means import Means
 from facever.training.watching.pictures import save_batch_picture
 from facever.training.watching.profiling import Profile
@@ -69,7 +75,7 @@ class Trainer:
         ConfigError, DataError, ModelError: Whatever cannot be used, before anything is trained.
     """
 
-    def __init__(self, config: TrainConfig, run: Run, data: Path | None = None) -> None:
+    def __init__(self, config: TrainConfig, run: Run, data: str | Path | None = None) -> None:
         self.device = choose_device(config.device)
         config = with_absolute_paths(config)
         manifest = load_data(config.data.root, data, config.data.layout, config.data.on_error)
@@ -80,12 +86,11 @@ class Trainer:
         config, self._targets = prepare(config, self.train_manifest, self.device)
         self.run, self.position = run, Position()
         self._batches = make_batches(config, self.train_manifest, self.device)
+        require_room(config, len(self.train_manifest.identities), len(self._batches))
         self._updates_per_epoch = math.ceil(len(self._batches) / config.accumulation)
         resumed = from_main(run.last.is_file())
         torch.manual_seed(derive(config.seed, "weights"))
-        start = {"pretrained": False} if resumed else {}  # the checkpoint has the weights
-        self.embedder = Embedder(config.model.model_copy(update=start))
-        self.embedder.config = config.model
+        self.embedder = make_embedder(config.model, resumed)
         self._trial: Trial | None = None
         if not resumed:  # a resume computes as the run began
             tried = settle(config, self.embedder, self.device) if is_main() else (config, None)
@@ -102,7 +107,7 @@ class Trainer:
         )
         self._heads = self.step.heads
         self.metric: Metric = metric_of(config, self._heads)
-        self._ema = self._make_ema()
+        self._ema = make_average(config, self.embedder)
         torch.manual_seed(self._own_seed())
         self._random = random_state(self.device)  # what the first update begins with
         self._best = BestWeights(
@@ -123,11 +128,15 @@ class Trainer:
         self._stamp: tuple[int, ...] | None = None  # of last.pt, as this trainer knows it
 
     @classmethod
-    def start(cls, config: TrainConfig, folder: Path, data: Path | None = None) -> "Trainer":
+    def start(
+        cls, config: TrainConfig, folder: str | Path, data: str | Path | None = None
+    ) -> "Trainer":
         """Begin a new run in `folder`."""
         if is_main():
             Run(folder).require_new()
         # Built first against a folder that is not there yet: bad input leaves nothing behind.
+        require_warm_up_within(config)
+        warn_of_collapse(config)
         trainer = cls(config, Run(folder), data)
         trainer._require_same_data()
         trainer._targets.begin(trainer._heads.heads)
@@ -137,11 +146,11 @@ class Trainer:
         return trainer
 
     @classmethod
-    def resume(cls, folder: Path, data: Path | None = None) -> "Trainer":
+    def resume(cls, folder: str | Path, data: str | Path | None = None) -> "Trainer":
         """Continue the run in `folder` from its last checkpoint."""
         run = Run.open(folder)
         with run.alone():  # refused at once, not after minutes of loading
-            stamp, state = _stamp(run.last), load_checkpoint(run.last)
+            stamp, state = run.stamp(), load_checkpoint(run.last)
         trainer = cls(load_config(TrainConfig, run.config), run, data)
         trainer._require_same_data()
         trainer._load_state(state)
@@ -176,16 +185,8 @@ class Trainer:
             TrainingError: A value that is not finite, no readable image, or another process that
                 trains this run, or has since this trainer was made.
         """
-        with self.run.alone():
-            if is_main() and _stamp(self.run.last) != self._stamp:
-                raise TrainingError(
-                    f"another process has trained {self.run.path} meanwhile: resume it again"
-                )
-            try:
-                return self._fit(profile)
-            finally:
-                if is_main():
-                    self.run.left()
+        with self.run.training(self._stamp):
+            return self._fit(profile)
 
     def _fit(self, profile: bool) -> Run:
         position, config = self.position, self.config
@@ -211,10 +212,13 @@ class Trainer:
                             recording.updated(self._updates_left())
                     self._agree(asked)
                     position.epoch, position.batch = position.epoch + 1, 0
-                    if position.epoch % config.evaluate_every == 0 or self._is_over():
+                    if (
+                        position.epoch % config.evaluate_every == 0
+                        or position.epoch == config.epochs
+                    ):
                         self._best.evaluate(position, log)
                     self._save_last()
-            if not self._is_over():
+            if position.epoch < config.epochs:
                 say(self._best.why_stopped(position))
             if recording is not None:
                 recording.close()
@@ -227,8 +231,6 @@ class Trainer:
         if self.development_manifest is not None:
             set_operating_point(self.run, self.development_manifest, self.config, self.device)
         return self.run
-
-    # ------------------------------------------------------------------ one update
 
     def _groups(self) -> Iterator[list[Batch]]:
         """Yield the micro-batches of one update after another, from the position onwards."""
@@ -320,11 +322,6 @@ class Trainer:
         """Return how many updates of this epoch are to come."""
         return self._updates_per_epoch - math.ceil(self.position.batch / self.config.accumulation)
 
-    def _is_over(self) -> bool:
-        return self.position.epoch == self.config.epochs
-
-    # ------------------------------------------------------------------ state
-
     def _save_last(self) -> None:
         """Write last.pt, by the first process; what each holds a shard of, by each."""
         step, shards = self.step.state_dict(), self.step.shards()
@@ -345,7 +342,7 @@ class Trainer:
         if is_main():
             save_checkpoint(self.run.last, state)
             remove_pieces(self.run.checkpoints, None if pieces is None else pieces["folder"])
-            self._stamp = _stamp(self.run.last)
+            self._stamp = self.run.stamp()
         self._saved_at = time.monotonic()
 
     def _require_same_data(self) -> None:
@@ -366,13 +363,10 @@ class Trainer:
 
     def _load_state(self, state: dict[str, Any]) -> None:
         if state["data"] != self._digest():
-            raise TrainingError(
-                f"the images or people in {self.config.data.root} are not those that "
-                f"{self.run.path} was trained on: put them back, or start a new run"
-                if not self._targets.digest
-                else f"the images, people, attributes or teacher are not those that "
-                f"{self.run.path} was trained with: put them back, or start a new run"
-            )
+            beside = ", attributes or teacher" if self._targets.digest else ""
+            what = f"images or people in {self.config.data.root}{beside}"
+            said = f"the {what} are not those that {self.run.path} was trained on"
+            raise TrainingError(f"{said}: put them back, or start a new run")
         try:
             if state.get("pieces"):
                 load_pieces(self.run.checkpoints, state["pieces"], state["step"])
@@ -402,24 +396,8 @@ class Trainer:
         names = ("training",) if is_main() else ("training", rank(), self.position.update)
         return derive(self.config.seed, *names)
 
-    # ------------------------------------------------------------------ parts
 
-    def _make_ema(self) -> "ModelEmaV3 | None":
-        if self.config.ema_decay is None:
-            return None
-        return ModelEmaV3(self.embedder, decay=self.config.ema_decay, use_warmup=True)
-
-
-def _stamp(path: Path) -> tuple[int, ...] | None:
-    """Return what tells one version of a file from another, None where there is no file."""
-    try:
-        said = path.stat()
-    except FileNotFoundError:
-        return None
-    return said.st_ino, said.st_mtime_ns, said.st_size
-
-
-def train(config: TrainConfig, folder: Path, data: Path | None = None) -> Run:
+def train(config: TrainConfig, folder: str | Path, data: str | Path | None = None) -> Run:
     """Train a model in a new run folder and return the folder."""
     with started(config.device):
         return Trainer.start(config, folder, data).fit()

@@ -80,10 +80,10 @@ class Features:
 
 def learn_features(
     contenders: Mapping[str, TrainConfig],
-    folder: Path,
+    folder: str | Path,
     *,
     identities: int = 10,
-    data: Path | None = None,
+    data: str | Path | None = None,
 ) -> list[Features]:
     """Train a two-dimensional embedding with each head and embed the images held out.
 
@@ -101,6 +101,7 @@ def learn_features(
             was made with another configuration.
         DataError: Fewer than two identities with images enough.
     """
+    folder = Path(folder)
     if not contenders:
         raise ConfigError("which heads? --heads softmax cosine ...")
     if identities < 2:

@@ -17,6 +17,7 @@ import numpy as np
 
 from facever.console import say, table
 from facever.errors import EvaluationError
+from facever.evaluation.columns import people_column
 from facever.evaluation.one_to_many.candidates import recall, searched_from_lists
 from facever.evaluation.one_to_many.identification import (
     DEFAULT_FPIRS,
@@ -176,7 +177,8 @@ def index_cost(
             f"{exact.nonmated:,} non-mated probes support no FPIR of those asked for: there is no "
             "threshold to compare indexes at"
         )
-    codes = shared_codes([side.identities.astype(str) for side in (probes, gallery)])
+    names = [people_column(side.identities).to_numpy() for side in (probes, gallery)]
+    codes = shared_codes(names)
     kept, _ = searchable(codes, probes.acquired, gallery.acquired)
     people = [side[rows] for side, rows in zip(codes, kept, strict=True)]
     vectors = [

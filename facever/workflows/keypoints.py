@@ -77,11 +77,11 @@ class Keypoints:
 
 
 def keypoints_of(
-    model: Path,
+    model: str | Path,
     given: Sequence[str],
     *,
     count: int = 6,
-    data: Path | None = None,
+    data: str | Path | None = None,
     device: str = "auto",
 ) -> Keypoints:
     """Look at images with a model's keypoints.
@@ -103,7 +103,7 @@ def keypoints_of(
     if count < 1:
         raise ConfigError(f"--count {count}: it must be 1 or more")
     place = choose_device(device)
-    embedder, _ = load_embedder(model)
+    embedder, _ = load_embedder(Path(model))
     paths = _paths(given, count, data)
     preprocessing = embedder.preprocessing
     images = [preprocessing.resize(decode(path)) for path in paths]
@@ -117,7 +117,7 @@ def keypoints_of(
     )
 
 
-def _paths(given: Sequence[str], count: int, data: Path | None) -> list[str]:
+def _paths(given: Sequence[str], count: int, data: str | Path | None) -> list[str]:
     if all(Path(word).suffix.lower() in READABLE for word in given):
         return list(given)[:count]
     if len(given) > 1:

@@ -55,7 +55,9 @@ _PER_PERSON = 5
 _EXAMPLES = 6
 
 
-def quickstart(folder: Path, minutes: float = 3.0, data: Path | None = None) -> Quickstart:
+def quickstart(
+    folder: str | Path, minutes: float = 3.0, data: str | Path | None = None
+) -> Quickstart:
     """Go the whole way on the faces at hand.
 
     Every step calls what the separate commands call. The people who are embedded, enrolled and
@@ -72,6 +74,7 @@ def quickstart(folder: Path, minutes: float = 3.0, data: Path | None = None) -> 
     """
     if minutes <= 0:
         raise ConfigError(f"--minutes {minutes:g}: it must be more than 0")
+    folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder} is already there: choose another --out")
     started = time.monotonic()

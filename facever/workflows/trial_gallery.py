@@ -118,7 +118,7 @@ def search_threshold(development: EmbeddingSet, people: int) -> SearchThreshold:
 
 
 def make_gallery(
-    path: Path,
+    path: str | Path,
     extractor: Extractor,
     enrolled: EmbeddingSet,
     verifying: OperatingPoint | None,

@@ -15,6 +15,7 @@ import numpy as np
 
 from facever.console import say, table
 from facever.errors import GalleryError, unknown
+from facever.evaluation.columns import people_column
 from facever.evaluation.one_to_many.candidates import recall, searched_from_lists
 from facever.evaluation.one_to_many.identification import cut
 from facever.evaluation.one_to_many.identified import IdentifiedPoint, rates_at
@@ -371,8 +372,8 @@ def _given(gallery: Gallery, probes: EmbeddingSet) -> _Trials:
     if not ids:
         raise GalleryError(f"nobody is enrolled in {gallery.path}")
     kept = np.flatnonzero(probes.acquired)
-    asked = probes.identities[kept].astype(str)
-    codes, owners = shared_codes([asked, np.array(ids)])
+    asked, enrolled = people_column(probes.identities[kept]), people_column(ids)
+    codes, owners = shared_codes([asked.to_numpy(), enrolled.to_numpy()])
     queries = np.ascontiguousarray(probes.vectors[kept], np.float32)
     mated = np.isin(codes, owners)
     return _Trials(vectors, owners, queries, codes, mated, len(np.unique(owners)))

@@ -127,7 +127,7 @@ def test_an_error_is_one_line_and_status_2(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.startswith(f"error: no images in {tmp_path} (looked for .bmp")
+    assert done.stderr.startswith(f"error: no images in {tmp_path} (looked for .avif .bmp")
     assert done.stderr.count("\n") == 1
 
 

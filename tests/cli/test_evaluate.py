@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -192,3 +193,24 @@ def test_a_calibration_is_saved_with_the_prior_that_was_named(embeddings, tmp_pa
         "whose first candidate is right (1:N), where the gallery is used"
     )
     assert not path.exists()
+
+
+def test_repeated_conditions_and_distances_on_the_command_line(embeddings, tmp_path):
+    both = run("verification", embeddings, "--where", "subset=train", "--where", "subset=test")
+    assert both.stdout == run("verification", embeddings).stdout
+    one = run("verification", embeddings, "--where", "camera=0", "--where", "camera=2", "--json")
+    trials = json.loads(one.stdout)["trials"]
+    assert sum(trials.values()) == 80 * 79 // 2
+    ranked = ["retrieval", embeddings, "--queries", "camera=0", "--gallery", "camera=1"]
+    found = json.loads(run(*ranked, "--gallery", "camera=2", "--json").stdout)
+    assert (found["queries"], found["gallery"]) == (40, 80)
+    table = pd.DataFrame({"score": [0.1, 0.2, 0.9, 0.8] * 5, "label": [1, 1, 0, 0] * 5})
+    table.to_csv(tmp_path / "distances.csv", index=False)
+    wrong = run("scores", tmp_path / "distances.csv", "--far", "0.2")
+    assert "--distances" in wrong.stderr
+    assert "below 0.5" in wrong.stdout
+    right = run("scores", tmp_path / "distances.csv", "--far", "0.2", "--distances", "--json")
+    assert json.loads(right.stdout)["auc"] == 1
+    assert json.loads(right.stdout)["distances"] is True
+    with pytest.raises(EvaluationError, match="--distances belongs to a file of scores"):
+        run("calibration", embeddings, "--distances")

@@ -194,3 +194,51 @@ def test_a_folder_whose_name_is_not_in_utf8_is_one_line(tmp_path: Path) -> None:
     assert str(error.value) == (
         f"the folder of a data set: '{shown}' is not in UTF-8: rename or rewrite it so"
     )
+
+
+@pytest.mark.parametrize("wanted", [1, 1.0, "1", np.int8(1), [1], {"1"}])
+def test_where_compares_as_text(toy: Manifest, wanted: object) -> None:
+    assert len(toy.where(camera=wanted)) == 3
+    assert toy.frame["camera"].tolist() == ["1", "2", "2", "1", "1"]
+
+
+def test_where_finds_missing_cells_and_numbers(tmp_path: Path) -> None:
+    made = manifest(
+        tmp_path, path=["p", "q"], identity=["a", "b"], camera=["1", None], width=[5, 6]
+    )
+    assert made.where(camera=None).frame["path"].tolist() == ["q"]
+    assert made.where(width=5.0).frame["path"].tolist() == ["p"]
+    assert made.frame["width"].tolist() == [5, 6]
+
+
+def test_a_caller_names_columns_of_numbers(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"path": ["p", "q"], "identity": ["a", "b"], "age": ["07", "8.5"]})
+    assert Manifest(frame, tmp_path, "t").frame["age"].tolist() == ["07", "8.5"]
+    aged = Manifest(frame, tmp_path, "t", numbers=["age"])
+    assert aged.frame["age"].tolist() == [7, 8.5]
+    assert aged.where(age=7).assign(camera=3).frame["age"].tolist() == [7]
+
+
+def test_names_of_people_are_canonical_and_paths_are_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    composed, decomposed = "Jos\u00e9", "Jose\u0301"
+    made = manifest(
+        tmp_path,
+        path=[f"{composed}/1.png", f"{decomposed}/1.png", " p0/1.png", "p0/1.png"],
+        identity=[composed, decomposed, " p0", "p0"],
+    )
+    assert made.identities == [composed, "p0"]
+    assert made.frame["path"].tolist()[1:3] == [f"{decomposed}/1.png", " p0/1.png"]
+    assert len(made.where(identity=f"{decomposed} ")) == 2
+    assert "2 names differ" in capsys.readouterr().err
+    written = made.select(np.array([1, 2, 3])).as_written()
+    assert written.identities == [" p0", decomposed, "p0"]
+    assert len(written.where(identity="p0")) == 1
+    assert written.at_most(1).identities == written.identities
+
+
+def test_paths_may_be_texts(toy: Manifest, tmp_path: Path) -> None:
+    toy.save(f"{tmp_path}/t.csv")
+    assert Manifest.from_csv(f"{tmp_path}/t.csv", str(tmp_path)).root == tmp_path
+    assert Manifest.from_frame(toy.frame, str(tmp_path), "t").root == tmp_path

@@ -128,3 +128,26 @@ def test_a_folder_of_folds_is_cfps(tmp_path: Path) -> None:
     read = read_pairs(fold.parent)
     assert (len(read), read.repeats, read.same.tolist()) == (2, True, [True, True])
     assert read.frame["a"].tolist()[0] == "Data/Images/001/frontal/01.jpg"
+
+
+def test_tabs_separate_where_there_are_tabs(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.txt"
+    file.write_text("1\nAda Lovelace\t1\t4\nAda Lovelace\t1\tJos\u00e9 Mart\u00ed\t2\n")
+    frame = read_pairs(str(file)).frame
+    assert frame["a"].tolist() == ["images/Ada Lovelace/Ada Lovelace_0001.jpg"] * 2
+    assert frame["identity_b"].tolist() == ["Ada Lovelace", "Jos\u00e9 Mart\u00ed"]
+    assert frame["b"].tolist()[1] == "images/Jos\u00e9 Mart\u00ed/Jos\u00e9 Mart\u00ed_0002.jpg"
+
+
+def test_a_row_with_a_field_too_many_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "p.CSV").write_text("a,b,same\nx,y,1,0\nz,w,0,1\n")
+    with pytest.raises(DataError, match=r"p\.CSV, line 2: 4 fields; the header has 3"):
+        read_pairs(tmp_path / "p.CSV")
+
+
+def test_people_of_pairs_are_canonical_and_paths_are_not() -> None:
+    name = "Jose\u0301"
+    frame = pd.DataFrame({"a": [name], "b": ["y"], "same": ["1"], "identity_a": [f" {name}"]})
+    made = PairList(frame).frame
+    assert made["identity_a"].tolist() == ["Jos\u00e9"]
+    assert made["a"].tolist() == [name]

@@ -1,5 +1,10 @@
+import io
+import shutil
+import tarfile
+import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +13,7 @@ import torch
 import facever
 from facever.data.decode import ImageError, decode
 from facever.data.manifest import Manifest
+from facever.data.members import BLOCK, address_of, close_files
 from facever.embedding.extractor import Extractor, extraction_fingerprint, load_model
 from facever.errors import ConfigError, DataError
 from facever.models import load_embedder
@@ -155,6 +161,77 @@ def test_an_interrupted_extraction_goes_on(
     for name in ("vectors.npy", "rows.parquet", "meta.json", "trained_on.parquet"):
         whole, resumed = ((tmp_path / d / name).read_bytes() for d in ("whole", "out"))
         assert whole == resumed, name
+
+
+def stored(kind: str, root: Path, pixels: np.ndarray) -> list[str]:
+    """Write images in files, in an array or in a tar file, and return their paths."""
+    if kind == "npy":
+        np.save(root / "all.npy", pixels)
+        return [f"all.npy#{row}" for row in range(len(pixels))]
+    encoded = [cv2.imencode(".bmp", image)[1].tobytes() for image in pixels]
+    if kind == "files":
+        for row, content in enumerate(encoded):
+            if not (path := root / f"{row}.bmp").exists() or path.read_bytes() != content:
+                path.write_bytes(content)
+        return [f"{row}.bmp" for row in range(len(pixels))]
+    paths = []
+    with tarfile.open(root / "all.tar", "w") as tar:
+        for row, content in enumerate(encoded):
+            member = tarfile.TarInfo(f"{row}.bmp")
+            member.size = len(content)
+            paths.append(address_of("all.tar", tar.offset + BLOCK, len(content)))
+            tar.addfile(member, io.BytesIO(content))
+    return paths
+
+
+@pytest.mark.parametrize(("kind", "changed"), [("files", 1), ("npy", 4), ("tar", 4)])
+def test_what_changed_meanwhile_is_embedded_again(
+    kind: str, changed: int, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    """Killed, an image is replaced by one of the same size, and the same command goes on."""
+    draw = np.random.default_rng(5)
+    pixels = draw.integers(0, 256, (10, 24, 32, 3), dtype=np.uint8)
+    frame = pd.DataFrame({"path": stored(kind, tmp_path, pixels), "identity": "x"})
+    faces = Manifest.from_frame(frame, tmp_path, "d")
+    extractor = load_model(run, batch_size=2)
+    killed_at(3, monkeypatch, extractor, manifest=faces, out=tmp_path / "out", workers=0)
+    time.sleep(0.01)
+    pixels[1] = draw.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    stored(kind, tmp_path, pixels)
+    close_files()
+    made = extractor.extract(faces, tmp_path / "out", workers=0)
+    told = capsys.readouterr().err
+    assert f"{changed} image files have changed since they were embedded" in told
+    assert ("going on with 2 of 10 rows" in told) == (kind == "files")
+    given = [faces.locate(row) for row in range(10)]
+    np.testing.assert_allclose(made.vectors, extractor.embed(given), atol=1e-6)
+
+
+def test_a_finished_set_that_was_not_put_into_place_looks_at_its_files(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    for row in range(4):
+        noise = np.random.default_rng(row).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+        cv2.imwrite(str(tmp_path / f"{row}.png"), noise)
+    frame = pd.DataFrame({"path": [f"{row}.png" for row in range(4)], "identity": "x"})
+    faces = Manifest.from_frame(frame, tmp_path, "d")
+    extractor = load_model(run, batch_size=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(EmbeddingWriter, "finish", lambda _: (_ for _ in ()).throw(Killed()))
+        with pytest.raises(Killed):
+            extractor.extract(faces, tmp_path / "out", workers=0)
+    shutil.copy(tmp_path / "0.png", tmp_path / "3.png")
+    made = extractor.extract(faces, tmp_path / "out", workers=0)
+    assert "1 image files have changed since they were embedded" in capsys.readouterr().err
+    np.testing.assert_allclose(made.vectors[3], made.vectors[0], atol=1e-6)
+
+
+def test_embeddings_are_their_owners_only(run: Path, faces: Manifest, tmp_path: Path):
+    made = load_model(run).extract(faces, tmp_path / "out", workers=0)
+    made.save(tmp_path / "copy")
+    for folder in (tmp_path / "out", tmp_path / "copy"):
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
 
 
 @pytest.mark.parametrize(

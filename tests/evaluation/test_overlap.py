@@ -49,3 +49,21 @@ def test_people_whom_choices_were_made_on_are_no_overlap_but_are_named():
     assert str(only) == (
         "none: the model was trained on none of the 1 people; choices were made on 1 of them"
     )
+
+
+def test_names_are_one_however_either_side_spells_them():
+    trained = pd.DataFrame({"identity": ["Jose\u0301", " p0", 7], "dataset": "old"})
+    overlap = find_overlap(trained, ["Jos\u00e9", "p0", "7", "p1"], None)
+    assert overlap.identities == ["7", "Jos\u00e9", "p0"]
+    assert overlap.people == 4
+    assert shared_people(trained, [" Jose\u0301 "]) == ["Jos\u00e9"]
+
+
+def test_what_a_figure_alone_must_say_is_short():
+    assert (
+        find_overlap(TRAINED, ["Ben", "Ada", "Zoe"], None).brief == "trained on 2 of the 3 people"
+    )
+    assert find_overlap(TRAINED, ["Zoe"], None).brief == ""
+    assert find_overlap(None, ["Zoe"], None).brief == ""
+    chosen = TRAINED.assign(use="development")
+    assert find_overlap(chosen, ["Ben"], None).brief == "choices were made on 1 of the 1 people"

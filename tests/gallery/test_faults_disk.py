@@ -2,6 +2,8 @@
 
 import errno
 import os
+import shutil
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -108,3 +110,65 @@ def test_a_new_gallery_on_a_disk_that_fails(
     monkeypatch.setattr("tempfile.mkdtemp", full)
     made = _refused(lambda: Gallery.create(tmp_path / "new", fingerprint="m", dimension=8))
     assert made == f"{tmp_path / 'new'} cannot be made: No space left on device"
+
+
+def test_a_search_of_a_gallery_that_nobody_has_open_on_a_full_disk(
+    disk: Path, units: Callable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, people = disk / "gallery", [f"p{each}" for each in range(500)]
+    with Gallery.create(path, fingerprint="m", dimension=DIMENSION) as gallery:
+        gallery.enroll(units(500, dimension=DIMENSION), people, fingerprint="m")
+        gallery.rebuild()
+        answers = gallery.search(units(5, 1, DIMENSION), fingerprint="m")
+    _fill(disk / "filling")
+    with Gallery.open(path) as gallery:
+        assert gallery.search(units(5, 1, DIMENSION), fingerprint="m") == answers
+        assert "nothing was changed" in _refused(lambda: gallery.remove("p1"))
+        (disk / "filling").unlink()
+        assert gallery.remove("p1") == 1
+        found = gallery.search(units(500, dimension=DIMENSION)[:9], fingerprint="m")
+        assert "p1" not in {one.person for answer in found for one in answer.candidates}
+        assert gallery.check() == []
+    assert capsys.readouterr().err == ""
+
+
+def test_a_log_that_a_full_disk_keeps_from_being_read(
+    empty: Gallery, units: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is said of changes: none was wanted."""
+
+    def full(*arguments: object, **more: object) -> None:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+        raise error
+
+    empty.enroll(units(1), "a", fingerprint="model-1")
+    monkeypatch.setattr(sqlite3, "connect", full)
+    said = _refused(lambda: Gallery.open(empty.path))
+    assert said.endswith("the disk reports an error")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, 0))
+    said = _refused(lambda: Gallery.open(empty.path))
+    assert "the disk is full" in said
+    assert "nothing was changed" not in said
+
+
+def test_an_enrolment_whose_index_cannot_be_written_is_made(
+    disk: Path, units: Callable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The disk has room for the images, and none for an index of them."""
+    path = disk / "gallery"
+    with Gallery.create(path, fingerprint="m", dimension=DIMENSION, index="HNSW32") as gallery:
+        many = units(13_000, 2, DIMENSION)
+        assert gallery.enroll(many, "x", fingerprint="m", conflicts="ignore").images == 13_000
+        gallery._index.wait()
+        assert gallery.info().images == 13_000
+        assert gallery.search(many[:2], k=1, fingerprint="m")[0].candidates[0].person == "x"
+    said = capsys.readouterr().err
+    assert "warning: the index of" in said
+    assert "No space left on device" in said
+    assert "Traceback" not in said
+    assert {entry.name for entry in path.iterdir()} <= {
+        "gallery.db",
+        "index.lock",
+        "index.snapshot",
+    }

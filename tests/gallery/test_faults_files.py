@@ -12,6 +12,9 @@ import pytest
 
 from facever.errors import GalleryError
 from facever.gallery.gallery import Gallery
+from facever.gallery.index import approximate as approximates
+from facever.gallery.index.sealed import seal, unseal
+from facever.gallery.store.schema import FORMAT
 
 DAMAGED = "it is damaged; restore it from a copy"
 NO_SQLITE = "it is not an SQLite file; restore it from a copy"
@@ -94,7 +97,7 @@ def test_a_gallery_of_a_newer_format(closed: Path) -> None:
         db.execute("PRAGMA user_version = 99")
     before = store.read_bytes()
     assert refused(closed, lambda opened: opened.info()) == (
-        f"{store} has format 99, newer than this facever reads (3); update facever "
+        f"{store} has format 99, newer than this facever reads ({FORMAT}); update facever "
         "(pip install -U facever)"
     )
     assert store.read_bytes() == before
@@ -162,12 +165,13 @@ def test_a_folder_that_goes_under_an_open_gallery(gallery: Gallery, units: Calla
         lambda: gallery.remove("a"),
         gallery.info,
         gallery.purge,
-        gallery.rebuild,
         lambda: gallery.export(gallery.path.with_name("export")),
     ):
         with pytest.raises(GalleryError) as error:
             do()
         assert str(error.value) == gone
+    with pytest.raises(GalleryError, match="is gone"):
+        gallery.rebuild()
     assert gone in {finding.problem for finding in gallery.check()}
     gallery.close()
     assert not gallery.path.exists()
@@ -225,3 +229,34 @@ def test_a_clock_that_jumps(empty: Gallery, units: Callable, monkeypatch) -> Non
     assert empty.check() == []
     found = empty.search(units(1, seed=3), 5, fingerprint="model-1")[0].candidates
     assert [candidate.person for candidate in found] == ["p3"]
+
+
+# -- an approximate index that FAISS cannot read ------------------------------------------------
+
+
+def test_a_whole_index_that_faiss_cannot_read_is_made_again(
+    empty: Gallery, units: Callable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty.enroll(units(300), [f"p{row}" for row in range(300)], fingerprint="model-1")
+    empty.rebuild("HNSW8")
+    empty.close()
+    path, probes = empty.path / approximates.FILE, units(9, seed=1)
+    content, said = unseal(path, approximates.MAGIC)
+    numbers = content[len(content) - 8 * said["count"] :].tobytes()
+    path.write_bytes(b"garbage!" * 99 + numbers)
+    seal(path, approximates.MAGIC, said)
+    capsys.readouterr()
+    with Gallery.open(empty.path) as opened:
+        found = opened.check()
+        assert [(one.part, str(path) in one.problem) for one in found] == [("index", True)]
+        answers = opened.search(probes, 3, fingerprint="model-1")
+    noted = capsys.readouterr().err
+    assert noted.count("\n") == 1
+    assert f"{path} is not readable by FAISS" in noted
+    with Gallery.open(empty.path) as opened:
+        assert opened.check() == []
+        assert opened._index.serves() == "HNSW8"
+        again = opened.search(probes, 3, fingerprint="model-1")
+    for one, other in zip(again, answers, strict=True):
+        assert one.candidates[0] == other.candidates[0]
+    assert capsys.readouterr().err == ""

@@ -49,8 +49,65 @@ def test_value(gamma, normalize, make_head, agrees, cross_entropy_oracle):
     agrees(head, oracle)
 
 
+def median(x, head):
+    """The lower of the two in the middle of 42 squared distances."""
+    W = head.prototypes.weight.detach()
+    return torch.cdist(x, W).square().flatten().sort().values[20].item()
+
+
+def test_gamma_follows_the_batches_of_its_updates_and_stays(make_head, batch):
+    head = make_head("rbf", gamma_updates=3)
+    x, labels = batch
+    expected = median(x, head)
+    for factor in (1, 3, 5):  # each update: its median counts for a tenth of the next gamma
+        for _ in range(2):  # however often a batch is looked at
+            head(factor * x, labels)
+            assert head.gamma.item() == pytest.approx(expected, rel=1e-5)
+        head.eval()
+        head(99 * x, labels)  # no part of the training
+        head.train()
+        head.step_completed()
+        if factor > 1:  # the first batch is where it starts
+            expected += 0.1 * (median(factor * x, head) - expected)
+    head(99 * x, labels)
+    head.step_completed()
+    assert head.gamma.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_gamma_that_follows_goes_on_from_a_state(make_head, batch):
+    whole, first, rest = (make_head("rbf", gamma_updates=4) for _ in range(3))
+    for head in (first, rest):
+        head.load_state_dict(whole.state_dict())
+
+    def update(head, number):
+        head((1 + number) * batch[0], batch[1])
+        head.step_completed()
+
+    for number in range(6):
+        update(whole, number)
+    for number in range(2):
+        update(first, number)
+    rest.load_state_dict(first.state_dict())
+    for number in range(2, 6):
+        update(rest, number)
+    assert rest.gamma == whole.gamma
+    assert rest.state_dict()["followed"] == 6 or rest.state_dict()["followed"] == 4
+
+
+def test_runs_from_before_gamma_followed_load_and_keep_theirs(make_head, batch):
+    """Their configurations say gamma: median, and their states have data_gamma alone."""
+    head = make_head("rbf", gamma="median")
+    assert {"data_gamma", "prototypes.weight"} == set(head.state_dict())
+    head(*batch)
+    gamma = head.gamma.clone()
+    for _ in range(3):
+        head.step_completed()
+        head(5 * batch[0], batch[1])
+    assert head.gamma == gamma
+
+
 def test_gamma_is_the_median_of_the_first_batch_and_stays(make_head, batch):
-    head = make_head("rbf")
+    head = make_head("rbf", gamma="median")
     assert head.gamma.isnan()
     W = head.prototypes.weight.detach()
     wanted = torch.cdist(batch[0], W).square().flatten().sort().values[20]
@@ -86,7 +143,7 @@ def test_a_dead_start_is_said_once(make_head, batch, capsys):
     assert capsys.readouterr().err == (
         f"warning: head 'rbf': the squared distances of the first batch are {ratio:.0f} times "
         "gamma 0.5 on average, so K is near 0 for every identity and hardly anything is learned: "
-        "use gamma: median, or normalize: true\n"
+        "use gamma: following, or normalize: true\n"
     )
     assert ratio > 10
 

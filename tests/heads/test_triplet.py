@@ -104,7 +104,7 @@ def test_stats(make_head, batch, distance_oracle):
     x, labels = batch
 
     def d(i, j):
-        return distance_oracle(x[i].numpy(), x[j].numpy(), True, True)
+        return distance_oracle(x[i].numpy(), x[j].numpy(), False, True)
 
     triplets = mined("batch_hard", d, labels, 0.2)
     stats = make_head("triplet", mining="batch_hard")(*batch).stats
@@ -114,7 +114,7 @@ def test_stats(make_head, batch, distance_oracle):
             "negative_distance": np.mean([n for _, n in triplets]),
             "active": np.mean([p - n + 0.2 > 0 for p, n in triplets]),
             "dropped": 1,
-            "pair_cosine": np.mean([1 - d(i, j) / 2 for i in range(6) for j in range(i)]),
+            "pair_cosine": np.mean([1 - d(i, j) ** 2 / 2 for i in range(6) for j in range(i)]),
             "embedding_norm": x.norm(dim=1).mean().item(),
         },
         rel=1e-5,
@@ -145,3 +145,13 @@ def test_distance_weighted_needs_unit_vectors():
         "head 'triplet': mining 'distance_weighted' is defined on unit vectors: "
         "set normalize to true"
     )
+
+
+def test_the_default_distance_is_plain_with_batch_hard_alone() -> None:
+    def distance(**parameters) -> str:
+        head = create_head("triplet", embedding_size=5, identities=7, **parameters)
+        return head.config.model_dump()["distance"]
+
+    assert distance(mining="batch_hard") == "plain"
+    assert distance(mining="batch_hard", distance="squared") == "squared"
+    assert distance() == distance(mining="all") == "squared"

@@ -172,3 +172,27 @@ def test_a_host_that_answers_is_asked(monkeypatch: pytest.MonkeyPatch):
         assert _reachable(f"http://127.0.0.1:{server.getsockname()[1]}")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
     assert _reachable("https://127.0.0.1:1")
+
+
+def test_what_is_loaded_is_said(weights, tmp_path: Path, capsys):
+    torch.save(weights, tmp_path / "w.pth")
+    create_backbone("test_resnet", {}, (32, 32), pretrained=str(tmp_path / "w.pth"))
+    (said,) = capsys.readouterr().err.splitlines()
+    assert f"{len(weights) - 2} pretrained tensors loaded from {tmp_path}/w.pth" in said
+    assert said.endswith("not used: fc.weight, fc.bias")
+
+
+@pytest.mark.parametrize("kind", ["pth", "safetensors"])
+def test_one_flipped_bit_of_pretrained_weights_is_refused(
+    make_embedder, weights, tmp_path: Path, kind: str
+):
+    path = tmp_path / f"w.{kind}"
+    if kind == "pth":
+        torch.save(weights, path)
+    else:
+        save_embedder(make_embedder(), path, metric="cosine")
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 64
+    path.write_bytes(damaged)
+    with pytest.raises(ModelError, match="is damaged"):
+        make_embedder(pretrained=str(path))

@@ -175,3 +175,12 @@ def test_a_failed_write_leaves_the_old_file(saved, monkeypatch: pytest.MonkeyPat
         save_embedder(embedder, path, metric="cosine")
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == ["model.safetensors"]
+
+
+def test_a_header_nested_without_end(saved):
+    _, path, _ = saved
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(tensors, path, {"facever": 100_000 * "["})
+    with pytest.raises(ModelError, match=r"the header of .* is damaged"):
+        load_embedder(path)

@@ -3,6 +3,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from facever.evaluation.one_to_one.result import Accuracy, VerificationResult
@@ -12,6 +13,7 @@ from facever.evaluation.statistics.roc import Rate
 from facever.report import accuracy
 from facever.report.page import Comparisons, Report, render
 from facever.vectors.embedding_set import EmbeddingSet
+from tests.evaluation.oracles import half_way_above
 
 Reader = Callable[[str], Any]
 FARS = [1e-1, 1e-2, 1e-5]
@@ -67,7 +69,7 @@ def test_the_counts_are_those_of_the_scores(page: Any, faces: EmbeddingSet) -> N
     for row in page.table("Operating points"):
         target, far, _, _, tar, _, _, threshold, false_accepts, *_ = row.numbers
         allowed = int(target * len(impostor))
-        assert threshold == np.sort(impostor)[::-1][allowed]
+        assert threshold == pytest.approx(half_way_above(impostor, genuine, allowed), rel=1e-6)
         assert false_accepts == (impostor > threshold).sum() == far * len(impostor)
         assert tar == (genuine > threshold).mean()
 
@@ -259,3 +261,20 @@ def test_accuracy_is_the_headline_of_protocols_that_have_one(
     (row,) = show(replace(result, accuracy=folds), faces, read_page).table("Accuracy")
     assert row.numbers == [0.8612, 0.0109]
     assert "0.2500, 0.3000" in row.text
+
+
+def test_people_of_the_training_stand_in_the_headline_and_on_every_card(
+    page: Any, faces: EmbeddingSet, read_page: Reader
+) -> None:
+    known = pd.DataFrame({"identity": ["person_03", "person_05", " person_05"], "dataset": "old"})
+    overlapping = replace(faces, trained_on=known)
+    result = evaluate_verification(overlapping, far=FARS)
+    found = show(result, overlapping, read_page)
+    said = "trained on 2 of the 12 people"
+    assert said in found.of_class("p", "verdict")[0].clean
+    assert "was trained on some of these people" in found.of_class("p", "meaning")[0].clean
+    cards = found.of_class("div", "tile")
+    assert len(cards) == 5
+    assert all(said in card.clean for card in cards)
+    assert "trained on" not in page.of_class("p", "verdict")[0].clean
+    assert not any("trained on" in card.clean for card in page.of_class("div", "tile"))

@@ -3,6 +3,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from facever.evaluation.one_to_one.compare import ComparisonResult
@@ -103,3 +104,19 @@ def test_the_data_behind_the_page(
     one, two = report.data["models"]
     assert (one["name"], one["verification"]) == ("a", results[0].to_dict())
     assert (one["against_first"], two["against_first"]) == (None, comparison.to_dict())
+
+
+def test_the_headline_says_which_models_know_the_people(
+    sets: tuple[EmbeddingSet, EmbeddingSet], read_page: Reader
+) -> None:
+    known = pd.DataFrame({"identity": sets[1].identities[:1], "dataset": "old"})
+    both = sets[0], replace(sets[1], trained_on=known)
+    results = [evaluate_verification(each, far=FARS) for each in both]
+    pair = evaluate_comparison(*both, far=FARS)
+    contestants = [Contestant("A", results[0]), Contestant("B", results[1], pair)]
+    page = read_page(render(side_by_side(contestants)))
+    said = f"trained on 1 of the {results[1].overlap.people} people"
+    assert page.of_class("p", "verdict")[0].clean.endswith(f"; B: {said}")
+    first, second = page.of_class("div", "tile")
+    assert said not in first.clean
+    assert said in second.clean

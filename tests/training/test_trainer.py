@@ -1,6 +1,8 @@
 """A whole training: it learns, it stops and goes on bit for bit, it says what is wrong."""
 
+import errno
 import json
+import os
 import shutil
 import signal
 from collections.abc import Sequence
@@ -125,11 +127,106 @@ def test_ctrl_c_saves(make_config, tmp_path: Path, interrupt_before) -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_patience_stops(make_config, tmp_path: Path) -> None:
+def test_patience_stops_and_says_why(make_config, tmp_path: Path, capsys) -> None:
     config = make_config(epochs=50, patience=2, optimizer={"lr": 1e-9}, ema_decay=None)
     trainer = Trainer.start(config, tmp_path / "run")
     trainer.fit()
-    assert trainer.position.epoch < 10
+    epoch = trainer.position.epoch
+    assert epoch < 10
+    (said,) = [line for line in capsys.readouterr().err.splitlines() if "stopped early" in line]
+    best = load_checkpoint(trainer.run.best)["epoch"]
+    for part in (f"epoch {epoch} of 50", "auc in 2 evaluations", "patience 2", f"epoch {best}"):
+        assert part in said
+    train(make_config(epochs=1), tmp_path / "whole")
+    assert "stopped early" not in capsys.readouterr().err
+
+
+def test_a_second_training_of_one_run_is_refused(
+    make_config, tmp_path: Path, interrupt_before, figures
+) -> None:
+    config = make_config()
+    whole = train(config, tmp_path / "whole")
+    first = Trainer.start(config, tmp_path / "run")
+    interrupt_before(first, 3)
+    with pytest.raises(Interrupted):
+        first.fit()
+    one, two = (Trainer.resume(tmp_path / "run") for _ in range(2))
+    update, refused = one.step.update, []
+
+    def watched(batches: Sequence[Batch], number: int, *rest: Any) -> dict[str, torch.Tensor]:
+        for begin in (two.fit, lambda: Trainer.resume(tmp_path / "run")):
+            with pytest.raises(TrainingError, match="is being trained by another process"):
+                begin()
+            refused.append(number)
+        return update(batches, number, *rest)
+
+    one.step.update = watched  # type: ignore[method-assign]
+    run = one.fit()
+    assert refused
+    with pytest.raises(TrainingError, match=r"has trained .* meanwhile: resume it again"):
+        two.fit()
+    assert figures(run) == figures(whole)
+    assert run.model.read_bytes() == whole.model.read_bytes()
+    assert not list(run.path.glob(".*"))
+
+
+def test_what_a_killed_training_was_writing_is_removed(
+    make_config, tmp_path: Path, interrupt_before
+) -> None:
+    trainer = Trainer.start(make_config(epochs=1), tmp_path / "run")
+    run = trainer.run
+    interrupt_before(trainer, 0)
+    with pytest.raises(Interrupted):
+        trainer.fit()
+    hidden = run.checkpoints / ".last.pt.facever-1-abcd1234.tmp"
+    hidden.mkdir()
+    (hidden / "last.pt").write_bytes(b"half")
+    former = run.checkpoints / ".last.abcd1234.tmp.pt"  # as earlier versions called it
+    former.write_bytes(b"half")
+    Trainer.resume(run.path).fit()
+    assert sorted(path.name for path in run.checkpoints.iterdir()) == ["best.pt", "last.pt"]
+
+
+def test_a_full_disk_names_the_file(make_config, tmp_path: Path, monkeypatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    config = make_config(epochs=1)
+    for number, (place, name) in enumerate(
+        (("torch.save", "last.pt"), ("os.fsync", "config.yaml"))
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(place, full)
+            with pytest.raises(OSError, match=r"No space left on device") as error:
+                train(config, tmp_path / f"run-{number}")
+        assert Path(error.value.filename).name == name
+    trainer = Trainer.start(config, tmp_path / "run")
+    trainer.run.metrics.symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"No space left|Not a regular") as error:
+        trainer.fit()
+    assert error.value.filename == str(trainer.run.metrics)
+
+
+def test_pretrained_weights_are_said_and_not_needed_again(
+    make_config, tmp_path: Path, interrupt_before, capsys
+) -> None:
+    first = train(make_config(epochs=1), tmp_path / "first")
+    model = {**make_config().model.model_dump(mode="json"), "pretrained": str(first.path)}
+    config = make_config(model=model)
+    capsys.readouterr()
+    whole = train(config, tmp_path / "whole")
+    said = [line for line in capsys.readouterr().err.splitlines() if "pretrained" in line]
+    assert len(said) == 1
+    assert f"pretrained tensors loaded from {first.path}; not used: neck." in said[0]
+    parts = Trainer.start(config, tmp_path / "parts")
+    interrupt_before(parts, 3)
+    with pytest.raises(Interrupted):
+        parts.fit()
+    capsys.readouterr()
+    first.model.unlink()
+    run = Trainer.resume(tmp_path / "parts").fit()
+    assert "pretrained" not in capsys.readouterr().err
+    assert run.model.read_bytes() == whole.model.read_bytes()
 
 
 def test_without_development_the_last_weights_are_exported(
@@ -314,6 +411,27 @@ def test_folders_that_are_not_runs(make_config, tmp_path: Path) -> None:
             "'heads': head 'center' only draws embeddings together: add a head that tells "
             "identities apart, such as cosface",
         ),
+        ({"schedule": {"warmup_epochs": 3.5}}, "schedule.warmup_epochs is 3.5, and there are 3"),
+        (
+            {
+                "adversarial": {"generator": {"schedule": {"warmup_epochs": 2}}},
+                "heads": [{"name": "softmax"}],
+                "batch": {"size": 8, "images_per_identity": 2},
+            },
+            "adversarial.generator.schedule.warmup_epochs is 2, and there are 1.5",
+        ),
+        ({"seed": 2**64}, "'seed' is 18446744073709551616"),
+        ({"workers": 1_000_000_000}, "1000000000 worker"),
+        ({"epochs": 10**18}, "epochs"),
+        ({"batch": {"size": 2**40}}, "batch.size"),
+        ({"accumulation": 2**40}, "accumulation"),
+        ({"model": {"embedding_size": 1_000_000_000}}, "model.embedding_size"),
+        ({"model": {"backbone_options": {"layers": [10**9] * 4}}}, "model.backbone_options"),
+        ({"model": {"local": {"keypoints": 10**9}}}, "model.local.keypoints"),
+        ({"schedule": {"name": "step", "decay_epochs": [0]}}, "schedule.decay_epochs.0"),
+        ({"schedule": {"name": "multistep", "decay_epochs": [2, 1]}}, "ascending order"),
+        ({"augmentation": {"cutmix": {}}}, "unknown key 'augmentation.cutmix' (allowed: affine"),
+        ({"augmentation": {"blurr": {}}}, "'augmentation.blurr'; did you mean 'blur'?"),
         ({"device": "tpu"}, "device"),
         ({"device": "cuda:7"}, "no such GPU"),
         ({"precision": "fp32", "memory_format": "channels_last"}, "can crash on the CPU"),
@@ -339,3 +457,29 @@ def test_spread_cameras_needs_cameras(make_config, tmp_path: Path) -> None:
     batch = {"size": 8, "images_per_identity": 2, "spread_cameras": True}
     with pytest.raises(ConfigError, match="needs a column 'camera'"):
         Trainer.start(make_config(batch=batch), tmp_path / "run")
+
+
+def test_what_this_machine_has_no_memory_for_is_refused(
+    make_config, tmp_path: Path, monkeypatch
+) -> None:
+    model = make_config().model.model_dump(mode="json")
+    for free, settings, named in (
+        (10_000, {}, "batch.size 8 x accumulation 1"),
+        (160_000, {"model": {**model, "embedding_size": 4_096}}, "prototypes of embedding_size"),
+        (400_000, {"model": {**model, "embedding_size": 4_096}}, "a neck from .* features to"),
+    ):
+        monkeypatch.setattr("facever.data.machine.free_memory", lambda shared, free=free: free)
+        with pytest.raises(ConfigError, match=named):
+            Trainer.start(make_config(**settings), tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_run_with_a_long_warm_up_goes_on(make_config, tmp_path: Path, interrupt_before) -> None:
+    """It began when that was accepted."""
+    trainer = Trainer.start(make_config(), tmp_path / "run")
+    interrupt_before(trainer, 1)
+    with pytest.raises(Interrupted):
+        trainer.fit()
+    text = trainer.run.config.read_text()
+    trainer.run.config.write_text(text.replace("warmup_epochs: 0.5", "warmup_epochs: 9.0"))
+    assert Trainer.resume(tmp_path / "run").config.schedule.warmup_epochs == 9

@@ -198,3 +198,34 @@ def test_the_room_knows_nothing_of_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_people_are_canonical_wherever_they_come_from(tmp_path: Path) -> None:
+    spelled = ["Jose\u0301", "Jos\u00e9 ", 3.0]
+    faces = EmbeddingSet.from_arrays(np.eye(3), spelled)
+    assert faces.identities.tolist() == ["Jos\u00e9", "Jos\u00e9", "3"]
+    old = replace(faces, rows=faces.rows.assign(identity=["Jose\u0301", " p", "p"]))
+    assert old.identities.tolist() == ["Jos\u00e9", "p", "p"]
+    trained_on = pd.DataFrame({"identity": ["Jose\u0301"], "dataset": ["d"]})
+    replace(old, trained_on=trained_on).save(tmp_path / "old")
+    loaded = EmbeddingSet.load(tmp_path / "old")
+    assert loaded.rows["identity"].tolist() == ["Jos\u00e9", "p", "p"]
+    assert loaded.trained_on is not None
+    assert loaded.trained_on["identity"].tolist() == ["Jos\u00e9"]
+
+
+def test_columns_of_numbers_of_existing_sets_stay_numbers(tmp_path: Path) -> None:
+    faces = EmbeddingSet.from_arrays(np.eye(2), ["a", "b"], camera=[1, 2], age=[0.5, 1.5])
+    faces.save(tmp_path / "faces")
+    rows = EmbeddingSet.load(tmp_path / "faces").rows
+    assert rows["camera"].tolist() == [1, 2]
+    assert rows["camera"].dtype == np.int64
+    assert rows["age"].tolist() == [0.5, 1.5]
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"format": ' + "9" * 30 + "}", '{"format": NaN}'])
+def test_meta_that_nobody_wrote_is_one_line(tmp_path: Path, text: str) -> None:
+    EmbeddingSet.from_arrays(np.eye(2), ["a", "b"]).save(tmp_path / "faces")
+    (tmp_path / "faces" / "meta.json").write_text(text)
+    with pytest.raises(DataError, match=r"meta\.json is damaged; make it again"):
+        EmbeddingSet.load(tmp_path / "faces")

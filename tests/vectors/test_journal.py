@@ -24,6 +24,16 @@ def test_a_block_comes_back() -> None:
     assert found[1].errors == BLOCK.errors
 
 
+def test_files_come_back_too() -> None:
+    block = BLOCK._replace(files=[(5, 10**18), None, (0, 1)])
+    line = block_line(FIRST, block, vectors(FIRST, 3))
+    found = read_block(line, ROWS, vectors)
+    assert found is not None
+    assert found[1].files == block.files
+    assert read_block(LINE, ROWS, vectors)[1].files is None  # type: ignore[index]
+    assert read_block(line.replace(b"[5,", b"[6,"), ROWS, vectors) is None
+
+
 def test_nothing_damaged_comes_back() -> None:
     """Whatever byte is another one, whatever end is missing: nothing, or just what was written."""
     for place in range(len(LINE)):
@@ -44,6 +54,8 @@ def test_nothing_damaged_comes_back() -> None:
         key_line("a key"),
         b"[]\n",
         b"4\n",
+        b"[" * 100_000 + b"\n",
+        b"1" * 5_000 + b"\n",
         b"\xff\xfe\n",
         b'{"first": 4}\n',
         b'{"first": "x", "norms": [], "errors": {}, "crc": 0}\n',

@@ -345,3 +345,43 @@ def test_a_kill_inside_finish_loses_nothing(tmp_path: Path, then: str, overwritt
         assert content(out) == new
         assert list(out.parent.iterdir()) == [out]
     assert outcomes == {False, True}
+
+
+def test_a_journal_of_an_older_version_is_embedded_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with EmbeddingWriter(tmp_path / "out", ROWS, META) as writer:
+        write(writer, 20)  # as it was written before files were looked at
+    with EmbeddingWriter(tmp_path / "out", ROWS, META, file_of=lambda _: __file__) as writer:
+        assert writer.done == 0
+        write(writer, 20)
+    assert "20 rows in" in (told := capsys.readouterr().err)
+    assert "embedded again" in told
+    with EmbeddingWriter(tmp_path / "out", ROWS, META, file_of=lambda _: __file__) as writer:
+        assert writer.done == 20
+        write(writer)
+        writer.finish()
+    check(tmp_path / "out")
+
+
+def test_a_file_that_is_gone_or_came_back_has_changed(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    for there_before, there_now, kept in (
+        (True, True, 20),
+        (False, False, 20),
+        (True, False, 0),
+        (False, True, 0),
+    ):
+        image.write_bytes(b"x")
+        os.utime(image, ns=(1, 1))
+        if not there_before:
+            image.unlink()
+        out = tmp_path / f"{there_before}{there_now}"
+        with EmbeddingWriter(out, ROWS, META, file_of=lambda _: str(image)) as writer:
+            write(writer, 20)
+        image.unlink(missing_ok=True)
+        if there_now:
+            image.write_bytes(b"x")
+            os.utime(image, ns=(1, 1))
+        with EmbeddingWriter(out, ROWS, META, file_of=lambda _: str(image)) as writer:
+            assert writer.done == kept

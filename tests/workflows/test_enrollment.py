@@ -15,6 +15,8 @@ from facever.workflows.enrollment import (
     enroll_images,
     gallerys_extractor,
     manifest_of,
+    metadata_of,
+    with_quality,
 )
 from facever.workflows.recognition import search_images, verify_images
 
@@ -119,3 +121,23 @@ def test_a_gallery_bound_to_an_embedding_set(
         embeddings_of([str(people)])
     with pytest.raises(DataError, match="no such path"):
         embeddings_of([str(people / "nowhere")])
+
+
+def test_a_table_says_the_same_of_a_person_however_it_spells_them() -> None:
+    rows = pd.DataFrame({"identity": ["Jose\u0301", "Jos\u00e9 ", 1.0], "site": ["A", "A", "B"]})
+    assert metadata_of(rows, ["site"]) == {"Jos\u00e9": {"site": "A"}, "1": {"site": "B"}}
+    assert metadata_of(rows.iloc[:1], ["site"], person=" p") == {"p": {"site": "A"}}
+    rows.loc[1, "site"] = "B"
+    with pytest.raises(DataError, match="column 'site' says more than one thing of 'Jos\u00e9'"):
+        metadata_of(rows, ["site"])
+
+
+def test_weights_are_numbers(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("path,identity,sharp\na.png,a,0.5\nb.png,b,\n")
+    frame = with_quality(manifest_of([str(table)], None).frame, "sharp")
+    assert frame["quality"].tolist()[0] == 0.5
+    assert frame["quality"].isna().tolist() == [False, True]
+    table.write_text("path,identity,sharp\na.png,a,0.5\nb.png,b,blurred\n")
+    with pytest.raises(DataError, match=r"column 'sharp' must hold numbers; row 2 holds 'blurred'"):
+        with_quality(manifest_of([str(table)], None).frame, "sharp")

@@ -6,6 +6,7 @@ import pytest
 
 from facever.errors import GalleryError
 from facever.evaluation.operating_point import OperatingPoint
+from facever.evaluation.protocols.ranked import evaluate_identification
 from facever.gallery.gallery import Gallery
 from facever.vectors.embedding_set import EmbeddingSet
 from facever.workflows.tuning import default_kinds, tune
@@ -226,3 +227,24 @@ def test_kinds_by_default_fit_the_size(entries: int, cells: int) -> None:
     assert kinds[0] == "flat"
     assert f"IVF{cells},PQ64:nprobe={max(1, cells // 16)}" in kinds
     assert cells * 20 < entries
+
+
+def test_every_kind_decides_the_probe_of_the_threshold_alike(images, probes, tmp_path) -> None:
+    enrolled = images(np.arange(ENROLLED), 3)
+    result = evaluate_identification(probes, enrolled, fpir=[0.1])
+    point = result.operating_point(0.1, fingerprint="f")
+    with Gallery.create(tmp_path / "gallery", fingerprint="f", dimension=WIDTH) as gallery:
+        gallery.enroll(enrolled)
+        passed = {}
+        for kind in ("flat", "HNSW32:efSearch=400", "IVF16,Flat:nprobe=16"):
+            gallery.rebuild(kind)
+            answers = gallery.search(probes, 1, operating_point=point)
+            scores = np.array([a.candidates[0].score for a in answers], np.float32)
+            strange = scores[ENROLLED:]
+            refused = max(score for score in strange if score <= point.threshold)
+            passed[kind] = (refused, [a.known for a in answers][ENROLLED:])
+            assert sum(passed[kind][1]) == result.points[0].false_positives <= 10
+    # the highest score that is refused is the one on which the threshold was put
+    flat = passed["flat"]
+    assert all(found == flat for found in passed.values())
+    assert flat[0] < point.threshold

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 import numpy as np
-from common import WIDTH, faces, forget_peak, peak, seconds
+from _figures import Rounds, ratios
+from common import WIDTH, faces, forget_peak, in_turns, peak
 from sklearn.metrics import roc_curve
 
 from facever.evaluation.one_to_one.measure import measure, most_wanted
@@ -14,6 +15,8 @@ from facever.evaluation.scoring.pairwise import AllPairs
 from facever.evaluation.scoring.similarity import make_scorer
 from facever.evaluation.scoring.streaming import stream
 from facever.evaluation.statistics.roc import Roc
+
+ROUNDS = 3
 
 
 def bench_all_pairs(rows: int) -> dict[str, float]:
@@ -30,21 +33,39 @@ def bench_all_pairs(rows: int) -> dict[str, float]:
     pairs = AllPairs(make_scorer(vectors), who)
     wanted = most_wanted([1e-6], pairs.impostor)
     speed_up(WIDTH)  # measured once, which is no part of a time
-    alone = seconds(_products(pairs, NUMPY.screen(pairs)))
     made = []
-    scoring = seconds(lambda: made.append(stream(pairs, wanted)))
-    result = seconds(lambda: measure(made[0], [1e-6], protocol="bench"))
-    bare = seconds(lambda: measure(made[0], [1e-6], protocol="bench", intervals=False))
-    memory = peak() - before
-    float32 = seconds(lambda: stream(pairs, wanted, "float32"))
+    memory = 0.0
+
+    def score() -> None:
+        made[:] = [stream(pairs, wanted)]
+
+    def judge(intervals: bool) -> None:
+        nonlocal memory
+        measure(made[0], [1e-6], protocol="bench", intervals=intervals)
+        memory = max(memory, peak() - before)
+
+    products, scoring, result, bare = in_turns(
+        ROUNDS,
+        _products(pairs, NUMPY.screen(pairs)),
+        score,
+        lambda: judge(True),
+        lambda: judge(False),
+    )
+    again, float32 = in_turns(
+        ROUNDS,
+        _products(pairs, NUMPY.screen(pairs)),
+        lambda: stream(pairs, wanted, "float32"),
+    )
     return {
         "pairs": pairs.impostor + pairs.genuine,
         "fast_bf16": speed_up(WIDTH),
-        "products_s": alone,
-        "scoring_s": scoring,
-        "rate_over_products": alone / scoring,
-        "rate_over_products_without_bf16": alone / float32,
-        "intervals_over_scoring": (result - bare) / scoring,
+        "products_s": Rounds(products),
+        "scoring_s": Rounds(scoring),
+        "rate_over_products": ratios(products, scoring),
+        "rate_over_products_without_bf16": ratios(again, float32),
+        "intervals_over_scoring": Rounds(
+            [(a - b) / c for a, b, c in zip(result, bare, scoring, strict=True)]
+        ),
         "memory_over_embeddings_mb": memory,
     }
 
@@ -61,16 +82,23 @@ def bench_device(rows: int, far: float, device: str) -> dict[str, float]:
     pairs = AllPairs(make_scorer(vectors), who)
     wanted = most_wanted([far], pairs.impostor)
     screen = choose_engine(pairs, wanted, "auto", device).screen(pairs)
-    alone = seconds(_products(pairs, screen, wait))
     made = []
-    scoring = seconds(lambda: made.append(stream(pairs, wanted, "auto", device)))
-    result = seconds(lambda: measure(made[0], [far], protocol="bench"))
+
+    def score() -> None:
+        made[:] = [stream(pairs, wanted, "auto", device)]
+
+    products, scoring, result = in_turns(
+        ROUNDS,
+        _products(pairs, screen, wait),
+        score,
+        lambda: measure(made[0], [far], protocol="bench"),
+    )
     return {
         "pairs": pairs.impostor + pairs.genuine,
-        "products_s": alone,
-        "scoring_s": scoring,
-        "rate_over_products": alone / scoring,
-        "result_with_intervals_s": result,
+        "products_s": Rounds(products),
+        "scoring_s": Rounds(scoring),
+        "rate_over_products": ratios(products, scoring),
+        "result_with_intervals_s": Rounds(result),
         "kept": len(made[0].top),
         "device_memory_mb": torch.cuda.max_memory_allocated() / 2**20 if device != "cpu" else 0,
     }
@@ -99,16 +127,19 @@ def bench_scikit_learn(rows: int) -> dict[str, float]:
         scores[part] = np.einsum("kd,kd->k", vectors[i[part]], vectors[j[part]])
     same = who[i] == who[j]
     del i, j
-    theirs = seconds(lambda: roc_curve(same, scores))
-    ours = seconds(lambda: verification(vectors, who, far=[1e-3, 1e-4, 1e-6]), 2)
     pairs = AllPairs(make_scorer(vectors), who)
     wanted = most_wanted([1e-6], pairs.impostor)
-    curve = seconds(lambda: Roc(stream(pairs, wanted)).curve(), 2)
+    theirs, ours, curve = in_turns(
+        ROUNDS,
+        lambda: roc_curve(same, scores),
+        lambda: verification(vectors, who, far=[1e-3, 1e-4, 1e-6]),
+        lambda: Roc(stream(pairs, wanted)).curve(),
+    )
     return {
         "scores": len(scores),
-        "roc_curve_s": theirs,
-        "verification_s": ours,
-        "scoring_and_curve_s": curve,
-        "curve_times_as_fast": theirs / curve,
-        "with_all_intervals_times_as_fast": theirs / ours,
+        "roc_curve_s": Rounds(theirs),
+        "verification_s": Rounds(ours),
+        "scoring_and_curve_s": Rounds(curve),
+        "curve_times_as_fast": ratios(theirs, curve),
+        "with_all_intervals_times_as_fast": ratios(theirs, ours),
     }

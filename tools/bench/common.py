@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from _figures import Rounds
 
 WIDTH = 512
 
@@ -18,13 +19,25 @@ def faces(rows: int, each: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarr
     return vectors, who
 
 
-def seconds(work: Callable[[], object], repeats: int = 1) -> float:
-    best = np.inf
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - start)
-    return best
+def in_turns(rounds: int, *works: Callable[[], object]) -> list[list[float]]:
+    """Return the seconds of each work in every round; a busy moment hits all of a round alike.
+
+    One round before them warms up where there are several.
+    """
+    taken: list[list[float]] = [[] for _ in works]
+    for number in range(rounds + (rounds > 1)):
+        for times, work in zip(taken, works, strict=True):
+            start = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - start)
+            if number == 0 and rounds > 1:
+                times.clear()
+    return taken
+
+
+def seconds(work: Callable[[], object], rounds: int = 1) -> Rounds:
+    """Return the median seconds of a work."""
+    return Rounds(in_turns(rounds, work)[0])
 
 
 def peak() -> float:

@@ -3,7 +3,7 @@
     python tools/bench/evaluation.py [--rows 40000] [--json]
     python tools/bench/evaluation.py --device cuda --rows 1000000 --far 1e-8
 
-Every ratio is of two times taken one right after the other on this machine, the best of a few.
+Every ratio is the median over rounds of two times taken one right after the other.
 """
 
 import argparse

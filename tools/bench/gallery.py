@@ -18,8 +18,8 @@ from pathlib import Path
 
 import faiss
 import numpy as np
-from _figures import as_json, as_table, at_least, at_most, figures_of
-from common import WIDTH, faces, forget_peak, peak, seconds
+from _figures import Rounds, as_json, as_table, at_least, at_most, figures_of, ratios
+from common import WIDTH, faces, forget_peak, in_turns, peak, seconds
 
 from facever.gallery.gallery import Gallery
 from facever.gallery.index.snapshot import FILE
@@ -50,14 +50,6 @@ def new_gallery(folder: Path) -> Gallery:
     return Gallery.create(folder / "gallery", fingerprint=FINGERPRINT, dimension=WIDTH)
 
 
-def best_of_each(works: list[Callable[[], object]], repeats: int) -> list[float]:
-    """Return the best time of each, taken in turn so that a busy moment hits all alike."""
-    best = [np.inf] * len(works)
-    for _ in range(repeats):
-        best = [min(so_far, seconds(work)) for so_far, work in zip(best, works, strict=True)]
-    return best
-
-
 def bench_search(rows: int, folder: Path) -> dict[str, float]:
     """Search, one probe and a batch, over FAISS's exact index of the same vectors."""
     given = embeddings(rows)
@@ -84,16 +76,17 @@ def bench_search(rows: int, folder: Path) -> dict[str, float]:
         def theirs(queries: np.ndarray) -> object:
             return raw.search(queries, K)
 
-        works = [lambda: one_by_one(ours), lambda: one_by_one(theirs)]
-        single, raw_single = best_of_each(works, 2 * REPEATS)
-        batch, raw_batch = best_of_each([lambda: ours(probes), lambda: theirs(probes)], REPEATS)
+        single, raw_single = in_turns(
+            2 * REPEATS, lambda: one_by_one(ours), lambda: one_by_one(theirs)
+        )
+        batch, raw_batch = in_turns(REPEATS, lambda: ours(probes), lambda: theirs(probes))
     return {
-        "single_s": single / 20,
-        "faiss_single_s": raw_single / 20,
-        "single_over_faiss": raw_single / single,
-        "batch_s": batch,
-        "faiss_batch_s": raw_batch,
-        "batch_over_faiss": raw_batch / batch,
+        "single_s": Rounds([taken / 20 for taken in single]),
+        "faiss_single_s": Rounds([taken / 20 for taken in raw_single]),
+        "single_over_faiss": ratios(raw_single, single),
+        "batch_s": Rounds(batch),
+        "faiss_batch_s": Rounds(raw_batch),
+        "batch_over_faiss": ratios(raw_batch, batch),
     }
 
 
@@ -115,45 +108,53 @@ def bare_loop(given: EmbeddingSet, path: Path) -> None:
 def bench_enrolment(rows: int, folder: Path) -> dict[str, float]:
     """Enrol an embedding set, until every process finds it and until its index is written."""
     given = embeddings(rows)
-    bare = seconds(lambda: bare_loop(given, folder / "bare.db"))
-    gallery = new_gallery(folder)
-    start = time.perf_counter()
-    gallery.enroll(given)
-    enrolled = time.perf_counter() - start
-    gallery.close()
-    whole = time.perf_counter() - start
+    bare, enrolled, whole = [], [], []
+    for number in range(3):
+        place = folder / str(number)
+        place.mkdir()
+        bare += in_turns(1, lambda: bare_loop(given, place / "bare.db"))[0]  # noqa: B023
+        gallery = new_gallery(place)
+        start = time.perf_counter()
+        gallery.enroll(given)
+        enrolled.append(time.perf_counter() - start)
+        gallery.close()
+        whole.append(time.perf_counter() - start)
     return {
-        "bare_loop_s": bare,
-        "enroll_s": enrolled,
-        "over_bare_loop": enrolled / bare,
-        "with_index_written_s": whole,
-        "rows_per_s": rows / enrolled,
+        "bare_loop_s": Rounds(bare),
+        "enroll_s": Rounds(enrolled),
+        "over_bare_loop": ratios(enrolled, bare),
+        "with_index_written_s": Rounds(whole),
+        "rows_per_s": Rounds([rows / taken for taken in enrolled]),
     }
 
 
 def bench_removal(rows: int, folder: Path) -> dict[str, float]:
-    """Remove people of a thousand images, until no answer has them."""
+    """Remove people of a thousand images, until no answer has them; three times."""
     given = embeddings(rows)
+    removed, after = [], []
     with new_gallery(folder) as gallery:
         gallery.enroll(given)
         probes = given.vectors[:1]
         gallery.search(probes, K, fingerprint=FINGERPRINT)
-        gone = list(dict.fromkeys(given.identities.tolist()))[: BATCH // 4]
-        removed = seconds(lambda: gallery.remove_all(gone))
-        after = seconds(lambda: gallery.search(probes, K, fingerprint=FINGERPRINT))
-        assert gallery.info().images == rows - BATCH
-    return {"remove_1000_s": removed, "first_search_after_s": after}
+        people = list(dict.fromkeys(given.identities.tolist()))
+        for number in range(3):
+            gone = people[number * BATCH // 4 : (number + 1) * BATCH // 4]
+            removed += in_turns(1, lambda: gallery.remove_all(gone))[0]  # noqa: B023
+            after += in_turns(1, lambda: gallery.search(probes, K, fingerprint=FINGERPRINT))[0]
+        assert gallery.info().images == rows - 3 * BATCH
+    return {"remove_1000_s": Rounds(removed), "first_search_after_s": Rounds(after)}
 
 
 def bench_large(rows: int, folder: Path) -> dict[str, float]:
     """Fill a large gallery in blocks; open it, search it, and look at memory, each by itself."""
-    found = {}
-    for step in ("fill", "open"):
+    rounds: dict[str, list[float]] = {}
+    for step in ("fill", "open", "open", "open"):
         command = [sys.executable, __file__, "--step", step, "--large", str(rows)]
         command += ["--folder", str(folder)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-        found |= json.loads(done.stdout)
-    return found
+        for name, value in json.loads(done.stdout).items():
+            rounds.setdefault(name, []).append(value)
+    return {name: Rounds(values) for name, values in rounds.items()}
 
 
 def fill(rows: int, folder: Path) -> dict[str, float]:

@@ -20,7 +20,6 @@ named with --heads (as pml:ArcFaceLoss).
 """
 
 import argparse
-import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -28,7 +27,7 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from _figures import Figure, as_json, as_table, at_least, at_most
+from _figures import Figure, Rounds, as_json, as_table, at_least, at_most
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
@@ -87,7 +86,7 @@ def ratio(
     between: Callable[[], None],
     rounds: int,
     device: str,
-) -> tuple[float, float]:
+) -> tuple[Rounds, Rounds]:
     """Return the median of work's time over the other's, each pair timed in turn, and its own."""
 
     def seconds(action: Callable[[], None]) -> float:
@@ -106,7 +105,7 @@ def ratio(
         if number:  # the first is warming up
             ratios.append(taken / below)
             own.append(taken)
-    return statistics.median(ratios), statistics.median(own)
+    return Rounds(ratios), Rounds(own)
 
 
 def peak_bytes(work: Callable[[], None], gradients: Counter[int], device: str) -> int:
@@ -213,7 +212,7 @@ def rbf_over_broadcast(identities: int, device: str) -> list[Figure]:
 
     ours = partial(step, head, embeddings, labels)
     clear = partial(head.zero_grad, set_to_none=True)
-    faster, _ = ratio(broadcast, ours, clear, 3, device)
+    faster, _ = ratio(broadcast, ours, clear, 5, device)
     gradients = Counter(p.numel() * p.element_size() for p in head.parameters())
     theirs = peak_bytes(broadcast, gradients, device)
     clear()

@@ -12,7 +12,7 @@ import statistics
 import time
 
 import torch
-from _figures import Figure, as_json, as_table, at_most
+from _figures import Figure, Rounds, as_json, as_table, at_most
 
 from facever.data.loading import Batch
 from facever.heads import create_head
@@ -50,7 +50,7 @@ def make_step(adversarial: bool, backbone: str, options: argparse.Namespace) -> 
             name,
             embedding_size=options.embedding_size,
             identities=options.identities,
-            **({"mining": "batch_hard"} if name == "triplet" else {}),
+            **({"mining": "batch_hard", "distance": "squared"} if name == "triplet" else {}),
         )
         for name in heads
     ).to(device)
@@ -92,7 +92,7 @@ def measure(backbone: str, options: argparse.Namespace) -> list[Figure]:
         if number:  # the first is warming up
             times.append((below, above))
     below, above = (statistics.median(column) for column in zip(*times, strict=True))
-    ratio = statistics.median(over / under for under, over in times)
+    ratio = Rounds([over / under for under, over in times])
     return [
         Figure(f"{backbone}: step of the plain triplet", 1e3 * below, "ms"),
         Figure(f"{backbone}: step of HTG", 1e3 * above, "ms"),

@@ -9,8 +9,8 @@ import subprocess
 import sys
 
 import numpy as np
-from _figures import as_json, as_table, at_least, at_most, figures_of
-from common import faces, peak, seconds
+from _figures import Rounds, as_json, as_table, at_least, at_most, figures_of, ratios
+from common import faces, in_turns, peak, seconds
 from dense_reranking import reranked_distances
 from threadpoolctl import threadpool_limits
 
@@ -42,29 +42,35 @@ def bench_retrieval() -> dict[str, float]:
             gallery_cameras=camera[gallery],
         )
 
-    alone = whole = np.inf
-    for _ in range(3):
-        alone, whole = min(alone, seconds(product_and_sort)), min(whole, seconds(ours))
-    return {"product_and_sort_s": alone, "retrieval_s": whole, "over": whole / alone}
+    alone, whole = in_turns(3, product_and_sort, ours)
+    return {
+        "product_and_sort_s": Rounds(alone),
+        "retrieval_s": Rounds(whole),
+        "over": ratios(whole, alone),
+    }
 
 
 def bench_reranking(rows: int) -> dict[str, float]:
     """Re-ranking of as many queries as gallery rows, sparse and dense, each in its own process."""
-    found = {}
-    for form in ("sparse", "dense"):
-        command = [sys.executable, __file__, "--form", form, "--rerank", str(rows)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        found[form] = json.loads(done.stdout)
-    dense, sparse = found["dense"], found["sparse"]
+    found: dict[str, list[dict[str, float]]] = {"sparse": [], "dense": []}
+    for _ in range(3):
+        for form, rounds in found.items():
+            command = [sys.executable, __file__, "--form", form, "--rerank", str(rows)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            rounds.append(json.loads(done.stdout))
+    dense, sparse = (
+        {key: [round_[key] for round_ in found[form]] for key in found[form][0]}
+        for form in ("dense", "sparse")
+    )
     return {
         "rows": rows,
-        "dense_s": dense["seconds"],
-        "sparse_s": sparse["seconds"],
-        "times_as_fast": dense["seconds"] / sparse["seconds"],
-        "dense_mb": dense["memory_mb"],
-        "sparse_mb": sparse["memory_mb"],
-        "share_of_memory": sparse["memory_mb"] / dense["memory_mb"],
-        "pairs_that_differ": dense["pairs_that_differ"],
+        "dense_s": Rounds(dense["seconds"]),
+        "sparse_s": Rounds(sparse["seconds"]),
+        "times_as_fast": ratios(dense["seconds"], sparse["seconds"]),
+        "dense_mb": Rounds(dense["memory_mb"]),
+        "sparse_mb": Rounds(sparse["memory_mb"]),
+        "share_of_memory": ratios(sparse["memory_mb"], dense["memory_mb"]),
+        "pairs_that_differ": max(dense["pairs_that_differ"]),
     }
 
 

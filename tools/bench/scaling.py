@@ -34,9 +34,10 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
-from _figures import Figure, as_json, as_table, at_least, at_most
+from _figures import Figure, Rounds, as_json, as_table, at_least, at_most, ratios
 from common import forget_peak, peak
 
 from facever.config import parse
@@ -99,7 +100,7 @@ def arguments() -> argparse.Namespace:
 def layers(options: argparse.Namespace) -> list[Figure]:
     figures, beyond = [], []
     for identities in options.classes:
-        found: dict[str, dict[str, float]] = {}
+        found: dict[str, dict[str, Any]] = {}
         for way in options.ways:
             told = asked("layer", options, identities, way)
             name, fits = f"{identities:,} {way}", "does not fit" not in told
@@ -111,7 +112,7 @@ def layers(options: argparse.Namespace) -> list[Figure]:
                 found[way] = told
                 figures += layer_figures(name, told)
         if {"whole", "streamed"} <= set(found):
-            over = found["streamed"]["layer"] / found["whole"]["layer"]
+            over = ratios(found["streamed"]["layers"], found["whole"]["layers"])
             figures.append(at_most(f"{identities:,} streamed over whole", over, "x", SLOWER))
         if "streamed" in found:
             beyond.append(found["streamed"]["peak"] - found["streamed"]["needed"])
@@ -121,10 +122,12 @@ def layers(options: argparse.Namespace) -> list[Figure]:
     return figures
 
 
-def layer_figures(name: str, found: dict[str, float]) -> list[Figure]:
+def layer_figures(name: str, found: dict[str, Any]) -> list[Figure]:
     return [
-        Figure(f"{name}: over its products", found["layer"] / found["products"], "x"),
-        Figure(f"{name}: update", found["update"], "s"),
+        at_most(
+            f"{name}: over its products", ratios(found["layers"], found["products"]), "x", None
+        ),
+        at_most(f"{name}: update", Rounds(found["updates"]), "s", None),
         Figure(
             f"{name}: peak over weights + gradients + state", found["peak"] / found["needed"], "x"
         ),
@@ -138,17 +141,17 @@ def layer_figures(name: str, found: dict[str, float]) -> list[Figure]:
 
 
 def processes(options: argparse.Namespace) -> list[Figure]:
-    ratios, seconds = [], []
+    ones, twos = [], []
     for _ in range(3):
         one = asked("sharded", options, options.per_process, "whole")["update"]
         two = asked("sharded", options, 2 * options.per_process, "whole", 2)["update"]
-        ratios.append(one / two)
-        seconds.append(two)
+        ones.append(one)
+        twos.append(two)
     return [
-        Figure("two processes: update", statistics.median(seconds), "s"),
+        at_most("two processes: update", Rounds(twos), "s", None),
         at_least(
             f"one process of {options.per_process:,} over two of as many",
-            statistics.median(ratios),
+            ratios(ones, twos),
             "x",
             SCALED,
         ),
@@ -197,7 +200,7 @@ def asked(
         return {"does not fit": 1.0}
     if statuses != {0}:
         raise SystemExit(f"{identities:,} {way}: ended with {statuses}, see above")
-    answer: dict[str, float] = json.loads(told[0])
+    answer: dict[str, Any] = json.loads(told[0])
     return answer
 
 
@@ -252,7 +255,7 @@ def measured(
         return {"does not fit": 1.0}
 
 
-def layer(options: argparse.Namespace) -> dict[str, float]:
+def layer(options: argparse.Namespace) -> dict[str, Any]:
     config = parse(PrototypesConfig, WAYS[options.ways[0]])
     made = Layer(options, config, options.batch)
     gc.collect()
@@ -263,13 +266,13 @@ def layer(options: argparse.Namespace) -> dict[str, float]:
     made.update()
     most = largest(made.device) - before
     multiply = products(made, config.sampled)
-    taken: dict[str, list[float]] = {"layer": [], "products": [], "update": []}
+    taken: dict[str, list[float]] = {"layers": [], "products": [], "updates": []}
     for _ in range(options.rounds):
-        taken["layer"].append(clocked(lambda: made.update(step=False), made.device))
+        taken["layers"].append(clocked(lambda: made.update(step=False), made.device))
         taken["products"].append(clocked(multiply, made.device))
-        taken["update"].append(clocked(made.update, made.device))
+        taken["updates"].append(clocked(made.update, made.device))
     return {
-        **{name: statistics.median(seconds) for name, seconds in taken.items()},
+        **taken,
         "peak": most,
         "needed": made.needed(config.sampled),
         "logits": options.batch * made.identities * config.sampled * 4 / 2**20,

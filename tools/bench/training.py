@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _figures import Figure, as_json, as_table, at_least
+from _figures import Figure, Rounds, as_json, as_table, at_least
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -248,7 +248,7 @@ def extraction(
 
 
 def reached_by_loop(rounds: Sequence[Round]) -> float:
-    return statistics.median(allowed_seconds(one.model, one.loader) / one.loop for one in rounds)
+    return Rounds([allowed_seconds(one.model, one.loader) / one.loop for one in rounds])
 
 
 def allowed_seconds(model: float, loader: float) -> float:
@@ -285,9 +285,9 @@ def main() -> None:
             seconds = statistics.median(getattr(one, part) for one in rounds)
             label = "facever" if part == "real" else f"bare {part}"
             figures.append(Figure(f"{name}: {label}", 1 / seconds, "images/s"))
-        reached = statistics.median(one.reached for one in rounds)
+        reached = Rounds([one.reached for one in rounds])
         figures.append(at_least(f"{name}: facever over machine", reached, "ratio", WANTED))
-    loop = statistics.median(one.loop / one.real for one in trained)
+    loop = Rounds([one.loop / one.real for one in trained])
     figures.append(Figure("training: bare loop over machine", reached_by_loop(trained), "ratio"))
     figures.append(at_least("training: facever over a bare loop", loop, "ratio", WANTED))
     print(as_json(figures) if options.json else as_table(figures))

@@ -43,9 +43,12 @@ def update(
         raise ConfigError("nothing to change: give KEY=VALUE, --forget KEY or --rename ID")
     values = dict(pairs_of(given or [], "metadata"))
     with Gallery.open(gallery) as opened:
+        known = {**opened.metadata(person), **values}  # what is read afterwards undoes nothing
         opened.update(person, values, remove_keys=forget or [], new_id=rename)
-        name = person if rename is None else rename
-        known = opened.metadata(name)
+    name = person if rename is None else rename
+    known = {
+        key: value for key, value in known.items() if key not in (forget or []) or key in values
+    }
     if as_json:
         print_json({"person": name, "metadata": known})
         return

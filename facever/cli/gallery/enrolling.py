@@ -16,6 +16,7 @@ from facever.cli.gallery.shared import (
     pairs_of,
     print_json,
     totals,
+    totals_after,
 )
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def enroll(
         "conflict_point": conflict_point,
     }
     with Gallery.open(gallery) as opened:
+        before = totals(opened)
         if model is None:
             faces = enrollment.embeddings_of(given)
             rows = enrollment.with_quality(faces.rows, quality)
@@ -107,7 +109,7 @@ def enroll(
             extractor = enrollment.gallerys_extractor(opened, model, device)
             manifest = Manifest.from_frame(rows, manifest.root, manifest.dataset)
             done = enrollment.enroll_images(opened, extractor, manifest, **rules)
-        now = totals(opened)
+        now = totals_after(opened, before)
     _show(done, gallery, now, as_json)
 
 
@@ -141,8 +143,9 @@ def import_(
         "conflict_point": conflict_point,
     }
     with Gallery.open(gallery) as opened:
+        before = totals(opened)
         done = opened.import_(given, **rules)
-        now = totals(opened)
+        now = totals_after(opened, before)
     _show(done, gallery, now, as_json)
 
 

@@ -9,6 +9,7 @@ from facever.cli.gallery.shared import (
     AsJson,
     Folder,
     IndexKind,
+    after_change,
     counted,
     print_info,
     print_json,
@@ -38,7 +39,8 @@ def rebuild(
         if templates is not None:
             opened.set_templates(templates)
         opened.rebuild(index)
-        print_info(opened, as_json)
+        with after_change():
+            print_info(opened, as_json)
 
 
 def check(gallery: Folder, as_json: AsJson = False) -> None:

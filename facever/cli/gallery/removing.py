@@ -5,7 +5,15 @@ from typing import Annotated, Optional
 
 import typer
 
-from facever.cli.gallery.shared import AsJson, Folder, counted, print_json, source_in, totals
+from facever.cli.gallery.shared import (
+    AsJson,
+    Folder,
+    counted,
+    print_json,
+    source_in,
+    totals,
+    totals_after,
+)
 
 
 def remove(
@@ -34,13 +42,14 @@ def remove(
     if (source is not None or image is not None) and len(people) > 1:
         raise ConfigError("--source and --image are an image of one person: name one person")
     with Gallery.open(gallery) as opened:
+        before = totals(opened)
         if source is not None:
             images, gone = opened.remove(people[0], source_in(opened, people[0], source)), 0
         elif image is not None:
             images, gone = opened.remove(people[0], image), 0
         else:
             images, gone = opened.remove_all(people), len(set(people))
-        now = totals(opened)
+        now = totals_after(opened, before)
     if as_json:
         print_json({"people": gone, "images": images, "gallery": str(gallery), "total": now})
         return
@@ -58,9 +67,9 @@ def purge(gallery: Folder, as_json: AsJson = False) -> None:
     from facever.gallery.gallery import Gallery
 
     with Gallery.open(gallery) as opened:
-        before = _bytes_of(gallery)
+        before, there = _bytes_of(gallery), totals(opened)
         opened.purge()
-        now = totals(opened)
+        now = totals_after(opened, there)
     after = _bytes_of(gallery)
     if as_json:
         print_json({"gallery": str(gallery), "before": before, "after": after, "total": now})

@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -94,6 +94,29 @@ def print_info(gallery: "Gallery", as_json: bool) -> None:
     )
     for reason in info.unusable:
         warn(f"{reason}; remove it")
+
+
+@contextmanager
+def after_change() -> Iterator[None]:
+    """Read or show what a change that was made led to: where that fails the change stays made.
+
+    It is a warning, and the command ends with status 0. What must be readable is read before.
+    """
+    from facever.console import warn
+    from facever.errors import FaceverError
+
+    try:
+        yield
+    except (FaceverError, OSError) as error:
+        warn(f"the change was made, but the gallery cannot be read after it: {error}")
+
+
+def totals_after(gallery: "Gallery", before: dict[str, int]) -> dict[str, int]:
+    """Return how many people and images there are after a change; else how many there were."""
+    now = before
+    with after_change():
+        now = totals(gallery)
+    return now
 
 
 def totals(gallery: "Gallery") -> dict[str, int]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from facever.cli.gallery.shared import AsJson, Folder, print_json
+from facever.cli.gallery.shared import AsJson, Folder, after_change, print_json
 
 if TYPE_CHECKING:
     from facever.evaluation.score_calibration import ScoreCalibration
@@ -39,12 +39,14 @@ def threshold(
 
     _check(file, name, remove)
     with Gallery.open(gallery) as opened:
+        opened.info()  # what cannot be read is refused before a change
         if file is not None:
             opened.add_operating_point(name or file.stem, OperatingPoint.load(file))
         if remove is not None:
             opened.remove_operating_point(remove)
-        points = opened.operating_points()
-        unusable = opened.info().unusable
+        points, unusable = {}, []
+        with after_change():
+            points, unusable = opened.operating_points(), opened.info().unusable
     if as_json:
         print_json({key: point.model_dump(mode="json") for key, point in points.items()})
         return
@@ -74,12 +76,14 @@ def calibration(
 
     _check(file, name, remove)
     with Gallery.open(gallery) as opened:
+        opened.info()  # what cannot be read is refused before a change
         if file is not None:
             opened.add_calibration(name or file.stem, ScoreCalibration.load(file))
         if remove is not None:
             opened.remove_calibration(remove)
-        kept = opened.calibrations()
-        unusable = opened.info().unusable
+        kept, unusable = {}, []
+        with after_change():
+            kept, unusable = opened.calibrations(), opened.info().unusable
     if as_json:
         print_json({key: one.model_dump(mode="json") for key, one in kept.items()})
         return

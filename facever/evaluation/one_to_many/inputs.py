@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from numpy.typing import ArrayLike
 
@@ -22,7 +23,7 @@ def checked_rows(vectors: ArrayLike, name: str) -> Floats:
     return rows
 
 
-def shared_codes(sides: Sequence[Names]) -> list[Ints]:
+def shared_codes(sides: Sequence[Names | npt.NDArray[np.object_]]) -> list[Ints]:
     """Number the names of two sides, equal names alike."""
     codes = pd.factorize(np.concatenate(sides))[0].astype(np.int64)
     return [codes[: len(sides[0])], codes[len(sides[0]) :]]

@@ -56,7 +56,7 @@ def single_accuracy(
         level: Confidence of the interval, at this threshold.
         people: int64 [T] each, the two people of each trial, where known.
     """
-    right: Bools = (scores > threshold) == same
+    right: Bools = (scores > np.float64(threshold)) == same
     mean = float(right.mean())
     return Accuracy(
         mean=mean,
@@ -137,4 +137,4 @@ def _by_people(right: Bools, first: Ints, second: Ints, level: float) -> Interva
 
 
 def _share_right(scores: Floats, same: npt.NDArray[np.bool_], threshold: float) -> float:
-    return float(((scores > threshold) == same).mean())
+    return float(((scores > np.float64(threshold)) == same).mean())

@@ -22,7 +22,7 @@ def evaluate_calibration(
     *,
     method: str = "logistic",
     similarity: str | None = None,
-    pairs: PairList | Path | None = None,
+    pairs: PairList | str | Path | None = None,
     prior: float | None = None,
     level: float = 0.95,
 ) -> CalibrationResult:

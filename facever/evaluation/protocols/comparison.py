@@ -30,11 +30,11 @@ def evaluate_comparison(
     second: EmbeddingSet,
     *,
     protocol: str | None = None,
-    pairs: PairList | Path | None = None,
+    pairs: PairList | str | Path | None = None,
     far: Sequence[float] = DEFAULT_FARS,
     exclude: Sequence[str] = (),
     allow_overlap: bool = False,
-    data: Path | None = None,
+    data: str | Path | None = None,
     level: float = 0.95,
 ) -> ComparisonResult:
     """Compare two models, each by its own metric, on the same trials.

@@ -38,12 +38,12 @@ class Request:
 
     embeddings: EmbeddingSet
     protocol: str | None = None
-    pairs: PairList | Path | None = None
+    pairs: PairList | str | Path | None = None
     similarity: str | None = None
     exclude: Sequence[str] = ()
     cohort: Cohort | None = None
     allow_overlap: bool = False
-    data: Path | None = None
+    data: str | Path | None = None
 
     def __post_init__(self) -> None:
         if self.name not in PROTOCOLS:
@@ -75,7 +75,11 @@ class Request:
 
         It is looked for beside the list given, beside the images, and in the data folders.
         """
-        places = [self.pairs.parent / Path(official).name] if isinstance(self.pairs, Path) else []
+        places = (
+            [Path(self.pairs).parent / Path(official).name]
+            if isinstance(self.pairs, str | Path)
+            else []
+        )
         if self.embeddings.root is not None:
             places.append(Path(self.embeddings.root) / official)
         for root in data_roots(self.data):

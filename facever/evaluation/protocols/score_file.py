@@ -28,7 +28,7 @@ _TRUTH = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false
 
 
 def evaluate_scores(
-    path: Path,
+    path: str | Path,
     *,
     far: Sequence[float] = DEFAULT_FARS,
     level: float = 0.95,
@@ -62,7 +62,7 @@ def evaluate_scores(
 
 
 def calibrate_scores(
-    path: Path,
+    path: str | Path,
     *,
     method: str = "logistic",
     prior: float | None = None,
@@ -82,7 +82,7 @@ def calibrate_scores(
         DataError: No such file, or not a table.
         EvaluationError: No identities, and what `evaluate_scores` and `calibrate` raise.
     """
-    scores, same, people = _columns(path, distances)
+    scores, same, people = _columns(Path(path), distances)
     auc = Roc(ListedTrials(scores, same)).auc().value  # refuses what are no trials
     turned = wrong_way_round(auc, foreign=True)
     if people is None:
@@ -98,16 +98,16 @@ def calibrate_scores(
     return replace(result, distances=distances, warnings=[] if turned is None else [turned])
 
 
-def read_scores(path: Path, *, distances: bool = False) -> ListedTrials:
+def read_scores(path: str | Path, *, distances: bool = False) -> ListedTrials:
     """Read a file of scores; see `evaluate_scores`."""
-    scores, same, people = _columns(path, distances)
+    scores, same, people = _columns(Path(path), distances)
     return ListedTrials(scores, same, people=people)
 
 
 def _columns(path: Path, distances: bool) -> tuple[Doubles, Bools, tuple[Ints, Ints] | None]:
     """Return scores (minus the distances where they are such), labels, and the people of each
     trial by number, where they are named."""
-    frame = _read_npz(path) if path.suffix == ".npz" else read_table(path)
+    frame = _read_npz(path) if path.suffix.lower() == ".npz" else read_table(path)
     missing = [column for column in ("score", "label") if column not in frame]
     if missing:
         raise EvaluationError(

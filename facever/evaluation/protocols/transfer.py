@@ -22,11 +22,11 @@ def evaluate_transfer(
     *,
     far: Sequence[float] = DEFAULT_FARS,
     protocol: str | None = None,
-    pairs: PairList | Path | None = None,
+    pairs: PairList | str | Path | None = None,
     similarity: str | None = None,
     exclude: Sequence[str] = (),
     allow_overlap: bool = False,
-    data: Path | None = None,
+    data: str | Path | None = None,
     level: float = 0.95,
 ) -> TransferResult:
     """Apply thresholds to another set and state the rates that they really have there.

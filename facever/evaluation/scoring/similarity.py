@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facever.errors import EvaluationError, unknown
-from facever.vectors.unit import first_not_unit, pair_cosines, unit_rows
+from facever.vectors.unit import ROUNDING, first_not_unit, pair_cosines, unit_rows
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -17,7 +17,6 @@ Ints = npt.NDArray[np.int64]
 Similarity = Literal["cosine", "euclidean", "dot"]
 SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
 _CHUNK = 1 << 18  # numbers gathered at a time when single pairs are scored; stays in the cache
-_ROUNDING = 1e-6  # of the product of two lengths: what float32 unit rows stay below
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Scorer:
         """Return the scorer of the cosines of rows whose lengths are about 1."""
         off = _off_unit(left, right)
         near = (left, right)
-        if off > _ROUNDING:
+        if off > 2 * ROUNDING:
             first = unit_rows(left)[0]
             near = (first, first if right is left else unit_rows(right)[0])
             off = _off_unit(*near)

@@ -109,18 +109,21 @@ class StreamedTrials(Trials):
             counts = _screen(self.pairs, finer, 0)[2]
 
     def impostor_above(self, score: "np.floating[Any]") -> "np.floating[Any]":
-        """Return an impostor score above a score with none between; infinity where none is.
+        """Return the first impostor score above a score; infinity where none is.
 
-        Below the kept top it is looked for no further than a bin's width; where there is none, the
-        end of that is returned.
+        Below the kept top it is looked for in a bin's width first, where scores lie that dense.
         """
         if score >= self.complete_above:
             return next_above(self.top.scores[::-1], score)
         edges = self._histogram.edges
-        end = np.float32(score + np.float32(edges[1] - edges[0]))
-        near = [part.scores for _, part in self._around(float(score), float(end))]
-        scores = np.concatenate(near)
-        return min(end, scores[scores > score].min(initial=np.float32(np.inf)))
+        reach = float(edges[1] - edges[0])
+        while True:
+            near = self._around(float(score), float(score) + reach)
+            scores = np.concatenate([part.scores for _, part in near])
+            found: np.floating[Any] = scores[scores > score].min(initial=np.float32(np.inf))
+            if found <= float(score) + reach or reach > edges[-1] - edges[0]:
+                return found
+            reach *= 16
 
     def false_accepts(self, threshold: float) -> int:
         """Count the impostor scores above a threshold."""

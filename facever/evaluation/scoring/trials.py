@@ -91,7 +91,7 @@ class Trials(ABC):
 
     @abstractmethod
     def impostor_above(self, score: "np.floating[Any]") -> "np.floating[Any]":
-        """Return an impostor score above a score with none between; infinity where none is."""
+        """Return the first impostor score above a score; infinity where none is."""
 
     @abstractmethod
     def false_accepts(self, threshold: float) -> int:
@@ -212,7 +212,7 @@ class ListedTrials(Trials):
         return float(self.top.scores[k])
 
     def impostor_above(self, score: "np.floating[Any]") -> "np.floating[Any]":
-        """Return an impostor score above a score with none between; infinity where none is."""
+        """Return the first impostor score above a score; infinity where none is."""
         return next_above(self.top.scores[::-1], score)
 
     def false_accepts(self, threshold: float) -> int:

@@ -6,6 +6,9 @@ searched exactly; those that went are passed over. A file without any FAISS byte
 kind could not be made, and why: flat search serves until enough has changed to try again.
 """
 
+import errno
+import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +29,8 @@ from facever.gallery.records import Keys, Vectors
 
 FILE = "index.faiss"
 MAGIC = b"FVFAISS1"
+_NO_ROOM = 1 << 20  # bytes: a disk with less is full for a file of FAISS's
+_UNREADABLE = (RuntimeError, MemoryError)  # what FAISS raises for bytes that are no index
 
 
 @dataclass(frozen=True)
@@ -67,10 +72,16 @@ class Approximate:
             raise SealError(f"of kind '{said['asked']}'")
         if said["refused"]:
             return str(said["refused"])
-        index = _opened(faiss, path)
+        try:
+            index = _opened(faiss, path)
+        except _UNREADABLE as error:
+            raise SealError(f"not readable by FAISS ({reason(error)})") from error
         if stamp_of(path) != stamp:  # FAISS opens by name: another may have taken its place
             return cls.read(path, asked, snapshot, belongs)
         known = content[len(content) - 8 * said["count"] :].view("<i8")
+        width = snapshot.entries.vectors.shape[1]
+        if (index.d, index.ntotal) != (width, len(known)):
+            raise SealError(f"of {index.ntotal} vectors of width {index.d}")
         rows = rows_among(np.asarray(known), snapshot.entries.numbers)
         last = int(known[-1]) if len(known) else 0
         covered = int(np.searchsorted(snapshot.entries.numbers, last, side="right"))
@@ -114,13 +125,14 @@ def write_approximate(path: Path, kind: str, asked: str, snapshot: Snapshot) -> 
         try:
             index, note = build(kind, entries.vectors)
             _try(index, kind, entries.vectors)
+            _write(faiss, index, kind, temporary)
         except GalleryError as error:
             numbers, refused = numbers[:0], f"{error}: searched flat until then"
+            os.truncate(temporary, 0)
             say(refused)
         else:
             if note:
                 say(note)
-            faiss.write_index(index, str(temporary))
         with temporary.open("ab") as file:
             file.write(bytes(padding(file.tell())))
             file.write(np.asarray(numbers).astype("<i8").tobytes())
@@ -144,6 +156,25 @@ def _opened(faiss: ModuleType, path: Path) -> Any:
         return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     except RuntimeError:
         return faiss.read_index(str(path))
+
+
+def _write(faiss: ModuleType, index: Any, kind: str, path: Path) -> None:
+    """Write the index so that it can be read.
+
+    Raises:
+        OSError: It cannot be written, as to a full disk.
+        GalleryError: FAISS cannot read what it writes of this kind.
+    """
+    try:
+        faiss.write_index(index, str(path))
+    except RuntimeError as error:
+        free = shutil.disk_usage(path.parent).free
+        code = errno.ENOSPC if free < _NO_ROOM else errno.EIO
+        raise OSError(code, f"{os.strerror(code)} ({reason(error)})", str(path)) from error
+    try:
+        _opened(faiss, path)
+    except _UNREADABLE as error:
+        raise GalleryError(f"index '{kind}' cannot be read again ({reason(error)})") from error
 
 
 def _on_gpu(faiss: ModuleType, index: Any) -> Any:

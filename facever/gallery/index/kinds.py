@@ -184,7 +184,7 @@ def build(kind: str, vectors: Vectors, metric: int | None = None) -> tuple[Any, 
     return index, note
 
 
-def reason(error: RuntimeError) -> str:
+def reason(error: Exception) -> str:
     """Return what FAISS says, without where in its sources it says so."""
     text = " ".join(str(error).split())
     return re.split(r"failed: |\.cpp:\d+: ", text)[-1]

@@ -13,12 +13,14 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from io import BufferedIOBase
+from io import BufferedIOBase, BufferedReader
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from facever.files import open_regular, parse_json
 
 Bytes = NDArray[np.uint8]
 
@@ -76,7 +78,7 @@ def unseal(path: Path, magic: bytes, former: Sequence[bytes] = ()) -> tuple[Byte
         SealError: "missing", "damaged", "of an older format" or "of another format".
     """
     try:
-        with path.open("rb") as file:
+        with BufferedReader(open_regular(path)) as file:
             size = os.fstat(file.fileno()).st_size  # another may have taken its place
             if size < _FOOTER.size:
                 raise SealError("damaged")
@@ -95,16 +97,22 @@ def unseal(path: Path, magic: bytes, former: Sequence[bytes] = ()) -> tuple[Byte
     if found != magic:
         raise SealError("of another format")
     end = size - _FOOTER.size - length
-    return content[:end], dict(json.loads(content[end : -_FOOTER.size].tobytes()))
+    try:
+        said = parse_json(content[end : -_FOOTER.size].tobytes())
+    except ValueError as error:
+        raise SealError("damaged") from error
+    if not isinstance(said, dict):
+        raise SealError("damaged")
+    return content[:end], said
 
 
 def said_by(path: Path) -> dict[str, Any]:
     """Return what a sealed file says of itself, unchecked; nothing where there is none."""
-    with suppress(OSError, ValueError, struct.error), path.open("rb") as file:
+    with suppress(OSError, ValueError, struct.error), BufferedReader(open_regular(path)) as file:
         file.seek(-_FOOTER.size, 2)
         length = _FOOTER.unpack(file.read())[1]
         file.seek(-_FOOTER.size - length, 2)
-        said = json.loads(file.read(length))
+        said = parse_json(file.read(length))
         if isinstance(said, dict):
             return said
     return {}

@@ -1,6 +1,8 @@
 """Keeps a gallery's index: opened when first asked, written anew off the writer's path."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +38,10 @@ class KeptIndex:
         self._index: Index | None = None
         self._engine: EmbeddedEngine | None = None
         self._files: _Files | None = None
+        self._renewing = threading.RLock()  # by one thread at a time
+        self._upkeep = threading.Lock()  # of what follows; it is held for moments only
         self._writing: threading.Thread | None = None
+        self._held_off = 0  # how many want no thread to write
 
     def search(
         self, queries: Vectors, k: int, rule: ScoreRule, among: Keys | None = None
@@ -59,8 +64,7 @@ class KeptIndex:
         if index.mended:
             index.mended = False
             if not self._store.read_only:
-                with self._lock:
-                    self._write(anew=True)
+                self._write(anew=True)
 
     def serves(self) -> str:
         """Return the kind of index that answers now: "flat" or a factory string."""
@@ -69,10 +73,27 @@ class KeptIndex:
         return self._engine.serves
 
     def settle(self) -> None:
-        """Begin to write the index when the store has left it behind."""
-        if not self._store.read_only and is_due(self._store):
-            with self._lock:
+        """Begin to write the index when the store has left it behind.
+
+        This follows a change that was made: what goes wrong here is a warning.
+        """
+        try:
+            if not self._store.read_only and is_due(self._store):
                 self._write()
+        except (FaceverError, OSError) as error:
+            _warn_unwritten(self._folder, error)
+
+    @contextmanager
+    def held_off(self) -> Iterator[None]:
+        """Let no thread of this gallery write the index, after one that writes now is done."""
+        with self._upkeep:
+            self._held_off += 1
+        try:
+            self.wait()
+            yield
+        finally:
+            with self._upkeep:
+                self._held_off -= 1
 
     def renew(self) -> None:
         """Write the index anew from the store alone, and return when nothing old is left of it.
@@ -80,21 +101,29 @@ class KeptIndex:
         Raises:
             GalleryError: Another process keeps writing the index, or it cannot be written.
         """
-        self.close()
-        with self._lock:
-            self._index = self._engine = None
-        store = Store.open(self._folder, self._wait)
-        try:
-            write_index(store, self._wait, anew=True)
-        except OSError as error:
-            raise GalleryError(f"{self._folder}: the index was not written: {error}") from error
-        finally:
-            store.close()
+        with self._renewing, self.held_off():
+            with self._lock:
+                self._index = self._engine = None
+            store = Store.open(self._folder, self._wait)
+            try:
+                write_index(store, self._wait, anew=True)
+            except OSError as error:
+                raise GalleryError(f"{self._folder}: the index was not written: {error}") from error
+            finally:
+                store.close()
+
+    def wait(self) -> None:
+        """Wait for an index that is being written."""
+        with self._upkeep:
+            writing = self._writing
+        if writing is not None:
+            writing.join()
 
     def close(self) -> None:
-        """Wait for an index that is being written."""
-        if self._writing is not None:
-            self._writing.join()
+        """Wait for an index that is being written, and let no other be."""
+        with self._upkeep:
+            self._held_off += 1
+        self.wait()
 
     def _current(self) -> Index:
         """Return the index, opened again when other files took the place of its own."""
@@ -120,12 +149,21 @@ class KeptIndex:
         return self._store.settings.index, first, second
 
     def _is_writing(self) -> bool:
-        return self._writing is not None and self._writing.is_alive()
+        with self._upkeep:
+            return self._writing is not None and self._writing.is_alive()
 
     def _write(self, anew: bool = False) -> None:
-        if not self._is_writing():
-            self._writing = threading.Thread(target=_write, args=(self._folder, self._wait, anew))
-            self._writing.start()
+        """Let a thread write the index, unless one does or none may."""
+        with self._upkeep:
+            if self._held_off or (self._writing is not None and self._writing.is_alive()):
+                return
+            writing = threading.Thread(target=_write, args=(self._folder, self._wait, anew))
+            try:
+                writing.start()
+            except RuntimeError as error:  # no more threads can be had
+                _warn_unwritten(self._folder, error)
+            else:
+                self._writing = writing  # one that has started: others may join it
 
 
 def _write(folder: Path, wait: float, anew: bool = False) -> None:
@@ -141,5 +179,9 @@ def _write(folder: Path, wait: float, anew: bool = False) -> None:
                 write_index(store, wait)
         finally:
             store.close()
-    except (OSError, FaceverError) as error:
-        warn(f"the index of {folder} was not written ({error}); searching works without it")
+    except Exception as error:
+        _warn_unwritten(folder, error)
+
+
+def _warn_unwritten(folder: Path, error: Exception) -> None:
+    warn(f"the index of {folder} was not written ({error}); searching works without it")

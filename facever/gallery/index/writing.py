@@ -10,7 +10,7 @@ from facever.errors import GalleryError
 from facever.files import alone, remove_leftovers
 from facever.gallery.index import approximate as approximates
 from facever.gallery.index import snapshot as snapshots
-from facever.gallery.index.approximate import write_approximate
+from facever.gallery.index.approximate import Approximate, write_approximate
 from facever.gallery.index.engine import Entries
 from facever.gallery.index.index import AT_ONCE, belongs, entries_after, state_of
 from facever.gallery.index.kinds import FLAT, resolved
@@ -52,7 +52,7 @@ def write_index(store: Store, wait: float, anew: bool = False) -> None:
                 state = state_of(store)
                 batches = entries_after(store, 0) if anew else _entries(store)
                 write_snapshot(folder / snapshots.FILE, state, batches)
-        if anew or _approximate_due(store) or not _is_whole(store, approximates.FILE):
+        if anew or _approximate_due(store) or not _can_serve(store):
             _write_approximate(store)
 
 
@@ -93,6 +93,17 @@ def _is_whole(store: Store, name: str) -> bool:
     except SealError as error:
         return str(error) == "missing"
     return belongs(store, state_from(said))
+
+
+def _can_serve(store: Store) -> bool:
+    """Return whether the approximate index is missing, or whole, of this store and readable."""
+    path, asked = store.path.with_name(approximates.FILE), store.settings.index
+    try:
+        snapshot = Snapshot.read(path.with_name(snapshots.FILE))
+        Approximate.read(path, asked, snapshot, lambda state: belongs(store, state))
+    except SealError as error:
+        return str(error) == "missing"
+    return True
 
 
 def _entries(store: Store) -> Iterator[Entries]:

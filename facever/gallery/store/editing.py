@@ -56,6 +56,7 @@ class Editing(Removing):
         """
         several(remove_keys, "keys")
         with self.writing() as db:
+            self._takes_away = bool(remove_keys)
             key = key_of(db, person)
             known = metadata_of(db, key)
             for name in remove_keys:

@@ -1,11 +1,12 @@
 """The file of a store: made, opened, upgraded, and its transactions."""
 
 import os
+import shutil
 import sqlite3
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Self
@@ -14,6 +15,7 @@ from facever.console import warn
 from facever.errors import GalleryError
 from facever.gallery.records import Binding, Settings, shown
 from facever.gallery.store.facts import Facts, facts_in, under_way
+from facever.gallery.store.log import INDEX_BYTES, Log, checkpoint, log_bytes, require_regular
 from facever.gallery.store.schema import (
     APPLICATION_ID,
     FORMAT,
@@ -25,6 +27,7 @@ from facever.gallery.store.statements import explained, now, record
 from facever.gallery.store.upgrading import upgrade_people, upgrade_vectors
 
 FILE = "gallery.db"
+_NO_ROOM = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN)
 _PAGE_BYTES = 16384  # a 512-d vector takes half of SQLite's usual page and would waste the rest
 
 Seen = tuple[int, int, int, int]
@@ -49,7 +52,9 @@ class StoreFile:
         self._found: list[tuple[str]] = []
         self.read_only = not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
         self._unlocked = False  # no lock keeps writers off: the file is watched instead
-        self._reader = self._connect()
+        self._takes_away = False  # whether the change under way removes something
+        self._log = Log(path, wait, self._read_lock)
+        self._reader = self._connect_reader()
         self._file, self._closed = self._identity(), False
 
     # -- the life of the file ---------------------------------------------------------------
@@ -113,7 +118,8 @@ class StoreFile:
             raise GalleryError(f"{folder} cannot be read: {error.strerror}") from error
         if not there:
             raise GalleryError(f"no gallery at {folder}; make one with 'facever gallery create'")
-        with explained(path):
+        require_regular(path)
+        with explained(path, reading=True):
             store = cls(path, wait)
             try:
                 store._check_format()
@@ -166,12 +172,35 @@ class StoreFile:
                 self._writer.close()
                 self._writer = None
 
-    def _connect(self) -> sqlite3.Connection:
-        mode = "mode=rw"
-        if self.read_only:
+    def _connect_reader(self) -> sqlite3.Connection:
+        """Return a connection that reads, also where the disk has no room for the log's index."""
+        try:
+            return self._connect()
+        except sqlite3.OperationalError as error:
+            if self._unlocked or error.sqlite_errorcode & 0xFF not in _NO_ROOM:
+                raise
+            if shutil.disk_usage(self.path.parent).free >= INDEX_BYTES:
+                raise
+            if log_bytes(self.path):
+                raise GalleryError(
+                    f"{self.path}: the disk is full, and without {INDEX_BYTES} free bytes the "
+                    "changes in its log cannot be read"
+                ) from error
+            return self._connect(unlocked=True)
+
+    def _connect(self, unlocked: bool = False) -> sqlite3.Connection:
+        """Return a connection.
+
+        Args:
+            unlocked: Read the file as it is, without a lock; its log is empty.
+        """
+        mode, self._unlocked = "mode=rw", unlocked
+        if unlocked:
+            mode, self._seen = "mode=ro&immutable=1", self._look()
+        elif self.read_only:
             # Without a log and a folder to make one in, SQLite reads a file only when told that
             # it does not change. It may all the same: then another user writes.
-            fixed, log = not os.access(self.path.parent, os.W_OK), _log_bytes(self.path)
+            fixed, log = not os.access(self.path.parent, os.W_OK), log_bytes(self.path)
             if fixed and log and not self.path.with_name(f"{self.path.name}-shm").exists():
                 raise GalleryError(
                     f"{self.path} was copied while in use, with changes that are only in its log: "
@@ -187,9 +216,13 @@ class StoreFile:
             isolation_level=None,
             check_same_thread=False,
         )
-        db.execute("PRAGMA foreign_keys = ON")
-        db.execute("PRAGMA secure_delete = ON")
-        db.execute("PRAGMA synchronous = FULL")
+        try:
+            db.execute("PRAGMA foreign_keys = ON")
+            db.execute("PRAGMA secure_delete = ON")
+            db.execute("PRAGMA synchronous = FULL")  # opens the log
+        except BaseException:
+            db.close()
+            raise
         return db
 
     # -- transactions -----------------------------------------------------------------------
@@ -197,14 +230,14 @@ class StoreFile:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Yield a connection that sees one state of the store throughout."""
-        with self._read_lock, explained(self.path):
+        with self._read_lock, explained(self.path, reading=True):
             self._require_open()
             if self._reader.in_transaction:
                 yield self._reader
                 return
             if self._unlocked and self._look() != self._seen:
                 self._reader.close()
-                self._reader, self._file = self._connect(), self._identity()
+                self._reader, self._file = self._connect_reader(), self._identity()
             self._require_same_file()
             self._reader.execute("BEGIN")
             try:
@@ -233,10 +266,12 @@ class StoreFile:
             self._require_open()
             self._require_same_file()
             if self._writer is None:
-                self._writer = self._connect()
+                self._writer = self._connect_writer()
+            self._log.finish_removals(self._writer)
             if much:
-                _checkpoint(self._writer, "PASSIVE")
+                checkpoint(self._writer, "PASSIVE")
             self._writer.execute("BEGIN IMMEDIATE")
+            self._takes_away = False
             try:
                 _refuse_planted(self._writer, self.path)
                 yield self._writer
@@ -244,10 +279,19 @@ class StoreFile:
             except sqlite3.Error as error:
                 if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
                     self._roll_back()
-                    _checkpoint(self._writer, "TRUNCATE")
+                    checkpoint(self._writer, "TRUNCATE")
                 raise
             finally:
                 self._roll_back()
+            if self._takes_away:
+                self._log.bring_home(self._writer)
+
+    def _connect_writer(self) -> sqlite3.Connection:
+        unlocked = self._unlocked  # is of the connection that reads
+        try:
+            return self._connect()
+        finally:
+            self._unlocked = unlocked
 
     def _roll_back(self) -> None:
         assert self._writer is not None
@@ -296,7 +340,7 @@ class StoreFile:
     def _look(self) -> Seen:
         """Return what tells whether the file or its log was written to."""
         found = self.path.stat()
-        return found.st_ino, found.st_mtime_ns, found.st_size, _log_bytes(self.path)
+        return found.st_ino, found.st_mtime_ns, found.st_size, log_bytes(self.path)
 
     # -- what it is -------------------------------------------------------------------------
 
@@ -354,16 +398,3 @@ def _refuse_planted(db: sqlite3.Connection, path: Path) -> None:
             f"{path} has a trigger or view that no gallery has, {shown(names[0])}: somebody put it "
             "there, and nothing is changed while it is; drop it with SQLite, or restore a copy"
         )
-
-
-def _checkpoint(db: sqlite3.Connection, how: str) -> None:
-    """Bring home what is in the log, as far as readers and the disk allow."""
-    with suppress(sqlite3.OperationalError):
-        db.execute(f"PRAGMA wal_checkpoint({how})")
-
-
-def _log_bytes(path: Path) -> int:
-    try:
-        return path.with_name(f"{path.name}-wal").stat().st_size
-    except FileNotFoundError:
-        return 0

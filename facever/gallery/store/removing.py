@@ -98,6 +98,7 @@ class Removing(Enrolling):
         self, db: sqlite3.Connection, change: int, action: str, removed: dict[str, int]
     ) -> None:
         """Add to the audit log how many images went, by person id."""
+        self._takes_away = True
         time = later(db)
         db.executemany(
             "INSERT INTO audit (time, action, person, images, change) VALUES (?, ?, ?, ?, ?)",

@@ -34,8 +34,9 @@ def later(db: sqlite3.Connection) -> str:
 
 
 @contextmanager
-def explained(path: Path, wait: float = 0) -> Iterator[None]:
+def explained(path: Path, wait: float = 0, *, reading: bool = False) -> Iterator[None]:
     """Turn SQLite's errors into one line that says what to do."""
+    unchanged = "" if reading else "; nothing was changed"
     try:
         yield
     except sqlite3.Error as error:
@@ -43,8 +44,8 @@ def explained(path: Path, wait: float = 0) -> Iterator[None]:
             sqlite3.SQLITE_BUSY: f"another process is writing to it (waited {wait:g} s); try again",
             sqlite3.SQLITE_READONLY: "it cannot be written by this user",
             sqlite3.SQLITE_CANTOPEN: "it or its folder cannot be read and written by this user",
-            sqlite3.SQLITE_FULL: "the disk is full; nothing was changed",
-            sqlite3.SQLITE_IOERR: "the disk reports an error; nothing was changed",
+            sqlite3.SQLITE_FULL: f"the disk is full{unchanged}",
+            sqlite3.SQLITE_IOERR: f"the disk reports an error{unchanged}",
             sqlite3.SQLITE_CORRUPT: "it is damaged; restore it from a copy",
             sqlite3.SQLITE_NOTADB: "it is not an SQLite file; restore it from a copy",
         }

@@ -1,14 +1,13 @@
 """Checkpoints: one file with everything that a bit-for-bit resume needs; no pickle is trusted."""
 
-import zipfile
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
-from facever.errors import TrainingError
+from facever.errors import ModelError, TrainingError
 from facever.files import atomic_path
+from facever.models.weights import read_archive
 from facever.processes import gather_objects, is_main, rank
 
 FORMAT = 1
@@ -28,16 +27,14 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU.
+    """Read a checkpoint onto the CPU, its checksums verified.
 
     Raises:
         TrainingError: Not a checkpoint, damaged, or of a newer format.
     """
     try:
-        if not zipfile.is_zipfile(path):  # torch would take it for an old format
-            raise zipfile.BadZipFile
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, UnpicklingError, EOFError, zipfile.BadZipFile) as error:
+        state = read_archive(path)
+    except ModelError as error:
         raise TrainingError(
             f"{path} is not a whole checkpoint: delete it and train anew"
         ) from error

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from facever.errors import TrainingError
+from facever.files import naming, sha256_of_file
 from facever.heads.prototypes.layout import is_sharded, shard_of
-from facever.processes import from_main, is_main, world
+from facever.processes import from_main, gather_objects, is_main, rank, world
 
 Shards = dict[str, int]
 """From a sharded tensor's place in the state, as keys joined by "/", to the rows of all shards."""
@@ -67,7 +68,8 @@ def save_pieces(folder: Path, update: int, state: dict[str, Any], shards: Shards
         shards: Their places.
 
     Returns:
-        What `load_pieces` needs: the name of the new folder, and the rows of each tensor.
+        What `load_pieces` needs: the name of the new folder, the rows of each tensor, and the
+        SHA-256 of each file.
 
     Raises:
         OSError: The disk is full, in one of the processes.
@@ -84,7 +86,7 @@ def save_pieces(folder: Path, update: int, state: dict[str, Any], shards: Shards
     )
     with naming(path), _as_in_one_process():
         save(tensors, storage_writer=writer, no_dist=world() == 1)
-    return {"folder": path.name, "rows": shards}
+    return {"folder": path.name, "rows": shards, "sha256": _digests(path)}
 
 
 def load_pieces(folder: Path, told: Mapping[str, Any], state: dict[str, Any]) -> None:
@@ -103,6 +105,8 @@ def load_pieces(folder: Path, told: Mapping[str, Any], state: dict[str, Any]) ->
 
     path = folder / told["folder"]
     try:
+        if "sha256" in told and _digests(path) != told["sha256"]:  # not in older checkpoints
+            raise OSError
         reader = HuggingFaceStorageReader(str(path))
         written: Any = reader.read_metadata().state_dict_metadata
         tensors: dict[str, Any] = {}
@@ -129,6 +133,21 @@ def remove_pieces(folder: Path, kept: str | None) -> None:
     for path in folder.glob(f"{PREFIX}*"):
         if path.is_dir() and path.name != kept:
             rmtree(path, ignore_errors=True)
+
+
+def _digests(path: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file, each taken by one of the processes; all must call it."""
+    gather_objects(None)  # all have written by now
+    files = sorted(path.iterdir()) if path.is_dir() else []
+    own = {file.name: _digest(file) for file in files[rank() :: world()]}
+    return {name: digest for part in gather_objects(own) for name, digest in part.items()}
+
+
+def _digest(file: Path) -> str:
+    try:
+        return sha256_of_file(file)
+    except OSError:  # the others wait for an answer
+        return ""
 
 
 def _new_folder(folder: Path, update: int) -> Path:

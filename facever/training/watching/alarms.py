@@ -132,8 +132,8 @@ def _dead_start(trace: Trace) -> str | None:
         return None
     return (
         f"the mean squared distance to the prototypes is {distance:.3g} times gamma, where the "
-        "kernel and its gradient vanish: it cannot learn from there. Take gamma 'median', a larger "
-        "one, or normalize: true"
+        "kernel and its gradient vanish: it cannot learn from there. Take gamma 'following', a "
+        "larger one, or normalize: true"
     )
 
 

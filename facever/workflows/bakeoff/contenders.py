@@ -42,7 +42,7 @@ def read_contenders(words: Sequence[str]) -> dict[str, Heads]:
 
 
 def read_configs(
-    path: Path, overrides: Sequence[str], words: Sequence[str]
+    path: str | Path, overrides: Sequence[str], words: Sequence[str]
 ) -> dict[str, TrainConfig]:
     """Return a training's configuration for each contender, by its label.
 
@@ -56,7 +56,9 @@ def read_configs(
             needs several images of each identity where the batches do not have them.
     """
     return {
-        label: load(TrainConfig, path, [*overrides, f"heads={json.dumps(heads, default=str)}"])
+        label: load(
+            TrainConfig, Path(path), [*overrides, f"heads={json.dumps(heads, default=str)}"]
+        )
         for label, heads in read_contenders(words).items()
     }
 

@@ -79,7 +79,7 @@ class Judged:
 
 
 def test_part(
-    manifest: Manifest, words: Sequence[str], known: set[str], data: Path | None
+    manifest: Manifest, words: Sequence[str], known: set[str], data: str | Path | None
 ) -> TestPart:
     """Return the images and trials that the words name.
 
@@ -216,7 +216,7 @@ def _where(manifest: Manifest, condition: str) -> Manifest:
     return manifest.select(np.flatnonzero(held.isin(wanted)))
 
 
-def _read_list(word: str, manifest: Manifest, data: Path | None) -> PairList:
+def _read_list(word: str, manifest: Manifest, data: str | Path | None) -> PairList:
     if word != LFW_VIEW1:
         return read_pairs(Path(word))
     folders = [manifest.root, *(root / "lfw" for root in data_roots(data))]

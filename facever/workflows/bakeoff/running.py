@@ -26,13 +26,13 @@ NAME = "bakeoff"
 
 def bakeoff(
     contenders: Mapping[str, TrainConfig],
-    folder: Path,
+    folder: str | Path,
     test: Sequence[str],
     *,
     seeds: int = 5,
     baseline: str | None = None,
     far: Sequence[float] = DEFAULT_FARS,
-    data: Path | None = None,
+    data: str | Path | None = None,
     level: float = 0.95,
 ) -> BakeoffResult:
     """Train every contender with every seed, judge all runs on the test part, and compare.
@@ -56,6 +56,7 @@ def bakeoff(
             with another configuration.
         DataError, EvaluationError: What the test part and the trainings raise.
     """
+    folder = Path(folder)
     if len(contenders) < 2:
         raise ConfigError("a bake-off needs two heads or more: --heads cosine cosface ...")
     if seeds < 1:
@@ -97,7 +98,7 @@ def _run_of(folder: Path, label: str, config: TrainConfig) -> Run:
     return Run(folder / "runs" / folder_name(label) / f"seed-{config.seed}")
 
 
-def trained(run: Run, config: TrainConfig, data: Path | None) -> Run:
+def trained(run: Run, config: TrainConfig, data: str | Path | None) -> Run:
     """Return the run, trained to its end: kept, resumed or new.
 
     Raises:

@@ -183,6 +183,18 @@ def test_search_prints_csv(facever, gallery: Path, model: Path, people: Path, sa
     assert "6.png" in rows[2]["error"]
 
 
+def test_no_cell_of_the_csv_is_run(
+    facever, gallery: Path, model: Path, people: Path, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("=1+1.png", "-\x1b[31m.png"):
+        Path(name).write_bytes((people / "b" / "2.png").read_bytes())
+    words = ("gallery", "search", gallery, "=1+1.png", "--model", model, "-k", 1, "--csv")
+    rows = list(csv.DictReader(io.StringIO(facever(*words, "--", "-\x1b[31m.png")[1])))
+    assert {row["probe"] for row in rows} == {"'=1+1.png", r"'-\x1b[31m.png"}
+    assert all(float(row["score"]) > 0.99 for row in rows)
+
+
 def test_probabilities(facever, gallery: Path, model: Path, people: Path, save_calibration) -> None:
     image = people / "a" / "1.png"
     one, many = save_calibration("one"), save_calibration("many", kind="1:N")

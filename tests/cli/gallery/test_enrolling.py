@@ -70,7 +70,7 @@ def test_columns_of_a_table_become_metadata(
     words = ("gallery", "enroll", gallery, table, "--model", model, "--duplicates", "keep")
     assert facever(*words, "--metadata-columns", "site,floor")[0] == 0
     with Gallery.open(gallery) as opened:
-        assert opened.metadata("ann") == {"site": "A", "floor": 3}
+        assert opened.metadata("ann") == {"site": "A", "floor": "3"}
         assert opened.metadata("bob") == {"site": "B"}
     for column, message in (
         ("siet", "unknown column 'siet'; did you mean 'site'?"),

@@ -281,3 +281,63 @@ def test_columns_of_mixed_types_become_text(tmp_path: Path) -> None:
     ages = read(tmp_path / "w").frame["age"]
     assert ages.tolist()[:2] == ["3", "old"]
     assert ages.isna().tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        (b'{"identity": "a", "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested more than"),
+        (b'{"identity": ' + b"9" * 30 + b"}", "beyond 64 bits"),
+        (b'{"identity": "a", "age": NaN}', "NaN"),
+    ],
+)
+def test_json_from_anywhere_is_one_line(content: bytes, part: str, tmp_path: Path) -> None:
+    write(tmp_path / "w" / "s.tar", {"a.png": PNG, "a.json": content})
+    with pytest.raises(DataError, match=rf"s\.tar: a\.json cannot be read as JSON: .*{part}"):
+        read(tmp_path / "w")
+
+
+def test_columns_are_text_whatever_each_sample_holds(tmp_path: Path) -> None:
+    cameras = {"a": 1, "b": 1.0, "c": "1", "d": "01"}
+    samples: dict[str, bytes] = {}
+    for key, camera in cameras.items():
+        samples |= {
+            f"{key}.png": PNG,
+            f"{key}.json": said(identity="p", camera=camera, quality=0.5),
+        }
+    write(tmp_path / "w" / "s.tar", samples)
+    frame = read(tmp_path / "w").frame
+    assert frame["camera"].tolist() == ["1", "1", "1", "01"]
+    assert frame["quality"].tolist() == [0.5] * 4
+
+
+def test_what_systems_leave_in_shards_and_beside_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    members = {"./a.png": PNG, "./a.cls": b"1", "./._a.png": b"x", "__MACOSX/._a.png": b"x"}
+    write(tmp_path / "w" / "s.tar", members)
+    write(tmp_path / "w" / "@eaDir" / "s.tar", {"b.png": PNG, "b.cls": b"2"})
+    (tmp_path / "w" / "._s.tar").write_bytes(b"x")
+    assert reader.detect(tmp_path / "w")
+    assert read(tmp_path / "w").identities == ["1"]
+    told = capsys.readouterr().err
+    assert "1 ._*" in told
+    assert "1 __MACOSX" in told
+
+
+def test_a_person_with_raw_images_only_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    members = {
+        "a.png": PNG,
+        "a.cls": b"1",
+        "b.nef": b"x",
+        "b.cls": b"Ada",
+        "c.NEF": b"x",
+        "c.cls": b"1",
+    }
+    write(tmp_path / "w" / "s.tar", members)
+    assert read(tmp_path / "w").identities == ["1"]
+    [line] = [line for line in capsys.readouterr().err.splitlines() if "nef" in line]
+    assert "2 .nef" in line
+    assert "1 people have no other: Ada" in line

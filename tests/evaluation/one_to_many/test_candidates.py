@@ -56,3 +56,12 @@ def test_recall_is_the_share_of_true_candidates():
 def test_bad_lists_are_one_clear_line(scores, rows, message):
     with pytest.raises(EvaluationError, match=message):
         searched_from_lists(scores, rows, [np.array([0, 1]), np.array([0, 1, 2, 3])])
+
+
+def test_distances_of_another_engine_are_turned_round(make_faces):
+    people = [np.array([6, 5, 9]), np.array([5, 6, 7])]
+    scores, rows = [[0.9, 0.8], [0.5, 0.4], [0.7, 0.2]], [[0, 1], [2, 0], [2, -1]]
+    found = searched_from_lists(scores, rows, people)
+    turned = searched_from_lists(-np.array(scores), rows, people, distances=True)
+    for name in ("best", "mate", "rank"):
+        assert np.array_equal(getattr(turned, name), getattr(found, name)), name

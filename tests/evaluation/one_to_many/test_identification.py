@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from facever.errors import EvaluationError
-from facever.evaluation.one_to_many.identification import identification
+from facever.evaluation.one_to_many.identification import identification, measured
 from facever.evaluation.operating_point import OperatingPoint, TrialCounts
 from tests.evaluation.oracles import cosines, half_way_above
 
@@ -309,3 +309,48 @@ def test_an_operating_point_of_other_templates_is_refused(sets):
     with pytest.raises(EvaluationError) as raised:
         identification(*sets, operating_points=[point])
     assert str(raised.value) == "the operating point is for templates 'mean', not for 'all'"
+
+
+def test_the_probe_whose_score_gave_the_threshold_is_decided_alike_by_any_arithmetic():
+    # other sums of the same pair differ by some 1e-7: a threshold at a score lets rounding decide
+    rng = np.random.default_rng(0)
+    gallery = rng.standard_normal((300, 128)).astype(np.float32)
+    probes = np.concatenate([gallery[:150] + rng.standard_normal((150, 128)), gallery[:1]])
+    probes = np.concatenate([probes, rng.standard_normal((200, 128))]).astype(np.float32)
+    sides = [side / np.linalg.norm(side, axis=1, keepdims=True) for side in (probes, gallery)]
+    names = [*(f"g{i}" for i in range(150)), "g0", *(f"s{i}" for i in range(200))]
+    fpir = [0.3, 0.1, 0.05, 0.02]
+    result = identification(sides[0], names, sides[1], [f"g{i}" for i in range(300)], fpir=fpir)
+    for point in result.points:
+        for kind in (np.float32, np.float64, np.longdouble):
+            products = sides[0][151:].astype(kind) @ sides[1].astype(kind).T
+            passed = int((products.max(axis=1) > point.threshold).sum())
+            assert passed == point.false_positives <= point.fpir_target * 200
+
+
+def test_where_no_number_lies_between_the_next_stranger_is_refused_too():
+    # the best scores of four strangers: 0.5, two neighbouring float32, and 0.8
+    low = np.float32(0.7)
+    high = np.nextafter(low, np.float32(1))
+    searched = room.Searched(
+        best=np.array([0.5, low, high, 0.8, 1.0], np.float32),
+        mate=np.array([-np.inf] * 4 + [1.0], np.float32),
+        rank=np.array([3, 3, 3, 3, 1]),
+        mated=np.array([False] * 4 + [True]),
+        codes=np.arange(5),
+        people=2,
+    )
+    found = measured(searched, "max", "cosine", fpir=[0.5, 0.25], ranks=[1])
+    at_half, at_quarter = found.points
+    assert (at_half.threshold, at_half.false_positives) == (high, 1)  # two were allowed
+    assert at_quarter.threshold == pytest.approx((float(high) + 0.8) / 2)
+    assert at_quarter.false_positives == 1
+
+
+def test_identities_and_their_spelling_are_one_on_both_sides(sets):
+    probes, probe_ids, gallery, gallery_ids = sets
+    plain = identification(*sets, fpir=[0.2])
+    ids = {name: f" {name}\u0065\u0301" for name in gallery_ids}  # decomposed, with a space
+    named = [f"{name}\u00e9" for name in probe_ids]  # composed
+    found = identification(probes, named, gallery, [ids[n] for n in gallery_ids], fpir=[0.2])
+    assert found.to_dict() == plain.to_dict()

@@ -2,6 +2,7 @@ import json
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score
 
@@ -222,3 +223,51 @@ def test_bad_input_is_one_clear_line(sets):
     for arrays, options, message in cases:
         with pytest.raises(EvaluationError, match=message):
             retrieval(*arrays, **options)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [float, np.int8, str, lambda a: pd.array(a, dtype="Int64"), lambda a: a.astype(str).tolist()],
+)
+def test_a_camera_is_the_same_whatever_type_holds_it(make_faces, kind):
+    queries, names = make_faces(40, people=8)
+    gallery, others = make_faces(120, people=8, seed=1)
+    cameras = np.arange(160) % 3 + 1
+    sides = (queries, names, gallery, others)
+
+    def measured(first, second):
+        found = retrieval(*sides, query_cameras=first, gallery_cameras=second)
+        return found.map_plain, found.without_match
+
+    same = measured(cameras[:40], cameras[40:])
+    turned = kind(cameras[40:]) if not isinstance(kind, type) else cameras[40:].astype(kind)
+    assert measured(cameras[:40], turned) == same
+    assert measured(turned[:40], cameras[:120]) == measured(cameras[40:80], cameras[:120])
+    assert same[0] != retrieval(*sides).map_plain
+
+
+def test_integers_and_floats_of_one_camera_exclude_each_other():
+    # each query is next to an image of its own camera; across cameras the other person is nearer
+    rows = np.array([[1, 0], [0.8, 0.6], [0.6, 0.8], [0, 1]])
+    found = retrieval(
+        rows[:1], ["a"], rows[1:], ["a", "b", "a"], query_cameras=[1], gallery_cameras=[1.0, 2.0, 2]
+    )
+    assert found.map_plain == 0.5
+
+
+def test_it_is_said_how_many_positives_the_cross_camera_rule_removed(make_faces):
+    vectors, names = make_faces(40, people=8)
+    cameras = [f"c{name}" for name in names]  # every person by one camera
+    sides = (vectors[:10], names[:10], vectors[10:], names[10:])
+    removed = sum(int((names[10:] == name).sum()) for name in names[:10])
+    with pytest.raises(EvaluationError, match=rf"removed all {removed} of 10 queries") as raised:
+        retrieval(*sides, query_cameras=cameras[:10], gallery_cameras=cameras[10:])
+    assert "cameras" in str(raised.value)
+    with pytest.raises(EvaluationError, match="no identity of the queries is among"):
+        retrieval(vectors[:10], ["x"] * 10, vectors[10:], names[10:])
+    cameras[10 + int(np.argmax(names[10:] == names[0]))] = "elsewhere"
+    found = retrieval(*sides, query_cameras=cameras[:10], gallery_cameras=cameras[10:])
+    people = (names[:10] == names[0]).sum()
+    assert (found.queries, found.without_match) == (people, 10 - people)
+    assert found.own_camera_only == 10 - people
+    assert f"{10 - people} of them have positives by their own camera only" in found.to_text()

@@ -334,3 +334,85 @@ def test_evaluation_imports_neither_torch_nor_faiss():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.split() == ["False", "False"]
+
+
+def test_columns_of_two_sets_exclude_whatever_type_each_has(make_faces):
+    vectors, names = make_faces(80, people=8)
+    camera = np.arange(80) % 4 + 1
+    one, two = slice(40), slice(40, None)
+
+    def trials(first, second):
+        result = verification(
+            vectors[one],
+            names[one],
+            far=[0.1],
+            exclude={"camera": first},
+            against=Against(vectors[two], names[two], exclude={"camera": second}),
+        )
+        return result.trials
+
+    i, j = np.meshgrid(np.arange(40), np.arange(40, 80), indexing="ij")
+    kept = camera[i] != camera[j]
+    wanted = [
+        int((kept & (names[i] == names[j])).sum()),
+        int((kept & (names[i] != names[j])).sum()),
+    ]
+    mixed = camera[two].astype(object)
+    mixed[3] = "entrance"
+    kept[:, 3] = True
+    entrance = int((kept & (names[i] == names[j])).sum())
+    assert [trials(camera[one], camera[two]).genuine, wanted[0]] == [wanted[0]] * 2
+    for first in (camera[one], camera[one].astype(float), camera[one].astype(str).tolist()):
+        assert trials(first, camera[two].astype(float)).genuine == wanted[0]
+        assert trials(first, camera[two].astype(str)).impostor == wanted[1]
+        assert trials(first, mixed).genuine == trials(first, mixed.tolist()).genuine == entrance
+
+
+def test_groups_of_two_sets_are_compared_as_text(make_faces):
+    vectors, names = make_faces(80, people=8)
+    group = np.arange(80) % 2
+    one, two = slice(40), slice(40, None)
+    found = [
+        verification(
+            vectors[one],
+            names[one],
+            far=[0.1],
+            groups={"g": group[one]},
+            against=Against(vectors[two], names[two], groups={"g": second}),
+        ).groups["g"]
+        for second in (group[two], group[two].astype(float), group[two].astype(str))
+    ]
+    assert found[0] == found[1] == found[2]
+    assert [(rate.first, rate.second) for rate in found[0]][:2] == [("0", "0"), ("0", "1")]
+
+
+def test_columns_that_exclude_every_genuine_trial_are_named(make_faces):
+    vectors, names = make_faces(40, people=8)
+    i, j = np.triu_indices(40, 1)
+    genuine = int((names[i] == names[j]).sum())
+    with pytest.raises(EvaluationError, match=rf"no genuine trials: all {genuine} agree .*\(who\)"):
+        verification(vectors, names, exclude={"who": names})
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_the_far_is_kept_by_other_sums_of_the_same_pairs(make_faces, kind):
+    vectors, names = make_faces(120, people=20, dimension=96)
+    i, j = np.triu_indices(120, 1)
+    result = verification(vectors, names, far=[0.1, 0.01, 0.001])
+    scores = (vectors.astype(kind) @ vectors.astype(kind).T)[i, j]
+    for point in result.operating_points:
+        passed = (scores > point.threshold)[names[i] != names[j]].sum()
+        assert passed == point.false_accepts <= point.far_target * point.trials.impostor
+
+
+def test_an_auc_below_a_half_is_warned_of(make_faces):
+    assert verification(*make_faces(60)).warnings == []
+    # each person's two images are opposite to each other and like one of the other person's
+    rows = np.array([[1, 0], [-1, 0], [1, 0.1], [-1, 0.1]])
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    result = verification(rows, list("aabb"), far=[0.3])
+    assert result.auc.value == 0.25
+    (warning,) = result.warnings
+    assert "identities" in warning
+    assert "--distances" not in warning  # these are no scores of another system
+    assert "below 0.5" in result.to_text()

@@ -9,7 +9,7 @@ from facever.evaluation import identification, retrieval
 from facever.evaluation.one_to_many.expansion import Expansion
 from facever.evaluation.one_to_many.reranking import Reranking
 from facever.evaluation.protocols.ranked import evaluate_identification, evaluate_retrieval
-from facever.evaluation.protocols.sets import rows_where
+from facever.evaluation.protocols.sets import rows_where, where
 
 
 def measures(result):
@@ -246,3 +246,47 @@ def test_a_calibration_of_searches_names_its_gallery(faces):
     assert found.to_dict()["calibration"] == found.calibration.to_dict()
     assert "that the first candidate is right:\nisotonic calibration" in found.to_text()
     assert evaluate_identification(probes, gallery).to_dict()["calibration"] is None
+
+
+def test_the_people_of_the_training_stand_beside_the_figures(faces):
+    known = pd.DataFrame({"identity": faces.identities[:1], "dataset": "old"})
+    overlapping = replace(faces, trained_on=known)
+    ranked = evaluate_retrieval(overlapping)
+    half = faces.identities < "p010"
+    found = evaluate_identification(overlapping, overlapping.select(half), fpir=[0.1])
+    for result in (ranked, found):
+        assert "trained on 1 of the" in result.to_text()
+        assert result.to_dict()["overlap"]["identities"] == 1
+        assert str(result.overlap) in result.warnings
+
+
+def test_repeated_values_of_one_column_are_alternatives(faces):
+    rows = faces.rows.assign(part=np.arange(len(faces)) % 5)
+    several = replace(faces, rows=rows)
+    found = where(several, ["part=1", "subset=gallery", "part=3"])
+    chosen = rows["part"].isin([1, 3]) & (rows["subset"] == "gallery")
+    assert found.tolist() == np.flatnonzero(chosen).tolist()
+    both = evaluate_retrieval(several, ["part=1", "part=2"], ["part=0", "part=3", "part=4"])
+    assert both.queries + both.without_match == rows["part"].isin([1, 2]).sum()
+    assert both.gallery == rows["part"].isin([0, 3, 4]).sum()
+    with pytest.raises(EvaluationError, match="unknown part in the rows '7'"):
+        where(several, ["part=1", "part=7"])
+
+
+@pytest.mark.parametrize("kind", [int, float, "Int64", str, object])
+def test_conditions_meet_numbers_as_they_meet_text(faces, kind):
+    part = pd.Series(np.arange(len(faces)) % 3).astype(kind)
+    if kind is float:
+        part[5] = np.nan
+    several = replace(faces, rows=faces.rows.assign(part=part))
+    found = where(several, ["part=1"])
+    assert found.tolist() == [i for i in range(len(faces)) if i % 3 == 1]
+    for missing in ("nan", "None", "<NA>"):
+        with pytest.raises(EvaluationError, match=f"'{missing}'"):
+            where(several, [f"part={missing}"])
+
+
+def test_a_condition_on_identities_is_canonical(faces):
+    named = faces.rows.assign(identity=[f"{name}e\u0301 " for name in faces.identities])
+    found = where(replace(faces, rows=named), ["identity= p003\u00e9"])
+    assert found.tolist() == np.flatnonzero(faces.identities == "p003").tolist()

@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from facever.errors import EvaluationError
+from facever.errors import DataError, EvaluationError
 from facever.evaluation import verification
-from facever.evaluation.protocols.score_file import evaluate_scores, read_scores
+from facever.evaluation.protocols.score_file import calibrate_scores, evaluate_scores, read_scores
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_bad_files_are_one_clear_line(frame, tmp_path):
     cases = [
         (frame.drop(columns="label"), "has no column label"),
         (frame.assign(label=2), "'label' is '2'"),
-        (frame.assign(score="high"), "holds something that is no number"),
+        (frame.assign(score="high"), "'score' must hold numbers; row 1 holds 'high'"),
         (frame.assign(score=np.nan), "scores are not finite"),
         (frame[frame["label"] == 1], "no impostor trials"),
         (frame[frame["label"] == 0], "no genuine trials"),
@@ -79,9 +79,59 @@ def test_bad_files_are_one_clear_line(frame, tmp_path):
         (without, "an identity of trial 3 is missing"),
     ]
     for table, message in cases:
-        with pytest.raises(EvaluationError, match=message):
+        with pytest.raises((EvaluationError, DataError), match=message):
             read_scores(write(table, tmp_path / "scores.parquet"))
+    (tmp_path / "scores.CSV").write_text("score,label\n0.3,0.7,1\n0.2,0.1,0\n")
+    with pytest.raises(DataError, match=r"scores\.CSV, line 2: 3 fields; the header has 2"):
+        read_scores(str(tmp_path / "scores.CSV"))
+    for suffix, kind in ((".csv", DataError), (".parquet", DataError), (".npz", EvaluationError)):
+        with pytest.raises(kind, match="'score'"):
+            read_scores(write(frame.assign(score="high"), tmp_path / f"bad{suffix}"))
     (tmp_path / "text.npz").write_text("no")
     for name, message in (("text.npz", "is not an npz"), ("none.npz", "no scores at")):
         with pytest.raises(EvaluationError, match=message):
             read_scores(tmp_path / name)
+
+
+def test_distances_are_turned_round_and_said(frame, tmp_path):
+    scores = write(frame, tmp_path / "scores.parquet")
+    turned = write(frame.assign(score=2 - 2 * frame["score"]), tmp_path / "distances.parquet")
+    right = evaluate_scores(scores, far=[0.01])
+    wrong = evaluate_scores(turned, far=[0.01])
+    assert wrong.auc.value < 0.2
+    (warning,) = wrong.warnings
+    assert "--distances" in warning
+    assert warning in wrong.to_dict()["warnings"]
+    assert "below 0.5" in wrong.to_text()
+    found = evaluate_scores(turned, far=[0.01], distances=True)
+    assert found.warnings == right.warnings == []
+    assert found.auc.value == pytest.approx(right.auc.value, abs=1e-6)
+    assert found.at(0.01).true_accepts == right.at(0.01).true_accepts
+    assert found.at(0.01).threshold == pytest.approx(2 * right.at(0.01).threshold - 2, abs=1e-6)
+    assert found.to_dict()["distances"] is True
+    assert right.to_dict()["distances"] is False
+    assert "minus the distances" in found.to_text()
+
+
+@pytest.mark.parametrize("method", ["logistic", "isotonic"])
+def test_a_calibration_of_distances_names_the_option(frame, tmp_path, method):
+    path = write(frame.assign(score=2 - 2 * frame["score"]), tmp_path / "distances.csv")
+    if method == "logistic":
+        with pytest.raises(EvaluationError, match="--distances"):
+            calibrate_scores(path, method=method)
+    else:
+        assert "--distances" in calibrate_scores(path, method=method).warnings[0]
+    found = calibrate_scores(path, method=method, distances=True)
+    assert (found.distances, found.warnings) == (True, [])
+    assert found.to_dict()["distances"] is True
+    assert found.cllr < 1
+
+
+def test_identities_of_scores_are_one_however_they_are_spelled(frame, tmp_path):
+    spelled = frame.assign(
+        identity_a=[f"{name}\u00e9" for name in frame["identity_a"]],
+        identity_b=[f" {name}e\u0301" for name in frame["identity_b"]],
+    )
+    plain = evaluate_scores(write(frame, tmp_path / "a.parquet"), far=[0.01])
+    found = evaluate_scores(write(spelled, tmp_path / "b.parquet"), far=[0.01])
+    assert found.to_dict() == plain.to_dict()

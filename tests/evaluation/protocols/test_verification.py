@@ -251,3 +251,24 @@ def test_the_official_lists_of_lfw(real_data):
     assert (two.trials.genuine, two.trials.impostor) == (3000, 3000)
     assert len(two.accuracy.thresholds) == 10
     assert two.overlap
+
+
+def test_a_camera_column_of_numbers_and_one_of_text_exclude_each_other(faces):
+    rows = faces.rows.drop(columns="path")
+    codes = rows["camera"].to_numpy() + 1
+    one, two = np.arange(len(faces)) < 80, np.arange(len(faces)) >= 80
+    first, second = (replace(faces, rows=rows).select(part) for part in (one, two))
+    text = [str(code) for code in codes[two]]
+    text[0] = "entrance"
+    i, j = np.meshgrid(np.flatnonzero(one), np.flatnonzero(two), indexing="ij")
+    same = faces.identities[i] == faces.identities[j]
+    kept = codes[i] != codes[j]
+    kept[:, 0] = True
+    for column in (codes[one], codes[one].astype(float), codes[one].astype(str)):
+        sides = (
+            replace(first, rows=first.rows.assign(camera=column)),
+            replace(second, rows=second.rows.assign(camera=text)),
+        )
+        found = evaluate_verification(sides[0], against=sides[1], exclude=["camera"], far=[0.1])
+        assert found.trials.genuine == (same & kept).sum() < same.sum()
+        assert found.trials.impostor == (~same & kept).sum()

@@ -1,3 +1,4 @@
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from facever.gallery.index import approximate as room
 from facever.gallery.index.approximate import Approximate, rows_among, write_approximate
 from facever.gallery.index.engine import Entries, State
-from facever.gallery.index.sealed import SealError
+from facever.gallery.index.sealed import SealError, padding, seal, unseal
 from facever.gallery.index.snapshot import Snapshot
 from facever.gallery.records import Change
 
@@ -126,11 +127,13 @@ def test_another_file_that_takes_its_place_while_it_is_checked_is_checked_too(
     tmp_path, snapshot, monkeypatch
 ) -> None:
     path, real, opens = written(tmp_path, snapshot), room._opened, []
+    (tmp_path / "next").mkdir()
+    later = written(tmp_path / "next", snapshot)
 
     def slow(*given: object) -> object:
         opens.append(given)
         if len(opens) == 1:
-            written(tmp_path, snapshot)
+            later.replace(path)
         return real(*given)
 
     monkeypatch.setattr(room, "_opened", slow)
@@ -182,3 +185,59 @@ def test_a_gpu_takes_the_index_where_there_is_one(
         assert np.array_equal(found.propose(queries, 1)[:, 0], best)
     assert gpu.cloned == [("resources", 0)] * 2 * works
     assert ("does not work on the GPU (This index type" in capsys.readouterr().err) != works
+
+
+def _sealed_again(path: Path, bytes_of_faiss: bytes) -> None:
+    """Put other bytes where FAISS's are, under a seal that is whole."""
+    content, said = unseal(path, room.MAGIC)
+    numbers = content[len(content) - 8 * said["count"] :].tobytes()
+    path.write_bytes(bytes_of_faiss + bytes(padding(len(bytes_of_faiss))) + numbers)
+    seal(path, room.MAGIC, said)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage!" * 9, b"IxFI" + bytes([255]) * 60])
+def test_a_whole_file_that_faiss_cannot_read_is_named(tmp_path, snapshot, content) -> None:
+    path = written(tmp_path, snapshot)
+    _sealed_again(path, content)
+    with pytest.raises(SealError, match="not readable by FAISS"):
+        opened(path, snapshot)
+
+
+@pytest.mark.parametrize("shape", [(40, 5), (39, 8)])
+def test_a_whole_file_of_other_vectors_is_named(tmp_path, snapshot, shape) -> None:
+    path, faiss = written(tmp_path, snapshot), room.import_faiss()
+    other = faiss.IndexFlatIP(shape[1])
+    other.add(np.zeros(shape, np.float32))
+    _sealed_again(path, faiss.serialize_index(other).tobytes())
+    with pytest.raises(SealError, match=f"width {shape[1]}"):
+        opened(path, snapshot)
+
+
+def test_a_full_disk_inside_faiss_is_said_and_leaves_what_stood_there(
+    tmp_path, snapshot, monkeypatch
+) -> None:
+    path, faiss = written(tmp_path, snapshot), room.import_faiss()
+    before = path.read_bytes()
+
+    def full(index: object, name: str) -> None:
+        Path(name).write_bytes(b"half")
+        raise RuntimeError("Error in write_index at io.cpp:99: failed: No space left on device")
+
+    monkeypatch.setattr(faiss, "write_index", full)
+    monkeypatch.setattr(room, "_NO_ROOM", 1 << 62)
+    with pytest.raises(OSError, match="No space left on device") as error:
+        written(tmp_path, snapshot)
+    assert error.value.errno == errno.ENOSPC
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_kind_that_faiss_cannot_read_again_is_not_made_again_and_again(
+    tmp_path, snapshot, monkeypatch, capsys
+) -> None:
+    def unreadable(*given: object) -> object:
+        raise RuntimeError("failed: no such index")
+
+    monkeypatch.setattr(room, "_opened", unreadable)
+    path = written(tmp_path, snapshot)
+    assert "cannot be read again (no such index)" in opened(path, snapshot)

@@ -1,4 +1,5 @@
 import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -99,15 +100,33 @@ def test_a_file_that_takes_anothers_place_has_another_stamp(tmp_path: Path) -> N
 def test_a_file_that_is_replaced_as_it_is_opened_is_read_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content, opening = sealed_file(tmp_path / "file", 9000), Path.open
+    content, opening = sealed_file(tmp_path / "file", 9000), sealed.open_regular
     sealed_file(tmp_path / "next", 70)
 
-    def open_and_replace(path: Path, mode: str = "r"):
-        opened = opening(path, mode)
+    def open_and_replace(path: Path):
+        opened = opening(path)
         if (tmp_path / "next").exists():
             (tmp_path / "next").replace(path)
         return opened
 
-    monkeypatch.setattr(Path, "open", open_and_replace)
+    monkeypatch.setattr(sealed, "open_regular", open_and_replace)
     assert unseal(tmp_path / "file", MAGIC)[0].tobytes() == content
     assert not (tmp_path / "next").exists()
+
+
+@pytest.mark.parametrize("said", [b"[]", b"{", b"[" * 100_000, b'{"count": ' + b"1" * 30 + b"}"])
+def test_a_whole_file_that_says_nothing_of_itself_is_damaged(tmp_path: Path, said: bytes) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(said + struct.pack("<8sI", MAGIC, len(said)))
+    content = np.frombuffer(path.read_bytes(), np.uint8)
+    path.write_bytes(content.tobytes() + struct.pack("<I", checksum([content])))
+    with pytest.raises(SealError, match="damaged"):
+        unseal(path, MAGIC)
+    assert said_by(path) == {}
+
+
+def test_only_regular_files_are_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(SealError, match="damaged"):
+        unseal(tmp_path / "fifo", MAGIC)
+    assert said_by(tmp_path / "fifo") == {}

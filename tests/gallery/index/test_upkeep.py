@@ -31,11 +31,11 @@ def test_what_is_far_behind_is_written_beside_the_work(kept, store, add, units) 
     path = store.path.with_name(snapshots.FILE)
     add(store, units(10), list("abcdefghij"))
     kept.settle()
-    kept.close()
+    kept.wait()
     assert not path.exists()
     add(store, units(1), ["k"])
     kept.settle()
-    kept.close()
+    kept.wait()
     assert count_in(path) == 11
     assert found(kept, units(2)) == 6
     first = kept._engine
@@ -44,7 +44,7 @@ def test_what_is_far_behind_is_written_beside_the_work(kept, store, add, units) 
     assert kept._engine is first
     add(store, units(9), ["o"] * 9)
     kept.settle()
-    kept.close()
+    kept.wait()
     assert found(kept, units(2), k=20) == 30
     assert kept._engine is not first  # the tail is in the snapshot now
     assert kept._engine._tail.count == 0
@@ -55,16 +55,16 @@ def test_the_kind_wanted_serves_as_soon_as_it_is_written(kept, store, add, units
     add(store, units(5), list("abcde"))
     assert found(kept, units(1), k=9) == 5
     assert kept.serves() == "flat"
-    kept.close()
+    kept.wait()
     add(store, units(40, seed=1), [f"p{i}" for i in range(40)])
     kept.settle()
     assert found(kept, units(1), k=99) == 45
-    kept.close()
+    kept.wait()
     assert kept.serves() == "HNSW8"
     assert found(kept, units(1), k=99) == 45
     store.set_index("flat")
     assert kept.serves() == "flat"
-    kept.close()
+    kept.wait()
     assert not store.path.with_name(approximates.FILE).exists()
     assert capsys.readouterr().err == ""
 
@@ -79,7 +79,7 @@ def test_a_damaged_file_is_said_and_made_again(kept, store, add, units, capsys, 
     whole = path.read_bytes()
     path.write_bytes(whole[:50] + bytes([whole[50] ^ 8]) + whole[51:])
     assert np.allclose(kept.search(vectors[:5], 1, "max")[0], 1, atol=1e-6)
-    kept.close()
+    kept.wait()
     said = capsys.readouterr().err
     assert said.startswith(f"{path} is damaged: ")
     assert said.count("\n") == 1
@@ -131,7 +131,7 @@ def test_a_gallery_that_cannot_be_written_is_searched_without_a_word(
     monkeypatch.setattr(room, "write_index", lambda *given: writes.append(given))
     kept.settle()
     assert found(kept, units(1)) == 3
-    kept.close()
+    kept.wait()
     assert writes == []
     assert capsys.readouterr().err == ""
 
@@ -151,7 +151,7 @@ def test_what_is_too_little_to_train_is_said_and_searched_flat(
     assert capsys.readouterr().err == said
     add(store, units(40, seed=1), [f"q{i}" for i in range(40)])
     kept.settle()
-    kept.close()
+    kept.wait()
     assert kept.serves() == "IVF64,Flat"
     assert "was trained on 80 vectors" in capsys.readouterr().err
 
