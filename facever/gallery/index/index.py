@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Iterator
 
+import numpy as np
+
 from facever.evaluation.operating_point import ScoreRule
 from facever.gallery.index.engine import DamagedError, Engine, Entries, Scores, State
 from facever.gallery.records import Change, Keys, Vectors
@@ -50,18 +52,28 @@ class Index:
         self, queries: Vectors, k: int, rule: ScoreRule, among: Keys | None = None
     ) -> tuple[Scores, Keys]:
         """Search as an `Engine` does, with what is in the store now and is not damaged."""
+        mended = np.empty(0, np.int64)
         while True:
             self.refresh()
             try:
                 return self.engine.search(queries, k, rule, among)
             except DamagedError as damaged:
-                self.mend(damaged.numbers)
+                self.mend(np.setdiff1d(damaged.numbers, mended))
+                self.mend(np.intersect1d(damaged.numbers, mended), drop=True)
+                mended = np.union1d(mended, damaged.numbers)
 
-    def mend(self, numbers: Keys) -> None:
-        """Take entries that the engine has damaged from the store; those damaged there go."""
-        with self._lock:
-            self.engine.mend(numbers, self.store.entries_numbered(numbers.tolist()))
-            self.mended = True
+    def mend(self, numbers: Keys, drop: bool = False) -> None:
+        """Take entries that the engine has damaged from the store; those damaged there go.
+
+        Args:
+            numbers: Of the entries.
+            drop: They go in any case: what was taken from the store does not stay whole.
+        """
+        if len(numbers):
+            with self._lock:
+                kept = [] if drop else numbers.tolist()
+                self.engine.mend(numbers, self.store.entries_numbered(kept))
+                self.mended = True
 
 
 def state_of(store: Store) -> State:

@@ -233,7 +233,7 @@ class Reading(StoreFile):
         for rows in self._image_rows(more):
             with self.reading() as db:
                 sound = [row for row in rows if self._is_sound(row[5], row[0], row[7:])]
-                found = self._verified(db, IMAGES, rows)
+                found = self._verified(db, IMAGES, sound)
             vectors = np.full((len(sound), self.binding.dimension), np.nan, np.float32)
             at = {row[0]: place for place, row in enumerate(sound)}
             vectors[[at[number] for number in found.numbers.tolist()]] = found.vectors
