@@ -64,18 +64,21 @@ def checked_vectors(faces: Faces, fingerprint: str | None, binding: Binding) -> 
 
 def _normalised(vectors: Vectors, acquired: NDArray[np.bool_] | None) -> Vectors:
     """Return unit rows; that some were not, by more than float32 rounds, is said in one line."""
-    units, lengths = unit_rows(np.where(np.isfinite(vectors), vectors, 0))
-    off = np.abs(lengths - 1) > ROUNDING
+    squares = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)
+    off = np.abs(squares - 1) > 2 * ROUNDING
     if acquired is not None:
         off &= acquired
     if not off.any():
         return vectors
-    worst = lengths[off][np.abs(lengths[off] - 1).argmax()]
+    units, lengths = unit_rows(vectors[off])
+    worst = lengths[np.abs(lengths - 1).argmax()]
     warn(
         f"{int(off.sum())} of {len(vectors)} vectors are not of length 1 (up to {worst:.6g}): they "
         "are divided by their lengths; normalise them in float32 where they are made"
     )
-    return np.where(off[:, None], units, vectors)
+    vectors = vectors.copy()
+    vectors[off] = units
+    return vectors
 
 
 def failures(faces: Faces) -> dict[int, str]:

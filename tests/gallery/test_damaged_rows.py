@@ -91,8 +91,8 @@ def test_what_a_store_says_of_itself(gallery: Gallery, key: str, value: str) -> 
 def test_points_and_migrations_that_are_no_json(gallery, make_point, value: str) -> None:
     gallery.add_operating_point("door", make_point())
     spoil(gallery, f"UPDATE operating_points SET point = '{value}'")
-    with pytest.raises(FaceverError, match="door"):
-        gallery.operating_points()
+    assert gallery.operating_points() == {}
+    assert any("door" in finding.problem for finding in gallery.check())
     gallery.remove_operating_point("door")
     spoil(gallery, f"INSERT INTO meta VALUES ('migration', '{value}')")
     with pytest.raises(GalleryError, match="is damaged: what it says of its migration"):

@@ -31,19 +31,19 @@ def leaders(
     Returns:
         The entries, [Q, M]; and whether the list goes down far enough to have all such, [Q].
     """
+    rows = np.arange(len(scores))[:, None]
     order = np.argsort(owners, axis=1, kind="stable")
-    grouped = np.take_along_axis(owners, order, axis=1)
+    grouped = owners[rows, order]
     begins = np.ones(owners.shape, bool)
-    begins[:, 1:] = grouped[:, 1:] != grouped[:, :-1]
+    np.not_equal(grouped[:, 1:], grouped[:, :-1], out=begins[:, 1:])
     starts = np.maximum.accumulate(np.where(begins, np.arange(owners.shape[1]), 0), axis=1)
     first, own = np.empty(owners.shape, bool), np.empty(owners.shape, np.float32)
-    np.put_along_axis(first, order, begins, axis=1)
-    bests = np.take_along_axis(np.take_along_axis(scores, order, axis=1), starts, axis=1)
-    np.put_along_axis(own, order, bests, axis=1)
+    first[rows, order] = begins
+    own[rows, order] = scores[rows, order[rows, starts]]
     people = np.cumsum(first & (owners >= 0), axis=1)
     enough = people[:, -1] >= k
     at = (people >= k).argmax(axis=1)
-    cut = np.where(enough, scores[np.arange(len(scores)), at], -np.inf)[:, None] - slack
+    cut = np.where(enough, scores[rows[:, 0], at], -np.inf)[:, None] - slack
     chosen = (owners >= 0) & (scores >= cut) & (scores >= own - slack)
     return chosen, enough & (scores[:, -1] < cut[:, 0])
 
