@@ -69,7 +69,8 @@ def test_a_full_disk(
             f"{store}: {FULL}",
             f"{disk / 'new' / 'gallery.db'}: {FULL}",
             f"{disk / 'export'} cannot be written: No space left on device",
-            f"{path}: the index was not written: [Errno 28] No space left on device",
+            f"{path}: the index was not written: [Errno 28] No space left on device: "
+            f"'{path / 'index.snapshot'}'",
         ]
         assert {entry.name for entry in disk.iterdir()} == {"filling", "gallery"}
         with Gallery.open(path) as other:
