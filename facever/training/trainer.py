@@ -324,9 +324,8 @@ class Trainer:
 
     def _save_last(self) -> None:
         """Write last.pt, by the first process; what each holds a shard of, by each."""
-        step, shards, pieces = self.step.state_dict(), self.step.shards(), None
-        if shards:
-            pieces = save_pieces(self.run.checkpoints, self.position.update, step, shards)
+        step, shards, update = self.step.state_dict(), self.step.shards(), self.position.update
+        pieces = save_pieces(self.run.checkpoints, update, step, shards) if shards else None
         state: dict[str, Any] = {
             "step": step,
             "pieces": pieces,
@@ -363,8 +362,8 @@ class Trainer:
     def _load_state(self, state: dict[str, Any]) -> None:
         if state["data"] != self._digest():
             beside = ", attributes or teacher" if self._targets.digest else ""
-            what = f"images or people in {self.config.data.root}{beside}"
-            said = f"the {what} are not those that {self.run.path} was trained on"
+            said = f"the images or people in {self.config.data.root}{beside} are not those that "
+            said += f"{self.run.path} was trained on"
             raise TrainingError(f"{said}: put them back, or start a new run")
         try:
             if state.get("pieces"):
@@ -387,8 +386,7 @@ class Trainer:
         random = own_random_state(state["random"])
         if random is None:  # the run had fewer processes until now
             torch.manual_seed(self._own_seed())
-            random = random_state(self.device)
-        self._random = random
+        self._random = random or random_state(self.device)
 
     def _own_seed(self) -> int:
         """Return the seed of this process's dropout and the like."""
