@@ -49,6 +49,11 @@ class View:
         self.parts, self.people, self._approximate = parts, people, approximate
         sizes = [len(part.entries.numbers) for part in parts]
         self._begins = np.cumsum([0, *sizes])[:-1]
+        self._living = [  # parts that are not empty, each with the position that it begins at
+            (begin, part.entries)
+            for begin, part, size in zip(self._begins.tolist(), parts, sizes, strict=True)
+            if size
+        ]
         self._slack = slack(parts[0].entries.vectors.shape[1])
 
     def search(
@@ -88,8 +93,7 @@ class View:
         while start < len(rows):
             last = rows[min(start + _JUDGED, len(rows)) - 1]  # a query's pairs stay together
             end = int(np.searchsorted(rows, last, side="right"))
-            which, at = np.unique(positions[start:end], return_inverse=True)
-            entries = self._taken(which)
+            entries, at = self._taken(positions[start:end])
             whole = intact(*entries)
             if not whole.all():
                 damaged.append(entries.numbers[~whole])
@@ -109,27 +113,24 @@ class View:
             raise DamagedError(np.unique(np.concatenate(damaged)))
         return scores, keys
 
-    def _taken(self, positions: Keys) -> Entries:
-        """Return a copy of the entries at positions, which ascend."""
-        cuts = np.searchsorted(positions, self._begins[1:])
+    def _taken(self, positions: Keys) -> tuple[Entries, Keys]:
+        """Return a copy of the entries at positions [M], each once, and which is whose, [M]."""
+        order = np.argsort(positions)
+        ascending = positions[order]
+        new = np.ones(len(order), bool)
+        new[1:] = ascending[1:] != ascending[:-1]
+        which, at = ascending[new], np.empty_like(order)
+        at[order] = np.cumsum(new) - 1
+        if len(self._living) == 1:
+            return self._living[0][1].rows(which), at
+        cuts = np.searchsorted(which, [begin for begin, _ in self._living[1:]])
         taken = [
-            part.entries.rows(some - begin)
-            for part, begin, some in zip(
-                self.parts, self._begins.tolist(), np.split(positions, cuts), strict=True
-            )
+            entries.rows(some - begin)
+            for (begin, entries), some in zip(self._living, np.split(which, cuts), strict=True)
         ]
-        return joined(taken)
+        return joined(taken), at
 
     # -- what can decide --------------------------------------------------------------------
-
-    @property
-    def _living(self) -> list[tuple[int, Entries]]:
-        """Parts that are not empty, each with the position that it begins at."""
-        return [
-            (begin, part.entries)
-            for begin, part in zip(self._begins.tolist(), self.parts, strict=True)
-            if len(part.entries.numbers)
-        ]
 
     def _pieces(self) -> Iterator[Entries]:
         """Yield the entries of people, some at a time."""
@@ -225,9 +226,8 @@ class View:
         products = np.empty(len(pairs.rows), np.float32)
         for start in range(0, len(products), _JUDGED):
             part = slice(start, start + _JUDGED)
-            which, at = np.unique(pairs.positions[part], return_inverse=True)
-            vectors = self._taken(which).vectors
-            products[part] = np.einsum("nd,nd->n", queries[pairs.rows[part]], vectors[at])
+            entries, at = self._taken(pairs.positions[part])
+            products[part] = np.einsum("nd,nd->n", queries[pairs.rows[part]], entries.vectors[at])
         products[~np.isfinite(products)] = np.inf
         return products
 
