@@ -1,6 +1,7 @@
 """What keeps a gallery in order over the years."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -195,10 +196,11 @@ class Keeping(Opened):
         return found
 
     def _check_decisions(self) -> Iterator[Finding]:
-        for unusable in (self._unusable_points(), self._unusable_calibrations()):
-            for broken in unusable.values():
-                yield Finding("decisions", f"{broken.reason}; remove it")
-        for name, one in [*self.operating_points().items(), *self.calibrations().items()]:
+        points, unusable_points = self._kept_points()
+        calibrations, unusable_calibrations = self._kept_calibrations()
+        for broken in [*unusable_points.values(), *unusable_calibrations.values()]:
+            yield Finding("decisions", f"{broken.reason}; remove it")
+        for name, one in [*points.items(), *calibrations.items()]:
             if one.fingerprint != self.fingerprint:
                 yield Finding("decisions", f"{shown(name)} is of another model, {one.fingerprint}")
 
@@ -257,8 +259,11 @@ class Keeping(Opened):
 
 def check_files(folder: Path) -> Iterator[Finding]:
     """Yield which files of a gallery others than its owner may use."""
+    modes = {}
     try:
-        modes = {path: path.stat().st_mode & 0o777 for path in [folder, *sorted(folder.iterdir())]}
+        for path in [folder, *sorted(folder.iterdir())]:
+            with suppress(FileNotFoundError):  # a temporary file of another thread or process
+                modes[path] = path.stat().st_mode & 0o777
     except OSError as error:
         yield Finding("files", f"{folder} cannot be read: {error.strerror}")
         return

@@ -12,6 +12,7 @@ from facever.gallery.records import Keys, Vectors
 
 _ROWS_AT_ONCE = 16384
 _QUERIES_AT_ONCE = 1024
+_MOST = 1.5  # the size of a product of unit vectors, with room for rounding
 
 
 def leaders(
@@ -164,12 +165,13 @@ def best_of(
         for start in range(0, len(queries), _QUERIES_AT_ONCE):
             block = slice(start, start + _QUERIES_AT_ONCE)
             cosines = queries[block] @ vectors.T
+            # no score of a unit vector: the person is found, and the vector verified
+            cosines[~(np.abs(cosines) < _MOST)] = np.inf
             if rule == "max":
                 found = np.maximum.reduceat(cosines, begins, axis=1)
             else:
                 sums = np.add.reduceat(cosines, begins, axis=1, dtype=np.float64)
                 found = (sums / np.diff(begins, append=len(owners))).astype(np.float32)
-            found[np.isnan(found)] = np.inf  # of a damaged vector: it is found, and verified
             scores[block], keys[block] = merged(
                 (scores[block], keys[block]), top(found, owners[begins], k)
             )

@@ -4,6 +4,7 @@ A search has two steps. Products in float32 (or FAISS's index) propose the few e
 decide. Their vectors are verified by their checksums, and their exact scores judge.
 """
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import NamedTuple
 
@@ -131,8 +132,23 @@ class View:
 
     # -- what can decide --------------------------------------------------------------------
 
+    def _pieces(self) -> Iterator[Entries]:
+        """Yield the entries of people, some at a time."""
+        for _, entries in self._living:
+            for start in range(0, len(entries.numbers), _JUDGED):
+                some = entries.rows(slice(start, start + _JUDGED))
+                yield some.rows(some.owners >= 0)
+
     @cached_property
     def _means(self) -> Entries:
+        """Means of verified vectors: one damaged vector would hide a person's others.
+
+        Raises:
+            DamagedError: Some are not as they were enrolled.
+        """
+        damaged = [some.numbers[~intact(*some)] for some in self._pieces()]
+        if any(map(len, damaged)):
+            raise DamagedError(np.concatenate(damaged))
         keys, means = mean_vectors(self.parts, self.parts[0].entries.vectors.shape[1])
         return Entries(keys, keys, means, np.zeros(len(keys), np.uint32))
 
@@ -268,16 +284,22 @@ def nearest(
         queries: float32 [Q, D], unit rows.
         depth: How many; fewer where there are fewer. What is missing has position and owner -1.
         entries: Where to search, each with the position that it begins at.
+
+    Raises:
+        DamagedError: The list has room for entries that have no score.
     """
     faiss = import_faiss()
     scored: list[Scores] = []
     placed: list[Keys] = []
     owned: list[Keys] = []
-    for begin, (_, part_owners, vectors, _) in entries:
+    for begin, some in entries:
+        _, part_owners, vectors, _ = some
         near, at = faiss.knn(
             queries, vectors, min(depth, len(vectors)), metric=faiss.METRIC_INNER_PRODUCT
         )
         there = at >= 0  # a vector that is NaN is in no list
+        if not there.all():
+            _require_scores(queries[(~there).any(axis=1)][0], some)
         scored.append(near if there.all() else np.where(there, near, -np.inf))
         placed.append(np.where(there, at + begin, -1))
         owned.append(np.where(there, part_owners[at], -1))
@@ -291,6 +313,17 @@ def nearest(
         np.take_along_axis(places, best, axis=1),
         np.take_along_axis(owners, best, axis=1),
     )
+
+
+def _require_scores(query: Vectors, entries: Entries) -> None:
+    """Refuse entries of people that have no finite score with a query [D].
+
+    Raises:
+        DamagedError: Some have none.
+    """
+    without = ~np.isfinite(entries.vectors @ query) & (entries.owners >= 0)
+    if without.any():
+        raise DamagedError(entries.numbers[without])
 
 
 def _split(positions: NDArray[np.int64], size: int) -> list[Keys]:

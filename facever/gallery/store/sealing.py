@@ -24,6 +24,10 @@ class Table(NamedTuple):
     checksums: str
 
 
+WHOLE_ID = "p.person = (SELECT q.person FROM people q WHERE q.id = p.id)"
+"""Whether a row of people (p) has the id that the index of ids has for it: each is kept twice, so
+that a damaged id does not name somebody else."""
+
 IMAGES = Table("images", "image", "person", "image_checksums")
 TEMPLATES = Table("templates", "template", "person", "template_checksums")
 MIGRATED = Table("migrated", "image", "0", "migrated_checksums")
@@ -55,7 +59,8 @@ class Verified(NamedTuple):
 
 def columns(table: Table) -> str:
     """Return what to select `FROM {joined(table)}` for `verified`."""
-    return f"t.{table.number}, {_owner(table)}, t.vector, c.checksum, typeof(p.id)"
+    kind = f"CASE WHEN {WHOLE_ID} THEN typeof(p.id) END" if table.owner == "person" else "'text'"
+    return f"t.{table.number}, {_owner(table)}, t.vector, c.checksum, {kind}"
 
 
 def joined(table: Table) -> str:
