@@ -158,13 +158,9 @@ class Asking(Opened):
             decision = self._decision(operating_point, _DECIDES_VERIFICATION)
             named = operating_point is not None
             decision = for_verification(decision, count, rule, templates, named=named)
+            calibrations, unusable = self._kept_calibrations()
             told = probabilities.for_verification(
-                self._fitting(calibration),
-                self.calibrations(),
-                count,
-                rule,
-                templates,
-                self._unusable_calibrations(),
+                self._fitting(calibration), calibrations, count, rule, templates, unusable
             )
         failed = failures(probes)
         held = [row for row in range(len(vectors)) if row not in failed]
@@ -207,19 +203,21 @@ class Asking(Opened):
         decision = for_search(meant, searched, rule, templates, filtered=filtered, named=named)
         # by the point's rule also where it does not decide: its scores must not become others
         used = rule or (meant.point.score_rule if meant.point is not None else None) or "max"
+        calibrations, unusable = self._kept_calibrations()
         told = probabilities.for_search(
             self._fitting(calibration),
-            self.calibrations(),
+            calibrations,
             searched,
             used,
             templates,
             filtered=filtered,
-            unusable=self._unusable_calibrations(),
+            unusable=unusable,
         )
         return _Plan(used, templates, searched, decision, told)
 
     def _decision(self, given: OperatingPoint | str | None, kinds: tuple[str, ...]) -> Decision:
-        decision = chosen(given, self.operating_points(), kinds, self._unusable_points())
+        points, unusable = self._kept_points()
+        decision = chosen(given, points, kinds, unusable)
         if decision.point is None:
             return decision
         try:

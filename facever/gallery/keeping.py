@@ -196,10 +196,11 @@ class Keeping(Opened):
         return found
 
     def _check_decisions(self) -> Iterator[Finding]:
-        for unusable in (self._unusable_points(), self._unusable_calibrations()):
-            for broken in unusable.values():
-                yield Finding("decisions", f"{broken.reason}; remove it")
-        for name, one in [*self.operating_points().items(), *self.calibrations().items()]:
+        points, unusable_points = self._kept_points()
+        calibrations, unusable_calibrations = self._kept_calibrations()
+        for broken in [*unusable_points.values(), *unusable_calibrations.values()]:
+            yield Finding("decisions", f"{broken.reason}; remove it")
+        for name, one in [*points.items(), *calibrations.items()]:
             if one.fingerprint != self.fingerprint:
                 yield Finding("decisions", f"{shown(name)} is of another model, {one.fingerprint}")
 

@@ -55,6 +55,8 @@ class Opened:
     def info(self) -> GalleryInfo:
         """Return what the gallery is and holds."""
         with self._store.reading():
+            points, unusable_points = self._kept_points()
+            calibrations, unusable_calibrations = self._kept_calibrations()
             binding, settings = self._store.binding, self._store.settings
             people, images = self._store.counts()
             return GalleryInfo(
@@ -75,16 +77,15 @@ class Opened:
                 images=images,
                 entries=self._store.entry_count(),
                 operating_points={
-                    name: point.model_dump(mode="json")
-                    for name, point in self.operating_points().items()
+                    name: point.model_dump(mode="json") for name, point in points.items()
                 },
                 calibrations={
                     name: calibration.model_dump(mode="json")
-                    for name, calibration in self.calibrations().items()
+                    for name, calibration in calibrations.items()
                 },
                 unusable=[
                     one.reason
-                    for kept in (self._unusable_points(), self._unusable_calibrations())
+                    for kept in (unusable_points, unusable_calibrations)
                     for one in kept.values()
                 ],
             )
@@ -110,14 +111,16 @@ class Opened:
 
     def operating_points(self) -> dict[str, OperatingPoint]:
         """Return the operating points by name, without those that cannot be used (`info`)."""
-        return read_stored(OperatingPoint, self._store.operating_points())[0]
+        return self._kept_points()[0]
 
     def calibrations(self) -> dict[str, ScoreCalibration]:
         """Return the calibrations by name, without those that cannot be used (`info`)."""
-        return read_stored(ScoreCalibration, self._store.calibrations())[0]
+        return self._kept_calibrations()[0]
 
-    def _unusable_points(self) -> dict[str, Unusable]:
-        return read_stored(OperatingPoint, self._store.operating_points())[1]
+    def _kept_points(self) -> tuple[dict[str, OperatingPoint], dict[str, Unusable]]:
+        """Return the operating points that can be used and those that cannot, by name."""
+        return read_stored(OperatingPoint, self._store.operating_points())
 
-    def _unusable_calibrations(self) -> dict[str, Unusable]:
-        return read_stored(ScoreCalibration, self._store.calibrations())[1]
+    def _kept_calibrations(self) -> tuple[dict[str, ScoreCalibration], dict[str, Unusable]]:
+        """Return the calibrations that can be used and those that cannot, by name."""
+        return read_stored(ScoreCalibration, self._store.calibrations())
