@@ -188,5 +188,8 @@ class OperatingPoint(Measured):
         return self
 
     def accepts(self, score: float) -> bool:
-        """Return whether a score passes: strictly larger than the threshold."""
-        return score > self.threshold
+        """Return whether a score passes: strictly larger than the threshold, in float64.
+
+        NumPy would compare a float32 score with the threshold rounded to float32.
+        """
+        return float(score) > self.threshold

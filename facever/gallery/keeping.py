@@ -1,6 +1,7 @@
 """What keeps a gallery in order over the years."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -257,8 +258,11 @@ class Keeping(Opened):
 
 def check_files(folder: Path) -> Iterator[Finding]:
     """Yield which files of a gallery others than its owner may use."""
+    modes = {}
     try:
-        modes = {path: path.stat().st_mode & 0o777 for path in [folder, *sorted(folder.iterdir())]}
+        for path in [folder, *sorted(folder.iterdir())]:
+            with suppress(FileNotFoundError):  # a temporary file of another thread or process
+                modes[path] = path.stat().st_mode & 0o777
     except OSError as error:
         yield Finding("files", f"{folder} cannot be read: {error.strerror}")
         return

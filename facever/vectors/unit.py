@@ -55,5 +55,5 @@ def pair_cosines(first: NDArray[np.floating], second: NDArray[np.floating]) -> N
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         lengths = np.sqrt(np.einsum("nd,nd->n", one, one) * np.einsum("nd,nd->n", other, other))
         cosines = np.einsum("nd,nd->n", one, other) / lengths
-    clipped: NDArray[np.float32] = np.clip(cosines, -1, 1).astype(np.float32)
+    clipped: NDArray[np.float32] = np.minimum(np.maximum(cosines, -1), 1).astype(np.float32)
     return clipped

@@ -1,6 +1,7 @@
 import json
 import os
 
+import numpy as np
 import pytest
 
 from facever.errors import ConfigError, EvaluationError
@@ -25,6 +26,14 @@ def test_accepts_is_strict():
     assert not point.accepts(0.25)
     assert point.accepts(0.25000001)
     assert not point.accepts(-1.0)
+
+
+def test_a_float32_score_is_compared_with_the_threshold_itself():
+    """In float32 the threshold would be rounded to the score, or to that above it."""
+    score = np.float32(0.5) + np.float32(2**-24)
+    assert make(threshold=float(score) - 1e-9).accepts(score) is True
+    assert make(threshold=float(score) + 1e-9).accepts(score) is False
+    assert make(threshold=float(score)).accepts(score) is False
 
 
 @pytest.mark.parametrize("point", [make(), make(kind="1:N", score_rule="max", gallery_size=7)])

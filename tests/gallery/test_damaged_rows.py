@@ -71,6 +71,30 @@ def test_reading_goes_on_with_the_rest(
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("damaged", ["b", "z"])
+@pytest.mark.parametrize("indexed", [False, True])
+def test_a_damaged_id_names_nobody_else(
+    gallery: Gallery, capsys, damaged: str, indexed: bool
+) -> None:
+    """A flipped bit of "c" in the table of people, which the index of ids does not know."""
+    if indexed:
+        gallery.rebuild()
+    own = next(v for p, v in zip(*gallery.entries(), strict=True) if p == "c")
+    gallery.close()
+    file = gallery.path / "gallery.db"
+    whole = file.read_bytes()
+    assert whole.count(b"c{}20") == 1  # id, metadata and time of the row
+    file.write_bytes(whole.replace(b"c{}20", damaged.encode() + b"{}20"))
+    with Gallery.open(gallery.path) as opened:
+        for rule in ("max", "mean"):
+            answer = opened.search(own, 3, fingerprint="model-1", rule=rule)[0]
+            assert answer.candidates[0].score < 0.99
+            assert damaged not in [one.person for one in answer.candidates if one.score > 0.99]
+            assert len(answer.candidates) == 3
+        assert any("people" in finding.problem for finding in opened.check())
+    assert "is damaged and left out" in capsys.readouterr().err
+
+
 META = ["dimension", "fingerprint", "templates", "storage", "index", "gallery", "audit_key"]
 
 

@@ -134,6 +134,23 @@ def test_files_that_others_may_read(gallery: Gallery) -> None:
     ]
 
 
+def test_a_temporary_file_that_goes_while_files_are_looked_at(
+    gallery: Gallery, monkeypatch
+) -> None:
+    """Another thread or process writes the index beside the check."""
+    stat, temporary = Path.stat, gallery.path / ".index.snapshot.facever-1-aaaaaaaa.tmp"
+
+    def look(path: Path, **how: bool):
+        if path == temporary:
+            temporary.unlink(missing_ok=True)
+        return stat(path, **how)
+
+    temporary.touch(0o600)
+    monkeypatch.setattr(Path, "stat", look)
+    assert gallery.check() == []
+    assert not temporary.exists()
+
+
 def test_an_index_that_is_not_the_stores(gallery: Gallery) -> None:
     """A snapshot that is sealed and yet wrong is found by comparing it."""
     gallery.rebuild()

@@ -12,6 +12,7 @@ from facever.gallery.records import Keys, Vectors
 
 _ROWS_AT_ONCE = 16384
 _QUERIES_AT_ONCE = 1024
+_MOST = 1.5  # the size of a product of unit vectors, with room for rounding
 
 
 def leaders(
@@ -31,21 +32,29 @@ def leaders(
     Returns:
         The entries, [Q, M]; and whether the list goes down far enough to have all such, [Q].
     """
-    rows = np.arange(len(scores))[:, None]
-    order = np.argsort(owners, axis=1, kind="stable")
-    grouped = owners[rows, order]
-    begins = np.ones(owners.shape, bool)
-    np.not_equal(grouped[:, 1:], grouped[:, :-1], out=begins[:, 1:])
-    starts = np.maximum.accumulate(np.where(begins, np.arange(owners.shape[1]), 0), axis=1)
-    first, own = np.empty(owners.shape, bool), np.empty(owners.shape, np.float32)
-    first[rows, order] = begins
-    own[rows, order] = scores[rows, order[rows, starts]]
-    people = np.cumsum(first & (owners >= 0), axis=1)
-    enough = people[:, -1] >= k
-    at = (people >= k).argmax(axis=1)
-    cut = np.where(enough, scores[rows[:, 0], at], -np.inf)[:, None] - slack
-    chosen = (owners >= 0) & (scores >= cut) & (scores >= own - slack)
-    return chosen, enough & (scores[:, -1] < cut[:, 0])
+    chosen, settled = np.zeros(scores.shape, bool), np.zeros(len(scores), bool)
+    for row, (each, whose) in enumerate(zip(scores, owners, strict=True)):
+        places, settled[row] = _leading(each.tolist(), whose.tolist(), k, slack)
+        chosen[row, places] = True
+    return chosen, settled
+
+
+def _leading(
+    scores: list[float], owners: list[int], k: int, slack: float
+) -> tuple[list[int], bool]:
+    """Return what `leaders` does of one row: places in it, and whether it goes down far enough."""
+    best: dict[int, float] = {}
+    places, cut = [], -np.inf
+    for place, (score, owner) in enumerate(zip(scores, owners, strict=True)):
+        if score < cut:
+            return places, True
+        if owner < 0:
+            continue
+        if score >= best.setdefault(owner, score) - slack:
+            places.append(place)
+        if len(best) == k and cut == -np.inf:
+            cut = score - slack
+    return places, False
 
 
 def ranked(
@@ -156,12 +165,13 @@ def best_of(
         for start in range(0, len(queries), _QUERIES_AT_ONCE):
             block = slice(start, start + _QUERIES_AT_ONCE)
             cosines = queries[block] @ vectors.T
+            # no score of a unit vector: the person is found, and the vector verified
+            cosines[~(np.abs(cosines) < _MOST)] = np.inf
             if rule == "max":
                 found = np.maximum.reduceat(cosines, begins, axis=1)
             else:
                 sums = np.add.reduceat(cosines, begins, axis=1, dtype=np.float64)
                 found = (sums / np.diff(begins, append=len(owners))).astype(np.float32)
-            found[np.isnan(found)] = np.inf  # of a damaged vector: it is found, and verified
             scores[block], keys[block] = merged(
                 (scores[block], keys[block]), top(found, owners[begins], k)
             )

@@ -4,6 +4,7 @@ A search has two steps. Products in float32 (or FAISS's index) propose the few e
 decide. Their vectors are verified by their checksums, and their exact scores judge.
 """
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import NamedTuple
 
@@ -48,6 +49,11 @@ class View:
         self.parts, self.people, self._approximate = parts, people, approximate
         sizes = [len(part.entries.numbers) for part in parts]
         self._begins = np.cumsum([0, *sizes])[:-1]
+        self._living = [  # parts that are not empty, each with the position that it begins at
+            (begin, part.entries)
+            for begin, part, size in zip(self._begins.tolist(), parts, sizes, strict=True)
+            if size
+        ]
         self._slack = slack(parts[0].entries.vectors.shape[1])
 
     def search(
@@ -87,8 +93,7 @@ class View:
         while start < len(rows):
             last = rows[min(start + _JUDGED, len(rows)) - 1]  # a query's pairs stay together
             end = int(np.searchsorted(rows, last, side="right"))
-            which, at = np.unique(positions[start:end], return_inverse=True)
-            entries = self._taken(which)
+            entries, at = self._taken(positions[start:end])
             whole = intact(*entries)
             if not whole.all():
                 damaged.append(entries.numbers[~whole])
@@ -108,30 +113,42 @@ class View:
             raise DamagedError(np.unique(np.concatenate(damaged)))
         return scores, keys
 
-    def _taken(self, positions: Keys) -> Entries:
-        """Return a copy of the entries at positions, which ascend."""
-        cuts = np.searchsorted(positions, self._begins[1:])
+    def _taken(self, positions: Keys) -> tuple[Entries, Keys]:
+        """Return a copy of the entries at positions [M], each once, and which is whose, [M]."""
+        order = np.argsort(positions)
+        ascending = positions[order]
+        new = np.ones(len(order), bool)
+        new[1:] = ascending[1:] != ascending[:-1]
+        which, at = ascending[new], np.empty_like(order)
+        at[order] = np.cumsum(new) - 1
+        if len(self._living) == 1:
+            return self._living[0][1].rows(which), at
+        cuts = np.searchsorted(which, [begin for begin, _ in self._living[1:]])
         taken = [
-            part.entries.rows(some - begin)
-            for part, begin, some in zip(
-                self.parts, self._begins.tolist(), np.split(positions, cuts), strict=True
-            )
+            entries.rows(some - begin)
+            for (begin, entries), some in zip(self._living, np.split(which, cuts), strict=True)
         ]
-        return joined(taken)
+        return joined(taken), at
 
     # -- what can decide --------------------------------------------------------------------
 
-    @property
-    def _living(self) -> list[tuple[int, Entries]]:
-        """Parts that are not empty, each with the position that it begins at."""
-        return [
-            (begin, part.entries)
-            for begin, part in zip(self._begins.tolist(), self.parts, strict=True)
-            if len(part.entries.numbers)
-        ]
+    def _pieces(self) -> Iterator[Entries]:
+        """Yield the entries of people, some at a time."""
+        for _, entries in self._living:
+            for start in range(0, len(entries.numbers), _JUDGED):
+                some = entries.rows(slice(start, start + _JUDGED))
+                yield some.rows(some.owners >= 0)
 
     @cached_property
     def _means(self) -> Entries:
+        """Means of verified vectors: one damaged vector would hide a person's others.
+
+        Raises:
+            DamagedError: Some are not as they were enrolled.
+        """
+        damaged = [some.numbers[~intact(*some)] for some in self._pieces()]
+        if any(map(len, damaged)):
+            raise DamagedError(np.concatenate(damaged))
         keys, means = mean_vectors(self.parts, self.parts[0].entries.vectors.shape[1])
         return Entries(keys, keys, means, np.zeros(len(keys), np.uint32))
 
@@ -209,9 +226,8 @@ class View:
         products = np.empty(len(pairs.rows), np.float32)
         for start in range(0, len(products), _JUDGED):
             part = slice(start, start + _JUDGED)
-            which, at = np.unique(pairs.positions[part], return_inverse=True)
-            vectors = self._taken(which).vectors
-            products[part] = np.einsum("nd,nd->n", queries[pairs.rows[part]], vectors[at])
+            entries, at = self._taken(pairs.positions[part])
+            products[part] = np.einsum("nd,nd->n", queries[pairs.rows[part]], entries.vectors[at])
         products[~np.isfinite(products)] = np.inf
         return products
 
@@ -268,16 +284,22 @@ def nearest(
         queries: float32 [Q, D], unit rows.
         depth: How many; fewer where there are fewer. What is missing has position and owner -1.
         entries: Where to search, each with the position that it begins at.
+
+    Raises:
+        DamagedError: The list has room for entries that have no score.
     """
     faiss = import_faiss()
     scored: list[Scores] = []
     placed: list[Keys] = []
     owned: list[Keys] = []
-    for begin, (_, part_owners, vectors, _) in entries:
+    for begin, some in entries:
+        _, part_owners, vectors, _ = some
         near, at = faiss.knn(
             queries, vectors, min(depth, len(vectors)), metric=faiss.METRIC_INNER_PRODUCT
         )
         there = at >= 0  # a vector that is NaN is in no list
+        if not there.all():
+            _require_scores(queries[(~there).any(axis=1)][0], some)
         scored.append(near if there.all() else np.where(there, near, -np.inf))
         placed.append(np.where(there, at + begin, -1))
         owned.append(np.where(there, part_owners[at], -1))
@@ -291,6 +313,17 @@ def nearest(
         np.take_along_axis(places, best, axis=1),
         np.take_along_axis(owners, best, axis=1),
     )
+
+
+def _require_scores(query: Vectors, entries: Entries) -> None:
+    """Refuse entries of people that have no finite score with a query [D].
+
+    Raises:
+        DamagedError: Some have none.
+    """
+    without = ~np.isfinite(entries.vectors @ query) & (entries.owners >= 0)
+    if without.any():
+        raise DamagedError(entries.numbers[without])
 
 
 def _split(positions: NDArray[np.int64], size: int) -> list[Keys]:

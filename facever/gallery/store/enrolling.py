@@ -1,5 +1,6 @@
 """How people and images come into a store, and what is kept beside them."""
 
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Any
@@ -8,7 +9,7 @@ from facever.errors import GalleryError
 from facever.gallery.records import Duplicate, Duplicates, NewImages, shown, text
 from facever.gallery.store.coding import encoded
 from facever.gallery.store.deriving import derive
-from facever.gallery.store.facts import facts_in
+from facever.gallery.store.facts import Facts, facts_in
 from facever.gallery.store.reading import Reading
 from facever.gallery.store.sealing import IMAGES, next_number, write_checksums
 from facever.gallery.store.statements import (
@@ -22,6 +23,7 @@ from facever.gallery.store.statements import (
 )
 
 _MANY = 1000  # images
+_ROWS_AT_ONCE = 256  # pages that SQLite holds in memory until their checksums are written
 
 Review = Callable[[list[Duplicate]], list[Duplicate]]
 
@@ -95,31 +97,8 @@ class Enrolling(Reading):
             for person in told:
                 known = merged(person, metadata_of(db, keys[person]), metadata[person])
                 write_metadata(db, keys[person], known)
-            vectors = images.vectors[kept] if left_out else images.vectors
-            storage, begin = facts.settings.storage, next_number(db, IMAGES)
             owners = [keys[images.people[index]] for index in kept]
-            times, qualities = images.times, images.qualities
-            db.executemany(
-                "INSERT INTO images (image, person, source, hash, enrolled, norm, quality, vector)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    (
-                        number,
-                        owner,
-                        images.sources[index],
-                        images.hashes[index],
-                        time if times is None else times[index],
-                        images.norms[index],
-                        None if qualities is None else qualities[index],
-                        blob,
-                    )
-                    for number, owner, index, blob in zip(
-                        count(begin), owners, kept, encoded(vectors, storage), strict=False
-                    )
-                ),
-            )
-            sealed = zip(count(begin), owners, encoded(vectors, storage), strict=False)
-            write_checksums(db, IMAGES, sealed, storage, facts.binding.dimension)
+            _write_images(db, facts, images, kept, owners, time)
             if kept or new_people or told:
                 change = record(db, "enroll", people=new_people, images=len(kept))
                 derive(
@@ -177,3 +156,38 @@ class Enrolling(Reading):
             if not db.execute(f"DELETE FROM {table} WHERE name = ?", [name]).rowcount:
                 raise GalleryError(f"there is no {what} {shown(name)}")
             record(db, f"remove {what}", people=0, images=0)
+
+
+def _write_images(
+    db: sqlite3.Connection,
+    facts: Facts,
+    images: NewImages,
+    kept: Sequence[int],
+    owners: Sequence[int],
+    time: str,
+) -> None:
+    """Write some of the images, whose people have these keys, and their checksums."""
+    storage, begin = facts.settings.storage, next_number(db, IMAGES)
+    times, qualities = images.times, images.qualities
+    for start in range(0, len(kept), _ROWS_AT_ONCE):
+        some = kept[start : start + _ROWS_AT_ONCE]
+        blobs = encoded(images.vectors[some], storage)
+        rows = list(zip(count(begin + start), owners[start:], blobs, strict=False))
+        db.executemany(
+            "INSERT INTO images (image, person, source, hash, enrolled, norm, quality, vector)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                (
+                    number,
+                    owner,
+                    images.sources[index],
+                    images.hashes[index],
+                    time if times is None else times[index],
+                    images.norms[index],
+                    None if qualities is None else qualities[index],
+                    blob,
+                )
+                for index, (number, owner, blob) in zip(some, rows, strict=True)
+            ),
+        )
+        write_checksums(db, IMAGES, rows, storage, facts.binding.dimension)

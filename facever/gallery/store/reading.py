@@ -27,6 +27,7 @@ from facever.gallery.store.file import StoreFile
 from facever.gallery.store.filtering import checked_where, fits, narrowed
 from facever.gallery.store.sealing import (
     IMAGES,
+    WHOLE_ID,
     Table,
     Verified,
     columns,
@@ -130,8 +131,8 @@ class Reading(StoreFile):
     def ids(self, keys: Iterable[int]) -> dict[int, str]:
         """Return the person ids of people's keys; keys that are gone or damaged are left out."""
         with self.reading() as db:
-            sql = "SELECT person, id FROM people WHERE typeof(id) = 'text' AND person IN ({})"
-            return dict(among(db, sql, list(keys)))
+            sql = f"SELECT person, id FROM people p WHERE typeof(id) = 'text' AND {WHOLE_ID}"
+            return dict(among(db, sql + " AND person IN ({})", list(keys)))
 
     def people(self, where: Mapping[str, Any] | None = None) -> Iterator[PersonImages]:
         """Yield people and how many images there are of each, as they were enrolled first.

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from facever.gallery.checksums import checksums_of, intact
+from facever.gallery.checksums import checksums_of, checksums_of_bytes, intact
 from facever.gallery.records import Checksums, Keys, Settings, Storage, Vectors
 from facever.gallery.store.coding import bytes_of, decoded, encoded
 from facever.gallery.templates import ALL
@@ -23,6 +23,10 @@ class Table(NamedTuple):
     owner: str
     checksums: str
 
+
+WHOLE_ID = "p.person = (SELECT q.person FROM people q WHERE q.id = p.id)"
+"""Whether a row of people (p) has the id that the index of ids has for it: each is kept twice, so
+that a damaged id does not name somebody else."""
 
 IMAGES = Table("images", "image", "person", "image_checksums")
 TEMPLATES = Table("templates", "template", "person", "template_checksums")
@@ -55,7 +59,8 @@ class Verified(NamedTuple):
 
 def columns(table: Table) -> str:
     """Return what to select `FROM {joined(table)}` for `verified`."""
-    return f"t.{table.number}, {_owner(table)}, t.vector, c.checksum, typeof(p.id)"
+    kind = f"CASE WHEN {WHOLE_ID} THEN typeof(p.id) END" if table.owner == "person" else "'text'"
+    return f"t.{table.number}, {_owner(table)}, t.vector, c.checksum, {kind}"
 
 
 def joined(table: Table) -> str:
@@ -127,8 +132,12 @@ def write_checksums(
     while some := list(islice(left, _ROWS_AT_ONCE)):
         numbers = np.array([row[0] for row in some], np.int64)
         owners = np.array([row[1] for row in some], np.int64)
-        vectors = decoded([row[2] for row in some], storage, dimension)
-        insert_checksums(db, table, numbers, checksums_of(numbers, owners, vectors))
+        blobs = [row[2] for row in some]
+        if storage == "float32":  # comes back as it was written
+            checksums = checksums_of_bytes(numbers, owners, blobs)
+        else:
+            checksums = checksums_of(numbers, owners, decoded(blobs, storage, dimension))
+        insert_checksums(db, table, numbers, checksums)
 
 
 def insert_checksums(
