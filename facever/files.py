@@ -23,6 +23,7 @@ from typing import Any
 
 _HIDDEN = re.compile(r"\.(?P<name>.+)\.facever-[0-9]+-[a-z0-9_]{8}\.tmp")
 _LOCK_STEP = 0.02  # seconds between two tries
+_FORMER_AGE = 86_400  # seconds
 _MOST_JSON_DEPTH = 64
 _MOST_JSON_BYTES = 256 * 2**20
 _MOST_JSON_INTEGER = 2**63
@@ -298,16 +299,25 @@ def _aside(hidden: Path, name: str) -> Path:
 
 
 def _remove_former(path: Path) -> None:
-    """Remove what killed processes of earlier versions left of `path`; they held no locks."""
+    """Remove what killed processes of earlier versions left of `path`; they held no locks.
+
+    Only what such a process can have made goes: of this user, untouched for a day, and with eight
+    characters that are no word.
+    """
     folder, file = (
-        re.compile(rf"\.{re.escape(name)}\.[a-z0-9_]{{8}}\.tmp{re.escape(suffix)}")
+        re.compile(
+            rf"\.{re.escape(name)}\.(?=[a-z0-9_]*[0-9_])[a-z0-9_]{{8}}\.tmp{re.escape(suffix)}"
+        )
         for name, suffix in ((path.name, ""), (path.stem, path.suffix))
     )
     for entry in _entries(path.parent):
         with suppress(OSError):
-            if folder.fullmatch(entry.name) and entry.is_dir() and not entry.is_symlink():
+            found = entry.lstat()
+            if found.st_uid != os.getuid() or time.time() - found.st_mtime < _FORMER_AGE:
+                continue
+            if folder.fullmatch(entry.name) and stat.S_ISDIR(found.st_mode):
                 shutil.rmtree(entry)
-            elif file.fullmatch(entry.name) and entry.is_file():
+            elif file.fullmatch(entry.name) and stat.S_ISREG(found.st_mode):
                 entry.unlink()
 
 

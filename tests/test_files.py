@@ -273,8 +273,13 @@ def test_only_our_own_leftovers_go(tmp_path: Path) -> None:
     (tmp_path / kept[0]).symlink_to(tmp_path / "away")
     for name in kept[1:]:
         (tmp_path / name).write_text("")
-    (tmp_path / ".set.abcdefgh.tmp").mkdir()  # as earlier versions left them
-    (tmp_path / ".set.abcdefgh.tmp.pt").write_text("")
+    for name in (".set.holidays.tmp", ".set.abc1efgh.tmp"):  # as earlier versions left them
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (0, 0))
+    (tmp_path / ".set.abc_efgh.tmp.pt").write_text("")
+    os.utime(tmp_path / ".set.abc_efgh.tmp.pt", (0, 0))
+    (tmp_path / ".set.abc2efgh.tmp").mkdir()  # perhaps of a process that lives
+    kept += [".set.holidays.tmp", ".set.abc2efgh.tmp"]
     with atomic_folder(tmp_path / "set"), atomic_path(tmp_path / "set.pt"):
         pass
     assert {path.name for path in tmp_path.iterdir()} == {*kept, "away", "set", "set.pt"}

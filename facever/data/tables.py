@@ -140,7 +140,9 @@ def check_table(frame: pd.DataFrame, required: Sequence[str], where: str) -> pd.
     for name in required:
         if name not in columns:
             found = shortened(columns) or "none"
-            raise DataError(f"{where}: no column '{name}' (found: {found}){nearest(name, columns)}")
+            only = len(columns) == 1 and re.search(r"[;\t|]", columns[0])
+            mend = "; separate the columns by commas" if only else nearest(name, columns)
+            raise DataError(f"{where}: no column '{name}' (found: {found}){mend}")
     if frame.empty:
         raise DataError(f"{where}: no rows")
     frame = frame.reset_index(drop=True)

@@ -183,6 +183,7 @@ def test_what_a_killed_training_was_writing_is_removed(
     (hidden / "last.pt").write_bytes(b"half")
     former = run.checkpoints / ".last.abcd1234.tmp.pt"  # as earlier versions called it
     former.write_bytes(b"half")
+    os.utime(former, (0, 0))
     Trainer.resume(run.path).fit()
     assert sorted(path.name for path in run.checkpoints.iterdir()) == ["best.pt", "last.pt"]
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from facever.console import warn
 from facever.errors import EvaluationError
 from facever.evaluation.columns import Names, people_column, required, text_column
 from facever.evaluation.one_to_one.result import Failures
@@ -118,6 +119,8 @@ class Sample:
             other_numbers=where[1] if second else None,
         )
         self._check_left(pairs, kept, list(self.exclude))
+        if against is not None:
+            self._doubt_columns(against)
         genuine, impostor = _count(codes, excluded)
         images = sum(len(side.vectors) for side in sides)
         return pairs, Failures(
@@ -141,6 +144,16 @@ class Sample:
                 raise EvaluationError(
                     f"no {kind} trials: all {before:,} agree in a column to exclude by "
                     f"({', '.join(columns)}) and were removed: exclude by fewer columns"
+                )
+
+    def _doubt_columns(self, against: "Sample") -> None:
+        """Warn of columns to exclude by whose values are spelled in two ways, as 01 and 1."""
+        for name, column in self.exclude.items():
+            own, other = (sorted(set(side.dropna())) for side in (column, against.exclude[name]))
+            if own and other and not set(own) & set(other):
+                warn(
+                    f"excluding by {name} removes no trial: the two sets have no value of it in "
+                    f"common ({own[0]}, ... and {other[0]}, ...); spell the values alike"
                 )
 
     def share_with(self, people: Iterable[str], against: "Sample | None" = None) -> float:

@@ -416,3 +416,17 @@ def test_an_auc_below_a_half_is_warned_of(make_faces):
     assert "identities" in warning
     assert "--distances" not in warning  # these are no scores of another system
     assert "below 0.5" in result.to_text()
+
+
+def test_columns_that_two_sets_spell_in_two_ways_are_doubted(make_faces, capsys):
+    vectors, names = make_faces(12, people=3)
+    for cameras, doubted in ((["1", "2", "3"], True), (["1", "2", "03"], False)):
+        verification(
+            vectors,
+            names,
+            far=[0.5],
+            exclude={"camera": ["01", "02", "03"] * 4},
+            against=Against(vectors, names, exclude={"camera": cameras * 4}),
+        )
+        said = capsys.readouterr().err
+        assert ("excluding by camera" in said and "spell the values alike" in said) == doubted
