@@ -20,7 +20,7 @@ from facever.console import warn
 from facever.data.augmentation import Augmentation, AugmentationConfig
 from facever.data.decode import ImageError, decode, describe_unended
 from facever.data.decoded import DecodedImages, Keep, room_for
-from facever.data.machine import processes_here
+from facever.data.machine import processes_here, require_memory
 from facever.data.manifest import Manifest
 from facever.data.preprocessing import Preprocessing
 from facever.data.samplers import BatchSampler, SequentialSampler
@@ -157,8 +157,7 @@ def training_batches(
         held: Batches that the caller keeps at once; they take shared memory too.
 
     Raises:
-        ConfigError: `workers` is out of range, a batch takes more than the free memory, or `cache`
-            "always" does not fit.
+        ConfigError: `workers` is out of range, or `cache` "always" does not fit.
     """
     pipeline = None if augmentation is None else Augmentation(augmentation, preprocessing.size)
     workers = worker_count(workers, to_gpu)
@@ -189,8 +188,15 @@ def plain_batches(
         on_error: As for `training_batches`.
         runs: Which rows, as runs of neighbours; None for all.
         to_gpu: As for `training_batches`.
+
+    Raises:
+        ConfigError: `workers` is out of range, or a batch takes more than the free memory.
     """
     sampler = SequentialSampler([range(len(manifest))] if runs is None else runs, batch_size)
+    images, (height, width) = sampler.largest, preprocessing.size
+    require_memory(
+        3 * height * width * images, f"a batch of {images:,} images of {height} x {width} pixels"
+    )
     dataset = BatchDataset(manifest, preprocessing, None, 0, on_error)
     planned = plan(worker_count(workers, to_gpu), sampler.largest, preprocessing.size, held=3)
     return Batches(dataset, sampler, planned, to_gpu)

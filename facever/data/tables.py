@@ -49,6 +49,8 @@ def read_table(path: str | os.PathLike[str], numbers: Collection[str] = ()) -> p
         if isinstance(error, DataError):
             raise
         reason = " ".join(str(error).split())
+        if isinstance(error, UnicodeDecodeError):
+            reason += ": save it in UTF-8"
         raise DataError(f"{path} cannot be read as a table: {reason}") from error
     return typed(frame, str(path), numbers)
 

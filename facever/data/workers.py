@@ -17,7 +17,6 @@ from facever.data.machine import (
     free_shared,
     most_processes,
     processes_here,
-    require_memory,
     usable_cpus,
 )
 from facever.errors import ConfigError, DataError
@@ -66,12 +65,8 @@ def plan(workers: int, images: int, size: tuple[int, int], held: int) -> Plan:
         images: Of the largest batch.
         size: Of an image: (height, width) in pixels.
         held: Batches that whoever takes them keeps at once.
-
-    Raises:
-        ConfigError: One batch takes more than the free memory.
     """
     batch = images * size[0] * size[1] * 3
-    require_memory(batch, f"a batch of {images:,} images of {size[0]} x {size[1]} pixels")
     shared = free_shared()
     if workers == 0 or shared is None:
         return Plan(workers, AHEAD)

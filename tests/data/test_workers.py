@@ -136,10 +136,15 @@ def test_batches_are_loaded_by_the_plan(
     batches.close()
 
 
-def test_a_batch_larger_than_the_memory_is_refused(manifest: Manifest) -> None:
-    plain_batches(manifest, Preprocessing(size=4096), batch_size=10**9)  # only 24 images
-    with pytest.raises(ConfigError, match=r"1,000,000,000 images of 112 x 112 pixels needs"):
-        plan(0, 10**9, SIZE, held=3)
+def test_a_batch_larger_than_the_memory_is_refused(
+    manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = 24 * 3 * 32 * 48  # bytes of all images: no batch is larger
+    monkeypatch.setattr(machine, "free_memory", lambda shared: whole)
+    plain_batches(manifest, Preprocessing(size=(32, 48)), batch_size=10**9)
+    monkeypatch.setattr(machine, "free_memory", lambda shared: whole - 1)
+    with pytest.raises(ConfigError, match=r"a batch of 24 images of 32 x 48 pixels needs"):
+        plain_batches(manifest, Preprocessing(size=(32, 48)), batch_size=10**9)
 
 
 def test_a_killed_worker_ends_the_loading(manifest: Manifest) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +32,7 @@ class Training:
         dimension: D.
         per_digit: K of a P x K batch with P = all digits trained on; 0: any batch.
         looks: After which updates the training images are looked at.
+        norm: BatchNorm after the last Linear (neck linear_bn), or nothing (neck linear).
     """
 
     heads: tuple[dict[str, Any], ...]
@@ -38,11 +40,12 @@ class Training:
     dimension: int = 32
     per_digit: int = 0
     looks: tuple[int, ...] = ()
+    norm: bool = False
     epochs: int = 5
     images: int = 6000
     batch: int = 64
     lr: float = 2e-3
-    warmup: int = 94  # updates: one epoch of all digits
+    warmup: int = 94  # updates: one epoch of all digits; 1: none
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def split_digits(data: Digits, count: int, seed: int) -> tuple[Digits, Digits]:
     return data.at(order[:count]), data.at(order[count:])
 
 
-def embedder(dimension: int) -> nn.Module:
+def embedder(dimension: int, norm: bool = False) -> nn.Module:
     """Three convolutions, the whole feature map, and a Linear: 60,000 weights and more."""
 
     def block(inside: int, outside: int, stride: int) -> list[nn.Module]:
@@ -84,7 +87,11 @@ def embedder(dimension: int) -> nn.Module:
     return nn.Sequential(
         *block(1, 16, 2), *block(16, 32, 2), *block(32, 64, 2), nn.Flatten(),
         nn.Linear(64 * 16, dimension, bias=False),
+        *([nn.BatchNorm1d(dimension)] if norm else []),
     )  # fmt: skip
+
+
+Look = Callable[[nn.Module, WeightedSum, Digits], dict[str, float]]
 
 
 @dataclass
@@ -100,13 +107,16 @@ class Trained:
     looks: list[dict[str, float]] = field(default_factory=list)
 
 
-def learn(plan: Training, seed: int, data: Digits) -> Trained:
-    """Train by AdamW, warm-up and cosine schedule; equal seeds give equal starts and batches."""
+def learn(plan: Training, seed: int, data: Digits, look: Look | None = None) -> Trained:
+    """Train by AdamW, warm-up and cosine schedule; equal seeds give equal starts and batches.
+
+    `look` measures something at `plan.looks`; None: how distance and K vary.
+    """
     started = time.perf_counter()
     train, test = split_digits(data, plan.images, seed)
     train = train.of(plan.digits)
     torch.manual_seed(derive(seed, "weights"))
-    network = embedder(plan.dimension)
+    network = embedder(plan.dimension, plan.norm)
     heads = WeightedSum(
         create_head(embedding_size=plan.dimension, identities=len(plan.digits), **config)
         for config in plan.heads
@@ -141,7 +151,8 @@ def learn(plan: Training, seed: int, data: Digits) -> Trained:
             schedule.step()
             losses.append(float(loss.detach()))
             if len(losses) in plan.looks:
-                looks.append({"update": len(losses), **own_distances(network, heads, train)})
+                found = (look or own_distances)(network, heads, train)
+                looks.append({"update": len(losses), **found})
     last = float(np.mean(losses[-len(sampler) :]))
     return Trained(network, heads, train, test, last, time.perf_counter() - started, looks)
 

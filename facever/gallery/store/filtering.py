@@ -1,4 +1,8 @@
-"""Which people's metadata is as asked: narrowed by SQLite, decided by Python's equality."""
+"""Which people's metadata is as asked: narrowed by SQLite, decided by comparing text.
+
+What a table says of people is text, what Python says may be numbers: both sides go through
+`text_of`, so that 3, 3.0 and "3" are one value, as in every other column.
+"""
 
 import json
 from collections.abc import Mapping
@@ -6,6 +10,7 @@ from typing import Any
 
 from facever.errors import GalleryError
 from facever.gallery.records import text
+from facever.text import text_of
 
 Conditions = dict[str, list[Any]]  # by key, the values of which one is wanted
 
@@ -37,13 +42,14 @@ def checked_where(where: Mapping[str, Any]) -> Conditions:
 def narrowed(conditions: Conditions) -> tuple[str, list[str]]:
     """Return a condition in SQL, and its values, that everybody who is wanted fulfils.
 
-    Metadata is JSON as Python writes it, so a key or text is in it as Python writes that.
+    Metadata is JSON as Python writes it, so a key or text is in it as Python writes that. Texts
+    that may be there as a number or a boolean narrow nothing.
     """
     parts, values = ["1"], []
     for key, wanted in conditions.items():
         parts.append("instr(metadata, ?)")
         values.append(f"{json.dumps(key)}: ")
-        if all(isinstance(value, str) for value in wanted):
+        if all(isinstance(value, str) and not _is_plain_value(value) for value in wanted):
             parts.append(f"({' OR '.join(['0', *['instr(metadata, ?)'] * len(wanted)])})")
             values += [f"{json.dumps(value)}" for value in wanted]
     return " AND ".join(parts), values
@@ -58,4 +64,15 @@ def fits(metadata: Mapping[str, Any], conditions: Conditions) -> bool:
 
 
 def _same(found: Any, wanted: Any) -> bool:
-    return isinstance(found, bool) == isinstance(wanted, bool) and bool(found == wanted)
+    if found is None or wanted is None:
+        return found is wanted
+    return isinstance(found, (str, bool, int, float)) and text_of(found) == text_of(wanted)
+
+
+def _is_plain_value(text_: str) -> bool:
+    """Return whether a number or a boolean may be written so by `text_of`."""
+    try:
+        float(text_)
+    except ValueError:
+        return text_ in ("True", "False")
+    return True
