@@ -44,7 +44,8 @@ def _leading(
 ) -> tuple[list[int], bool]:
     """Return what `leaders` does of one row: places in it, and whether it goes down far enough."""
     best: dict[int, float] = {}
-    places, cut = [], -np.inf
+    places: list[int] = []
+    cut = -np.inf
     for place, (score, owner) in enumerate(zip(scores, owners, strict=True)):
         if score < cut:
             return places, True
