@@ -44,6 +44,11 @@ def checksums_of_bytes(numbers: Keys, owners: Keys, rows: Vectors | Sequence[byt
     )
 
 
+def checksum_of_texts(*texts: bytes) -> int:
+    """Return the CRC-32 of texts (UTF-8) in their order, as of what a gallery decides by."""
+    return zlib.crc32(b"\0".join(texts))
+
+
 def intact(
     numbers: Keys, owners: Keys, vectors: Vectors, checksums: Checksums
 ) -> NDArray[np.bool_]:

@@ -33,7 +33,7 @@ class Unusable(NamedTuple):
 
 
 def read_stored(
-    kind: type[M], stored: Mapping[str, str]
+    kind: type[M], stored: Mapping[str, str | None]
 ) -> tuple[dict[str, M], dict[str, Unusable]]:
     """Return what a gallery keeps, by name, and what of it cannot be used.
 
@@ -41,13 +41,15 @@ def read_stored(
 
     Args:
         kind: OperatingPoint or ScoreCalibration.
-        stored: The JSON, by name.
+        stored: The JSON, by name; None for one that is damaged.
     """
     usable, unusable = {}, {}
     for name, said in stored.items():
         where, values = f"{kind.what} {shown(name)}", None
         try:
-            values = parse_json(said) if isinstance(said, str) else None
+            if said is None:
+                raise GalleryError(f"{where}: damaged: remove it and add it again")
+            values = parse_json(said)
             if not isinstance(values, dict):
                 raise GalleryError(f"{where}: not a JSON object")
             usable[name] = parse(kind, values, where=where)

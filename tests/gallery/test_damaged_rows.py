@@ -123,6 +123,23 @@ def test_points_and_migrations_that_are_no_json(gallery, make_point, value: str)
         gallery.migration()
 
 
+def test_no_bit_of_a_stored_point_can_flip_in_silence(gallery, make_point) -> None:
+    gallery.add_operating_point("door", make_point())
+    whole = gallery.operating_points()["door"].model_dump_json()
+    with closing(sqlite3.connect(gallery.path / "gallery.db")) as db:
+        ((stored,),) = db.execute("SELECT CAST(point AS BLOB) FROM operating_points").fetchall()
+        for bit in range(0, 8 * len(stored), 13):
+            flipped = bytearray(stored)
+            flipped[bit // 8] ^= 1 << bit % 8
+            db.execute("UPDATE operating_points SET point = CAST(? AS TEXT)", [bytes(flipped)])
+            db.commit()
+            assert gallery.operating_points() == {}, bit
+        assert "operating point 'door': damaged" in str(gallery.info().unusable)
+        db.execute("UPDATE operating_points SET point = CAST(? AS TEXT)", [stored])
+        db.commit()
+    assert gallery.operating_points()["door"].model_dump_json() == whole
+
+
 @pytest.mark.parametrize(
     "metadata",
     [

@@ -6,6 +6,7 @@ from itertools import count
 from typing import Any
 
 from facever.errors import GalleryError
+from facever.gallery.checksums import checksum_of_texts
 from facever.gallery.records import Duplicate, Duplicates, NewImages, shown, text
 from facever.gallery.store.coding import encoded
 from facever.gallery.store.deriving import derive
@@ -148,7 +149,9 @@ class Enrolling(Reading):
         with self.writing() as db:
             if db.execute(f"SELECT 1 FROM {table} WHERE name = ?", [name]).fetchone():
                 raise GalleryError(f"{what} {shown(name)} already exists")
-            db.execute(f"INSERT INTO {table} VALUES (?, ?, ?, ?)", [name, kind, said, later(db)])
+            checksum = checksum_of_texts(name.encode(), kind.encode(), said.encode())
+            row = [name, kind, said, later(db), checksum]
+            db.execute(f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?)", row)
             record(db, what, people=0, images=0)
 
     def _forget(self, table: str, what: str, name: str) -> None:

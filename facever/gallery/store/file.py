@@ -24,7 +24,7 @@ from facever.gallery.store.schema import (
     write_facts,
 )
 from facever.gallery.store.statements import explained, now, record
-from facever.gallery.store.upgrading import upgrade_people, upgrade_vectors
+from facever.gallery.store.upgrading import upgrade_measured, upgrade_people, upgrade_vectors
 
 FILE = "gallery.db"
 _NO_ROOM = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN)
@@ -152,6 +152,7 @@ class StoreFile:
             if (version := self._format_in(db)) < FORMAT:  # nobody else did meanwhile
                 make_tables(db, version)
                 facts = facts_in(db, self.path)
+                upgrade_measured(db)
                 said += upgrade_people(db)
                 said += upgrade_vectors(
                     db, facts.settings.storage, facts.binding.dimension, under_way(db, self.path)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from facever.errors import GalleryError
+from facever.gallery.checksums import checksum_of_texts
 from facever.gallery.records import (
     Audited,
     Change,
@@ -312,15 +313,24 @@ class Reading(StoreFile):
 
     # -- what is kept beside them -----------------------------------------------------------
 
-    def operating_points(self) -> dict[str, str]:
-        """Return the JSON of every operating point by its name."""
-        with self.reading() as db:
-            return dict(db.execute("SELECT name, point FROM operating_points ORDER BY name"))
+    def operating_points(self) -> dict[str, str | None]:
+        """Return the JSON of every operating point by its name; None for one that is damaged."""
+        return self._measured("operating_points", "point")
 
-    def calibrations(self) -> dict[str, str]:
-        """Return the JSON of every calibration by its name."""
+    def calibrations(self) -> dict[str, str | None]:
+        """Return the JSON of every calibration by its name; None for one that is damaged."""
+        return self._measured("calibrations", "calibration")
+
+    def _measured(self, table: str, column: str) -> dict[str, str | None]:
         with self.reading() as db:
-            return dict(db.execute("SELECT name, calibration FROM calibrations ORDER BY name"))
+            texts = ", ".join(f"CAST({one} AS BLOB)" for one in ("name", "kind", column))
+            rows = db.execute(f"SELECT {texts}, checksum FROM {table} ORDER BY name").fetchall()
+        return {
+            name.decode(errors="replace"): said.decode()
+            if checksum_of_texts(name, kind, said) == checksum
+            else None
+            for name, kind, said, checksum in rows
+        }
 
     def audit(self, mark: str | None = None) -> list[Audited]:
         """Return what was removed, the oldest first.

@@ -116,6 +116,9 @@ CREATE TABLE template_checksums (
     checksum INTEGER NOT NULL
 );
 
+ALTER TABLE operating_points ADD COLUMN checksum INTEGER;
+ALTER TABLE calibrations ADD COLUMN checksum INTEGER;
+
 CREATE TABLE migrated_checksums (
     image INTEGER PRIMARY KEY REFERENCES migrated (image) ON DELETE CASCADE,
     checksum INTEGER NOT NULL

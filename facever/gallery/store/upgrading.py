@@ -8,7 +8,7 @@ import sqlite3
 
 import numpy as np
 
-from facever.gallery.checksums import checksums_of
+from facever.gallery.checksums import checksum_of_texts, checksums_of
 from facever.gallery.records import Binding, Storage, shown
 from facever.gallery.store.coding import bytes_of, decoded, encoded, plausible
 from facever.gallery.store.damage import REMEDY, described
@@ -94,6 +94,17 @@ def _seal(
             normalised += int(off.sum())
         insert_checksums(db, table, numbers, checksums_of(numbers, owners, vectors))
     return damaged, normalised
+
+
+def upgrade_measured(db: sqlite3.Connection) -> None:
+    """Make the checksums of operating points and calibrations."""
+    for table, column in (("operating_points", "point"), ("calibrations", "calibration")):
+        texts = ", ".join(f"CAST({one} AS BLOB)" for one in ("name", "kind", column))
+        rows = db.execute(f"SELECT rowid, {texts} FROM {table}").fetchall()
+        db.executemany(
+            f"UPDATE {table} SET checksum = ? WHERE rowid = ?",
+            [(checksum_of_texts(*said), row) for row, *said in rows],
+        )
 
 
 def upgrade_people(db: sqlite3.Connection) -> list[str]:

@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import sqlite3
+import zlib
 from contextlib import closing
 from pathlib import Path
 
@@ -91,7 +92,8 @@ def test_a_stored_point_that_contradicts_itself_is_named(
     facever, gallery: Path, model: Path, people: Path
 ) -> None:
     with closing(sqlite3.connect(gallery / "gallery.db")) as db:
-        db.execute("INSERT INTO operating_points VALUES ('door', '1:N', '{}', '2026')")
+        row = ["door", "1:N", "{}", "2026", zlib.crc32(b"door\0" + b"1:N\0" + b"{}")]
+        db.execute("INSERT INTO operating_points VALUES (?, ?, ?, ?, ?)", row)
         db.commit()
     words = ("gallery", "search", gallery, people / "a" / "0.png", "--model", model)
     status, said, _ = facever(*words)
