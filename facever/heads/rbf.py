@@ -24,9 +24,7 @@ GAMMA_UPDATES = 200
 _FOLLOWING = 0.1
 """Share of the newest update in the gamma that follows."""
 _SAMPLE = 256
-"""Prototypes whose distances make that gamma."""
-_AT_ONCE = 2**18
-"""Distances whose median is found in one tensor, not block by block."""
+"""Prototypes whose distances make that gamma; the median over so few is found in one tensor."""
 DEAD_START = 10.0
 """Mean d^2 / gamma above which next to nothing is learned: e^-10 is 5e-5."""
 
@@ -197,7 +195,7 @@ class RBF(Head):
                 yield squared_distances(x, weight[part])
 
         sharded = self.prototypes.layout.stored == "sharded"
-        if not sharded and 0 < len(x) * len(weight) <= _AT_ONCE:
+        if not sharded and len(x) and len(weight) <= _SAMPLE:
             return squared_distances(x, weight).median().clamp_min(1e-6)
         median = median_of(parts, x, all_sum if sharded else lambda counts: counts)
         return median.clamp_min(1e-6)

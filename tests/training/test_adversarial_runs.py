@@ -43,7 +43,7 @@ def test_off_is_exactly_the_plain_run(make_config, htg, tmp_path: Path, figures)
 
 
 def test_pretraining_alone_is_the_plain_triplet_training(make_config, htg, tmp_path: Path) -> None:
-    triplet = {"name": "triplet", "mining": "batch_hard", "margin": 0.2, "weight": 1.0}
+    triplet = {"name": "triplet", "mining": "batch_hard", "margin": 0.2, "distance": "squared"}
     ours = htg(adversarial={"pretraining": 1, "mining": "batch_hard"}, epochs=2)
     plain = make_config(heads=[{"name": "softmax"}, triplet], batch=PK, epochs=2)
     losses, states = [], []
