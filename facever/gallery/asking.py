@@ -27,7 +27,7 @@ from facever.gallery.decisions import (
 )
 from facever.gallery.intake import Faces, checked_vectors, failures
 from facever.gallery.opened import Opened
-from facever.gallery.records import Keys, Vectors
+from facever.gallery.records import Change, Keys, Vectors
 from facever.gallery.scores import all_scores
 
 _DECIDES_SEARCH = ("1:N",)
@@ -86,7 +86,7 @@ class Asking(Opened):
             raise GalleryError(f"k is a whole number from 1 on, not {k!r}")
         while True:
             with self._store.reading():  # one state, so that what decides is for these people
-                generation = self._store.generation()
+                before = self._store.generation(), self._store.change()
                 vectors = checked_vectors(probes, fingerprint, self._store.binding)
                 among = None if where is None else self._store.keys_where(where)
                 plan = self._plan(operating_point, _allowed(rule), calibration, among)
@@ -95,17 +95,16 @@ class Asking(Opened):
                     raise GalleryError(f"no decision is possible: {reason}")
             failed = failures(probes)
             held = [row for row in range(len(vectors)) if row not in failed]
-            found = iter(
-                self._candidates(vectors[held], min(k, max(plan.searched, 1)), plan.rule, among)
-            )
-            if self._store.generation() == generation:
+            most = min(k, max(plan.searched, 1))
+            found = self._candidates(vectors[held], most, plan.rule, among, before)
+            if found is not None:
                 break
-        answers = []
+        answers, each = [], iter(found)
         for row in range(len(vectors)):
             if row in failed:
                 answers.append(Answer([], error=failed[row]))
                 continue
-            candidates = _with_probability(next(found), plan.told.calibration)
+            candidates = _with_probability(next(each), plan.told.calibration)
             point = plan.decision.point
             answers.append(
                 Answer(candidates, None if point is None else _passes(candidates, point))
@@ -237,20 +236,33 @@ class Asking(Opened):
         return given
 
     def _candidates(
-        self, vectors: Vectors, k: int, rule: ScoreRule, among: Keys | None = None
-    ) -> list[list[Candidate]]:
-        """Return the people found, by their ids; again where one was removed meanwhile.
+        self,
+        vectors: Vectors,
+        k: int,
+        rule: ScoreRule,
+        among: Keys | None,
+        before: tuple[str, Change],
+    ) -> list[list[Candidate]] | None:
+        """Return the people found, by their ids; None where all entries became others meanwhile.
 
-        People whom the store has not, or whose row is damaged there, are nobody's answer.
+        People whom the store has not, or whose row is damaged there, are nobody's answer. Where
+        one was removed meanwhile, the search is made again.
+
+        Args:
+            before: The generation and the change of the store that the search is planned for.
 
         Raises:
             GalleryError: The index keeps to such people.
         """
-        forgotten = False
+        (generation, change), forgotten = before, False
         while True:
-            before = self._store.change()
             scores, keys = self._index.search(vectors, k, rule, among)
-            ids = self._store.ids(np.unique(keys[keys >= 0]).tolist())
+            with self._store.reading():
+                ids = self._store.ids(np.unique(keys[keys >= 0]).tolist())
+                same = self._store.generation() == generation
+                last, change = change, self._store.change()
+            if not same:
+                return None
             with suppress(KeyError):
                 return [
                     [
@@ -260,7 +272,7 @@ class Asking(Opened):
                     ]
                     for row in zip(keys.tolist(), scores.tolist(), strict=True)
                 ]
-            if self._store.change() == before:
+            if change == last:
                 if forgotten:
                     raise GalleryError(
                         f"the index of {self.path} has people who are not in the store; make it "

@@ -5,11 +5,11 @@ import shutil
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from facever.console import warn
 from facever.errors import GalleryError
@@ -30,6 +30,7 @@ FILE = "gallery.db"
 _NO_ROOM = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN)
 _PAGE_BYTES = 16384  # a 512-d vector takes half of SQLite's usual page and would waste the rest
 
+T = TypeVar("T")
 Seen = tuple[int, int, int, int]
 
 
@@ -48,8 +49,8 @@ class StoreFile:
         self.path, self._wait = path, wait
         self._read_lock, self._write_lock = threading.RLock(), threading.RLock()
         self._writer: sqlite3.Connection | None = None
-        self._facts: Facts | None = None
-        self._found: list[tuple[str]] = []
+        self._memory: dict[str, Any] = {}  # what was read of one state of the store
+        self._version = -1  # which state that is
         self.read_only = not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
         self._unlocked = False  # no lock keeps writers off: the file is watched instead
         self._takes_away = False  # whether the change under way removes something
@@ -123,8 +124,7 @@ class StoreFile:
             store = cls(path, wait)
             try:
                 store._check_format()
-                with store.reading():
-                    pass
+                store._known()
             except BaseException:
                 store.close()
                 raise
@@ -231,19 +231,30 @@ class StoreFile:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Yield a connection that sees one state of the store throughout."""
-        with self._read_lock, explained(self.path, reading=True):
+        with self._read_lock:
             self._require_open()
-            if self._reader.in_transaction:
+            if self._reader.in_transaction:  # within another, which explains its errors
                 yield self._reader
                 return
+            with self._one_state():
+                yield self._reader
+
+    @contextmanager
+    def _one_state(self) -> Iterator[None]:
+        """Hold the reading connection at the newest state."""
+        with explained(self.path, reading=True):
             if self._unlocked and self._look() != self._seen:
                 self._reader.close()
                 self._reader, self._file = self._connect_reader(), self._identity()
+                self._version = -1
             self._require_same_file()
             self._reader.execute("BEGIN")
             try:
-                self._read_facts(self._reader)
-                yield self._reader
+                (version,) = self._reader.execute("PRAGMA data_version").fetchone()
+                if version != self._version:  # someone has changed something
+                    self._memory.clear()
+                    self._version = version
+                yield
                 self._require_unchanged()
             except sqlite3.Error:
                 self._require_unchanged()  # else the error is what it says
@@ -370,16 +381,18 @@ class StoreFile:
         return self._known().generation
 
     def _known(self) -> Facts:
-        with self.reading():
-            assert self._facts is not None
-            return self._facts
+        return self._remembered("facts", lambda db: facts_in(db, self.path))
 
-    def _read_facts(self, db: sqlite3.Connection) -> None:
-        """Read `meta` anew when what changes in it has changed."""
-        sql = "SELECT value FROM meta WHERE key IN ('generation', 'index') ORDER BY key"
-        found = db.execute(sql).fetchall()
-        if self._facts is None or found != self._found:
-            self._facts, self._found = facts_in(db, self.path), found
+    def _remembered(self, what: str, read: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what `read` returns, which is called once for each state of the store."""
+        with self._read_lock:
+            self._require_open()
+            if self._reader.in_transaction and what in self._memory:  # within `reading`
+                return self._memory[what]  # type: ignore[no-any-return]
+            with self.reading() as db:
+                if what not in self._memory:
+                    self._memory[what] = read(db)
+                return self._memory[what]  # type: ignore[no-any-return]
 
 
 def planted(db: sqlite3.Connection) -> list[str]:

@@ -47,19 +47,14 @@ class Reading(StoreFile):
 
     def __init__(self, path: Path, wait: float) -> None:
         super().__init__(path, wait)
-        self._counted = Change(0, ""), (0, 0, 0)
         self._damage = Damage(path)
 
     # -- changes and entries, for what follows the store ------------------------------------
 
     def change(self) -> Change:
         """Return the newest change."""
-        with self.reading() as db:
-            return Change(
-                *db.execute(
-                    "SELECT change, stamp FROM changes ORDER BY change DESC LIMIT 1"
-                ).fetchone()
-            )
+        sql = "SELECT change, stamp FROM changes ORDER BY change DESC LIMIT 1"
+        return self._remembered("change", lambda db: Change(*db.execute(sql).fetchone()))
 
     def had(self, change: Change) -> bool:
         """Return whether this store went through a change."""
@@ -76,16 +71,14 @@ class Reading(StoreFile):
         return self._counts()[2]
 
     def _counts(self) -> tuple[int, int, int]:
-        with self.reading() as db:
-            newest = self.change()
-            if newest != self._counted[0]:
-                tables = ("people", "images", entry_table(self.settings).name)
-                people, images, entries = (
-                    int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
-                    for table in tables
-                )
-                self._counted = newest, (people, images, entries)
-            return self._counted[1]
+        def counted(db: sqlite3.Connection) -> tuple[int, int, int]:
+            tables = ("people", "images", entry_table(self.settings).name)
+            people, images, entries = (
+                int(db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]) for table in tables
+            )
+            return people, images, entries
+
+        return self._remembered("counts", counted)
 
     def entries_after(self, number: int, limit: int | None = None) -> Entries:
         """Return the entries after a number; those that are damaged are named and left out.
@@ -322,9 +315,9 @@ class Reading(StoreFile):
         return self._measured("calibrations", "calibration")
 
     def _measured(self, table: str, column: str) -> dict[str, str | None]:
-        with self.reading() as db:
-            texts = ", ".join(f"CAST({one} AS BLOB)" for one in ("name", "kind", column))
-            rows = db.execute(f"SELECT {texts}, checksum FROM {table} ORDER BY name").fetchall()
+        texts = ", ".join(f"CAST({one} AS BLOB)" for one in ("name", "kind", column))
+        sql = f"SELECT {texts}, checksum FROM {table} ORDER BY name"
+        rows = self._remembered(table, lambda db: db.execute(sql).fetchall())
         return {
             name.decode(errors="replace"): said.decode()
             if checksum_of_texts(name, kind, said) == checksum
