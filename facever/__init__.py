@@ -6,12 +6,13 @@ The public names are imported on first use, so that `import facever` costs nothi
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from facever._version import __version__
 
 if TYPE_CHECKING:
     from facever.data.manifest import Manifest
     from facever.embedding.extractor import load_model
     from facever.gallery.gallery import Gallery
+    from facever.training.train import train
     from facever.vectors.embedding_set import EmbeddingSet
 
 _HOMES = {
@@ -19,9 +20,10 @@ _HOMES = {
     "Gallery": "facever.gallery.gallery",
     "Manifest": "facever.data.manifest",
     "load_model": "facever.embedding.extractor",
+    "train": "facever.training.train",
 }
 
-__all__ = ["EmbeddingSet", "Gallery", "Manifest", "__version__", "load_model"]
+__all__ = ["EmbeddingSet", "Gallery", "Manifest", "__version__", "load_model", "train"]
 
 
 def __dir__() -> list[str]:

@@ -75,15 +75,18 @@ def test_the_default_folder_is_named_after_the_configuration(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "which configuration?"),
-        (("none.yaml",), "no configuration file at none.yaml"),
+        ((), "facever recipes"),
+        (("none.yaml",), "no configuration file and no recipe 'none.yaml'"),
+        (("lfw_bset",), "did you mean 'lfw_best'?"),
+        (("configs/lfw_best.yaml",), "did you mean 'lfw_best'?"),
         (("CONFIG", "epoch=1"), "unknown key 'epoch'; did you mean 'epochs'?"),
         (("CONFIG", "model.backbone=resnet10x"), "resnet10t"),
         (("CONFIG", "heads.0.name=cosfase"), "did you mean 'cosface'?"),
         (("CONFIG", "data.root=nowhere"), "nowhere"),
         (("CONFIG", "model.neck=none"), "embedding"),
         (("--resume", "nowhere"), "is not a run folder"),
-        (("--resume", "nowhere", "--out", "x"), "leave --out away"),
+        (("--resume", "nowhere", "epochs=3"), "is not a run folder"),
+        (("--resume", "nowhere", "--out", "x"), "omit --out"),
     ],
 )
 def test_wrong_use_is_one_line(

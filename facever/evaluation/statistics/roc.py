@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
 from facever.evaluation.scoring.similarity import Doubles
 from facever.evaluation.scoring.trials import Counts, Trials
@@ -101,6 +100,8 @@ class Roc:
         The hull is the isotonic regression of the share of genuine scores (pool adjacent
         violators), which joins operating points to segments of falling slope.
         """
+        from scipy.optimize import isotonic_regression  # takes 0.2 s to import
+
         genuine, impostor = np.diff(self.false_rejects), -np.diff(self.false_accepts)
         held = genuine + impostor > 0
         genuine, impostor = genuine[held], impostor[held]
