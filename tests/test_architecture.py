@@ -117,7 +117,7 @@ def test_the_ground_floor_has_no_cycles() -> None:
     ("module", "forbidden"),
     [
         ("facever", ("torch", "numpy", "pandas", "cv2", "faiss")),
-        *((module, ("torch", "numpy", "pandas", "cv2", "faiss", "pydantic")) for module in VERBS),
+        (", ".join(VERBS), ("torch", "numpy", "pandas", "cv2", "faiss", "pydantic")),
         ("facever.training.recipes", ("torch", "numpy", "pydantic")),
         ("facever.vectors.embedding_set", ("torch", "cv2", "faiss", "scipy")),
         ("facever.evaluation.operating_point", ("torch", "cv2", "faiss", "scipy")),

@@ -12,10 +12,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from facever.cli import recipes
 from facever.cli.train import app
+from facever.config import load
 from facever.data.synthesize import synthesize
 from facever.errors import ConfigError, FaceverError
+from facever.training.config import TrainConfig
 from facever.training.run import Run
+from facever.training.saving.checkpoint import load_checkpoint
 
 Train = Callable[..., Result]
 
@@ -125,10 +129,37 @@ def test_a_signal_saves_and_resume_finishes(train: Train, config: Path, tmp_path
     assert run.last.is_file()
     assert not run.model.exists()
 
-    changed = train(config, "epochs=3", "--resume", run.path)
+    changed = train(config, "epochs=500", "workers=1", "seed=3", "--resume", run.path)
     assert isinstance(changed.exception, ConfigError)
-    assert "was trained with epochs = 500, not 3" in str(changed.exception)
-    text = run.config.read_text().replace("epochs: 500", "epochs: 1")
-    run.config.write_text(text)  # an early end: the schedule is another, the state fits
-    assert train("--resume", run.path).exit_code == 0
+    assert "was trained with seed = 0, not 3" in str(changed.exception)
+    changed = train("--resume", run.path, "optimizer.lr=1", "epochs=700")
+    assert isinstance(changed.exception, ConfigError)
+    assert "omit optimizer.lr" in str(changed.exception)
+    done = load_checkpoint(run.last)["position"]["epoch"]
+    assert done > 0
+    changed = train("--resume", run.path, f"epochs={done - 1 or 0}")
+    assert isinstance(changed.exception, ConfigError)
+    early = train("--resume", run.path, f"epochs={done + 1}", "--json")
+    assert early.exit_code == 0, early.exception
+    assert json.loads(early.stdout)["epochs"] == done + 1
+    assert f"{done + 1} epochs instead of 500" in early.stderr
     assert run.model.is_file()
+
+
+def test_the_recipes_are_listed_and_trained_by_name(
+    train: Train, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = CliRunner().invoke(recipes.app, ["--json"])
+    found = {one["name"]: one for one in json.loads(listed.stdout)}
+    assert {"folder", "lfw_best", "market_htg"} <= found.keys()
+    for one in found.values():
+        assert 20 < len(one["summary"]) <= 100
+        load(TrainConfig, Path(one["path"]))
+        text = CliRunner().invoke(recipes.app).stdout
+        assert one["name"] in text
+        assert one["summary"] in text
+    monkeypatch.chdir(tmp_path)
+    small = ("model.backbone=test_resnet", "batch.size=8", "workers=0", "device=cpu", "epochs=1")
+    done = train("folder", f"data.root={faces}", *small)
+    assert done.exit_code == 0, done.exception
+    assert "embedding_size: 256" in (tmp_path / "runs" / "folder" / "config.yaml").read_text()
