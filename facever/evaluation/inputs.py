@@ -117,7 +117,7 @@ def _made(columns: dict[str, Any], similarity: str | None) -> EmbeddingSet:
     """Return plain columns as an embedding set."""
     vectors = _matrix(columns.pop("vectors"))
     size = len(vectors)
-    rows = {"identity": required(people_column(columns.pop("identity")), size, "identities")}
+    rows = {"identity": required(text_column(columns.pop("identity")), size, "identities")}
     for name, values in columns.items():
         rows[name] = np.asarray(pd.Series(values if isinstance(values, list) else np.ravel(values)))
         if len(rows[name]) != size:
