@@ -10,12 +10,17 @@ from tests.former.galleries import SETTINGS
 from tests.former.replay import again, ask, differences, records
 
 RECORDS = records("galleries.tar.xz")
+OF_THE_ROWS = {"people", "people-where", "images", "audit", "threshold", "calibration"}
+"""Questions that storage, index and templates have no part in: asked of two galleries."""
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_its_answers_are_the_former_ones(name: str, galleries: Path) -> None:
-    asked = {key: record for key, record in RECORDS.items() if key.startswith(f"{name}/")}
-    assert len(asked) > 15
+    questions = {key.partition("/")[2] for key in RECORDS if key.startswith(f"{name}/")}
+    if name not in ("float32-all-flat", "int8-all-hnsw"):
+        questions -= OF_THE_ROWS
+    assert len(questions) >= 13
+    asked = {key: RECORDS[key] for key in sorted(f"{name}/{each}" for each in questions)}
     assert {key: found for key in asked if (found := again(asked[key], galleries))} == {}
 
 
