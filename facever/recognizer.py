@@ -6,12 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
-import numpy as np
-
 from facever.data.given import Given, hash_of, listed
 from facever.data.manifest import Manifest
 from facever.errors import DataError, GalleryError
-from facever.evaluation.scoring.similarity import make_scorer
+from facever.evaluation.scoring.similarity import named_similarity, pair_scores
+from facever.gallery.columns import metadata_of, with_quality
 from facever.gallery.decisions import require_fit
 from facever.models.images import Workers, embed_given, embed_images
 from facever.models.protocol import Model, described
@@ -138,6 +137,8 @@ class Recognizer:
         images: Manifest | Given | Sequence[Given],
         people: str | Sequence[str] | None = None,
         *,
+        metadata_columns: Sequence[str] = (),
+        quality: str | None = None,
         data: str | Path | None = None,
         workers: Workers | None = None,
         **rules: Unpack[Rules],
@@ -145,13 +146,14 @@ class Recognizer:
         """Embed images and enroll them, all in one transaction: all of them, or on any error none.
 
         Unreadable images are left out and reported. Duplicates are recognised by the images' bytes.
-        Images are loaded and forgotten some at a time; the vectors take 4 x D bytes an image. A
-        column `quality` of the manifest is kept as the images' weights.
+        Images are loaded and forgotten some at a time; the vectors take 4 x D bytes an image.
 
         Args:
             images: A manifest, a folder that holds a folder per person, a table or a data set's
                 name; or, with `people`, images, and folders of images of one person.
             people: Whom the images show: one id for all, or one each.
+            metadata_columns: Columns of the manifest that are kept of the people.
+            quality: Its column of the images' weights; by default `quality`, if there is one.
             data: Where named data sets are.
             workers: Processes that load images; chosen by their number when not given.
             rules: As in `Gallery.enroll`.
@@ -160,24 +162,23 @@ class Recognizer:
             GalleryError: As in `Gallery.enroll`, or another model.
             DataError: No such data, not one image could be read, or nobody says whom they show.
         """
-        from facever.data.sources import gather  # all readers, for those who need them
-
         gallery = self._require_own()
-        given = images if isinstance(images, Manifest) else listed(images)
-        if not isinstance(given, Manifest) and (people is None or isinstance(people, str)):
-            paths = [one for one in given if isinstance(one, str | os.PathLike)]
-            if len(paths) == len(given):
-                given = gather(paths, people, data)
-        if isinstance(given, Manifest):
-            faces = embed_images(self.model, given, workers=workers)
-            given = [given.locate(row) for row in range(len(given))]
-        elif people is None:
-            raise DataError("whom do these images show? give people=")
+        taken = _taken(images, people, data)
+        if isinstance(taken, Manifest):
+            rows = with_quality(taken.frame, quality)
+            person = people if isinstance(people, str) else None
+            known = metadata_of(rows, metadata_columns, person, rules.get("metadata"))
+            rules["metadata"] = known
+            taken = taken.assign(quality=rows["quality"]) if quality is not None else taken
+            faces = embed_images(self.model, taken, workers=workers)
+            taken = [taken.locate(row) for row in range(len(taken))]
+        elif metadata_columns or quality is not None:
+            raise DataError("a list of images has no columns: omit metadata_columns and quality")
         else:
-            faces = embed_given(self.model, _absolute(given))
+            faces = embed_given(self.model, taken)
         hashes = [
             hash_of(image) if acquired else None
-            for image, acquired in zip(given, faces.acquired, strict=True)
+            for image, acquired in zip(taken, faces.acquired, strict=True)
         ]
         return gallery.enroll(faces, people, hashes=hashes, **rules)
 
@@ -259,10 +260,10 @@ class Recognizer:
                     "give one of kind 1:1-image"
                 )
         pair = embed_given(self.model, [image_a, image_b], on_error="raise")
-        similarity = point.similarity if point else pair.meta.metric
+        similarity = point.similarity if point else named_similarity(pair.meta.metric)
         norms = pair.rows["norm"].to_numpy()
-        scorer = make_scorer(pair.vectors[:1], similarity, norms[:1], pair.vectors[1:], norms[1:])
-        score = float(scorer.pairs(np.zeros(1, int), np.zeros(1, int))[0])
+        rows = pair.vectors if similarity == "cosine" else pair.vectors * norms[:, None]
+        score = float(pair_scores(rows[:1], rows[1:], similarity)[0])
         note = "" if point else "score only: there is no operating point to decide by"
         same = point.accepts(score) if point else None
         return PairVerification(score, similarity, same, point, self.model.fingerprint, note)
@@ -290,6 +291,25 @@ class Recognizer:
                 "make another gallery"
             )
         return self.gallery
+
+
+def _taken(
+    images: Manifest | Given | Sequence[Given],
+    people: str | Sequence[str] | None,
+    data: str | Path | None,
+) -> Manifest | list[Given]:
+    """Return the manifest of a data set, or of the paths of one person; else the images."""
+    if isinstance(images, Manifest):
+        return images
+    given = listed(images)
+    paths = [one for one in given if isinstance(one, str | os.PathLike)]
+    if len(paths) == len(given) and (people is None or isinstance(people, str)):
+        from facever.data.sources import gather  # all readers, for those who need them
+
+        return gather(paths, people, data)
+    if people is None:
+        raise DataError("whom do these images show? give people=")
+    return _absolute(given)
 
 
 def _absolute(images: Sequence[Given]) -> list[Given]:

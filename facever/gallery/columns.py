@@ -1,6 +1,6 @@
 """What columns of a table say of people and of images, as a gallery keeps it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,10 @@ from facever.text import canonical, canonical_column
 
 
 def metadata_of(
-    rows: pd.DataFrame, columns: Sequence[str], person: str | None = None
+    rows: pd.DataFrame,
+    columns: Sequence[str],
+    person: str | None = None,
+    further: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Return what columns of a table say of the people in it, for `Gallery.enroll`.
 
@@ -21,6 +24,7 @@ def metadata_of(
         rows: A table with a column `identity`: a manifest's frame, an embedding set's rows.
         columns: Which columns; a person's empty cells say nothing.
         person: Whom all rows show, in place of the column `identity`.
+        further: What else is known, by person id; it comes before what the columns say.
 
     Raises:
         DataError: No such column, or rows of one person that contradict each other.
@@ -45,6 +49,8 @@ def metadata_of(
             )
         for name, value in said.first().items():
             found.setdefault(str(name), {})[column] = _plain(value)
+    for name, known in (further or {}).items():
+        found.setdefault(name, {}).update(known)
     return found
 
 

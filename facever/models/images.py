@@ -4,12 +4,11 @@ An image that cannot be read has its reason, and the others their vectors.
 """
 
 import os
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -44,6 +43,16 @@ class EmbeddedBlock(NamedTuple):
     errors: Sequence[str | None]
 
 
+@runtime_checkable
+class BlockSource(Protocol):
+    """What embeds images some at a time; see `Extractor.blocks`."""
+
+    def blocks(
+        self, images: Manifest | Sequence[Given], *, workers: Workers, on_error: OnError = "skip"
+    ) -> Generator[EmbeddedBlock, None, None]:
+        """Embed images and yield them in their order."""
+
+
 def embed_images(
     model: Model, images: Manifest | str | Path, *, workers: Workers | None = None
 ) -> EmbeddingSet:
@@ -69,7 +78,7 @@ def embed_images(
     manifest = images if isinstance(images, Manifest) else load(images)
     workers = workers_for(len(manifest)) if workers is None else workers
     meta = replace(described(model), dataset=manifest.dataset, root=str(manifest.root))
-    stream = embedder_of(model)(manifest, workers=workers)
+    stream = block_source(model).blocks(manifest, workers=workers)
     with progress("embedding", len(manifest), "images") as shown, closing(stream):
         return _collected(model, meta, manifest.frame, stream, shown)
 
@@ -86,7 +95,8 @@ def embed_given(model: Model, images: Sequence[Given], on_error: OnError = "skip
     """
     paths = [os.fspath(one) if isinstance(one, str | os.PathLike) else None for one in images]
     rows = pd.DataFrame({"path": pd.array(paths, dtype="string"), "identity": "unknown"})
-    with closing(embedder_of(model)(images, workers=0, on_error=on_error)) as stream:
+    stream = block_source(model).blocks(images, workers=0, on_error=on_error)
+    with closing(stream):
         return _collected(model, described(model), rows, stream)
 
 
@@ -95,41 +105,41 @@ def workers_for(images: int) -> Workers:
     return "auto" if images > _WORTH_WORKERS else 0
 
 
-def embedder_of(model: Model) -> Callable[..., Generator[EmbeddedBlock, None, None]]:
-    """Return what embeds a manifest, or a list of images, some at a time: see `Extractor.blocks`.
-
-    It is the model's own `blocks`, or one made of its `embed`.
-    """
-    return getattr(model, "blocks", None) or partial(_blocks, model)
+def block_source(model: Model) -> BlockSource:
+    """Return the model itself where it loads images in blocks, else what does so for it."""
+    return model if isinstance(model, BlockSource) else _Loaded(model)
 
 
-def _blocks(
-    model: Model,
-    images: Manifest | Sequence[Given],
-    *,
-    workers: Workers = 0,
-    on_error: OnError = "skip",
-) -> Generator[EmbeddedBlock, None, None]:
-    if workers not in (0, "auto"):
-        raise ModelError(f"{type(model).__name__} loads images in one process: omit workers")
-    for first in range(0, len(images), _TOGETHER):
-        some = range(first, min(first + _TOGETHER, len(images)))
-        located = [images.locate(i) if isinstance(images, Manifest) else images[i] for i in some]
-        pixels, errors = read_images(located, on_error=on_error)
-        block = np.zeros((len(some), model.dimension), np.float32)
-        if pixels:
-            block[[error is None for error in errors]] = _embedded(model, pixels)
-        yield EmbeddedBlock(first, block, errors)
+class _Loaded:
+    """Loads images, in this process, for a model that only has `embed`."""
 
+    def __init__(self, model: Model) -> None:
+        self._model, self._kind = model, type(model).__name__
 
-def _embedded(model: Model, pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    rows = np.asarray(model.embed(pixels), np.float32)
-    if rows.shape != (wanted := (len(pixels), model.dimension)):
-        raise ModelError(
-            f"{type(model).__name__}.embed returned shape {list(rows.shape)} for {len(pixels)} "
-            f"images, not {list(wanted)}"
-        )
-    return rows
+    def blocks(
+        self, images: Manifest | Sequence[Given], *, workers: Workers, on_error: OnError = "skip"
+    ) -> Generator[EmbeddedBlock, None, None]:
+        if workers not in (0, "auto"):
+            raise ModelError(f"{self._kind} loads images in one process: omit workers")
+        for first in range(0, len(images), _TOGETHER):
+            some = range(first, min(first + _TOGETHER, len(images)))
+            located = [
+                images.locate(i) if isinstance(images, Manifest) else images[i] for i in some
+            ]
+            pixels, errors = read_images(located, on_error=on_error)
+            block = np.zeros((len(some), self._model.dimension), np.float32)
+            if pixels:
+                block[[error is None for error in errors]] = self._embed(pixels)
+            yield EmbeddedBlock(first, block, errors)
+
+    def _embed(self, pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        rows = np.asarray(self._model.embed(pixels), np.float32)
+        if rows.shape != (wanted := (len(pixels), self._model.dimension)):
+            raise ModelError(
+                f"{self._kind}.embed returned shape {list(rows.shape)} for {len(pixels)} images, "
+                f"not {list(wanted)}"
+            )
+        return rows
 
 
 def _collected(

@@ -20,8 +20,6 @@ from facever.cli.gallery.shared import (
 )
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
-
     from facever.gallery.answers import Enrollment
     from facever.vectors.embedding_set import EmbeddingSet
 
@@ -81,16 +79,16 @@ def enroll(
     """Add images of people: all of them, or on any error none."""
     from dataclasses import replace
 
-    from facever.data.manifest import Manifest
     from facever.errors import ConfigError
-    from facever.gallery.columns import with_quality
     from facever.gallery.gallery import Gallery
 
     if metadata and person is None:
         raise ConfigError("--metadata is about one person: name them with --person")
     if model is None and (data is not None or device != "auto"):
         raise ConfigError("--data and --device are for images: give --model, or leave them away")
+    columns = names_in(metadata_columns)
     rules: dict[str, Any] = {
+        "metadata": {person: dict(pairs_of(metadata, "--metadata"))} if metadata else {},
         "duplicates": duplicates,
         "near": near,
         "conflicts": conflicts,
@@ -99,20 +97,18 @@ def enroll(
     with Gallery.open(gallery) as opened:
         before = totals(opened)
         if model is None:
+            from facever.gallery.columns import metadata_of, with_quality
+
             faces = _embeddings_in(given)
             rows = with_quality(faces.rows, quality)
-            rules["metadata"] = _about(rows, metadata_columns, person, metadata)
+            rules["metadata"] = metadata_of(rows, columns, person, rules["metadata"])
             done = opened.enroll(replace(faces, rows=rows), person, **rules)
         else:
-            from facever.data.sources import gather
             from facever.recognizer import Recognizer
 
-            manifest = gather(given, person, data)
-            rows = with_quality(manifest.frame, quality)
-            rules["metadata"] = _about(rows, metadata_columns, person, metadata)
             recognizer = Recognizer.load(model, opened, device=device)
-            manifest = Manifest.from_frame(rows, manifest.root, manifest.dataset)
-            done = recognizer.enroll(manifest, **rules)
+            rules |= {"data": data, "metadata_columns": columns, "quality": quality}
+            done = recognizer.enroll(given, person, **rules)
         now = totals_after(opened, before)
     _show(done, gallery, now, as_json)
 
@@ -174,18 +170,6 @@ def _embeddings_in(given: list[str]) -> "EmbeddingSet":
         what = f"{path} is not an embedding set" if path.exists() else f"no such path: {path}"
         raise DataError(f"{what}; images are enrolled with --model MODEL")
     return EmbeddingSet.load(path)
-
-
-def _about(
-    rows: "DataFrame", columns: str | None, person: str | None, metadata: list[str] | None
-) -> dict[str, dict[str, Any]]:
-    """Return what is to be kept of the people."""
-    from facever.gallery.columns import metadata_of
-
-    about = metadata_of(rows, names_in(columns), person)
-    if person is not None and metadata:
-        about.setdefault(person, {}).update(pairs_of(metadata, "--metadata"))
-    return about
 
 
 def _tell(done: "Enrollment") -> None:
