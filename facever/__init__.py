@@ -14,13 +14,17 @@ if TYPE_CHECKING:
     from facever.embedding.extractor import load_model
     from facever.evaluation.operating_point import OperatingPoint
     from facever.gallery.gallery import Gallery
+    from facever.models.protocol import Model
+    from facever.recognizer import Recognizer
     from facever.vectors.embedding_set import EmbeddingSet
 
 _HOMES = {
     "EmbeddingSet": "facever.vectors.embedding_set",
     "Gallery": "facever.gallery.gallery",
     "Manifest": "facever.data.manifest",
+    "Model": "facever.models.protocol",
     "OperatingPoint": "facever.evaluation.operating_point",
+    "Recognizer": "facever.recognizer",
     "load_model": "facever.embedding.extractor",
 }
 
@@ -28,7 +32,9 @@ __all__ = [
     "EmbeddingSet",
     "Gallery",
     "Manifest",
+    "Model",
     "OperatingPoint",
+    "Recognizer",
     "__version__",
     "evaluate",
     "load_model",

@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 
 from facever.console import Progress, progress
 from facever.data.decode import ImageError
+from facever.data.given import hash_of
 from facever.data.manifest import Manifest
 from facever.data.members import file_of
 from facever.errors import GalleryError
 from facever.gallery.gallery import Gallery
+from facever.gallery.intake import binding_of
 from facever.gallery.records import PendingImage
+from facever.models.images import Workers, block_source, workers_for
+from facever.models.protocol import Model
 from facever.vectors.unit import unit_rows
-from facever.workflows.enrollment import binding_of, hash_of, workers_for
-
-if TYPE_CHECKING:
-    from facever.embedding.extractor import Extractor
 
 Missing = Literal["refuse", "remove"]
 
@@ -76,11 +76,11 @@ class Migration:
 
 def migrate_gallery(
     gallery: Gallery,
-    extractor: "Extractor",
+    model: Model,
     *,
     missing: Missing = "refuse",
     root: str | Path | None = None,
-    workers: int | Literal["auto"] | None = None,
+    workers: Workers | None = None,
 ) -> Migration:
     """Embed the images of a gallery by another model, and then let that model serve.
 
@@ -90,7 +90,7 @@ def migrate_gallery(
 
     Args:
         gallery: It changes in one transaction at the end.
-        extractor: The new model.
+        model: The new model.
         missing: With "refuse" nothing changes for as long as images are missing; what was embedded
             is kept for when they are there. With "remove" they are removed from the gallery.
         root: A folder to look in for what is not at its source any more: for the source's own path
@@ -107,19 +107,19 @@ def migrate_gallery(
     if folder is not None and not folder.is_dir():
         raise GalleryError(f"no folder {folder} to look for the images in")
     before = gallery.fingerprint
-    gallery.begin_migration(binding_of(extractor))
+    gallery.begin_migration(binding_of(model))
     state = gallery.migration()
     resumed = state.done if state is not None else 0
     with progress("migrating", total=gallery.info().images, unit="images") as shown:
         shown.start_at(resumed)
-        moving = _Moving(gallery, extractor, folder, workers, shown)
+        moving = _Moving(gallery, model, folder, workers, shown)
         while True:
             pending, known = moving.embed_pending(), moving.seen
             info = gallery.info()
             finished = missing == "remove" or not pending
             if finished:
                 try:
-                    gallery.finish_migration(extractor.fingerprint, pending)
+                    gallery.finish_migration(model.fingerprint, pending)
                 except GalleryError:
                     moving.embed_pending()
                     if moving.seen == known:
@@ -128,7 +128,7 @@ def migrate_gallery(
             return Migration(
                 finished,
                 before,
-                extractor.fingerprint,
+                model.fingerprint,
                 moving.embedded,
                 resumed,
                 [moving.missing[image] for image in pending],
@@ -147,12 +147,12 @@ class _Moving:
     def __init__(
         self,
         gallery: Gallery,
-        extractor: "Extractor",
+        model: Model,
         root: Path | None,
-        workers: int | Literal["auto"] | None,
+        workers: Workers | None,
         shown: Progress,
     ) -> None:
-        self._gallery, self._extractor, self._root = gallery, extractor, root
+        self._gallery, self._model, self._root = gallery, model, root
         self._workers, self._shown = workers, shown
         self.embedded = 0
         self.missing: dict[int, MissingImage] = {}
@@ -188,9 +188,9 @@ class _Moving:
         manifest = Manifest.from_frame(
             pd.DataFrame({"path": paths, "identity": "anybody"}), Path.cwd(), "gallery"
         )
-        workers = workers_for(manifest) if self._workers is None else self._workers
+        workers = workers_for(len(manifest)) if self._workers is None else self._workers
         left = iter(images)
-        with closing(self._extractor.blocks(manifest, workers=workers)) as blocks:
+        with closing(block_source(self._model).blocks(manifest, workers=workers)) as blocks:
             for _, block, errors in blocks:
                 batch = list(islice(left, len(errors)))
                 for image, error in zip(batch, errors, strict=True):
@@ -206,7 +206,7 @@ class _Moving:
                 f"the new model makes a zero vector of {batch[kept[row]].source}, which has no "
                 "direction; the old model goes on serving"
             )
-        fingerprint = self._extractor.fingerprint
+        fingerprint = self._model.fingerprint
         self._gallery.add_migrated(
             [batch[row].image for row in kept], units, norms.tolist(), fingerprint=fingerprint
         )

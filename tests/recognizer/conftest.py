@@ -11,9 +11,9 @@ import torch
 from facever.data.preprocessing import Preprocessing
 from facever.embedding.extractor import Extractor, load_model
 from facever.evaluation.operating_point import OperatingPoint
+from facever.gallery.gallery import Gallery
 from facever.models.embedder import Embedder, ModelConfig
 from facever.models.saving import save_embedder
-from facever.workflows.enrollment import create_gallery
 
 
 def _save_model(path: Path, seed: int, metric: str = "cosine") -> Path:
@@ -60,7 +60,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def gallery(model: Extractor, tmp_path: Path):
-    with create_gallery(tmp_path / "gallery", model) as made:
+    with Gallery.create(tmp_path / "gallery", model) as made:
         yield made
 
 

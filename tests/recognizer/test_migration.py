@@ -11,9 +11,8 @@ from facever.embedding.extractor import Extractor, load_model
 from facever.errors import GalleryError
 from facever.evaluation.operating_point import OperatingPoint
 from facever.gallery.gallery import Gallery
-from facever.workflows.enrollment import create_gallery, enroll_images, manifest_of
-from facever.workflows.migration import MissingImage, migrate_gallery
-from facever.workflows.recognition import search_images
+from facever.gallery.migration import MissingImage
+from facever.recognizer import Recognizer
 
 
 @pytest.fixture(scope="module")
@@ -32,17 +31,19 @@ def images(people: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def filled(gallery: Gallery, model: Extractor, images: Path) -> Gallery:
     """Twelve images of four people."""
-    assert enroll_images(gallery, model, manifest_of([str(images)], None)).images == 12
+    assert Recognizer(model, gallery).enroll(images).images == 12
     return gallery
 
 
 def assert_is_of(gallery: Gallery, model: Extractor, images: Path, tmp_path: Path) -> None:
     """Compare all answers with those of a gallery that never knew another model."""
     probes = sorted(images.rglob("*.png"))
-    with create_gallery(tmp_path / "fresh", model) as fresh:
-        enroll_images(fresh, model, manifest_of([str(images)], None))
-        expected = search_images(fresh, model, probes, k=4)
-    for answer, wanted in zip(search_images(gallery, model, probes, k=4), expected, strict=True):
+    with Gallery.create(tmp_path / "fresh", model) as fresh:
+        Recognizer(model, fresh).enroll(images)
+        expected = Recognizer(model, fresh).search(probes, k=4)
+    for answer, wanted in zip(
+        Recognizer(model, gallery).search(probes, k=4), expected, strict=True
+    ):
         scores = {c.person: c.score for c in answer.candidates}  # one image may be two people's
         assert scores == pytest.approx({c.person: c.score for c in wanted.candidates}, abs=1e-5)
 
@@ -57,7 +58,7 @@ def test_a_gallery_moves_to_another_model(
 ) -> None:
     filled.update("a", {"site": "A"})
     filled.add_operating_point("old", make_point(model))
-    done = migrate_gallery(filled, new)
+    done = Recognizer(new, filled).migrate()
     assert (done.finished, done.images, done.resumed, done.missing) == (True, 12, 0, [])
     assert (done.before, done.fingerprint) == (model.fingerprint, new.fingerprint)
     assert done.lost == ["old"]
@@ -65,9 +66,9 @@ def test_a_gallery_moves_to_another_model(
     assert filled.metadata("a") == {"site": "A"}
     assert_is_of(filled, new, images, tmp_path)
     with pytest.raises(GalleryError, match=model.fingerprint):
-        search_images(filled, model, [images / "a" / "0.png"])
+        Recognizer(model, filled).search([images / "a" / "0.png"])
     with pytest.raises(GalleryError, match="already"):
-        migrate_gallery(filled, new)
+        Recognizer(new, filled).migrate()
 
 
 class Stopped(BaseException):
@@ -104,16 +105,18 @@ def test_a_stopped_migration_goes_on_where_it_was(
 
     disturb(monkeypatch, new, 2, stop)
     with pytest.raises(Stopped):
-        migrate_gallery(filled, new)
+        Recognizer(new, filled).migrate()
     with Gallery.open(filled.path) as opened:
         state = opened.migration()
         assert state is not None
         assert (state.done, state.pending) == (8, 4)
-        found = search_images(opened, model, [images / "b" / "1.png"], 1)[0]  # the old one serves
+        found = Recognizer(model, opened).search([images / "b" / "1.png"], 1)[
+            0
+        ]  # the old one serves
         assert found.candidates[0].person == "b"
         with pytest.raises(GalleryError, match="finish or abandon it first"):
-            migrate_gallery(opened, load_model(models[1], flip=True))
-        done = migrate_gallery(opened, new)
+            Recognizer(load_model(models[1], flip=True), opened).migrate()
+        done = Recognizer(new, opened).migrate()
         assert (done.finished, done.images, done.resumed) == (True, 4, 8)
     assert_is_of(filled, new, images, tmp_path)
 
@@ -134,7 +137,7 @@ def test_what_is_enrolled_meanwhile_moves_too(
 
     def enroll() -> None:
         with Gallery.open(filled.path) as other:
-            assert enroll_images(other, model, manifest_of([str(late)], "e")).images == 1
+            assert Recognizer(model, other).enroll(late, "e").images == 1
             other.remove("d")
 
     if moment == "between blocks":
@@ -148,7 +151,7 @@ def test_what_is_enrolled_meanwhile_moves_too(
             return finish(*args, **options)
 
         monkeypatch.setattr(filled, "finish_migration", late_finish)
-    done = migrate_gallery(filled, new)
+    done = Recognizer(new, filled).migrate()
     assert done.finished
     assert {one.person for one in filled.people()} == set("abce")
     shutil.rmtree(images / "d")
@@ -162,15 +165,17 @@ def test_images_that_are_gone_or_changed(
     (images / "b" / "1.png").write_bytes((images / "b" / "2.png").read_bytes())
     vector = np.eye(model.dimension, dtype=np.float32)[0]
     filled.enroll(vector, "nowhere", fingerprint=model.fingerprint)
-    done = migrate_gallery(filled, new)
+    done = Recognizer(new, filled).migrate()
     assert (done.finished, done.images, len(done.missing)) == (False, 10, 3)
     assert done.missing == [
         MissingImage(1, "a", str(images / "a" / "0.png"), "no such file"),
         MissingImage(5, "b", str(images / "b" / "1.png"), "other bytes than were enrolled"),
         MissingImage(13, "nowhere", None, "it came in as a vector, without a source"),
     ]
-    assert search_images(filled, model, [images / "c" / "0.png"], 1)[0].candidates[0].person == "c"
-    done = migrate_gallery(filled, new, missing="remove")
+    assert (
+        Recognizer(model, filled).search([images / "c" / "0.png"], 1)[0].candidates[0].person == "c"
+    )
+    done = Recognizer(new, filled).migrate(missing="remove")
     assert (done.finished, done.images, done.resumed, len(done.missing)) == (True, 0, 10, 3)
     assert [tuple(one) for one in filled.people()][:4] == [("a", 2), ("b", 2), ("c", 3), ("d", 3)]
     (images / "b" / "1.png").unlink()
@@ -185,8 +190,10 @@ def test_images_that_were_moved_are_found_below_a_root(
     images.rename(moved)
     (moved / "0.png").write_bytes((moved / "a" / "0.png").read_bytes())
     (moved / "a" / "0.png").write_bytes(b"another picture")
-    assert len(migrate_gallery(filled, new, root=moved.parent).missing) == 12
-    done = migrate_gallery(filled, new, root=moved)  # a/0.png has other bytes, 0.png the right ones
+    assert len(Recognizer(new, filled).migrate(root=moved.parent).missing) == 12
+    done = Recognizer(new, filled).migrate(
+        root=moved
+    )  # a/0.png has other bytes, 0.png the right ones
     assert (done.finished, done.images, done.missing) == (True, 12, [])
 
 
@@ -204,10 +211,13 @@ def test_sources_without_a_hash_are_taken_at_their_own_place_only(
     sources = [*relative, str(paths[2]), str(tmp_path / "gone" / "b" / "0.png")]
     vectors = model.embed(paths)
     gallery.enroll(vectors, list("aaab"), fingerprint=model.fingerprint, sources=sources)
-    assert [one.source for one in migrate_gallery(gallery, new).missing] == [*relative, sources[3]]
-    done = migrate_gallery(gallery, new, root=images)
+    assert [one.source for one in Recognizer(new, gallery).migrate().missing] == [
+        *relative,
+        sources[3],
+    ]
+    done = Recognizer(new, gallery).migrate(root=images)
     assert [(one.source, one.reason) for one in done.missing] == [(sources[3], "no such file")]
-    assert len(migrate_gallery(gallery, new).missing) == 1  # the others were kept
+    assert len(Recognizer(new, gallery).migrate().missing) == 1  # the others were kept
 
 
 def test_images_of_an_array_file_move(
@@ -216,15 +226,15 @@ def test_images_of_an_array_file_move(
     pixels = np.random.default_rng(0).integers(0, 255, (3, 32, 32, 3), dtype=np.uint8)
     np.save(tmp_path / "faces.npy", pixels)
     frame = pd.DataFrame({"path": [f"faces.npy#{i}" for i in range(3)], "identity": list("abc")})
-    enroll_images(gallery, model, Manifest.from_frame(frame, tmp_path, "faces"))
+    Recognizer(model, gallery).enroll(Manifest.from_frame(frame, tmp_path, "faces"))
     pixels[1] = 0
     np.save(tmp_path / "faces.npy", pixels)
-    assert [one.person for one in migrate_gallery(gallery, new).missing] == ["b"]
+    assert [one.person for one in Recognizer(new, gallery).migrate().missing] == ["b"]
 
 
 def test_wrong_use(filled: Gallery, new: Extractor, tmp_path: Path) -> None:
     with pytest.raises(GalleryError, match=r"missing is 'drop' \(allowed: refuse, remove\)"):
-        migrate_gallery(filled, new, missing="drop")  # type: ignore[arg-type]
+        Recognizer(new, filled).migrate(missing="drop")  # type: ignore[arg-type]
     with pytest.raises(GalleryError, match=r"no folder .*/no to look for the images in"):
-        migrate_gallery(filled, new, root=tmp_path / "no")
+        Recognizer(new, filled).migrate(root=tmp_path / "no")
     assert filled.migration() is None
