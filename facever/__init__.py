@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 from facever._version import __version__
 
 if TYPE_CHECKING:
+    from facever import evaluate
     from facever.data.manifest import Manifest
     from facever.embedding.extractor import load_model
+    from facever.evaluation.operating_point import OperatingPoint
     from facever.gallery.gallery import Gallery
+    from facever.models.protocol import Model
+    from facever.recognizer import Recognizer
     from facever.training.train import train
     from facever.vectors.embedding_set import EmbeddingSet
 
@@ -19,11 +23,25 @@ _HOMES = {
     "EmbeddingSet": "facever.vectors.embedding_set",
     "Gallery": "facever.gallery.gallery",
     "Manifest": "facever.data.manifest",
+    "Model": "facever.models.protocol",
+    "OperatingPoint": "facever.evaluation.operating_point",
+    "Recognizer": "facever.recognizer",
     "load_model": "facever.embedding.extractor",
     "train": "facever.training.train",
 }
 
-__all__ = ["EmbeddingSet", "Gallery", "Manifest", "__version__", "load_model", "train"]
+__all__ = [
+    "EmbeddingSet",
+    "Gallery",
+    "Manifest",
+    "Model",
+    "OperatingPoint",
+    "Recognizer",
+    "__version__",
+    "evaluate",
+    "load_model",
+    "train",
+]
 
 
 def __dir__() -> list[str]:
@@ -31,6 +49,8 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "evaluate":
+        return import_module("facever.evaluate")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'facever' has no attribute {name!r}")
