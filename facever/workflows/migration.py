@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from facever.data.members import file_of
 from facever.errors import GalleryError
 from facever.gallery.gallery import Gallery
 from facever.gallery.records import PendingImage
+from facever.render.values import Record
 from facever.vectors.unit import unit_rows
 from facever.workflows.enrollment import binding_of, hash_of, workers_for
 
@@ -47,7 +48,7 @@ class MissingImage:
 
 
 @dataclass(frozen=True)
-class Migration:
+class Migration(Record):
     """What came of moving a gallery to another model.
 
     Args:
@@ -68,10 +69,6 @@ class Migration:
     resumed: int
     missing: list[MissingImage]
     lost: list[str]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return asdict(self)
 
 
 def migrate_gallery(

@@ -1,8 +1,7 @@
 """Two images, one answer: an Extractor and an operating point joined."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,12 +11,13 @@ from facever.errors import DataError, GalleryError
 from facever.evaluation.operating_point import OperatingPoint
 from facever.evaluation.scoring.similarity import make_scorer
 from facever.gallery.decisions import require_fit
+from facever.render.values import Record
 from facever.training.run import Run
 from facever.vectors.unit import unit_rows
 
 
 @dataclass(frozen=True)
-class PairVerification:
+class PairVerification(Record):
     """Whether two images show the same person.
 
     Args:
@@ -35,12 +35,6 @@ class PairVerification:
     operating_point: OperatingPoint | None
     fingerprint: str
     note: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        point = self.operating_point
-        dumped = point.model_dump(mode="json") if point is not None else None
-        return {**asdict(self), "operating_point": dumped}
 
 
 def run_operating_point(model: str | Path) -> OperatingPoint | None:

@@ -83,8 +83,16 @@ def test_a_file_is_opened_once_until_it_changes(tmp_path: Path) -> None:
         ("x-ubyte", idx(IMAGES, kind=13), "idx values of type 0x0d; only bytes"),
         ("x-ubyte", idx(IMAGES)[:7], "truncated idx file"),
         ("x-ubyte", idx(IMAGES)[:-1], "59 bytes of values instead of 60"),
-        ("x-ubyte.gz", gzip.compress(idx(IMAGES)[:-1], mtime=0), "59 bytes of values instead of 60"),
-        ("x-ubyte.gz", gzip.compress(idx(IMAGES) + b"!", mtime=0), "61 bytes of values instead of 60"),
+        (
+            "x-ubyte.gz",
+            gzip.compress(idx(IMAGES)[:-1], mtime=0),
+            "59 bytes of values instead of 60",
+        ),
+        (
+            "x-ubyte.gz",
+            gzip.compress(idx(IMAGES) + b"!", mtime=0),
+            "61 bytes of values instead of 60",
+        ),
         ("x-ubyte.gz", gzip.compress(idx(IMAGES), mtime=0)[:-9], "truncated or damaged gzip file"),
         ("x-ubyte.gz", idx(IMAGES), "truncated or damaged gzip file"),
         ("x-ubyte", idx(IMAGES[0]), r"shape \(4, 5\) is not that of images"),

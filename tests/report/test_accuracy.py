@@ -10,8 +10,9 @@ from facever.evaluation.one_to_one.result import Accuracy, VerificationResult
 from facever.evaluation.operating_point import Interval
 from facever.evaluation.protocols.verification import evaluate_verification
 from facever.evaluation.statistics.roc import Rate
+from facever.render.blocks import Comparisons
+from facever.render.page import Report, render
 from facever.report import accuracy
-from facever.report.page import Comparisons, Report, render
 from facever.vectors.embedding_set import EmbeddingSet
 from tests.evaluation.oracles import half_way_above
 

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 import yaml
 
+from facever.render.blocks import Figure
+from facever.render.figures import course
+from facever.render.page import Report, render
 from facever.report import training
 from facever.report.adversarial import adversarial_curves
-from facever.report.figures import course
-from facever.report.page import Figure, Report, render
 from facever.report.training import RunRecord
 
 NAMES = (

@@ -9,10 +9,11 @@ import pytest
 
 from facever.errors import ConfigError, DataError, EvaluationError
 from facever.evaluation.protocols.verification import evaluate_verification
+from facever.render.blocks import Figure
+from facever.render.page import render, write_report
 from facever.report.build import build, build_side_by_side, from_embeddings, from_run
 from facever.report.examples import examples_section
 from facever.report.measured import Measured, measure_embeddings
-from facever.report.page import Figure, render, write_report
 from facever.seeding import stream
 from facever.vectors.embedding_set import EmbeddingSet
 

@@ -10,7 +10,7 @@ from facever.evaluation.one_to_one.compare import ComparisonResult
 from facever.evaluation.one_to_one.result import VerificationResult
 from facever.evaluation.protocols.comparison import evaluate_comparison
 from facever.evaluation.protocols.verification import evaluate_verification
-from facever.report.page import render
+from facever.render.page import render
 from facever.report.side_by_side import Contestant, side_by_side
 from facever.seeding import stream
 from facever.vectors.embedding_set import EmbeddingSet

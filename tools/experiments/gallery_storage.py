@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from facever.console import table
 from facever.gallery.answers import SearchResult
 from facever.gallery.records import STORAGES, Storage
+from facever.render.text import table
 from facever.vectors.embedding_set import EmbeddingSet
 from facever.workflows.enrollment import create_gallery
 from facever.workflows.trial_gallery import Probes, choose_probes

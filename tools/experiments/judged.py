@@ -26,7 +26,7 @@ from facever.evaluation.protocols.sets import sample_of
 from facever.evaluation.protocols.verification import evaluate_verification
 from facever.evaluation.scoring.streaming import stream
 from facever.evaluation.statistics.paired import Difference, over_people, over_seeds
-from facever.report.numbers import far_text
+from facever.render.numbers import far_text
 from facever.training.config import TrainConfig
 from facever.vectors.embedding_set import EmbeddingSet
 

@@ -24,7 +24,7 @@ from facever.evaluation.protocols.sets import sample_of
 from facever.evaluation.scoring.similarity import Doubles
 from facever.evaluation.scoring.streaming import StreamedTrials, stream
 from facever.evaluation.scoring.trials import Trials, budget, check_fars, needed
-from facever.report.numbers import far_text
+from facever.render.numbers import far_text
 from facever.training.choosing.selection import select
 from facever.training.config import TrainConfig
 from facever.training.run import Run

@@ -71,7 +71,7 @@ def test_a_list_is_compared_at_every_far_and_by_accuracy(faces, other, folded):
     assert values["accuracy"]["difference"] == gained
     assert values["trials_of"] == "pairs"
     assert "accuracy" in found.to_text()
-    assert "TAR at FAR 0.02" in found.to_text()
+    assert "TAR at FAR 2e-2" in found.to_text()
 
 
 def test_a_model_is_not_told_apart_from_itself(faces, folded):
