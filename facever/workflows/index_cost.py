@@ -124,7 +124,7 @@ class IndexCost(Result):
             headers = ["index", "FPIR", *(f"FNIR rank {rank}" for rank in exact.ranks)]
             headers += [f"recall@{self.candidates}", "ms/probe", "ms alone", "build s", "MB"]
             caption = (
-                f"at the threshold of exact search for FPIR {far_text(point.fpir_target)} "
+                f"At the threshold of exact search for FPIR {far_text(point.fpir_target)} "
                 f"({point.threshold:.6g}), {self.threads} threads"
             )
             blocks.append(Table(caption, headers, rows))

@@ -243,7 +243,7 @@ class IdentificationResult(Result):
         ]
         for one in self.realised:
             caption = (
-                f"the stored threshold {one.stored.threshold:.6g} (FPIR "
+                f"The stored threshold {one.stored.threshold:.6g} (FPIR "
                 f"{one.stored.achieved_rate:.4g} in a gallery of {one.stored.gallery_size:,}, "
                 f"{one.stored.dataset or 'unnamed data'}) comes to"
             )

@@ -160,7 +160,7 @@ class CalibrationResult(Result):
             for found in self.reliability
         ]
         headers = ["predicted", "observed", level, "genuine", "impostor"]
-        table = Table(f"probabilities at a prior of {self.prior:.4g}", headers, rows)
+        table = Table(f"Probabilities at a prior of {self.prior:.4g}", headers, rows)
         methods = dict.fromkeys(found.interval.method for found in self.reliability)
         note = Note(f"intervals: {'; '.join(methods)}")
         lead = (

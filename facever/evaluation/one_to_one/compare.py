@@ -153,7 +153,7 @@ class ComparisonResult(Result):
         if made:
             headers = difference_headers(made[0][1])
             headers += [f"false {kind}, {which}" for kind in _KINDS for which in _WHICH]
-            blocks.append(Table("second minus first, on the same trials", headers, rows))
+            blocks.append(Table("Second minus first, on the same trials", headers, rows))
             if any(point.few for point in self.points):
                 blocks.append(FEW)
             blocks += interval_notes(made)

@@ -153,7 +153,7 @@ def _accuracy(result: "VerificationResult") -> Section:
             for p in result.band
         ]
         headers = ["FAR target", "FAR", "TAR", level]
-        blocks.append(Table("along the curve", headers, rows, folded=True))
+        blocks.append(Table("Along the curve", headers, rows, folded=True))
     return Section("accuracy", "Accuracy", blocks)
 
 
@@ -173,7 +173,7 @@ def _points(points: Sequence["MeasuredPoint"]) -> list[Block]:
     ]
     headers = ["FAR target", "FAR", level, "false accepts"]
     headers += ["TAR", level, "false rejects", "threshold"]
-    caption = "operating points: the FAR target is never exceeded"
+    caption = "Operating points: the FAR target is never exceeded"
     notes = [Note("FAR is also called FMR; TAR is 1 - FNMR"), *few_notes(rows)]
     for name, attribute in (("FAR", "far_interval"), ("TAR", "interval")):
         made = ((far_text(point.far_target), getattr(point, attribute)) for point in points)
@@ -184,7 +184,7 @@ def _points(points: Sequence["MeasuredPoint"]) -> list[Block]:
 def _with_failures(result: "VerificationResult") -> Table:
     failures = result.failures
     return Table(
-        f"with failures to acquire (FTA {failures.rate:.3g} of the images; they reject "
+        f"With failures to acquire (FTA {failures.rate:.3g} of the images; they reject "
         f"{failures.genuine:,} genuine and {failures.impostor:,} impostor trials more)",
         ["FAR target", "FAR", "TAR"],
         [
@@ -204,7 +204,7 @@ def _accuracy_cell(accuracy: "Accuracy") -> Number:
 
 
 def _rate(found: "Rate", interval: "Interval | None", wrong_below: float = 0) -> Number:
-    bound = f" (bins: ± {found.bound:.1g})" if found.bound else ""
+    bound = f" (bins: ± {far_text(found.bound)})" if found.bound else ""
     shown = f" [{interval.low:.5f}, {interval.high:.5f}]" if interval else ""
     wrong = f"   below {wrong_below}: the wrong way round" if found.value < wrong_below else ""
     return Number(f"{found.value:.5f}{bound}{shown}{wrong}", found.value)
@@ -223,7 +223,11 @@ def _groups(result: "VerificationResult", point: "MeasuredPoint") -> Section:
             drawn = [(group, value, end) for group, value, end in every if end is not None]
             if not drawn:
                 continue
-            first = f"the first {_DRAWN} of {len(drawn)}" if len(drawn) > _DRAWN else ""
+            first = (
+                f"The first {_DRAWN} of {len(drawn)}; the table has all."
+                if len(drawn) > _DRAWN
+                else ""
+            )
             drawn = drawn[:_DRAWN]
             drawing = figures.group_rates(
                 f"groups-{place}-{name.lower()}",
@@ -256,7 +260,7 @@ def _group_table(column: str, found: Sequence["GroupRates"], at: str, folded: bo
     headers = [column, "FMR", level, "FNMR", level, "impostor trials", "genuine trials"]
     ways = dict.fromkeys(f"{name} {interval.method}" for name, interval in made)
     notes = [Note(f"intervals: {'; '.join(ways)}")] if made else []
-    return [Table(f"by {column}, {at}", headers, rows, folded), *few_notes(rows), *notes]
+    return [Table(f"By {column}, {at}", headers, rows, folded), *few_notes(rows), *notes]
 
 
 def _suspects(suspects: "Suspects") -> Section:

@@ -227,7 +227,7 @@ class BakeoffResult(Result):
             ]
             for verdict in self.verdicts
         ]
-        blocks.append(Table(f"each head minus {self.baseline}", headers, rows))
+        blocks.append(Table(f"Each head minus {self.baseline}", headers, rows))
         return Section("differences", "Which differences are resolved", blocks)
 
     def _curves(self) -> Section:

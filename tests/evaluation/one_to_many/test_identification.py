@@ -161,7 +161,7 @@ def test_a_stored_operating_point_is_judged_at_its_threshold(sets):
     values = smaller.to_dict()["realised"][0]
     assert values["stored"]["gallery_size"] == 18
     assert values["fpir"] == realised.found.false_positives / smaller.nonmated
-    assert "the stored threshold" in smaller.to_text()
+    assert "The stored threshold" in smaller.to_text()
     assert "in a gallery of 18, before" in smaller.to_text()
     assert not smaller.warnings
     few = gallery_ids < "p004"

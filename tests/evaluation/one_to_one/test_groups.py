@@ -87,7 +87,7 @@ def test_the_shared_threshold_is_that_of_the_far_asked_for(faces):
     assert chosen.groups != smallest.groups
     at = chosen.to_dict()["groups_at"]
     assert at == {"far_target": 0.05, "threshold": chosen.at(0.05).threshold}
-    assert "by camera, at the threshold of FAR 5e-2 (" in chosen.to_text()
+    assert "By camera, at the threshold of FAR 5e-2 (" in chosen.to_text()
     assert verification(vectors, names, far=[0.05]).to_dict()["groups_at"] is None
     with pytest.raises(
         EvaluationError, match=r"^a FAR of 1e-09 needs 1,000,000,000 impostor trials"
@@ -144,7 +144,7 @@ def test_groups_of_an_embedding_set(faces):
     alone = verification(table.vectors, names, far=[0.02], groups={"camera": camera})
     assert found.groups == alone.groups
     assert found.to_dict()["groups"]["camera"][0]["groups"] == ["a", "a"]
-    assert "by camera, at the threshold of FAR 2e-2 (" in found.to_text()
+    assert "By camera, at the threshold of FAR 2e-2 (" in found.to_text()
 
 
 def test_bad_groups_are_one_clear_line(faces):

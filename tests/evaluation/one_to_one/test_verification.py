@@ -92,7 +92,7 @@ def test_detail_is_printed_too(make_faces):
     vectors, names = make_faces(90, people=10)
     result = verification(vectors, names, far=[0.1, 0.01], detail=True)
     text = result.to_text()
-    assert "along the curve" in text
+    assert "Along the curve" in text
     middle = result.band[2]
     assert f"{middle.tar:.4f}  [{middle.interval.low:.4f}, {middle.interval.high:.4f}]" in text
     found = result.suspects
@@ -166,7 +166,7 @@ def test_failures_to_acquire_leave_the_trials_and_are_counted(make_faces):
     assert failures["rate"] == 0.06
     text = result.to_text()
     assert re.search(r"failed images +3 of 50 \(not in the trials\)", text)
-    assert "with failures to acquire (FTA 0.06 of the images; they reject " in text
+    assert "With failures to acquire (FTA 0.06 of the images; they reject " in text
     assert f"{far_text(with_failures['far'])}  {with_failures['tar']:.4f}" in text
     for i, j, _ in result.worst_impostors:
         assert held[i]
