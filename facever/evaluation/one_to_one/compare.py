@@ -37,9 +37,6 @@ from facever.render.numbers import far_text
 from facever.render.result import Result
 from facever.render.values import Record
 
-_KINDS = ("accepts", "rejects")
-_WHICH = ("first", "second")
-
 
 @dataclass(frozen=True)
 class ComparedPoint(Record):
@@ -135,13 +132,14 @@ class ComparisonResult(Result):
             name = f"TAR at FAR {far_text(point.first.far_target)}"
             row = difference_row(name, point.first.tar, point.second.tar, point.difference)
             for kind in ("false_accepts", "false_rejects"):
-                row += [errors(getattr(one, kind)) for one in (point.first, point.second)]
+                both = (errors(getattr(one, kind)).text for one in (point.first, point.second))
+                row.append(" / ".join(both))
             rows.append(row)
             made.append((name, point.difference))
         if self.accuracy is not None:
             means = self.accuracy.first.mean, self.accuracy.second.mean
             row = difference_row("accuracy", *means, self.accuracy.difference)
-            rows.append([*row, "", "", "", ""])
+            rows.append([*row, "", ""])
             made.append(("accuracy", self.accuracy.difference))
         trials = f"{self.trials.genuine:,} genuine, {self.trials.impostor:,} impostor"
         facts: list[tuple[str, Cell]] = [
@@ -151,8 +149,7 @@ class ComparisonResult(Result):
         ]
         blocks: list[Block] = [Facts(facts)]
         if made:
-            headers = difference_headers(made[0][1])
-            headers += [f"false {kind}, {which}" for kind in _KINDS for which in _WHICH]
+            headers = [*difference_headers(made[0][1]), "false accepts", "false rejects"]
             blocks.append(Table("Second minus first, on the same trials", headers, rows))
             if any(point.few for point in self.points):
                 blocks.append(FEW)

@@ -205,7 +205,9 @@ def _accuracy_cell(accuracy: "Accuracy") -> Number:
 
 def _rate(found: "Rate", interval: "Interval | None", wrong_below: float = 0) -> Number:
     bound = f" (bins: ± {far_text(found.bound)})" if found.bound else ""
-    shown = f" [{interval.low:.5f}, {interval.high:.5f}]" if interval else ""
+    shown = ""
+    if interval is not None:
+        shown = f" ({interval.level:.0%}: [{interval.low:.5f}, {interval.high:.5f}])"
     wrong = f"   below {wrong_below}: the wrong way round" if found.value < wrong_below else ""
     return Number(f"{found.value:.5f}{bound}{shown}{wrong}", found.value)
 
