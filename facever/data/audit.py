@@ -86,10 +86,7 @@ class Inspection(Result):
         each = self.per_identity
         layout = f" (layout: {self.layout})" if self.layout else ""
         facts: list[tuple[str, Cell]] = [
-            ("data set", f"{self.dataset} in {self.root}{layout}"),
             *([] if self.doubt is None else [("doubtful", self.doubt)]),
-            ("images", count(self.images)),
-            ("identities", count(self.identities)),
             (
                 "images per identity",
                 f"{each.minimum} to {each.maximum}, median {each.median:g}; "
@@ -114,7 +111,11 @@ class Inspection(Result):
             _listed("equal files within an identity", map(" = ".join, self.duplicates_within)),
             _listed("equal files across identities", map(" = ".join, self.duplicates_across)),
         ]
-        return [Section("data", "Data set", blocks)]
+        lead = (
+            f"{self.dataset}: {self.images:,} images of {self.identities:,} identities in "
+            f"{self.root}{layout}"
+        )
+        return [Section("data", "Data set", blocks, lead)]
 
 
 class _Look(NamedTuple):

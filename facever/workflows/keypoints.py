@@ -66,7 +66,7 @@ class Keypoints(Result):
             [f"{one['stage']}.{one['keypoint']}", *(short(one[name]) for name in places)]
             for one in self.keypoints
         ]
-        table = Table("Means over the images", ["keypoint", *places], rows)
+        table = Table("", ["keypoint", *places], rows)
         return [Section("figures", "Figures", [figure, table])]
 
 

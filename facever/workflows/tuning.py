@@ -34,7 +34,7 @@ from facever.gallery.index.kinds import FLAT, build, checked_kind, resolved
 from facever.gallery.index.people import Part
 from facever.gallery.index.view import View
 from facever.gallery.records import Vectors
-from facever.render.blocks import Cell, Facts, Section, Table
+from facever.render.blocks import Cell, Section, Table
 from facever.render.numbers import far, far_text, megabytes, milliseconds, rate, seconds
 from facever.render.result import Result
 from facever.seeding import stream
@@ -107,17 +107,13 @@ class Tuning(Result):
         point = self.rows[0].point
         made = "the operating point's" if self.operating_point is not None else "exact search's"
         held = ", held out of the gallery" if self.held_out else ""
-        facts = Facts(
-            [
-                ("gallery", f"{self.entries:,} entries of {self.people:,} people"),
-                ("probes", f"{self.mated:,} mated and {self.nonmated:,} non-mated{held}"),
-                ("score", f"{self.rule} of cosines, rank 1"),
-                (
-                    "threshold",
-                    f"{made} for FPIR {far_text(point.fpir_target)} ({point.threshold:.6g})",
-                ),
-                ("threads", str(self.threads)),
-            ]
+        lead = (
+            f"{self.entries:,} entries of {self.people:,} people, {self.rule} of cosines; "
+            f"{self.mated:,} mated and {self.nonmated:,} non-mated probes{held}"
+        )
+        caption = (
+            f"At {made} threshold for FPIR {far_text(point.fpir_target)} "
+            f"({point.threshold:.6g}), rank 1, {self.threads} threads"
         )
         headers = ["index", f"recall@{self.k}", "FNIR", "FPIR", "MB", "ms alone", "ms/probe"]
         rows: list[list[Cell]] = [
@@ -133,8 +129,8 @@ class Tuning(Result):
             ]
             for row in self.rows
         ]
-        table = Table("", [*headers, "build s"], rows)
-        return [Section("indexes", "Indexes", [facts, table])]
+        table = Table(caption, [*headers, "build s"], rows)
+        return [Section("indexes", "Indexes", [table], lead)]
 
     @property
     def _row_values(self) -> list[dict[str, Any]]:
