@@ -16,7 +16,7 @@ from facever.render.numbers import (
     rates,
 )
 
-FEW = Note(f"(few): fewer than {FEW_ERRORS} errors, which do not carry a rate")
+FEW = Note(f"(few): fewer than {FEW_ERRORS} errors, which do not carry a rate", warning=True)
 
 
 def few(shown: Number, errors: int) -> Number:

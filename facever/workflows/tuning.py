@@ -199,9 +199,9 @@ def tune(
         raise GalleryError("an operating point has its own FPIR and rule: give it, or these")
     point = None if asked_otherwise else _point(gallery, operating_point)
     fpir = _FPIR if fpir is None else fpir
-    for name, asked in (("fpir", fpir), ("share", share)):
-        if not 0 < asked < 1:
-            raise GalleryError(f"{name} is {asked:g}: above 0 and below 1")
+    for name, limit in (("fpir", fpir), ("share", share)):
+        if not 0 < limit < 1:
+            raise GalleryError(f"{name} is {limit:g}: above 0 and below 1")
     rule = (point.score_rule if point is not None else None) or rule or "max"
     trials = _held_out(gallery, share, seed) if probes is None else _given(gallery, probes)
     mated, nonmated = int(trials.mated.sum()), int((~trials.mated).sum())

@@ -29,7 +29,7 @@ from facever.render.blocks import (
     Table,
     Tone,
 )
-from facever.render.numbers import count, far, far_text, rate, score
+from facever.render.numbers import count, far, far_text, fars, rate, score
 
 if TYPE_CHECKING:
     from facever.evaluation.one_to_one.groups import GroupRates
@@ -222,7 +222,11 @@ def _groups(result: "VerificationResult", point: "MeasuredPoint") -> Section:
             name: [(each.name, *_rate_of(each, name)) for each in rates] for name in overall
         }
         for name, every in measured.items():
-            drawn = [(group, value, end) for group, value, end in every if end is not None]
+            drawn = [
+                (group, value, end)
+                for group, value, end in every
+                if value is not None and end is not None
+            ]
             if not drawn:
                 continue
             first = (
@@ -242,7 +246,11 @@ def _groups(result: "VerificationResult", point: "MeasuredPoint") -> Section:
             )
             blocks.append(Figure(f"{name} by {column}", drawing, first))
         blocks += _group_table(column, rates, at, folded=len(rates) > _DRAWN)
-    return Section("groups", "Groups", blocks)
+    lead = (
+        f"All at one threshold, that of FAR {far_text(point.far_target)}; over all trials the FMR "
+        f"is {far_text(point.far)} and the FNMR {1 - point.tar:.4f}."
+    )
+    return Section("groups", "Groups", blocks, lead)
 
 
 def _group_table(column: str, found: Sequence["GroupRates"], at: str, folded: bool) -> list[Block]:
@@ -255,7 +263,10 @@ def _group_table(column: str, found: Sequence["GroupRates"], at: str, folded: bo
             if value is None or interval is None:
                 cells += ["no trials", ""]
                 continue
-            cells += [few(far(value), wrong), span(interval)]
+            if name == "FMR":
+                cells += [few(far(value), wrong), fars(interval.low, interval.high)]
+            else:
+                cells += [few(rate(value), wrong), span(interval)]
             made.append((name, interval))
         rows.append([*cells, count(each.impostor), count(each.genuine)])
     level = level_of(made[0][1]) if made else ""
