@@ -9,19 +9,36 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from facever import evaluate
     from facever.data.manifest import Manifest
     from facever.embedding.extractor import load_model
+    from facever.evaluation.operating_point import OperatingPoint
     from facever.gallery.gallery import Gallery
+    from facever.models.protocol import Model
+    from facever.recognizer import Recognizer
     from facever.vectors.embedding_set import EmbeddingSet
 
 _HOMES = {
     "EmbeddingSet": "facever.vectors.embedding_set",
     "Gallery": "facever.gallery.gallery",
     "Manifest": "facever.data.manifest",
+    "Model": "facever.models.protocol",
+    "OperatingPoint": "facever.evaluation.operating_point",
+    "Recognizer": "facever.recognizer",
     "load_model": "facever.embedding.extractor",
 }
 
-__all__ = ["EmbeddingSet", "Gallery", "Manifest", "__version__", "load_model"]
+__all__ = [
+    "EmbeddingSet",
+    "Gallery",
+    "Manifest",
+    "Model",
+    "OperatingPoint",
+    "Recognizer",
+    "__version__",
+    "evaluate",
+    "load_model",
+]
 
 
 def __dir__() -> list[str]:
@@ -29,6 +46,8 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "evaluate":
+        return import_module("facever.evaluate")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'facever' has no attribute {name!r}")

@@ -34,13 +34,15 @@ def verify(
     import json
 
     from facever.console import say
-    from facever.embedding.extractor import load_model
     from facever.evaluation.operating_point import OperatingPoint
-    from facever.workflows.pair import run_operating_point, verify_pair
+    from facever.recognizer import Recognizer
 
-    point = OperatingPoint.load(operating_point) if operating_point else run_operating_point(model)
-    extractor = load_model(model, device=device, flip=flip, precision=cast("Precision", precision))
-    result = verify_pair(extractor, image_a, image_b, point)
+    given = OperatingPoint.load(operating_point) if operating_point else None
+    recognizer = Recognizer.load(
+        model, device=device, flip=flip, precision=cast("Precision", precision)
+    )
+    result = recognizer.verify(image_a, image_b, given)
+    point = result.operating_point
     if as_json:
         print(json.dumps(result.to_dict(), allow_nan=False))
     else:

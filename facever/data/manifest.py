@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from facever.console import warn
+from facever.data.identity_folders import rows_of_folder
 from facever.data.members import file_of
 from facever.data.tables import (
     check_table,
@@ -20,6 +21,7 @@ from facever.data.tables import (
     typed,
     write_table,
 )
+from facever.data.walking import OnError
 from facever.errors import DataError, unknown
 from facever.text import as_text, canonical, canonical_column, text_of
 
@@ -86,11 +88,18 @@ class Manifest:
         return cls(frame, root, dataset, numbers)
 
     @classmethod
-    def from_folder(cls, root: str | Path) -> "Manifest":
-        """Read a folder that holds one folder of images per identity."""
-        from facever.data.readers.folder import read
+    def from_folder(cls, root: str | Path, on_error: OnError = "skip") -> "Manifest":
+        """Read a folder that holds one folder of images per identity.
 
-        return read(Path(root))
+        Args:
+            root: The folder.
+            on_error: Whether a folder that cannot be read is skipped with a warning, or raised.
+
+        Raises:
+            DataError: No such folder, no image in it, or images only outside of identity folders.
+        """
+        root = Path(root)
+        return cls(rows_of_folder(root, on_error), root, root.absolute().name)
 
     @classmethod
     def from_csv(

@@ -31,7 +31,6 @@ from facever.training.config import TrainConfig
 from facever.training.trainer import train
 from facever.vectors.embedding_set import EmbeddingSet
 from facever.workflows.budget import training_seconds
-from facever.workflows.pair import run_operating_point
 from facever.workflows.quickstart_result import Quickstart
 from facever.workflows.trial_gallery import (
     Probes,
@@ -94,7 +93,7 @@ def quickstart(
 
     say("making a gallery: one image enrolled of each person with two or more, the rest as probes")
     probes = choose_probes(embeddings)
-    point = run_operating_point(run.path)
+    point = extractor.operating_point
     development = extractor.extract(parts.where(subset="development"), folder / "development")
     people = len(set(probes.enrolled.identities))
     searching = search_threshold(development, people)

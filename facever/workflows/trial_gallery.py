@@ -6,14 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facever.embedding.extractor import Extractor
 from facever.errors import DataError, EvaluationError
+from facever.evaluation.one_to_many.identification import identification
 from facever.evaluation.operating_point import OperatingPoint
-from facever.evaluation.protocols.ranked import evaluate_identification
 from facever.gallery.answers import SearchResult
 from facever.gallery.gallery import Gallery
+from facever.models.protocol import Model
 from facever.vectors.embedding_set import EmbeddingSet
-from facever.workflows.enrollment import create_gallery
 
 FPIR = 0.1  # of the operating point for searches
 VERIFYING, SEARCHING = "development", "development-search"  # operating points in the gallery
@@ -106,26 +105,23 @@ def search_threshold(development: EmbeddingSet, people: int) -> SearchThreshold:
             f"FPIR of {FPIR:g}",
         )
     try:
-        found = evaluate_identification(
+        found = identification(
             usable.select(~first), usable.select(first), fpir=[FPIR], similarity="cosine"
         )
     except EvaluationError as error:
         return SearchThreshold(None, f"the development people give no threshold: {error}")
-    meta = development.meta
-    return SearchThreshold(
-        found.operating_point(FPIR, dataset=meta.dataset, fingerprint=meta.fingerprint)
-    )
+    return SearchThreshold(found.operating_point(FPIR))
 
 
 def make_gallery(
     path: str | Path,
-    extractor: Extractor,
+    model: Model,
     enrolled: EmbeddingSet,
     verifying: OperatingPoint | None,
     searching: OperatingPoint | None,
 ) -> Gallery:
     """Create a gallery bound to the model, enroll everyone and give it its operating points."""
-    gallery = create_gallery(path, extractor)
+    gallery = Gallery.create(path, model)
     gallery.enroll(enrolled)
     for name, point in ((VERIFYING, verifying), (SEARCHING, searching)):
         if point is not None:

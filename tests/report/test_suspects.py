@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from facever.evaluate import verification
 from facever.evaluation.one_to_one.result import VerificationResult
 from facever.evaluation.one_to_one.suspects import Suspects
-from facever.evaluation.protocols.verification import evaluate_verification
 from facever.render.blocks import Comparisons, Section
 from facever.render.page import Report, render
 from facever.report import accuracy
@@ -18,7 +18,7 @@ Reader = Callable[[str], Any]
 
 @pytest.fixture(scope="module")
 def result(faces: EmbeddingSet) -> VerificationResult:
-    return evaluate_verification(faces, far=[0.1])
+    return verification(faces, far=[0.1])
 
 
 @pytest.fixture

@@ -37,7 +37,6 @@ from facever.gallery.gallery import Gallery
 from facever.render.text import table
 from facever.seeding import stream
 from facever.vectors.embedding_set import EmbeddingSet
-from facever.workflows.enrollment import create_gallery
 
 FPIRS = (0.1, 0.01)
 RANKS = (1, 10)
@@ -70,7 +69,7 @@ class Decided:
 
 def enroll(path: Path, faces: EmbeddingSet, unseen: set[str] | None) -> Gallery:
     """Make a gallery that knows of everyone whether the model has seen them."""
-    gallery = create_gallery(path, faces)
+    gallery = Gallery.create(path, faces)
     people = set(faces.identities.tolist())
     about = {name: {"seen": unseen is None or name not in unseen} for name in people}
     gallery.enroll(faces, metadata=about)

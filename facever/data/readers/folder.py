@@ -2,15 +2,8 @@
 
 from pathlib import Path
 
-import pandas as pd
-
-from facever.console import warn
 from facever.data.manifest import Manifest
-from facever.data.suffixes import READABLE
-from facever.data.walking import OnError, by_suffix, walk
-from facever.errors import DataError
-
-SUBSETS = frozenset({"dev", "gallery", "query", "test", "train", "val", "valid", "validation"})
+from facever.data.walking import OnError
 
 
 def detect(root: Path) -> bool:
@@ -19,40 +12,9 @@ def detect(root: Path) -> bool:
 
 
 def read(root: Path, on_error: OnError = "skip") -> Manifest:
-    """Return the images below `root`; an identity is the first folder on an image's way.
-
-    Where all of these folders are called train, test, val, query, gallery and the like, they
-    become the column `subset`, and the identity is the second folder. Hidden files, what systems
-    leave and files without an image's suffix are passed over.
+    """Return the images below `root` by `facever.data.identity_folders.rows_of_folder`.
 
     Raises:
         DataError: No such folder, no image in it, or images only outside of identity folders.
     """
-    if not root.is_dir():
-        raise DataError(f"no folder {root}")
-    found = walk(root, on_error=on_error)
-    if not found.images:
-        other = f", but {by_suffix(found.unread)}" if found.unread else ""
-        raise DataError(f"no images in {root}{other} (looked for {' '.join(sorted(READABLE))})")
-    parts = [image.split("/") for image in found.images]
-    depth = 1 if all(way[0].lower() in SUBSETS for way in parts) else 0
-    found.tell(lambda path: _identity(path.split("/"), depth))
-    kept = [way for way in parts if len(way) > depth + 1]
-    if not kept:
-        raise DataError(
-            f"{len(parts)} images lie directly in {root}; a folder per identity is expected, "
-            "or a CSV with columns path and identity"
-        )
-    if len(kept) < len(parts):
-        warn(f"{len(parts) - len(kept)} images in {root} lie in no identity's folder: left out")
-    columns = {
-        "path": ["/".join(way) for way in kept],
-        "identity": [_identity(way, depth) for way in kept],
-    }
-    if depth:
-        columns["subset"] = [way[0].lower() for way in kept]
-    return Manifest(pd.DataFrame(columns), root, root.absolute().name)
-
-
-def _identity(way: list[str], depth: int) -> str:
-    return way[min(depth, len(way) - 1)]
+    return Manifest.from_folder(root, on_error)

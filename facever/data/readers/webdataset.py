@@ -24,9 +24,9 @@ import pandas as pd
 
 from facever.console import track, warn
 from facever.data.cache import cache_folder
+from facever.data.identity_folders import SUBSETS
 from facever.data.manifest import Manifest
 from facever.data.members import BLOCK, address_of, close_files
-from facever.data.readers.folder import SUBSETS
 from facever.data.suffixes import READABLE, UNREAD
 from facever.data.tables import check_utf8, shortened, write_table
 from facever.data.walking import OnError, by_suffix, left_by_system

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit
 
 from facever.errors import EvaluationError
-from facever.evaluation import calibrate
+from facever.evaluate import calibrate
 from facever.evaluation.one_to_one.calibration import (
     JudgedTrials,
     calibrate_trials,

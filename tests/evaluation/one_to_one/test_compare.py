@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facever.errors import EvaluationError
-from facever.evaluation import compare, verification
+from facever.evaluate import compare, verification
 
 
 def faces(spread, seed=0, people=60, noise=0):

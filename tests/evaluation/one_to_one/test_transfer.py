@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from facever.errors import EvaluationError
-from facever.evaluation import OperatingPoint, transfer, verification
+from facever.evaluate import transfer, verification
 from facever.evaluation.one_to_one.transfer import realised
-from facever.evaluation.operating_point import Interval, TrialCounts
+from facever.evaluation.operating_point import Interval, OperatingPoint, TrialCounts
 from facever.evaluation.scoring.trials import ListedTrials
 
 
@@ -35,7 +35,7 @@ def slow(vectors, names, threshold):
 
 def test_errors_are_counted_as_in_a_loop(make_faces):
     vectors, names = make_faces(90, people=10)
-    result = transfer(vectors, names, [point(0.3), point(0.8)])
+    result = transfer([point(0.3), point(0.8)], vectors, names)
     for found, threshold in zip(result.points, (0.3, 0.8), strict=True):
         accepts, rejects, impostor, genuine = slow(vectors, names, threshold)
         assert (found.false_accepts, found.false_rejects) == (accepts, rejects)
@@ -49,7 +49,7 @@ def test_its_own_threshold_has_its_own_rates_and_interval(make_faces):
     vectors, names = make_faces(90, people=10)
     measured = verification(vectors, names, far=[0.02])
     own = measured.operating_point(0.02)
-    found = transfer(vectors, names, [own]).points[0]
+    found = transfer([own], vectors, names).points[0]
     assert found.fmr == own.achieved_rate
     assert found.fmr_interval == own.interval
     assert found.fnmr == pytest.approx(1 - measured.at(0.02).tar)
@@ -60,7 +60,7 @@ def test_the_threshold_itself_is_rejected(make_faces):
     pairs = [(i, j) for i in range(60) for j in range(i) if names[i] != names[j]]
     scores = [np.float32(vectors[i].astype(float) @ vectors[j].astype(float)) for i, j in pairs]
     threshold = float(sorted(scores)[-5])
-    assert transfer(vectors, names, [point(threshold)]).points[0].false_accepts == 4
+    assert transfer([point(threshold)], vectors, names).points[0].false_accepts == 4
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_the_threshold_itself_is_rejected(make_faces):
 )  # fmt: skip
 def test_the_verdict_is_what_the_interval_tells(make_faces, low, high, verdict):
     vectors, names = make_faces(60, people=6)
-    found = transfer(vectors, names, [point(0.5)]).points[0]
+    found = transfer([point(0.5)], vectors, names).points[0]
     interval = Interval(low=low, high=high, method="m")
     assert type(found)(**{**vars(found), "fmr_interval": interval}).verdict == verdict
 
@@ -90,19 +90,22 @@ def test_failures_exclusions_and_norms_reach_the_trials(make_faces):
     camera = np.arange(60) % 3
     broken = np.where(held[:, None], vectors, np.nan)
     rule = point(0.5)
-    found = transfer(broken, names, [rule], acquired=held, exclude={"camera": camera})
-    alone = transfer(vectors[:56], names[:56], [rule], exclude={"camera": camera[:56]})
+    columns = {"vectors": broken, "identity": names, "acquired": held, "camera": camera}
+    found = transfer(rule, columns, exclude=["camera"])
+    columns = {"vectors": vectors[:56], "identity": names[:56], "camera": camera[:56]}
+    alone = transfer(rule, columns, exclude=["camera"])
     assert found.points == alone.points
     assert (found.failures.images, found.failures.failed) == (60, 4)
     norms = np.linspace(1, 2, 60)
-    dot = transfer(vectors, names, [point(0.5, similarity="dot")], norms=norms)
-    scaled = transfer(vectors * norms[:, None], names, [point(0.5, similarity="dot")])
+    by_dot = point(0.5, similarity="dot")
+    dot = transfer(by_dot, {"vectors": vectors, "identity": names, "norm": norms})
+    scaled = transfer(by_dot, vectors * norms[:, None], names)
     assert dot.points[0].false_accepts == scaled.points[0].false_accepts
 
 
 def test_the_result_is_json_and_text(make_faces):
     vectors, names = make_faces(60, people=6)
-    result = transfer(vectors, names, [point(0.8, dataset="elsewhere")])
+    result = transfer([point(0.8, dataset="elsewhere")], vectors, names)
     values = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert values["operating_points"][0]["verdict"] == result.points[0].verdict
     assert values["operating_points"][0]["operating_point"]["dataset"] == "elsewhere"
@@ -126,6 +129,6 @@ def test_wrong_points_are_one_line(make_faces):
     ]
     for points, message in cases:
         with pytest.raises(EvaluationError, match=message):
-            transfer(vectors, names, points)
+            transfer(points, vectors, names)
     with pytest.raises(EvaluationError, match=r"^no genuine trials"):
-        transfer(vectors, np.arange(60), [point(0.1)])
+        transfer([point(0.1)], vectors, np.arange(60))

@@ -8,12 +8,8 @@ import pytest
 
 from facever.data.pairs import PairList
 from facever.errors import EvaluationError
-from facever.evaluation import calibrate
+from facever.evaluate import calibrate, calibrate_scores, template_set, verification
 from facever.evaluation.one_to_one.calibration import JudgedTrials, calibrate_trials
-from facever.evaluation.protocols.calibration import evaluate_calibration
-from facever.evaluation.protocols.score_file import calibrate_scores
-from facever.evaluation.protocols.templates import template_set
-from facever.evaluation.protocols.verification import evaluate_verification
 from facever.vectors.embedding_set import EmbeddingSet
 
 
@@ -28,7 +24,7 @@ def test_images_that_failed_are_left_out(faces):
     rows.loc[:2, "error"] = "truncated"
     vectors = faces.vectors.copy()
     vectors[:3] = 0
-    found = evaluate_calibration(replace(faces, rows=rows, vectors=vectors), prior=0.1)
+    found = calibrate(replace(faces, rows=rows, vectors=vectors), prior=0.1)
     alone = calibrate(faces.vectors[3:], faces.identities[3:], prior=0.1)
     assert found.to_dict() == {**alone.to_dict(), "fingerprint": "undeclared"}
 
@@ -39,11 +35,11 @@ def test_people_of_the_training_are_warned_of(faces):
     paths = faces.rows["path"].to_numpy()
     listed = PairList(pd.DataFrame({"a": paths[i], "b": paths[j], "same": same}))
     for pairs, share in ((None, ""), (listed, ", in ")):
-        (text,) = evaluate_calibration(known, pairs=pairs).to_dict()["warnings"]
+        (text,) = calibrate(known, pairs=pairs).to_dict()["warnings"]
         assert text.startswith(
             f"the model was trained on 1 of the 20 people (p001; from made up){share}"
         )
-        assert evaluate_calibration(faces, pairs=pairs).warnings == []
+        assert calibrate(faces, pairs=pairs).warnings == []
 
 
 def all_pairs(faces):
@@ -58,7 +54,7 @@ def test_a_list_of_all_pairs_is_all_pairs(faces):
     i, j, _, same, _ = all_pairs(faces)
     paths = faces.rows["path"].to_numpy()
     listed = PairList(pd.DataFrame({"a": paths[i], "b": paths[j], "same": same}))
-    found, whole = evaluate_calibration(faces, pairs=listed), evaluate_calibration(faces)
+    found, whole = calibrate(faces, pairs=listed), calibrate(faces)
     assert found.cllr == pytest.approx(whole.cllr, abs=1e-6)
     assert found.trials == whole.trials
     for one, two in zip(found.reliability, whole.reliability, strict=True):
@@ -94,7 +90,7 @@ def test_scores_of_any_system(faces, tmp_path):
 def test_a_stored_calibration_says_where_it_is_from(faces):
     meta = replace(faces.meta, dataset="made up", fingerprint="model-1")
     named = replace(faces, meta=meta, rows=faces.rows.assign(visit=np.arange(160) % 80))
-    found = evaluate_calibration(named, prior=0.2)
+    found = calibrate(named, prior=0.2)
     stored = found.stored()
     assert (stored.kind, stored.templates, stored.similarity) == ("1:1-image", "all", "cosine")
     assert (stored.dataset, stored.fingerprint, stored.prior) == ("made up", "model-1", 0.2)
@@ -104,9 +100,9 @@ def test_a_stored_calibration_says_where_it_is_from(faces):
                                    ("visit", None, "other"), (None, "visit", "other")):  # fmt: skip
         rows = named.rows.assign(t=named.rows["identity"] + "-" + (np.arange(160) % 2).astype(str))
         pooled = template_set(replace(named, rows=rows), "t", quality=quality, media=media)
-        one = evaluate_calibration(pooled, method="isotonic", prior=0.2).stored()
+        one = calibrate(pooled, method="isotonic", prior=0.2).stored()
         assert (one.kind, one.templates) == ("1:1-template", policy)
-        measured = evaluate_verification(pooled, far=[0.1])
+        measured = verification(pooled, far=[0.1])
         assert measured.operating_point(0.1).templates == measured.to_dict()["templates"] == policy
     scores, same, people = all_pairs(faces)[2:]
     other = calibrate_trials(JudgedTrials(scores, same, people), prior=0.2)

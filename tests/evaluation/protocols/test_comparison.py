@@ -9,13 +9,14 @@ import pytest
 
 from facever.data.pairs import PairList
 from facever.errors import EvaluationError
-from facever.evaluation import compare, template_set
-from facever.evaluation.protocols.comparison import (
-    evaluate_comparison,
-    evaluate_retrieval_comparison,
+from facever.evaluate import (
+    compare,
+    compare_retrieval,
+    retrieval,
+    same_images,
+    template_set,
+    verification,
 )
-from facever.evaluation.protocols.ranked import evaluate_retrieval
-from facever.evaluation.protocols.verification import evaluate_verification
 
 
 @pytest.fixture
@@ -39,9 +40,14 @@ def folded(faces):
     return PairList(frame.assign(same=names[i[chosen]] == names[j[chosen]], fold=folds), "folds")
 
 
+def rankings(first, second, **options):
+    """Compare the rankings of two models on the images that both could embed."""
+    return compare_retrieval(*(retrieval(side, **options) for side in same_images(first, second)))
+
+
 def test_images_that_either_could_not_embed_are_left_out_for_both(failing, faces, other):
     one, two = failing(faces, [103]), failing(other, [109])
-    found = evaluate_comparison(one, two, far=[1e-2]).to_dict()
+    found = compare(one, two, far=[1e-2]).to_dict()
     kept = np.setdiff1d(np.arange(160), [103, 109])
     arrays = (faces.vectors[kept], other.vectors[kept], faces.identities[kept])
     alone = compare(*arrays, far=[1e-2]).to_dict()
@@ -53,8 +59,8 @@ def test_images_that_either_could_not_embed_are_left_out_for_both(failing, faces
 
 
 def test_a_list_is_compared_at_every_far_and_by_accuracy(faces, other, folded):
-    found = evaluate_comparison(faces, other, pairs=folded, far=[0.1, 0.02, 1e-6])
-    single = [evaluate_verification(each, pairs=folded, far=[0.1, 0.02]) for each in (faces, other)]
+    found = compare(faces, other, pairs=folded, far=[0.1, 0.02, 1e-6])
+    single = [verification(each, pairs=folded, far=[0.1, 0.02]) for each in (faces, other)]
     assert found.protocol == "pairs"
     for point, far in zip(found.points, (0.1, 0.02), strict=True):
         assert (point.first, point.second) == (single[0].at(far), single[1].at(far))
@@ -75,14 +81,14 @@ def test_a_list_is_compared_at_every_far_and_by_accuracy(faces, other, folded):
 
 
 def test_a_model_is_not_told_apart_from_itself(faces, folded):
-    accuracy = evaluate_comparison(faces, faces, pairs=folded, far=[0.1]).accuracy
+    accuracy = compare(faces, faces, pairs=folded, far=[0.1]).accuracy
     assert (accuracy.difference.low, accuracy.difference.high) == (0, 0)
     assert not accuracy.resolved
 
 
 def test_a_pair_that_either_lacks_is_in_neither_accuracy(failing, faces, other, folded):
-    whole = evaluate_comparison(faces, other, pairs=folded, far=[0.1])
-    found = evaluate_comparison(failing(faces, [3]), other, pairs=folded, far=[0.1])
+    whole = compare(faces, other, pairs=folded, far=[0.1])
+    found = compare(failing(faces, [3]), other, pairs=folded, far=[0.1])
     lost = ((folded.frame["a"] == "3.jpg") | (folded.frame["b"] == "3.jpg")).sum()
     counts = [each.trials.genuine + each.trials.impostor for each in (whole, found)]
     assert counts[0] - counts[1] == lost > 0
@@ -92,14 +98,14 @@ def test_a_pair_that_either_lacks_is_in_neither_accuracy(failing, faces, other, 
 def test_templates_are_compared_too(faces, other):
     sets = [template_set(each, "identity") for each in (faces, other)]
     with pytest.raises(EvaluationError, match=r"^no genuine trials"):
-        evaluate_comparison(*sets)
+        compare(*sets)
     columns = [each.rows.identity + each.rows.subset for each in (faces, other)]
     sets = [
         template_set(replace(each, rows=each.rows.assign(template=column)))
         for each, column in zip((faces, other), columns, strict=True)
     ]
-    found = evaluate_comparison(*sets, far=[0.05])
-    single = [evaluate_verification(each, far=[0.05]).at(0.05) for each in sets]
+    found = compare(*sets, far=[0.05])
+    single = [verification(each, far=[0.05]).at(0.05) for each in sets]
     assert [found.points[0].first, found.points[0].second] == single
 
 
@@ -107,7 +113,7 @@ def test_whom_a_model_was_trained_on_is_said(faces, other):
     known = replace(
         other, trained_on=pd.DataFrame({"identity": ["p001"], "dataset": ["somewhere"]})
     )
-    found = evaluate_comparison(faces, known, far=[0.05])
+    found = compare(faces, known, far=[0.05])
     assert found.warnings == [
         "second: the model was trained on 1 of the 20 people (p001; from somewhere)"
     ]
@@ -115,19 +121,19 @@ def test_whom_a_model_was_trained_on_is_said(faces, other):
 
 def test_other_rows_are_refused(faces):
     with pytest.raises(EvaluationError, match=r"^the two embedding sets have 160 and 159 rows: "):
-        evaluate_comparison(faces, faces.select(np.arange(159)))
+        compare(faces, faces.select(np.arange(159)))
     turned = faces.select(np.arange(160)[::-1])
     with pytest.raises(EvaluationError, match=r"differ in the column identity: embed the same"):
-        evaluate_comparison(faces, turned)
+        compare(faces, turned)
     moved = faces.rows.assign(path=faces.rows.path[::-1].tolist())
     with pytest.raises(EvaluationError, match="differ in the column path"):
-        evaluate_comparison(faces, replace(faces, rows=moved))
+        compare(faces, replace(faces, rows=moved))
 
 
 def test_rankings_are_compared_on_what_both_embedded(failing, faces, other):
     one, two = failing(faces, [4]), failing(other, [109])
-    found = evaluate_retrieval_comparison(one, two, camera="camera")
-    both = [evaluate_retrieval(failing(each, [4, 109]), camera="camera") for each in (faces, other)]
+    found = rankings(one, two, camera="camera")
+    both = [retrieval(failing(each, [4, 109]), camera="camera") for each in (faces, other)]
     measure = found.measures["map_plain"]
     assert (measure.first, measure.second) == (
         pytest.approx(both[0].map_plain),
@@ -136,13 +142,13 @@ def test_rankings_are_compared_on_what_both_embedded(failing, faces, other):
     assert found.to_dict()["failure_to_acquire"] == {"queries": 1, "gallery": 1}
     assert found.to_dict()["cross_camera"]
     with pytest.raises(EvaluationError, match=r"^the two embedding sets have 160 and 159 rows: "):
-        evaluate_retrieval_comparison(faces, faces.select(np.arange(159)))
+        rankings(faces, faces.select(np.arange(159)))
 
 
 def test_rankings_of_people_of_the_training_are_warned_of(faces, other):
     known = replace(
         other, trained_on=pd.DataFrame({"identity": ["p001"], "dataset": ["somewhere"]})
     )
-    assert evaluate_retrieval_comparison(faces, known).warnings == [
+    assert rankings(faces, known).warnings == [
         "second: the model was trained on 1 of the 20 people (p001; from somewhere)"
     ]

@@ -7,9 +7,7 @@ import pytest
 
 from facever.data.pairs import PairList
 from facever.errors import EvaluationError
-from facever.evaluation import template_set, transfer
-from facever.evaluation.protocols.transfer import evaluate_transfer
-from facever.evaluation.protocols.verification import evaluate_verification
+from facever.evaluate import template_set, transfer, verification
 from facever.vectors.embedding_set import EmbeddingSet
 
 
@@ -37,12 +35,10 @@ def target(make_faces):
 
 
 def test_from_set_to_set(source, target):
-    found = evaluate_transfer(source, target, far=[0.1, 0.01, 1e-6], exclude=["camera"])
-    measured = evaluate_verification(source, far=[0.1, 0.01], exclude=["camera"])
+    found = transfer(source, target, far=[0.1, 0.01, 1e-6], exclude=["camera"])
+    measured = verification(source, far=[0.1, 0.01], exclude=["camera"])
     points = [measured.operating_point(far) for far in (0.1, 0.01)]
-    alone = transfer(
-        target.vectors, target.identities, points, exclude={"camera": target.rows["camera"]}
-    )
+    alone = transfer(points, target, exclude=["camera"])
     for one, two in zip(found.points, alone.points, strict=True):
         assert one.point.threshold == two.point.threshold
         assert (one.fmr, one.fnmr) == (two.fmr, two.fnmr)
@@ -55,11 +51,11 @@ def test_from_set_to_set(source, target):
 
 
 def test_a_point_on_a_list(source, target):
-    point = evaluate_verification(source, far=[0.1]).operating_point(0.1)
+    point = verification(source, far=[0.1]).operating_point(0.1)
     rows = target.rows
     frame = pd.DataFrame({"a": rows["path"][:60].tolist(), "b": rows["path"][60:].tolist()})
     frame["same"] = rows["identity"][:60].to_numpy() == rows["identity"][60:].to_numpy()
-    found = evaluate_transfer(point, target, pairs=PairList(frame))
+    found = transfer(point, target, pairs=PairList(frame))
     scores = (target.vectors[:60].astype(float) * target.vectors[60:]).sum(axis=1)
     wrong = (scores > point.threshold) & ~frame["same"]
     assert found.points[0].false_accepts == wrong.sum()
@@ -68,30 +64,28 @@ def test_a_point_on_a_list(source, target):
 
 
 def test_what_is_shared_and_unknown_is_said(source, target):
-    found = evaluate_transfer(source, source, far=[0.1])
+    found = transfer(source, source, far=[0.1])
     assert found.warnings == [
         f"{len(set(source.identities))} people are in both sets, first here-p000: the thresholds "
         "were chosen on them too"
     ]
     assert found.points[0].fmr == found.points[0].point.achieved_rate
     point = found.points[0].point.model_copy(update={"fingerprint": None})
-    unknown = evaluate_transfer(point, target)
+    unknown = transfer(point, target)
     assert unknown.warnings == ["the operating point does not say of which model it is"]
     known = replace(
         target, trained_on=pd.DataFrame({"identity": [target.identities[0]], "dataset": ["x"]})
     )
-    assert (
-        "the model was trained on 1 of" in evaluate_transfer(source, known, far=[0.1]).warnings[0]
-    )
+    assert "the model was trained on 1 of" in transfer(source, known, far=[0.1]).warnings[0]
 
 
 def test_templates_have_thresholds_of_their_own(source, target):
-    point = evaluate_verification(source, far=[0.1]).operating_point(0.1)
+    point = verification(source, far=[0.1]).operating_point(0.1)
     with pytest.raises(
         EvaluationError, match=r"^the operating point is of kind 1:1-image, the embeddings of kind "
     ):
-        evaluate_transfer(point, template_set(target))
-    found = evaluate_transfer(template_set(source), template_set(target), far=[0.1])
+        transfer(point, template_set(target))
+    found = transfer(template_set(source), template_set(target), far=[0.1])
     assert found.points[0].point.kind == "1:1-template"
 
 
@@ -101,19 +95,19 @@ def test_another_model_is_refused(source, target):
         EvaluationError,
         match=r"^the operating point is of fingerprint f, the embeddings of g: a threshold holds",
     ):
-        evaluate_transfer(source, other, far=[0.1])
+        transfer(source, other, far=[0.1])
     with pytest.raises(EvaluationError, match=r"^no threshold to transfer: FAR 1e-07 is left out"):
-        evaluate_transfer(source, target, far=[1e-7])
+        transfer(source, target, far=[1e-7])
 
 
 def test_a_point_of_the_same_data_flatters(source, target):
-    point = evaluate_verification(source, far=[0.1]).operating_point(0.1)
+    point = verification(source, far=[0.1]).operating_point(0.1)
     assert point.dataset == "here"
-    assert evaluate_transfer(point, source).warnings == [
+    assert transfer(point, source).warnings == [
         "the operating point was set on here too: rates on the people by whom a threshold was "
         "chosen flatter"
     ]
-    assert evaluate_transfer(point, target).warnings == []
+    assert transfer(point, target).warnings == []
     nameless = point.model_copy(update={"dataset": ""})
     unnamed = replace(source, meta=replace(source.meta, dataset=""))
-    assert evaluate_transfer(nameless, unnamed).warnings == []
+    assert transfer(nameless, unnamed).warnings == []

@@ -1,0 +1,137 @@
+"""Ask `facever` in this process, and compare what it says with what former code said.
+
+A question is the words of a command, typed in a folder with the files that the former code wrote.
+Its record holds the words, the exit status, what was printed as JSON (or as lines of text), and the
+JSON files that were written.
+"""
+
+import io
+import json
+import math
+import platform
+import sys
+import tarfile
+from collections.abc import Iterator, Sequence
+from contextlib import chdir, contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from facever.__main__ import main
+
+HERE = Path(__file__).parent
+FOLDER = "FOLDER"
+"""What stands in a record for the folder in which a question was asked."""
+
+PASSING = {"created", "started", "seconds", "build_seconds", "probe_seconds", "latency_seconds"}
+PASSING |= {"threads"}
+"""Keys whose values differ from time to time, or with the environment."""
+
+REWORDED: dict[str, str] = {}
+"""Texts that were changed on purpose since: what former code said, and what is said instead."""
+
+RELATIVE, ABSOLUTE = 1e-6, 1e-9
+"""How far floating-point numbers may be from those of former code."""
+
+
+def unpack(archive: str, folder: Path) -> Path:
+    """Unpack an archive of this folder; galleries in it are their owner's only."""
+    with tarfile.open(HERE / archive) as packed:
+        packed.extractall(folder, filter="data")
+    for path in folder.rglob("gallery.db"):
+        path.parent.chmod(0o700)
+    for path in with_paths(folder):
+        path.write_text(path.read_text().replace(FOLDER, str(folder)))
+    return folder
+
+
+def with_paths(folder: Path) -> Iterator[Path]:
+    """Yield the files that name the folder they were written in."""
+    for pattern in ("runs/*/config.yaml", "embeddings*/meta.json"):
+        yield from folder.glob(pattern)
+
+
+def same_machine(archive: str) -> bool:
+    """Return whether an archive was written by this kind of processor, and this torch."""
+    import torch
+
+    made = json.loads((HERE / "made.json").read_text())[archive]
+    return bool(made["processor"] == processor() and made["versions"]["torch"] == torch.__version__)
+
+
+def records(archive: str) -> dict[str, dict[str, Any]]:
+    """Return what former code said, by the names of the questions."""
+    with tarfile.open(HERE / archive) as packed:
+        file = packed.extractfile("answers.json")
+        assert file is not None
+        return dict(json.load(file))
+
+
+def ask(words: Sequence[str], folder: Path, writes: Sequence[str] = ()) -> dict[str, Any]:
+    """Run a command of facever in a folder, and return its record."""
+    out = io.StringIO()
+    status: Any = None
+    with chdir(folder), redirect_stdout(out), patch.object(sys, "argv", ["facever", *words]):
+        try:
+            main()
+        except SystemExit as end:
+            status = end.code
+    text = out.getvalue()
+    said = json.loads(text) if text.startswith(("{", "[")) else text.splitlines()
+    wrote = {name: json.loads((folder / name).read_text()) for name in writes}
+    record = {"words": list(words), "status": status or 0, "said": said, "wrote": wrote}
+    return json.loads(json.dumps(record).replace(str(folder.resolve()), FOLDER))
+
+
+def again(record: dict[str, Any], folder: Path) -> list[str]:
+    """Ask a recorded question again; return where the answer differs."""
+    return list(differences(record, ask(record["words"], folder, list(record["wrote"]))))
+
+
+def differences(
+    before: Any, now: Any, where: str = "", relative: float = RELATIVE
+) -> Iterator[str]:
+    """Yield where two values of JSON differ: floats by more than `relative`, all else at all.
+
+    Keys of objects must have the same order too.
+    """
+    if isinstance(before, dict) and isinstance(now, dict):
+        if list(before) != list(now):
+            yield f"{where}: keys {list(before)}, now {list(now)}"
+        for key in before:
+            if key in now and key not in PASSING:
+                yield from differences(before[key], now[key], f"{where}.{key}", relative)
+    elif isinstance(before, list) and isinstance(now, list):
+        if len(before) != len(now):
+            yield f"{where}: {len(before)} values, now {len(now)}"
+        for place, pair in enumerate(zip(before, now, strict=False)):
+            yield from differences(*pair, f"{where}[{place}]", relative)
+    elif isinstance(before, float) and isinstance(now, float):
+        if not math.isclose(before, now, rel_tol=relative, abs_tol=ABSOLUTE):
+            yield f"{where}: {before!r}, now {now!r}"
+    elif isinstance(before, str) and isinstance(now, str):
+        if REWORDED.get(before, before) != now:
+            yield f"{where}: {before!r}, now {now!r}"
+    elif type(before) is not type(now) or before != now:
+        yield f"{where}: {before!r}, now {now!r}"
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute by one thread."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def processor() -> str:
+    """Return the processor's name, which the last bits of floating-point numbers depend on."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
