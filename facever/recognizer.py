@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
@@ -14,6 +14,7 @@ from facever.gallery.columns import metadata_of, with_quality
 from facever.gallery.decisions import require_fit
 from facever.models.images import Workers, embed_given, embed_images
 from facever.models.protocol import Model, described
+from facever.render.values import Record
 
 if TYPE_CHECKING:
     from facever.embedding.extractor import Precision
@@ -37,7 +38,7 @@ class Rules(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class PairVerification:
+class PairVerification(Record):
     """Whether two images show the same person.
 
     Args:
@@ -55,12 +56,6 @@ class PairVerification:
     operating_point: "OperatingPoint | None"
     fingerprint: str
     note: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        point = self.operating_point
-        dumped = point.model_dump(mode="json") if point is not None else None
-        return {**asdict(self), "operating_point": dumped}
 
 
 class Recognizer:

@@ -22,6 +22,7 @@ FLOORS = {
     "console": 0,
     "processes": 0,
     "config": 0,
+    "render": 0,
     "vectors": 1,
     "data": 1,
     "heads": 2,

@@ -38,7 +38,7 @@ def test_a_wheel_is_whole(wheel: zipfile.ZipFile) -> None:
         if path.is_file() and "__pycache__" not in path.parts
     }
     wanted |= {f"facever/recipes/{path.name}" for path in (PROJECT / "configs").iterdir()}
-    assert {"facever/py.typed", "facever/report/report.html"} <= wanted
+    assert {"facever/py.typed", "facever/render/report.html"} <= wanted
     assert {name for name in held if name.startswith("facever/")} == wanted
     assert "facever/recipes/lfw_best.yaml" in wanted
 

@@ -14,7 +14,7 @@ def recipes(
     """List the recipes: configurations that `facever train NAME` takes."""
     import json
 
-    from facever.console import table
+    from facever.render.text import table
     from facever.training.recipes import recipes
 
     found = recipes()

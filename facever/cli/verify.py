@@ -7,7 +7,6 @@ import typer
 
 if TYPE_CHECKING:
     from facever.embedding.extractor import Precision
-    from facever.evaluation.operating_point import OperatingPoint
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -50,16 +49,7 @@ def verify(
         print(f"score:    {result.score:.4f} ({result.similarity})")
         if point is not None:
             print(f"decision: {'same' if result.same else 'different'} person")
-            print(f"by:       {point_line(point)}")
+            print(f"by:       {point.summary}")
     if result.note:
         say(result.note)
     raise typer.Exit(2 if result.same is None else int(not result.same))
-
-
-def point_line(point: "OperatingPoint") -> str:
-    """Return an operating point in one line."""
-    return (
-        f"score > {point.threshold:.4f}, set for {'FPIR' if point.kind == '1:N' else 'FMR'} "
-        f"{point.target_rate:g} on {point.dataset or 'unnamed data'} "
-        f"({point.trials.impostor:,} impostor trials)"
-    )

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from facever.gallery.intake import binding_of
 from facever.gallery.records import PendingImage
 from facever.models.images import Workers, block_source, workers_for
 from facever.models.protocol import Model
+from facever.render.values import Record
 from facever.vectors.unit import unit_rows
 
 Missing = Literal["refuse", "remove"]
@@ -47,7 +48,7 @@ class MissingImage:
 
 
 @dataclass(frozen=True)
-class Migration:
+class Migration(Record):
     """What came of moving a gallery to another model.
 
     Args:
@@ -68,10 +69,6 @@ class Migration:
     resumed: int
     missing: list[MissingImage]
     lost: list[str]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return asdict(self)
 
 
 def migrate_gallery(

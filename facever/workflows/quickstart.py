@@ -17,6 +17,7 @@ from facever.evaluation.operating_point import OperatingPoint
 from facever.files import write_json
 from facever.gallery.answers import SearchResult, Verification
 from facever.models.embedder import ModelConfig
+from facever.render.page import write_report
 from facever.report.build import from_run
 from facever.report.examples import (
     Candidate,
@@ -26,7 +27,6 @@ from facever.report.examples import (
     examples_section,
 )
 from facever.report.measured import measure_embeddings
-from facever.report.page import write_report
 from facever.training.config import TrainConfig
 from facever.training.train import train
 from facever.vectors.embedding_set import EmbeddingSet

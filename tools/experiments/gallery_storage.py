@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from facever.console import table
 from facever.gallery.answers import SearchResult
 from facever.gallery.gallery import Gallery
 from facever.gallery.records import STORAGES, Storage
+from facever.render.text import table
 from facever.vectors.embedding_set import EmbeddingSet
 from facever.workflows.trial_gallery import Probes, choose_probes
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from facever.console import say, table
+from facever.console import say
 from facever.errors import EvaluationError, FaceverError
 from facever.evaluation.one_to_many.by_person import person_intervals
 from facever.evaluation.one_to_many.identification import measured
@@ -34,6 +34,7 @@ from facever.evaluation.operating_point import Interval, OperatingPoint
 from facever.evaluation.overlap import find_overlap, shared_people
 from facever.files import write_json, write_text
 from facever.gallery.gallery import Gallery
+from facever.render.text import table
 from facever.seeding import stream
 from facever.vectors.embedding_set import EmbeddingSet
 

@@ -122,8 +122,9 @@ def _names_in(probes: "EmbeddingSet") -> list[str]:
 
 
 def _print_answers(names: list[str], found: "SearchResult", filtered: bool) -> None:
-    from facever.console import printable, table
+    from facever.console import printable
     from facever.gallery.records import shown
+    from facever.render.text import table
 
     for name, answer in zip(names, found, strict=True):
         who = answer.person
@@ -215,7 +216,6 @@ def verify(
 
 def _print_verified(names: list[str], result: "Verification") -> None:
     """Print the score of each probe and what was decided; their names where they are several."""
-    from facever.cli.verify import point_line
     from facever.console import printable
     from facever.gallery.records import shown
 
@@ -233,4 +233,4 @@ def _print_verified(names: list[str], result: "Verification") -> None:
         if result.same is not None:
             print(f"decision:    {'' if result.same[row] else 'not '}{shown(result.person)}")
     if result.operating_point is not None:
-        print(f"by:          {point_line(result.operating_point)}")
+        print(f"by:          {result.operating_point.summary}")

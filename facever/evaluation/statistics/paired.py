@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,10 +14,11 @@ from facever.evaluation.statistics.distributions import (
     student_tail,
 )
 from facever.evaluation.statistics.intervals import expanded
+from facever.render.values import Record
 
 
 @dataclass(frozen=True)
-class Difference:
+class Difference(Record):
     """The second minus the first, its interval, and the p value of "no difference".
 
     Attributes:
@@ -30,10 +30,6 @@ class Difference:
     mean: float
     interval: Interval
     p: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return {"mean": self.mean, "interval": self.interval.model_dump(), "p": self.p}
 
 
 def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval | None:

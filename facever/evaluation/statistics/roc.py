@@ -1,18 +1,18 @@
 """ROC statistics from counted scores: AUC, equal error rates and the curve."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from facever.evaluation.scoring.similarity import Doubles
 from facever.evaluation.scoring.trials import Counts, Trials
+from facever.render.values import Record
 
 _PASSES = 16
 
 
 @dataclass(frozen=True)
-class RocCurve:
+class RocCurve(Record):
     """Operating points in the order of rising thresholds.
 
     Attributes:
@@ -25,15 +25,12 @@ class RocCurve:
     fmr: Doubles
     fnmr: Doubles
 
-    def to_dict(self, points: int = 200) -> dict[str, Any]:
-        """Return about so many of its points as JSON values; null where everything is accepted."""
+    json_keys = "threshold=thresholds fmr fnmr"
+
+    def thinned(self, points: int = 200) -> "RocCurve":
+        """Return about so many of its points."""
         kept = np.unique(np.linspace(0, len(self.fmr) - 1, points).astype(np.int64))
-        thresholds = [float(t) if np.isfinite(t) else None for t in self.thresholds[kept]]
-        return {
-            "threshold": thresholds,
-            "fmr": self.fmr[kept].tolist(),
-            "fnmr": self.fnmr[kept].tolist(),
-        }
+        return RocCurve(self.thresholds[kept], self.fmr[kept], self.fnmr[kept])
 
 
 @dataclass(frozen=True)

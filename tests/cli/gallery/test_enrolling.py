@@ -10,7 +10,7 @@ from facever.gallery.gallery import Gallery
 def test_create_and_enroll(facever, model: Path, people: Path, tmp_path: Path) -> None:
     folder = tmp_path / "gallery"
     status, said, _ = facever("gallery", "create", folder, "--model", model)
-    assert (status, f"gallery:          {folder}\n" in said) == (0, True)
+    assert (status, f"gallery           {folder}\n" in said) == (0, True)
     status, said, warned = facever("gallery", "enroll", folder, people, "--model", model)
     assert (status, said) == (
         0,

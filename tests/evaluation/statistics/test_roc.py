@@ -53,7 +53,7 @@ def test_a_thinned_curve_keeps_real_points_and_both_ends():
         assert fnmr == (scores[same] <= threshold).mean()
     assert (curve.fmr[0], curve.fnmr[0], curve.fmr[-1], curve.fnmr[-1]) == (1, 0, 0, 1)
     assert (np.diff(curve.fmr) <= 0).all()
-    values = curve.to_dict(points=10)
+    values = curve.thinned(10).to_dict()
     assert values["threshold"][0] is None
     assert len(values["threshold"]) == len(values["fmr"]) == len(values["fnmr"]) == 10
     at = [curve.thresholds.tolist().index(threshold) for threshold in values["threshold"][1:]]

@@ -1,4 +1,4 @@
-"""Drawing: matplotlib axes to inline SVG that follows the page's colours.
+"""Drawings by matplotlib: as inline SVG that follows the page's colours, in a file, on axes.
 
 The SVG has no outside address, no id that another figure could share, no date, and real text; its
 colours are CSS variables with the light theme's values as fallback.
@@ -6,19 +6,19 @@ colours are CSS variables with the light theme's values as fallback.
 
 import io
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 
 from facever.files import atomic_path
+from facever.render.blocks import SIZE, Drawing, Figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 INK, MUTED, GRID, PAPER = "#1b2430", "#5b6675", "#dfe3e8", "#fefefe"
 GENUINE, IMPOSTOR = "#1f62c9", "#c8500c"
@@ -58,7 +58,6 @@ _STYLE: dict[Any, Any] = {
     "ytick.color": MUTED,
     "ytick.labelsize": 9,
 }
-_WIDTH, _HEIGHT = 4.7, 3.8  # inches of 72 units: legible where a phone is that wide
 _REFERENCE = re.compile(r"#([\w.-]+)")
 _FONT = re.compile(r"font-family: [^;]+;? ?")  # the page's own is taken
 _DIGITS = re.compile(r"(\.\d\d)\d+")  # hundredths of a point are enough
@@ -70,74 +69,65 @@ def printable(text: str) -> str:
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def draw(name: str, alt: str, paint: Callable[[Axes], None], height: float = _HEIGHT) -> str:
-    """Return what `paint` draws as one `<svg>` element.
+def svg(drawing: Drawing) -> str:
+    """Return a drawing as one `<svg>` element of a page's width."""
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure as Canvas
 
-    Args:
-        name: Unique within a page; the ids inside are made from it.
-        alt: What the figure shows, for those who do not see it.
-        paint: Draws into the axes, with the constants of this module as colours.
-        height: In inches; the width is fixed.
-    """
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update({**_STYLE, "svg.hashsalt": name})
-        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-        FigureCanvasSVG(figure)
-        paint(figure.subplots())
+    with _style(drawing.name):
+        height = drawing.size[1] * SIZE[0] / drawing.size[0]
+        canvas = Canvas(figsize=(SIZE[0], height), layout="constrained")
+        FigureCanvasSVG(canvas)
+        drawing.paint(canvas.subplots())
         buffer = io.StringIO()
         nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
-        figure.savefig(buffer, format="svg", metadata=nothing)
-    return _inline(buffer.getvalue(), alt)
+        canvas.savefig(buffer, format="svg", metadata=nothing)
+    return _inline(buffer.getvalue(), drawing.alt)
 
 
-@dataclass(frozen=True)
-class Panel:
-    """A drawing that can stand in a page or in a picture file beside others.
+def plot(drawing: Drawing, axes: "Axes | None" = None) -> "Axes":
+    """Draw into axes of the caller's, or into new ones of pyplot, which a notebook shows."""
+    with _style(drawing.name):
+        if axes is None:
+            from matplotlib import pyplot
 
-    Args:
-        name: Unique within a page.
-        title: A few words above it.
-        alt: What it shows, for those who do not see it.
-        caption: How to read it.
-        paint: Draws into the axes, with the constants of this module as colours.
-        size: Width and height in inches, in a picture file; a page keeps the ratio.
-    """
-
-    name: str
-    title: str
-    alt: str
-    caption: str
-    paint: Callable[[Axes], None]
-    size: tuple[float, float] = (_WIDTH, _HEIGHT)
-
-    def svg(self) -> str:
-        """Return the drawing as one `<svg>` element of a page's width."""
-        return draw(self.name, self.alt, self.paint, self.size[1] * _WIDTH / self.size[0])
+            _, axes = pyplot.subplots(figsize=drawing.size, layout="constrained", facecolor="white")
+        drawing.paint(axes)
+    return axes
 
 
-def save_panels(path: Path, panels: Sequence[Panel], columns: int = 3) -> None:
-    """Write panels side by side to a .png, .svg or .pdf file, atomically, on white."""
-    columns = min(columns, len(panels))
-    rows = -(-len(panels) // columns)
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update({**_STYLE, "svg.hashsalt": path.stem})
-        width, height = np.max([panel.size for panel in panels], axis=0)
+def save_figures(path: Path, figures: Sequence[Figure], columns: int = 3) -> None:
+    """Write figures side by side to a .png, .svg or .pdf file, atomically, on white."""
+    from matplotlib.figure import Figure as Canvas
+
+    columns = min(columns, len(figures))
+    rows = -(-len(figures) // columns)
+    with _style(path.stem):
+        width, height = np.max([figure.drawing.size for figure in figures], axis=0)
         size = (width * columns, (height + 0.3) * rows)
-        figure = Figure(figsize=size, layout="constrained", facecolor="white")
-        grid = figure.subplots(rows, columns, squeeze=False).ravel()
-        for axes, panel in zip(grid, panels, strict=False):
-            panel.paint(axes)
-            axes.set_title(printable(panel.title), fontsize=11)
-        for axes in grid[len(panels) :]:
+        canvas = Canvas(figsize=size, layout="constrained", facecolor="white")
+        grid = canvas.subplots(rows, columns, squeeze=False).ravel()
+        for axes, figure in zip(grid, figures, strict=False):
+            figure.drawing.paint(axes)
+            axes.set_title(printable(figure.title), fontsize=11)
+        for axes in grid[len(figures) :]:
             axes.set_axis_off()
         with atomic_path(path) as temporary:
-            figure.savefig(temporary, dpi=150)
+            canvas.savefig(temporary, dpi=150)
+
+
+@contextmanager
+def _style(salt: str) -> Iterator[None]:
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update({**_STYLE, "svg.hashsalt": salt})
+        yield
 
 
 def say(
-    axes: Axes,
+    axes: "Axes",
     text: str,
     at: tuple[float, float],
     offset: tuple[float, float],

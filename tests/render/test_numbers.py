@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from facever.report import numbers
+from facever.render import numbers
 
 
 def test_examples() -> None:
@@ -45,9 +45,9 @@ def test_a_percentage_never_claims_all_or_nothing(rate: float) -> None:
     ("made", "text", "value"),
     [
         (numbers.count(6837045), "6,837,045", 6837045),
-        (numbers.rate(0.41234), "0.412", 0.41234),
+        (numbers.rate(0.41234), "0.4123", 0.41234),
         (numbers.far(0.00998), "9.98e-3", 0.00998),
-        (numbers.score(-0.28314), "-0.2831", -0.28314),
+        (numbers.score(-0.283141592), "-0.283142", -0.283141592),
     ],
 )
 def test_a_number_keeps_its_full_value(made: numbers.Number, text: str, value: float) -> None:

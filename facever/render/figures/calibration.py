@@ -1,15 +1,20 @@
 """Whether predicted probabilities come true."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from facever.report.drawing import GENUINE, MUTED, draw
+from facever.render.blocks import Drawing
+from facever.render.svg import GENUINE, MUTED
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def reliability(
     predicted: ArrayLike, observed: ArrayLike, low: ArrayLike, high: ArrayLike, trials: ArrayLike
-) -> str:
+) -> Drawing:
     """Draw the observed share of genuine trials over the predicted probability.
 
     Args:
@@ -23,7 +28,7 @@ def reliability(
     counts = np.asarray(trials, np.float64)
     sizes = 14 + 60 * np.log1p(counts) / max(float(np.log1p(counts).max(initial=0.0)), 1.0)
 
-    def paint(axes: Axes) -> None:
+    def paint(axes: "Axes") -> None:
         axes.plot([0, 1], [0, 1], ":", color=MUTED, linewidth=1.2, label="as predicted")
         axes.vlines(x, bottom, top, color=GENUINE, linewidth=1.2)
         axes.scatter(x, y, s=sizes, color=GENUINE, linewidth=0, zorder=3, label="observed")
@@ -32,7 +37,7 @@ def reliability(
         axes.legend(loc="upper left")
 
     worst = float(np.abs(x - y).max(initial=0.0))
-    return draw(
+    return Drawing(
         "reliability",
         f"Reliability diagram: {len(x)} bins of predicted probability; at most {worst:.3f} off.",
         paint,

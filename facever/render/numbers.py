@@ -1,7 +1,6 @@
-"""How the report writes numbers: always the same way, short, and with the full value behind."""
+"""How numbers are written everywhere: always the same way, short, with the full value behind."""
 
-from facever.evaluation.statistics.intervals import FEW_ERRORS
-from facever.report.page import Number
+from facever.render.blocks import Number, Range
 
 
 def count(value: int) -> Number:
@@ -9,17 +8,37 @@ def count(value: int) -> Number:
     return Number(f"{value:,}", value)
 
 
-def marked_few(shown: Number, errors: int) -> Number:
-    """Return a number, marked where fewer errors than carry a rate stand behind it."""
-    return Number(f"{shown.text} (few)", shown.value) if errors < FEW_ERRORS else shown
-
-
 def rate(value: float) -> Number:
-    """Return a rate of 0..1, as `rate_text` writes it."""
+    """Return a rate of 0..1 with four decimals."""
+    return Number(f"{value:.4f}", value)
+
+
+def milliseconds(value: float) -> Number:
+    """Return seconds as milliseconds with three digits."""
+    return Number(f"{1e3 * value:.3g}", 1e3 * value)
+
+
+def seconds(value: float) -> Number:
+    """Return seconds with three digits."""
+    return Number(f"{value:.3g}", value)
+
+
+def megabytes(value: float) -> Number:
+    """Return bytes as megabytes (10^6) with one decimal."""
+    return Number(f"{value / 1e6:.1f}", value / 1e6)
+
+
+def short(value: float) -> Number:
+    """Return a number with three decimals."""
+    return Number(f"{value:.3f}", value)
+
+
+def short_rate(value: float) -> Number:
+    """Return a rate for the first glance, as `rate_text` writes it."""
     return Number(rate_text(value), value)
 
 
-def rate_difference(value: float) -> Number:
+def difference(value: float) -> Number:
     """Return how much one rate exceeds another, with its sign."""
     return Number(f"{value:+.4f}", value)
 
@@ -30,8 +49,23 @@ def far(value: float) -> Number:
 
 
 def score(value: float) -> Number:
-    """Return a score or a threshold with four decimals."""
-    return Number(f"{value:.4f}", value)
+    """Return a score or a threshold with six digits."""
+    return Number(f"{value:.6g}", value)
+
+
+def rates(low: float, high: float) -> Range:
+    """Return an interval of a rate."""
+    return Range(rate(low), rate(high))
+
+
+def fars(low: float, high: float) -> Range:
+    """Return an interval of a small rate."""
+    return Range(far(low), far(high))
+
+
+def differences(low: float, high: float) -> Range:
+    """Return an interval of a difference of rates."""
+    return Range(difference(low), difference(high))
 
 
 def rate_text(value: float) -> str:

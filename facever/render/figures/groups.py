@@ -1,12 +1,16 @@
 """One error rate by group, with intervals."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from facever.report.drawing import GENUINE, MUTED, draw, printable
+from facever.render.blocks import SIZE, Drawing
+from facever.render.svg import GENUINE, MUTED, printable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _ROW = 0.26  # inches
 
@@ -19,7 +23,7 @@ def group_rates(
     high: ArrayLike,
     rate: str,
     overall: float,
-) -> str:
+) -> Drawing:
     """Draw a rate of each group as a dot with its interval.
 
     Args:
@@ -34,7 +38,7 @@ def group_rates(
     bottom, top = np.asarray(low, np.float64), np.asarray(high, np.float64)
     rows = np.arange(len(names))[::-1]
 
-    def paint(axes: Axes) -> None:
+    def paint(axes: "Axes") -> None:
         axes.axvline(overall, color=MUTED, linestyle="--", linewidth=1)
         axes.hlines(rows, bottom, top, color=GENUINE, linewidth=1.4)
         axes.plot(values, rows, "o", color=GENUINE, markersize=5)
@@ -44,5 +48,5 @@ def group_rates(
         axes.grid(visible=False, axis="y")
 
     spoken = ", ".join(f"{name} {value:.4g}" for name, value in zip(names, values, strict=True))
-    height = 1.1 + _ROW * len(names)
-    return draw(figure, f"{rate} by group: {spoken}", paint, height)
+    size = (SIZE[0], 1.1 + _ROW * len(names))
+    return Drawing(figure, f"{rate} by group: {spoken}", paint, size)

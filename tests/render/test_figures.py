@@ -1,55 +1,77 @@
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from scipy.stats import norm
 
-from facever.report import figures
-from facever.report.figures import Band, Cmc, Curve, Mark
-from facever.report.figures.training import _smoothed as smoothed
+from facever.render import figures
+from facever.render.blocks import Drawing
+from facever.render.figures import Cmc
+from facever.render.figures.training import _smoothed as smoothed
+from facever.render.svg import svg as draw
 from facever.seeding import stream
 
-MARKS = (
-    Mark("1e-2", 0.0098, 0.71, 0.68, 0.74, 0.31),
-    Mark("1e-3", 0.00096, 0.5, 0.47, 0.53, 0.42),
+
+def point(target: float, far: float, tar: float, low: float, high: float, at: float) -> Any:
+    interval = SimpleNamespace(low=low, high=high)
+    return SimpleNamespace(far_target=target, far=far, tar=tar, interval=interval, threshold=at)
+
+
+def measured(
+    fmr: np.ndarray, fnmr: np.ndarray, impostors: int, points: Sequence[Any] = (), band: Any = ()
+) -> Any:
+    return SimpleNamespace(
+        curve=SimpleNamespace(fmr=fmr, fnmr=fnmr),
+        trials=SimpleNamespace(impostor=impostors),
+        operating_points=points,
+        band=band,
+    )
+
+
+POINTS = (
+    point(1e-2, 0.0098, 0.71, 0.68, 0.74, 0.31),
+    point(1e-3, 0.00096, 0.5, 0.47, 0.53, 0.42),
 )
-FEW = Curve("few", np.array([1.0, 0.5, 0.5, 0.1, 0.0]), np.array([0.0, 0.1, 0.3, 0.4, 1.0]), 10, 10)
+FEW = measured(np.array([1.0, 0.5, 0.5, 0.1, 0.0]), np.array([0.0, 0.1, 0.3, 0.4, 1.0]), 10)
 
 
-def curve(name: str = "model", marks: tuple[Mark, ...] = MARKS, impostors: int = 50_000) -> Curve:
+def curve(points: Sequence[Any] = POINTS, impostors: int = 50_000) -> Any:
     thresholds = np.linspace(-4, 6, 400)
-    return Curve(name, norm.sf(thresholds), norm.cdf(thresholds, 2), impostors, 1000, marks)
+    return measured(norm.sf(thresholds), norm.cdf(thresholds, 2), impostors, points)
 
 
-BANDED = Curve(
-    "banded", np.array([1.0, 0.1, 0.01, 0.0]), np.array([0.0, 0.2, 0.5, 1.0]), 1000, 100,
-    band=Band(np.array([0.01, 0.1]), np.array([0.4, 0.7]), np.array([0.6, 0.9])),
+BANDED = measured(
+    np.array([1.0, 0.1, 0.01, 0.0]), np.array([0.0, 0.2, 0.5, 1.0]), 1000,
+    band=(point(0.1, 0.1, 0.8, 0.7, 0.9, 0), point(0.01, 0.01, 0.5, 0.4, 0.6, 0)),
 )  # fmt: skip
 RANKED = Cmc("a", [1, 2, 5, 20], [0.5, 0.7, 0.8, 0.9], [0.4, 0.6, 0.7, 0.8], [0.6, 0.8, 0.9, 1.0])
 RELIABLE = ([0.1, 0.9], [0.2, 0.8], [0.1, 0.7], [0.3, 0.9], [1000, 10])
+TWO = {"<b>$x^{$&": curve(), "other\x00\udcff": curve(())}
+FAULTLESS = measured(np.array([1.0, 0.5, 0.0]), np.zeros(3), 2, (point(1, 0, 1, 0.5, 1, 0),))
+OPEN_SET = {"rank <1>": (np.array([1.0, 0.5, 0.0]), np.array([0.1, 0.4, 0.9]))}
 
-
-DRAWINGS: dict[str, Callable[[], str]] = {
-    "roc": lambda: figures.roc([curve()]),
-    "roc-two": lambda: figures.roc([curve("<b>$x^{$&"), curve("other\x00\udcff", ())]),
-    "roc-few": lambda: figures.roc([FEW]),
-    "det": lambda: figures.det([curve()]),
-    "det-two": lambda: figures.det([curve("<b>$x^{$&"), curve("other", ())]),
-    "det-few": lambda: figures.det([FEW]),
-    "det-faultless": lambda: figures.det(
-        [Curve("", np.array([1.0, 0.5, 0.0]), np.zeros(3), 2, 2, (Mark("", 0, 1, 0.5, 1, 0),))]
-    ),
-    "histogram": lambda: figures.histogram([0, 1, 2], [1, 3], [4, 0], MARKS, "a < b & $c$"),
+DRAWINGS: dict[str, Callable[[], Drawing]] = {
+    "roc": lambda: figures.roc({"model": curve()}),
+    "roc-two": lambda: figures.roc(TWO),
+    "roc-few": lambda: figures.roc({"few": FEW}),
+    "det": lambda: figures.det({"model": curve()}),
+    "det-two": lambda: figures.det(TWO),
+    "det-few": lambda: figures.det({"few": FEW}),
+    "det-faultless": lambda: figures.det({"": FAULTLESS}),
+    "histogram": lambda: figures.histogram([0, 1, 2], [1, 3], [4, 0], POINTS, "a < b & $c$"),
     "loss": lambda: figures.loss([1, 2, 3, 4], [4.0, None, np.nan, 1.0]),
     "loss-unknown": lambda: figures.loss([1, 2], [None, None]),
     "learning-rate": lambda: figures.learning_rate([1, 2], [1e-3, 2e-3]),
-    "roc-band": lambda: figures.roc([BANDED]),
-    "det-band": lambda: figures.det([BANDED]),
+    "roc-band": lambda: figures.roc({"banded": BANDED}),
+    "det-band": lambda: figures.det({"banded": BANDED}),
     "cmc": lambda: figures.cmc([Cmc("<one>", [1, 5, 10], [0.5, 0.7, 0.9])]),
     "cmc-two": lambda: figures.cmc([RANKED, Cmc("b", [1, 2], [0.1, 0.2])]),
+    "open-set": lambda: figures.open_set({**OPEN_SET, "rank 5": OPEN_SET["rank <1>"]}),
     "reliability": lambda: figures.reliability(*RELIABLE),
     "reliability-empty": lambda: figures.reliability([], [], [], [], []),
     "groups": lambda: figures.group_rates(
@@ -83,8 +105,8 @@ def assert_affine(values: list[float], places: list[float]) -> None:
 
 @pytest.mark.parametrize("name", DRAWINGS)
 def test_every_figure_is_the_same_twice_and_stands_alone(name: str) -> None:
-    svg = DRAWINGS[name]()
-    assert svg == DRAWINGS[name]()
+    svg = draw(DRAWINGS[name]())
+    assert svg == draw(DRAWINGS[name]())
     root = ElementTree.fromstring(svg)
     assert root.tag == "svg"
     assert root.attrib["role"] == "img"
@@ -101,7 +123,7 @@ def test_every_figure_is_the_same_twice_and_stands_alone(name: str) -> None:
 
 
 def test_names_are_text_and_never_markup_or_formulas() -> None:
-    root = ElementTree.fromstring(DRAWINGS["roc-two"]())
+    root = ElementTree.fromstring(draw(DRAWINGS["roc-two"]()))
     texts = [text.text for text in root.iter("text")]
     assert "<b>$x^{$&" in texts
     assert "other��" in texts
@@ -110,24 +132,24 @@ def test_names_are_text_and_never_markup_or_formulas() -> None:
 def test_figures_of_one_page_share_no_id() -> None:
     found: list[str] = []
     for name in ("roc-few", "det-few", "histogram", "loss", "learning-rate", "development"):
-        found += re.findall(r'id="([^"]+)"', DRAWINGS[name]())
+        found += re.findall(r'id="([^"]+)"', draw(DRAWINGS[name]()))
     assert found
     assert len(found) == len(set(found))
 
 
 @pytest.mark.parametrize("axis", ["x", "y"])
 def test_det_axes_are_probits(axis: str) -> None:
-    ticks = labels(figures.det([curve()]), axis)
+    ticks = labels(draw(figures.det({"m": curve()})), axis)
     assert_affine([norm.ppf(rate_of(label)) for label in ticks], list(ticks.values()))
 
 
 def test_det_ticks_do_not_crowd() -> None:
-    ticks = sorted(labels(figures.det([curve(impostors=10**8)]), "x").values())
+    ticks = sorted(labels(draw(figures.det({"m": curve(impostors=10**8)})), "x").values())
     assert min(b - a for a, b in pairwise(ticks)) > 25
 
 
 def test_det_of_two_normal_distributions_is_a_straight_line() -> None:
-    svg = figures.det([curve(marks=())])
+    svg = draw(figures.det({"m": curve(())}))
     x, y = points(svg, "--series-1")
     fit = np.polyfit(x, y, 1)
     # drawn in steps: the corners lie beside the line by at most one step
@@ -136,13 +158,14 @@ def test_det_of_two_normal_distributions_is_a_straight_line() -> None:
 
 
 def test_roc_axis_is_logarithmic() -> None:
-    ticks = labels(figures.roc([curve()]), "x")
+    ticks = labels(draw(figures.roc({"m": curve()})), "x")
     assert set(ticks) >= {"1e-4", "1e-3", "1e-2", "1e-1", "1"}
     assert_affine([np.log10(float(label)) for label in ticks], list(ticks.values()))
 
 
 def test_roc_goes_through_its_points_and_its_marks() -> None:
-    svg = figures.roc([Curve("m", FEW.fmr, FEW.fnmr, 1000, 10, MARKS[:1])])
+    curve = FEW.curve
+    svg = draw(figures.roc({"m": measured(curve.fmr, curve.fnmr, 1000, POINTS[:1])}))
     across, up = scale(svg, "x", np.log10), scale(svg, "y", lambda value: value)
     x, y = points(svg, "--series-1")
     drawn = {(round(a, 4), round(b, 3)) for a, b in zip(across(x), up(y), strict=True)}
@@ -158,7 +181,7 @@ def test_roc_goes_through_its_points_and_its_marks() -> None:
 
 
 def test_histogram_shows_shares_of_each_class() -> None:
-    svg = figures.histogram([0, 1, 2], [1, 3], [400, 100])
+    svg = draw(figures.histogram([0, 1, 2], [1, 3], [400, 100]))
     height = scale(svg, "y", lambda value: value)
     genuine, impostor = (height(points(svg, name)[1]) for name in ("--series-1", "--series-2"))
     assert sorted(set(np.round(genuine, 2))) == [0, 0.25, 0.75]
@@ -166,7 +189,7 @@ def test_histogram_shows_shares_of_each_class() -> None:
 
 
 def test_the_band_holds_the_intervals() -> None:
-    svg = figures.roc([BANDED])
+    svg = draw(figures.roc({"banded": BANDED}))
     across, up = scale(svg, "x", np.log10), scale(svg, "y", lambda value: value)
     x, y = region(svg)
     drawn = {(round(a, 2), round(b, 2)) for a, b in zip(across(x), up(y), strict=True)}
@@ -174,7 +197,7 @@ def test_the_band_holds_the_intervals() -> None:
 
 
 def test_the_band_of_a_det_curve_is_that_of_the_misses() -> None:
-    x, y = region(figures.det([BANDED]))
+    x, y = region(draw(figures.det({"banded": BANDED})))
     left = sorted(y[x < x.mean()])[-1] - sorted(y[x < x.mean()])[0]
     right = sorted(y[x > x.mean()])[-1] - sorted(y[x > x.mean()])[0]
     # probits: from 0.4 to 0.6 at the left, from 0.1 to 0.3 at the right
@@ -184,7 +207,7 @@ def test_the_band_of_a_det_curve_is_that_of_the_misses() -> None:
 
 
 def test_cmc_rises_in_steps_at_its_ranks() -> None:
-    svg = figures.cmc([RANKED])
+    svg = draw(figures.cmc([RANKED]))
     across, up = scale(svg, "x", np.log10), scale(svg, "y", lambda value: value)
     x, y = points(svg, "--series-1")
     drawn = {(round(10**a), round(b, 2)) for a, b in zip(across(x), up(y), strict=True)}
@@ -192,7 +215,7 @@ def test_cmc_rises_in_steps_at_its_ranks() -> None:
 
 
 def test_a_group_has_its_row() -> None:
-    svg = DRAWINGS["groups"]()
+    svg = draw(DRAWINGS["groups"]())
     texts = [text.text for text in ElementTree.fromstring(svg).iter("text")]
     assert {"<a>", "a x b"} <= set(texts)
     dots = [

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
-from facever.report.drawing import GENUINE, IMPOSTOR, MUTED, SERIES, draw, printable
+from facever.render.blocks import SIZE, Drawing
+from facever.render.svg import GENUINE, IMPOSTOR, MUTED, SERIES, printable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _STYLES = ("-", "--", ":", "-.")
 
@@ -31,7 +34,7 @@ class DifferenceBar:
 
 def learning_curves(
     series: Mapping[str, Sequence[Sequence[tuple[int, float]]]], figure: str
-) -> str:
+) -> Drawing:
     """Draw each system's mean curve over its seeds, and the range of the seeds behind it.
 
     Args:
@@ -39,7 +42,7 @@ def learning_curves(
         figure: What is drawn, such as "development AUC".
     """
 
-    def paint(axes: Axes) -> None:
+    def paint(axes: "Axes") -> None:
         for place, (name, seeds) in enumerate(series.items()):
             color = SERIES[place % len(SERIES)]
             style = _STYLES[place // len(SERIES) % len(_STYLES)]
@@ -54,10 +57,10 @@ def learning_curves(
     ends = ", ".join(
         f"{name} {_together(seeds)[1][:, -1].mean():.3f}" for name, seeds in series.items()
     )
-    return draw("learning-curves", f"{figure} over updates; at the end: {ends}.", paint)
+    return Drawing("learning-curves", f"{figure} over updates; at the end: {ends}.", paint)
 
 
-def differences(bars: Sequence[DifferenceBar], figure: str, baseline: str) -> str:
+def differences(bars: Sequence[DifferenceBar], figure: str, baseline: str) -> Drawing:
     """Draw differences from a baseline with their intervals, one row for each system.
 
     Args:
@@ -68,7 +71,9 @@ def differences(bars: Sequence[DifferenceBar], figure: str, baseline: str) -> st
     names = list(dict.fromkeys(bar.name for bar in bars))
     kinds = list(dict.fromkeys(bar.kind for bar in bars))
 
-    def paint(axes: Axes) -> None:
+    def paint(axes: "Axes") -> None:
+        from matplotlib.ticker import MaxNLocator
+
         axes.axvline(0, color=MUTED, linewidth=1)
         for place, kind in enumerate(kinds):
             own = [bar for bar in bars if bar.kind == kind]
@@ -86,9 +91,9 @@ def differences(bars: Sequence[DifferenceBar], figure: str, baseline: str) -> st
     spoken = "; ".join(
         f"{b.name} {b.kind}: {b.mean:+.3f} ({b.low:+.3f} to {b.high:+.3f})" for b in bars
     )
-    height = 1.4 + 0.45 * len(names)
+    size = (SIZE[0], 1.4 + 0.45 * len(names))
     name = "differences-" + "".join(c if c.isalnum() else "-" for c in figure)
-    return draw(name, f"{figure} minus {baseline}: {spoken}", paint, height=height)
+    return Drawing(name, f"{figure} minus {baseline}: {spoken}", paint, size)
 
 
 def _together(seeds: Sequence[Sequence[tuple[int, float]]]) -> tuple[np.ndarray, np.ndarray]:
