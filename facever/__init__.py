@@ -6,15 +6,17 @@ The public names are imported on first use, so that `import facever` costs nothi
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from facever._version import __version__
 
 if TYPE_CHECKING:
+    from facever import evaluate
     from facever.data.manifest import Manifest
     from facever.embedding.extractor import load_model
     from facever.evaluation.operating_point import OperatingPoint
     from facever.gallery.gallery import Gallery
     from facever.models.protocol import Model
     from facever.recognizer import Recognizer
+    from facever.training.train import train
     from facever.vectors.embedding_set import EmbeddingSet
 
 _HOMES = {
@@ -25,6 +27,7 @@ _HOMES = {
     "OperatingPoint": "facever.evaluation.operating_point",
     "Recognizer": "facever.recognizer",
     "load_model": "facever.embedding.extractor",
+    "train": "facever.training.train",
 }
 
 __all__ = [
@@ -35,7 +38,9 @@ __all__ = [
     "OperatingPoint",
     "Recognizer",
     "__version__",
+    "evaluate",
     "load_model",
+    "train",
 ]
 
 
@@ -44,6 +49,8 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "evaluate":
+        return import_module("facever.evaluate")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'facever' has no attribute {name!r}")

@@ -1,37 +1,46 @@
-"""From scores to rates: NumPy and pandas, no model and no image."""
+"""From scores to rates: NumPy and pandas, no model and no image.
 
-from facever.evaluation.one_to_many.compared import compare_retrieval
-from facever.evaluation.one_to_many.expansion import Expansion
-from facever.evaluation.one_to_many.identification import identification
-from facever.evaluation.one_to_many.reranking import Reranking
-from facever.evaluation.one_to_many.retrieval import retrieval
-from facever.evaluation.one_to_one.calibration import calibrate
-from facever.evaluation.one_to_one.compare import compare
-from facever.evaluation.one_to_one.result import VerificationResult
-from facever.evaluation.one_to_one.transfer import transfer
-from facever.evaluation.one_to_one.verification import Against, verification
-from facever.evaluation.operating_point import OperatingPoint
-from facever.evaluation.protocols.pooling import Templates, pool_templates
-from facever.evaluation.protocols.templates import template_set
-from facever.evaluation.score_calibration import ScoreCalibration
-from facever.evaluation.scoring.normalisation import Cohort
+The public functions are those of `facever.evaluate`.
+"""
 
-__all__ = [
-    "Against",
-    "Cohort",
-    "Expansion",
-    "OperatingPoint",
-    "Reranking",
-    "ScoreCalibration",
-    "Templates",
-    "VerificationResult",
-    "calibrate",
-    "compare",
-    "compare_retrieval",
-    "identification",
-    "pool_templates",
-    "retrieval",
-    "template_set",
-    "transfer",
-    "verification",
-]
+from facever.deprecated import Former, former_names
+
+_CHANGED = ("calibrate", "compare", "identification", "retrieval", "transfer", "verification")
+_SAME = {
+    "Cohort": "scoring.normalisation",
+    "Expansion": "one_to_many.expansion",
+    "Reranking": "one_to_many.reranking",
+    "Templates": "pooling",
+    "compare_retrieval": "one_to_many.compared",
+    "pool_templates": "pooling",
+    "template_set": "protocols.templates",
+}
+
+__getattr__ = former_names(
+    __name__,
+    {
+        **{
+            name: Former(f"facever.evaluation.former:{name}", f"facever.evaluate.{name}")
+            for name in _CHANGED
+        },
+        **{
+            name: Former(f"facever.evaluation.{home}:{name}", f"facever.evaluate.{name}")
+            for name, home in _SAME.items()
+        },
+        "Against": Former(
+            "facever.evaluation.former:Against",
+            "a mapping of columns: facever.evaluate.verification(..., against={'vectors': ...})",
+        ),
+        "OperatingPoint": Former(
+            "facever.evaluation.operating_point:OperatingPoint", "facever.OperatingPoint"
+        ),
+        "ScoreCalibration": Former(
+            "facever.evaluation.score_calibration:ScoreCalibration",
+            "facever.evaluation.score_calibration.ScoreCalibration",
+        ),
+        "VerificationResult": Former(
+            "facever.evaluation.one_to_one.result:VerificationResult",
+            "facever.evaluation.one_to_one.result.VerificationResult",
+        ),
+    },
+)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from numpy.typing import ArrayLike
 
 from facever.errors import EvaluationError
-from facever.evaluation.protocols.pooling import pool_templates
+from facever.evaluation.pooling import pool_templates
 from facever.evaluation.scoring.similarity import Doubles, Floats, Ints
 
 ALL, MEAN, QUALITY_MEAN = "all", "mean", "quality_mean"

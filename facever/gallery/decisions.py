@@ -10,6 +10,7 @@ from facever.evaluation.operating_point import Measured, OperatingPoint, ScoreRu
 from facever.evaluation.policies import ALL, MEAN, QUALITY_MEAN
 from facever.files import parse_json
 from facever.gallery.records import shown
+from facever.vectors.embedding_set import UNDECLARED
 
 M = TypeVar("M", bound=Measured)
 
@@ -112,6 +113,12 @@ def require_fit(point: Measured, fingerprint: str, whose: str) -> None:
         ConfigError: Its fields do not agree with each other.
     """
     point.checked()
+    if point.fingerprint in (None, UNDECLARED):
+        raise GalleryError(
+            f"the {point.what} does not say which model's scores it is for ({whose} is of "
+            f"{fingerprint}): measure it on an EmbeddingSet of that model, or on arrays with "
+            "fingerprint=model.fingerprint"
+        )
     if point.fingerprint != fingerprint:
         raise GalleryError(
             f"the {point.what} is of fingerprint {point.fingerprint}, {whose} of {fingerprint}: "

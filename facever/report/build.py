@@ -7,10 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from facever.errors import ConfigError, DataError, EvaluationError
-from facever.evaluation.one_to_one.verification import DEFAULT_FARS
-from facever.evaluation.protocols.comparison import evaluate_comparison
-from facever.evaluation.protocols.sets import rows_where
-from facever.evaluation.protocols.verification import evaluate_verification
+from facever.evaluation.inputs import rows_where
+from facever.evaluation.one_to_one.compare import compare
+from facever.evaluation.one_to_one.verification import DEFAULT_FARS, verification
 from facever.report import accuracy, training
 from facever.report.measured import Measured, measure_embeddings
 from facever.report.numbers import rate, rate_text
@@ -85,11 +84,11 @@ def build_side_by_side(
         rows.append(rows_where(EmbeddingSet.load(folder), where))
     contestants: list[Contestant] = []
     for source, embeddings in zip(sources, rows, strict=True):
-        result = evaluate_verification(embeddings, far=fars, detail=True)
+        result = verification(embeddings, far=fars, detail=True)
         comparison, why_not = None, ""
         if contestants:
             try:
-                comparison = evaluate_comparison(rows[0], embeddings, far=fars)
+                comparison = compare(rows[0], embeddings, far=fars)
             except EvaluationError as error:
                 why_not = str(error)
         contestants.append(Contestant(str(source), result, comparison, why_not))

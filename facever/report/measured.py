@@ -5,13 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from facever.errors import EvaluationError
-from facever.evaluation.one_to_many.retrieval import RetrievalResult
-from facever.evaluation.one_to_one.calibration import CalibrationResult
+from facever.evaluation.one_to_many.retrieval import RetrievalResult, retrieval
+from facever.evaluation.one_to_one.calibration import CalibrationResult, calibrate
 from facever.evaluation.one_to_one.result import VerificationResult
-from facever.evaluation.one_to_one.verification import DEFAULT_FARS
-from facever.evaluation.protocols.calibration import evaluate_calibration
-from facever.evaluation.protocols.ranked import evaluate_retrieval
-from facever.evaluation.protocols.verification import evaluate_verification
+from facever.evaluation.one_to_one.verification import DEFAULT_FARS, verification
 from facever.report import accuracy
 from facever.report.calibration import calibration_section
 from facever.report.page import Note, Section
@@ -79,17 +76,17 @@ def measure_embeddings(
         EvaluationError: Trials that cannot be measured, or a column that does not exist.
     """
     rows, notes = embeddings.rows, []
-    calibration, retrieval = None, None
-    verification = evaluate_verification(embeddings, far=far, groups=groups, detail=True)
+    calibration, ranked = None, None
+    verified = verification(embeddings, far=far, groups=groups, detail=True)
     try:
-        calibration = evaluate_calibration(embeddings)
+        calibration = calibrate(embeddings)
     except EvaluationError as error:
         notes.append(f"Calibration: {error}.")
     if "subset" in rows and {"query", "gallery"} <= set(rows["subset"].dropna()):
         rule = camera or ("camera" if "camera" in rows and rows["camera"].notna().all() else None)
-        retrieval = evaluate_retrieval(embeddings, camera=rule)
+        ranked = retrieval(embeddings, camera=rule)
     elif camera is not None:
         raise EvaluationError(
             f"--camera {camera} is for retrieval, which needs rows of the subsets query and gallery"
         )
-    return Measured(embeddings, verification, calibration, retrieval, notes)
+    return Measured(embeddings, verified, calibration, ranked, notes)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from facever import __version__
+from facever._version import __version__
 from facever.errors import ConfigError
 from facever.files import write_text
 from facever.report.drawing import printable

@@ -13,7 +13,7 @@ from facever.data.manifest import Manifest
 from facever.data.sources import load as load_data
 from facever.embedding.extractor import load_model
 from facever.errors import ConfigError
-from facever.evaluation.protocols.sets import vectors_for
+from facever.evaluation.inputs import vectors_for
 from facever.report.drawing import Panel
 from facever.report.panels import features as features_panel
 from facever.seeding import stream

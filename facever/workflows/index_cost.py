@@ -18,10 +18,12 @@ import numpy as np
 from facever.console import say, table
 from facever.errors import EvaluationError
 from facever.evaluation.columns import people_column
+from facever.evaluation.inputs import shared_codes, vectors_for
 from facever.evaluation.one_to_many.candidates import recall, searched_from_lists
 from facever.evaluation.one_to_many.identification import (
     DEFAULT_FPIRS,
     DEFAULT_RANKS,
+    identification,
     searchable,
 )
 from facever.evaluation.one_to_many.identified import (
@@ -29,9 +31,6 @@ from facever.evaluation.one_to_many.identified import (
     IdentifiedPoint,
     rates_at,
 )
-from facever.evaluation.one_to_many.inputs import shared_codes
-from facever.evaluation.protocols.ranked import evaluate_identification
-from facever.evaluation.protocols.sets import vectors_for
 from facever.evaluation.scoring.similarity import Floats, Ints, Scorer, make_scorer
 from facever.gallery.index.faiss_import import import_faiss
 from facever.gallery.index.kinds import build, reason
@@ -164,14 +163,14 @@ def index_cost(
 
     Raises:
         EvaluationError: An index that cannot search by this similarity, no FPIR that the probes
-            support, and what `evaluate_identification` raises.
+            support, and what `identification` raises.
         GalleryError: An index that FAISS does not know or that these vectors cannot train; FAISS
             is not installed.
     """
     faiss = import_faiss()
     if candidates is not None and candidates < 1:
         raise EvaluationError(f"{candidates} candidates: ask for 1 or more")
-    exact = evaluate_identification(probes, gallery, fpir=fpir, ranks=ranks, similarity=similarity)
+    exact = identification(probes, gallery, fpir=fpir, ranks=ranks, similarity=similarity)
     if not exact.points:
         raise EvaluationError(
             f"{exact.nonmated:,} non-mated probes support no FPIR of those asked for: there is no "

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from facever.errors import DataError, EvaluationError
+from facever.evaluation.one_to_many.identification import identification
 from facever.evaluation.operating_point import OperatingPoint
-from facever.evaluation.protocols.ranked import evaluate_identification
 from facever.gallery.answers import SearchResult
 from facever.gallery.gallery import Gallery
 from facever.models.protocol import Model
@@ -105,15 +105,12 @@ def search_threshold(development: EmbeddingSet, people: int) -> SearchThreshold:
             f"FPIR of {FPIR:g}",
         )
     try:
-        found = evaluate_identification(
+        found = identification(
             usable.select(~first), usable.select(first), fpir=[FPIR], similarity="cosine"
         )
     except EvaluationError as error:
         return SearchThreshold(None, f"the development people give no threshold: {error}")
-    meta = development.meta
-    return SearchThreshold(
-        found.operating_point(FPIR, dataset=meta.dataset, fingerprint=meta.fingerprint)
-    )
+    return SearchThreshold(found.operating_point(FPIR))
 
 
 def make_gallery(

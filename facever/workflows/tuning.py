@@ -16,11 +16,10 @@ import numpy as np
 from facever.console import say, table
 from facever.errors import GalleryError, unknown
 from facever.evaluation.columns import people_column
+from facever.evaluation.inputs import shared_codes
 from facever.evaluation.one_to_many.candidates import recall, searched_from_lists
-from facever.evaluation.one_to_many.identification import cut
 from facever.evaluation.one_to_many.identified import IdentifiedPoint, rates_at
-from facever.evaluation.one_to_many.inputs import shared_codes
-from facever.evaluation.one_to_many.search import Searched
+from facever.evaluation.one_to_many.search import Searched, cut
 from facever.evaluation.operating_point import OperatingPoint, ScoreRule
 from facever.evaluation.policies import ALL
 from facever.evaluation.scoring.similarity import Ints

@@ -8,10 +8,10 @@ from typer.testing import CliRunner
 
 from facever.cli.evaluate import app
 from facever.errors import EvaluationError
+from facever.evaluate import identification, retrieval
 from facever.evaluation.one_to_many.expansion import Expansion
 from facever.evaluation.one_to_many.reranking import Reranking
 from facever.evaluation.operating_point import OperatingPoint
-from facever.evaluation.protocols.ranked import evaluate_identification, evaluate_retrieval
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.vectors.embedding_set import EmbeddingSet
 from facever.workflows.index_cost import index_cost
@@ -51,7 +51,7 @@ def test_retrieval_takes_reranking_and_expansion(folders):
         "retrieval", folders / "all", "--camera", "camera", "--rerank", "--k1", 8, "--lambda", 0.2,
         "--expand", 3, "--alpha", 2, "--expand-gallery", "--json",
     )  # fmt: skip
-    found = evaluate_retrieval(
+    found = retrieval(
         faces,
         camera="camera",
         rerank=Reranking(8, 6, 0.2),
@@ -60,7 +60,7 @@ def test_retrieval_takes_reranking_and_expansion(folders):
     assert json.loads(given.stdout) == json.loads(json.dumps(found.to_dict()))
     plain = json.loads(run("retrieval", folders / "all", "--json").stdout)
     assert plain["reranking"] is plain["expansion"] is None
-    assert plain == json.loads(json.dumps(evaluate_retrieval(faces).to_dict()))
+    assert plain == json.loads(json.dumps(retrieval(faces).to_dict()))
     text = run("retrieval", folders / "all", "--rerank", "--k2", 3).stdout
     assert "k-reciprocal re-ranking (k1 20, k2 3, lambda 0.3)" in text
 
@@ -85,7 +85,7 @@ def test_identification_takes_several_rates_and_ranks(folders):
     sides = folders / "probes", folders / "people"
     given = run("identification", *sides, "--fpir", "0.2", "0.1", "--rank", "1", "3", "--json")
     sets = [EmbeddingSet.load(folder) for folder in sides]
-    found = evaluate_identification(*sets, fpir=[0.2, 0.1], ranks=[1, 3])
+    found = identification(*sets, fpir=[0.2, 0.1], ranks=[1, 3])
     assert json.loads(given.stdout) == json.loads(json.dumps(found.to_dict()))
 
 
@@ -146,9 +146,7 @@ def test_thresholds_and_calibrations_for_a_gallery_with_templates(folders, tmp_p
         "--json",
     )  # fmt: skip
     sets = [EmbeddingSet.load(folder) for folder in sides]
-    found = evaluate_identification(
-        *sets, fpir=[0.2], templates="mean", calibrate="isotonic", prior=0.4
-    )
+    found = identification(*sets, fpir=[0.2], templates="mean", calibrate="isotonic", prior=0.4)
     assert json.loads(given.stdout) == json.loads(json.dumps(found.to_dict()))
     assert OperatingPoint.load(point).templates == "mean"
     stored = ScoreCalibration.load(calibration)

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import expit
 
 from facever.errors import ConfigError, EvaluationError
-from facever.evaluation import calibrate
+from facever.evaluate import calibrate
 from facever.evaluation.operating_point import TrialCounts
 from facever.evaluation.score_calibration import ScoreCalibration
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from facever.evaluation.protocols.ranked import evaluate_identification
+from facever.evaluate import identification
 from facever.vectors.embedding_set import EmbeddingSet
 
 TOOLS = Path(__file__).parents[2] / "tools" / "experiments"
@@ -64,7 +64,7 @@ def test_the_curve_is_the_evaluations(tool, faces, tmp_path):
     for label, gallery, probes in zip(
         LABELS, (everyone, everyone, split(faces, unseen)), (asked, theirs, theirs), strict=True
     ):
-        expected = evaluate_identification(
+        expected = identification(
             faces.select(probes), faces.select(gallery), fpir=[0.2, 0.1]
         ).to_dict()
         curve = result["trials"][label]["curve"]

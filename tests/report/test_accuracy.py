@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from facever.evaluate import verification
 from facever.evaluation.one_to_one.result import Accuracy, VerificationResult
 from facever.evaluation.operating_point import Interval
-from facever.evaluation.protocols.verification import evaluate_verification
 from facever.evaluation.statistics.roc import Rate
 from facever.report import accuracy
 from facever.report.page import Comparisons, Report, render
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("quick_figures")
 
 @pytest.fixture(scope="module")
 def result(faces: EmbeddingSet) -> VerificationResult:
-    return evaluate_verification(faces, far=FARS)
+    return verification(faces, far=FARS)
 
 
 @pytest.fixture(scope="module")
@@ -175,11 +175,11 @@ def test_overlap_is_stated_once(
     known = faces.trained_on
     assert known is not None
     overlapping = replace(faces, trained_on=known.assign(identity="person_03"))
-    (note,) = notes(show(evaluate_verification(overlapping, far=FARS), overlapping, read_page))
+    (note,) = notes(show(verification(overlapping, far=FARS), overlapping, read_page))
     assert "1 of the 12 people (person_03; from elsewhere)" in note.text
     assert "warning" in note.attributes["class"]
     nobody = replace(faces, trained_on=None)
-    (note,) = notes(show(evaluate_verification(nobody, far=FARS), nobody, read_page))
+    (note,) = notes(show(verification(nobody, far=FARS), nobody, read_page))
     assert "not known" in note.text
     assert "warning" in note.attributes["class"]
 
@@ -238,7 +238,7 @@ def test_without_paths_or_thumbnails_only_names_are_shown(
 
 
 def test_nothing_but_refusals(faces: EmbeddingSet, read_page: Reader) -> None:
-    result = evaluate_verification(faces, far=[1e-6])
+    result = verification(faces, far=[1e-6])
     page = show(result, faces, read_page)
     assert page.of_class("p", "verdict")[0].text.startswith(f"AUC {result.auc.value:.3f} on ")
     assert "too few pairs" in page.of_class("p", "meaning")[0].text
@@ -268,7 +268,7 @@ def test_people_of_the_training_stand_in_the_headline_and_on_every_card(
 ) -> None:
     known = pd.DataFrame({"identity": ["person_03", "person_05", " person_05"], "dataset": "old"})
     overlapping = replace(faces, trained_on=known)
-    result = evaluate_verification(overlapping, far=FARS)
+    result = verification(overlapping, far=FARS)
     found = show(result, overlapping, read_page)
     said = "trained on 2 of the 12 people"
     assert said in found.of_class("p", "verdict")[0].clean

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from facever.errors import ConfigError, DataError, EvaluationError
-from facever.evaluation.protocols.verification import evaluate_verification
+from facever.evaluate import verification
 from facever.report.build import build, build_side_by_side, from_embeddings, from_run
 from facever.report.examples import examples_section
 from facever.report.measured import Measured, measure_embeddings
@@ -83,7 +83,7 @@ def test_further_sections_follow_the_evaluation(faces: EmbeddingSet, run_folder:
 
 @quick
 def test_a_result_that_is_given_is_shown(faces: EmbeddingSet, run_folder: Path) -> None:
-    measured = Measured(faces, evaluate_verification(faces, far=[0.2]))
+    measured = Measured(faces, verification(faces, far=[0.2]))
     assert "at FAR 2e-1" in from_embeddings(measured).verdict
     assert "at FAR 2e-1" in from_run(run_folder, measured).verdict
 
@@ -163,7 +163,7 @@ def test_queries_and_gallery_are_ranked_across_cameras(ranked: Path, read_page: 
 @quick
 def test_groups_are_shown_at_one_threshold(ranked: Path, read_page: Reader) -> None:
     page = read_page(render(build(ranked, far=FAR, groups=["camera"])))
-    result = evaluate_verification(EmbeddingSet.load(ranked), far=FAR, groups=["camera"])
+    result = verification(EmbeddingSet.load(ranked), far=FAR, groups=["camera"])
     rows = page.table("By camera")
     assert len(rows) == 3
     for row, found in zip(rows, result.to_dict()["groups"]["camera"], strict=True):

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from facever.evaluate import retrieval
 from facever.evaluation.one_to_many.retrieval import RetrievalResult
-from facever.evaluation.protocols.ranked import evaluate_retrieval
 from facever.report.page import Comparisons, Report, render
 from facever.report.retrieval import retrieval_section
 from facever.vectors.embedding_set import EmbeddingSet
@@ -23,7 +23,7 @@ def ranked(faces: EmbeddingSet) -> EmbeddingSet:
 
 @pytest.fixture(scope="module")
 def result(ranked: EmbeddingSet) -> RetrievalResult:
-    return evaluate_retrieval(ranked)
+    return retrieval(ranked)
 
 
 def test_the_metrics_are_the_result(

@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from facever.evaluate import compare, verification
 from facever.evaluation.one_to_one.compare import ComparisonResult
 from facever.evaluation.one_to_one.result import VerificationResult
-from facever.evaluation.protocols.comparison import evaluate_comparison
-from facever.evaluation.protocols.verification import evaluate_verification
 from facever.report.page import render
 from facever.report.side_by_side import Contestant, side_by_side
 from facever.seeding import stream
@@ -31,12 +30,12 @@ def sets(faces: EmbeddingSet) -> tuple[EmbeddingSet, EmbeddingSet]:
 
 @pytest.fixture(scope="module")
 def results(sets: tuple[EmbeddingSet, EmbeddingSet]) -> list[VerificationResult]:
-    return [evaluate_verification(each, far=FARS) for each in sets]
+    return [verification(each, far=FARS) for each in sets]
 
 
 @pytest.fixture(scope="module")
 def comparison(sets: tuple[EmbeddingSet, EmbeddingSet]) -> ComparisonResult:
-    return evaluate_comparison(*sets, far=FARS)
+    return compare(*sets, far=FARS)
 
 
 def test_every_model_has_its_rates(
@@ -80,8 +79,8 @@ def test_few_errors_refused_rates_and_the_training_are_said(
     sets: tuple[EmbeddingSet, EmbeddingSet], read_page: Reader
 ) -> None:
     fars = [1e-1, 1e-2, 1e-5]
-    results = [evaluate_verification(each, far=fars) for each in sets]
-    compared = evaluate_comparison(*sets, far=fars)
+    results = [verification(each, far=fars) for each in sets]
+    compared = compare(*sets, far=fars)
     report = side_by_side([Contestant("a", results[0]), Contestant("b", results[1], compared)])
     page = read_page(render(report))
     points = [point for result in results for point in result.operating_points]
@@ -111,8 +110,8 @@ def test_the_headline_says_which_models_know_the_people(
 ) -> None:
     known = pd.DataFrame({"identity": sets[1].identities[:1], "dataset": "old"})
     both = sets[0], replace(sets[1], trained_on=known)
-    results = [evaluate_verification(each, far=FARS) for each in both]
-    pair = evaluate_comparison(*both, far=FARS)
+    results = [verification(each, far=FARS) for each in both]
+    pair = compare(*both, far=FARS)
     contestants = [Contestant("A", results[0]), Contestant("B", results[1], pair)]
     page = read_page(render(side_by_side(contestants)))
     said = f"trained on 1 of the {results[1].overlap.people} people"

@@ -10,9 +10,9 @@ from facever.data.decode import decode
 from facever.data.split import split
 from facever.data.synthesize import synthesize
 from facever.embedding.extractor import load_model
-from facever.evaluation import verification
+from facever.evaluate import verification
 from facever.training.config import TrainConfig
-from facever.training.trainer import train
+from facever.training.train import train
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from facever.errors import EvaluationError, GalleryError
-from facever.evaluation.protocols.ranked import evaluate_identification
+from facever.evaluate import identification
 from facever.vectors.embedding_set import EmbeddingSet
 from facever.workflows.index_cost import index_cost
 from tests.evaluation.oracles import cosines
@@ -36,7 +36,7 @@ def cost(sets):
 
 
 def test_flat_is_exact_search(sets, cost):
-    exact = evaluate_identification(*sets, fpir=[0.1, 0.02])
+    exact = identification(*sets, fpir=[0.1, 0.02])
     assert cost.exact.to_dict() == exact.to_dict()
     flat = cost.rows[0]
     assert (flat.index, flat.recall) == ("Flat", 1)
@@ -126,7 +126,7 @@ def test_euclidean_scores_and_failures_go_the_same_way(sets):
     vectors[[0, 899]] = 0
     broken = replace(probes, rows=table, vectors=vectors)
     found = index_cost(broken, gallery, ["HNSW32:efSearch=400"], fpir=[0.1], similarity="euclidean")
-    exact = evaluate_identification(broken, gallery, fpir=[0.1], similarity="euclidean")
+    exact = identification(broken, gallery, fpir=[0.1], similarity="euclidean")
     assert found.rows[0].points == exact.points == found.rows[1].points
     assert (exact.failures.mated, exact.failures.nonmated) == (1, 1)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from facever.evaluation import identification
+from facever.evaluate import identification
 from facever.gallery.answers import Answer, Candidate, SearchResult
 from facever.vectors.embedding_set import EmbeddingSet
 from facever.workflows.trial_gallery import (
@@ -34,7 +34,9 @@ def test_the_threshold_is_that_of_strangers_in_a_gallery_of_others():
     several = np.repeat(np.array(images) == 3, images)
     first = several & ~np.r_[False, development.identities[1:] == development.identities[:-1]]
     vectors, names = development.vectors, development.identities
-    alone = identification(vectors[~first], names[~first], vectors[first], names[first], fpir=[0.1])
+    alone = identification(
+        (vectors[~first], names[~first]), (vectors[first], names[first]), fpir=[0.1]
+    )
     assert point.threshold == alone.points[0].threshold
 
 

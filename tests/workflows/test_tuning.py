@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from facever.errors import GalleryError
+from facever.evaluate import identification
 from facever.evaluation.operating_point import OperatingPoint
-from facever.evaluation.protocols.ranked import evaluate_identification
 from facever.gallery.gallery import Gallery
 from facever.vectors.embedding_set import EmbeddingSet
 from facever.workflows.tuning import default_kinds, tune
@@ -231,7 +231,7 @@ def test_kinds_by_default_fit_the_size(entries: int, cells: int) -> None:
 
 def test_every_kind_decides_the_probe_of_the_threshold_alike(images, probes, tmp_path) -> None:
     enrolled = images(np.arange(ENROLLED), 3)
-    result = evaluate_identification(probes, enrolled, fpir=[0.1])
+    result = identification(probes, enrolled, fpir=[0.1])
     point = result.operating_point(0.1, fingerprint="f")
     with Gallery.create(tmp_path / "gallery", fingerprint="f", dimension=WIDTH) as gallery:
         gallery.enroll(enrolled)

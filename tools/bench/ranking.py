@@ -34,12 +34,13 @@ def bench_retrieval() -> dict[str, float]:
 
     def ours() -> None:
         retrieval(
-            vectors[query],
-            who[query],
-            vectors[gallery],
-            who[gallery],
-            query_cameras=camera[query],
-            gallery_cameras=camera[gallery],
+            {"vectors": vectors[query], "identity": who[query], "camera": camera[query]},
+            against={
+                "vectors": vectors[gallery],
+                "identity": who[gallery],
+                "camera": camera[gallery],
+            },
+            camera="camera",
         )
 
     alone, whole = in_turns(3, product_and_sort, ours)

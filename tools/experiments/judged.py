@@ -18,13 +18,13 @@ from facever.data.sources import load as load_data
 from facever.embedding.extractor import load_model
 from facever.errors import EvaluationError
 from facever.evaluation.one_to_many.by_person import paired_intervals
-from facever.evaluation.one_to_one.measure import most_wanted
+from facever.evaluation.one_to_many.retrieval import retrieval
 from facever.evaluation.one_to_one.populations import tar_over_people
+from facever.evaluation.one_to_one.verification import verification
 from facever.evaluation.operating_point import Interval
-from facever.evaluation.protocols.ranked import evaluate_retrieval
-from facever.evaluation.protocols.sets import sample_of
-from facever.evaluation.protocols.verification import evaluate_verification
+from facever.evaluation.protocols.all_pairs import all_pairs
 from facever.evaluation.scoring.streaming import stream
+from facever.evaluation.scoring.trials import most_wanted
 from facever.evaluation.statistics.paired import Difference, over_people, over_seeds
 from facever.report.numbers import far_text
 from facever.training.config import TrainConfig
@@ -52,7 +52,7 @@ def judge(run: Path, config: TrainConfig) -> dict[str, Any]:
 
 def judge_retrieval(embeddings: EmbeddingSet) -> dict[str, Any]:
     """Return rank-1 and mAP (plain), and both for each query."""
-    found = evaluate_retrieval(embeddings, camera="camera")
+    found = retrieval(embeddings, camera="camera")
     each = {"rank-1": (found.each.first == 1).astype(float), "mAP": found.each.plain}
     return {
         "figures": {name: float(values.mean()) for name, values in each.items()},
@@ -63,8 +63,8 @@ def judge_retrieval(embeddings: EmbeddingSet) -> dict[str, Any]:
 
 def judge_verification(embeddings: EmbeddingSet, fars: Sequence[float] = FARS) -> dict[str, Any]:
     """Return TAR at each FAR and the AUC of all pairs; TAR in drawn populations too."""
-    whole = evaluate_verification(embeddings, far=fars)
-    pairs, _ = sample_of(embeddings).all_pairs(embeddings.meta.metric)
+    whole = verification(embeddings, far=fars)
+    pairs, _ = all_pairs([embeddings], embeddings.meta.metric)
     trials = stream(pairs, most_wanted(fars, pairs.impostor))
     names = {f"TAR at FAR {far_text(far)}": far for far in fars}
     figures = {name: whole.at(far).tar for name, far in names.items()}

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from facever.data.arrays import open_array
 from facever.data.samplers import BatchSampler, PKSampler, ShuffleSampler
 from facever.data.sources import find
-from facever.evaluation import verification
+from facever.evaluate import verification
 from facever.heads import WeightedSum, create_head
 from facever.heads.prototypes.similarities import squared_distances
 from facever.seeding import derive, stream

@@ -19,11 +19,12 @@ import numpy as np
 import pandas as pd
 
 from facever.evaluation.one_to_one.groups import rates_by_group
-from facever.evaluation.one_to_one.measure import measure, most_wanted
+from facever.evaluation.one_to_one.measure import measure
 from facever.evaluation.operating_point import Interval
 from facever.evaluation.scoring.pairwise import AllPairs
 from facever.evaluation.scoring.similarity import make_scorer
 from facever.evaluation.scoring.streaming import StreamedTrials
+from facever.evaluation.scoring.trials import most_wanted
 from facever.evaluation.statistics import curve_intervals
 from facever.evaluation.statistics.intervals import (
     Moving,

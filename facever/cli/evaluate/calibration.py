@@ -48,9 +48,8 @@ def calibration(
     as_json: AsJson = False,
 ) -> None:
     """Fit scores to likelihood ratios on half of the people, judge on the others: Cllr."""
+    from facever import evaluate
     from facever.errors import EvaluationError
-    from facever.evaluation.protocols.calibration import evaluate_calibration
-    from facever.evaluation.protocols.score_file import calibrate_scores
 
     if source.is_file():
         if any(
@@ -60,14 +59,14 @@ def calibration(
                 f"{source} is a file of scores: --pairs, --similarity, --where and --templates "
                 "are for embeddings"
             )
-        result = calibrate_scores(source, method=method, prior=prior, distances=distances)
+        result = evaluate.calibrate_scores(source, method=method, prior=prior, distances=distances)
         keep_calibration(result, prior, save_calibration)
         show(result, as_json)
         return
     if distances:
         raise EvaluationError("--distances belongs to a file of scores")
     rows = load(source, where, templates, media, quality)
-    result = evaluate_calibration(
+    result = evaluate.calibrate(
         rows, method=method, similarity=similarity, pairs=pairs, prior=prior
     )
     keep_calibration(result, prior, save_calibration)

@@ -57,29 +57,29 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare two models on the same trials: which difference is resolved."""
+    from facever import evaluate
     from facever.errors import EvaluationError
     from facever.evaluation.one_to_one.verification import DEFAULT_FARS
-    from facever.evaluation.protocols.comparison import (
-        evaluate_comparison,
-        evaluate_retrieval_comparison,
-    )
 
-    pairwise = (pairs, protocol, far, exclude, templates, media, quality)
+    pooled = templates, media, quality
+    pairwise = (pairs, protocol, far, exclude, *pooled)
     if retrieval:
         if any(option is not None for option in pairwise) or allow_overlap:
             raise EvaluationError(
                 "--retrieval ranks a gallery: of the options only --where, --queries, --gallery "
                 "and --camera go with it"
             )
-        one, two = (load(path, where) for path in (first, second))
-        parts = queries or "subset=query", gallery or "subset=gallery"
-        show(evaluate_retrieval_comparison(one, two, *parts, camera=camera), as_json)
+        one, two = (
+            evaluate.retrieval(side, queries=queries, gallery=gallery, camera=camera)
+            for side in evaluate.same_images(load(first, where), load(second, where))
+        )
+        show(evaluate.compare_retrieval(one, two), as_json)
         return
     if any(option is not None for option in (queries, gallery, camera)):
         raise EvaluationError("--queries, --gallery and --camera belong to --retrieval")
-    sets = [load(path, where, templates, media, quality) for path in (first, second)]
-    result = evaluate_comparison(
-        *sets,
+    result = evaluate.compare(
+        load(first, where, *pooled),
+        load(second, where, *pooled),
         protocol=protocol,
         pairs=pairs,
         far=list(far or DEFAULT_FARS),

@@ -75,11 +75,11 @@ def identification(
     as_json: AsJson = False,
 ) -> None:
     """Measure open-set identification (1:N): FNIR at FPIR over ranks, and what an index costs."""
+    from facever import evaluate
     from facever.console import say
     from facever.errors import EvaluationError
     from facever.evaluation.one_to_many.identification import DEFAULT_FPIRS, DEFAULT_RANKS
     from facever.evaluation.operating_point import OperatingPoint
-    from facever.evaluation.protocols.ranked import evaluate_identification
     from facever.vectors.embedding_set import EmbeddingSet
 
     if candidates is not None and not index:
@@ -104,7 +104,7 @@ def identification(
         exact = result.exact
     else:
         stored = [OperatingPoint.load(path) for path in operating_point or []]
-        result = exact = evaluate_identification(
+        result = exact = evaluate.identification(
             first,
             second,
             rule=rule,
@@ -117,11 +117,7 @@ def identification(
     if fpir and not exact.points:
         exact.operating_point(max(fpir))  # refuses it
     if save_operating_point is not None:
-        meta = second.meta
-        point = exact.operating_point(
-            min(options["fpir"]), dataset=meta.dataset, fingerprint=meta.fingerprint
-        )
-        point.save(save_operating_point)
+        exact.operating_point(min(options["fpir"])).save(save_operating_point)
         say(f"operating point: {save_operating_point}")
     if exact.calibration is not None:
         keep_calibration(exact.calibration, prior, save_calibration)

@@ -60,13 +60,13 @@ def retrieval(
     as_json: AsJson = False,
 ) -> None:
     """Measure retrieval (ReID): CMC, both mean average precisions, mINP."""
-    from facever.evaluation.protocols.ranked import evaluate_retrieval
+    from facever import evaluate
     from facever.vectors.embedding_set import EmbeddingSet
 
-    result = evaluate_retrieval(
+    result = evaluate.retrieval(
         EmbeddingSet.load(embeddings),
-        queries or "subset=query",
-        gallery or "subset=gallery",
+        queries=queries,
+        gallery=gallery,
         camera=camera,
         similarity=similarity,
         rerank=_reranking(rerank, {"k1": k1, "k2": k2, "lambda": lambda_value}),

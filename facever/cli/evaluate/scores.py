@@ -18,10 +18,10 @@ def scores(
     as_json: AsJson = False,
 ) -> None:
     """Measure 1:1 verification from the scores of any system."""
+    from facever import evaluate
     from facever.evaluation.one_to_one.verification import DEFAULT_FARS
-    from facever.evaluation.protocols.score_file import evaluate_scores
 
-    result = evaluate_scores(file, far=list(far or DEFAULT_FARS), distances=distances)
+    result = evaluate.scores(file, far=list(far or DEFAULT_FARS), distances=distances)
     if far and not result.operating_points:
         result.at(max(far))  # refuses it
     show(result, as_json)

@@ -90,7 +90,7 @@ def load(
 ) -> "EmbeddingSet":
     """Open an embedding set, keep the rows asked for, and pool them into templates if asked to."""
     from facever.errors import EvaluationError
-    from facever.evaluation.protocols.sets import rows_where
+    from facever.evaluation.inputs import rows_where
     from facever.evaluation.protocols.templates import template_set
     from facever.vectors.embedding_set import EmbeddingSet
 

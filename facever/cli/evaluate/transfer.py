@@ -52,15 +52,15 @@ def transfer(
     --pairs, --protocol and --where choose the trials of EMBEDDINGS; where SOURCE is embeddings,
     all of its pairs choose the thresholds.
     """
+    from facever import evaluate
     from facever.errors import EvaluationError
     from facever.evaluation.one_to_one.verification import DEFAULT_FARS
     from facever.evaluation.operating_point import OperatingPoint
-    from facever.evaluation.protocols.transfer import evaluate_transfer
 
     if source.is_file() and (far or similarity):
         raise EvaluationError("an operating point has its own rate and similarity: name neither")
     pooled = templates, media, quality
-    result = evaluate_transfer(
+    result = evaluate.transfer(
         OperatingPoint.load(source) if source.is_file() else load(source, None, *pooled),
         load(embeddings, where, *pooled),
         far=list(far or DEFAULT_FARS),

@@ -82,11 +82,10 @@ def verification(
     as_json: AsJson = False,
 ) -> None:
     """Measure 1:1 verification: TAR at each FAR, ROC area, equal error rate, accuracy."""
+    from facever import evaluate
     from facever.console import say
     from facever.errors import EvaluationError
     from facever.evaluation.one_to_one.verification import DEFAULT_FARS
-    from facever.evaluation.protocols.sets import cohort_of
-    from facever.evaluation.protocols.verification import evaluate_verification
 
     if (save_operating_point is None) != (at_far is None):
         raise EvaluationError("--save-operating-point FILE and --at-far RATE belong together")
@@ -99,10 +98,10 @@ def verification(
     if against is not None:
         gallery = load(against, against_where, templates, media, quality)
     if cohort is not None:
-        others = cohort_of(load(cohort), judged, snorm or "as", cohort_top)
+        others = evaluate.cohort_of(load(cohort), judged, snorm or "as", cohort_top)
     elif snorm is not None or cohort_top is not None:
         raise EvaluationError("--snorm and --cohort-top belong to --cohort EMBEDDINGS")
-    result = evaluate_verification(
+    result = evaluate.verification(
         judged,
         protocol=protocol,
         pairs=pairs,

@@ -105,7 +105,8 @@ def compare_retrieval(
     People are drawn with replacement, the same for both; the gallery stays as it is.
 
     Args:
-        first, second: Results of the same queries, such as without and with re-ranking.
+        first, second: Results of the same queries, such as without and with re-ranking, or of two
+            models on `same_images`.
         level: Confidence.
 
     Raises:
@@ -125,4 +126,9 @@ def compare_retrieval(
             name: ComparedMeasure(float(one[name].mean()), float(two[name].mean()), interval)
             for name, interval in zip(one, intervals, strict=True)
         },
+        [
+            f"{name}: {text}"
+            for name, result in (("first", first), ("second", second))
+            for text in result.warnings
+        ],
     )

@@ -5,28 +5,33 @@ FPIR(N, T) is counted over non-mated probes, of whom any candidate passes; never
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
-from numpy.typing import ArrayLike
+import pandas as pd
 
 from facever.errors import EvaluationError, unknown
-from facever.evaluation.columns import people_column, required
+from facever.evaluation.columns import Names, people_column
+from facever.evaluation.inputs import Embeddings, as_set, shared_codes, vectors_for
 from facever.evaluation.one_to_many.first_candidate import calibrate_search
 from facever.evaluation.one_to_many.identified import (
     IdentificationResult,
+    IdentifiedPoint,
     ProbeFailures,
     RealisedPoint,
     det_of,
     rates_at,
 )
-from facever.evaluation.one_to_many.inputs import checked_rows, shared_codes
-from facever.evaluation.one_to_many.search import Searched, search
+from facever.evaluation.one_to_many.search import Searched, cut, search
 from facever.evaluation.one_to_one.result import Refused
 from facever.evaluation.operating_point import OperatingPoint, ScoreRule
-from facever.evaluation.policies import ALL
+from facever.evaluation.overlap import find_overlap
+from facever.evaluation.policies import ALL, make_templates
 from facever.evaluation.scoring.pairwise import Bools
-from facever.evaluation.scoring.similarity import Ints, Similarity, named_similarity
-from facever.evaluation.scoring.trials import budget, check_fars, half_way, needed, next_above
+from facever.evaluation.scoring.similarity import Floats, Ints, Similarity, named_similarity
+from facever.evaluation.scoring.trials import budget, check_fars, needed
+from facever.evaluation.two_sets import check_one_model, images_in_both
+from facever.vectors.embedding_set import UNDECLARED, EmbeddingSet
 
 DEFAULT_FPIRS = (0.1, 0.01)
 DEFAULT_RANKS = (1, 10)
@@ -35,80 +40,133 @@ _OUTGROWN = 2  # times the people that a 1:N operating point was measured with
 
 
 def identification(
-    probes: ArrayLike,
-    probe_identities: ArrayLike,
-    gallery: ArrayLike,
-    gallery_identities: ArrayLike,
+    probes: Embeddings,
+    gallery: Embeddings,
     *,
     fpir: Sequence[float] = DEFAULT_FPIRS,
     ranks: Sequence[int] = DEFAULT_RANKS,
     rule: str = "max",
-    similarity: str = "cosine",
+    similarity: str | None = None,
     operating_points: Sequence[OperatingPoint] = (),
-    probe_acquired: ArrayLike | None = None,
-    gallery_acquired: ArrayLike | None = None,
     level: float = 0.95,
     templates: str = ALL,
     calibrate: str | None = None,
     prior: float | None = None,
+    fingerprint: str | None = None,
+    dataset: str = "",
+    trained_on: pd.DataFrame | None = None,
 ) -> IdentificationResult:
-    """Search every probe in a gallery that does not hold everyone.
+    """Search every probe in a gallery that does not hold everyone (1:N, open set).
 
     Args:
-        probes: [P, D], unit rows for "cosine". Those whose identity is in the gallery are mated.
-        probe_identities: [P].
-        gallery: [G, D], one or several templates a person.
-        gallery_identities: [G].
+        probes: Who is searched for; those whose identity is in the gallery are mated. An
+            EmbeddingSet, a mapping of columns, or a pair (vectors [P, D], identities [P]); see
+            `Embeddings`. Rates are of the images that could be embedded; `to_dict()` has them with
+            the failures too.
+        gallery: The images of those enrolled, by the same model.
         fpir: The false positive identification rates at which FNIR is wanted.
         ranks: How many candidates are looked at.
         rule: A person's score is the "max" or the "mean" over their templates.
-        similarity: "cosine", "euclidean" or "dot".
+        similarity: "cosine", "euclidean" or "dot"; by default the metric of the model's head, or
+            the cosine of templates.
         operating_points: Stored 1:N thresholds, whose FPIR and FNIR here are wanted.
-        probe_acquired, gallery_acquired: Bool [P] and [G], False where the image could not be
-            embedded. Rates are of the others; `to_dict()` has them with the failures too.
         level: Confidence of the intervals, which draw the probes' people.
-        templates: The policy by which the gallery's rows were made of images: part of what its
-            thresholds and calibration are for.
+        templates: A gallery's template policy: people are compared by what it makes of their
+            images.
         calibrate: "logistic" or "isotonic", to fit how probable it is that the first candidate is
             the right one, on half of the probes' people, and judge it on the others.
         prior: As for `calibrate_search`.
+        fingerprint, trained_on: As for `verification`.
+        dataset: What the gallery's data is called, where it does not say it.
 
     Raises:
-        EvaluationError: Shapes that do not fit, an unknown rule, probes of one kind only, an
-            operating point that is not for this, or what `calibrate_search` raises.
+        EvaluationError: What `verification` raises of its input, two models, an unknown rule,
+            probes of one kind only, an operating point that is not for this, templates that are
+            not compared by cosine or that the policy cannot make, or what `calibrate_search`
+            raises.
     """
+    asked = as_set(probes, similarity=similarity, fingerprint=fingerprint, trained_on=trained_on)
+    enrolled = as_set(gallery, similarity=similarity, fingerprint=fingerprint, dataset=dataset)
+    check_one_model(asked, enrolled, "probes and gallery")
     chosen = next((name for name in RULES if name == rule), None)
     if chosen is None:
         raise EvaluationError(unknown("score rule", rule, RULES))
-    metric = named_similarity(similarity)
+    meta = enrolled.meta
+    metric = named_similarity(similarity or (meta.metric if templates == ALL else "cosine"))
     for point in operating_points:
-        _require_fit(point, chosen, metric, templates)
-    sides = [checked_rows(probes, "probes"), checked_rows(gallery, "gallery")]
-    names = [
-        required(people_column(probe_identities), len(sides[0]), "probe identities"),
-        required(people_column(gallery_identities), len(sides[1]), "gallery identities"),
-    ]
-    people = shared_codes(names)
-    kept, failures = searchable(
-        people,
-        _mask(probe_acquired, people[0], "probe"),
-        _mask(gallery_acquired, people[1], "gallery"),
+        _require_fit(point, chosen, metric, templates, meta.fingerprint)
+    names, vectors, acquired = _enrolled(enrolled, templates, metric)
+    people = shared_codes([asked.identities, names])
+    kept, failures = searchable(people, asked.acquired, acquired)
+    for name, rows in zip(("probe", "gallery"), kept, strict=True):
+        if not rows.any():
+            raise EvaluationError(f"no {name} image could be embedded")
+    searched = search(
+        np.asarray(vectors_for(asked, metric), np.float32)[kept[0]],
+        np.asarray(vectors, np.float32)[kept[1]],
+        [codes[rows] for codes, rows in zip(people, kept, strict=True)],
+        chosen,
+        metric,
     )
-    sides = [side[rows] for side, rows in zip(sides, kept, strict=True)]
-    people = [codes[rows] for codes, rows in zip(people, kept, strict=True)]
-    if not len(people[0]) or not len(people[1]):
-        lacking = "probe" if not len(people[0]) else "gallery"
-        raise EvaluationError(f"no {lacking} image could be embedded")
-    searched = search(sides[0], sides[1], people, chosen, metric)
     result = measured(
         searched, chosen, metric, fpir, ranks, level, operating_points, failures, templates
     )
-    if calibrate is None:
-        return result
-    fitted = calibrate_search(
-        searched, chosen, metric, method=calibrate, prior=prior, templates=templates, level=level
+    fitted = None
+    if calibrate is not None:
+        fitted = replace(
+            calibrate_search(
+                searched,
+                chosen,
+                metric,
+                method=calibrate,
+                prior=prior,
+                templates=templates,
+                level=level,
+            ),
+            dataset=meta.dataset,
+            fingerprint=meta.fingerprint,
+        )
+    overlap = find_overlap(
+        asked.trained_on, {*asked.identities.tolist(), *enrolled.identities.tolist()}, None
     )
-    return replace(result, calibration=fitted)
+    return replace(
+        result,
+        dataset=meta.dataset,
+        fingerprint=meta.fingerprint,
+        calibration=fitted,
+        overlap=overlap,
+        warnings=[
+            *result.warnings,
+            *([str(overlap)] if overlap else []),
+            *images_in_both(asked, enrolled),
+        ],
+    )
+
+
+def _enrolled(
+    gallery: EmbeddingSet, templates: str, similarity: Similarity
+) -> tuple[Names, Floats, Bools]:
+    """Return the identity, vector and acquisition of each template of a gallery.
+
+    A person without any vector keeps one row, which failed.
+    """
+    if templates == ALL:
+        return gallery.identities, vectors_for(gallery, similarity), gallery.acquired
+    if similarity != "cosine":
+        raise EvaluationError("templates are unit vectors: compare them by cosine")
+    codes, names = pd.factorize(people_column(gallery.identities), sort=True)
+    held = gallery.acquired
+    owners, vectors = make_templates(
+        gallery.vectors[held], codes[held], templates, gallery.rows["norm"].to_numpy()[held]
+    )
+    lost = np.setdiff1d(codes, owners)
+    everyone = np.concatenate([owners, lost])
+    blank = np.zeros((len(lost), gallery.vectors.shape[1]), np.float32)
+    return (
+        np.asarray(names, str)[everyone],
+        np.concatenate([vectors, blank]),
+        np.arange(len(everyone)) < len(owners),
+    )
 
 
 def measured(
@@ -171,29 +229,34 @@ def measured(
             for point in stored
             if searched.people > _OUTGROWN * (point.gallery_size or 0)
         ],
+        measure_at=partial(_asked_later, searched, asked, level),
     )
 
 
-def cut(searched: Searched, k: int) -> float:
-    """Return a threshold that the best scores of at most k non-mated probes are above.
-
-    It lies half way from the (k + 1)-th highest of them to the next score that it is compared with,
-    of a non-mated probe or of a mate; see `half_way`.
-
-    Args:
-        searched: What was found, with non-mated probes among it.
-        k: From 0 to one less than there are non-mated probes.
-    """
-    strangers = np.sort(searched.best[~searched.mated])
-    score = strangers[len(strangers) - 1 - k]
-    compared = np.sort(np.concatenate([strangers, searched.mate[searched.mated]]))
-    return half_way(score, next_above(compared, score))
+def _asked_later(
+    searched: Searched, ranks: Sequence[int], level: float, fpir: float
+) -> IdentifiedPoint | Refused:
+    """Count one more point, as it would have been had it been asked for at once."""
+    check_fars([fpir], "FPIR")
+    allowed = budget(fpir, int((~searched.mated).sum()))
+    if not allowed:
+        return Refused(fpir, needed(fpir))
+    return rates_at(searched, [fpir], [cut(searched, allowed)], ranks, level)[0]
 
 
 def _require_fit(
-    point: OperatingPoint, rule: ScoreRule, similarity: Similarity, templates: str
+    point: OperatingPoint,
+    rule: ScoreRule,
+    similarity: Similarity,
+    templates: str,
+    fingerprint: str,
 ) -> None:
     """Refuse an operating point that is not for an identification by these scores."""
+    if (point.fingerprint or UNDECLARED) != fingerprint:
+        raise EvaluationError(
+            f"the operating point is of fingerprint {point.fingerprint}, the gallery of "
+            f"{fingerprint}: measure one on this model's own scores"
+        )
     if point.kind != "1:N":
         raise EvaluationError(
             f"a {point.kind} operating point does not decide an identification: give a 1:N one"
@@ -207,16 +270,6 @@ def _require_fit(
         raise EvaluationError(
             f"the operating point is for templates '{point.templates}', not for '{templates}'"
         )
-
-
-def _mask(acquired: ArrayLike | None, codes: Ints, name: str) -> Bools:
-    """Return which rows could be embedded."""
-    if acquired is None:
-        return np.ones(len(codes), np.bool_)
-    mask = np.asarray(acquired, np.bool_)
-    if mask.shape != codes.shape:
-        raise EvaluationError(f"{name}_acquired has shape {mask.shape} for {len(codes)} rows")
-    return mask
 
 
 def searchable(

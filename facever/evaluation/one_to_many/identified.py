@@ -1,6 +1,6 @@
 """What identification measured: rates over threshold and rank, with their counts and intervals."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,7 +30,7 @@ class IdentifiedPoint:
     Attributes:
         fpir_target: The FPIR asked for; never exceeded where the threshold was chosen for it.
         threshold: A candidate is named when its score is larger. Where it was chosen for the
-            target it lies half way to the next score; see `cut` in `identification`.
+            target it lies half way to the next score; see `cut` in `search`.
         false_positives: Non-mated probes with any candidate above the threshold.
         missed: Mated probes whose mate is not among the first `rank` above the threshold, by rank.
         fpir_interval: Of the FPIR.
@@ -112,7 +112,9 @@ class IdentificationResult:
         templates: The policy that made the gallery's templates.
         calibration: How probable it is that the first candidate is right, where asked for.
         overlap: The people of both sides whom the model was trained on, where that was looked up.
+        dataset, fingerprint: Of the gallery.
         warnings: What the reader must know.
+        measure_at: Counts further points on the scores that were kept.
     """
 
     mated: int
@@ -129,7 +131,12 @@ class IdentificationResult:
     templates: str = ALL
     calibration: CalibrationResult | None = None
     overlap: Overlap | None = None
+    dataset: str = ""
+    fingerprint: str | None = None
     warnings: list[str] = field(default_factory=list)
+    measure_at: Callable[[float], IdentifiedPoint | Refused] | None = field(
+        default=None, repr=False, compare=False
+    )
 
     @property
     def ranks(self) -> list[int]:
@@ -142,37 +149,53 @@ class IdentificationResult:
             raise EvaluationError(f"rank {rank} does not exist: ranks count from 1")
         return float(self.cmc[min(rank, len(self.cmc)) - 1])
 
+    def at(self, fpir: float) -> IdentifiedPoint:
+        """Return what is measured at a FPIR, whether it was asked for before or not.
+
+        Raises:
+            EvaluationError: A FPIR outside (0, 1), or one that the probes cannot support.
+        """
+        point: IdentifiedPoint | Refused | None = next(
+            (one for one in self.points if one.fpir_target == fpir), None
+        )
+        if point is None and self.measure_at is not None:
+            point = self.measure_at(fpir)
+        if point is None:
+            raise EvaluationError(f"FPIR {fpir:g} was not measured: name it among the FPIRs")
+        if isinstance(point, Refused):
+            raise EvaluationError(
+                f"a FPIR of {fpir:g} needs {point.needs:,} non-mated probes; there are "
+                f"{self.nonmated:,}"
+            )
+        return point
+
     def operating_point(
-        self, fpir: float, *, dataset: str = "", fingerprint: str | None = None
+        self, fpir: float, *, dataset: str | None = None, fingerprint: str | None = None
     ) -> OperatingPoint:
         """Return the 1:N operating point that meets a FPIR in a gallery of this size.
 
+        Args:
+            fpir: The rate.
+            dataset, fingerprint: Of the gallery; by default what is known of it.
+
         Raises:
-            EvaluationError: The FPIR was not measured, or was refused.
+            EvaluationError: What `at` raises.
         """
-        for point in self.points:
-            if point.fpir_target == fpir:
-                return OperatingPoint(
-                    kind="1:N",
-                    threshold=point.threshold,
-                    similarity=self.similarity,
-                    target_rate=fpir,
-                    achieved_rate=point.false_positives / self.nonmated,
-                    trials=TrialCounts(genuine=self.mated, impostor=self.nonmated),
-                    interval=point.fpir_interval,
-                    dataset=dataset,
-                    fingerprint=fingerprint,
-                    score_rule=self.score_rule,
-                    gallery_size=self.gallery_size,
-                    templates=self.templates,
-                )
-        for refused in self.refused:
-            if refused.far_target == fpir:
-                raise EvaluationError(
-                    f"a FPIR of {fpir:g} needs {refused.needs:,} non-mated probes; there are "
-                    f"{self.nonmated:,}"
-                )
-        raise EvaluationError(f"FPIR {fpir:g} was not measured: name it among the FPIRs")
+        point = self.at(fpir)
+        return OperatingPoint(
+            kind="1:N",
+            threshold=point.threshold,
+            similarity=self.similarity,
+            target_rate=fpir,
+            achieved_rate=point.false_positives / self.nonmated,
+            trials=TrialCounts(genuine=self.mated, impostor=self.nonmated),
+            interval=point.fpir_interval,
+            dataset=self.dataset if dataset is None else dataset,
+            fingerprint=self.fingerprint if fingerprint is None else fingerprint,
+            score_rule=self.score_rule,
+            gallery_size=self.gallery_size,
+            templates=self.templates,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON values, the same as `--json` prints."""

@@ -1,18 +1,26 @@
 """Retrieval (ReID): CMC, both mean average precisions, mINP; by blocks of queries."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from facever.console import table
 from facever.errors import EvaluationError
 from facever.evaluation.columns import people_column, required, text_column
+from facever.evaluation.inputs import (
+    Embeddings,
+    as_set,
+    check_column,
+    shared_codes,
+    vectors_for,
+    where,
+)
 from facever.evaluation.one_to_many.by_person import person_intervals
 from facever.evaluation.one_to_many.expansion import Expansion, expand_sides
-from facever.evaluation.one_to_many.inputs import checked_rows, shared_codes
 from facever.evaluation.one_to_many.ranking import (
     ByScore,
     QueryRanks,
@@ -25,8 +33,16 @@ from facever.evaluation.one_to_many.ranking import (
 from facever.evaluation.one_to_many.reranking import Reranked, Reranking
 from facever.evaluation.one_to_one.text import by_method, span
 from facever.evaluation.operating_point import Interval
-from facever.evaluation.overlap import Overlap
-from facever.evaluation.scoring.similarity import Doubles, Ints, make_scorer, named_similarity
+from facever.evaluation.overlap import Overlap, find_overlap
+from facever.evaluation.scoring.similarity import (
+    Doubles,
+    Ints,
+    Similarity,
+    make_scorer,
+    named_similarity,
+)
+from facever.evaluation.two_sets import check_comparable, images_in_both
+from facever.vectors.embedding_set import EmbeddingSet
 
 DEFAULT_RANKS = (1, 5, 10, 20)
 MEASURES = ("map_plain", "map_trapezoid", "minp")
@@ -183,80 +199,127 @@ class RetrievalResult:
 
 
 def retrieval(
-    queries: ArrayLike,
-    query_identities: ArrayLike,
-    gallery: ArrayLike,
-    gallery_identities: ArrayLike,
+    embeddings: Embeddings | ArrayLike,
+    identities: ArrayLike | None = None,
     *,
-    query_cameras: ArrayLike | None = None,
-    gallery_cameras: ArrayLike | None = None,
-    similarity: str = "cosine",
+    queries: str | Sequence[str] | None = None,
+    gallery: str | Sequence[str] | None = None,
+    against: Embeddings | None = None,
+    camera: str | None = None,
+    similarity: str | None = None,
     rerank: Reranking | None = None,
     expand: Expansion | None = None,
     level: float = 0.95,
 ) -> RetrievalResult:
-    """Rank a gallery for each query.
+    """Rank a gallery for each query: where do the images of its person stand?
+
+    Rows in the result (`each`, `first_wrong`) are those of the embeddings given.
 
     Args:
-        queries: [Q, D], unit rows for "cosine".
-        query_identities: [Q].
-        gallery: [G, D].
-        gallery_identities: [G]. A row called "-1" is junk to every query.
-        query_cameras, gallery_cameras: [Q] and [G]; with both, gallery rows of the query's own
-            identity and camera are junk (the cross-camera rule).
-        similarity: "cosine", "euclidean" or "dot".
+        embeddings: Queries and gallery, or the queries alone; as for `verification`.
+        identities: [N], where `embeddings` are vectors [N, D]. A gallery row called "-1" is junk
+            to every query.
+        queries, gallery: Conditions "column=value" on the rows; see `where`. By default
+            "subset=query" and "subset=gallery", and all rows where `against` is given.
+        against: The gallery where it is another set, by the same model.
+        camera: The column of the cross-camera rule: gallery rows of the query's own identity and
+            camera are junk.
+        similarity: "cosine", "euclidean" or "dot"; by default the metric of the model's head.
         rerank: Re-rank by k-reciprocal neighbours, after any expansion.
         expand: Expand the queries, and the gallery where it says so.
         level: Confidence of the intervals, which draw the queries' people.
 
     Raises:
-        EvaluationError: Shapes that do not fit, NaN, cameras of one side only, or no query with a
-            positive.
+        EvaluationError: No rows meet a condition, none of them could be embedded, rows without a
+            camera, rows that are query and gallery both (but for the cross-camera rule, which
+            leaves them out), no query with a positive, two models, and what `verification` raises
+            of its input.
     """
-    sides = [checked_rows(queries, "queries"), checked_rows(gallery, "gallery")]
-    sizes = [len(side) for side in sides]
-    names = [
-        required(people_column(query_identities), sizes[0], "query identities"),
-        required(people_column(gallery_identities), sizes[1], "gallery identities"),
+    first = as_set(embeddings, identities, similarity=similarity)
+    second = first if against is None else as_set(against, similarity=similarity)
+    check_comparable(first, second)
+    chosen = named_similarity(similarity or first.meta.metric)
+    if against is None:
+        queries, gallery = queries or "subset=query", gallery or "subset=gallery"
+    sets = first, second
+    rows = [
+        where(side, [conditions] if isinstance(conditions, str) else conditions or [])
+        for side, conditions in zip(sets, (queries, gallery), strict=True)
     ]
-    if (query_cameras is None) != (gallery_cameras is None):
-        lacking = "query set" if query_cameras is None else "gallery"
-        raise EvaluationError(f"the {lacking} has no cameras: give both sides' cameras or neither")
-    cameras: tuple[Ints, Ints] | None = None
-    if query_cameras is not None and gallery_cameras is not None:
-        first, second = shared_codes(
-            [
-                required(text_column(query_cameras), sizes[0], "query cameras"),
-                required(text_column(gallery_cameras), sizes[1], "gallery cameras"),
-            ]
+    held = [part[side.acquired[part]] for side, part in zip(sets, rows, strict=True)]
+    for name, part in zip(("query", "gallery"), held, strict=True):
+        if not len(part):
+            raise EvaluationError(f"no {name} image could be embedded")
+    both = np.intersect1d(held[0], held[1])
+    if against is None and camera is None and len(both):
+        raise EvaluationError(
+            f"{len(both)} images are query and gallery both, first row {both[0]}: each would find "
+            "itself; choose queries and a gallery without common rows"
         )
-        cameras = first, second
+    sides = [side.select(part) for side, part in zip(sets, held, strict=True)]
+    found = _ranked(sides, camera, chosen, rerank, expand, level)
+    people = {*sides[0].identities.tolist(), *sides[1].identities.tolist()}
+    overlap = find_overlap(first.trained_on, people, None)
+    warnings = [str(overlap)] if overlap else []
+    if against is not None and camera is None:
+        warnings += images_in_both(sides[0], sides[1])
+    lost = len(rows[0]) > len(held[0]) or len(rows[1]) > len(held[1])
+    return replace(
+        found,
+        each=replace(found.each, rows=held[0][found.each.rows]),
+        first_wrong=[
+            wrong._replace(
+                query=int(held[0][wrong.query]),
+                candidate=int(held[1][wrong.candidate]),
+                right=int(held[1][wrong.right]),
+            )
+            for wrong in found.first_wrong
+        ],
+        failed_queries=len(rows[0]) - len(held[0]),
+        failed_gallery=len(rows[1]) - len(held[1]),
+        answerable=_answerable(sets, rows, camera) if lost else None,
+        overlap=overlap,
+        warnings=warnings,
+    )
+
+
+def _ranked(
+    sides: Sequence[EmbeddingSet],
+    camera: str | None,
+    similarity: Similarity,
+    rerank: Reranking | None,
+    expand: Expansion | None,
+    level: float,
+) -> RetrievalResult:
+    """Rank the rows of a gallery for each row of queries."""
+    names = [side.identities for side in sides]
     people = shared_codes(names)
-    chosen = named_similarity(similarity)
-    scorer = make_scorer(sides[0], chosen, others=sides[1])
+    cameras = None if camera is None else _cameras(sides, camera)
+    queries, gallery = (np.asarray(vectors_for(side, similarity), np.float32) for side in sides)
+    scorer = make_scorer(queries, similarity, others=gallery)
     if expand is not None:
-        sides = list(expand_sides(sides[0], sides[1], expand, chosen))
-        scorer = make_scorer(sides[0], chosen, others=sides[1])
+        queries, gallery = expand_sides(queries, gallery, expand, similarity)
+        scorer = make_scorer(queries, similarity, others=gallery)
     ranking: Ranking = ByScore(scorer)
     if rerank is not None:
-        ranking = Reranked(sides[0], sides[1], rerank, chosen)
+        ranking = Reranked(queries, gallery, rerank, similarity)
     compared = Sides(people[0], people[1], cameras, names[1] == "-1")
     positives = compared.positives()
     if not positives.any():
         raise EvaluationError(_without_positives(compared))
     each = query_ranks(ranking, compared)
     count = len(each.rows)
-    last = min(_MOST_RANKS, len(sides[1]))
+    last = min(_MOST_RANKS, len(gallery))
     values = measures(each)
     return RetrievalResult(
         queries=count,
-        without_match=len(sides[0]) - count,
-        gallery=len(sides[1]),
+        without_match=len(queries) - count,
+        gallery=len(gallery),
         cmc=np.cumsum(np.bincount(each.first, minlength=last + 1)[1 : last + 1]) / count,
         map_plain=float(each.plain.mean()),
         map_trapezoid=float(each.trapezoid.mean()),
         minp=float(each.minp.mean()),
-        similarity=chosen,
+        similarity=similarity,
         cross_camera=cameras is not None,
         reranking=rerank,
         expansion=expand,
@@ -271,6 +334,49 @@ def retrieval(
         own_camera_only=int(((compared.of_own_person() > 0) & (positives == 0)).sum()),
         first_wrong=sorted(each.wrong, key=lambda wrong: -wrong.score)[:_MOST_WRONG],
     )
+
+
+def _cameras(sides: Sequence[EmbeddingSet], camera: str) -> tuple[Ints, Ints]:
+    """Return the cameras of both sides, numbered alike."""
+    named = []
+    for name, side in zip(("query set", "gallery"), sides, strict=True):
+        check_column(side, camera)
+        column = text_column(side.rows[camera])
+        if column.isna().all():
+            raise EvaluationError(
+                f"the {name} has no cameras: its rows have nothing in the column '{camera}', "
+                "so that the cross-camera rule cannot be kept"
+            )
+        named.append(column)
+    one, two = shared_codes(
+        [
+            required(column, len(side), f"{name} cameras")
+            for name, side, column in zip(("query", "gallery"), sides, named, strict=True)
+        ]
+    )
+    return one, two
+
+
+def _answerable(sets: Sequence[EmbeddingSet], rows: Sequence[Ints], camera: str | None) -> int:
+    """Count the queries that have a positive in the gallery, embedded or not."""
+    names = [
+        people_column(side.identities)[part].reset_index(drop=True)
+        for side, part in zip(sets, rows, strict=True)
+    ]
+    known = names[1] != "-1"
+    positives = _alike(names[0], names[1][known])
+    if camera is not None:
+        keys = [
+            name + "\0" + text_column(side.rows[camera])[part].reset_index(drop=True)
+            for name, side, part in zip(names, sets, rows, strict=True)
+        ]
+        positives = positives - _alike(keys[0], keys[1][known])
+    return int((positives > 0).sum())
+
+
+def _alike(queries: "pd.Series[str]", gallery: "pd.Series[str]") -> Ints:
+    """Count the gallery's names that agree with each query's, int64 [Q]."""
+    return np.asarray(queries.map(gallery.value_counts()).fillna(0), np.int64)
 
 
 def _without_positives(sides: Sides) -> str:

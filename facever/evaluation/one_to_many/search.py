@@ -8,6 +8,7 @@ from facever.evaluation.one_to_many.nearest import above, below, rows_at_once
 from facever.evaluation.operating_point import ScoreRule
 from facever.evaluation.scoring.pairwise import Bools
 from facever.evaluation.scoring.similarity import Floats, Ints, Scorer, make_scorer
+from facever.evaluation.scoring.trials import half_way, next_above
 
 _CELLS = 1 << 22  # scores held at once
 
@@ -69,6 +70,22 @@ def search(
             rows[here], block[here], where[rows[here]]
         )
     return Searched(best, mate, rank, mated, people[0], len(codes))
+
+
+def cut(searched: Searched, k: int) -> float:
+    """Return a threshold that the best scores of at most k non-mated probes are above.
+
+    It lies half way from the (k + 1)-th highest of them to the next score that it is compared with,
+    of a non-mated probe or of a mate; see `half_way`.
+
+    Args:
+        searched: What was found, with non-mated probes among it.
+        k: From 0 to one less than there are non-mated probes.
+    """
+    strangers = np.sort(searched.best[~searched.mated])
+    score = strangers[len(strangers) - 1 - k]
+    compared = np.sort(np.concatenate([strangers, searched.mate[searched.mated]]))
+    return half_way(score, next_above(compared, score))
 
 
 @dataclass(frozen=True)

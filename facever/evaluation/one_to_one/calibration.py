@@ -1,26 +1,35 @@
 """Calibration: from scores to probabilities, fitted on some people and judged on others."""
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
 from facever.console import table
+from facever.data.pairs import PairList
 from facever.errors import EvaluationError
+from facever.evaluation.columns import Names
+from facever.evaluation.inputs import Embeddings, as_set, kind_of, templates_of
 from facever.evaluation.one_to_one.likelihood import Calibration, cllr, cllr_min, fit
-from facever.evaluation.one_to_one.verification import Sample
 from facever.evaluation.operating_point import Interval, Kind, ScoreRule, TrialCounts
+from facever.evaluation.overlap import find_overlap
 from facever.evaluation.policies import ALL
+from facever.evaluation.protocols.all_pairs import all_pairs
+from facever.evaluation.protocols.judged import listed
+from facever.evaluation.protocols.request import Request
 from facever.evaluation.score_calibration import ScoreCalibration
-from facever.evaluation.scoring.pairwise import AllPairs, Bools, PairScores
-from facever.evaluation.scoring.similarity import Doubles, Ints, Similarity, named_similarity
+from facever.evaluation.scoring.pairwise import Bools, PairScores
+from facever.evaluation.scoring.similarity import Doubles, Ints, Similarity
 from facever.evaluation.scoring.streaming import WHOLE
 from facever.evaluation.scoring.trials import check_both_classes
 from facever.evaluation.statistics.clustered import share_interval
 from facever.seeding import stream
+from facever.vectors.embedding_set import EmbeddingSet
 
 _BINS = 15
 
@@ -181,41 +190,69 @@ class CalibrationResult:
 
 
 def calibrate(
-    vectors: ArrayLike,
-    identities: ArrayLike,
+    embeddings: Embeddings | ArrayLike,
+    identities: ArrayLike | None = None,
     *,
     method: str = "logistic",
-    similarity: str = "cosine",
-    norms: ArrayLike | None = None,
+    similarity: str | None = None,
+    pairs: PairList | str | Path | None = None,
     prior: float | None = None,
     level: float = 0.95,
     seed: int = 0,
+    fingerprint: str | None = None,
+    dataset: str = "",
+    trained_on: pd.DataFrame | None = None,
 ) -> CalibrationResult:
     """Fit a calibration on the pairs of half of the people and judge it on those of the others.
 
     Args:
-        vectors: [N, D], unit rows for "cosine".
-        identities: [N].
+        embeddings: Images or templates, as for `verification`; what could not be embedded is left
+            out.
+        identities: [N], where `embeddings` are vectors [N, D].
         method: "logistic" or "isotonic".
-        similarity: "cosine", "euclidean" or "dot".
-        norms: [N], to scale rows back for "euclidean" and "dot".
+        similarity: "cosine", "euclidean" or "dot"; by default the metric of the model's head.
+        pairs: A pair list or its file; all pairs without one.
         prior: The share of genuine pairs where the system is used, for the predicted
             probabilities; by default that of the judged trials. Costs do not depend on it.
         level: Confidence of the intervals.
         seed: Which people are in which half.
+        fingerprint, dataset, trained_on: As for `verification`.
 
     Raises:
         EvaluationError: An unknown method, a prior outside (0, 1), or a half without genuine or
-            impostor trials.
+            impostor trials; and what `verification` raises of its input and of a list.
     """
-    named = named_similarity(similarity)
-    sample = Sample.of(vectors, identities, norms)
-    people = np.unique(sample.people)
-    stream(seed, "calibration").shuffle(people)
-    halves = people[: len(people) // 2], people[len(people) // 2 :]
-    fitted, judged = (_scores(sample, half, named) for half in halves)
-    result = judge(fitted, judged, method=method, prior=prior, level=level)
-    return replace(result, similarity=named)
+    rows = as_set(
+        embeddings,
+        identities,
+        similarity=similarity,
+        fingerprint=fingerprint,
+        dataset=dataset,
+        trained_on=trained_on,
+    )
+    request = Request(rows, pairs=pairs, similarity=similarity)
+    if pairs is not None:
+        scored, overlap = listed(request)
+        trials = JudgedTrials(scored.scores, scored.same, scored.codes)
+        result = calibrate_trials(trials, method=method, prior=prior, level=level, seed=seed)
+    else:
+        held = rows if rows.acquired.all() else rows.select(rows.acquired)
+        names = held.identities
+        people = np.unique(names)
+        stream(seed, "calibration").shuffle(people)
+        halves = people[: len(people) // 2], people[len(people) // 2 :]
+        fitted, judged = (_scores(held, names, half, request.metric) for half in halves)
+        result = judge(fitted, judged, method=method, prior=prior, level=level)
+        overlap = find_overlap(held.trained_on, people, None)
+    return replace(
+        result,
+        similarity=request.metric,
+        kind=kind_of(rows),
+        templates=templates_of(rows),
+        dataset=rows.meta.dataset,
+        fingerprint=rows.meta.fingerprint,
+        warnings=[str(overlap)] if overlap else [],
+    )
 
 
 def calibrate_trials(
@@ -320,13 +357,15 @@ def _counted(trials: JudgedTrials) -> TrialCounts:
     return TrialCounts(genuine=genuine, impostor=len(trials.same) - genuine)
 
 
-def _scores(sample: Sample, people: "np.ndarray[Any, Any]", similarity: str) -> JudgedTrials:
+def _scores(
+    rows: EmbeddingSet, names: Names, people: Names, similarity: Similarity
+) -> JudgedTrials:
     """Return all scores of pairs among people; of so few of them that all can be held."""
-    sizes = np.unique(sample.people, return_counts=True)
-    rows = dict(zip(*(part.tolist() for part in sizes), strict=True))
-    total = np.cumsum([rows[name] for name in people.tolist()])
+    sizes = np.unique(names, return_counts=True)
+    counts = dict(zip(*(part.tolist() for part in sizes), strict=True))
+    total = np.cumsum([counts[name] for name in people.tolist()])
     chosen = people[: max(2, int(np.searchsorted(total * (total - 1) / 2, WHOLE)))]
-    pairs: AllPairs = sample.rows(np.isin(sample.people, chosen)).all_pairs(similarity)[0]
+    pairs, _ = all_pairs([rows.select(np.isin(names, chosen))], similarity)
     check_both_classes(pairs.genuine, pairs.impostor)
     genuine = PairScores.join(list(pairs.genuine_scores()))
     both = PairScores.join([genuine, *pairs.impostor_scores()])

@@ -5,18 +5,23 @@ what the draw does to their FMR. The accuracies are compared trial by trial, at 
 each model has. A difference is resolved when its interval does not hold zero.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from facever.console import table
+from facever.data.pairs import PairList
 from facever.errors import EvaluationError
-from facever.evaluation.one_to_one.measure import measure, most_wanted
+from facever.evaluation.failures import Failures
+from facever.evaluation.inputs import Embeddings, as_set
+from facever.evaluation.one_to_one.decisions import accuracy_of
+from facever.evaluation.one_to_one.measure import measure
 from facever.evaluation.one_to_one.populations import tar_over_people
-from facever.evaluation.one_to_one.result import Accuracy, Failures, MeasuredPoint
+from facever.evaluation.one_to_one.result import Accuracy, MeasuredPoint
 from facever.evaluation.one_to_one.text import (
     FEW,
     by_method,
@@ -24,15 +29,17 @@ from facever.evaluation.one_to_one.text import (
     difference_row,
     flagged,
 )
-from facever.evaluation.one_to_one.verification import DEFAULT_FARS, Sample
+from facever.evaluation.one_to_one.verification import DEFAULT_FARS
 from facever.evaluation.operating_point import Interval, TrialCounts
+from facever.evaluation.protocols.judged import Judged, judged
+from facever.evaluation.protocols.request import Request
 from facever.evaluation.scoring.pairwise import Bools
 from facever.evaluation.scoring.similarity import Doubles, Ints
-from facever.evaluation.scoring.streaming import stream
 from facever.evaluation.scoring.trials import Trials, budget, check_fars, needed
 from facever.evaluation.statistics.clustered import mean_interval
 from facever.evaluation.statistics.intervals import FEW_ERRORS
 from facever.evaluation.statistics.paired import over_people
+from facever.evaluation.two_sets import same_images
 
 
 @dataclass(frozen=True)
@@ -164,43 +171,81 @@ class ComparisonResult:
 
 
 def compare(
-    first: ArrayLike,
-    second: ArrayLike,
-    identities: ArrayLike,
+    first: Embeddings | ArrayLike,
+    second: Embeddings | ArrayLike,
+    identities: ArrayLike | None = None,
     *,
+    protocol: str | None = None,
+    pairs: PairList | str | Path | None = None,
     far: Sequence[float] = DEFAULT_FARS,
-    similarity: str = "cosine",
-    acquired: ArrayLike | None = None,
-    exclude: Mapping[str, ArrayLike] | None = None,
+    similarity: str | None = None,
+    exclude: Sequence[str] = (),
+    allow_overlap: bool = False,
+    data: str | Path | None = None,
     level: float = 0.95,
     seed: int = 0,
 ) -> ComparisonResult:
-    """Compare two models over all pairs of the same images.
+    """Compare two models on the same trials: which difference of TAR at a FAR is resolved.
+
+    Images that either could not embed are left out for both, and counted.
 
     Args:
-        first, second: [N, D1] and [N, D2], the vectors of the same images in the same order.
-        identities: [N].
+        first, second: Of the same images in the same order, each as for `verification`.
+        identities: [N], where both are plain vectors [N, D1] and [N, D2].
+        protocol, pairs, exclude, allow_overlap, data: As for `verification`.
         far: The false accept rates at which TAR is compared.
-        similarity: "cosine", "euclidean" or "dot".
-        acquired: Bool [N], False where either model could not embed the image.
-        exclude: Columns [N]; a pair that agrees in any of them is no trial.
+        similarity: Of both; by default the metric of each model's own head.
         level: Confidence of the intervals.
         seed: Of the draws.
 
     Raises:
-        EvaluationError: Numbers of rows that differ, and what `verification` raises.
+        EvaluationError: The rows of the two are not those of the same images in the same order,
+            and what `verification` raises.
     """
-    samples = [
-        Sample.of(vectors, identities, None, acquired, exclude) for vectors in (first, second)
-    ]
     fars = check_fars(far)
-    both: list[Trials] = []
-    failures = Failures()
-    for sample in samples:
-        pairs, failures = sample.all_pairs(similarity)
-        both.append(stream(pairs, most_wanted(fars, pairs.impostor)))
-    found = compare_trials(both[0], both[1], fars, level=level, seed=seed)
-    return replace(found, failures=failures)
+    both = same_images(
+        *(as_set(side, identities, similarity=similarity) for side in (first, second))
+    )
+    requests = [
+        Request(side, protocol, pairs, similarity, exclude, None, allow_overlap, data)
+        for side in both
+    ]
+    one, two = (judged(request, fars) for request in requests)
+    found = compare_trials(one.trials, two.trials, fars, level=level, seed=seed)
+    return replace(
+        found,
+        accuracy=_accuracies(requests, (one, two), level),
+        protocol=requests[0].name,
+        failures=one.failures,
+        warnings=[
+            f"{name}: {side.overlap}"
+            for name, side in (("first", one), ("second", two))
+            if side.overlap
+        ],
+    )
+
+
+def _accuracies(
+    requests: Sequence[Request], sides: tuple[Judged, Judged], level: float
+) -> ComparedAccuracy | None:
+    """Compare the accuracies of both, where the protocol has thresholds chosen elsewhere."""
+    decisions, accuracies = [], []
+    for request, side in zip(requests, sides, strict=True):
+        scored = side.scored
+        accuracy = None if scored is None else accuracy_of(request, scored, level)
+        if scored is None or accuracy is None:
+            return None
+        thresholds = np.array(accuracy.thresholds)
+        if len(thresholds) > 1:  # one for each fold, in their order
+            assert scored.folds is not None
+            thresholds = thresholds[np.unique(scored.folds, return_inverse=True)[1]]
+        decisions.append((scored.scores > thresholds) == scored.same)
+        accuracies.append(accuracy)
+    first = sides[0].scored
+    assert first is not None
+    folds = first.folds if len(accuracies[0].thresholds) > 1 else None
+    one, two = accuracies
+    return compare_accuracies(one, two, (decisions[0], decisions[1]), first.codes, folds, level)
 
 
 def compare_trials(

@@ -2,16 +2,18 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
+from facever.errors import EvaluationError
 from facever.evaluation.one_to_one.result import MeasuredPoint, Refused, VerificationResult
 from facever.evaluation.one_to_one.suspects import find_suspects
 from facever.evaluation.operating_point import TrialCounts
 from facever.evaluation.scoring.pairwise import PairScores
 from facever.evaluation.scoring.similarity import Similarity
 from facever.evaluation.scoring.streaming import StreamedTrials
-from facever.evaluation.scoring.trials import Trials, budget, needed
+from facever.evaluation.scoring.trials import Trials, budget, check_fars, needed
 from facever.evaluation.statistics.curve_intervals import curve_intervals
 from facever.evaluation.statistics.intervals import (
     TOO_NARROW,
@@ -51,13 +53,8 @@ def measure(
         detail: Also measure along the curve, and look for wrong names.
     """
     counts = TrialCounts(genuine=trials.genuine, impostor=trials.impostor)
-    points, refused = [], []
-    for far in fars:
-        allowed = budget(far, trials.impostor)
-        if allowed < 1:
-            refused.append(Refused(far, needed(far)))
-            continue
-        points.append(_at(trials, far, allowed, level, intervals))
+    found = [_point(trials, far, level, intervals) for far in fars]
+    points = [point for point in found if isinstance(point, MeasuredPoint)]
     along = _along([point.far_target for point in points]) if detail else []
     one_set = not isinstance(trials, StreamedTrials) or trials.pairs.one_set
     roc = Roc(trials)
@@ -73,14 +70,15 @@ def measure(
         eer_interval=eer_interval,
         eer_hull=roc.eer_hull(),
         operating_points=points,
-        refused=refused,
+        refused=[point for point in found if isinstance(point, Refused)],
         curve=roc.curve(),
         histogram=trials.histogram.thinned(),
         worst_impostors=_listed(trials, trials.top),
         worst_genuine=_listed(trials, trials.genuine_scores),
-        band=[_at(trials, far, budget(far, trials.impostor), level, intervals) for far in along],
+        band=[_at(trials, far, level, intervals) for far in along],
         suspects=find_suspects(trials, one_set=one_set) if detail else None,
         warnings=[] if turned is None else [turned],
+        measure_at=partial(_asked_later, trials, max(fars), level, intervals),
     )
 
 
@@ -112,14 +110,29 @@ def _along(fars: Sequence[float]) -> list[float]:
     return sorted({low, high, *inner})
 
 
-def most_wanted(fars: Sequence[float], impostor: int) -> int:
-    """Return how many of the highest impostor scores the FARs and their intervals need."""
-    allowed = max(budget(far, impostor) for far in fars)
-    return allowed + allowed // 4 + 1000
+def _asked_later(
+    trials: Trials, largest: float, level: float, intervals: bool, far: float
+) -> MeasuredPoint | Refused:
+    """Count one more operating point, as it would have been had it been asked for at once."""
+    check_fars([far])
+    if far > largest and not trials.whole:
+        raise EvaluationError(
+            f"FAR {far:g} is above the largest that was asked for, {largest:g}, and the scores "
+            "that it needs were not kept: name it among the FARs"
+        )
+    return _point(trials, far, level, intervals)
 
 
-def _at(trials: Trials, far: float, allowed: int, level: float, intervals: bool) -> MeasuredPoint:
-    """Count one operating point."""
+def _point(trials: Trials, far: float, level: float, intervals: bool) -> MeasuredPoint | Refused:
+    """Count one operating point, or refuse it for want of impostor trials."""
+    if budget(far, trials.impostor) < 1:
+        return Refused(far, needed(far))
+    return _at(trials, far, level, intervals)
+
+
+def _at(trials: Trials, far: float, level: float, intervals: bool) -> MeasuredPoint:
+    """Count one operating point that the trials support."""
+    allowed = budget(far, trials.impostor)
     threshold = trials.cut(allowed)
     false_accepts, true_accepts = trials.false_accepts(threshold), trials.true_accepts(threshold)
     if trials.dyads is None or not intervals:

@@ -1,9 +1,11 @@
 """What verification (1:1) measured: rates with their counts, intervals and provenance."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from facever.errors import EvaluationError
+from facever.evaluation.failures import Failures as Failures
 from facever.evaluation.one_to_one.groups import GroupRates
 from facever.evaluation.one_to_one.suspects import Suspects
 from facever.evaluation.one_to_one.text import as_text
@@ -100,34 +102,6 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
-class Failures:
-    """Images that could not be embedded and the trials that they would have made."""
-
-    images: int = 0
-    failed: int = 0
-    genuine: int = 0
-    impostor: int = 0
-
-    @property
-    def rate(self) -> float:
-        """Failures to acquire over images (FTA)."""
-        return self.failed / self.images if self.images else 0.0
-
-    def __str__(self) -> str:
-        return f"{self.failed:,} of {self.images:,}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return {
-            "images": self.images,
-            "failed": self.failed,
-            "rate": self.rate,
-            "genuine_trials": self.genuine,
-            "impostor_trials": self.impostor,
-        }
-
-
-@dataclass(frozen=True)
 class VerificationResult:
     """Everything that was measured, for the command line, the report and `to_dict()`.
 
@@ -137,6 +111,7 @@ class VerificationResult:
     threshold `groups` share. `kind` and `templates` are those of its operating points;
     `normalisation` names what was done to the scores after the similarity, if anything; with
     `distances` the scores, and so the thresholds, are minus the distances that another system gave.
+    `measure_at` counts further points on the scores that were kept.
     """
 
     protocol: str
@@ -167,29 +142,36 @@ class VerificationResult:
     normalisation: str | None = None
     distances: bool = False
     warnings: list[str] = field(default_factory=list)
+    measure_at: Callable[[float], MeasuredPoint | Refused] | None = field(
+        default=None, repr=False, compare=False
+    )
 
     def at(self, far: float) -> MeasuredPoint:
-        """Return what was measured at a FAR that was asked for.
+        """Return what is measured at a FAR, whether it was asked for before or not.
 
         Raises:
-            EvaluationError: The FAR was not asked for, or was refused.
+            EvaluationError: A FAR outside (0, 1), one that the trials cannot support, or one above
+                all that were asked for where not every score was kept.
         """
-        for point in self.operating_points:
-            if point.far_target == far:
-                return point
-        for refused in self.refused:
-            if refused.far_target == far:
-                raise EvaluationError(
-                    f"a FAR of {far:g} needs {refused.needs:,} impostor trials; "
-                    f"there are {self.trials.impostor:,}"
-                )
-        raise EvaluationError(f"FAR {far:g} was not measured: name it among the FARs")
+        point: MeasuredPoint | Refused | None = next(
+            (one for one in self.operating_points if one.far_target == far), None
+        )
+        if point is None and self.measure_at is not None:
+            point = self.measure_at(far)
+        if point is None:
+            raise EvaluationError(f"FAR {far:g} was not measured: name it among the FARs")
+        if isinstance(point, Refused):
+            raise EvaluationError(
+                f"a FAR of {far:g} needs {point.needs:,} impostor trials; "
+                f"there are {self.trials.impostor:,}"
+            )
+        return point
 
     def operating_point(self, far: float) -> OperatingPoint:
         """Return the operating point that meets a FAR, for galleries and `facever verify`.
 
         Raises:
-            EvaluationError: The FAR was not asked for, or was refused.
+            EvaluationError: What `at` raises, or scores that galleries and verify do not compare.
         """
         point = self.at(far)
         if self.similarity is None:

@@ -1,20 +1,25 @@
 """A threshold carried to another set of people: which rates it really has there."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from facever.console import table
+from facever.data.pairs import PairList
 from facever.errors import EvaluationError
-from facever.evaluation.one_to_one.measure import most_wanted
-from facever.evaluation.one_to_one.result import Failures
+from facever.evaluation.columns import people_column
+from facever.evaluation.failures import Failures
+from facever.evaluation.inputs import Embeddings, as_set, kind_of
 from facever.evaluation.one_to_one.text import FEW, by_method, flagged
-from facever.evaluation.one_to_one.verification import Sample
+from facever.evaluation.one_to_one.verification import DEFAULT_FARS, verification
 from facever.evaluation.operating_point import Interval, OperatingPoint, TrialCounts
-from facever.evaluation.scoring.streaming import stream
+from facever.evaluation.protocols.judged import judged
+from facever.evaluation.protocols.request import Request
 from facever.evaluation.scoring.trials import Trials
 from facever.evaluation.statistics.intervals import (
     FEW_ERRORS,
@@ -25,6 +30,7 @@ from facever.evaluation.statistics.intervals import (
     fmr_interval,
     tar_interval,
 )
+from facever.vectors.embedding_set import EmbeddingSet
 
 Verdict = Literal["met", "exceeded", "not resolved"]
 
@@ -162,36 +168,134 @@ class TransferResult:
 
 
 def transfer(
-    vectors: ArrayLike,
-    identities: ArrayLike,
-    points: Sequence[OperatingPoint],
+    source: OperatingPoint | Sequence[OperatingPoint] | Embeddings,
+    embeddings: Embeddings | ArrayLike,
+    identities: ArrayLike | None = None,
     *,
-    norms: ArrayLike | None = None,
-    acquired: ArrayLike | None = None,
-    exclude: Mapping[str, ArrayLike] | None = None,
+    far: Sequence[float] = DEFAULT_FARS,
+    protocol: str | None = None,
+    pairs: PairList | str | Path | None = None,
+    similarity: str | None = None,
+    exclude: Sequence[str] = (),
+    allow_overlap: bool = False,
+    data: str | Path | None = None,
     level: float = 0.95,
+    fingerprint: str | None = None,
+    dataset: str = "",
+    trained_on: pd.DataFrame | None = None,
 ) -> TransferResult:
-    """Apply operating points to all pairs of other people than those they were set on.
+    """Apply thresholds to other people and state the rates that they really have there.
 
     Args:
-        vectors: [N, D], by the model whose scores the points judge.
-        identities: [N].
-        points: Of one similarity, of kind "1:1-image" or "1:1-template".
-        norms: [N], to scale rows back for "euclidean" and "dot".
-        acquired: Bool [N], False where the image could not be embedded.
-        exclude: Columns [N]; a pair that agrees in any of them is no trial.
+        source: An operating point or several, of one similarity and of kind "1:1-image" or
+            "1:1-template"; or embeddings, on all of whose pairs thresholds are chosen.
+        embeddings: What they are applied to, by the same model; as for `verification`.
+        identities: [N], where `embeddings` are vectors [N, D].
+        far: The false accept rates that thresholds are chosen for, where the source is embeddings.
+        protocol, pairs, allow_overlap, data: The trials of `embeddings`; see `verification`.
+        similarity: Where the source is embeddings; a point has its own.
+        exclude: Columns of the rows; of a source that is embeddings too.
         level: Confidence of the intervals.
+        fingerprint, dataset, trained_on: As for `verification`; of all plain arrays here the first.
 
     Raises:
-        EvaluationError: No point, one of kind "1:N", points of several similarities, and what
+        EvaluationError: No point, one of kind "1:N", points of several similarities, another
+            model, another kind (images, templates), no FAR that the source supports, and what
             `verification` raises.
     """
-    sample = Sample.of(vectors, identities, norms, acquired, exclude)
-    pairs, failures = sample.all_pairs(check_points(points))
-    rates = [point.target_rate for point in points]
-    trials = stream(pairs, most_wanted(rates, pairs.impostor))
-    found = [realised(trials, point, level) for point in points]
-    return TransferResult(found[0].trials, found, failures=failures)
+    warnings: list[str] = []
+    chooser = None
+    points = _points(source)
+    if points is None:
+        chooser = as_set(source, similarity=similarity, fingerprint=fingerprint)  # type: ignore[arg-type]
+        points, warnings = _chosen(chooser, far, similarity, exclude, level)
+    metric = check_points(points)
+    target = as_set(
+        embeddings,
+        identities,
+        similarity=metric,
+        fingerprint=fingerprint,
+        dataset=dataset,
+        trained_on=trained_on,
+    )
+    for point in points:
+        _check_fit(point, target)
+    if points[0].fingerprint is None:
+        warnings.append("the operating point does not say of which model it is")
+    warnings += (
+        _data_of_both(points, target) if chooser is None else _people_of_both(chooser, target)
+    )
+    request = Request(target, protocol, pairs, metric, exclude, None, allow_overlap, data)
+    found = judged(request, [point.target_rate for point in points])
+    if found.overlap:
+        warnings.append(str(found.overlap))
+    there = [realised(found.trials, point, level) for point in points]
+    return TransferResult(
+        there[0].trials, there, request.name, target.meta.dataset, found.failures, warnings
+    )
+
+
+def _points(source: Any) -> list[OperatingPoint] | None:
+    """Return the operating points that are given; None where embeddings are."""
+    given = [source] if isinstance(source, OperatingPoint) else source
+    if not isinstance(given, list | tuple):
+        return None
+    return list(given) if all(isinstance(one, OperatingPoint) for one in given) else None
+
+
+def _chosen(
+    source: EmbeddingSet,
+    far: Sequence[float],
+    similarity: str | None,
+    exclude: Sequence[str],
+    level: float,
+) -> tuple[list[OperatingPoint], list[str]]:
+    """Return operating points chosen on all pairs, and what was refused on the way to them."""
+    measured = verification(source, far=far, similarity=similarity, exclude=exclude, level=level)
+    refused = [
+        f"FAR {one.far_target:g} is left out: the source has {measured.trials.impostor:,} impostor "
+        f"trials and it needs {one.needs:,}"
+        for one in measured.refused
+    ]
+    if not measured.operating_points:
+        raise EvaluationError(f"no threshold to transfer: {'; '.join(refused)}")
+    rates = [point.far_target for point in measured.operating_points]
+    return [measured.operating_point(rate) for rate in rates], refused
+
+
+def _check_fit(point: OperatingPoint, target: EmbeddingSet) -> None:
+    if point.kind != kind_of(target):
+        raise EvaluationError(
+            f"the operating point is of kind {point.kind}, the embeddings of kind "
+            f"{kind_of(target)}: images and templates have thresholds of their own"
+        )
+    if point.fingerprint not in (None, target.meta.fingerprint):
+        raise EvaluationError(
+            f"the operating point is of fingerprint {point.fingerprint}, the embeddings of "
+            f"{target.meta.fingerprint}: a threshold holds for one model"
+        )
+
+
+def _data_of_both(points: Sequence[OperatingPoint], target: EmbeddingSet) -> list[str]:
+    """Return a warning of points that were set on the data that they are applied to."""
+    named = {point.dataset for point in points} & {target.meta.dataset} - {""}
+    return [
+        f"the operating point was set on {name} too: rates on the people by whom a threshold was "
+        "chosen flatter"
+        for name in named
+    ]
+
+
+def _people_of_both(source: EmbeddingSet, target: EmbeddingSet) -> list[str]:
+    """Return a warning of people by whom the thresholds were chosen."""
+    one, two = (set(people_column(side.identities)) for side in (source, target))
+    shared = sorted(one & two)
+    if not shared:
+        return []
+    return [
+        f"{len(shared)} people are in both sets, first {shared[0]}: the thresholds were chosen on "
+        "them too"
+    ]
 
 
 def check_points(points: Sequence[OperatingPoint]) -> str:

@@ -1,92 +1,91 @@
-"""Verification (1:1) over all pairs of embeddings, of one set or of two."""
+"""Verification (1:1): all pairs of embeddings, of one set or of two, or those of a protocol."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from facever.data.pairs import PairList
 from facever.errors import EvaluationError
-from facever.evaluation.columns import text_column
+from facever.evaluation.inputs import Embeddings, as_set, check_column, kind_of, templates_of
+from facever.evaluation.one_to_one.decisions import accuracy_of
 from facever.evaluation.one_to_one.groups import rates_by_group
-from facever.evaluation.one_to_one.measure import measure, most_wanted
+from facever.evaluation.one_to_one.measure import measure
 from facever.evaluation.one_to_one.result import VerificationResult
-from facever.evaluation.one_to_one.sample import Sample as Sample
-from facever.evaluation.one_to_one.sample import check_length
+from facever.evaluation.protocols.judged import judged
+from facever.evaluation.protocols.request import ALL_PAIRS, Request
 from facever.evaluation.scoring.normalisation import Cohort
-from facever.evaluation.scoring.similarity import Similarity
-from facever.evaluation.scoring.streaming import StreamedTrials, stream
-from facever.evaluation.scoring.trials import check_fars
+from facever.evaluation.scoring.streaming import StreamedTrials
+from facever.evaluation.scoring.trials import Trials, check_fars
+from facever.evaluation.two_sets import images_in_both, joint_name
 
 DEFAULT_FARS = (1e-2, 1e-3, 1e-4)
-Columns = Mapping[str, "pd.Series[Any]"]
-
-
-@dataclass(frozen=True)
-class Against:
-    """A second set of rows, such as a gallery, that the rows of the first are compared with.
-
-    Args:
-        vectors: [M, D], of the same model as the first set's.
-        identities: [M], named as in the first set.
-        norms, acquired: As for `verification`.
-        exclude, groups: Columns [M] of the same names as the first set's.
-    """
-
-    vectors: ArrayLike
-    identities: ArrayLike
-    norms: ArrayLike | None = None
-    acquired: ArrayLike | None = None
-    exclude: Mapping[str, ArrayLike] | None = None
-    groups: Mapping[str, ArrayLike] | None = None
 
 
 def verification(
-    vectors: ArrayLike,
-    identities: ArrayLike,
+    embeddings: Embeddings | ArrayLike,
+    identities: ArrayLike | None = None,
     *,
     far: Sequence[float] = DEFAULT_FARS,
-    against: Against | None = None,
-    similarity: Similarity = "cosine",
-    norms: ArrayLike | None = None,
-    acquired: ArrayLike | None = None,
-    exclude: Mapping[str, ArrayLike] | None = None,
-    groups: Mapping[str, ArrayLike] | None = None,
+    protocol: str | None = None,
+    pairs: PairList | str | Path | None = None,
+    against: Embeddings | None = None,
+    similarity: str | None = None,
+    exclude: Sequence[str] = (),
+    groups: Sequence[str] = (),
     group_far: float | None = None,
     cohort: Cohort | None = None,
+    allow_overlap: bool = False,
+    data: str | Path | None = None,
     level: float = 0.95,
     detail: bool = False,
+    fingerprint: str | None = None,
+    dataset: str = "",
+    trained_on: pd.DataFrame | None = None,
     precision: str = "auto",
     device: str = "cpu",
 ) -> VerificationResult:
-    """Compare every row with every other, or with every row of a second set.
+    """Measure verification: how often thresholds on the score of two images, or templates, err.
 
     Needs no model and no index; memory does not grow with the number of pairs.
 
     Args:
-        vectors: [N, D], unit rows for "cosine".
-        identities: [N], whom each row shows.
+        embeddings: An EmbeddingSet (of images, or of templates: `template_set`), a mapping of
+            columns with `vectors` and `identity`, or vectors [N, D] with `identities`.
+        identities: [N], whom each vector shows.
         far: The false accept rates at which TAR is wanted.
-        against: The gallery where the rows are probes: only pairs of one row of each are trials.
-        similarity: "cosine", "euclidean" (minus the squared distance) or "dot".
-        norms: [N], lengths before normalising, to scale rows back for "euclidean" and "dot".
-        acquired: Bool [N], False where the image could not be embedded; such rows count as
-            failures to acquire.
-        exclude: Columns [N] by name; a pair that agrees in any of them is no trial (same image,
+        protocol: "all-pairs", "pairs", "lfw-view1", "lfw-view2", "cfp-ff" or "cfp-fp"; by default
+            "pairs" where a list is given, else "all-pairs".
+        pairs: A pair list or its file; for the protocols of LFW and CFP in place of the official
+            list.
+        against: A gallery, by the same model, that the embeddings are probes for: only pairs of
+            one row of each are trials. Plain arrays as a mapping or a pair (vectors, identities).
+        similarity: "cosine", "euclidean" (minus the squared distance) or "dot"; by default the
+            metric of the model's head, of plain vectors "cosine".
+        exclude: Columns of the rows; a pair that agrees in any of them is no trial (same image,
             same camera, same capture). Missing values agree with nothing.
-        groups: Columns [N] by name; FMR and FNMR within and across their values are counted at
+        groups: Columns of the rows; FMR and FNMR within and across their values are counted at
             one threshold for all.
         group_far: The FAR of that threshold; by default the smallest that the trials support.
         cohort: Other people, to normalise the scores by; such scores make no operating point.
+        allow_overlap: Score LFW's lists although the model was trained on their people.
+        data: Where official lists are looked for when they are not beside the images.
         level: Confidence of the intervals.
         detail: Also measure intervals along the curve, and look for suspected wrong names.
+        fingerprint: Which model's scores these are, such as `model.fingerprint`, where the
+            embeddings do not say it. Galleries take operating points of their own model only.
+        dataset: What the data is called, where the embeddings do not say it.
+        trained_on: Columns `identity` and `dataset` of everyone whom the model was trained on,
+            where the embeddings do not know it.
         precision: Of the screening; the answer is the same. See `choose_engine`.
         device: "cpu", "cuda" or "auto" (a GPU where there is one); the answer is the same.
 
     Raises:
-        EvaluationError: Shapes that do not fit, NaN, rows that are not unit, one class of trials,
-            a cohort that shares people with the rows, or a device that is not there.
+        EvaluationError: Shapes that do not fit, NaN, an unknown protocol, similarity or column,
+            trials of one class, a cohort that shares people with the rows, two models, an overlap
+            that the protocol forbids, or a device that is not there.
 
     Example:
         >>> rows = [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [0.6, 0.8]]
@@ -94,89 +93,88 @@ def verification(
         >>> result.trials.genuine, result.trials.impostor, result.at(0.25).tar
         (2, 4, 1.0)
     """
-    sample, other, other_columns = (
-        Sample.of(vectors, identities, norms, acquired, exclude),
-        None,
-        None,
+    rows = as_set(
+        embeddings,
+        identities,
+        similarity=similarity,
+        fingerprint=fingerprint,
+        dataset=dataset,
+        trained_on=trained_on,
     )
+    gallery = None
     if against is not None:
-        other = Sample.of(
-            against.vectors, against.identities, against.norms, against.acquired, against.exclude
-        )
-        other_columns = _as_columns(against.groups)
-    return measure_all_pairs(
-        sample,
-        far,
-        similarity,
-        _as_columns(groups),
-        against=other,
-        against_groups=other_columns,
-        group_far=group_far,
-        cohort=cohort,
+        gallery = as_set(against, similarity=similarity, fingerprint=fingerprint)
+    request = Request(
+        rows, protocol, pairs, similarity, exclude, cohort, allow_overlap, data, gallery
+    )
+    fars = check_fars(far)
+    if group_far is not None and not groups:
+        raise EvaluationError("a FAR for groups needs columns to group by")
+    if groups and request.name != ALL_PAIRS:
+        raise EvaluationError(f"the protocol {request.name} takes no groups")
+    for side in request.sides:
+        for column in groups:
+            check_column(side, column)
+    wanted = fars if group_far is None else check_fars([*fars, group_far])
+    found = judged(request, wanted, share=True, precision=precision, device=device)
+    result = measure(
+        found.trials,
+        wanted,
+        protocol=request.name if gallery is None else "probe-gallery",
+        similarity=request.metric,
         level=level,
         detail=detail,
-        precision=precision,
-        device=device,
     )
-
-
-def measure_all_pairs(
-    sample: Sample,
-    far: Sequence[float],
-    similarity: Similarity,
-    groups: Columns | None = None,
-    *,
-    against: Sample | None = None,
-    against_groups: Columns | None = None,
-    group_far: float | None = None,
-    cohort: Cohort | None = None,
-    level: float = 0.95,
-    detail: bool = False,
-    precision: str = "auto",
-    device: str = "cpu",
-) -> VerificationResult:
-    """Measure verification over all pairs of a sample, or of two; see `verification`."""
-    fars = check_fars(far if group_far is None else [*far, group_far])
-    pairs, failures = sample.all_pairs(similarity, cohort, against)
-    trials = stream(pairs, most_wanted(fars, pairs.impostor), precision, device)
-    protocol = "all-pairs" if against is None else "probe-gallery"
-    result = measure(
-        trials, fars, protocol=protocol, similarity=similarity, level=level, detail=detail
-    )
-    result = replace(
+    if groups:
+        result = _with_groups(found.trials, result, request, groups, group_far)
+    warnings = list(result.warnings)
+    if found.scored is not None and found.scored.repeated:
+        warnings.append(
+            f"{found.scored.repeated} pairs stand in the list of {request.name} twice; all are "
+            "counted"
+        )
+    if request.metric != rows.meta.metric:
+        warnings.append(
+            f"scores are {request.metric}, but the model was trained to be compared by "
+            f"{rows.meta.metric}"
+        )
+    if found.overlap:
+        warnings.append(str(found.overlap))
+    if gallery is not None:
+        warnings += images_in_both(rows, gallery, exclude)
+    return replace(
         result,
-        failures=failures,
+        failures=found.failures,
+        overlap=found.overlap,
+        accuracy=None if found.scored is None else accuracy_of(request, found.scored, level),
+        dataset=rows.meta.dataset if gallery is None else joint_name(rows, gallery),
+        fingerprint=rows.meta.fingerprint,
+        kind=kind_of(rows),
+        templates=templates_of(rows),
         normalisation=None if cohort is None else str(cohort),
+        warnings=warnings,
     )
-    if not groups:
-        return result
-    sides = [(sample, groups)]
-    if against is not None:
-        sides.append((against, against_groups or {}))
-    return _with_groups(trials, result, sides, group_far)
 
 
 def _with_groups(
-    trials: StreamedTrials,
+    trials: Trials,
     result: VerificationResult,
-    sides: Sequence[tuple[Sample, Columns]],
+    request: Request,
+    groups: Sequence[str],
     group_far: float | None,
 ) -> VerificationResult:
     """Count the rates by the columns of one or two sets."""
     if not result.operating_points:
         raise EvaluationError("groups need a FAR that the trials support")
+    assert isinstance(trials, StreamedTrials)
     point = result.operating_points[-1] if group_far is None else result.at(group_far)
-    found = {}
-    for name in sides[0][1]:
-        columns = []
-        for sample, given in sides:
-            if name not in given:
-                raise EvaluationError(f"the second set has no column '{name}' to group by")
-            check_length(len(given[name]), name, len(sample.vectors))
-            columns.append(given[name].rename(name))
-        found[name] = rates_by_group(trials, columns, point.threshold, point.interval.level)
+    found = {
+        name: rates_by_group(
+            trials,
+            [side.rows[name].rename(name) for side in request.sides],
+            point.threshold,
+            point.interval.level,
+        )
+        for name in groups
+    }
     return replace(result, groups=found, groups_at=point)
-
-
-def _as_columns(given: Mapping[str, ArrayLike] | None) -> dict[str, "pd.Series[Any]"]:
-    return {name: text_column(column) for name, column in (given or {}).items()}

@@ -1,19 +1,21 @@
-"""The trials of a protocol, for whatever is counted on them."""
+"""The trials of a request, for whatever is counted on them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from facever.evaluation.one_to_one.measure import most_wanted
-from facever.evaluation.one_to_one.result import Accuracy, Failures
-from facever.evaluation.overlap import Overlap, find_overlap
-from facever.evaluation.protocols.listed import listed
-from facever.evaluation.protocols.pair_list import ScoredPairs
+from facever.errors import EvaluationError
+from facever.evaluation.columns import people_column
+from facever.evaluation.failures import Failures
+from facever.evaluation.overlap import Overlap, find_overlap, shared_people
+from facever.evaluation.protocols.all_pairs import all_pairs, share_with
+from facever.evaluation.protocols.pair_list import ScoredPairs, score_pairs
 from facever.evaluation.protocols.request import ALL_PAIRS, Request
-from facever.evaluation.protocols.sets import sample_of
 from facever.evaluation.scoring.streaming import stream
-from facever.evaluation.scoring.trials import Trials
+from facever.evaluation.scoring.trials import Trials, most_wanted
+
+_REFUSE_OVERLAP = ("lfw-view1", "lfw-view2")
 
 
 class Judged(NamedTuple):
@@ -24,35 +26,65 @@ class Judged(NamedTuple):
         failures: Images and trials that failed to be acquired.
         overlap: Whom of them the model was trained on.
         scored: The pairs, where the protocol lists them.
-        accuracy: Of decisions, where the protocol has thresholds chosen on other trials.
     """
 
     trials: Trials
     failures: Failures
     overlap: Overlap
     scored: ScoredPairs | None = None
-    accuracy: Accuracy | None = None
 
 
 def judged(
-    request: Request, fars: Sequence[float], level: float = 0.95, *, accuracy: bool = True
+    request: Request,
+    fars: Sequence[float],
+    *,
+    share: bool = False,
+    precision: str = "auto",
+    device: str = "cpu",
 ) -> Judged:
     """Return the trials of a request, ready for thresholds at these FARs.
 
     Args:
         request: The protocol, and on what.
         fars: The false accept rates whose scores are kept at hand.
-        level: Confidence of the interval of the accuracy.
-        accuracy: Whether decisions are judged too, where the protocol has a way to.
+        share: Whether the overlap of all pairs says how many of them it is in.
+        precision, device: Of all pairs; see `choose_engine`.
 
     Raises:
-        EvaluationError: What the protocol raises.
+        EvaluationError: A list that is not found or not as it must be, trials of one class, or an
+            overlap that the protocol forbids.
     """
     if request.name != ALL_PAIRS:
-        scored, found, overlap = listed(request, level, accuracy=accuracy)
-        return Judged(scored.trials, scored.failures, overlap, scored, found)
-    sample = sample_of(request.embeddings, request.exclude)
-    pairs, failures = sample.all_pairs(request.metric, request.cohort)
-    people = np.unique(sample.people[sample.acquired])
-    overlap = find_overlap(request.embeddings.trained_on, people, None)
-    return Judged(stream(pairs, most_wanted(fars, pairs.impostor)), failures, overlap)
+        scored, overlap = listed(request)
+        return Judged(scored.trials, scored.failures, overlap, scored)
+    sides, exclude = request.sides, request.exclude
+    pairs, failures = all_pairs(sides, request.metric, exclude, request.cohort)
+    trials = stream(pairs, most_wanted(fars, pairs.impostor), precision, device)
+    people = np.concatenate([side.identities[side.acquired] for side in sides])
+    known = request.embeddings.trained_on
+    shared = shared_people(known, people) if share else None
+    found = find_overlap(known, people, share_with(shared, sides, exclude) if shared else None)
+    return Judged(trials, failures, found)
+
+
+def listed(request: Request) -> tuple[ScoredPairs, Overlap]:
+    """Return the scored pairs of a list, and the people of it whom the model was trained on.
+
+    Raises:
+        EvaluationError: A list that is not found or not as it must be, or an overlap that the
+            protocol forbids.
+    """
+    pairs = request.read_pairs()
+    scored = score_pairs(request.embeddings, pairs, request.metric, request.cohort)
+    known, share = request.embeddings.trained_on, None
+    shared = shared_people(known, scored.people)
+    if shared:
+        people = people_column(request.embeddings.identities).to_numpy().astype(str)
+        touched = np.isin(people[scored.a], shared) | np.isin(people[scored.b], shared)
+        share = float(touched.mean())
+    overlap = find_overlap(known, scored.people, share)
+    if overlap and request.name in _REFUSE_OVERLAP and not request.allow_overlap:
+        raise EvaluationError(
+            f"{request.name} is refused: {overlap}; --allow-overlap scores it anyway"
+        )
+    return scored, overlap

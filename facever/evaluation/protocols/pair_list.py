@@ -9,8 +9,8 @@ import pandas as pd
 from facever.data.pairs import PairList
 from facever.errors import EvaluationError
 from facever.evaluation.columns import people_column
-from facever.evaluation.one_to_one.result import Failures
-from facever.evaluation.protocols.lookup import find_rows
+from facever.evaluation.failures import Failures
+from facever.evaluation.inputs import find_rows
 from facever.evaluation.scoring.normalisation import Cohort
 from facever.evaluation.scoring.pairwise import Bools
 from facever.evaluation.scoring.similarity import Floats, Ints, make_scorer

@@ -266,6 +266,12 @@ def budget(far: float, impostor: int) -> int:
     return int(Fraction(repr(float(far))) * impostor)
 
 
+def most_wanted(fars: Sequence[float], impostor: int) -> int:
+    """Return how many of the highest impostor scores the FARs and their intervals need."""
+    allowed = max(budget(far, impostor) for far in fars)
+    return allowed + allowed // 4 + 1000
+
+
 def needed(far: float) -> int:
     """Return how many impostor trials a FAR needs to allow one false accept."""
     fraction = Fraction(repr(float(far)))

@@ -44,13 +44,8 @@ class Development:
         embeddings, rows = (np.concatenate(pieces) for pieces in zip(*parts, strict=True))
         identities = self.manifest.frame["identity"].to_numpy()[rows]
         norms = np.maximum(np.linalg.norm(embeddings, axis=1), 1e-12)
-        result = verification(
-            embeddings / norms[:, None],
-            identities,
-            far=FARS,
-            similarity=self._metric,
-            norms=norms,
-        )
+        columns = {"vectors": embeddings / norms[:, None], "identity": identities, "norm": norms}
+        result = verification(columns, far=FARS, similarity=self._metric)
         reached = {float(point.far_target): point.tar for point in result.operating_points}
         rates = {_tar_name(far): reached.get(far) for far in FARS}
         told = self._attributes.figures(embeddings, rows)

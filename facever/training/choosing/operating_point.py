@@ -9,7 +9,7 @@ import torch
 from facever.console import say, warn
 from facever.data.manifest import Manifest
 from facever.embedding.extractor import load_model
-from facever.evaluation.protocols.verification import evaluate_verification
+from facever.evaluation.one_to_one.verification import verification
 from facever.processes import from_main, is_main
 from facever.training.config import TrainConfig
 from facever.training.run import Run
@@ -34,7 +34,7 @@ def set_operating_point(
         )
         if not is_main():
             return
-        result = evaluate_verification(embeddings, protocol="all-pairs", far=[far])
+        result = verification(embeddings, far=[far])
     if result.refused:
         warn(
             f"no operating point: FAR {far:g} needs {result.refused[0].needs:,} impostor pairs, "

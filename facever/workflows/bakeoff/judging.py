@@ -11,19 +11,18 @@ from facever.data.pairs import PairList, read_pairs
 from facever.data.sources import data_roots
 from facever.embedding.extractor import load_model
 from facever.errors import ConfigError, DataError, EvaluationError, unknown
+from facever.evaluation.inputs import find_rows
 from facever.evaluation.one_to_one.accuracy import best_threshold
-from facever.evaluation.one_to_one.measure import most_wanted
 from facever.evaluation.one_to_one.populations import (
     accuracy_over_people,
     balanced_accuracy,
     tar_over_people,
 )
-from facever.evaluation.protocols.lookup import find_rows
+from facever.evaluation.protocols.all_pairs import all_pairs
 from facever.evaluation.protocols.pair_list import score_pairs
-from facever.evaluation.protocols.sets import sample_of
 from facever.evaluation.scoring.similarity import Doubles
 from facever.evaluation.scoring.streaming import StreamedTrials, stream
-from facever.evaluation.scoring.trials import Trials, budget, check_fars, needed
+from facever.evaluation.scoring.trials import Trials, budget, check_fars, most_wanted, needed
 from facever.report.numbers import far_text
 from facever.training.choosing.selection import select
 from facever.training.config import TrainConfig
@@ -139,7 +138,7 @@ def judge(
     fars = check_fars(fars)
     trials: Trials
     if test.pairs is None:
-        pairs, _ = sample_of(embeddings).all_pairs(embeddings.meta.metric)
+        pairs, _ = all_pairs([embeddings], embeddings.meta.metric)
         trials = stream(pairs, most_wanted(fars, pairs.impostor))
     else:
         trials = score_pairs(embeddings, test.pairs, embeddings.meta.metric).trials
@@ -187,7 +186,7 @@ def _threshold_trials(run: Run, config: TrainConfig, manifest: Manifest) -> Stre
     train, development = select(manifest, config.data, config.batch, config.seed)
     people = development or train.at_most(config.data.development_per_identity)
     held = _embed(run, config, people, run.path / "development")
-    pairs, _ = sample_of(held).all_pairs(held.meta.metric)
+    pairs, _ = all_pairs([held], held.meta.metric)
     return StreamedTrials(pairs, 1)
 
 

@@ -3,18 +3,22 @@ import json
 import pytest
 
 from facever.errors import EvaluationError
-from facever.evaluation import Reranking, compare_retrieval, retrieval
+from facever.evaluate import Reranking, compare_retrieval, retrieval
+
+
+def ranked(queries, gallery, **options):
+    return retrieval(queries, against=gallery, **options)
 
 
 @pytest.fixture
 def arrays(make_faces):
     queries, query_ids = make_faces(100, people=25, dimension=16)
     gallery, gallery_ids = make_faces(400, people=25, dimension=16, seed=0)
-    return queries, query_ids, gallery[100:], gallery_ids[100:]
+    return (queries, query_ids), (gallery[100:], gallery_ids[100:])
 
 
 def test_two_rankings_of_the_same_queries_are_compared_in_pairs(arrays):
-    plain, better = retrieval(*arrays), retrieval(*arrays, rerank=Reranking())
+    plain, better = ranked(*arrays), ranked(*arrays, rerank=Reranking())
     same = compare_retrieval(plain, plain)
     for found in same.measures.values():
         assert (found.difference, found.interval.low, found.interval.high) == (0, 0, 0)
@@ -37,8 +41,8 @@ def test_two_rankings_of_the_same_queries_are_compared_in_pairs(arrays):
 
 
 def test_results_have_their_keys_and_text(arrays):
-    plain = retrieval(*arrays)
-    result = compare_retrieval(plain, retrieval(*arrays, rerank=Reranking()), level=0.9)
+    plain = ranked(*arrays)
+    result = compare_retrieval(plain, ranked(*arrays, rerank=Reranking()), level=0.9)
     values = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert values["ranked_by"][0] == "cosine scores" != values["ranked_by"][1]
     assert set(values["measures"]) == set(plain.intervals)
@@ -53,6 +57,6 @@ def test_results_have_their_keys_and_text(arrays):
 
 
 def test_other_queries_are_refused(arrays):
-    queries, query_ids, *gallery = arrays
+    (queries, names), gallery = arrays
     with pytest.raises(EvaluationError, match="the two results are of different queries"):
-        compare_retrieval(retrieval(*arrays), retrieval(queries[:50], query_ids[:50], *gallery))
+        compare_retrieval(ranked(*arrays), ranked((queries[:50], names[:50]), gallery))

@@ -63,14 +63,14 @@ def test_retrieval_ranks_by_the_expanded_queries(make_faces):
     gallery, others = make_faces(150, people=12, dimension=6, seed=0)
     gallery, others = gallery[60:], others[60:]
     for settings in (Expansion(4), Expansion(4, alpha=2.0, gallery=True)):
-        found = retrieval(queries, names, gallery, others, expand=settings)
-        by_hand = retrieval(*_interleave(expand_sides(queries, gallery, settings), names, others))
+        found = retrieval((queries, names), against=(gallery, others), expand=settings)
+        by_hand = ranked(expand_sides(queries, gallery, settings), names, others)
         assert found.map_plain == by_hand.map_plain
-        assert found.map_plain != retrieval(queries, names, gallery, others).map_plain
+        assert found.map_plain != retrieval((queries, names), against=(gallery, others)).map_plain
 
 
-def _interleave(sides, names, others):
-    return sides[0], names, sides[1], others
+def ranked(sides, names, others):
+    return retrieval((sides[0], names), against=(sides[1], others))
 
 
 @pytest.mark.parametrize(

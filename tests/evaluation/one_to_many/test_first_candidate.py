@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facever.errors import EvaluationError
-from facever.evaluation import identification
+from facever.evaluate import identification
 from facever.evaluation.one_to_many.first_candidate import calibrate_search
 from facever.evaluation.one_to_many.search import Searched
 from facever.evaluation.one_to_one.likelihood import cllr, fit
@@ -27,7 +27,7 @@ def test_it_is_fitted_and_judged_on_first_candidates_of_other_people(make_faces)
     gallery, gallery_ids = make_faces(120, people=40, spread=0.9, seed=0)
     kept = gallery_ids < "p025"
     sides = probes, probe_ids, gallery[kept], gallery_ids[kept]
-    found = identification(*sides, calibrate="logistic", prior=0.4)
+    found = identification(sides[:2], sides[2:], calibrate="logistic", prior=0.4)
     result = found.calibration
     best, right = by_loop(*sides)
     first = {}  # people by number, in the order in which the probes name them

@@ -5,11 +5,17 @@ import numpy as np
 import pytest
 
 from facever.errors import EvaluationError
-from facever.evaluation.one_to_many.identification import identification, measured
+from facever.evaluation.one_to_many.identification import identification as identified
+from facever.evaluation.one_to_many.identification import measured
 from facever.evaluation.operating_point import OperatingPoint, TrialCounts
 from tests.evaluation.oracles import cosines, half_way_above
 
 room = sys.modules["facever.evaluation.one_to_many.search"]
+
+
+def identification(probes, names, gallery, enrolled, **options):
+    """Identify the probes (vectors, names) in a gallery (vectors, names)."""
+    return identified((probes, names), (gallery, enrolled), **options)
 
 
 @pytest.fixture
@@ -210,10 +216,11 @@ def test_images_that_could_not_be_embedded_are_counted_with_and_without(sets):
     enrolled[np.flatnonzero(gallery_ids == "p001")[0]] = False  # others of p001 remain
     broken = probes.copy()
     broken[~fine] = 0
-    result = identification(
-        broken, probe_ids, gallery, gallery_ids, fpir=[0.2],
-        probe_acquired=fine, gallery_acquired=enrolled,
-    )  # fmt: skip
+    result = identified(
+        {"vectors": broken, "identity": probe_ids, "acquired": fine},
+        {"vectors": gallery, "identity": gallery_ids, "acquired": enrolled},
+        fpir=[0.2],
+    )
     orphans = fine & (probe_ids == "p000")
     kept = fine & ~orphans
     alone = identification(
@@ -256,8 +263,7 @@ def test_the_operating_point_is_one_to_n(sets):
     point = result.operating_point(0.2, dataset="made up", fingerprint="f")
     assert (point.kind, point.score_rule, point.gallery_size) == ("1:N", "mean", 18)
     assert point.threshold == result.points[0].threshold
-    with pytest.raises(EvaluationError, match=r"FPIR 0\.3 was not measured"):
-        result.operating_point(0.3)
+    assert (point.dataset, point.fingerprint) == ("made up", "f")
 
 
 def test_results_have_their_keys_and_text(sets):
@@ -291,14 +297,22 @@ def test_bad_input_is_one_clear_line(sets):
         (sets, {"rule": "median"}, "unknown score rule 'median'"),
         (sets, {"ranks": [0]}, "ranks count from 1"),
         (sets, {"fpir": [2]}, "not between 0 and 1"),
-        ((probes, probe_ids[1:], gallery, gallery_ids), {}, "149 probe identities for 150"),
-        (sets, {"probe_acquired": np.zeros(150, bool)}, "no probe image could be embedded"),
-        (sets, {"gallery_acquired": np.zeros(len(gallery), bool)}, "no gallery image could be"),
-        (sets, {"probe_acquired": [True]}, r"probe_acquired has shape \(1,\) for 150 rows"),
+        ((probes, probe_ids[1:], gallery, gallery_ids), {}, "149 identities for 150"),
     ]
     for arrays, options, message in cases:
         with pytest.raises(EvaluationError, match=message):
             identification(*arrays, **options)
+    sides = [{"vectors": sets[i], "identity": sets[i + 1]} for i in (0, 2)]
+    for lost, acquired, message in (
+        (0, np.zeros(150, bool), "no probe image could be embedded"),
+        (1, np.zeros(len(gallery), bool), "no gallery image could be"),
+        (0, [True], "1 acquired for 150 vectors"),
+    ):
+        broken = [
+            side | {"acquired": acquired} if i == lost else side for i, side in enumerate(sides)
+        ]
+        with pytest.raises(EvaluationError, match=message):
+            identified(*broken)
 
 
 def test_an_operating_point_of_other_templates_is_refused(sets):
@@ -354,3 +368,15 @@ def test_identities_and_their_spelling_are_one_on_both_sides(sets):
     named = [f"{name}\u00e9" for name in probe_ids]  # composed
     found = identification(probes, named, gallery, [ids[n] for n in gallery_ids], fpir=[0.2])
     assert found.to_dict() == plain.to_dict()
+
+
+def test_a_rate_asked_for_later_is_what_it_would_have_been(sets):
+    at_once = identification(*sets, fpir=[0.2, 0.1, 0.05], ranks=[1, 3])
+    later = identification(*sets, fpir=[0.2], ranks=[1, 3])
+    for fpir in (0.1, 0.05):
+        assert later.at(fpir) == at_once.at(fpir)
+        assert later.operating_point(fpir).threshold == at_once.at(fpir).threshold
+    with pytest.raises(EvaluationError, match="FPIR of 1e-05 needs 100,000 non-mated probes"):
+        later.at(1e-5)
+    with pytest.raises(EvaluationError, match="a FPIR of 1 is not between 0 and 1"):
+        later.operating_point(1)

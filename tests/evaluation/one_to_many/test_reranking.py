@@ -67,8 +67,10 @@ def test_rows_that_are_all_alike_are_no_distance_apart():
 def test_lambda_of_one_ranks_as_the_scores_do(make_faces):
     queries, names = make_faces(40, people=10)
     gallery, others = make_faces(100, people=10, seed=0)
-    plain = retrieval(queries, names, gallery, others)
-    same = retrieval(queries, names, gallery, others, rerank=Reranking(lambda_value=1.0))
+    plain = retrieval((queries, names), against=(gallery, others))
+    same = retrieval(
+        (queries, names), against=(gallery, others), rerank=Reranking(lambda_value=1.0)
+    )
     assert same.map_plain == pytest.approx(plain.map_plain)
     assert same.reranking == Reranking(20, 6, 1.0)
 
@@ -77,7 +79,7 @@ def test_metrics_are_those_of_the_dense_distances(make_faces, by_loop, dense):
     queries, names = make_faces(40, people=15)
     gallery, others = make_faces(90, people=15, seed=0)
     gallery, others = gallery[40:], others[40:]
-    found = retrieval(queries, names, gallery, others, rerank=Reranking(10, 3))
+    found = retrieval((queries, names), against=(gallery, others), rerank=Reranking(10, 3))
     wanted = dense.reranked_distances(queries.astype(float), gallery.astype(float), 10, 3)
     cmc, plain, trapezoid, minp, _ = by_loop(-wanted.round(6), names, others)
     assert found.cmc == pytest.approx(cmc)
@@ -89,8 +91,8 @@ def test_it_gains_where_people_form_clusters(make_faces):
     queries, names = make_faces(100, people=25, dimension=16, spread=0.9)
     gallery, others = make_faces(400, people=25, dimension=16, spread=0.9, seed=0)
     gallery, others = gallery[100:], others[100:]
-    plain = retrieval(queries, names, gallery, others)
-    better = retrieval(queries, names, gallery, others, rerank=Reranking())
+    plain = retrieval((queries, names), against=(gallery, others))
+    better = retrieval((queries, names), against=(gallery, others), rerank=Reranking())
     assert better.map_plain > plain.map_plain + 0.05
 
 
@@ -111,7 +113,7 @@ def test_wrong_settings_are_one_clear_line(settings, message):
 def test_dot_products_are_no_distance(make_faces):
     vectors, names = make_faces(20, people=4)
     with pytest.raises(EvaluationError) as raised:
-        retrieval(vectors, names, vectors, names, similarity="dot", rerank=Reranking())
+        retrieval((vectors, names), against=(vectors, names), similarity="dot", rerank=Reranking())
     assert str(raised.value) == (
         "re-ranking needs a distance, and dot products are none: use cosine or euclidean"
     )

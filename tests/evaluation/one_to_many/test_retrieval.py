@@ -10,10 +10,19 @@ from facever.errors import EvaluationError
 from facever.evaluation.one_to_many.by_person import person_intervals
 from facever.evaluation.one_to_many.expansion import Expansion
 from facever.evaluation.one_to_many.reranking import Reranking
-from facever.evaluation.one_to_many.retrieval import retrieval
+from facever.evaluation.one_to_many.retrieval import retrieval as ranked
 from tests.evaluation.oracles import cosines
 
 room = sys.modules["facever.evaluation.one_to_many.ranking"]
+
+
+def retrieval(queries, names, gallery, others, cameras=None, **options):
+    """Rank a gallery for queries, with the cameras of both sides where they are given."""
+    sides = {"vectors": queries, "identity": names}, {"vectors": gallery, "identity": others}
+    if cameras is not None:
+        sides = [side | {"camera": own} for side, own in zip(sides, cameras, strict=True)]
+        options["camera"] = "camera"
+    return ranked(sides[0], against=sides[1], **options)
 
 
 @pytest.fixture
@@ -41,14 +50,11 @@ def test_every_metric_is_that_of_the_loop(sets, by_loop, monkeypatch, cameras, t
     if ties:  # whole numbers: exact scores, many of them equal
         queries, gallery = np.round(3 * queries), np.round(3 * gallery)
         similarity = "dot"
-    options = {"query_cameras": query_cameras, "gallery_cameras": gallery_cameras}
-    found = retrieval(
-        queries, query_ids, gallery, gallery_ids,
-        similarity=similarity, **(options if cameras else {}),
-    )  # fmt: skip
+    both = (query_cameras, gallery_cameras) if cameras else None
+    found = retrieval(queries, query_ids, gallery, gallery_ids, both, similarity=similarity)
     cmc, plain, trapezoid, minp, without = by_loop(
         queries.astype(float) @ gallery.T.astype(float), query_ids, gallery_ids,
-        *(options.values() if cameras else ()),
+        *(both or ()),
     )  # fmt: skip
     assert found.cmc == pytest.approx(cmc)
     assert found.map_plain == pytest.approx(plain)
@@ -204,19 +210,19 @@ def test_bad_input_is_one_clear_line(sets):
     queries, query_ids, gallery, gallery_ids, _, gallery_cameras = sets
     cases = [
         ((queries, query_ids, gallery[:, :5], gallery_ids), {}, "width 8 and 5"),
-        ((queries, query_ids[1:], gallery, gallery_ids), {}, "39 query identities for 40"),
-        ((queries * np.nan, query_ids, gallery, gallery_ids), {}, "row 0 of the queries holds NaN"),
+        ((queries, query_ids[1:], gallery, gallery_ids), {}, "39 identities for 40"),
+        ((queries * np.nan, query_ids, gallery, gallery_ids), {}, "vector 0 holds NaN"),
         ((queries, ["z"] * 40, gallery, gallery_ids), {}, "no query has a positive"),
-        ((queries[:0], [], gallery, gallery_ids), {}, "queries must be a matrix"),
-        ((2 * queries, query_ids, gallery, gallery_ids), {}, "has length 2, not 1"),
+        ((queries[:0], [], gallery, gallery_ids), {}, "no query image could be embedded"),
+        ((queries, query_ids, gallery, gallery_ids), {"camera": "cam"}, "unknown column 'cam'"),
         (
-            (queries, query_ids, gallery, gallery_ids),
-            {"gallery_cameras": gallery_cameras},
+            (queries, query_ids, gallery, gallery_ids, ([None] * 40, gallery_cameras)),
+            {},
             "the query set has no cameras",
         ),
         (
-            (queries, query_ids, gallery, gallery_ids),
-            {"query_cameras": [None] * 40, "gallery_cameras": gallery_cameras},
+            (queries, query_ids, gallery, gallery_ids, ([None, *range(39)], gallery_cameras)),
+            {},
             "query cameras: value 0 is missing",
         ),
     ]
@@ -236,7 +242,7 @@ def test_a_camera_is_the_same_whatever_type_holds_it(make_faces, kind):
     sides = (queries, names, gallery, others)
 
     def measured(first, second):
-        found = retrieval(*sides, query_cameras=first, gallery_cameras=second)
+        found = retrieval(*sides, (first, second))
         return found.map_plain, found.without_match
 
     same = measured(cameras[:40], cameras[40:])
@@ -249,9 +255,7 @@ def test_a_camera_is_the_same_whatever_type_holds_it(make_faces, kind):
 def test_integers_and_floats_of_one_camera_exclude_each_other():
     # each query is next to an image of its own camera; across cameras the other person is nearer
     rows = np.array([[1, 0], [0.8, 0.6], [0.6, 0.8], [0, 1]])
-    found = retrieval(
-        rows[:1], ["a"], rows[1:], ["a", "b", "a"], query_cameras=[1], gallery_cameras=[1.0, 2.0, 2]
-    )
+    found = retrieval(rows[:1], ["a"], rows[1:], ["a", "b", "a"], ([1], [1.0, 2.0, 2]))
     assert found.map_plain == 0.5
 
 
@@ -261,12 +265,12 @@ def test_it_is_said_how_many_positives_the_cross_camera_rule_removed(make_faces)
     sides = (vectors[:10], names[:10], vectors[10:], names[10:])
     removed = sum(int((names[10:] == name).sum()) for name in names[:10])
     with pytest.raises(EvaluationError, match=rf"removed all {removed} of 10 queries") as raised:
-        retrieval(*sides, query_cameras=cameras[:10], gallery_cameras=cameras[10:])
+        retrieval(*sides, (cameras[:10], cameras[10:]))
     assert "cameras" in str(raised.value)
     with pytest.raises(EvaluationError, match="no identity of the queries is among"):
         retrieval(vectors[:10], ["x"] * 10, vectors[10:], names[10:])
     cameras[10 + int(np.argmax(names[10:] == names[0]))] = "elsewhere"
-    found = retrieval(*sides, query_cameras=cameras[:10], gallery_cameras=cameras[10:])
+    found = retrieval(*sides, (cameras[:10], cameras[10:]))
     people = (names[:10] == names[0]).sum()
     assert (found.queries, found.without_match) == (people, 10 - people)
     assert found.own_camera_only == 10 - people

@@ -6,11 +6,8 @@ import pandas as pd
 import pytest
 
 from facever.errors import EvaluationError
-from facever.evaluation import verification
-from facever.evaluation.one_to_one.verification import Against
-from facever.evaluation.protocols.verification import evaluate_verification
+from facever.evaluate import verification
 from facever.evaluation.scoring import streaming
-from facever.vectors.embedding_set import EmbeddingSet
 
 
 @pytest.fixture
@@ -27,7 +24,11 @@ def test_rates_within_and_across_groups_are_those_of_a_loop(faces, monkeypatch, 
     if not whole:
         monkeypatch.setattr(streaming, "WHOLE", 0)
     vectors, names, camera = faces
-    result = verification(vectors, names, far=[0.1, 0.02], groups={"camera": camera})
+    result = verification(
+        {"vectors": vectors, "identity": names, "camera": camera},
+        far=[0.1, 0.02],
+        groups=["camera"],
+    )
     threshold = result.at(0.02).threshold
     scores = (vectors.astype(float) @ vectors.T.astype(float)).astype(np.float32)
     counts = {}
@@ -57,13 +58,9 @@ def test_rates_of_two_sets_are_by_the_group_of_each_side(faces, monkeypatch, kep
     monkeypatch.setattr(streaming, "_LOWEST", 10)
     vectors, names, camera = faces
     half, rest = slice(70), slice(70, None)
-    result = verification(
-        vectors[half],
-        names[half],
-        far=[0.05],
-        groups={"camera": camera[half]},
-        against=Against(vectors[rest], names[rest], groups={"camera": camera[rest]}),
-    )
+    table = {"vectors": vectors, "identity": names, "camera": camera}
+    sides = [{name: values[part] for name, values in table.items()} for part in (half, rest)]
+    result = verification(sides[0], far=[0.05], groups=["camera"], against=sides[1])
     threshold = result.at(0.05).threshold
     scores = (vectors[half].astype(float) @ vectors[rest].T.astype(float)).astype(np.float32)
     assert len(result.groups["camera"]) == 9
@@ -78,12 +75,12 @@ def test_rates_of_two_sets_are_by_the_group_of_each_side(faces, monkeypatch, kep
 
 def test_the_shared_threshold_is_that_of_the_far_asked_for(faces):
     vectors, names, camera = faces
-    groups = {"camera": camera}
-    smallest = verification(vectors, names, far=[0.1, 0.02], groups=groups)
+    table = {"vectors": vectors, "identity": names, "camera": camera}
+    smallest = verification(table, far=[0.1, 0.02], groups=["camera"])
     assert smallest.groups_at == smallest.at(0.02)
-    chosen = verification(vectors, names, far=[0.1, 0.02], groups=groups, group_far=0.05)
+    chosen = verification(table, far=[0.1, 0.02], groups=["camera"], group_far=0.05)
     assert [point.far_target for point in chosen.operating_points] == [0.1, 0.05, 0.02]
-    assert chosen.groups == verification(vectors, names, far=[0.05], groups=groups).groups
+    assert chosen.groups == verification(table, far=[0.05], groups=["camera"]).groups
     assert chosen.groups != smallest.groups
     at = chosen.to_dict()["groups_at"]
     assert at == {"far_target": 0.05, "threshold": chosen.at(0.05).threshold}
@@ -92,12 +89,14 @@ def test_the_shared_threshold_is_that_of_the_far_asked_for(faces):
     with pytest.raises(
         EvaluationError, match=r"^a FAR of 1e-09 needs 1,000,000,000 impostor trials"
     ):
-        verification(vectors, names, far=[0.05], groups=groups, group_far=1e-9)
+        verification(table, far=[0.05], groups=["camera"], group_far=1e-9)
 
 
 def test_few_errors_of_a_group_are_flagged(faces):
     vectors, names, camera = faces
-    result = verification(vectors, names, far=[0.02], groups={"camera": camera})
+    result = verification(
+        {"vectors": vectors, "identity": names, "camera": camera}, far=[0.02], groups=["camera"]
+    )
     few = [rate for rate in result.groups["camera"] if rate.false_accepts < 30]
     assert 0 < len(few) < len(result.groups["camera"])
     values = result.to_dict()["groups"]["camera"]
@@ -108,7 +107,9 @@ def test_few_errors_of_a_group_are_flagged(faces):
 
 def test_one_group_of_everyone_is_the_whole(faces):
     vectors, names, _ = faces
-    result = verification(vectors, names, far=[0.02], groups={"all": ["x"] * 150})
+    result = verification(
+        {"vectors": vectors, "identity": names, "all": ["x"] * 150}, far=[0.02], groups=["all"]
+    )
     (rate,), point = result.groups["all"], result.at(0.02)
     assert (rate.impostor, rate.false_accepts) == (result.trials.impostor, point.false_accepts)
     assert rate.false_rejects == result.trials.genuine - point.true_accepts
@@ -119,7 +120,9 @@ def test_a_genuine_score_that_ties_with_the_refused_one_is_rejected():
     e = np.eye(4)
     rows = [e[0], 0.6 * e[0] + 0.8 * e[1], e[3], e[3]]
     rows += [0.6 * e[0] + 0.8 * e[2], 0.6 * e[0] - 0.8 * e[2]]  # as like the first as its second
-    result = verification(rows, list("aabbcd"), far=[0.1], groups={"all": ["x"] * 6})
+    result = verification(
+        {"vectors": rows, "identity": list("aabbcd"), "all": ["x"] * 6}, far=[0.1], groups=["all"]
+    )
     (rate,), point = result.groups["all"], result.at(0.1)
     assert (point.threshold, point.false_rejects) == (pytest.approx(0.8), 1)
     assert (rate.false_rejects, rate.false_accepts) == (1, 0)
@@ -129,7 +132,9 @@ def test_a_group_without_genuine_trials_says_so(make_faces):
     vectors, names = make_faces(60, people=6)
     sex = np.where(names == "p001", "f", "m")
     sex[np.flatnonzero(names == "p001")[1:]] = "m"
-    result = verification(vectors, names, far=[0.05], groups={"sex": sex})
+    result = verification(
+        {"vectors": vectors, "identity": names, "sex": sex}, far=[0.05], groups=["sex"]
+    )
     within = next(rate for rate in result.groups["sex"] if rate.first == rate.second == "f")
     assert (within.genuine, within.impostor) == (0, 0)
     assert within.to_dict()["fmr"] is None
@@ -137,33 +142,18 @@ def test_a_group_without_genuine_trials_says_so(make_faces):
     json.dumps(result.to_dict(), allow_nan=False)
 
 
-def test_groups_of_an_embedding_set(faces):
-    vectors, names, camera = faces
-    table = EmbeddingSet.from_arrays(vectors, names, camera=camera)
-    found = evaluate_verification(table, far=[0.02], groups=["camera"])
-    alone = verification(table.vectors, names, far=[0.02], groups={"camera": camera})
-    assert found.groups == alone.groups
-    assert found.to_dict()["groups"]["camera"][0]["groups"] == ["a", "a"]
-    assert "by camera, at the threshold of FAR 0.02 (" in found.to_text()
-
-
 def test_bad_groups_are_one_clear_line(faces):
     vectors, names, camera = faces
+    table = {"vectors": vectors, "identity": names, "camera": camera, "row": np.arange(150)}
+    table["sex"] = pd.Series([None] * 150)
     cases = [
-        ({"groups": {"sex": pd.Series([None] * 150)}}, "column 'sex' has no value in any row"),
-        ({"groups": {"row": np.arange(150)}}, "column 'row' has 150 values: put them into 30"),
-        ({"groups": {"camera": camera[1:]}}, "149 camera for 150 vectors"),
-        (
-            {"groups": {"camera": camera}, "against": Against(vectors, names)},
-            "the second set has no column 'camera' to group by",
-        ),
-        ({"groups": {"camera": camera}, "far": [1e-9]}, "groups need a FAR that the trials"),
+        ({"groups": ["sex"]}, "column 'sex' has no value in any row"),
+        ({"groups": ["row"]}, "column 'row' has 150 values: put them into 30"),
+        ({"groups": ["camera"], "against": (vectors, names)}, "unknown column 'camera'"),
+        ({"groups": ["camera"], "far": [1e-9]}, "groups need a FAR that the trials"),
+        ({"groups": ["cam"]}, "unknown column 'cam'"),
+        ({"groups": ["camera"], "protocol": "lfw-view2"}, "protocol lfw-view2 takes no groups"),
     ]
     for options, message in cases:
         with pytest.raises(EvaluationError, match=message):
-            verification(vectors, names, **options)
-    table = EmbeddingSet.from_arrays(vectors, names, camera=camera)
-    with pytest.raises(EvaluationError, match="unknown column 'cam'"):
-        evaluate_verification(table, groups=["cam"])
-    with pytest.raises(EvaluationError, match="the protocol lfw-view2 takes no groups"):
-        evaluate_verification(table, protocol="lfw-view2", groups=["camera"])
+            verification(table, **options)

@@ -1,11 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from facever.evaluation.one_to_one.measure import measure, most_wanted, moving_threshold
+from facever.errors import EvaluationError
+from facever.evaluate import verification
+from facever.evaluation.one_to_one.measure import measure, moving_threshold
+from facever.evaluation.scoring import streaming
 from facever.evaluation.scoring.pairwise import AllPairs
 from facever.evaluation.scoring.similarity import make_scorer
 from facever.evaluation.scoring.streaming import StreamedTrials
-from facever.evaluation.scoring.trials import budget
+from facever.evaluation.scoring.trials import budget, most_wanted
 from facever.evaluation.statistics.intervals import dyadic_rate
 
 
@@ -59,3 +64,26 @@ def test_without_intervals_trials_count_as_independent(trials):
 def test_what_is_kept_covers_the_fars_and_their_intervals():
     assert most_wanted([1e-2, 1e-3], 1_000_000) == 10_000 + 2_500 + 1_000
     assert most_wanted([1e-9], 1_000) == 1_000
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_rate_asked_for_later_is_what_it_would_have_been(make_faces, monkeypatch, whole):
+    if not whole:
+        monkeypatch.setattr(streaming, "WHOLE", 0)
+    faces = make_faces(150, people=15)
+    at_once, later = verification(*faces, far=[0.1, 0.01, 0.003]), verification(*faces, far=[0.1])
+    for far in (0.01, 0.003):
+        assert later.at(far) == at_once.at(far)
+        stored = later.operating_point(far)
+        assert (stored.threshold, stored.target_rate) == (at_once.at(far).threshold, far)
+    if whole:
+        assert later.at(0.3) == verification(*faces, far=[0.3]).at(0.3)
+    else:
+        with pytest.raises(EvaluationError, match=r"FAR 0\.3 is above the largest .* 0\.1, .*name"):
+            later.at(0.3)
+    with pytest.raises(EvaluationError, match="FAR of 1e-06 needs 1,000,000 impostor trials"):
+        later.at(1e-6)
+    with pytest.raises(EvaluationError, match="not between 0 and 1"):
+        later.at(2)
+    with pytest.raises(EvaluationError, match="was not measured"):
+        replace(later, measure_at=None).at(0.05)

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
+from facever.evaluation.inputs import as_set
 from facever.evaluation.one_to_one.populations import (
     accuracy_over_people,
     balanced_accuracy,
     tar_over_people,
 )
-from facever.evaluation.one_to_one.verification import Sample
+from facever.evaluation.protocols.all_pairs import all_pairs
 from facever.evaluation.scoring.streaming import StreamedTrials
 from facever.evaluation.statistics.intervals import dyadic_rate, weighted_sums, weights
 
@@ -25,7 +26,7 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def trials(data: tuple[np.ndarray, np.ndarray]) -> StreamedTrials:
-    pairs, _ = Sample.of(*data).all_pairs("cosine")
+    pairs, _ = all_pairs([as_set(*data)], "cosine")
     return StreamedTrials(pairs, 100)
 
 
@@ -68,7 +69,7 @@ def test_accuracy_over_people(trials: StreamedTrials, data: tuple[np.ndarray, np
 def test_draws_of_two_models_are_of_the_same_people(
     trials: StreamedTrials, data: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    again, _ = Sample.of(*data).all_pairs("euclidean")  # the same order of scores
+    again, _ = all_pairs([as_set(*data)], "euclidean")  # the same order of scores
     other = StreamedTrials(again, 100)
     assert tar_over_people(trials, 0.1) == pytest.approx(tar_over_people(other, 0.1))
     assert not np.allclose(tar_over_people(trials, 0.1), tar_over_people(trials, 0.1, seed=1))

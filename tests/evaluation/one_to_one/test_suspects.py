@@ -3,8 +3,9 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from facever.evaluation.inputs import as_set
 from facever.evaluation.one_to_one.suspects import find_suspects
-from facever.evaluation.one_to_one.verification import Sample
+from facever.evaluation.protocols.all_pairs import all_pairs
 from facever.evaluation.scoring import streaming
 from facever.evaluation.scoring.streaming import stream
 from facever.evaluation.scoring.trials import ListedTrials
@@ -28,7 +29,7 @@ def mislabelled() -> tuple[np.ndarray, np.ndarray]:
 
 
 def trials_of(vectors: np.ndarray, names: np.ndarray, wanted: int = 10**6) -> object:
-    pairs, _ = Sample.of(vectors, names.astype(str)).all_pairs("cosine")
+    pairs, _ = all_pairs([as_set(vectors, names)], "cosine")
     return stream(pairs, wanted)
 
 

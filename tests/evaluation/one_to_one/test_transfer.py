@@ -1,15 +1,19 @@
 """Realised rates of a threshold on other people."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from facever.data.pairs import PairList
 from facever.errors import EvaluationError
-from facever.evaluation import OperatingPoint, transfer, verification
+from facever.evaluate import template_set, transfer, verification
 from facever.evaluation.one_to_one.transfer import realised
-from facever.evaluation.operating_point import Interval, TrialCounts
+from facever.evaluation.operating_point import Interval, OperatingPoint, TrialCounts
 from facever.evaluation.scoring.trials import ListedTrials
+from facever.vectors.embedding_set import EmbeddingSet
 
 
 def point(threshold, target=0.01, **options):
@@ -34,7 +38,7 @@ def slow(vectors, names, threshold):
 
 def test_errors_are_counted_as_in_a_loop(make_faces):
     vectors, names = make_faces(90, people=10)
-    result = transfer(vectors, names, [point(0.3), point(0.8)])
+    result = transfer([point(0.3), point(0.8)], vectors, names)
     for found, threshold in zip(result.points, (0.3, 0.8), strict=True):
         accepts, rejects, impostor, genuine = slow(vectors, names, threshold)
         assert (found.false_accepts, found.false_rejects) == (accepts, rejects)
@@ -48,7 +52,7 @@ def test_its_own_threshold_has_its_own_rates_and_interval(make_faces):
     vectors, names = make_faces(90, people=10)
     measured = verification(vectors, names, far=[0.02])
     own = measured.operating_point(0.02)
-    found = transfer(vectors, names, [own]).points[0]
+    found = transfer([own], vectors, names).points[0]
     assert found.fmr == own.achieved_rate
     assert found.fmr_interval == own.interval
     assert found.fnmr == pytest.approx(1 - measured.at(0.02).tar)
@@ -59,7 +63,7 @@ def test_the_threshold_itself_is_rejected(make_faces):
     pairs = [(i, j) for i in range(60) for j in range(i) if names[i] != names[j]]
     scores = [np.float32(vectors[i].astype(float) @ vectors[j].astype(float)) for i, j in pairs]
     threshold = float(sorted(scores)[-5])
-    assert transfer(vectors, names, [point(threshold)]).points[0].false_accepts == 4
+    assert transfer([point(threshold)], vectors, names).points[0].false_accepts == 4
 
 
 @pytest.mark.parametrize(
@@ -69,7 +73,7 @@ def test_the_threshold_itself_is_rejected(make_faces):
 )  # fmt: skip
 def test_the_verdict_is_what_the_interval_tells(make_faces, low, high, verdict):
     vectors, names = make_faces(60, people=6)
-    found = transfer(vectors, names, [point(0.5)]).points[0]
+    found = transfer([point(0.5)], vectors, names).points[0]
     interval = Interval(low=low, high=high, method="m")
     assert type(found)(**{**vars(found), "fmr_interval": interval}).verdict == verdict
 
@@ -89,19 +93,22 @@ def test_failures_exclusions_and_norms_reach_the_trials(make_faces):
     camera = np.arange(60) % 3
     broken = np.where(held[:, None], vectors, np.nan)
     rule = point(0.5)
-    found = transfer(broken, names, [rule], acquired=held, exclude={"camera": camera})
-    alone = transfer(vectors[:56], names[:56], [rule], exclude={"camera": camera[:56]})
+    columns = {"vectors": broken, "identity": names, "acquired": held, "camera": camera}
+    found = transfer(rule, columns, exclude=["camera"])
+    columns = {"vectors": vectors[:56], "identity": names[:56], "camera": camera[:56]}
+    alone = transfer(rule, columns, exclude=["camera"])
     assert found.points == alone.points
     assert (found.failures.images, found.failures.failed) == (60, 4)
     norms = np.linspace(1, 2, 60)
-    dot = transfer(vectors, names, [point(0.5, similarity="dot")], norms=norms)
-    scaled = transfer(vectors * norms[:, None], names, [point(0.5, similarity="dot")])
+    by_dot = point(0.5, similarity="dot")
+    dot = transfer(by_dot, {"vectors": vectors, "identity": names, "norm": norms})
+    scaled = transfer(by_dot, vectors * norms[:, None], names)
     assert dot.points[0].false_accepts == scaled.points[0].false_accepts
 
 
 def test_the_result_is_json_and_text(make_faces):
     vectors, names = make_faces(60, people=6)
-    result = transfer(vectors, names, [point(0.8, dataset="elsewhere")])
+    result = transfer([point(0.8, dataset="elsewhere")], vectors, names)
     values = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert values["operating_points"][0]["verdict"] == result.points[0].verdict
     assert values["operating_points"][0]["operating_point"]["dataset"] == "elsewhere"
@@ -125,6 +132,108 @@ def test_wrong_points_are_one_line(make_faces):
     ]
     for points, message in cases:
         with pytest.raises(EvaluationError, match=message):
-            transfer(vectors, names, points)
+            transfer(points, vectors, names)
     with pytest.raises(EvaluationError, match=r"^no genuine trials"):
-        transfer(vectors, np.arange(60), [point(0.1)])
+        transfer([point(0.1)], vectors, np.arange(60))
+
+
+def faces(make_faces, name, spread=1.0, seed=0):
+    vectors, names = make_faces(120, people=12, spread=spread, seed=seed)
+    made = EmbeddingSet.from_arrays(
+        vectors,
+        [f"{name}-{each}" for each in names],
+        fingerprint="f",
+        path=[f"{name}/{k}.jpg" for k in range(120)],
+        template=[f"{each}-{k % 2}" for k, each in enumerate(names)],
+        camera=[k % 2 for k in range(120)],
+    )
+    return replace(made, meta=replace(made.meta, dataset=name))
+
+
+@pytest.fixture
+def source(make_faces):
+    return faces(make_faces, "here")
+
+
+@pytest.fixture
+def target(make_faces):
+    return faces(make_faces, "there", spread=0.6, seed=1)
+
+
+def test_from_set_to_set(source, target):
+    found = transfer(source, target, far=[0.1, 0.01, 1e-6], exclude=["camera"])
+    measured = verification(source, far=[0.1, 0.01], exclude=["camera"])
+    points = [measured.operating_point(far) for far in (0.1, 0.01)]
+    alone = transfer(points, target, exclude=["camera"])
+    for one, two in zip(found.points, alone.points, strict=True):
+        assert one.point.threshold == two.point.threshold
+        assert (one.fmr, one.fnmr) == (two.fmr, two.fnmr)
+        assert one.fmr_interval == two.fmr_interval
+    assert (found.dataset, found.points[0].point.dataset) == ("there", "here")
+    impostor = measured.trials.impostor
+    assert found.warnings == [
+        f"FAR 1e-06 is left out: the source has {impostor:,} impostor trials and it needs 1,000,000"
+    ]
+
+
+def test_a_point_on_a_list(source, target):
+    point = verification(source, far=[0.1]).operating_point(0.1)
+    rows = target.rows
+    frame = pd.DataFrame({"a": rows["path"][:60].tolist(), "b": rows["path"][60:].tolist()})
+    frame["same"] = rows["identity"][:60].to_numpy() == rows["identity"][60:].to_numpy()
+    found = transfer(point, target, pairs=PairList(frame))
+    scores = (target.vectors[:60].astype(float) * target.vectors[60:]).sum(axis=1)
+    wrong = (scores > point.threshold) & ~frame["same"]
+    assert found.points[0].false_accepts == wrong.sum()
+    assert (found.protocol, found.trials.impostor) == ("pairs", (~frame["same"]).sum())
+    assert found.warnings == []
+
+
+def test_what_is_shared_and_unknown_is_said(source, target):
+    found = transfer(source, source, far=[0.1])
+    assert found.warnings == [
+        f"{len(set(source.identities))} people are in both sets, first here-p000: the thresholds "
+        "were chosen on them too"
+    ]
+    assert found.points[0].fmr == found.points[0].point.achieved_rate
+    point = found.points[0].point.model_copy(update={"fingerprint": None})
+    unknown = transfer(point, target)
+    assert unknown.warnings == ["the operating point does not say of which model it is"]
+    known = replace(
+        target, trained_on=pd.DataFrame({"identity": [target.identities[0]], "dataset": ["x"]})
+    )
+    assert "the model was trained on 1 of" in transfer(source, known, far=[0.1]).warnings[0]
+
+
+def test_templates_have_thresholds_of_their_own(source, target):
+    point = verification(source, far=[0.1]).operating_point(0.1)
+    with pytest.raises(
+        EvaluationError, match=r"^the operating point is of kind 1:1-image, the embeddings of kind "
+    ):
+        transfer(point, template_set(target))
+    found = transfer(template_set(source), template_set(target), far=[0.1])
+    assert found.points[0].point.kind == "1:1-template"
+
+
+def test_another_model_is_refused(source, target):
+    other = replace(target, meta=replace(target.meta, fingerprint="g"))
+    with pytest.raises(
+        EvaluationError,
+        match=r"^the operating point is of fingerprint f, the embeddings of g: a threshold holds",
+    ):
+        transfer(source, other, far=[0.1])
+    with pytest.raises(EvaluationError, match=r"^no threshold to transfer: FAR 1e-07 is left out"):
+        transfer(source, target, far=[1e-7])
+
+
+def test_a_point_of_the_same_data_flatters(source, target):
+    point = verification(source, far=[0.1]).operating_point(0.1)
+    assert point.dataset == "here"
+    assert transfer(point, source).warnings == [
+        "the operating point was set on here too: rates on the people by whom a threshold was "
+        "chosen flatter"
+    ]
+    assert transfer(point, target).warnings == []
+    nameless = point.model_copy(update={"dataset": ""})
+    unnamed = replace(source, meta=replace(source.meta, dataset=""))
+    assert transfer(nameless, unnamed).warnings == []

@@ -4,7 +4,7 @@ import pytest
 
 from facever.data.pairs import PairList
 from facever.errors import EvaluationError
-from facever.evaluation.protocols.lookup import find_rows
+from facever.evaluation.inputs import find_rows
 from facever.evaluation.protocols.pair_list import score_pairs
 from facever.vectors.embedding_set import EmbeddingSet
 

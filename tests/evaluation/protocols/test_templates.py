@@ -8,11 +8,9 @@ import pytest
 
 from facever.data.pairs import PairList
 from facever.errors import DataError, EvaluationError
-from facever.evaluation import pool_templates
-from facever.evaluation.protocols.lookup import find_rows, kind_of
-from facever.evaluation.protocols.sets import sample_of
-from facever.evaluation.protocols.templates import template_set
-from facever.evaluation.protocols.verification import evaluate_verification
+from facever.evaluate import pool_templates, template_set, verification
+from facever.evaluation.inputs import find_rows, kind_of
+from facever.evaluation.protocols.all_pairs import all_pairs
 from facever.vectors.embedding_set import EmbeddingSet
 
 
@@ -144,14 +142,14 @@ def test_wrong_columns_are_one_line(faces):
 
 def test_all_pairs_of_templates_count_the_failed_one(faces):
     templates = template_set(faces)
-    result = evaluate_verification(templates, far=[0.05], groups=["sex"])
+    result = verification(templates, far=[0.05], groups=["sex"])
     assert (result.trials.genuine, result.trials.impostor) == (9, 19 * 18 // 2 - 9)
     assert (result.failures.images, result.failures.failed) == (20, 1)
     assert (result.failures.genuine, result.failures.impostor) == (1, 18)
     assert {rate.first for rate in result.groups["sex"]} == {"f", "m"}
     assert result.kind == result.operating_point(0.05).kind == "1:1-template"
-    assert evaluate_verification(faces, far=[0.05]).operating_point(0.05).kind == "1:1-image"
-    pairs, _ = sample_of(templates).all_pairs("cosine")
+    assert verification(faces, far=[0.05]).operating_point(0.05).kind == "1:1-image"
+    pairs, _ = all_pairs([templates], "cosine")
     assert len(pairs.first.codes) == 19
 
 
@@ -164,7 +162,7 @@ def test_pairs_of_templates(faces):
             "same": [1, 0, 1, 0],
         }
     )
-    result = evaluate_verification(templates, pairs=PairList(frame), far=[0.5])
+    result = verification(templates, pairs=PairList(frame), far=[0.5])
     assert (result.trials.genuine, result.trials.impostor) == (1, 2)
     assert (result.failures.genuine, result.failures.failed) == (1, 1)
     assert result.kind == "1:1-template"
@@ -175,7 +173,7 @@ def test_pairs_of_templates(faces):
     ]
     assert min(scores) < result.at(0.5).threshold < max(scores)
     with pytest.raises(EvaluationError, match="names p000-7, which has no row"):
-        evaluate_verification(templates, pairs=PairList(frame.assign(a="p000-7")))
+        verification(templates, pairs=PairList(frame.assign(a="p000-7")))
 
 
 def test_templates_have_no_suffix_to_leave_away(faces):

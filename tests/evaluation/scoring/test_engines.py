@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facever.errors import EvaluationError
-from facever.evaluation import verification
+from facever.evaluate import verification
 from facever.evaluation.scoring import engines, streaming
 from facever.evaluation.scoring.blocks import BINS, NUMPY, Float32Blocks
 from facever.evaluation.scoring.engines import choose_engine, worth_it

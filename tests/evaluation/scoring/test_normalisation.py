@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from facever.errors import EvaluationError
-from facever.evaluation import Cohort, verification
-from facever.evaluation.one_to_one.verification import Sample
+from facever.evaluate import Cohort, verification
+from facever.evaluation.inputs import as_set
+from facever.evaluation.protocols.all_pairs import all_pairs
 from facever.evaluation.scoring.blocks import Float32Blocks
 from facever.evaluation.scoring.pairwise import AllPairs
 from facever.evaluation.scoring.similarity import make_scorer
@@ -93,10 +94,12 @@ def test_normalised_scores_make_no_operating_point(faces):
 def test_a_failed_row_meets_no_cohort(faces):
     rows, people, others, names = faces
     broken = np.vstack([np.zeros((1, 8), np.float32), rows])
-    sample = Sample.of(broken, ["x", *people], acquired=np.arange(ROWS + 1) > 0)
+    held = np.arange(ROWS + 1) > 0
+    sides = {"vectors": broken, "identity": ["x", *people], "acquired": held}, (rows, people)
     cohort = Cohort.of(others, names)
-    with_failure = sample.all_pairs("cosine", cohort)[0].scorer
-    alone = Sample.of(rows, people).all_pairs("cosine", cohort)[0].scorer
+    with_failure, alone = (
+        all_pairs([as_set(side)], "cosine", cohort=cohort)[0].scorer for side in sides
+    )
     assert np.array_equal(with_failure.left, alone.left)
 
 

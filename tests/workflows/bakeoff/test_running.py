@@ -12,8 +12,8 @@ import pytest
 from facever.data.manifest import Manifest
 from facever.data.sources import load as load_data
 from facever.errors import ConfigError, DataError
+from facever.evaluate import compare
 from facever.evaluation.one_to_one.verification import verification
-from facever.evaluation.protocols.comparison import evaluate_comparison
 from facever.training import trainer
 from facever.training.config import TrainConfig
 from facever.vectors.embedding_set import EmbeddingSet
@@ -86,7 +86,7 @@ def test_the_interval_over_people_is_that_of_compare(done: Done, configs: Config
         EmbeddingSet.load(run_folder(folder, label, 0) / "embeddings")
         for label in ("softmax", COSFACE)
     ]
-    expected = evaluate_comparison(*sets, far=[0.05]).points[0].difference
+    expected = compare(*sets, far=[0.05]).points[0].difference
     verdict = next(v for v in single.verdicts if v.figure == "tar@5e-2")
     assert verdict.people.interval.low == pytest.approx(expected.low)
     assert verdict.people.interval.high == pytest.approx(expected.high)

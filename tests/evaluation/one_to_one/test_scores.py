@@ -3,18 +3,17 @@ import pandas as pd
 import pytest
 
 from facever.errors import DataError, EvaluationError
-from facever.evaluation import verification
-from facever.evaluation.protocols.score_file import calibrate_scores, evaluate_scores, read_scores
+from facever.evaluate import calibrate_scores, scores, verification
 
 
 @pytest.fixture
 def frame(make_faces):
     vectors, names = make_faces(50, people=8)
     i, j = np.triu_indices(50, 1)
-    scores = (vectors[i].astype(float) * vectors[j]).sum(axis=1).astype(np.float32)
+    made = (vectors[i].astype(float) * vectors[j]).sum(axis=1).astype(np.float32)
     return pd.DataFrame(
         {
-            "score": scores,
+            "score": made,
             "label": (names[i] == names[j]).astype(int),
             "identity_a": names[i],
             "identity_b": names[j],
@@ -35,7 +34,7 @@ def write(frame, path):
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".npz"])
 def test_scores_of_any_file_measure_as_the_embeddings_did(frame, make_faces, tmp_path, suffix):
-    result = evaluate_scores(write(frame, tmp_path / f"scores{suffix}"), far=[0.01, 1e-6])
+    result = scores(write(frame, tmp_path / f"scores{suffix}"), far=[0.01, 1e-6])
     whole = verification(*make_faces(50, people=8), far=[0.01])
     one, two = result.at(0.01), whole.at(0.01)
     assert (one.false_accepts, one.true_accepts) == (two.false_accepts, two.true_accepts)
@@ -51,7 +50,7 @@ def test_scores_of_any_file_measure_as_the_embeddings_did(frame, make_faces, tmp
 
 def test_without_identities_the_intervals_are_called_too_narrow(frame, tmp_path):
     path = write(frame[["score", "label"]], tmp_path / "scores.csv")
-    result = evaluate_scores(path, far=[0.01])
+    result = scores(path, far=[0.01])
     assert "names no identities" in result.warnings[0]
     assert result.at(0.01).interval.method == "clopper-pearson"
     assert "too narrow" in result.at(0.01).interval.note
@@ -60,7 +59,7 @@ def test_without_identities_the_intervals_are_called_too_narrow(frame, tmp_path)
 def test_labels_may_be_words(frame, tmp_path):
     words = frame.assign(label=frame["label"].astype(bool))
     path = write(words[["score", "label"]], tmp_path / "scores.csv")
-    assert read_scores(path).genuine == frame["label"].sum()
+    assert scores(path, far=[0.01]).trials.genuine == frame["label"].sum()
 
 
 def test_bad_files_are_one_clear_line(frame, tmp_path):
@@ -80,30 +79,30 @@ def test_bad_files_are_one_clear_line(frame, tmp_path):
     ]
     for table, message in cases:
         with pytest.raises((EvaluationError, DataError), match=message):
-            read_scores(write(table, tmp_path / "scores.parquet"))
+            scores(write(table, tmp_path / "scores.parquet"))
     (tmp_path / "scores.CSV").write_text("score,label\n0.3,0.7,1\n0.2,0.1,0\n")
     with pytest.raises(DataError, match=r"scores\.CSV, line 2: 3 fields; the header has 2"):
-        read_scores(str(tmp_path / "scores.CSV"))
+        scores(str(tmp_path / "scores.CSV"))
     for suffix, kind in ((".csv", DataError), (".parquet", DataError), (".npz", EvaluationError)):
         with pytest.raises(kind, match="'score'"):
-            read_scores(write(frame.assign(score="high"), tmp_path / f"bad{suffix}"))
+            scores(write(frame.assign(score="high"), tmp_path / f"bad{suffix}"))
     (tmp_path / "text.npz").write_text("no")
     for name, message in (("text.npz", "is not an npz"), ("none.npz", "no scores at")):
         with pytest.raises(EvaluationError, match=message):
-            read_scores(tmp_path / name)
+            scores(tmp_path / name)
 
 
 def test_distances_are_turned_round_and_said(frame, tmp_path):
-    scores = write(frame, tmp_path / "scores.parquet")
+    path = write(frame, tmp_path / "scores.parquet")
     turned = write(frame.assign(score=2 - 2 * frame["score"]), tmp_path / "distances.parquet")
-    right = evaluate_scores(scores, far=[0.01])
-    wrong = evaluate_scores(turned, far=[0.01])
+    right = scores(path, far=[0.01])
+    wrong = scores(turned, far=[0.01])
     assert wrong.auc.value < 0.2
     (warning,) = wrong.warnings
     assert "--distances" in warning
     assert warning in wrong.to_dict()["warnings"]
     assert "below 0.5" in wrong.to_text()
-    found = evaluate_scores(turned, far=[0.01], distances=True)
+    found = scores(turned, far=[0.01], distances=True)
     assert found.warnings == right.warnings == []
     assert found.auc.value == pytest.approx(right.auc.value, abs=1e-6)
     assert found.at(0.01).true_accepts == right.at(0.01).true_accepts
@@ -132,6 +131,6 @@ def test_identities_of_scores_are_one_however_they_are_spelled(frame, tmp_path):
         identity_a=[f"{name}\u00e9" for name in frame["identity_a"]],
         identity_b=[f" {name}e\u0301" for name in frame["identity_b"]],
     )
-    plain = evaluate_scores(write(frame, tmp_path / "a.parquet"), far=[0.01])
-    found = evaluate_scores(write(spelled, tmp_path / "b.parquet"), far=[0.01])
+    plain = scores(write(frame, tmp_path / "a.parquet"), far=[0.01])
+    found = scores(write(spelled, tmp_path / "b.parquet"), far=[0.01])
     assert found.to_dict() == plain.to_dict()

@@ -1,9 +1,4 @@
-"""Protocols of listed pairs: their trials, and accuracy at thresholds chosen on others.
-
-"cfp-ff" and "cfp-fp" are CFP's ten folds, frontal against frontal and frontal against profile.
-"""
-
-from typing import NamedTuple
+"""Decisions on listed pairs: their accuracy, at thresholds that the protocol chooses elsewhere."""
 
 import numpy as np
 
@@ -12,82 +7,37 @@ from facever.errors import EvaluationError
 from facever.evaluation.columns import people_column, text_column
 from facever.evaluation.one_to_one.accuracy import best_threshold, fold_accuracy, single_accuracy
 from facever.evaluation.one_to_one.result import Accuracy
-from facever.evaluation.overlap import Overlap, find_overlap, shared_people
+from facever.evaluation.overlap import shared_people
+from facever.evaluation.protocols.all_pairs import all_pairs
 from facever.evaluation.protocols.pair_list import ScoredPairs, score_pairs
 from facever.evaluation.protocols.request import Request
-from facever.evaluation.protocols.sets import sample_of
 from facever.evaluation.scoring.streaming import StreamedTrials
 from facever.evaluation.scoring.trials import Trials
 from facever.vectors.embedding_set import EmbeddingSet
 
 HELD_OUT_IMAGES = 5  # per person: one with 236 images would rule the threshold
-_OFFICIAL = {
-    "lfw-view1": "protocol/pairsDevTest.txt",
-    "lfw-view2": "protocol/pairs.txt",
-    "cfp-ff": "Protocol/Split/FF",
-    "cfp-fp": "Protocol/Split/FP",
-}
-_REFUSE_OVERLAP = ("lfw-view1", "lfw-view2")
 
 
-class Listed(NamedTuple):
-    """The scored trials of a list, the accuracy on it, and who was trained on."""
-
-    scored: ScoredPairs
-    accuracy: Accuracy | None
-    overlap: Overlap
-
-
-def listed(request: Request, level: float = 0.95, *, accuracy: bool = True) -> Listed:
-    """Score the trials of a protocol of listed pairs.
+def accuracy_of(request: Request, scored: ScoredPairs, level: float = 0.95) -> Accuracy | None:
+    """Return the accuracy on a list, or None where it has fewer than two folds.
 
     Args:
         request: The protocol, and on what.
-        level: Confidence of the interval of the accuracy.
-        accuracy: Whether decisions are judged too; only these need trials to choose thresholds on.
+        scored: Its pairs.
+        level: Confidence of the interval.
 
     Raises:
-        EvaluationError: A list that is not found or not as it must be, no trials to choose View
-            1's threshold on, or an overlap that the protocol forbids.
+        EvaluationError: No trials to choose View 1's threshold on, or a View 2 without folds.
     """
-    scored = _score(request, _list(request))
-    overlap = _overlap(request.embeddings, scored)
-    if overlap and request.name in _REFUSE_OVERLAP and not request.allow_overlap:
-        raise EvaluationError(
-            f"{request.name} is refused: {overlap}; --allow-overlap scores it anyway"
-        )
-    if not accuracy:
-        return Listed(scored, None, overlap)
     if request.name == "lfw-view1":
         development, how = _development(request)
         threshold = best_threshold(development)
-        single = single_accuracy(scored.scores, scored.same, threshold, how, level, scored.codes)
-        return Listed(scored, single, overlap)
-    folds = 0 if scored.folds is None else len(np.unique(scored.folds))
+        return single_accuracy(scored.scores, scored.same, threshold, how, level, scored.codes)
     if request.name == "lfw-view2" and scored.folds is None:
         raise EvaluationError("the list has no folds: View 2 needs a list of ten")
-    if folds < 2 or scored.folds is None:
-        return Listed(scored, None, overlap)
-    folded = fold_accuracy(scored.scores, scored.same, scored.folds, level)
-    return Listed(scored, folded, overlap)
-
-
-def _score(request: Request, pairs: PairList) -> ScoredPairs:
-    return score_pairs(request.embeddings, pairs, request.metric, request.cohort)
-
-
-def _list(request: Request) -> PairList:
-    """Return the list given, or else the official one."""
-    if request.pairs is not None:
-        return request.pairs if isinstance(request.pairs, PairList) else read_pairs(request.pairs)
-    official = _OFFICIAL[request.name]
-    found = request.find(official)
-    if found is None:
-        raise EvaluationError(
-            f"the official list {official} is neither beside the images nor in a data folder: "
-            "give --pairs FILE or --data ROOT"
-        )
-    return read_pairs(found)
+    if scored.folds is None or len(np.unique(scored.folds)) < 2:
+        return None
+    return fold_accuracy(scored.scores, scored.same, scored.folds, level)
 
 
 def _development(request: Request) -> tuple[Trials, str]:
@@ -100,11 +50,12 @@ def _development(request: Request) -> tuple[Trials, str]:
     official, problem = _official_development(request)
     if official is not None and problem is None:
         known = "" if embeddings.trained_on is not None else ", not knowing the training"
-        return _score(request, official).trials, f"threshold chosen on pairsDevTrain{known}"
+        trials = score_pairs(embeddings, official, request.metric, request.cohort).trials
+        return trials, f"threshold chosen on pairsDevTrain{known}"
     held_out = _held_out(embeddings)
     shared = shared_people(embeddings.trained_on, held_out.identities)
     if len(held_out) and (not shared or request.allow_overlap):
-        pairs, _ = sample_of(held_out).all_pairs(request.metric, request.cohort)
+        pairs, _ = all_pairs([held_out], request.metric, cohort=request.cohort)
         return StreamedTrials(pairs, 1), (
             f"threshold chosen on all pairs of {len(set(held_out.identities))} people held out of "
             f"training, at most {HELD_OUT_IMAGES} images each"
@@ -141,13 +92,3 @@ def _held_out(embeddings: EmbeddingSet) -> EmbeddingSet:
         held_out = text_column(embeddings.rows["subset"]) == "held_out"
         chosen = (held_out & first).to_numpy(bool)
     return embeddings.select(chosen)
-
-
-def _overlap(embeddings: EmbeddingSet, scored: ScoredPairs) -> Overlap:
-    shared = shared_people(embeddings.trained_on, scored.people)
-    share = None
-    if shared:
-        people = people_column(embeddings.identities).to_numpy().astype(str)
-        touched = np.isin(people[scored.a], shared) | np.isin(people[scored.b], shared)
-        share = float(touched.mean())
-    return find_overlap(embeddings.trained_on, scored.people, share)

@@ -5,11 +5,10 @@ import pandas as pd
 import pytest
 
 from facever.errors import EvaluationError
-from facever.evaluation import identification, retrieval
+from facever.evaluate import identification, retrieval
+from facever.evaluation.inputs import rows_where, where
 from facever.evaluation.one_to_many.expansion import Expansion
 from facever.evaluation.one_to_many.reranking import Reranking
-from facever.evaluation.protocols.ranked import evaluate_identification, evaluate_retrieval
-from facever.evaluation.protocols.sets import rows_where, where
 
 
 def measures(result):
@@ -20,22 +19,20 @@ def measures(result):
 
 def test_retrieval_of_a_set_is_that_of_its_parts(faces):
     queries, gallery = (rows_where(faces, [f"subset={part}"]) for part in ("query", "gallery"))
-    parts = (queries.vectors, queries.identities, gallery.vectors, gallery.identities)
-    assert measures(evaluate_retrieval(faces)) == measures(retrieval(*parts))
-    cameras = {"query_cameras": queries.rows.camera, "gallery_cameras": gallery.rows.camera}
-    found = evaluate_retrieval(faces, camera="camera")
-    assert measures(found) == measures(retrieval(*parts, **cameras))
-    assert found.map_plain != evaluate_retrieval(faces).map_plain
+    assert measures(retrieval(faces)) == measures(retrieval(queries, against=gallery))
+    found = retrieval(faces, camera="camera")
+    assert measures(found) == measures(retrieval(queries, against=gallery, camera="camera"))
+    assert found.map_plain != retrieval(faces).map_plain
     with pytest.raises(EvaluationError, match="unknown column 'cam'; did you mean 'camera'"):
-        evaluate_retrieval(faces, camera="cam")
+        retrieval(faces, camera="cam")
 
 
 def test_images_that_failed_are_not_retrieved_but_counted(failing, faces):
     broken = failing(faces, [0, 1, 2])  # row 0 is a query
-    found = evaluate_retrieval(broken, similarity="dot").to_dict()
+    found = retrieval(broken, similarity="dot").to_dict()
     assert found["failure_to_acquire"] == {"queries": 1, "gallery": 2}
-    assert evaluate_retrieval(broken).gallery == evaluate_retrieval(faces).gallery - 2
-    both = evaluate_retrieval(broken)
+    assert retrieval(broken).gallery == retrieval(faces).gallery - 2
+    both = retrieval(broken)
     assert both.queries + both.without_match == 39
 
 
@@ -46,7 +43,7 @@ def test_a_query_that_a_failure_lost_counts_as_never_matched(failing, faces, cam
     one_camera = faces.rows.camera.where(faces.rows.identity != names[8], 7)
     faces = replace(faces, rows=faces.rows.assign(camera=one_camera))
     broken = failing(faces, [0, *alone])
-    found = evaluate_retrieval(broken, camera=camera)
+    found = retrieval(broken, camera=camera)
     cameras = faces.rows.camera.to_numpy()
     answerable = sum(
         any(
@@ -61,74 +58,75 @@ def test_a_query_that_a_failure_lost_counts_as_never_matched(failing, faces, cam
     assert values["cmc"]["1"] == found.rank(1) * found.queries / answerable
     assert values["map_plain"] == pytest.approx(found.each.plain.sum() / answerable)
     assert f"with failures: of {answerable} queries" in found.to_text()
-    whole = evaluate_retrieval(faces, camera=camera)
+    whole = retrieval(faces, camera=camera)
     assert whole.to_dict()["with_failures"]["minp"] == whole.minp
     assert "with failures" not in whole.to_text()
 
 
 def test_junk_is_no_positive_of_a_failed_query(failing, faces):
     rows = faces.rows.assign(identity=np.where(faces.rows.index < 8, "-1", faces.rows.identity))
-    found = evaluate_retrieval(failing(replace(faces, rows=rows), [0]))
+    found = retrieval(failing(replace(faces, rows=rows), [0]))
     assert found.answerable == found.queries
 
 
 def test_a_row_is_not_its_own_positive(faces):
     with pytest.raises(EvaluationError) as raised:
-        evaluate_retrieval(faces, "subset=query", "camera=1")
+        retrieval(faces, gallery="camera=1")
     common = np.flatnonzero((faces.rows.subset == "query") & (faces.rows.camera == 1))
     assert str(raised.value) == (
         f"{len(common)} images are query and gallery both, first row {common[0]}: each would find "
         "itself; choose queries and a gallery without common rows"
     )
     everyone = replace(faces, rows=faces.rows.assign(all="yes"))
-    found = evaluate_retrieval(everyone, "all=yes", "all=yes", camera="camera")
+    found = retrieval(everyone, queries="all=yes", gallery="all=yes", camera="camera")
     assert found.rank(1) < 1  # by the cross-camera rule the own image is left out
 
 
 def test_people_of_the_training_are_warned_of(faces):
     known = replace(faces, trained_on=pd.DataFrame({"identity": ["p001"], "dataset": ["made up"]}))
     text = "the model was trained on 1 of the 20 people (p001; from made up)"
-    assert evaluate_retrieval(known).warnings == [text]
+    assert retrieval(known).warnings == [text]
     gallery = known.select((known.rows.subset == "gallery") & (known.rows.identity < "p012"))
     probes = known.select(known.rows.subset == "query")
-    assert evaluate_identification(probes, gallery).warnings == [text.replace("20", "19")]
-    assert evaluate_retrieval(faces).warnings == []
+    assert identification(probes, gallery).warnings == [text.replace("20", "19")]
+    assert retrieval(faces).warnings == []
 
 
 def test_images_of_both_sets_are_warned_of(faces):
     gallery = faces.select(faces.rows.identity < "p012")
     probes = faces.select(faces.rows.subset == "query")
     shared = np.intersect1d(probes.rows.path, gallery.rows.path)
-    assert evaluate_identification(probes, gallery).warnings == [
+    assert identification(probes, gallery).warnings == [
         f"{len(shared)} images stand in both sets, first {shared[0]}: each is compared with itself "
         "and flatters; leave them out of one"
     ]
 
 
 def test_the_dot_product_uses_the_norms(faces):
-    found = evaluate_retrieval(faces, similarity="dot")
+    found = retrieval(faces, similarity="dot")
     scaled = faces.vectors * faces.rows["norm"].to_numpy()[:, None]
     query = (faces.rows.subset == "query").to_numpy()
     names = faces.identities
-    parts = (scaled[query], names[query], scaled[~query], names[~query])
-    assert measures(found) == measures(retrieval(*parts, similarity="dot"))
-    assert found.map_plain != evaluate_retrieval(faces).map_plain
+    parts = (scaled[query], names[query]), (scaled[~query], names[~query])
+    alone = retrieval(parts[0], against=parts[1], similarity="dot")
+    assert measures(found) == measures(alone)
+    assert found.map_plain != retrieval(faces).map_plain
 
 
 def test_identification_of_two_sets(faces):
     gallery = faces.select((faces.rows.subset == "gallery") & (faces.rows.identity < "p012"))
     probes = faces.select(faces.rows.subset == "query")
-    found = evaluate_identification(probes, gallery, fpir=[0.2])
-    arrays = (probes.vectors, probes.identities, gallery.vectors, gallery.identities)
+    found = identification(probes, gallery, fpir=[0.2])
+    arrays = (probes.vectors, probes.identities), (gallery.vectors, gallery.identities)
     assert measures(found) == measures(identification(*arrays, fpir=[0.2]))
     other = replace(gallery, meta=replace(gallery.meta, fingerprint="another"))
     with pytest.raises(EvaluationError, match="probes and gallery are of two models"):
-        evaluate_identification(probes, other)
+        identification(probes, other)
 
 
 def test_rows_of_mistakes_are_those_of_the_embedding_set(failing, faces):
     broken = failing(faces, [1, 8])
-    found = evaluate_retrieval(broken)
+    found = retrieval(broken)
     scores = broken.vectors @ broken.vectors.T
     assert found.first_wrong
     for wrong in found.first_wrong:
@@ -143,28 +141,27 @@ def test_rows_of_mistakes_are_those_of_the_embedding_set(failing, faces):
 def test_a_query_set_without_cameras_is_one_clear_line(failing, faces):
     gone = faces.rows.camera.where(faces.rows.subset == "gallery")
     with pytest.raises(EvaluationError) as raised:
-        evaluate_retrieval(replace(faces, rows=faces.rows.assign(camera=gone)), camera="camera")
+        retrieval(replace(faces, rows=faces.rows.assign(camera=gone)), camera="camera")
     assert str(raised.value) == (
         "the query set has no cameras: its rows have nothing in the column 'camera', so that the "
         "cross-camera rule cannot be kept"
     )
     with pytest.raises(EvaluationError, match="no query image could be embedded"):
-        evaluate_retrieval(failing(faces, np.arange(0, 160, 4)))
+        retrieval(failing(faces, np.arange(0, 160, 4)))
 
 
 def test_options_of_the_ranking_reach_it(faces):
     options = {"rerank": Reranking(5, 2), "expand": Expansion(2)}
-    found = evaluate_retrieval(faces, **options)
+    found = retrieval(faces, **options)
     queries, gallery = (rows_where(faces, [f"subset={part}"]) for part in ("query", "gallery"))
-    parts = (queries.vectors, queries.identities, gallery.vectors, gallery.identities)
-    assert found.map_plain == retrieval(*parts, **options).map_plain
+    assert found.map_plain == retrieval(queries, against=gallery, **options).map_plain
 
 
 def test_probes_and_gallery_images_that_failed_are_counted(failing, faces):
     gallery = faces.select((faces.rows.subset == "gallery") & (faces.rows.identity < "p012"))
     probes = faces.select(faces.rows.subset == "query")
     lost = np.flatnonzero(gallery.identities == gallery.identities[0])
-    found = evaluate_identification(failing(probes, [0, 5]), failing(gallery, lost), fpir=[0.2])
+    found = identification(failing(probes, [0, 5]), failing(gallery, lost), fpir=[0.2])
     failed = found.failures
     assert failed.mated + failed.nonmated == 2
     assert (failed.people, found.gallery_size) == (1, len(set(gallery.identities)) - 1)
@@ -173,12 +170,12 @@ def test_probes_and_gallery_images_that_failed_are_counted(failing, faces):
 def test_an_operating_point_of_another_model_is_refused(faces):
     gallery = faces.select((faces.rows.subset == "gallery") & (faces.rows.identity < "p012"))
     probes = faces.select(faces.rows.subset == "query")
-    point = evaluate_identification(probes, gallery, fpir=[0.2]).operating_point(0.2)
-    own = point.model_copy(update={"fingerprint": "f"})
-    (realised,) = evaluate_identification(probes, gallery, operating_points=[own]).realised
-    assert realised.found.false_positives / found_nonmated(probes, gallery) == point.achieved_rate
+    own = identification(probes, gallery, fpir=[0.2]).operating_point(0.2)
+    point = own.model_copy(update={"fingerprint": None})
+    (realised,) = identification(probes, gallery, operating_points=[own]).realised
+    assert realised.found.false_positives / found_nonmated(probes, gallery) == own.achieved_rate
     with pytest.raises(EvaluationError) as raised:
-        evaluate_identification(probes, gallery, operating_points=[point])
+        identification(probes, gallery, operating_points=[point])
     assert str(raised.value) == (
         "the operating point is of fingerprint None, the gallery of f: measure one on this model's "
         "own scores"
@@ -196,7 +193,7 @@ def test_people_are_compared_by_what_the_policy_makes(faces, failing, policy):
     probes = faces.select(faces.rows.subset == "query")
     lost = gallery.identities[0]
     broken = failing(gallery, [*np.flatnonzero(gallery.identities == lost), 20])
-    found = evaluate_identification(probes, broken, fpir=[0.2], templates=policy)
+    found = identification(probes, broken, fpir=[0.2], templates=policy)
     vectors, names = [], []
     for name in sorted(set(broken.identities) - {lost}):
         own = broken.select((broken.identities == name) & broken.acquired)
@@ -214,7 +211,7 @@ def test_people_are_compared_by_what_the_policy_makes(faces, failing, policy):
         names += [name] * len(made)
     kept = probes.identities != lost
     plain = identification(
-        probes.vectors[kept], probes.identities[kept], np.array(vectors), names, fpir=[0.2]
+        (probes.vectors[kept], probes.identities[kept]), (np.array(vectors), names), fpir=[0.2]
     )
     assert found.gallery_size == len(set(names))
     assert found.points[0].threshold == pytest.approx(plain.points[0].threshold, abs=1e-6)
@@ -223,12 +220,12 @@ def test_people_are_compared_by_what_the_policy_makes(faces, failing, policy):
     assert (found.failures.people, found.failures.orphans) == (1, int((~kept).sum()))
     assert found.templates == found.operating_point(0.2).templates == policy
     assert f"templates '{policy}'" in found.to_text()
-    by_image = evaluate_identification(probes, broken, fpir=[0.2])
+    by_image = identification(probes, broken, fpir=[0.2])
     assert by_image.points[0].threshold != found.points[0].threshold
     with pytest.raises(EvaluationError, match="templates are unit vectors: compare them by cosine"):
-        evaluate_identification(probes, broken, templates=policy, similarity="dot")
+        identification(probes, broken, templates=policy, similarity="dot")
     dot = replace(broken, meta=replace(broken.meta, metric="dot"))
-    assert evaluate_identification(probes, dot, templates=policy).similarity == "cosine"
+    assert identification(probes, dot, templates=policy).similarity == "cosine"
 
 
 def test_a_calibration_of_searches_names_its_gallery(faces):
@@ -236,7 +233,7 @@ def test_a_calibration_of_searches_names_its_gallery(faces):
     named = replace(faces, meta=meta)
     gallery = named.select((named.rows.subset == "gallery") & (named.rows.identity < "p012"))
     probes = named.select(named.rows.subset == "query")
-    found = evaluate_identification(
+    found = identification(
         probes, gallery, rule="mean", templates="medoids:1", calibrate="isotonic", prior=0.3
     )
     stored = found.calibration.stored()
@@ -245,15 +242,15 @@ def test_a_calibration_of_searches_names_its_gallery(faces):
     assert (stored.dataset, stored.fingerprint) == ("made up", gallery.meta.fingerprint)
     assert found.to_dict()["calibration"] == found.calibration.to_dict()
     assert "that the first candidate is right:\nisotonic calibration" in found.to_text()
-    assert evaluate_identification(probes, gallery).to_dict()["calibration"] is None
+    assert identification(probes, gallery).to_dict()["calibration"] is None
 
 
 def test_the_people_of_the_training_stand_beside_the_figures(faces):
     known = pd.DataFrame({"identity": faces.identities[:1], "dataset": "old"})
     overlapping = replace(faces, trained_on=known)
-    ranked = evaluate_retrieval(overlapping)
+    ranked = retrieval(overlapping)
     half = faces.identities < "p010"
-    found = evaluate_identification(overlapping, overlapping.select(half), fpir=[0.1])
+    found = identification(overlapping, overlapping.select(half), fpir=[0.1])
     for result in (ranked, found):
         assert "trained on 1 of the" in result.to_text()
         assert result.to_dict()["overlap"]["identities"] == 1
@@ -266,7 +263,7 @@ def test_repeated_values_of_one_column_are_alternatives(faces):
     found = where(several, ["part=1", "subset=gallery", "part=3"])
     chosen = rows["part"].isin([1, 3]) & (rows["subset"] == "gallery")
     assert found.tolist() == np.flatnonzero(chosen).tolist()
-    both = evaluate_retrieval(several, ["part=1", "part=2"], ["part=0", "part=3", "part=4"])
+    both = retrieval(several, queries=["part=1", "part=2"], gallery=["part=0", "part=3", "part=4"])
     assert both.queries + both.without_match == rows["part"].isin([1, 2]).sum()
     assert both.gallery == rows["part"].isin([0, 3, 4]).sum()
     with pytest.raises(EvaluationError, match="unknown part in the rows '7'"):

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from facever.evaluation.protocols.lookup import find_rows
+from facever.evaluation.inputs import find_rows
 from facever.vectors.embedding_set import EmbeddingMeta, EmbeddingSet
 
 

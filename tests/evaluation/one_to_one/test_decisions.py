@@ -7,10 +7,9 @@ import pytest
 
 from facever.data.readers import lfw
 from facever.errors import EvaluationError
-from facever.evaluation import verification
+from facever.evaluate import verification
+from facever.evaluation.inputs import rows_where
 from facever.evaluation.one_to_one.accuracy import best_threshold
-from facever.evaluation.protocols.sets import rows_where
-from facever.evaluation.protocols.verification import evaluate_verification
 from facever.evaluation.scoring.trials import ListedTrials
 from facever.vectors.embedding_set import EmbeddingMeta, EmbeddingSet
 
@@ -84,7 +83,7 @@ def scores_of(faces, path):
 
 
 def test_all_pairs_of_an_embedding_set_is_the_array_function(little_lfw):
-    result = evaluate_verification(little_lfw, far=[0.01])
+    result = verification(little_lfw, far=[0.01])
     alone = verification(little_lfw.vectors, little_lfw.identities, far=[0.01])
     assert result.at(0.01) == alone.at(0.01)
     assert (result.protocol, result.dataset, result.fingerprint) == ("all-pairs", "lfw", "f")
@@ -93,7 +92,7 @@ def test_all_pairs_of_an_embedding_set_is_the_array_function(little_lfw):
 
 
 def test_overlap_of_all_pairs_is_named_with_its_share_of_the_trials(little_lfw):
-    result = evaluate_verification(trained(little_lfw, ["PA", "PB", "Nobody"]), far=[0.01])
+    result = verification(trained(little_lfw, ["PA", "PB", "Nobody"]), far=[0.01])
     overlap = result.to_dict()["overlap"]
     assert (overlap["identities"], overlap["of"], overlap["first"]) == (2, 12, ["PA", "PB"])
     n, clean = 96, 80
@@ -102,14 +101,14 @@ def test_overlap_of_all_pairs_is_named_with_its_share_of_the_trials(little_lfw):
 
 
 def test_view2_has_folds_and_refuses_a_model_that_knows_its_people(little_lfw):
-    result = evaluate_verification(little_lfw, protocol="lfw-view2", far=[0.1])
+    result = verification(little_lfw, protocol="lfw-view2", far=[0.1])
     assert (result.trials.genuine, result.trials.impostor) == (12, 12)
     assert len(result.accuracy.thresholds) == 3
     assert result.accuracy.standard_error > 0
     known = trained(little_lfw, ["PA"])
     with pytest.raises(EvaluationError, match=r"lfw-view2 is refused: the model was trained on 1"):
-        evaluate_verification(known, protocol="lfw-view2")
-    allowed = evaluate_verification(known, protocol="lfw-view2", far=[0.1], allow_overlap=True)
+        verification(known, protocol="lfw-view2")
+    allowed = verification(known, protocol="lfw-view2", far=[0.1], allow_overlap=True)
     assert allowed.accuracy == result.accuracy
     assert allowed.overlap.identities == ["PA"]
     lines = (Path(known.root) / "protocol" / "pairs.txt").read_text().splitlines()[1:]
@@ -119,9 +118,7 @@ def test_view2_has_folds_and_refuses_a_model_that_knows_its_people(little_lfw):
 
 
 def test_view1_takes_its_threshold_from_the_official_development_pairs(little_lfw, tmp_path):
-    result = evaluate_verification(
-        trained(little_lfw, ["Somebody else"]), protocol="lfw-view1", far=[0.2]
-    )
+    result = verification(trained(little_lfw, ["Somebody else"]), protocol="lfw-view1", far=[0.2])
     lists = tmp_path / "lfw" / "protocol"
     threshold = best_threshold(ListedTrials(*scores_of(little_lfw, lists / "pairsDevTrain.txt")))
     scores, same = scores_of(little_lfw, lists / "pairsDevTest.txt")
@@ -133,7 +130,7 @@ def test_view1_takes_its_threshold_from_the_official_development_pairs(little_lf
 
 def test_view1_of_a_model_trained_on_view1_chooses_on_the_people_held_out(little_lfw):
     known = trained(little_lfw, ["PA", "PB", "PC", "PD"])
-    result = evaluate_verification(known, protocol="lfw-view1", far=[0.2])
+    result = verification(known, protocol="lfw-view1", far=[0.2])
     rows = known.rows
     chosen = np.flatnonzero((rows.subset == "held_out") & (rows.groupby("identity").cumcount() < 5))
     assert len(chosen) == 20
@@ -150,25 +147,23 @@ def test_view1_never_looks_at_the_test_for_its_threshold(little_lfw):
     test = np.isin(names, ["PI", "PJ", "PK", "PL"])
     turned = little_lfw.vectors.copy()
     turned[test] = turned[test][::-1]
-    before = evaluate_verification(little_lfw, protocol="lfw-view1", far=[0.2])
-    after = evaluate_verification(
-        replace(little_lfw, vectors=turned), protocol="lfw-view1", far=[0.2]
-    )
+    before = verification(little_lfw, protocol="lfw-view1", far=[0.2])
+    after = verification(replace(little_lfw, vectors=turned), protocol="lfw-view1", far=[0.2])
     assert after.accuracy.thresholds == before.accuracy.thresholds
     assert after.accuracy.mean != before.accuracy.mean
 
 
 def test_view1_refuses_overlap_and_missing_development_trials(little_lfw):
     with pytest.raises(EvaluationError, match="lfw-view1 is refused: the model was trained on 1"):
-        evaluate_verification(trained(little_lfw, ["PI"]), protocol="lfw-view1")
+        verification(trained(little_lfw, ["PI"]), protocol="lfw-view1")
     everyone = trained(little_lfw, ["PA", "PE"])
     with pytest.raises(EvaluationError, match="no development trials to choose View 1's"):
-        evaluate_verification(everyone, protocol="lfw-view1")
-    allowed = evaluate_verification(everyone, protocol="lfw-view1", far=[0.2], allow_overlap=True)
+        verification(everyone, protocol="lfw-view1")
+    allowed = verification(everyone, protocol="lfw-view1", far=[0.2], allow_overlap=True)
     assert "held out" in allowed.accuracy.method
     only_test = rows_where(little_lfw, ["subset=test"])
     with pytest.raises(EvaluationError, match=r"lacks people of pairsDevTrain.txt, and no row is"):
-        evaluate_verification(only_test, protocol="lfw-view1")
+        verification(only_test, protocol="lfw-view1")
 
 
 def test_a_pair_list_with_folds_gives_accuracy_and_without_none(little_lfw, tmp_path):
@@ -182,18 +177,18 @@ def test_a_pair_list_with_folds_gives_accuracy_and_without_none(little_lfw, tmp_
         }
     )
     frame.to_csv(tmp_path / "list.csv", index=False)
-    plain = evaluate_verification(little_lfw, pairs=tmp_path / "list.csv", far=[0.25])
+    plain = verification(little_lfw, pairs=tmp_path / "list.csv", far=[0.25])
     assert (plain.protocol, plain.accuracy) == ("pairs", None)
     assert (plain.trials.genuine, plain.trials.impostor) == (4, 4)
     frame.assign(fold=[0, 0, 0, 0, 1, 1, 1, 1]).to_csv(tmp_path / "folds.csv", index=False)
-    folded = evaluate_verification(little_lfw, pairs=tmp_path / "folds.csv", far=[0.25])
+    folded = verification(little_lfw, pairs=tmp_path / "folds.csv", far=[0.25])
     assert len(folded.accuracy.thresholds) == 2
 
 
 def test_another_similarity_than_the_models_own_is_warned_of(little_lfw):
-    result = evaluate_verification(little_lfw, similarity="dot", far=[0.01])
+    result = verification(little_lfw, similarity="dot", far=[0.01])
     assert result.warnings == ["scores are dot, but the model was trained to be compared by cosine"]
-    own = evaluate_verification(with_meta(little_lfw, metric="euclidean"), far=[0.01])
+    own = verification(with_meta(little_lfw, metric="euclidean"), far=[0.01])
     assert (own.similarity, own.warnings) == ("euclidean", [])
     norms = little_lfw.rows["norm"].to_numpy()
     raw = verification(
@@ -212,12 +207,12 @@ def test_wrong_use_is_one_clear_line(little_lfw, tmp_path):
     ]
     for options, message in cases:
         with pytest.raises(EvaluationError, match=message):
-            evaluate_verification(little_lfw, **options)
+            verification(little_lfw, **options)
     lost = with_meta(little_lfw, root=str(tmp_path / "elsewhere"))
     with pytest.raises(
         EvaluationError, match=r"^the official list protocol/pairs\.txt is neither beside"
     ):
-        evaluate_verification(lost, protocol="lfw-view2")
+        verification(lost, protocol="lfw-view2")
 
 
 def test_rows_are_chosen_by_conditions(little_lfw):
@@ -243,11 +238,11 @@ def test_the_official_lists_of_lfw(real_data):
     meta = EmbeddingMeta("f", 16, dataset="lfw", root=str(manifest.root))
     train = frame.identity[frame.subset == "train"].unique()
     faces = trained(replace(made, meta=meta), train)
-    one = evaluate_verification(faces, protocol="lfw-view1", far=[1e-2])
+    one = verification(faces, protocol="lfw-view1", far=[1e-2])
     assert (one.trials.genuine, one.trials.impostor) == (500, 500)
     assert not one.overlap
     assert "all pairs of 504 people held out" in one.accuracy.method
-    two = evaluate_verification(faces, protocol="lfw-view2", far=[1e-2], allow_overlap=True)
+    two = verification(faces, protocol="lfw-view2", far=[1e-2], allow_overlap=True)
     assert (two.trials.genuine, two.trials.impostor) == (3000, 3000)
     assert len(two.accuracy.thresholds) == 10
     assert two.overlap
@@ -269,6 +264,6 @@ def test_a_camera_column_of_numbers_and_one_of_text_exclude_each_other(faces):
             replace(first, rows=first.rows.assign(camera=column)),
             replace(second, rows=second.rows.assign(camera=text)),
         )
-        found = evaluate_verification(sides[0], against=sides[1], exclude=["camera"], far=[0.1])
+        found = verification(sides[0], against=sides[1], exclude=["camera"], far=[0.1])
         assert found.trials.genuine == (same & kept).sum() < same.sum()
         assert found.trials.impostor == (~same & kept).sum()

@@ -8,10 +8,9 @@ import pytest
 
 from facever.data.pairs import PairList
 from facever.errors import EvaluationError
-from facever.evaluation import Cohort, template_set
-from facever.evaluation.protocols.listed import listed
+from facever.evaluate import Cohort, template_set, verification
+from facever.evaluation.protocols.judged import listed
 from facever.evaluation.protocols.request import Request
-from facever.evaluation.protocols.verification import evaluate_verification
 from facever.vectors.embedding_set import EmbeddingSet
 
 PEOPLE = [f"{number:03d}" for number in range(1, 13)]
@@ -57,7 +56,7 @@ def little_cfp(tmp_path, monkeypatch):
 
 def test_cfps_folds_each_at_the_threshold_of_the_others(little_cfp):
     faces, expected = little_cfp
-    result = evaluate_verification(faces, protocol="cfp-fp", far=[0.25])
+    result = verification(faces, protocol="cfp-fp", far=[0.25])
     at = {path: row for row, path in enumerate(faces.rows["path"])}
     vectors = faces.vectors.astype(np.float64)
     scores = np.array([float(vectors[at[a]] @ vectors[at[b]]) for a, b, _, _ in expected])
@@ -74,20 +73,14 @@ def test_cfps_folds_each_at_the_threshold_of_the_others(little_cfp):
     assert (result.protocol, result.trials.genuine, result.trials.impostor) == ("cfp-fp", 12, 12)
     assert result.warnings == []
     with pytest.raises(EvaluationError, match=r"^the official list Protocol/Split/FF is neither"):
-        evaluate_verification(faces, protocol="cfp-ff")
-
-
-def test_trials_alone_need_no_thresholds(little_cfp):
-    request = Request(little_cfp[0], "cfp-fp")
-    assert listed(request, accuracy=False).accuracy is None
-    assert listed(request).accuracy is not None
+        verification(faces, protocol="cfp-ff")
 
 
 def test_pairs_that_its_authors_wrote_twice_are_counted_and_said(little_cfp, tmp_path):
     faces, _ = little_cfp
     same = tmp_path / "cfp" / "Protocol" / "Split" / "FP" / "01" / "same.txt"
     same.write_text(same.read_text() + same.read_text().splitlines()[0] + "\n")
-    result = evaluate_verification(faces, protocol="cfp-fp", far=[0.25])
+    result = verification(faces, protocol="cfp-fp", far=[0.25])
     assert result.trials.genuine == 13
     assert result.warnings == ["1 pairs stand in the list of cfp-fp twice; all are counted"]
 
@@ -97,7 +90,7 @@ def test_a_list_of_ones_own_may_not_repeat(little_cfp):
     frame = pd.DataFrame(expected[:2], columns=["a", "b", "same", "fold"])
     turned = pd.concat([frame, frame.rename(columns={"a": "b", "b": "a"})], ignore_index=True)
     with pytest.raises(EvaluationError, match=r"stands in the list twice \(2 such pairs\)$"):
-        evaluate_verification(faces, pairs=PairList(turned))
+        verification(faces, pairs=PairList(turned))
 
 
 def test_listed_scores_are_normalised_by_a_cohort(little_cfp):
@@ -106,7 +99,7 @@ def test_listed_scores_are_normalised_by_a_cohort(little_cfp):
     others = rng.standard_normal((30, 6))
     others /= np.linalg.norm(others, axis=1, keepdims=True)
     cohort = Cohort.of(others, [f"stranger {k}" for k in range(30)], top=10)
-    scored = listed(Request(faces, "cfp-fp", cohort=cohort)).scored
+    scored, _ = listed(Request(faces, "cfp-fp", cohort=cohort))
     at = {path: row for row, path in enumerate(faces.rows["path"])}
     vectors = faces.vectors.astype(np.float64)
     for t, (a, b, _, _) in enumerate(expected):
@@ -116,12 +109,12 @@ def test_listed_scores_are_normalised_by_a_cohort(little_cfp):
             top = np.sort(others.astype(np.float32) @ faces.vectors[at[side]])[-10:].astype(float)
             parts.append((score - top.mean()) / top.std())
         assert scored.scores[t] == pytest.approx(sum(parts) / 2, rel=1e-4)
-    result = evaluate_verification(faces, protocol="cfp-fp", far=[0.25], cohort=cohort)
+    result = verification(faces, protocol="cfp-fp", far=[0.25], cohort=cohort)
     assert result.normalisation == str(cohort)
     assert result.accuracy.mean >= 0.5
     known = Cohort.of(others, ["001"] * 30)
     with pytest.raises(EvaluationError, match=r"^the cohort shares 1 people with the trials"):
-        evaluate_verification(faces, protocol="cfp-fp", cohort=known)
+        verification(faces, protocol="cfp-fp", cohort=known)
 
 
 def test_wrong_use_is_one_line(little_cfp):
@@ -148,4 +141,4 @@ def test_wrong_use_is_one_line(little_cfp):
     ]
     for embeddings, options, message in cases:
         with pytest.raises(EvaluationError, match=message):
-            evaluate_verification(embeddings, **options)
+            verification(embeddings, **options)

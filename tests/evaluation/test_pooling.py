@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-import facever.evaluation.protocols.pooling as room
+import facever.evaluation.pooling as room
 from facever.errors import EvaluationError
-from facever.evaluation import pool_templates
+from facever.evaluate import pool_templates
 
 
 def slow(vectors, templates, media, weights, acquired):

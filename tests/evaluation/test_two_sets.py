@@ -5,9 +5,8 @@ import pandas as pd
 import pytest
 
 from facever.errors import EvaluationError
-from facever.evaluation import Against, verification
-from facever.evaluation.protocols.lookup import TEMPLATES
-from facever.evaluation.protocols.verification import evaluate_verification
+from facever.evaluate import verification
+from facever.evaluation.inputs import TEMPLATES
 from facever.vectors.embedding_set import EmbeddingSet
 
 
@@ -28,57 +27,36 @@ def sets(make_faces):
     return part(np.arange(60), "probes"), part(np.arange(50, 140), "gallery")
 
 
-def test_two_sets_are_the_array_function(sets):
+def test_two_sets_are_named_together(sets):
     probes, gallery = sets
-    result = evaluate_verification(
-        probes, against=gallery, far=[0.02], exclude=["camera"], groups=["camera"], group_far=0.05
-    )
-    alone = verification(
-        probes.vectors,
-        probes.identities,
-        far=[0.02, 0.05],
-        exclude={"camera": probes.rows.camera},
-        groups={"camera": probes.rows.camera},
-        group_far=0.05,
-        against=Against(
-            gallery.vectors,
-            gallery.identities,
-            exclude={"camera": gallery.rows.camera},
-            groups={"camera": gallery.rows.camera},
-        ),
-    )
-    assert result.operating_points == alone.operating_points
-    assert (result.groups, result.groups_at) == (alone.groups, alone.groups_at)
+    result = verification(probes, against=gallery, far=[0.02])
     assert (result.protocol, result.dataset) == ("probe-gallery", "probes x gallery")
     assert result.operating_point(0.02).dataset == "probes x gallery"
     same_name = replace(gallery, meta=replace(gallery.meta, dataset="probes"))
-    assert evaluate_verification(probes, against=same_name, far=[0.1]).dataset == "probes"
+    assert verification(probes, against=same_name, far=[0.1]).dataset == "probes"
 
 
 def test_images_in_both_sets_are_warned_of_unless_left_out(sets):
     probes, gallery = sets
-    result = evaluate_verification(probes, against=gallery, far=[0.02])
+    result = verification(probes, against=gallery, far=[0.02])
     assert result.warnings == [
         "10 images stand in both sets, first 050.jpg: each is compared with itself and flatters; "
         "--exclude path leaves such pairs out"
     ]
-    left_out = evaluate_verification(probes, against=gallery, far=[0.02], exclude=["path"])
+    left_out = verification(probes, against=gallery, far=[0.02], exclude=["path"])
     assert left_out.warnings == []
     assert left_out.trials.genuine == result.trials.genuine - 10
     elsewhere = replace(gallery, meta=replace(gallery.meta, root="elsewhere"))
-    assert evaluate_verification(probes, against=elsewhere, far=[0.02]).warnings == []
+    assert verification(probes, against=elsewhere, far=[0.02]).warnings == []
     failed = gallery.rows.assign(error=np.where(np.arange(90) < 10, "no face", None))
-    assert (
-        evaluate_verification(probes, against=replace(gallery, rows=failed), far=[0.02]).warnings
-        == []
-    )
+    assert verification(probes, against=replace(gallery, rows=failed), far=[0.02]).warnings == []
 
 
 def test_failures_of_both_sets_are_counted(sets):
     probes, gallery = sets
-    whole = evaluate_verification(probes, against=gallery, far=[0.02]).trials
+    whole = verification(probes, against=gallery, far=[0.02]).trials
     lost = replace(gallery, rows=gallery.rows.assign(error=["x"] * 20 + [None] * 70))
-    result = evaluate_verification(probes, against=lost, far=[0.02])
+    result = verification(probes, against=lost, far=[0.02])
     assert (result.failures.images, result.failures.failed) == (150, 20)
     assert result.failures.genuine == whole.genuine - result.trials.genuine > 0
 
@@ -86,14 +64,14 @@ def test_failures_of_both_sets_are_counted(sets):
 def test_overlap_with_the_training_is_that_of_both_sets(sets):
     probes, gallery = sets
     trained = pd.DataFrame({"identity": ["p003", "p999"], "dataset": "d"})
-    result = evaluate_verification(replace(probes, trained_on=trained), against=gallery, far=[0.1])
+    result = verification(replace(probes, trained_on=trained), against=gallery, far=[0.1])
     first, second = (side.identities == "p003" for side in sets)
     untouched = (~first).sum() * (~second).sum() / (60 * 90)
     assert result.overlap.identities == ["p003"]
     assert result.overlap.people == 16
     assert result.overlap.trials_share == pytest.approx(1 - untouched)
     failed = replace(gallery, rows=gallery.rows.assign(error=["x"] * 40 + [None] * 50))
-    result = evaluate_verification(replace(probes, trained_on=trained), against=failed, far=[0.1])
+    result = verification(replace(probes, trained_on=trained), against=failed, far=[0.1])
     untouched = (~first).sum() * (~second[40:]).sum() / (60 * 50)
     assert result.overlap.trials_share == pytest.approx(1 - untouched)
 
@@ -114,5 +92,5 @@ def test_wrong_use_is_one_clear_line(sets):
     ]
     for options, message in cases:
         with pytest.raises(EvaluationError) as caught:
-            evaluate_verification(probes, **options)
+            verification(probes, **options)
         assert message in str(caught.value)

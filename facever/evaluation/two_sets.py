@@ -1,0 +1,98 @@
+"""Two sets beside each other: whether they may be compared, and what they have in common."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from facever.errors import EvaluationError
+from facever.evaluation.columns import people_column, text_column
+from facever.evaluation.inputs import kind_of
+from facever.vectors.embedding_set import EmbeddingSet
+
+
+def check_comparable(probes: EmbeddingSet, gallery: EmbeddingSet) -> None:
+    """Refuse two sets whose vectors are not of one kind.
+
+    Raises:
+        EvaluationError: Two models, or images against templates.
+    """
+    check_one_model(probes, gallery, "the two embedding sets")
+    if kind_of(probes) != kind_of(gallery):
+        raise EvaluationError(
+            "one of the embedding sets holds templates and the other images: pool both or neither"
+        )
+
+
+def check_one_model(probes: EmbeddingSet, gallery: EmbeddingSet, what: str) -> None:
+    """Refuse two sets of two models; `what` names both.
+
+    Raises:
+        EvaluationError: Shows the two fingerprints.
+    """
+    one, two = probes.meta.fingerprint, gallery.meta.fingerprint
+    if one != two:
+        raise EvaluationError(
+            f"{what} are of two models ({one[:12]}, {two[:12]}): embed both with one"
+        )
+
+
+def images_in_both(
+    probes: EmbeddingSet, gallery: EmbeddingSet, exclude: Sequence[str] | None = None
+) -> list[str]:
+    """Return a warning of images that would be compared with themselves, where there are any.
+
+    Images are the same where root and path are; pairs that agree in a column of `exclude` are not
+    compared. None: there is no way to exclude any.
+    """
+    if "path" in (exclude or ()) or any("path" not in side.rows for side in (probes, gallery)):
+        return []
+    if probes.root != gallery.root:
+        return []
+    paths = [text_column(side.rows["path"][side.acquired]) for side in (probes, gallery)]
+    shared = sorted(set(paths[0]) & set(paths[1]))
+    if not shared:
+        return []
+    mend = "leave them out of one" if exclude is None else "--exclude path leaves such pairs out"
+    return [
+        f"{len(shared)} images stand in both sets, first {shared[0]}: each is compared with "
+        f"itself and flatters; {mend}"
+    ]
+
+
+def joint_name(probes: EmbeddingSet, gallery: EmbeddingSet) -> str:
+    """Return the data sets' names as one."""
+    names = list(dict.fromkeys(side.meta.dataset for side in (probes, gallery)))
+    return " x ".join(name for name in names if name)
+
+
+def same_images(first: EmbeddingSet, second: EmbeddingSet) -> tuple[EmbeddingSet, EmbeddingSet]:
+    """Return two models' sets of the same images, those that either could not embed failed in both.
+
+    Args:
+        first, second: Of the same rows in the same order.
+
+    Raises:
+        EvaluationError: The rows differ in number, identity, path or template.
+    """
+    mend = "embed the same manifest with both models"
+    if len(first) != len(second):
+        raise EvaluationError(
+            f"the two embedding sets have {len(first)} and {len(second)} rows: {mend}"
+        )
+    for column in ("identity", "path", "template"):
+        if column not in first.rows or column not in second.rows:
+            continue
+        made = people_column if column == "identity" else text_column
+        if not made(first.rows[column]).equals(made(second.rows[column])):
+            raise EvaluationError(f"the two embedding sets differ in the column {column}: {mend}")
+    held = first.acquired & second.acquired
+    one, two = (_only(embeddings, held) for embeddings in (first, second))
+    return one, two
+
+
+def _only(embeddings: EmbeddingSet, held: Any) -> EmbeddingSet:
+    """Return the set with every other row marked as failed."""
+    errors = embeddings.rows["error"].astype("string")
+    lost = errors.isna() & ~held
+    marked = errors.mask(lost, "the other model could not embed it")
+    return replace(embeddings, rows=embeddings.rows.assign(error=marked))
