@@ -6,7 +6,7 @@ The public names are imported on first use, so that `import facever` costs nothi
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from facever._version import __version__
 
 if TYPE_CHECKING:
     from facever import evaluate
@@ -14,24 +14,33 @@ if TYPE_CHECKING:
     from facever.embedding.extractor import load_model
     from facever.evaluation.operating_point import OperatingPoint
     from facever.gallery.gallery import Gallery
+    from facever.models.protocol import Model
+    from facever.recognizer import Recognizer
+    from facever.training.train import train
     from facever.vectors.embedding_set import EmbeddingSet
 
 _HOMES = {
     "EmbeddingSet": "facever.vectors.embedding_set",
     "Gallery": "facever.gallery.gallery",
     "Manifest": "facever.data.manifest",
+    "Model": "facever.models.protocol",
     "OperatingPoint": "facever.evaluation.operating_point",
+    "Recognizer": "facever.recognizer",
     "load_model": "facever.embedding.extractor",
+    "train": "facever.training.train",
 }
 
 __all__ = [
     "EmbeddingSet",
     "Gallery",
     "Manifest",
+    "Model",
     "OperatingPoint",
+    "Recognizer",
     "__version__",
     "evaluate",
     "load_model",
+    "train",
 ]
 
 

@@ -1,4 +1,4 @@
-"""What a person reads while a command works: lines, tables and progress.
+"""What a person reads while a command works: lines and progress.
 
 Everything here goes to standard error, so that standard output holds results only. On a terminal
 progress is a bar with speed and time left; elsewhere it is a plain line now and then.
@@ -6,7 +6,7 @@ progress is a bar with speed and time left; elsewhere it is a plain line now and
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -114,27 +114,6 @@ def duration(seconds: float) -> str:
 def byte_count(count: float) -> str:
     """Return a number of bytes in the form a person reads: 4.9 MB, 21.12 GB."""
     return f"{count / 1e6:.1f} MB" if count < 1e9 else f"{count / 1e9:.2f} GB"
-
-
-def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return rows as an aligned plain-text table; numbers are set to the right."""
-    cells = [[plain(str(cell)) for cell in row] for row in rows]
-    widths = [
-        max([len(header), *(len(row[column]) for row in cells)])
-        for column, header in enumerate(headers)
-    ]
-
-    def line(row: Sequence[str]) -> str:
-        return "  ".join(
-            cell.rjust(width) if _is_number(cell) else cell.ljust(width)
-            for cell, width in zip(row, widths, strict=True)
-        ).rstrip()
-
-    return "\n".join([line(headers), "  ".join("-" * width for width in widths), *map(line, cells)])
-
-
-def _is_number(cell: str) -> bool:
-    return cell[:1].isdigit() or cell[:2] in {"-.", "0."} or (cell[:1] == "-" and len(cell) > 1)
 
 
 def _make_bar(description: str, total: int | None, unit: str):  # type: ignore[no-untyped-def]

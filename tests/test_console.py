@@ -5,11 +5,6 @@ import pytest
 from facever import console
 
 
-def test_table_is_aligned() -> None:
-    text = console.table(["far", "tar"], [["1e-2", 0.4], ["1e-3", 0.25]])
-    assert text.splitlines() == ["far   tar", "----  ----", "1e-2   0.4", "1e-3  0.25"]
-
-
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0.4, "0 s"), (59, "59 s"), (61, "1 min 1 s"), (3600, "1 h 0 min"), (7500, "2 h 5 min")],

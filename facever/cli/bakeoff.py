@@ -55,14 +55,15 @@ def bakeoff(
     """
     import json
 
-    from facever.cli.train import config_path
     from facever.console import say
     from facever.evaluation.one_to_one.verification import DEFAULT_FARS
+    from facever.render.text import terminal_width
     from facever.training.interruption import Interrupted
+    from facever.training.recipes import recipe_path
     from facever.workflows.bakeoff import bakeoff as run_bakeoff
     from facever.workflows.bakeoff import read_configs
 
-    path = config_path(config)
+    path = recipe_path(config)
     contenders = read_configs(path, overrides or [], heads or [])
     folder = out or Path("runs") / f"{path.stem}-bakeoff"
     try:
@@ -78,5 +79,9 @@ def bakeoff(
     except Interrupted as stopped:
         say(f"{str(stopped).partition(';')[0]}; the same command goes on from here")
         raise typer.Exit(stopped.exit_status) from stopped
-    print(json.dumps(result.to_dict(), allow_nan=False) if as_json else result.to_text())
+    print(
+        json.dumps(result.to_dict(), allow_nan=False)
+        if as_json
+        else result.to_text(terminal_width())
+    )
     say(f"written: {folder}/bakeoff.json, bakeoff.txt, bakeoff.html; the runs are in {folder}/runs")

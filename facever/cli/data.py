@@ -37,9 +37,10 @@ def inspect(
     import json
 
     from facever.data import audit, sources
+    from facever.render.text import terminal_width
 
     found = audit.inspect(sources.load(root, data, layout))
-    print(json.dumps(found.to_dict(), indent=2) if as_json else found.text())
+    print(json.dumps(found.to_dict(), indent=2) if as_json else found.to_text(terminal_width()))
 
 
 @app.command(cls=several("--shares", lambda word: "=" in word))

@@ -50,15 +50,15 @@ def features(
     as_json: AsJson = False,
 ) -> None:
     """Train an embedding of two numbers with each head and draw images held out, side by side."""
-    from facever.cli.train import config_path
-    from facever.console import table
-    from facever.report.page import Table
-    from facever.report.panels import check_suffix, write_panels
+    from facever.render.blocks import Section, Table
+    from facever.render.text import sections_text
+    from facever.report.panels import check_suffix, write_figures
+    from facever.training.recipes import recipe_path
     from facever.workflows.bakeoff.contenders import read_configs
     from facever.workflows.features import learn_features
 
     check_suffix(out)
-    path = config_path(config)
+    path = recipe_path(config)
     contenders = read_configs(path, overrides or [], heads or [])
     folder = runs or Path("runs") / f"{path.stem}-features"
     found = learn_features(contenders, folder, identities=identities, data=data)
@@ -72,13 +72,15 @@ def features(
         ]
         for one in found
     ]
-    write_panels(
+    described = [
+        Section("figures", "Figures", [*(one.figure() for one in found), Table("", headers, rows)])
+    ]
+    write_figures(
         out,
-        [one.panel() for one in found],
+        described,
         title="Two-dimensional features",
         verdict=f"{len(found)} heads, {len(found[0].identities)} identities, two numbers per image",
         meaning="Each point is an image that was not trained on, each colour an identity.",
-        blocks=[Table("Heads", headers, rows)],
     )
     values = [
         {
@@ -91,7 +93,7 @@ def features(
         }
         for one in found
     ]
-    _print({"figure": str(out), "heads": values}, table(headers, rows), as_json)
+    _print({"figure": str(out), "heads": values}, sections_text(described), as_json)
 
 
 @app.command()
@@ -112,23 +114,20 @@ def prototypes(
     as_json: AsJson = False,
 ) -> None:
     """Draw the similarity matrix of a run's prototypes, clustered; compare it with your own."""
-    from facever.report.page import Note, Table
-    from facever.report.panels import check_suffix, write_panels
+    from facever.report.panels import check_suffix, write_figures
     from facever.workflows.prototypes import prototype_structure
 
     check_suffix(out)
     found = prototype_structure(
         run, identities=identities, matrix=matrix, permutations=permutations, seed=seed
     )
-    rows = [[a, b, f"{value:.4f}"] for a, b, value in found.closest()]
-    agreement = found.agreement.to_text() if found.agreement else "no other matrix was given"
-    write_panels(
+    agreement = str(found.agreement or "no other matrix was given")
+    write_figures(
         out,
-        [found.panel()],
+        found.describe(),
         title=f"Prototypes of {run}",
         verdict=f"{len(found.identities)} of {found.of} prototypes of the head {found.head}",
         meaning=f"Similarity is {found.score}. Agreement: {agreement}.",
-        blocks=[Table("The most alike", ["", "", found.score], rows), Note(agreement)],
     )
     _print({"figure": str(out), **found.to_dict()}, found.to_text(), as_json)
 
@@ -148,18 +147,17 @@ def rbf(
     as_json: AsJson = False,
 ) -> None:
     """Draw the RBF head's K and probability over the distance, for gamma and s."""
-    from facever.report.panels import check_suffix, write_panels
+    from facever.report.panels import check_suffix, write_figures
     from facever.workflows.kernel import rbf_curves
 
     check_suffix(out)
     found = rbf_curves(gamma or [1.0, 2.0, 4.0, 8.0], scale or [2.0, 4.0, 8.0, 14.0], identities)
-    write_panels(
+    write_figures(
         out,
-        found.panels(),
+        found.describe(),
         title="RBF softmax",
         verdict="K and the probability of the own identity over the distance",
         meaning=f"{identities} identities; the loss cannot fall below the last column.",
-        blocks=[found.page_table()],
     )
     _print({"figure": str(out), **found.to_dict()}, found.to_text(), as_json)
 
@@ -182,19 +180,17 @@ def keypoints(
     as_json: AsJson = False,
 ) -> None:
     """Draw where each keypoint of a model trained with model.local looks."""
-    from facever.report.page import Table
-    from facever.report.panels import check_suffix, write_panels
+    from facever.report.panels import check_suffix, write_figures
     from facever.workflows.keypoints import keypoints_of
 
     check_suffix(out)
     found = keypoints_of(model, images, count=count, data=data, device=device)
-    write_panels(
+    write_figures(
         out,
-        [found.panel()],
+        found.describe(),
         title=f"Keypoints of {model}",
-        verdict=f"{len(found.figures())} keypoints on {len(found.paths)} images",
+        verdict=f"{len(found.keypoints)} keypoints on {len(found.paths)} images",
         meaning="Spread is the share of the image looked at; rows and columns run from 0 to 1.",
-        blocks=[Table("Means over the images", found.headers, found.rows())],
     )
     _print({"figure": str(out), **found.to_dict()}, found.to_text(), as_json)
 

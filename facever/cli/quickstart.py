@@ -22,9 +22,7 @@ def quickstart(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train on some people, then embed, enroll, search, verify and evaluate others."""
-    import json
-
-    from facever.console import table
+    from facever.cli.evaluate.shared import show
     from facever.training.interruption import Interrupted
     from facever.training.run import free_run_folder
     from facever.workflows.quickstart import quickstart as go
@@ -34,10 +32,4 @@ def quickstart(
     except Interrupted as stopped:
         print(stopped)
         raise typer.Exit(stopped.exit_status) from stopped
-    if as_json:
-        print(json.dumps(done.to_dict(), allow_nan=False))
-        return
-    print(table(["what", "reached"], done.rows()))
-    print("\nnext, try:")
-    for command in done.commands:
-        print(f"  {command}")
+    show(done, as_json)

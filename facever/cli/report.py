@@ -49,8 +49,8 @@ def report(
     import json
 
     from facever.errors import ConfigError
+    from facever.render.page import write_report
     from facever.report.build import build, build_side_by_side
-    from facever.report.page import write_report
 
     if len(sources) == 1:
         page = build(

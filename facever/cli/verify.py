@@ -7,7 +7,6 @@ import typer
 
 if TYPE_CHECKING:
     from facever.embedding.extractor import Precision
-    from facever.evaluation.operating_point import OperatingPoint
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -35,29 +34,22 @@ def verify(
     import json
 
     from facever.console import say
-    from facever.embedding.extractor import load_model
     from facever.evaluation.operating_point import OperatingPoint
-    from facever.workflows.pair import run_operating_point, verify_pair
+    from facever.recognizer import Recognizer
 
-    point = OperatingPoint.load(operating_point) if operating_point else run_operating_point(model)
-    extractor = load_model(model, device=device, flip=flip, precision=cast("Precision", precision))
-    result = verify_pair(extractor, image_a, image_b, point)
+    given = OperatingPoint.load(operating_point) if operating_point else None
+    recognizer = Recognizer.load(
+        model, device=device, flip=flip, precision=cast("Precision", precision)
+    )
+    result = recognizer.verify(image_a, image_b, given)
+    point = result.operating_point
     if as_json:
         print(json.dumps(result.to_dict(), allow_nan=False))
     else:
         print(f"score:    {result.score:.4f} ({result.similarity})")
         if point is not None:
             print(f"decision: {'same' if result.same else 'different'} person")
-            print(f"by:       {point_line(point)}")
+            print(f"by:       {point.summary}")
     if result.note:
         say(result.note)
     raise typer.Exit(2 if result.same is None else int(not result.same))
-
-
-def point_line(point: "OperatingPoint") -> str:
-    """Return an operating point in one line."""
-    return (
-        f"score > {point.threshold:.4f}, set for {'FPIR' if point.kind == '1:N' else 'FMR'} "
-        f"{point.target_rate:g} on {point.dataset or 'unnamed data'} "
-        f"({point.trials.impostor:,} impostor trials)"
-    )

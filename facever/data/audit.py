@@ -5,17 +5,19 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from facever.console import printable, progress, table, warn
+from facever.console import progress, warn
 from facever.data.arrays import split_address
 from facever.data.decode import ImageError, decode, decode_bytes, describe_unended, read_bytes
 from facever.data.headers import read_header
 from facever.data.manifest import Manifest
-from facever.errors import plain
+from facever.render.blocks import Block, Cell, Facts, List, Section, Table
+from facever.render.numbers import count
+from facever.render.result import Result
 
 _CHUNK = 64  # images that a thread takes at once
 _MANY_BELOW = 10  # folders in the average identity's folder: people rarely have so many
@@ -48,7 +50,7 @@ class Corrupt:
 
 
 @dataclass(frozen=True)
-class Inspection:
+class Inspection(Result):
     """What `inspect` found.
 
     `histogram` counts the identities with 1, 2-3, 4-7, ... images. Widths, heights and `sizes`
@@ -79,33 +81,41 @@ class Inspection:
     layout: str = ""
     doubt: str | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for JSON."""
-        return asdict(self)
-
-    def text(self) -> str:
-        """Return lines for a person; long lists are cut."""
+    def describe(self) -> list[Section]:
+        """Return what the data set holds and what is wrong with it; long lists are cut."""
         each = self.per_identity
-        histogram = [(span, f"{count:,}") for span, count in self.histogram.items()]
-        lines = [
-            f"{self.dataset}: {self.images:,} images of {self.identities:,} identities "
-            f"in {self.root}" + (f" (layout: {self.layout})" if self.layout else ""),
-            *([] if self.doubt is None else [f"doubtful: {self.doubt}"]),
-            f"images per identity: {each.minimum} to {each.maximum}, median {each.median:g}; "
-            f"{self.singletons:,} identities have a single one",
-            table(["images", "identities"], histogram),
-            f"sizes: {_counts(self.sizes)}",
-            f"formats: {_counts(self.formats)}",
-            f"colours: {_counts(self.colours)}",
+        layout = f" (layout: {self.layout})" if self.layout else ""
+        facts: list[tuple[str, Cell]] = [
+            *([] if self.doubt is None else [("doubtful", self.doubt)]),
+            (
+                "images per identity",
+                f"{each.minimum} to {each.maximum}, median {each.median:g}; "
+                f"{self.singletons:,} identities have a single one",
+            ),
+            ("sizes", _counts(self.sizes)),
+            ("formats", _counts(self.formats)),
+            ("colours", _counts(self.colours)),
         ]
+        histogram: list[list[Cell]] = [
+            [span, count(number)] for span, number in self.histogram.items()
+        ]
+        blocks: list[Block] = [Facts(facts), Table("", ["images", "identities"], histogram)]
         for name, parts in (("subset", self.subsets), ("camera", self.cameras)):
             if parts:
-                rows = [(key, f"{p.images:,}", f"{p.identities:,}") for key, p in parts.items()]
-                lines.append(table([name, "images", "identities"], rows))
-        lines += _section("corrupt images", [f"{one.path}: {one.reason}" for one in self.corrupt])
-        lines += _section("equal files within an identity", map(" = ".join, self.duplicates_within))
-        lines += _section("equal files across identities", map(" = ".join, self.duplicates_across))
-        return printable("\n".join(lines))
+                rows: list[list[Cell]] = [
+                    [key, count(p.images), count(p.identities)] for key, p in parts.items()
+                ]
+                blocks.append(Table("", [name, "images", "identities"], rows))
+        blocks += [
+            _listed("corrupt images", [f"{one.path}: {one.reason}" for one in self.corrupt]),
+            _listed("equal files within an identity", map(" = ".join, self.duplicates_within)),
+            _listed("equal files across identities", map(" = ".join, self.duplicates_across)),
+        ]
+        lead = (
+            f"{self.dataset}: {self.images:,} images of {self.identities:,} identities in "
+            f"{self.root}{layout}"
+        )
+        return [Section("data", "Data set", blocks, lead)]
 
 
 class _Look(NamedTuple):
@@ -257,7 +267,7 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(shown) + (f" and {more:,} more" if more else "") if shown else "none"
 
 
-def _section(title: str, lines: Iterable[str]) -> list[str]:
+def _listed(title: str, lines: Iterable[str]) -> List:
     every = list(lines)
-    more = [f"  ... {len(every) - _SHOWN:,} more"] if len(every) > _SHOWN else []
-    return [f"{title}: {len(every):,}", *(f"  {plain(line)}" for line in every[:_SHOWN]), *more]
+    more = [f"... {len(every) - _SHOWN:,} more"] if len(every) > _SHOWN else []
+    return List(f"{title}: {len(every):,}", [*every[:_SHOWN], *more])

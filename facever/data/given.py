@@ -1,15 +1,20 @@
 """Images as Python code gives them: paths, bytes, Pillow images, arrays."""
 
+import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TypeAlias, cast
 
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from facever.data.decode import decode, decode_bytes, rgb_of
+from facever.data.decode import ImageError, decode, decode_bytes, read_bytes, rgb_of
+from facever.data.members import split_member
+from facever.data.walking import OnError
 from facever.errors import DataError
+from facever.files import sha256_of_file
 
 Given: TypeAlias = str | os.PathLike[str] | bytes | PIL.Image.Image | NDArray[np.uint8]
 """A path, the bytes of an image file, a Pillow image, or uint8 [H, W], [H, W, 1] or [H, W, 3]."""
@@ -66,3 +71,52 @@ def pixels_of(image: Given) -> NDArray[np.uint8]:
     if array.dtype != np.uint8 or not array.size or not (grey or array.shape[2:] == (3,)):
         raise DataError(f"an image must be {_ARRAYS}, not {array.dtype} {list(array.shape)}")
     return np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2) if grey else array
+
+
+def read_images(
+    images: Iterable[Given],
+    prepare: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None,
+    on_error: OnError = "skip",
+) -> tuple[list[NDArray[np.uint8]], list[str | None]]:
+    """Read images, one after the other.
+
+    Args:
+        images: Given in any way.
+        prepare: What is done with each image's pixels, before the next one is read.
+        on_error: "skip" leaves an unreadable image out; "raise" ends with its ImageError.
+
+    Returns:
+        The pixels of those that could be read, and for each image why not, or None.
+
+    Raises:
+        DataError: Something that is not an image.
+    """
+    read: list[NDArray[np.uint8]] = []
+    errors: list[str | None] = []
+    for image in images:
+        try:
+            pixels = pixels_of(image)
+        except ImageError as error:
+            if on_error == "raise":
+                raise
+            errors.append(str(error))
+            continue
+        read.append(pixels if prepare is None else prepare(pixels))
+        errors.append(None)
+    return read, errors
+
+
+def hash_of(image: Given) -> str:
+    """Return the SHA-256 of an image's bytes, or of its pixels where it is not a file's bytes.
+
+    A file and its bytes have the same; so have an image of an array file and its pixels.
+    """
+    if isinstance(image, bytes | bytearray | memoryview):
+        return hashlib.sha256(image).hexdigest()
+    if isinstance(image, str | os.PathLike):
+        path = os.fspath(image)
+        if Path(path).is_file():
+            return sha256_of_file(Path(path))
+        if split_member(path):
+            return hashlib.sha256(read_bytes(path)).hexdigest()
+    return hashlib.sha256(pixels_of(image).tobytes()).hexdigest()

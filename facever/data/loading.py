@@ -7,7 +7,7 @@ workers: the epoch travels with the indices, so that workers live through all ep
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import cv2
@@ -20,14 +20,15 @@ from facever.console import warn
 from facever.data.augmentation import Augmentation, AugmentationConfig
 from facever.data.decode import ImageError, decode, describe_unended
 from facever.data.decoded import DecodedImages, Keep, room_for
+from facever.data.given import Given, read_images
 from facever.data.machine import processes_here, require_memory
 from facever.data.manifest import Manifest
 from facever.data.preprocessing import Preprocessing
 from facever.data.samplers import BatchSampler, SequentialSampler
+from facever.data.walking import OnError
 from facever.data.workers import Plan, lost, plan, share, start_worker, worker_count
 from facever.errors import ConfigError, DataError
 
-OnError = Literal["raise", "skip"]
 Key = tuple[int, list[int]]
 
 
@@ -200,6 +201,35 @@ def plain_batches(
     dataset = BatchDataset(manifest, preprocessing, None, 0, on_error)
     planned = plan(worker_count(workers, to_gpu), sampler.largest, preprocessing.size, held=3)
     return Batches(dataset, sampler, planned, to_gpu)
+
+
+def given_batches(
+    images: Sequence[Given],
+    preprocessing: Preprocessing,
+    *,
+    batch_size: int,
+    on_error: OnError = "raise",
+) -> Generator[Batch, None, None]:
+    """Yield images that are given in any way, loaded in this process; nobody is their label (0).
+
+    Args:
+        images: Their positions become the batches' `indices`.
+        preprocessing: The model's preprocessing.
+        batch_size: Images per batch; the last one may be smaller.
+        on_error: As for `training_batches`.
+    """
+    for first in range(0, len(images), batch_size):
+        some = images[first : first + batch_size]
+        pixels, errors = read_images(some, preprocessing.apply, on_error)
+        ready = np.stack(pixels) if pixels else np.empty((0, *preprocessing.size, 3), np.uint8)
+        indices = [first + i for i, error in enumerate(errors) if error is None]
+        failed = [(first + i, error) for i, error in enumerate(errors) if error is not None]
+        yield Batch(
+            torch.from_numpy(ready).permute(0, 3, 1, 2),
+            torch.zeros(len(ready), dtype=torch.int64),
+            torch.tensor(indices, dtype=torch.int64),
+            failed,
+        )
 
 
 class BatchDataset(Dataset["Batch | DataError"]):

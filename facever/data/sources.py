@@ -1,15 +1,18 @@
 """Where data is looked for: the place named, $FACEVER_DATA, ./data, then what needs no files."""
 
 import os
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+
+import pandas as pd
 
 from facever.console import say
 from facever.data.cache import cache_folder
 from facever.data.manifest import Manifest
 from facever.data.readers import lfw, read
-from facever.data.synthesize import synthesize
-from facever.data.walking import OnError
+from facever.data.tables import is_table
+from facever.data.walking import OnError, images_below
 from facever.errors import DataError
 
 BUILT_IN = ("digits", "olivetti")  # come with, or through, scikit-learn
@@ -77,6 +80,45 @@ def load(
     return read(root, layout, on_error)
 
 
+def gather(
+    given: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    person: str | None = None,
+    option: str | Path | None = None,
+) -> Manifest:
+    """Return the images that a person names, and whom they show.
+
+    Args:
+        given: Images and folders of images of one `person`; without one, a single folder that
+            holds a folder per person, a table or a data set's name, which says whom images show.
+        person: Whom all of them show.
+        option: Where named data sets are.
+
+    Raises:
+        DataError: No such path, no images, or nobody says whom they show.
+    """
+    several = [given] if isinstance(given, str | os.PathLike) else given
+    names = [os.fspath(one) for one in several]
+    if not names:
+        raise DataError("no images are given")
+    if person is None:
+        if len(names) == 1 and (is_table(Path(names[0])) or not Path(names[0]).is_file()):
+            return load(names[0], option)
+        raise DataError(f"whom does {names[0]} show? say it with --person ID (people=ID in Python)")
+    paths: list[str] = []
+    for name in names:
+        path = Path(name).absolute()
+        if path.is_dir():
+            paths += [str(path / image) for image in images_below(path)]
+        elif path.is_file():
+            paths.append(str(path))
+        else:
+            raise DataError(f"no such path: {name}")
+    if not paths:
+        raise DataError(f"no images in {names[0]}")
+    frame = pd.DataFrame({"path": paths, "identity": person})
+    return Manifest.from_frame(frame, Path.cwd(), "images")
+
+
 def fallback(option: str | Path | None = None) -> Manifest:
     """Return the best faces at hand, saying in one line each what was found or not.
 
@@ -115,6 +157,8 @@ def _said(manifest: Manifest, what: str) -> Manifest:
 def _generated() -> Manifest:
     folder = cache_folder() / f"generated-{GENERATED_IDENTITIES}x{GENERATED_IMAGES}"
     if not folder.is_dir():
+        from facever.data.synthesize import synthesize  # draws with OpenCV
+
         synthesize(folder, GENERATED_IDENTITIES, GENERATED_IMAGES)
     return read(folder)
 

@@ -2,32 +2,42 @@
 
 import hashlib
 import json
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
-import timm
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facever import __version__
+from facever._version import __version__
 from facever.console import progress
-from facever.data.given import Given, listed, pixels_of
-from facever.data.loading import Batch, OnError, plain_batches
+from facever.data.given import Given, listed
+from facever.data.loading import Batch, Batches, given_batches, plain_batches
 from facever.data.manifest import Manifest
 from facever.data.members import file_of
+from facever.data.walking import OnError
 from facever.errors import ConfigError
 from facever.models.embedder import Embedder
+from facever.models.images import EmbeddedBlock, Workers, embed_images
 from facever.models.precision import autocast, choose_device, exact_fp32, fastest_layout
+from facever.models.protocol import described
 from facever.models.saving import ModelCard, load_embedder
+from facever.models.timm_import import timm
 from facever.vectors.embedding_set import EmbeddingMeta, EmbeddingSet
 from facever.vectors.unit import unit_rows
 from facever.vectors.writer import EmbeddingWriter
 
+if TYPE_CHECKING:
+    from facever.evaluation.operating_point import OperatingPoint
+
 Precision: TypeAlias = Literal["fp32", "bf16"]
+
+OPERATING_POINT = "operating_point.json"  # in a run folder
 
 
 def load_model(
@@ -57,7 +67,7 @@ def load_model(
         0.71
     """
     embedder, card = load_embedder(Path(model))
-    return Extractor(embedder, card, device, flip, precision, batch_size)
+    return Extractor(embedder, card, device, flip, precision, batch_size, Path(model))
 
 
 def extraction_fingerprint(model: str, *, flip: bool = False, precision: Precision = "fp32") -> str:
@@ -81,10 +91,12 @@ class Extractor:
         precision: "fp32", or "bf16" for autocast: faster where the processor has it, and
             different vectors, so that it enters the fingerprint.
         batch_size: Images that go through the model together.
+        source: The run folder or file that it was loaded from.
 
     Attributes:
         fingerprint: Of the model and these options.
         dimension: Components of an embedding.
+        metric, preprocessing, options, versions, trained_on: See `facever.Model`.
 
     Raises:
         ConfigError: An unknown device or precision, or a batch size below 1.
@@ -98,19 +110,45 @@ class Extractor:
         flip: bool = False,
         precision: Precision = "fp32",
         batch_size: int = 64,
+        source: Path | None = None,
     ) -> None:
         if precision not in ("fp32", "bf16"):
             raise ConfigError(f"precision is '{precision}' (allowed: fp32, bf16)")
         if batch_size < 1:
             raise ConfigError(f"batch size {batch_size}: it must be 1 or larger")
         self.card, self.flip, self.precision = card, flip, precision
-        self.batch_size = batch_size
+        self.batch_size, self._source = batch_size, source
         self.device = choose_device(device)
         self._layout = fastest_layout(embedder, precision, self.device)
         self.embedder = embedder.eval().to(self.device)
         self.embedder.to(memory_format=self._layout)
         self.dimension = embedder.embedding_size
         self.fingerprint = extraction_fingerprint(card.fingerprint, flip=flip, precision=precision)
+        self.metric, self.trained_on = card.metric, card.trained_on
+        self.preprocessing = embedder.preprocessing.model_dump(mode="json")
+        self.options = {"flip": flip, "precision": precision}
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of the packages that make the vectors."""
+        return {
+            "facever": __version__,
+            "numpy": np.__version__,
+            "timm": timm.__version__,
+            "torch": torch.__version__,
+        }
+
+    @cached_property
+    def operating_point(self) -> "OperatingPoint | None":
+        """The 1:1 operating point of the run that it was loaded from, where there is one.
+
+        Raises:
+            EvaluationError: Its file is damaged.
+        """
+        from facever.evaluation.operating_point import OperatingPoint
+
+        path = (self._source or Path()) / OPERATING_POINT
+        return OperatingPoint.load(path) if self._source and path.is_file() else None
 
     def embed(self, images: Given | Sequence[Given]) -> NDArray[np.float32]:
         """Embed a few images.
@@ -131,17 +169,21 @@ class Extractor:
 
     def features(self, images: Given | Sequence[Given]) -> NDArray[np.float32]:
         """Embed a few images as `embed` does, without normalising the rows."""
-        given = listed(images)
-        starts = range(0, len(given), self.batch_size)
-        rows = [self._embed(given[start : start + self.batch_size]) for start in starts]
+        rows = [block.embeddings for block in self.blocks(listed(images), on_error="raise")]
         return np.concatenate([np.empty((0, self.dimension), np.float32), *rows])
+
+    def embed_images(
+        self, images: Manifest | str | Path, *, workers: Workers | None = None
+    ) -> EmbeddingSet:
+        """Embed a data set in memory; see `facever.models.embed_images`."""
+        return embed_images(self, images, workers=workers)
 
     def extract(
         self,
         manifest: Manifest,
         out: str | Path,
         *,
-        workers: int | Literal["auto"] = "auto",
+        workers: Workers = "auto",
         on_error: OnError = "skip",
         overwrite: bool = False,
     ) -> EmbeddingSet:
@@ -166,7 +208,7 @@ class Extractor:
                 be read.
             ImageError: With `on_error` "raise".
         """
-        meta, people = self._meta(manifest, on_error), self.card.trained_on
+        meta, people = self._meta(manifest, on_error), self.trained_on
         with (
             EmbeddingWriter(
                 out,
@@ -189,83 +231,63 @@ class Extractor:
 
     def blocks(
         self,
-        manifest: Manifest,
+        images: Manifest | Sequence[Given],
         runs: Sequence[range] | None = None,
         *,
-        workers: int | Literal["auto"] = "auto",
+        workers: Workers = "auto",
         on_error: OnError = "skip",
-    ) -> Generator[tuple[int, NDArray[np.float32], list[str | None]], None, None]:
-        """Embed a manifest and yield the rows in their order, some at a time.
+    ) -> Generator[EmbeddedBlock, None, None]:
+        """Embed images and yield them in their order, some at a time.
 
         Args:
-            manifest: The images.
-            runs: Which rows, as runs of neighbours; None for all.
+            images: A manifest; or images given as to `embed`, which are loaded in this process.
+            runs: Which rows of the manifest, as runs of neighbours; None for all.
             workers: As in `extract`, like `on_error`.
             on_error: As in `extract`.
-
-        Yields:
-            The row of the first; embeddings float32 [B, D], not normalised, zero where an image
-            failed; and for each row why it failed, or None.
 
         Raises:
             ImageError: With `on_error` "raise".
         """
-        batches = plain_batches(
-            manifest,
-            self.embedder.preprocessing,
-            batch_size=self.batch_size,
-            workers=workers,
-            on_error=on_error,
-            runs=runs,
-            to_gpu=self.device.type == "cuda",
-        )
+        preprocessing, size = self.embedder.preprocessing, self.batch_size
+        batches: Batches | Generator[Batch, None, None]
+        if isinstance(images, Manifest):
+            batches = plain_batches(
+                images,
+                preprocessing,
+                batch_size=size,
+                workers=workers,
+                on_error=on_error,
+                runs=runs,
+                to_gpu=self.device.type == "cuda",
+            )
+        else:
+            batches = given_batches(images, preprocessing, batch_size=size, on_error=on_error)
+        waiting: tuple[Batch, Tensor] | None = None
         try:
-            for batch, embeddings in self._embedded(batches):
-                yield _in_rows(batch, embeddings)
+            for batch in batches:
+                begun = batch, self._forward(batch.images)
+                if waiting is not None:  # one behind what an accelerator works on
+                    yield _in_rows(*waiting)
+                waiting = begun
+            if waiting is not None:
+                yield _in_rows(*waiting)
         finally:
             batches.close()
 
     def _meta(self, manifest: Manifest, on_error: OnError) -> EmbeddingMeta:
         # An extraction goes on only where all of this is equal: what is known of the model, the
         # images, the device and the packages that its vectors depend on.
-        return EmbeddingMeta(
-            fingerprint=self.fingerprint,
-            dimension=self.dimension,
-            metric=self.card.metric,
+        run = {
+            "batch_size": self.batch_size,
+            "on_error": on_error,
+            "device": self.device.type,
+        }
+        return replace(
+            described(self),
             dataset=manifest.dataset,
-            preprocessing=self.embedder.preprocessing.model_dump(mode="json"),
-            options={
-                "flip": self.flip,
-                "precision": self.precision,
-                "batch_size": self.batch_size,
-                "on_error": on_error,
-                "device": self.device.type,
-            },
-            versions={
-                "facever": __version__,
-                "numpy": np.__version__,
-                "timm": timm.__version__,
-                "torch": torch.__version__,
-            },
+            options={**self.options, **run},
             root=str(manifest.root),
         )
-
-    def _embed(self, images: Sequence[Given]) -> NDArray[np.float32]:
-        """Embed one batch, not normalised."""
-        preprocessing = self.embedder.preprocessing
-        ready = np.stack([preprocessing.apply(pixels_of(image)) for image in images])
-        return _on_cpu(self._forward(torch.from_numpy(ready).permute(0, 3, 1, 2)))
-
-    def _embedded(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, NDArray[np.float32]]]:
-        """Yield the batches with their embeddings, one behind what an accelerator works on."""
-        waiting: tuple[Batch, Tensor] | None = None
-        for batch in batches:
-            begun = batch, self._forward(batch.images)
-            if waiting is not None:
-                yield waiting[0], _on_cpu(waiting[1])
-            waiting = begun
-        if waiting is not None:
-            yield waiting[0], _on_cpu(waiting[1])
 
     @torch.inference_mode()
     def _forward(self, images: Tensor) -> Tensor:
@@ -280,19 +302,13 @@ class Extractor:
         return embeddings
 
 
-def _on_cpu(embeddings: Tensor) -> NDArray[np.float32]:
-    return embeddings.cpu().numpy()
-
-
-def _in_rows(
-    batch: Batch, embeddings: NDArray[np.float32]
-) -> tuple[int, NDArray[np.float32], list[str | None]]:
-    """Return a batch's first row and the block of all its rows, zero where an image failed."""
+def _in_rows(batch: Batch, embeddings: Tensor) -> EmbeddedBlock:
+    """Return the block of all rows of a batch, zero where an image failed."""
     first = min([*batch.indices[:1].tolist(), *(row for row, _ in batch.failed[:1])])
     rows = batch.indices.numpy() - first
     block = np.zeros((len(rows) + len(batch.failed), embeddings.shape[1]), np.float32)
-    block[rows] = embeddings
+    block[rows] = embeddings.cpu().numpy()
     errors: list[str | None] = [None] * len(block)
     for index, reason in batch.failed:
         errors[index - first] = reason
-    return first, block, errors
+    return EmbeddedBlock(first, block, errors)

@@ -1,17 +1,20 @@
 """Failures to acquire: images that could not be embedded, and the trials that they cost."""
 
 from dataclasses import dataclass
-from typing import Any
+
+from facever.render.values import Record
 
 
 @dataclass(frozen=True)
-class Failures:
+class Failures(Record):
     """Images that could not be embedded and the trials that they would have made."""
 
     images: int = 0
     failed: int = 0
     genuine: int = 0
     impostor: int = 0
+
+    json_keys = "images failed rate genuine_trials=genuine impostor_trials=impostor"
 
     @property
     def rate(self) -> float:
@@ -20,13 +23,3 @@ class Failures:
 
     def __str__(self) -> str:
         return f"{self.failed:,} of {self.images:,}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return {
-            "images": self.images,
-            "failed": self.failed,
-            "rate": self.rate,
-            "genuine_trials": self.genuine,
-            "impostor_trials": self.impostor,
-        }

@@ -187,6 +187,15 @@ class OperatingPoint(Measured):
             raise ValueError(f"achieved_rate {rate:g} is above its interval, to {span.high:g}")
         return self
 
+    @property
+    def summary(self) -> str:
+        """The threshold and where it came from, in one line."""
+        return (
+            f"score > {self.threshold:.4f}, set for {'FPIR' if self.kind == '1:N' else 'FMR'} "
+            f"{self.target_rate:g} on {self.dataset or 'unnamed data'} "
+            f"({self.trials.impostor:,} impostor trials)"
+        )
+
     def accepts(self, score: float) -> bool:
         """Return whether a score passes: strictly larger than the threshold, in float64.
 

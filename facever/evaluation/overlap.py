@@ -2,17 +2,17 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import pandas as pd
 
 from facever.evaluation.columns import people_column, text_column
+from facever.render.values import Record
 
 _NAMED = 10
 
 
 @dataclass(frozen=True)
-class Overlap:
+class Overlap(Record):
     """People of the trials on whom the model was trained.
 
     Attributes:
@@ -32,6 +32,10 @@ class Overlap:
     trials_share: float | None
     chosen_on: list[str] = field(default_factory=list)
 
+    json_keys = (
+        "known identities=count of=people first datasets trials_share chosen_on=chosen_on_count"
+    )
+
     def __bool__(self) -> bool:
         return bool(self.identities)
 
@@ -45,17 +49,25 @@ class Overlap:
             return f"choices were made on {len(self.chosen_on):,} of the {self.people:,} people"
         return ""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form; only the first names are listed."""
-        return {
-            "known": self.identities is not None,
-            "identities": None if self.identities is None else len(self.identities),
-            "of": self.people,
-            "first": (self.identities or [])[:_NAMED],
-            "datasets": self.datasets,
-            "trials_share": self.trials_share,
-            "chosen_on": len(self.chosen_on),
-        }
+    @property
+    def known(self) -> bool:
+        """Whether it is known whom the model was trained on."""
+        return self.identities is not None
+
+    @property
+    def count(self) -> int | None:
+        """How many people occur in both; None where it is not known."""
+        return None if self.identities is None else len(self.identities)
+
+    @property
+    def first(self) -> list[str]:
+        """The first names that occur in both."""
+        return (self.identities or [])[:_NAMED]
+
+    @property
+    def chosen_on_count(self) -> int:
+        """How many people choices were made on."""
+        return len(self.chosen_on)
 
     def __str__(self) -> str:
         if self.identities is None:

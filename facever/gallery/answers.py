@@ -1,13 +1,17 @@
 """What a gallery answers."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from facever.evaluation.operating_point import Measured, OperatingPoint, ScoreRule
+from facever.evaluation.operating_point import OperatingPoint, ScoreRule
 from facever.evaluation.policies import ALL
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery.records import Duplicate, shown
+from facever.render.blocks import Cell, Facts, Note, Section, Table
+from facever.render.numbers import count, rate
+from facever.render.result import Result
+from facever.render.values import Record
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Conflict:
 
 
 @dataclass(frozen=True)
-class Enrollment:
+class Enrollment(Record):
     """What came of an enrolment.
 
     Args:
@@ -55,10 +59,6 @@ class Enrollment:
     conflict_point: OperatingPoint | None = None
     note: str = ""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return {**asdict(self), "conflict_point": _plain(self.conflict_point)}
-
 
 @dataclass(frozen=True)
 class Candidate:
@@ -77,7 +77,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Answer(Record):
     """Who one probe may be.
 
     Args:
@@ -90,6 +90,8 @@ class Answer:
     known: bool | None = None
     error: str | None = None
 
+    json_keys = "person candidates known error"
+
     @property
     def person(self) -> str | None:
         """The person recognised; None for an unknown one, and where nothing decides."""
@@ -97,7 +99,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class SearchResult:
+class SearchResult(Result):
     """The answers to a search, one for each probe in order.
 
     Args:
@@ -121,6 +123,8 @@ class SearchResult:
     searched: int = 0
     calibration: ScoreCalibration | None = None
 
+    json_keys = "rule operating_point note implied_fpir templates searched calibration answers"
+
     def __len__(self) -> int:
         return len(self.answers)
 
@@ -130,22 +134,28 @@ class SearchResult:
     def __getitem__(self, index: int) -> Answer:
         return self.answers[index]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return {
-            "rule": self.rule,
-            "operating_point": _plain(self.operating_point),
-            "note": self.note,
-            "implied_fpir": self.implied_fpir,
-            "templates": self.templates,
-            "searched": self.searched,
-            "calibration": _plain(self.calibration),
-            "answers": [{"person": answer.person, **asdict(answer)} for answer in self.answers],
-        }
+    def describe(self) -> list[Section]:
+        """Return the candidates of each probe, and what decided."""
+        facts: list[tuple[str, Cell]] = [
+            ("people searched", count(self.searched)),
+            ("score", f"{self.rule} over '{self.templates}' templates"),
+            ("decided by", _decided_by(self.operating_point)),
+        ]
+        rows: list[list[Cell]] = []
+        for probe, answer in enumerate(self.answers):
+            if answer.error is not None:
+                rows.append([str(probe), "", f"no vector: {answer.error}", "", "", ""])
+            for rank, one in enumerate(answer.candidates, start=1):
+                first = rank == 1
+                known = "" if answer.known is None or not first else str(answer.known).lower()
+                likely = "" if one.probability is None else rate(one.probability)
+                rows.append([str(probe), str(rank), one.person, rate(one.score), likely, known])
+        headers = ["probe", "rank", "person", "score", "probability", "known"]
+        return [_section("search", "Search", facts, self.note, Table("", headers, rows))]
 
 
 @dataclass(frozen=True)
-class Verification:
+class Verification(Result):
     """Whether probes show a person.
 
     Args:
@@ -175,17 +185,33 @@ class Verification:
     probabilities: list[float | None] | None = None
     calibration: ScoreCalibration | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return {
-            **asdict(self),
-            "operating_point": _plain(self.operating_point),
-            "calibration": _plain(self.calibration),
-        }
+    def describe(self) -> list[Section]:
+        """Return the score of each probe and the decision."""
+        facts: list[tuple[str, Cell]] = [
+            ("person", self.person),
+            ("score", f"{self.rule} over {self.images:,} of '{self.templates}'"),
+            ("decided by", _decided_by(self.operating_point)),
+        ]
+        rows: list[list[Cell]] = []
+        for probe, value in enumerate(self.scores):
+            same = None if self.same is None else self.same[probe]
+            likely = None if self.probabilities is None else self.probabilities[probe]
+            rows.append(
+                [
+                    str(probe),
+                    f"no vector: {self.errors[probe]}" if value is None else rate(value),
+                    "" if likely is None else rate(likely),
+                    "" if same is None else "same" if same else "different",
+                ]
+            )
+        headers = ["probe", "score", "probability", "decision"]
+        return [
+            _section("verification", "Verification", facts, self.note, Table("", headers, rows))
+        ]
 
 
 @dataclass(frozen=True)
-class GalleryInfo:
+class GalleryInfo(Result):
     """What a gallery is and holds.
 
     `entries` is with how many vectors a search compares: images, or templates. `unusable` says
@@ -212,11 +238,38 @@ class GalleryInfo:
     calibrations: dict[str, dict[str, Any]]
     unusable: list[str]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return asdict(self)
+    def describe(self) -> list[Section]:
+        """Return what a gallery is bound to and holds."""
+        points = ", ".join(map(shown, self.operating_points))
+        calibrations = ", ".join(map(shown, self.calibrations))
+        vectors = f"{self.entries:,} {'vector' if self.entries == 1 else 'vectors'}"
+        facts: list[tuple[str, Cell]] = [
+            ("gallery", self.path),
+            ("created", self.created),
+            ("fingerprint", self.fingerprint),
+            ("vectors", f"dimension {self.dimension}, compared by cosine"),
+            ("templates", f"{self.templates}, {vectors} to compare with"),
+            ("storage", self.storage),
+            ("index", self.index),
+            ("people", count(self.people)),
+            ("images", count(self.images)),
+            ("operating points", points or "none: searching and verifying give scores only"),
+            ("calibrations", calibrations or "none: no probabilities"),
+        ]
+        return [Section("gallery", "Gallery", [Facts(facts)])]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is kept and cannot be used."""
+        return [f"{reason}; remove it" for reason in self.unusable]
 
 
-def _plain(measured: Measured | None) -> dict[str, Any] | None:
-    """Return something measured as plain values."""
-    return None if measured is None else measured.model_dump(mode="json")
+def _decided_by(point: OperatingPoint | None) -> str:
+    return "nothing: scores only" if point is None else point.summary
+
+
+def _section(
+    anchor: str, title: str, facts: list[tuple[str, Cell]], note: str, table: Table
+) -> Section:
+    notes = [Note(note)] if note else []
+    return Section(anchor, title, [Facts(facts), *notes, table])

@@ -9,12 +9,14 @@ from facever.files import atomic_folder
 from facever.gallery.asking import Asking
 from facever.gallery.changing import Changing
 from facever.gallery.index.kinds import checked_kind
+from facever.gallery.intake import binding_of
 from facever.gallery.keeping import Keeping
-from facever.gallery.records import Binding, Settings, text
+from facever.gallery.records import Settings
 from facever.gallery.store.coding import checked_storage
 from facever.gallery.store.store import Store
 from facever.gallery.templates import checked_policy
-from facever.vectors.embedding_set import UNDECLARED
+from facever.models.protocol import Model
+from facever.vectors.embedding_set import EmbeddingSet
 
 
 class Gallery(Asking, Changing, Keeping):
@@ -38,10 +40,11 @@ class Gallery(Asking, Changing, Keeping):
     def create(
         cls,
         path: str | Path,
+        model: Model | EmbeddingSet | None = None,
         *,
-        fingerprint: str,
-        dimension: int,
-        metric: str = "cosine",
+        fingerprint: str | None = None,
+        dimension: int | None = None,
+        metric: str | None = None,
         preprocessing: Mapping[str, Any] | None = None,
         options: Mapping[str, Any] | None = None,
         templates: str = "all",
@@ -51,13 +54,20 @@ class Gallery(Asking, Changing, Keeping):
     ) -> Self:
         """Make an empty gallery, readable by its owner only, and open it.
 
+        It is bound to a model: to all that the model's vectors depend on. For vectors whose model
+        is not at hand the caller says what they are, by a fingerprint and a dimension.
+
         Args:
             path: A folder that does not exist or is empty.
-            fingerprint: Of the extractor whose vectors it will hold, or any name of their origin.
-            dimension: Of the vectors.
-            metric: What the model was trained to be compared by; kept for the record.
-            preprocessing: Of the model; kept for the record.
-            options: Of the extraction; kept for the record.
+            model: The model (`facever.load_model`, or any `facever.Model`), or an embedding set
+                that it made.
+            fingerprint: Without a model: any name of the vectors' origin.
+            dimension: Without a model: of the vectors.
+            metric: Without a model: what it was trained to be compared by; kept for the record.
+                "cosine" where it is not given.
+            preprocessing: Without a model: of the model; kept for the record.
+            options: Without a model: of the extraction, such as {"flip": True}. The command line
+                embeds by them, so vectors that `facever` made need them.
             templates: What people are compared by: "all" of their images, their "mean",
                 "quality_mean" (weighted by the images' quality, else their norm), or "medoids:K".
             storage: How vectors are written: "float32", "float16" or "int8".
@@ -65,24 +75,26 @@ class Gallery(Asking, Changing, Keeping):
             wait: Seconds to wait for another writer before giving up.
 
         Raises:
-            GalleryError: Something is at `path`, it cannot be written, no origin or dimension is
-                declared, or no such templates, storage or index.
+            GalleryError: Something is at `path`, it cannot be written, a model and a fingerprint
+                are given or neither, no origin or dimension is declared, or no such templates,
+                storage or index.
+            ModelError: `model` is not one.
         """
         path = Path(path)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise GalleryError(f"{path} is there already; open it, or choose another path")
-        if text(fingerprint, "a fingerprint") == UNDECLARED:
-            raise GalleryError(
-                "nobody declared where these vectors come from: give fingerprint='NAME OF THE "
-                "MODEL', so that no others get in"
-            )
-        if isinstance(dimension, bool) or not isinstance(dimension, int) or dimension < 1:
-            raise GalleryError(f"a dimension is a whole number from 1 on, not {dimension!r}")
-        binding = Binding(
-            fingerprint, dimension, metric, dict(preprocessing or {}), dict(options or {})
+        binding = binding_of(
+            model,
+            fingerprint=fingerprint,
+            dimension=dimension,
+            metric=metric,
+            preprocessing=preprocessing,
+            options=options,
         )
         settings = Settings(
-            checked_policy(templates), checked_storage(storage), checked_kind(index, dimension)
+            checked_policy(templates),
+            checked_storage(storage),
+            checked_kind(index, binding.dimension),
         )
         try:
             place = path.resolve() if path.is_symlink() else path

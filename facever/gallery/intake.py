@@ -1,8 +1,9 @@
 """What comes into a gallery, checked: vectors of its model, and the columns that go with them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,10 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 from facever.console import warn
 from facever.errors import GalleryError
 from facever.gallery.records import Binding, NewImages, Vectors, person_id, text
+from facever.models.protocol import Model, described
 from facever.vectors.embedding_set import UNDECLARED, EmbeddingSet
 from facever.vectors.unit import ROUNDING, first_not_unit, unit_rows
 
 Faces: TypeAlias = EmbeddingSet | ArrayLike
+
+_OF_A_RUN = ("batch_size", "device", "on_error")  # options that a fingerprint does not depend on
 
 
 def checked_vectors(faces: Faces, fingerprint: str | None, binding: Binding) -> Vectors:
@@ -153,3 +157,44 @@ def _paths(faces: EmbeddingSet) -> list[str | None] | None:
         None if none else str(root / path) if root else str(path)
         for path, none in zip(paths, missing, strict=True)
     ]
+
+
+def binding_of(made_by: Model | EmbeddingSet | None, **declared: Any) -> Binding:
+    """Return what a gallery is bound to: a model, what made an embedding set, or what is declared.
+
+    Args:
+        made_by: The model or the embedding set, or None for plain vectors.
+        declared: What is said of plain vectors: fields of `Binding`, None where nothing is.
+
+    Raises:
+        GalleryError: Both or neither are given, no origin is declared, or no dimension.
+        ModelError: `made_by` is neither a model nor an embedding set.
+    """
+    said: dict[str, Any] = {
+        name: dict(value) if isinstance(value, Mapping) else value
+        for name, value in declared.items()
+        if value is not None
+    }
+    if made_by is not None:
+        if said:
+            raise GalleryError(
+                f"a model says its {', '.join(said)} itself: give the model alone, or omit it"
+            )
+        meta = made_by.meta if isinstance(made_by, EmbeddingSet) else described(made_by)
+        said = {field.name: getattr(meta, field.name) for field in fields(Binding)}
+        said["options"] = {k: v for k, v in meta.options.items() if k not in _OF_A_RUN}
+    elif missing := [name for name in ("fingerprint", "dimension") if name not in said]:
+        raise GalleryError(
+            "what is the gallery bound to? give a model (facever.load_model), or for plain "
+            f"vectors fingerprint= and dimension= (missing: {', '.join(missing)})"
+        )
+    binding = Binding(**said)
+    if text(binding.fingerprint, "a fingerprint") == UNDECLARED:
+        raise GalleryError(
+            "nobody declared where these vectors come from: give fingerprint='NAME OF THE "
+            "MODEL', so that no others get in"
+        )
+    dimension = binding.dimension
+    if isinstance(dimension, bool) or not isinstance(dimension, int) or dimension < 1:
+        raise GalleryError(f"a dimension is a whole number from 1 on, not {dimension!r}")
+    return binding

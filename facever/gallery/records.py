@@ -2,13 +2,14 @@
 
 import reprlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facever.errors import GalleryError, plain
+from facever.render.values import Record
 from facever.text import canonical
 
 Duplicates = Literal["skip", "keep", "refuse"]
@@ -138,7 +139,7 @@ class PersonImages(NamedTuple):
 
 
 @dataclass(frozen=True)
-class StoredImage:
+class StoredImage(Record):
     """What a gallery knows of an image beside its vector.
 
     Args:
@@ -157,10 +158,6 @@ class StoredImage:
     norm: float | None
     quality: float | None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class PendingImage:
@@ -173,7 +170,7 @@ class PendingImage:
 
 
 @dataclass(frozen=True)
-class Audited:
+class Audited(Record):
     """That something was removed: when and how much, but not whom.
 
     Args:
@@ -190,13 +187,9 @@ class Audited:
     person: str
     change: int
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
-class Finding:
+class Finding(Record):
     """Something that is wrong with a gallery.
 
     Args:
@@ -206,10 +199,6 @@ class Finding:
 
     part: str
     problem: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return asdict(self)
 
 
 class Row(NamedTuple):

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from facever.heads.base import Head, HeadConfig
 from facever.heads.registry import HEADS, head_class, head_names, written_name
+from facever.render.values import Record
 
 _BOUNDS = {
     "exclusiveMinimum": "above",
@@ -45,7 +46,7 @@ class Parameter:
 
 
 @dataclass(frozen=True)
-class HeadCard:
+class HeadCard(Record):
     """A head as its class declares it.
 
     Attributes:
@@ -67,10 +68,6 @@ class HeadCard:
     paper: str
     parameters: tuple[Parameter, ...]
     common: tuple[Parameter, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return asdict(self)
 
     @property
     def sampling(self) -> str:

@@ -1,6 +1,45 @@
-"""The Embedder: a timm backbone and a neck, loaded and saved with its preprocessing."""
+"""Models: the protocol, and the Embedder, a timm backbone and a neck, loaded and saved whole.
 
-from facever.models.embedder import Embedder, ModelConfig
-from facever.models.saving import ModelCard, fingerprint, load_embedder, save_embedder
+The names are imported on first use: a model of one's own needs no torch.
+"""
 
-__all__ = ["Embedder", "ModelCard", "ModelConfig", "fingerprint", "load_embedder", "save_embedder"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from facever.models.embedder import Embedder, ModelConfig
+    from facever.models.images import embed_images
+    from facever.models.protocol import Model
+    from facever.models.saving import ModelCard, fingerprint, load_embedder, save_embedder
+
+_HOMES = {
+    "Embedder": "facever.models.embedder",
+    "Model": "facever.models.protocol",
+    "ModelCard": "facever.models.saving",
+    "ModelConfig": "facever.models.embedder",
+    "embed_images": "facever.models.images",
+    "fingerprint": "facever.models.saving",
+    "load_embedder": "facever.models.saving",
+    "save_embedder": "facever.models.saving",
+}
+
+__all__ = [
+    "Embedder",
+    "Model",
+    "ModelCard",
+    "ModelConfig",
+    "embed_images",
+    "fingerprint",
+    "load_embedder",
+    "save_embedder",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'facever.models' has no attribute {name!r}")

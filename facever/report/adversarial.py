@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from facever.report import figures
-from facever.report.page import Block, Figure
+from facever.render import figures
+from facever.render.blocks import Block, Figure
 
 _PREFIX = "adversarial/"
 

@@ -10,10 +10,11 @@ from facever.errors import ConfigError, DataError, EvaluationError
 from facever.evaluation.inputs import rows_where
 from facever.evaluation.one_to_one.compare import compare
 from facever.evaluation.one_to_one.verification import DEFAULT_FARS, verification
+from facever.render.blocks import Cell, Facts, Section
+from facever.render.numbers import rate_text, short_rate
+from facever.render.page import Report, Tile
 from facever.report import accuracy, training
 from facever.report.measured import Measured, measure_embeddings
-from facever.report.numbers import rate, rate_text
-from facever.report.page import Cell, Facts, Report, Section, Tile
 from facever.report.side_by_side import Contestant, side_by_side
 from facever.vectors.embedding_set import META, EmbeddingSet
 
@@ -179,7 +180,7 @@ def _unmeasured(record: training.RunRecord) -> tuple[str, str, list[Tile]]:
     figure = str(record.setting("best_by"))
     people, images, _ = record.people("development")
     shown = [
-        Tile(f"development {training.figure_name(name)}", rate(float(best[name])))
+        Tile(f"development {training.figure_name(name)}", short_rate(float(best[name])))
         for name in training.development_figures(record.development)
         if pd.notna(best[name])  # missing: not measurable
     ]

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from facever.report.numbers import score
-from facever.report.page import Block, Comparison, Comparisons, Picture, Section, Tone
+from facever.render.blocks import Block, Comparison, Comparisons, Picture, Section, Tone
+from facever.render.numbers import score
 from facever.report.thumbnails import portrait
 
 

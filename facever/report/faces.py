@@ -1,28 +1,27 @@
 """Pictures of the rows of an embedding set."""
 
 import os
-from dataclasses import replace
+from collections.abc import Callable
 
-from facever.report.page import Number, Picture
+from facever.render.blocks import Picture
 from facever.report.thumbnails import portrait
 from facever.vectors.embedding_set import EmbeddingSet
 
 
-def portrait_of(
-    embeddings: EmbeddingSet, row: int, thumbnails: bool, score: Number | None = None
-) -> Picture:
-    """Return the picture of a row, with the name that it goes under.
+def portraits(embeddings: EmbeddingSet, thumbnails: bool) -> Callable[[int], Picture]:
+    """Return what gives the picture of a row, with the name that it goes under.
 
     Args:
         embeddings: The set; without a column `path` no picture is looked for.
-        row: Which.
-        thumbnails: Whether it is shown, not only named.
-        score: Against the picture that it stands beside.
+        thumbnails: Whether pictures are shown, not only named.
     """
     rows = embeddings.rows
-    path = None
-    if "path" in rows and isinstance(rows["path"].iloc[row], str):
-        # no Path: it may end in "#7", the place in a file of many images
-        path = os.path.join(embeddings.meta.root or "", rows["path"].iloc[row])  # noqa: PTH118
-    shown = portrait(path, str(rows["identity"].iloc[row]), thumbnails and "path" in rows)
-    return replace(shown, score=score)
+
+    def of(row: int) -> Picture:
+        path = None
+        if "path" in rows and isinstance(rows["path"].iloc[row], str):
+            # no Path: it may end in "#7", the place in a file of many images
+            path = os.path.join(embeddings.meta.root or "", rows["path"].iloc[row])  # noqa: PTH118
+        return portrait(path, str(rows["identity"].iloc[row]), thumbnails and "path" in rows)
+
+    return of

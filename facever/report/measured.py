@@ -1,23 +1,22 @@
 """Everything that a report measures on an embedding set, and the sections that show it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from facever.errors import EvaluationError
 from facever.evaluation.one_to_many.retrieval import RetrievalResult, retrieval
 from facever.evaluation.one_to_one.calibration import CalibrationResult, calibrate
 from facever.evaluation.one_to_one.result import VerificationResult
 from facever.evaluation.one_to_one.verification import DEFAULT_FARS, verification
+from facever.render.blocks import Note, Section, illustrated
+from facever.render.values import Record
 from facever.report import accuracy
-from facever.report.calibration import calibration_section
-from facever.report.page import Note, Section
-from facever.report.retrieval import retrieval_section
+from facever.report.faces import portraits
 from facever.vectors.embedding_set import EmbeddingSet
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measured(Record):
     """An embedding set and what was measured on it.
 
     Attributes:
@@ -34,26 +33,37 @@ class Measured:
     retrieval: RetrievalResult | None = None
     notes: Sequence[str] = field(default_factory=list)
 
+    json_keys = "verification retrieval calibration notes"
+
     def sections(self, thumbnails: bool = True) -> list[Section]:
         """Return the sections that show the results."""
         found = accuracy.sections(self.verification, self.embeddings, thumbnails)
         if self.retrieval is not None:
-            found.append(retrieval_section(self.retrieval, self.embeddings, thumbnails))
+            found.append(ranking(self.retrieval, self.embeddings, thumbnails))
         if self.calibration is not None:
-            found.append(calibration_section(self.calibration))
+            found.append(warned(self.calibration))
         if self.notes:
             notes = [Note(text, warning=True) for text in self.notes]
             found.append(Section("unmeasured", "Not measured", notes))
         return found
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return what was measured as JSON values; null where it was not."""
-        return {
-            "verification": self.verification.to_dict(),
-            "retrieval": self.retrieval and self.retrieval.to_dict(),
-            "calibration": self.calibration and self.calibration.to_dict(),
-            "notes": list(self.notes),
-        }
+
+def ranking(result: RetrievalResult, embeddings: EmbeddingSet, thumbnails: bool) -> Section:
+    """Return the section of a ranking, with the queries that went wrong."""
+    section = warned(result)
+    lead = "Every query ranks the gallery; where does the right person stand?"
+    if result.overlap is not None and result.overlap.brief:
+        lead += f" Note: {result.overlap.brief}."
+    wrong = [result.wrong_at_first()] if result.first_wrong else []
+    shown = replace(section, lead=lead, blocks=[*section.blocks, *wrong])
+    return illustrated(shown, portraits(embeddings, thumbnails))
+
+
+def warned(result: RetrievalResult | CalibrationResult) -> Section:
+    """Return the one section of a result, with its warnings."""
+    (section,) = result.describe()
+    warnings = [Note(text, warning=True) for text in result.warnings]
+    return replace(section, blocks=[*section.blocks, *warnings])
 
 
 def measure_embeddings(

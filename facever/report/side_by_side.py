@@ -3,21 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from facever.evaluation.cells import FEW, errors, rate_and_interval, resolved_text
 from facever.evaluation.one_to_one.compare import ComparedPoint, ComparisonResult
 from facever.evaluation.one_to_one.result import VerificationResult
-from facever.evaluation.statistics.intervals import FEW_ERRORS
-from facever.report import accuracy, figures
-from facever.report.numbers import (
+from facever.render import figures
+from facever.render.blocks import Block, Cell, Figure, Note, Section, Table
+from facever.render.numbers import (
     count,
+    difference,
+    differences,
     far,
     far_text,
     interval_text,
-    marked_few,
-    rate,
-    rate_difference,
     rate_text,
+    short_rate,
 )
-from facever.report.page import Block, Cell, Figure, Note, Report, Section, Table, Tile
+from facever.render.page import Report, Tile
+from facever.report import accuracy
 
 
 @dataclass(frozen=True)
@@ -45,17 +47,17 @@ def side_by_side(contestants: Sequence[Contestant]) -> Report:
         contestants: Two or more; the first is the one that the others are compared with.
     """
     first = contestants[0]
-    curves = [accuracy.curve_of(each.result, each.name) for each in contestants]
+    systems = {each.name: each.result for each in contestants}
     blocks: list[Block] = [
         Figure(
             "ROC",
-            figures.roc(curves),
-            "Pairs of one person that are accepted (upwards) against pairs of two people that are "
-            "accepted too (to the right, in powers of ten). Bars and bands are intervals.",
+            figures.roc(systems),
+            "Genuine pairs accepted (TAR) over impostor pairs accepted (FAR, in powers of ten). "
+            "Bars and bands are intervals.",
         ),
         Figure(
             "DET",
-            figures.det(curves),
+            figures.det(systems),
             "The same as two error rates, on stretched axes. Lower left is better.",
         ),
         _rates(contestants),
@@ -75,8 +77,8 @@ def side_by_side(contestants: Sequence[Contestant]) -> Report:
         if each.against_first is None
     ]
     points = [point for each in contestants for point in each.result.operating_points]
-    if any(min(point.false_accepts, point.false_rejects) < FEW_ERRORS for point in points):
-        blocks.append(Note(accuracy.FEW_NOTE, warning=True))
+    if any(point.few_false_accepts or point.few_false_rejects for point in points):
+        blocks.append(FEW)
     blocks += [note for each in contestants for note in _notes(each)]
     verdict, meaning = _verdict(first, compared)
     known = [
@@ -114,17 +116,15 @@ def _rates(contestants: Sequence[Contestant]) -> Table:
                     each.name,
                     far(point.far_target),
                     far(point.far),
-                    rate(point.tar),
-                    rate(point.interval.low),
-                    rate(point.interval.high),
-                    marked_few(count(point.false_accepts), point.false_accepts),
+                    *rate_and_interval(point.tar, point.interval),
+                    errors(point.false_accepts),
                     count(trials.impostor),
-                    marked_few(count(point.false_rejects), point.false_rejects),
+                    errors(point.false_rejects),
                     count(trials.genuine),
                     count(each.result.failures.failed),
                 ]
             )
-    headers = ["model", "FAR asked for", "FAR", "TAR", "low", "high", "false accepts"]
+    headers = ["model", "FAR target", "FAR", "TAR", "interval", "false accepts"]
     headers += ["impostor pairs", "false rejects", "genuine pairs", "images not embedded"]
     return Table("Rates of each model, on what it could embed.", headers, rows)
 
@@ -138,22 +138,21 @@ def _differences(first: str, compared: Sequence[Contestant]) -> Table:
                 [
                     each.name,
                     far(point.first.far_target),
-                    rate_difference(point.second.tar - point.first.tar),
-                    rate_difference(point.difference.low),
-                    rate_difference(point.difference.high),
+                    difference(point.second.tar - point.first.tar),
+                    differences(point.difference.low, point.difference.high),
                     _judged(point),
                 ]
             )
     return Table(
         f"TAR of each model minus TAR of {first}, on the pairs that both could embed.",
-        ["model", "FAR asked for", "difference", "low", "high", ""],
+        ["model", "FAR target", "difference", "interval", "verdict"],
         rows,
     )
 
 
 def _judged(point: ComparedPoint) -> str:
     """Say whether a difference is resolved, and whether few errors stand behind it."""
-    return f"{'resolved' if point.resolved else 'not resolved'}{' (few)' if point.few else ''}"
+    return f"{resolved_text(point.difference)}{' (few)' if point.few else ''}"
 
 
 def _notes(each: Contestant) -> list[Block]:
@@ -179,11 +178,11 @@ def _tile(contestant: Contestant) -> Tile:
     points = contestant.result.operating_points
     known = accuracy.known_text(contestant.result.overlap)
     if not points:
-        return Tile(contestant.name, rate(contestant.result.auc.value), f"AUC{known}")
+        return Tile(contestant.name, short_rate(contestant.result.auc.value), f"AUC{known}")
     point = points[0]
     interval = interval_text(point.interval.low, point.interval.high)
     name = f"TAR at FAR {far_text(point.far_target)} {interval}{known}"
-    return Tile(contestant.name, rate(point.tar), name)
+    return Tile(contestant.name, short_rate(point.tar), name)
 
 
 def _verdict(first: Contestant, compared: Sequence[Contestant]) -> tuple[str, str]:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from facever.data.decode import ImageError, decode
-from facever.report.page import Picture
+from facever.render.blocks import Picture
 
 _SIDE = 112
 _QUALITY = 82

@@ -14,10 +14,10 @@ from facever.console import duration
 from facever.data.decode import ImageError, decode
 from facever.errors import ConfigError, DataError
 from facever.files import parse_json, read_json, read_regular
-from facever.report import figures
+from facever.render import figures
+from facever.render.blocks import Block, Cell, Facts, Figure, Note, Picture, Section, Sheet, Table
+from facever.render.numbers import count, rate, rate_text
 from facever.report.adversarial import adversarial_curves
-from facever.report.numbers import count, rate, rate_text
-from facever.report.page import Block, Cell, Facts, Figure, Note, Picture, Section, Sheet, Table
 from facever.report.thumbnails import data_uri
 
 CONFIG = "config.yaml"

@@ -1,5 +1,7 @@
 """Unit vectors: made with their lengths kept, and checked."""
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,3 +59,30 @@ def pair_cosines(first: NDArray[np.floating], second: NDArray[np.floating]) -> N
         cosines = np.einsum("nd,nd->n", one, other) / lengths
     clipped: NDArray[np.float32] = np.minimum(np.maximum(cosines, -1), 1).astype(np.float32)
     return clipped
+
+
+def unit_block(
+    embeddings: NDArray[np.floating],
+    errors: Sequence[str | None],
+    name: Callable[[int], str],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Divide the rows of a block by their lengths; those of failed images become zero.
+
+    Args:
+        embeddings: [B, D], not normalised.
+        errors: [B], why an image could not be embedded, or None where it was.
+        name: Returns what to call a row of the block in a message.
+
+    Returns:
+        Unit rows float32 [B, D] and their lengths before, float32 [B].
+
+    Raises:
+        DataError: An embedding is zero or not finite.
+    """
+    block = np.array(embeddings, dtype=np.float32)
+    failed = np.array([reason is not None for reason in errors], dtype=bool)
+    block[failed] = 0
+    wrong = ~failed & ~(np.isfinite(block).all(axis=1) & block.any(axis=1))
+    if wrong.any():
+        raise DataError(f"the embedding of {name(int(wrong.argmax()))} is zero or not finite")
+    return unit_rows(block)

@@ -40,7 +40,7 @@ from facever.vectors.embedding_set import (
 )
 from facever.vectors.journal import Block, Stamp, block_line, key_line, read_block
 from facever.vectors.stamps import stamps_of
-from facever.vectors.unit import unit_rows
+from facever.vectors.unit import unit_block
 
 JOURNAL = Path(UNFINISHED).stem  # those of processes other than the first add their number
 
@@ -159,13 +159,9 @@ class EmbeddingWriter:
             )
         if first + len(block) > len(self.rows):
             raise DataError(f"more than the {len(self.rows)} rows of the embedding set")
-        failed = np.array([reason is not None for reason in reasons], dtype=bool)
-        block[failed] = 0
-        wrong = ~failed & ~(np.isfinite(block).all(axis=1) & block.any(axis=1))
-        if wrong.any():
-            row = first + int(wrong.argmax())
-            raise DataError(f"the embedding of row {row} ({self._name(row)}) is zero or not finite")
-        units, norms = unit_rows(block)
+        units, norms = unit_block(
+            block, reasons, lambda row: f"row {first + row} ({self._name(first + row)})"
+        )
         made = Block(norms, reasons, self._stamps(first, len(block)))
         self._vectors.seek(self._vectors_begin + 4 * self.meta.dimension * first)
         for file, content in (

@@ -4,20 +4,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from facever.workflows.enrollment import enroll_images
-    from facever.workflows.migration import migrate_gallery
-    from facever.workflows.recognition import search_images, verify_images
     from facever.workflows.tuning import tune
 
+_FORMER = "facever.workflows.former"  # they still work, with a DeprecationWarning
 _HOMES = {
-    "enroll_images": "facever.workflows.enrollment",
-    "migrate_gallery": "facever.workflows.migration",
-    "search_images": "facever.workflows.recognition",
+    "create_gallery": _FORMER,
+    "enroll_images": _FORMER,
+    "migrate_gallery": _FORMER,
+    "search_images": _FORMER,
     "tune": "facever.workflows.tuning",
-    "verify_images": "facever.workflows.recognition",
+    "verify_images": _FORMER,
+    "verify_pair": _FORMER,
 }
 
-__all__ = ["enroll_images", "migrate_gallery", "search_images", "tune", "verify_images"]
+__all__ = ["tune"]
 
 
 def __dir__() -> list[str]:

@@ -14,8 +14,8 @@ from facever.data.sources import load as load_data
 from facever.embedding.extractor import load_model
 from facever.errors import ConfigError
 from facever.evaluation.inputs import vectors_for
-from facever.report.drawing import Panel
-from facever.report.panels import features as features_panel
+from facever.render.blocks import Figure
+from facever.report.panels import features as features_figure
 from facever.seeding import stream
 from facever.training.config import TrainConfig
 from facever.training.run import Run
@@ -57,12 +57,12 @@ class Features:
         nearest = _similarities(self.points, self.prototypes, self.metric).argmax(1)
         return float((nearest == self.labels).mean())
 
-    def panel(self) -> Panel:
+    def figure(self) -> Figure:
         """Return the drawing."""
         right = self.accuracy
         said = "" if right is None else f"; {right:.2%} are most like their own prototype"
         few = np.concatenate([np.flatnonzero(self.labels == k)[:_DRAWN] for k in self._codes])
-        return features_panel(
+        return features_figure(
             f"features-{folder_name(self.label)}",
             self.label,
             self.points[few],

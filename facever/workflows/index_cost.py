@@ -9,13 +9,13 @@ is never above that of exact search.
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from facever.console import say, table
+from facever.console import say
 from facever.errors import EvaluationError
 from facever.evaluation.columns import people_column
 from facever.evaluation.inputs import shared_codes, vectors_for
@@ -34,6 +34,10 @@ from facever.evaluation.one_to_many.identified import (
 from facever.evaluation.scoring.similarity import Floats, Ints, Scorer, make_scorer
 from facever.gallery.index.faiss_import import import_faiss
 from facever.gallery.index.kinds import build, reason
+from facever.render.blocks import Block, Cell, Section, Table
+from facever.render.numbers import far, far_text, megabytes, milliseconds, rate, seconds
+from facever.render.result import Result
+from facever.render.values import json_value
 from facever.vectors.embedding_set import EmbeddingSet
 
 DEFAULT_INDEXES = ("Flat", "IVF256,Flat", "HNSW32", "PQ64")
@@ -64,7 +68,7 @@ class IndexRow:
 
 
 @dataclass(frozen=True)
-class IndexCost:
+class IndexCost(Result):
     """Exact identification, and what each index makes of it.
 
     Attributes:
@@ -82,58 +86,48 @@ class IndexCost:
     warnings: list[str]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result as JSON values, the same as `--json` prints."""
-        exact = self.exact
-        return {
-            **exact.to_dict(),
-            "indexes": {
-                "candidates": self.candidates,
-                "threads": self.threads,
-                "rows": [
-                    {
-                        "index": row.index,
-                        "operating_points": replace(exact, points=row.points).to_dict()[
-                            "operating_points"
-                        ],
-                        "recall": row.recall,
-                        "build_seconds": row.build_seconds,
-                        "probe_seconds": row.probe_seconds,
-                        "latency_seconds": row.latency_seconds,
-                        "bytes": row.bytes,
-                    }
-                    for row in self.rows
-                ],
-            },
-            "warnings": self.warnings,
-        }
+        """Return JSON values: those of exact search, and the indexes."""
+        rows = [
+            {
+                "index": row.index,
+                "operating_points": [self.exact.point_values(point) for point in row.points],
+                "recall": row.recall,
+                "build_seconds": row.build_seconds,
+                "probe_seconds": row.probe_seconds,
+                "latency_seconds": row.latency_seconds,
+                "bytes": row.bytes,
+            }
+            for row in self.rows
+        ]
+        indexes = {"candidates": self.candidates, "threads": self.threads, "rows": rows}
+        return {**self.exact.to_dict(), "indexes": json_value(indexes), "warnings": self.warnings}
 
-    def to_text(self) -> str:
-        """Return the result as a person reads it."""
+    def describe(self) -> list[Section]:
+        """Return exact identification, and what each index makes of it at its thresholds."""
         exact = self.exact
-        lines = [exact.to_text()]
+        blocks: list[Block] = []
         for place, point in enumerate(exact.points):
-            rows = [
+            rows: list[list[Cell]] = [
                 [
                     row.index,
-                    f"{row.points[place].false_positives / exact.nonmated:.4g}",
-                    *(f"{miss / exact.mated:.4f}" for miss in row.points[place].missed.values()),
-                    f"{row.recall:.4f}",
-                    f"{1e3 * row.probe_seconds:.3g}",
-                    f"{1e3 * row.latency_seconds:.3g}",
-                    f"{row.build_seconds:.3g}",
-                    f"{row.bytes / 1e6:.1f}",
+                    far(row.points[place].false_positives / exact.nonmated),
+                    *(rate(miss / exact.mated) for miss in row.points[place].missed.values()),
+                    rate(row.recall),
+                    milliseconds(row.probe_seconds),
+                    milliseconds(row.latency_seconds),
+                    seconds(row.build_seconds),
+                    megabytes(row.bytes),
                 ]
                 for row in self.rows
             ]
             headers = ["index", "FPIR", *(f"FNIR rank {rank}" for rank in exact.ranks)]
             headers += [f"recall@{self.candidates}", "ms/probe", "ms alone", "build s", "MB"]
-            lines += [
-                "",
-                f"at the threshold of exact search for FPIR {point.fpir_target:g} "
-                f"({point.threshold:.6g}), {self.threads} threads",
-                table(headers, rows),
-            ]
-        return "\n".join(lines)
+            caption = (
+                f"At the threshold of exact search for FPIR {far_text(point.fpir_target)} "
+                f"({point.threshold:.6g}), {self.threads} threads"
+            )
+            blocks.append(Table(caption, headers, rows))
+        return [*exact.describe(), Section("indexes", "Indexes", blocks)]
 
 
 def index_cost(

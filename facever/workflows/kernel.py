@@ -3,19 +3,18 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from facever.console import table
 from facever.errors import ConfigError
-from facever.report.drawing import Panel
-from facever.report.page import Table
+from facever.render.blocks import Cell, Number, Section, Table
+from facever.render.numbers import rate
+from facever.render.result import Result
 from facever.report.panels import kernel, own_probability
 
 _REACH = 0.01  # K at the right end of the axes, for the largest gamma
 
 
 @dataclass(frozen=True)
-class RbfCurves:
+class RbfCurves(Result):
     """The kernel for some gammas and the best that some scales can reach.
 
     Attributes:
@@ -33,48 +32,44 @@ class RbfCurves:
         """The distance at which the widest kernel has all but vanished."""
         return math.sqrt(-math.log(_REACH) * max(self.gammas))
 
-    def panels(self) -> list[Panel]:
-        """Return K for all gammas, then p for each."""
-        probabilities = [
+    json_keys = "identities gammas=_reach scales=_reached"
+
+    def describe(self) -> list[Section]:
+        """Return K for all gammas, p for each, and what each scale can reach."""
+        drawn = [
             own_probability(gamma, self.scales, self.identities, self.farthest)
             for gamma in self.gammas
         ]
-        return [kernel(self.gammas, self.farthest), *probabilities]
+        reach: list[list[Cell]] = [
+            [f"{each['gamma']:g}", Number(f"{each['half_at']:.3f}", each["half_at"])]
+            for each in self._reach
+        ]
+        scales: list[list[Cell]] = [
+            [f"{s:g}", rate(p), Number(f"{-math.log(p):.4g}", -math.log(p))]
+            for s, p in self._best()
+        ]
+        tables = [
+            Table("", ["gamma", "K = 1/2 at distance"], reach),
+            Table(f"{self.identities} identities", ["s", "highest p", "lowest loss"], scales),
+        ]
+        blocks = [kernel(self.gammas, self.farthest), *drawn, *tables]
+        return [Section("figures", "Figures", blocks)]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return {
-            "identities": self.identities,
-            "gammas": [
-                {"gamma": gamma, "half_at": math.sqrt(gamma * math.log(2))} for gamma in self.gammas
-            ],
-            "scales": [
-                {"scale": s, "highest_probability": p, "lowest_loss": -math.log(p)}
-                for s, p in self._best()
-            ],
-        }
+    @property
+    def _reach(self) -> list[dict[str, float]]:
+        return [{"gamma": g, "half_at": math.sqrt(g * math.log(2))} for g in self.gammas]
 
-    def to_text(self) -> str:
-        """Return both tables as a person reads them."""
-        reach = [[f"{gamma:g}", f"{math.sqrt(gamma * math.log(2)):.3f}"] for gamma in self.gammas]
-        return "\n".join(
-            [table(["gamma", "K = 1/2 at distance"], reach), "", table(_HEADERS, self._rows())]
-        )
-
-    def page_table(self) -> Table:
-        """Return what each scale can reach, for a page."""
-        return Table(f"{self.identities} identities", _HEADERS, self._rows())
+    @property
+    def _reached(self) -> list[dict[str, float]]:
+        return [
+            {"scale": s, "highest_probability": p, "lowest_loss": -math.log(p)}
+            for s, p in self._best()
+        ]
 
     def _best(self) -> list[tuple[float, float]]:
         """Return each scale with p at distance 0, all others far away: 1 / (1 + (C-1) e^-s)."""
         others = self.identities - 1
         return [(scale, 1 / (1 + others * math.exp(-scale))) for scale in self.scales]
-
-    def _rows(self) -> list[list[str]]:
-        return [[f"{s:g}", f"{p:.4f}", f"{-math.log(p):.4g}"] for s, p in self._best()]
-
-
-_HEADERS = ["s", "highest p", "lowest loss"]
 
 
 def rbf_curves(gammas: Sequence[float], scales: Sequence[float], identities: int) -> RbfCurves:

@@ -3,25 +3,26 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from facever.console import table
 from facever.data.decode import decode
 from facever.data.sources import load
 from facever.data.suffixes import READABLE
 from facever.errors import ConfigError, DataError
 from facever.models.precision import choose_device, exact_fp32
 from facever.models.saving import load_embedder
-from facever.report.drawing import Panel
+from facever.render.blocks import Cell, Section, Table
+from facever.render.numbers import short
+from facever.render.result import Result
 from facever.report.panels import attention_sheet
 
 
 @dataclass(frozen=True)
-class Keypoints:
+class Keypoints(Result):
     """The attention of each keypoint on some images.
 
     Attributes:
@@ -33,9 +34,11 @@ class Keypoints:
     paths: list[str]
     images: list[NDArray[np.uint8]]
     attention: dict[int, NDArray[np.float32]]
-    headers: ClassVar[list[str]] = ["keypoint", "spread", "row", "column"]
 
-    def figures(self) -> list[dict[str, Any]]:
+    json_keys = "images=paths keypoints"
+
+    @property
+    def keypoints(self) -> list[dict[str, Any]]:
         """Return each keypoint's means over the images.
 
         `spread` is the share of the image that it looks at: e^entropy over the number of places, 1
@@ -47,9 +50,9 @@ class Keypoints:
             for key in range(maps.shape[1])
         ]
 
-    def panel(self) -> Panel:
-        """Return the drawing."""
-        return attention_sheet(
+    def describe(self) -> list[Section]:
+        """Return where each keypoint looks, drawn and as means over the images."""
+        figure = attention_sheet(
             "keypoints",
             "Where each keypoint looks",
             self.images,
@@ -58,22 +61,13 @@ class Keypoints:
             "Columns are STAGE.KEYPOINT. Each map is drawn relative to its own maximum: a keypoint "
             "without a preference colours the whole image.",
         )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return {"images": self.paths, "keypoints": self.figures()}
-
-    def rows(self) -> list[list[str]]:
-        """Return the keypoints as a table's rows."""
-        return [
-            [f"{one['stage']}.{one['keypoint']}"]
-            + [f"{one[name]:.3f}" for name in self.headers[1:]]
-            for one in self.figures()
+        places = ("spread", "row", "column")
+        rows: list[list[Cell]] = [
+            [f"{one['stage']}.{one['keypoint']}", *(short(one[name]) for name in places)]
+            for one in self.keypoints
         ]
-
-    def to_text(self) -> str:
-        """Return the table as a person reads it."""
-        return table(self.headers, self.rows())
+        table = Table("", ["keypoint", *places], rows)
+        return [Section("figures", "Figures", [figure, table])]
 
 
 def keypoints_of(

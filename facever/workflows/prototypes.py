@@ -11,12 +11,13 @@ from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
 from facever.config import load
-from facever.console import table
 from facever.data.tables import check_table, read_table, to_numbers
 from facever.errors import DataError, EvaluationError, ModelError
 from facever.evaluation.statistics.mantel import MantelResult, mantel
 from facever.heads.registry import build_head
-from facever.report.drawing import Panel
+from facever.render.blocks import Block, Cell, Note, Section, Table
+from facever.render.numbers import rate
+from facever.render.result import Result
 from facever.report.panels import similarity_matrix
 from facever.text import canonical, canonical_column
 from facever.training.config import TrainConfig
@@ -47,7 +48,7 @@ class RunPrototypes:
 
 
 @dataclass(frozen=True)
-class PrototypeStructure:
+class PrototypeStructure(Result):
     """Similarities of prototypes in the order of their clustering.
 
     Attributes:
@@ -75,33 +76,14 @@ class PrototypeStructure:
             for k in best
         ]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result as JSON values, the same as `--json` prints."""
-        return {
-            "head": self.head,
-            "similarity": self.score,
-            "identities": self.identities,
-            "identities_in_run": self.of,
-            "matrix": self.similarities.tolist(),
-            "closest": [{"a": a, "b": b, "similarity": value} for a, b, value in self.closest()],
-            "agreement": self.agreement and self.agreement.to_dict(),
-        }
+    json_keys = (
+        "head similarity=score identities identities_in_run=of matrix=similarities "
+        "closest=_closest agreement"
+    )
 
-    def to_text(self) -> str:
-        """Return the result as a person reads it."""
-        rows = [[a, b, f"{value:.4f}"] for a, b, value in self.closest()]
-        lines = [
-            f"{len(self.identities)} of {self.of} prototypes of the head {self.head}",
-            "",
-            table(["the most alike", "", self.score], rows),
-        ]
-        if self.agreement is not None:
-            lines += ["", f"with the matrix given: {self.agreement.to_text()}"]
-        return "\n".join(lines)
-
-    def panel(self) -> Panel:
-        """Return the drawing."""
-        return similarity_matrix(
+    def describe(self) -> list[Section]:
+        """Return the matrix, its most similar pairs, and the agreement with another matrix."""
+        figure = similarity_matrix(
             "prototypes",
             f"{len(self.identities)} prototypes of {self.head}",
             self.similarities,
@@ -110,6 +92,16 @@ class PrototypeStructure:
             caption="Identities that the head takes for alike stand beside each other (average "
             "linkage, optimal order of the leaves); bright blocks are groups of look-alikes.",
         )
+        rows: list[list[Cell]] = [[a, b, rate(value)] for a, b, value in self.closest()]
+        blocks: list[Block] = [figure, Table("", ["the most alike", "", self.score], rows)]
+        if self.agreement is not None:
+            blocks.append(Note(f"with the matrix given: {self.agreement}"))
+        lead = f"{len(self.identities)} of {self.of} prototypes of the head {self.head}"
+        return [Section("figures", "Figures", blocks, lead)]
+
+    @property
+    def _closest(self) -> list[dict[str, Any]]:
+        return [{"a": a, "b": b, "similarity": value} for a, b, value in self.closest()]
 
 
 def read_prototypes(run: str | Path) -> RunPrototypes | None:

@@ -17,6 +17,7 @@ from facever.evaluation.operating_point import OperatingPoint
 from facever.files import write_json
 from facever.gallery.answers import SearchResult, Verification
 from facever.models.embedder import ModelConfig
+from facever.render.page import write_report
 from facever.report.build import from_run
 from facever.report.examples import (
     Candidate,
@@ -26,12 +27,10 @@ from facever.report.examples import (
     examples_section,
 )
 from facever.report.measured import measure_embeddings
-from facever.report.page import write_report
 from facever.training.config import TrainConfig
-from facever.training.trainer import train
+from facever.training.train import train
 from facever.vectors.embedding_set import EmbeddingSet
 from facever.workflows.budget import training_seconds
-from facever.workflows.pair import run_operating_point
 from facever.workflows.quickstart_result import Quickstart
 from facever.workflows.trial_gallery import (
     Probes,
@@ -94,7 +93,7 @@ def quickstart(
 
     say("making a gallery: one image enrolled of each person with two or more, the rest as probes")
     probes = choose_probes(embeddings)
-    point = run_operating_point(run.path)
+    point = extractor.operating_point
     development = extractor.extract(parts.where(subset="development"), folder / "development")
     people = len(set(probes.enrolled.identities))
     searching = search_threshold(development, people)

@@ -7,11 +7,13 @@ from typing import Any
 from facever.console import duration
 from facever.evaluation.one_to_one.result import VerificationResult
 from facever.gallery.answers import Verification
+from facever.render.blocks import Facts, List, Section
+from facever.render.result import Result
 from facever.workflows.trial_gallery import SearchRates, SearchThreshold
 
 
 @dataclass(frozen=True)
-class Quickstart:
+class Quickstart(Result):
     """Where everything lies and what was reached.
 
     Attributes:
@@ -39,28 +41,34 @@ class Quickstart:
     seconds: float
     commands: list[str]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON values, the same as `--json` prints."""
-        point = self.searching.point
-        places = ("folder", "run", "embeddings", "gallery", "report")
+    json_keys = (
+        "verification=result search=_search verify=_verify seconds folder run embeddings gallery "
+        "report next=commands"
+    )
+
+    @property
+    def _search(self) -> dict[str, Any]:
         return {
-            "verification": self.result.to_dict(),
-            "search": {
-                "people": self.people,
-                **asdict(self.searches),
-                "operating_point": None if point is None else point.model_dump(mode="json"),
-                "no_decision_because": self.searching.reason or None,
-            },
-            "verify": {
-                name: {"score": answer.scores[0], "same": answer.same and answer.same[0]}
-                for name, answer in (("genuine", self.genuine), ("impostor", self.impostor))
-            },
-            "seconds": self.seconds,
-            **{name: str(getattr(self, name)) for name in places},
-            "next": self.commands,
+            "people": self.people,
+            **asdict(self.searches),
+            "operating_point": self.searching.point,
+            "no_decision_because": self.searching.reason or None,
         }
 
-    def rows(self) -> list[tuple[str, str]]:
+    @property
+    def _verify(self) -> dict[str, Any]:
+        return {
+            name: {"score": answer.scores[0], "same": answer.same and answer.same[0]}
+            for name, answer in (("genuine", self.genuine), ("impostor", self.impostor))
+        }
+
+    def describe(self) -> list[Section]:
+        """Return what was reached, where it lies, and what to try next."""
+        return [
+            Section("reached", "Reached", [Facts(self._rows()), List("next, try:", self.commands)])
+        ]
+
+    def _rows(self) -> list[tuple[str, str]]:
         """Return what was reached as a person reads it."""
         result, searches = self.result, self.searches
         rows = [

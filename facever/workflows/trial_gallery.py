@@ -6,14 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facever.embedding.extractor import Extractor
 from facever.errors import DataError, EvaluationError
 from facever.evaluation.one_to_many.identification import identification
 from facever.evaluation.operating_point import OperatingPoint
 from facever.gallery.answers import SearchResult
 from facever.gallery.gallery import Gallery
+from facever.models.protocol import Model
 from facever.vectors.embedding_set import EmbeddingSet
-from facever.workflows.enrollment import create_gallery
 
 FPIR = 0.1  # of the operating point for searches
 VERIFYING, SEARCHING = "development", "development-search"  # operating points in the gallery
@@ -116,13 +115,13 @@ def search_threshold(development: EmbeddingSet, people: int) -> SearchThreshold:
 
 def make_gallery(
     path: str | Path,
-    extractor: Extractor,
+    model: Model,
     enrolled: EmbeddingSet,
     verifying: OperatingPoint | None,
     searching: OperatingPoint | None,
 ) -> Gallery:
     """Create a gallery bound to the model, enroll everyone and give it its operating points."""
-    gallery = create_gallery(path, extractor)
+    gallery = Gallery.create(path, model)
     gallery.enroll(enrolled)
     for name, point in ((VERIFYING, verifying), (SEARCHING, searching)):
         if point is not None:

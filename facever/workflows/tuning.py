@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from facever.console import say, table
+from facever.console import say
 from facever.errors import GalleryError, unknown
 from facever.evaluation.columns import people_column
 from facever.evaluation.inputs import shared_codes
@@ -33,6 +33,9 @@ from facever.gallery.index.kinds import FLAT, build, checked_kind, resolved
 from facever.gallery.index.people import Part
 from facever.gallery.index.view import View
 from facever.gallery.records import Vectors
+from facever.render.blocks import Cell, Section, Table
+from facever.render.numbers import far, far_text, megabytes, milliseconds, rate, seconds
+from facever.render.result import Result
 from facever.seeding import stream
 from facever.vectors.embedding_set import EmbeddingSet
 from facever.workflows.index_cost import alone, index_bytes
@@ -65,7 +68,7 @@ class TuningRow:
 
 
 @dataclass(frozen=True)
-class Tuning:
+class Tuning(Result):
     """Kinds of index on one gallery.
 
     Attributes:
@@ -92,72 +95,61 @@ class Tuning:
     threads: int
     warnings: list[str]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result as JSON values, the same as `--json` prints."""
-        point, given = self.rows[0].point, self.operating_point
-        return {
-            "entries": self.entries,
-            "people": self.people,
-            "probes": {
-                "mated": self.mated,
-                "nonmated": self.nonmated,
-                "held_out": self.held_out,
-            },
-            "threshold": point.threshold,
-            "fpir_target": point.fpir_target,
-            "operating_point": given.model_dump(mode="json") if given is not None else None,
-            "rule": self.rule,
-            "k": self.k,
-            "threads": self.threads,
-            "rows": [
-                {
-                    "kind": row.kind,
-                    "recall": row.recall,
-                    "fnir": row.point.missed[1] / self.mated,
-                    "missed": row.point.missed[1],
-                    "fnir_interval": row.point.fnir_intervals[1].model_dump(),
-                    "fpir": row.point.false_positives / self.nonmated,
-                    "false_positives": row.point.false_positives,
-                    "fpir_interval": row.point.fpir_interval.model_dump(),
-                    "memory_bytes": row.memory_bytes,
-                    "latency_seconds": row.latency_seconds,
-                    "batch_seconds": row.batch_seconds,
-                    "build_seconds": row.build_seconds,
-                }
-                for row in self.rows
-            ],
-            "warnings": self.warnings,
-        }
+    json_keys = (
+        "entries people probes.mated=mated probes.nonmated=nonmated probes.held_out=held_out "
+        "threshold=rows.0.point.threshold fpir_target=rows.0.point.fpir_target operating_point "
+        "rule k threads rows=_row_values warnings"
+    )
 
-    def to_text(self) -> str:
-        """Return the result as a person reads it."""
+    def describe(self) -> list[Section]:
+        """Return recall, errors, memory and times of each kind."""
         point = self.rows[0].point
         made = "the operating point's" if self.operating_point is not None else "exact search's"
+        held = ", held out of the gallery" if self.held_out else ""
+        lead = (
+            f"{self.entries:,} entries of {self.people:,} people, {self.rule} of cosines; "
+            f"{self.mated:,} mated and {self.nonmated:,} non-mated probes{held}"
+        )
+        caption = (
+            f"At {made} threshold for FPIR {far_text(point.fpir_target)} "
+            f"({point.threshold:.6g}), rank 1, {self.threads} threads"
+        )
         headers = ["index", f"recall@{self.k}", "FNIR", "FPIR", "MB", "ms alone", "ms/probe"]
-        rows = [
+        rows: list[list[Cell]] = [
             [
                 row.kind,
-                f"{row.recall:.4f}",
-                f"{row.point.missed[1] / self.mated:.4f}",
-                f"{row.point.false_positives / self.nonmated:.4g}",
-                f"{row.memory_bytes / 1e6:.1f}",
-                f"{1e3 * row.latency_seconds:.3g}",
-                f"{1e3 * row.batch_seconds:.3g}",
-                f"{row.build_seconds:.3g}",
+                rate(row.recall),
+                rate(row.point.missed[1] / self.mated),
+                far(row.point.false_positives / self.nonmated),
+                megabytes(row.memory_bytes),
+                milliseconds(row.latency_seconds),
+                milliseconds(row.batch_seconds),
+                seconds(row.build_seconds),
             ]
             for row in self.rows
         ]
-        return "\n".join(
-            [
-                f"{self.entries:,} entries of {self.people:,} people, {self.rule} of cosines; "
-                f"{self.mated:,} mated and {self.nonmated:,} non-mated probes"
-                + (", held out of the gallery" if self.held_out else ""),
-                f"at {made} threshold for FPIR {point.fpir_target:g} ({point.threshold:.6g}), "
-                f"rank 1, {self.threads} threads",
-                "",
-                table([*headers, "build s"], rows),
-            ]
-        )
+        table = Table(caption, [*headers, "build s"], rows)
+        return [Section("indexes", "Indexes", [table], lead)]
+
+    @property
+    def _row_values(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "kind": row.kind,
+                "recall": row.recall,
+                "fnir": row.point.missed[1] / self.mated,
+                "missed": row.point.missed[1],
+                "fnir_interval": row.point.fnir_intervals[1],
+                "fpir": row.point.false_positives / self.nonmated,
+                "false_positives": row.point.false_positives,
+                "fpir_interval": row.point.fpir_interval,
+                "memory_bytes": row.memory_bytes,
+                "latency_seconds": row.latency_seconds,
+                "batch_seconds": row.batch_seconds,
+                "build_seconds": row.build_seconds,
+            }
+            for row in self.rows
+        ]
 
 
 def tune(
@@ -206,9 +198,9 @@ def tune(
         raise GalleryError("an operating point has its own FPIR and rule: give it, or these")
     point = None if asked_otherwise else _point(gallery, operating_point)
     fpir = _FPIR if fpir is None else fpir
-    for name, rate in (("fpir", fpir), ("share", share)):
-        if not 0 < rate < 1:
-            raise GalleryError(f"{name} is {rate:g}: above 0 and below 1")
+    for name, limit in (("fpir", fpir), ("share", share)):
+        if not 0 < limit < 1:
+            raise GalleryError(f"{name} is {limit:g}: above 0 and below 1")
     rule = (point.score_rule if point is not None else None) or rule or "max"
     trials = _held_out(gallery, share, seed) if probes is None else _given(gallery, probes)
     mated, nonmated = int(trials.mated.sum()), int((~trials.mated).sum())

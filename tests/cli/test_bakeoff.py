@@ -65,7 +65,7 @@ def test_two_heads(call: Call, config: Path, tmp_path: Path) -> None:
     assert "size: 12" in (tmp_path / "o/runs/softmax/seed-0/config.yaml").read_text()
     again = call(*words, *rest, "--baseline", "cosface:scale=16,margin=0.2")
     assert again.exit_code == 0
-    assert "accuracy, minus cosface:scale=16,margin=0.2" in again.stdout
+    assert "Each head minus cosface:scale=16,margin=0.2" in again.stdout
     assert (tmp_path / "o" / "bakeoff.txt").read_text() == again.stdout
     assert "written:" in again.stderr
 

@@ -39,7 +39,7 @@ def test_text_shows_the_table_and_what_is_refused(embeddings):
     result = run("verification", embeddings, "--where", "subset=test")
     assert result.exit_code == 0
     assert "150 genuine, 1,620 impostor" in result.stdout
-    assert "FAR 0.0001 is refused: it needs 10,000 impostor trials" in result.stdout
+    assert "FAR 1e-4 is refused: it needs 10,000 impostor trials" in result.stdout
     assert "identity bootstrap" in result.stdout
 
 

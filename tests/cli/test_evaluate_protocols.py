@@ -137,7 +137,7 @@ def test_transfer(make_set, pairs, tmp_path):
     assert (listed["trials_of"], listed["trials"]["genuine"]) == ("pairs", 300)
     half = values("transfer", point, second, "--where", "half=two")
     assert half["trials"]["genuine"] == 150
-    assert "FMR here (95%)" in run("transfer", point, second).stdout
+    assert "FMR here  95%" in run("transfer", point, second).stdout
     with pytest.raises(
         EvaluationError, match=r"^an operating point has its own rate and similarity"
     ):

@@ -117,7 +117,7 @@ def test_indexes_are_compared(folders):
     for row, own in zip(values["indexes"]["rows"], wanted, strict=True):
         assert row["operating_points"] == own["operating_points"]
     text = run("identification", *sides, "--index", "HNSW8").stdout
-    assert "at the threshold of exact search for FPIR 0.1" in text
+    assert "At the threshold of exact search for FPIR 1e-1" in text
 
 
 @pytest.mark.parametrize(

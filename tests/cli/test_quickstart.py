@@ -6,17 +6,19 @@ import pytest
 from typer.testing import CliRunner
 
 from facever.cli.quickstart import app
+from facever.render.blocks import Facts, List, Section
+from facever.render.result import Result
 from facever.workflows import quickstart as workflow
 
 
-class Done:
+class Done(Result):
     commands = ("facever verify a b",)
 
     def to_dict(self):
         return {"verification": {"auc": 0.5}, "search": {"right_first": 3}, "seconds": 1.5}
 
-    def rows(self):
-        return [("AUC", "0.5000")]
+    def describe(self):
+        return [Section("r", "R", [Facts([("AUC", "0.5000")]), List("next, try:", self.commands)])]
 
 
 @pytest.mark.parametrize("words", [[], ["--json"]])
@@ -31,5 +33,5 @@ def test_json_holds_numbers_and_text_a_table(monkeypatch, tmp_path, words):
     if words:
         assert json.loads(shown.stdout) == Done().to_dict()
     else:
-        assert "AUC    0.5000" in shown.stdout
+        assert "AUC  0.5000" in shown.stdout
         assert "  facever verify a b" in shown.stdout

@@ -135,3 +135,28 @@ def test_the_cache_is_filled_once_and_never_half() -> None:
 def test_built_in_data_keeps_its_name(tmp_path: Path) -> None:
     assert fake_cache().dataset == "fake"
     assert isinstance(fake_cache().frame, pd.DataFrame)
+
+
+def test_whom_images_show(tmp_path: Path, paint: Paint) -> None:
+    one = paint(tmp_path / "people" / "a" / "0.png")
+    for shot in range(3):
+        paint(tmp_path / "people" / "b" / f"{shot}.png")
+    people = tmp_path / "people"
+    gathered = sources.gather([one, people / "b"], "x")
+    assert gathered.frame["identity"].tolist() == ["x"] * 4
+    assert [Path(gathered.locate(row)).is_file() for row in range(4)] == [True] * 4
+    assert sources.gather(str(people)).identities == ["a", "b"]
+    table = tmp_path / "table.csv"
+    table.write_text(f"path,identity\n{one},ann\n")
+    assert sources.gather(table).identities == ["ann"]
+    (tmp_path / "empty").mkdir()
+    for given, person, message in (
+        (one, None, "whom does .*0.png show"),
+        ([people, people], None, "--person ID"),
+        ([tmp_path / "nothing.png"], "x", "no such path"),
+        (tmp_path / "nothing", None, "no data"),
+        ([tmp_path / "empty"], "x", "no images in"),
+        ([], "x", "no images are given"),
+    ):
+        with pytest.raises(DataError, match=message):
+            sources.gather(given, person)

@@ -2,6 +2,7 @@ import io
 import shutil
 import tarfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -120,6 +121,28 @@ def test_extract(workers: int, run: Path, faces: Manifest, tmp_path: Path):
         made.trained_on, pd.DataFrame({"identity": ["x"], "dataset": ["faces"]})
     )
     assert EmbeddingSet.load(tmp_path / "out").meta == made.meta
+
+
+@pytest.mark.parametrize("workers", [None, 2])
+def test_a_set_in_memory_is_the_one_that_is_written(
+    workers: int | None, run: Path, faces: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    extractor = load_model(run, batch_size=4, flip=True)
+    written = extractor.extract(faces, tmp_path / "out", workers=0)
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    for given in (faces, faces.root, str(faces.root)):
+        made = extractor.embed_images(given, workers=workers)
+        np.testing.assert_array_equal(made.vectors, written.vectors)
+        pd.testing.assert_frame_equal(made.rows, written.rows)
+        pd.testing.assert_frame_equal(made.trained_on, written.trained_on)
+        assert replace(made.meta, options=written.meta.options) == written.meta
+        assert made.meta.options == {"flip": True, "precision": "fp32"}
+        assert sorted(tmp_path.rglob("*")) == before
+    with pytest.raises(DataError, match=r"not one of 2 images could be read, first: .*3.png: not"):
+        extractor.embed_images(faces.select(np.array([3, 9])), workers=workers)
+    with pytest.raises(DataError, match=r"no data .*nowhere"):
+        extractor.embed_images("nowhere")
 
 
 class Killed(BaseException):

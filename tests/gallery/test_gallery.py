@@ -5,11 +5,12 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from facever.errors import GalleryError
 from facever.gallery.gallery import Gallery
-from facever.vectors.embedding_set import EmbeddingSet, with_outcome
+from facever.vectors.embedding_set import EmbeddingMeta, EmbeddingSet, with_outcome
 
 
 def test_a_gallery_is_made_once_for_its_owner_only(empty: Gallery) -> None:
@@ -52,7 +53,9 @@ def test_it_is_made_where_a_link_leads(tmp_path: Path) -> None:
     [
         ("undeclared", 8, "nobody declared where these vectors come from"),
         ("", 8, "a fingerprint must be a text"),
-        (None, 8, "a fingerprint must be a text"),
+        (None, 8, r"give a model .* or for plain vectors .*missing: fingerprint\)"),
+        ("m", None, r"missing: dimension\)"),
+        (7, 8, "a fingerprint must be a text"),
         ("m", 0, "whole number from 1 on, not 0"),
         ("m", 2.0, r"whole number from 1 on, not 2\.0"),
     ],
@@ -61,6 +64,26 @@ def test_create_refuses(tmp_path: Path, fingerprint, dimension, message: str) ->
     with pytest.raises(GalleryError, match=message):
         Gallery.create(tmp_path / "g", fingerprint=fingerprint, dimension=dimension)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_gallery_is_bound_to_what_made_an_embedding_set(tmp_path: Path) -> None:
+    meta = EmbeddingMeta(
+        "m",
+        2,
+        "dot",
+        preprocessing={"size": [4, 4]},
+        options={"flip": True, "batch_size": 64, "device": "cpu", "on_error": "skip", "own": 1},
+    )
+    faces = EmbeddingSet(np.eye(2, dtype=np.float32), pd.DataFrame(), meta)
+    with Gallery.create(tmp_path / "g", faces) as gallery:
+        info = gallery.info()
+    assert (info.fingerprint, info.dimension, info.metric) == ("m", 2, "dot")
+    assert (info.preprocessing, info.options) == ({"size": [4, 4]}, {"flip": True, "own": 1})
+    with pytest.raises(GalleryError, match="says its fingerprint, options itself"):
+        Gallery.create(tmp_path / "h", faces, fingerprint="m", options={})
+    with pytest.raises(GalleryError, match="nobody declared"):
+        Gallery.create(tmp_path / "h", EmbeddingSet.from_arrays([[1, 0]], ["a"]))
+    assert not (tmp_path / "h").exists()
 
 
 def test_enrolling_an_embedding_set(empty: Gallery, faces: EmbeddingSet) -> None:

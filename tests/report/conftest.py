@@ -1,7 +1,6 @@
 """A small embedding set with pictures, a run folder, and a reader of pages."""
 
 import json
-import pkgutil
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,6 @@ import pandas as pd
 import pytest
 import yaml
 
-from facever.report import figures
 from facever.seeding import stream
 from facever.vectors.embedding_set import EmbeddingMeta, EmbeddingSet
 
@@ -135,8 +133,7 @@ def read_page_fixture() -> Callable[[str], Element]:
 def quick_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw nothing, where a test is about something else: a figure takes a tenth of a second."""
     empty = '<svg viewBox="0 0 1 1" class="figure" role="img" aria-label="none"></svg>'
-    for module in pkgutil.iter_modules(figures.__path__, f"{figures.__name__}."):
-        monkeypatch.setattr(f"{module.name}.draw", lambda *_, **__: empty)
+    monkeypatch.setattr("facever.render.html.svg", lambda drawing: empty)
 
 
 @pytest.fixture(scope="session")

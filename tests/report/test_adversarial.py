@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 import yaml
 
+from facever.render.blocks import Figure
+from facever.render.figures import course
+from facever.render.page import Report, render
+from facever.render.svg import svg
 from facever.report import training
 from facever.report.adversarial import adversarial_curves
-from facever.report.figures import course
-from facever.report.page import Figure, Report, render
 from facever.report.training import RunRecord
 
 NAMES = (
@@ -49,7 +51,7 @@ def test_a_plain_training_has_none() -> None:
 def test_every_figure_of_the_diagnosis_is_drawn() -> None:
     blocks = list(adversarial_curves(log()))
     assert titles(log()) == TITLES
-    told = [block.svg for block in blocks]
+    told = [block.drawing.alt for block in blocks]
     assert "Mined ends at 0.01, generated ends at 0.02." in told[0]
     assert "Mined ends at 0.03, generated ends at 0.04." in told[1]
     assert "Real ends at 0.05, generated ends at 0.06, told apart ends at 0.07." in told[2]
@@ -69,7 +71,9 @@ def test_without_discriminator_and_in_the_pretraining() -> None:
 @pytest.mark.filterwarnings("error")  # matplotlib's, of an axis without a positive value
 def test_a_series_that_is_all_unknown_or_zero_is_drawn_all_the_same() -> None:
     nothing = {"a": ([1, 2], [np.nan, np.nan]), "b": ([1, 2], [0.0, 0.0])}
-    assert "B ends at 0." in course("c", "What", nothing, "y", logarithmic=True)
+    drawing = course("c", "What", nothing, "y", logarithmic=True)
+    assert "B ends at 0." in drawing.alt
+    assert svg(drawing).startswith("<svg")
 
 
 @pytest.mark.usefixtures("quick_figures")

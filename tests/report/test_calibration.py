@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from facever.evaluation.one_to_one.calibration import calibrate
-from facever.report.calibration import calibration_section
-from facever.report.page import Report, render
+from facever.render.page import Report, render
+from facever.report.measured import warned
 from facever.vectors.embedding_set import EmbeddingSet
 
 Reader = Callable[[str], Any]
@@ -16,8 +16,8 @@ pytestmark = pytest.mark.usefixtures("quick_figures")
 def test_the_bins_and_the_costs_are_the_result(faces: EmbeddingSet, read_page: Reader) -> None:
     held = faces.select(faces.acquired)
     result = calibrate(held.vectors, held.identities)
-    page = read_page(render(Report("t", "v", "m", [], [calibration_section(result)])))
-    rows = [row.numbers for row in page.table("Bins of predicted probability")]
+    page = read_page(render(Report("t", "v", "m", [], [warned(result)])))
+    rows = [row.numbers for row in page.table("Probabilities at a prior of")]
     assert len(rows) == len(result.reliability) > 1
     for row, found in zip(rows, result.reliability, strict=True):
         assert row == [
@@ -30,8 +30,8 @@ def test_the_bins_and_the_costs_are_the_result(faces: EmbeddingSet, read_page: R
         ]
     assert f"{result.cllr:.4f}" in page.text
     assert f"{result.cllr_min:.4f}" in page.text
-    assert "6 people, judged on 6 others" in page.text
+    assert "fitted on 6 people and judged on 6 others" in page.text
     assert not page.of_class("p", "warning")
-    warned = replace(result, warnings=["known people"])
-    page = read_page(render(Report("t", "v", "m", [], [calibration_section(warned)])))
+    known = replace(result, warnings=["known people"])
+    page = read_page(render(Report("t", "v", "m", [], [warned(known)])))
     assert "known people" in page.of_class("p", "warning")[0].text

@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
+from facever.render.blocks import Comparisons, Section
 from facever.report.examples import (
     Candidate,
     Face,
@@ -12,7 +13,6 @@ from facever.report.examples import (
     VerificationExample,
     examples_section,
 )
-from facever.report.page import Comparisons, Section
 
 ADA, BEN = Face("Ada", None), Face("Ben", None)
 

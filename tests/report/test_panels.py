@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 
 from facever.errors import ConfigError
-from facever.report import figures
-from facever.report.drawing import Panel, draw
-from facever.report.figures.comparison import DifferenceBar
+from facever.render import figures
+from facever.render.blocks import Drawing, Section
+from facever.render.figures.comparison import DifferenceBar
+from facever.render.svg import svg as draw
 from facever.report.panels import (
     attention_sheet,
     features,
     kernel,
     own_probability,
     similarity_matrix,
-    write_panels,
+    write_figures,
 )
 from facever.report.panels.attention import overlay
 
@@ -38,7 +39,7 @@ def uses(svg: str) -> int:
 
 def test_every_point_is_drawn_and_prototypes_as_the_metric_wants() -> None:
     drawn = {
-        name: draw("x", "alt", panel(metric, prototypes).paint)
+        name: draw(panel(metric, prototypes).drawing)
         for name, metric, prototypes in (
             ("none", "cosine", None), ("rays", "dot", POINTS), ("places", "euclidean", POINTS),
         )
@@ -49,19 +50,20 @@ def test_every_point_is_drawn_and_prototypes_as_the_metric_wants() -> None:
     assert uses(drawn["places"]) == uses(drawn["none"]) + 3  # three crosses
     rays = [len(re.findall(r"<path ", drawn[name])) for name in ("rays", "none")]
     assert rays[0] == rays[1] + 3
-    assert "prototypes as rays" in panel("dot").alt
+    assert "prototypes as rays" in panel("dot").drawing.alt
 
 
 def test_a_page_and_a_picture(tmp_path: Path) -> None:
     panels = [panel(), kernel([1.0, 2.0], 3.0)]
     said = {"title": "t", "verdict": "v <1>", "meaning": "m"}
-    write_panels(tmp_path / "x.html", panels, **said)
+    write_figures(tmp_path / "x.html", [Section("f", "F", panels)], **said)
     page = (tmp_path / "x.html").read_text()
     assert page.count("<svg") == 2
     assert "v &lt;1&gt;" in page
     assert "how to read it" in page
     for name in ("x.png", "one.png"):
-        write_panels(tmp_path / name, panels[: 2 if name == "x.png" else 1], **said)
+        shown = panels[: 2 if name == "x.png" else 1]
+        write_figures(tmp_path / name, [Section("f", "F", shown)], **said)
     two, one = (cv2.imread(str(tmp_path / name)) for name in ("x.png", "one.png"))
     assert two.shape[1] == pytest.approx(2 * one.shape[1], abs=2)
     assert two[0, 0].tolist() == [255, 255, 255]
@@ -69,8 +71,10 @@ def test_a_page_and_a_picture(tmp_path: Path) -> None:
 
 def test_rows_of_three(tmp_path: Path) -> None:
     panels = [kernel([1.0], 1.0)] * 4
-    write_panels(tmp_path / "x.png", panels, title="", verdict="", meaning="")
-    write_panels(tmp_path / "y.png", panels[:3], title="", verdict="", meaning="")
+    write_figures(tmp_path / "x.png", [Section("f", "F", panels)], title="", verdict="", meaning="")
+    write_figures(
+        tmp_path / "y.png", [Section("f", "F", panels[:3])], title="", verdict="", meaning=""
+    )
     four, three = (cv2.imread(str(tmp_path / name)).shape for name in ("x.png", "y.png"))
     assert four[1] == three[1]
     assert four[0] == pytest.approx(2 * three[0], abs=2)
@@ -78,7 +82,7 @@ def test_rows_of_three(tmp_path: Path) -> None:
 
 def test_other_suffixes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"x.gif: name a file that ends in .html, .png, .svg"):
-        write_panels(tmp_path / "x.gif", [panel()], title="", verdict="", meaning="")
+        write_figures(tmp_path / "x.gif", [], title="", verdict="", meaning="")
 
 
 @pytest.mark.parametrize("size", [3, 50])
@@ -87,21 +91,23 @@ def test_similarity_matrices(size: int) -> None:
     drawn = similarity_matrix(
         "m", "t", values, [f"<p{k}>" for k in range(size)], score="cosine", caption="c"
     )
-    svg = draw("m", drawn.alt, drawn.paint)
+    svg = draw(drawn.drawing)
     ElementTree.fromstring(svg)
     assert "data:image/png;base64" in svg
     assert ("&lt;p0&gt;" in svg) == (size == 3)  # many names would not be legible
 
 
 def test_rbf_panels_say_what_they_show() -> None:
-    assert "K is one half at 0.83" in kernel([1.0], 3.0).alt
+    assert "K is one half at 0.83" in kernel([1.0], 3.0).drawing.alt
     shown = own_probability(2.0, [4.0], 10, 3.0)
-    assert "s 4: at most 0.8585" in shown.alt  # FORMULAS: C = 10, s = 4
+    assert "s 4: at most 0.8585" in shown.drawing.alt  # FORMULAS: C = 10, s = 4
 
 
 def test_learning_curves_are_over_the_updates_that_all_seeds_have() -> None:
-    svg = figures.learning_curves(
-        {"<a>": [[(1, 0.5), (2, 0.6), (3, 9)], [(1, 0.7), (2, 0.8)]]}, "AUC"
+    svg = draw(
+        figures.learning_curves(
+            {"<a>": [[(1, 0.5), (2, 0.6), (3, 9)], [(1, 0.7), (2, 0.8)]]}, "AUC"
+        )
     )
     assert "at the end: &lt;a&gt; 0.700" in svg
 
@@ -109,7 +115,7 @@ def test_learning_curves_are_over_the_updates_that_all_seeds_have() -> None:
 def test_differences_are_spoken_with_their_intervals() -> None:
     bars = [DifferenceBar("<a>", "over seeds", 0.1, -0.1, 0.3),
             DifferenceBar("<a>", "over people", 0.1, 0.05, 0.15)]  # fmt: skip
-    svg = figures.differences(bars, "TAR at FAR 1e-2", "base")
+    svg = draw(figures.differences(bars, "TAR at FAR 1e-2", "base"))
     ElementTree.fromstring(svg)
     assert "&lt;a&gt; over seeds: +0.100 (-0.100 to +0.300)" in svg
     assert uses(svg) >= 2
@@ -135,19 +141,21 @@ def test_the_sheet_has_a_cell_for_each_image_and_keypoint(tmp_path: Path) -> Non
     attention = {stage: maps.astype(np.float32) for stage, maps in attention.items()}
     sheet = attention_sheet("k", "title", images, ["a.png", "<b>"], attention, "how to read it")
     cell = (144 + 4) / 144
-    assert sheet.size == pytest.approx((4 * cell + 1.5, 2 * cell + 0.4))
-    svg = draw("k", sheet.alt, sheet.paint)
+    assert sheet.drawing.size == pytest.approx((4 * cell + 1.5, 2 * cell + 0.4))
+    svg = draw(sheet.drawing)
     for text in ("image", "3.1", "3.2", "4.1", "a.png", "&lt;b&gt;"):
         assert f">{text}<" in svg
     assert "3.3" not in svg
-    write_panels(tmp_path / "k.png", [sheet], title="t", verdict="v", meaning="m")
+    write_figures(
+        tmp_path / "k.png", [Section("f", "F", [sheet])], title="t", verdict="v", meaning="m"
+    )
     picture = cv2.imread(str(tmp_path / "k.png"))
-    width, height = sheet.size
+    width, height = sheet.drawing.size
     assert picture.shape == pytest.approx(((height + 0.3) * 150, width * 150, 3), abs=1)
 
 
 def test_a_panels_own_size_is_kept_as_a_ratio_in_a_page() -> None:
-    wide = Panel("w", "title", "alt", "caption", lambda axes: None, size=(9.4, 1.88))
-    ratio = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', wide.svg())
+    wide = Drawing("w", "alt", lambda axes: None, size=(9.4, 1.88))
+    ratio = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', draw(wide))
     assert ratio is not None
     assert float(ratio[1]) / float(ratio[2]) == pytest.approx(5, rel=1e-3)

@@ -7,8 +7,9 @@ import pytest
 
 from facever.evaluate import retrieval
 from facever.evaluation.one_to_many.retrieval import RetrievalResult
-from facever.report.page import Comparisons, Report, render
-from facever.report.retrieval import retrieval_section
+from facever.render.blocks import Comparisons
+from facever.render.page import Report, render
+from facever.report.measured import ranking
 from facever.vectors.embedding_set import EmbeddingSet
 
 Reader = Callable[[str], Any]
@@ -29,27 +30,25 @@ def result(ranked: EmbeddingSet) -> RetrievalResult:
 def test_the_metrics_are_the_result(
     result: RetrievalResult, ranked: EmbeddingSet, read_page: Reader
 ) -> None:
-    section = retrieval_section(result, ranked, thumbnails=True)
+    section = ranking(result, ranked, thumbnails=True)
     page = read_page(render(Report("t", "v", "m", [], [section])))
-    rows = {
-        (row.all("th") + row.all("td"))[0].clean: row.numbers for row in page.table("Retrieval")
-    }
+    (table,) = page.all("table")
+    rows = {row.all("th")[0].clean: row.numbers for row in table.all("tbody")[0].all("tr")}
     assert rows["rank 1"][0] == result.rank(1)
-    assert rows["mAP, plain"][0] == result.map_plain
-    assert rows["mAP, trapezoid (official Market-1501)"][0] == result.map_trapezoid
+    assert rows["mAP (plain)"][0] == result.map_plain
+    assert rows["mAP (trapezoid, Market-1501)"][0] == result.map_trapezoid
     found = result.intervals["minp"]
     lost = result.with_failures(result.minp)
     assert rows["mINP"] == [result.minp, found.low, found.high, lost]
-    caption = next(c.clean for c in page.all("caption") if c.clean.startswith("Retrieval"))
     for way in {interval.method for interval in result.intervals.values()}:
-        assert way in caption
-    assert f"With failures: of {result.answerable} queries" in caption
+        assert f": {way}" in page.clean
+    assert f"with failures: of {result.answerable} queries" in page.clean
 
 
 def test_three_pictures_do_not_take_a_row(
     result: RetrievalResult, ranked: EmbeddingSet, read_page: Reader
 ) -> None:
-    section = retrieval_section(result, ranked, thumbnails=False)
+    section = ranking(result, ranked, thumbnails=False)
     page = read_page(render(Report("t", "v", "m", [], [section])))
     assert page.of_class("li", "comparison")
     assert not page.of_class("li", "long")
@@ -59,16 +58,16 @@ def test_without_failures_there_is_no_column_of_them(
     result: RetrievalResult, ranked: EmbeddingSet, read_page: Reader
 ) -> None:
     whole = replace(result, answerable=None, warnings=["Mind the gap"])
-    section = retrieval_section(whole, ranked, thumbnails=False)
+    section = ranking(whole, ranked, thumbnails=False)
     page = read_page(render(Report("t", "v", "m", [], [section])))
-    assert [len(row.numbers) for row in page.table("Retrieval")][-1] == 3
+    assert [len(row.numbers) for row in page.all("table")[0].all("tr")][-1] == 3
     assert "Mind the gap" in page.of_class("p", "warning")[0].text
 
 
 def test_wrong_first_candidates_stand_beside_the_right_one(
     result: RetrievalResult, ranked: EmbeddingSet
 ) -> None:
-    section = retrieval_section(result, ranked, thumbnails=False)
+    section = ranking(result, ranked, thumbnails=False)
     gallery = ranked.select((ranked.rows["subset"] == "gallery").to_numpy() & ranked.acquired)
     (shown,) = [block for block in section.blocks if isinstance(block, Comparisons)]
     assert shown.items

@@ -9,7 +9,7 @@ import pytest
 from facever.evaluate import compare, verification
 from facever.evaluation.one_to_one.compare import ComparisonResult
 from facever.evaluation.one_to_one.result import VerificationResult
-from facever.report.page import render
+from facever.render.page import render
 from facever.report.side_by_side import Contestant, side_by_side
 from facever.seeding import stream
 from facever.vectors.embedding_set import EmbeddingSet
@@ -90,7 +90,7 @@ def test_few_errors_refused_rates_and_the_training_are_said(
     judged = [row.children[-1].text for row in page.table("TAR of each model minus")]
     assert [text.endswith("(few)") for text in judged] == [point.few for point in compared.points]
     assert any(point.few for point in compared.points)
-    assert "Counts marked (few) are fewer than 30 errors" in page.text
+    assert "(few): fewer than 30 errors" in page.text
     for name in "ab":
         assert f"{name}: FAR 1e-5 is refused: it needs 100,000 impostor pairs" in page.clean
         assert f"{name}: overlap with the training: none" in page.clean

@@ -9,8 +9,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from facever.errors import DataError
+from facever.render.blocks import Note, Sheet
+from facever.render.page import Report, render
 from facever.report import training
-from facever.report.page import Note, Report, Sheet, render
 from facever.report.training import RunRecord
 
 Reader = Callable[[str], Any]

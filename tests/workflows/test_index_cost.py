@@ -140,7 +140,7 @@ def test_the_result_has_keys_and_text(cost):
     assert row["operating_points"][0]["fnir"]["1"]["value"] > 0
     assert {"recall", "build_seconds", "probe_seconds", "latency_seconds", "bytes"} <= set(row)
     text = cost.to_text()
-    assert "at the threshold of exact search for FPIR 0.02" in text
+    assert "At the threshold of exact search for FPIR 2e-2" in text
     assert "recall@30" in text
 
 

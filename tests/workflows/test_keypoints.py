@@ -71,14 +71,14 @@ def test_figures_are_closed_forms() -> None:
     maps[0, 1, 0, 1] = 1.0  # one place: top right
     maps[1, 1, 2, 1] = maps[1, 1, 2, 0] = 0.5  # the third row
     found = Keypoints(["a.png", "b.png"], [np.zeros((8, 4, 3), np.uint8)] * 2, {3: maps})
-    everywhere, somewhere = found.figures()
+    everywhere, somewhere = found.keypoints
     assert everywhere == pytest.approx(
         {"stage": 3, "keypoint": 1, "spread": 1.0, "row": 0.5, "column": 0.5}
     )
     assert somewhere == pytest.approx(
         {"stage": 3, "keypoint": 2, "spread": (1 / 8 + 2 / 8) / 2, "row": 0.375, "column": 0.625}
     )
-    assert found.to_dict() == {"images": ["a.png", "b.png"], "keypoints": found.figures()}
+    assert found.to_dict() == {"images": ["a.png", "b.png"], "keypoints": found.keypoints}
     assert found.to_text().splitlines()[-1].split() == ["3.2", "0.188", "0.375", "0.625"]
 
 

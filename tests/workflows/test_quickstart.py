@@ -24,7 +24,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_the_whole_way(faces: Path, tmp_path: Path) -> None:
     done = quickstart(tmp_path / "out", minutes=0.01, data=faces)
-    reached = dict(done.rows())
+    reached = dict(done.describe()[0].blocks[0].rows)
     parts = Manifest.from_csv(tmp_path / "out" / "faces.csv").frame
     people = {name: set(group["identity"]) for name, group in parts.groupby("subset")}
     assert not people["train"] & people["test"]

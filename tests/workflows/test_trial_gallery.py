@@ -84,9 +84,7 @@ def test_why_there_is_no_threshold_is_said(images, size, reason):
 
 def test_the_gallery_decides_searches_by_it(tmp_path):
     class Extractor:
-        fingerprint, dimension, flip, precision = "f", 16, False, "fp32"
-        card = type("card", (), {"metric": "cosine"})
-        embedder = type("e", (), {"preprocessing": type("p", (), {"model_dump": lambda mode: {}})})
+        fingerprint, dimension, embed = "f", 16, None
 
     probes = choose_probes(people([3, 1] * 20, seed=1))
     point, _ = search_threshold(people([3, 1] * 30), people=20)

@@ -145,7 +145,7 @@ def test_the_result_has_keys_and_text(tuned) -> None:
     assert row["fnir_interval"]["low"] <= row["fnir"] <= row["fnir_interval"]["high"]
     text = tuned.to_text()
     assert "900 entries of 300 people, max of cosines; 300 mated and 100 non-mated probes" in text
-    assert "at exact search's threshold for FPIR 0.05" in text
+    assert "At exact search's threshold for FPIR 5e-2" in text
     assert "recall@5" in text
     assert text.count("\n") == 4 + 5
 

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from facever.console import table
 from facever.gallery.answers import SearchResult
+from facever.gallery.gallery import Gallery
 from facever.gallery.records import STORAGES, Storage
+from facever.render.text import table
 from facever.vectors.embedding_set import EmbeddingSet
-from facever.workflows.enrollment import create_gallery
 from facever.workflows.trial_gallery import Probes, choose_probes
 
 _FPIR = 0.01
@@ -76,7 +76,7 @@ def _searched(probes: Probes, kind: Storage) -> tuple[np.ndarray, np.ndarray, in
     """Return the first candidates and their scores, and the bytes of the store."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        create_gallery(Path(folder) / "gallery", probes.enrolled, storage=kind) as gallery,
+        Gallery.create(Path(folder) / "gallery", probes.enrolled, storage=kind) as gallery,
     ):
         gallery.enroll(probes.enrolled)
         answers = [_first(gallery.search(some, 1)) for some in (probes.mated, probes.non_mated)]

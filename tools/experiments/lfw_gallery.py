@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from facever.console import say, table
+from facever.console import say
 from facever.errors import EvaluationError, FaceverError
 from facever.evaluation.one_to_many.by_person import person_intervals
 from facever.evaluation.one_to_many.identification import measured
@@ -34,9 +34,9 @@ from facever.evaluation.operating_point import Interval, OperatingPoint
 from facever.evaluation.overlap import find_overlap, shared_people
 from facever.files import write_json, write_text
 from facever.gallery.gallery import Gallery
+from facever.render.text import table
 from facever.seeding import stream
 from facever.vectors.embedding_set import EmbeddingSet
-from facever.workflows.enrollment import create_gallery
 
 FPIRS = (0.1, 0.01)
 RANKS = (1, 10)
@@ -69,7 +69,7 @@ class Decided:
 
 def enroll(path: Path, faces: EmbeddingSet, unseen: set[str] | None) -> Gallery:
     """Make a gallery that knows of everyone whether the model has seen them."""
-    gallery = create_gallery(path, faces)
+    gallery = Gallery.create(path, faces)
     people = set(faces.identities.tolist())
     about = {name: {"seen": unseen is None or name not in unseen} for name in people}
     gallery.enroll(faces, metadata=about)

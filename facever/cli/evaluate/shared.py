@@ -120,11 +120,12 @@ def keep_calibration(result: "CalibrationResult", prior: float | None, path: Pat
 
 def show(result: Any, as_json: bool) -> None:
     """Print a result on standard output, and its warnings on standard error."""
-    from facever.console import printable, warn
+    from facever.console import warn
+    from facever.render.text import terminal_width
 
     for warning in getattr(result, "warnings", ()):
         warn(warning)
     if as_json:
         print(json.dumps(result.to_dict(), allow_nan=False))
     else:
-        print(printable(result.to_text()))
+        print(result.to_text(terminal_width()))

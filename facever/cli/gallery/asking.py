@@ -67,8 +67,6 @@ def search(
     from facever.errors import ConfigError
     from facever.gallery.gallery import Gallery
     from facever.vectors.embedding_set import EmbeddingSet
-    from facever.workflows.enrollment import gallerys_extractor
-    from facever.workflows.recognition import search_images
 
     _check("search for", images, model, embeddings, device)
     if as_csv and as_json:
@@ -86,11 +84,13 @@ def search(
             names = _names_in(probes)
             found = opened.search(probes, k, **asked)
         else:
+            from facever.recognizer import Recognizer
+
             assert images
             assert model is not None
             names = list(images)
-            extractor = gallerys_extractor(opened, model, device)
-            found = search_images(opened, extractor, names, k, **asked)
+            recognizer = Recognizer.load(model, opened, device=device)
+            found = recognizer.search(names, k, **asked)
     if found.note:
         say(found.note)
     if as_json:
@@ -122,8 +122,9 @@ def _names_in(probes: "EmbeddingSet") -> list[str]:
 
 
 def _print_answers(names: list[str], found: "SearchResult", filtered: bool) -> None:
-    from facever.console import printable, table
+    from facever.console import printable
     from facever.gallery.records import shown
+    from facever.render.text import table
 
     for name, answer in zip(names, found, strict=True):
         who = answer.person
@@ -183,8 +184,6 @@ def verify(
     from facever.console import say
     from facever.gallery.gallery import Gallery
     from facever.vectors.embedding_set import EmbeddingSet
-    from facever.workflows.enrollment import gallerys_extractor
-    from facever.workflows.recognition import verify_images
 
     _check("verify", images, model, embeddings, device)
     asked: dict[str, Any] = {
@@ -198,11 +197,13 @@ def verify(
             names = _names_in(probes)
             result = opened.verify(probes, person, **asked)
         else:
+            from facever.recognizer import Recognizer
+
             assert images
             assert model is not None
             names = list(images)
-            extractor = gallerys_extractor(opened, model, device)
-            result = verify_images(opened, extractor, person, names, **asked)
+            recognizer = Recognizer.load(model, opened, device=device)
+            result = recognizer.verify_person(names, person, **asked)
     if as_json:
         print_json({**result.to_dict(), "probes": names})
     else:
@@ -215,7 +216,6 @@ def verify(
 
 def _print_verified(names: list[str], result: "Verification") -> None:
     """Print the score of each probe and what was decided; their names where they are several."""
-    from facever.cli.verify import point_line
     from facever.console import printable
     from facever.gallery.records import shown
 
@@ -233,4 +233,4 @@ def _print_verified(names: list[str], result: "Verification") -> None:
         if result.same is not None:
             print(f"decision:    {'' if result.same[row] else 'not '}{shown(result.person)}")
     if result.operating_point is not None:
-        print(f"by:          {point_line(result.operating_point)}")
+        print(f"by:          {result.operating_point.summary}")

@@ -44,8 +44,8 @@ def create(
     How people are compared, stored and indexed can be changed later: facever gallery rebuild.
     """
     from facever.errors import ConfigError
+    from facever.gallery.gallery import Gallery
     from facever.vectors.embedding_set import EmbeddingSet
-    from facever.workflows.enrollment import create_gallery
 
     if (model is None) == (from_embeddings is None):
         raise ConfigError("bind the gallery to a model: either --model or --from-embeddings")
@@ -59,7 +59,7 @@ def create(
     else:
         assert from_embeddings is not None
         made_by = EmbeddingSet.load(from_embeddings)
-    with create_gallery(
+    with Gallery.create(
         gallery, made_by, templates=templates, storage=storage, index=index or "auto"
     ) as made:
         print_info(made, as_json)

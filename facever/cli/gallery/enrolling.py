@@ -20,9 +20,8 @@ from facever.cli.gallery.shared import (
 )
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
-
     from facever.gallery.answers import Enrollment
+    from facever.vectors.embedding_set import EmbeddingSet
 
 _DUPLICATES = typer.Option(help="Images that are there already: skip, keep or refuse.")
 Near = Annotated[
@@ -80,16 +79,16 @@ def enroll(
     """Add images of people: all of them, or on any error none."""
     from dataclasses import replace
 
-    from facever.data.manifest import Manifest
     from facever.errors import ConfigError
     from facever.gallery.gallery import Gallery
-    from facever.workflows import enrollment
 
     if metadata and person is None:
         raise ConfigError("--metadata is about one person: name them with --person")
     if model is None and (data is not None or device != "auto"):
         raise ConfigError("--data and --device are for images: give --model, or leave them away")
+    columns = names_in(metadata_columns)
     rules: dict[str, Any] = {
+        "metadata": {person: dict(pairs_of(metadata, "--metadata"))} if metadata else {},
         "duplicates": duplicates,
         "near": near,
         "conflicts": conflicts,
@@ -98,17 +97,18 @@ def enroll(
     with Gallery.open(gallery) as opened:
         before = totals(opened)
         if model is None:
-            faces = enrollment.embeddings_of(given)
-            rows = enrollment.with_quality(faces.rows, quality)
-            rules["metadata"] = _about(rows, metadata_columns, person, metadata)
+            from facever.gallery.columns import metadata_of, with_quality
+
+            faces = _embeddings_in(given)
+            rows = with_quality(faces.rows, quality)
+            rules["metadata"] = metadata_of(rows, columns, person, rules["metadata"])
             done = opened.enroll(replace(faces, rows=rows), person, **rules)
         else:
-            manifest = enrollment.manifest_of(given, person, data)
-            rows = enrollment.with_quality(manifest.frame, quality)
-            rules["metadata"] = _about(rows, metadata_columns, person, metadata)
-            extractor = enrollment.gallerys_extractor(opened, model, device)
-            manifest = Manifest.from_frame(rows, manifest.root, manifest.dataset)
-            done = enrollment.enroll_images(opened, extractor, manifest, **rules)
+            from facever.recognizer import Recognizer
+
+            recognizer = Recognizer.load(model, opened, device=device)
+            rules |= {"data": data, "metadata_columns": columns, "quality": quality}
+            done = recognizer.enroll(given, person, **rules)
         now = totals_after(opened, before)
     _show(done, gallery, now, as_json)
 
@@ -158,16 +158,18 @@ def _show(done: "Enrollment", gallery: Path, now: dict[str, int], as_json: bool)
     print(f"gallery:  {now['images']} images of {now['people']} people in {gallery}")
 
 
-def _about(
-    rows: "DataFrame", columns: str | None, person: str | None, metadata: list[str] | None
-) -> dict[str, dict[str, Any]]:
-    """Return what is to be kept of the people."""
-    from facever.workflows.enrollment import metadata_of
+def _embeddings_in(given: list[str]) -> "EmbeddingSet":
+    """Open the one embedding set that is named where no model is."""
+    from facever.errors import DataError
+    from facever.vectors.embedding_set import META, EmbeddingSet
 
-    about = metadata_of(rows, names_in(columns), person)
-    if person is not None and metadata:
-        about.setdefault(person, {}).update(pairs_of(metadata, "--metadata"))
-    return about
+    path = Path(given[0])
+    if len(given) > 1:
+        raise DataError("without --model one embedding set is enrolled at a time")
+    if not (path / META).is_file():
+        what = f"{path} is not an embedding set" if path.exists() else f"no such path: {path}"
+        raise DataError(f"{what}; images are enrolled with --model MODEL")
+    return EmbeddingSet.load(path)
 
 
 def _tell(done: "Enrollment") -> None:

@@ -8,9 +8,8 @@ import typer
 from facever.cli.gallery.shared import AsJson, Device, Folder, counted, print_json
 
 if TYPE_CHECKING:
-    from facever.embedding.extractor import Extractor, Precision
-    from facever.gallery.gallery import Gallery
-    from facever.workflows.migration import Migration, Missing
+    from facever.embedding.extractor import Precision
+    from facever.gallery.migration import Migration, Missing
 
 _EXAMPLES = 20  # missing images that are listed without --json
 
@@ -56,7 +55,7 @@ def migrate(
     """
     from facever.errors import ConfigError, GalleryError
     from facever.gallery.gallery import Gallery
-    from facever.workflows.migration import migrate_gallery
+    from facever.recognizer import Recognizer
 
     if abandon == (model is not None):
         raise ConfigError("either move to a --model, or --abandon a migration that has begun")
@@ -70,8 +69,9 @@ def migrate(
             else:
                 print(f"abandoned: the gallery stays with {opened.fingerprint}")
             return
-        extractor = _new_extractor(opened, model, flip, precision, device)
-        done = migrate_gallery(opened, extractor, missing=cast("Missing", missing), root=data)
+        chosen = cast("Precision | None", precision)
+        new = Recognizer.load(model, opened, flip=flip, precision=chosen, device=device)
+        done = new.migrate(missing=cast("Missing", missing), root=data)
     if as_json:
         print_json(done.to_dict())
     else:
@@ -81,22 +81,6 @@ def migrate(
             f"{counted(len(done.missing), 'image')} cannot be embedded again, and the old model "
             "goes on serving: bring them back (--data ROOT), or run it with --missing remove"
         )
-
-
-def _new_extractor(
-    gallery: "Gallery", model: Path, flip: bool | None, precision: str | None, device: str
-) -> "Extractor":
-    """Load the new model, with the old one's extraction options where none are given."""
-    from facever.embedding.extractor import load_model
-
-    options = gallery.info().options
-    chosen = options.get("precision", "fp32") if precision is None else precision
-    return load_model(
-        model,
-        device=device,
-        flip=bool(options.get("flip", False)) if flip is None else flip,
-        precision=cast("Precision", chosen),
-    )
 
 
 def _print(done: "Migration") -> None:

@@ -68,32 +68,9 @@ def source_in(gallery: "Gallery", person: str, given: str) -> str:
 
 def print_info(gallery: "Gallery", as_json: bool) -> None:
     """Print what a gallery is bound to and holds."""
-    from facever.console import warn
-    from facever.gallery.records import shown
+    from facever.cli.evaluate.shared import show
 
-    info = gallery.info()
-    if as_json:
-        print_json(info.to_dict())
-        return
-    points = ", ".join(shown(name) for name in info.operating_points)
-    calibrations = ", ".join(shown(name) for name in info.calibrations)
-    print_fields(
-        {
-            "gallery": info.path,
-            "created": info.created,
-            "fingerprint": info.fingerprint,
-            "vectors": f"dimension {info.dimension}, compared by cosine",
-            "templates": f"{info.templates}, {counted(info.entries, 'vector')} to compare with",
-            "storage": info.storage,
-            "index": info.index,
-            "people": info.people,
-            "images": info.images,
-            "operating points": points or "none: searching and verifying give scores only",
-            "calibrations": calibrations or "none: no probabilities",
-        }
-    )
-    for reason in info.unusable:
-        warn(f"{reason}; remove it")
+    show(gallery.info(), as_json)
 
 
 @contextmanager

@@ -32,9 +32,9 @@ def info(gallery: Folder, as_json: AsJson = False) -> None:
 
 def people(gallery: Folder, where: Where = None, as_json: AsJson = False) -> None:
     """List the people, those enrolled first first, with the number of their images."""
-    from facever.console import table
     from facever.gallery.gallery import Gallery
     from facever.gallery.records import shown
+    from facever.render.text import table
 
     with Gallery.open(gallery) as opened:
         found = list(opened.people(where_of(where)))
@@ -46,9 +46,9 @@ def people(gallery: Folder, where: Where = None, as_json: AsJson = False) -> Non
 
 def images(gallery: Folder, person: Person, as_json: AsJson = False) -> None:
     """List what is known of a person and of their images."""
-    from facever.console import table
     from facever.gallery.gallery import Gallery
     from facever.gallery.records import shown
+    from facever.render.text import table
 
     with Gallery.open(gallery) as opened:
         known, found = opened.metadata(person), opened.images(person)
@@ -78,9 +78,9 @@ def audit(
     With --person the exit status is 0 where the id was removed and 1 where it was not: somebody
     who was merged or renamed is still there, under another id.
     """
-    from facever.console import table
     from facever.gallery.gallery import Gallery
     from facever.gallery.records import shown
+    from facever.render.text import table
 
     with Gallery.open(gallery) as opened:
         entries = opened.audit() if person is None else []

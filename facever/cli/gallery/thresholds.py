@@ -31,7 +31,6 @@ def threshold(
     as_json: AsJson = False,
 ) -> None:
     """List the gallery's operating points; before that add one, or remove one."""
-    from facever.cli.verify import point_line
     from facever.console import warn
     from facever.evaluation.operating_point import OperatingPoint
     from facever.gallery.gallery import Gallery
@@ -53,7 +52,7 @@ def threshold(
     for reason in unusable:
         warn(f"{reason}; remove it")
     for key, point in points.items():
-        print(f"{shown(key)}: {point.kind}, {point_line(point)}")
+        print(f"{shown(key)}: {point.kind}, {point.summary}")
     if not points:
         print("no operating points: searching and verifying give scores only")
 

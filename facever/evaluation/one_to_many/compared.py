@@ -1,25 +1,28 @@
 """Two rankings of the same queries: which difference of CMC, mAP and mINP is resolved."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from facever.console import table
 from facever.errors import EvaluationError
+from facever.evaluation.cells import difference_headers, difference_row
 from facever.evaluation.one_to_many.by_person import paired_intervals
 from facever.evaluation.one_to_many.retrieval import RetrievalResult, measures
-from facever.evaluation.one_to_one.text import difference_headers, difference_row
 from facever.evaluation.operating_point import Interval
+from facever.render.blocks import Facts, Note, Section, Table
+from facever.render.result import Result
+from facever.render.values import Record
 
 
 @dataclass(frozen=True)
-class ComparedMeasure:
+class ComparedMeasure(Record):
     """A measure of both rankings, and the interval of the second minus the first."""
 
     first: float
     second: float
     interval: Interval
+
+    json_keys = "first second difference interval resolved"
 
     @property
     def difference(self) -> float:
@@ -33,7 +36,7 @@ class ComparedMeasure:
 
 
 @dataclass(frozen=True)
-class RetrievalComparison:
+class RetrievalComparison(Result):
     """Two rankings of the same queries.
 
     Attributes:
@@ -47,54 +50,44 @@ class RetrievalComparison:
     measures: dict[str, ComparedMeasure]
     warnings: list[str] = field(default_factory=list)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result as JSON values, the same as `--json` prints."""
-        first = self.first
-        return {
-            "protocol": "compare-retrieval",
-            "ranked_by": [first.ranked_by, self.second.ranked_by],
-            "cross_camera": first.cross_camera,
-            "queries": first.queries,
-            "queries_without_match": first.without_match,
-            "gallery": first.gallery,
-            "failure_to_acquire": {
-                "queries": first.failed_queries,
-                "gallery": first.failed_gallery,
-            },
-            "measures": {
-                name: {
-                    "first": found.first,
-                    "second": found.second,
-                    "difference": found.difference,
-                    "interval": found.interval.model_dump(),
-                    "resolved": found.resolved,
-                }
-                for name, found in self.measures.items()
-            },
-            "warnings": self.warnings,
-        }
+    protocol = "compare-retrieval"
+    json_keys = (
+        "protocol ranked_by cross_camera=first.cross_camera queries=first.queries "
+        "queries_without_match=first.without_match gallery=first.gallery "
+        "failure_to_acquire.queries=first.failed_queries "
+        "failure_to_acquire.gallery=first.failed_gallery measures warnings"
+    )
 
-    def to_text(self) -> str:
-        """Return the result as a person reads it."""
+    @property
+    def ranked_by(self) -> list[str]:
+        """What each ranked the gallery by, in words."""
+        return [self.first.ranked_by, self.second.ranked_by]
+
+    def describe(self) -> list[Section]:
+        """Return each measure of both, and which difference is resolved."""
         first = self.first
         interval = self.measures["map_plain"].interval
+        rule = "cross-camera" if first.cross_camera else "no camera rule"
+        facts = Facts(
+            [
+                ("queries", f"{first.queries:,} in a gallery of {first.gallery:,}, {rule}"),
+                ("without match", f"{first.without_match:,} queries, left out"),
+                ("first", f"ranked by {first.ranked_by}"),
+                ("second", f"ranked by {self.second.ranked_by}"),
+                (
+                    "failed images",
+                    f"{first.failed_queries:,} queries, {first.failed_gallery:,} in the gallery "
+                    "failed in one of the two (left out)",
+                ),
+            ]
+        )
         rows = [
             difference_row(name, found.first, found.second, found.interval)
             for name, found in self.measures.items()
         ]
-        return "\n".join(
-            [
-                f"retrieval: {first.queries:,} queries in a gallery of {first.gallery:,}, "
-                f"{'cross-camera' if first.cross_camera else 'no camera rule'}; "
-                f"{first.without_match:,} queries without match left out",
-                f"ranked by {first.ranked_by}; by {self.second.ranked_by}",
-                f"failed images in one of the two: {first.failed_queries:,} queries, "
-                f"{first.failed_gallery:,} in the gallery (left out)",
-                "",
-                table(difference_headers(interval), rows),
-                f"intervals: {interval.method} over the queries' people",
-            ]
-        )
+        made = Note(f"intervals: {interval.method} over the queries' people")
+        table = Table("", difference_headers(interval), rows)
+        return [Section("retrieval", "Retrieval", [facts, table, made])]
 
 
 def compare_retrieval(

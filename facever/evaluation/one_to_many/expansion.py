@@ -5,18 +5,18 @@ verification applies to them.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from facever.errors import EvaluationError
 from facever.evaluation.one_to_many.nearest import Nearest, nearest
 from facever.evaluation.scoring.similarity import Floats, make_scorer
+from facever.render.values import Record
 from facever.vectors.unit import unit_rows
 
 
 @dataclass(frozen=True)
-class Expansion:
+class Expansion(Record):
     """How vectors are expanded.
 
     Args:
@@ -53,10 +53,6 @@ class Expansion:
         kind = "AQE" if self.alpha is None else f"alpha-QE (alpha {self.alpha:g})"
         whose = "queries and gallery" if self.gallery else "queries"
         return f"{kind} of {whose} by {self.neighbours} neighbours"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the settings as JSON values."""
-        return {"neighbours": self.neighbours, "alpha": self.alpha, "gallery": self.gallery}
 
 
 def expand_sides(

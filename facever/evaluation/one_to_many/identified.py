@@ -1,24 +1,40 @@
 """What identification measured: rates over threshold and rank, with their counts and intervals."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facever.console import table
 from facever.errors import EvaluationError
+from facever.evaluation.cells import (
+    by_method,
+    errors,
+    far_and_interval,
+    few_notes,
+    level_of,
+    rate_and_interval,
+    refused_note,
+)
 from facever.evaluation.one_to_many.by_person import person_intervals
 from facever.evaluation.one_to_many.ranking import shown_ranks
 from facever.evaluation.one_to_many.search import Searched
 from facever.evaluation.one_to_one.calibration import CalibrationResult
 from facever.evaluation.one_to_one.result import Refused
-from facever.evaluation.one_to_one.text import FEW, by_method, flagged, span
 from facever.evaluation.operating_point import Interval, OperatingPoint, ScoreRule, TrialCounts
 from facever.evaluation.overlap import Overlap
 from facever.evaluation.policies import ALL
 from facever.evaluation.scoring.similarity import Doubles, Similarity
 from facever.evaluation.statistics.intervals import FEW_ERRORS
+from facever.render import figures
+from facever.render.blocks import Block, Cell, Drawing, Facts, Figure, Note, Section, Table
+from facever.render.numbers import far, rate, score
+from facever.render.result import Result
+from facever.render.svg import plot
+from facever.render.values import Record
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _DET_POINTS = 200
 
@@ -54,7 +70,7 @@ class RealisedPoint:
 
 
 @dataclass(frozen=True)
-class Det:
+class Det(Record):
     """The trade-off of FPIR and FNIR over thresholds.
 
     Attributes:
@@ -66,6 +82,8 @@ class Det:
     thresholds: Doubles
     fpir: Doubles
     fnir: dict[int, Doubles]
+
+    json_keys = "threshold=thresholds fpir fnir"
 
     def thinned(self, points: int = _DET_POINTS) -> "Det":
         """Return about so many of its points, denser where the FPIR is small."""
@@ -79,7 +97,7 @@ class Det:
 
 
 @dataclass(frozen=True)
-class ProbeFailures:
+class ProbeFailures(Record):
     """Who could not be searched for, or not be found, because an image could not be embedded.
 
     Attributes:
@@ -93,9 +111,14 @@ class ProbeFailures:
     people: int = 0
     orphans: int = 0
 
+    json_keys = (
+        "mated_probes=mated nonmated_probes=nonmated people_not_enrolled=people "
+        "probes_of_people_not_enrolled=orphans"
+    )
+
 
 @dataclass(frozen=True)
-class IdentificationResult:
+class IdentificationResult(Result):
     """What was identified.
 
     Attributes:
@@ -197,118 +220,121 @@ class IdentificationResult:
             templates=self.templates,
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result as JSON values, the same as `--json` prints."""
-        det = self.det.thinned()
-        return {
-            "protocol": "identification",
-            "similarity": self.similarity,
-            "score_rule": self.score_rule,
-            "templates": self.templates,
-            "gallery_size": self.gallery_size,
-            "probes": {"mated": self.mated, "nonmated": self.nonmated},
-            "failure_to_acquire": {
-                "mated_probes": self.failures.mated,
-                "nonmated_probes": self.failures.nonmated,
-                "people_not_enrolled": self.failures.people,
-                "probes_of_people_not_enrolled": self.failures.orphans,
-            },
-            "cmc": {str(rank): self.rank(rank) for rank in self.ranks},
-            "cmc_curve": {str(rank): self.rank(rank) for rank in shown_ranks(len(self.cmc))},
-            "operating_points": [self._point(point) for point in self.points],
-            "refused": [
-                {"fpir_target": refused.far_target, "needs": refused.needs}
-                for refused in self.refused
-            ],
-            "realised": [
-                {"stored": one.stored.model_dump(mode="json"), **self._point(one.found)}
-                for one in self.realised
-            ],
-            "det": {
-                "threshold": [float(t) if np.isfinite(t) else None for t in det.thresholds],
-                "fpir": det.fpir.tolist(),
-                "fnir": {str(rank): values.tolist() for rank, values in det.fnir.items()},
-            },
-            "calibration": self.calibration and self.calibration.to_dict(),
-            "overlap": None if self.overlap is None else self.overlap.to_dict(),
-            "warnings": self.warnings,
-        }
+    protocol = "identification"
+    json_keys = (
+        "protocol similarity score_rule templates gallery_size probes.mated=mated "
+        "probes.nonmated=nonmated failure_to_acquire=failures cmc=_asked_cmc "
+        "cmc_curve=_cmc_curve operating_points=_points refused=_refused realised=_realised "
+        "det=_thinned_det calibration overlap warnings"
+    )
 
-    def to_text(self) -> str:
-        """Return the result as a person reads it."""
+    def describe(self) -> list[Section]:
+        """Return FNIR at FPIR by rank, the CMC, and how probable a first candidate is right."""
         failed = self.failures
-        lines = [
-            f"{self.mated:,} mated and {self.nonmated:,} non-mated probes in a gallery of "
-            f"{self.gallery_size:,} people, {self.score_rule} of {self.similarity} scores"
-            + ("" if self.templates == ALL else f", templates '{self.templates}'"),
-            f"failed images: {failed.mated:,} mated and {failed.nonmated:,} non-mated probes; "
-            f"{failed.people:,} people not enrolled, with {failed.orphans:,} probes (all left out)",
-            *([] if self.overlap is None else [f"training: {self.overlap}"]),
-            *(f"rank {rank} without threshold: {self.rank(rank):.4f}" for rank in self.ranks),
+        policy = "" if self.templates == ALL else f", templates '{self.templates}'"
+        facts: list[tuple[str, Cell]] = [
+            ("probes", f"{self.mated:,} mated and {self.nonmated:,} non-mated"),
+            (
+                "gallery",
+                f"{self.gallery_size:,} people, {self.score_rule} of {self.similarity} "
+                f"scores{policy}",
+            ),
+            (
+                "failed images",
+                f"{failed.mated:,} mated and {failed.nonmated:,} non-mated probes; "
+                f"{failed.people:,} people not enrolled, with {failed.orphans:,} probes "
+                "(all left out)",
+            ),
+        ]
+        if self.overlap is not None:
+            facts.append(("training", str(self.overlap)))
+        facts += [(f"rank {k} without threshold", rate(self.rank(k))) for k in self.ranks]
+        blocks: list[Block] = [
+            Facts(facts),
+            Figure("CMC", self._cmc_drawing(), "Mated probes whose mate is among the first k."),
+            Figure(
+                "DET",
+                self._det_drawing(),
+                "Mates missed (FNIR) over strangers taken for someone (FPIR). Lower is better.",
+            ),
         ]
         if self.points:
-            lines += ["", *self._points_text(self.points)]
-        lines += [
-            f"FPIR {refused.far_target:g} is refused: it needs {refused.needs:,} non-mated probes"
+            blocks += self._points_blocks(self.points)
+        blocks += [
+            refused_note("FPIR", refused.far_target, refused.needs, "non-mated probes")
             for refused in self.refused
         ]
         for one in self.realised:
-            lines += [
-                "",
-                f"the stored threshold {one.stored.threshold:.6g} (FPIR "
+            caption = (
+                f"The stored threshold {one.stored.threshold:.6g} (FPIR "
                 f"{one.stored.achieved_rate:.4g} in a gallery of {one.stored.gallery_size:,}, "
-                f"{one.stored.dataset or 'unnamed data'}) comes to",
-                *self._points_text([one.found]),
-            ]
+                f"{one.stored.dataset or 'unnamed data'}) comes to"
+            )
+            blocks += self._points_blocks([one.found], caption)
+        sections = [Section("identification", "Identification", blocks)]
         if self.calibration is not None:
-            lines += ["", "that the first candidate is right:", self.calibration.to_text()]
-        return "\n".join(lines)
+            (calibrated,) = self.calibration.describe()
+            lead = f"That the first candidate is right: {calibrated.lead}"
+            sections.append(replace(calibrated, lead=lead))
+        return sections
 
-    def _points_text(self, points: Sequence[IdentifiedPoint]) -> Iterator[str]:
-        """Yield tables of FPIR and of FNIR by rank, and below them how the intervals were made."""
-        level = f"{points[0].fpir_interval.level:.0%}"
-        positives = [
-            [
-                f"{point.fpir_target:g}",
-                f"{point.threshold:.6g}",
-                f"{point.false_positives / self.nonmated:.4g}",
-                span(point.fpir_interval, ".3g"),
-                flagged(point.false_positives),
-                f"{self._with_failures(point)[0]:.4g}",
-            ]
-            for point in points
-        ]
-        misses = [
-            [
-                f"{point.fpir_target:g}",
-                str(rank),
-                f"{missed / self.mated:.4f}",
-                span(point.fnir_intervals[rank], ".4f"),
-                flagged(missed),
-                f"{self._with_failures(point)[1][rank]:.4f}",
-            ]
-            for point in points
-            for rank, missed in point.missed.items()
-        ]
-        heads = ["FPIR target", "threshold", "FPIR", level, "false positives", "with failures"]
-        ends = ["FPIR target", "rank", "FNIR", level, "missed", "with failures"]
-        kept = slice(None) if self.failures != ProbeFailures() else slice(-1)
-        yield table(heads[kept], [row[kept] for row in positives])
-        yield ""
-        yield table(ends[kept], [row[kept] for row in misses])
-        if any(row[4].endswith("few") for row in (*positives, *misses)):
-            yield FEW
+    def plot_cmc(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw the CMC into matplotlib axes, or into new ones; return them."""
+        return plot(self._cmc_drawing(), ax)
+
+    def plot_det(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw FNIR over FPIR into matplotlib axes, or into new ones; return them."""
+        return plot(self._det_drawing(), ax)
+
+    def _cmc_drawing(self) -> Drawing:
+        shown = self._cmc_curve
+        return figures.cmc([figures.Cmc("probes", list(shown), list(shown.values()))])
+
+    def _det_drawing(self) -> Drawing:
+        det = self.det.thinned()
+        return figures.open_set({f"rank {k}": (det.fpir, fnir) for k, fnir in det.fnir.items()})
+
+    def _points_blocks(self, points: Sequence[IdentifiedPoint], caption: str = "") -> list[Block]:
+        """Return the table of FNIR by rank at each FPIR, and how the intervals were made."""
+        level = level_of(points[0].fpir_interval)
+        rows: list[list[Cell]] = []
+        for point in points:
+            fpir, fnir = self.with_failures(point)
+            for rank, missed in point.missed.items():
+                rows.append(
+                    [
+                        far(point.fpir_target),
+                        str(rank),
+                        *rate_and_interval(missed / self.mated, point.fnir_intervals[rank]),
+                        errors(missed),
+                        *far_and_interval(
+                            point.false_positives / self.nonmated, point.fpir_interval
+                        ),
+                        errors(point.false_positives),
+                        score(point.threshold),
+                        rate(fnir[rank]),
+                        far(fpir),
+                    ]
+                )
+        headers = ["FPIR target", "rank", "FNIR", level, "missed", "FPIR", level]
+        headers += ["false positives", "threshold", "FNIR with failures", "FPIR with failures"]
+        kept = slice(None) if self.failures != ProbeFailures() else slice(-2)
         made = [(f"FPIR at {point.fpir_target:g}", point.fpir_interval) for point in points]
         made += [
             (f"FNIR at {point.fpir_target:g}, rank {rank}", interval)
             for point in points
             for rank, interval in point.fnir_intervals.items()
         ]
+        notes = []
         for way, names in by_method(made).items():
             which = "all" if len(names) == len(made) else "; ".join(names)
-            yield f"intervals at fixed thresholds ({which}): {way}, over the probes' people"
+            notes.append(
+                Note(f"intervals at fixed thresholds ({which}): {way}, over the probes' people")
+            )
+        table = Table(caption, headers[kept], [row[kept] for row in rows])
+        return [table, *few_notes(rows), *notes]
 
-    def _with_failures(self, point: IdentifiedPoint) -> tuple[float, dict[int, float]]:
+    def with_failures(self, point: IdentifiedPoint) -> tuple[float, dict[int, float]]:
         """Return FPIR and FNIR by rank; a failed probe finds nobody: FPIR falls and FNIR rises."""
         lost = self.failures.mated + self.failures.orphans
         return (
@@ -316,30 +342,51 @@ class IdentificationResult:
             {rank: (missed + lost) / (self.mated + lost) for rank, missed in point.missed.items()},
         )
 
-    def _point(self, point: IdentifiedPoint) -> dict[str, Any]:
+    def point_values(self, point: IdentifiedPoint) -> dict[str, Any]:
         """Return one point as JSON values."""
-        fpir, fnir = self._with_failures(point)
+        fpir, fnir = self.with_failures(point)
         return {
             "fpir_target": point.fpir_target,
             "fpir": point.false_positives / self.nonmated,
             "threshold": point.threshold,
             "false_positives": point.false_positives,
             "few_false_positives": point.false_positives < FEW_ERRORS,
-            "fpir_interval": point.fpir_interval.model_dump(),
+            "fpir_interval": point.fpir_interval,
             "fnir": {
-                str(rank): {
+                rank: {
                     "value": missed / self.mated,
                     "missed": missed,
                     "few_missed": missed < FEW_ERRORS,
-                    "interval": point.fnir_intervals[rank].model_dump(),
+                    "interval": point.fnir_intervals[rank],
                 }
                 for rank, missed in point.missed.items()
             },
-            "with_failures": {
-                "fpir": fpir,
-                "fnir": {str(rank): value for rank, value in fnir.items()},
-            },
+            "with_failures": {"fpir": fpir, "fnir": fnir},
         }
+
+    @property
+    def _points(self) -> list[dict[str, Any]]:
+        return [self.point_values(point) for point in self.points]
+
+    @property
+    def _refused(self) -> list[dict[str, float]]:
+        return [{"fpir_target": each.far_target, "needs": each.needs} for each in self.refused]
+
+    @property
+    def _realised(self) -> list[dict[str, Any]]:
+        return [{"stored": one.stored, **self.point_values(one.found)} for one in self.realised]
+
+    @property
+    def _thinned_det(self) -> Det:
+        return self.det.thinned()
+
+    @property
+    def _asked_cmc(self) -> dict[int, float]:
+        return {rank: self.rank(rank) for rank in self.ranks}
+
+    @property
+    def _cmc_curve(self) -> dict[int, float]:
+        return {rank: self.rank(rank) for rank in shown_ranks(len(self.cmc))}
 
 
 def rates_at(

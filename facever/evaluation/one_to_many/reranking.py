@@ -10,7 +10,6 @@ threshold of a verification applies to them.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -18,12 +17,13 @@ from scipy.sparse import csr_matrix
 from facever.errors import EvaluationError
 from facever.evaluation.one_to_many.nearest import nearest
 from facever.evaluation.scoring.similarity import Floats, Ints, make_scorer
+from facever.render.values import Record
 
 _ENTRIES = 1 << 20  # overlaps summed up at once
 
 
 @dataclass(frozen=True)
-class Reranking:
+class Reranking(Record):
     """The parameters of k-reciprocal re-ranking.
 
     Args:
@@ -56,9 +56,7 @@ class Reranking:
     def __str__(self) -> str:
         return f"k-reciprocal re-ranking (k1 {self.k1}, k2 {self.k2}, lambda {self.lambda_value:g})"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the parameters as JSON values."""
-        return {"k1": self.k1, "k2": self.k2, "lambda": self.lambda_value}
+    json_keys = "k1 k2 lambda=lambda_value"
 
 
 class Reranked:

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from facever.console import table
 from facever.errors import EvaluationError
+from facever.evaluation.cells import interval_notes, level_of, rate_and_interval
 from facever.evaluation.columns import Names, people_column, required, text_column
 from facever.evaluation.inputs import (
     Embeddings,
@@ -31,15 +31,32 @@ from facever.evaluation.one_to_many.ranking import (
     shown_ranks,
 )
 from facever.evaluation.one_to_many.reranking import Reranked, Reranking
-from facever.evaluation.one_to_one.text import by_method, span
 from facever.evaluation.operating_point import Interval
-from facever.evaluation.overlap import Overlap, find_overlap
+from facever.evaluation.overlap import Overlap
+from facever.evaluation.scoring.similarity import Doubles, Ints, make_scorer, named_similarity
+from facever.render import figures
+from facever.render.blocks import (
+    Block,
+    Cell,
+    Comparison,
+    Comparisons,
+    Drawing,
+    Facts,
+    Figure,
+    Note,
+    Picture,
+    Section,
+    Table,
+)
+from facever.render.numbers import rate, score
+from facever.render.result import Result
+from facever.render.svg import plot
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+from facever.evaluation.overlap import find_overlap
 from facever.evaluation.scoring.similarity import (
-    Doubles,
-    Ints,
     Similarity,
-    make_scorer,
-    named_similarity,
 )
 from facever.evaluation.two_sets import check_comparable, images_in_both
 from facever.vectors.embedding_set import EmbeddingSet
@@ -49,10 +66,11 @@ MEASURES = ("map_plain", "map_trapezoid", "minp")
 _BAND = (1, 2, 5, 10, 20, 50, 100)  # the ranks of the CMC that have intervals
 _MOST_RANKS = 1000
 _MOST_WRONG = 50
+_SHOWN_WRONG = 12
 
 
 @dataclass(frozen=True)
-class RetrievalResult:
+class RetrievalResult(Result):
     """What was retrieved. It holds no threshold: a ranking is no verification.
 
     Attributes:
@@ -101,35 +119,15 @@ class RetrievalResult:
     overlap: Overlap | None = None
     warnings: list[str] = field(default_factory=list)
 
-    def to_dict(self, ranks: Sequence[int] = DEFAULT_RANKS) -> dict[str, Any]:
-        """Return the result as JSON values, the same as `--json` prints."""
-        return {
-            "protocol": "retrieval",
-            "similarity": self.similarity,
-            "ranked_by": self.ranked_by,
-            "reranking": self.reranking and self.reranking.to_dict(),
-            "expansion": self.expansion and self.expansion.to_dict(),
-            "cross_camera": self.cross_camera,
-            "queries": self.queries,
-            "queries_without_match": self.without_match,
-            "queries_by_own_camera_only": self.own_camera_only,
-            "gallery": self.gallery,
-            "overlap": None if self.overlap is None else self.overlap.to_dict(),
-            "failure_to_acquire": {"queries": self.failed_queries, "gallery": self.failed_gallery},
-            "cmc": {str(rank): self.rank(rank) for rank in ranks},
-            "map_plain": self.map_plain,
-            "map_trapezoid": self.map_trapezoid,
-            "minp": self.minp,
-            "intervals": {name: found.model_dump() for name, found in self.intervals.items()},
-            "with_failures": {
-                "queries": self.answerable or self.queries,
-                "cmc": {str(rank): self.with_failures(self.rank(rank)) for rank in ranks},
-                **{name: self.with_failures(getattr(self, name)) for name in MEASURES},
-            },
-            "cmc_curve": {str(rank): self.rank(rank) for rank in shown_ranks(len(self.cmc))},
-            "wrong_first": [wrong._asdict() for wrong in self.first_wrong],
-            "warnings": self.warnings,
-        }
+    protocol = "retrieval"
+    json_keys = (
+        "protocol similarity ranked_by reranking expansion cross_camera queries "
+        "queries_without_match=without_match queries_by_own_camera_only=own_camera_only gallery "
+        "overlap failure_to_acquire.queries=failed_queries "
+        "failure_to_acquire.gallery=failed_gallery cmc=_shown_cmc map_plain map_trapezoid minp "
+        "intervals with_failures=_all_with_failures cmc_curve=_cmc_curve "
+        "wrong_first=first_wrong warnings"
+    )
 
     @property
     def ranked_by(self) -> str:
@@ -151,51 +149,115 @@ class RetrievalResult:
         """
         return value * self.queries / (self.answerable or self.queries)
 
-    def to_text(self) -> str:
-        """Return the result as a person reads it."""
-        rule = "cross-camera" if self.cross_camera else "no camera rule"
-        values = [(f"rank {rank}", self.rank(rank), f"rank {rank}") for rank in DEFAULT_RANKS]
-        values += [
-            ("mAP (plain)", self.map_plain, "map_plain"),
-            ("mAP (trapezoid, Market-1501)", self.map_trapezoid, "map_trapezoid"),
-            ("mINP", self.minp, "minp"),
-        ]
-        lost = self.answerable is not None
-        rows = []
-        for name, value, key in values:
-            found = self.intervals.get(key)
-            rows.append([name, f"{value:.4f}", span(found, ".4f") if found else ""])
-            if lost:
-                rows[-1].append(f"{self.with_failures(value):.4f}")
-        headers = ["metric", "value", f"{self.intervals['map_plain'].level:.0%}"]
-        shown = [(name, self.intervals[key]) for name, _, key in values if key in self.intervals]
+    def describe(self) -> list[Section]:
+        """Return the CMC, the mean average precisions and what they are of."""
         removed = (
             f" ({self.own_camera_only:,} of them have positives by their own camera only)"
             if self.own_camera_only
             else ""
         )
-        lines = [
-            f"{self.queries:,} queries in a gallery of {self.gallery:,}, {rule}; "
-            f"{self.without_match:,} queries without match left out{removed}",
-            *([] if self.overlap is None else [f"training: {self.overlap}"]),
-            f"ranked by {self.ranked_by}",
-            f"failed images: {self.failed_queries:,} queries, {self.failed_gallery:,} in the "
-            "gallery (left out)",
-            "",
-            table([*headers, "with failures"] if lost else headers, rows),
-            *(
-                f"interval of {', '.join(names)}: {way}, over the queries' people"
-                for way, names in by_method(shown).items()
+        rule = "cross-camera" if self.cross_camera else "no camera rule"
+        facts: list[tuple[str, Cell]] = [
+            ("queries", f"{self.queries:,} in a gallery of {self.gallery:,}, {rule}"),
+            ("without match", f"{self.without_match:,} queries, left out{removed}"),
+            ("ranked by", self.ranked_by),
+            (
+                "failed images",
+                f"{self.failed_queries:,} queries, {self.failed_gallery:,} in the gallery "
+                "(left out)",
             ),
         ]
-        if lost:
-            lines.append(
-                f"with failures: of {self.answerable:,} queries, those that a failed image lost "
-                "count as never matched"
+        if self.overlap is not None:
+            facts.append(("training", str(self.overlap)))
+        figure = Figure(
+            "CMC",
+            self._drawing(),
+            "Queries whose right person is among the first k of the list, over k. The band holds "
+            "the intervals.",
+        )
+        blocks: list[Block] = [Facts(facts), figure, *self._measures()]
+        if self.answerable is not None:
+            blocks.append(
+                Note(
+                    f"with failures: of {self.answerable:,} queries, those that a failed image "
+                    "lost count as never matched"
+                )
             )
         if self.reranking or self.expansion:
-            lines.append("a ranking changed like this has no threshold: verify by the scores alone")
-        return "\n".join(lines)
+            blocks.append(
+                Note("a ranking changed like this has no threshold: verify by the scores alone")
+            )
+        return [Section("retrieval", "Retrieval", blocks)]
+
+    def wrong_at_first(self) -> Comparisons:
+        """Return the queries whose first candidate is wrong, beside it and the best right one."""
+        return Comparisons(
+            "Wrong at rank 1",
+            "The query, who came first, and the best image of the right person. The highest "
+            "scores first: one person under two names may be among them.",
+            [
+                Comparison(
+                    Picture.of_row(wrong.query),
+                    [
+                        Picture.of_row(wrong.candidate, score(wrong.score)),
+                        Picture.of_row(wrong.right, score(wrong.right_score)),
+                    ],
+                    "wrong at rank 1",
+                    "bad",
+                    score(wrong.score),
+                )
+                for wrong in self.first_wrong[:_SHOWN_WRONG]
+            ],
+        )
+
+    def plot_cmc(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw the CMC into matplotlib axes, or into new ones; return them."""
+        return plot(self._drawing(), ax)
+
+    def _measures(self) -> list[Block]:
+        """Return the table of all measures, and how their intervals were made."""
+        named = [(f"rank {rank}", f"rank {rank}", self.rank(rank)) for rank in DEFAULT_RANKS]
+        named += [
+            ("mAP (plain)", "map_plain", self.map_plain),
+            ("mAP (trapezoid, Market-1501)", "map_trapezoid", self.map_trapezoid),
+            ("mINP", "minp", self.minp),
+        ]
+        headers = ["metric", "value", level_of(self.intervals["map_plain"])]
+        rows: list[list[Cell]] = [
+            [name, *rate_and_interval(value, self.intervals.get(key))] for name, key, value in named
+        ]
+        if self.answerable is not None:
+            headers.append("with failures")
+            for row, (_, _, value) in zip(rows, named, strict=True):
+                row.append(rate(self.with_failures(value)))
+        made = [(name, self.intervals[key]) for name, key, _ in named if key in self.intervals]
+        return [Table("", headers, rows), *interval_notes(made, over=", over the queries' people")]
+
+    def _drawing(self) -> Drawing:
+        """Return the CMC at the ranks that have intervals, or at all that are shown."""
+        ranks = [k for k in range(1, len(self.cmc) + 1) if f"rank {k}" in self.intervals]
+        if not ranks:
+            ranks = shown_ranks(len(self.cmc))
+            return figures.cmc([figures.Cmc("queries", ranks, [self.rank(k) for k in ranks])])
+        found = [self.intervals[f"rank {k}"] for k in ranks]
+        ends = [interval.low for interval in found], [interval.high for interval in found]
+        return figures.cmc([figures.Cmc("queries", ranks, [self.rank(k) for k in ranks], *ends)])
+
+    @property
+    def _shown_cmc(self) -> dict[int, float]:
+        return {rank: self.rank(rank) for rank in DEFAULT_RANKS}
+
+    @property
+    def _cmc_curve(self) -> dict[int, float]:
+        return {rank: self.rank(rank) for rank in shown_ranks(len(self.cmc))}
+
+    @property
+    def _all_with_failures(self) -> dict[str, Any]:
+        return {
+            "queries": self.answerable or self.queries,
+            "cmc": {rank: self.with_failures(value) for rank, value in self._shown_cmc.items()},
+            **{name: self.with_failures(getattr(self, name)) for name in MEASURES},
+        }
 
 
 def retrieval(

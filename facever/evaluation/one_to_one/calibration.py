@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -10,9 +10,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
-from facever.console import table
 from facever.data.pairs import PairList
 from facever.errors import EvaluationError
+from facever.evaluation.cells import level_of, rate_and_interval
 from facever.evaluation.columns import Names
 from facever.evaluation.inputs import Embeddings, as_set, kind_of, templates_of
 from facever.evaluation.one_to_one.likelihood import Calibration, cllr, cllr_min, fit
@@ -28,8 +28,16 @@ from facever.evaluation.scoring.similarity import Doubles, Ints, Similarity
 from facever.evaluation.scoring.streaming import WHOLE
 from facever.evaluation.scoring.trials import check_both_classes
 from facever.evaluation.statistics.clustered import share_interval
+from facever.render import figures
+from facever.render.blocks import Cell, Drawing, Facts, Figure, Note, Number, Section, Table
+from facever.render.numbers import count, rate
+from facever.render.result import Result
+from facever.render.svg import plot
 from facever.seeding import stream
 from facever.vectors.embedding_set import EmbeddingSet
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _BINS = 15
 
@@ -68,7 +76,7 @@ class JudgedTrials:
 
 
 @dataclass(frozen=True)
-class CalibrationResult:
+class CalibrationResult(Result):
     """A calibration fitted on some people and judged on others.
 
     Attributes:
@@ -128,64 +136,61 @@ class CalibrationResult:
             prior=self.prior,
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result as JSON values, the same as `--json` prints."""
-        return {
-            "protocol": "calibration",
-            "kind": self.kind,
-            "similarity": self.similarity,
-            "distances": self.distances,
-            "dataset": self.dataset,
-            "fingerprint": self.fingerprint,
-            "templates": self.templates,
-            "score_rule": self.score_rule,
-            "gallery_size": self.gallery_size,
-            "method": self.calibration.method,
-            "scores": self.calibration.scores.tolist(),
-            "llrs": self.calibration.llrs.tolist(),
-            "cllr": self.cllr,
-            "cllr_min": self.cllr_min,
-            "prior": self.prior,
-            "reliability": [
-                {
-                    "predicted": found.predicted,
-                    "observed": found.observed,
-                    "interval": found.interval.model_dump(),
-                    "genuine": found.genuine,
-                    "impostor": found.impostor,
-                }
-                for found in self.reliability
-            ],
-            "people": {"fitted": self.people[0], "judged": self.people[1]},
-            "trials": {
-                "fitted": self.trials[0].model_dump(),
-                "judged": self.trials[1].model_dump(),
-            },
-            "warnings": self.warnings,
-        }
+    protocol = "calibration"
+    json_keys = (
+        "protocol kind similarity distances dataset fingerprint templates score_rule gallery_size "
+        "method=calibration.method scores=calibration.scores llrs=calibration.llrs cllr cllr_min "
+        "prior reliability people.fitted=people.0 people.judged=people.1 "
+        "trials.fitted=trials.0 trials.judged=trials.1 warnings"
+    )
 
-    def to_text(self) -> str:
-        """Return the result as a person reads it."""
+    def describe(self) -> list[Section]:
+        """Return the costs and the reliability of the probabilities."""
+        fitted, judged = self.people
+        facts: list[tuple[str, Cell]] = [
+            ("Cllr", Number(f"{self.cllr:.4f} bits (1: knows nothing)", self.cllr)),
+            ("Cllr at best", Number(f"{self.cllr_min:.4f} bits", self.cllr_min)),
+            ("prior", Number(f"{self.prior:.4g}", self.prior)),
+        ]
+        figure = Figure(
+            "Reliability",
+            self._drawing(),
+            "The share of genuine trials over the predicted probability. On the dotted line "
+            "predictions come true.",
+        )
+        level = level_of(self.reliability[0].interval) if self.reliability else "interval"
         rows = [
             [
-                f"{found.predicted:.4f}",
-                f"{found.observed:.4f}",
-                f"{found.interval.low:.4f} - {found.interval.high:.4f}",
-                f"{found.genuine:,}",
-                f"{found.impostor:,}",
+                rate(found.predicted),
+                *rate_and_interval(found.observed, found.interval),
+                count(found.genuine),
+                count(found.impostor),
             ]
             for found in self.reliability
         ]
-        level = f"{self.reliability[0].interval.level:.0%}"
-        return "\n".join(
-            [
-                f"{self.calibration.method} calibration, fitted on {self.people[0]:,} people and "
-                f"judged on {self.people[1]:,} others",
-                f"Cllr {self.cllr:.4f} bits, at best {self.cllr_min:.4f} (1: knows nothing)",
-                "",
-                f"probabilities at a prior of {self.prior:.4g}",
-                table(["predicted", "observed", level, "genuine", "impostor"], rows),
-            ]
+        headers = ["predicted", "observed", level, "genuine", "impostor"]
+        table = Table(f"Probabilities at a prior of {self.prior:.4g}", headers, rows)
+        methods = dict.fromkeys(found.interval.method for found in self.reliability)
+        note = Note(f"intervals: {'; '.join(methods)}")
+        lead = (
+            f"{self.calibration.method} calibration, fitted on {fitted:,} people and judged on "
+            f"{judged:,} others"
+        )
+        blocks = [Facts(facts), figure, table, note]
+        return [Section("calibration", "Calibration", blocks, lead)]
+
+    def plot_reliability(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw the reliability into matplotlib axes, or into new ones; return them."""
+        return plot(self._drawing(), ax)
+
+    def _drawing(self) -> Drawing:
+        bins = self.reliability
+        return figures.reliability(
+            [found.predicted for found in bins],
+            [found.observed for found in bins],
+            [found.interval.low for found in bins],
+            [found.interval.high for found in bins],
+            [found.genuine + found.impostor for found in bins],
         )
 
 

@@ -8,27 +8,26 @@ each model has. A difference is resolved when its interval does not hold zero.
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from facever.console import table
 from facever.data.pairs import PairList
 from facever.errors import EvaluationError
+from facever.evaluation.cells import (
+    FEW,
+    difference_headers,
+    difference_row,
+    errors,
+    interval_notes,
+    refused_note,
+)
 from facever.evaluation.failures import Failures
 from facever.evaluation.inputs import Embeddings, as_set
 from facever.evaluation.one_to_one.decisions import accuracy_of
 from facever.evaluation.one_to_one.measure import measure
 from facever.evaluation.one_to_one.populations import tar_over_people
 from facever.evaluation.one_to_one.result import Accuracy, MeasuredPoint
-from facever.evaluation.one_to_one.text import (
-    FEW,
-    by_method,
-    difference_headers,
-    difference_row,
-    flagged,
-)
 from facever.evaluation.one_to_one.verification import DEFAULT_FARS
 from facever.evaluation.operating_point import Interval, TrialCounts
 from facever.evaluation.protocols.judged import Judged, judged
@@ -40,15 +39,29 @@ from facever.evaluation.statistics.clustered import mean_interval
 from facever.evaluation.statistics.intervals import FEW_ERRORS
 from facever.evaluation.statistics.paired import over_people
 from facever.evaluation.two_sets import same_images
+from facever.render.blocks import Block, Cell, Facts, Section, Table
+from facever.render.numbers import far_text
+from facever.render.result import Result
+from facever.render.values import Record
 
 
 @dataclass(frozen=True)
-class ComparedPoint:
+class ComparedPoint(Record):
     """Both models at one FAR, and the interval of TAR of the second minus TAR of the first."""
 
     first: MeasuredPoint
     second: MeasuredPoint
     difference: Interval
+
+    json_keys = (
+        "far_target=first.far_target first second difference=gain interval=difference resolved "
+        "few_errors=few"
+    )
+
+    @property
+    def gain(self) -> float:
+        """TAR of the second minus TAR of the first."""
+        return self.second.tar - self.first.tar
 
     @property
     def resolved(self) -> bool:
@@ -63,12 +76,26 @@ class ComparedPoint:
 
 
 @dataclass(frozen=True)
-class ComparedAccuracy:
+class ComparedAccuracy(Record):
     """Both accuracies on the same trials, and the interval of the second minus the first."""
 
     first: Accuracy
     second: Accuracy
     difference: Interval
+
+    json_keys = (
+        "first=first.mean second=second.mean difference=gain interval=difference resolved methods"
+    )
+
+    @property
+    def gain(self) -> float:
+        """Accuracy of the second minus that of the first."""
+        return self.second.mean - self.first.mean
+
+    @property
+    def methods(self) -> list[str]:
+        """How the thresholds of each were chosen."""
+        return [self.first.method, self.second.method]
 
     @property
     def resolved(self) -> bool:
@@ -77,7 +104,7 @@ class ComparedAccuracy:
 
 
 @dataclass(frozen=True)
-class ComparisonResult:
+class ComparisonResult(Result):
     """Two models on the same trials.
 
     Attributes:
@@ -98,76 +125,51 @@ class ComparisonResult:
     failures: Failures = field(default_factory=Failures)
     warnings: list[str] = field(default_factory=list)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result as JSON values, the same as `--json` prints."""
-        accuracy = self.accuracy
-        return {
-            "protocol": "compare",
-            "trials_of": self.protocol,
-            "trials": self.trials.model_dump(),
-            "operating_points": [
-                {
-                    "far_target": point.first.far_target,
-                    "first": point.first.to_dict(),
-                    "second": point.second.to_dict(),
-                    "difference": point.second.tar - point.first.tar,
-                    "interval": point.difference.model_dump(),
-                    "resolved": point.resolved,
-                    "few_errors": point.few,
-                }
-                for point in self.points
-            ],
-            "refused": [{"far_target": far, "needs": n} for far, n in self.refused.items()],
-            "accuracy": accuracy
-            and {
-                "first": accuracy.first.mean,
-                "second": accuracy.second.mean,
-                "difference": accuracy.second.mean - accuracy.first.mean,
-                "interval": accuracy.difference.model_dump(),
-                "resolved": accuracy.resolved,
-                "methods": [accuracy.first.method, accuracy.second.method],
-            },
-            "failure_to_acquire": self.failures.to_dict(),
-            "warnings": self.warnings,
-        }
+    question = "compare"
+    json_keys = (
+        "protocol=question trials_of=protocol trials operating_points=points refused=_refused "
+        "accuracy failure_to_acquire=failures warnings"
+    )
 
-    def to_text(self) -> str:
-        """Return the result as a person reads it."""
-        rows, made = [], []
+    def describe(self) -> list[Section]:
+        """Return each rate of both models, and which difference is resolved."""
+        rows: list[list[Cell]] = []
+        made = []
         for point in self.points:
-            name, both = f"TAR at FAR {point.first.far_target:g}", (point.first, point.second)
-            errors = [
-                " / ".join(flagged(getattr(one, kind)) for one in both)
-                for kind in ("false_accepts", "false_rejects")
-            ]
-            rows.append(
-                [
-                    *difference_row(name, point.first.tar, point.second.tar, point.difference),
-                    *errors,
-                ]
-            )
+            name = f"TAR at FAR {far_text(point.first.far_target)}"
+            row = difference_row(name, point.first.tar, point.second.tar, point.difference)
+            for kind in ("false_accepts", "false_rejects"):
+                both = (errors(getattr(one, kind)).text for one in (point.first, point.second))
+                row.append(" / ".join(both))
+            rows.append(row)
             made.append((name, point.difference))
         if self.accuracy is not None:
             means = self.accuracy.first.mean, self.accuracy.second.mean
             row = difference_row("accuracy", *means, self.accuracy.difference)
             rows.append([*row, "", ""])
             made.append(("accuracy", self.accuracy.difference))
-        lines = [
-            f"{self.protocol}: {self.trials.genuine:,} genuine, {self.trials.impostor:,} impostor "
-            f"trials; {self.failures} images failed in one of the two",
-            "",
+        trials = f"{self.trials.genuine:,} genuine, {self.trials.impostor:,} impostor"
+        facts: list[tuple[str, Cell]] = [
+            ("protocol", self.protocol),
+            ("trials", trials),
+            ("failed images", f"{self.failures} failed in one of the two (not in the trials)"),
         ]
-        if rows:
+        blocks: list[Block] = [Facts(facts)]
+        if made:
             headers = [*difference_headers(made[0][1]), "false accepts", "false rejects"]
-            lines.append(table(headers, rows))
+            blocks.append(Table("Second minus first, on the same trials", headers, rows))
             if any(point.few for point in self.points):
-                lines.append(FEW)
-            lines += [f"interval of {', '.join(n)}: {way}" for way, n in by_method(made).items()]
-        lines += [
-            f"FAR {far:g} is refused: it needs {n:,} impostor trials"
-            for far, n in self.refused.items()
+                blocks.append(FEW)
+            blocks += interval_notes(made)
+        blocks += [
+            refused_note("FAR", far, needs, "impostor trials")
+            for far, needs in self.refused.items()
         ]
-        return "\n".join(lines)
+        return [Section("comparison", "Comparison", blocks)]
+
+    @property
+    def _refused(self) -> list[dict[str, float]]:
+        return [{"far_target": far, "needs": needs} for far, needs in self.refused.items()]
 
 
 def compare(

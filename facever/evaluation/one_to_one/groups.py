@@ -1,6 +1,6 @@
 """Groups at one shared threshold: FMR and FNMR within each group and across pairs of groups."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +21,13 @@ from facever.evaluation.statistics.intervals import (
     fmr_interval,
     tar_interval,
 )
+from facever.render.values import Record
 
 MOST_GROUPS = 30
 
 
 @dataclass(frozen=True)
-class GroupRates:
+class GroupRates(Record):
     """The error rates of comparisons between two groups, or within one.
 
     Attributes:
@@ -45,21 +46,40 @@ class GroupRates:
     fmr_interval: Interval | None
     fnmr_interval: Interval | None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the rates as JSON values; null where there are no trials."""
-        return {
-            "groups": [self.first, self.second],
-            "impostor": self.impostor,
-            "false_accepts": self.false_accepts,
-            "fmr": self.false_accepts / self.impostor if self.impostor else None,
-            "fmr_interval": self.fmr_interval and self.fmr_interval.model_dump(),
-            "genuine": self.genuine,
-            "false_rejects": self.false_rejects,
-            "fnmr": self.false_rejects / self.genuine if self.genuine else None,
-            "fnmr_interval": self.fnmr_interval and self.fnmr_interval.model_dump(),
-            "few_false_accepts": self.false_accepts < FEW_ERRORS,
-            "few_false_rejects": self.false_rejects < FEW_ERRORS,
-        }
+    json_keys = (
+        "groups impostor false_accepts fmr fmr_interval genuine false_rejects fnmr fnmr_interval "
+        "few_false_accepts few_false_rejects"
+    )
+
+    @property
+    def groups(self) -> list[str]:
+        """Both groups' values."""
+        return [self.first, self.second]
+
+    @property
+    def name(self) -> str:
+        """The group's value, or both."""
+        return self.first if self.first == self.second else f"{self.first} x {self.second}"
+
+    @property
+    def fmr(self) -> float | None:
+        """False accepts over impostor trials; None without trials."""
+        return self.false_accepts / self.impostor if self.impostor else None
+
+    @property
+    def fnmr(self) -> float | None:
+        """False rejects over genuine trials; None without trials."""
+        return self.false_rejects / self.genuine if self.genuine else None
+
+    @property
+    def few_false_accepts(self) -> bool:
+        """Whether too few impostor trials were accepted to carry a rate."""
+        return self.false_accepts < FEW_ERRORS
+
+    @property
+    def few_false_rejects(self) -> bool:
+        """Whether too few genuine trials were rejected to carry a rate."""
+        return self.false_rejects < FEW_ERRORS
 
 
 def rates_by_group(
@@ -197,18 +217,3 @@ class _Genuine:
         if not len(self.trials):
             return None
         return tar_interval(Moving.fixed(self.rejected, self.trials), level)
-
-
-def table_rows(rates: list[GroupRates]) -> Iterator[list[str]]:
-    """Yield the cells of a table: groups, FMR, FNMR, each with its interval, its errors flagged."""
-    for rate in rates:
-        values = rate.to_dict()
-        cells = [rate.first if rate.first == rate.second else f"{rate.first} x {rate.second}"]
-        for name, errors in (("fmr", rate.false_accepts), ("fnmr", rate.false_rejects)):
-            interval = getattr(rate, f"{name}_interval")
-            shown = "no trials"
-            if interval is not None:
-                few = ", few" if errors < FEW_ERRORS else ""
-                shown = f"{values[name]:.3g} ({interval.low:.3g} - {interval.high:.3g}{few})"
-            cells.append(shown)
-        yield cells

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facever.errors import EvaluationError
 from facever.evaluation.failures import Failures as Failures
+from facever.evaluation.one_to_one.description import describe, drawings
 from facever.evaluation.one_to_one.groups import GroupRates
 from facever.evaluation.one_to_one.suspects import Suspects
-from facever.evaluation.one_to_one.text import as_text
 from facever.evaluation.operating_point import Interval, Kind, OperatingPoint, TrialCounts
 from facever.evaluation.overlap import Overlap
 from facever.evaluation.policies import ALL
@@ -16,10 +16,17 @@ from facever.evaluation.scoring.similarity import Similarity
 from facever.evaluation.scoring.trials import Histogram
 from facever.evaluation.statistics.intervals import FEW_ERRORS
 from facever.evaluation.statistics.roc import Rate, RocCurve
+from facever.render.blocks import Section
+from facever.render.result import Result
+from facever.render.svg import plot
+from facever.render.values import Record
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
-class MeasuredPoint:
+class MeasuredPoint(Record):
     """TAR at a FAR: what was asked for, and what was counted at the threshold.
 
     Attributes:
@@ -56,26 +63,29 @@ class MeasuredPoint:
         """Genuine scores not above the threshold."""
         return self.trials.genuine - self.true_accepts
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON values; FMR and FNMR are the standard's names of FAR and 1 - TAR."""
-        return {
-            "far_target": self.far_target,
-            "far": self.far,
-            "tar": self.tar,
-            "fmr": self.far,
-            "fnmr": self.false_rejects / self.trials.genuine,
-            "threshold": self.threshold,
-            "false_accepts": self.false_accepts,
-            "false_rejects": self.false_rejects,
-            "interval": self.interval.model_dump(),
-            "far_interval": self.far_interval.model_dump(),
-            "few_false_accepts": self.false_accepts < FEW_ERRORS,
-            "few_false_rejects": self.false_rejects < FEW_ERRORS,
-        }
+    json_keys = (
+        "far_target far tar fmr=far fnmr threshold false_accepts false_rejects interval "
+        "far_interval few_false_accepts few_false_rejects"
+    )
+
+    @property
+    def fnmr(self) -> float:
+        """Genuine trials rejected over genuine trials (1 - TAR)."""
+        return self.false_rejects / self.trials.genuine
+
+    @property
+    def few_false_accepts(self) -> bool:
+        """Whether too few impostor trials were accepted to carry a rate."""
+        return self.false_accepts < FEW_ERRORS
+
+    @property
+    def few_false_rejects(self) -> bool:
+        """Whether too few genuine trials were rejected to carry a rate."""
+        return self.false_rejects < FEW_ERRORS
 
 
 @dataclass(frozen=True)
-class Refused:
+class Refused(Record):
     """A FAR that the trials cannot support, and how many impostor trials it needs."""
 
     far_target: float
@@ -83,7 +93,7 @@ class Refused:
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class Accuracy(Record):
     """Share of right decisions at thresholds chosen on other trials.
 
     Attributes:
@@ -100,10 +110,12 @@ class Accuracy:
     method: str
     interval: Interval | None = None
 
+    json_keys = "mean standard_error thresholds method interval"
+
 
 @dataclass(frozen=True)
-class VerificationResult:
-    """Everything that was measured, for the command line, the report and `to_dict()`.
+class VerificationResult(Result):
+    """Everything that was measured.
 
     `worst_impostors` are the highest impostor trials and `worst_genuine` the lowest genuine ones,
     as (row, row, score). `band` are points along the curve, and `suspects` images whose names the
@@ -193,63 +205,29 @@ class VerificationResult:
             fingerprint=self.fingerprint,
         )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result as JSON values, the same as `--json` prints."""
-        accuracy = self.accuracy
-        return {
-            "protocol": self.protocol,
-            "similarity": self.similarity,
-            "kind": self.kind,
-            "templates": self.templates,
-            "normalisation": self.normalisation,
-            "distances": self.distances,
-            "dataset": self.dataset,
-            "fingerprint": self.fingerprint,
-            "trials": self.trials.model_dump(),
-            "auc": self.auc.value,
-            "auc_bound": self.auc.bound,
-            "auc_interval": self.auc_interval and self.auc_interval.model_dump(),
-            "eer": self.eer.value,
-            "eer_bound": self.eer.bound,
-            "eer_interval": self.eer_interval and self.eer_interval.model_dump(),
-            "eer_hull": self.eer_hull,
-            "accuracy": None
-            if accuracy is None
-            else {
-                "mean": accuracy.mean,
-                "standard_error": accuracy.standard_error,
-                "thresholds": accuracy.thresholds,
-                "method": accuracy.method,
-                "interval": accuracy.interval and accuracy.interval.model_dump(),
-            },
-            "operating_points": [
-                {**point.to_dict(), "with_failures": dict(zip(_BOTH, rates, strict=True))}
-                for point in self.operating_points
-                for rates in [self.with_failures(point)]
-            ],
-            "refused": [
-                {"far_target": refused.far_target, "needs": refused.needs}
-                for refused in self.refused
-            ],
-            "overlap": self.overlap.to_dict(),
-            "curve": self.curve.to_dict(),
-            "worst_impostors": [list(pair) for pair in self.worst_impostors],
-            "worst_genuine": [list(pair) for pair in self.worst_genuine],
-            "groups": {
-                column: [rates.to_dict() for rates in found]
-                for column, found in self.groups.items()
-            },
-            "groups_at": self.groups_at
-            and {"far_target": self.groups_at.far_target, "threshold": self.groups_at.threshold},
-            "band": [point.to_dict() for point in self.band],
-            "suspects": self.suspects and self.suspects.to_dict(),
-            "failure_to_acquire": self.failures.to_dict(),
-            "warnings": self.warnings,
-        }
+    json_keys = (
+        "protocol similarity kind templates normalisation distances dataset fingerprint trials "
+        "auc=auc.value auc_bound=auc.bound auc_interval eer=eer.value eer_bound=eer.bound "
+        "eer_interval eer_hull accuracy operating_points=_points_with_failures refused overlap "
+        "curve=_thinned_curve worst_impostors worst_genuine groups groups_at=_groups_threshold "
+        "band suspects failure_to_acquire=failures warnings"
+    )
 
-    def to_text(self) -> str:
-        """Return the result as a person reads it."""
-        return as_text(self)
+    def describe(self) -> list[Section]:
+        """Return the accuracy, the groups and the suspected names."""
+        return describe(self)
+
+    def plot_roc(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw TAR over FAR into matplotlib axes, or into new ones; return them."""
+        return plot(drawings(self)["roc"].drawing, ax)
+
+    def plot_det(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw FNMR over FMR into matplotlib axes, or into new ones; return them."""
+        return plot(drawings(self)["det"].drawing, ax)
+
+    def plot_scores(self, ax: "Axes | None" = None) -> "Axes":
+        """Draw the distributions of the scores into matplotlib axes, or into new ones."""
+        return plot(drawings(self)["scores"].drawing, ax)
 
     def with_failures(self, point: MeasuredPoint) -> tuple[float, float]:
         """Return FAR and TAR with the trials of failed images, which all reject.
@@ -260,5 +238,19 @@ class VerificationResult:
         genuine = self.trials.genuine + self.failures.genuine
         return point.false_accepts / impostor, point.true_accepts / genuine
 
+    @property
+    def _points_with_failures(self) -> list[dict[str, Any]]:
+        return [
+            {**point.to_dict(), "with_failures": dict(zip(("far", "tar"), rates, strict=True))}
+            for point in self.operating_points
+            for rates in [self.with_failures(point)]
+        ]
 
-_BOTH = ("far", "tar")
+    @property
+    def _thinned_curve(self) -> RocCurve:
+        return self.curve.thinned()
+
+    @property
+    def _groups_threshold(self) -> dict[str, float] | None:
+        at = self.groups_at
+        return None if at is None else {"far_target": at.far_target, "threshold": at.threshold}

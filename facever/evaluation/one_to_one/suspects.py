@@ -4,19 +4,19 @@ What is suspected depends on the model: a poor one suspects many. A person has t
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from facever.evaluation.scoring.pairwise import PairScores
 from facever.evaluation.scoring.similarity import Ints
 from facever.evaluation.scoring.trials import Histogram, Trials
+from facever.render.values import Record
 
 _LISTED = 50
 
 
 @dataclass(frozen=True)
-class Suspects:
+class Suspects(Record):
     """Images whose name the scores speak against.
 
     Attributes:
@@ -38,16 +38,9 @@ class Suspects:
     strays: list[tuple[int, float]] = field(default_factory=list)
     stray_count: int | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the suspects as JSON values, the same as `--json` prints."""
-        return {
-            "genuine_median": self.genuine_median,
-            "impostor_median": self.impostor_median,
-            "alike": self.alike,
-            "alike_pairs": [list(pair) for pair in self.alike_pairs],
-            "strays": self.stray_count,
-            "stray_images": [list(stray) for stray in self.strays],
-        }
+    json_keys = (
+        "genuine_median impostor_median alike alike_pairs strays=stray_count stray_images=strays"
+    )
 
 
 def find_suspects(trials: Trials, *, one_set: bool = True) -> Suspects:

@@ -9,13 +9,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from facever.console import table
 from facever.data.pairs import PairList
 from facever.errors import EvaluationError
+from facever.evaluation.cells import (
+    errors,
+    far_and_interval,
+    few_notes,
+    interval_notes,
+    level_of,
+    rate_and_interval,
+)
 from facever.evaluation.columns import people_column
 from facever.evaluation.failures import Failures
 from facever.evaluation.inputs import Embeddings, as_set, kind_of
-from facever.evaluation.one_to_one.text import FEW, by_method, flagged
 from facever.evaluation.one_to_one.verification import DEFAULT_FARS, verification
 from facever.evaluation.operating_point import Interval, OperatingPoint, TrialCounts
 from facever.evaluation.protocols.judged import judged
@@ -30,13 +36,17 @@ from facever.evaluation.statistics.intervals import (
     fmr_interval,
     tar_interval,
 )
+from facever.render.blocks import Facts, Section, Table
+from facever.render.numbers import far, score
+from facever.render.result import Result
+from facever.render.values import Record
 from facever.vectors.embedding_set import EmbeddingSet
 
 Verdict = Literal["met", "exceeded", "not resolved"]
 
 
 @dataclass(frozen=True)
-class RealisedPoint:
+class RealisedPoint(Record):
     """An operating point on other trials than those it was set on.
 
     Attributes:
@@ -72,25 +82,24 @@ class RealisedPoint:
             return "met"
         return "exceeded" if self.fmr_interval.low > self.point.target_rate else "not resolved"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the point as JSON values."""
-        return {
-            "operating_point": self.point.model_dump(mode="json"),
-            "fmr_target": self.point.target_rate,
-            "fmr": self.fmr,
-            "fmr_interval": self.fmr_interval.model_dump(),
-            "fnmr": self.fnmr,
-            "fnmr_interval": self.fnmr_interval.model_dump(),
-            "false_accepts": self.false_accepts,
-            "false_rejects": self.false_rejects,
-            "few_false_accepts": self.false_accepts < FEW_ERRORS,
-            "few_false_rejects": self.false_rejects < FEW_ERRORS,
-            "verdict": self.verdict,
-        }
+    json_keys = (
+        "operating_point=point fmr_target=point.target_rate fmr fmr_interval fnmr fnmr_interval "
+        "false_accepts false_rejects few_false_accepts few_false_rejects verdict"
+    )
+
+    @property
+    def few_false_accepts(self) -> bool:
+        """Whether too few impostor trials were accepted to carry a rate."""
+        return self.false_accepts < FEW_ERRORS
+
+    @property
+    def few_false_rejects(self) -> bool:
+        """Whether too few genuine trials were rejected to carry a rate."""
+        return self.false_rejects < FEW_ERRORS
 
 
 @dataclass(frozen=True)
-class TransferResult:
+class TransferResult(Result):
     """Operating points of one set on the trials of another.
 
     Attributes:
@@ -109,62 +118,49 @@ class TransferResult:
     failures: Failures = field(default_factory=Failures)
     warnings: list[str] = field(default_factory=list)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result as JSON values, the same as `--json` prints."""
-        return {
-            "protocol": "transfer",
-            "trials_of": self.protocol,
-            "dataset": self.dataset,
-            "trials": self.trials.model_dump(),
-            "operating_points": [point.to_dict() for point in self.points],
-            "failure_to_acquire": self.failures.to_dict(),
-            "warnings": self.warnings,
-        }
+    question = "transfer"
+    json_keys = (
+        "protocol=question trials_of=protocol dataset trials operating_points=points "
+        "failure_to_acquire=failures warnings"
+    )
 
-    def to_text(self) -> str:
-        """Return the result as a person reads it."""
+    def describe(self) -> list[Section]:
+        """Return the rates that each threshold has on these trials."""
+        origins = sorted({found.point.dataset or "unnamed data" for found in self.points})
+        facts = Facts(
+            [
+                ("thresholds of", ", ".join(origins)),
+                ("on", self.dataset or "unnamed data"),
+                ("protocol", self.protocol),
+                (
+                    "trials",
+                    f"{self.trials.genuine:,} genuine, {self.trials.impostor:,} impostor",
+                ),
+                ("failed images", f"{self.failures} (not in the trials)"),
+            ]
+        )
         rows = [
             [
-                f"{found.point.threshold:.6g}",
-                f"{found.point.target_rate:g}",
-                _shown(found.fmr, found.fmr_interval),
-                flagged(found.false_accepts),
-                _shown(found.fnmr, found.fnmr_interval),
-                flagged(found.false_rejects),
+                score(found.point.threshold),
+                far(found.point.target_rate),
+                *far_and_interval(found.fmr, found.fmr_interval),
+                errors(found.false_accepts),
+                *rate_and_interval(found.fnmr, found.fnmr_interval),
+                errors(found.false_rejects),
                 found.verdict,
             ]
             for found in self.points
         ]
+        level = level_of(self.points[0].fmr_interval)
+        headers = ["threshold", "FMR target", "FMR here", level, "false accepts"]
+        headers += ["FNMR here", level, "false rejects", "target"]
         made = [
             (f"{rate} at {found.point.threshold:.6g}", interval)
             for found in self.points
             for rate, interval in (("FMR", found.fmr_interval), ("FNMR", found.fnmr_interval))
         ]
-        origins = sorted({found.point.dataset or "unnamed data" for found in self.points})
-        level = f"{self.points[0].fmr_interval.level:.0%}"
-        headers = [
-            "threshold",
-            "FMR target",
-            f"FMR here ({level})",
-            "false accepts",
-            f"FNMR here ({level})",
-            "false rejects",
-            "target",
-        ]
-        notes = [f"interval of {', '.join(names)}: {way}" for way, names in by_method(made).items()]
-        if any(cell.endswith("few") for row in rows for cell in row):
-            notes.insert(0, FEW)
-        return "\n".join(
-            [
-                f"thresholds of {', '.join(origins)} on {self.dataset or 'unnamed data'}: "
-                f"{self.trials.genuine:,} genuine, {self.trials.impostor:,} impostor trials "
-                f"({self.protocol})",
-                f"failed images   {self.failures} (not in the trials)",
-                "",
-                table(headers, rows),
-                *notes,
-            ]
-        )
+        blocks = [facts, Table("", headers, rows), *few_notes(rows), *interval_notes(made)]
+        return [Section("transfer", "Transfer", blocks)]
 
 
 def transfer(
@@ -335,7 +331,3 @@ def realised(trials: Trials, point: OperatingPoint, level: float = 0.95) -> Real
         fnmr = tar_interval(Moving.fixed(genuine - accepted[:, 0], genuine), level)
     counts = TrialCounts(genuine=trials.genuine, impostor=trials.impostor)
     return RealisedPoint(point, accepts, rejects, counts, fmr, fnmr)
-
-
-def _shown(rate: float, interval: Interval) -> str:
-    return f"{rate:.3g} ({interval.low:.3g} - {interval.high:.3g})"

@@ -154,6 +154,23 @@ def make_scorer(
     return _euclidean(left - centre, right - centre)
 
 
+def pair_scores(first: Floats, second: Floats, similarity: Similarity) -> Floats:
+    """Return the score of each pair of rows, float32 [N]: what `Scorer.pairs` gives for it.
+
+    Args:
+        first: float32 [N, D]; any lengths for "cosine", else as they are to be compared.
+        second: float32 [N, D].
+        similarity: What the score is.
+    """
+    if similarity == "cosine":
+        return pair_cosines(first, second)
+    if similarity == "euclidean":
+        first = second = first - second
+    products = np.einsum("nd,nd->n", first.astype(np.float64), second, dtype=np.float64)
+    scores: Floats = (products if similarity == "dot" else -products).astype(np.float32)
+    return scores
+
+
 def named_similarity(name: str) -> Similarity:
     """Return a similarity by its name.
 

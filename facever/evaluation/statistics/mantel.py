@@ -1,18 +1,18 @@
 """The Mantel test: whether two similarity matrices of the same things agree."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
 from facever.errors import EvaluationError
+from facever.render.values import Record
 from facever.seeding import stream
 
 
 @dataclass(frozen=True)
-class MantelResult:
+class MantelResult(Record):
     """Spearman's correlation of two matrices off the diagonal, and how it came about.
 
     Attributes:
@@ -27,12 +27,7 @@ class MantelResult:
     permutations: int
     size: int
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return JSON values."""
-        return dict(vars(self))
-
-    def to_text(self) -> str:
-        """Return the result as a person reads it."""
+    def __str__(self) -> str:
         return (
             f"Spearman correlation {self.correlation:+.3f} over {self.size} identities, "
             f"Mantel p = {self.p:.4g} ({self.permutations:,} permutations, two-sided)"

@@ -3,7 +3,7 @@
 from facever.report.panels.attention import attention_sheet
 from facever.report.panels.embedding import features, similarity_matrix
 from facever.report.panels.kernel import kernel, own_probability
-from facever.report.panels.writing import check_suffix, write_panels
+from facever.report.panels.writing import check_suffix, write_figures
 
 __all__ = [
     "attention_sheet",
@@ -12,5 +12,5 @@ __all__ = [
     "kernel",
     "own_probability",
     "similarity_matrix",
-    "write_panels",
+    "write_figures",
 ]

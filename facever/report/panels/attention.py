@@ -1,14 +1,18 @@
 """Where keypoints look: maps of attention over images."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from facever.report.drawing import Panel, printable
+from facever.render.blocks import Drawing, Figure
+from facever.render.svg import printable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
@@ -24,7 +28,7 @@ def attention_sheet(
     names: Sequence[str],
     attention: Mapping[int, Floats],
     caption: str,
-) -> Panel:
+) -> Figure:
     """Draw each image and, beside it, what each keypoint looks at.
 
     Each map is drawn relative to its own maximum: a keypoint without a preference colours all of
@@ -46,7 +50,7 @@ def attention_sheet(
     sheet = np.concatenate([np.concatenate([_framed(cell) for cell in row], 1) for row in rows])
     height, width = len(sheet) / len(rows), sheet.shape[1] / (1 + len(maps))
 
-    def paint(axes: Axes) -> None:
+    def paint(axes: "Axes") -> None:
         axes.imshow(sheet, interpolation="nearest")
         axes.grid(False)
         axes.spines[:].set_visible(False)
@@ -57,14 +61,9 @@ def attention_sheet(
         shown = [printable(name)[-24:] for name in names]
         axes.set_yticks([(k + 0.5) * height for k in range(len(rows))], shown)
 
-    return Panel(
-        name,
-        title,
-        f"{len(images)} images with the attention of {len(maps)} keypoints.",
-        caption,
-        paint,
-        size=(sheet.shape[1] / _SIDE + 1.5, len(sheet) / _SIDE + 0.4),
-    )
+    alt = f"{len(images)} images with the attention of {len(maps)} keypoints."
+    size = (sheet.shape[1] / _SIDE + 1.5, len(sheet) / _SIDE + 0.4)
+    return Figure(title, Drawing(name, alt, paint, size), caption)
 
 
 def overlay(image: Pixels, attention: Floats) -> Pixels:

@@ -1,12 +1,16 @@
 """Embeddings and prototypes: two-dimensional features, similarity matrices."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from facever.report.drawing import INK, PAPER, SERIES, Panel, printable
+from facever.render.blocks import Drawing, Figure
+from facever.render.svg import INK, PAPER, SERIES, printable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Floats = NDArray[np.float64]
 
@@ -26,7 +30,7 @@ def features(
     *,
     metric: str,
     caption: str,
-) -> Panel:
+) -> Figure:
     """Draw two-dimensional embeddings of several identities, and the prototypes.
 
     Where embeddings are compared by distance a prototype is a place; elsewhere it is a direction
@@ -46,7 +50,7 @@ def features(
     own = None if prototypes is None else np.asarray(prototypes, np.float64)
     places = metric == "euclidean"
 
-    def paint(axes: Axes) -> None:
+    def paint(axes: "Axes") -> None:
         reach = float(np.percentile(np.abs(xy), _FAR_OUT)) * 1.1
         if own is not None and places:
             reach = max(reach, 1.1 * float(np.abs(own).max()))
@@ -67,17 +71,17 @@ def features(
 
     drawn = "none" if own is None else "as crosses" if places else "as rays"
     alt = f"{title}: {len(xy)} embeddings of {len(identities)} identities, prototypes {drawn}."
-    return Panel(name, title, alt, caption, paint)
+    return Figure(title, Drawing(name, alt, paint), caption)
 
 
 def similarity_matrix(
     name: str, title: str, values: ArrayLike, identities: Sequence[str], *, score: str, caption: str
-) -> Panel:
+) -> Figure:
     """Draw a matrix [C, C] of similarities, its rows already in the order wanted."""
     matrix = np.asarray(values, np.float64)
     size = len(matrix)
 
-    def paint(axes: Axes) -> None:
+    def paint(axes: "Axes") -> None:
         off = matrix[~np.eye(size, dtype=bool)]
         image = axes.imshow(
             matrix, cmap="viridis", vmin=float(off.min()), vmax=float(off.max()),
@@ -94,4 +98,5 @@ def similarity_matrix(
         assert axes.figure is not None
         axes.figure.colorbar(image, ax=axes, label=printable(score), shrink=0.8)
 
-    return Panel(name, title, f"{title}: {size} x {size} similarities.", caption, paint)
+    drawing = Drawing(name, f"{title}: {size} x {size} similarities.", paint)
+    return Figure(title, drawing, caption)

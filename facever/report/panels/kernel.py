@@ -1,19 +1,23 @@
 """The RBF head's kernel and probability over the distance."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
 from scipy.special import expit
 
-from facever.report.drawing import MUTED, SERIES, Panel
+from facever.render.blocks import Drawing, Figure
+from facever.render.svg import MUTED, SERIES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
-def kernel(gammas: Sequence[float], farthest: float) -> Panel:
+def kernel(gammas: Sequence[float], farthest: float) -> Figure:
     """Draw K(d) = exp(-d^2 / gamma) for each gamma, d from 0 to `farthest`."""
     distance = np.linspace(0, farthest, 241)
 
-    def paint(axes: Axes) -> None:
+    def paint(axes: "Axes") -> None:
         for place, gamma in enumerate(gammas):
             color = SERIES[place % len(SERIES)]
             axes.plot(distance, np.exp(-(distance**2) / gamma), color=color, label=f"γ = {gamma:g}")
@@ -25,18 +29,13 @@ def kernel(gammas: Sequence[float], farthest: float) -> Panel:
     spoken = "; ".join(
         f"gamma {gamma:g}: K is one half at {np.sqrt(gamma * np.log(2)):.2f}" for gamma in gammas
     )
-    return Panel(
-        "rbf-kernel",
-        "K over the distance",
-        spoken,
-        "K = exp(-d² / γ): a larger γ forgives larger distances.",
-        paint,
-    )
+    caption = "K = exp(-d² / γ): a larger γ forgives larger distances."
+    return Figure("K over the distance", Drawing("rbf-kernel", spoken, paint), caption)
 
 
 def own_probability(
     gamma: float, scales: Sequence[float], identities: int, farthest: float
-) -> Panel:
+) -> Figure:
     """Draw the probability of the own identity over the distance, all others being far away.
 
     p = e^{s K} / (e^{s K} + C - 1), with K = 0 for every wrong identity.
@@ -44,7 +43,7 @@ def own_probability(
     distance = np.linspace(0, farthest, 241)
     similarity = np.exp(-(distance**2) / gamma)
 
-    def paint(axes: Axes) -> None:
+    def paint(axes: "Axes") -> None:
         axes.axhline(1 / identities, color=MUTED, linestyle=":", linewidth=1)
         for place, scale in enumerate(scales):
             color = SERIES[place % len(SERIES)]
@@ -58,11 +57,9 @@ def own_probability(
         f"s {scale:g}: at most {expit(scale - np.log(max(identities - 1, 1e-300))):.4f}"
         for scale in scales
     )
-    return Panel(
-        f"rbf-probability-{gamma:g}",
+    return Figure(
         f"p over the distance, γ = {gamma:g}",
-        spoken,
+        Drawing(f"rbf-probability-{gamma:g}", spoken, paint),
         f"Of {identities} identities, the others far away (K = 0). A small s keeps p low even at "
         "distance 0; the dotted line is chance.",
-        paint,
     )

@@ -1,11 +1,12 @@
-"""Panels as a file: an HTML page, or a picture, as the file's suffix says."""
+"""Figures as a file: an HTML page, or a picture, as the file's suffix says."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from facever.errors import ConfigError
-from facever.report.drawing import Panel, save_panels
-from facever.report.page import Block, Figure, Report, Section, write_report
+from facever.render.blocks import Figure, Section
+from facever.render.page import Report, write_report
+from facever.render.svg import save_figures
 
 SUFFIXES = (".html", ".png", ".svg", ".pdf")
 
@@ -20,27 +21,19 @@ def check_suffix(path: Path) -> None:
         raise ConfigError(f"{path}: name a file that ends in {', '.join(SUFFIXES)}")
 
 
-def write_panels(
-    path: Path,
-    panels: Sequence[Panel],
-    *,
-    title: str,
-    verdict: str,
-    meaning: str,
-    blocks: Sequence[Block] = (),
+def write_figures(
+    path: Path, sections: Sequence[Section], *, title: str, verdict: str, meaning: str
 ) -> None:
-    """Write panels to a file.
+    """Write a description to a file.
 
     Args:
-        path: .html for a page with all the text, else a picture of the panels alone.
-        panels: What is drawn, in order.
+        path: .html for a page of everything, else a picture of the figures alone.
+        sections: What is described.
         title, verdict, meaning: As of a `Report`.
-        blocks: What stands under the panels of a page, such as a table.
     """
     check_suffix(path)
-    if path.suffix != ".html":
-        save_panels(path, panels)
+    if path.suffix == ".html":
+        write_report(Report(title, verdict, meaning, (), sections), path)
         return
-    figures: list[Block] = [Figure(panel.title, panel.svg(), panel.caption) for panel in panels]
-    section = Section("figures", "Figures", [*figures, *blocks])
-    write_report(Report(title, verdict, meaning, (), [section]), path)
+    blocks = [block for section in sections for block in section.blocks]
+    save_figures(path, [block for block in blocks if isinstance(block, Figure)])

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facever.console import progress
-from facever.data.loading import Batch, OnError, plain_batches
+from facever.data.loading import Batch, plain_batches
 from facever.data.manifest import Manifest
 from facever.data.preprocessing import Preprocessing
+from facever.data.walking import OnError
 from facever.errors import ConfigError, DataError
 from facever.models.embedder import Embedder
 from facever.models.saving import load_embedder

@@ -23,7 +23,7 @@ from facever.evaluation.protocols.pair_list import score_pairs
 from facever.evaluation.scoring.similarity import Doubles
 from facever.evaluation.scoring.streaming import StreamedTrials, stream
 from facever.evaluation.scoring.trials import Trials, budget, check_fars, most_wanted, needed
-from facever.report.numbers import far_text
+from facever.render.numbers import far_text
 from facever.training.choosing.selection import select
 from facever.training.config import TrainConfig
 from facever.training.run import Run

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from facever.console import table
 from facever.errors import EvaluationError
 from facever.evaluation.operating_point import Interval
 from facever.evaluation.statistics.paired import (
@@ -16,13 +15,27 @@ from facever.evaluation.statistics.paired import (
     over_people,
     over_seeds,
 )
+from facever.render import figures
+from facever.render.blocks import (
+    Block,
+    Cell,
+    Facts,
+    Figure,
+    Note,
+    Number,
+    Section,
+    Table,
+)
+from facever.render.numbers import rate
+from facever.render.result import Result
+from facever.render.values import Record
 from facever.workflows.bakeoff.judging import Judged
 
 _FEW = 30
 
 
 @dataclass(frozen=True)
-class RunRecord:
+class RunRecord(Record):
     """One run and what it reached.
 
     Attributes:
@@ -44,9 +57,14 @@ class RunRecord:
     curve_name: str
     curve: list[tuple[int, float]]
 
+    json_keys = (
+        "label seed run=path updates seconds threshold=judged.threshold figures=judged.figures "
+        "curve.of=curve_name curve.points=curve"
+    )
+
 
 @dataclass(frozen=True)
-class HeadFigures:
+class HeadFigures(Record):
     """A contender over its seeds.
 
     Attributes:
@@ -63,9 +81,19 @@ class HeadFigures:
     intervals: dict[str, Interval | None]
     seconds: float
 
+    json_keys = "label metric seconds figures"
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """The mean and its interval, by figure."""
+        return {
+            name: {"mean": mean, "interval": self.intervals[name]}
+            for name, mean in self.means.items()
+        }
+
 
 @dataclass(frozen=True)
-class Verdict:
+class Verdict(Record):
     """One contender minus the baseline, on one figure.
 
     Attributes:
@@ -83,6 +111,8 @@ class Verdict:
     corrected: dict[str, float | None]
     level: float
 
+    json_keys = "label figure over_seeds=seeds over_people=people p_holm=corrected resolved"
+
     @property
     def resolved(self) -> dict[str, bool]:
         """Whether the difference is told from none, over "seeds" and over "people"."""
@@ -98,7 +128,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class BakeoffResult:
+class BakeoffResult(Result):
     """The whole bake-off.
 
     Attributes:
@@ -137,71 +167,93 @@ class BakeoffResult:
         """Return a contender's runs, in the order of their seeds."""
         return sorted((run for run in self.runs if run.label == label), key=lambda run: run.seed)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result as JSON values, the same as `--json` prints."""
-        return {
-            "test": self.test,
-            "baseline": self.baseline,
-            "level": self.level,
-            "seeds": self.seeds,
-            "trials": {"genuine": self.genuine, "impostor": self.impostor},
-            "people": self.people,
-            "refused": [{"far_target": far, "needs": n} for far, n in self.refused.items()],
-            "heads": [
-                {
-                    "label": head.label,
-                    "metric": head.metric,
-                    "seconds": head.seconds,
-                    "figures": {
-                        name: {"mean": mean, "interval": _dumped(head.intervals[name])}
-                        for name, mean in head.means.items()
-                    },
-                }
-                for head in self.heads
-            ],
-            "differences": [
-                {
-                    "label": verdict.label,
-                    "figure": verdict.figure,
-                    "over_seeds": verdict.seeds and verdict.seeds.to_dict(),
-                    "over_people": verdict.people.to_dict(),
-                    "p_holm": verdict.corrected,
-                    "resolved": verdict.resolved,
-                }
-                for verdict in self.verdicts
-            ],
-            "runs": [
-                {
-                    "label": run.label,
-                    "seed": run.seed,
-                    "run": run.path,
-                    "updates": run.updates,
-                    "seconds": run.seconds,
-                    "threshold": run.judged.threshold,
-                    "figures": run.judged.figures,
-                    "curve": {"of": run.curve_name, "points": run.curve},
-                }
-                for run in self.runs
-            ],
-        }
+    json_keys = (
+        "test baseline level seeds trials.genuine=genuine trials.impostor=impostor people "
+        "refused=_refused heads differences=verdicts runs"
+    )
 
-    def to_text(self) -> str:
-        """Return the result as a person reads it."""
-        rows = [
+    def describe(self) -> list[Section]:
+        """Return what each head reached, which differences are resolved, curves and runs."""
+        return [self._heads(), self._differences(), self._curves(), self._all_runs()]
+
+    @property
+    def _refused(self) -> list[dict[str, float]]:
+        return [{"far_target": far, "needs": needs} for far, needs in self.refused.items()]
+
+    def _heads(self) -> Section:
+        rows: list[list[Cell]] = [
             [
                 head.label,
                 head.metric,
-                *(figure_text(head, name) for name in self.figures),
-                f"{head.seconds:.0f}",
+                *(figure_cell(head, name) for name in self.figures),
+                Number(f"{head.seconds:.0f}", head.seconds),
             ]
             for head in self.heads
         ]
         headers = ["head", "compared by", *self.figures, "seconds"]
-        lines = [self.summary(), "", table(headers, rows), *self.notes(), "", self.how_compared()]
+        notes = [Note(note, warning=True) for note in self.notes()]
+        blocks = [Table("", headers, rows), *notes]
+        return Section("heads", "What each head reached", blocks, self.summary())
+
+    def _differences(self) -> Section:
+        blocks: list[Block] = [Note(self.how_compared())]
         for name in self.figures:
             verdicts = [verdict for verdict in self.verdicts if verdict.figure == name]
-            lines += ["", f"{name}, minus {self.baseline}", _verdict_table(verdicts)]
-        return "\n".join(lines)
+            bars = [
+                figures.DifferenceBar(
+                    verdict.label, kind, found.mean, found.interval.low, found.interval.high
+                )
+                for verdict in verdicts
+                for kind, found in (("over seeds", verdict.seeds), ("over people", verdict.people))
+                if found is not None
+            ]
+            blocks.append(
+                Figure(
+                    name,
+                    figures.differences(bars, name, self.baseline),
+                    "Where an interval holds zero, that source of chance alone can explain it.",
+                )
+            )
+        headers = ["figure", "head", "over seeds", "p (Holm)", "over people", "p (Holm)", "verdict"]
+        rows = [
+            [
+                verdict.figure,
+                verdict.label,
+                difference_text(verdict.seeds),
+                p_text(verdict.corrected["seeds"]),
+                difference_text(verdict.people),
+                p_text(verdict.corrected["people"]),
+                verdict.words,
+            ]
+            for verdict in self.verdicts
+        ]
+        blocks.append(Table(f"Each head minus {self.baseline}", headers, rows))
+        return Section("differences", "Which differences are resolved", blocks)
+
+    def _curves(self) -> Section:
+        shown = {head.label: [run.curve for run in self.of(head.label)] for head in self.heads}
+        shown = {label: curves for label, curves in shown.items() if all(curves)}
+        block: Block = Note("No curve was logged.")
+        if shown:
+            drawing = figures.learning_curves(shown, self.runs[0].curve_name)
+            caption = "Mean over the seeds; behind it the range of the seeds."
+            block = Figure("Learning curves", drawing, caption)
+        return Section("curves", "Learning curves", [block])
+
+    def _all_runs(self) -> Section:
+        rows: list[list[Cell]] = [
+            [
+                run.label,
+                str(run.seed),
+                *(rate(run.judged.figures[name]) for name in self.figures),
+                Number(f"{run.seconds:.0f}", run.seconds),
+                run.path,
+            ]
+            for run in self.runs
+        ]
+        facts = Facts([("test", self.test), ("confidence", f"{self.level:.0%}")])
+        headers = ["head", "seed", *self.figures, "seconds", "run"]
+        return Section("runs", "Every run", [facts, Table("All runs", headers, rows, folded=True)])
 
     def summary(self) -> str:
         """Return in one line what was judged by what."""
@@ -233,11 +285,11 @@ class BakeoffResult:
         )
 
 
-def figure_text(head: HeadFigures, name: str) -> str:
-    """Return "0.545 ± 0.012", or the mean alone for a single seed."""
+def figure_cell(head: HeadFigures, name: str) -> Number:
+    """Return "0.5450 ± 0.0120", or the mean alone for a single seed."""
     interval = head.intervals[name]
-    mean = f"{head.means[name]:.4f}"
-    return mean if interval is None else f"{mean} ± {(interval.high - interval.low) / 2:.4f}"
+    reach = "" if interval is None else f" ± {(interval.high - interval.low) / 2:.4f}"
+    return Number(f"{head.means[name]:.4f}{reach}", head.means[name])
 
 
 def difference_text(difference: Difference | None) -> str:
@@ -333,22 +385,3 @@ def _verdicts(
             others, by_seeds, by_people, corrected, holm([d.p for d in by_people]), strict=True
         )
     ]
-
-
-def _verdict_table(verdicts: Sequence[Verdict]) -> str:
-    rows = [
-        [
-            verdict.label,
-            difference_text(verdict.seeds),
-            p_text(verdict.corrected["seeds"]),
-            difference_text(verdict.people),
-            p_text(verdict.corrected["people"]),
-            verdict.words,
-        ]
-        for verdict in verdicts
-    ]
-    return table(["head", "over seeds", "p", "over people", "p", ""], rows)
-
-
-def _dumped(interval: Interval | None) -> dict[str, Any] | None:
-    return None if interval is None else interval.model_dump()

@@ -12,7 +12,7 @@ from facever.data.sources import load as load_data
 from facever.errors import ConfigError, unknown
 from facever.evaluation.one_to_one.verification import DEFAULT_FARS
 from facever.files import write_json, write_text
-from facever.report.page import write_report
+from facever.render.page import write_report
 from facever.training.config import TrainConfig, require_same
 from facever.training.run import Run, read_metrics
 from facever.training.trainer import Trainer

@@ -14,8 +14,9 @@ from facever.config import parse
 from facever.embedding.extractor import load_model
 from facever.evaluation.operating_point import OperatingPoint
 from facever.evaluation.score_calibration import ScoreCalibration
+from facever.gallery.gallery import Gallery
 from facever.models import Embedder, ModelConfig, save_embedder
-from facever.workflows.enrollment import create_gallery, enroll_images, manifest_of
+from facever.recognizer import Recognizer
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +66,8 @@ def facever(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 def made(model: Path, people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A gallery of the people, to copy."""
     folder, extractor = tmp_path_factory.mktemp("made") / "gallery", load_model(model)
-    with create_gallery(folder, extractor) as gallery:
-        enroll_images(gallery, extractor, manifest_of([str(people)], None))
+    with Gallery.create(folder, extractor) as gallery:
+        Recognizer(extractor, gallery).enroll(people)
     return folder
 
 

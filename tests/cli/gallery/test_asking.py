@@ -17,7 +17,7 @@ def test_search_for_images(facever, gallery: Path, model: Path, people: Path) ->
     words = ("gallery", "search", gallery, *probes, "--model", model, "-k", 2)
     status, said, noted = facever(*words)
     assert (status, noted) == (0, "scores only: there is no 1:N operating point to decide by\n")
-    assert f"'{probes[0]}'\n  score   person\n  ------  ------\n  1.0000  'a'\n" in said
+    assert f"'{probes[0]}'\n   score  person\n  ------  ------\n  1.0000  'a'\n" in said
     told = json.loads(facever(*words, "--json")[1])
     assert [answer["candidates"][0]["person"] for answer in told["answers"]] == ["a", "c"]
     assert [answer["probe"] for answer in told["answers"]] == [str(probe) for probe in probes]
@@ -31,7 +31,7 @@ def test_an_unreadable_probe_stops_no_other(
     status, said, _ = facever(*words)
     assert status == 0
     assert f"'{probes[0]}'\n  no vector: {probes[0]}: " in said
-    assert f"'{probes[1]}'\n  score   person\n  ------  ------\n  1.0000  'b'\n" in said
+    assert f"'{probes[1]}'\n   score  person\n  ------  ------\n  1.0000  'b'\n" in said
     told = json.loads(facever(*words, "--json")[1])["answers"]
     assert str(probes[0]) in told[0]["error"]
     assert (told[0]["candidates"], told[1]["error"]) == ([], None)

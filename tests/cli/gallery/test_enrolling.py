@@ -10,7 +10,7 @@ from facever.gallery.gallery import Gallery
 def test_create_and_enroll(facever, model: Path, people: Path, tmp_path: Path) -> None:
     folder = tmp_path / "gallery"
     status, said, _ = facever("gallery", "create", folder, "--model", model)
-    assert (status, f"gallery:          {folder}\n" in said) == (0, True)
+    assert (status, f"gallery           {folder}\n" in said) == (0, True)
     status, said, warned = facever("gallery", "enroll", folder, people, "--model", model)
     assert (status, said) == (
         0,
@@ -127,3 +127,22 @@ def test_a_column_weighs_the_images(facever, gallery, model, people, tmp_path: P
         status, _, refused = facever("gallery", "enroll", gallery, *source, *keep, "sharpe")
         assert (status, refused.count("\n")) == (2, 1)
         assert "unknown column 'sharpe'; did you mean 'sharp'?" in refused
+
+
+def test_a_gallery_that_python_made_is_the_command_lines(
+    facever, model: Path, people: Path, tmp_path: Path
+) -> None:
+    """Bound to a model it has the extraction options, by which the command line embeds."""
+    flipped = load_model(model, flip=True)
+    Gallery.create(tmp_path / "python", flipped).close()
+    facever("gallery", "create", tmp_path / "commands", "--model", model, "--flip")
+    kept = ("fingerprint", "dimension", "metric", "preprocessing", "options")
+    told = [
+        json.loads(facever("gallery", "info", tmp_path / name, "--json")[1])
+        for name in ("python", "commands")
+    ]
+    assert [told[0][name] for name in kept] == [told[1][name] for name in kept]
+    assert told[0]["options"] == {"flip": True, "precision": "fp32"}
+    words = ("gallery", "enroll", tmp_path / "python", people, "--model", model)
+    status, said, _ = facever(*words)
+    assert (status, said.splitlines()[0]) == (0, "enrolled: 6 images, 3 new people")

@@ -5,8 +5,8 @@ from pathlib import Path
 def test_info(facever, gallery: Path) -> None:
     status, said, _ = facever("gallery", "info", gallery)
     assert status == 0
-    assert "people:           3\nimages:           6\n" in said
-    assert "templates:        all, 6 vectors to compare with\n" in said
+    assert "people            3\nimages            6\n" in said
+    assert "templates         all, 6 vectors to compare with\n" in said
     told = json.loads(facever("gallery", "info", gallery, "--json")[1])
     assert (told["people"], told["images"], told["dimension"]) == (3, 6, 8)
 
@@ -29,7 +29,7 @@ def test_people_and_images(facever, gallery: Path, people: Path) -> None:
         assert [one["person"] for one in told] == expected
     status, said, _ = facever("gallery", "images", gallery, "b")
     assert status == 0
-    assert said.startswith("'site': 'A'\n'floor': '3'\nimage  enrolled")
+    assert said.startswith("'site': 'A'\n'floor': '3'\nimage  ")
     assert said.count(f"'{people}/b/") == 2
 
 

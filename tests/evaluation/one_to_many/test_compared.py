@@ -50,7 +50,7 @@ def test_results_have_their_keys_and_text(arrays):
     assert gained["difference"] == pytest.approx(gained["second"] - gained["first"])
     assert gained["interval"]["level"] == 0.9
     text = result.to_text()
-    assert "100 queries in a gallery of 300, no camera rule" in text
+    assert "100 in a gallery of 300, no camera rule" in text
     assert f"{gained['difference']:+.4f}" in text
     assert "90%" in text
     assert "paired identity bootstrap" in text

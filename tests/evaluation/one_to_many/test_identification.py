@@ -8,6 +8,7 @@ from facever.errors import EvaluationError
 from facever.evaluation.one_to_many.identification import identification as identified
 from facever.evaluation.one_to_many.identification import measured
 from facever.evaluation.operating_point import OperatingPoint, TrialCounts
+from facever.render.numbers import far_text
 from tests.evaluation.oracles import cosines, half_way_above
 
 room = sys.modules["facever.evaluation.one_to_many.search"]
@@ -166,7 +167,7 @@ def test_a_stored_operating_point_is_judged_at_its_threshold(sets):
     values = smaller.to_dict()["realised"][0]
     assert values["stored"]["gallery_size"] == 18
     assert values["fpir"] == realised.found.false_positives / smaller.nonmated
-    assert "the stored threshold" in smaller.to_text()
+    assert "The stored threshold" in smaller.to_text()
     assert "in a gallery of 18, before" in smaller.to_text()
     assert not smaller.warnings
     few = gallery_ids < "p004"
@@ -244,7 +245,7 @@ def test_images_that_could_not_be_embedded_are_counted_with_and_without(sets):
         assert values["with_failures"]["fnir"][str(rank)] == share
     text = result.to_text()
     assert "4 mated and 3 non-mated probes; 1 people not enrolled" in text
-    assert f"{values['with_failures']['fpir']:.4g}" in text
+    assert far_text(values["with_failures"]["fpir"]) in text
     assert f"{values['with_failures']['fnir']['10']:.4f}" in text
     assert "with failures" not in alone.to_text()
 
@@ -281,10 +282,11 @@ def test_results_have_their_keys_and_text(sets):
     text = result.to_text()
     assert "is refused: it needs 10,000 non-mated probes" in text
     point = result.points[0]
-    assert f"{point.false_positives} few" in text
-    assert "few: under 30 errors" in text
-    for interval in (point.fpir_interval, *point.fnir_intervals.values()):
-        assert f"{interval.low:.3g} - " in text or f"{interval.low:.4f} - " in text
+    assert f"{point.false_positives} (few)" in text
+    assert "(few): fewer than 30 errors" in text
+    assert f"[{far_text(point.fpir_interval.low)}, " in text
+    for interval in point.fnir_intervals.values():
+        assert f"[{interval.low:.4f}, {interval.high:.4f}]" in text
     assert "intervals at fixed thresholds (all): identity bootstrap" in text
 
 

@@ -241,7 +241,7 @@ def test_a_calibration_of_searches_names_its_gallery(faces):
     assert (stored.templates, stored.method, stored.prior) == ("medoids:1", "isotonic", 0.3)
     assert (stored.dataset, stored.fingerprint) == ("made up", gallery.meta.fingerprint)
     assert found.to_dict()["calibration"] == found.calibration.to_dict()
-    assert "that the first candidate is right:\nisotonic calibration" in found.to_text()
+    assert "That the first candidate is right: isotonic calibration" in found.to_text()
     assert identification(probes, gallery).to_dict()["calibration"] is None
 
 

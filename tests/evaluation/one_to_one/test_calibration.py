@@ -109,7 +109,7 @@ def test_the_prior_moves_probabilities_and_nothing_else(make_faces):
     assert own.prior == pytest.approx(judged.genuine / (judged.genuine + judged.impostor))
     assert (rare.prior, rare.cllr, rare.cllr_min) == (1e-4, own.cllr, own.cllr_min)
     assert rare.reliability[0].predicted < own.reliability[0].predicted
-    assert "probabilities at a prior of 0.0001" in rare.to_text()
+    assert "Probabilities at a prior of 0.0001" in rare.to_text()
     with pytest.raises(EvaluationError, match=r"^a prior of 1 is not between 0 and 1$"):
         calibrate(vectors, names, prior=1)
 

@@ -94,9 +94,10 @@ def test_rates_of_few_errors_are_flagged():
     assert [point["few_errors"] for point in shown] == [False, True]
     assert shown[1]["second"]["false_accepts"] == rare.second.false_accepts
     text = result.to_text()
-    assert f"{rare.first.false_accepts} few / {rare.second.false_accepts} few" in text
-    assert "few: under 30 errors, which do not carry a rate" in text
-    assert "interval of TAR at FAR 0.1, TAR at FAR 0.001: paired identity bootstrap" in text
+    for point in (rare.first, rare.second):
+        assert f"{point.false_accepts} (few)" in text
+    assert "(few): fewer than 30 errors, which do not carry a rate" in text
+    assert "interval of TAR at FAR 1e-1, TAR at FAR 1e-3: paired identity bootstrap" in text
 
 
 def test_the_level_is_that_of_every_interval():
@@ -164,7 +165,7 @@ def test_a_list_is_compared_at_every_far_and_by_accuracy(faces, other, folded):
     assert values["accuracy"]["difference"] == gained
     assert values["trials_of"] == "pairs"
     assert "accuracy" in found.to_text()
-    assert "TAR at FAR 0.02" in found.to_text()
+    assert "TAR at FAR 2e-2" in found.to_text()
 
 
 def test_a_list_does_not_tell_a_model_apart_from_itself(faces, folded):

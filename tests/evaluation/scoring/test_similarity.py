@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from facever.errors import EvaluationError
-from facever.evaluation.scoring.similarity import Scorer, make_scorer
+from facever.evaluation.scoring.similarity import Scorer, make_scorer, pair_scores
 from facever.vectors.unit import pair_cosines
 
 
@@ -148,3 +148,28 @@ def test_rows_that_are_not_quite_unit_are_screened_as_well(make_faces, scale):
     product = (scorer.left @ scorer.right.T).ravel()
     assert np.abs(product - scorer.pairs(i, j)).max() <= scorer.error < 1e-5
     assert scorer.pairs(i, j).max() <= min(1, scorer.high)
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot", "euclidean"])
+def test_a_pair_alone_has_the_score_that_it_has_among_others(similarity: str) -> None:
+    draw = np.random.default_rng(0)
+    first, second = draw.normal(size=(2, 200, 24)).astype(np.float32)
+    lengths = np.linalg.norm([first, second], axis=2).astype(np.float32)
+    units = [rows / length[:, None] for rows, length in zip((first, second), lengths, strict=True)]
+    rows = [
+        u * (1 if similarity == "cosine" else n[:, None])
+        for u, n in zip(units, lengths, strict=True)
+    ]
+    scores = pair_scores(*rows, similarity)
+    for i in range(0, 200, 7):
+        one = slice(i, i + 1)
+        scorer = make_scorer(
+            units[0][one], similarity, lengths[0][one], units[1][one], lengths[1][one]
+        )
+        assert scorer.pairs(np.zeros(1, int), np.zeros(1, int))[0] == scores[i]
+        exact = {
+            "cosine": units[0][i].astype(float) @ units[1][i],
+            "dot": first[i].astype(float) @ second[i],
+            "euclidean": -np.sum((first[i].astype(float) - second[i]) ** 2),
+        }
+        assert scores[i] == pytest.approx(exact[similarity], rel=1e-5, abs=1e-6)

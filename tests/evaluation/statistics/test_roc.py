@@ -53,7 +53,7 @@ def test_a_thinned_curve_keeps_real_points_and_both_ends():
         assert fnmr == (scores[same] <= threshold).mean()
     assert (curve.fmr[0], curve.fnmr[0], curve.fmr[-1], curve.fnmr[-1]) == (1, 0, 0, 1)
     assert (np.diff(curve.fmr) <= 0).all()
-    values = curve.to_dict(points=10)
+    values = curve.thinned(10).to_dict()
     assert values["threshold"][0] is None
     assert len(values["threshold"]) == len(values["fmr"]) == len(values["fnmr"]) == 10
     at = [curve.thresholds.tolist().index(threshold) for threshold in values["threshold"][1:]]
@@ -73,8 +73,10 @@ def test_eer_is_between_the_two_neighbouring_points(ties, seed):
     assert eer == pytest.approx(a + share * (c - a), abs=1e-12)
 
 
+@pytest.mark.parametrize("passes", [0, 1, 16])
 @pytest.mark.parametrize("seed", range(5))
-def test_eer_hull_is_that_of_qhull(seed):
+def test_eer_hull_is_that_of_qhull(seed, passes, monkeypatch):
+    monkeypatch.setattr("facever.evaluation.statistics.roc._PASSES", passes)
     scores, same = draw(31, 57, seed == 3, seed)
     value = Roc(ListedTrials(scores, same)).eer_hull()
     curve = np.array([*points(scores, same), (1.0, 1.0)])

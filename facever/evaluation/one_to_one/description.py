@@ -1,0 +1,334 @@
+"""What a verification measured, as facts, figures, tables and notes."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from facever.evaluation.cells import (
+    errors,
+    far_and_interval,
+    few,
+    few_notes,
+    interval_notes,
+    level_of,
+    rate_and_interval,
+    refused_note,
+    span,
+)
+from facever.render import figures
+from facever.render.blocks import (
+    Block,
+    Cell,
+    Comparison,
+    Comparisons,
+    Facts,
+    Figure,
+    Note,
+    Number,
+    Picture,
+    Section,
+    Table,
+    Tone,
+)
+from facever.render.numbers import count, far, far_text, fars, rate, score
+
+if TYPE_CHECKING:
+    from facever.evaluation.one_to_one.groups import GroupRates
+    from facever.evaluation.one_to_one.result import Accuracy, MeasuredPoint, VerificationResult
+    from facever.evaluation.one_to_one.suspects import Suspects
+    from facever.evaluation.operating_point import Interval
+    from facever.evaluation.statistics.roc import Rate
+
+_LISTED = 12  # pairs of images of each kind
+_DRAWN = 24  # groups in a figure
+_SCORES = {
+    "cosine": "cosine similarity",
+    "euclidean": "minus the squared distance",
+    "dot": "dot product",
+    None: "score of another system",
+}
+
+
+def describe(result: "VerificationResult") -> list[Section]:
+    """Return the accuracy, the groups and the suspected names of a verification."""
+    found = [_accuracy(result)]
+    if result.groups_at is not None:
+        found.append(_groups(result, result.groups_at))
+    if result.suspects is not None:
+        found.append(_suspects(result.suspects))
+    return found
+
+
+def worst_trials(result: "VerificationResult") -> Section:
+    """Return the impostor pairs of the highest scores and the genuine ones of the lowest."""
+    blocks = [
+        Comparisons(
+            "Highest-scoring impostor pairs",
+            "The badge names the strictest operating point that accepts the pair. A very high "
+            "score can also be one person under two names, or one image twice.",
+            [_pair(a, b, s, *_impostor(result, s)) for a, b, s in result.worst_impostors[:_LISTED]],
+        ),
+        Comparisons(
+            "Lowest-scoring genuine pairs",
+            "The badge names the most lenient operating point that rejects the pair. A very low "
+            "score can also be two people under one name, or a face cut out wrongly.",
+            [_pair(a, b, s, *_genuine(result, s)) for a, b, s in result.worst_genuine[:_LISTED]],
+        ),
+    ]
+    return Section("mistakes", "The worst mistakes", blocks)
+
+
+def drawings(result: "VerificationResult", name: str = "") -> dict[str, Figure]:
+    """Return the figures of a verification: "roc", "det" and "scores"."""
+    systems = {name or result.dataset or "embeddings": result}
+    counted = result.histogram
+    return {
+        "roc": Figure(
+            "ROC",
+            figures.roc(systems),
+            "Genuine pairs accepted (TAR) over impostor pairs accepted (FAR, in powers of ten). "
+            "Higher and further left is better. Dots are the operating points, bars and band "
+            "their intervals.",
+        ),
+        "det": Figure(
+            "DET",
+            figures.det(systems),
+            "The two error rates against each other: impostor pairs accepted (FMR) and genuine "
+            "pairs rejected (FNMR). Lower left is better. On these axes normal distributions of "
+            "scores give a straight line.",
+        ),
+        "scores": Figure(
+            "Scores",
+            figures.histogram(
+                counted.edges,
+                counted.genuine,
+                counted.impostor,
+                result.operating_points,
+                _SCORES[result.similarity],
+            ),
+            "The distributions of genuine and impostor scores, each scaled to its own number of "
+            "pairs. The less they overlap the better. Right of a dashed threshold a pair is "
+            "accepted.",
+        ),
+    }
+
+
+def _accuracy(result: "VerificationResult") -> Section:
+    trials, points = result.trials, result.operating_points
+    kind = f"{result.similarity or 'foreign'} scores"
+    if result.normalisation:
+        kind += f", {result.normalisation}"
+    if result.distances:
+        kind += ", minus the distances given: accepted is a distance below minus the threshold"
+    facts: list[tuple[str, Cell]] = [
+        ("protocol", f"{result.protocol}, {kind}"),
+        ("trials", f"{trials.genuine:,} genuine, {trials.impostor:,} impostor"),
+        ("failed images", f"{result.failures} (not in the trials)"),
+        ("training", str(result.overlap)),
+        ("AUC", _rate(result.auc, result.auc_interval, wrong_below=0.5)),
+        ("EER", _rate(result.eer, result.eer_interval)),
+        ("EER on the hull", Number(f"{result.eer_hull:.5f}", result.eer_hull)),
+    ]
+    if result.dataset:
+        facts.insert(0, ("data set", result.dataset))
+    if result.accuracy is not None:
+        facts.append(("accuracy", _accuracy_cell(result.accuracy)))
+        facts.append(
+            ("thresholds", ", ".join(f"{value:.4f}" for value in result.accuracy.thresholds))
+        )
+    blocks: list[Block] = [Facts(facts), *drawings(result).values()]
+    if points:
+        blocks += _points(points)
+    blocks += [
+        refused_note("FAR", refused.far_target, refused.needs, "impostor trials")
+        for refused in result.refused
+    ]
+    both = (("AUC", result.auc_interval), ("EER", result.eer_interval))
+    blocks += interval_notes((name, found) for name, found in both if found is not None)
+    if result.failures.failed and points:
+        blocks.append(_with_failures(result))
+    if result.band:
+        level = level_of(result.band[0].interval)
+        rows = [
+            [far(p.far_target), far(p.far), *rate_and_interval(p.tar, p.interval)]
+            for p in result.band
+        ]
+        headers = ["FAR target", "FAR", "TAR", level]
+        blocks.append(Table("Along the curve", headers, rows, folded=True))
+    return Section("accuracy", "Accuracy", blocks)
+
+
+def _points(points: Sequence["MeasuredPoint"]) -> list[Block]:
+    """Return the table of operating points, and below it how the intervals were made."""
+    level = level_of(points[0].interval)
+    rows = [
+        [
+            far(point.far_target),
+            *far_and_interval(point.far, point.far_interval),
+            errors(point.false_accepts),
+            *rate_and_interval(point.tar, point.interval),
+            errors(point.false_rejects),
+            score(point.threshold),
+        ]
+        for point in points
+    ]
+    headers = ["FAR target", "FAR", level, "false accepts"]
+    headers += ["TAR", level, "false rejects", "threshold"]
+    caption = "Operating points: the FAR target is never exceeded"
+    notes = [Note("FAR is also called FMR; TAR is 1 - FNMR"), *few_notes(rows)]
+    for name, attribute in (("FAR", "far_interval"), ("TAR", "interval")):
+        made = ((far_text(point.far_target), getattr(point, attribute)) for point in points)
+        notes += interval_notes(made, f"{name} at FAR ")
+    return [Table(caption, headers, rows), *notes]
+
+
+def _with_failures(result: "VerificationResult") -> Table:
+    failures = result.failures
+    return Table(
+        f"With failures to acquire (FTA {failures.rate:.3g} of the images; they reject "
+        f"{failures.genuine:,} genuine and {failures.impostor:,} impostor trials more)",
+        ["FAR target", "FAR", "TAR"],
+        [
+            [far(point.far_target), far(reached), rate(tar)]
+            for point in result.operating_points
+            for reached, tar in [result.with_failures(point)]
+        ],
+    )
+
+
+def _accuracy_cell(accuracy: "Accuracy") -> Number:
+    interval = accuracy.interval
+    shown = f" [{interval.low:.2%}, {interval.high:.2%}]" if interval else ""
+    how = f"; interval: {interval.method}" if interval else ""
+    text = f"{accuracy.mean:.2%} ± {accuracy.standard_error:.2%}{shown} ({accuracy.method}{how})"
+    return Number(text, accuracy.mean)
+
+
+def _rate(found: "Rate", interval: "Interval | None", wrong_below: float = 0) -> Number:
+    bound = f" (bins: ± {far_text(found.bound)})" if found.bound else ""
+    shown = ""
+    if interval is not None:
+        shown = f" ({interval.level:.0%}: [{interval.low:.5f}, {interval.high:.5f}])"
+    wrong = f"   below {wrong_below}: the wrong way round" if found.value < wrong_below else ""
+    return Number(f"{found.value:.5f}{bound}{shown}{wrong}", found.value)
+
+
+def _groups(result: "VerificationResult", point: "MeasuredPoint") -> Section:
+    """Show FMR and FNMR within and across the groups of every column that was asked for."""
+    at = f"at the threshold of FAR {far_text(point.far_target)} ({point.threshold:.6g})"
+    blocks: list[Block] = []
+    overall = {"FMR": point.far, "FNMR": 1 - point.tar}
+    for place, (column, rates) in enumerate(result.groups.items(), start=1):
+        measured = {
+            name: [(each.name, *_rate_of(each, name)) for each in rates] for name in overall
+        }
+        for name, every in measured.items():
+            drawn = [
+                (group, value, end)
+                for group, value, end in every
+                if value is not None and end is not None
+            ]
+            if not drawn:
+                continue
+            first = (
+                f"The first {_DRAWN} of {len(drawn)}; the table has all."
+                if len(drawn) > _DRAWN
+                else ""
+            )
+            drawn = drawn[:_DRAWN]
+            drawing = figures.group_rates(
+                f"groups-{place}-{name.lower()}",
+                [group for group, _, _ in drawn],
+                [value for _, value, _ in drawn],
+                [interval.low for _, _, interval in drawn],
+                [interval.high for _, _, interval in drawn],
+                name,
+                overall[name],
+            )
+            blocks.append(Figure(f"{name} by {column}", drawing, first))
+        blocks += _group_table(column, rates, at, folded=len(rates) > _DRAWN)
+    lead = (
+        f"All at one threshold, that of FAR {far_text(point.far_target)}; over all trials the FMR "
+        f"is {far_text(point.far)} and the FNMR {1 - point.tar:.4f}."
+    )
+    return Section("groups", "Groups", blocks, lead)
+
+
+def _group_table(column: str, found: Sequence["GroupRates"], at: str, folded: bool) -> list[Block]:
+    rows: list[list[Cell]] = []
+    made: list[tuple[str, Interval]] = []
+    for each in found:
+        cells: list[Cell] = [each.name]
+        for name, wrong in (("FMR", each.false_accepts), ("FNMR", each.false_rejects)):
+            value, interval = _rate_of(each, name)
+            if value is None or interval is None:
+                cells += ["no trials", ""]
+                continue
+            if name == "FMR":
+                cells += [few(far(value), wrong), fars(interval.low, interval.high)]
+            else:
+                cells += [few(rate(value), wrong), span(interval)]
+            made.append((name, interval))
+        rows.append([*cells, count(each.impostor), count(each.genuine)])
+    level = level_of(made[0][1]) if made else ""
+    headers = [column, "FMR", level, "FNMR", level, "impostor trials", "genuine trials"]
+    ways = dict.fromkeys(f"{name} {interval.method}" for name, interval in made)
+    notes = [Note(f"intervals: {'; '.join(ways)}")] if made else []
+    return [Table(f"By {column}, {at}", headers, rows, folded), *few_notes(rows), *notes]
+
+
+def _suspects(suspects: "Suspects") -> Section:
+    """Show pairs of names that look like one person, and images that look like no one of theirs."""
+    alike = Comparisons(
+        "Two names, perhaps one person",
+        f"{suspects.alike:,} pairs of two names score above {suspects.genuine_median:.6g}, the "
+        "median of the genuine scores; the highest of each two names.",
+        [_pair(*pair, "two names", "bad") for pair in suspects.alike_pairs[:_LISTED]],
+    )
+    blocks: list[Block] = [alike]
+    if suspects.stray_count is None:
+        blocks.append(
+            Note("images far from their own name are looked for in one set of fewer trials only")
+        )
+    else:
+        strays = [
+            Comparison(Picture.of_row(row), [], "unlike its name", "bad", score(best))
+            for row, best in suspects.strays[:_LISTED]
+        ]
+        blocks.append(
+            Comparisons(
+                "Far from every image of their name",
+                f"{suspects.stray_count:,} images score at most {suspects.impostor_median:.6g}, "
+                "the median of the impostor scores, with every image of their own name that they "
+                "meet.",
+                strays,
+            )
+        )
+    lead = "Names that the scores speak against. A weak model suspects many: a person has to look."
+    return Section("suspects", "Suspected wrong names", blocks, lead)
+
+
+def _pair(a: int, b: int, value: float, verdict: str, tone: Tone) -> Comparison:
+    return Comparison(Picture.of_row(a), [Picture.of_row(b)], verdict, tone, score(value))
+
+
+def _impostor(result: "VerificationResult", value: float) -> tuple[str, Tone]:
+    if not result.operating_points:
+        return "two people", "neutral"
+    accepting = [point.far_target for point in result.operating_points if value > point.threshold]
+    if accepting:
+        return f"false accept at FAR {far_text(min(accepting))}", "bad"
+    return "rejected everywhere", "good"
+
+
+def _genuine(result: "VerificationResult", value: float) -> tuple[str, Tone]:
+    if not result.operating_points:
+        return "one person", "neutral"
+    rejecting = [point.far_target for point in result.operating_points if value <= point.threshold]
+    if rejecting:
+        return f"false reject at FAR {far_text(max(rejecting))}", "bad"
+    return "accepted everywhere", "good"
+
+
+def _rate_of(found: "GroupRates", name: str) -> "tuple[float | None, Interval | None]":
+    """Return a rate of a group and its interval; None where there are no trials."""
+    return (found.fmr, found.fmr_interval) if name == "FMR" else (found.fnmr, found.fnmr_interval)

@@ -1,0 +1,247 @@
+"""A gallery's move to another model: its sources are embedded again while the old model serves."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from facever.console import Progress, progress
+from facever.data.decode import ImageError
+from facever.data.given import hash_of
+from facever.data.manifest import Manifest
+from facever.data.members import file_of
+from facever.errors import GalleryError
+from facever.gallery.gallery import Gallery
+from facever.gallery.intake import binding_of
+from facever.gallery.records import PendingImage
+from facever.models.images import Workers, block_source, workers_for
+from facever.models.protocol import Model
+from facever.render.values import Record
+from facever.vectors.unit import unit_rows
+
+Missing = Literal["refuse", "remove"]
+
+_AT_ONCE = 2048  # images whose sources are looked for before they are embedded
+
+
+@dataclass(frozen=True)
+class MissingImage:
+    """An image of a gallery that cannot be embedded again.
+
+    Args:
+        image: Its number in the gallery.
+        person: Whom it shows.
+        source: Where it came from, or None.
+        reason: Why not.
+    """
+
+    image: int
+    person: str
+    source: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Migration(Record):
+    """What came of moving a gallery to another model.
+
+    Args:
+        finished: Whether the gallery is of the new model now.
+        before: The fingerprint that the gallery was of.
+        fingerprint: Of the new model.
+        images: Images that were embedded in this run.
+        resumed: Images that earlier runs had embedded.
+        missing: Images that cannot be embedded again. They were removed when it is finished.
+        lost: Names of the operating points and calibrations of the old model; they are gone when
+            it is finished.
+    """
+
+    finished: bool
+    before: str
+    fingerprint: str
+    images: int
+    resumed: int
+    missing: list[MissingImage]
+    lost: list[str]
+
+
+def migrate_gallery(
+    gallery: Gallery,
+    model: Model,
+    *,
+    missing: Missing = "refuse",
+    root: str | Path | None = None,
+    workers: Workers | None = None,
+) -> Migration:
+    """Embed the images of a gallery by another model, and then let that model serve.
+
+    What is embedded is kept at once: stopped or killed, the same call goes on where it was. Until
+    all is there the old model serves and may be enrolled with; such images are embedded too. An
+    image is read from its source, and is missing where that has other bytes than were enrolled.
+
+    Args:
+        gallery: It changes in one transaction at the end.
+        model: The new model.
+        missing: With "refuse" nothing changes for as long as images are missing; what was embedded
+            is kept for when they are there. With "remove" they are removed from the gallery.
+        root: A folder to look in for what is not at its source any more: for the source's own path
+            below it, or for the last parts of it. Relative sources are relative to it.
+        workers: Processes that load images; chosen by the number of images when not given.
+
+    Raises:
+        GalleryError: The gallery is of this model already, a migration to yet another one has
+            begun, an unknown `missing`, no such folder, or the store cannot be written.
+    """
+    if missing not in ("refuse", "remove"):
+        raise GalleryError(f"missing is {missing!r} (allowed: refuse, remove)")
+    folder = Path(root).absolute() if root is not None else None
+    if folder is not None and not folder.is_dir():
+        raise GalleryError(f"no folder {folder} to look for the images in")
+    before = gallery.fingerprint
+    gallery.begin_migration(binding_of(model))
+    state = gallery.migration()
+    resumed = state.done if state is not None else 0
+    with progress("migrating", total=gallery.info().images, unit="images") as shown:
+        shown.start_at(resumed)
+        moving = _Moving(gallery, model, folder, workers, shown)
+        while True:
+            pending, known = moving.embed_pending(), moving.seen
+            info = gallery.info()
+            finished = missing == "remove" or not pending
+            if finished:
+                try:
+                    gallery.finish_migration(model.fingerprint, pending)
+                except GalleryError:
+                    moving.embed_pending()
+                    if moving.seen == known:
+                        raise
+                    continue  # somebody was enrolled meanwhile
+            return Migration(
+                finished,
+                before,
+                model.fingerprint,
+                moving.embedded,
+                resumed,
+                [moving.missing[image] for image in pending],
+                [*info.operating_points, *info.calibrations],
+            )
+
+
+class _Moving:
+    """Embeds what a migration lacks, some images at a time, and keeps it at once.
+
+    Attributes:
+        embedded: How many images were embedded.
+        missing: Those that cannot be, by their numbers.
+    """
+
+    def __init__(
+        self,
+        gallery: Gallery,
+        model: Model,
+        root: Path | None,
+        workers: Workers | None,
+        shown: Progress,
+    ) -> None:
+        self._gallery, self._model, self._root = gallery, model, root
+        self._workers, self._shown = workers, shown
+        self.embedded = 0
+        self.missing: dict[int, MissingImage] = {}
+
+    @property
+    def seen(self) -> int:
+        """How many images were embedded or found missing."""
+        return self.embedded + len(self.missing)
+
+    def embed_pending(self) -> list[int]:
+        """Embed all images that have no new vector; return the numbers of those that cannot be."""
+        while True:
+            left: list[int] = []
+            before, pending = self.seen, self._gallery.pending_images()
+            while some := list(islice(pending, _AT_ONCE)):
+                left += [image.image for image in some if image.image in self.missing]
+                self._embed_some([image for image in some if image.image not in self.missing])
+            if self.seen == before:
+                return left
+
+    def _embed_some(self, images: Sequence[PendingImage]) -> None:
+        found: list[tuple[PendingImage, str]] = []
+        for image in images:
+            try:
+                found.append((image, _located(image, self._root)))
+            except ImageError as error:
+                self._miss(image, error.reason)
+        if found:
+            self._embed(found)
+
+    def _embed(self, found: Sequence[tuple[PendingImage, str]]) -> None:
+        images, paths = zip(*found, strict=True)
+        manifest = Manifest.from_frame(
+            pd.DataFrame({"path": paths, "identity": "anybody"}), Path.cwd(), "gallery"
+        )
+        workers = workers_for(len(manifest)) if self._workers is None else self._workers
+        left = iter(images)
+        with closing(block_source(self._model).blocks(manifest, workers=workers)) as blocks:
+            for _, block, errors in blocks:
+                batch = list(islice(left, len(errors)))
+                for image, error in zip(batch, errors, strict=True):
+                    if error is not None:
+                        self._miss(image, error)
+                self._keep(batch, block)
+
+    def _keep(self, batch: Sequence[PendingImage], block: NDArray[np.float32]) -> None:
+        kept = [row for row, image in enumerate(batch) if image.image not in self.missing]
+        units, norms = unit_rows(block[kept])
+        for row in np.flatnonzero(norms == 0):
+            raise GalleryError(
+                f"the new model makes a zero vector of {batch[kept[row]].source}, which has no "
+                "direction; the old model goes on serving"
+            )
+        fingerprint = self._model.fingerprint
+        self._gallery.add_migrated(
+            [batch[row].image for row in kept], units, norms.tolist(), fingerprint=fingerprint
+        )
+        self.embedded += len(kept)
+        self._shown.advance(len(kept))
+
+    def _miss(self, image: PendingImage, reason: str) -> None:
+        self.missing[image.image] = MissingImage(image.image, image.person, image.source, reason)
+        self._shown.advance()
+
+
+def _located(image: PendingImage, root: Path | None) -> str:
+    """Return where the bytes are that were enrolled.
+
+    Raises:
+        ImageError: They are nowhere; the reason says why.
+    """
+    if image.source is None:
+        raise ImageError(f"image {image.image}", "it came in as a vector, without a source")
+    there = [place for place in _places(image, root) if _is_there(place)]
+    for place in there:
+        if image.hash is None or hash_of(place) == image.hash:
+            return place
+    raise ImageError(image.source, "other bytes than were enrolled" if there else "no such file")
+
+
+def _places(image: PendingImage, root: Path | None) -> Iterator[str]:
+    """Yield where an image may be, the likeliest first."""
+    assert image.source is not None
+    source = Path(image.source)
+    if source.is_absolute():
+        yield str(source)
+    if root is None:
+        return
+    parts = source.parts[1:] if source.is_absolute() else source.parts
+    tails = range(len(parts)) if image.hash is not None else range(1)  # the hash says which is it
+    yield from (str(root.joinpath(*parts[start:])) for start in tails)
+
+
+def _is_there(place: str) -> bool:
+    return Path(file_of(place)).is_file()

@@ -1,0 +1,1 @@
+"""What a result looks like: its blocks, and the text, HTML, drawings and JSON made of them."""

@@ -1,0 +1,103 @@
+"""Several systems side by side: learning curves over seeds, differences with their intervals."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facever.render.blocks import SIZE, Drawing
+from facever.render.svg import GENUINE, IMPOSTOR, MUTED, SERIES, printable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_STYLES = ("-", "--", ":", "-.")
+
+
+@dataclass(frozen=True)
+class DifferenceBar:
+    """A difference and its interval.
+
+    Args:
+        name: Of the system that is compared.
+        kind: What the interval is over, as the legend names it.
+        mean, low, high: The difference and its interval.
+    """
+
+    name: str
+    kind: str
+    mean: float
+    low: float
+    high: float
+
+
+def learning_curves(
+    series: Mapping[str, Sequence[Sequence[tuple[int, float]]]], figure: str
+) -> Drawing:
+    """Draw each system's mean curve over its seeds, and the range of the seeds behind it.
+
+    Args:
+        series: By name: for each seed the updates and values.
+        figure: What is drawn, such as "development AUC".
+    """
+
+    def paint(axes: "Axes") -> None:
+        for place, (name, seeds) in enumerate(series.items()):
+            color = SERIES[place % len(SERIES)]
+            style = _STYLES[place // len(SERIES) % len(_STYLES)]
+            steps, values = _together(seeds)
+            axes.plot(steps, values.mean(0), style, color=color, label=printable(name))
+            axes.fill_between(
+                steps, values.min(0), values.max(0), color=color, alpha=0.12, linewidth=0
+            )
+        axes.set(xlabel="update", ylabel=printable(figure))
+        axes.legend(loc="best", fontsize=8.5)
+
+    ends = ", ".join(
+        f"{name} {_together(seeds)[1][:, -1].mean():.3f}" for name, seeds in series.items()
+    )
+    return Drawing("learning-curves", f"{figure} over updates; at the end: {ends}.", paint)
+
+
+def differences(bars: Sequence[DifferenceBar], figure: str, baseline: str) -> Drawing:
+    """Draw differences from a baseline with their intervals, one row for each system.
+
+    Args:
+        bars: In the order of the rows; several of one name share a row.
+        figure: What differs, such as "TAR at FAR 1e-3".
+        baseline: What is subtracted.
+    """
+    names = list(dict.fromkeys(bar.name for bar in bars))
+    kinds = list(dict.fromkeys(bar.kind for bar in bars))
+
+    def paint(axes: "Axes") -> None:
+        from matplotlib.ticker import MaxNLocator
+
+        axes.axvline(0, color=MUTED, linewidth=1)
+        for place, kind in enumerate(kinds):
+            own = [bar for bar in bars if bar.kind == kind]
+            shift = 0.28 * (place - (len(kinds) - 1) / 2)
+            rows = [names.index(bar.name) + shift for bar in own]
+            color = (GENUINE, IMPOSTOR)[place % 2]
+            axes.hlines(rows, [bar.low for bar in own], [bar.high for bar in own], color=color)
+            axes.plot([bar.mean for bar in own], rows, "o", color=color, markersize=5, label=kind)
+        axes.set_yticks(range(len(names)), [printable(name) for name in names])
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.set_xlabel(printable(f"{figure}, minus {baseline}"))
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.14), ncols=2)
+
+    spoken = "; ".join(
+        f"{b.name} {b.kind}: {b.mean:+.3f} ({b.low:+.3f} to {b.high:+.3f})" for b in bars
+    )
+    size = (SIZE[0], 1.4 + 0.45 * len(names))
+    name = "differences-" + "".join(c if c.isalnum() else "-" for c in figure)
+    return Drawing(name, f"{figure} minus {baseline}: {spoken}", paint, size)
+
+
+def _together(seeds: Sequence[Sequence[tuple[int, float]]]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the updates that all seeds have, and the values [S, T] there."""
+    by_step = [dict(points) for points in seeds]
+    steps = sorted(set.intersection(*(set(points) for points in by_step)))
+    return np.array(steps), np.array([[points[step] for step in steps] for points in by_step])
