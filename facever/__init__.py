@@ -6,7 +6,7 @@ The public names are imported on first use, so that `import facever` costs nothi
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from facever._version import __version__
 
 if TYPE_CHECKING:
     from facever import evaluate
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from facever.gallery.gallery import Gallery
     from facever.models.protocol import Model
     from facever.recognizer import Recognizer
+    from facever.training.train import train
     from facever.vectors.embedding_set import EmbeddingSet
 
 _HOMES = {
@@ -26,6 +27,7 @@ _HOMES = {
     "OperatingPoint": "facever.evaluation.operating_point",
     "Recognizer": "facever.recognizer",
     "load_model": "facever.embedding.extractor",
+    "train": "facever.training.train",
 }
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "__version__",
     "evaluate",
     "load_model",
+    "train",
 ]
 
 

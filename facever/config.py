@@ -47,28 +47,74 @@ class Config(BaseModel):
 C = TypeVar("C", bound=Config)
 
 
-def load(kind: type[C], path: Path, overrides: Sequence[str] = ()) -> C:
-    """Read a YAML file, apply `key=value` overrides and validate.
+def load(kind: type[C], path: Path, changes: Sequence[str] | Mapping[str, Any] = ()) -> C:
+    """Read a YAML file, apply changes and validate.
 
     Args:
         kind: The configuration's class.
         path: The YAML file.
-        overrides: Each "dotted.key=value", the value in YAML; list items by their index, such as
-            "heads.0.margin=0.4".
+        changes: Each "dotted.key=value", the value in YAML; or values by dotted key. List items by
+            their index, such as "heads.0.margin=0.4".
 
     Raises:
-        ConfigError: No such file, not YAML, an override without "=", or a key or value that is
-            not allowed.
+        ConfigError: No such file, not YAML, a change without "=", or a key or value that is not
+            allowed.
     """
     values = read_yaml_file(path, "configuration file") or {}
     if not isinstance(values, dict):
         raise ConfigError(f"{path} must hold 'key: value' lines, not a {type(values).__name__}")
-    for override in overrides:
-        key, equals, text = override.partition("=")
+    changes = changes if isinstance(changes, Mapping) else read_overrides(changes)
+    return parse(kind, with_changes(values, changes), where=str(path))
+
+
+def read_overrides(words: Sequence[str]) -> dict[str, Any]:
+    """Return the values of "dotted.key=value" words by their keys; the last one of a key counts.
+
+    Raises:
+        ConfigError: A word without "=", or a value that is not YAML.
+    """
+    changes: dict[str, Any] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
         if not equals or not key:
-            raise ConfigError(f"'{override}' is not an override of the form key=value")
-        _assign(values, key, read_yaml(text, where=f"the value of '{override}'"))
-    return parse(kind, values, where=str(path))
+            raise ConfigError(f"'{word}' is not an override of the form key=value")
+        changes.pop(key, None)  # in the order of the last ones
+        changes[key] = read_yaml(text, where=f"the value of '{word}'")
+    return changes
+
+
+def dotted(kind: type[BaseModel], changes: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return changes by dotted key; a mapping for a configuration changes the keys that it names.
+
+    Args:
+        kind: The class of the whole configuration.
+        changes: Values by key, as Python code gives them: paths and tuples become text and lists.
+        prefix: The dotted key that they are below.
+    """
+    found: dict[str, Any] = {}
+    for name, value in changes.items():
+        key = f"{prefix}{name}"
+        location = [int(part) if part.isdecimal() else part for part in key.split(".")]
+        if isinstance(value, Mapping) and _model_at(kind, location) is not None:
+            found |= dotted(kind, value, f"{key}.")
+        else:
+            found[key] = _plain(value)
+    return found
+
+
+def with_changes(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Set the values of dotted keys in place, and return the whole."""
+    for key, value in changes.items():
+        _assign(values, key, value)
+    return values
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def parse(kind: type[C], values: Mapping[str, Any], where: str = "configuration") -> C:

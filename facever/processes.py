@@ -38,6 +38,7 @@ SETTLING_SECONDS = 0.2
 
 _failed = False  # whether an error has left `started`: each process ends alone from then on
 _joined = False  # whether this process has ever been one of several
+_rank = 0  # among the processes that it was one of, also once they have parted
 
 
 class ProcessError(FaceverError):
@@ -57,9 +58,9 @@ def world() -> int:
 
 
 def rank() -> int:
-    """Return the number of this process, 0 to world() - 1."""
+    """Return the number of this process, 0 to world() - 1, also once the processes have parted."""
     group = _group()
-    return 0 if group is None else int(group.get_rank())
+    return _rank if group is None else int(group.get_rank())
 
 
 def is_main() -> bool:
@@ -244,8 +245,8 @@ def _join(device: str, store: Any) -> None:
         )
     except (ValueError, RuntimeError) as error:
         raise _apart(error) from error
-    global _joined
-    _joined = True
+    global _joined, _rank
+    _joined, _rank = True, int(os.environ["RANK"])
     # Its destructor waits for threads that may wait for the interpreter's lock. Who frees the last
     # reference with the lock held, as DistributedDataParallel does, would wait for ever: none does.
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(dist.group.WORLD))

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facever import EmbeddingSet
+
 PROJECT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("data/*.md")])
 BLOCKS = [
@@ -57,18 +59,52 @@ def _block(document: str, word: str) -> str:
     return next(one for one in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if word in one)
 
 
-def test_reranking_runs() -> None:
+def _faces() -> dict[str, np.ndarray]:
+    """Eighty images of twenty people, every fourth a query."""
     draw = np.random.default_rng(0)
-    centres = draw.normal(size=(20, 8))
     people = np.arange(20).repeat(4)
-    rows = centres[people] + 0.5 * draw.normal(size=(80, 8))
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    names = {
-        "queries": rows[::4],
-        "query_identities": people[::4],
-        "gallery": np.delete(rows, np.s_[::4], axis=0),
-        "gallery_identities": np.delete(people, np.s_[::4]),
+    rows = draw.normal(size=(20, 8))[people] + 0.5 * draw.normal(size=(80, 8))
+    return {
+        "vectors": rows / np.linalg.norm(rows, axis=1, keepdims=True),
+        "identity": people,
+        "camera": np.arange(80) % 3,
+        "subset": np.where(np.arange(80) % 4 == 0, "query", "gallery"),
     }
+
+
+def test_measuring_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"faces": _faces()}
+    code = _block("docs/evaluation.md", "result.operating_point(1e-3).save(")
+    exec(compile(code, "docs/evaluation.md", "exec"), names)
+    assert (tmp_path / "point.json").is_file()
+
+
+def test_comparisons_and_scores_run() -> None:
+    faces = EmbeddingSet.from_arrays(
+        (table := _faces())["vectors"],
+        table["identity"],
+        **{name: table[name] for name in ("camera", "subset")},
+    )
+    names: dict[str, object] = {"first": faces, "second": faces}
+    code = _block("docs/evaluation.md", "compare(first, second")
+    exec(compile("import facever\n" + code, "docs/evaluation.md", "exec"), names)
+    assert len(names["one"]) == 80
+    i, j = np.triu_indices(80, 1)
+    scores = (table["vectors"][i] * table["vectors"][j]).sum(axis=1)
+    sides = table["identity"][i], table["identity"][j]
+    names = {"scores": scores, "distances": 1 - scores, "first": sides[0], "second": sides[1]}
+    names |= {"labels": sides[0] == sides[1], "pairs": np.stack(sides, axis=1)}
+    code = _block("docs/evaluation.md", "calibrate_scores(")
+    exec(compile("import facever\n" + code, "docs/evaluation.md", "exec"), names)
+
+
+def test_reranking_runs() -> None:
+    table = _faces()
+    query = table["subset"] == "query"
+    names = {"faces": table}
+    for side, rows in (("queries", query), ("gallery", ~query)):
+        names[side] = {name: values[rows] for name, values in table.items()}
     code = _block("docs/evaluation.md", "Reranking(")
     exec(compile(code, "docs/evaluation.md", "exec"), names)
     assert names["better"].to_dict()["queries"]

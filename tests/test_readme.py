@@ -30,9 +30,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("FACEVER_DATA", raising=False)
     synthesize(tmp_path / "FACES", 40, 4, size=64)
     synthesize(tmp_path / "OTHER_FACES", 6, 3, size=64, seed=1)
-    shutil.copytree(PROJECT / "configs", tmp_path / "configs")
-    config = tmp_path / "configs" / "folder.yaml"
+    shutil.copytree(PROJECT / "configs", tmp_path / "recipes")
+    config = tmp_path / "recipes" / "folder.yaml"
     config.write_text(config.read_text().replace("epochs: 20", "epochs: 2"))
+    monkeypatch.setattr("facever.training.recipes.FOLDER", tmp_path / "recipes")
     for name in ("a", "b"):
         shot = next((tmp_path / "OTHER_FACES").rglob("*.jpg"))
         shutil.copy(shot, tmp_path / f"{name}.jpg")

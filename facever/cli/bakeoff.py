@@ -55,15 +55,15 @@ def bakeoff(
     """
     import json
 
-    from facever.cli.train import config_path
     from facever.console import say
     from facever.evaluation.one_to_one.verification import DEFAULT_FARS
     from facever.render.text import terminal_width
     from facever.training.interruption import Interrupted
+    from facever.training.recipes import recipe_path
     from facever.workflows.bakeoff import bakeoff as run_bakeoff
     from facever.workflows.bakeoff import read_configs
 
-    path = config_path(config)
+    path = recipe_path(config)
     contenders = read_configs(path, overrides or [], heads or [])
     folder = out or Path("runs") / f"{path.stem}-bakeoff"
     try:

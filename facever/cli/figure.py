@@ -50,15 +50,15 @@ def features(
     as_json: AsJson = False,
 ) -> None:
     """Train an embedding of two numbers with each head and draw images held out, side by side."""
-    from facever.cli.train import config_path
     from facever.render.blocks import Section, Table
     from facever.render.text import sections_text
     from facever.report.panels import check_suffix, write_figures
+    from facever.training.recipes import recipe_path
     from facever.workflows.bakeoff.contenders import read_configs
     from facever.workflows.features import learn_features
 
     check_suffix(out)
-    path = config_path(config)
+    path = recipe_path(config)
     contenders = read_configs(path, overrides or [], heads or [])
     folder = runs or Path("runs") / f"{path.stem}-features"
     found = learn_features(contenders, folder, identities=identities, data=data)

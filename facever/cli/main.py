@@ -30,6 +30,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "figure": ("figure", "Draw features, prototypes and heads."),
     "report": ("report", "Write a self-contained HTML report."),
     "heads": ("heads", "List the heads with their parameters and papers."),
+    "recipes": ("recipes", "List the configurations that come with the package."),
 }
 
 
@@ -68,7 +69,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from facever import __version__
+        from facever._version import __version__
 
         print(__version__)
         raise typer.Exit

@@ -11,7 +11,6 @@ from facever.console import say
 from facever.data.cache import cache_folder
 from facever.data.manifest import Manifest
 from facever.data.readers import lfw, read
-from facever.data.synthesize import synthesize
 from facever.data.tables import is_table
 from facever.data.walking import OnError, images_below
 from facever.errors import DataError
@@ -158,6 +157,8 @@ def _said(manifest: Manifest, what: str) -> Manifest:
 def _generated() -> Manifest:
     folder = cache_folder() / f"generated-{GENERATED_IDENTITIES}x{GENERATED_IMAGES}"
     if not folder.is_dir():
+        from facever.data.synthesize import synthesize  # draws with OpenCV
+
         synthesize(folder, GENERATED_IDENTITIES, GENERATED_IMAGES)
     return read(folder)
 

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
-import timm
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facever import __version__
+from facever._version import __version__
 from facever.console import progress
 from facever.data.given import Given, listed
 from facever.data.loading import Batch, Batches, given_batches, plain_batches
@@ -28,6 +27,7 @@ from facever.models.images import EmbeddedBlock, Workers, embed_images
 from facever.models.precision import autocast, choose_device, exact_fp32, fastest_layout
 from facever.models.protocol import described
 from facever.models.saving import ModelCard, load_embedder
+from facever.models.timm_import import timm
 from facever.vectors.embedding_set import EmbeddingMeta, EmbeddingSet
 from facever.vectors.unit import unit_rows
 from facever.vectors.writer import EmbeddingWriter

@@ -9,12 +9,11 @@ from typing import cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-import timm
-from timm.models import get_pretrained_cfg
 from torch import Tensor, nn
 
 from facever.console import say
 from facever.errors import ConfigError, ModelError, nearest
+from facever.models.timm_import import timm
 from facever.models.weights import first_line, first_names, load_strictly, read_weights
 
 RESERVED = {"pretrained", "num_classes", "in_chans"}
@@ -45,7 +44,7 @@ def create_backbone(
     """
     check_name(name)
     options = dict(options)
-    card = get_pretrained_cfg(name)
+    card = timm.models.get_pretrained_cfg(name)
     if card is not None and card.fixed_input_size:
         options.setdefault("img_size", list(size))
     if pretrained is True:

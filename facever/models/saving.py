@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import timm
 import torch
 
-from facever import __version__
+from facever._version import __version__
 from facever.config import parse
 from facever.errors import ConfigError, ModelError
 from facever.files import atomic_path, parse_json
 from facever.models.embedder import Embedder, ModelConfig
+from facever.models.timm_import import timm
 from facever.models.weights import (
     HEADER,
     MODEL_FILE,

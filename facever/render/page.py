@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from facever import __version__
+from facever._version import __version__
 from facever.errors import ConfigError
 from facever.files import write_text
 from facever.render.blocks import Cell, Section, pictures_of

@@ -281,24 +281,25 @@ class TrainConfig(Config):
         return self
 
 
+def schedules_of(config: TrainConfig) -> list[tuple[str, ScheduleConfig, float]]:
+    """Return the name, the schedule and the epochs of each network that is trained."""
+    found = [("schedule", config.schedule, float(config.epochs))]
+    if (method := config.adversarial) is not None:
+        left = config.epochs * (1 - method.pretraining)
+        found += [
+            ("adversarial.generator.schedule", method.generator.schedule, left),
+            ("adversarial.discriminator.schedule", method.discriminator.schedule, left),
+        ]
+    return found
+
+
 def require_warm_up_within(config: TrainConfig) -> None:
-    """Refuse a new training whose learning rate would never reach its peak; runs go on as begun.
+    """Refuse a new length whose learning rate would never reach its peak; runs go on as begun.
 
     Raises:
         ConfigError: Names the schedule, and how many epochs there are.
     """
-    method = config.adversarial
-    left = config.epochs * (1 - method.pretraining) if method is not None else 0.0
-    schedules = [("schedule", config.schedule, float(config.epochs))]
-    if method is not None:
-        schedules += [
-            (f"adversarial.{name}.schedule", network.schedule, left)
-            for name, network in (
-                ("generator", method.generator),
-                ("discriminator", method.discriminator),
-            )
-        ]
-    for name, schedule, epochs in schedules:
+    for name, schedule, epochs in schedules_of(config):
         if schedule.warmup_epochs > epochs:
             raise ConfigError(
                 f"{name}.warmup_epochs is {schedule.warmup_epochs:g}, and there are {epochs:g} "

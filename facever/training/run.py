@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from facever._version import __version__
 from facever.console import warn
 from facever.errors import TrainingError
 from facever.files import (
@@ -21,6 +22,7 @@ from facever.files import (
     write_text,
 )
 from facever.processes import is_main, world
+from facever.training.saving.position import Position
 
 
 class Run:
@@ -121,6 +123,10 @@ class Run:
                 if is_main():
                     self._lock.unlink(missing_ok=True)
 
+    def __fspath__(self) -> str:
+        """Return the folder: a run is a path."""
+        return str(self.path)
+
     def stamp(self) -> tuple[int, ...] | None:
         """Return what tells one last.pt from another, None where there is none."""
         try:
@@ -128,6 +134,39 @@ class Run:
         except FileNotFoundError:
             return None
         return said.st_ino, said.st_mtime_ns, said.st_size
+
+
+class FinishedRun(Run):
+    """A run whose training has ended, and how it ended.
+
+    Args:
+        path: Its folder.
+        epochs: How many it was to have.
+        best_by: The development figure that chose the weights.
+        position: Where it ended.
+    """
+
+    def __init__(self, path: str | Path, epochs: int, best_by: str, position: Position) -> None:
+        super().__init__(path)
+        self.epochs, self.best_by, self.position = position.epoch, best_by, position
+        self.stopped_early = position.epoch < epochs
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON values."""
+        position = self.position
+        return {
+            "run": str(self.path),
+            "model": str(self.model),
+            "updates": position.update,
+            "epochs": self.epochs,
+            "stopped_early": self.stopped_early,
+            "best": {
+                "by": self.best_by,
+                "value": position.best,
+                "weights": position.best_weights,
+            },
+            "failed_images": position.failed_images,
+        }
 
 
 def free_run_folder(name: str) -> Path:
@@ -197,14 +236,12 @@ def write_environment(
     import timm
     import torch
 
-    import facever
-
     write_json(
         run.environment,
         {
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "versions": {
-                "facever": facever.__version__,
+                "facever": __version__,
                 "python": platform.python_version(),
                 "torch": torch.__version__,
                 "timm": timm.__version__,

@@ -15,10 +15,11 @@ from facever.config import load as load_config
 from facever.console import Progress, progress, say, warn
 from facever.data.loading import Batch
 from facever.data.sources import load as load_data
+from facever.deprecated import Former, former_names
 from facever.errors import TrainingError
 from facever.heads.base import Metric
 from facever.models.precision import choose_device
-from facever.processes import from_main, gather_objects, is_main, rank, started
+from facever.processes import from_main, gather_objects, is_main, rank
 from facever.seeding import derive
 from facever.training.batches import make_batches
 from facever.training.beside.targets import prepare
@@ -39,7 +40,8 @@ from facever.training.computing.prefetch import on_device
 from facever.training.computing.trial import Trial, settle
 from facever.training.config import TrainConfig, require_warm_up_within, with_absolute_paths
 from facever.training.interruption import Interrupted, Interruption, interruptible
-from facever.training.run import MetricsLog, Run, write_environment
+from facever.training.length import require_length, say_length, with_epochs
+from facever.training.run import FinishedRun, MetricsLog, Run, write_environment
 from facever.training.saving.checkpoint import (
     load_checkpoint,
     own_random_state,
@@ -70,12 +72,19 @@ class Trainer:
         config: What to train.
         run: The run folder, new or to be continued.
         data: The `--data` option: where named data sets are looked for first.
+        epochs: Other than those of the configuration; None: those.
 
     Raises:
         ConfigError, DataError, ModelError: Whatever cannot be used, before anything is trained.
     """
 
-    def __init__(self, config: TrainConfig, run: Run, data: str | Path | None = None) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        run: Run,
+        data: str | Path | None = None,
+        epochs: int | None = None,
+    ) -> None:
         self.device = choose_device(config.device)
         config = with_absolute_paths(config)
         manifest = load_data(config.data.root, data, config.data.layout, config.data.on_error)
@@ -88,6 +97,8 @@ class Trainer:
         self._batches = make_batches(config, self.train_manifest, self.device)
         require_room(config, len(self.train_manifest.identities), len(self._batches))
         self._updates_per_epoch = math.ceil(len(self._batches) / config.accumulation)
+        self._before = config
+        config = with_epochs(config, epochs or config.epochs, self._updates_per_epoch)
         resumed = from_main(run.last.is_file())
         torch.manual_seed(derive(config.seed, "weights"))
         self.embedder = make_embedder(config.model, resumed)
@@ -146,12 +157,16 @@ class Trainer:
         return trainer
 
     @classmethod
-    def resume(cls, folder: str | Path, data: str | Path | None = None) -> "Trainer":
-        """Continue the run in `folder` from its last checkpoint."""
+    def resume(
+        cls, folder: str | Path, data: str | Path | None = None, epochs: int | None = None
+    ) -> "Trainer":
+        """Continue the run in `folder` from its last checkpoint, to these `epochs`."""
         run = Run.open(folder)
         with run.alone():  # refused at once, not after minutes of loading
             stamp, state = run.stamp(), load_checkpoint(run.last)
-        trainer = cls(load_config(TrainConfig, run.config), run, data)
+        if epochs is not None:
+            require_length(run.path, epochs, Position(**state["position"]))
+        trainer = cls(load_config(TrainConfig, run.config), run, data, epochs)
         trainer._require_same_data()
         trainer._load_state(state)
         trainer._stamp = stamp
@@ -169,7 +184,7 @@ class Trainer:
         )
         write_identities(self.run.identities, self.train_manifest, self.development_manifest)
 
-    def fit(self, profile: bool = False) -> Run:
+    def fit(self, profile: bool = False) -> FinishedRun:
         """Train to the end and export the model.
 
         Args:
@@ -177,7 +192,7 @@ class Trainer:
                 their time.
 
         Returns:
-            The run folder, whole: `model.safetensors` holds the best weights on development
+            The run, whole: `model.safetensors` holds the best weights on development
             identities, or the last ones where there are none.
 
         Raises:
@@ -188,7 +203,7 @@ class Trainer:
         with self.run.training(self._stamp):
             return self._fit(profile)
 
-    def _fit(self, profile: bool) -> Run:
+    def _fit(self, profile: bool) -> FinishedRun:
         position, config = self.position, self.config
         log = MetricsLog(self.run, config.tensorboard)
         log.rewind(position.update, position.epoch)
@@ -200,7 +215,9 @@ class Trainer:
             with interruptible() as asked, progress("training", total, "batches") as shown:
                 shown.start_at(position.epoch * len(self._batches) + position.batch)
                 self._began = self._saved_at = time.monotonic()
-                if position.update == 0:
+                if config.epochs != self._before.epochs:
+                    self._change_length(log)
+                elif position.update == 0:
                     self._save_last()  # a run that is stopped at once can be resumed too
                 while position.epoch < config.epochs and not self._best.out_of_patience(position):
                     if recording is not None:
@@ -230,7 +247,17 @@ class Trainer:
         from_main(None)  # the model is there now
         if self.development_manifest is not None:
             set_operating_point(self.run, self.development_manifest, self.config, self.device)
-        return self.run
+        return FinishedRun(self.run.path, config.epochs, config.best_by, position)
+
+    def _change_length(self, log: MetricsLog) -> None:
+        """Say and write down that the run has another length, before an update is made."""
+        position, epochs = self.position, self.config.epochs
+        say_length(self.run.path, self._before, self.config, position)
+        if (position.epoch, position.batch) == (epochs, 0) and epochs % self.config.evaluate_every:
+            self._best.evaluate(position, log)  # its last epoch is done, and was not the last one
+        self._save_last()
+        if is_main():
+            configuration.dump(self.config, self.run.config)
 
     def _groups(self) -> Iterator[list[Batch]]:
         """Yield the micro-batches of one update after another, from the position onwards."""
@@ -394,7 +421,6 @@ class Trainer:
         return derive(self.config.seed, *names)
 
 
-def train(config: TrainConfig, folder: str | Path, data: str | Path | None = None) -> Run:
-    """Train a model in a new run folder and return the folder."""
-    with started(config.device):
-        return Trainer.start(config, folder, data).fit()
+__getattr__ = former_names(
+    __name__, {"train": Former("facever.training.train:train", "facever.train")}
+)

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from facever import __version__
+from facever._version import __version__
 from facever.errors import DataError
 from facever.files import atomic_folder, open_regular, read_json, write_json
 from facever.text import canonical_column, text_column

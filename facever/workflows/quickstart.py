@@ -28,7 +28,7 @@ from facever.report.examples import (
 )
 from facever.report.measured import measure_embeddings
 from facever.training.config import TrainConfig
-from facever.training.trainer import train
+from facever.training.train import train
 from facever.vectors.embedding_set import EmbeddingSet
 from facever.workflows.budget import training_seconds
 from facever.workflows.quickstart_result import Quickstart

@@ -7,7 +7,7 @@ from importlib import import_module
 
 import pytest
 
-from facever import __version__
+from facever._version import __version__
 from facever.cli import main as cli
 from facever.errors import DataError
 

@@ -12,10 +12,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from facever.cli import recipes
 from facever.cli.train import app
+from facever.config import load
 from facever.data.synthesize import synthesize
 from facever.errors import ConfigError, FaceverError
+from facever.training.config import TrainConfig
 from facever.training.run import Run
+from facever.training.saving.checkpoint import load_checkpoint
 
 Train = Callable[..., Result]
 
@@ -75,15 +79,18 @@ def test_the_default_folder_is_named_after_the_configuration(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "which configuration?"),
-        (("none.yaml",), "no configuration file at none.yaml"),
+        ((), "facever recipes"),
+        (("none.yaml",), "no configuration file and no recipe 'none.yaml'"),
+        (("lfw_bset",), "did you mean 'lfw_best'?"),
+        (("elsewhere/lfw_best.yaml",), "did you mean 'lfw_best'?"),
         (("CONFIG", "epoch=1"), "unknown key 'epoch'; did you mean 'epochs'?"),
         (("CONFIG", "model.backbone=resnet10x"), "resnet10t"),
         (("CONFIG", "heads.0.name=cosfase"), "did you mean 'cosface'?"),
         (("CONFIG", "data.root=nowhere"), "nowhere"),
         (("CONFIG", "model.neck=none"), "embedding"),
         (("--resume", "nowhere"), "is not a run folder"),
-        (("--resume", "nowhere", "--out", "x"), "leave --out away"),
+        (("--resume", "nowhere", "epochs=3"), "is not a run folder"),
+        (("--resume", "nowhere", "--out", "x"), "omit --out"),
     ],
 )
 def test_wrong_use_is_one_line(
@@ -122,10 +129,35 @@ def test_a_signal_saves_and_resume_finishes(train: Train, config: Path, tmp_path
     assert run.last.is_file()
     assert not run.model.exists()
 
-    changed = train(config, "epochs=3", "--resume", run.path)
+    changed = train(config, "epochs=500", "workers=1", "seed=3", "--resume", run.path)
     assert isinstance(changed.exception, ConfigError)
-    assert "was trained with epochs = 500, not 3" in str(changed.exception)
-    text = run.config.read_text().replace("epochs: 500", "epochs: 1")
-    run.config.write_text(text)  # an early end: the schedule is another, the state fits
-    assert train("--resume", run.path).exit_code == 0
+    assert "was trained with seed = 0, not 3" in str(changed.exception)
+    changed = train("--resume", run.path, "optimizer.lr=1", "epochs=700")
+    assert isinstance(changed.exception, ConfigError)
+    assert "omit optimizer.lr" in str(changed.exception)
+    done = load_checkpoint(run.last)["position"]["epoch"]
+
+    early = train("--resume", run.path, f"epochs={done + 1}", "--json")
+    assert early.exit_code == 0, early.exception
+    assert json.loads(early.stdout)["epochs"] == done + 1
+    assert f"{done + 1} epochs instead of 500" in early.stderr
     assert run.model.is_file()
+
+
+def test_the_recipes_are_listed_and_trained_by_name(
+    train: Train, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = CliRunner().invoke(recipes.app, ["--json"])
+    found = {one["name"]: one for one in json.loads(listed.stdout)}
+    assert {"folder", "lfw_best", "market_htg"} <= found.keys()
+    for one in found.values():
+        assert 20 < len(one["summary"]) <= 100
+        load(TrainConfig, Path(one["path"]))
+        text = CliRunner().invoke(recipes.app).stdout
+        assert one["name"] in text
+        assert one["summary"] in text
+    monkeypatch.chdir(tmp_path)
+    small = ("model.backbone=test_resnet", "batch.size=8", "workers=0", "device=cpu", "epochs=1")
+    done = train("folder", f"data.root={faces}", *small)
+    assert done.exit_code == 0, done.exception
+    assert "embedding_size: 256" in (tmp_path / "runs" / "folder" / "config.yaml").read_text()

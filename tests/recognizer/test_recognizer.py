@@ -87,6 +87,17 @@ def test_images_may_be_given_in_any_way(recognizer: Recognizer, people: Path) ->
     assert [one.candidates[0].person for one in answers if one.error is None] == ["d", "a"]
 
 
+def test_more_images_than_go_through_the_model_together(
+    recognizer: Recognizer, models: list[Path], people: Path
+) -> None:
+    recognizer.enroll(people)
+    names = ("a/0.png", "b/1.png", "a/broken.jpg", "c/2.png", "d/0.png")
+    small = Recognizer(load_model(models[0], batch_size=2), recognizer.gallery)
+    answers = list(small.search([people / name for name in names], 1))
+    assert [bool(one.error) for one in answers] == [False, False, True, False, False]
+    assert [one.candidates[0].person for one in answers if one.candidates] == list("abcd")
+
+
 def test_images_without_a_path_are_enrolled(recognizer: Recognizer, people: Path) -> None:
     first, second, third = (people / "a" / f"{shot}.png" for shot in range(3))
     done = recognizer.enroll([first, second.read_bytes(), Image.open(third)], ["ann", "bea", "cy"])

@@ -16,7 +16,8 @@ from facever.training.interruption import Interrupted
 from facever.training.run import read_metrics
 from facever.training.saving.checkpoint import load_checkpoint
 from facever.training.steps import EmbeddingStep
-from facever.training.trainer import Trainer, train
+from facever.training.train import train
+from facever.training.trainer import Trainer
 
 PK = {"size": 8, "images_per_identity": 2}
 HTG = {"pretraining": 0.4, "mining": "random"}

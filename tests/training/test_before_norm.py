@@ -6,7 +6,8 @@ import torch
 from facever.data.loading import Batch
 from facever.errors import ConfigError
 from facever.models.saving import load_embedder
-from facever.training.trainer import Trainer, train
+from facever.training.train import train
+from facever.training.trainer import Trainer
 
 BNNECK = {
     "backbone": "test_resnet",

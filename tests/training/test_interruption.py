@@ -11,7 +11,8 @@ import pytest
 
 from facever.training.interruption import Interrupted, interruptible
 from facever.training.run import Run
-from facever.training.trainer import Trainer, train
+from facever.training.train import train
+from facever.training.trainer import Trainer
 
 
 def _never(number: int) -> Iterator[int]:

@@ -12,7 +12,7 @@ from facever.data.synthesize import synthesize
 from facever.embedding.extractor import load_model
 from facever.evaluate import verification
 from facever.training.config import TrainConfig
-from facever.training.trainer import train
+from facever.training.train import train
 
 
 @pytest.mark.slow

@@ -22,7 +22,8 @@ from facever.models.saving import load_embedder
 from facever.training.interruption import Interrupted
 from facever.training.run import read_metrics
 from facever.training.saving.checkpoint import load_checkpoint
-from facever.training.trainer import Trainer, train
+from facever.training.train import train
+from facever.training.trainer import Trainer
 
 
 def test_a_run_is_whole(make_config, people: Path, tmp_path: Path, assert_same) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from facever.errors import EvaluationError
 from facever.evaluation.cells import interval_notes, level_of, rate_and_interval
-from facever.evaluation.columns import people_column, required, text_column
+from facever.evaluation.columns import Names, people_column, required, text_column
 from facever.evaluation.inputs import (
     Embeddings,
     as_set,
@@ -273,9 +273,7 @@ def retrieval(
     expand: Expansion | None = None,
     level: float = 0.95,
 ) -> RetrievalResult:
-    """Rank a gallery for each query: where do the images of its person stand?
-
-    Rows in the result (`each`, `first_wrong`) are those of the embeddings given.
+    """Rank a gallery for each query. Rows in the result are those of the embeddings given.
 
     Args:
         embeddings: Queries and gallery, or the queries alone; as for `verification`.
@@ -298,12 +296,11 @@ def retrieval(
             of its input.
     """
     first = as_set(embeddings, identities, similarity=similarity)
-    second = first if against is None else as_set(against, similarity=similarity)
-    check_comparable(first, second)
+    sets = first, first if against is None else as_set(against, similarity=similarity)
+    check_comparable(*sets)
     chosen = named_similarity(similarity or first.meta.metric)
     if against is None:
         queries, gallery = queries or "subset=query", gallery or "subset=gallery"
-    sets = first, second
     rows = [
         where(side, [conditions] if isinstance(conditions, str) else conditions or [])
         for side, conditions in zip(sets, (queries, gallery), strict=True)
@@ -318,10 +315,13 @@ def retrieval(
             f"{len(both)} images are query and gallery both, first row {both[0]}: each would find "
             "itself; choose queries and a gallery without common rows"
         )
-    sides = [side.select(part) for side, part in zip(sets, held, strict=True)]
-    found = _ranked(sides, camera, chosen, rerank, expand, level)
-    people = {*sides[0].identities.tolist(), *sides[1].identities.tolist()}
-    overlap = find_overlap(first.trained_on, people, None)
+    sides = [
+        side if len(part) == len(side) else side.select(part)
+        for side, part in zip(sets, held, strict=True)
+    ]
+    names = [side.identities for side in sides]
+    found = _ranked(sides, names, camera, chosen, rerank, expand, level)
+    overlap = find_overlap(first.trained_on, np.unique(np.concatenate(names)), None)
     warnings = [str(overlap)] if overlap else []
     if against is not None and camera is None:
         warnings += images_in_both(sides[0], sides[1])
@@ -347,6 +347,7 @@ def retrieval(
 
 def _ranked(
     sides: Sequence[EmbeddingSet],
+    names: Sequence[Names],
     camera: str | None,
     similarity: Similarity,
     rerank: Reranking | None,
@@ -354,7 +355,6 @@ def _ranked(
     level: float,
 ) -> RetrievalResult:
     """Rank the rows of a gallery for each row of queries."""
-    names = [side.identities for side in sides]
     people = shared_codes(names)
     cameras = None if camera is None else _cameras(sides, camera)
     queries, gallery = (np.asarray(vectors_for(side, similarity), np.float32) for side in sides)

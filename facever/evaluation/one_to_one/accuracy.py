@@ -2,7 +2,6 @@
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import t as student
 
 from facever.errors import EvaluationError
 from facever.evaluation.one_to_one.result import Accuracy
@@ -11,6 +10,7 @@ from facever.evaluation.scoring.pairwise import Bools
 from facever.evaluation.scoring.people import DyadErrors
 from facever.evaluation.scoring.similarity import Floats, Ints
 from facever.evaluation.scoring.trials import ListedTrials, Trials, half_way
+from facever.evaluation.statistics.distributions import student_quantile
 from facever.evaluation.statistics.intervals import (
     TOO_NARROW,
     DyadicRate,
@@ -94,7 +94,7 @@ def fold_accuracy(scores: Floats, same: Bools, folds: Ints, level: float = 0.95)
         thresholds.append(threshold)
         shares.append(_share_right(scores[inside], same[inside], threshold))
     mean, error = float(np.mean(shares)), float(np.std(shares, ddof=1) / np.sqrt(len(names)))
-    reach = float(student.ppf((1 + level) / 2, len(names) - 1)) * error
+    reach = student_quantile((1 + level) / 2, len(names) - 1) * error
     return Accuracy(
         mean=mean,
         standard_error=error,

@@ -11,7 +11,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 from numpy.typing import ArrayLike
-from scipy.optimize import isotonic_regression
 from scipy.special import expit, logit
 
 from facever.errors import EvaluationError, unknown
@@ -127,6 +126,8 @@ def _pooled(
     scores: npt.NDArray[np.floating], same: Bools
 ) -> tuple[Doubles, Doubles, tuple[Ints, Ints]]:
     """Return distinct scores, the isotonic share of genuine trials there, and the counts."""
+    from scipy.optimize import isotonic_regression  # takes 0.2 s to import
+
     values, at = np.unique(np.asarray(scores, np.float64), return_inverse=True)
     genuine = np.bincount(at, weights=same, minlength=len(values))
     impostor = np.bincount(at, weights=~same, minlength=len(values))

@@ -4,11 +4,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from facever.evaluation.scoring.similarity import Doubles, Ints
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 
 class Dyads(ABC):
@@ -113,7 +116,9 @@ class BlockDyads(Dyads):
             trials += sign * np.asarray((left[i] * right[j]).sum(axis=1)).ravel()
         return trials
 
-    def _counts(self, codes: Ints, values: Ints, width: int) -> csr_array:
+    def _counts(self, codes: Ints, values: Ints, width: int) -> "csr_array":
+        from scipy.sparse import csr_array
+
         ones = np.ones(len(codes))
         return csr_array((ones, (codes, values)), shape=(self.people, width))
 

@@ -1,12 +1,12 @@
 """Means over trials of both classes, where trials that share a person depend on each other."""
 
 import numpy as np
-from scipy.stats import t as student
 
 from facever.evaluation.operating_point import Interval
 from facever.evaluation.scoring.pairwise import Bools
 from facever.evaluation.scoring.people import dyad_keys
 from facever.evaluation.scoring.similarity import Doubles, Ints
+from facever.evaluation.statistics.distributions import student_quantile
 from facever.evaluation.statistics.intervals import clopper_pearson, logit_interval
 
 
@@ -72,5 +72,5 @@ def mean_interval(
     """
     mean = float(weights @ values)
     variance, count = clustered_variance(weights * (values - mean), people)
-    reach = student.ppf((1 + level) / 2, max(count - 1, 1)) * float(np.sqrt(variance))
+    reach = student_quantile((1 + level) / 2, max(count - 1, 1)) * float(np.sqrt(variance))
     return Interval(low=mean - reach, high=mean + reach, level=level, method="dyadic Student t")

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit, logit
-from scipy.stats import beta
-from scipy.stats import norm as normal
-from scipy.stats import t as student
 
 from facever.evaluation.operating_point import Interval
 from facever.evaluation.scoring.people import Dyads, DyadSums
 from facever.evaluation.scoring.similarity import Doubles
+from facever.evaluation.statistics.distributions import (
+    beta_quantile,
+    normal_share,
+    student_quantile,
+)
 from facever.seeding import stream
 
 TOO_NARROW = "too narrow where trials share identities: it takes them for independent"
@@ -41,8 +43,8 @@ def clopper_pearson(
         the binomial, Biometrika 26, 1934.
     """
     tail = (1 - level) / 2
-    low = beta.ppf(tail, successes, trials - successes + 1) if successes else 0.0
-    high = beta.ppf(1 - tail, successes + 1, trials - successes) if successes < trials else 1.0
+    low = beta_quantile(tail, successes, trials - successes + 1) if successes else 0.0
+    high = beta_quantile(1 - tail, successes + 1, trials - successes) if successes < trials else 1.0
     return Interval(low=float(low), high=float(high), level=level, method=method, note=note)
 
 
@@ -138,7 +140,7 @@ def logit_interval(
 ) -> Interval:
     """Return an interval around a rate in (0, 1) by Student's t on the logit scale."""
     spread = np.sqrt(variance) / (rate * (1 - rate))
-    reach = student.ppf((1 + level) / 2, max(people - 1, 1)) * spread
+    reach = student_quantile((1 + level) / 2, max(people - 1, 1)) * spread
     ends = expit(logit(rate) + np.array([-reach, reach]))
     return Interval(low=float(ends[0]), high=float(ends[1]), level=level, method=method, note=note)
 
@@ -250,8 +252,10 @@ def expanded(level: float, people: int) -> Doubles:
         Hesterberg, What teachers should know about the bootstrap, The American Statistician 69,
         2015, section 5.3 (expanded percentile intervals).
     """
-    reach = student.ppf((1 + level) / 2, max(people - 1, 1)) * np.sqrt(people / max(people - 1, 1))
-    return np.array([normal.cdf(-reach), normal.cdf(reach)])
+    reach = student_quantile((1 + level) / 2, max(people - 1, 1)) * np.sqrt(
+        people / max(people - 1, 1)
+    )
+    return np.array([normal_share(-reach), normal_share(reach)])
 
 
 def _read_at(shares: Doubles, steps: Doubles, where: Doubles) -> Doubles:

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import norm as normal
-from scipy.stats import t as student
 
 from facever.errors import EvaluationError
 from facever.evaluation.operating_point import Interval
+from facever.evaluation.statistics.distributions import (
+    normal_quantile,
+    student_quantile,
+    student_tail,
+)
 from facever.evaluation.statistics.intervals import expanded
 from facever.render.values import Record
 
@@ -34,7 +37,7 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval | None:
     given = np.asarray(values, np.float64)
     if len(given) < 2:
         return None
-    reach = student.ppf((1 + level) / 2, len(given) - 1) * _standard_error(given)
+    reach = student_quantile((1 + level) / 2, len(given) - 1) * _standard_error(given)
     mean = float(given.mean())
     return Interval(low=mean - reach, high=mean + reach, level=level, method="Student t over seeds")
 
@@ -63,7 +66,7 @@ def over_seeds(first: ArrayLike, second: ArrayLike, level: float = 0.95) -> Diff
     if not error:
         p = 1.0 if mean == 0 else 0.0
     else:
-        p = float(2 * student.sf(abs(mean) / error, len(differences) - 1))
+        p = 2 * student_tail(abs(mean) / error, len(differences) - 1)
     return Difference(
         mean, interval.model_copy(update={"method": "paired Student t over seeds"}), p
     )
@@ -85,11 +88,12 @@ def over_people(draws: ArrayLike, estimate: float, people: int, level: float = 0
     values = values[np.isfinite(values)]
     ends = np.quantile(values, expanded(level, people))
     beyond = min(int((values <= 0).sum()), int((values >= 0).sum()))
-    reach = -normal.ppf(min((beyond + 1) / (len(values) + 1), 0.5)) * np.sqrt((people - 1) / people)
+    most = normal_quantile(min((beyond + 1) / (len(values) + 1), 0.5))
+    reach = -most * np.sqrt((people - 1) / people)
     interval = Interval(
         low=float(ends[0]), high=float(ends[1]), level=level, method="paired identity bootstrap"
     )
-    return Difference(estimate, interval, float(2 * student.sf(reach, people - 1)))
+    return Difference(estimate, interval, 2 * student_tail(reach, people - 1))
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
 from facever.evaluation.scoring.similarity import Doubles
 from facever.evaluation.scoring.trials import Counts, Trials
 from facever.render.values import Record
+
+_PASSES = 16
 
 
 @dataclass(frozen=True)
@@ -95,17 +96,15 @@ class Roc:
     def eer_hull(self) -> float:
         """Return the equal error rate on the convex hull of the ROC.
 
-        The hull is the isotonic regression of the share of genuine scores (pool adjacent
-        violators), which joins operating points to segments of falling slope.
+        The hull joins operating points to segments of falling slope, as pooling adjacent violators
+        does.
         """
-        genuine, impostor = np.diff(self.false_rejects), -np.diff(self.false_accepts)
-        held = genuine + impostor > 0
-        genuine, impostor = genuine[held], impostor[held]
-        fit = isotonic_regression(genuine / (genuine + impostor), weights=genuine + impostor)
-        starts = fit.blocks[:-1]
-        rejects = _running(np.add.reduceat(genuine, starts))
-        accepts = self.trials.impostor - _running(np.add.reduceat(impostor, starts))
-        return _crossing(accepts / self.trials.impostor, rejects / self.trials.genuine)
+        moves = (np.diff(self.false_rejects) != 0) | (np.diff(self.false_accepts) != 0)
+        points = np.concatenate([[True], moves])
+        rejects = self.false_rejects[points].astype(np.float64)
+        accepts = self.false_accepts[points].astype(np.float64)
+        hull = _hull(-accepts, rejects)
+        return _crossing(accepts[hull] / self.trials.impostor, rejects[hull] / self.trials.genuine)
 
     def curve(self, points: int = 1000) -> RocCurve:
         """Return the curve thinned to about `points` points, denser where rates are small.
@@ -152,6 +151,30 @@ class Roc:
 
 def _running(counts: Counts) -> Counts:
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+
+def _hull(x: Doubles, y: Doubles) -> Counts:
+    """Return which of distinct points, ascending in both coordinates, are on their lower hull.
+
+    A point on or above the line between its neighbours is no corner; without it the hull is the
+    same. A few passes over all leave few points, which are then gone through one by one.
+    """
+    kept = np.arange(len(x))
+    for _ in range(_PASSES):
+        dx, dy = np.diff(x[kept]), np.diff(y[kept])
+        corner = dx[:-1] * dy[1:] > dx[1:] * dy[:-1]
+        if corner.all():
+            return kept
+        kept = kept[np.concatenate([[True], corner, [True]])]
+    hull: list[int] = []
+    for c in kept.tolist():
+        while len(hull) > 1:
+            a, b = hull[-2:]
+            if (x[b] - x[a]) * (y[c] - y[b]) > (x[c] - x[b]) * (y[b] - y[a]):
+                break
+            hull.pop()
+        hull.append(c)
+    return np.array(hull)
 
 
 def _crossing(fmr: Doubles, fnmr: Doubles) -> float:

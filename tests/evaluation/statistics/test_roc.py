@@ -73,8 +73,10 @@ def test_eer_is_between_the_two_neighbouring_points(ties, seed):
     assert eer == pytest.approx(a + share * (c - a), abs=1e-12)
 
 
+@pytest.mark.parametrize("passes", [0, 1, 16])
 @pytest.mark.parametrize("seed", range(5))
-def test_eer_hull_is_that_of_qhull(seed):
+def test_eer_hull_is_that_of_qhull(seed, passes, monkeypatch):
+    monkeypatch.setattr("facever.evaluation.statistics.roc._PASSES", passes)
     scores, same = draw(31, 57, seed == 3, seed)
     value = Roc(ListedTrials(scores, same)).eer_hull()
     curve = np.array([*points(scores, same), (1.0, 1.0)])

@@ -23,7 +23,8 @@ from facever.training.config import TrainConfig, require_same
 from facever.training.interruption import Interrupted
 from facever.training.run import Run, read_metrics
 from facever.training.saving.checkpoint import load_checkpoint
-from facever.training.trainer import Trainer, train
+from facever.training.train import train
+from facever.training.trainer import Trainer
 from facever.vectors.embedding_set import EmbeddingSet
 
 

@@ -11,7 +11,8 @@ from facever.training.computing.optimization import Schedule, make_optimizer, pa
 from facever.training.config import NetworkOptimizerConfig, ScheduleConfig
 from facever.training.interruption import Interrupted
 from facever.training.saving.checkpoint import load_checkpoint, save_checkpoint
-from facever.training.trainer import Trainer, train
+from facever.training.train import train
+from facever.training.trainer import Trainer
 
 LR, EPOCHS, PER_EPOCH, WARM_UP = 0.02, 6, 5, 2
 

@@ -15,7 +15,8 @@ from facever.training.computing import trial
 from facever.training.computing.trial import Way, settle
 from facever.training.config import TrainConfig, require_same
 from facever.training.run import Run
-from facever.training.trainer import Trainer, train
+from facever.training.train import train
+from facever.training.trainer import Trainer
 
 CPU = torch.device("cpu")
 FP32 = Way("fp32", "contiguous")

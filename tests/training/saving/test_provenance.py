@@ -13,7 +13,8 @@ from facever.models.saving import load_embedder
 from facever.training.interruption import Interrupted
 from facever.training.saving.checkpoint import load_checkpoint
 from facever.training.saving.provenance import names_as_trained
-from facever.training.trainer import Trainer, train
+from facever.training.train import train
+from facever.training.trainer import Trainer
 
 COMPOSED, DECOMPOSED = "Jos\u00e9", "Jose\u0301"
 SPELLED = {

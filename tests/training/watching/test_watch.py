@@ -11,7 +11,7 @@ from facever.config import parse
 from facever.heads.base import HeadConfig
 from facever.heads.registry import head_class
 from facever.training.run import read_metrics
-from facever.training.trainer import train
+from facever.training.train import train
 from facever.training.watching.alarms import RULES
 from facever.training.watching.watch import Alarm, Watch
 

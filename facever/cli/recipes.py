@@ -1,0 +1,24 @@
+"""`facever recipes`: the configurations that `facever train` takes by name."""
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def recipes(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """List the recipes: configurations that `facever train NAME` takes."""
+    import json
+
+    from facever.render.text import table
+    from facever.training.recipes import recipes
+
+    found = recipes()
+    if as_json:
+        print(json.dumps([one.to_dict() for one in found]))
+        return
+    print(table(["name", "what it trains"], [(one.name, one.summary) for one in found]))
