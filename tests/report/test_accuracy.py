@@ -162,7 +162,8 @@ def test_the_bound_of_binned_figures_is_named(
 ) -> None:
     assert {"AUC", "EER"} <= set(show(result, faces, read_page).facts())
     binned = replace(result, auc=Rate(0.9, 2.5e-6))
-    assert show(binned, faces, read_page).facts()["AUC"].startswith("0.90000 (bins: ± 2.5e-6) [")
+    shown = show(binned, faces, read_page).facts()["AUC"]
+    assert shown.startswith("0.90000 (bins: ± 2.5e-6) (95%: [")
 
 
 def test_overlap_is_stated_once(
