@@ -11,22 +11,22 @@ from facever._version import __version__
 if TYPE_CHECKING:
     from facever import evaluate
     from facever.data.manifest import Manifest
-    from facever.embedding.extractor import load_model
+    from facever.embeddings.embedding_set import EmbeddingSet
     from facever.evaluation.operating_point import OperatingPoint
     from facever.gallery.gallery import Gallery
+    from facever.models.extractor import load_model
     from facever.models.protocol import Model
     from facever.recognizer import Recognizer
     from facever.training.train import train
-    from facever.vectors.embedding_set import EmbeddingSet
 
 _HOMES = {
-    "EmbeddingSet": "facever.vectors.embedding_set",
+    "EmbeddingSet": "facever.embeddings.embedding_set",
     "Gallery": "facever.gallery.gallery",
     "Manifest": "facever.data.manifest",
     "Model": "facever.models.protocol",
     "OperatingPoint": "facever.evaluation.operating_point",
     "Recognizer": "facever.recognizer",
-    "load_model": "facever.embedding.extractor",
+    "load_model": "facever.models.extractor",
     "train": "facever.training.train",
 }
 

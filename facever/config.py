@@ -10,8 +10,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from facever.core.files import read_regular, write_text
 from facever.errors import ConfigError, nearest
-from facever.files import read_regular, write_text
 
 _MOST_BYTES = 2**22
 _MOST_DEPTH = 64

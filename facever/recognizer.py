@@ -17,7 +17,6 @@ from facever.models.protocol import Model, described
 from facever.render.values import Record
 
 if TYPE_CHECKING:
-    from facever.embedding.extractor import Precision
     from facever.evaluation.operating_point import OperatingPoint, ScoreRule
     from facever.evaluation.score_calibration import ScoreCalibration
     from facever.gallery.answers import Enrollment, SearchResult, Verification
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from facever.gallery.gallery import Gallery
     from facever.gallery.migration import Migration, Missing
     from facever.gallery.records import Duplicates
+    from facever.models.extractor import Precision
 
 
 class Rules(TypedDict, total=False):
@@ -109,7 +109,7 @@ class Recognizer:
             ModelError: There is no usable model.
             ConfigError: An unknown device or precision.
         """
-        from facever.embedding.extractor import load_model  # torch, for those who need it
+        from facever.models.extractor import load_model  # torch, for those who need it
 
         options = {} if gallery is None else gallery.info().options
         flip = bool(options.get("flip", False)) if flip is None else flip

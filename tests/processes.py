@@ -97,7 +97,7 @@ def process_environment(world: int) -> dict[str, str]:
 def _main(folder: Path) -> None:
     import torch
 
-    from facever.processes import rank, started
+    from facever.core.processes import rank, started
 
     torch.set_num_threads(1)
     answers: dict[str, tuple[bool, Any]] = {}

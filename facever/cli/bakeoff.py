@@ -55,13 +55,13 @@ def bakeoff(
     """
     import json
 
-    from facever.console import say
+    from facever.core.console import say
     from facever.evaluation.one_to_one.verification import DEFAULT_FARS
     from facever.render.text import terminal_width
+    from facever.studies.bakeoff import bakeoff as run_bakeoff
+    from facever.studies.bakeoff import read_configs
     from facever.training.interruption import Interrupted
     from facever.training.recipes import recipe_path
-    from facever.workflows.bakeoff import bakeoff as run_bakeoff
-    from facever.workflows.bakeoff import read_configs
 
     path = recipe_path(config)
     contenders = read_configs(path, overrides or [], heads or [])

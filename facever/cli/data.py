@@ -62,7 +62,7 @@ def split(
     """Give every identity to one subset and write the table of all images."""
     import json
 
-    from facever.console import warn
+    from facever.core.console import warn
     from facever.data import sources
     from facever.data.split import parse_shares
     from facever.data.split import split as split_identities

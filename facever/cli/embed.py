@@ -49,11 +49,11 @@ def embed(
     import time
     from typing import cast
 
-    from facever.console import warn
+    from facever.core.console import warn
+    from facever.core.processes import is_main, started
     from facever.data.sources import load
-    from facever.embedding.extractor import Precision, load_model
     from facever.errors import ConfigError
-    from facever.processes import is_main, started
+    from facever.models.extractor import Precision, load_model
 
     if workers != "auto" and not workers.isdigit():
         raise ConfigError(f"--workers is '{workers}' (allowed: auto, or a number from 0)")

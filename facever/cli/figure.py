@@ -53,9 +53,9 @@ def features(
     from facever.render.blocks import Section, Table
     from facever.render.text import sections_text
     from facever.report.panels import check_suffix, write_figures
+    from facever.studies.bakeoff.contenders import read_configs
+    from facever.studies.figures.features import learn_features
     from facever.training.recipes import recipe_path
-    from facever.workflows.bakeoff.contenders import read_configs
-    from facever.workflows.features import learn_features
 
     check_suffix(out)
     path = recipe_path(config)
@@ -115,7 +115,7 @@ def prototypes(
 ) -> None:
     """Draw the similarity matrix of a run's prototypes, clustered; compare it with your own."""
     from facever.report.panels import check_suffix, write_figures
-    from facever.workflows.prototypes import prototype_structure
+    from facever.studies.figures.prototypes import prototype_structure
 
     check_suffix(out)
     found = prototype_structure(
@@ -148,7 +148,7 @@ def rbf(
 ) -> None:
     """Draw the RBF head's K and probability over the distance, for gamma and s."""
     from facever.report.panels import check_suffix, write_figures
-    from facever.workflows.kernel import rbf_curves
+    from facever.studies.figures.kernel import rbf_curves
 
     check_suffix(out)
     found = rbf_curves(gamma or [1.0, 2.0, 4.0, 8.0], scale or [2.0, 4.0, 8.0, 14.0], identities)
@@ -181,7 +181,7 @@ def keypoints(
 ) -> None:
     """Draw where each keypoint of a model trained with model.local looks."""
     from facever.report.panels import check_suffix, write_figures
-    from facever.workflows.keypoints import keypoints_of
+    from facever.studies.figures.keypoints import keypoints_of
 
     check_suffix(out)
     found = keypoints_of(model, images, count=count, data=data, device=device)
@@ -198,7 +198,7 @@ def keypoints(
 def _print(values: dict[str, Any], text: str, as_json: bool) -> None:
     import json
 
-    from facever.console import say
+    from facever.core.console import say
 
     print(json.dumps(values, allow_nan=False) if as_json else text)
     say(f"written: {values['figure']}")

@@ -11,8 +11,8 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from facever.core.processes import EndedElsewhere, leave, tells
 from facever.errors import FaceverError, nearest, plain
-from facever.processes import EndedElsewhere, leave, tells
 
 # typer carries its own copy of click; this is the public way to its errors of wrong use.
 UsageError: Any = typer.BadParameter.__base__

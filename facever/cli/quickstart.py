@@ -23,9 +23,9 @@ def quickstart(
 ) -> None:
     """Train on some people, then embed, enroll, search, verify and evaluate others."""
     from facever.cli.evaluate.shared import show
+    from facever.quickstart.quickstart import quickstart as go
     from facever.training.interruption import Interrupted
     from facever.training.run import free_run_folder
-    from facever.workflows.quickstart import quickstart as go
 
     try:
         done = go(out or free_run_folder("quickstart"), minutes, data)

@@ -38,8 +38,8 @@ def train(
     """Train an identity model: checkpoints, metrics and model.safetensors in a run folder."""
     import json
 
-    from facever.console import say
-    from facever.processes import is_main
+    from facever.core.console import say
+    from facever.core.processes import is_main
     from facever.training.interruption import Interrupted
     from facever.training.train import train
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Optional, cast
 import typer
 
 if TYPE_CHECKING:
-    from facever.embedding.extractor import Precision
+    from facever.models.extractor import Precision
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -33,7 +33,7 @@ def verify(
     """
     import json
 
-    from facever.console import say
+    from facever.core.console import say
     from facever.evaluation.operating_point import OperatingPoint
     from facever.recognizer import Recognizer
 

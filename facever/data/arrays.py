@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from facever.console import byte_count
+from facever.core.console import byte_count
+from facever.core.files import open_regular
 from facever.data.machine import free_memory
-from facever.files import open_regular
 
 _ADDRESS = re.compile(r"(.+(?:\.npy|(?:\.idx|ubyte)(?:\.gz)?))#(\d+)", re.DOTALL)
 _IDX_UINT8 = 8

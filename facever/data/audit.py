@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facever.console import progress, warn
+from facever.core.console import progress, warn
 from facever.data.arrays import split_address
 from facever.data.decode import ImageError, decode, decode_bytes, describe_unended, read_bytes
 from facever.data.headers import read_header

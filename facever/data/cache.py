@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from facever.core.files import atomic_folder
 from facever.data.manifest import Manifest
-from facever.files import atomic_folder
 
 
 def cache_folder() -> Path:

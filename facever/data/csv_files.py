@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow
 
+from facever.core.files import open_regular
+from facever.core.text import text_column
 from facever.errors import DataError
-from facever.files import open_regular
-from facever.text import text_column
 
 _BLOCK = 16 * 2**20  # bytes that are parsed at once; the longest row
 _RUN = r"'*[=+\-@\t\r]"

@@ -9,13 +9,13 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from facever.console import warn
+from facever.core.console import warn
+from facever.core.files import open_regular
 from facever.data.arrays import read_item, split_address
 from facever.data.headers import Header, read_header
 from facever.data.jpeg import decode_jpeg, upright
 from facever.data.members import read_member, split_member
 from facever.errors import DataError
-from facever.files import open_regular
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # ImageError says it better
 

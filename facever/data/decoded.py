@@ -9,11 +9,11 @@ from typing import Literal
 import torch
 from torch import multiprocessing
 
-from facever.console import byte_count, say
+from facever.core.console import byte_count, say
+from facever.core.processes import gather_objects
 from facever.data.machine import free_memory, processes_here
 from facever.data.preprocessing import Image
 from facever.errors import ConfigError
-from facever.processes import gather_objects
 
 Keep = Literal["auto", "always", "never"]
 

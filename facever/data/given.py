@@ -10,11 +10,11 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
+from facever.core.files import sha256_of_file
 from facever.data.decode import ImageError, decode, decode_bytes, read_bytes, rgb_of
 from facever.data.members import split_member
 from facever.data.walking import OnError
 from facever.errors import DataError
-from facever.files import sha256_of_file
 
 Given: TypeAlias = str | os.PathLike[str] | bytes | PIL.Image.Image | NDArray[np.uint8]
 """A path, the bytes of an image file, a Pillow image, or uint8 [H, W], [H, W, 1] or [H, W, 3]."""

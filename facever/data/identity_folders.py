@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from facever.console import warn
+from facever.core.console import warn
 from facever.data.suffixes import READABLE
 from facever.data.walking import OnError, by_suffix, walk
 from facever.errors import DataError

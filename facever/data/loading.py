@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from facever.console import warn
+from facever.core.console import warn
 from facever.data.augmentation import Augmentation, AugmentationConfig
 from facever.data.decode import ImageError, decode, describe_unended
 from facever.data.decoded import DecodedImages, Keep, room_for

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from facever.console import byte_count
+from facever.core.console import byte_count
 from facever.errors import ConfigError
 
 _CGROUP = Path("/sys/fs/cgroup")

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from facever.console import warn
+from facever.core.console import warn
+from facever.core.text import as_text, canonical, canonical_column, text_of
 from facever.data.identity_folders import rows_of_folder
 from facever.data.members import file_of
 from facever.data.tables import (
@@ -23,7 +24,6 @@ from facever.data.tables import (
 )
 from facever.data.walking import OnError
 from facever.errors import DataError, unknown
-from facever.text import as_text, canonical, canonical_column, text_of
 
 REQUIRED = ("path", "identity")
 
@@ -38,7 +38,7 @@ class Manifest:
             array file's name addresses its image 7, "#1536+20480" at the end of a tar file's name
             so many bytes of it, where "=9ae0c1f2" may follow, their CRC-32) and `identity` are
             required; `camera`, `template`, `subset` and any other column ride along. Columns are
-            text (1, 1.0 and "1" are "1"), but those of `facever.text.NUMERIC`; identities are
+            text (1, 1.0 and "1" are "1"), but those of `facever.core.text.NUMERIC`; identities are
             composed (NFC) and without space around them.
         root: The folder that relative paths are relative to.
         dataset: A short name of the data set.
@@ -113,7 +113,7 @@ class Manifest:
         Args:
             path: The file.
             root: What relative paths are relative to; the file's own folder when not given.
-            numbers: Columns that hold numbers, beside those of `facever.text.NUMERIC`.
+            numbers: Columns that hold numbers, beside those of `facever.core.text.NUMERIC`.
         """
         return cls._from_table(Path(path), root, numbers)
 

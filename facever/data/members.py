@@ -9,9 +9,9 @@ import zlib
 from functools import lru_cache
 from io import FileIO
 
+from facever.core.files import open_regular
 from facever.data.arrays import split_address
 from facever.data.machine import most_open_files
-from facever.files import open_regular
 
 BLOCK = 512
 """A tar file's unit: a header takes one, and stands right before its member's bytes."""

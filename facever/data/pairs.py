@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from facever.core.files import read_regular
+from facever.core.text import canonical_column
 from facever.data.readers import cfp
 from facever.data.readers.lfw import image_path
 from facever.data.tables import check_table, is_table, read_table, typed, write_table
 from facever.errors import DataError
-from facever.files import read_regular
-from facever.text import canonical_column
 
 _OPTIONAL = ("fold", "identity_a", "identity_b")
 _TRUTH = {"1": True, "true": True, "0": False, "false": False}

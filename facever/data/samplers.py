@@ -12,8 +12,8 @@ from itertools import islice
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from facever.core.seeding import stream
 from facever.errors import ConfigError, DataError
-from facever.seeding import stream
 
 Indices = NDArray[np.int64]
 

@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from facever.console import track
+from facever.core.console import track
+from facever.core.files import atomic_folder
 from facever.data.arrays import split_address
 from facever.data.decode import decode, read_bytes
 from facever.data.headers import read_header
@@ -24,7 +25,6 @@ from facever.data.manifest import Manifest
 from facever.data.members import BLOCK, address_of, split_member
 from facever.data.suffixes import READABLE
 from facever.errors import ConfigError
-from facever.files import atomic_folder
 
 ORIGINAL = "original"
 """The column of the path that an image had before it was put into a shard."""

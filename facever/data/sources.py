@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from facever.console import say
+from facever.core.console import say
 from facever.data.cache import cache_folder
 from facever.data.manifest import Manifest
 from facever.data.readers import lfw, read

@@ -16,7 +16,9 @@ from typing import Literal
 import cv2
 import pandas as pd
 
-from facever.console import track
+from facever.core.console import track
+from facever.core.files import atomic_folder
+from facever.core.seeding import stream
 from facever.data.machine import most_processes
 from facever.data.manifest import Manifest
 from facever.data.pairs import PairList
@@ -26,8 +28,6 @@ from facever.data.synthetic.exposure import expose
 from facever.data.synthetic.identity import Identity
 from facever.data.synthetic.shot import Shot
 from facever.errors import ConfigError
-from facever.files import atomic_folder
-from facever.seeding import stream
 
 Format = Literal["jpg", "png"]
 _Rows = list[tuple[str, str, int]]

@@ -1,7 +1,7 @@
 """CSV and Parquet tables, in and out, with one clear line for each thing that can be wrong.
 
-Every column is text, as it was written or as `facever.text.text_of` writes it, but those of
-`facever.text.NUMERIC` and those that a caller names.
+Every column is text, as it was written or as `facever.core.text.text_of` writes it, but those of
+`facever.core.text.NUMERIC` and those that a caller names.
 """
 
 import os
@@ -15,10 +15,10 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
 
+from facever.core.files import atomic_path, open_regular
+from facever.core.text import NUMERIC, text_column
 from facever.data.csv_files import read_csv, write_csv
 from facever.errors import DataError, nearest
-from facever.files import atomic_path, open_regular
-from facever.text import NUMERIC, text_column
 
 SUFFIXES = (".csv", ".parquet")
 """Of tables, in lower case; a name may have capital letters."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from facever.console import say, warn
+from facever.core.console import say, warn
 from facever.data.suffixes import READABLE, UNREAD, not_read
 from facever.data.tables import check_utf8, shortened
 from facever.errors import DataError

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import cv2
 import torch
 
-from facever.console import byte_count, say
+from facever.core.console import byte_count, say
 from facever.data.machine import (
     free_shared,
     most_processes,

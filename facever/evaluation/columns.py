@@ -5,8 +5,8 @@ import numpy.typing as npt
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from facever.core.text import as_text, canonical_column
 from facever.errors import EvaluationError
-from facever.text import as_text, canonical_column
 
 Names = npt.NDArray[np.str_]
 

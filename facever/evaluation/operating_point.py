@@ -8,10 +8,10 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from facever.config import Config, parse
+from facever.core.files import read_json, write_json
 from facever.errors import EvaluationError
 from facever.evaluation.policies import ALL, named_policy
 from facever.evaluation.scoring.similarity import Similarity
-from facever.files import read_json, write_json
 
 Kind = Literal["1:1-image", "1:1-template", "1:N"]
 ScoreRule = Literal["max", "mean"]

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import EvaluationError
 from facever.evaluation.columns import people_column, text_column
 from facever.evaluation.inputs import kind_of
-from facever.vectors.embedding_set import EmbeddingSet
 
 
 def check_comparable(probes: EmbeddingSet, gallery: EmbeddingSet) -> None:

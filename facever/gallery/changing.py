@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from facever.console import warn
+from facever.core.console import warn
 from facever.errors import GalleryError, plain
 from facever.evaluation.operating_point import Measured, OperatingPoint
 from facever.evaluation.score_calibration import ScoreCalibration

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from facever.core.text import canonical, canonical_column
 from facever.data.tables import to_numbers
 from facever.errors import DataError, unknown
 from facever.gallery.records import shown
-from facever.text import canonical, canonical_column
 
 
 def metadata_of(

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
 
 from facever.config import parse
+from facever.core.files import parse_json
+from facever.embeddings.embedding_set import UNDECLARED
 from facever.errors import FaceverError, GalleryError, unknown
 from facever.evaluation.operating_point import Measured, OperatingPoint, ScoreRule
 from facever.evaluation.policies import ALL, MEAN, QUALITY_MEAN
-from facever.files import parse_json
 from facever.gallery.records import shown
-from facever.vectors.embedding_set import UNDECLARED
 
 M = TypeVar("M", bound=Measured)
 

@@ -12,11 +12,8 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import pandas as pd
 
-from facever.errors import GalleryError
-from facever.files import atomic_folder, parse_json, read_json, sha256_of_file, write_json
-from facever.gallery.records import Row
-from facever.gallery.store.store import Store
-from facever.vectors.embedding_set import (
+from facever.core.files import atomic_folder, parse_json, read_json, sha256_of_file, write_json
+from facever.embeddings.embedding_set import (
     META,
     ROWS,
     VECTORS,
@@ -26,6 +23,9 @@ from facever.vectors.embedding_set import (
     with_outcome,
     write_tables,
 )
+from facever.errors import GalleryError
+from facever.gallery.records import Row
+from facever.gallery.store.store import Store
 
 SEAL = "export.json"
 FORMAT = 1

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from facever.core.files import atomic_folder
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import GalleryError
-from facever.files import atomic_folder
 from facever.gallery.asking import Asking
 from facever.gallery.changing import Changing
 from facever.gallery.index.kinds import checked_kind
@@ -16,7 +17,6 @@ from facever.gallery.store.coding import checked_storage
 from facever.gallery.store.store import Store
 from facever.gallery.templates import checked_policy
 from facever.models.protocol import Model
-from facever.vectors.embedding_set import EmbeddingSet
 
 
 class Gallery(Asking, Changing, Keeping):

@@ -8,12 +8,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facever.console import warn
+from facever.core.console import warn
+from facever.embeddings.embedding_set import UNDECLARED, EmbeddingSet
+from facever.embeddings.unit import ROUNDING, first_not_unit, unit_rows
 from facever.errors import GalleryError
 from facever.gallery.records import Binding, NewImages, Vectors, person_id, text
 from facever.models.protocol import Model, described
-from facever.vectors.embedding_set import UNDECLARED, EmbeddingSet
-from facever.vectors.unit import ROUNDING, first_not_unit, unit_rows
 
 Faces: TypeAlias = EmbeddingSet | ArrayLike
 

@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from facever.console import Progress, progress
+from facever.core.console import Progress, progress
 from facever.data.decode import ImageError
 from facever.data.given import hash_of
 from facever.data.manifest import Manifest
 from facever.data.members import file_of
+from facever.embeddings.unit import unit_rows
 from facever.errors import GalleryError
 from facever.gallery.gallery import Gallery
 from facever.gallery.intake import binding_of
@@ -23,7 +24,6 @@ from facever.gallery.records import PendingImage
 from facever.models.images import Workers, block_source, workers_for
 from facever.models.protocol import Model
 from facever.render.values import Record
-from facever.vectors.unit import unit_rows
 
 Missing = Literal["refuse", "remove"]
 

@@ -8,9 +8,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from facever.core.text import canonical
 from facever.errors import GalleryError, plain
 from facever.render.values import Record
-from facever.text import canonical
 
 Duplicates = Literal["skip", "keep", "refuse"]
 Storage = Literal["float32", "float16", "int8"]

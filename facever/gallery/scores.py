@@ -6,8 +6,8 @@ such a product (`slack`) of the best. So a pair has one score, whatever found it
 
 import numpy as np
 
+from facever.embeddings.unit import ROUNDING, pair_cosines
 from facever.gallery.records import Keys, Scores, Vectors
-from facever.vectors.unit import ROUNDING, pair_cosines
 
 _PAIRS = 256  # scored at a time: they stay in the cache
 _COLUMNS = 8192

@@ -8,9 +8,9 @@ from pydantic import Field
 from torch import Tensor
 
 from facever.heads.base import HeadConfig, HeadOutput
-from facever.heads.parts.averages import StepAverage
-from facever.heads.parts.bounds import warn_below
-from facever.heads.parts.margin import CosineSoftmaxHead, shifted
+from facever.heads.common.averages import StepAverage
+from facever.heads.common.bounds import warn_below
+from facever.heads.common.margin import CosineSoftmaxHead, shifted
 from facever.heads.registry import register
 
 SHORTEST, LONGEST = 0.001, 100.0

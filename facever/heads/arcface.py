@@ -7,8 +7,8 @@ from pydantic import Field
 from torch import Tensor
 
 from facever.heads.base import HeadConfig
-from facever.heads.parts.bounds import warn_below
-from facever.heads.parts.margin import CosineSoftmaxHead, with_angle
+from facever.heads.common.bounds import warn_below
+from facever.heads.common.margin import CosineSoftmaxHead, with_angle
 from facever.heads.registry import register
 
 

@@ -8,9 +8,9 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from facever.heads.base import HeadConfig, HeadOutput
-from facever.heads.parts.bounds import warn_below
-from facever.heads.parts.margin import CosineSoftmaxHead
-from facever.heads.prototypes.vectors import EPSILON
+from facever.heads.classes.vectors import EPSILON
+from facever.heads.common.bounds import warn_below
+from facever.heads.common.margin import CosineSoftmaxHead
 from facever.heads.registry import register
 
 DEFAULT_MARGIN = {"annealed": 4.0, "stable": 1.7}

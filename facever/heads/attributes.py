@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from facever.heads.base import Head, HeadConfig, HeadOutput, mean_norm
-from facever.heads.prototypes.vectors import normalize
+from facever.heads.classes.vectors import normalize
 from facever.heads.registry import register
 
 THRESHOLD = 0.5

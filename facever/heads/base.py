@@ -9,11 +9,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from facever.config import Config
+from facever.core.processes import gather, gather_rows
 from facever.errors import ConfigError, TrainingError
-from facever.heads.prototypes.layout import PrototypesConfig, shard_of
-from facever.heads.prototypes.vectors import Prototypes
+from facever.heads.classes.layout import PrototypesConfig, shard_of
+from facever.heads.classes.vectors import Prototypes
 from facever.heads.weight import Weight
-from facever.processes import gather, gather_rows
 
 Metric = Literal["cosine", "euclidean", "dot"]
 Beside = Literal["teacher", "attributes", "thumbnails"]

@@ -7,10 +7,10 @@ import torch.distributed as dist
 from pydantic import Field
 from torch import Tensor
 
+from facever.core.processes import gather, world
 from facever.heads.base import Head, HeadConfig, HeadOutput, mean_norm
-from facever.heads.parts.distances import mean_pair_cosine
+from facever.heads.common.distances import mean_pair_cosine
 from facever.heads.registry import register
-from facever.processes import gather, world
 
 
 @register

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from facever.heads.base import HeadConfig, HeadOutput
-from facever.heads.parts.margin import CosineSoftmaxHead
+from facever.heads.common.margin import CosineSoftmaxHead
 from facever.heads.registry import register
 
 

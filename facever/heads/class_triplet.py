@@ -6,10 +6,10 @@ from pydantic import Field
 from torch import Tensor
 
 from facever.heads.base import Head, HeadConfig, HeadOutput
-from facever.heads.parts.margin import cosine_stats
-from facever.heads.prototypes.class_hinge import Reduction, squared
-from facever.heads.prototypes.scoring import cosine_scores
-from facever.heads.prototypes.vectors import Prototypes
+from facever.heads.classes.class_hinge import Reduction, squared
+from facever.heads.classes.scoring import cosine_scores
+from facever.heads.classes.vectors import Prototypes
+from facever.heads.common.margin import cosine_stats
 from facever.heads.registry import register
 
 

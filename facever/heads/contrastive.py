@@ -7,8 +7,8 @@ from pydantic import Field
 from torch import Tensor
 
 from facever.heads.base import HeadOutput
-from facever.heads.parts.comparison import ComparisonConfig, ComparisonHead, mean_or_zero
-from facever.heads.parts.mining import Mining
+from facever.heads.common.comparison import ComparisonConfig, ComparisonHead, mean_or_zero
+from facever.heads.common.mining import Mining
 from facever.heads.registry import register
 
 

@@ -9,9 +9,9 @@ from pydantic import Field
 from torch import Tensor
 
 from facever.heads.base import Head, HeadConfig, HeadOutput, mean_norm
-from facever.heads.parts.comparison import mean_or_zero
-from facever.heads.parts.distances import distances, mean_pair_cosine
-from facever.heads.prototypes.vectors import normalize
+from facever.heads.classes.vectors import normalize
+from facever.heads.common.comparison import mean_or_zero
+from facever.heads.common.distances import distances, mean_pair_cosine
 from facever.heads.registry import register
 
 

@@ -9,9 +9,9 @@ from pydantic import Field
 from torch import Tensor
 
 from facever.heads.base import HeadConfig, HeadOutput
-from facever.heads.parts.averages import StepAverage
-from facever.heads.parts.bounds import warn_below
-from facever.heads.parts.margin import CosineSoftmaxHead, shifted, with_angle
+from facever.heads.common.averages import StepAverage
+from facever.heads.common.bounds import warn_below
+from facever.heads.common.margin import CosineSoftmaxHead, shifted, with_angle
 from facever.heads.registry import register
 
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from facever.errors import ConfigError, TrainingError
 from facever.heads.base import Head, HeadConfig, HeadOutput, mean_norm
-from facever.heads.parts.soft_targets import divergence
-from facever.heads.prototypes.vectors import EPSILON, Prototypes, normalize
+from facever.heads.classes.vectors import EPSILON, Prototypes, normalize
+from facever.heads.common.soft_targets import divergence
 from facever.heads.registry import register
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from facever.heads.base import Head, HeadConfig, HeadOutput, mean_norm
-from facever.heads.prototypes.losses import SMALLEST_GRADIENT
+from facever.heads.classes.losses import SMALLEST_GRADIENT
 from facever.heads.registry import register
 
 

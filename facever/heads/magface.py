@@ -7,10 +7,10 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from facever.console import warn
+from facever.core.console import warn
 from facever.heads.base import HeadConfig, HeadOutput
-from facever.heads.parts.bounds import warn_below
-from facever.heads.parts.margin import CosineSoftmaxHead, with_angle
+from facever.heads.common.bounds import warn_below
+from facever.heads.common.margin import CosineSoftmaxHead, with_angle
 from facever.heads.registry import register
 
 

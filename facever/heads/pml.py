@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from facever.errors import ConfigError, TrainingError, unknown
 from facever.heads.base import Head, HeadConfig, HeadOutput, mean_norm
-from facever.heads.parts.distances import mean_pair_cosine
+from facever.heads.common.distances import mean_pair_cosine
 from facever.heads.registry import register
 
 Parameters = dict[str, float | int | bool | str | None]

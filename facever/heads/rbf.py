@@ -10,15 +10,15 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from facever.console import warn
+from facever.core.console import warn
+from facever.core.processes import all_sum, gather
 from facever.heads.base import Head, HeadConfig, HeadOutput, Metric, mean_norm
-from facever.heads.parts.quantile import median_of
-from facever.heads.prototypes.losses import SMALLEST_GRADIENT, softmax_loss
-from facever.heads.prototypes.scoring import kernel_scores
-from facever.heads.prototypes.similarities import FARTHEST, squared_distances
-from facever.heads.prototypes.vectors import Prototypes, blocks, normalize
+from facever.heads.classes.losses import SMALLEST_GRADIENT, softmax_loss
+from facever.heads.classes.scoring import kernel_scores
+from facever.heads.classes.similarities import FARTHEST, squared_distances
+from facever.heads.classes.vectors import Prototypes, blocks, normalize
+from facever.heads.common.quantile import median_of
 from facever.heads.registry import register
-from facever.processes import all_sum, gather
 
 GAMMA_UPDATES = 200
 _FOLLOWING = 0.1

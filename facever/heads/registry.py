@@ -12,7 +12,7 @@ from pydantic import Discriminator, Tag
 from facever.config import parse
 from facever.errors import ConfigError, unknown
 from facever.heads.base import Head, HeadConfig
-from facever.heads.prototypes.layout import PrototypesConfig
+from facever.heads.classes.layout import PrototypesConfig
 
 H = TypeVar("H", bound=type[Head])
 

@@ -9,10 +9,10 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from facever.heads.base import Head, HeadConfig, HeadOutput, mean_norm
-from facever.heads.parts.bounds import warn_below
-from facever.heads.prototypes.losses import softmax_loss
-from facever.heads.prototypes.sampling import Sampler, Selection, select
-from facever.heads.prototypes.vectors import Prototypes, with_target
+from facever.heads.classes.losses import softmax_loss
+from facever.heads.classes.sampling import Sampler, Selection, select
+from facever.heads.classes.vectors import Prototypes, with_target
+from facever.heads.common.bounds import warn_below
 from facever.heads.registry import register
 
 DEFAULT_SCALE = 30.0

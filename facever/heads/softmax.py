@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from facever.errors import TrainingError
 from facever.heads.base import Head, HeadConfig, HeadOutput, mean_norm
-from facever.heads.parts.soft_targets import soft_cross_entropy
-from facever.heads.prototypes.losses import softmax_loss
-from facever.heads.prototypes.scoring import dot_scores
-from facever.heads.prototypes.vectors import Prototypes
+from facever.heads.classes.losses import softmax_loss
+from facever.heads.classes.scoring import dot_scores
+from facever.heads.classes.vectors import Prototypes
+from facever.heads.common.soft_targets import soft_cross_entropy
 from facever.heads.registry import register
 
 

@@ -9,9 +9,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from facever.heads.base import Head, HeadConfig, HeadOutput
-from facever.heads.parts.margin import cosine_stats
-from facever.heads.prototypes.scoring import cosine_scores
-from facever.heads.prototypes.vectors import Prototypes
+from facever.heads.classes.scoring import cosine_scores
+from facever.heads.classes.vectors import Prototypes
+from facever.heads.common.margin import cosine_stats
 from facever.heads.registry import register
 
 

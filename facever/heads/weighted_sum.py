@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from facever.core.processes import world
 from facever.errors import ConfigError, TrainingError
 from facever.heads.base import Head, HeadOutput, Metric
-from facever.heads.prototypes.vectors import Prototypes
+from facever.heads.classes.vectors import Prototypes
 from facever.heads.weight import WeightSchedule
-from facever.processes import world
 
 
 class WeightedSum(nn.Module):

@@ -11,7 +11,7 @@ from urllib.request import getproxies
 
 from torch import Tensor, nn
 
-from facever.console import say
+from facever.core.console import say
 from facever.errors import ConfigError, ModelError, nearest
 from facever.models.timm_import import timm
 from facever.models.weights import first_line, first_names, load_strictly, read_weights

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from facever.config import Config, parse
+from facever.core.files import parse_json
 from facever.data.machine import require_memory
 from facever.data.preprocessing import Preprocessing
 from facever.errors import ConfigError, ModelError
-from facever.files import parse_json
 from facever.models.backbone import RESERVED, Option, check_name, create_backbone
 from facever.models.keypoints import KeypointBranch, KeypointConfig
 from facever.models.weights import HEADER, MODEL_FILE, fingerprint_of, read_safetensors

@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from facever.console import Progress, progress
+from facever.core.console import Progress, progress
 from facever.data.given import Given, read_images
 from facever.data.manifest import Manifest
 from facever.data.walking import OnError
+from facever.embeddings.embedding_set import EmbeddingMeta, EmbeddingSet, with_outcome
+from facever.embeddings.unit import unit_block
 from facever.errors import DataError, ModelError
 from facever.models.protocol import Model, described
-from facever.vectors.embedding_set import EmbeddingMeta, EmbeddingSet, with_outcome
-from facever.vectors.unit import unit_block
 
 Workers = int | Literal["auto"]
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from facever.embeddings.embedding_set import EmbeddingMeta
 from facever.errors import ModelError
-from facever.vectors.embedding_set import EmbeddingMeta
 
 if TYPE_CHECKING:
     from facever.data.given import Given

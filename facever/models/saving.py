@@ -9,8 +9,9 @@ import torch
 
 from facever._version import __version__
 from facever.config import parse
+from facever.core.files import atomic_path, parse_json
+from facever.core.text import canonical_column
 from facever.errors import ConfigError, ModelError
-from facever.files import atomic_path, parse_json
 from facever.models.embedder import Embedder, ModelConfig
 from facever.models.timm_import import timm
 from facever.models.weights import (
@@ -20,7 +21,6 @@ from facever.models.weights import (
     load_strictly,
     read_safetensors,
 )
-from facever.text import canonical_column
 
 IDENTITIES_FILE = "identities.parquet"
 

@@ -13,8 +13,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from facever.core.files import open_regular
 from facever.errors import ModelError
-from facever.files import open_regular
 
 HEADER = "facever"
 MODEL_FILE = "model.safetensors"

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from facever._version import __version__
+from facever.core.files import write_text
 from facever.errors import ConfigError
-from facever.files import write_text
 from facever.render.blocks import Cell, Section, pictures_of
 from facever.render.html import ENVIRONMENT
 

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from facever.files import atomic_path
+from facever.core.files import atomic_path
 from facever.render.blocks import SIZE, Drawing, Figure
 
 if TYPE_CHECKING:

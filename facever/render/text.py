@@ -5,7 +5,7 @@ import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
-from facever.console import printable
+from facever.core.console import printable
 from facever.errors import plain
 from facever.render.blocks import Block, Comparisons, Facts, List, Note, Section, Table, text_of
 

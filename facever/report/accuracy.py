@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.evaluation.one_to_one.description import worst_trials
 from facever.evaluation.one_to_one.result import VerificationResult
 from facever.evaluation.operating_point import Interval
@@ -29,7 +30,6 @@ from facever.render.numbers import (
 )
 from facever.render.page import Tile
 from facever.report.faces import portraits
-from facever.vectors.embedding_set import EmbeddingSet
 
 _NAMED = 20  # images that could not be embedded
 _BESIDE = 3  # images of the same name beside a stray one

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from facever.embeddings.embedding_set import META, EmbeddingSet
 from facever.errors import ConfigError, DataError, EvaluationError
 from facever.evaluation.inputs import rows_where
 from facever.evaluation.one_to_one.compare import compare
@@ -16,7 +17,6 @@ from facever.render.page import Report, Tile
 from facever.report import accuracy, training
 from facever.report.measured import Measured, measure_embeddings
 from facever.report.side_by_side import Contestant, side_by_side
-from facever.vectors.embedding_set import META, EmbeddingSet
 
 EMBEDDINGS = "embeddings"  # the folder of a run in which its own evaluation lies
 

@@ -3,9 +3,9 @@
 import os
 from collections.abc import Callable
 
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.render.blocks import Picture
 from facever.report.thumbnails import portrait
-from facever.vectors.embedding_set import EmbeddingSet
 
 
 def portraits(embeddings: EmbeddingSet, thumbnails: bool) -> Callable[[int], Picture]:

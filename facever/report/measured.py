@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import EvaluationError
 from facever.evaluation.one_to_many.retrieval import RetrievalResult, retrieval
 from facever.evaluation.one_to_one.calibration import CalibrationResult, calibrate
@@ -12,7 +13,6 @@ from facever.render.blocks import Note, Section, illustrated
 from facever.render.values import Record
 from facever.report import accuracy
 from facever.report.faces import portraits
-from facever.vectors.embedding_set import EmbeddingSet
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ import pandas as pd
 from safetensors import SafetensorError, safe_open
 
 from facever.config import read_yaml_file
-from facever.console import duration
+from facever.core.console import duration
+from facever.core.files import parse_json, read_json, read_regular
 from facever.data.decode import ImageError, decode
 from facever.errors import ConfigError, DataError
-from facever.files import parse_json, read_json, read_regular
 from facever.render import figures
 from facever.render.blocks import Block, Cell, Facts, Figure, Note, Picture, Section, Sheet, Table
 from facever.render.numbers import count, rate, rate_text

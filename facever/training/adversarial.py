@@ -7,16 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from facever.adversarial import diagnosis, losses
-from facever.adversarial.discriminator import Discriminator
-from facever.adversarial.generator import Generator
-from facever.adversarial.normalization import BatchNorm, frozen
+from facever.core.processes import all_sum, gather, gather_rows, world
 from facever.data.loading import Batch
 from facever.errors import ConfigError, TrainingError
 from facever.heads.base import HeadOutput
-from facever.heads.parts.distances import mean_pair_cosine
-from facever.heads.parts.mining import Miner, Triplets
-from facever.processes import all_sum, gather, gather_rows, world
+from facever.heads.common.distances import mean_pair_cosine
+from facever.heads.common.mining import Miner, Triplets
 from facever.training.computing.optimization import (
     Schedule,
     load_optimizer,
@@ -25,6 +21,10 @@ from facever.training.computing.optimization import (
 )
 from facever.training.computing.parallel import Agreement
 from facever.training.config import AdversarialConfig, NetworkConfig
+from facever.training.htg import diagnosis, losses
+from facever.training.htg.discriminator import Discriminator
+from facever.training.htg.generator import Generator
+from facever.training.htg.normalization import BatchNorm, frozen
 from facever.training.steps import EmbeddingStep
 
 NAME = "adversarial"

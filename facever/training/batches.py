@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from facever.core.processes import rank, world
 from facever.data.loading import Batches, training_batches
 from facever.data.manifest import Manifest
 from facever.data.samplers import BatchSampler, PKSampler, ShuffleSampler
 from facever.errors import ConfigError
-from facever.processes import rank, world
 from facever.training.config import TrainConfig
 
 

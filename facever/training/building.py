@@ -5,6 +5,7 @@ from functools import partial
 import torch
 from timm.utils import ModelEmaV3
 
+from facever.core.processes import world
 from facever.data.machine import require_memory
 from facever.data.manifest import Manifest
 from facever.errors import ConfigError
@@ -13,17 +14,16 @@ from facever.heads.registry import build_head, head_class
 from facever.heads.weighted_sum import WeightedSum
 from facever.models.embedder import Embedder, ModelConfig
 from facever.models.weights import first_line
-from facever.processes import world
 from facever.training.adversarial import AdversarialStep
-from facever.training.beside.targets import Targets
 from facever.training.computing.optimization import Schedule, make_optimizer, parameter_groups
 from facever.training.computing.parallel import DataParallel, arrange_norms
 from facever.training.computing.precision import Precision, choose_memory_format
 from facever.training.computing.rows import RowSampling
 from facever.training.computing.thrift import checkpoint_gradients, compile_module
 from facever.training.config import TrainConfig
+from facever.training.monitoring.watch import Watch
 from facever.training.steps import EmbeddingStep
-from facever.training.watching.watch import Watch
+from facever.training.supervision.targets import Targets
 
 
 def require_room(config: TrainConfig, identities: int, batches: int) -> None:

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from facever.adversarial.config import MethodConfig
 from facever.config import Config
 from facever.data.augmentation import AugmentationConfig
 from facever.errors import ConfigError
 from facever.heads.attributes import Attributes
 from facever.heads.base import HeadConfig, Metric
+from facever.heads.classes.layout import PrototypesConfig
 from facever.heads.distillation import Distillation
-from facever.heads.prototypes.layout import PrototypesConfig
 from facever.heads.registry import config_union, head_class
 from facever.models.embedder import WITH_NORM, ModelConfig
+from facever.training.htg.config import MethodConfig
 
 if TYPE_CHECKING:
     HeadChoice = HeadConfig

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TypeVar
 
-from facever.console import say
+from facever.core.console import say
 
 T = TypeVar("T")
 

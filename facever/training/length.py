@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from facever.console import say
+from facever.core.console import say
 from facever.errors import ConfigError
 from facever.training.config import TrainConfig, require_warm_up_within, schedules_of
 from facever.training.saving.position import Position

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from facever.core.files import read_regular
 from facever.errors import ConfigError, nearest
-from facever.files import read_regular
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 """In a wheel a folder, in a checkout a link to `configs/`."""

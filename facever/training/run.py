@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from facever._version import __version__
-from facever.console import warn
-from facever.errors import TrainingError
-from facever.files import (
+from facever.core.console import warn
+from facever.core.files import (
     alone,
     naming,
     parse_json,
@@ -21,7 +20,8 @@ from facever.files import (
     write_json,
     write_text,
 )
-from facever.processes import is_main, world
+from facever.core.processes import is_main, world
+from facever.errors import TrainingError
 from facever.training.saving.position import Position
 
 

@@ -13,13 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from facever.console import say
+from facever.core.console import say
+from facever.core.processes import rank, world
 from facever.data.loading import Batch
 from facever.heads.base import HeadOutput
 from facever.heads.weighted_sum import WeightedSum
 from facever.models.embedder import Embedder
-from facever.processes import rank, world
-from facever.training.beside.targets import Targets
 from facever.training.computing.optimization import Schedule, load_optimizer
 from facever.training.computing.parallel import (
     Agreement,
@@ -31,8 +30,9 @@ from facever.training.computing.parallel import (
 )
 from facever.training.computing.precision import Precision
 from facever.training.computing.rows import RowSampling
+from facever.training.monitoring.finite import require_finite_gradients, require_finite_loss
 from facever.training.saving.pieces import Shards, shards_of
-from facever.training.watching.finite import require_finite_gradients, require_finite_loss
+from facever.training.supervision.targets import Targets
 
 
 class Step(ABC):

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from facever.config import dotted, load, parse, read_overrides, with_changes
+from facever.core.processes import from_main, started
 from facever.errors import ConfigError
-from facever.processes import from_main, started
 from facever.training.config import TrainConfig, require_same
 from facever.training.interruption import Interrupted
 from facever.training.recipes import recipe_path

@@ -12,17 +12,16 @@ import torch
 
 from facever import config as configuration
 from facever.config import load as load_config
-from facever.console import Progress, progress, say, warn
+from facever.core.console import Progress, progress, say, warn
+from facever.core.processes import from_main, gather_objects, is_main, rank
+from facever.core.seeding import derive
 from facever.data.loading import Batch
 from facever.data.sources import load as load_data
 from facever.deprecated import Former, former_names
 from facever.errors import TrainingError
 from facever.heads.base import Metric
 from facever.models.precision import choose_device
-from facever.processes import from_main, gather_objects, is_main, rank
-from facever.seeding import derive
 from facever.training.batches import make_batches
-from facever.training.beside.targets import prepare
 from facever.training.building import (
     make_average,
     make_embedder,
@@ -31,9 +30,6 @@ from facever.training.building import (
     metric_of,
     require_room,
 )
-from facever.training.choosing.best import BestWeights
-from facever.training.choosing.operating_point import set_operating_point
-from facever.training.choosing.selection import select
 from facever.training.computing.parallel import Agreement, agree
 from facever.training.computing.precision import Precision, named
 from facever.training.computing.prefetch import on_device
@@ -41,6 +37,11 @@ from facever.training.computing.trial import Trial, settle
 from facever.training.config import TrainConfig, require_warm_up_within, with_absolute_paths
 from facever.training.interruption import Interrupted, Interruption, interruptible
 from facever.training.length import require_length, say_length, with_epochs
+from facever.training.monitoring.beforehand import warn_of_collapse
+from facever.training.monitoring.means import Means
+from facever.training.monitoring.pictures import save_batch_picture
+from facever.training.monitoring.profiling import Profile
+from facever.training.monitoring.waiting import DataWait
 from facever.training.run import FinishedRun, MetricsLog, Run, write_environment
 from facever.training.saving.checkpoint import (
     load_checkpoint,
@@ -58,11 +59,10 @@ from facever.training.saving.provenance import (
     summary,
     write_identities,
 )
-from facever.training.watching.beforehand import warn_of_collapse
-from facever.training.watching.means import Means
-from facever.training.watching.pictures import save_batch_picture
-from facever.training.watching.profiling import Profile
-from facever.training.watching.waiting import DataWait
+from facever.training.selection.best import BestWeights
+from facever.training.selection.operating_point import set_operating_point
+from facever.training.selection.selection import select
+from facever.training.supervision.targets import prepare
 
 
 class Trainer:

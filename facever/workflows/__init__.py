@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from facever.workflows.tuning import tune
+    from facever.studies.tuning import tune
 
 _FORMER = "facever.workflows.former"  # they still work, with a DeprecationWarning
 _HOMES = {
@@ -12,7 +12,7 @@ _HOMES = {
     "enroll_images": _FORMER,
     "migrate_gallery": _FORMER,
     "search_images": _FORMER,
-    "tune": "facever.workflows.tuning",
+    "tune": "facever.studies.tuning",
     "verify_images": _FORMER,
     "verify_pair": _FORMER,
 }

@@ -8,9 +8,9 @@ import torch
 
 from facever.cli.main import main
 from facever.config import parse
-from facever.embedding.extractor import extraction_fingerprint
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.models import Embedder, ModelConfig, save_embedder
-from facever.vectors.embedding_set import EmbeddingSet
+from facever.models.extractor import extraction_fingerprint
 
 
 @pytest.fixture

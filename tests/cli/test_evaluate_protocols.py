@@ -8,9 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from facever.cli.evaluate import app
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import EvaluationError
 from facever.evaluation.operating_point import OperatingPoint
-from facever.vectors.embedding_set import EmbeddingSet
 
 
 @pytest.fixture

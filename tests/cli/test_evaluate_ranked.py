@@ -7,14 +7,14 @@ import pytest
 from typer.testing import CliRunner
 
 from facever.cli.evaluate import app
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import EvaluationError
 from facever.evaluate import identification, retrieval
 from facever.evaluation.one_to_many.expansion import Expansion
 from facever.evaluation.one_to_many.reranking import Reranking
 from facever.evaluation.operating_point import OperatingPoint
 from facever.evaluation.score_calibration import ScoreCalibration
-from facever.vectors.embedding_set import EmbeddingSet
-from facever.workflows.index_cost import index_cost
+from facever.studies.index_cost import index_cost
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ def test_help_lists_every_verb_and_imports_none_of_them() -> None:
         "facever.cli",
         "facever.cli.main",
         "facever.errors",
-        "facever.processes",
+        "facever.core.processes",
     }
     assert heavy == "HEAVY"
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from facever.cli.main import main
-from facever.seeding import stream
-from facever.vectors.embedding_set import EmbeddingSet
+from facever.core.seeding import stream
+from facever.embeddings.embedding_set import EmbeddingSet
 
 Run = Callable[..., int]
 

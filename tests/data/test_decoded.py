@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from facever.core.processes import rank
 from facever.data import decoded, loading
 from facever.data.augmentation import AugmentationConfig
 from facever.data.decode import decode
@@ -17,7 +18,6 @@ from facever.data.manifest import Manifest
 from facever.data.preprocessing import Preprocessing
 from facever.data.samplers import PKSampler
 from facever.errors import ConfigError
-from facever.processes import rank
 from tests.processes import in_processes
 
 SMALL = Preprocessing(size=(10, 12), color="bgr")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from facever.vectors.embedding_set import EmbeddingSet
+from facever.embeddings.embedding_set import EmbeddingSet
 
 
 @pytest.fixture

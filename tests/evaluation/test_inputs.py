@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from facever.embeddings.embedding_set import EmbeddingMeta, EmbeddingSet
 from facever.evaluation.inputs import find_rows
-from facever.vectors.embedding_set import EmbeddingMeta, EmbeddingSet
 
 
 def test_images_out_of_shards_are_found_by_their_original_path() -> None:

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import EvaluationError
 from facever.evaluate import verification
 from facever.evaluation.inputs import TEMPLATES
-from facever.vectors.embedding_set import EmbeddingSet
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facever.vectors.embedding_set import EmbeddingSet
+from facever.embeddings.embedding_set import EmbeddingSet
 
 TOOL = Path(__file__).parents[2] / "tools" / "experiments" / "gallery_storage.py"
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 from scipy import stats
 
+from facever.embeddings.embedding_set import EmbeddingMeta, EmbeddingSet
 from facever.errors import EvaluationError, TrainingError
 from facever.training.run import Run
-from facever.vectors.embedding_set import EmbeddingMeta, EmbeddingSet
 
 TOOLS = Path(__file__).parents[2] / "tools" / "experiments"
 

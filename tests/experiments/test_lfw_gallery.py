@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.evaluate import identification
-from facever.vectors.embedding_set import EmbeddingSet
 
 TOOLS = Path(__file__).parents[2] / "tools" / "experiments"
 LABELS = ("everybody", "never seen, in the gallery of everybody",

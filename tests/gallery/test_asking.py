@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
+from facever.embeddings.embedding_set import EmbeddingSet, with_outcome
 from facever.errors import ConfigError, GalleryError
 from facever.evaluation.policies import make_templates
 from facever.gallery.gallery import Gallery
-from facever.vectors.embedding_set import EmbeddingSet, with_outcome
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from facever.core.files import sha256_of_file
+from facever.embeddings.embedding_set import META, ROWS, VECTORS, EmbeddingSet
 from facever.errors import DataError, FaceverError, GalleryError
-from facever.files import sha256_of_file
 from facever.gallery.exports import SEAL
 from facever.gallery.gallery import Gallery
-from facever.vectors.embedding_set import META, ROWS, VECTORS, EmbeddingSet
 
 
 def content(gallery: Gallery) -> dict:

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import FaceverError, GalleryError
 from facever.gallery.gallery import Gallery
-from facever.vectors.embedding_set import EmbeddingSet
 
 SOAK = Path(__file__).parents[2] / "tools" / "soak"
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from facever.embeddings.embedding_set import EmbeddingMeta, EmbeddingSet, with_outcome
 from facever.errors import GalleryError
 from facever.gallery.gallery import Gallery
-from facever.vectors.embedding_set import EmbeddingMeta, EmbeddingSet, with_outcome
 
 
 def test_a_gallery_is_made_once_for_its_owner_only(empty: Gallery) -> None:

@@ -5,9 +5,9 @@ from functools import partial
 import numpy as np
 import pytest
 
+from facever.embeddings.embedding_set import EmbeddingSet, with_outcome
 from facever.errors import GalleryError
 from facever.gallery.gallery import Gallery
-from facever.vectors.embedding_set import EmbeddingSet, with_outcome
 
 MODEL = {"fingerprint": "model-1"}
 

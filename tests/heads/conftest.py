@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from facever.heads import Head, HeadOutput, create_head
-from facever.heads.prototypes.vectors import EPSILON
+from facever.heads.classes.vectors import EPSILON
 
 EMBEDDING_SIZE, IDENTITIES, BATCH = 5, 7, 6
 

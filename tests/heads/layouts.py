@@ -7,7 +7,7 @@ from torch import Tensor
 
 from facever.heads import HEADS, build_head
 from facever.heads.base import Head
-from facever.heads.prototypes.layout import PrototypesConfig
+from facever.heads.classes.layout import PrototypesConfig
 from facever.heads.registry import head_class
 
 FORMS: dict[str, dict[str, Any]] = {

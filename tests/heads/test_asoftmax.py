@@ -7,7 +7,7 @@ import torch
 from facever.errors import ConfigError
 from facever.heads import create_head
 from facever.heads.asoftmax import detached_psi, psi
-from facever.heads.prototypes.vectors import EPSILON
+from facever.heads.classes.vectors import EPSILON
 
 
 def psi_by_the_definition(theta: float, m: float) -> float:

@@ -5,7 +5,7 @@ import torch
 
 from facever.errors import ConfigError, TrainingError
 from facever.heads import create_head
-from facever.heads.prototypes.vectors import EPSILON
+from facever.heads.classes.vectors import EPSILON
 
 
 @pytest.fixture

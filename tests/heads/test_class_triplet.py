@@ -70,6 +70,6 @@ def test_in_pieces_it_is_the_same(monkeypatch, make_head, batch):
     def one_by_one(rows, width, device):
         return (slice(i, i + 1) for i in range(rows))
 
-    monkeypatch.setattr("facever.heads.prototypes.class_hinge.blocks", one_by_one)
+    monkeypatch.setattr("facever.heads.classes.class_hinge.blocks", one_by_one)
     for a, b in zip(whole, torch.autograd.grad(head(x, batch[1]).loss, inputs), strict=True):
         torch.testing.assert_close(a, b)

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from facever.heads.prototypes.vectors import EPSILON
+from facever.heads.classes.vectors import EPSILON
 
 
 @pytest.mark.parametrize("normalize", [True, False])

@@ -6,8 +6,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from facever.heads import create_head
-from facever.heads.prototypes.similarities import squared_distances
-from facever.heads.prototypes.vectors import EPSILON
+from facever.heads.classes.similarities import squared_distances
+from facever.heads.classes.vectors import EPSILON
 
 
 class Largest(TorchDispatchMode):

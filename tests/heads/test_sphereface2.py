@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from facever.heads import create_head
-from facever.heads.prototypes.losses import one_vs_all_loss
+from facever.heads.classes.losses import one_vs_all_loss
 from facever.heads.sphereface2 import SphereFace2, balanced_bias
 
 

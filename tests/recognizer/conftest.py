@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from facever.data.preprocessing import Preprocessing
-from facever.embedding.extractor import Extractor, load_model
 from facever.evaluation.operating_point import OperatingPoint
 from facever.gallery.gallery import Gallery
 from facever.models.embedder import Embedder, ModelConfig
+from facever.models.extractor import Extractor, load_model
 from facever.models.saving import save_embedder
 
 

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from facever.data.manifest import Manifest
-from facever.embedding.extractor import Extractor, load_model
 from facever.errors import GalleryError
 from facever.evaluation.operating_point import OperatingPoint
 from facever.gallery.gallery import Gallery
 from facever.gallery.migration import MissingImage
+from facever.models.extractor import Extractor, load_model
 from facever.recognizer import Recognizer
 
 

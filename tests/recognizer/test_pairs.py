@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from facever.data.decode import ImageError, decode
-from facever.embedding.extractor import Extractor, load_model
 from facever.errors import DataError, GalleryError
+from facever.models.extractor import Extractor, load_model
 from facever.recognizer import Recognizer
 
 

@@ -8,9 +8,9 @@ from PIL import Image
 
 from facever.data.decode import decode
 from facever.data.manifest import Manifest
-from facever.embedding.extractor import Extractor, load_model
 from facever.errors import DataError, GalleryError, ModelError
 from facever.gallery.gallery import Gallery
+from facever.models.extractor import Extractor, load_model
 from facever.recognizer import Recognizer
 
 

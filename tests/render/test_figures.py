@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from facever.core.seeding import stream
 from facever.render import figures
 from facever.render.blocks import Drawing
 from facever.render.figures import Cmc
 from facever.render.figures.training import _smoothed as smoothed
 from facever.render.svg import svg as draw
-from facever.seeding import stream
 
 
 def point(target: float, far: float, tar: float, low: float, high: float, at: float) -> Any:

@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from facever.seeding import stream
-from facever.vectors.embedding_set import EmbeddingMeta, EmbeddingSet
+from facever.core.seeding import stream
+from facever.embeddings.embedding_set import EmbeddingMeta, EmbeddingSet
 
 PEOPLE, SHOTS, WIDTH = 12, 4, 8
 HOSTILE = '<script>alert("x")</script>&amp;\' onerror=1 $x^{'

@@ -6,14 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.evaluate import verification
-from facever.evaluation.one_to_one.result import Accuracy, VerificationResult
+from facever.evaluation.one_to_one.counts import Accuracy
+from facever.evaluation.one_to_one.result import VerificationResult
 from facever.evaluation.operating_point import Interval
 from facever.evaluation.statistics.roc import Rate
 from facever.render.blocks import Comparisons
 from facever.render.page import Report, render
 from facever.report import accuracy
-from facever.vectors.embedding_set import EmbeddingSet
 from tests.evaluation.oracles import half_way_above
 
 Reader = Callable[[str], Any]

@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
+from facever.core.seeding import stream
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import ConfigError, DataError, EvaluationError
 from facever.evaluate import verification
 from facever.render.blocks import Figure
@@ -14,8 +16,6 @@ from facever.render.page import render, write_report
 from facever.report.build import build, build_side_by_side, from_embeddings, from_run
 from facever.report.examples import examples_section
 from facever.report.measured import Measured, measure_embeddings
-from facever.seeding import stream
-from facever.vectors.embedding_set import EmbeddingSet
 
 Reader = Callable[[str], Any]
 FAR = [1e-1]

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.evaluation.one_to_one.calibration import calibrate
 from facever.render.page import Report, render
 from facever.report.measured import warned
-from facever.vectors.embedding_set import EmbeddingSet
 
 Reader = Callable[[str], Any]
 pytestmark = pytest.mark.usefixtures("quick_figures")

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.evaluate import retrieval
 from facever.evaluation.one_to_many.retrieval import RetrievalResult
 from facever.render.blocks import Comparisons
 from facever.render.page import Report, render
 from facever.report.measured import ranking
-from facever.vectors.embedding_set import EmbeddingSet
 
 Reader = Callable[[str], Any]
 pytestmark = pytest.mark.usefixtures("quick_figures")

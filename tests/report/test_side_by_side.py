@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from facever.core.seeding import stream
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.evaluate import compare, verification
 from facever.evaluation.one_to_one.compare import ComparisonResult
 from facever.evaluation.one_to_one.result import VerificationResult
 from facever.render.page import render
 from facever.report.side_by_side import Contestant, side_by_side
-from facever.seeding import stream
-from facever.vectors.embedding_set import EmbeddingSet
 
 Reader = Callable[[str], Any]
 FARS = [1e-1, 1e-2]

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.evaluate import verification
 from facever.evaluation.one_to_one.result import VerificationResult
 from facever.evaluation.one_to_one.suspects import Suspects
 from facever.render.blocks import Comparisons, Section
 from facever.render.page import Report, render
 from facever.report import accuracy
-from facever.vectors.embedding_set import EmbeddingSet
 
 Reader = Callable[[str], Any]
 

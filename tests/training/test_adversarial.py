@@ -13,20 +13,20 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor, nn
 
-from facever.adversarial import losses
-from facever.adversarial.normalization import BatchNorm
 from facever.config import parse
+from facever.core.seeding import stream
 from facever.data.loading import Batch
 from facever.errors import ConfigError, TrainingError
 from facever.heads import create_head
-from facever.heads.parts.mining import Triplets, semi_hard
+from facever.heads.common.mining import Triplets, semi_hard
 from facever.heads.weighted_sum import WeightedSum
-from facever.seeding import stream
 from facever.training.adversarial import AdversarialStep
-from facever.training.beside.targets import Targets
 from facever.training.computing.optimization import Schedule
 from facever.training.computing.precision import Precision
 from facever.training.config import AdversarialConfig, ScheduleConfig
+from facever.training.htg import losses
+from facever.training.htg.normalization import BatchNorm
+from facever.training.supervision.targets import Targets
 
 SIZE, IDENTITIES, EACH = 8, 8, 3
 LABELS = torch.arange(IDENTITIES).repeat_interleave(EACH)

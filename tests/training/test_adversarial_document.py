@@ -8,7 +8,7 @@ import yaml
 
 from facever.config import parse
 from facever.training.config import AdversarialConfig, TrainConfig
-from facever.training.watching.adversarial_alarms import ADVERSARIAL_RULES
+from facever.training.monitoring.adversarial_alarms import ADVERSARIAL_RULES
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "htg.md"
 TEXT = DOCUMENT.read_text(encoding="utf-8")

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from facever.config import parse
+from facever.core.processes import all_sum, rank, world
 from facever.errors import ConfigError, TrainingError
 from facever.heads import create_head
-from facever.processes import all_sum, rank, world
 from facever.training.computing.parallel import (
     DataParallel,
     arrange_norms,
@@ -27,10 +27,10 @@ from facever.training.computing.parallel import (
 )
 from facever.training.config import DistributedConfig, TrainConfig
 from facever.training.interruption import Interrupted
+from facever.training.monitoring.means import Means
 from facever.training.saving.checkpoint import load_checkpoint
 from facever.training.saving.pieces import load_pieces
 from facever.training.trainer import Trainer
-from facever.training.watching.means import Means
 from tests.processes import Answers, in_processes
 
 Values = dict[str, Any]

@@ -10,8 +10,8 @@ import torch
 
 import facever
 from facever.config import load
+from facever.core.processes import is_main
 from facever.errors import ConfigError
-from facever.processes import is_main
 from facever.training.config import TrainConfig
 from facever.training.interruption import Interrupted
 from facever.training.run import Run, read_metrics

@@ -10,19 +10,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from facever.core.processes import gather, rank, world
 from facever.data.loading import Batch
-from facever.heads.prototypes.layout import shard_of
+from facever.heads.classes.layout import shard_of
 from facever.heads.weighted_sum import WeightedSum
 from facever.models.embedder import Embedder
-from facever.processes import gather, rank, world
-from facever.training.beside.targets import Targets
 from facever.training.computing.optimization import Schedule, make_optimizer, parameter_groups
 from facever.training.computing.parallel import DataParallel
 from facever.training.computing.precision import Precision
 from facever.training.computing.rows import RowSampling
 from facever.training.config import DistributedConfig, OptimizerConfig
+from facever.training.monitoring.means import Means
 from facever.training.steps import EmbeddingStep
-from facever.training.watching.means import Means
+from facever.training.supervision.targets import Targets
 from tests.heads.layouts import FORMS, make
 from tests.processes import Answers, in_processes
 

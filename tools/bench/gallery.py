@@ -21,9 +21,9 @@ import numpy as np
 from _figures import Rounds, as_json, as_table, at_least, at_most, figures_of, ratios
 from common import WIDTH, faces, forget_peak, in_turns, peak, seconds
 
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.gallery.gallery import Gallery
 from facever.gallery.index.snapshot import FILE
-from facever.vectors.embedding_set import EmbeddingSet
 
 BATCH, K, REPEATS = 1000, 5, 5
 FINGERPRINT = "bench"

@@ -20,11 +20,11 @@ from facever.heads.weighted_sum import WeightedSum
 from facever.models.embedder import Embedder, ModelConfig
 from facever.models.precision import choose_device
 from facever.training.adversarial import AdversarialStep
-from facever.training.beside.targets import Targets
 from facever.training.computing.optimization import Schedule, make_optimizer, parameter_groups
 from facever.training.computing.precision import Precision, choose_memory_format
 from facever.training.config import AdversarialConfig, OptimizerConfig, ScheduleConfig
 from facever.training.steps import EmbeddingStep
+from facever.training.supervision.targets import Targets
 
 WANTED = 1.25
 

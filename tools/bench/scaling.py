@@ -41,10 +41,10 @@ from _figures import Figure, Rounds, as_json, as_table, at_least, at_most, ratio
 from common import forget_peak, peak
 
 from facever.config import parse
+from facever.core.processes import all_sum, is_main, rank, started, world
 from facever.heads.base import Head
-from facever.heads.prototypes.layout import PrototypesConfig
+from facever.heads.classes.layout import PrototypesConfig
 from facever.heads.registry import build_head, head_class
-from facever.processes import all_sum, is_main, rank, started, world
 from facever.training.computing.optimization import make_optimizer
 from facever.training.computing.rows import RowSampling
 from facever.training.config import NetworkOptimizerConfig

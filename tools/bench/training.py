@@ -35,8 +35,8 @@ from facever.data.manifest import Manifest
 from facever.data.readers import read
 from facever.data.sources import find
 from facever.data.synthesize import synthesize
-from facever.embedding.extractor import load_model
 from facever.errors import DataError
+from facever.models.extractor import load_model
 from facever.training.config import TrainConfig
 from facever.training.run import Run
 from facever.training.trainer import Trainer

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.gallery.answers import SearchResult
 from facever.gallery.gallery import Gallery
 from facever.gallery.records import STORAGES, Storage
 from facever.render.text import table
-from facever.vectors.embedding_set import EmbeddingSet
-from facever.workflows.trial_gallery import Probes, choose_probes
+from facever.studies.trial_gallery import Probes, choose_probes
 
 _FPIR = 0.01
 

@@ -30,16 +30,16 @@ from judged import difference_over_seeds, interval_over_people, judge
 from tables import interval_text, markdown, mean_text
 
 from facever.config import load as load_config
-from facever.console import say
+from facever.core.console import say
+from facever.core.files import write_json, write_text
 from facever.errors import FaceverError, TrainingError
 from facever.evaluation.statistics.paired import holm
-from facever.files import write_json, write_text
+from facever.studies.bakeoff.running import check_kept
 from facever.training.config import TrainConfig
 from facever.training.interruption import Interrupted
 from facever.training.run import Run
 from facever.training.saving.checkpoint import load_checkpoint
 from facever.training.trainer import Trainer
-from facever.workflows.bakeoff.running import check_kept
 
 PLAIN = "adversarial.pretraining=1"
 ADVERSARIAL = (

@@ -17,13 +17,13 @@ import torch
 from tables import markdown
 from torch import Tensor
 
-from facever.adversarial import diagnosis, losses
-from facever.adversarial.discriminator import Discriminator
-from facever.adversarial.generator import Generator
-from facever.adversarial.normalization import frozen
-from facever.heads.parts.mining import Miner
-from facever.seeding import stream
-from facever.vectors.embedding_set import EmbeddingSet
+from facever.core.seeding import stream
+from facever.embeddings.embedding_set import EmbeddingSet
+from facever.heads.common.mining import Miner
+from facever.training.htg import diagnosis, losses
+from facever.training.htg.discriminator import Discriminator
+from facever.training.htg.generator import Generator
+from facever.training.htg.normalization import frozen
 
 PEOPLE, EACH, MARGIN = 16, 4, 0.2
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from facever.data.sources import load as load_data
-from facever.embedding.extractor import load_model
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import EvaluationError
 from facever.evaluation.one_to_many.by_person import paired_intervals
 from facever.evaluation.one_to_many.retrieval import retrieval
@@ -26,9 +26,9 @@ from facever.evaluation.protocols.all_pairs import all_pairs
 from facever.evaluation.scoring.streaming import stream
 from facever.evaluation.scoring.trials import most_wanted
 from facever.evaluation.statistics.paired import Difference, over_people, over_seeds
+from facever.models.extractor import load_model
 from facever.render.numbers import far_text
 from facever.training.config import TrainConfig
-from facever.vectors.embedding_set import EmbeddingSet
 
 Record = Mapping[str, Any]
 

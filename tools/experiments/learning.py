@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from facever.core.seeding import derive, stream
 from facever.data.arrays import open_array
 from facever.data.samplers import BatchSampler, PKSampler, ShuffleSampler
 from facever.data.sources import find
 from facever.evaluate import verification
 from facever.heads import WeightedSum, create_head
-from facever.heads.prototypes.similarities import squared_distances
-from facever.seeding import derive, stream
+from facever.heads.classes.similarities import squared_distances
 
 ALL, SEEN, UNSEEN = tuple(range(10)), tuple(range(7)), (7, 8, 9)
 FAR = 0.01

@@ -24,7 +24,10 @@ from typing import Any
 
 import numpy as np
 
-from facever.console import say
+from facever.core.console import say
+from facever.core.files import write_json, write_text
+from facever.core.seeding import stream
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import EvaluationError, FaceverError
 from facever.evaluation.one_to_many.by_person import person_intervals
 from facever.evaluation.one_to_many.identification import measured
@@ -32,11 +35,8 @@ from facever.evaluation.one_to_many.identified import IdentificationResult
 from facever.evaluation.one_to_many.search import Searched
 from facever.evaluation.operating_point import Interval, OperatingPoint
 from facever.evaluation.overlap import find_overlap, shared_people
-from facever.files import write_json, write_text
 from facever.gallery.gallery import Gallery
 from facever.render.text import table
-from facever.seeding import stream
-from facever.vectors.embedding_set import EmbeddingSet
 
 FPIRS = (0.1, 0.01)
 RANKS = (1, 10)

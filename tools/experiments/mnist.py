@@ -18,9 +18,9 @@ import torch
 from learning import SEEN, Training, learn, load_digits, measure
 from tables import markdown, mean_text
 
-from facever.console import say
+from facever.core.console import say
+from facever.core.files import write_json, write_text
 from facever.evaluation.statistics.paired import Difference, holm, over_seeds
-from facever.files import write_json, write_text
 
 SEEDS = range(5)
 LOOKS = (5, 10, 20, 50, 100, 200, 400)
@@ -180,7 +180,7 @@ def own_class_table(results: Results) -> str:
 
 
 def bound_table(results: Results) -> str:
-    from facever.heads.parts.bounds import lowest_loss
+    from facever.heads.common.bounds import lowest_loss
 
     rows = [
         [f"{s}", f"{lowest_loss(s, 10):.4f}", mean_text(results.values(f"cosine-s{s}", "loss"), 4),

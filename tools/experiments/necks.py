@@ -20,8 +20,8 @@ from learning import SEEN, Digits, Training, learn, load_digits, measure
 from tables import markdown
 from torch import nn
 
-from facever.console import say
-from facever.files import write_json
+from facever.core.console import say
+from facever.core.files import write_json
 from facever.heads import WeightedSum
 
 SEEDS = range(3)

@@ -18,6 +18,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from facever.core.files import write_text
+from facever.core.seeding import stream
 from facever.evaluation.one_to_one.groups import rates_by_group
 from facever.evaluation.one_to_one.measure import measure
 from facever.evaluation.operating_point import Interval
@@ -34,8 +36,6 @@ from facever.evaluation.statistics.intervals import (
     tar_interval,
 )
 from facever.evaluation.statistics.roc import Roc
-from facever.files import write_text
-from facever.seeding import stream
 
 DIMENSION, IMAGES = 8, 4
 EXPECTED = 30  # false accepts that a population should have for its interval to be judged

@@ -20,10 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
+from facever.core.seeding import stream
 from facever.gallery.gallery import Gallery
 from facever.gallery.index import snapshot as snapshots
 from facever.gallery.index.sealed import seal, unseal
-from facever.seeding import stream
 
 DIMENSION, PEOPLE, IMAGES, STRANGERS = 32, 50, 2, 40
 MODEL, THRESHOLD = "model-1", 0.9

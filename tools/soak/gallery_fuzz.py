@@ -32,13 +32,13 @@ import pyarrow.parquet as pq
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from facever.core.seeding import stream
+from facever.core.text import canonical
+from facever.embeddings.embedding_set import META, ROWS, VECTORS, EmbeddingSet
+from facever.embeddings.unit import ROUNDING, unit_rows
 from facever.errors import FaceverError
 from facever.gallery.exports import SEAL
 from facever.gallery.gallery import Gallery
-from facever.seeding import stream
-from facever.text import canonical
-from facever.vectors.embedding_set import META, ROWS, VECTORS, EmbeddingSet
-from facever.vectors.unit import ROUNDING, unit_rows
 
 DIMENSION, ROWS_IN_A_SET, MODEL = 8, 5, "model-1"
 FULL = 400  # images: then a new gallery

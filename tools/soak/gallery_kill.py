@@ -37,10 +37,10 @@ from gallery_verbs import (
     vectors,
 )
 
-from facever.files import write_json
+from facever.core.files import write_json
+from facever.core.seeding import stream
 from facever.gallery.gallery import Gallery
 from facever.gallery.index.faiss_import import import_faiss
-from facever.seeding import stream
 
 STEPS_BEFORE, STEPS = 4, 12  # changes before the one to be killed, and at most in all
 PROBES, NEAREST = 24, 5

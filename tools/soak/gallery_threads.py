@@ -22,10 +22,10 @@ from typing import Any
 
 import numpy as np
 
-from facever.files import write_json
+from facever.core.files import write_json
+from facever.core.seeding import stream
 from facever.gallery.gallery import Gallery
 from facever.gallery.index import snapshot as snapshots
-from facever.seeding import stream
 
 MODEL, DIMENSION = "model", 16
 PEOPLE, IMAGES = 200, 3  # at the beginning of a round

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from facever.core.seeding import stream
 from facever.gallery.gallery import Gallery
 from facever.gallery.records import Binding
-from facever.seeding import stream
 
 State = dict[str, Any]
 Given = dict[str, Any]

@@ -76,11 +76,11 @@ def identification(
 ) -> None:
     """Measure open-set identification (1:N): FNIR at FPIR over ranks, and what an index costs."""
     from facever import evaluate
-    from facever.console import say
+    from facever.core.console import say
+    from facever.embeddings.embedding_set import EmbeddingSet
     from facever.errors import EvaluationError
     from facever.evaluation.one_to_many.identification import DEFAULT_FPIRS, DEFAULT_RANKS
     from facever.evaluation.operating_point import OperatingPoint
-    from facever.vectors.embedding_set import EmbeddingSet
 
     if candidates is not None and not index:
         raise EvaluationError("--candidates belongs to --index")
@@ -98,7 +98,7 @@ def identification(
     }
     first, second = EmbeddingSet.load(probes), EmbeddingSet.load(gallery)
     if index:
-        from facever.workflows.index_cost import index_cost
+        from facever.studies.index_cost import index_cost
 
         result: Any = index_cost(first, second, index, candidates=candidates, **options)
         exact = result.exact

@@ -61,7 +61,7 @@ def retrieval(
 ) -> None:
     """Measure retrieval (ReID): CMC, both mean average precisions, mINP."""
     from facever import evaluate
-    from facever.vectors.embedding_set import EmbeddingSet
+    from facever.embeddings.embedding_set import EmbeddingSet
 
     result = evaluate.retrieval(
         EmbeddingSet.load(embeddings),

@@ -10,8 +10,8 @@ import typer
 from facever.cli.several import is_number, several
 
 if TYPE_CHECKING:
+    from facever.embeddings.embedding_set import EmbeddingSet
     from facever.evaluation.one_to_one.calibration import CalibrationResult
-    from facever.vectors.embedding_set import EmbeddingSet
 
 MANY_FARS = several("--far", is_number)
 
@@ -89,10 +89,10 @@ def load(
     quality: str | None = None,
 ) -> "EmbeddingSet":
     """Open an embedding set, keep the rows asked for, and pool them into templates if asked to."""
+    from facever.embeddings.embedding_set import EmbeddingSet
     from facever.errors import EvaluationError
     from facever.evaluation.inputs import rows_where
     from facever.evaluation.protocols.templates import template_set
-    from facever.vectors.embedding_set import EmbeddingSet
 
     rows = rows_where(EmbeddingSet.load(path), where or [])
     if templates is not None:
@@ -104,7 +104,7 @@ def load(
 
 def keep_calibration(result: "CalibrationResult", prior: float | None, path: Path | None) -> None:
     """Write a calibration to a file where one is named."""
-    from facever.console import say
+    from facever.core.console import say
     from facever.errors import EvaluationError
 
     if path is None:
@@ -120,7 +120,7 @@ def keep_calibration(result: "CalibrationResult", prior: float | None, path: Pat
 
 def show(result: Any, as_json: bool) -> None:
     """Print a result on standard output, and its warnings on standard error."""
-    from facever.console import warn
+    from facever.core.console import warn
     from facever.render.text import terminal_width
 
     for warning in getattr(result, "warnings", ()):

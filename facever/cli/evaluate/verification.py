@@ -83,7 +83,7 @@ def verification(
 ) -> None:
     """Measure 1:1 verification: TAR at each FAR, ROC area, equal error rate, accuracy."""
     from facever import evaluate
-    from facever.console import say
+    from facever.core.console import say
     from facever.errors import EvaluationError
     from facever.evaluation.one_to_one.verification import DEFAULT_FARS
 

@@ -21,8 +21,8 @@ from facever.cli.gallery.shared import (
 )
 
 if TYPE_CHECKING:
+    from facever.embeddings.embedding_set import EmbeddingSet
     from facever.gallery.answers import SearchResult, Verification
-    from facever.vectors.embedding_set import EmbeddingSet
 
 Images = Annotated[
     Optional[list[str]],  # noqa: UP045 - typer reads the annotation
@@ -63,10 +63,10 @@ def search(
     Exit status: 0 answered, with or without a decision; 2 an error, and with --decide also where
     nothing decides: a line says why.
     """
-    from facever.console import say
+    from facever.core.console import say
+    from facever.embeddings.embedding_set import EmbeddingSet
     from facever.errors import ConfigError
     from facever.gallery.gallery import Gallery
-    from facever.vectors.embedding_set import EmbeddingSet
 
     _check("search for", images, model, embeddings, device)
     if as_csv and as_json:
@@ -122,7 +122,7 @@ def _names_in(probes: "EmbeddingSet") -> list[str]:
 
 
 def _print_answers(names: list[str], found: "SearchResult", filtered: bool) -> None:
-    from facever.console import printable
+    from facever.core.console import printable
     from facever.gallery.records import shown
     from facever.render.text import table
 
@@ -181,9 +181,9 @@ def verify(
 
     Exit status: 0 the same, 1 different (one of them at least), 2 no decision or an error.
     """
-    from facever.console import say
+    from facever.core.console import say
+    from facever.embeddings.embedding_set import EmbeddingSet
     from facever.gallery.gallery import Gallery
-    from facever.vectors.embedding_set import EmbeddingSet
 
     _check("verify", images, model, embeddings, device)
     asked: dict[str, Any] = {
@@ -216,7 +216,7 @@ def verify(
 
 def _print_verified(names: list[str], result: "Verification") -> None:
     """Print the score of each probe and what was decided; their names where they are several."""
-    from facever.console import printable
+    from facever.core.console import printable
     from facever.gallery.records import shown
 
     what = "image" if result.templates == "all" else "template"

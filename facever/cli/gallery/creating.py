@@ -8,7 +8,7 @@ import typer
 from facever.cli.gallery.shared import AsJson, Folder, IndexKind, print_info
 
 if TYPE_CHECKING:
-    from facever.embedding.extractor import Extractor, Precision
+    from facever.models.extractor import Extractor, Precision
 
 
 def create(
@@ -43,9 +43,9 @@ def create(
 
     How people are compared, stored and indexed can be changed later: facever gallery rebuild.
     """
+    from facever.embeddings.embedding_set import EmbeddingSet
     from facever.errors import ConfigError
     from facever.gallery.gallery import Gallery
-    from facever.vectors.embedding_set import EmbeddingSet
 
     if (model is None) == (from_embeddings is None):
         raise ConfigError("bind the gallery to a model: either --model or --from-embeddings")
@@ -53,7 +53,7 @@ def create(
         raise ConfigError("--flip and --precision are decided already: leave them away")
     made_by: Extractor | EmbeddingSet
     if model is not None:
-        from facever.embedding.extractor import load_model
+        from facever.models.extractor import load_model
 
         made_by = load_model(model, flip=flip, precision=cast("Precision", precision))
     else:

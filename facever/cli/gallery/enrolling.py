@@ -20,8 +20,8 @@ from facever.cli.gallery.shared import (
 )
 
 if TYPE_CHECKING:
+    from facever.embeddings.embedding_set import EmbeddingSet
     from facever.gallery.answers import Enrollment
-    from facever.vectors.embedding_set import EmbeddingSet
 
 _DUPLICATES = typer.Option(help="Images that are there already: skip, keep or refuse.")
 Near = Annotated[
@@ -160,8 +160,8 @@ def _show(done: "Enrollment", gallery: Path, now: dict[str, int], as_json: bool)
 
 def _embeddings_in(given: list[str]) -> "EmbeddingSet":
     """Open the one embedding set that is named where no model is."""
+    from facever.embeddings.embedding_set import META, EmbeddingSet
     from facever.errors import DataError
-    from facever.vectors.embedding_set import META, EmbeddingSet
 
     path = Path(given[0])
     if len(given) > 1:
@@ -174,7 +174,7 @@ def _embeddings_in(given: list[str]) -> "EmbeddingSet":
 
 def _tell(done: "Enrollment") -> None:
     """Say what was left out and what is strange, each in one line."""
-    from facever.console import say, warn
+    from facever.core.console import say, warn
     from facever.gallery.records import shown
 
     reasons = [

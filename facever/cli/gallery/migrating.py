@@ -8,8 +8,8 @@ import typer
 from facever.cli.gallery.shared import AsJson, Device, Folder, counted, print_json
 
 if TYPE_CHECKING:
-    from facever.embedding.extractor import Precision
     from facever.gallery.migration import Migration, Missing
+    from facever.models.extractor import Precision
 
 _EXAMPLES = 20  # missing images that are listed without --json
 
@@ -84,7 +84,7 @@ def migrate(
 
 
 def _print(done: "Migration") -> None:
-    from facever.console import say
+    from facever.core.console import say
     from facever.gallery.records import shown
 
     for image in done.missing[:_EXAMPLES]:

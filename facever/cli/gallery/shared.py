@@ -79,7 +79,7 @@ def after_change() -> Iterator[None]:
 
     It is a warning, and the command ends with status 0. What must be readable is read before.
     """
-    from facever.console import warn
+    from facever.core.console import warn
     from facever.errors import FaceverError
 
     try:

@@ -31,7 +31,7 @@ def threshold(
     as_json: AsJson = False,
 ) -> None:
     """List the gallery's operating points; before that add one, or remove one."""
-    from facever.console import warn
+    from facever.core.console import warn
     from facever.evaluation.operating_point import OperatingPoint
     from facever.gallery.gallery import Gallery
     from facever.gallery.records import shown
@@ -68,7 +68,7 @@ def calibration(
     as_json: AsJson = False,
 ) -> None:
     """List the gallery's calibrations; before that add one, or remove one."""
-    from facever.console import warn
+    from facever.core.console import warn
     from facever.evaluation.score_calibration import ScoreCalibration
     from facever.gallery.gallery import Gallery
     from facever.gallery.records import shown

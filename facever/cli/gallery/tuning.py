@@ -70,9 +70,9 @@ def tune(
 
     The one wanted is chosen by facever gallery rebuild DIR --index KIND.
     """
+    from facever.embeddings.embedding_set import EmbeddingSet
     from facever.errors import ConfigError
     from facever.gallery.gallery import Gallery
-    from facever.vectors.embedding_set import EmbeddingSet
     from facever.workflows import tuning
 
     if probes is not None and (share is not None or seed is not None):

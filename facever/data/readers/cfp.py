@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from facever.core.files import read_regular
 from facever.data.manifest import Manifest
 from facever.data.walking import OnError, images_below, left_by_system
 from facever.errors import DataError
-from facever.files import read_regular
 
 _VIEWS = {"F": "frontal", "P": "profile"}
 EXPERIMENTS = ("FF", "FP")  # frontal against frontal, frontal against profile

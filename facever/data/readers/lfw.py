@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from facever.console import warn
+from facever.core.console import warn
+from facever.core.files import read_regular
+from facever.core.text import canonical
 from facever.data.manifest import Manifest
 from facever.data.walking import OnError, images_below
 from facever.errors import DataError
-from facever.files import read_regular
-from facever.text import canonical
 
 # A later list has the last word: the people held out are taken out of train.
 _LISTS = {

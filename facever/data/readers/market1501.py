@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from facever.core.text import as_text
 from facever.data.manifest import Manifest
 from facever.data.walking import OnError, images_below
 from facever.errors import DataError
-from facever.text import as_text
 
 _JUNK = "-1"
 _NAME = re.compile(r"(-1|\d{4})_c(\d)s(\d)_(\d{6})_(\d{2})")

@@ -22,7 +22,9 @@ from typing import Any
 
 import pandas as pd
 
-from facever.console import track, warn
+from facever.core.console import track, warn
+from facever.core.files import open_regular, parse_json
+from facever.core.text import NUMERIC, canonical, text_of
 from facever.data.cache import cache_folder
 from facever.data.identity_folders import SUBSETS
 from facever.data.manifest import Manifest
@@ -31,8 +33,6 @@ from facever.data.suffixes import READABLE, UNREAD
 from facever.data.tables import check_utf8, shortened, write_table
 from facever.data.walking import OnError, by_suffix, left_by_system
 from facever.errors import DataError
-from facever.files import open_regular, parse_json
-from facever.text import NUMERIC, canonical, text_of
 
 _READ_AS = 3  # of the index: another number makes it anew
 _MOST_METADATA = 1_000_000  # bytes

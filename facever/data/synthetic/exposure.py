@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facever.core.seeding import stream
 from facever.data.preprocessing import Image
 from facever.data.synthetic.shot import Shot
-from facever.seeding import stream
 
 _COARSE = 16  # the light is computed on a coarse grid and enlarged
 _AXIS = (np.arange(_COARSE) + 0.5) / _COARSE * 2 - 1

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facever.core.seeding import stream
 from facever.data.synthetic.palette import HAIR, IRIS, SKIN, Color, cut, dim, mix
-from facever.seeding import stream
 
 # with their shares of the population
 HAIR_STYLES = {

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facever.core.seeding import stream
 from facever.data.synthetic.identity import Identity
 from facever.data.synthetic.palette import Color, cut
-from facever.seeding import stream
 
 # with their shares of the images
 OCCLUSIONS = {"none": 0.8, "mask": 0.05, "hand": 0.05, "scarf": 0.04, "corner": 0.06}

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facever.embeddings.unit import unit_rows
 from facever.errors import EvaluationError
 from facever.evaluation.one_to_many.nearest import Nearest, nearest
 from facever.evaluation.scoring.similarity import Floats, make_scorer
 from facever.render.values import Record
-from facever.vectors.unit import unit_rows
 
 
 @dataclass(frozen=True)

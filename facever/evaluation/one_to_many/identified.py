@@ -20,7 +20,7 @@ from facever.evaluation.one_to_many.by_person import person_intervals
 from facever.evaluation.one_to_many.ranking import shown_ranks
 from facever.evaluation.one_to_many.search import Searched
 from facever.evaluation.one_to_one.calibration import CalibrationResult
-from facever.evaluation.one_to_one.result import Refused
+from facever.evaluation.one_to_one.counts import Refused
 from facever.evaluation.operating_point import Interval, OperatingPoint, ScoreRule, TrialCounts
 from facever.evaluation.overlap import Overlap
 from facever.evaluation.policies import ALL

@@ -54,12 +54,12 @@ from facever.render.svg import plot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.evaluation.overlap import find_overlap
 from facever.evaluation.scoring.similarity import (
     Similarity,
 )
 from facever.evaluation.two_sets import check_comparable, images_in_both
-from facever.vectors.embedding_set import EmbeddingSet
 
 DEFAULT_RANKS = (1, 5, 10, 20)
 MEASURES = ("map_plain", "map_trapezoid", "minp")

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facever.errors import EvaluationError
-from facever.evaluation.one_to_one.result import Accuracy
+from facever.evaluation.one_to_one.counts import Accuracy
 from facever.evaluation.operating_point import Interval
 from facever.evaluation.scoring.pairwise import Bools
 from facever.evaluation.scoring.people import DyadErrors

@@ -10,7 +10,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
+from facever.core.seeding import stream
 from facever.data.pairs import PairList
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import EvaluationError
 from facever.evaluation.cells import level_of, rate_and_interval
 from facever.evaluation.columns import Names
@@ -33,8 +35,6 @@ from facever.render.blocks import Cell, Drawing, Facts, Figure, Note, Number, Se
 from facever.render.numbers import count, rate
 from facever.render.result import Result
 from facever.render.svg import plot
-from facever.seeding import stream
-from facever.vectors.embedding_set import EmbeddingSet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

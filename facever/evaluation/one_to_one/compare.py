@@ -24,10 +24,10 @@ from facever.evaluation.cells import (
 )
 from facever.evaluation.failures import Failures
 from facever.evaluation.inputs import Embeddings, as_set
+from facever.evaluation.one_to_one.counts import Accuracy, MeasuredPoint
 from facever.evaluation.one_to_one.decisions import accuracy_of
 from facever.evaluation.one_to_one.measure import measure
 from facever.evaluation.one_to_one.populations import tar_over_people
-from facever.evaluation.one_to_one.result import Accuracy, MeasuredPoint
 from facever.evaluation.one_to_one.verification import DEFAULT_FARS
 from facever.evaluation.operating_point import Interval, TrialCounts
 from facever.evaluation.protocols.judged import Judged, judged

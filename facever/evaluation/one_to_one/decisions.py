@@ -3,17 +3,17 @@
 import numpy as np
 
 from facever.data.pairs import PairList, read_pairs
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import EvaluationError
 from facever.evaluation.columns import people_column, text_column
 from facever.evaluation.one_to_one.accuracy import best_threshold, fold_accuracy, single_accuracy
-from facever.evaluation.one_to_one.result import Accuracy
+from facever.evaluation.one_to_one.counts import Accuracy
 from facever.evaluation.overlap import shared_people
 from facever.evaluation.protocols.all_pairs import all_pairs
 from facever.evaluation.protocols.pair_list import ScoredPairs, score_pairs
 from facever.evaluation.protocols.request import Request
 from facever.evaluation.scoring.streaming import StreamedTrials
 from facever.evaluation.scoring.trials import Trials
-from facever.vectors.embedding_set import EmbeddingSet
 
 HELD_OUT_IMAGES = 5  # per person: one with 236 images would rule the threshold
 

@@ -32,8 +32,8 @@ from facever.render.blocks import (
 from facever.render.numbers import count, far, far_text, fars, rate, score
 
 if TYPE_CHECKING:
+    from facever.evaluation.one_to_one.counts import Accuracy, Counted, MeasuredPoint
     from facever.evaluation.one_to_one.groups import GroupRates
-    from facever.evaluation.one_to_one.result import Accuracy, MeasuredPoint, VerificationResult
     from facever.evaluation.one_to_one.suspects import Suspects
     from facever.evaluation.operating_point import Interval
     from facever.evaluation.statistics.roc import Rate
@@ -48,7 +48,7 @@ _SCORES = {
 }
 
 
-def describe(result: "VerificationResult") -> list[Section]:
+def describe(result: "Counted") -> list[Section]:
     """Return the accuracy, the groups and the suspected names of a verification."""
     found = [_accuracy(result)]
     if result.groups_at is not None:
@@ -58,7 +58,7 @@ def describe(result: "VerificationResult") -> list[Section]:
     return found
 
 
-def worst_trials(result: "VerificationResult") -> Section:
+def worst_trials(result: "Counted") -> Section:
     """Return the impostor pairs of the highest scores and the genuine ones of the lowest."""
     blocks = [
         Comparisons(
@@ -77,7 +77,7 @@ def worst_trials(result: "VerificationResult") -> Section:
     return Section("mistakes", "The worst mistakes", blocks)
 
 
-def drawings(result: "VerificationResult", name: str = "") -> dict[str, Figure]:
+def drawings(result: "Counted", name: str = "") -> dict[str, Figure]:
     """Return the figures of a verification: "roc", "det" and "scores"."""
     systems = {name or result.dataset or "embeddings": result}
     counted = result.histogram
@@ -112,7 +112,7 @@ def drawings(result: "VerificationResult", name: str = "") -> dict[str, Figure]:
     }
 
 
-def _accuracy(result: "VerificationResult") -> Section:
+def _accuracy(result: "Counted") -> Section:
     trials, points = result.trials, result.operating_points
     kind = f"{result.similarity or 'foreign'} scores"
     if result.normalisation:
@@ -181,7 +181,7 @@ def _points(points: Sequence["MeasuredPoint"]) -> list[Block]:
     return [Table(caption, headers, rows), *notes]
 
 
-def _with_failures(result: "VerificationResult") -> Table:
+def _with_failures(result: "Counted") -> Table:
     failures = result.failures
     return Table(
         f"With failures to acquire (FTA {failures.rate:.3g} of the images; they reject "
@@ -212,7 +212,7 @@ def _rate(found: "Rate", interval: "Interval | None", wrong_below: float = 0) ->
     return Number(f"{found.value:.5f}{bound}{shown}{wrong}", found.value)
 
 
-def _groups(result: "VerificationResult", point: "MeasuredPoint") -> Section:
+def _groups(result: "Counted", point: "MeasuredPoint") -> Section:
     """Show FMR and FNMR within and across the groups of every column that was asked for."""
     at = f"at the threshold of FAR {far_text(point.far_target)} ({point.threshold:.6g})"
     blocks: list[Block] = []
@@ -311,7 +311,7 @@ def _pair(a: int, b: int, value: float, verdict: str, tone: Tone) -> Comparison:
     return Comparison(Picture.of_row(a), [Picture.of_row(b)], verdict, tone, score(value))
 
 
-def _impostor(result: "VerificationResult", value: float) -> tuple[str, Tone]:
+def _impostor(result: "Counted", value: float) -> tuple[str, Tone]:
     if not result.operating_points:
         return "two people", "neutral"
     accepting = [point.far_target for point in result.operating_points if value > point.threshold]
@@ -320,7 +320,7 @@ def _impostor(result: "VerificationResult", value: float) -> tuple[str, Tone]:
     return "rejected everywhere", "good"
 
 
-def _genuine(result: "VerificationResult", value: float) -> tuple[str, Tone]:
+def _genuine(result: "Counted", value: float) -> tuple[str, Tone]:
     if not result.operating_points:
         return "one person", "neutral"
     rejecting = [point.far_target for point in result.operating_points if value <= point.threshold]

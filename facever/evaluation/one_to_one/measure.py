@@ -7,7 +7,8 @@ from functools import partial
 import numpy as np
 
 from facever.errors import EvaluationError
-from facever.evaluation.one_to_one.result import MeasuredPoint, Refused, VerificationResult
+from facever.evaluation.one_to_one.counts import MeasuredPoint, Refused
+from facever.evaluation.one_to_one.result import VerificationResult
 from facever.evaluation.one_to_one.suspects import find_suspects
 from facever.evaluation.operating_point import TrialCounts
 from facever.evaluation.scoring.pairwise import PairScores

@@ -1,162 +1,25 @@
 """What verification (1:1) measured: rates with their counts, intervals and provenance."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from facever.errors import EvaluationError
 from facever.evaluation.failures import Failures as Failures
+from facever.evaluation.one_to_one.counts import Counted, MeasuredPoint, Refused
 from facever.evaluation.one_to_one.description import describe, drawings
-from facever.evaluation.one_to_one.groups import GroupRates
-from facever.evaluation.one_to_one.suspects import Suspects
-from facever.evaluation.operating_point import Interval, Kind, OperatingPoint, TrialCounts
-from facever.evaluation.overlap import Overlap
-from facever.evaluation.policies import ALL
-from facever.evaluation.scoring.similarity import Similarity
-from facever.evaluation.scoring.trials import Histogram
-from facever.evaluation.statistics.intervals import FEW_ERRORS
-from facever.evaluation.statistics.roc import Rate, RocCurve
+from facever.evaluation.operating_point import OperatingPoint
+from facever.evaluation.statistics.roc import RocCurve
 from facever.render.blocks import Section
 from facever.render.result import Result
 from facever.render.svg import plot
-from facever.render.values import Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
-class MeasuredPoint(Record):
-    """TAR at a FAR: what was asked for, and what was counted at the threshold.
-
-    Attributes:
-        far_target: The FAR asked for, never exceeded.
-        threshold: Half way from the (k + 1)-th largest impostor score, k = floor(far_target ·
-            impostors), to the next score of either class.
-        false_accepts: Impostor scores above the threshold, at most k.
-        true_accepts: Genuine scores above the threshold.
-        trials: Genuine and impostor trials.
-        interval: Of the TAR.
-        far_interval: Of the FAR.
-    """
-
-    far_target: float
-    threshold: float
-    false_accepts: int
-    true_accepts: int
-    trials: TrialCounts
-    interval: Interval
-    far_interval: Interval
-
-    @property
-    def far(self) -> float:
-        """False accepts over impostor trials (FMR)."""
-        return self.false_accepts / self.trials.impostor
-
-    @property
-    def tar(self) -> float:
-        """Genuine trials accepted over genuine trials (1 - FNMR)."""
-        return self.true_accepts / self.trials.genuine
-
-    @property
-    def false_rejects(self) -> int:
-        """Genuine scores not above the threshold."""
-        return self.trials.genuine - self.true_accepts
-
-    json_keys = (
-        "far_target far tar fmr=far fnmr threshold false_accepts false_rejects interval "
-        "far_interval few_false_accepts few_false_rejects"
-    )
-
-    @property
-    def fnmr(self) -> float:
-        """Genuine trials rejected over genuine trials (1 - TAR)."""
-        return self.false_rejects / self.trials.genuine
-
-    @property
-    def few_false_accepts(self) -> bool:
-        """Whether too few impostor trials were accepted to carry a rate."""
-        return self.false_accepts < FEW_ERRORS
-
-    @property
-    def few_false_rejects(self) -> bool:
-        """Whether too few genuine trials were rejected to carry a rate."""
-        return self.false_rejects < FEW_ERRORS
-
-
-@dataclass(frozen=True)
-class Refused(Record):
-    """A FAR that the trials cannot support, and how many impostor trials it needs."""
-
-    far_target: float
-    needs: int
-
-
-@dataclass(frozen=True)
-class Accuracy(Record):
-    """Share of right decisions at thresholds chosen on other trials.
-
-    Attributes:
-        mean: Over the test trials (View 1) or over the folds.
-        standard_error: sd(ddof 1) / sqrt(folds), or binomial for a single test.
-        thresholds: One, or one per fold.
-        method: How thresholds and standard error came about.
-        interval: Of the accuracy.
-    """
-
-    mean: float
-    standard_error: float
-    thresholds: list[float]
-    method: str
-    interval: Interval | None = None
-
-    json_keys = "mean standard_error thresholds method interval"
-
-
-@dataclass(frozen=True)
-class VerificationResult(Result):
-    """Everything that was measured.
-
-    `worst_impostors` are the highest impostor trials and `worst_genuine` the lowest genuine ones,
-    as (row, row, score). `band` are points along the curve, and `suspects` images whose names the
-    scores speak against, where detail was asked for. `groups_at` is the operating point whose
-    threshold `groups` share. `kind` and `templates` are those of its operating points;
-    `normalisation` names what was done to the scores after the similarity, if anything; with
-    `distances` the scores, and so the thresholds, are minus the distances that another system gave.
-    `measure_at` counts further points on the scores that were kept.
-    """
-
-    protocol: str
-    similarity: Similarity | None
-    trials: TrialCounts
-    auc: Rate
-    eer: Rate
-    eer_hull: float
-    operating_points: list[MeasuredPoint]
-    refused: list[Refused]
-    curve: RocCurve
-    histogram: Histogram
-    worst_impostors: list[tuple[int, int, float]]
-    worst_genuine: list[tuple[int, int, float]]
-    auc_interval: Interval | None = None
-    eer_interval: Interval | None = None
-    accuracy: Accuracy | None = None
-    overlap: Overlap = field(default_factory=lambda: Overlap(None, 0, [], None))
-    failures: Failures = field(default_factory=Failures)
-    groups: dict[str, list[GroupRates]] = field(default_factory=dict)
-    groups_at: MeasuredPoint | None = None
-    band: list[MeasuredPoint] = field(default_factory=list)
-    suspects: Suspects | None = None
-    dataset: str = ""
-    fingerprint: str | None = None
-    kind: Kind = "1:1-image"
-    templates: str = ALL
-    normalisation: str | None = None
-    distances: bool = False
-    warnings: list[str] = field(default_factory=list)
-    measure_at: Callable[[float], MeasuredPoint | Refused] | None = field(
-        default=None, repr=False, compare=False
-    )
+class VerificationResult(Counted, Result):
+    """Everything that was measured (`Counted`), and what is answered and shown of it."""
 
     def at(self, far: float) -> MeasuredPoint:
         """Return what is measured at a FAR, whether it was asked for before or not.
@@ -228,15 +91,6 @@ class VerificationResult(Result):
     def plot_scores(self, ax: "Axes | None" = None) -> "Axes":
         """Draw the distributions of the scores into matplotlib axes, or into new ones."""
         return plot(drawings(self)["scores"].drawing, ax)
-
-    def with_failures(self, point: MeasuredPoint) -> tuple[float, float]:
-        """Return FAR and TAR with the trials of failed images, which all reject.
-
-        FAR = FMR (1 - FTA) and TAR = (1 - FNMR) (1 - FTA), with FTA counted over the trials.
-        """
-        impostor = self.trials.impostor + self.failures.impostor
-        genuine = self.trials.genuine + self.failures.genuine
-        return point.false_accepts / impostor, point.true_accepts / genuine
 
     @property
     def _points_with_failures(self) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from facever.data.pairs import PairList
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import EvaluationError
 from facever.evaluation.cells import (
     errors,
@@ -40,7 +41,6 @@ from facever.render.blocks import Facts, Section, Table
 from facever.render.numbers import far, score
 from facever.render.result import Result
 from facever.render.values import Record
-from facever.vectors.embedding_set import EmbeddingSet
 
 Verdict = Literal["met", "exceeded", "not resolved"]
 

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from facever.console import warn
+from facever.core.console import warn
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import EvaluationError
 from facever.evaluation.columns import people_column, text_column
 from facever.evaluation.failures import Failures
@@ -13,7 +14,6 @@ from facever.evaluation.inputs import check_column, vectors_for
 from facever.evaluation.scoring.normalisation import Cohort
 from facever.evaluation.scoring.pairwise import AllPairs, count_trials, exclusion_codes
 from facever.evaluation.scoring.similarity import Floats, Ints, make_scorer
-from facever.vectors.embedding_set import EmbeddingSet
 
 
 def all_pairs(

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from facever.data.pairs import PairList
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import EvaluationError
 from facever.evaluation.columns import people_column
 from facever.evaluation.failures import Failures
@@ -15,7 +16,6 @@ from facever.evaluation.scoring.normalisation import Cohort
 from facever.evaluation.scoring.pairwise import Bools
 from facever.evaluation.scoring.similarity import Floats, Ints, make_scorer
 from facever.evaluation.scoring.trials import ListedTrials
-from facever.vectors.embedding_set import EmbeddingSet
 
 
 @dataclass(frozen=True)

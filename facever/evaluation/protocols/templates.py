@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from facever.data.tables import check_table, is_table, read_table
+from facever.embeddings.embedding_set import EmbeddingSet, with_outcome
 from facever.errors import EvaluationError, unknown
 from facever.evaluation.columns import people_column, text_column
 from facever.evaluation.inputs import TEMPLATES, find_rows
 from facever.evaluation.pooling import pool_templates
 from facever.evaluation.scoring.similarity import Doubles
-from facever.vectors.embedding_set import EmbeddingSet, with_outcome
 
 _MADE = ["images", "media", "failed_images"]
 

@@ -7,8 +7,8 @@ from typing import Literal, Self, get_args
 import numpy as np
 import numpy.typing as npt
 
+from facever.embeddings.unit import ROUNDING, first_not_unit, pair_cosines, unit_rows
 from facever.errors import EvaluationError, unknown
-from facever.vectors.unit import ROUNDING, first_not_unit, pair_cosines, unit_rows
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]

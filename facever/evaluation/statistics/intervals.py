@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, logit
 
+from facever.core.seeding import stream
 from facever.evaluation.operating_point import Interval
 from facever.evaluation.scoring.people import Dyads, DyadSums
 from facever.evaluation.scoring.similarity import Doubles
@@ -14,7 +15,6 @@ from facever.evaluation.statistics.distributions import (
     normal_share,
     student_quantile,
 )
-from facever.seeding import stream
 
 TOO_NARROW = "too narrow where trials share identities: it takes them for independent"
 FEW_ERRORS = 30  # fewer errors than this do not carry a rate

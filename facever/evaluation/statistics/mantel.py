@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
+from facever.core.seeding import stream
 from facever.errors import EvaluationError
 from facever.render.values import Record
-from facever.seeding import stream
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from facever.console import say
+from facever.core.console import say
+from facever.core.files import atomic_path
 from facever.errors import GalleryError
-from facever.files import atomic_path
 from facever.gallery.index.engine import State
 from facever.gallery.index.faiss_import import import_faiss
 from facever.gallery.index.kinds import FLAT, build, reason

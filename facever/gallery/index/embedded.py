@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facever.console import say
+from facever.core.console import say
 from facever.evaluation.operating_point import ScoreRule
 from facever.gallery.index import approximate as approximates
 from facever.gallery.index import snapshot as snapshots

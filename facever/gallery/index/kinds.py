@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 
+from facever.core.seeding import stream
 from facever.errors import GalleryError
 from facever.gallery.index.faiss_import import import_faiss
 from facever.gallery.records import Vectors
-from facever.seeding import stream
 
 FLAT, AUTO = "flat", "auto"
 _AUTO_FLAT = 1_000_000  # entries

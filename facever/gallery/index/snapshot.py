@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from facever.files import atomic_path
+from facever.core.files import atomic_path
 from facever.gallery.index.engine import Entries, State
 from facever.gallery.index.sealed import CHUNK, padding, said_by, seal, unseal
 from facever.gallery.records import Change

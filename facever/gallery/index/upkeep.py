@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facever.console import warn
+from facever.core.console import warn
 from facever.errors import FaceverError, GalleryError
 from facever.evaluation.operating_point import ScoreRule
 from facever.gallery.index import approximate as approximates

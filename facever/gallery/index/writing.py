@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from facever.core.files import alone, remove_leftovers
 from facever.errors import GalleryError
-from facever.files import alone, remove_leftovers
 from facever.gallery.index import approximate as approximates
 from facever.gallery.index import snapshot as snapshots
 from facever.gallery.index.approximate import Approximate, write_approximate

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from facever.console import warn
+from facever.core.console import warn
 from facever.gallery.records import shown
 from facever.gallery.store.sealing import IMAGES, TEMPLATES, Table
 

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from facever.console import warn
+from facever.core.console import warn
 from facever.errors import GalleryError
 from facever.gallery.records import Binding, Settings, shown
 from facever.gallery.store.facts import Facts, facts_in, under_way

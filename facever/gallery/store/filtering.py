@@ -8,9 +8,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from facever.core.text import text_of
 from facever.errors import GalleryError
 from facever.gallery.records import text
-from facever.text import text_of
 
 Conditions = dict[str, list[Any]]  # by key, the values of which one is wanted
 

@@ -10,7 +10,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from facever.console import warn
+from facever.core.console import warn
 from facever.errors import GalleryError
 
 INDEX_BYTES = 32768  # that SQLite keeps beside a log

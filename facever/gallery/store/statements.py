@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from facever.core.files import parse_json
+from facever.core.text import canonical
 from facever.errors import GalleryError
-from facever.files import parse_json
 from facever.gallery.records import Duplicate, NewImages, shown, text
-from facever.text import canonical
 
 T = TypeVar("T")
 

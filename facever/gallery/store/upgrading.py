@@ -8,6 +8,8 @@ import sqlite3
 
 import numpy as np
 
+from facever.core.text import canonical
+from facever.embeddings.unit import ROUNDING, unit_rows
 from facever.gallery.checksums import checksum_of_texts, checksums_of
 from facever.gallery.records import Binding, Storage, shown
 from facever.gallery.store.coding import bytes_of, decoded, encoded, plausible
@@ -21,8 +23,6 @@ from facever.gallery.store.sealing import (
     insert_checksums,
     joined,
 )
-from facever.text import canonical
-from facever.vectors.unit import ROUNDING, unit_rows
 
 _ROWS_AT_ONCE = 4096
 _MOST = 10  # things that are named

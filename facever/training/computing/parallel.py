@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from facever.core.processes import all_max, all_sum, gather, world
 from facever.data.loading import Batch
 from facever.errors import ConfigError
-from facever.heads.prototypes.layout import is_sharded
+from facever.heads.classes.layout import is_sharded
 from facever.models.embedder import Embedder
-from facever.processes import all_max, all_sum, gather, world
 from facever.training.computing.thrift import buffers_kept
 from facever.training.config import DistributedConfig
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from facever.core.processes import gather, rank
+from facever.core.seeding import derive
 from facever.heads.base import Head
-from facever.processes import gather, rank
-from facever.seeding import derive
 
 
 class RowSampling:

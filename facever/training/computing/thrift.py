@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from facever.console import duration, say, warn
+from facever.core.console import duration, say, warn
 from facever.errors import ConfigError
 from facever.models.embedder import Embedder
 from facever.training.computing.precision import Precision

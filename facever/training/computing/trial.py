@@ -12,12 +12,12 @@ from itertools import product
 import torch
 from torch import Tensor, nn
 
-from facever.console import say
+from facever.core.console import say
+from facever.core.processes import world
+from facever.core.seeding import stream
 from facever.errors import TrainingError
 from facever.models.embedder import Embedder
 from facever.models.precision import PrecisionName, autocast, fastest_layout
-from facever.processes import world
-from facever.seeding import stream
 from facever.training.computing.precision import Layout, layout_is_safe
 from facever.training.computing.thrift import checkpoint_gradients
 from facever.training.config import TrainConfig

@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 
+from facever.core.files import atomic_path
+from facever.core.processes import gather_objects, is_main, rank
 from facever.errors import ModelError, TrainingError
-from facever.files import atomic_path
 from facever.models.weights import read_archive
-from facever.processes import gather_objects, is_main, rank
 
 FORMAT = 1
 

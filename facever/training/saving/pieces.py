@@ -19,10 +19,10 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from facever.core.files import naming, sha256_of_file
+from facever.core.processes import from_main, gather_objects, is_main, rank, world
 from facever.errors import TrainingError
-from facever.files import naming, sha256_of_file
-from facever.heads.prototypes.layout import is_sharded, shard_of
-from facever.processes import from_main, gather_objects, is_main, rank, world
+from facever.heads.classes.layout import is_sharded, shard_of
 
 Shards = dict[str, int]
 """From a sharded tensor's place in the state, as keys joined by "/", to the rows of all shards."""

@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from facever.core.files import atomic_path
+from facever.core.processes import world
+from facever.core.text import canonical
 from facever.data.manifest import Manifest
 from facever.errors import TrainingError
-from facever.files import atomic_path
-from facever.processes import world
-from facever.text import canonical
 from facever.training.config import TrainConfig
 
 
@@ -35,7 +35,7 @@ def names_as_trained(manifest: Manifest, identities: Path) -> Manifest:
     """Return the data with the names that a run was trained on.
 
     Classes are numbered in the order of the names. A run from before names were canonical (see
-    `facever.text.canonical`) goes on with those that the data spells.
+    `facever.core.text.canonical`) goes on with those that the data spells.
 
     Args:
         manifest: The data, as it is read today.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facever.vectors.embedding_set import EmbeddingSet
+from facever.embeddings.embedding_set import EmbeddingSet
 
 
 def test_search_for_images(facever, gallery: Path, model: Path, people: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.gallery.gallery import Gallery
-from facever.vectors.embedding_set import EmbeddingSet
 
 IDS = [
     "../../x",

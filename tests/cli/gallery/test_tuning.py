@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.evaluation.operating_point import OperatingPoint
 from facever.gallery.gallery import Gallery
-from facever.vectors.embedding_set import EmbeddingSet
 
 
 @pytest.fixture

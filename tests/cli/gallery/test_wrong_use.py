@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from facever.vectors.embedding_set import EmbeddingSet
+from facever.embeddings.embedding_set import EmbeddingSet
 
 
 def test_bad_input_is_one_line_and_status_2(

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from facever.core.seeding import stream
 from facever.errors import EvaluationError
 from facever.evaluate import identification
 from facever.evaluation.one_to_many.first_candidate import calibrate_search
 from facever.evaluation.one_to_many.search import Searched
 from facever.evaluation.one_to_one.likelihood import cllr, fit
-from facever.seeding import stream
 
 
 def by_loop(probes, probe_ids, gallery, gallery_ids):

@@ -8,7 +8,9 @@ import pandas as pd
 import pytest
 from scipy.special import expit
 
+from facever.core.seeding import stream
 from facever.data.pairs import PairList
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import EvaluationError
 from facever.evaluate import calibrate, calibrate_scores, template_set, verification
 from facever.evaluation.one_to_one.calibration import (
@@ -18,8 +20,6 @@ from facever.evaluation.one_to_one.calibration import (
     reliability,
 )
 from facever.evaluation.one_to_one.likelihood import cllr, cllr_min, fit
-from facever.seeding import stream
-from facever.vectors.embedding_set import EmbeddingSet
 
 
 def llr_trials(genuine=3000, impostor=30_000, distance=2.0, seed=0):

@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 
 from facever.data.readers import lfw
+from facever.embeddings.embedding_set import EmbeddingMeta, EmbeddingSet
 from facever.errors import EvaluationError
 from facever.evaluate import verification
 from facever.evaluation.inputs import rows_where
 from facever.evaluation.one_to_one.accuracy import best_threshold
 from facever.evaluation.scoring.trials import ListedTrials
-from facever.vectors.embedding_set import EmbeddingMeta, EmbeddingSet
 
 
 def trained(faces, people):

@@ -3,13 +3,13 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from facever.core.seeding import stream as random_stream
 from facever.evaluation.inputs import as_set
 from facever.evaluation.one_to_one.suspects import find_suspects
 from facever.evaluation.protocols.all_pairs import all_pairs
 from facever.evaluation.scoring import streaming
 from facever.evaluation.scoring.streaming import stream
 from facever.evaluation.scoring.trials import ListedTrials
-from facever.seeding import stream as random_stream
 
 PEOPLE, SHOTS = 30, 5
 MISNAMED, TWIN = 7, (20, 21)  # a row with another's name; one person under two names

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 
 from facever.data.pairs import PairList
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import EvaluationError
 from facever.evaluate import template_set, transfer, verification
 from facever.evaluation.one_to_one.transfer import realised
 from facever.evaluation.operating_point import Interval, OperatingPoint, TrialCounts
 from facever.evaluation.scoring.trials import ListedTrials
-from facever.vectors.embedding_set import EmbeddingSet
 
 
 def point(threshold, target=0.01, **options):

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from facever.data.pairs import PairList
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import EvaluationError
 from facever.evaluate import Cohort, template_set, verification
 from facever.evaluation.protocols.judged import listed
 from facever.evaluation.protocols.request import Request
-from facever.vectors.embedding_set import EmbeddingSet
 
 PEOPLE = [f"{number:03d}" for number in range(1, 13)]
 FOLDS = 3

@@ -3,10 +3,10 @@ import pandas as pd
 import pytest
 
 from facever.data.pairs import PairList
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import EvaluationError
 from facever.evaluation.inputs import find_rows
 from facever.evaluation.protocols.pair_list import score_pairs
-from facever.vectors.embedding_set import EmbeddingSet
 
 
 @pytest.fixture

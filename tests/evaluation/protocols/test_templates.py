@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from facever.data.pairs import PairList
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import DataError, EvaluationError
 from facever.evaluate import pool_templates, template_set, verification
 from facever.evaluation.inputs import find_rows, kind_of
 from facever.evaluation.protocols.all_pairs import all_pairs
-from facever.vectors.embedding_set import EmbeddingSet
 
 
 @pytest.fixture

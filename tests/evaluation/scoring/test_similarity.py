@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from facever.embeddings.unit import pair_cosines
 from facever.errors import EvaluationError
 from facever.evaluation.scoring.similarity import Scorer, make_scorer, pair_scores
-from facever.vectors.unit import pair_cosines
 
 
 def all_pairs(rows, others=None):

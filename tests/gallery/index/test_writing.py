@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facever.core.files import alone
 from facever.errors import GalleryError
-from facever.files import alone
 from facever.gallery.index import approximate as approximates
 from facever.gallery.index import index as follows
 from facever.gallery.index import snapshot as snapshots

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from facever.processes import gather_objects
+from facever.core.processes import gather_objects
 from facever.training.computing.rows import RowSampling
 from tests.heads.layouts import images, make
 from tests.processes import Answers, in_processes

@@ -1,1 +1,0 @@
-"""Extraction: images to an EmbeddingSet."""

@@ -1,0 +1,342 @@
+"""The embedding set: one unit vector per image with the rows that say whom each shows.
+
+On disk it is a folder: `vectors.npy` (float32 [N, D], memory-mapped when read), `rows.parquet` (the
+manifest's rows in the same order, with `norm` and `error`), `meta.json`, and `trained_on.parquet`
+where it is known on whom the model was trained.
+"""
+
+import reprlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self, get_type_hints
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import ArrayLike, NDArray
+
+from facever._version import __version__
+from facever.core.files import atomic_folder, open_regular, read_json, write_json
+from facever.core.text import canonical_column, text_column
+from facever.embeddings.unit import first_not_unit, unit_rows
+from facever.errors import DataError
+
+FORMAT = 1
+UNDECLARED = "undeclared"
+VECTORS, ROWS, META, TRAINED_ON = "vectors.npy", "rows.parquet", "meta.json", "trained_on.parquet"
+UNFINISHED = "unfinished.jsonl"  # the journal of an extraction that has not finished
+_CHECKED_ROWS = 4096
+
+
+def _versions() -> dict[str, str]:
+    return {"facever": __version__, "numpy": np.__version__}
+
+
+@dataclass(frozen=True)
+class EmbeddingMeta:
+    """What made the vectors, and how.
+
+    Args:
+        fingerprint: Of the extractor (weights, preprocessing, extraction options), or any name that
+            tells one origin of vectors from another. Vectors of different fingerprints are never
+            compared with each other.
+        dimension: D.
+        metric: "cosine", "euclidean" or "dot": how the model's head wants them compared.
+        dataset: Short name of the data set.
+        preprocessing: The embedder's preprocessing.
+        options: Extraction options such as flip averaging and precision.
+        versions: Of the packages that made them.
+        root: The folder that relative paths in the rows are relative to, where there is one.
+    """
+
+    fingerprint: str
+    dimension: int
+    metric: str = "cosine"
+    dataset: str = ""
+    preprocessing: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=_versions)
+    root: str | None = None
+
+
+@dataclass(frozen=True)
+class EmbeddingSet:
+    """Unit vectors and their rows.
+
+    Args:
+        vectors: float32 [N, D]; row i belongs to `rows.iloc[i]`. Unit length, or zero where the
+            image could not be embedded.
+        rows: `identity` (str), `norm` (float32, the length before normalising), `error` (str, or
+            missing where there is a vector), and any other column such as `path` or `camera`.
+        meta: What made them.
+        trained_on: `identity` and `dataset` of everyone whom the model was trained on, or None
+            where that is not known.
+    """
+
+    vectors: NDArray[np.float32]
+    rows: pd.DataFrame
+    meta: EmbeddingMeta
+    trained_on: pd.DataFrame | None = None
+
+    @classmethod
+    def from_arrays(
+        cls,
+        vectors: ArrayLike,
+        identities: Sequence[str] | ArrayLike,
+        *,
+        fingerprint: str | None = None,
+        normalize: bool = True,
+        **columns: Any,
+    ) -> Self:
+        """Make an embedding set of vectors from anywhere.
+
+        Args:
+            vectors: [N, D], finite, no zero row.
+            identities: [N], whom each vector shows.
+            fingerprint: The declared origin of the vectors, any text that names the model and its
+                options, such as "arcface-r50 2024-05 flip". Without one the set is "undeclared":
+                it can be measured, but no gallery takes it.
+            normalize: Divide each row by its length. False takes unit rows only.
+            columns: Further columns of the rows, each [N], such as `path` or `camera`.
+
+        Raises:
+            DataError: Not a matrix, lengths that differ, NaN, infinity, a zero row, or, without
+                `normalize`, a row that is not of unit length.
+
+        Example:
+            >>> faces = EmbeddingSet.from_arrays([[3.0, 4.0]], ["Ada"], camera=[1])
+            >>> faces.vectors.tolist(), faces.rows.norm.tolist()
+            ([[0.6000000238418579, 0.800000011920929]], [5.0])
+        """
+        try:
+            given = np.asarray(vectors, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"vectors must be a matrix of numbers [N, D]: {error}") from error
+        if given.ndim != 2 or not given.shape[1]:
+            raise DataError(f"vectors must be a matrix [N, D], not of shape {given.shape}")
+        units, norms = unit_rows(given)
+        if not norms.all():
+            raise DataError(f"vector {int(np.argmin(norms))} is zero and has no direction")
+        if not normalize:
+            wrong = first_not_unit(given)
+            if wrong is not None:
+                raise DataError(
+                    f"vector {wrong} has length {norms[wrong]:.4g}, not 1; give normalize=True"
+                )
+            units = given
+        rows = _columns({"identity": identities, **columns}, len(units))
+        if rows["identity"].isna().any():
+            raise DataError(f"identity {int(rows['identity'].isna().argmax())} is missing")
+        rows["identity"] = canonical_column(rows["identity"])
+        meta = EmbeddingMeta(fingerprint or UNDECLARED, units.shape[1])
+        return cls(units, with_outcome(rows, norms, [None] * len(units)), meta)
+
+    def save(self, path: str | Path) -> None:
+        """Write the folder atomically; an embedding set that stood there is replaced.
+
+        Raises:
+            DataError: Something that is not an embedding set stands at `path`, or a column holds
+                values that Parquet cannot.
+        """
+        path = Path(path)
+        refuse_to_replace(path)
+        with atomic_folder(path, private=True) as folder:
+            np.save(folder / VECTORS, np.asarray(self.vectors, dtype=np.float32))
+            write_tables(folder, self.rows, self.meta, self.trained_on)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Open a folder; the vectors are memory-mapped and read when used.
+
+        Raises:
+            DataError: No such folder, files missing, unfinished, truncated, not in agreement, of a
+                newer format, or vectors that are not of unit length.
+        """
+        path = Path(path)
+        _check_files(path)
+        meta = _read_meta(path)
+        try:
+            vectors = np.load(path / VECTORS, mmap_mode="r", allow_pickle=False)
+            rows = _read_rows(path / ROWS)
+            known = (path / TRAINED_ON).is_file()
+            loaded = cls(vectors, rows, meta, _read_rows(path / TRAINED_ON) if known else None)
+            loaded._check(path)
+        except DataError:
+            raise
+        except Exception as error:  # what the readers raise on damaged bytes is not told anywhere
+            raise DataError(
+                f"{path} is damaged ({str(error) or type(error).__name__}); {_MEND}"
+            ) from error
+        return loaded
+
+    def _check(self, path: Path) -> None:
+        """Refuse files that contradict each other; vectors are checked at evenly spread rows."""
+        shape = (len(self.rows), self.meta.dimension)
+        if self.vectors.dtype != np.float32 or self.vectors.shape != shape:
+            found = f"{self.vectors.dtype} {list(self.vectors.shape)}"
+            raise DataError(
+                f"{path} is damaged: its vectors are {found} but its rows and meta.json "
+                f"say float32 {list(shape)}; {_MEND}"
+            )
+        missing = {"identity", "norm", "error"} - set(self.rows.columns)
+        if missing:
+            raise DataError(f"{path / ROWS} has no column {', '.join(sorted(missing))}; {_MEND}")
+        nameless = self.rows["identity"].isna()
+        if nameless.any():
+            raise DataError(
+                f"{path / ROWS}: the identity of row {int(nameless.argmax())} is missing "
+                f"({int(nameless.sum())} such rows); {_MEND}"
+            )
+        acquired = np.flatnonzero(self.acquired)
+        spread = np.linspace(0, len(acquired) - 1, min(len(acquired), _CHECKED_ROWS)).astype(int)
+        checked = acquired[np.unique(spread)]
+        wrong = first_not_unit(self.vectors[checked])
+        if wrong is not None:
+            raise DataError(f"{path}: vector {checked[wrong]} is not of unit length; {_MEND}")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def root(self) -> str | None:
+        """The folder that relative paths in the rows are relative to, where there is one."""
+        return self.meta.root
+
+    @property
+    def identities(self) -> NDArray[np.str_]:
+        """Whom each row shows, str [N], as `facever.core.text.canonical` writes names."""
+        return canonical_column(self.rows["identity"]).to_numpy().astype(str)
+
+    @property
+    def acquired(self) -> NDArray[np.bool_]:
+        """Where there is a vector, bool [N]; False where the image could not be embedded."""
+        return self.rows["error"].isna().to_numpy(dtype=bool)
+
+    @property
+    def failures(self) -> int:
+        """The number of images that could not be embedded."""
+        return int((~self.acquired).sum())
+
+    def select(self, which: ArrayLike) -> Self:
+        """Return the rows of a boolean mask [N] or of indices, in their order.
+
+        Raises:
+            DataError: A mask of another length, or an index that does not exist.
+        """
+        chosen = np.asarray(which)
+        if chosen.dtype == bool:
+            if chosen.shape != (len(self),):
+                raise DataError(f"a mask of shape {chosen.shape} for {len(self)} rows")
+            chosen = np.flatnonzero(chosen)
+        chosen = chosen.astype(np.int64)
+        if len(chosen) and (chosen.max() >= len(self) or chosen.min() < -len(self)):
+            raise DataError(f"row {int(chosen.max())} of an embedding set of {len(self)} rows")
+        rows = self.rows.iloc[chosen].reset_index(drop=True)
+        return type(self)(self.vectors[chosen], rows, self.meta, self.trained_on)
+
+
+def _columns(columns: Mapping[str, Any], size: int) -> pd.DataFrame:
+    """Return the columns as a table of `size` rows."""
+    reserved = sorted({"norm", "error"} & set(columns))
+    if reserved:
+        raise DataError(f"column '{reserved[0]}' is made by the embedding set itself")
+    series = {}
+    for name, values in columns.items():
+        try:
+            series[name] = pd.Series(list(values) if isinstance(values, pd.Series) else values)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"column '{name}' is not a list of values: {error}") from error
+        if np.ndim(values) < 1 or len(series[name]) != size:
+            raise DataError(f"column '{name}' has {np.size(values)} values for {size} vectors")
+    return pd.DataFrame(series)
+
+
+_MEND = "make it again with 'facever embed' or EmbeddingSet.save"
+
+
+def with_outcome(
+    rows: pd.DataFrame, norms: NDArray[np.float32], errors: Sequence[str | None]
+) -> pd.DataFrame:
+    """Return the rows with the columns `norm` and `error`."""
+    made = rows.reset_index(drop=True)
+    return made.assign(norm=np.asarray(norms, np.float32), error=pd.array(errors, dtype="string"))
+
+
+def write_tables(
+    folder: Path, rows: pd.DataFrame, meta: EmbeddingMeta, trained_on: pd.DataFrame | None
+) -> None:
+    """Write everything of an embedding set but its vectors, `meta.json` last.
+
+    All files of the folder become their owner's only: vectors of faces are biometric data.
+    """
+    try:
+        rows.to_parquet(folder / ROWS)
+        if trained_on is not None:
+            trained_on.to_parquet(folder / TRAINED_ON)
+    except (TypeError, ValueError, NotImplementedError) as error:  # what pyarrow's errors are
+        reason = " ".join(str(error).split())
+        raise DataError(f"a column of the rows cannot be written as Parquet: {reason}") from error
+    write_json(folder / META, {"format": FORMAT, "rows": len(rows), **asdict(meta)})
+    for file in folder.iterdir():
+        file.chmod(0o600)
+
+
+def refuse_to_replace(path: Path) -> None:
+    """Refuse a path whose present content is not an embedding set.
+
+    Raises:
+        DataError: It is a file, or a folder that holds anything but an embedding set.
+    """
+    if path.is_dir() and ((path / META).is_file() or not any(path.iterdir())):
+        return
+    if path.exists():
+        raise DataError(f"{path} exists and is not an embedding set; choose another path")
+
+
+def _check_files(path: Path) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    if not path.exists():
+        mend = f"; {partial} is unfinished: run the same command again" if partial.exists() else ""
+        raise DataError(f"no embedding set at {path}{mend}")
+    if (path / UNFINISHED).exists():
+        raise DataError(f"{path} is an unfinished extraction; run the same command again")
+    missing = [name for name in (META, VECTORS, ROWS) if not (path / name).is_file()]
+    if missing:
+        raise DataError(f"{path} is not an embedding set: it has no {', '.join(missing)}")
+
+
+def _read_rows(path: Path) -> pd.DataFrame:
+    with open_regular(path) as file:
+        rows = pd.read_parquet(file)
+    for name in rows.columns:
+        if isinstance(rows[name].dtype, pd.StringDtype):  # kept as it was read, unlooked at
+            pa.array(rows[name].array).validate(full=True)
+        elif pd.api.types.infer_dtype(rows[name], skipna=True) == "bytes":
+            rows[name] = text_column(rows[name])
+    if "identity" in rows:
+        rows["identity"] = canonical_column(rows["identity"])
+    return rows
+
+
+def _read_meta(path: Path) -> EmbeddingMeta:
+    try:
+        values = read_json(path / META)
+        version = int(values["format"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{path / META} is damaged; {_MEND}") from error
+    if version > FORMAT:
+        raise DataError(
+            f"{path} has format {version}, newer than this facever reads ({FORMAT}); "
+            "update facever (pip install -U facever)"
+        )
+    names = {field.name for field in fields(EmbeddingMeta)}
+    try:
+        meta = EmbeddingMeta(**{name: values[name] for name in names})
+    except KeyError as error:
+        raise DataError(f"{path / META} has no {error}; {_MEND}") from error
+    for name, kind in get_type_hints(EmbeddingMeta).items():
+        value = getattr(meta, name)
+        if isinstance(value, bool) or not isinstance(value, getattr(kind, "__origin__", kind)):
+            raise DataError(f"{path / META}: its {name} cannot be {reprlib.repr(value)}; {_MEND}")
+    return meta

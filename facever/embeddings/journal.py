@@ -1,0 +1,74 @@
+"""The journal of an extraction: a line for each block of rows that was written.
+
+A line holds the block's first row, norms and errors, size and time of each image's file, and a
+checksum of these and of its vectors.
+"""
+
+import json
+import zlib
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facever.core.files import parse_json
+
+Stamp: TypeAlias = tuple[int, int] | None
+"""A file's size in bytes and time of modification in nanoseconds; None where there is no file."""
+
+
+class Block(NamedTuple):
+    """Neighbouring rows that were written together: what is known of them beside the vectors."""
+
+    norms: NDArray[np.float32]
+    errors: list[str | None]
+    files: list[Stamp] | None = None
+    """Of each row's file, when it was read; None where that is not known."""
+
+
+def key_line(key: str) -> bytes:
+    """Return the first line of a journal: of which extraction it is."""
+    return json.dumps({"key": key}).encode() + b"\n"
+
+
+def block_line(first: int, block: Block, vectors: bytes) -> bytes:
+    """Return the line of a block that begins at row `first`."""
+    errors = {str(i): reason for i, reason in enumerate(block.errors) if reason is not None}
+    said = {"first": first, "norms": block.norms.tolist(), "errors": errors}
+    if block.files is not None:
+        said["files"] = [None if stamp is None else list(stamp) for stamp in block.files]
+    return json.dumps({**said, "crc": _checksum(said, vectors)}).encode() + b"\n"
+
+
+def read_block(
+    line: bytes, rows: int, vectors: Callable[[int, int], bytes]
+) -> tuple[int, Block] | None:
+    """Return the first row and the block of a line, or None where either is not whole.
+
+    Args:
+        line: With its end.
+        rows: How many the extraction has.
+        vectors: Returns the bytes of the vectors that are there: the first row and how many.
+    """
+    try:
+        said = parse_json(line)
+    except ValueError:
+        return None
+    if not line.endswith(b"\n") or not isinstance(said, dict):
+        return None
+    first, norms, crc = said.get("first"), said.get("norms"), said.pop("crc", None)
+    if type(first) is not int or not isinstance(norms, list):
+        return None
+    if not 0 <= first <= rows - len(norms):
+        return None
+    if _checksum(said, vectors(first, len(norms))) != crc:
+        return None
+    errors = [said["errors"].get(str(i)) for i in range(len(norms))]
+    files = said.get("files")
+    stamps = files and [None if stamp is None else (stamp[0], stamp[1]) for stamp in files]
+    return first, Block(np.array(norms, np.float32), errors, stamps)
+
+
+def _checksum(said: dict[str, Any], vectors: bytes) -> int:
+    return zlib.crc32(json.dumps(said).encode(), zlib.crc32(vectors))

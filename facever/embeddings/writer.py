@@ -1,0 +1,359 @@
+"""Writes an embedding set block by block, so that an interrupted extraction goes on.
+
+The work happens in `<out>.partial`, by one extraction at a time. Each of its processes writes its
+blocks of rows at their places of `set/vectors.npy`, and a line for each into a journal of its own.
+What a journal vouches for is kept after a kill or a power cut, the rest is written again, by
+however many processes there are then. Only `finish` puts the set into its place; what stood there
+waits in `old`, and the journals stay until that is done, so that a kill loses neither. What of the
+files that the vectors are made of has changed since is written again, too.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from facever.core.console import say, warn
+from facever.core.files import alone, atomic_path, put_into_place, remove_leftovers
+from facever.core.processes import from_main, gather_objects, is_main, rank, world
+from facever.embeddings.embedding_set import (
+    META,
+    UNFINISHED,
+    VECTORS,
+    EmbeddingMeta,
+    EmbeddingSet,
+    refuse_to_replace,
+    with_outcome,
+    write_tables,
+)
+from facever.embeddings.journal import Block, Stamp, block_line, key_line, read_block
+from facever.embeddings.stamps import stamps_of
+from facever.embeddings.unit import unit_block
+from facever.errors import DataError
+
+JOURNAL = Path(UNFINISHED).stem  # those of processes other than the first add their number
+
+
+class EmbeddingWriter:
+    """A resumable writer of one embedding set; use it in a `with` statement.
+
+    Opening goes on where interrupted writers of the same rows and meta stopped: embed the rows that
+    are `missing`. Leftovers of other rows or another model are dropped, and that is said. Several
+    processes (see `facever.core.processes`) open it together, and each has its own missing rows.
+
+    Args:
+        path: Where the finished set will be.
+        rows: The manifest's rows, in order: `identity`, and any other column.
+        meta: What makes the vectors.
+        trained_on: `identity` and `dataset` of whom the model was trained on, where known.
+        overwrite: Whether an embedding set that stands at `path` is replaced in the end.
+        file_of: Returns the file that a row's image is in. Blocks of files that changed since they
+            were written are missing again; without it nobody looks.
+
+    Raises:
+        DataError: Another extraction is writing there, or what stands at `path` is not an embedding
+            set or may not be replaced.
+
+    Example:
+        >>> with EmbeddingWriter(path, manifest.frame, meta) as writer:  # doctest: +SKIP
+        ...     for first, images in batches(writer.missing(64)):
+        ...         writer.write(first, embed(images))
+        ...     faces = writer.finish()
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        rows: pd.DataFrame,
+        meta: EmbeddingMeta,
+        trained_on: pd.DataFrame | None = None,
+        overwrite: bool = True,
+        file_of: Callable[[int], str] | None = None,
+    ) -> None:
+        self.path = Path(path)
+        refuse_to_replace(self.path)
+        self.rows, self.meta, self.trained_on = rows, meta, trained_on
+        self.partial = self.path.with_name(f"{self.path.name}.partial")
+        self._set, self._old = self.partial / "set", self.partial / "old"
+        self._blocks: dict[int, Block] = {}
+        self._file_of = file_of
+        self._files = np.zeros((len(rows), 2), np.int64)  # size + 1 and time; 0 without a file
+        key = _key(rows, meta)
+        if set(gather_objects(key)) != {key}:
+            raise DataError("the processes have other images or models: give all the same data")
+        with ExitStack() as lock:
+            if is_main():
+                self._lock(lock)
+                self._prepare(key, overwrite)
+            here = sorted((first, len(block.norms)) for first, block in self._blocks.items())
+            self._begun = from_main(here)
+            self._vectors = (self._set / VECTORS).open("r+b")
+            self._vectors_begin = _skip_header(self._vectors)
+            journal = UNFINISHED if is_main() else f"{JOURNAL}-{rank()}.jsonl"
+            self._journal: BinaryIO = (self.partial / journal).open("ab")
+            self._locked = lock.pop_all()
+
+    @property
+    def done(self) -> int:
+        """The number of rows written: by processes before, and by this one."""
+        lengths = dict(self._begun) | {first: len(b.norms) for first, b in self._blocks.items()}
+        return sum(lengths.values())
+
+    def missing(self, block: int) -> list[range]:
+        """Return the rows that this process has to write, as runs of whole blocks.
+
+        What was missing when the writers were opened is shared out in neighbouring pieces. Their
+        files are looked at here, so what changes from now on is noticed by the next writer.
+
+        Args:
+            block: Rows that are embedded together; only the last block of all is smaller.
+        """
+        there = np.zeros(len(self.rows), bool)
+        for first, length in self._begun:
+            there[first : first + length] = True
+        starts = np.flatnonzero(~there[::block]) * block
+        mine = np.array_split(starts, world())[rank()]
+        runs = np.split(mine, np.flatnonzero(np.diff(mine) != block) + 1)
+        total = range(len(self.rows))
+        shared = [total[int(run[0]) : int(run[-1]) + block] for run in runs if len(run)]
+        if self._file_of is not None:
+            for run in shared:
+                for row, stamp in zip(run, stamps_of(run, self._file_of), strict=True):
+                    self._files[row] = (0, 0) if stamp is None else (stamp[0] + 1, stamp[1])
+        return shared
+
+    def write(
+        self,
+        first: int,
+        embeddings: NDArray[np.floating],
+        errors: Sequence[str | None] | None = None,
+    ) -> None:
+        """Write a block of rows.
+
+        Args:
+            first: The row of the block's first.
+            embeddings: [B, D], not normalised; the rows from `first` on, in order. What stands in
+                the row of a failed image is ignored.
+            errors: [B], why an image could not be embedded, or None where it was.
+
+        Raises:
+            DataError: Another dimension, more rows than there are, NaN, or a zero vector.
+        """
+        block = np.array(embeddings, dtype=np.float32)
+        reasons: list[str | None] = [None] * len(block) if errors is None else list(errors)
+        if block.ndim != 2 or block.shape[1] != self.meta.dimension or len(reasons) != len(block):
+            raise DataError(
+                f"a block of shape {block.shape} with {len(reasons)} errors for an embedding set "
+                f"of dimension {self.meta.dimension}"
+            )
+        if first + len(block) > len(self.rows):
+            raise DataError(f"more than the {len(self.rows)} rows of the embedding set")
+        units, norms = unit_block(
+            block, reasons, lambda row: f"row {first + row} ({self._name(first + row)})"
+        )
+        made = Block(norms, reasons, self._stamps(first, len(block)))
+        self._vectors.seek(self._vectors_begin + 4 * self.meta.dimension * first)
+        for file, content in (
+            (self._vectors, units.tobytes()),
+            (self._journal, block_line(first, made, units.tobytes())),
+        ):
+            file.write(content)
+            file.flush()
+        self._blocks[first] = made
+
+    def finish(self) -> EmbeddingSet:
+        """Check that every row is there, flush to disk, rename into place and open.
+
+        Raises:
+            DataError: Rows are missing, a column cannot be written, or not one image could be
+                embedded; nothing is kept of such an extraction.
+        """
+        self._vectors.flush()
+        os.fsync(self._vectors.fileno())
+        self._close_files()
+        blocks = {k: block for part in gather_objects(self._blocks) for k, block in part.items()}
+        norms = np.concatenate(
+            [np.empty(0, np.float32), *(blocks[k].norms for k in sorted(blocks))]
+        )
+        errors = [error for first in sorted(blocks) for error in blocks[first].errors]
+        if len(errors) != len(self.rows):
+            raise DataError(f"{self.partial} has {len(errors)} of {len(self.rows)} rows")
+        if errors and None not in errors:
+            if is_main():
+                shutil.rmtree(self.partial)
+            raise DataError(f"not one of {len(errors)} images could be read, first: {errors[0]}")
+        if is_main():
+            self._put_into_place(with_outcome(self.rows, norms, errors))
+        from_main(None)  # it is there now
+        made = EmbeddingSet.load(self.path)
+        self.close()
+        return made
+
+    def close(self) -> None:
+        """Close the files and let others write there; what was written stays for the next time."""
+        self._close_files()
+        self._locked.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _stamps(self, first: int, count: int) -> list[Stamp] | None:
+        if self._file_of is None:
+            return None
+        taken = self._files[first : first + count].tolist()
+        return [(size - 1, time) if size else None for size, time in taken]
+
+    def _name(self, row: int) -> str:
+        column = "path" if "path" in self.rows else "identity"
+        return str(self.rows[column].iloc[row])
+
+    def _close_files(self) -> None:
+        self._vectors.close()
+        self._journal.close()
+
+    def _lock(self, held: ExitStack) -> None:
+        """Keep other extractions out for as long as `held` is open."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = self.path.with_name(f".{self.path.name}.lock")
+        taken = DataError(
+            f"{self.path}: another extraction is writing there; wait for its end, or choose "
+            "another path"
+        )
+        held.enter_context(alone(lock, taken))
+        held.callback(lock.unlink, missing_ok=True)
+
+    def _prepare(self, key: str, overwrite: bool) -> None:
+        """Find what there is of these rows in `.partial`, or begin it."""
+        if self.partial.exists() and not self._set.exists():
+            shutil.rmtree(self.partial)  # a kill came when the set was in its place already
+        elif self._old.exists() and not self.path.exists():
+            self._old.replace(self.path)  # or when it was about to be
+        if not overwrite and (self.path / META).is_file():
+            raise DataError(
+                f"{self.path} already holds an embedding set: choose another, or overwrite it"
+            )
+        if self.partial.exists() and not self._recover(key):
+            warn(f"{self.partial} holds nothing of this extraction, and is begun anew")
+            shutil.rmtree(self.partial)
+        if not self.partial.exists():
+            self._begin(key)
+        for folder in (self.partial, self._set):
+            folder.chmod(0o700)  # one that an older version began
+        if self._blocks:
+            there = sum(len(block.norms) for block in self._blocks.values())
+            say(f"going on with {there} of {len(self.rows)} rows in {self.partial}")
+
+    def _begin(self, key: str) -> None:
+        self.partial.mkdir(0o700, parents=True)
+        self._set.mkdir(0o700)
+        shape = (len(self.rows), self.meta.dimension)
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        with (self._set / VECTORS).open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+        (self.partial / UNFINISHED).write_bytes(key_line(key))
+
+    def _recover(self, key: str) -> bool:
+        """Take over the blocks that interrupted writers of the same key left whole.
+
+        Their journals become one, which holds these blocks only.
+        """
+        journal, vectors = self.partial / UNFINISHED, self._set / VECTORS
+        if not journal.is_file() or not vectors.is_file():
+            return False
+        others = sorted(self.partial.glob(f"{JOURNAL}-*.jsonl"))
+        lines = [line for path in (journal, *others) for line in path.read_bytes().splitlines(True)]
+        if lines[:1] != [key_line(key)]:
+            return False
+        kept: dict[bytes, tuple[int, Block]] = {}
+        with vectors.open("rb") as data:
+            try:
+                begin = _skip_header(data)
+            except ValueError:
+                return False
+            row = 4 * self.meta.dimension
+
+            def content(first: int, count: int) -> bytes:
+                data.seek(begin + row * first)
+                return data.read(row * count)
+
+            for line in lines[1:]:
+                found = read_block(line, len(self.rows), content)
+                if found is not None:
+                    kept[line] = found
+        if self._file_of is not None:
+            kept = self._unchanged(kept, self._file_of)
+        self._blocks = dict(kept.values())
+        with atomic_path(journal) as temporary:
+            temporary.write_bytes(b"".join([lines[0], *kept]))
+        for path in others:
+            path.unlink()
+        return True
+
+    def _unchanged(
+        self, found: dict[bytes, tuple[int, Block]], file_of: Callable[[int], str]
+    ) -> dict[bytes, tuple[int, Block]]:
+        """Return the lines of blocks whose files are those that were read; say what of others."""
+        rows = [first + row for first, block in found.values() for row in range(len(block.norms))]
+        now, kept, changed, unknown = stamps_of(rows, file_of), {}, 0, 0
+        for line, (first, block) in found.items():
+            current = list(islice(now, len(block.norms)))
+            if block.files is None:
+                unknown += len(current)
+            elif current == block.files:
+                kept[line] = first, block
+            else:
+                changed += sum(a != b for a, b in zip(current, block.files, strict=True))
+        if changed:
+            say(
+                f"{changed:,} image files have changed since they were embedded: they are embedded "
+                "again, with their batches"
+            )
+        if unknown:
+            say(
+                f"{unknown:,} rows in {self.partial} do not say which files they were made of, as "
+                "those of older versions: they are embedded again"
+            )
+        return kept
+
+    def _put_into_place(self, rows: pd.DataFrame) -> None:
+        remove_leftovers(self._set)  # of a kill in here
+        for leftover in set(self._set.iterdir()) - {self._set / VECTORS}:
+            leftover.unlink()
+        write_tables(self._set, rows, self.meta, self.trained_on)
+        refuse_to_replace(self.path)
+        shutil.rmtree(self._old, ignore_errors=True)
+        put_into_place(self._set, self.path, self._old)
+        shutil.rmtree(self.partial, ignore_errors=True)
+
+
+def _skip_header(file: BinaryIO) -> int:
+    """Return where the rows of a .npy begin, and go there."""
+    np.lib.format.read_magic(file)
+    np.lib.format.read_array_header_1_0(file)
+    return file.tell()
+
+
+def _key(rows: pd.DataFrame, meta: EmbeddingMeta) -> str:
+    """Return what must be equal for a resume: the rows, and all that is known of the vectors."""
+    digest = hashlib.sha256(json.dumps(asdict(meta), sort_keys=True, default=str).encode())
+    digest.update(rows.to_json(orient="split", default_handler=str).encode())
+    return digest.hexdigest()

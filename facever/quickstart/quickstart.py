@@ -1,0 +1,278 @@
+"""The whole way on a small data set: train, embed, enroll, search, verify, evaluate, report."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from facever.config import parse
+from facever.core.console import duration, say
+from facever.core.files import write_json
+from facever.data.manifest import Manifest
+from facever.data.sources import fallback
+from facever.data.split import split
+from facever.embeddings.embedding_set import EmbeddingSet
+from facever.errors import ConfigError
+from facever.evaluation.operating_point import OperatingPoint
+from facever.gallery.answers import SearchResult, Verification
+from facever.models.embedder import ModelConfig
+from facever.models.extractor import load_model
+from facever.quickstart.result import Quickstart
+from facever.render.page import write_report
+from facever.report.build import from_run
+from facever.report.examples import (
+    Candidate,
+    Face,
+    SearchExample,
+    VerificationExample,
+    examples_section,
+)
+from facever.report.measured import measure_embeddings
+from facever.studies.budget import training_seconds
+from facever.studies.trial_gallery import (
+    Probes,
+    SearchThreshold,
+    choose_probes,
+    make_gallery,
+    pair_of,
+    rates,
+    search_threshold,
+)
+from facever.training.config import TrainConfig
+from facever.training.train import train
+
+MODEL = {"backbone": "resnet10t", "embedding_size": 256, "preprocessing": {"size": (64, 64)}}
+FARS = (1e-2, 1e-3)
+SHARES = {"train": 0.6, "development": 0.15, "test": 0.25}
+
+_TRAINING_SHARE = 0.7  # of the minutes; the rest is for everything after it
+_LOADING_SECONDS = 2.5e-4  # per image and core, beside the model's own time
+_LEAST_EPOCHS, _MOST_EPOCHS = 5, 60
+_MOST_TEST_IMAGES = 5000
+_PER_PERSON = 5
+_EXAMPLES = 6
+
+
+def quickstart(
+    folder: str | Path, minutes: float = 3.0, data: str | Path | None = None
+) -> Quickstart:
+    """Go the whole way on the faces at hand.
+
+    Every step calls what the separate commands call. The people who are embedded, enrolled and
+    judged are never trained on, and nothing is chosen on them.
+
+    Args:
+        folder: Where everything is written; it must not exist or be empty.
+        minutes: About how long it may take; training gets most of it.
+        data: The `--data` option: a folder of data sets, or of images.
+
+    Raises:
+        ConfigError: `folder` is taken, or `minutes` is not positive.
+        DataError: Too few people.
+    """
+    if minutes <= 0:
+        raise ConfigError(f"--minutes {minutes:g}: it must be more than 0")
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder} is already there: choose another --out")
+    started = time.monotonic()
+    parts = divide(fallback(data))
+    model = parse(ModelConfig, MODEL)
+    config = plan(parts, model, minutes, folder / "faces.csv")
+    folder.mkdir(parents=True, exist_ok=True)
+    parts.save(folder / "faces.csv")
+    run = train(config, folder / "run")
+
+    say("embedding people who were never seen in training")
+    extractor = load_model(run.path)
+    embeddings = extractor.extract(parts.where(subset="test"), folder / "embeddings")
+    measured = measure_embeddings(embeddings, far=FARS)
+    result = measured.verification
+    write_json(folder / "evaluation.json", result.to_dict())
+
+    say("making a gallery: one image enrolled of each person with two or more, the rest as probes")
+    probes = choose_probes(embeddings)
+    point = extractor.operating_point
+    development = extractor.extract(parts.where(subset="development"), folder / "development")
+    people = len(set(probes.enrolled.identities))
+    searching = search_threshold(development, people)
+    if searching.point is None:
+        say(f"searches will rank and not decide: {searching.reason}")
+    with make_gallery(
+        folder / "gallery", extractor, probes.enrolled, point, searching.point
+    ) as gallery:
+        found = gallery.search(probes.mated, k=3)
+        strangers = gallery.search(probes.non_mated, k=3) if len(probes.non_mated) else None
+        me, other = pair_of(probes)
+        genuine = gallery.verify(probes.mated.select([0]), me)
+        impostor = gallery.verify(probes.mated.select([0]), other)
+
+    faces = Faces(probes)
+    section = examples_section(
+        faces.searches(found, strangers),
+        [faces.verification(genuine), faces.verification(impostor)],
+        rule=_rule(point, searching),
+    )
+    report = folder / "report.html"
+    write_report(from_run(run.path, measured, extra=[section]), report)
+    return Quickstart(
+        folder=folder,
+        run=run.path,
+        embeddings=folder / "embeddings",
+        gallery=folder / "gallery",
+        report=report,
+        result=result,
+        searches=rates(probes, found, strangers),
+        people=people,
+        searching=searching,
+        genuine=genuine,
+        impostor=impostor,
+        seconds=time.monotonic() - started,
+        commands=_next_commands(folder, embeddings),
+    )
+
+
+def divide(manifest: Manifest) -> Manifest:
+    """Return the images with a column `subset`: train, development or test, no person in two.
+
+    LFW has View 1 for that; any other data set is split by identity. Development and test keep
+    at most five images of a person.
+    """
+    manifest.require_identities(8)
+    own = set(manifest.frame["subset"]) if "subset" in manifest.frame else set()
+    if {"train", "held_out", "test"} <= own:
+        frame = manifest.frame[manifest.frame["subset"].isin(["train", "held_out", "test"])]
+        frame = frame.assign(subset=frame["subset"].replace("held_out", "development"))
+        parts = Manifest.from_frame(frame, manifest.root, manifest.dataset)
+    else:
+        parts = split(manifest, SHARES, stratify=True)
+    frame = parts.frame
+    few = frame.groupby("identity").cumcount() < _PER_PERSON
+    frame = frame[few | (frame["subset"] == "train")]
+    test = frame.index[frame["subset"] == "test"]
+    frame = frame.drop(index=test[_MOST_TEST_IMAGES:])
+    return Manifest.from_frame(frame, parts.root, parts.dataset)
+
+
+def plan(parts: Manifest, model: ModelConfig, minutes: float, listed: Path) -> TrainConfig:
+    """Return the training that fits into the minutes, by a trial of this machine's speed."""
+    images = len(parts.where(subset="train"))
+    batch = min(128, max(8, images // 4))
+    seconds = training_seconds(model, batch)
+    precision = min(seconds, key=lambda name: seconds[name])
+    each = seconds[precision] + _LOADING_SECONDS
+    say(
+        f"speed here: {1 / seconds['fp32']:.0f} images/s in fp32, {1 / seconds['bf16']:.0f} in "
+        f"bf16; training in {precision}"
+    )
+    affordable = _TRAINING_SHARE * 60 * minutes / each
+    epochs = int(np.clip(affordable / images, _LEAST_EPOCHS, _MOST_EPOCHS))
+    if epochs * images > 1.5 * affordable:
+        say(
+            f"{epochs} epochs, the least that is of use, take about "
+            f"{duration(epochs * images * each)} on this machine"
+        )
+    return parse(
+        TrainConfig,
+        {
+            "data": {
+                "root": str(listed),
+                "train": {"subset": "train"},
+                "development": {"subset": "development"},
+            },
+            "model": model.model_dump(),
+            "heads": [{"name": "cosface", "scale": 24.0}],
+            "batch": {"size": batch},
+            "epochs": epochs,
+            "schedule": {"warmup_epochs": min(2, epochs / 5)},
+            "precision": precision,
+            "ema_decay": 0.99,
+            "operating_point_far": 1e-2,
+        },
+    )
+
+
+class Faces:
+    """The gallery's answers with the pictures behind them, for the report."""
+
+    def __init__(self, probes: Probes) -> None:
+        self._probes = probes
+        enrolled = probes.enrolled
+        self._enrolled = {
+            person: _picture(enrolled, row)
+            for row, person in enumerate(enrolled.identities.tolist())
+        }
+
+    def searches(self, found: SearchResult, strangers: SearchResult | None) -> list[SearchExample]:
+        """Return the first mated probes, spread over people, and one stranger."""
+        mated = self._probes.mated
+        first = pd.Series(mated.identities).drop_duplicates().index[: _EXAMPLES - 1]
+        examples = [self._search(mated, row, found, enrolled=True) for row in first]
+        if strangers is not None:
+            examples.append(self._search(self._probes.non_mated, 0, strangers, enrolled=False))
+        return examples
+
+    def _search(
+        self, probes: EmbeddingSet, row: int, result: SearchResult, enrolled: bool
+    ) -> SearchExample:
+        point = result.operating_point
+        candidates = [
+            Candidate(
+                self._enrolled[one.person],
+                one.score,
+                None if point is None else point.accepts(one.score),
+            )
+            for one in result[row].candidates
+        ]
+        return SearchExample(_picture(probes, row), candidates, enrolled)
+
+    def verification(self, answer: Verification) -> VerificationExample:
+        """Return the first mated probe against a person."""
+        score = answer.scores[0]
+        assert score is not None  # probes are images that have a vector
+        return VerificationExample(
+            _picture(self._probes.mated, 0),
+            self._enrolled[answer.person],
+            score,
+            answer.same[0] if answer.same is not None else None,
+        )
+
+
+def _picture(embeddings: EmbeddingSet, row: int) -> Face:
+    path = Path(embeddings.meta.root or "") / str(embeddings.rows["path"].iloc[row])
+    return Face(str(embeddings.identities[row]), path)
+
+
+def _rule(verifying: OperatingPoint | None, searching: SearchThreshold) -> str:
+    if verifying is None:
+        said = "Two pictures: the development people are too few for a threshold. "
+    else:
+        said = (
+            f"Same person where the score is above {verifying.threshold:.3f}: the threshold at "
+            f"which {verifying.target_rate:g} of the impostor pairs of {verifying.dataset}'s "
+            "development people pass. "
+        )
+    point = searching.point
+    if point is None:
+        return f"{said}A search ranks and does not decide: {searching.reason}."
+    return (
+        f"{said}A search names whoever is above {point.threshold:.3f}: the threshold at which "
+        f"{point.target_rate:g} of the development people's strangers are taken for one of "
+        f"{point.gallery_size:,} people."
+    )
+
+
+def _next_commands(folder: Path, embeddings: EmbeddingSet) -> list[str]:
+    identities = embeddings.identities.tolist()
+    pair = next(
+        (row, row + 1)
+        for row in range(len(identities) - 1)
+        if identities[row] == identities[row + 1]
+    )
+    one, other = (_picture(embeddings, row).path for row in pair)
+    return [
+        f"facever verify {folder}/run {one} {other}",
+        f"facever gallery search {folder}/gallery {one} --model {folder}/run",
+        f"facever evaluate verification {folder}/embeddings --far 1e-2 1e-3",
+    ]

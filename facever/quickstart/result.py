@@ -1,0 +1,123 @@
+"""What a quickstart reached, in numbers and in words."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from facever.core.console import duration
+from facever.evaluation.one_to_one.result import VerificationResult
+from facever.gallery.answers import Verification
+from facever.render.blocks import Facts, List, Section
+from facever.render.result import Result
+from facever.studies.trial_gallery import SearchRates, SearchThreshold
+
+
+@dataclass(frozen=True)
+class Quickstart(Result):
+    """Where everything lies and what was reached.
+
+    Attributes:
+        folder, run, embeddings, gallery, report: Where.
+        result: Verification of people never trained on.
+        searches: What the gallery answered.
+        people: How many are enrolled.
+        searching: What decided the searches, or why nothing did.
+        genuine, impostor: One probe against its own person, and against another.
+        seconds: How long it took.
+        commands: To try next.
+    """
+
+    folder: Path
+    run: Path
+    embeddings: Path
+    gallery: Path
+    report: Path
+    result: VerificationResult
+    searches: SearchRates
+    people: int
+    searching: SearchThreshold
+    genuine: Verification
+    impostor: Verification
+    seconds: float
+    commands: list[str]
+
+    json_keys = (
+        "verification=result search=_search verify=_verify seconds folder run embeddings gallery "
+        "report next=commands"
+    )
+
+    @property
+    def _search(self) -> dict[str, Any]:
+        return {
+            "people": self.people,
+            **asdict(self.searches),
+            "operating_point": self.searching.point,
+            "no_decision_because": self.searching.reason or None,
+        }
+
+    @property
+    def _verify(self) -> dict[str, Any]:
+        return {
+            name: {"score": answer.scores[0], "same": answer.same and answer.same[0]}
+            for name, answer in (("genuine", self.genuine), ("impostor", self.impostor))
+        }
+
+    def describe(self) -> list[Section]:
+        """Return what was reached, where it lies, and what to try next."""
+        return [
+            Section("reached", "Reached", [Facts(self._rows()), List("next, try:", self.commands)])
+        ]
+
+    def _rows(self) -> list[tuple[str, str]]:
+        """Return what was reached as a person reads it."""
+        result, searches = self.result, self.searches
+        rows = [
+            (
+                "trials",
+                f"{result.trials.genuine:,} genuine and {result.trials.impostor:,} impostor pairs "
+                f"of people never trained on",
+            ),
+            ("AUC", f"{result.auc.value:.4f}"),
+            ("EER", f"{result.eer.value:.4f}"),
+        ]
+        for point in result.operating_points:
+            interval = point.interval
+            reached = f"{point.tar:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+            rows.append((f"TAR at FAR {point.far_target:g}", reached))
+        rows.append(
+            (
+                "search: right person first",
+                f"{searches.right_first:,} of {searches.mated:,} among {self.people:,} people",
+            )
+        )
+        if self.searching.point is None:
+            rows.append(("search: decision", f"none: {self.searching.reason}"))
+        else:
+            rows += [
+                ("search: known people missed", f"{searches.missed:,} of {searches.mated:,}"),
+                (
+                    "search: strangers taken for someone",
+                    f"{searches.strangers_known:,} of {searches.nonmated:,}",
+                ),
+            ]
+        rows += [
+            (f"verify: {name}", f"{answer.scores[0]:.3f} -> {_decision(answer)}")
+            for name, answer in (
+                ("a genuine pair", self.genuine),
+                ("an impostor pair", self.impostor),
+            )
+        ]
+        return [
+            *rows,
+            ("time", duration(self.seconds)),
+            ("model", str(self.run)),
+            ("embeddings", str(self.embeddings)),
+            ("gallery", str(self.gallery)),
+            ("report", str(self.report)),
+        ]
+
+
+def _decision(answer: Verification) -> str:
+    if answer.same is None:
+        return "no decision (no operating point)"
+    return "same person" if answer.same[0] else "different people"

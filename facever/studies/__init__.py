@@ -1,0 +1,1 @@
+"""Studies: bake-offs, figures, what an index costs."""

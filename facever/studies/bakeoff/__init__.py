@@ -1,0 +1,7 @@
+"""The bake-off: which head, on evidence."""
+
+from facever.studies.bakeoff.contenders import read_configs, read_contenders
+from facever.studies.bakeoff.result import BakeoffResult
+from facever.studies.bakeoff.running import bakeoff
+
+__all__ = ["BakeoffResult", "bakeoff", "read_configs", "read_contenders"]

@@ -1,0 +1,226 @@
+"""Judging the runs of a bake-off: the test images, the threshold's people, the figures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from facever.data.manifest import Manifest
+from facever.data.pairs import PairList, read_pairs
+from facever.data.sources import data_roots
+from facever.embeddings.embedding_set import META, EmbeddingMeta, EmbeddingSet
+from facever.errors import ConfigError, DataError, EvaluationError, unknown
+from facever.evaluation.inputs import find_rows
+from facever.evaluation.one_to_one.accuracy import best_threshold
+from facever.evaluation.one_to_one.populations import (
+    accuracy_over_people,
+    balanced_accuracy,
+    tar_over_people,
+)
+from facever.evaluation.protocols.all_pairs import all_pairs
+from facever.evaluation.protocols.pair_list import score_pairs
+from facever.evaluation.scoring.similarity import Doubles
+from facever.evaluation.scoring.streaming import StreamedTrials, stream
+from facever.evaluation.scoring.trials import Trials, budget, check_fars, most_wanted, needed
+from facever.models.extractor import load_model
+from facever.render.numbers import far_text
+from facever.training.config import TrainConfig
+from facever.training.run import Run
+from facever.training.selection.selection import select
+
+LFW_VIEW1 = "lfw-view1"
+ACCURACY = "accuracy"
+
+
+@dataclass(frozen=True)
+class TestPart:
+    """What the runs are judged by.
+
+    Attributes:
+        words: As the user named it.
+        manifest: The images, of people whom no run is trained on or chosen by.
+        pairs: The trials, or None for all pairs of the images.
+    """
+
+    words: tuple[str, ...]
+    manifest: Manifest
+    pairs: PairList | None
+
+    @property
+    def name(self) -> str:
+        """What it is called in results."""
+        return " ".join(self.words)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What one run reached on the test part.
+
+    Attributes:
+        metric: How its embeddings are compared.
+        figures: By name: "accuracy", and "tar@1e-3" and so on where the trials support the FAR.
+        draws: The same figures in drawn populations, float64 [draws] each.
+        per_person: The impostor trials of each person, by which runs are known to be comparable.
+        genuine, impostor: Counts of trials.
+        threshold: Of the accuracy.
+        refused: By FAR that the trials cannot support: the impostor trials that it needs.
+    """
+
+    metric: str
+    figures: dict[str, float]
+    draws: dict[str, Doubles]
+    per_person: Doubles
+    genuine: int
+    impostor: int
+    threshold: float
+    refused: dict[float, int]
+
+
+def test_part(
+    manifest: Manifest, words: Sequence[str], known: set[str], data: str | Path | None
+) -> TestPart:
+    """Return the images and trials that the words name.
+
+    Args:
+        manifest: The whole data set.
+        words: Conditions "COLUMN=VALUE[,VALUE]", all of which must hold, and at most one pair
+            list: a file, or "lfw-view1" for LFW's pairsDevTest.txt.
+        known: Everyone whom the runs are trained on or chosen by.
+        data: The `--data` option.
+
+    Raises:
+        ConfigError: No word at all, or two pair lists.
+        DataError: A condition that no image meets, no such list, or test people that are known.
+    """
+    if not words:
+        raise ConfigError(
+            "which images judge the heads? --test COLUMN=VALUE (such as subset=test), a pair list, "
+            f"or {LFW_VIEW1}"
+        )
+    lists = [word for word in words if "=" not in word]
+    if len(lists) > 1:
+        raise ConfigError(f"one pair list can judge, not {len(lists)}: {', '.join(lists)}")
+    chosen = manifest
+    for word in words:
+        if word not in lists:
+            chosen = _where(chosen, word)
+    pairs = _read_list(lists[0], manifest, data) if lists else None
+    strangers = ~chosen.frame["identity"].isin(known).to_numpy()
+    if pairs is not None and len(words) == 1:
+        chosen = chosen.select(strangers)
+    elif not strangers.all():
+        shared = sorted(set(chosen.frame["identity"][~strangers]))
+        raise DataError(
+            f"{len(shared)} people of --test {' '.join(words)} are trained on or used for choices "
+            f"(first: {shared[0]}): choose data.train and --test without common people"
+        )
+    if pairs is not None:
+        _check_pairs(pairs, chosen)
+    return TestPart(tuple(words), chosen.require_identities(2), pairs)
+
+
+def known_people(manifest: Manifest, config: TrainConfig) -> set[str]:
+    """Return everyone whom a run of this configuration is trained on or chosen by."""
+    train, development = select(manifest, config.data, config.batch, config.seed)
+    return {*train.identities, *(development.identities if development is not None else ())}
+
+
+def judge(
+    run: Run, config: TrainConfig, manifest: Manifest, test: TestPart, fars: Sequence[float]
+) -> Judged:
+    """Embed the test images with a finished run and measure them.
+
+    The threshold of the accuracy is the best one on the run's development people, or else on
+    those that it was trained on, never on the test.
+    """
+    embeddings = _embed(run, config, test.manifest, run.path / "embeddings")
+    fars = check_fars(fars)
+    trials: Trials
+    if test.pairs is None:
+        pairs, _ = all_pairs([embeddings], embeddings.meta.metric)
+        trials = stream(pairs, most_wanted(fars, pairs.impostor))
+    else:
+        trials = score_pairs(embeddings, test.pairs, embeddings.meta.metric).trials
+    if trials.dyads is None:
+        raise EvaluationError("a bake-off needs to know the two people of each trial")
+    threshold = best_threshold(_threshold_trials(run, config, manifest))
+    figures = {ACCURACY: balanced_accuracy(trials, threshold)}
+    draws = {ACCURACY: accuracy_over_people(trials, threshold)}
+    refused = {far: needed(far) for far in fars if budget(far, trials.impostor) < 1}
+    for far in [far for far in fars if far not in refused]:
+        threshold_at = trials.cut(budget(far, trials.impostor))
+        figures[tar_name(far)] = trials.true_accepts(threshold_at) / trials.genuine
+        draws[tar_name(far)] = tar_over_people(trials, far)
+    return Judged(
+        embeddings.meta.metric,
+        figures,
+        draws,
+        trials.dyads.per_person,
+        trials.genuine,
+        trials.impostor,
+        threshold,
+        refused,
+    )
+
+
+def tar_name(far: float) -> str:
+    """Return how TAR at a FAR is called, such as "tar@1e-3"."""
+    return f"tar@{far_text(far)}"
+
+
+def _check_pairs(pairs: PairList, manifest: Manifest) -> None:
+    """Refuse pairs that name other images than those of the manifest."""
+    size = len(manifest)
+    rows = EmbeddingSet(np.empty((size, 0), np.float32), manifest.frame, EmbeddingMeta("", 0))
+    try:
+        find_rows(rows, [*pairs.frame["a"], *pairs.frame["b"]], pairs.name)
+    except EvaluationError as error:
+        raise DataError(
+            f"{str(error).partition(',')[0]}, which cannot judge: it is not in the data once, or "
+            "shows someone who is trained on or used for choices"
+        ) from error
+
+
+def _threshold_trials(run: Run, config: TrainConfig, manifest: Manifest) -> StreamedTrials:
+    train, development = select(manifest, config.data, config.batch, config.seed)
+    people = development or train.at_most(config.data.development_per_identity)
+    held = _embed(run, config, people, run.path / "development")
+    pairs, _ = all_pairs([held], held.meta.metric)
+    return StreamedTrials(pairs, 1)
+
+
+def _embed(run: Run, config: TrainConfig, manifest: Manifest, out: Path) -> EmbeddingSet:
+    """Return the embeddings of a manifest; those that are there already are used again."""
+    if (out / META).is_file():
+        held = EmbeddingSet.load(out)
+        same = held.rows["path"].tolist() == manifest.frame["path"].tolist()
+        if same and held.rows["identity"].tolist() == manifest.frame["identity"].tolist():
+            return held
+    extractor = load_model(run.path, device=config.device)
+    return extractor.extract(
+        manifest, out, workers=config.workers, on_error=config.data.on_error, overwrite=True
+    )
+
+
+def _where(manifest: Manifest, condition: str) -> Manifest:
+    column, _, values = condition.partition("=")
+    if column not in manifest.frame:
+        raise DataError(f"{manifest.dataset}: {unknown('column', column, manifest.frame.columns)}")
+    wanted = values.split(",")
+    held = manifest.frame[column].astype(str)
+    missing = [value for value in wanted if not (held == value).any()]
+    if missing:
+        raise DataError(f"{manifest.dataset}: no image has {column} {', '.join(missing)}")
+    return manifest.select(np.flatnonzero(held.isin(wanted)))
+
+
+def _read_list(word: str, manifest: Manifest, data: str | Path | None) -> PairList:
+    if word != LFW_VIEW1:
+        return read_pairs(Path(word))
+    folders = [manifest.root, *(root / "lfw" for root in data_roots(data))]
+    files = [folder / "protocol" / "pairsDevTest.txt" for folder in folders]
+    found = next((file for file in files if file.is_file()), None)
+    if found is None:
+        raise DataError(f"LFW's list pairsDevTest.txt is not in {files[0].parent}")
+    return read_pairs(found)

@@ -1,0 +1,387 @@
+"""What a bake-off found: figures per head, and which differences from the baseline are resolved."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from facever.errors import EvaluationError
+from facever.evaluation.operating_point import Interval
+from facever.evaluation.statistics.paired import (
+    Difference,
+    holm,
+    mean_interval,
+    over_people,
+    over_seeds,
+)
+from facever.render import figures
+from facever.render.blocks import (
+    Block,
+    Cell,
+    Facts,
+    Figure,
+    Note,
+    Number,
+    Section,
+    Table,
+)
+from facever.render.numbers import rate
+from facever.render.result import Result
+from facever.render.values import Record
+from facever.studies.bakeoff.judging import Judged
+
+_FEW = 30
+
+
+@dataclass(frozen=True)
+class RunRecord(Record):
+    """One run and what it reached.
+
+    Attributes:
+        label: The contender.
+        seed: Of the run.
+        path: The run folder.
+        judged: Its figures on the test part.
+        updates, seconds: Of the training.
+        curve_name: What the learning curve shows.
+        curve: Updates and values.
+    """
+
+    label: str
+    seed: int
+    path: str
+    judged: Judged
+    updates: int
+    seconds: float
+    curve_name: str
+    curve: list[tuple[int, float]]
+
+    json_keys = (
+        "label seed run=path updates seconds threshold=judged.threshold figures=judged.figures "
+        "curve.of=curve_name curve.points=curve"
+    )
+
+
+@dataclass(frozen=True)
+class HeadFigures(Record):
+    """A contender over its seeds.
+
+    Attributes:
+        label: As the user named it.
+        metric: How its embeddings are compared.
+        means: By figure.
+        intervals: Student's t over seeds; None for a single seed.
+        seconds: Mean of the trainings.
+    """
+
+    label: str
+    metric: str
+    means: dict[str, float]
+    intervals: dict[str, Interval | None]
+    seconds: float
+
+    json_keys = "label metric seconds figures"
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """The mean and its interval, by figure."""
+        return {
+            name: {"mean": mean, "interval": self.intervals[name]}
+            for name, mean in self.means.items()
+        }
+
+
+@dataclass(frozen=True)
+class Verdict(Record):
+    """One contender minus the baseline, on one figure.
+
+    Attributes:
+        label, figure: What is compared.
+        seeds: Over trainings: would other seeds say the same? None for a single seed.
+        people: Over test identities: would other people say the same?
+        corrected: Holm's p values of the two, over the contenders of this figure.
+        level: A corrected p below 1 - level is resolved.
+    """
+
+    label: str
+    figure: str
+    seeds: Difference | None
+    people: Difference
+    corrected: dict[str, float | None]
+    level: float
+
+    json_keys = "label figure over_seeds=seeds over_people=people p_holm=corrected resolved"
+
+    @property
+    def resolved(self) -> dict[str, bool]:
+        """Whether the difference is told from none, over "seeds" and over "people"."""
+        return {over: p is not None and p < 1 - self.level for over, p in self.corrected.items()}
+
+    @property
+    def words(self) -> str:
+        """The verdict in words."""
+        over = [name for name, yes in self.resolved.items() if yes]
+        if len(over) == 2:
+            return "resolved"
+        return f"over {over[0]} only" if over else "not resolved"
+
+
+@dataclass(frozen=True)
+class BakeoffResult(Result):
+    """The whole bake-off.
+
+    Attributes:
+        test: The test part, as the user named it.
+        baseline: The contender that all others are compared with.
+        level: Confidence of the intervals.
+        genuine, impostor, people: Test trials and the people in them.
+        runs: One for each contender and seed.
+        heads: One for each contender.
+        verdicts: One for each other contender and figure.
+        refused: By FAR that the trials cannot support: the impostor trials that it needs.
+    """
+
+    test: str
+    baseline: str
+    level: float
+    genuine: int
+    impostor: int
+    people: int
+    runs: list[RunRecord]
+    heads: list[HeadFigures]
+    verdicts: list[Verdict]
+    refused: dict[float, int]
+
+    @property
+    def figures(self) -> list[str]:
+        """The names of the figures that every run has."""
+        return list(self.heads[0].means)
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds, in order."""
+        return sorted({run.seed for run in self.runs})
+
+    def of(self, label: str) -> list[RunRecord]:
+        """Return a contender's runs, in the order of their seeds."""
+        return sorted((run for run in self.runs if run.label == label), key=lambda run: run.seed)
+
+    json_keys = (
+        "test baseline level seeds trials.genuine=genuine trials.impostor=impostor people "
+        "refused=_refused heads differences=verdicts runs"
+    )
+
+    def describe(self) -> list[Section]:
+        """Return what each head reached, which differences are resolved, curves and runs."""
+        return [self._heads(), self._differences(), self._curves(), self._all_runs()]
+
+    @property
+    def _refused(self) -> list[dict[str, float]]:
+        return [{"far_target": far, "needs": needs} for far, needs in self.refused.items()]
+
+    def _heads(self) -> Section:
+        rows: list[list[Cell]] = [
+            [
+                head.label,
+                head.metric,
+                *(figure_cell(head, name) for name in self.figures),
+                Number(f"{head.seconds:.0f}", head.seconds),
+            ]
+            for head in self.heads
+        ]
+        headers = ["head", "compared by", *self.figures, "seconds"]
+        notes = [Note(note, warning=True) for note in self.notes()]
+        blocks = [Table("", headers, rows), *notes]
+        return Section("heads", "What each head reached", blocks, self.summary())
+
+    def _differences(self) -> Section:
+        blocks: list[Block] = [Note(self.how_compared())]
+        for name in self.figures:
+            verdicts = [verdict for verdict in self.verdicts if verdict.figure == name]
+            bars = [
+                figures.DifferenceBar(
+                    verdict.label, kind, found.mean, found.interval.low, found.interval.high
+                )
+                for verdict in verdicts
+                for kind, found in (("over seeds", verdict.seeds), ("over people", verdict.people))
+                if found is not None
+            ]
+            blocks.append(
+                Figure(
+                    name,
+                    figures.differences(bars, name, self.baseline),
+                    "Where an interval holds zero, that source of chance alone can explain it.",
+                )
+            )
+        headers = ["figure", "head", "over seeds", "p (Holm)", "over people", "p (Holm)", "verdict"]
+        rows = [
+            [
+                verdict.figure,
+                verdict.label,
+                difference_text(verdict.seeds),
+                p_text(verdict.corrected["seeds"]),
+                difference_text(verdict.people),
+                p_text(verdict.corrected["people"]),
+                verdict.words,
+            ]
+            for verdict in self.verdicts
+        ]
+        blocks.append(Table(f"Each head minus {self.baseline}", headers, rows))
+        return Section("differences", "Which differences are resolved", blocks)
+
+    def _curves(self) -> Section:
+        shown = {head.label: [run.curve for run in self.of(head.label)] for head in self.heads}
+        shown = {label: curves for label, curves in shown.items() if all(curves)}
+        block: Block = Note("No curve was logged.")
+        if shown:
+            drawing = figures.learning_curves(shown, self.runs[0].curve_name)
+            caption = "Mean over the seeds; behind it the range of the seeds."
+            block = Figure("Learning curves", drawing, caption)
+        return Section("curves", "Learning curves", [block])
+
+    def _all_runs(self) -> Section:
+        rows: list[list[Cell]] = [
+            [
+                run.label,
+                str(run.seed),
+                *(rate(run.judged.figures[name]) for name in self.figures),
+                Number(f"{run.seconds:.0f}", run.seconds),
+                run.path,
+            ]
+            for run in self.runs
+        ]
+        facts = Facts([("test", self.test), ("confidence", f"{self.level:.0%}")])
+        headers = ["head", "seed", *self.figures, "seconds", "run"]
+        return Section("runs", "Every run", [facts, Table("All runs", headers, rows, folded=True)])
+
+    def summary(self) -> str:
+        """Return in one line what was judged by what."""
+        return (
+            f"{len(self.seeds)} seeds; test {self.test}: {self.genuine:,} genuine and "
+            f"{self.impostor:,} impostor trials of {self.people:,} people; means and "
+            f"{self.level:.0%} intervals over seeds (Student t)"
+        )
+
+    def notes(self) -> list[str]:
+        """Return what a reader must know before trusting the figures."""
+        notes = [
+            f"FAR {far:g} is refused: it needs {n:,} impostor trials"
+            for far, n in self.refused.items()
+        ]
+        if self.people < _FEW:
+            notes.append(
+                f"only {self.people} test people: what differs over people can hardly be resolved"
+            )
+        return notes
+
+    def how_compared(self) -> str:
+        """Return in one line what the intervals of differences are."""
+        return (
+            "differences: over seeds, Student t on seed by seed differences; over people, "
+            "bootstrap of test identities, the same for both heads, mean over seeds; p by Holm "
+            "over the heads of a figure, intervals not corrected; accuracy is "
+            "(TAR + 1 - FAR) / 2 at a threshold chosen on other people than the test's"
+        )
+
+
+def figure_cell(head: HeadFigures, name: str) -> Number:
+    """Return "0.5450 ± 0.0120", or the mean alone for a single seed."""
+    interval = head.intervals[name]
+    reach = "" if interval is None else f" ± {(interval.high - interval.low) / 2:.4f}"
+    return Number(f"{head.means[name]:.4f}{reach}", head.means[name])
+
+
+def difference_text(difference: Difference | None) -> str:
+    """Return "+0.012 [+0.003, +0.021]"."""
+    if difference is None:
+        return "-"
+    low, high = difference.interval.low, difference.interval.high
+    return f"{difference.mean:+.4f} [{low:+.4f}, {high:+.4f}]"
+
+
+def p_text(p: float | None) -> str:
+    """Return a p value with three decimals."""
+    return "-" if p is None else f"{p:.3f}" if p >= 5e-4 else "< 0.001"
+
+
+def compare_heads(
+    runs: Sequence[RunRecord], test: str, baseline: str, level: float = 0.95
+) -> BakeoffResult:
+    """Compare every contender with the baseline, seed by seed and person by person.
+
+    Raises:
+        EvaluationError: Runs with different trials, which cannot be paired.
+    """
+    first = runs[0].judged
+    for run in runs:
+        if not np.array_equal(run.judged.per_person, first.per_person):
+            raise EvaluationError(
+                f"{run.path} has other trials than {runs[0].path}: an image can be embedded by one "
+                "of them only"
+            )
+    people = int((first.per_person > 0).sum())
+    labels = list(dict.fromkeys(run.label for run in runs))
+    parts = {
+        label: sorted((run for run in runs if run.label == label), key=lambda run: run.seed)
+        for label in labels
+    }
+    others = [label for label in labels if label != baseline]
+    verdicts = [
+        verdict
+        for figure in first.figures
+        for verdict in _verdicts(parts, baseline, others, figure, people, level)
+    ]
+    return BakeoffResult(
+        test=test,
+        baseline=baseline,
+        level=level,
+        genuine=first.genuine,
+        impostor=first.impostor,
+        people=people,
+        runs=list(runs),
+        heads=[_summarised(label, parts[label], level) for label in labels],
+        verdicts=verdicts,
+        refused=first.refused,
+    )
+
+
+def _summarised(label: str, runs: Sequence[RunRecord], level: float) -> HeadFigures:
+    values = {name: [run.judged.figures[name] for run in runs] for name in runs[0].judged.figures}
+    return HeadFigures(
+        label=label,
+        metric=runs[0].judged.metric,
+        means={name: float(np.mean(found)) for name, found in values.items()},
+        intervals={name: mean_interval(found, level) for name, found in values.items()},
+        seconds=float(np.mean([run.seconds for run in runs])),
+    )
+
+
+def _verdicts(
+    parts: dict[str, list[RunRecord]],
+    baseline: str,
+    others: Sequence[str],
+    figure: str,
+    people: int,
+    level: float,
+) -> list[Verdict]:
+    base = parts[baseline]
+    by_seeds: list[Difference | None] = []
+    by_people: list[Difference] = []
+    for label in others:
+        values = [[run.judged.figures[figure] for run in runs] for runs in (base, parts[label])]
+        draws = [
+            np.mean([run.judged.draws[figure] for run in runs], axis=0)
+            for runs in (base, parts[label])
+        ]
+        by_seeds.append(over_seeds(values[0], values[1], level))
+        difference = float(np.mean(values[1]) - np.mean(values[0]))
+        by_people.append(over_people(draws[1] - draws[0], difference, people, level))
+    seed_p = [found.p for found in by_seeds if found is not None]
+    corrected: list[float | None] = list(holm(seed_p)) if seed_p else [None] * len(others)
+    return [
+        Verdict(label, figure, seeds, over, {"seeds": p_seeds, "people": p_people}, level)
+        for label, seeds, over, p_seeds, p_people in zip(
+            others, by_seeds, by_people, corrected, holm([d.p for d in by_people]), strict=True
+        )
+    ]

@@ -1,0 +1,158 @@
+"""Heads trained on the same data, batches and budget, judged on the same strangers."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from facever.config import load as load_config
+from facever.core.console import say
+from facever.core.files import write_json, write_text
+from facever.data.manifest import Manifest
+from facever.data.sources import load as load_data
+from facever.errors import ConfigError, unknown
+from facever.evaluation.one_to_one.verification import DEFAULT_FARS
+from facever.render.page import write_report
+from facever.studies.bakeoff.contenders import folder_name
+from facever.studies.bakeoff.judging import TestPart, judge, known_people, test_part
+from facever.studies.bakeoff.page import report
+from facever.studies.bakeoff.result import BakeoffResult, RunRecord, compare_heads
+from facever.training.config import TrainConfig, require_same
+from facever.training.run import Run, read_metrics
+from facever.training.trainer import Trainer
+
+NAME = "bakeoff"
+
+
+def bakeoff(
+    contenders: Mapping[str, TrainConfig],
+    folder: str | Path,
+    test: Sequence[str],
+    *,
+    seeds: int = 5,
+    baseline: str | None = None,
+    far: Sequence[float] = DEFAULT_FARS,
+    data: str | Path | None = None,
+    level: float = 0.95,
+) -> BakeoffResult:
+    """Train every contender with every seed, judge all runs on the test part, and compare.
+
+    Finished runs in `folder` are kept and an interrupted one goes on, so the same call goes on
+    after an interruption; more heads, more seeds, another test or baseline may be asked for later.
+
+    Args:
+        contenders: Configurations by label, which differ in their heads only.
+        folder: FOLDER/runs/LABEL/seed-N are ordinary runs; bakeoff.json, bakeoff.txt and
+            bakeoff.html the result.
+        test: Which images judge; see `judging.test_part`.
+        seeds: How many; they count up from the configuration's own.
+        baseline: The label that the others are compared with; the first by default.
+        far: The false accept rates at which TAR is wanted.
+        data: The `--data` option.
+        level: Confidence of the intervals.
+
+    Raises:
+        ConfigError: One contender only, an unknown baseline, or a run in `folder` that was made
+            with another configuration.
+        DataError, EvaluationError: What the test part and the trainings raise.
+    """
+    folder = Path(folder)
+    if len(contenders) < 2:
+        raise ConfigError("a bake-off needs two heads or more: --heads cosine cosface ...")
+    if seeds < 1:
+        raise ConfigError(f"--seeds {seeds}: it must be 1 or more")
+    first = next(iter(contenders))
+    if any(config.precision == "auto" for config in contenders.values()):
+        raise ConfigError(
+            "precision 'auto' could give each head another one: name it, for example precision=fp32"
+        )
+    if baseline is not None and baseline not in contenders:
+        raise ConfigError(unknown("baseline", baseline, contenders))
+    plan = [
+        (label, config.model_copy(update={"seed": config.seed + number}))
+        for number in range(seeds)
+        for label, config in contenders.items()
+    ]
+    for label, config in plan:  # before the first training
+        check_kept(_run_of(folder, label, config), config)
+    shared = contenders[first].data
+    manifest = load_data(shared.root, data, shared.layout)
+    # Other seeds may set other people aside for choices.
+    known = set().union(
+        *(known_people(manifest, config) for label, config in plan if label == first)
+    )
+    part = test_part(manifest, test, known, data)
+    records = []
+    for number, (label, config) in enumerate(plan, start=1):
+        say(f"bake-off {number}/{len(plan)}: {label}, seed {config.seed}")
+        run = trained(_run_of(folder, label, config), config, data)
+        records.append(_record(label, run, config, manifest, part, far))
+    result = compare_heads(records, part.name, baseline or first, level)
+    write_json(folder / f"{NAME}.json", result.to_dict())
+    write_text(folder / f"{NAME}.txt", result.to_text() + "\n")
+    write_report(report(result), folder / f"{NAME}.html")
+    return result
+
+
+def _run_of(folder: Path, label: str, config: TrainConfig) -> Run:
+    return Run(folder / "runs" / folder_name(label) / f"seed-{config.seed}")
+
+
+def trained(run: Run, config: TrainConfig, data: str | Path | None) -> Run:
+    """Return the run, trained to its end: kept, resumed or new.
+
+    Raises:
+        ConfigError: It was made with another configuration.
+    """
+    check_kept(run, config)
+    if run.model.is_file():
+        return run
+    if run.last.is_file():
+        return Trainer.resume(run.path, data).fit()
+    if run.config.is_file():  # stopped before its first checkpoint: nothing is lost
+        shutil.rmtree(run.path)
+    return Trainer.start(config, run.path, data).fit()
+
+
+def check_kept(run: Run, config: TrainConfig) -> None:
+    """Refuse a run that was made with another configuration; one that is not there is fine."""
+    if run.config.is_file():
+        require_same(
+            config,
+            load_config(TrainConfig, run.config),
+            run.path,
+            "it goes on with the same configuration only; choose another folder",
+        )
+
+
+def _record(
+    label: str,
+    run: Run,
+    config: TrainConfig,
+    manifest: Manifest,
+    part: TestPart,
+    far: Sequence[float],
+) -> RunRecord:
+    lines = read_metrics(run.metrics)
+    train = [line for line in lines if line["kind"] == "train"]
+    development = [line for line in lines if line["kind"] == "development"]
+    accuracy = f"{config.heads[0].name}/accuracy"
+    return RunRecord(
+        label=label,
+        seed=config.seed,
+        path=str(run.path),
+        judged=judge(run, config, manifest, part, far),
+        updates=int(train[-1]["step"]) if train else 0,
+        seconds=float(train[-1]["seconds"]) if train else 0.0,
+        curve_name=f"development {config.best_by}" if development else "accuracy in training",
+        curve=_curve(development, config.best_by) or _curve(train, accuracy),
+    )
+
+
+def _curve(lines: Sequence[Mapping[str, Any]], figure: str) -> list[tuple[int, float]]:
+    """Return updates and values of the raw weights."""
+    return [
+        (int(line["step"]), float(line[figure]))
+        for line in lines
+        if line.get("weights", "raw") == "raw" and line.get(figure) is not None
+    ]

@@ -1,0 +1,1 @@
+"""Figures of a model or a data set: numbers and drawing."""

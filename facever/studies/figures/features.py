@@ -1,0 +1,180 @@
+"""The two-dimensional feature picture: heads trained on an embedding of two numbers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facever.config import parse
+from facever.core.console import say
+from facever.core.seeding import stream
+from facever.data.manifest import Manifest
+from facever.data.sources import load as load_data
+from facever.errors import ConfigError
+from facever.evaluation.inputs import vectors_for
+from facever.models.extractor import load_model
+from facever.render.blocks import Figure
+from facever.report.panels import features as features_figure
+from facever.studies.bakeoff.contenders import folder_name
+from facever.studies.bakeoff.running import trained
+from facever.studies.figures.prototypes import read_prototypes
+from facever.training.config import TrainConfig
+from facever.training.run import Run
+
+HELD_OUT = 0.2  # of each identity's images, drawn and not trained on
+_DRAWN = 200  # images of each identity
+
+
+@dataclass(frozen=True)
+class Features:
+    """What one head made of the images that it was not trained on.
+
+    Attributes:
+        label: The contender.
+        run: Its run folder.
+        metric: How embeddings are compared.
+        points: float32 [N, 2], not normalised.
+        labels: int64 [N].
+        identities: The name of each label.
+        prototypes: float32 [C, 2], or None where the head has none.
+    """
+
+    label: str
+    run: Path
+    metric: str
+    points: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    identities: list[str]
+    prototypes: NDArray[np.float32] | None
+
+    @property
+    def accuracy(self) -> float | None:
+        """The share of images that are most similar to their own prototype."""
+        if self.prototypes is None:
+            return None
+        nearest = _similarities(self.points, self.prototypes, self.metric).argmax(1)
+        return float((nearest == self.labels).mean())
+
+    def figure(self) -> Figure:
+        """Return the drawing."""
+        right = self.accuracy
+        said = "" if right is None else f"; {right:.2%} are most like their own prototype"
+        few = np.concatenate([np.flatnonzero(self.labels == k)[:_DRAWN] for k in self._codes])
+        return features_figure(
+            f"features-{folder_name(self.label)}",
+            self.label,
+            self.points[few],
+            self.labels[few],
+            self.identities,
+            self.prototypes,
+            metric=self.metric,
+            caption=f"{len(self.points):,} images not trained on, compared by {self.metric}{said}.",
+        )
+
+    @property
+    def _codes(self) -> range:
+        return range(len(self.identities))
+
+
+def learn_features(
+    contenders: Mapping[str, TrainConfig],
+    folder: str | Path,
+    *,
+    identities: int = 10,
+    data: str | Path | None = None,
+) -> list[Features]:
+    """Train a two-dimensional embedding with each head and embed the images held out.
+
+    The identities with the most images are taken; a fifth of each one's images is drawn and the
+    rest trained on. The neck is a Linear alone, so that lengths are the head's own doing.
+
+    Args:
+        contenders: Configurations by label; data.train says which rows are used at all.
+        folder: Of the runs; finished ones are kept, an interrupted one goes on.
+        identities: How many, 2 or more.
+        data: The `--data` option.
+
+    Raises:
+        ConfigError: No contender, fewer than two identities asked for, or a run in `folder` that
+            was made with another configuration.
+        DataError: Fewer than two identities with images enough.
+    """
+    folder = Path(folder)
+    if not contenders:
+        raise ConfigError("which heads? --heads softmax cosine ...")
+    if identities < 2:
+        raise ConfigError(f"--identities {identities}: it must be 2 or more")
+    first = next(iter(contenders.values()))
+    manifest = load_data(first.data.root, data, first.data.layout)
+    if first.data.train:
+        manifest = manifest.where(**first.data.train)
+    images = split_images(manifest, identities, first.seed)
+    listed = folder / "images.csv"
+    folder.mkdir(parents=True, exist_ok=True)
+    images.save(listed)
+    found = []
+    for label, config in contenders.items():
+        say(f"features of {label}")
+        run = Run(folder / "runs" / folder_name(label))
+        found.append(_embed(label, trained(run, _in_two(config, listed), data), images))
+    return found
+
+
+def split_images(manifest: Manifest, identities: int, seed: int) -> Manifest:
+    """Return the best-known identities with a column `subset` that parts each one's images."""
+    counts = manifest.frame["identity"].value_counts()
+    wanted = sorted(counts.index[counts >= 2][:identities])
+    chosen = manifest.where(identity=wanted).require_identities(2)
+    subset = np.full(len(chosen), "train", dtype=object)
+    for name, rows in chosen.frame.groupby("identity").indices.items():
+        held = max(1, round(HELD_OUT * len(rows)))
+        subset[stream(seed, "features", str(name)).permutation(rows)[:held]] = "test"
+    frame = chosen.frame.assign(subset=subset)
+    return Manifest.from_frame(frame, chosen.root, chosen.dataset)
+
+
+def _in_two(config: TrainConfig, listed: Path) -> TrainConfig:
+    """Return the configuration for a two-dimensional embedding of the listed images."""
+    values = config.model_dump()
+    values["model"] |= {"embedding_size": 2, "neck": "linear", "dropout": 0.0}
+    values["data"] |= {
+        "root": str(listed.absolute()),
+        "layout": "table",
+        "train": {"subset": "train"},
+        "development": None,
+        "development_share": 0.0,
+    }
+    return parse(TrainConfig, values)
+
+
+def _embed(label: str, run: Run, images: Manifest) -> Features:
+    test = images.where(subset="test")
+    extractor = load_model(run.path)
+    embeddings = extractor.extract(test, run.path / "embeddings", overwrite=True)
+    held = embeddings.select(embeddings.acquired)
+    names = images.identities
+    own = read_prototypes(run.path)
+    return Features(
+        label=label,
+        run=run.path,
+        metric=held.meta.metric,
+        points=np.asarray(vectors_for(held, "dot"), np.float32),
+        labels=np.searchsorted(names, held.identities).astype(np.int64),
+        identities=names,
+        prototypes=None if own is None else own.weight,
+    )
+
+
+def _similarities(
+    points: NDArray[np.float32], prototypes: NDArray[np.float32], metric: str
+) -> NDArray[np.float32]:
+    """Return how similar each point is to each prototype, [N, C]."""
+    if metric == "euclidean":
+        distances: NDArray[np.float32] = np.square(points[:, None] - prototypes[None]).sum(2)
+        return -distances
+    if metric == "cosine":
+        prototypes = prototypes / np.linalg.norm(prototypes, axis=1, keepdims=True)
+    products: NDArray[np.float32] = points @ prototypes.T
+    return products

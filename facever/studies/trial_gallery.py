@@ -1,0 +1,154 @@
+"""A gallery on trial: who is enrolled, who is asked about, and from which score on one is known."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from facever.embeddings.embedding_set import EmbeddingSet
+from facever.errors import DataError, EvaluationError
+from facever.evaluation.one_to_many.identification import identification
+from facever.evaluation.operating_point import OperatingPoint
+from facever.gallery.answers import SearchResult
+from facever.gallery.gallery import Gallery
+from facever.models.protocol import Model
+
+FPIR = 0.1  # of the operating point for searches
+VERIFYING, SEARCHING = "development", "development-search"  # operating points in the gallery
+
+
+@dataclass(frozen=True)
+class Probes:
+    """The gallery's test: who is enrolled, and who is asked about."""
+
+    enrolled: EmbeddingSet
+    mated: EmbeddingSet
+    non_mated: EmbeddingSet
+
+
+class SearchThreshold(NamedTuple):
+    """What decides a search, or why nothing does."""
+
+    point: OperatingPoint | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class SearchRates:
+    """What searches came to, in counts.
+
+    Attributes:
+        mated, nonmated: Probes.
+        right_first: Mated probes whose person came first.
+        missed: Mated probes whose person did not come first above the threshold; None without one.
+        strangers_known: Non-mated probes with a candidate above it; None without one.
+    """
+
+    mated: int
+    nonmated: int
+    right_first: int
+    missed: int | None
+    strangers_known: int | None
+
+
+def choose_probes(embeddings: EmbeddingSet) -> Probes:
+    """Enroll the first image of everyone with two or more; ask about all others.
+
+    The only image of a person becomes a non-mated probe: nobody in the gallery is theirs.
+    """
+    usable = embeddings.select(embeddings.acquired)
+    counts = usable.rows.groupby("identity")["identity"].transform("size").to_numpy()
+    place = usable.rows.groupby("identity").cumcount().to_numpy()
+    several = counts > 1
+    if len(set(usable.identities[several])) < 2:
+        raise DataError("fewer than two people of the test part have two images that can be read")
+    return Probes(
+        usable.select(several & (place == 0)),
+        usable.select(several & (place > 0)),
+        usable.select(~several),
+    )
+
+
+def search_threshold(development: EmbeddingSet, people: int) -> SearchThreshold:
+    """Find the operating point for searches among so many people, on others.
+
+    One image each of half the people is enrolled, of more where a gallery of that size would be
+    less than half as large as the one to decide in; those with several images come first. The
+    enrolled people's other images are the mated probes, everyone else is a stranger.
+
+    Args:
+        development: Images of people who are not in that gallery.
+        people: How many people are in it.
+    """
+    usable = development.select(development.acquired)
+    images = (
+        usable.rows.groupby("identity", sort=True)
+        .size()
+        .sort_values(ascending=False, kind="stable")
+    )
+    least = -(-people // 2)
+    chosen = images.index[: max(least, len(images) // 2)]
+    inside = usable.rows["identity"].isin(chosen).to_numpy()
+    first = inside & (usable.rows.groupby("identity").cumcount() == 0).to_numpy()
+    if len(chosen) < least:
+        return SearchThreshold(
+            None,
+            f"{len(images):,} development people are too few for a gallery of {people:,}: a "
+            f"threshold needs {least:,} of them enrolled, and strangers besides",
+        )
+    strangers = int((~inside).sum())
+    if strangers * FPIR < 1:
+        return SearchThreshold(
+            None,
+            f"{strangers:,} images of development people who are not enrolled are too few for a "
+            f"FPIR of {FPIR:g}",
+        )
+    try:
+        found = identification(
+            usable.select(~first), usable.select(first), fpir=[FPIR], similarity="cosine"
+        )
+    except EvaluationError as error:
+        return SearchThreshold(None, f"the development people give no threshold: {error}")
+    return SearchThreshold(found.operating_point(FPIR))
+
+
+def make_gallery(
+    path: str | Path,
+    model: Model,
+    enrolled: EmbeddingSet,
+    verifying: OperatingPoint | None,
+    searching: OperatingPoint | None,
+) -> Gallery:
+    """Create a gallery bound to the model, enroll everyone and give it its operating points."""
+    gallery = Gallery.create(path, model)
+    gallery.enroll(enrolled)
+    for name, point in ((VERIFYING, verifying), (SEARCHING, searching)):
+        if point is not None:
+            gallery.add_operating_point(name, point)
+    return gallery
+
+
+def rates(probes: Probes, found: SearchResult, strangers: SearchResult | None) -> SearchRates:
+    """Count what the searches for mated probes and for strangers came to."""
+    right = [
+        answer.candidates[0].person == person
+        for answer, person in zip(found, probes.mated.identities, strict=True)
+    ]
+    decided = found.operating_point is not None
+    hits = [good and bool(answer.known) for good, answer in zip(right, found, strict=True)]
+    known = [bool(answer.known) for answer in strangers or ()]
+    return SearchRates(
+        mated=len(right),
+        nonmated=len(probes.non_mated),
+        right_first=int(np.sum(right)),
+        missed=len(hits) - int(np.sum(hits)) if decided else None,
+        strangers_known=int(np.sum(known)) if decided else None,
+    )
+
+
+def pair_of(probes: Probes) -> tuple[str, str]:
+    """Return whom the first probe shows, and the person enrolled after them."""
+    me = str(probes.mated.identities[0])
+    people = probes.enrolled.identities.tolist()
+    return me, people[(people.index(me) + 1) % len(people)]

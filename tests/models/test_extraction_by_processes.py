@@ -1,0 +1,220 @@
+"""Extraction by several processes: the bytes of one, whoever was killed."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facever.core.processes import rank
+from facever.data.manifest import Manifest
+from facever.embeddings.embedding_set import EmbeddingMeta, EmbeddingSet
+from facever.embeddings.writer import EmbeddingWriter
+from facever.errors import DataError
+from facever.models.extractor import load_model
+from tests.processes import Answers, in_processes, process_environment
+
+BATCH = 2
+Outcome = dict[str, object]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("parts")
+
+
+def case_extract(run: Path, root: Path, out: Path, rows: tuple[int, ...] = ()) -> Outcome:
+    """Embed, and tell which rows this process embedded and what it was told."""
+    written: list[int] = []
+    write = EmbeddingWriter.write
+
+    def noting(writer: EmbeddingWriter, first: int, *block: object) -> None:
+        written.append(first)
+        write(writer, first, *block)  # type: ignore[arg-type]
+
+    manifest = Manifest.from_folder(root)
+    if rows:
+        manifest = manifest.select(np.array(rows))
+    EmbeddingWriter.write = noting  # type: ignore[method-assign]
+    try:
+        made = load_model(run, batch_size=BATCH).extract(manifest, out, workers=0)
+    except DataError as error:
+        return {"written": written, "error": str(error)}
+    finally:
+        EmbeddingWriter.write = write  # type: ignore[method-assign]
+    return {"written": written, "vectors": np.array(made.vectors), "error": None}
+
+
+def case_torn(run: Path, root: Path, out: Path) -> Outcome:
+    """Embed, where both processes end after their first batch; then embed the rest."""
+    write = EmbeddingWriter.write
+
+    def once(writer: EmbeddingWriter, first: int, *block: object) -> None:
+        write(writer, first, *block)  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    EmbeddingWriter.write = once  # type: ignore[method-assign]
+    try:
+        load_model(run, batch_size=BATCH).extract(Manifest.from_folder(root), out, workers=0)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        EmbeddingWriter.write = write  # type: ignore[method-assign]
+    return case_extract(run, root, out)
+
+
+@pytest.fixture(scope="module")
+def two(folder: Path, run: Path, faces: Manifest) -> Answers:
+    root = Path(str(faces.root))
+    cases = {
+        "whole": partial(case_extract, run, root, folder / "whole"),
+        "torn": partial(case_torn, run, root, folder / "torn"),
+        "one": partial(case_extract, run, root, folder / "one", (0,)),
+        "unreadable": partial(case_extract, run, root, folder / "unreadable", (3, 9)),
+        "other": partial(_case_other_rows, run, root, folder / "other"),
+    }
+    return in_processes(2, cases)
+
+
+def _case_other_rows(run: Path, root: Path, out: Path) -> Outcome:
+    return case_extract(run, root, out, (0, 1 + rank()))
+
+
+@pytest.fixture(scope="module")
+def single(folder: Path, run: Path, faces: Manifest) -> Path:
+    """The same in one process, of one thread as each of the others."""
+    code = (
+        "import sys, torch; torch.set_num_threads(1)\n"
+        "from pathlib import Path\n"
+        "from tests.embedding.test_extraction_by_processes import case_extract\n"
+        "case_extract(*map(Path, sys.argv[1:]))"
+    )
+    out = folder / "single"
+    subprocess.run([sys.executable, "-c", code, run, str(faces.root), out], check=True)
+    return out
+
+
+@pytest.mark.parametrize("name", ["whole", "torn"])
+def test_two_processes_write_the_bytes_of_one(
+    name: str, two: Answers, folder: Path, single: Path
+) -> None:
+    made = two(name)
+    files = sorted(path.name for path in single.iterdir())
+    assert sorted(path.name for path in (folder / name).iterdir()) == files
+    for file in files:
+        assert (folder / name / file).read_bytes() == (single / file).read_bytes(), file
+    assert np.array_equal(made[0]["vectors"], made[1]["vectors"])
+    assert not (folder / f"{name}.partial").exists()
+
+
+def test_the_processes_share_the_batches(two: Answers) -> None:
+    assert [made["written"] for made in two("whole")] == [[0, 2, 4], [6, 8]]
+
+
+def test_what_was_written_is_not_embedded_again(two: Answers) -> None:
+    # The first batches of both, rows 0 and 6, were there; what is left is shared out anew.
+    assert [made["written"] for made in two("torn")] == [[2, 4], [8]]
+
+
+def test_fewer_batches_than_processes(two: Answers, folder: Path) -> None:
+    assert [made["written"] for made in two("one")] == [[0], []]
+    assert len(EmbeddingSet.load(folder / "one")) == 1
+
+
+def test_nothing_readable_and_other_rows_end_all_processes(two: Answers, folder: Path) -> None:
+    for made in two("unreadable"):
+        assert str(made["error"]).startswith("not one of 2 images could be read, first: ")
+    for made in two("other"):
+        assert made["error"] == (
+            "the processes have other images or models: give all the same data"
+        )
+    assert not list(folder.glob("unreadable*"))
+    assert not list(folder.glob("other*"))
+
+
+def embed(run: Path, faces: Manifest, out: Path) -> list[str]:
+    verb = ["embed", str(run), str(faces.root), "--out", str(out), "--batch-size", str(BATCH)]
+    return [*verb, "--workers", "0", "--device", "cpu"]
+
+
+def by_two_processes(words: list[str]) -> list[tuple[int, str, str]]:
+    """Run Python on both; return the status, stdout and stderr of each."""
+    environment = process_environment(2)
+    both = [
+        subprocess.Popen(
+            [sys.executable, *words],
+            env={**environment, "RANK": str(number), "LOCAL_RANK": str(number)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    told = [process.communicate(timeout=120) for process in both]
+    return [(process.returncode, *said) for process, said in zip(both, told, strict=True)]
+
+
+def test_the_result_is_told_once(run: Path, faces: Manifest, folder: Path) -> None:
+    out = folder / "told"
+    first, second = by_two_processes(["-m", "facever", *embed(run, faces, out), "--json"])
+    assert json.loads(first[1])["embeddings"] == str(out)
+    assert "warning: 2 of 10 images failed" in first[2]
+    assert second[:2] == (0, "")
+
+
+def test_all_processes_end_where_another_extraction_is_writing(
+    run: Path, faces: Manifest, folder: Path
+) -> None:
+    out = folder / "taken"
+    with EmbeddingWriter(out, faces.frame, EmbeddingMeta("of another model", 8)):
+        first, second = by_two_processes(["-m", "facever", *embed(run, faces, out)])
+        assert first == (
+            2,
+            "",
+            f"error: {out}: another extraction is writing there; wait for its end, or choose "
+            "another path\n",
+        )
+        assert second[:2] == (2, "")
+        assert "error" not in second[2]
+
+
+def test_a_killed_rank_is_redone_alone_by_any_number_of_processes(
+    run: Path, faces: Manifest, folder: Path, single: Path
+) -> None:
+    """`facever embed` on two processes, one killed after its first batch; then on one."""
+    out = folder / "killed"
+    code = (
+        "import os, signal\n"
+        "from facever.embeddings.writer import EmbeddingWriter\n"
+        "from facever.core.processes import rank\n"
+        "write = EmbeddingWriter.write\n"
+        "def killed(*block):\n"
+        "    write(*block)\n"
+        "    if rank() == 1: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "EmbeddingWriter.write = killed\n"
+        "from facever.cli.main import main\n"
+        "main()"
+    )
+    verb = embed(run, faces, out)
+    first, second = by_two_processes(["-c", code, *verb])
+    assert second[0] == -signal.SIGKILL
+    assert first[:2] == (2, "")
+    assert "another process of this run is gone" in first[2]
+    assert not out.exists()
+    again = subprocess.run(
+        [sys.executable, "-m", "facever", *verb],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "going on with 8 of 10 rows" in again.stderr
+    for file in single.iterdir():
+        assert (out / file.name).read_bytes() == file.read_bytes(), file
+    shutil.rmtree(out)
