@@ -7,15 +7,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from facever._version import __version__
+from facever.deprecated import find_former_modules
 
 if TYPE_CHECKING:
     from facever import evaluate
     from facever.data.manifest import Manifest
     from facever.embeddings.embedding_set import EmbeddingSet
-    from facever.evaluation.operating_point import OperatingPoint
     from facever.gallery.gallery import Gallery
     from facever.models.extractor import load_model
     from facever.models.protocol import Model
+    from facever.operating_point import OperatingPoint
     from facever.recognizer import Recognizer
     from facever.training.train import train
 
@@ -24,7 +25,7 @@ _HOMES = {
     "Gallery": "facever.gallery.gallery",
     "Manifest": "facever.data.manifest",
     "Model": "facever.models.protocol",
-    "OperatingPoint": "facever.evaluation.operating_point",
+    "OperatingPoint": "facever.operating_point",
     "Recognizer": "facever.recognizer",
     "load_model": "facever.models.extractor",
     "train": "facever.training.train",
@@ -54,3 +55,6 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'facever' has no attribute {name!r}")
+
+
+find_former_modules()

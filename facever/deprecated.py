@@ -1,9 +1,40 @@
 """Former public names: found where they are now, with a warning that names the new one."""
 
+import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_loader
+from types import ModuleType
 from typing import Any, NamedTuple
+
+MOVED = {
+    "facever.files": "facever.core.files",
+    "facever.seeding": "facever.core.seeding",
+    "facever.console": "facever.core.console",
+    "facever.processes": "facever.core.processes",
+    "facever.text": "facever.core.text",
+    "facever.vectors": "facever.embeddings",
+    "facever.embedding": "facever.models",
+    "facever.evaluation.operating_point": "facever.operating_point",
+    "facever.workflows.bakeoff": "facever.studies.bakeoff",
+    "facever.workflows.features": "facever.studies.figures.features",
+    "facever.workflows.keypoints": "facever.studies.figures.keypoints",
+    "facever.workflows.prototypes": "facever.studies.figures.prototypes",
+    "facever.workflows.kernel": "facever.studies.figures.kernel",
+    "facever.workflows.index_cost": "facever.studies.index_cost",
+    "facever.workflows.tuning": "facever.studies.tuning",
+    "facever.workflows.quickstart": "facever.quickstart.quickstart",
+    "facever.adversarial": "facever.training.htg",
+    "facever.training.watching": "facever.training.monitoring",
+    "facever.training.choosing": "facever.training.selection",
+    "facever.training.beside": "facever.training.supervision",
+    "facever.heads.parts": "facever.heads.common",
+    "facever.heads.prototypes": "facever.heads.classes",
+}
+"""The present name by the former one, of modules and of packages with all that is in them."""
 
 
 class Former(NamedTuple):
@@ -41,3 +72,51 @@ def former_names(module: str, names: Mapping[str, Former]) -> Callable[[str], An
         return getattr(import_module(place), attribute)
 
     return find
+
+
+class _FormerModules(MetaPathFinder, Loader):
+    """Finds modules by their former names."""
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,  # noqa: ARG002 - importlib's
+        target: ModuleType | None = None,  # noqa: ARG002
+    ) -> ModuleSpec | None:
+        """Return how to import a module that has another name now; None for all others."""
+        if not fullname.startswith("facever.") or present_name(fullname) is None:
+            return None
+        return spec_from_loader(fullname, self)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Return the module itself, by its present name."""
+        name = present_name(spec.name)
+        assert name is not None
+        warnings.warn(
+            f"{spec.name} is now {name}; the former name goes with the next version",
+            DeprecationWarning,
+            stacklevel=2,  # the import statement: Python leaves out the frames of importlib
+        )
+        module = import_module(name)
+        spec.loader_state = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Do nothing more: the module has run. Its own specification is put back."""
+        former = module.__spec__
+        assert former is not None
+        module.__spec__ = former.loader_state
+
+
+def present_name(name: str) -> str | None:
+    """Return the present name of a module that was moved; None for all others."""
+    for former, present in MOVED.items():
+        if name == former or name.startswith(f"{former}."):
+            return present + name[len(former) :]
+    return None
+
+
+def find_former_modules() -> None:
+    """Let former names be found, before others find the files of a package that has moved."""
+    if not any(isinstance(finder, _FormerModules) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _FormerModules())

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
 from facever.data.given import Given, hash_of, listed
 from facever.data.manifest import Manifest
+from facever.embeddings.similarities import named_similarity
 from facever.errors import DataError, GalleryError
-from facever.evaluation.scoring.similarity import named_similarity, pair_scores
+from facever.evaluation.scoring.similarity import pair_scores
 from facever.gallery.columns import metadata_of, with_quality
 from facever.gallery.decisions import require_fit
 from facever.models.images import Workers, embed_given, embed_images
@@ -17,7 +18,6 @@ from facever.models.protocol import Model, described
 from facever.render.values import Record
 
 if TYPE_CHECKING:
-    from facever.evaluation.operating_point import OperatingPoint, ScoreRule
     from facever.evaluation.score_calibration import ScoreCalibration
     from facever.gallery.answers import Enrollment, SearchResult, Verification
     from facever.gallery.checks import Conflicts
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from facever.gallery.migration import Migration, Missing
     from facever.gallery.records import Duplicates
     from facever.models.extractor import Precision
+    from facever.operating_point import OperatingPoint, ScoreRule
 
 
 class Rules(TypedDict, total=False):

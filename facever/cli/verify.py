@@ -34,7 +34,7 @@ def verify(
     import json
 
     from facever.core.console import say
-    from facever.evaluation.operating_point import OperatingPoint
+    from facever.operating_point import OperatingPoint
     from facever.recognizer import Recognizer
 
     given = OperatingPoint.load(operating_point) if operating_point else None

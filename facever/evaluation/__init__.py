@@ -32,7 +32,7 @@ __getattr__ = former_names(
             "a mapping of columns: facever.evaluate.verification(..., against={'vectors': ...})",
         ),
         "OperatingPoint": Former(
-            "facever.evaluation.operating_point:OperatingPoint", "facever.OperatingPoint"
+            "facever.operating_point:OperatingPoint", "facever.OperatingPoint"
         ),
         "ScoreCalibration": Former(
             "facever.evaluation.score_calibration:ScoreCalibration",

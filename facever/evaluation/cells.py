@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from facever.evaluation.operating_point import Interval
 from facever.evaluation.statistics.intervals import FEW_ERRORS
+from facever.operating_point import Interval
 from facever.render.blocks import Cell, Note, Number, Range
 from facever.render.numbers import (
     count,

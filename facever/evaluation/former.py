@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from facever.embeddings.template_policies import ALL
 from facever.evaluation.one_to_many import identification as one_to_many
 from facever.evaluation.one_to_many import retrieval as ranking
 from facever.evaluation.one_to_many.identified import IdentificationResult
@@ -18,8 +19,7 @@ from facever.evaluation.one_to_one.calibration import CalibrationResult
 from facever.evaluation.one_to_one.compare import ComparisonResult
 from facever.evaluation.one_to_one.result import VerificationResult
 from facever.evaluation.one_to_one.transfer import TransferResult
-from facever.evaluation.operating_point import OperatingPoint
-from facever.evaluation.policies import ALL
+from facever.operating_point import OperatingPoint
 
 Columns = Mapping[str, ArrayLike] | None
 

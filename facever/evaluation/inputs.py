@@ -17,13 +17,13 @@ from numpy.typing import ArrayLike
 from facever.core.console import warn
 from facever.core.text import canonical
 from facever.embeddings.embedding_set import UNDECLARED, EmbeddingMeta, EmbeddingSet, with_outcome
+from facever.embeddings.template_policies import ALL, MEAN, QUALITY_MEAN
 from facever.embeddings.unit import first_not_unit, unit_rows
 from facever.errors import EvaluationError, unknown
 from facever.evaluation.columns import Names, people_column, required, text_column
-from facever.evaluation.operating_point import OTHER, Kind
-from facever.evaluation.policies import ALL, MEAN, QUALITY_MEAN
 from facever.evaluation.scoring.normalisation import Cohort
 from facever.evaluation.scoring.similarity import Floats, Ints
+from facever.operating_point import OTHER, Kind
 
 Embeddings = EmbeddingSet | Mapping[str, ArrayLike] | tuple[ArrayLike, ArrayLike]
 """What the functions of `facever.evaluate` measure. One of

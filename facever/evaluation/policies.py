@@ -14,29 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from numpy.typing import ArrayLike
 
+from facever.embeddings.template_policies import ALL, MEAN, QUALITY_MEAN, medoids_of, named_policy
 from facever.errors import EvaluationError
 from facever.evaluation.pooling import pool_templates
 from facever.evaluation.scoring.similarity import Doubles, Floats, Ints
 
-ALL, MEAN, QUALITY_MEAN = "all", "mean", "quality_mean"
-_MEDOIDS = "medoids:"
-_MOST_MEDOIDS = 64
 _CANDIDATES = 1024  # images that medoids are chosen among; keeps a long video affordable
 _TRIED = 1 << 18  # numbers looked at when every choice of medoids is tried
-
-
-def named_policy(name: str) -> str:
-    """Return a policy's name as it is written: "all", "mean", "quality_mean" or "medoids:K".
-
-    Raises:
-        EvaluationError: There is none of that name, or K is not a whole number from 1 to 64.
-    """
-    if name in (ALL, MEAN, QUALITY_MEAN) or (isinstance(name, str) and _medoids_of(name)):
-        return name
-    raise EvaluationError(
-        f"unknown template policy {name!r} (allowed: all, mean, quality_mean, and medoids:K with "
-        f"K from 1 to {_MOST_MEDOIDS})"
-    )
 
 
 def make_templates(
@@ -80,7 +64,7 @@ def make_templates(
         return owners[order], pooled.vectors[order]
     order = np.argsort(codes, kind="stable")
     if policy != ALL:
-        most = _medoids_of(policy)
+        most = medoids_of(policy)
         starts = np.flatnonzero(np.diff(codes[order], prepend=codes[order[:1]] - 1))
         chosen = [
             own if len(own) <= most else own[medoids(rows[own], most)]
@@ -140,14 +124,6 @@ def _swapped(near: Doubles, chosen: Ints) -> Ints:
         total = best[0]
         chosen = chosen.copy()
         chosen[best[1]] = best[2]
-
-
-def _medoids_of(policy: str) -> int:
-    """Return the K of "medoids:K", or 0 where that is not what it says."""
-    count = policy.removeprefix(_MEDOIDS)
-    if count == policy or not count.isascii() or not count.isdecimal() or count != str(int(count)):
-        return 0
-    return int(count) if int(count) <= _MOST_MEDOIDS else 0
 
 
 def _known(norms: ArrayLike | None, size: int) -> npt.NDArray[np.float64]:

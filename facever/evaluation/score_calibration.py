@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike
 from pydantic import Field, FiniteFloat, model_validator
 
 from facever.evaluation.one_to_one.likelihood import Calibration, Method
-from facever.evaluation.operating_point import Measured
 from facever.evaluation.scoring.similarity import Doubles
+from facever.operating_point import Measured
 
 
 class ScoreCalibration(Measured):

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from facever.evaluation.operating_point import OperatingPoint, ScoreRule
-from facever.evaluation.policies import ALL
+from facever.embeddings.template_policies import ALL
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery.records import Duplicate, shown
+from facever.operating_point import OperatingPoint, ScoreRule
 from facever.render.blocks import Cell, Facts, Note, Section, Table
 from facever.render.numbers import count, rate
 from facever.render.result import Result

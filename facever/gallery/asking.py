@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from facever.errors import GalleryError
-from facever.evaluation.operating_point import OperatingPoint, ScoreRule
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery import probabilities
 from facever.gallery.answers import (
@@ -29,6 +28,7 @@ from facever.gallery.intake import Faces, checked_vectors, failures
 from facever.gallery.opened import Opened
 from facever.gallery.records import Change, Keys, Vectors
 from facever.gallery.scores import all_scores
+from facever.operating_point import OperatingPoint, ScoreRule
 
 _DECIDES_SEARCH = ("1:N",)
 _DECIDES_VERIFICATION = ("1:1-image", "1:1-template")

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from facever.core.console import warn
 from facever.errors import GalleryError, plain
-from facever.evaluation.operating_point import Measured, OperatingPoint
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery.answers import Enrollment
 from facever.gallery.checks import Conflicts, rules_for
@@ -22,6 +21,7 @@ from facever.gallery.intake import Faces, checked_vectors, failures, images_of
 from facever.gallery.opened import Opened
 from facever.gallery.records import Duplicates, NewImages, person_id, shown
 from facever.gallery.review import Enrolled, Review
+from facever.operating_point import Measured, OperatingPoint
 
 
 class _Wanted(NamedTuple):

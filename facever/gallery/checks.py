@@ -12,13 +12,13 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 
 from facever.errors import GalleryError
-from facever.evaluation.operating_point import OperatingPoint, ScoreRule
 from facever.gallery.answers import Conflict
 from facever.gallery.decisions import chosen, misfit_in_search, misfit_in_verification
 from facever.gallery.index.engine import Scores
 from facever.gallery.records import Duplicate, Duplicates, Keys, NewImages, Vectors, shown
 from facever.gallery.scores import nearest_of, scores_of, slack
 from facever.gallery.templates import templates_of
+from facever.operating_point import OperatingPoint, ScoreRule
 
 Conflicts = Literal["ignore", "warn", "refuse"]
 _ROWS, _COLUMNS = 1024, 8192  # of a block of scores

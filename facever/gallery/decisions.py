@@ -7,10 +7,10 @@ from typing import NamedTuple, TypeVar
 from facever.config import parse
 from facever.core.files import parse_json
 from facever.embeddings.embedding_set import UNDECLARED
+from facever.embeddings.template_policies import ALL, MEAN, QUALITY_MEAN
 from facever.errors import FaceverError, GalleryError, unknown
-from facever.evaluation.operating_point import Measured, OperatingPoint, ScoreRule
-from facever.evaluation.policies import ALL, MEAN, QUALITY_MEAN
 from facever.gallery.records import shown
+from facever.operating_point import Measured, OperatingPoint, ScoreRule
 
 M = TypeVar("M", bound=Measured)
 

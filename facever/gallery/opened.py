@@ -4,13 +4,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from facever.evaluation.operating_point import OperatingPoint
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery.answers import GalleryInfo
 from facever.gallery.decisions import Unusable, read_stored
 from facever.gallery.index.upkeep import KeptIndex
 from facever.gallery.records import Vectors
 from facever.gallery.store.store import Store
+from facever.operating_point import OperatingPoint
 
 
 class Opened:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from facever.errors import GalleryError, unknown
-from facever.evaluation.operating_point import ScoreRule
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery.decisions import (
     Unusable,
@@ -12,6 +11,7 @@ from facever.gallery.decisions import (
     misfit_in_verification,
     other_scores,
 )
+from facever.operating_point import ScoreRule
 
 
 class Chosen(NamedTuple):

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from facever.evaluation.operating_point import ScoreRule
 from facever.gallery.checks import Findings, Rules, examine, refuse
 from facever.gallery.index.engine import Scores
 from facever.gallery.index.upkeep import KeptIndex
@@ -12,6 +11,7 @@ from facever.gallery.records import Change, Duplicate, NewImages, Vectors
 from facever.gallery.scores import nearest_of
 from facever.gallery.store.store import Store
 from facever.gallery.templates import ALL
+from facever.operating_point import ScoreRule
 
 
 class Enrolled:

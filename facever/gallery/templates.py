@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from facever.embeddings.template_policies import ALL, named_policy
 from facever.errors import EvaluationError, GalleryError
-from facever.evaluation import policies
-from facever.evaluation.policies import ALL
+from facever.evaluation.policies import make_templates
 from facever.gallery.records import Keys, Vectors
 
 __all__ = ["ALL", "checked_policy", "templates_of"]
@@ -19,7 +19,7 @@ def checked_policy(policy: str) -> str:
         GalleryError: There is none of that name.
     """
     try:
-        return policies.named_policy(policy)
+        return named_policy(policy)
     except EvaluationError as error:
         raise GalleryError(str(error)) from error
 
@@ -43,6 +43,6 @@ def templates_of(
     """
     known = np.array([np.nan if norm is None else norm for norm in norms], np.float64)
     try:
-        return policies.make_templates(vectors, owners, policy, known)
+        return make_templates(vectors, owners, policy, known)
     except EvaluationError as error:
         raise GalleryError(str(error)) from error

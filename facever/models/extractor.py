@@ -33,7 +33,7 @@ from facever.models.saving import ModelCard, load_embedder
 from facever.models.timm_import import timm
 
 if TYPE_CHECKING:
-    from facever.evaluation.operating_point import OperatingPoint
+    from facever.operating_point import OperatingPoint
 
 Precision: TypeAlias = Literal["fp32", "bf16"]
 
@@ -145,7 +145,7 @@ class Extractor:
         Raises:
             EvaluationError: Its file is damaged.
         """
-        from facever.evaluation.operating_point import OperatingPoint
+        from facever.operating_point import OperatingPoint
 
         path = (self._source or Path()) / OPERATING_POINT
         return OperatingPoint.load(path) if self._source and path.is_file() else None

@@ -14,10 +14,10 @@ from facever.data.sources import fallback
 from facever.data.split import split
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import ConfigError
-from facever.evaluation.operating_point import OperatingPoint
 from facever.gallery.answers import SearchResult, Verification
 from facever.models.embedder import ModelConfig
 from facever.models.extractor import load_model
+from facever.operating_point import OperatingPoint
 from facever.quickstart.result import Quickstart
 from facever.render.page import write_report
 from facever.report.build import from_run

@@ -9,10 +9,10 @@ import numpy as np
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import DataError, EvaluationError
 from facever.evaluation.one_to_many.identification import identification
-from facever.evaluation.operating_point import OperatingPoint
 from facever.gallery.answers import SearchResult
 from facever.gallery.gallery import Gallery
 from facever.models.protocol import Model
+from facever.operating_point import OperatingPoint
 
 FPIR = 0.1  # of the operating point for searches
 VERIFYING, SEARCHING = "development", "development-search"  # operating points in the gallery

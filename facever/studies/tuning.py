@@ -16,14 +16,13 @@ import numpy as np
 from facever.core.console import say
 from facever.core.seeding import stream
 from facever.embeddings.embedding_set import EmbeddingSet
+from facever.embeddings.template_policies import ALL
 from facever.errors import GalleryError, unknown
 from facever.evaluation.columns import people_column
 from facever.evaluation.inputs import shared_codes
 from facever.evaluation.one_to_many.candidates import recall, searched_from_lists
 from facever.evaluation.one_to_many.identified import IdentifiedPoint, rates_at
 from facever.evaluation.one_to_many.search import Searched, cut
-from facever.evaluation.operating_point import OperatingPoint, ScoreRule
-from facever.evaluation.policies import ALL
 from facever.evaluation.scoring.similarity import Ints
 from facever.evaluation.scoring.trials import budget, needed
 from facever.gallery.checksums import checksums_of
@@ -35,6 +34,7 @@ from facever.gallery.index.kinds import FLAT, build, checked_kind, resolved
 from facever.gallery.index.people import Part
 from facever.gallery.index.view import View
 from facever.gallery.records import Vectors
+from facever.operating_point import OperatingPoint, ScoreRule
 from facever.render.blocks import Cell, Section, Table
 from facever.render.numbers import far, far_text, megabytes, milliseconds, rate, seconds
 from facever.render.result import Result

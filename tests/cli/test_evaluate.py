@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 from facever.cli.evaluate import app
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import DataError, EvaluationError
-from facever.evaluation.operating_point import OperatingPoint
 from facever.evaluation.score_calibration import ScoreCalibration
+from facever.operating_point import OperatingPoint
 
 
 @pytest.fixture

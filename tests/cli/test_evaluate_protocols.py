@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from facever.cli.evaluate import app
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import EvaluationError
-from facever.evaluation.operating_point import OperatingPoint
+from facever.operating_point import OperatingPoint
 
 
 @pytest.fixture

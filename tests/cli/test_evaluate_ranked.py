@@ -12,8 +12,8 @@ from facever.errors import EvaluationError
 from facever.evaluate import identification, retrieval
 from facever.evaluation.one_to_many.expansion import Expansion
 from facever.evaluation.one_to_many.reranking import Reranking
-from facever.evaluation.operating_point import OperatingPoint
 from facever.evaluation.score_calibration import ScoreCalibration
+from facever.operating_point import OperatingPoint
 from facever.studies.index_cost import index_cost
 
 

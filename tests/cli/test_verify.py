@@ -9,9 +9,9 @@ import torch
 
 from facever.cli.main import main
 from facever.config import parse
-from facever.evaluation.operating_point import OperatingPoint
 from facever.models import Embedder, ModelConfig, save_embedder
 from facever.models.extractor import load_model
+from facever.operating_point import OperatingPoint
 
 
 @pytest.fixture(scope="module")

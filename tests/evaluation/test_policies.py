@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import facever.evaluation.policies as room
+from facever.embeddings.template_policies import named_policy
 from facever.errors import EvaluationError
-from facever.evaluation.policies import make_templates, medoids, named_policy
+from facever.evaluation.policies import make_templates, medoids
 
 
 def unit(rows):

@@ -6,8 +6,8 @@ from scipy.special import expit
 
 from facever.errors import ConfigError, EvaluationError
 from facever.evaluate import calibrate
-from facever.evaluation.operating_point import TrialCounts
 from facever.evaluation.score_calibration import ScoreCalibration
+from facever.operating_point import TrialCounts
 
 
 def make(**changes):

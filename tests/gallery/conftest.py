@@ -8,10 +8,10 @@ import pytest
 from numpy.typing import NDArray
 
 from facever.embeddings.embedding_set import EmbeddingSet
-from facever.evaluation.operating_point import OperatingPoint
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery.answers import Answer
 from facever.gallery.gallery import Gallery
+from facever.operating_point import OperatingPoint
 
 Ranking = list[tuple[str, float]]
 

@@ -3,7 +3,6 @@ import math
 import pytest
 
 from facever.errors import ConfigError, GalleryError
-from facever.evaluation.operating_point import OperatingPoint
 from facever.gallery.decisions import (
     Decision,
     chosen,
@@ -13,6 +12,7 @@ from facever.gallery.decisions import (
     require_cosine,
     require_fit,
 )
+from facever.operating_point import OperatingPoint
 
 ONE_TO_MANY, ONE_TO_ONE = ("1:N",), ("1:1-image", "1:1-template")
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from facever.data.preprocessing import Preprocessing
-from facever.evaluation.operating_point import OperatingPoint
 from facever.gallery.gallery import Gallery
 from facever.models.embedder import Embedder, ModelConfig
 from facever.models.extractor import Extractor, load_model
 from facever.models.saving import save_embedder
+from facever.operating_point import OperatingPoint
 
 
 def _save_model(path: Path, seed: int, metric: str = "cosine") -> Path:

@@ -8,10 +8,10 @@ import pytest
 
 from facever.data.manifest import Manifest
 from facever.errors import GalleryError
-from facever.evaluation.operating_point import OperatingPoint
 from facever.gallery.gallery import Gallery
 from facever.gallery.migration import MissingImage
 from facever.models.extractor import Extractor, load_model
+from facever.operating_point import OperatingPoint
 from facever.recognizer import Recognizer
 
 

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from facever.errors import DataError, ModelError
 from facever.evaluation.one_to_one.verification import verification
-from facever.evaluation.operating_point import OperatingPoint
 from facever.gallery.gallery import Gallery
 from facever.models.extractor import Extractor
 from facever.models.images import embed_images
+from facever.operating_point import OperatingPoint
 from facever.recognizer import Recognizer
 
 

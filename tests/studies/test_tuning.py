@@ -7,8 +7,8 @@ import pytest
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import GalleryError
 from facever.evaluate import identification
-from facever.evaluation.operating_point import OperatingPoint
 from facever.gallery.gallery import Gallery
+from facever.operating_point import OperatingPoint
 from facever.studies.tuning import default_kinds, tune
 
 PEOPLE, ENROLLED, WIDTH = 400, 300, 16

@@ -21,12 +21,12 @@ from facever.evaluation.one_to_many.by_person import paired_intervals
 from facever.evaluation.one_to_many.retrieval import retrieval
 from facever.evaluation.one_to_one.populations import tar_over_people
 from facever.evaluation.one_to_one.verification import verification
-from facever.evaluation.operating_point import Interval
 from facever.evaluation.protocols.all_pairs import all_pairs
 from facever.evaluation.scoring.streaming import stream
 from facever.evaluation.scoring.trials import most_wanted
 from facever.evaluation.statistics.paired import Difference, over_people, over_seeds
 from facever.models.extractor import load_model
+from facever.operating_point import Interval
 from facever.render.numbers import far_text
 from facever.training.config import TrainConfig
 

@@ -33,9 +33,9 @@ from facever.evaluation.one_to_many.by_person import person_intervals
 from facever.evaluation.one_to_many.identification import measured
 from facever.evaluation.one_to_many.identified import IdentificationResult
 from facever.evaluation.one_to_many.search import Searched
-from facever.evaluation.operating_point import Interval, OperatingPoint
 from facever.evaluation.overlap import find_overlap, shared_people
 from facever.gallery.gallery import Gallery
+from facever.operating_point import Interval, OperatingPoint
 from facever.render.text import table
 
 FPIRS = (0.1, 0.01)

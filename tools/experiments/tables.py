@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from facever.evaluation.operating_point import Interval
 from facever.evaluation.statistics.paired import mean_interval
+from facever.operating_point import Interval
 
 
 def mean_text(values: Sequence[float], digits: int = 3) -> str:

@@ -22,7 +22,6 @@ from facever.core.files import write_text
 from facever.core.seeding import stream
 from facever.evaluation.one_to_one.groups import rates_by_group
 from facever.evaluation.one_to_one.measure import measure
-from facever.evaluation.operating_point import Interval
 from facever.evaluation.scoring.pairwise import AllPairs
 from facever.evaluation.scoring.similarity import make_scorer
 from facever.evaluation.scoring.streaming import StreamedTrials
@@ -36,6 +35,7 @@ from facever.evaluation.statistics.intervals import (
     tar_interval,
 )
 from facever.evaluation.statistics.roc import Roc
+from facever.operating_point import Interval
 
 DIMENSION, IMAGES = 8, 4
 EXPECTED = 30  # false accepts that a population should have for its interval to be judged

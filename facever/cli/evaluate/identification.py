@@ -80,7 +80,7 @@ def identification(
     from facever.embeddings.embedding_set import EmbeddingSet
     from facever.errors import EvaluationError
     from facever.evaluation.one_to_many.identification import DEFAULT_FPIRS, DEFAULT_RANKS
-    from facever.evaluation.operating_point import OperatingPoint
+    from facever.operating_point import OperatingPoint
 
     if candidates is not None and not index:
         raise EvaluationError("--candidates belongs to --index")

@@ -55,7 +55,7 @@ def transfer(
     from facever import evaluate
     from facever.errors import EvaluationError
     from facever.evaluation.one_to_one.verification import DEFAULT_FARS
-    from facever.evaluation.operating_point import OperatingPoint
+    from facever.operating_point import OperatingPoint
 
     if source.is_file() and (far or similarity):
         raise EvaluationError("an operating point has its own rate and similarity: name neither")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 if TYPE_CHECKING:
-    from facever.evaluation.operating_point import OperatingPoint
     from facever.evaluation.score_calibration import ScoreCalibration
     from facever.gallery.gallery import Gallery
+    from facever.operating_point import OperatingPoint
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The gallery's folder.")]
 Person = Annotated[str, typer.Argument(metavar="PERSON", help="A person's id.")]
@@ -104,7 +104,7 @@ def totals(gallery: "Gallery") -> dict[str, int]:
 
 def point_of(given: str | None) -> "OperatingPoint | str | None":
     """Return the operating point in a file of that name, else the name."""
-    from facever.evaluation.operating_point import OperatingPoint
+    from facever.operating_point import OperatingPoint
 
     if given is not None and os.path.isfile(given):  # noqa: PTH113 - False for any text
         return OperatingPoint.load(Path(given))

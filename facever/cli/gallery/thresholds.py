@@ -32,9 +32,9 @@ def threshold(
 ) -> None:
     """List the gallery's operating points; before that add one, or remove one."""
     from facever.core.console import warn
-    from facever.evaluation.operating_point import OperatingPoint
     from facever.gallery.gallery import Gallery
     from facever.gallery.records import shown
+    from facever.operating_point import OperatingPoint
 
     _check(file, name, remove)
     with Gallery.open(gallery) as opened:

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facever.evaluation.operating_point import Interval
 from facever.evaluation.scoring.similarity import Doubles, Ints
 from facever.evaluation.statistics.intervals import DRAWS, clopper_pearson, expanded, weights
+from facever.operating_point import Interval
 
 _AT_ONCE = 1 << 22  # bootstrap weights drawn at a time
 

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from facever.embeddings.similarities import Similarity
+from facever.embeddings.template_policies import ALL
 from facever.errors import EvaluationError
 from facever.evaluation.one_to_many.search import Searched
 from facever.evaluation.one_to_one.calibration import (
@@ -9,9 +11,7 @@ from facever.evaluation.one_to_one.calibration import (
     JudgedTrials,
     calibrate_trials,
 )
-from facever.evaluation.operating_point import ScoreRule
-from facever.evaluation.policies import ALL
-from facever.evaluation.scoring.similarity import Similarity
+from facever.operating_point import ScoreRule
 
 
 def calibrate_search(

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 from facever.embeddings.embedding_set import UNDECLARED, EmbeddingSet
+from facever.embeddings.similarities import Similarity, named_similarity
+from facever.embeddings.template_policies import ALL
 from facever.errors import EvaluationError, unknown
 from facever.evaluation.columns import Names, people_column
 from facever.evaluation.inputs import Embeddings, as_set, shared_codes, vectors_for
@@ -25,13 +27,13 @@ from facever.evaluation.one_to_many.identified import (
 )
 from facever.evaluation.one_to_many.search import Searched, cut, search
 from facever.evaluation.one_to_one.counts import Refused
-from facever.evaluation.operating_point import OperatingPoint, ScoreRule
 from facever.evaluation.overlap import find_overlap
-from facever.evaluation.policies import ALL, make_templates
+from facever.evaluation.policies import make_templates
 from facever.evaluation.scoring.pairwise import Bools
-from facever.evaluation.scoring.similarity import Floats, Ints, Similarity, named_similarity
+from facever.evaluation.scoring.similarity import Floats, Ints
 from facever.evaluation.scoring.trials import budget, check_fars, needed
 from facever.evaluation.two_sets import check_one_model, images_in_both
+from facever.operating_point import OperatingPoint, ScoreRule
 
 DEFAULT_FPIRS = (0.1, 0.01)
 DEFAULT_RANKS = (1, 10)

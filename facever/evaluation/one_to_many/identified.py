@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facever.embeddings.similarities import Similarity
+from facever.embeddings.template_policies import ALL
 from facever.errors import EvaluationError
 from facever.evaluation.cells import (
     by_method,
@@ -21,11 +23,10 @@ from facever.evaluation.one_to_many.ranking import shown_ranks
 from facever.evaluation.one_to_many.search import Searched
 from facever.evaluation.one_to_one.calibration import CalibrationResult
 from facever.evaluation.one_to_one.counts import Refused
-from facever.evaluation.operating_point import Interval, OperatingPoint, ScoreRule, TrialCounts
 from facever.evaluation.overlap import Overlap
-from facever.evaluation.policies import ALL
-from facever.evaluation.scoring.similarity import Doubles, Similarity
+from facever.evaluation.scoring.similarity import Doubles
 from facever.evaluation.statistics.intervals import FEW_ERRORS
+from facever.operating_point import Interval, OperatingPoint, ScoreRule, TrialCounts
 from facever.render import figures
 from facever.render.blocks import Block, Cell, Drawing, Facts, Figure, Note, Section, Table
 from facever.render.numbers import far, rate, score

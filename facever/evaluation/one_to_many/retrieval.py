@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from facever.embeddings.similarities import named_similarity
 from facever.errors import EvaluationError
 from facever.evaluation.cells import interval_notes, level_of, rate_and_interval
 from facever.evaluation.columns import Names, people_column, required, text_column
@@ -31,9 +32,9 @@ from facever.evaluation.one_to_many.ranking import (
     shown_ranks,
 )
 from facever.evaluation.one_to_many.reranking import Reranked, Reranking
-from facever.evaluation.operating_point import Interval
 from facever.evaluation.overlap import Overlap
-from facever.evaluation.scoring.similarity import Doubles, Ints, make_scorer, named_similarity
+from facever.evaluation.scoring.similarity import Doubles, Ints, make_scorer
+from facever.operating_point import Interval
 from facever.render import figures
 from facever.render.blocks import (
     Block,
@@ -55,10 +56,8 @@ from facever.render.svg import plot
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 from facever.embeddings.embedding_set import EmbeddingSet
+from facever.embeddings.similarities import Similarity
 from facever.evaluation.overlap import find_overlap
-from facever.evaluation.scoring.similarity import (
-    Similarity,
-)
 from facever.evaluation.two_sets import check_comparable, images_in_both
 
 DEFAULT_RANKS = (1, 5, 10, 20)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from facever.evaluation.one_to_many.nearest import above, below, rows_at_once
-from facever.evaluation.operating_point import ScoreRule
 from facever.evaluation.scoring.pairwise import Bools
 from facever.evaluation.scoring.similarity import Floats, Ints, Scorer, make_scorer
 from facever.evaluation.scoring.trials import half_way, next_above
+from facever.operating_point import ScoreRule
 
 _CELLS = 1 << 22  # scores held at once
 

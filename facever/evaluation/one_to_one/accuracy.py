@@ -5,7 +5,6 @@ import numpy.typing as npt
 
 from facever.errors import EvaluationError
 from facever.evaluation.one_to_one.counts import Accuracy
-from facever.evaluation.operating_point import Interval
 from facever.evaluation.scoring.pairwise import Bools
 from facever.evaluation.scoring.people import DyadErrors
 from facever.evaluation.scoring.similarity import Floats, Ints
@@ -19,6 +18,7 @@ from facever.evaluation.statistics.intervals import (
     logit_interval,
 )
 from facever.evaluation.statistics.roc import Roc
+from facever.operating_point import Interval
 
 
 def best_threshold(trials: Trials) -> float:

@@ -13,23 +13,24 @@ from scipy.special import expit, logit
 from facever.core.seeding import stream
 from facever.data.pairs import PairList
 from facever.embeddings.embedding_set import EmbeddingSet
+from facever.embeddings.similarities import Similarity
+from facever.embeddings.template_policies import ALL
 from facever.errors import EvaluationError
 from facever.evaluation.cells import level_of, rate_and_interval
 from facever.evaluation.columns import Names
 from facever.evaluation.inputs import Embeddings, as_set, kind_of, templates_of
 from facever.evaluation.one_to_one.likelihood import Calibration, cllr, cllr_min, fit
-from facever.evaluation.operating_point import Interval, Kind, ScoreRule, TrialCounts
 from facever.evaluation.overlap import find_overlap
-from facever.evaluation.policies import ALL
 from facever.evaluation.protocols.all_pairs import all_pairs
 from facever.evaluation.protocols.judged import listed
 from facever.evaluation.protocols.request import Request
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.evaluation.scoring.pairwise import Bools, PairScores
-from facever.evaluation.scoring.similarity import Doubles, Ints, Similarity
+from facever.evaluation.scoring.similarity import Doubles, Ints
 from facever.evaluation.scoring.streaming import WHOLE
 from facever.evaluation.scoring.trials import check_both_classes
 from facever.evaluation.statistics.clustered import share_interval
+from facever.operating_point import Interval, Kind, ScoreRule, TrialCounts
 from facever.render import figures
 from facever.render.blocks import Cell, Drawing, Facts, Figure, Note, Number, Section, Table
 from facever.render.numbers import count, rate

@@ -29,7 +29,6 @@ from facever.evaluation.one_to_one.decisions import accuracy_of
 from facever.evaluation.one_to_one.measure import measure
 from facever.evaluation.one_to_one.populations import tar_over_people
 from facever.evaluation.one_to_one.verification import DEFAULT_FARS
-from facever.evaluation.operating_point import Interval, TrialCounts
 from facever.evaluation.protocols.judged import Judged, judged
 from facever.evaluation.protocols.request import Request
 from facever.evaluation.scoring.pairwise import Bools
@@ -39,6 +38,7 @@ from facever.evaluation.statistics.clustered import mean_interval
 from facever.evaluation.statistics.intervals import FEW_ERRORS
 from facever.evaluation.statistics.paired import over_people
 from facever.evaluation.two_sets import same_images
+from facever.operating_point import Interval, TrialCounts
 from facever.render.blocks import Block, Cell, Facts, Section, Table
 from facever.render.numbers import far_text
 from facever.render.result import Result

@@ -3,16 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from facever.embeddings.similarities import Similarity
+from facever.embeddings.template_policies import ALL
 from facever.evaluation.failures import Failures
 from facever.evaluation.one_to_one.groups import GroupRates
 from facever.evaluation.one_to_one.suspects import Suspects
-from facever.evaluation.operating_point import Interval, Kind, TrialCounts
 from facever.evaluation.overlap import Overlap
-from facever.evaluation.policies import ALL
-from facever.evaluation.scoring.similarity import Similarity
 from facever.evaluation.scoring.trials import Histogram
 from facever.evaluation.statistics.intervals import FEW_ERRORS
 from facever.evaluation.statistics.roc import Rate, RocCurve
+from facever.operating_point import Interval, Kind, TrialCounts
 from facever.render.values import Record
 
 

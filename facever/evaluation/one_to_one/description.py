@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from facever.evaluation.one_to_one.counts import Accuracy, Counted, MeasuredPoint
     from facever.evaluation.one_to_one.groups import GroupRates
     from facever.evaluation.one_to_one.suspects import Suspects
-    from facever.evaluation.operating_point import Interval
     from facever.evaluation.statistics.roc import Rate
+    from facever.operating_point import Interval
 
 _LISTED = 12  # pairs of images of each kind
 _DRAWN = 24  # groups in a figure

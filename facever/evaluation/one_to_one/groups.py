@@ -9,7 +9,6 @@ import pandas as pd
 
 from facever.errors import EvaluationError
 from facever.evaluation.columns import text_column
-from facever.evaluation.operating_point import Interval
 from facever.evaluation.scoring.pairwise import PairScores
 from facever.evaluation.scoring.people import BlockDyads, DyadErrors, DyadSums
 from facever.evaluation.scoring.similarity import Doubles, Ints
@@ -21,6 +20,7 @@ from facever.evaluation.statistics.intervals import (
     fmr_interval,
     tar_interval,
 )
+from facever.operating_point import Interval
 from facever.render.values import Record
 
 MOST_GROUPS = 30

@@ -6,13 +6,12 @@ from functools import partial
 
 import numpy as np
 
+from facever.embeddings.similarities import Similarity
 from facever.errors import EvaluationError
 from facever.evaluation.one_to_one.counts import MeasuredPoint, Refused
 from facever.evaluation.one_to_one.result import VerificationResult
 from facever.evaluation.one_to_one.suspects import find_suspects
-from facever.evaluation.operating_point import TrialCounts
 from facever.evaluation.scoring.pairwise import PairScores
-from facever.evaluation.scoring.similarity import Similarity
 from facever.evaluation.scoring.streaming import StreamedTrials
 from facever.evaluation.scoring.trials import Trials, budget, check_fars, needed
 from facever.evaluation.statistics.curve_intervals import curve_intervals
@@ -26,6 +25,7 @@ from facever.evaluation.statistics.intervals import (
     tar_interval,
 )
 from facever.evaluation.statistics.roc import Roc
+from facever.operating_point import TrialCounts
 
 _SHOWN = 50
 _A_DECADE = 4  # points of a band

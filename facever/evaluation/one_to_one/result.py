@@ -7,8 +7,8 @@ from facever.errors import EvaluationError
 from facever.evaluation.failures import Failures as Failures
 from facever.evaluation.one_to_one.counts import Counted, MeasuredPoint, Refused
 from facever.evaluation.one_to_one.description import describe, drawings
-from facever.evaluation.operating_point import OperatingPoint
 from facever.evaluation.statistics.roc import RocCurve
+from facever.operating_point import OperatingPoint
 from facever.render.blocks import Section
 from facever.render.result import Result
 from facever.render.svg import plot

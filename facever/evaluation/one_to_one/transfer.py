@@ -24,7 +24,6 @@ from facever.evaluation.columns import people_column
 from facever.evaluation.failures import Failures
 from facever.evaluation.inputs import Embeddings, as_set, kind_of
 from facever.evaluation.one_to_one.verification import DEFAULT_FARS, verification
-from facever.evaluation.operating_point import Interval, OperatingPoint, TrialCounts
 from facever.evaluation.protocols.judged import judged
 from facever.evaluation.protocols.request import Request
 from facever.evaluation.scoring.trials import Trials
@@ -37,6 +36,7 @@ from facever.evaluation.statistics.intervals import (
     fmr_interval,
     tar_interval,
 )
+from facever.operating_point import Interval, OperatingPoint, TrialCounts
 from facever.render.blocks import Facts, Section, Table
 from facever.render.numbers import far, score
 from facever.render.result import Result

@@ -7,10 +7,10 @@ from pathlib import Path
 from facever.data.pairs import PairList, read_pairs
 from facever.data.sources import data_roots
 from facever.embeddings.embedding_set import EmbeddingSet
+from facever.embeddings.similarities import Similarity, named_similarity
 from facever.errors import EvaluationError, unknown
 from facever.evaluation.inputs import kind_of
 from facever.evaluation.scoring.normalisation import Cohort
-from facever.evaluation.scoring.similarity import Similarity, named_similarity
 from facever.evaluation.two_sets import check_comparable
 
 ALL_PAIRS = "all-pairs"

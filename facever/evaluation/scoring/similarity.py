@@ -2,20 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Self, get_args
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from facever.embeddings.similarities import Similarity, named_similarity
 from facever.embeddings.unit import ROUNDING, first_not_unit, pair_cosines, unit_rows
-from facever.errors import EvaluationError, unknown
+from facever.errors import EvaluationError
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-Similarity = Literal["cosine", "euclidean", "dot"]
-SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
 _CHUNK = 1 << 18  # numbers gathered at a time when single pairs are scored; stays in the cache
 
 
@@ -169,18 +168,6 @@ def pair_scores(first: Floats, second: Floats, similarity: Similarity) -> Floats
     products = np.einsum("nd,nd->n", first.astype(np.float64), second, dtype=np.float64)
     scores: Floats = (products if similarity == "dot" else -products).astype(np.float32)
     return scores
-
-
-def named_similarity(name: str) -> Similarity:
-    """Return a similarity by its name.
-
-    Raises:
-        EvaluationError: There is none of that name.
-    """
-    for similarity in SIMILARITIES:
-        if similarity == name:
-            return similarity
-    raise EvaluationError(unknown("similarity", name, SIMILARITIES))
 
 
 def check_unit(vectors: Floats) -> None:

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from facever.evaluation.operating_point import Interval
 from facever.evaluation.scoring.pairwise import Bools
 from facever.evaluation.scoring.people import dyad_keys
 from facever.evaluation.scoring.similarity import Doubles, Ints
 from facever.evaluation.statistics.distributions import student_quantile
 from facever.evaluation.statistics.intervals import clopper_pearson, logit_interval
+from facever.operating_point import Interval
 
 
 def clustered_variance(residuals: Doubles, people: tuple[Ints, Ints]) -> tuple[float, int]:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from facever.core.seeding import stream
-from facever.evaluation.operating_point import Interval
 from facever.evaluation.scoring.blocks import LinearBins
 from facever.evaluation.scoring.pairwise import Bools, Side
 from facever.evaluation.scoring.people import DyadErrors, DyadSums
@@ -23,6 +22,7 @@ from facever.evaluation.scoring.streaming import StreamedTrials
 from facever.evaluation.scoring.trials import Trials
 from facever.evaluation.statistics.intervals import DyadicRate, dyadic_rate, logit_interval
 from facever.evaluation.statistics.roc import Rate, Roc
+from facever.operating_point import Interval
 
 Value = Callable[[Floats | Doubles], Doubles]
 _COLUMNS, _ROWS = 512, 1024

@@ -7,7 +7,6 @@ import numpy as np
 from scipy.special import expit, logit
 
 from facever.core.seeding import stream
-from facever.evaluation.operating_point import Interval
 from facever.evaluation.scoring.people import Dyads, DyadSums
 from facever.evaluation.scoring.similarity import Doubles
 from facever.evaluation.statistics.distributions import (
@@ -15,6 +14,7 @@ from facever.evaluation.statistics.distributions import (
     normal_share,
     student_quantile,
 )
+from facever.operating_point import Interval
 
 TOO_NARROW = "too narrow where trials share identities: it takes them for independent"
 FEW_ERRORS = 30  # fewer errors than this do not carry a rate

@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from facever.errors import EvaluationError
-from facever.evaluation.operating_point import Interval
 from facever.evaluation.statistics.distributions import (
     normal_quantile,
     student_quantile,
     student_tail,
 )
 from facever.evaluation.statistics.intervals import expanded
+from facever.operating_point import Interval
 from facever.render.values import Record
 
 

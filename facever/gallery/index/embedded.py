@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from facever.core.console import say
-from facever.evaluation.operating_point import ScoreRule
 from facever.gallery.index import approximate as approximates
 from facever.gallery.index import snapshot as snapshots
 from facever.gallery.index.approximate import Approximate
@@ -18,6 +17,7 @@ from facever.gallery.index.snapshot import Snapshot
 from facever.gallery.index.tail import Tail, forgotten
 from facever.gallery.index.view import View
 from facever.gallery.records import Change, Keys, Vectors, joined
+from facever.operating_point import ScoreRule
 
 _AT_ONCE = 65536
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from facever.evaluation.operating_point import ScoreRule
 from facever.gallery.records import Change, Entries, Keys, Scores, Vectors
+from facever.operating_point import ScoreRule
 
 __all__ = ["DamagedError", "Engine", "Entries", "Scores", "State"]
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from facever.evaluation.operating_point import ScoreRule
 from facever.gallery.index.engine import DamagedError, Engine, Entries, Scores, State
 from facever.gallery.records import Change, Keys, Vectors
 from facever.gallery.store.store import Store
+from facever.operating_point import ScoreRule
 
 AT_ONCE = 16384  # entries
 

@@ -6,9 +6,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from facever.evaluation.operating_point import ScoreRule
 from facever.gallery.index.engine import Entries, Scores
 from facever.gallery.records import Keys, Vectors
+from facever.operating_point import ScoreRule
 
 _ROWS_AT_ONCE = 16384
 _QUERIES_AT_ONCE = 1024

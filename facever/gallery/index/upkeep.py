@@ -9,7 +9,6 @@ import numpy as np
 
 from facever.core.console import warn
 from facever.errors import FaceverError, GalleryError
-from facever.evaluation.operating_point import ScoreRule
 from facever.gallery.index import approximate as approximates
 from facever.gallery.index import snapshot as snapshots
 from facever.gallery.index.embedded import EmbeddedEngine
@@ -19,6 +18,7 @@ from facever.gallery.index.sealed import stamp_of
 from facever.gallery.index.writing import is_due, write_index
 from facever.gallery.records import Keys, Vectors
 from facever.gallery.store.store import Store
+from facever.operating_point import ScoreRule
 
 _Files = tuple[str, tuple[int, int, int] | None, tuple[int, int, int] | None]
 

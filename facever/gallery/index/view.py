@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from facever.evaluation.operating_point import ScoreRule
 from facever.gallery.checksums import intact
 from facever.gallery.index.approximate import Approximate
 from facever.gallery.index.engine import DamagedError, Entries, Scores
@@ -19,6 +18,7 @@ from facever.gallery.index.faiss_import import import_faiss
 from facever.gallery.index.people import Part, best_of, leaders, mean_vectors, nobody, ranked
 from facever.gallery.records import Keys, Vectors, joined
 from facever.gallery.scores import scores_of, slack
+from facever.operating_point import ScoreRule
 
 _CELLS = 1 << 22  # scores held at once
 _JUDGED = 1 << 15  # pairs whose vectors are held at once

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from facever.errors import EvaluationError
-from facever.evaluation.operating_point import Interval
 from facever.evaluation.statistics.paired import (
     Difference,
     holm,
@@ -15,6 +14,7 @@ from facever.evaluation.statistics.paired import (
     over_people,
     over_seeds,
 )
+from facever.operating_point import Interval
 from facever.render import figures
 from facever.render.blocks import (
     Block,

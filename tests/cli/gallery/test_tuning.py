@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from facever.embeddings.embedding_set import EmbeddingSet
-from facever.evaluation.operating_point import OperatingPoint
 from facever.gallery.gallery import Gallery
+from facever.operating_point import OperatingPoint
 
 
 @pytest.fixture

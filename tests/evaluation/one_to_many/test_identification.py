@@ -7,7 +7,7 @@ import pytest
 from facever.errors import EvaluationError
 from facever.evaluation.one_to_many.identification import identification as identified
 from facever.evaluation.one_to_many.identification import measured
-from facever.evaluation.operating_point import OperatingPoint, TrialCounts
+from facever.operating_point import OperatingPoint, TrialCounts
 from facever.render.numbers import far_text
 from tests.evaluation.oracles import cosines, half_way_above
 

@@ -13,8 +13,8 @@ from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import EvaluationError
 from facever.evaluate import template_set, transfer, verification
 from facever.evaluation.one_to_one.transfer import realised
-from facever.evaluation.operating_point import Interval, OperatingPoint, TrialCounts
 from facever.evaluation.scoring.trials import ListedTrials
+from facever.operating_point import Interval, OperatingPoint, TrialCounts
 
 
 def point(threshold, target=0.01, **options):

@@ -7,8 +7,8 @@ from sklearn.metrics import roc_curve
 
 from facever.errors import EvaluationError
 from facever.evaluate import Cohort, verification
-from facever.evaluation.operating_point import OperatingPoint
 from facever.evaluation.scoring import streaming
+from facever.operating_point import OperatingPoint
 from facever.render.numbers import far_text
 from tests.evaluation.oracles import cosines, half_way_above
 

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from facever.embeddings.embedding_set import EmbeddingSet
-from facever.evaluation.operating_point import OperatingPoint
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery.gallery import Gallery
 from facever.gallery.records import Binding
+from facever.operating_point import OperatingPoint
 
 DIMENSION, MODEL, NEXT_MODEL = 16, "model-1", "model-2"
 SETTINGS = {

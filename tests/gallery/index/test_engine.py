@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from facever.evaluation.operating_point import ScoreRule
 from facever.gallery.index.embedded import EmbeddedEngine
 from facever.gallery.index.engine import Engine, Entries, Scores, State
 from facever.gallery.index.index import Index
 from facever.gallery.index.writing import write_index
 from facever.gallery.records import Keys, Vectors
+from facever.operating_point import ScoreRule
 
 Rows = dict[int, tuple[int, np.ndarray, int]]
 

@@ -9,9 +9,9 @@ from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from facever.config import Config, parse
 from facever.core.files import read_json, write_json
+from facever.embeddings.similarities import Similarity
+from facever.embeddings.template_policies import ALL, named_policy
 from facever.errors import EvaluationError
-from facever.evaluation.policies import ALL, named_policy
-from facever.evaluation.scoring.similarity import Similarity
 
 Kind = Literal["1:1-image", "1:1-template", "1:N"]
 ScoreRule = Literal["max", "mean"]

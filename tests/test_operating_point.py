@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from facever.errors import ConfigError, EvaluationError
-from facever.evaluation.operating_point import Interval, OperatingPoint, TrialCounts
+from facever.operating_point import Interval, OperatingPoint, TrialCounts
 
 
 def make(**changes):

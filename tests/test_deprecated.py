@@ -1,0 +1,53 @@
+"""Modules that have another name now are found by their former ones, with a warning."""
+
+import subprocess
+import sys
+
+import pytest
+
+from facever.deprecated import MOVED
+
+
+def answer(code: str, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *options, "-c", code], capture_output=True, text=True)
+
+
+def test_every_former_name_is_the_present_module_and_warns() -> None:
+    code = f"""
+import warnings
+from importlib import import_module
+for former, present in {MOVED!r}.items():
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        assert import_module(former) is import_module(present), former
+    words = [str(one.message) for one in said if one.category is DeprecationWarning]
+    assert any(said.startswith(f"{{former}} is now {{present}};") for said in words), former
+    assert import_module(present).__spec__.name == present
+"""
+    done = answer(code)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("former", "present", "name"),
+    [
+        ("facever.vectors.embedding_set", "facever.embeddings.embedding_set", "EmbeddingSet"),
+        ("facever.embedding.extractor", "facever.models.extractor", "load_model"),
+    ],
+)
+def test_what_is_in_a_moved_package_is_the_same(former: str, present: str, name: str) -> None:
+    code = f"from {former} import {name} as a; from {present} import {name} as b; assert a is b"
+    shown = answer(code, "-W", "always::DeprecationWarning")
+    assert shown.returncode == 0, shown.stderr
+    assert f"<string>:1: DeprecationWarning: {former} is now {present};" in shown.stderr
+
+
+def test_the_package_itself_uses_no_former_name() -> None:
+    code = """
+import pkgutil, importlib, facever
+for module in pkgutil.walk_packages(facever.__path__, "facever."):
+    if module.name != "facever.__main__":
+        importlib.import_module(module.name)
+"""
+    done = answer(code, "-W", "error:facever.*is now facever:DeprecationWarning")
+    assert done.returncode == 0, done.stderr
