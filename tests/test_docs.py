@@ -3,12 +3,14 @@
 import ast
 import importlib
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from facever import EmbeddingSet
+from facever.data.synthesize import synthesize
 
 PROJECT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("data/*.md")])
@@ -41,17 +43,6 @@ def test_what_a_text_names_is_there(path: Path) -> None:
                 found = getattr(found, part)
             except AttributeError:
                 found = importlib.import_module(f"{found.__name__}.{part}")
-
-
-def test_the_guide_to_galleries_names_what_workflows_have() -> None:
-    guide = (PROJECT / "docs" / "gallery.md").read_text()
-    workflows = importlib.import_module("facever.workflows")
-    assert workflows.__all__ == dir(workflows)
-    for name in workflows.__all__:
-        assert f"`{name}`" in guide
-        assert callable(getattr(workflows, name))
-    with pytest.raises(AttributeError, match="tuna"):
-        _ = workflows.tuna
 
 
 def _block(document: str, word: str) -> str:
@@ -108,6 +99,22 @@ def test_reranking_runs() -> None:
     code = _block("docs/evaluation.md", "Reranking(")
     exec(compile(code, "docs/evaluation.md", "exec"), names)
     assert names["better"].to_dict()["queries"]
+
+
+@pytest.mark.slow
+def test_the_whole_way_in_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FACEVER_DATA", raising=False)
+    synthesize(tmp_path / "FACES", 24, 4, size=64)
+    for name, shot in zip("abc", sorted((tmp_path / "FACES").rglob("*.jpg")), strict=False):
+        shutil.copy(shot, tmp_path / f"{name}.jpg")
+    code = _block("docs/python.md", "facever.train(")
+    names: dict[str, object] = {}
+    exec(compile(code.replace("epochs=20", "epochs=2"), "docs/python.md", "exec"), names)
+    assert names["vectors"].shape == (4, 256)
+    assert names["enrolled"].images == 96
+    assert names["found"][0].candidates[0].score > 0.999  # the very image is enrolled
+    assert (tmp_path / "EMBEDDINGS" / "vectors.npy").is_file()
 
 
 def test_soft_labels_run() -> None:

@@ -1,30 +1,24 @@
-"""Rooms joined, callable from Python. The names that users need are imported on first use."""
+"""Former names of what is in `facever.Recognizer`, `Gallery.create` and `facever.studies`."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from facever.studies.tuning import tune
+from facever.deprecated import Former, former_names
 
-_FORMER = "facever.workflows.former"  # they still work, with a DeprecationWarning
-_HOMES = {
-    "create_gallery": _FORMER,
-    "enroll_images": _FORMER,
-    "migrate_gallery": _FORMER,
-    "search_images": _FORMER,
-    "tune": "facever.studies.tuning",
-    "verify_images": _FORMER,
-    "verify_pair": _FORMER,
+_WITH_A_FORMER_FORM = {
+    "create_gallery",
+    "enroll_images",
+    "migrate_gallery",
+    "search_images",
+    "verify_images",
+    "verify_pair",
 }
-
-__all__ = ["tune"]
-
-
-def __dir__() -> list[str]:
-    return __all__
+_moved = former_names(
+    __name__, {"tune": Former("facever.studies.tuning:tune", "facever.studies.tuning.tune")}
+)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'facever.workflows' has no attribute {name!r}")
+    if name in _WITH_A_FORMER_FORM:  # they warn when they are called
+        return getattr(import_module("facever.workflows.former"), name)
+    return _moved(name)

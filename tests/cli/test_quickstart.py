@@ -6,9 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from facever.cli.quickstart import app
+from facever.quickstart import quickstart as workflow
 from facever.render.blocks import Facts, List, Section
 from facever.render.result import Result
-from facever.workflows import quickstart as workflow
 
 
 class Done(Result):

@@ -73,7 +73,7 @@ def tune(
     from facever.embeddings.embedding_set import EmbeddingSet
     from facever.errors import ConfigError
     from facever.gallery.gallery import Gallery
-    from facever.workflows import tuning
+    from facever.studies import tuning
 
     if probes is not None and (share is not None or seed is not None):
         raise ConfigError("--share and --seed are of probes held out: leave them or PROBES out")
