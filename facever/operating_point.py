@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 
 from facever.config import Config, parse
-from facever.core.files import read_json, write_json
+from facever.core.json_files import read_json, write_json
 from facever.embeddings.similarities import Similarity
 from facever.embeddings.template_policies import ALL, named_policy
 from facever.errors import EvaluationError

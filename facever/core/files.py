@@ -1,14 +1,12 @@
 """Files that are whole or not there: written to a temporary name, flushed and renamed.
 
-And how foreign files are read: regular ones only, and JSON that cannot exhaust anything.
+And how foreign files are read: regular ones only.
 """
 
 import errno
 import fcntl
 import hashlib
 import io
-import json
-import math
 import os
 import re
 import shutil
@@ -19,14 +17,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 _HIDDEN = re.compile(r"\.(?P<name>.+)\.facever-[0-9]+-[a-z0-9_]{8}\.tmp")
 _LOCK_STEP = 0.02  # seconds between two tries
 _FORMER_AGE = 86_400  # seconds
-_MOST_JSON_DEPTH = 64
-_MOST_JSON_BYTES = 256 * 2**20
-_MOST_JSON_INTEGER = 2**63
 
 
 @contextmanager
@@ -157,11 +151,6 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON to `path` atomically; NaN and infinity are refused."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
-
-
 def open_regular(path: str | os.PathLike[str]) -> io.FileIO:
     """Open a file for reading (binary, unbuffered) that is a regular file, or a link to one.
 
@@ -197,71 +186,10 @@ def read_regular(path: str | os.PathLike[str], most: int | None = None) -> bytes
         return file.read()
 
 
-def read_json(path: Path, most: int = _MOST_JSON_BYTES) -> Any:
-    """Read a JSON file (UTF-8) that may come from anywhere; see `parse_json`.
-
-    Raises:
-        OSError: As `open_regular`.
-        ValueError: As `parse_json`, or more than `most` bytes.
-    """
-    return parse_json(read_regular(path, most))
-
-
-def parse_json(text: str | bytes) -> Any:
-    """Return the value of a JSON text that may come from anywhere.
-
-    Raises:
-        ValueError: Not JSON (UTF-8), nested more than 64 deep, an integer beyond 64 bits, or NaN or
-            an infinity.
-    """
-    if isinstance(text, bytes | bytearray):
-        text = text.decode("utf-8-sig")
-    try:
-        value = _FOREIGN_JSON.decode(text)
-    except RecursionError:
-        raise ValueError(_TOO_DEEP) from None
-    if text.count("{") + text.count("[") > _MOST_JSON_DEPTH:
-        _check_depth(value)
-    return value
-
-
 def sha256_of_file(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _integer(digits: str) -> int:
-    if len(digits) < 21 and -_MOST_JSON_INTEGER <= (value := int(digits)) < _MOST_JSON_INTEGER:
-        return value
-    raise ValueError(f"the integer {digits[:24]}... is beyond 64 bits")
-
-
-def _number(digits: str) -> float:
-    value = float(digits)
-    if math.isinf(value):
-        raise ValueError(f"the number {digits[:24]} is too large")
-    return value
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-_FOREIGN_JSON = json.JSONDecoder(
-    parse_int=_integer, parse_float=_number, parse_constant=_refuse_constant
-)
-_TOO_DEEP = f"JSON nested more than {_MOST_JSON_DEPTH} deep"
-
-
-def _check_depth(value: Any) -> None:
-    level = [value] if isinstance(value, dict | list) else []
-    for _ in range(_MOST_JSON_DEPTH + 1):
-        inside = [one.values() if isinstance(one, dict) else one for one in level]
-        level = [one for several in inside for one in several if isinstance(one, dict | list)]
-        if not level:
-            return
-    raise ValueError(_TOO_DEEP)
 
 
 @contextmanager

@@ -17,7 +17,8 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from facever._version import __version__
-from facever.core.files import atomic_folder, open_regular, read_json, write_json
+from facever.core.files import atomic_folder, open_regular
+from facever.core.json_files import read_json, write_json
 from facever.core.text import canonical_column, text_column
 from facever.embeddings.unit import first_not_unit, unit_rows
 from facever.errors import DataError

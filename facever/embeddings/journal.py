@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from facever.core.files import parse_json
+from facever.core.json_files import parse_json
 
 Stamp: TypeAlias = tuple[int, int] | None
 """A file's size in bytes and time of modification in nanoseconds; None where there is no file."""

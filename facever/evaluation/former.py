@@ -10,7 +10,7 @@ from facever.embeddings.template_policies import ALL
 from facever.evaluation.one_to_many import identification as one_to_many
 from facever.evaluation.one_to_many import retrieval as ranking
 from facever.evaluation.one_to_many.identified import IdentificationResult
-from facever.evaluation.one_to_many.retrieval import RetrievalResult
+from facever.evaluation.one_to_many.retrieved import RetrievalResult
 from facever.evaluation.one_to_one import calibration
 from facever.evaluation.one_to_one import compare as comparing
 from facever.evaluation.one_to_one import transfer as carrying

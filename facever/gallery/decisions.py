@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
 
 from facever.config import parse
-from facever.core.files import parse_json
+from facever.core.json_files import parse_json
 from facever.embeddings.embedding_set import UNDECLARED
 from facever.embeddings.template_policies import ALL, MEAN, QUALITY_MEAN
 from facever.errors import FaceverError, GalleryError, unknown

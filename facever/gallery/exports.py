@@ -12,7 +12,8 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import pandas as pd
 
-from facever.core.files import atomic_folder, parse_json, read_json, sha256_of_file, write_json
+from facever.core.files import atomic_folder, sha256_of_file
+from facever.core.json_files import parse_json, read_json, write_json
 from facever.embeddings.embedding_set import (
     META,
     ROWS,

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from facever.core.files import atomic_path, parse_json
+from facever.core.files import atomic_path
+from facever.core.json_files import parse_json
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import ModelError
 from facever.models.extractor import extraction_fingerprint

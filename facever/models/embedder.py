@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from facever.config import Config, parse
-from facever.core.files import parse_json
+from facever.core.json_files import parse_json
 from facever.data.machine import require_memory
 from facever.data.preprocessing import Preprocessing
 from facever.errors import ConfigError, ModelError

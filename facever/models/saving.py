@@ -9,7 +9,8 @@ import torch
 
 from facever._version import __version__
 from facever.config import parse
-from facever.core.files import atomic_path, parse_json
+from facever.core.files import atomic_path
+from facever.core.json_files import parse_json
 from facever.core.text import canonical_column
 from facever.errors import ConfigError, ModelError
 from facever.models.embedder import Embedder, ModelConfig

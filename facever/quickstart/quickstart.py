@@ -8,7 +8,7 @@ import pandas as pd
 
 from facever.config import parse
 from facever.core.console import duration, say
-from facever.core.files import write_json
+from facever.core.json_files import write_json
 from facever.data.manifest import Manifest
 from facever.data.sources import fallback
 from facever.data.split import split

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import EvaluationError
-from facever.evaluation.one_to_many.retrieval import RetrievalResult, retrieval
+from facever.evaluation.one_to_many.retrieval import retrieval
+from facever.evaluation.one_to_many.retrieved import RetrievalResult
 from facever.evaluation.one_to_one.calibration import CalibrationResult, calibrate
 from facever.evaluation.one_to_one.result import VerificationResult
 from facever.evaluation.one_to_one.verification import DEFAULT_FARS, verification

@@ -11,7 +11,8 @@ from safetensors import SafetensorError, safe_open
 
 from facever.config import read_yaml_file
 from facever.core.console import duration
-from facever.core.files import parse_json, read_json, read_regular
+from facever.core.files import read_regular
+from facever.core.json_files import parse_json, read_json
 from facever.data.decode import ImageError, decode
 from facever.errors import ConfigError, DataError
 from facever.render import figures

@@ -11,15 +11,8 @@ from typing import Any
 
 from facever._version import __version__
 from facever.core.console import warn
-from facever.core.files import (
-    alone,
-    naming,
-    parse_json,
-    read_regular,
-    remove_leftovers,
-    write_json,
-    write_text,
-)
+from facever.core.files import alone, naming, read_regular, remove_leftovers, write_text
+from facever.core.json_files import parse_json, write_json
 from facever.core.processes import is_main, world
 from facever.errors import TrainingError
 from facever.training.saving.position import Position

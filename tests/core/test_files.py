@@ -18,15 +18,13 @@ from facever.core.files import (
     atomic_folder,
     atomic_path,
     open_regular,
-    parse_json,
     put_into_place,
-    read_json,
     read_regular,
     remove_leftovers,
     sha256_of_file,
-    write_json,
     write_text,
 )
+from facever.core.json_files import parse_json, read_json, write_json
 
 
 def test_a_file_appears_whole(tmp_path: Path) -> None:
@@ -208,7 +206,7 @@ def test_what_is_in_a_lock_file_does_not_matter(tmp_path: Path) -> None:
 WRITING = """
 import sys, time
 from pathlib import Path
-from facever.core.files import atomic_folder, atomic_path
+from facever.core.files import (atomic_folder, atomic_path)
 with atomic_folder(Path(sys.argv[1]) / "set") as folder, atomic_path(folder.parent.parent / "f"):
     (folder / "vectors").write_text("biometric")
     print("ready", flush=True)

@@ -7,7 +7,7 @@ import pytest
 
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.evaluate import retrieval
-from facever.evaluation.one_to_many.retrieval import RetrievalResult
+from facever.evaluation.one_to_many.retrieved import RetrievalResult
 from facever.render.blocks import Comparisons
 from facever.render.page import Report, render
 from facever.report.measured import ranking

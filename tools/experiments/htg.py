@@ -31,7 +31,8 @@ from tables import interval_text, markdown, mean_text
 
 from facever.config import load as load_config
 from facever.core.console import say
-from facever.core.files import write_json, write_text
+from facever.core.files import write_text
+from facever.core.json_files import write_json
 from facever.errors import FaceverError, TrainingError
 from facever.evaluation.statistics.paired import holm
 from facever.studies.bakeoff.running import check_kept

@@ -25,7 +25,8 @@ from typing import Any
 import numpy as np
 
 from facever.core.console import say
-from facever.core.files import write_json, write_text
+from facever.core.files import write_text
+from facever.core.json_files import write_json
 from facever.core.seeding import stream
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import EvaluationError, FaceverError

@@ -19,7 +19,8 @@ from learning import SEEN, Training, learn, load_digits, measure
 from tables import markdown, mean_text
 
 from facever.core.console import say
-from facever.core.files import write_json, write_text
+from facever.core.files import write_text
+from facever.core.json_files import write_json
 from facever.evaluation.statistics.paired import Difference, holm, over_seeds
 
 SEEDS = range(5)

@@ -21,7 +21,7 @@ from tables import markdown
 from torch import nn
 
 from facever.core.console import say
-from facever.core.files import write_json
+from facever.core.json_files import write_json
 from facever.heads import WeightedSum
 
 SEEDS = range(3)

@@ -37,7 +37,7 @@ from gallery_verbs import (
     vectors,
 )
 
-from facever.core.files import write_json
+from facever.core.json_files import write_json
 from facever.core.seeding import stream
 from facever.gallery.gallery import Gallery
 from facever.gallery.index.faiss_import import import_faiss

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from facever.core.files import write_json
+from facever.core.json_files import write_json
 from facever.core.seeding import stream
 from facever.gallery.gallery import Gallery
 from facever.gallery.index import snapshot as snapshots

@@ -23,7 +23,8 @@ from typing import Any
 import pandas as pd
 
 from facever.core.console import track, warn
-from facever.core.files import open_regular, parse_json
+from facever.core.files import open_regular
+from facever.core.json_files import parse_json
 from facever.core.text import NUMERIC, canonical, text_of
 from facever.data.cache import cache_folder
 from facever.data.identity_folders import SUBSETS

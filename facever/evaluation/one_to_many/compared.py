@@ -7,7 +7,7 @@ import numpy as np
 from facever.errors import EvaluationError
 from facever.evaluation.cells import difference_headers, difference_row
 from facever.evaluation.one_to_many.by_person import paired_intervals
-from facever.evaluation.one_to_many.retrieval import RetrievalResult, measures
+from facever.evaluation.one_to_many.retrieved import RetrievalResult, measures
 from facever.operating_point import Interval
 from facever.render.blocks import Facts, Note, Section, Table
 from facever.render.result import Result

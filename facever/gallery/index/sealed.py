@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facever.core.files import open_regular, parse_json
+from facever.core.files import open_regular
+from facever.core.json_files import parse_json
 
 Bytes = NDArray[np.uint8]
 

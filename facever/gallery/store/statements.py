@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from facever.core.files import parse_json
+from facever.core.json_files import parse_json
 from facever.core.text import canonical
 from facever.errors import GalleryError
 from facever.gallery.records import Duplicate, NewImages, shown, text

@@ -7,7 +7,8 @@ from typing import Any
 
 from facever.config import load as load_config
 from facever.core.console import say
-from facever.core.files import write_json, write_text
+from facever.core.files import write_text
+from facever.core.json_files import write_json
 from facever.data.manifest import Manifest
 from facever.data.sources import load as load_data
 from facever.errors import ConfigError, unknown
