@@ -83,7 +83,8 @@ def test_sha256(tmp_path: Path) -> None:
 
 def test_a_kill_in_mid_write_is_never_read_as_whole(tmp_path: Path) -> None:
     code = (
-        "import sys, json\nfrom pathlib import Path\nfrom facever.core.json_files import write_json\n"
+        "import sys, json\nfrom pathlib import Path\n"
+        "from facever.core.json_files import write_json\n"
         "n = 0\n"
         "while True:\n    n += 1\n"
         "    write_json(Path(sys.argv[1]), {'n': n, 'rows': [n] * 20000})\n"
