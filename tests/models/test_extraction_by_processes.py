@@ -92,7 +92,7 @@ def single(folder: Path, run: Path, faces: Manifest) -> Path:
     code = (
         "import sys, torch; torch.set_num_threads(1)\n"
         "from pathlib import Path\n"
-        "from tests.embedding.test_extraction_by_processes import case_extract\n"
+        "from tests.models.test_extraction_by_processes import case_extract\n"
         "case_extract(*map(Path, sys.argv[1:]))"
     )
     out = folder / "single"

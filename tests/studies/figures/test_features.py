@@ -57,4 +57,4 @@ def test_no_prototypes_no_accuracy() -> None:
     points = np.zeros((2, 2), np.float32)
     features = Features("h", Path(), "cosine", points, np.array([0, 1]), ["a", "b"], None)
     assert features.accuracy is None
-    assert "own prototype" not in features.panel().caption
+    assert "own prototype" not in features.figure().caption
