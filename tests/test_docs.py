@@ -32,7 +32,11 @@ def test_what_a_block_imports_is_there(code: str) -> None:
             exec(compile(ast.Module([node], []), "block", "exec"), {})
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    [path for path in DOCUMENTS if path.name != "CHANGELOG.md"],  # it has former names too
+    ids=lambda path: path.name,
+)
 def test_what_a_text_names_is_there(path: Path) -> None:
     """`facever.room.name` in backquotes is a module, or something of one."""
     for name in set(re.findall(r"`(facever(?:\.[A-Za-z_]+)+)(?:\(.*?\))?`", path.read_text())):
