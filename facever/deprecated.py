@@ -4,9 +4,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
-from importlib.util import spec_from_loader
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -74,7 +72,7 @@ def former_names(module: str, names: Mapping[str, Former]) -> Callable[[str], An
     return find
 
 
-class _FormerModules(MetaPathFinder, Loader):
+class _FormerModules:
     """Finds modules by their former names."""
 
     def find_spec(
@@ -86,7 +84,7 @@ class _FormerModules(MetaPathFinder, Loader):
         """Return how to import a module that has another name now; None for all others."""
         if not fullname.startswith("facever.") or present_name(fullname) is None:
             return None
-        return spec_from_loader(fullname, self)
+        return ModuleSpec(fullname, self)  # type: ignore[arg-type] # is one, but in name
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """Return the module itself, by its present name."""

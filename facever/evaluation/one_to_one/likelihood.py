@@ -11,7 +11,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 from numpy.typing import ArrayLike
-from scipy.special import expit, logit
 
 from facever.errors import EvaluationError, unknown
 from facever.evaluation.scoring.pairwise import Bools
@@ -53,6 +52,8 @@ class Calibration:
         """
         if not 0 < prior < 1:
             raise EvaluationError(f"a prior of {prior} is not between 0 and 1")
+        from scipy.special import expit, logit  # takes 0.1 s to import
+
         return np.asarray(expit(self.llr(scores) + logit(prior)))
 
 
@@ -136,5 +137,7 @@ def _pooled(
 
 
 def _logit(shares: Doubles) -> Doubles:
+    from scipy.special import logit
+
     with np.errstate(divide="ignore"):
         return np.asarray(logit(shares))
