@@ -3,13 +3,16 @@
 import ast
 import importlib
 import re
+import shlex
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.main import get_command
 
 from facever import EmbeddingSet
+from facever.cli import main as cli
 from facever.data.synthesize import synthesize
 
 PROJECT = Path(__file__).parent.parent
@@ -47,6 +50,40 @@ def test_what_a_text_names_is_there(path: Path) -> None:
                 found = getattr(found, part)
             except AttributeError:
                 found = importlib.import_module(f"{found.__name__}.{part}")
+
+
+def _commands() -> list[list[str]]:
+    """Return the words of every `facever ...` in a code block of the documents."""
+    found = []
+    for path in DOCUMENTS:
+        for block in re.findall(r"```bash\n(.*?)```", path.read_text(), re.DOTALL):
+            lines = block.replace("\\\n", " ").splitlines()
+            split = [shlex.split(line, comments=True) for line in lines]
+            found += [words[1:] for words in split if words[:1] == ["facever"]]
+    return found
+
+
+def _parse(words: list[str]) -> None:
+    """Let the command line take words, up to where the command would begin."""
+    module = importlib.import_module(f"facever.cli.{cli.VERBS[words[0]][0]}")
+    command, context = get_command(module.app), None
+    name: str | None = words[0]
+    rest = words[1:]
+    while command is not None:
+        context = command.make_context(name, rest, parent=context)
+        if not hasattr(command, "commands"):
+            return
+        rest = [*context._protected_args, *context.args]
+        name, command, rest = command.resolve_command(context, rest)
+
+
+def test_the_commands_of_the_documents_are_taken() -> None:
+    commands = _commands()
+    assert len(commands) > 60
+    for words in commands:
+        _parse(words)
+    with pytest.raises(cli.UsageError, match="--near"):
+        _parse(["gallery", "enroll", "GALLERY", "FACES", "--nearly", "0.5"])
 
 
 def _block(document: str, word: str) -> str:
