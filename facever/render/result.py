@@ -1,5 +1,6 @@
 """The base of every result: one description, from which text, HTML and data frame are made."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Result(Record):
+class Result(Record, ABC):
     """A result that describes itself once, in `describe`; everything shown is made of that.
 
     A subclass is a frozen dataclass; a field `warnings` holds what the reader must know.
@@ -22,9 +23,9 @@ class Result(Record):
         super().__init_subclass__()
         cls.__repr__ = Result.__repr__  # type: ignore[method-assign]
 
+    @abstractmethod
     def describe(self) -> Sequence[Section]:
         """Return the description: sections of facts, tables, figures and notes."""
-        raise NotImplementedError
 
     def to_text(self, width: int | None = None) -> str:
         """Return the result as a person reads it, without its warnings.
