@@ -11,7 +11,7 @@ from facever.errors import EvaluationError
 Names = npt.NDArray[np.str_]
 
 
-def text_column(values: ArrayLike) -> "pd.Series[str]":
+def comparable_column(values: ArrayLike) -> "pd.Series[str]":
     """Return a column as text (`as_text`), numbered from 0; what is missing stays missing.
 
     A camera is the same whether one side has it as 1 and the other as 1.0 or "1".
@@ -26,14 +26,14 @@ def text_column(values: ArrayLike) -> "pd.Series[str]":
 
 def people_column(values: ArrayLike) -> "pd.Series[str]":
     """Return a column of identities as text, composed (NFC) and without space around them."""
-    return canonical_column(text_column(values))
+    return canonical_column(comparable_column(values))
 
 
 def required(column: "pd.Series[str]", size: int, name: str) -> Names:
     """Return a column of text in which no value may be missing, str [N].
 
     Args:
-        column: As `text_column` or `people_column` returns it.
+        column: As `comparable_column` or `people_column` returns it.
         size: N.
         name: What the values are called, in the plural.
 

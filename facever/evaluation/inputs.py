@@ -20,7 +20,7 @@ from facever.embeddings.embedding_set import UNDECLARED, EmbeddingMeta, Embeddin
 from facever.embeddings.template_policies import ALL, MEAN, QUALITY_MEAN
 from facever.embeddings.unit import first_not_unit, unit_rows
 from facever.errors import EvaluationError, unknown
-from facever.evaluation.columns import Names, people_column, required, text_column
+from facever.evaluation.columns import Names, comparable_column, people_column, required
 from facever.evaluation.scoring.normalisation import Cohort
 from facever.evaluation.scoring.similarity import Floats, Ints
 from facever.operating_point import OTHER, Kind
@@ -117,7 +117,7 @@ def _made(columns: dict[str, Any], similarity: str | None) -> EmbeddingSet:
     """Return plain columns as an embedding set."""
     vectors = _matrix(columns.pop("vectors"))
     size = len(vectors)
-    rows = {"identity": required(text_column(columns.pop("identity")), size, "identities")}
+    rows = {"identity": required(comparable_column(columns.pop("identity")), size, "identities")}
     for name, values in columns.items():
         rows[name] = np.asarray(pd.Series(values if isinstance(values, list) else np.ravel(values)))
         if len(rows[name]) != size:
@@ -208,7 +208,7 @@ def where(embeddings: EmbeddingSet, conditions: Sequence[str]) -> Ints:
     kept = np.arange(len(embeddings))
     for column, named in wanted.items():
         check_column(embeddings, column)
-        made = people_column if column == "identity" else text_column
+        made = people_column if column == "identity" else comparable_column
         values = made(embeddings.rows[column]).iloc[kept]
         there = set(values.dropna())
         for value in named:
@@ -300,7 +300,7 @@ def find_rows(embeddings: EmbeddingSet, names: Sequence[str], where: str) -> Int
         )
     if column == "path" and _ORIGINAL in embeddings.rows:
         column = _ORIGINAL
-    known, wanted = text_column(embeddings.rows[column]), text_column(list(names))
+    known, wanted = comparable_column(embeddings.rows[column]), comparable_column(list(names))
     rows = _look_up(known, wanted)
     if not templates and (rows == _NONE).any():
         loose = _look_up(known.map(_short, na_action="ignore"), wanted.map(_short))

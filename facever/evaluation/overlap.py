@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from facever.evaluation.columns import people_column, text_column
+from facever.evaluation.columns import comparable_column, people_column
 from facever.render.values import Record
 
 _NAMED = 10
@@ -117,11 +117,11 @@ def find_overlap(
     rows = _used(trained_on, "train")
     rows = rows[people_column(rows["identity"]).isin(shared).to_numpy()]
     chosen_on = shared_people(trained_on, names, "development") or []
-    datasets = sorted(text_column(rows["dataset"]).dropna().unique())
+    datasets = sorted(comparable_column(rows["dataset"]).dropna().unique())
     return Overlap(shared, len(names), datasets, trials_share, chosen_on)
 
 
 def _used(trained_on: pd.DataFrame, use: str) -> pd.DataFrame:
     if "use" not in trained_on:
         return trained_on if use == "train" else trained_on.iloc[:0]
-    return trained_on[(text_column(trained_on["use"]) == use).to_numpy()]
+    return trained_on[(comparable_column(trained_on["use"]) == use).to_numpy()]

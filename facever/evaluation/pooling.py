@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from facever.errors import EvaluationError
-from facever.evaluation.columns import people_column, text_column
+from facever.evaluation.columns import comparable_column, people_column
 from facever.evaluation.scoring.pairwise import Bools
 from facever.evaluation.scoring.similarity import Doubles, Floats, Ints
 
@@ -85,8 +85,8 @@ def pool_templates(
     size = len(rows)
     held = np.ones(size, bool) if acquired is None else np.asarray(acquired, bool)
     quality = np.ones(size) if weights is None else np.asarray(weights, np.float64)
-    named, people = text_column(templates), people_column(identities)
-    sources = pd.Series([None] * size) if media is None else text_column(media)
+    named, people = comparable_column(templates), people_column(identities)
+    sources = pd.Series([None] * size) if media is None else comparable_column(media)
     given: dict[str, Sized] = {"templates": named, "identities": people, "media": sources}
     for name, column in {**given, "weights": quality, "acquired": held}.items():
         if len(column) != size:

@@ -6,7 +6,7 @@ from typing import Any
 
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import EvaluationError
-from facever.evaluation.columns import people_column, text_column
+from facever.evaluation.columns import comparable_column, people_column
 from facever.evaluation.inputs import kind_of
 
 
@@ -48,7 +48,7 @@ def images_in_both(
         return []
     if probes.root != gallery.root:
         return []
-    paths = [text_column(side.rows["path"][side.acquired]) for side in (probes, gallery)]
+    paths = [comparable_column(side.rows["path"][side.acquired]) for side in (probes, gallery)]
     shared = sorted(set(paths[0]) & set(paths[1]))
     if not shared:
         return []
@@ -82,7 +82,7 @@ def same_images(first: EmbeddingSet, second: EmbeddingSet) -> tuple[EmbeddingSet
     for column in ("identity", "path", "template"):
         if column not in first.rows or column not in second.rows:
             continue
-        made = people_column if column == "identity" else text_column
+        made = people_column if column == "identity" else comparable_column
         if not made(first.rows[column]).equals(made(second.rows[column])):
             raise EvaluationError(f"the two embedding sets differ in the column {column}: {mend}")
     held = first.acquired & second.acquired

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from facever.embeddings.similarities import named_similarity
 from facever.errors import EvaluationError
-from facever.evaluation.columns import Names, people_column, required, text_column
+from facever.evaluation.columns import Names, comparable_column, people_column, required
 from facever.evaluation.inputs import (
     Embeddings,
     as_set,
@@ -185,7 +185,7 @@ def _cameras(sides: Sequence[EmbeddingSet], camera: str) -> tuple[Ints, Ints]:
     named = []
     for name, side in zip(("query set", "gallery"), sides, strict=True):
         check_column(side, camera)
-        column = text_column(side.rows[camera])
+        column = comparable_column(side.rows[camera])
         if column.isna().all():
             raise EvaluationError(
                 f"the {name} has no cameras: its rows have nothing in the column '{camera}', "
@@ -211,7 +211,7 @@ def _answerable(sets: Sequence[EmbeddingSet], rows: Sequence[Ints], camera: str 
     positives = _alike(names[0], names[1][known])
     if camera is not None:
         keys = [
-            name + "\0" + text_column(side.rows[camera])[part].reset_index(drop=True)
+            name + "\0" + comparable_column(side.rows[camera])[part].reset_index(drop=True)
             for name, side, part in zip(names, sets, rows, strict=True)
         ]
         positives = positives - _alike(keys[0], keys[1][known])

@@ -5,7 +5,7 @@ import numpy as np
 from facever.data.pairs import PairList, read_pairs
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import EvaluationError
-from facever.evaluation.columns import people_column, text_column
+from facever.evaluation.columns import comparable_column, people_column
 from facever.evaluation.one_to_one.accuracy import best_threshold, fold_accuracy, single_accuracy
 from facever.evaluation.one_to_one.counts import Accuracy
 from facever.evaluation.overlap import shared_people
@@ -89,6 +89,6 @@ def _held_out(embeddings: EmbeddingSet) -> EmbeddingSet:
     if "subset" in embeddings.rows:
         people = people_column(embeddings.identities)
         first = people.groupby(people).cumcount() < HELD_OUT_IMAGES
-        held_out = text_column(embeddings.rows["subset"]) == "held_out"
+        held_out = comparable_column(embeddings.rows["subset"]) == "held_out"
         chosen = (held_out & first).to_numpy(bool)
     return embeddings.select(chosen)

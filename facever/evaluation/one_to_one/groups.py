@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from facever.errors import EvaluationError
-from facever.evaluation.columns import text_column
+from facever.evaluation.columns import comparable_column
 from facever.evaluation.scoring.pairwise import PairScores
 from facever.evaluation.scoring.people import BlockDyads, DyadErrors, DyadSums
 from facever.evaluation.scoring.similarity import Doubles, Ints
@@ -101,7 +101,7 @@ def rates_by_group(
         EvaluationError: A column without values or with too many, or a threshold below the scores
             that were kept.
     """
-    text = [text_column(column) for column in columns]
+    text = [comparable_column(column) for column in columns]
     codes, names = pd.factorize(pd.concat(text, ignore_index=True), sort=True)
     name, count = columns[0].name or "the column", len(names)
     if not count:

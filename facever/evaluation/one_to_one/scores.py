@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from facever.data.tables import read_table
 from facever.errors import EvaluationError
-from facever.evaluation.columns import people_column, text_column
+from facever.evaluation.columns import comparable_column, people_column
 from facever.evaluation.one_to_one.calibration import (
     CalibrationResult,
     JudgedTrials,
@@ -162,7 +162,7 @@ def _columns(
         values = frame["score"].to_numpy(np.float64)
     except (TypeError, ValueError) as error:
         raise EvaluationError(f"{name}: 'score' holds something that is no number") from error
-    same = text_column(frame["label"]).str.lower().map(_TRUTH)
+    same = comparable_column(frame["label"]).str.lower().map(_TRUTH)
     if same.isna().any():
         wrong = frame["label"][same.isna()].iloc[0]
         raise EvaluationError(f"{name}: 'label' is '{wrong}'; it must be 1 (one person) or 0 (two)")

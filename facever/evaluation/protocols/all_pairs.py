@@ -8,7 +8,7 @@ import pandas as pd
 from facever.core.console import warn
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import EvaluationError
-from facever.evaluation.columns import people_column, text_column
+from facever.evaluation.columns import comparable_column, people_column
 from facever.evaluation.failures import Failures
 from facever.evaluation.inputs import check_column, vectors_for
 from facever.evaluation.scoring.normalisation import Cohort
@@ -104,7 +104,7 @@ def _codes(sides: Sequence[EmbeddingSet], exclude: Sequence[str]) -> tuple[list[
     ends = np.cumsum([len(side) for side in sides])[:-1]
     people = np.concatenate([side.identities for side in sides])
     columns = [
-        pd.concat([text_column(side.rows[name]) for side in sides], ignore_index=True)
+        pd.concat([comparable_column(side.rows[name]) for side in sides], ignore_index=True)
         for name in exclude
     ]
     codes = pd.factorize(people)[0].astype(np.int64)
@@ -114,7 +114,7 @@ def _codes(sides: Sequence[EmbeddingSet], exclude: Sequence[str]) -> tuple[list[
 def _doubt_columns(sides: Sequence[EmbeddingSet], exclude: Sequence[str]) -> None:
     """Warn of columns to exclude by whose values two sets spell in two ways, as 01 and 1."""
     for name in exclude if len(sides) > 1 else ():
-        one, two = (sorted(set(text_column(side.rows[name]).dropna())) for side in sides)
+        one, two = (sorted(set(comparable_column(side.rows[name]).dropna())) for side in sides)
         if one and two and not set(one) & set(two):
             warn(
                 f"excluding by {name} removes no trial: the two sets have no value of it in "

@@ -10,7 +10,7 @@ import pandas as pd
 from facever.data.tables import check_table, is_table, read_table
 from facever.embeddings.embedding_set import EmbeddingSet, with_outcome
 from facever.errors import EvaluationError, unknown
-from facever.evaluation.columns import people_column, text_column
+from facever.evaluation.columns import comparable_column, people_column
 from facever.evaluation.inputs import TEMPLATES, find_rows
 from facever.evaluation.pooling import pool_templates
 from facever.evaluation.scoring.similarity import Doubles
@@ -96,11 +96,11 @@ def _members(embeddings: EmbeddingSet, templates: str | Path) -> pd.DataFrame:
         inside = np.flatnonzero(column.notna())
         if not len(inside):
             raise EvaluationError(f"column '{templates}' names no template in any row")
-        return pd.DataFrame({"row": inside, "template": text_column(column.iloc[inside])})
+        return pd.DataFrame({"row": inside, "template": comparable_column(column.iloc[inside])})
     listed = read_table(path)
     by = "path" if "path" in listed else "row"
     listed = check_table(listed, ["template", by], str(path))
-    listed["template"] = text_column(listed["template"])
+    listed["template"] = comparable_column(listed["template"])
     if by == "path":
         listed["row"] = find_rows(embeddings, listed["path"].tolist(), str(path))
     listed["row"] = _row_numbers(listed["row"], len(embeddings), path)
@@ -123,7 +123,7 @@ def _members(embeddings: EmbeddingSet, templates: str | Path) -> pd.DataFrame:
 
 
 def _row_numbers(values: "pd.Series[Any]", size: int, path: Path) -> "pd.Series[int]":
-    text = text_column(values)
+    text = comparable_column(values)
     numbers = pd.to_numeric(text.where(text.str.fullmatch(r"[0-9]{1,18}") == True))  # noqa: E712
     if not numbers.between(0, size - 1).all():  # a missing number is not between either
         raise EvaluationError(f"{path}: 'row' must hold whole numbers from 0 to {size - 1}")
