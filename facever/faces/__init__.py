@@ -1,0 +1,1 @@
+"""Faces: found in photos, judged and aligned; a photo becomes crops."""
