@@ -49,6 +49,9 @@ class EmbeddingMeta:
         options: Extraction options such as flip averaging and precision.
         versions: Of the packages that made them.
         root: The folder that relative paths in the rows are relative to, where there is one.
+        acquisition: {"images": "crops"}, or {"images": "photos"} and what cut the faces (detector,
+            hash of its file, template, which face, quality gate); empty where that is not known,
+            as in files of older versions. It does not enter the fingerprint.
     """
 
     fingerprint: str
@@ -59,6 +62,7 @@ class EmbeddingMeta:
     options: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=_versions)
     root: str | None = None
+    acquisition: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -332,6 +336,7 @@ def _read_meta(path: Path) -> EmbeddingMeta:
             "update facever (pip install -U facever)"
         )
     names = {field.name for field in fields(EmbeddingMeta)}
+    values.setdefault("acquisition", {})  # not in files of before
     try:
         meta = EmbeddingMeta(**{name: values[name] for name in names})
     except KeyError as error:

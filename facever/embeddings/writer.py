@@ -353,7 +353,13 @@ def _skip_header(file: BinaryIO) -> int:
 
 
 def _key(rows: pd.DataFrame, meta: EmbeddingMeta) -> str:
-    """Return what must be equal for a resume: the rows, and all that is known of the vectors."""
-    digest = hashlib.sha256(json.dumps(asdict(meta), sort_keys=True, default=str).encode())
+    """Return what must be equal for a resume: the rows, and all that is known of the vectors.
+
+    Crops are as before versions knew photos: an extraction that they began goes on.
+    """
+    said = asdict(meta)
+    if said["acquisition"].get("images") != "photos":
+        del said["acquisition"]
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode())
     digest.update(rows.to_json(orient="split", default_handler=str).encode())
     return digest.hexdigest()
