@@ -5,8 +5,8 @@ user's own class). What a crop's row says of its face are plain columns, written
 """
 
 import re
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,13 +25,17 @@ _BETWEEN = re.compile(r"[\s,;]+")
 class FailureToAcquire(DataError):  # noqa: N818 - ISO/IEC 19795-1's name
     """No vector can be made of a photo: no face, several, or none above the quality gate.
 
-    Attributes:
+    Args:
         reason: Why, without the photo's name: "no face found", for one.
+        path: The photo's name, where it is known.
     """
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = str(self)
+    def __init__(self, reason: str, path: str = "") -> None:
+        super().__init__(f"{path}: {reason}" if path else reason)
+        self.reason, self.path = reason, path
+
+    def __reduce__(self) -> tuple[type["FailureToAcquire"], tuple[str, str]]:
+        return type(self), (self.reason, self.path)  # it travels between processes
 
 
 class Acquired(NamedTuple):
@@ -80,6 +84,57 @@ class PhotoCropper(Protocol):
         Returns:
             uint8 [H, W, 3] RGB of this size.
         """
+
+
+Acquire: TypeAlias = Callable[[NDArray[np.uint8], int], Acquired]
+"""What loaders do with each photo, a number its row, before a model's preprocessing; it raises
+FailureToAcquire where there is no face. `FaceStep` is one."""
+
+
+class FaceStep:
+    """What loaders do with each photo before the preprocessing of a model.
+
+    Args:
+        cropper: Finds and cuts faces.
+        size: (height, width) of the crops, in pixels; see `Preprocessing.uncropped_size`.
+        landmarks: Of each photo as `landmarks_of` reads them, where the data bring some: these
+            photos are cut by them, the others (None or missing) are searched for a face.
+        failures: Of each photo, why it is known to have no face, or None.
+    """
+
+    def __init__(
+        self,
+        cropper: PhotoCropper,
+        size: tuple[int, int],
+        landmarks: Sequence[object] | None = None,
+        failures: Sequence[str | None] | None = None,
+    ) -> None:
+        self.cropper, self.size = cropper, size
+        self._landmarks, self._failures = landmarks, failures
+
+    @property
+    def every_face(self) -> bool:
+        """Whether all faces of a photo are asked for, not one."""
+        return getattr(self.cropper, "which", None) == "all"
+
+    def __call__(self, photo: NDArray[np.uint8], row: int) -> Acquired:
+        """Cut the face of the photo of a row. Without columns where the data had landmarks.
+
+        Raises:
+            FailureToAcquire: There is none.
+            DataError: The row's landmarks are not ten numbers.
+        """
+        if self._failures is not None and (failure := self._failures[row]) is not None:
+            raise FailureToAcquire(failure)
+        known = None if self._landmarks is None else self._landmarks[row]
+        if not isinstance(known, str):
+            return self.cropper.crop(photo, self.size)
+        return Acquired(self.cropper.cut(photo, landmarks_of(known), self.size), {})
+
+
+def named(error: DataError, path: str) -> DataError:
+    """Return the error of an image with its name in it; one that has it stays as it is."""
+    return FailureToAcquire(error.reason, path) if isinstance(error, FailureToAcquire) else error
 
 
 def face_columns(
