@@ -155,7 +155,8 @@ class Recognizer:
         """Embed images and enroll them, all in one transaction: all of them, or on any error none.
 
         Unreadable images, and photos without a face, are left out and reported. Duplicates are
-        recognised by the images' bytes. Images are loaded and forgotten some at a time; the vectors take 4 x D bytes an image.
+        recognised by the images' bytes. Images are loaded and forgotten some at a time; the vectors
+        take 4 x D bytes an image.
 
         Args:
             images: A manifest, a folder that holds a folder per person, a table or a data set's
