@@ -27,18 +27,20 @@ FLOORS = {
     "embeddings": 1,
     "data": 1,
     "operating_point": 2,
-    "heads": 3,
-    "models": 3,
-    "evaluation": 4,
-    "evaluate": 5,
-    "gallery": 5,
-    "training": 6,
-    "recognizer": 6,
-    "report": 6,
-    "studies": 7,
-    "quickstart": 8,
-    "workflows": 8,  # former names
-    "cli": 9,
+    "catalogue": 2,
+    "faces": 3,
+    "heads": 4,
+    "models": 4,
+    "evaluation": 5,
+    "evaluate": 6,
+    "gallery": 6,
+    "training": 7,
+    "recognizer": 7,
+    "report": 7,
+    "studies": 8,
+    "quickstart": 9,
+    "workflows": 9,  # former names
+    "cli": 10,
 }
 TOP = {"__init__", "__main__"}
 

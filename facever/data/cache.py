@@ -1,20 +1,13 @@
 """Arrays that come out of a library, written once as .npy so that they are read like any image."""
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from facever.core.cache import cache_folder
 from facever.core.files import atomic_folder
 from facever.data.manifest import Manifest
-
-
-def cache_folder() -> Path:
-    """Return where facever keeps what it can make again: $FACEVER_CACHE or ~/.cache/facever."""
-    chosen = os.environ.get("FACEVER_CACHE")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "facever"
 
 
 def cached_manifest(name: str, load: Callable[[], tuple[np.ndarray, np.ndarray]]) -> Manifest:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from facever.core.cache import cache_folder
 from facever.core.console import say
-from facever.data.cache import cache_folder
 from facever.data.manifest import Manifest
 from facever.data.readers import lfw, read
 from facever.data.tables import is_table

@@ -22,11 +22,11 @@ from typing import Any
 
 import pandas as pd
 
+from facever.core.cache import cache_folder
 from facever.core.console import track, warn
 from facever.core.files import open_regular
 from facever.core.json_files import parse_json
 from facever.core.text import NUMERIC, canonical, text_of
-from facever.data.cache import cache_folder
 from facever.data.identity_folders import SUBSETS
 from facever.data.manifest import Manifest
 from facever.data.members import BLOCK, address_of, close_files
