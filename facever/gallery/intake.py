@@ -6,17 +6,21 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from facever.core.console import warn
+from facever.data.acquisition import FACE_COLUMNS
 from facever.embeddings.embedding_set import UNDECLARED, EmbeddingSet
 from facever.embeddings.unit import ROUNDING, first_not_unit, unit_rows
 from facever.errors import GalleryError
 from facever.gallery.records import Binding, NewImages, Vectors, person_id, text
 from facever.models.protocol import Model, described
+from facever.operating_point import Measured
 
 Faces: TypeAlias = EmbeddingSet | ArrayLike
 
+_LEAST_QUALITY = 0.1  # what a photo of quality 0 counts
 _OF_A_RUN = ("batch_size", "device", "on_error")  # options that a fingerprint does not depend on
 
 
@@ -107,12 +111,12 @@ def images_of(
     """
     size = len(vectors)
     norms: Sequence[float | None] = [None] * size
-    qualities = None
+    qualities = photos = None
     if isinstance(faces, EmbeddingSet):
         people = faces.rows["identity"].tolist() if people is None else people
         sources = _paths(faces) if sources is None else sources
         norms = faces.rows["norm"].tolist()
-        qualities = _qualities(faces)
+        qualities, photos = _qualities(faces), _photos(faces)
     if people is None:
         raise GalleryError("whom do these vectors show? give people=")
     of_whom = [people] * size if isinstance(people, str) else list(people)
@@ -125,7 +129,7 @@ def images_of(
             if value is not None or values is of_whom:
                 text(value, f"a {name}")
     of_whom = [person_id(person) for person in of_whom]
-    return NewImages(of_whom, vectors, norms, from_where, hashed, qualities)
+    return NewImages(of_whom, vectors, norms, from_where, hashed, qualities, photos=photos)
 
 
 def _qualities(faces: EmbeddingSet) -> list[float | None] | None:
@@ -139,12 +143,41 @@ def _qualities(faces: EmbeddingSet) -> list[float | None] | None:
     column = faces.rows["quality"].to_numpy(dtype=object)
     missing = faces.rows["quality"].isna().to_numpy(dtype=bool)
     qualities: list[float | None] = []
+    if faces.meta.acquisition.get("images") == "photos":  # measured, 0 to 100
+        column = np.where(column == 0, _LEAST_QUALITY, column)
     for row, (value, none) in enumerate(zip(column, missing, strict=True)):
         number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
         if not none and not (number and 0 < value < np.inf):
             raise GalleryError(f"the quality of image {row} is not a number above 0")
         qualities.append(None if none else float(value))
     return qualities
+
+
+def other_images(measured: Measured | None, probes: Faces) -> str:
+    """Return what to say where something measured on crops judges photos, or the reverse."""
+    if measured is None or not isinstance(probes, EmbeddingSet):
+        return ""
+    return measured.other_images(probes.meta.acquisition)
+
+
+def found_in(faces: Faces, count: int) -> list[dict[str, Any] | None]:
+    """Return what was found in the photo of each of the rows, by column; None for crops."""
+    if not isinstance(faces, EmbeddingSet) or faces.meta.acquisition.get("images") != "photos":
+        return [None] * count
+    names = [name for name in ("image", "face", *FACE_COLUMNS) if name in faces.rows]
+    rows = faces.rows[names].astype(object)
+    return [
+        {name: value for name, value in zip(names, row, strict=True) if not pd.isna(value)}
+        for row in rows.itertuples(index=False)
+    ]
+
+
+def _photos(faces: EmbeddingSet) -> list[str | None] | None:
+    """Return the landmarks of the faces of photos, empty where not known; None for crops."""
+    if faces.meta.acquisition.get("images") != "photos":
+        return None
+    known = faces.rows.get("landmarks", pd.Series([None] * len(faces)))
+    return [said if isinstance(said, str) else "" for said in known.tolist()]
 
 
 def _paths(faces: EmbeddingSet) -> list[str | None] | None:
