@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "embed": ("embed", "Turn images into a folder of embeddings."),
     "evaluate": ("evaluate", "Measure verification, retrieval and identification."),
     "gallery": ("gallery", "Create, fill and ask a gallery of people."),
+    "models": ("models", "List and fetch public models; take in models from elsewhere."),
     "verify": ("verify", "Say whether two images show the same person."),
     "figure": ("figure", "Draw features, prototypes and heads."),
     "report": ("report", "Write a self-contained HTML report."),

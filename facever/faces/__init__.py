@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from facever.faces.cropping import FaceCropper
     from facever.faces.detection import Detector, YuNet
     from facever.faces.face import Face
-    from facever.faces.quality import OnnxQuality, Quality, quality
+    from facever.faces.quality import OnnxQuality, Quality, quality_of
 
 _HOMES = {
     "Detector": "facever.faces.detection",
@@ -21,7 +21,7 @@ _HOMES = {
     "Quality": "facever.faces.quality",
     "YuNet": "facever.faces.detection",
     "align": "facever.faces.alignment",
-    "quality": "facever.faces.quality",
+    "quality_of": "facever.faces.quality",
     "similarity_transform": "facever.faces.alignment",
     "template": "facever.faces.alignment",
 }
@@ -34,7 +34,7 @@ __all__ = [
     "Quality",
     "YuNet",
     "align",
-    "quality",
+    "quality_of",
     "similarity_transform",
     "template",
 ]

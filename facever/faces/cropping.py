@@ -1,5 +1,6 @@
 """The face step: a photo becomes the aligned crops of its faces."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from facever.errors import ConfigError
 from facever.faces.alignment import ARCFACE, align, template
 from facever.faces.detection import Detector, YuNet
 from facever.faces.face import Face
-from facever.faces.quality import LearnedQuality, Quality, quality
+from facever.faces.quality import LearnedQuality, Quality, quality_of
 from facever.faces.selection import Which, checked_which, select
 
 _TURNS = (90, 180, 270)
@@ -24,8 +25,8 @@ class FaceCropper:
         which: Which face of a photo is meant: "largest", "central", "only" (a photo with several
             is refused) or "all".
         min_quality: Faces below this quality (0 to 100) are not acquired.
-        rotations: Whether a photo in which nothing is found is tried turned by 90, 180 and 270
-            degrees.
+        rotations: Whether each photo is also tried turned by 90, 180 and 270 degrees: the turn
+            with the face of the highest score counts. It takes four times as long.
         alignment: The template that faces are aligned to.
         learned_quality: A model that gives the quality in place of the simple measures.
 
@@ -71,13 +72,11 @@ class FaceCropper:
             FailureToAcquire: No face, or several with "only".
         """
         found = list(self.detector.detect(photo))
-        for turn in _TURNS if self.rotations and not found else ():
+        for turn in _TURNS if self.rotations else ():
             turned = np.ascontiguousarray(np.rot90(photo, -turn // 90))
-            found = [
-                turned_back(face, turn, photo.shape[:2]) for face in self.detector.detect(turned)
-            ]
-            if found:
-                break
+            others = self.detector.detect(turned)
+            if _best(others) > _best(found):
+                found = [turned_back(face, turn, photo.shape[:2]) for face in others]
         meant = select(found, self.which, photo.shape[:2])
         refine = getattr(self.detector, "refine", None)
         if refine is None:
@@ -131,7 +130,7 @@ class FaceCropper:
         """Return the quality of a face; a crop of another size than 112 is cut again for it."""
         if crop.shape[:2] != (112, 112):
             crop = align(photo, face.landmarks, 112, self.alignment)
-        return quality(face, crop, self._learned)
+        return quality_of(face, crop, self._learned)
 
     def _provenance(self) -> dict[str, Any]:
         said: dict[str, Any] = {
@@ -148,6 +147,10 @@ class FaceCropper:
         if self._learned is not None:
             said["quality_sha256"] = getattr(self._learned, "sha256", type(self._learned).__name__)
         return said
+
+
+def _best(faces: Sequence[Face]) -> float:
+    return max((face.score for face in faces), default=0.0)
 
 
 def turned_back(face: Face, turn: int, size: tuple[int, int]) -> Face:

@@ -58,7 +58,9 @@ class Quality:
     reasons: tuple[str, ...] = field(default=())
 
 
-def quality(face: Face, crop: NDArray[np.uint8], learned: LearnedQuality | None = None) -> Quality:
+def quality_of(
+    face: Face, crop: NDArray[np.uint8], learned: LearnedQuality | None = None
+) -> Quality:
     """Judge a face.
 
     Args:
@@ -113,14 +115,14 @@ def head_pose(landmarks: ArrayLike) -> tuple[float, float, float]:
     u, _, v = np.linalg.svd(affine, full_matrices=False)
     first, second = u @ v
     third = np.cross(first, second)
-    roll = np.degrees(np.arctan2(first[1], first[0]))
-    yaw = -np.degrees(np.arcsin(np.clip(third[0] * -1, -1, 1)))
-    pitch = np.degrees(np.arctan2(third[1], third[2]))
+    yaw = np.degrees(np.arctan2(third[0], third[2]))
+    pitch = np.degrees(np.arcsin(np.clip(third[1], -1, 1)))
+    roll = np.degrees(np.arctan2(-first[1], second[1]))
     return float(yaw), float(pitch), float(roll)
 
 
 class OnnxQuality:
-    """A learned quality model from an ONNX file, for `quality(..., learned=)`.
+    """A learned quality model from an ONNX file, for `quality_of(..., learned=)`.
 
     Args:
         path: A model with one image as its input, [1 or N, 3, H, W] or [1 or N, H, W, 3] float32
