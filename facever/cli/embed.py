@@ -100,7 +100,11 @@ def embed(
         reasons = _reasons(made)
         if made.failures:
             counted = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
-            warn(f"{failed.told('FTA')} images failed (see rows.parquet): {counted}")
+            path, why = made.rows.loc[~made.acquired, ["path", "error"]].iloc[0]
+            first = why if path in why else f"{path}: {why}"
+            warn(
+                f"{failed.told('FTA')} images failed (see rows.parquet): {counted}; first: {first}"
+            )
         if as_json:
             print(
                 json.dumps(
