@@ -20,7 +20,7 @@ UsageError: Any = typer.BadParameter.__base__
 # verb -> (module, one line of help). A module has `app`, a typer.Typer.
 VERBS: dict[str, tuple[str, str]] = {
     "quickstart": ("quickstart", "The whole way on a small data set, with a report at the end."),
-    "data": ("data", "Inspect, split, shard and synthesize data sets."),
+    "data": ("data", "Inspect, align, split, shard and synthesize data sets."),
     "train": ("train", "Train an identity model from a configuration."),
     "bakeoff": ("bakeoff", "Compare heads: same data and budget, several seeds, intervals."),
     "embed": ("embed", "Turn images into a folder of embeddings."),

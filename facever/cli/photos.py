@@ -1,12 +1,13 @@
 """What the commands that take images share: photos or crops, and which face of a photo."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     from facever.data.manifest import Manifest
+    from facever.faces.cropping import FaceCropper
     from facever.faces.detection import YuNet
     from facever.models.photos import Photos as PhotosOrCrops
     from facever.models.protocol import Model
@@ -110,6 +111,30 @@ def photos_of(
             for name, value in (("which", face), ("min_quality", min_quality))
             if value is not None
         },
+    )
+
+
+def cropper_of(
+    face: str | None = None,
+    min_quality: float | None = None,
+    rotations: bool = False,
+    detector: str | None = None,
+    **options: Any,
+) -> "FaceCropper":
+    """Return the cropper that the options of photos ask for; see `FaceCropper` for `options`.
+
+    Raises:
+        ConfigError: An option that cannot be.
+        ModelError: No such detector.
+    """
+    from facever.faces.cropping import FaceCropper
+
+    given = {"which": face, "min_quality": min_quality}
+    return FaceCropper(
+        None if detector is None else _yunet(detector),
+        rotations=rotations,
+        **{name: value for name, value in given.items() if value is not None},  # type: ignore[arg-type]
+        **options,
     )
 
 

@@ -130,7 +130,7 @@ class FaceCropper:
         """Return the quality of a face; a crop of another size than 112 is cut again for it."""
         if crop.shape[:2] != (112, 112):
             crop = align(photo, face.landmarks, 112, self.alignment)
-        return quality_of(face, crop, self._learned)
+        return quality_of(face, crop, self._learned, face.inside(photo.shape[:2]))
 
     def _provenance(self) -> dict[str, Any]:
         said: dict[str, Any] = {

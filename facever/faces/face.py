@@ -43,3 +43,11 @@ class Face:
         between = float(np.linalg.norm(left - right))
         down = float(np.linalg.norm((mouth_right + mouth_left - right - left) / 2))
         return max(between, 0.87 * down)
+
+    def inside(self, size: tuple[int, int]) -> float:
+        """Return the share of the box that lies inside a photo of (height, width), 0 to 1."""
+        left, top, width, height = self.box
+        across = min(left + width, size[1]) - max(left, 0.0)
+        down = min(top + height, size[0]) - max(top, 0.0)
+        area = width * height
+        return max(across, 0.0) * max(down, 0.0) / area if area > 0 else 0.0

@@ -59,7 +59,10 @@ class Quality:
 
 
 def quality_of(
-    face: Face, crop: NDArray[np.uint8], learned: LearnedQuality | None = None
+    face: Face,
+    crop: NDArray[np.uint8],
+    learned: LearnedQuality | None = None,
+    inside: float = 1.0,
 ) -> Quality:
     """Judge a face.
 
@@ -67,6 +70,7 @@ def quality_of(
         face: With positions in pixels of the photo.
         crop: The aligned crop, uint8 [112, 112, 3] RGB.
         learned: A model whose number becomes the score; the reasons stay those of the components.
+        inside: The share of the face's box that lies inside the photo, 0 to 1.
     """
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
     inner = grey[28:104, 24:88]  # eyes to mouth
@@ -79,6 +83,7 @@ def quality_of(
         f"the face is small ({face.eye_distance:.0f} px between the eyes)": _ramp(
             face.eye_distance, 6, 30
         ),
+        "part of the face lies outside the photo": _ramp(inside, 0.4, 0.9),
         "the face is blurred": _ramp(sharpness, 1.5, 8),
         f"the head is turned (yaw {yaw:.0f}, pitch {pitch:.0f} degrees)": 1
         - _ramp(max(abs(yaw), abs(pitch)), 30, 90),

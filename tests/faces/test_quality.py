@@ -103,3 +103,13 @@ def test_files_that_are_no_quality_model(tmp_path: Path) -> None:
         OnnxQuality(broken)
     with pytest.raises(ModelError, match=r"absent\.onnx"):
         OnnxQuality(tmp_path / "absent.onnx")
+
+
+def test_a_face_that_is_partly_outside() -> None:
+    face = face_at(-56, 0)
+    assert face.inside((112, 112)) == pytest.approx(0.5)
+    assert face_at(10, 10).inside((200, 200)) == 1
+    assert face_at(300, 300).inside((112, 112)) == 0
+    judged = quality_of(face, textured(), inside=face.inside((112, 112)))
+    assert judged.score < 30
+    assert any("outside" in reason for reason in judged.reasons)
