@@ -21,9 +21,15 @@ from facever.data.every_face import every_face, every_face_given
 from facever.data.given import Given, read_images
 from facever.data.manifest import Manifest
 from facever.data.walking import OnError
-from facever.embeddings.embedding_set import EmbeddingMeta, EmbeddingSet, with_found, with_outcome
+from facever.embeddings.embedding_set import (
+    EmbeddingMeta,
+    EmbeddingSet,
+    require_some,
+    with_found,
+    with_outcome,
+)
 from facever.embeddings.unit import unit_block
-from facever.errors import DataError, ModelError
+from facever.errors import ModelError
 from facever.models.photos import Photos, acquisition, face_step
 from facever.models.protocol import Model, described
 
@@ -275,7 +281,6 @@ def _collected(
         found += columns or [{}] * len(errors)
         if shown is not None:
             shown.advance(len(errors))
-    if reasons and None not in reasons:
-        raise DataError(f"not one of {len(reasons)} images could be read, first: {reasons[0]}")
+    require_some(meta, reasons)
     known = getattr(model, "trained_on", None)
     return EmbeddingSet(vectors, with_outcome(with_found(rows, found), norms, reasons), meta, known)
