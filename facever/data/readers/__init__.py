@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Protocol
 
 from facever.data.manifest import Manifest
-from facever.data.readers import cfp, folder, idx, lfw, market1501, table, webdataset
+from facever.data.readers import cfp, folder, idx, images, lfw, market1501, table, webdataset
 from facever.data.walking import OnError
 from facever.errors import DataError, unknown
 
@@ -29,6 +29,7 @@ LAYOUTS: dict[str, Layout] = {
     "market1501": market1501,
     "idx": idx,
     "webdataset": webdataset,
+    "images": images,
     "folder": folder,
 }
 
