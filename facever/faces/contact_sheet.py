@@ -124,7 +124,7 @@ def _fitted(picture: Picture) -> Picture:
 def _labelled(picture: Picture, name: str, reason: str = "") -> Picture:
     """Return a picture with its name below in one line, and a reason in at most two."""
     length = picture.shape[1] // 6
-    lines = [name if len(name) <= length else f"...{name[3 - length:]}"]
+    lines = [name if len(name) <= length else f"...{name[3 - length :]}"]
     lines += [reason[at : at + length] for at in range(0, len(reason), length)][:2]
     label = np.full((3 * _LINE + _MARGIN, picture.shape[1], 3), _PAPER[0], np.uint8)
     for i, line in enumerate(lines):
