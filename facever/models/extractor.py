@@ -29,7 +29,7 @@ from facever.embeddings.writer import EmbeddingWriter
 from facever.errors import ConfigError
 from facever.models.embedder import Embedder
 from facever.models.images import EmbeddedBlock, Workers, embed_images, features_of, in_rows
-from facever.models.photos import NONE, Photos, acquisition, face_step
+from facever.models.photos import Photos, acquisition, face_step
 from facever.models.precision import autocast, choose_device, exact_fp32, fastest_layout
 from facever.models.protocol import described
 from facever.models.saving import ModelCard, load_embedder
@@ -130,7 +130,7 @@ class Extractor:
         self.metric, self.trained_on = card.metric, card.trained_on
         self.preprocessing = embedder.preprocessing.model_dump(mode="json")
         self.options = {"flip": flip, "precision": precision}
-        self.alignment: str = getattr(embedder.config, "alignment", NONE)
+        self.alignment: str = embedder.config.alignment
 
     @property
     def versions(self) -> dict[str, str]:

@@ -43,7 +43,7 @@ def face_step(model: "Model", photos: Photos, data: Manifest | None = None) -> F
         ConfigError: `photos` is something else.
     """
     wanted = alignment_of(model)
-    given = NONE if data is None else str(getattr(data, "alignment", NONE))
+    given = NONE if data is None else data.alignment
     cropper = photos if isinstance(photos, PhotoCropper) else None
     if cropper is None and photos not in (True, False, None):
         raise ConfigError(f"photos is {photos!r} (allowed: True, False, None or a FaceCropper)")
