@@ -1,9 +1,10 @@
 """Operating points: a decision threshold together with where it came from."""
 
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, FiniteFloat, field_validator, model_validator
 
@@ -14,7 +15,9 @@ from facever.embeddings.template_policies import ALL, named_policy
 from facever.errors import EvaluationError
 
 Kind = Literal["1:1-image", "1:1-template", "1:N"]
+Images = Literal["photos", "crops"]
 ScoreRule = Literal["max", "mean"]
+IMAGES: tuple[Images, ...] = ("photos", "crops")
 OTHER = "other"  # templates that no policy of a gallery makes
 _ROUNDING = 1e-6  # of a largest score in float32, and of a rate
 _SCORES: dict[Similarity, tuple[float, float]] = {
@@ -68,6 +71,8 @@ class Measured(Config):
         gallery_size: People in the gallery (1:N only).
         templates: What a person was compared by: a template policy, or "other" for templates that
             no policy makes (1:N and 1:1-template only).
+        images: Whether it was measured on photos, in which faces were found and aligned, or on
+            crops; None where that is not known.
         created: When it was made, ISO 8601 in UTC.
     """
 
@@ -82,6 +87,7 @@ class Measured(Config):
     score_rule: ScoreRule | None = None
     gallery_size: int | None = Field(default=None, ge=1)
     templates: str = ALL
+    images: Images | None = None
     created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     @field_validator("templates")
@@ -115,6 +121,23 @@ class Measured(Config):
             ConfigError: One line for the first field that is wrong.
         """
         return parse(type(self), self.model_dump(), where=self.a_what)
+
+    def other_images(self, acquisition: Mapping[str, Any]) -> str:
+        """Return what to say where it is used on photos and was measured on crops, or the reverse.
+
+        Args:
+            acquisition: How the images that it judges became vectors: `EmbeddingMeta.acquisition`.
+
+        Returns:
+            One line, or an empty text where they are the same or one of them is not known.
+        """
+        here = acquisition.get("images")
+        if self.images is None or here not in IMAGES or here == self.images:
+            return ""
+        return (
+            f"the {self.what} was measured on {self.images} and these are {here}: its rates may "
+            f"differ; measure one on {here}"
+        )
 
     def save(self, path: str | Path) -> None:
         """Write it as JSON, atomically."""

@@ -13,6 +13,7 @@ import pandas as pd
 
 NUMERIC = frozenset(
     {"norm", "quality", "score", "fold", "row", "width", "height", "images", "failed_images"}
+    | {"detection_score"}
 )
 """The columns that hold numbers. Every other column of a table is text, whatever file it is of,
 but those that a caller names."""

@@ -4,13 +4,14 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
 from facever.core.files import sha256_of_file
+from facever.data.acquisition import Acquire, FailureToAcquire, named
 from facever.data.decode import ImageError, decode, decode_bytes, read_bytes, rgb_of
 from facever.data.members import split_member
 from facever.data.walking import OnError
@@ -77,33 +78,50 @@ def read_images(
     images: Iterable[Given],
     prepare: Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None = None,
     on_error: OnError = "skip",
-) -> tuple[list[NDArray[np.uint8]], list[str | None]]:
+    faces: Acquire | None = None,
+    first: int = 0,
+) -> tuple[list[NDArray[np.uint8]], list[str | None], list[dict[str, Any]]]:
     """Read images, one after the other.
 
     Args:
         images: Given in any way.
         prepare: What is done with each image's pixels, before the next one is read.
-        on_error: "skip" leaves an unreadable image out; "raise" ends with its ImageError.
+        on_error: "skip" leaves an unreadable image, or a photo without a face, out; "raise" ends
+            with its error.
+        faces: How photos become crops, before `prepare`; None where the images are crops.
+        first: The number of the first of them, of those that the caller has.
 
     Returns:
-        The pixels of those that could be read, and for each image why not, or None.
+        The pixels of those that could be read, for each image why not, or None, and for each of
+        those that could be read what was found in its photo (nothing for crops).
 
     Raises:
+        ImageError: With "raise", an image that cannot be read.
+        FailureToAcquire: With "raise", a photo without a face.
         DataError: Something that is not an image.
     """
     read: list[NDArray[np.uint8]] = []
     errors: list[str | None] = []
-    for image in images:
+    columns: list[dict[str, Any]] = []
+    for number, image in enumerate(images, first):
         try:
             pixels = pixels_of(image)
-        except ImageError as error:
+            if faces is not None:
+                pixels, said = faces(pixels, number)
+                columns.append(said)
+        except (ImageError, FailureToAcquire) as error:
             if on_error == "raise":
-                raise
+                raise named(error, name_of(image, number)) from None
             errors.append(str(error))
             continue
         read.append(pixels if prepare is None else prepare(pixels))
         errors.append(None)
-    return read, errors
+    return read, errors, columns
+
+
+def name_of(image: Given, number: int) -> str:
+    """Return what to call an image in a message: its path, or its number among those given."""
+    return os.fspath(image) if isinstance(image, str | os.PathLike) else f"image {number}"
 
 
 def hash_of(image: Given) -> str:

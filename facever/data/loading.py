@@ -7,7 +7,7 @@ workers: the epoch travels with the indices, so that workers live through all ep
 
 import os
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import cv2
@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from facever.core.console import warn
+from facever.data.acquisition import Acquire, FailureToAcquire, named
 from facever.data.augmentation import Augmentation, AugmentationConfig
 from facever.data.decode import ImageError, decode, describe_unended
 from facever.data.decoded import DecodedImages, Keep, room_for
@@ -37,8 +38,10 @@ class Batch(NamedTuple):
 
     `images` is uint8 [B, 3, H, W] in the colour order of the preprocessing, `labels` int64 [B]
     the positions of the identities in the manifest's `identities`, `indices` int64 [B] the
-    manifest's rows. `failed` names the rows of unreadable images and the reason; they are not
-    among the B, which may become 0. `unended` names JPEG files that lack only their end marker.
+    manifest's rows. `failed` names the rows of unreadable images and of photos without a face, and
+    the reason; they are not among the B, which may become 0. `unended` names JPEG files that lack
+    only their end marker. `columns` says of each of the B what was found in its photo; it is empty
+    for crops.
     """
 
     images: Tensor
@@ -46,6 +49,7 @@ class Batch(NamedTuple):
     indices: Tensor
     failed: list[tuple[int, str]]
     unended: Sequence[str] = ()
+    columns: Sequence[Mapping[str, Any]] = ()
 
 
 class Batches:
@@ -178,6 +182,7 @@ def plain_batches(
     on_error: OnError = "raise",
     runs: Sequence[range] | None = None,
     to_gpu: bool = False,
+    faces: Acquire | None = None,
 ) -> Batches:
     """Return the images of a manifest in order, unchanged.
 
@@ -189,6 +194,8 @@ def plain_batches(
         on_error: As for `training_batches`.
         runs: Which rows, as runs of neighbours; None for all.
         to_gpu: As for `training_batches`.
+        faces: How photos become crops; None where the images are crops. A photo without a face is
+            treated as an unreadable image is.
 
     Raises:
         ConfigError: `workers` is out of range, or a batch takes more than the free memory.
@@ -198,7 +205,7 @@ def plain_batches(
     require_memory(
         3 * height * width * images, f"a batch of {images:,} images of {height} x {width} pixels"
     )
-    dataset = BatchDataset(manifest, preprocessing, None, 0, on_error)
+    dataset = BatchDataset(manifest, preprocessing, None, 0, on_error, faces=faces)
     planned = plan(worker_count(workers, to_gpu), sampler.largest, preprocessing.size, held=3)
     return Batches(dataset, sampler, planned, to_gpu)
 
@@ -209,6 +216,7 @@ def given_batches(
     *,
     batch_size: int,
     on_error: OnError = "raise",
+    faces: Acquire | None = None,
 ) -> Generator[Batch, None, None]:
     """Yield images that are given in any way, loaded in this process; nobody is their label (0).
 
@@ -217,10 +225,11 @@ def given_batches(
         preprocessing: The model's preprocessing.
         batch_size: Images per batch; the last one may be smaller.
         on_error: As for `training_batches`.
+        faces: As for `plain_batches`.
     """
     for first in range(0, len(images), batch_size):
         some = images[first : first + batch_size]
-        pixels, errors = read_images(some, preprocessing.apply, on_error)
+        pixels, errors, columns = read_images(some, preprocessing.apply, on_error, faces, first)
         ready = np.stack(pixels) if pixels else np.empty((0, *preprocessing.size, 3), np.uint8)
         indices = [first + i for i, error in enumerate(errors) if error is None]
         failed = [(first + i, error) for i, error in enumerate(errors) if error is not None]
@@ -229,6 +238,7 @@ def given_batches(
             torch.zeros(len(ready), dtype=torch.int64),
             torch.tensor(indices, dtype=torch.int64),
             failed,
+            columns=columns,
         )
 
 
@@ -247,12 +257,13 @@ class BatchDataset(Dataset["Batch | DataError"]):
         seed: int,
         on_error: OnError,
         decoded: DecodedImages | None = None,
+        faces: Acquire | None = None,
     ) -> None:
         if on_error not in ("raise", "skip"):
             raise ConfigError(f"on_error is '{on_error}' (allowed: raise, skip)")
         self.preprocessing, self.augmentation = preprocessing, augmentation
         self.seed, self.on_error = seed, on_error
-        self.decoded = decoded
+        self.decoded, self._faces = decoded, faces
         self._root = str(manifest.root)
         self._paths = manifest.frame["path"].array  # taken by the batch: 50 times faster
         self._labels = manifest.labels()
@@ -266,6 +277,7 @@ class BatchDataset(Dataset["Batch | DataError"]):
         seen: Counter[int] = Counter()
         here = self.decoded.which(indices) if self.decoded is not None else {}
         new: list[int] = []
+        columns: list[Mapping[str, Any]] = []
         for index, path in zip(indices, self._paths.take(indices), strict=True):
             if self.decoded is not None and here[index]:
                 image = self.decoded.get(index)
@@ -273,9 +285,12 @@ class BatchDataset(Dataset["Batch | DataError"]):
                 try:
                     name = os.path.join(self._root, path)  # noqa: PTH118
                     image = decode(name, unended=unended)
-                except ImageError as error:
+                    if self._faces is not None:
+                        image, said = self._faces(image, index)
+                        columns.append(said)
+                except (ImageError, FailureToAcquire) as error:
                     if self.on_error == "raise":
-                        return error
+                        return named(error, name)
                     failed.append((index, str(error)))
                     continue
                 image = self.preprocessing.resize(image)
@@ -297,7 +312,7 @@ class BatchDataset(Dataset["Batch | DataError"]):
             torch.from_numpy(self._labels[rows]),
             torch.from_numpy(rows),
         )
-        return share(tensors) or Batch(*tensors, failed, unended)
+        return share(tensors) or Batch(*tensors, failed, unended, columns)
 
 
 class _Keys(Sampler[Key]):

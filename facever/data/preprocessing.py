@@ -49,6 +49,12 @@ class Preprocessing(Config):
     std: tuple[Spread, Spread, Spread] = (0.5, 0.5, 0.5)
     interpolation: Literal["area", "bilinear", "bicubic"] = "area"
 
+    @property
+    def uncropped_size(self) -> tuple[int, int]:
+        """Of an image whose centre `crop` has the size of the input: (height, width) in pixels."""
+        height, width = self.size
+        return round(height / self.crop), round(width / self.crop)
+
     def apply(self, image: Image) -> Image:
         """Crop, resize and order the colours.
 

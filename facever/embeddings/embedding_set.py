@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from facever._version import __version__
 from facever.core.files import atomic_folder, open_regular
 from facever.core.json_files import read_json, write_json
-from facever.core.text import canonical_column, text_column
+from facever.core.text import NUMERIC, canonical_column, text_column
 from facever.embeddings.unit import first_not_unit, unit_rows
 from facever.errors import DataError
 
@@ -49,6 +49,9 @@ class EmbeddingMeta:
         options: Extraction options such as flip averaging and precision.
         versions: Of the packages that made them.
         root: The folder that relative paths in the rows are relative to, where there is one.
+        acquisition: {"images": "crops"}, or {"images": "photos"} and what cut the faces (detector,
+            hash of its file, template, which face, quality gate); empty where that is not known,
+            as in files of older versions. It does not enter the fingerprint.
     """
 
     fingerprint: str
@@ -59,6 +62,7 @@ class EmbeddingMeta:
     options: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=_versions)
     root: str | None = None
+    acquisition: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -264,6 +268,24 @@ def with_outcome(
     return made.assign(norm=np.asarray(norms, np.float32), error=pd.array(errors, dtype="string"))
 
 
+def with_found(rows: pd.DataFrame, found: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return the rows with columns of what was found in their photos.
+
+    Args:
+        rows: [N].
+        found: [N], by column, and empty where nothing was looked for (crops, photos that brought
+            their landmarks) or found: such rows keep what they had. Or empty as a whole.
+    """
+    made = rows.reset_index(drop=True)
+    for name in dict.fromkeys(name for said in found for name in said):
+        had = made[name].tolist() if name in made else [None] * len(made)
+        values = [said.get(name) if said else old for said, old in zip(found, had, strict=True)]
+        made[name] = pd.array(values, dtype="Float64" if name in NUMERIC else "string")
+        if name in NUMERIC:
+            made[name] = made[name].to_numpy(np.float64, na_value=np.nan)
+    return made
+
+
 def write_tables(
     folder: Path, rows: pd.DataFrame, meta: EmbeddingMeta, trained_on: pd.DataFrame | None
 ) -> None:
@@ -332,6 +354,7 @@ def _read_meta(path: Path) -> EmbeddingMeta:
             "update facever (pip install -U facever)"
         )
     names = {field.name for field in fields(EmbeddingMeta)}
+    values.setdefault("acquisition", {})  # not in files of before
     try:
         meta = EmbeddingMeta(**{name: values[name] for name in names})
     except KeyError as error:

@@ -1,12 +1,12 @@
 """The journal of an extraction: a line for each block of rows that was written.
 
-A line holds the block's first row, norms and errors, size and time of each image's file, and a
-checksum of these and of its vectors.
+A line holds the block's first row, norms and errors, size and time of each image's file, what was
+found in each photo, and a checksum of these and of its vectors.
 """
 
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -25,6 +25,8 @@ class Block(NamedTuple):
     errors: list[str | None]
     files: list[Stamp] | None = None
     """Of each row's file, when it was read; None where that is not known."""
+    columns: Sequence[Mapping[str, Any]] = ()
+    """What was found in each row's photo; empty for crops."""
 
 
 def key_line(key: str) -> bytes:
@@ -35,9 +37,11 @@ def key_line(key: str) -> bytes:
 def block_line(first: int, block: Block, vectors: bytes) -> bytes:
     """Return the line of a block that begins at row `first`."""
     errors = {str(i): reason for i, reason in enumerate(block.errors) if reason is not None}
-    said = {"first": first, "norms": block.norms.tolist(), "errors": errors}
+    said: dict[str, Any] = {"first": first, "norms": block.norms.tolist(), "errors": errors}
     if block.files is not None:
         said["files"] = [None if stamp is None else list(stamp) for stamp in block.files]
+    if any(block.columns):
+        said["columns"] = list(block.columns)
     return json.dumps({**said, "crc": _checksum(said, vectors)}).encode() + b"\n"
 
 
@@ -67,7 +71,7 @@ def read_block(
     errors = [said["errors"].get(str(i)) for i in range(len(norms))]
     files = said.get("files")
     stamps = files and [None if stamp is None else (stamp[0], stamp[1]) for stamp in files]
-    return first, Block(np.array(norms, np.float32), errors, stamps)
+    return first, Block(np.array(norms, np.float32), errors, stamps, said.get("columns", ()))
 
 
 def _checksum(said: dict[str, Any], vectors: bytes) -> int:

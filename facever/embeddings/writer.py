@@ -12,13 +12,13 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 import pandas as pd
@@ -34,6 +34,7 @@ from facever.embeddings.embedding_set import (
     EmbeddingMeta,
     EmbeddingSet,
     refuse_to_replace,
+    with_found,
     with_outcome,
     write_tables,
 )
@@ -138,6 +139,7 @@ class EmbeddingWriter:
         first: int,
         embeddings: NDArray[np.floating],
         errors: Sequence[str | None] | None = None,
+        columns: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         """Write a block of rows.
 
@@ -146,6 +148,8 @@ class EmbeddingWriter:
             embeddings: [B, D], not normalised; the rows from `first` on, in order. What stands in
                 the row of a failed image is ignored.
             errors: [B], why an image could not be embedded, or None where it was.
+            columns: [B], values that JSON can hold by the names of columns: what was found in each
+                photo; they become columns of the rows. Empty for crops.
 
         Raises:
             DataError: Another dimension, more rows than there are, NaN, or a zero vector.
@@ -162,7 +166,7 @@ class EmbeddingWriter:
         units, norms = unit_block(
             block, reasons, lambda row: f"row {first + row} ({self._name(first + row)})"
         )
-        made = Block(norms, reasons, self._stamps(first, len(block)))
+        made = Block(norms, reasons, self._stamps(first, len(block)), columns)
         self._vectors.seek(self._vectors_begin + 4 * self.meta.dimension * first)
         for file, content in (
             (self._vectors, units.tobytes()),
@@ -194,7 +198,12 @@ class EmbeddingWriter:
                 shutil.rmtree(self.partial)
             raise DataError(f"not one of {len(errors)} images could be read, first: {errors[0]}")
         if is_main():
-            self._put_into_place(with_outcome(self.rows, norms, errors))
+            found = [
+                said
+                for first in sorted(blocks)
+                for said in blocks[first].columns or [{}] * len(blocks[first].norms)
+            ]
+            self._put_into_place(with_outcome(with_found(self.rows, found), norms, errors))
         from_main(None)  # it is there now
         made = EmbeddingSet.load(self.path)
         self.close()
@@ -353,7 +362,13 @@ def _skip_header(file: BinaryIO) -> int:
 
 
 def _key(rows: pd.DataFrame, meta: EmbeddingMeta) -> str:
-    """Return what must be equal for a resume: the rows, and all that is known of the vectors."""
-    digest = hashlib.sha256(json.dumps(asdict(meta), sort_keys=True, default=str).encode())
+    """Return what must be equal for a resume: the rows, and all that is known of the vectors.
+
+    Crops are as before versions knew photos: an extraction that they began goes on.
+    """
+    said = asdict(meta)
+    if said["acquisition"].get("images") != "photos":
+        del said["acquisition"]
+    digest = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode())
     digest.update(rows.to_json(orient="split", default_handler=str).encode())
     return digest.hexdigest()

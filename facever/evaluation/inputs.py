@@ -23,7 +23,7 @@ from facever.errors import EvaluationError, unknown
 from facever.evaluation.columns import Names, comparable_column, people_column, required
 from facever.evaluation.scoring.normalisation import Cohort
 from facever.evaluation.scoring.similarity import Floats, Ints
-from facever.operating_point import OTHER, Kind
+from facever.operating_point import IMAGES, OTHER, Images, Kind, OperatingPoint
 
 Embeddings = EmbeddingSet | Mapping[str, ArrayLike] | tuple[ArrayLike, ArrayLike]
 """What the functions of `facever.evaluate` measure. One of
@@ -280,6 +280,18 @@ def templates_of(embeddings: EmbeddingSet) -> str:
     if how["media"] is not None:
         return OTHER
     return {None: MEAN, "norm": QUALITY_MEAN}.get(how["quality"], OTHER)
+
+
+def images_of(*sides: EmbeddingSet) -> Images | None:
+    """Return whether embedding sets are of photos or of crops; None where they do not say it."""
+    said = {side.meta.acquisition.get("images") for side in sides}
+    return next((name for name in IMAGES if said == {name}), None)
+
+
+def others_measured(points: Sequence[OperatingPoint], judged: EmbeddingSet) -> list[str]:
+    """Return a warning of operating points that were measured on crops and judge photos, or the
+    reverse."""
+    return [said for point in points[:1] if (said := point.other_images(judged.meta.acquisition))]
 
 
 def find_rows(embeddings: EmbeddingSet, names: Sequence[str], where: str) -> Ints:

@@ -21,7 +21,7 @@ from facever.errors import GalleryError
 from facever.gallery.gallery import Gallery
 from facever.gallery.intake import binding_of
 from facever.gallery.records import PendingImage
-from facever.models.images import Workers, block_source, workers_for
+from facever.models.images import Workers, stream_of, workers_for
 from facever.models.protocol import Model
 from facever.render.values import Record
 
@@ -187,8 +187,8 @@ class _Moving:
         )
         workers = workers_for(len(manifest)) if self._workers is None else self._workers
         left = iter(images)
-        with closing(block_source(self._model).blocks(manifest, workers=workers)) as blocks:
-            for _, block, errors in blocks:
+        with closing(stream_of(self._model, manifest, None, workers=workers)) as blocks:
+            for _, block, errors, _found in blocks:
                 batch = list(islice(left, len(errors)))
                 for image, error in zip(batch, errors, strict=True):
                     if error is not None:

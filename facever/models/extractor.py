@@ -16,6 +16,8 @@ from torch import Tensor
 
 from facever._version import __version__
 from facever.core.console import progress
+from facever.data.acquisition import Acquire, FaceStep
+from facever.data.every_face import every_face
 from facever.data.given import Given, listed
 from facever.data.loading import Batch, Batches, given_batches, plain_batches
 from facever.data.manifest import Manifest
@@ -26,7 +28,8 @@ from facever.embeddings.unit import unit_rows
 from facever.embeddings.writer import EmbeddingWriter
 from facever.errors import ConfigError
 from facever.models.embedder import Embedder
-from facever.models.images import EmbeddedBlock, Workers, embed_images
+from facever.models.images import EmbeddedBlock, Workers, embed_images, features_of, in_rows
+from facever.models.photos import NONE, Photos, acquisition, face_step
 from facever.models.precision import autocast, choose_device, exact_fp32, fastest_layout
 from facever.models.protocol import described
 from facever.models.saving import ModelCard, load_embedder
@@ -127,6 +130,7 @@ class Extractor:
         self.metric, self.trained_on = card.metric, card.trained_on
         self.preprocessing = embedder.preprocessing.model_dump(mode="json")
         self.options = {"flip": flip, "precision": precision}
+        self.alignment: str = getattr(embedder.config, "alignment", NONE)
 
     @property
     def versions(self) -> dict[str, str]:
@@ -150,33 +154,46 @@ class Extractor:
         path = (self._source or Path()) / OPERATING_POINT
         return OperatingPoint.load(path) if self._source and path.is_file() else None
 
-    def embed(self, images: Given | Sequence[Given]) -> NDArray[np.float32]:
+    def embed(
+        self, images: Given | Sequence[Given], *, photos: Photos = None
+    ) -> NDArray[np.float32]:
         """Embed a few images.
 
         Args:
             images: Paths, bytes of image files, Pillow images, or RGB arrays uint8 [H, W, 3] or
                 [H, W] of any sizes, in any mixture; or one array uint8 [N, H, W, 3]. A single one
                 counts as a list of one.
+            photos: Whether they are photos, in which a face each is found and aligned, or crops;
+                see `facever.models.photos.Photos`. By default what the model says (`alignment`).
+                `embed_images` returns boxes, landmarks and quality beside the vectors.
 
         Returns:
-            Rows of length 1, float32 [N, D], in the order given.
+            Rows of length 1, float32 [N, D], in the order given; of a cropper of every face a row
+            for each face.
 
         Raises:
             ImageError: A file, or bytes, that cannot be read as an image.
+            FailureToAcquire: A photo without a face.
             DataError: Something else, or an array of another kind or shape.
+            ModelError: Photos for a model without alignment.
         """
-        return unit_rows(self.features(images))[0]
+        return unit_rows(self.features(images, photos=photos))[0]
 
-    def features(self, images: Given | Sequence[Given]) -> NDArray[np.float32]:
+    def features(
+        self, images: Given | Sequence[Given], *, photos: Photos = None
+    ) -> NDArray[np.float32]:
         """Embed a few images as `embed` does, without normalising the rows."""
-        rows = [block.embeddings for block in self.blocks(listed(images), on_error="raise")]
-        return np.concatenate([np.empty((0, self.dimension), np.float32), *rows])
+        return features_of(self, listed(images), photos)
 
     def embed_images(
-        self, images: Manifest | str | Path, *, workers: Workers | None = None
+        self,
+        images: Manifest | str | Path | Sequence[Given],
+        *,
+        workers: Workers | None = None,
+        photos: Photos = None,
     ) -> EmbeddingSet:
-        """Embed a data set in memory; see `facever.models.embed_images`."""
-        return embed_images(self, images, workers=workers)
+        """Embed a data set, or a list of images, in memory; see `facever.models.embed_images`."""
+        return embed_images(self, images, workers=workers, photos=photos)
 
     def extract(
         self,
@@ -186,6 +203,7 @@ class Extractor:
         workers: Workers = "auto",
         on_error: OnError = "skip",
         overwrite: bool = False,
+        photos: Photos = None,
     ) -> EmbeddingSet:
         """Embed a manifest into a folder; an interrupted extraction goes on where it stopped.
 
@@ -199,16 +217,24 @@ class Extractor:
             on_error: "skip" lists an unreadable image in the rows, with the reason and without a
                 vector; "raise" ends with its ImageError.
             overwrite: Replace an embedding set that stands at `out`.
+            photos: As in `embed`; by default what the model and the data say. With a cropper of
+                every face there is a row for each face: a first pass finds them.
 
         Returns:
-            The embedding set, opened from `out`.
+            The embedding set, opened from `out`; of photos its rows say what was found, as those of
+            `embed_images` do.
 
         Raises:
             DataError: `out` is taken, another extraction is writing there, or not one image could
-                be read.
+                be read; crops of another alignment than the model's.
             ImageError: With `on_error` "raise".
+            FailureToAcquire: With `on_error` "raise".
+            ModelError: Photos for a model without alignment.
         """
-        meta, people = self._meta(manifest, on_error), self.trained_on
+        faces = face_step(self, photos, manifest)
+        if faces is not None and faces.every_face:
+            manifest, faces = every_face(manifest, faces, on_error)
+        meta, people = self._meta(manifest, on_error, faces), self.trained_on
         with (
             EmbeddingWriter(
                 out,
@@ -222,10 +248,10 @@ class Extractor:
         ):
             runs = writer.missing(self.batch_size)
             shown.start_at(len(manifest) - sum(map(len, runs)))  # others count as done
-            blocks = self.blocks(manifest, runs, workers=workers, on_error=on_error)
+            blocks = self.blocks(manifest, runs, workers=workers, on_error=on_error, faces=faces)
             with closing(blocks):
-                for first, block, errors in blocks:
-                    writer.write(first, block, errors)
+                for first, block, errors, columns in blocks:
+                    writer.write(first, block, errors, columns)
                     shown.advance(len(errors))
             return writer.finish()
 
@@ -236,6 +262,7 @@ class Extractor:
         *,
         workers: Workers = "auto",
         on_error: OnError = "skip",
+        faces: Acquire | None = None,
     ) -> Generator[EmbeddedBlock, None, None]:
         """Embed images and yield them in their order, some at a time.
 
@@ -244,9 +271,11 @@ class Extractor:
             runs: Which rows of the manifest, as runs of neighbours; None for all.
             workers: As in `extract`, like `on_error`.
             on_error: As in `extract`.
+            faces: How photos become crops; None where the images are crops.
 
         Raises:
             ImageError: With `on_error` "raise".
+            FailureToAcquire: With `on_error` "raise".
         """
         preprocessing, size = self.embedder.preprocessing, self.batch_size
         batches: Batches | Generator[Batch, None, None]
@@ -259,9 +288,12 @@ class Extractor:
                 on_error=on_error,
                 runs=runs,
                 to_gpu=self.device.type == "cuda",
+                faces=faces,
             )
         else:
-            batches = given_batches(images, preprocessing, batch_size=size, on_error=on_error)
+            batches = given_batches(
+                images, preprocessing, batch_size=size, on_error=on_error, faces=faces
+            )
         waiting: tuple[Batch, Tensor] | None = None
         try:
             for batch in batches:
@@ -274,7 +306,7 @@ class Extractor:
         finally:
             batches.close()
 
-    def _meta(self, manifest: Manifest, on_error: OnError) -> EmbeddingMeta:
+    def _meta(self, manifest: Manifest, on_error: OnError, faces: FaceStep | None) -> EmbeddingMeta:
         # An extraction goes on only where all of this is equal: what is known of the model, the
         # images, the device and the packages that its vectors depend on.
         run = {
@@ -287,6 +319,7 @@ class Extractor:
             dataset=manifest.dataset,
             options={**self.options, **run},
             root=str(manifest.root),
+            acquisition=acquisition(faces),
         )
 
     @torch.inference_mode()
@@ -311,4 +344,4 @@ def _in_rows(batch: Batch, embeddings: Tensor) -> EmbeddedBlock:
     errors: list[str | None] = [None] * len(block)
     for index, reason in batch.failed:
         errors[index - first] = reason
-    return EmbeddedBlock(first, block, errors)
+    return EmbeddedBlock(first, block, errors, in_rows(batch.columns, errors))

@@ -15,7 +15,14 @@ from facever.embeddings.similarities import Similarity, named_similarity
 from facever.embeddings.template_policies import ALL
 from facever.errors import EvaluationError, unknown
 from facever.evaluation.columns import Names, people_column
-from facever.evaluation.inputs import Embeddings, as_set, shared_codes, vectors_for
+from facever.evaluation.inputs import (
+    Embeddings,
+    as_set,
+    images_of,
+    others_measured,
+    shared_codes,
+    vectors_for,
+)
 from facever.evaluation.one_to_many.first_candidate import calibrate_search
 from facever.evaluation.one_to_many.identified import (
     IdentificationResult,
@@ -127,6 +134,7 @@ def identification(
             ),
             dataset=meta.dataset,
             fingerprint=meta.fingerprint,
+            images=images_of(asked, enrolled),
         )
     overlap = find_overlap(
         asked.trained_on, {*asked.identities.tolist(), *enrolled.identities.tolist()}, None
@@ -135,12 +143,14 @@ def identification(
         result,
         dataset=meta.dataset,
         fingerprint=meta.fingerprint,
+        images=images_of(asked, enrolled),
         calibration=fitted,
         overlap=overlap,
         warnings=[
             *result.warnings,
             *([str(overlap)] if overlap else []),
             *images_in_both(asked, enrolled),
+            *others_measured(operating_points, asked),
         ],
     )
 

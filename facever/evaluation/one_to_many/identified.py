@@ -18,6 +18,7 @@ from facever.evaluation.cells import (
     rate_and_interval,
     refused_note,
 )
+from facever.evaluation.failures import counted_rate, rate_interval
 from facever.evaluation.one_to_many.by_person import person_intervals
 from facever.evaluation.one_to_many.ranking import shown_ranks
 from facever.evaluation.one_to_many.search import Searched
@@ -26,7 +27,7 @@ from facever.evaluation.one_to_one.counts import Refused
 from facever.evaluation.overlap import Overlap
 from facever.evaluation.scoring.similarity import Doubles
 from facever.evaluation.statistics.intervals import FEW_ERRORS
-from facever.operating_point import Interval, OperatingPoint, ScoreRule, TrialCounts
+from facever.operating_point import Images, Interval, OperatingPoint, ScoreRule, TrialCounts
 from facever.render import figures
 from facever.render.blocks import Block, Cell, Drawing, Facts, Figure, Note, Section, Table
 from facever.render.numbers import far, rate, score
@@ -137,6 +138,7 @@ class IdentificationResult(Result):
         calibration: How probable it is that the first candidate is right, where asked for.
         overlap: The people of both sides whom the model was trained on, where that was looked up.
         dataset, fingerprint: Of the gallery.
+        images: Whether both sides are of photos or of crops; None where that is not known.
         warnings: What the reader must know.
         measure_at: Counts further points on the scores that were kept.
     """
@@ -157,6 +159,7 @@ class IdentificationResult(Result):
     overlap: Overlap | None = None
     dataset: str = ""
     fingerprint: str | None = None
+    images: Images | None = None
     warnings: list[str] = field(default_factory=list)
     measure_at: Callable[[float], IdentifiedPoint | Refused] | None = field(
         default=None, repr=False, compare=False
@@ -219,13 +222,14 @@ class IdentificationResult(Result):
             score_rule=self.score_rule,
             gallery_size=self.gallery_size,
             templates=self.templates,
+            images=self.images,
         )
 
     protocol = "identification"
     json_keys = (
-        "protocol similarity score_rule templates gallery_size probes.mated=mated "
-        "probes.nonmated=nonmated failure_to_acquire=failures cmc=_asked_cmc "
-        "cmc_curve=_cmc_curve operating_points=_points refused=_refused realised=_realised "
+        "protocol similarity score_rule templates images gallery_size probes.mated=mated "
+        "probes.nonmated=nonmated failure_to_acquire=failures failure_rates=_failure_rates "
+        "cmc=_asked_cmc cmc_curve=_cmc_curve operating_points=_points refused=_refused realised=_realised "
         "det=_thinned_det calibration overlap warnings"
     )
 
@@ -247,6 +251,8 @@ class IdentificationResult(Result):
                 "(all left out)",
             ),
         ]
+        if failed != ProbeFailures():
+            facts += [(name, counted_rate(name, *counts)) for name, counts in self._failed.items()]
         if self.overlap is not None:
             facts.append(("training", str(self.overlap)))
         facts += [(f"rank {k} without threshold", rate(self.rank(k))) for k in self.ranks]
@@ -334,6 +340,27 @@ class IdentificationResult(Result):
             )
         table = Table(caption, headers[kept], [row[kept] for row in rows])
         return [table, *few_notes(rows), *notes]
+
+    @property
+    def _failed(self) -> dict[str, tuple[int, int]]:
+        """Failures and attempts: of probes to be acquired, of people to be enrolled."""
+        failed = self.failures
+        lost = failed.mated + failed.nonmated
+        probes = self.mated + self.nonmated + lost + failed.orphans
+        people = self.gallery_size + failed.people
+        return {"FTA": (lost, probes), "FTE": (failed.people, people)}
+
+    @property
+    def _failure_rates(self) -> dict[str, dict[str, Any]]:
+        return {
+            name: {
+                "failed": lost,
+                "attempts": attempts,
+                "rate": lost / attempts,
+                "interval": rate_interval(lost, attempts),
+            }
+            for name, (lost, attempts) in self._failed.items()
+        }
 
     def with_failures(self, point: IdentifiedPoint) -> tuple[float, dict[int, float]]:
         """Return FPIR and FNIR by rank; a failed probe finds nobody: FPIR falls and FNIR rises."""

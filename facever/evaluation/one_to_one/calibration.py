@@ -18,7 +18,7 @@ from facever.embeddings.template_policies import ALL
 from facever.errors import EvaluationError
 from facever.evaluation.cells import level_of, rate_and_interval
 from facever.evaluation.columns import Names
-from facever.evaluation.inputs import Embeddings, as_set, kind_of, templates_of
+from facever.evaluation.inputs import Embeddings, as_set, images_of, kind_of, templates_of
 from facever.evaluation.one_to_one.likelihood import Calibration, cllr, cllr_min, fit
 from facever.evaluation.overlap import find_overlap
 from facever.evaluation.protocols.all_pairs import all_pairs
@@ -30,7 +30,7 @@ from facever.evaluation.scoring.similarity import Doubles, Ints
 from facever.evaluation.scoring.streaming import WHOLE
 from facever.evaluation.scoring.trials import check_both_classes
 from facever.evaluation.statistics.clustered import share_interval
-from facever.operating_point import Interval, Kind, ScoreRule, TrialCounts
+from facever.operating_point import Images, Interval, Kind, ScoreRule, TrialCounts
 from facever.render import figures
 from facever.render.blocks import Cell, Drawing, Facts, Figure, Note, Number, Section, Table
 from facever.render.numbers import count, rate
@@ -88,7 +88,7 @@ class CalibrationResult(Result):
         people: How many were fitted and judged on.
         trials: How many were fitted and judged on.
         similarity: What the scores are; None where another system made them.
-        kind, dataset, fingerprint, templates, score_rule, gallery_size: As for `Measured`.
+        kind, dataset, fingerprint, templates, score_rule, gallery_size, images: As for `Measured`.
         distances: Whether the scores are minus the distances that another system gave.
         warnings: What the reader must know.
     """
@@ -107,6 +107,7 @@ class CalibrationResult(Result):
     templates: str = ALL
     score_rule: ScoreRule | None = None
     gallery_size: int | None = None
+    images: Images | None = None
     distances: bool = False
     warnings: list[str] = field(default_factory=list)
 
@@ -131,6 +132,7 @@ class CalibrationResult(Result):
             score_rule=self.score_rule,
             gallery_size=self.gallery_size,
             templates=self.templates,
+            images=self.images,
             method=self.calibration.method,
             scores=tuple(scores[kept].tolist()),
             llrs=tuple(llrs[kept].tolist()),
@@ -257,6 +259,7 @@ def calibrate(
         templates=templates_of(rows),
         dataset=rows.meta.dataset,
         fingerprint=rows.meta.fingerprint,
+        images=images_of(rows),
         warnings=[str(overlap)] if overlap else [],
     )
 

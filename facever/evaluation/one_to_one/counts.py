@@ -12,7 +12,7 @@ from facever.evaluation.overlap import Overlap
 from facever.evaluation.scoring.trials import Histogram
 from facever.evaluation.statistics.intervals import FEW_ERRORS
 from facever.evaluation.statistics.roc import Rate, RocCurve
-from facever.operating_point import Interval, Kind, TrialCounts
+from facever.operating_point import Images, Interval, Kind, TrialCounts
 from facever.render.values import Record
 
 
@@ -111,7 +111,7 @@ class Counted:
     `worst_impostors` are the highest impostor trials and `worst_genuine` the lowest genuine ones,
     as (row, row, score). `band` are points along the curve, and `suspects` images whose names the
     scores speak against, where detail was asked for. `groups_at` is the operating point whose
-    threshold `groups` share. `kind` and `templates` are those of its operating points;
+    threshold `groups` share. `kind`, `templates` and `images` are those of its operating points;
     `normalisation` names what was done to the scores after the similarity, if anything; with
     `distances` the scores, and so the thresholds, are minus the distances that another system gave.
     `measure_at` counts further points on the scores that were kept.
@@ -142,6 +142,7 @@ class Counted:
     fingerprint: str | None = None
     kind: Kind = "1:1-image"
     templates: str = ALL
+    images: Images | None = None
     normalisation: str | None = None
     distances: bool = False
     warnings: list[str] = field(default_factory=list)

@@ -66,12 +66,14 @@ class VerificationResult(Counted, Result):
             interval=point.far_interval,
             dataset=self.dataset,
             fingerprint=self.fingerprint,
+            images=self.images,
         )
 
     json_keys = (
-        "protocol similarity kind templates normalisation distances dataset fingerprint trials "
-        "auc=auc.value auc_bound=auc.bound auc_interval eer=eer.value eer_bound=eer.bound "
-        "eer_interval eer_hull accuracy operating_points=_points_with_failures refused overlap "
+        "protocol similarity kind templates normalisation distances dataset fingerprint images "
+        "trials auc=auc.value auc_bound=auc.bound auc_interval eer=eer.value "
+        "eer_bound=eer.bound eer_interval eer_hull accuracy "
+        "operating_points=_points_with_failures refused overlap "
         "curve=_thinned_curve worst_impostors worst_genuine groups groups_at=_groups_threshold "
         "band suspects failure_to_acquire=failures warnings"
     )

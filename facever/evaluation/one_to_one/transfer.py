@@ -22,7 +22,7 @@ from facever.evaluation.cells import (
 )
 from facever.evaluation.columns import people_column
 from facever.evaluation.failures import Failures
-from facever.evaluation.inputs import Embeddings, as_set, kind_of
+from facever.evaluation.inputs import Embeddings, as_set, kind_of, others_measured
 from facever.evaluation.one_to_one.verification import DEFAULT_FARS, verification
 from facever.evaluation.protocols.judged import judged
 from facever.evaluation.protocols.request import Request
@@ -221,6 +221,7 @@ def transfer(
     warnings += (
         _data_of_both(points, target) if chooser is None else _people_of_both(chooser, target)
     )
+    warnings += others_measured(points, target)
     request = Request(target, protocol, pairs, metric, exclude, None, allow_overlap, data)
     found = judged(request, [point.target_rate for point in points])
     if found.overlap:

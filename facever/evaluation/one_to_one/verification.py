@@ -9,7 +9,14 @@ from numpy.typing import ArrayLike
 
 from facever.data.pairs import PairList
 from facever.errors import EvaluationError
-from facever.evaluation.inputs import Embeddings, as_set, check_column, kind_of, templates_of
+from facever.evaluation.inputs import (
+    Embeddings,
+    as_set,
+    check_column,
+    images_of,
+    kind_of,
+    templates_of,
+)
 from facever.evaluation.one_to_one.decisions import accuracy_of
 from facever.evaluation.one_to_one.groups import rates_by_group
 from facever.evaluation.one_to_one.measure import measure
@@ -149,6 +156,7 @@ def verification(
         accuracy=None if found.scored is None else accuracy_of(request, found.scored, level),
         dataset=rows.meta.dataset if gallery is None else joint_name(rows, gallery),
         fingerprint=rows.meta.fingerprint,
+        images=images_of(rows, gallery or rows),
         kind=kind_of(rows),
         templates=templates_of(rows),
         normalisation=None if cohort is None else str(cohort),

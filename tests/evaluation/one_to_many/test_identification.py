@@ -3,6 +3,7 @@ import sys
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from facever.errors import EvaluationError
 from facever.evaluation.one_to_many.identification import identification as identified
@@ -235,6 +236,15 @@ def test_images_that_could_not_be_embedded_are_counted_with_and_without(sets):
         "probes_of_people_not_enrolled": int(orphans.sum()),
     }
     assert orphans.any()
+    people = len(np.unique(gallery_ids))
+    rates = without["failure_rates"]
+    for name, failed, attempts in (("FTA", 7, len(probes)), ("FTE", 1, people)):
+        exact = binomtest(failed, attempts).proportion_ci(0.95, method="exact")
+        assert (rates[name]["failed"], rates[name]["attempts"]) == (failed, attempts)
+        assert rates[name]["rate"] == failed / attempts
+        interval = rates[name]["interval"]
+        assert (interval["low"], interval["high"]) == pytest.approx((exact.low, exact.high))
+        assert f"{failed} of {attempts} ({name} " in result.to_text()
     for key in ("probes", "gallery_size", "cmc", "det"):
         assert without[key] == alone_values[key]
     (point,), (values,) = result.points, without["operating_points"]

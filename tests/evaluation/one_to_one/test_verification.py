@@ -3,6 +3,7 @@ import re
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import roc_curve
 
 from facever.errors import EvaluationError
@@ -165,7 +166,11 @@ def test_failures_to_acquire_leave_the_trials_and_are_counted(make_faces):
     assert with_failures["far"] == pytest.approx(result.at(0.05).far * (1 - impostor_share))
     assert failures["rate"] == 0.06
     text = result.to_text()
-    assert re.search(r"failed images +3 of 50 \(not in the trials\)", text)
+    exact = binomtest(3, 50).proportion_ci(0.95, method="exact")
+    interval = failures["interval"]
+    assert (interval["low"], interval["high"]) == pytest.approx((exact.low, exact.high))
+    found = rf"3 of 50 \(FTA 0.06, 95% {exact.low:.3g} to {exact.high:.3g}\) \(not in the trials\)"
+    assert re.search(rf"failed images +{found}", text)
     assert "With failures to acquire (FTA 0.06 of the images; they reject " in text
     assert f"{far_text(with_failures['far'])}  {with_failures['tar']:.4f}" in text
     for i, j, _ in result.worst_impostors:

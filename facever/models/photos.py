@@ -1,0 +1,102 @@
+"""Photos or crops: which of the two a model is given, and what cuts the faces.
+
+A model says of itself what it needs: `alignment` "arcface-112" means photos, whose faces are found
+and aligned, "none" means crops. Data that `facever data align` wrote are crops of that alignment
+already. The caller's word overrides both; nothing is ever guessed from the size of an image.
+"""
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from facever.data.acquisition import FaceStep, PhotoCropper
+from facever.data.manifest import Manifest
+from facever.data.preprocessing import Preprocessing
+from facever.errors import ConfigError, DataError, ModelError
+
+if TYPE_CHECKING:
+    from facever.models.protocol import Model
+
+Photos: TypeAlias = bool | PhotoCropper | None
+"""True: the images are photos, cut by the default `FaceCropper`; a cropper: photos, cut by it;
+False: they are crops; None: what the model and the data say of themselves."""
+
+NONE = "none"
+_TEMPLATE_SIZE = 112  # of a model that does not say the size of its input
+_CROPS = {"images": "crops"}
+
+
+def alignment_of(model: "Model") -> str:
+    """Return the template that a model's crops are aligned by: "arcface-112", or "none"."""
+    return str(getattr(model, "alignment", NONE))
+
+
+def face_step(model: "Model", photos: Photos, data: Manifest | None = None) -> FaceStep | None:
+    """Return how images become the crops of a model, or None where they are crops already.
+
+    Args:
+        model: Any model.
+        photos: See `Photos`.
+        data: The data set that the images are of; None for images given one by one.
+
+    Raises:
+        ModelError: Photos for a model without alignment.
+        DataError: Crops, or a cropper, of another alignment than the model's.
+        ConfigError: `photos` is something else.
+    """
+    wanted = alignment_of(model)
+    given = NONE if data is None else str(getattr(data, "alignment", NONE))
+    cropper = photos if isinstance(photos, PhotoCropper) else None
+    if cropper is None and photos not in (True, False, None):
+        raise ConfigError(f"photos is {photos!r} (allowed: True, False, None or a FaceCropper)")
+    if photos is None and (wanted == NONE or given != NONE):
+        photos = False
+    if photos is False:
+        if NONE not in (wanted, given) and wanted != given:
+            raise DataError(
+                f"{'these crops' if data is None else data.dataset} are aligned by {given} and the "
+                f"model needs {wanted}: align the photos again (facever data align), or take "
+                "another model"
+            )
+        return None
+    if cropper is None:
+        cropper = default_cropper(model)
+    template = cropper.provenance.get("template", wanted)
+    if NONE not in (wanted, template) and template != wanted:
+        raise DataError(
+            f"the cropper aligns by {template} and the model needs {wanted}: use a FaceCropper "
+            f"with alignment='{wanted}'"
+        )
+    landmarks = None
+    if data is not None and given == NONE and "landmarks" in data.frame:
+        landmarks = data.frame["landmarks"].tolist()
+    return FaceStep(cropper, crop_size(model), landmarks)
+
+
+def default_cropper(model: "Model") -> PhotoCropper:
+    """Return what cuts faces for a model where nothing else is asked for.
+
+    Raises:
+        ModelError: A model without alignment, or the detector's file is not there.
+    """
+    from facever.faces.cropping import FaceCropper  # type: ignore[import-not-found,unused-ignore]
+
+    alignment = alignment_of(model)
+    if alignment == NONE:
+        raise ModelError(
+            "the model takes crops and has no alignment, so it is not known how faces of photos "
+            "are to be cut for it: omit --photos (photos=True); for photos of faces train on what "
+            "'facever data align' writes, or use an aligned model such as sface"
+        )
+    cropper: PhotoCropper = FaceCropper(alignment=alignment)
+    return cropper
+
+
+def crop_size(model: "Model") -> tuple[int, int]:
+    """Return the size of the crops that a model's preprocessing takes: (height, width), pixels."""
+    said = getattr(model, "preprocessing", {})
+    known = {name: said[name] for name in ("size", "crop") if name in said}
+    return Preprocessing(**{"size": _TEMPLATE_SIZE, **known}).uncropped_size
+
+
+def acquisition(faces: FaceStep | None) -> dict[str, Any]:
+    """Return what `EmbeddingMeta.acquisition` says of vectors of such images."""
+    return dict(_CROPS) if faces is None else {"images": "photos", **faces.cropper.provenance}
