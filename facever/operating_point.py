@@ -6,7 +6,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, FiniteFloat, field_validator, model_validator
+from pydantic import (
+    Field,
+    FiniteFloat,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from facever.config import Config, parse
 from facever.core.json_files import read_json, write_json
@@ -113,6 +120,13 @@ class Measured(Config):
                 f"{self.trials.genuine} genuine and {self.trials.impostor} impostor ones"
             )
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_unknown(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        said: dict[str, Any] = dump(self)
+        if said.get("images") is None:  # versions that know no photos read the file too
+            said.pop("images", None)
+        return said
 
     def checked(self) -> Self:
         """Return itself when its fields agree: a copy with other values was never checked.

@@ -127,7 +127,7 @@ class FaceStep:
         if self._failures is not None and (failure := self._failures[row]) is not None:
             raise FailureToAcquire(failure)
         known = None if self._landmarks is None else self._landmarks[row]
-        if not isinstance(known, str):
+        if not isinstance(known, str) or not known:
             return self.cropper.crop(photo, self.size)
         return Acquired(self.cropper.cut(photo, landmarks_of(known), self.size), {})
 

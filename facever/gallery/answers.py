@@ -215,7 +215,8 @@ class GalleryInfo(Result):
     """What a gallery is and holds.
 
     `entries` is with how many vectors a search compares: images, or templates. `unusable` says
-    of which operating points and calibrations that are kept none can be used, and why.
+    of which operating points and calibrations that are kept none can be used, and why. `photos` is
+    how many of the images were enrolled as photos, in which a face was found; the others are crops.
     """
 
     path: str
@@ -237,6 +238,7 @@ class GalleryInfo(Result):
     operating_points: dict[str, dict[str, Any]]
     calibrations: dict[str, dict[str, Any]]
     unusable: list[str]
+    photos: int = 0
 
     def describe(self) -> list[Section]:
         """Return what a gallery is bound to and holds."""
@@ -252,11 +254,17 @@ class GalleryInfo(Result):
             ("storage", self.storage),
             ("index", self.index),
             ("people", count(self.people)),
-            ("images", count(self.images)),
+            ("images", self._images),
             ("operating points", points or "none: searching and verifying give scores only"),
             ("calibrations", calibrations or "none: no probabilities"),
         ]
         return [Section("gallery", "Gallery", [Facts(facts)])]
+
+    @property
+    def _images(self) -> Cell:
+        if not self.photos:
+            return count(self.images)
+        return f"{self.images:,}, {self.photos:,} of them photos in which a face was found"
 
     @property
     def warnings(self) -> list[str]:

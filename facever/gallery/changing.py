@@ -115,7 +115,9 @@ class Changing(Opened):
         binding, found = self._store.binding, read_export(Path(path))
         vectors = checked_vectors(found.faces, None, binding)
         images = replace(
-            images_of(found.faces, vectors, None, None, found.hashes), times=found.times
+            images_of(found.faces, vectors, None, None, found.hashes),
+            times=found.times,
+            photos=found.photos,
         )
         nobody = [person_id(person) for person in found.nobody]
         known = _by_person(found.metadata)

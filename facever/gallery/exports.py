@@ -2,7 +2,9 @@
 
 Beside the columns of every embedding set, `rows.parquet` has `path` (the source), `hash`,
 `enrolled` (ISO 8601), `quality` and `metadata` (JSON, of the person). People without images have a
-row without a vector. `export.json` has the SHA-256 of each file: an export is taken whole or not.
+row without a vector. Where some were enrolled as photos, `landmarks` are those of their face, empty
+where not known, and missing for crops. `export.json` has the SHA-256 of each file: an export is
+taken whole or not.
 """
 
 from datetime import UTC, datetime
@@ -45,6 +47,7 @@ class Export(NamedTuple):
         times: When each was enrolled.
         metadata: By person id.
         nobody: Ids of people of whom an image has no vector, or who have no image.
+        photos: As in `NewImages`.
     """
 
     faces: EmbeddingSet
@@ -52,6 +55,7 @@ class Export(NamedTuple):
     times: list[str]
     metadata: dict[str, dict[str, Any]]
     nobody: list[str]
+    photos: list[str | None] | None = None
 
 
 def write_export(store: Store, path: Path) -> int:
@@ -72,8 +76,10 @@ def write_export(store: Store, path: Path) -> int:
             frame = frame.rename(columns={"person": "identity", "source": "path"})
             norms = frame.pop("norm").astype("float32").to_numpy()
             frame = frame.astype({"quality": "float64", "metadata": "category"})
-            for name in ("path", "hash"):
+            for name in ("path", "hash", "landmarks"):
                 frame[name] = frame[name].astype("string")
+            if frame["landmarks"].isna().all():  # crops
+                del frame["landmarks"]
             errors = [None if good else DAMAGED for good in whole]
             errors += [NO_IMAGE] * (len(rows) - len(whole))
             meta = EmbeddingMeta(
@@ -149,6 +155,7 @@ def read_export(path: Path) -> Export:
         [_time_in(path, said) for said in held["enrolled"]],
         metadata,
         rows["identity"][~acquired].tolist(),
+        held["landmarks"].tolist() if "landmarks" in held else None,
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from facever.core.console import warn
@@ -107,12 +108,12 @@ def images_of(
     """
     size = len(vectors)
     norms: Sequence[float | None] = [None] * size
-    qualities = None
+    qualities = photos = None
     if isinstance(faces, EmbeddingSet):
         people = faces.rows["identity"].tolist() if people is None else people
         sources = _paths(faces) if sources is None else sources
         norms = faces.rows["norm"].tolist()
-        qualities = _qualities(faces)
+        qualities, photos = _qualities(faces), _photos(faces)
     if people is None:
         raise GalleryError("whom do these vectors show? give people=")
     of_whom = [people] * size if isinstance(people, str) else list(people)
@@ -125,7 +126,7 @@ def images_of(
             if value is not None or values is of_whom:
                 text(value, f"a {name}")
     of_whom = [person_id(person) for person in of_whom]
-    return NewImages(of_whom, vectors, norms, from_where, hashed, qualities)
+    return NewImages(of_whom, vectors, norms, from_where, hashed, qualities, photos=photos)
 
 
 def _qualities(faces: EmbeddingSet) -> list[float | None] | None:
@@ -145,6 +146,14 @@ def _qualities(faces: EmbeddingSet) -> list[float | None] | None:
             raise GalleryError(f"the quality of image {row} is not a number above 0")
         qualities.append(None if none else float(value))
     return qualities
+
+
+def _photos(faces: EmbeddingSet) -> list[str | None] | None:
+    """Return the landmarks of the faces of photos, empty where not known; None for crops."""
+    if faces.meta.acquisition.get("images") != "photos":
+        return None
+    known = faces.rows.get("landmarks", pd.Series([None] * len(faces)))
+    return [said if isinstance(said, str) else "" for said in known.tolist()]
 
 
 def _paths(faces: EmbeddingSet) -> list[str | None] | None:

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from facever.core.console import Progress, progress
+from facever.data.acquisition import FaceStep
 from facever.data.decode import ImageError
 from facever.data.given import hash_of
 from facever.data.manifest import Manifest
@@ -22,6 +23,7 @@ from facever.gallery.gallery import Gallery
 from facever.gallery.intake import binding_of
 from facever.gallery.records import PendingImage
 from facever.models.images import Workers, stream_of, workers_for
+from facever.models.photos import NONE, Photos, alignment_of, face_step, one_face_each
 from facever.models.protocol import Model
 from facever.render.values import Record
 
@@ -78,6 +80,7 @@ def migrate_gallery(
     missing: Missing = "refuse",
     root: str | Path | None = None,
     workers: Workers | None = None,
+    photos: Photos = None,
 ) -> Migration:
     """Embed the images of a gallery by another model, and then let that model serve.
 
@@ -93,23 +96,28 @@ def migrate_gallery(
         root: A folder to look in for what is not at its source any more: for the source's own path
             below it, or for the last parts of it. Relative sources are relative to it.
         workers: Processes that load images; chosen by the number of images when not given.
+        photos: Whether the images are photos or crops; see `facever.models.photos.Photos`. By
+            default those that were enrolled as photos are, and the others what the model says. A
+            photo is cut by the landmarks that are known of it.
 
     Raises:
         GalleryError: The gallery is of this model already, a migration to yet another one has
-            begun, an unknown `missing`, no such folder, or the store cannot be written.
+            begun, an unknown `missing`, no such folder, a cropper of every face, photos where the
+            model takes crops, or the store cannot be written.
     """
     if missing not in ("refuse", "remove"):
         raise GalleryError(f"missing is {missing!r} (allowed: refuse, remove)")
     folder = Path(root).absolute() if root is not None else None
     if folder is not None and not folder.is_dir():
         raise GalleryError(f"no folder {folder} to look for the images in")
+    one_face_each(photos, "a migration")
     before = gallery.fingerprint
     gallery.begin_migration(binding_of(model))
     state = gallery.migration()
     resumed = state.done if state is not None else 0
     with progress("migrating", total=gallery.info().images, unit="images") as shown:
         shown.start_at(resumed)
-        moving = _Moving(gallery, model, folder, workers, shown)
+        moving = _Moving(gallery, model, folder, workers, photos, shown)
         while True:
             pending, known = moving.embed_pending(), moving.seen
             info = gallery.info()
@@ -147,10 +155,11 @@ class _Moving:
         model: Model,
         root: Path | None,
         workers: Workers | None,
+        photos: Photos,
         shown: Progress,
     ) -> None:
         self._gallery, self._model, self._root = gallery, model, root
-        self._workers, self._shown = workers, shown
+        self._workers, self._photos, self._shown = workers, photos, shown
         self.embedded = 0
         self.missing: dict[int, MissingImage] = {}
 
@@ -177,17 +186,32 @@ class _Moving:
                 found.append((image, _located(image, self._root)))
             except ImageError as error:
                 self._miss(image, error.reason)
-        if found:
-            self._embed(found)
+        for photos in (False, True):
+            some = [one for one in found if (one[0].landmarks is not None) == photos]
+            if some:
+                self._embed(some, self._step([image.landmarks for image, _ in some]))
 
-    def _embed(self, found: Sequence[tuple[PendingImage, str]]) -> None:
+    def _step(self, landmarks: list[str | None]) -> FaceStep | None:
+        """Return how images become crops, which were all enrolled as photos or all as crops."""
+        if landmarks[0] is None or self._photos is False:
+            return face_step(self._model, self._photos)
+        if self._photos is None and alignment_of(self._model) == NONE:
+            raise GalleryError(
+                "images of the gallery were enrolled as photos and the new model takes crops: "
+                "move to a model with an alignment, or give --crops (photos=False) to embed the "
+                "photos whole"
+            )
+        step = face_step(self._model, True if self._photos is None else self._photos)
+        return None if step is None else FaceStep(step.cropper, step.size, landmarks)
+
+    def _embed(self, found: Sequence[tuple[PendingImage, str]], faces: FaceStep | None) -> None:
         images, paths = zip(*found, strict=True)
         manifest = Manifest.from_frame(
             pd.DataFrame({"path": paths, "identity": "anybody"}), Path.cwd(), "gallery"
         )
         workers = workers_for(len(manifest)) if self._workers is None else self._workers
         left = iter(images)
-        with closing(stream_of(self._model, manifest, None, workers=workers)) as blocks:
+        with closing(stream_of(self._model, manifest, faces, workers=workers)) as blocks:
             for _, block, errors, _found in blocks:
                 batch = list(islice(left, len(errors)))
                 for image, error in zip(batch, errors, strict=True):

@@ -75,6 +75,7 @@ class Opened:
                 read_only=self._store.read_only,
                 people=people,
                 images=images,
+                photos=self._store.photo_count(),
                 entries=self._store.entry_count(),
                 operating_points={
                     name: point.model_dump(mode="json") for name, point in points.items()

@@ -108,6 +108,8 @@ class NewImages:
         qualities: How much each image counts in a quality-weighted mean, above 0; where there is
             none, its norm serves.
         times: When each was enrolled, ISO 8601 in UTC, where that is not now.
+        photos: The landmarks of the face that was found in each photo, as rows hold them (empty
+            where they are not known), and None for a crop.
     """
 
     people: Sequence[str]
@@ -117,6 +119,7 @@ class NewImages:
     hashes: Sequence[str | None]
     qualities: Sequence[float | None] | None = None
     times: Sequence[str] | None = None
+    photos: Sequence[str | None] | None = None
 
     def rows(self, which: Sequence[int]) -> "NewImages":
         """Return some of the images."""
@@ -128,6 +131,7 @@ class NewImages:
             [self.hashes[row] for row in which],
             [self.qualities[row] for row in which] if self.qualities is not None else None,
             [self.times[row] for row in which] if self.times is not None else None,
+            [self.photos[row] for row in which] if self.photos is not None else None,
         )
 
 
@@ -161,12 +165,16 @@ class StoredImage(Record):
 
 @dataclass(frozen=True)
 class PendingImage:
-    """An image that a migration has yet to embed by the new model."""
+    """An image that a migration has yet to embed by the new model.
+
+    `landmarks` are those of the face in a photo, empty where they are not known; None is a crop.
+    """
 
     image: int
     person: str
     source: str | None
     hash: str | None
+    landmarks: str | None = None
 
 
 @dataclass(frozen=True)
@@ -211,6 +219,7 @@ class Row(NamedTuple):
     enrolled: str
     norm: float | None
     quality: float | None
+    landmarks: str | None = None
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,22 @@ def default_cropper(model: "Model") -> PhotoCropper:
     return cropper
 
 
+def one_face_each(photos: Photos, what: str) -> None:
+    """Refuse a cropper of every face where each photo must give one vector.
+
+    Args:
+        photos: See `Photos`.
+        what: What needs that: "an enrolment".
+
+    Raises:
+        ConfigError: It is one.
+    """
+    if isinstance(photos, PhotoCropper) and getattr(photos, "which", None) == "all":
+        raise ConfigError(
+            f"{what} takes one face of a photo, not all: use largest, central or only (--face)"
+        )
+
+
 def crop_size(model: "Model") -> tuple[int, int]:
     """Return the size of the crops that a model's preprocessing takes: (height, width), pixels."""
     said = getattr(model, "preprocessing", {})

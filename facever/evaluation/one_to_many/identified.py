@@ -229,8 +229,8 @@ class IdentificationResult(Result):
     json_keys = (
         "protocol similarity score_rule templates images gallery_size probes.mated=mated "
         "probes.nonmated=nonmated failure_to_acquire=failures failure_rates=_failure_rates "
-        "cmc=_asked_cmc cmc_curve=_cmc_curve operating_points=_points refused=_refused realised=_realised "
-        "det=_thinned_det calibration overlap warnings"
+        "cmc=_asked_cmc cmc_curve=_cmc_curve operating_points=_points refused=_refused "
+        "realised=_realised det=_thinned_det calibration overlap warnings"
     )
 
     def describe(self) -> list[Section]:

@@ -11,6 +11,7 @@ from facever.gallery.checksums import checksums_of
 from facever.gallery.records import Binding, Storage, person_id, shown
 from facever.gallery.store.deriving import derive
 from facever.gallery.store.facts import facts_in, under_way
+from facever.gallery.store.photos import copy_photos
 from facever.gallery.store.removing import Removing
 from facever.gallery.store.sealing import (
     IMAGES,
@@ -141,6 +142,7 @@ class Editing(Removing):
         )
         db.executemany(sql, [(new, to, image) for image, new in fresh.items()])
         self._renew_checksums(db, IMAGES, fresh, to, facts.settings.storage, facts.binding)
+        copy_photos(db, fresh)
         pending = under_way(db, self.path)
         if pending is not None:
             sql = "INSERT INTO migrated SELECT ?, norm, vector FROM migrated WHERE image = ?"

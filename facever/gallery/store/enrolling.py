@@ -11,6 +11,7 @@ from facever.gallery.records import Duplicate, Duplicates, NewImages, shown, tex
 from facever.gallery.store.coding import encoded
 from facever.gallery.store.deriving import derive
 from facever.gallery.store.facts import Facts, facts_in
+from facever.gallery.store.photos import write_photos
 from facever.gallery.store.reading import Reading
 from facever.gallery.store.sealing import IMAGES, next_number, write_checksums
 from facever.gallery.store.statements import (
@@ -194,3 +195,10 @@ def _write_images(
             ),
         )
         write_checksums(db, IMAGES, rows, storage, facts.binding.dimension)
+        if images.photos is not None:
+            said = [images.photos[index] for index in some]
+            numbers = (number for number, *_ in rows)
+            write_photos(
+                db,
+                [(n, text) for n, text in zip(numbers, said, strict=True) if text is not None],
+            )

@@ -11,6 +11,7 @@ from facever.gallery.records import Binding, MigrationState, PendingImage, Stora
 from facever.gallery.store.choosing import Choosing
 from facever.gallery.store.coding import encoded
 from facever.gallery.store.facts import facts_in, under_way
+from facever.gallery.store.photos import landmarks_column
 from facever.gallery.store.schema import write_facts
 from facever.gallery.store.sealing import MIGRATED, pages, rewrite, write_checksums
 from facever.gallery.store.statements import among, each, record
@@ -53,13 +54,14 @@ class Migrating(Choosing):
 
     def pending_images(self) -> Iterator[PendingImage]:
         """Yield the images that have no new vector yet, in the order of their numbers."""
-        sql = (
-            f"SELECT image, (SELECT id FROM people p WHERE p.person = i.person), source, hash"
-            f" FROM {_PENDING} AND image > ? ORDER BY image LIMIT {_ROWS_AT_ONCE}"
-        )
         last = 0
         while True:
             with self.reading() as db:
+                sql = (
+                    "SELECT image, (SELECT id FROM people p WHERE p.person = i.person), source,"
+                    f" hash, {landmarks_column(db, 'i.image')} FROM {_PENDING} AND image > ?"
+                    f" ORDER BY image LIMIT {_ROWS_AT_ONCE}"
+                )
                 rows = db.execute(sql, [last]).fetchall()
             if not rows:
                 return

@@ -26,6 +26,7 @@ from facever.gallery.records import (
 from facever.gallery.store.damage import REMEDY, Damage, is_sound
 from facever.gallery.store.file import StoreFile
 from facever.gallery.store.filtering import checked_where, fits, narrowed
+from facever.gallery.store.photos import count_photos, landmarks_column
 from facever.gallery.store.sealing import (
     IMAGES,
     WHOLE_ID,
@@ -224,10 +225,12 @@ class Reading(StoreFile):
 
         A vector that is damaged is named, and NaN.
         """
-        more = ", p.id, p.metadata, t.source, t.hash, t.enrolled, t.norm, t.quality"
+        more = ", p.id, p.metadata, t.source, t.hash, t.enrolled, t.norm, t.quality, "
+        with self.reading() as db:
+            more += landmarks_column(db, "t.image")
         for rows in self._image_rows(more):
             with self.reading() as db:
-                sound = [row for row in rows if self._is_sound(row[5], row[0], row[7:])]
+                sound = [row for row in rows if self._is_sound(row[5], row[0], row[7:12])]
                 found = self._verified(db, IMAGES, sound)
             vectors = np.full((len(sound), self.binding.dimension), np.nan, np.float32)
             at = {row[0]: place for place, row in enumerate(sound)}
@@ -248,6 +251,11 @@ class Reading(StoreFile):
                 return
             yield rows
             last = rows[-1][0]
+
+    def photo_count(self) -> int:
+        """Return how many images were enrolled as photos."""
+        with self.reading() as db:
+            return count_photos(db)
 
     def without_images(self) -> dict[str, str]:
         """Return the metadata, as JSON, of the people who have no image, by their ids."""
