@@ -12,9 +12,10 @@ from facever.embeddings.similarities import named_similarity
 from facever.errors import DataError, GalleryError
 from facever.evaluation.scoring.similarity import pair_scores
 from facever.gallery.columns import metadata_of, with_quality
-from facever.gallery.decisions import require_fit
-from facever.models.images import Workers, embed_given, embed_images
+from facever.models.images import embed_given, embed_images
 from facever.models.protocol import Model, described
+from facever.models.streams import Workers
+from facever.operating_point import require_fit
 from facever.render.values import Record
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from facever.gallery.gallery import Gallery
     from facever.gallery.migration import Migration, Missing
     from facever.gallery.records import Duplicates
-    from facever.models.extractor import Precision
+    from facever.models.extraction import Precision
     from facever.operating_point import OperatingPoint, ScoreRule
 
 
@@ -110,7 +111,7 @@ class Recognizer:
             ModelError: There is no usable model.
             ConfigError: An unknown device or precision.
         """
-        from facever.models.extractor import load_model  # torch, for those who need it
+        from facever.models.loading import load_model
 
         options = {} if gallery is None else gallery.info().options
         flip = bool(options.get("flip", False)) if flip is None else flip

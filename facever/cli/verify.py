@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Optional, cast
 import typer
 
 if TYPE_CHECKING:
-    from facever.models.extractor import Precision
+    from facever.models.extraction import Precision
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

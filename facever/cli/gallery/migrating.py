@@ -9,7 +9,7 @@ from facever.cli.gallery.shared import AsJson, Device, Folder, counted, print_js
 
 if TYPE_CHECKING:
     from facever.gallery.migration import Migration, Missing
-    from facever.models.extractor import Precision
+    from facever.models.extraction import Precision
 
 _EXAMPLES = 20  # missing images that are listed without --json
 
