@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
@@ -12,7 +12,9 @@ from facever.embeddings.similarities import named_similarity
 from facever.errors import DataError, GalleryError
 from facever.evaluation.scoring.similarity import pair_scores
 from facever.gallery.columns import metadata_of, with_quality
+from facever.gallery.intake import found_in, other_images
 from facever.models.images import embed_given, embed_images
+from facever.models.photos import Photos, one_face_each
 from facever.models.protocol import Model, described
 from facever.models.streams import Workers
 from facever.operating_point import require_fit
@@ -49,7 +51,9 @@ class PairVerification(Record):
         same: The decision, or None where nothing decides.
         operating_point: What decided, or None.
         fingerprint: Of the model and its options.
-        note: Why there is no decision, or an empty text.
+        note: Why there is no decision, or what to know about it; or an empty text.
+        faces: What was found in each of the two photos (box, landmarks, quality, ...), by the names
+            of the columns of a photo's row; None for crops.
     """
 
     score: float
@@ -58,6 +62,7 @@ class PairVerification(Record):
     operating_point: "OperatingPoint | None"
     fingerprint: str
     note: str
+    faces: list[dict[str, Any] | None] = field(default_factory=list)
 
 
 class Recognizer:
@@ -71,6 +76,9 @@ class Recognizer:
         model: What `facever.load_model` returns, or any `facever.Model`.
         gallery: Bound to this model (`Gallery.create(path, model)`); two images can be verified
             without one.
+        photos: Whether the images are photos, in which faces are found and aligned, or crops; see
+            `facever.models.photos.Photos`. By default what the model and the data say. A cropper
+            of every face serves searches and `verify_person`: they answer for each face.
 
     Raises:
         ModelError: `model` is not one.
@@ -84,9 +92,11 @@ class Recognizer:
         'ada'
     """
 
-    def __init__(self, model: Model, gallery: "Gallery | None" = None) -> None:
+    def __init__(
+        self, model: Model, gallery: "Gallery | None" = None, *, photos: Photos = None
+    ) -> None:
         described(model)
-        self.model, self._gallery = model, gallery
+        self.model, self._gallery, self.photos = model, gallery, photos
 
     @classmethod
     def load(
@@ -97,6 +107,7 @@ class Recognizer:
         flip: bool | None = None,
         precision: "Precision | None" = None,
         device: str = "auto",
+        photos: Photos = None,
     ) -> Self:
         """Load a gallery's model with the extraction options that the gallery is bound to.
 
@@ -106,6 +117,7 @@ class Recognizer:
             flip: As in `facever.load_model`; where not given it is the gallery's.
             precision: As `flip`.
             device: As in `facever.load_model`.
+            photos: As in `Recognizer`.
 
         Raises:
             ModelError: There is no usable model.
@@ -116,7 +128,8 @@ class Recognizer:
         options = {} if gallery is None else gallery.info().options
         flip = bool(options.get("flip", False)) if flip is None else flip
         precision = options.get("precision", "fp32") if precision is None else precision
-        return cls(load_model(model, device=device, flip=flip, precision=precision), gallery)
+        loaded = load_model(model, device=device, flip=flip, precision=precision)
+        return cls(loaded, gallery, photos=photos)
 
     @property
     def gallery(self) -> "Gallery":
@@ -142,8 +155,9 @@ class Recognizer:
     ) -> "Enrollment":
         """Embed images and enroll them, all in one transaction: all of them, or on any error none.
 
-        Unreadable images are left out and reported. Duplicates are recognised by the images' bytes.
-        Images are loaded and forgotten some at a time; the vectors take 4 x D bytes an image.
+        Unreadable images, and photos without a face, are left out and reported. Duplicates are
+        recognised by the images' bytes. Images are loaded and forgotten some at a time; the vectors
+        take 4 x D bytes an image.
 
         Args:
             images: A manifest, a folder that holds a folder per person, a table or a data set's
@@ -160,6 +174,7 @@ class Recognizer:
             DataError: No such data, not one image could be read, or nobody says whom they show.
         """
         gallery = self._require_own()
+        one_face_each(self.photos, "an enrolment")
         taken = _taken(images, people, data)
         if isinstance(taken, Manifest):
             rows = with_quality(taken.frame, quality)
@@ -167,12 +182,12 @@ class Recognizer:
             known = metadata_of(rows, metadata_columns, person, rules.get("metadata"))
             rules["metadata"] = known
             taken = taken.assign(quality=rows["quality"]) if quality is not None else taken
-            faces = embed_images(self.model, taken, workers=workers)
+            faces = embed_images(self.model, taken, workers=workers, photos=self.photos)
             taken = [taken.locate(row) for row in range(len(taken))]
         elif metadata_columns or quality is not None:
             raise DataError("a list of images has no columns: omit metadata_columns and quality")
         else:
-            faces = embed_given(self.model, taken)
+            faces = embed_given(self.model, taken, photos=self.photos)
         hashes = [
             hash_of(image) if acquired else None
             for image, acquired in zip(taken, faces.acquired, strict=True)
@@ -198,7 +213,7 @@ class Recognizer:
         """
         gallery = self._require_own()
         return gallery.search(
-            embed_given(self.model, _absolute(listed(images))),
+            embed_given(self.model, _absolute(listed(images)), photos=self.photos),
             k,
             operating_point=operating_point,
             rule=rule,
@@ -224,7 +239,7 @@ class Recognizer:
         """
         gallery = self._require_own()
         return gallery.verify(
-            embed_given(self.model, _absolute(listed(images))),
+            embed_given(self.model, _absolute(listed(images)), photos=self.photos),
             person,
             operating_point=operating_point,
             rule=rule,
@@ -245,6 +260,7 @@ class Recognizer:
 
         Raises:
             ImageError: An image cannot be read.
+            FailureToAcquire: A photo without a face: there is no score, and no decision.
             DataError: Something else than an image, or its embedding has no length.
             GalleryError: The operating point is of another model or not for two images.
         """
@@ -256,14 +272,17 @@ class Recognizer:
                     f"a {point.kind} operating point does not decide between two images: "
                     "give one of kind 1:1-image"
                 )
-        pair = embed_given(self.model, [image_a, image_b], on_error="raise")
+        one_face_each(self.photos, "a comparison of two photos")
+        pair = embed_given(self.model, [image_a, image_b], "raise", photos=self.photos)
         similarity = point.similarity if point else named_similarity(pair.meta.metric)
         norms = pair.rows["norm"].to_numpy()
         rows = pair.vectors if similarity == "cosine" else pair.vectors * norms[:, None]
         score = float(pair_scores(rows[:1], rows[1:], similarity)[0])
         note = "" if point else "score only: there is no operating point to decide by"
         same = point.accepts(score) if point else None
-        return PairVerification(score, similarity, same, point, self.model.fingerprint, note)
+        note = note or other_images(point, pair)
+        found = found_in(pair, 2)
+        return PairVerification(score, similarity, same, point, self.model.fingerprint, note, found)
 
     def migrate(
         self,
@@ -276,7 +295,12 @@ class Recognizer:
         from facever.gallery.migration import migrate_gallery
 
         return migrate_gallery(
-            self.gallery, self.model, missing=missing, root=root, workers=workers
+            self.gallery,
+            self.model,
+            missing=missing,
+            root=root,
+            workers=workers,
+            photos=self.photos,
         )
 
     def _require_own(self) -> "Gallery":

@@ -1,17 +1,18 @@
-"""`facever data`: look at data sets, split them, put them into shards, generate one."""
+"""`facever data`: look at data sets, align photos, split, put into shards, generate one."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from facever.cli.photos import Detector, Face, MinQuality, Rotations
 from facever.cli.several import several
 
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="Inspect, split, shard and synthesize data sets.",
+    help="Inspect, align, split, shard and synthesize data sets.",
 )
 
 Root = Annotated[
@@ -107,6 +108,71 @@ def shard(
         print(json.dumps({"folder": str(out), "shards": shards, "images": len(made)}))
         return
     print(f"{len(made):,} images in {shards:,} shards: {out}")
+
+
+@app.command()
+def align(
+    root: Annotated[
+        str, typer.Argument(metavar="PHOTOS", help="Photos: a folder, a table, or a data set.")
+    ],
+    out: Annotated[Path, typer.Option(help="The folder of crops to make.")],
+    size: Annotated[int, typer.Option(help="Height and width of the crops in pixels.")] = 112,
+    face: Face = None,
+    min_quality: MinQuality = None,
+    rotations: Rotations = False,
+    detector: Detector = None,
+    format: Annotated[Literal["jpg", "png"], typer.Option(help="The crops' format.")] = "jpg",
+    workers: Annotated[int | None, typer.Option(help="Threads.", show_default="all cores")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace crops that stand at --out.")
+    ] = False,
+    layout: Layout = "auto",
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find and align the faces of photos, and write the crops; interrupted, the command goes on.
+
+    The folder of crops keeps the structure of the photos' folder. Photos without a face are
+    failures to acquire: failures.csv has them with the reason. contact_sheet.jpg shows some of all.
+    """
+    import json
+
+    from facever.cli.photos import cropper_of
+    from facever.core.console import warn
+    from facever.data import sources
+    from facever.evaluation.failures import FailureRate
+    from facever.faces.aligned_folder import FAILURES, SHEET, align_photos
+
+    cropper = cropper_of(face, min_quality, rotations, detector)
+    made = align_photos(
+        sources.load(root, data, layout),
+        out,
+        cropper,
+        size=size,
+        format=format,
+        workers=workers,
+        overwrite=overwrite,
+    )
+    failed = FailureRate(len(made.failures), made.photos)
+    if made.failures:
+        first = next(iter(made.failures.values()))
+        warn(f"{failed.told('FTA')} photos have no crop (see {out / FAILURES}), first: {first}")
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    "folder": str(out),
+                    "photos": made.photos,
+                    "crops": made.crops,
+                    "failure_to_acquire": failed.to_dict(),
+                    **made.provenance,
+                }
+            )
+        )
+        return
+    print(f"crops:  {made.crops:,} of {made.photos:,} photos in {out}")
+    print(f"failed: {failed.told('FTA')}")
+    print(f"look:   {out / SHEET}")
 
 
 @app.command()

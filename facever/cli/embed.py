@@ -1,9 +1,15 @@
 """`facever embed`: images in, a folder of embeddings out."""
 
+from collections import Counter
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
+
+from facever.cli.photos import Detector, Face, MinQuality, Photos, Rotations, photos_of
+
+if TYPE_CHECKING:
+    from facever.embeddings.embedding_set import EmbeddingSet
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -25,6 +31,11 @@ def embed(
         Optional[list[str]],  # noqa: UP045 - typer reads the annotation
         typer.Option(help="Only rows of this subset; may be given several times."),
     ] = None,
+    photos: Photos = None,
+    face: Face = None,
+    min_quality: MinQuality = None,
+    rotations: Rotations = False,
+    detector: Detector = None,
     flip: Annotated[
         bool, typer.Option("--flip", help="Average with the mirror image's embedding.")
     ] = False,
@@ -33,7 +44,7 @@ def embed(
     workers: Annotated[str, typer.Option(help="Processes that load images.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     strict: Annotated[
-        bool, typer.Option("--strict", help="Stop at the first unreadable image or folder.")
+        bool, typer.Option("--strict", help="Stop at the first image or folder that fails.")
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an embedding set that stands at --out.")
@@ -44,7 +55,11 @@ def embed(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Turn images into a folder of embeddings; interrupted, the same command goes on."""
+    """Turn images into a folder of embeddings; interrupted, the same command goes on.
+
+    A photo without a face (or with none above --min-quality) has no vector: it is a failure to
+    acquire, listed in rows.parquet with the reason. With --face all there is a row for each face.
+    """
     import json
     import time
     from typing import cast
@@ -53,6 +68,7 @@ def embed(
     from facever.core.processes import is_main, started
     from facever.data.sources import load
     from facever.errors import ConfigError
+    from facever.evaluation.failures import FailureRate
     from facever.models.extraction import Precision
     from facever.models.loading import load_model
 
@@ -76,13 +92,20 @@ def embed(
             workers="auto" if workers == "auto" else int(workers),
             on_error="raise" if strict else "skip",
             overwrite=overwrite,
+            photos=photos_of(extractor, photos, face, min_quality, rotations, detector, manifest),
         )
         seconds = time.monotonic() - begun
         if not is_main():
             return
+        failed = FailureRate(made.failures, len(manifest))
+        reasons = _reasons(made)
         if made.failures:
-            first = made.rows["error"].dropna().iloc[0]
-            warn(f"{made.failures} of {len(made)} images failed (see rows.parquet), first: {first}")
+            counted = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
+            path, why = made.rows.loc[~made.acquired, ["path", "error"]].iloc[0]
+            first = why if path in why else f"{path}: {why}"
+            warn(
+                f"{failed.told('FTA')} images failed (see rows.parquet): {counted}; first: {first}"
+            )
         if as_json:
             print(
                 json.dumps(
@@ -90,6 +113,8 @@ def embed(
                         "embeddings": str(out),
                         "images": len(made),
                         "failed": made.failures,
+                        "failure_to_acquire": {**failed.to_dict(), "reasons": reasons},
+                        "acquisition": made.meta.acquisition,
                         "identities": len(manifest.identities),
                         "dimension": made.meta.dimension,
                         "metric": made.meta.metric,
@@ -102,6 +127,28 @@ def embed(
             return
         print(f"embeddings: {out}")
         print(f"images:     {len(made)} of {len(manifest.identities)} identities")
-        print(f"failed:     {made.failures}")
+        print(f"acquired:   {_acquired(made)}")
+        print(f"failed:     {failed.told('FTA')}")
         print(f"dimension:  {made.meta.dimension}, compared by {made.meta.metric}")
         print(f"next:       facever evaluate verification {out}")
+
+
+def _reasons(made: "EmbeddingSet") -> dict[str, int]:
+    """Return why images have no vector, without their names, with how many; the most first."""
+    failed = made.rows[~made.acquired]
+    said = [
+        error.partition(f"{path}: ")[2] or error
+        for path, error in zip(failed["path"], failed["error"], strict=True)
+    ]
+    return dict(Counter(said).most_common())
+
+
+def _acquired(made: "EmbeddingSet") -> str:
+    """Return how images became crops."""
+    said = made.meta.acquisition
+    if said["images"] == "crops":
+        return "crops, as they are"
+    which = {"all": "every face", "only": "the only face"}.get(
+        said.get("face", ""), f"the {said.get('face', 'chosen')} face"
+    )
+    return f"{which} of photos, aligned by {said.get('template')} ({said.get('detector')})"

@@ -20,12 +20,13 @@ UsageError: Any = typer.BadParameter.__base__
 # verb -> (module, one line of help). A module has `app`, a typer.Typer.
 VERBS: dict[str, tuple[str, str]] = {
     "quickstart": ("quickstart", "The whole way on a small data set, with a report at the end."),
-    "data": ("data", "Inspect, split, shard and synthesize data sets."),
+    "data": ("data", "Inspect, align, split, shard and synthesize data sets."),
     "train": ("train", "Train an identity model from a configuration."),
     "bakeoff": ("bakeoff", "Compare heads: same data and budget, several seeds, intervals."),
     "embed": ("embed", "Turn images into a folder of embeddings."),
     "evaluate": ("evaluate", "Measure verification, retrieval and identification."),
     "gallery": ("gallery", "Create, fill and ask a gallery of people."),
+    "models": ("models", "List and fetch public models; take in models from elsewhere."),
     "verify": ("verify", "Say whether two images show the same person."),
     "figure": ("figure", "Draw features, prototypes and heads."),
     "report": ("report", "Write a self-contained HTML report."),

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Optional, cast
 
 import typer
 
+from facever.cli.photos import Detector, Face, MinQuality, Photos, Rotations, photos_of
+
 if TYPE_CHECKING:
     from facever.models.extraction import Precision
 
@@ -20,6 +22,11 @@ def verify(
         Optional[Path],  # noqa: UP045 - typer reads the annotation
         typer.Option(help="Decide by this file (default: the run's operating_point.json)."),
     ] = None,
+    photos: Photos = None,
+    face: Face = None,
+    min_quality: MinQuality = None,
+    rotations: Rotations = False,
+    detector: Detector = None,
     flip: Annotated[
         bool, typer.Option("--flip", help="Average with the mirror image's embedding.")
     ] = False,
@@ -28,6 +35,8 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Say whether two images show the same person.
+
+    In a photo without a face nothing is compared: that is an error, not a "no".
 
     Exit status: 0 the same, 1 different, 2 no decision or an error.
     """
@@ -41,6 +50,7 @@ def verify(
     recognizer = Recognizer.load(
         model, device=device, flip=flip, precision=cast("Precision", precision)
     )
+    recognizer.photos = photos_of(recognizer.model, photos, face, min_quality, rotations, detector)
     result = recognizer.verify(image_a, image_b, given)
     point = result.operating_point
     if as_json:

@@ -80,6 +80,7 @@ class Inspection(Result):
     duplicates_across: list[list[str]]
     layout: str = ""
     doubt: str | None = None
+    alignment: str = "none"
 
     def describe(self) -> list[Section]:
         """Return what the data set holds and what is wrong with it; long lists are cut."""
@@ -95,6 +96,7 @@ class Inspection(Result):
             ("sizes", _counts(self.sizes)),
             ("formats", _counts(self.formats)),
             ("colours", _counts(self.colours)),
+            *([] if self.alignment == "none" else [("alignment", self.alignment)]),
         ]
         histogram: list[list[Cell]] = [
             [span, count(number)] for span, number in self.histogram.items()
@@ -175,6 +177,7 @@ def inspect(manifest: Manifest, threads: int | None = None) -> Inspection:
         duplicates_across=across,
         layout=manifest.layout,
         doubt=_doubt(manifest),
+        alignment=manifest.alignment,
     )
 
 

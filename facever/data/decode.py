@@ -23,6 +23,7 @@ MAX_PIXELS = 100_000_000
 _BY_PILLOW = frozenset({"AVIF", "HEIF"})
 _MOST_BYTES_PER_PIXEL = 8  # 16-bit RGBA, uncompressed
 _SLACK_BYTES = 16_000_000  # metadata
+_FACTORS = (1, 2, 4, 8)  # by which libjpeg reduces while it decodes
 _warned: list[str] = []
 
 
@@ -38,7 +39,10 @@ class ImageError(DataError):
 
 
 def decode(
-    path: str | Path, max_pixels: int = MAX_PIXELS, unended: list[str] | None = None
+    path: str | Path,
+    max_pixels: int = MAX_PIXELS,
+    unended: list[str] | None = None,
+    reduce: bool = False,
 ) -> np.ndarray:
     """Read an image as a person sees it: RGB, upright, eight bits a channel.
 
@@ -55,6 +59,8 @@ def decode(
         max_pixels: Images with more are refused unseen (a small file can hold a huge image).
         unended: Where to add the path of a JPEG that lacks only its end marker; the first such
             file of a process is warned of when not given.
+        reduce: Whether a JPEG with more pixels is decoded at a half, a quarter or an eighth of its
+            size, the first that has few enough, rather than refused.
 
     Returns:
         The image, uint8 [H, W, 3], writable and contiguous.
@@ -68,7 +74,7 @@ def decode(
         address = split_address(name)
         if address is not None:
             return _as_rgb(read_item(*address))
-        return _decode(_read(name, max_pixels), max_pixels, name, unended)
+        return _decode(_read(name, max_pixels), max_pixels, name, unended, reduce)
     except (OSError, ValueError) as error:
         raise ImageError(name, _reason(error)) from error
 
@@ -93,10 +99,11 @@ def decode_bytes(
     name: str = "image",
     max_pixels: int = MAX_PIXELS,
     unended: list[str] | None = None,
+    reduce: bool = False,
 ) -> np.ndarray:
     """Decode the bytes of an image file as `decode` does; `name` stands for it in errors."""
     try:
-        return _decode(data, max_pixels, name, unended)
+        return _decode(data, max_pixels, name, unended, reduce)
     except ValueError as error:
         raise ImageError(name, str(error)) from error
 
@@ -123,14 +130,19 @@ def _check_size(size: int, most: int, max_pixels: int) -> None:
         raise ValueError(f"{size:,} bytes are too many for an image of {max_pixels:,} pixels")
 
 
-def _decode(data: bytes, max_pixels: int, name: str, unended: list[str] | None) -> np.ndarray:
+def _decode(
+    data: bytes, max_pixels: int, name: str, unended: list[str] | None, reduce: bool
+) -> np.ndarray:
     header = read_header(data)
-    if header.width * header.height > max_pixels:
+    count = header.width * header.height
+    factors = _FACTORS if reduce and header.frame is not None else _FACTORS[:1]
+    factor = next((one for one in factors if count <= max_pixels * one**2), None)
+    if factor is None:
         raise ValueError(
             f"{header.width} x {header.height} pixels, more than the {max_pixels:,} allowed"
         )
     if header.frame is not None:
-        pixels, ended = decode_jpeg(data, header.frame)
+        pixels, ended = decode_jpeg(data, header.frame, factor)
         if not ended:
             (_warn_once if unended is None else unended.append)(name)
         return upright(pixels, header.frame.orientation)

@@ -24,6 +24,12 @@ _NOT_READ = ("data precision", "color conversion", "subsampling level")  # by si
 _MOST_EXTRA = 64  # bytes that a camera writes before a marker; more are a damaged part
 _MOST_ZEROS = 8  # that pixels may end with before such bytes; more were never written
 _ALL = 64  # coefficients of a block
+_REDUCED = {
+    1: cv2.IMREAD_COLOR_RGB,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
 _ORIENTATION = 0x0112  # the EXIF tag
 
 
@@ -79,8 +85,8 @@ def read_frame(data: bytes) -> Frame:
     raise ValueError("truncated JPEG: it ends before its first scan")
 
 
-def decode_jpeg(data: bytes, frame: Frame) -> tuple[np.ndarray, bool]:
-    """Decode a JPEG file's bytes, whose `frame` was read.
+def decode_jpeg(data: bytes, frame: Frame, factor: int = 1) -> tuple[np.ndarray, bool]:
+    """Decode a JPEG file's bytes, whose `frame` was read, at 1 / `factor` of its size: 1, 2, 4, 8.
 
     What simplejpeg does not read, such as rare subsamplings, is decoded by OpenCV; of that only
     the end marker is checked.
@@ -93,11 +99,11 @@ def decode_jpeg(data: bytes, frame: Frame) -> tuple[np.ndarray, bool]:
         ValueError: Truncated, damaged, or of a kind that is not supported.
     """
     try:
-        pixels, ended = simplejpeg.decode_jpeg(data), True
+        pixels, ended = _whole(data, factor), True
     except ValueError as error:
         if any(part in str(error) for part in _NOT_READ):
-            return _by_opencv(data), True
-        pixels, ended = _second_look(data, str(error))
+            return _by_opencv(data, factor), True
+        pixels, ended = _second_look(data, str(error), factor)
     if frame.several:
         _check_scans(data, frame, ended)
     return pixels, ended
@@ -114,7 +120,18 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return pixels
 
 
-def _second_look(data: bytes, said: str) -> tuple[np.ndarray, bool]:
+def _whole(data: bytes, factor: int, strict: bool = True) -> np.ndarray:
+    """Decode by simplejpeg, which raises ValueError at libjpeg's first warning where `strict`."""
+    if factor == 1:
+        pixels: np.ndarray = simplejpeg.decode_jpeg(data, strict=strict)
+        return pixels
+    frame = read_frame(data)
+    height, width = -(-frame.height // factor), -(-frame.width // factor)
+    pixels = simplejpeg.decode_jpeg(data, min_height=height, min_width=width, strict=strict)
+    return pixels
+
+
+def _second_look(data: bytes, said: str, factor: int) -> tuple[np.ndarray, bool]:
     """Decode without what libjpeg warned of: nothing else may be wrong then."""
     ended = True
     for _ in range(4):
@@ -125,13 +142,13 @@ def _second_look(data: bytes, said: str) -> tuple[np.ndarray, bool]:
             data = _plain_header(data)
         elif extra and 0xD0 <= int(extra[2], 16) <= 0xD7:
             _check_restarts(data, int(extra[1]))
-            return simplejpeg.decode_jpeg(data, strict=False), ended
+            return _whole(data, factor, strict=False), ended
         elif extra and extra[2] == "d9":
             data = _without(data, int(extra[1]))
         else:
             break
         try:
-            return simplejpeg.decode_jpeg(data), ended
+            return _whole(data, factor), ended
         except ValueError as error:
             said = str(error)
     if not ended:
@@ -245,14 +262,16 @@ def _plain_header(data: bytes) -> bytes:
     return b"".join(parts) + data[frame.scan :]
 
 
-def _by_opencv(data: bytes) -> np.ndarray:
+def _by_opencv(data: bytes, factor: int) -> np.ndarray:
     if data.rfind(_END) < 0:
         raise ValueError("truncated JPEG: it ends before its end marker")
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    flags = _REDUCED[factor] | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         pixels: np.ndarray | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:
         pixels = None
+    if pixels is not None and factor > 1:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
     if pixels is None:
         raise ValueError("truncated or damaged JPEG, or of a kind that is not supported")
     return pixels

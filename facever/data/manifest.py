@@ -159,6 +159,25 @@ class Manifest:
         """The identities, each once, sorted."""
         return sorted(self.frame["identity"].unique())
 
+    @property
+    def alignment(self) -> str:
+        """The template that the images are aligned by, such as "arcface-112"; else "none".
+
+        It is the column `alignment`, which `facever data align` writes.
+
+        Raises:
+            DataError: Rows of several alignments.
+        """
+        if "alignment" not in self.frame:
+            return "none"
+        found = self.frame["alignment"].fillna("none").unique().tolist()
+        if len(found) > 1:
+            raise DataError(
+                f"{self.dataset} mixes images of alignments {', '.join(map(str, found))}: align "
+                "all photos by one template (facever data align)"
+            )
+        return str(found[0])
+
     def labels(self) -> np.ndarray:
         """Return the position of each image's identity in `identities`, int64 [N]."""
         codes, _ = pd.factorize(self.frame["identity"], sort=True)

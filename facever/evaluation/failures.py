@@ -1,8 +1,13 @@
-"""Failures to acquire: images that could not be embedded, and the trials that they cost."""
+"""Failures to acquire and to enrol: what could not be embedded, in rates, and what it costs.
+
+They are unreadable files, and photos without a face or with none above the quality gate.
+
+Reference:
+    ISO/IEC 19795-1:2021, failure-to-acquire rate (FTA) and failure-to-enrol rate (FTE).
+"""
 
 from dataclasses import dataclass
 
-from facever.evaluation.statistics.intervals import clopper_pearson
 from facever.operating_point import Interval
 from facever.render.values import Record
 
@@ -10,14 +15,39 @@ _NOTE = "too narrow where images of one person fail together: it takes them for 
 
 
 @dataclass(frozen=True)
+class FailureRate(Record):
+    """How many of some attempts failed."""
+
+    failed: int = 0
+    attempts: int = 0
+
+    json_keys = "failed attempts rate interval"
+
+    @property
+    def rate(self) -> float:
+        """Failures over attempts; 0 without attempts."""
+        return self.failed / self.attempts if self.attempts else 0.0
+
+    @property
+    def interval(self) -> Interval | None:
+        """Clopper and Pearson's, of 95 %; None without attempts."""
+        from facever.evaluation.statistics.intervals import clopper_pearson  # SciPy, if asked for
+
+        return clopper_pearson(self.failed, self.attempts, note=_NOTE) if self.attempts else None
+
+    def told(self, name: str) -> str:
+        """Return "3 of 150 (FTA 0.02, 95% 0.00414 to 0.0573)"; the counts alone if none failed."""
+        counts = f"{self.failed:,} of {self.attempts:,}"
+        found = self.interval if self.failed else None
+        if found is None:
+            return counts
+        rate = f"{name} {self.rate:.3g}, {found.level:.0%} {found.low:.3g} to {found.high:.3g}"
+        return f"{counts} ({rate})"
+
+
+@dataclass(frozen=True)
 class Failures(Record):
-    """Images that could not be embedded and the trials that they would have made.
-
-    They are unreadable files, and photos without a face or with none above the quality gate.
-
-    Reference:
-        ISO/IEC 19795-1:2021, failure-to-acquire rate.
-    """
+    """Images that could not be embedded and the trials that they would have made."""
 
     images: int = 0
     failed: int = 0
@@ -27,31 +57,19 @@ class Failures(Record):
     json_keys = "images failed rate interval genuine_trials=genuine impostor_trials=impostor"
 
     @property
+    def counted(self) -> FailureRate:
+        """The images that failed, of all."""
+        return FailureRate(self.failed, self.images)
+
+    @property
     def rate(self) -> float:
         """Failures to acquire over images (FTA)."""
-        return self.failed / self.images if self.images else 0.0
+        return self.counted.rate
 
     @property
     def interval(self) -> Interval | None:
         """Of the rate; None without images."""
-        return rate_interval(self.failed, self.images)
+        return self.counted.interval
 
     def __str__(self) -> str:
-        return counted_rate("FTA", self.failed, self.images)
-
-
-def rate_interval(failed: int, attempts: int) -> Interval | None:
-    """Return the interval of a rate of failures (FTA, FTE); None without attempts."""
-    return clopper_pearson(failed, attempts, note=_NOTE) if attempts else None
-
-
-def counted_rate(name: str, failed: int, attempts: int) -> str:
-    """Return "3 of 150 (FTA 0.02, 95 % 0.0041 to 0.0573)"; the counts alone where none failed."""
-    counts = f"{failed:,} of {attempts:,}"
-    found = rate_interval(failed, attempts)
-    if not failed or found is None:
-        return counts
-    return (
-        f"{counts} ({name} {failed / attempts:.3g}, {found.level:.0%} {found.low:.3g} to "
-        f"{found.high:.3g})"
-    )
+        return self.counted.told("FTA")

@@ -1,10 +1,11 @@
 """What a gallery answers."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from facever.embeddings.template_policies import ALL
+from facever.evaluation.failures import FailureRate
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery.records import Duplicate, shown
 from facever.operating_point import OperatingPoint, ScoreRule
@@ -49,6 +50,13 @@ class Enrollment(Record):
         conflicts: Images that match another person.
         conflict_point: The operating point above which they do; None where none was looked for.
         note: Why none was looked for, or what to know about it; or an empty text.
+        given: Images that were to be enrolled.
+        people: People whom these show.
+        not_enrolled: Those of them none of whose images has a vector.
+
+    Reference:
+        ISO/IEC 19795-1:2021: failure-to-acquire rate (FTA), here of images, and failure-to-enrol
+        rate (FTE), of people.
     """
 
     images: int
@@ -58,6 +66,24 @@ class Enrollment(Record):
     conflicts: list[Conflict]
     conflict_point: OperatingPoint | None = None
     note: str = ""
+    given: int = 0
+    people: int = 0
+    not_enrolled: list[str] = field(default_factory=list)
+
+    json_keys = (
+        "images new_people duplicates failed conflicts conflict_point note given people "
+        "not_enrolled failure_to_acquire failure_to_enrol"
+    )
+
+    @property
+    def failure_to_acquire(self) -> FailureRate:
+        """The share of the images given that have no vector."""
+        return FailureRate(len(self.failed), self.given)
+
+    @property
+    def failure_to_enrol(self) -> FailureRate:
+        """The share of the people given none of whose images has a vector."""
+        return FailureRate(len(self.not_enrolled), self.people)
 
 
 @dataclass(frozen=True)
@@ -84,13 +110,17 @@ class Answer(Record):
         candidates: The nearest people, best first.
         known: Whether the best one passes the operating point; None where nothing decides.
         error: Why the probe has no vector, where it has none.
+        face: What was found in the probe's photo, by the names of the columns of a photo's row
+            (box, landmarks, quality, ...); where every face of a photo is searched also `image`,
+            which of the images it is in, and `face`, its number there. None for a crop.
     """
 
     candidates: list[Candidate]
     known: bool | None = None
     error: str | None = None
+    face: dict[str, Any] | None = None
 
-    json_keys = "person candidates known error"
+    json_keys = "person candidates known error face"
 
     @property
     def person(self) -> str | None:
@@ -171,6 +201,7 @@ class Verification(Result):
         templates: The policy by which people are compared.
         probabilities: That each probe shows the person; None where no calibration tells.
         calibration: What gave the probabilities, or None.
+        faces: What was found in each probe's photo, as `Answer.face`.
     """
 
     person: str
@@ -184,6 +215,7 @@ class Verification(Result):
     templates: str = ALL
     probabilities: list[float | None] | None = None
     calibration: ScoreCalibration | None = None
+    faces: list[dict[str, Any] | None] = field(default_factory=list)
 
     def describe(self) -> list[Section]:
         """Return the score of each probe and the decision."""

@@ -23,7 +23,7 @@ from facever.gallery.decisions import (
     for_verification,
     require_cosine,
 )
-from facever.gallery.intake import Faces, checked_vectors, failures
+from facever.gallery.intake import Faces, checked_vectors, failures, found_in, other_images
 from facever.gallery.opened import Opened
 from facever.gallery.records import Change, Keys, Vectors
 from facever.gallery.scores import all_scores
@@ -98,21 +98,25 @@ class Asking(Opened):
             found = self._candidates(vectors[held], most, plan.rule, among, before)
             if found is not None:
                 break
-        answers, each = [], iter(found)
+        answers, each, faces = [], iter(found), found_in(probes, len(vectors))
         for row in range(len(vectors)):
             if row in failed:
-                answers.append(Answer([], error=failed[row]))
+                answers.append(Answer([], error=failed[row], face=faces[row]))
                 continue
             candidates = _with_probability(next(each), plan.told.calibration)
             point = plan.decision.point
             answers.append(
-                Answer(candidates, None if point is None else _passes(candidates, point))
+                Answer(
+                    candidates,
+                    None if point is None else _passes(candidates, point),
+                    face=faces[row],
+                )
             )
         return SearchResult(
             answers,
             plan.rule,
             plan.decision.point,
-            _joined(plan.decision.note, plan.told.note),
+            _joined(plan.decision.note, plan.told.note, other_images(plan.decision.point, probes)),
             plan.decision.implied_rate,
             plan.templates,
             plan.searched,
@@ -177,13 +181,14 @@ class Asking(Opened):
             rule,
             count,
             point,
-            _joined(decision.note, told.note),
+            _joined(decision.note, told.note, other_images(point, probes)),
             [failed.get(row) for row in range(len(vectors))],
             templates,
             None
             if one is None
             else [None if s is None else float(one.probability(s)) for s in scores],
             one,
+            found_in(probes, len(vectors)),
         )
 
     def _plan(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from facever.core.console import warn
+from facever.embeddings.template_policies import QUALITY_MEAN
 from facever.errors import GalleryError, plain
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery.answers import Enrollment
@@ -165,7 +166,26 @@ class Changing(Opened):
                 for conflict in review.findings.conflicts
             ],
             review.rules.point,
-            review.rules.note,
+            "; ".join(note for note in (review.rules.note, self._mixed(coming)) if note),
+            len(images.people),
+            len(set(images.people)),
+            sorted(set(images.people) - set(coming.people)),
+        )
+
+    def _mixed(self, coming: NewImages) -> str:
+        """Return what to know where photos come to crops, or crops to photos."""
+        photos, images = self._store.photo_count(), self._store.counts()[1]
+        if not coming.people or not 0 < photos < images:
+            return ""
+        weights = (
+            "; in the templates photos weigh by their quality (0 to 100) and crops without a "
+            "quality by the length of their embedding"
+            if self._store.settings.templates == QUALITY_MEAN
+            else ""
+        )
+        return (
+            f"the gallery holds {photos:,} photos and {images - photos:,} crops: they are "
+            f"compared, but an operating point measured on one kind may not hold for both{weights}"
         )
 
     def remove(self, person: str, image: str | int | None = None) -> int:
@@ -311,7 +331,19 @@ class Changing(Opened):
             wrong = misfit_in_search(measured, people, measured.score_rule, templates)
         else:
             wrong = misfit_in_verification(measured, templates)
-        return [f"{shown(name)} will not serve: {wrong}"] if wrong else []
+        said = [f"{shown(name)} will not serve: {wrong}"] if wrong else []
+        photos, images = self._store.photo_count(), self._store.counts()[1]
+        if measured.images == "crops" and photos:
+            said.append(
+                f"{shown(name)} was measured on crops and {photos:,} of {images:,} images of the "
+                "gallery are photos: its rates may differ"
+            )
+        if measured.images == "photos" and photos < images:
+            said.append(
+                f"{shown(name)} was measured on photos and {images - photos:,} of {images:,} "
+                "images of the gallery are crops: its rates may differ"
+            )
+        return said
 
 
 def _by_person(metadata: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

@@ -10,15 +10,18 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from facever.core.console import warn
+from facever.data.acquisition import FACE_COLUMNS
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.embeddings.meta import UNDECLARED
 from facever.embeddings.unit import ROUNDING, first_not_unit, unit_rows
 from facever.errors import GalleryError
 from facever.gallery.records import Binding, NewImages, Vectors, person_id, text
 from facever.models.protocol import Model, described
+from facever.operating_point import Measured
 
 Faces: TypeAlias = EmbeddingSet | ArrayLike
 
+_LEAST_QUALITY = 0.1  # what a photo of quality 0 counts
 _OF_A_RUN = ("batch_size", "device", "on_error")  # options that a fingerprint does not depend on
 
 
@@ -141,12 +144,33 @@ def _qualities(faces: EmbeddingSet) -> list[float | None] | None:
     column = faces.rows["quality"].to_numpy(dtype=object)
     missing = faces.rows["quality"].isna().to_numpy(dtype=bool)
     qualities: list[float | None] = []
+    if faces.meta.acquisition.get("images") == "photos":  # measured, 0 to 100
+        column = np.where(column == 0, _LEAST_QUALITY, column)
     for row, (value, none) in enumerate(zip(column, missing, strict=True)):
         number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
         if not none and not (number and 0 < value < np.inf):
             raise GalleryError(f"the quality of image {row} is not a number above 0")
         qualities.append(None if none else float(value))
     return qualities
+
+
+def other_images(measured: Measured | None, probes: Faces) -> str:
+    """Return what to say where something measured on crops judges photos, or the reverse."""
+    if measured is None or not isinstance(probes, EmbeddingSet):
+        return ""
+    return measured.other_images(probes.meta.acquisition)
+
+
+def found_in(faces: Faces, count: int) -> list[dict[str, Any] | None]:
+    """Return what was found in the photo of each of the rows, by column; None for crops."""
+    if not isinstance(faces, EmbeddingSet) or faces.meta.acquisition.get("images") != "photos":
+        return [None] * count
+    names = [name for name in ("image", "face", *FACE_COLUMNS) if name in faces.rows]
+    rows = faces.rows[names].astype(object)
+    return [
+        {name: value for name, value in zip(names, row, strict=True) if not pd.isna(value)}
+        for row in rows.itertuples(index=False)
+    ]
 
 
 def _photos(faces: EmbeddingSet) -> list[str | None] | None:

@@ -51,6 +51,12 @@ class ModelConfig(Config):
         None, description="keypoints, whose features join the pooled ones before the neck"
     )
     preprocessing: Preprocessing = Preprocessing()
+    alignment: Literal["none", "arcface-112"] = Field(
+        "none",
+        description="how the faces that the model is given are aligned: none: as the images are; "
+        "arcface-112: five landmarks on ArcFace's template; a training on what 'facever data "
+        "align' wrote sets it",
+    )
 
     @property
     def architecture(self) -> dict[str, Any]:

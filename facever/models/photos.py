@@ -71,23 +71,27 @@ def face_step(model: "Model", photos: Photos, data: "Manifest | None" = None) ->
     return FaceStep(cropper, crop_size(model), landmarks)
 
 
-def default_cropper(model: "Model") -> PhotoCropper:
+def default_cropper(model: "Model", **options: Any) -> PhotoCropper:
     """Return what cuts faces for a model where nothing else is asked for.
+
+    Args:
+        model: What the crops are for.
+        options: Of `facever.faces.cropping.FaceCropper`, but the alignment, which is the model's.
 
     Raises:
         ModelError: A model without alignment, or the detector's file is not there.
+        ConfigError: An option that cannot be.
     """
-    from facever.faces.cropping import FaceCropper  # type: ignore[import-not-found,unused-ignore]
-
     alignment = alignment_of(model)
     if alignment == NONE:
         raise ModelError(
-            "the model takes crops and has no alignment, so it is not known how faces of photos "
-            "are to be cut for it: omit --photos (photos=True); for photos of faces train on what "
-            "'facever data align' writes, or use an aligned model such as sface"
+            "the model takes crops: it has no alignment, so it is not known how the faces of "
+            "photos are cut for it; give crops (--crops, photos=False), train on what 'facever "
+            "data align' writes, or use an aligned model such as sface"
         )
-    cropper: PhotoCropper = FaceCropper(alignment=alignment)
-    return cropper
+    from facever.faces.cropping import FaceCropper  # OpenCV, for those who need it
+
+    return FaceCropper(alignment=alignment, **options)
 
 
 def one_face_each(photos: Photos, what: str) -> None:

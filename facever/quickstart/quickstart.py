@@ -86,7 +86,7 @@ def quickstart(
 
     say("embedding people who were never seen in training")
     extractor = load_model(run.path)
-    embeddings = extractor.extract(parts.where(subset="test"), folder / "embeddings")
+    embeddings = extractor.extract(parts.where(subset="test"), folder / "embeddings", photos=False)
     measured = measure_embeddings(embeddings, far=FARS)
     result = measured.verification
     write_json(folder / "evaluation.json", result.to_dict())
@@ -94,7 +94,9 @@ def quickstart(
     say("making a gallery: one image enrolled of each person with two or more, the rest as probes")
     probes = choose_probes(embeddings)
     point = extractor.operating_point
-    development = extractor.extract(parts.where(subset="development"), folder / "development")
+    development = extractor.extract(
+        parts.where(subset="development"), folder / "development", photos=False
+    )
     people = len(set(probes.enrolled.identities))
     searching = search_threshold(development, people)
     if searching.point is None:

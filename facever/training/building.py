@@ -5,6 +5,8 @@ from functools import partial
 import torch
 from timm.utils import ModelEmaV3
 
+from facever.config import parse
+from facever.core.console import say
 from facever.core.processes import world
 from facever.data.machine import require_memory
 from facever.data.manifest import Manifest
@@ -51,6 +53,25 @@ def require_room(config: TrainConfig, identities: int, batches: int) -> None:
             2 * 4 * held * identities * size,  # and their gradient
             f"{identities:,} prototypes of embedding_size {size:,}",
         )
+
+
+def with_alignment(config: TrainConfig, images: Manifest) -> TrainConfig:
+    """Return the configuration whose model carries the alignment of the images; a line says so.
+
+    Raises:
+        ConfigError: The model is configured to another one.
+        DataError: The images are of several.
+    """
+    found, wanted = images.alignment, config.model.alignment
+    if found in ("none", wanted):
+        return config
+    if wanted != "none":
+        raise ConfigError(
+            f"model.alignment is {wanted}, and {images.dataset} is aligned by {found}: omit it"
+        )
+    say(f"the images are aligned by {found}: the model will align photos so (model.alignment)")
+    changed = {**config.model.model_dump(mode="json"), "alignment": found}
+    return config.model_copy(update={"model": parse(ModelConfig, changed, where=images.dataset)})
 
 
 def make_embedder(config: ModelConfig, resumed: bool) -> Embedder:

@@ -345,6 +345,8 @@ def require_same(
     for head, mine, was in zip(saved.heads, new["heads"], old["heads"], strict=False):
         if mine["name"] == was["name"]:  # what was null came from the data
             mine.update({key: was[key] for key in head.from_data if mine[key] is None})
+    if new["model"]["alignment"] == "none":  # it came from the data, too
+        new["model"]["alignment"] = old["model"]["alignment"]
     for key in ("precision", "memory_format"):
         if new[key] == "auto":  # what a trial chose
             new[key] = old[key]

@@ -29,6 +29,7 @@ from facever.training.building import (
     make_watch,
     metric_of,
     require_room,
+    with_alignment,
 )
 from facever.training.computing.parallel import Agreement, agree
 from facever.training.computing.precision import Precision, named
@@ -92,6 +93,9 @@ class Trainer:
         self.train_manifest, self.development_manifest = select(
             manifest, config.data, config.batch, config.seed
         )
+        resumed = from_main(run.last.is_file())
+        if not resumed:
+            config = with_alignment(config, self.train_manifest)
         config, self._targets = prepare(config, self.train_manifest, self.device)
         self.run, self.position = run, Position()
         self._batches = make_batches(config, self.train_manifest, self.device)
@@ -99,7 +103,6 @@ class Trainer:
         self._updates_per_epoch = math.ceil(len(self._batches) / config.accumulation)
         self._before = config
         config = with_epochs(config, epochs or config.epochs, self._updates_per_epoch)
-        resumed = from_main(run.last.is_file())
         torch.manual_seed(derive(config.seed, "weights"))
         self.embedder = make_embedder(config.model, resumed)
         self._trial: Trial | None = None

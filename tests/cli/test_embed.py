@@ -5,10 +5,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from scipy.stats import binomtest
 
 from facever.cli.main import main
 from facever.config import parse
 from facever.embeddings.embedding_set import EmbeddingSet
+from facever.evaluation.failures import FailureRate
 from facever.models import Embedder, ModelConfig, save_embedder
 from facever.models.extractor import extraction_fingerprint
 
@@ -57,9 +59,14 @@ def test_embed(facever, model: Path, data: Path, tmp_path: Path):
     table = data / "people" / "people.csv"
     status, said, warned = facever("embed", model, table, "--out", out, "--workers", 0)
     assert status == 0
-    assert f"embeddings: {out}\nimages:     6 of 3 identities\nfailed:     1\n" in said
-    first = f"{data}/people/images/1.png: not an image of a known format"
-    assert f"warning: 1 of 6 images failed (see rows.parquet), first: {first}\n" in warned
+    assert f"embeddings: {out}\nimages:     6 of 3 identities\n" in said
+    assert "acquired:   crops, as they are\n" in said
+    exact = binomtest(1, 6).proportion_ci(0.95, method="exact")
+    rate = f"1 of 6 (FTA 0.167, 95% {exact.low:.3g} to {exact.high:.3g})"
+    assert f"failed:     {rate}\n" in said
+    why = "not an image of a known format"
+    first = f"1 {why}; first: {data}/people/images/1.png: {why}"
+    assert f"warning: {rate} images failed (see rows.parquet): {first}\n" in warned
     made = EmbeddingSet.load(out)
     assert made.rows["path"].tolist() == [f"images/{i}.png" for i in range(6)]
 
@@ -88,6 +95,9 @@ def test_options_reach_the_extraction(facever, model: Path, data: Path, tmp_path
         "embeddings": str(out),
         "images": 4,
         "failed": 1,
+        "failure_to_acquire": FailureRate(1, 4).to_dict()
+        | {"reasons": {"not an image of a known format": 1}},
+        "acquisition": {"images": "crops"},
         "identities": 2,
         "dimension": 8,
         "metric": "cosine",

@@ -73,6 +73,7 @@ def test_everything_is_found(faulty: Manifest) -> None:
         "duplicates_across": [["a/2.png", "b/1.png"]],
         "layout": "",
         "doubt": None,
+        "alignment": "none",
     }
 
 

@@ -250,7 +250,7 @@ def test_what_cameras_write_between_is_no_damage() -> None:
 
 
 def test_what_only_opencv_reads_must_have_its_end_marker(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise ValueError("tjDecompressHeader3(): Could not determine subsampling level of JPEG")
 
     data = JPEGS["plain"]
@@ -481,3 +481,34 @@ def test_real_jpegs_agree_with_pillow(real_data: Path) -> None:
     for file in files:
         expected = np.asarray(Image.open(file).convert("RGB")).astype(int)
         assert np.abs(decode(file) - expected).max() <= 6, os.fspath(file)
+
+
+@pytest.mark.parametrize(("most", "factor"), [(60_000, 1), (59_999, 2), (14_000, 4), (1_000, 8)])
+def test_a_jpeg_of_too_many_pixels_is_reduced(tmp_path: Path, most: int, factor: int) -> None:
+    path = tmp_path / "large.jpg"
+    ramp = np.linspace(0, 255, 300).astype(np.uint8)
+    cv2.imwrite(str(path), np.repeat(np.broadcast_to(ramp, (200, 300))[..., None], 3, axis=2))
+    reduced = decode(path, most, reduce=True)
+    assert reduced.shape == (200 // factor, -(-300 // factor), 3)
+    whole = 300 // factor
+    expected = ramp[: whole * factor].reshape(whole, factor).mean(axis=1)
+    np.testing.assert_allclose(reduced[10, :whole, 0], expected, atol=4)
+    if factor > 1:
+        with pytest.raises(ImageError, match=r"300 x 200 pixels"):
+            decode(path, most)
+
+
+def test_what_cannot_be_reduced_enough_is_refused(tmp_path: Path) -> None:
+    image = np.zeros((80, 80, 3), np.uint8)
+    for name, most in (("bomb.jpg", 99), ("large.png", 640)):
+        cv2.imwrite(str(tmp_path / name), image)
+        with pytest.raises(ImageError, match=rf"{name}.*80 x 80 pixels, more than the {most}"):
+            decode(tmp_path / name, most, reduce=True)
+
+
+def test_a_damaged_jpeg_is_refused_when_it_is_reduced(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
+    data = cv2.imencode(".jpg", noise)[1].tobytes()
+    (tmp_path / "cut.jpg").write_bytes(data[: len(data) // 2])
+    with pytest.raises(ImageError, match=r"cut\.jpg: truncated JPEG"):
+        decode(tmp_path / "cut.jpg", 20_000, reduce=True)

@@ -1,5 +1,6 @@
 """`facever gallery search` and `verify`: who is it, and is it them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -18,6 +19,15 @@ from facever.cli.gallery.shared import (
     point_of,
     print_json,
     where_of,
+)
+from facever.cli.photos import (
+    Detector,
+    Face,
+    MinQuality,
+    Photos,
+    Rotations,
+    asked_of_photos,
+    photos_of,
 )
 
 if TYPE_CHECKING:
@@ -52,6 +62,11 @@ def search(
         bool,
         typer.Option("--decide", help="End with status 2 where no operating point decides."),
     ] = False,
+    photos: Photos = None,
+    face: Face = None,
+    min_quality: MinQuality = None,
+    rotations: Rotations = False,
+    detector: Detector = None,
     device: Device = "auto",
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Print a row for each candidate, as CSV.")
@@ -68,7 +83,8 @@ def search(
     from facever.errors import ConfigError
     from facever.gallery.gallery import Gallery
 
-    _check("search for", images, model, embeddings, device)
+    how = photos, face, min_quality, rotations, detector
+    _check("search for", images, model, embeddings, device, how)
     if as_csv and as_json:
         raise ConfigError("either --csv or --json")
     asked: dict[str, Any] = {
@@ -88,9 +104,10 @@ def search(
 
             assert images
             assert model is not None
-            names = list(images)
             recognizer = Recognizer.load(model, opened, device=device)
-            found = recognizer.search(names, k, **asked)
+            recognizer.photos = photos_of(recognizer.model, *how)
+            found = recognizer.search(list(images), k, **asked)
+            names = _names_of(images, [answer.face for answer in found])
     if found.note:
         say(found.note)
     if as_json:
@@ -105,7 +122,12 @@ def search(
 
 
 def _check(
-    verb: str, images: list[str] | None, model: Path | None, embeddings: Path | None, device: str
+    verb: str,
+    images: list[str] | None,
+    model: Path | None,
+    embeddings: Path | None,
+    device: str,
+    how: tuple[object, ...],
 ) -> None:
     """Refuse anything but images with a model, or embeddings."""
     from facever.errors import ConfigError
@@ -114,11 +136,24 @@ def _check(
         raise ConfigError(f"{verb} images with --model, or {verb} --embeddings")
     if embeddings is not None and device != "auto":
         raise ConfigError("--device is for images: --embeddings need none")
+    if embeddings is not None and asked_of_photos(how):
+        raise ConfigError("--photos and what belongs to it are for images: --embeddings need none")
 
 
 def _names_in(probes: "EmbeddingSet") -> list[str]:
     column = "path" if "path" in probes.rows else "identity"
     return [str(name) for name in probes.rows[column]]
+
+
+def _names_of(images: list[str], faces: Sequence[dict[str, Any] | None]) -> list[str]:
+    """Return what to call each probe: its image, and the number of its face where all are."""
+    if len(faces) == len(images) and not any(face and "image" in face for face in faces):
+        return images
+    return [
+        f"{images[face['image']]}" + (f", face {face['face']}" if "face" in face else "")
+        for face in faces
+        if face is not None
+    ]
 
 
 def _print_answers(names: list[str], found: "SearchResult", filtered: bool) -> None:
@@ -174,6 +209,11 @@ def verify(
     operating_point: Point = None,
     rule: Rule = None,
     calibration: Calibration = None,
+    photos: Photos = None,
+    face: Face = None,
+    min_quality: MinQuality = None,
+    rotations: Rotations = False,
+    detector: Detector = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -185,7 +225,8 @@ def verify(
     from facever.embeddings.embedding_set import EmbeddingSet
     from facever.gallery.gallery import Gallery
 
-    _check("verify", images, model, embeddings, device)
+    how = photos, face, min_quality, rotations, detector
+    _check("verify", images, model, embeddings, device, how)
     asked: dict[str, Any] = {
         "operating_point": point_of(operating_point),
         "rule": rule or "max",
@@ -201,9 +242,10 @@ def verify(
 
             assert images
             assert model is not None
-            names = list(images)
             recognizer = Recognizer.load(model, opened, device=device)
-            result = recognizer.verify_person(names, person, **asked)
+            recognizer.photos = photos_of(recognizer.model, *how)
+            result = recognizer.verify_person(list(images), person, **asked)
+            names = _names_of(images, result.faces)
     if as_json:
         print_json({**result.to_dict(), "probes": names})
     else:

@@ -18,6 +18,15 @@ from facever.cli.gallery.shared import (
     totals,
     totals_after,
 )
+from facever.cli.photos import (
+    Detector,
+    Face,
+    MinQuality,
+    Photos,
+    Rotations,
+    asked_of_photos,
+    photos_of,
+)
 
 if TYPE_CHECKING:
     from facever.embeddings.embedding_set import EmbeddingSet
@@ -72,11 +81,19 @@ def enroll(
         Optional[str],  # noqa: UP045
         typer.Option(help="The column of the images' weights. [default: quality, if there]"),
     ] = None,
+    photos: Photos = None,
+    face: Face = None,
+    min_quality: MinQuality = None,
+    rotations: Rotations = False,
+    detector: Detector = None,
     data: Data = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Add images of people: all of them, or on any error none."""
+    """Add images of people: all of them, or on any error none.
+
+    Images that cannot be read, and photos without a face, are left out and named.
+    """
     from dataclasses import replace
 
     from facever.errors import ConfigError
@@ -86,6 +103,9 @@ def enroll(
         raise ConfigError("--metadata is about one person: name them with --person")
     if model is None and (data is not None or device != "auto"):
         raise ConfigError("--data and --device are for images: give --model, or leave them away")
+    how = photos, face, min_quality, rotations, detector
+    if model is None and asked_of_photos(how):
+        raise ConfigError("--photos and what belongs to it are for images: give --model")
     columns = names_in(metadata_columns)
     rules: dict[str, Any] = {
         "metadata": {person: dict(pairs_of(metadata, "--metadata"))} if metadata else {},
@@ -107,6 +127,7 @@ def enroll(
             from facever.recognizer import Recognizer
 
             recognizer = Recognizer.load(model, opened, device=device)
+            recognizer.photos = photos_of(recognizer.model, *how)
             rules |= {"data": data, "metadata_columns": columns, "quality": quality}
             done = recognizer.enroll(given, person, **rules)
         now = totals_after(opened, before)
@@ -155,6 +176,9 @@ def _show(done: "Enrollment", gallery: Path, now: dict[str, int], as_json: bool)
         print_json({**done.to_dict(), "gallery": str(gallery), "total": now})
         return
     print(f"enrolled: {counted(done.images, 'image')}, {counted(done.new_people, 'new person')}")
+    if done.failed:
+        print(f"failed:   {done.failure_to_acquire.told('FTA')} images")
+        print(f"          {done.failure_to_enrol.told('FTE')} people not enrolled")
     print(f"gallery:  {now['images']} images of {now['people']} people in {gallery}")
 
 

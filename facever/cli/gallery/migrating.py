@@ -6,6 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Optional, cast
 import typer
 
 from facever.cli.gallery.shared import AsJson, Device, Folder, counted, print_json
+from facever.cli.photos import (
+    Detector,
+    Face,
+    MinQuality,
+    Photos,
+    Rotations,
+    asked_of_photos,
+    photos_of,
+)
 
 if TYPE_CHECKING:
     from facever.gallery.migration import Migration, Missing
@@ -40,6 +49,11 @@ def migrate(
         Optional[str],  # noqa: UP045
         typer.Option(help="fp32, or bf16: faster, other vectors. [default: as it is]"),
     ] = None,
+    photos: Photos = None,
+    face: Face = None,
+    min_quality: MinQuality = None,
+    rotations: Rotations = False,
+    detector: Detector = None,
     abandon: Annotated[
         bool, typer.Option("--abandon", help="Forget a migration that has begun.")
     ] = False,
@@ -48,7 +62,9 @@ def migrate(
 ) -> None:
     """Move to another model: embed all images again from their sources, then let it serve.
 
-    Stopped or killed, the same command goes on where it was. Until all is there the old model
+    Images that were enrolled as photos are cut by the landmarks that are known of them; of the
+    others --photos or --crops says what they are (default: what the new model needs). Stopped or
+    killed, the same command goes on where it was. Until all is there the old model
     serves. Operating points and calibrations are of the old model and go with it.
 
     Exit status: 0 moved, 2 images are missing (nothing changed) or an error.
@@ -59,6 +75,9 @@ def migrate(
 
     if abandon == (model is not None):
         raise ConfigError("either move to a --model, or --abandon a migration that has begun")
+    how = photos, face, min_quality, rotations, detector
+    if abandon and asked_of_photos(how):
+        raise ConfigError("--abandon forgets a migration: omit --photos and what belongs to it")
     if abandon and (missing, data, flip, precision, device) != ("refuse", None, None, None, "auto"):
         raise ConfigError("--abandon forgets a migration: leave what is for one away")
     with Gallery.open(gallery) as opened:
@@ -71,6 +90,7 @@ def migrate(
             return
         chosen = cast("Precision | None", precision)
         new = Recognizer.load(model, opened, flip=flip, precision=chosen, device=device)
+        new.photos = photos_of(new.model, *how)
         done = new.migrate(missing=cast("Missing", missing), root=data)
     if as_json:
         print_json(done.to_dict())

@@ -18,7 +18,7 @@ from facever.evaluation.cells import (
     rate_and_interval,
     refused_note,
 )
-from facever.evaluation.failures import counted_rate, rate_interval
+from facever.evaluation.failures import FailureRate
 from facever.evaluation.one_to_many.by_person import person_intervals
 from facever.evaluation.one_to_many.ranking import shown_ranks
 from facever.evaluation.one_to_many.search import Searched
@@ -228,7 +228,7 @@ class IdentificationResult(Result):
     protocol = "identification"
     json_keys = (
         "protocol similarity score_rule templates images gallery_size probes.mated=mated "
-        "probes.nonmated=nonmated failure_to_acquire=failures failure_rates=_failure_rates "
+        "probes.nonmated=nonmated failure_to_acquire=failures failure_rates "
         "cmc=_asked_cmc cmc_curve=_cmc_curve operating_points=_points refused=_refused "
         "realised=_realised det=_thinned_det calibration overlap warnings"
     )
@@ -252,7 +252,7 @@ class IdentificationResult(Result):
             ),
         ]
         if failed != ProbeFailures():
-            facts += [(name, counted_rate(name, *counts)) for name, counts in self._failed.items()]
+            facts += [(name, found.told(name)) for name, found in self.failure_rates.items()]
         if self.overlap is not None:
             facts.append(("training", str(self.overlap)))
         facts += [(f"rank {k} without threshold", rate(self.rank(k))) for k in self.ranks]
@@ -342,25 +342,13 @@ class IdentificationResult(Result):
         return [table, *few_notes(rows), *notes]
 
     @property
-    def _failed(self) -> dict[str, tuple[int, int]]:
-        """Failures and attempts: of probes to be acquired, of people to be enrolled."""
+    def failure_rates(self) -> dict[str, FailureRate]:
+        """Failures of probes to be acquired ("FTA"), and of people to be enrolled ("FTE")."""
         failed = self.failures
         lost = failed.mated + failed.nonmated
         probes = self.mated + self.nonmated + lost + failed.orphans
         people = self.gallery_size + failed.people
-        return {"FTA": (lost, probes), "FTE": (failed.people, people)}
-
-    @property
-    def _failure_rates(self) -> dict[str, dict[str, Any]]:
-        return {
-            name: {
-                "failed": lost,
-                "attempts": attempts,
-                "rate": lost / attempts,
-                "interval": rate_interval(lost, attempts),
-            }
-            for name, (lost, attempts) in self._failed.items()
-        }
+        return {"FTA": FailureRate(lost, probes), "FTE": FailureRate(failed.people, people)}
 
     def with_failures(self, point: IdentifiedPoint) -> tuple[float, dict[int, float]]:
         """Return FPIR and FNIR by rank; a failed probe finds nobody: FPIR falls and FNIR rises."""

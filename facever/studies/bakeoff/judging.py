@@ -200,7 +200,12 @@ def _embed(run: Run, config: TrainConfig, manifest: Manifest, out: Path) -> Embe
             return held
     extractor = load_model(run.path, device=config.device)
     return extractor.extract(
-        manifest, out, workers=config.workers, on_error=config.data.on_error, overwrite=True
+        manifest,
+        out,
+        workers=config.workers,
+        on_error=config.data.on_error,
+        overwrite=True,
+        photos=False,  # as the training takes them
     )
 
 

@@ -30,7 +30,11 @@ def set_operating_point(
     with tempfile.TemporaryDirectory(dir=run.path) if is_main() else nullcontext("") as made:
         folder = Path(from_main(made))
         embeddings = extractor.extract(
-            development, folder / "development", workers=0, on_error=config.data.on_error
+            development,
+            folder / "development",
+            workers=0,
+            on_error=config.data.on_error,
+            photos=False,  # as the training takes them
         )
         if not is_main():
             return

@@ -1,0 +1,15 @@
+"""`facever models`: public models, and models from elsewhere."""
+
+import typer
+
+from facever.cli.models.catalogue import get, list_, show
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="List, show and fetch public models; take in models from elsewhere.",
+)
+app.command("list")(list_)
+app.command("show")(show)
+app.command("get")(get)

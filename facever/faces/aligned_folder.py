@@ -1,0 +1,352 @@
+"""A folder of aligned crops: photos in, crops out, with all that is known of each.
+
+The folder holds the crops in the folders of their photos, `manifest.csv` (the photos' rows with
+the crops' paths, `photo`, what was found of the face, and `alignment`), `failures.csv`,
+`alignment.json` and `contact_sheet.jpg`. The work happens in `<out>.partial`, whose journal has a
+line for each photo that is done: after a kill the same call goes on. Only what is finished is
+renamed to `out`.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from facever._version import __version__
+from facever.core.console import progress, say, warn
+from facever.core.files import alone, put_into_place
+from facever.core.json_files import parse_json, write_json
+from facever.data.acquisition import Acquired, FailureToAcquire
+from facever.data.decode import ImageError, decode
+from facever.data.machine import usable_cpus
+from facever.data.manifest import Manifest
+from facever.data.members import file_of
+from facever.data.tables import write_table
+from facever.errors import ConfigError, DataError
+from facever.faces.contact_sheet import write_sheet
+from facever.faces.cropping import FaceCropper
+
+ALIGNMENT = "alignment.json"
+MANIFEST, FAILURES, SHEET = "manifest.csv", "failures.csv", "contact_sheet.jpg"
+PHOTO = "photo"
+"""The column of the photo that a crop was cut from, an absolute path."""
+
+Format = Literal["jpg", "png"]
+JPEG_QUALITY = 95  # with full colour resolution
+_JOURNAL = "journal.jsonl"
+_AHEAD = 4  # photos for each thread
+
+
+class _Done(NamedTuple):
+    """What became of a photo: its crops (path and columns), or why there is none."""
+
+    stamp: list[int] | None
+    crops: list[tuple[str, dict[str, Any]]]
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class AlignedFolder:
+    """What became of photos.
+
+    Args:
+        folder: The folder of crops.
+        photos: How many were looked at.
+        crops: How many faces were cut.
+        failures: By position of the photo, why there is no crop of it.
+        provenance: What cut; see `FaceCropper`.
+    """
+
+    folder: Path
+    photos: int
+    crops: int
+    failures: dict[int, str]
+    provenance: dict[str, Any]
+
+
+def align_photos(
+    photos: Manifest,
+    out: str | Path,
+    cropper: FaceCropper,
+    *,
+    size: int | tuple[int, int] = 112,
+    format: Format = "jpg",
+    workers: int | None = None,
+    overwrite: bool = False,
+) -> AlignedFolder:
+    """Cut the faces of photos into a folder; interrupted, the same call goes on.
+
+    A photo without a face, and one that cannot be read, is listed in `failures.csv`. A photo that
+    changed since it was done is done again.
+
+    Args:
+        photos: The photos; all columns ride along.
+        out: The folder to make; it must not lie in the photos' folder.
+        cropper: What finds and cuts faces. With "all" a photo gives a crop for each face, numbered
+            from the largest on.
+        size: (height, width) of the crops in pixels, or one number for a square.
+        format: "jpg" (quality 95, full colour resolution) or "png" (without loss).
+        workers: Threads; all cores by default.
+        overwrite: Replace a folder of crops that stands at `out`.
+
+    Returns:
+        What became of the photos.
+
+    Raises:
+        ConfigError: A format, size or number of threads that cannot be.
+        DataError: `out` is taken or lies in the photos' folder, another call is writing there, or
+            no photo has a face.
+    """
+    out = Path(out)
+    sides = (size, size) if isinstance(size, int) else size
+    if format not in ("jpg", "png"):
+        raise ConfigError(f"format is '{format}' (allowed: jpg, png)")
+    if not all(1 <= side <= 4096 for side in sides):
+        raise ConfigError(f"size {sides[0]} x {sides[1]}: a crop has 1 to 4096 pixels a side")
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers is {workers}: give a number from 1 on")
+    _check_place(photos, out, overwrite)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    taken = DataError(f"{out}: another 'facever data align' is writing there; wait for its end")
+    lock = out.with_name(f".{out.name}.lock")
+    with alone(lock, taken):
+        try:
+            return _Work(photos, out, cropper, sides, format).run(workers or usable_cpus())
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def _check_place(photos: Manifest, out: Path, overwrite: bool) -> None:
+    place, source = out.absolute(), photos.root
+    if place == source or source in place.parents:
+        raise DataError(
+            f"{out} lies in the photos' folder {source}: name a folder outside of it, lest crops "
+            "be taken for photos"
+        )
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not (out / ALIGNMENT).is_file():
+        raise DataError(f"{out} is there already and holds no aligned crops: name another folder")
+    if not overwrite:
+        raise DataError(f"{out} already holds aligned crops: name another folder, or overwrite it")
+
+
+class _Work:
+    """One call: what is done already, and the rest."""
+
+    def __init__(
+        self,
+        photos: Manifest,
+        out: Path,
+        cropper: FaceCropper,
+        size: tuple[int, int],
+        format: Format,
+    ) -> None:
+        self.photos, self.out, self.cropper = photos, out, cropper
+        self.size, self.format = size, format
+        self.partial = out.with_name(f"{out.name}.partial")
+        self.names = list(_names(photos))
+
+    def run(self, workers: int) -> AlignedFolder:
+        done = self._recovered()
+        missing = [row for row in range(len(self.photos)) if row not in done]
+        threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)  # a photo is a thread's
+        try:
+            with (
+                (self.partial / _JOURNAL).open("ab") as journal,
+                progress("aligning", len(self.photos), "photos") as shown,
+            ):
+                shown.start_at(len(done))
+                for row, one in self._made(missing, workers):
+                    journal.write(json.dumps([row, *one]).encode() + b"\n")
+                    journal.flush()
+                    done[row] = one
+                    shown.advance()
+        finally:
+            cv2.setNumThreads(threads)
+        return self._finished([done[row] for row in range(len(self.photos))])
+
+    def _made(self, rows: list[int], workers: int) -> Iterator[tuple[int, _Done]]:
+        """Yield what becomes of photos, in order, some photos ahead."""
+        with ThreadPoolExecutor(workers) as pool:
+            begun: list[tuple[int, Future[_Done]]] = []
+            try:
+                for row in rows:
+                    begun.append((row, pool.submit(self._one, row)))
+                    if len(begun) >= _AHEAD * workers:
+                        first, future = begun.pop(0)
+                        yield first, future.result()
+                for first, future in begun:
+                    yield first, future.result()
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _one(self, row: int) -> _Done:
+        path = self.photos.locate(row)
+        stamp = _stamp(path)
+        try:
+            photo = decode(path, unended=[], reduce=True)
+            found = self.cropper.crops(photo, self.size)
+        except ImageError as error:
+            return _Done(stamp, [], error.reason)
+        except FailureToAcquire as error:
+            return _Done(stamp, [], error.reason)
+        return _Done(stamp, [self._written(row, i, one) for i, one in enumerate(found)], None)
+
+    def _written(self, row: int, number: int, one: Acquired) -> tuple[str, dict[str, Any]]:
+        numbered = f"-{number + 1}" if self.cropper.which == "all" else ""
+        name = f"{self.names[row]}{numbered}.{self.format}"
+        path = self.partial / name
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.write_bytes(encoded(one.pixels, self.format))
+        path.chmod(0o600)
+        return name, one.columns
+
+    def _recovered(self) -> dict[int, _Done]:
+        """Return what an interrupted call of the same photos and settings has done."""
+        key = {"key": self._key()}
+        journal = self.partial / _JOURNAL
+        lines = journal.read_bytes().splitlines(keepends=True) if journal.is_file() else []
+        if not lines or _parsed(lines[0]) != key:
+            if self.partial.exists():
+                warn(f"{self.partial} is of other photos or settings, and is begun again")
+                shutil.rmtree(self.partial)
+            self.partial.mkdir(0o700, parents=True)
+            journal.write_bytes(json.dumps(key).encode() + b"\n")
+            journal.chmod(0o600)
+            return {}
+        done = {}
+        for line in lines[1:]:
+            said = _parsed(line)
+            if not line.endswith(b"\n") or not isinstance(said, list) or len(said) != 4:
+                continue
+            row, one = said[0], _Done(said[1], [(name, row) for name, row in said[2]], said[3])
+            whole = all((self.partial / name).is_file() for name, _ in one.crops)
+            if whole and one.stamp == _stamp(self.photos.locate(row)):
+                done[row] = one
+        kept = [json.dumps([row, *one]).encode() + b"\n" for row, one in done.items()]
+        journal.write_bytes(b"".join([lines[0], *kept]))
+        if done:
+            say(f"going on with {len(done)} of {len(self.photos)} photos in {self.partial}")
+        return done
+
+    def _key(self) -> str:
+        said = [self.cropper.provenance, self.size, self.format, str(self.photos.root)]
+        digest = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode())
+        digest.update(self.photos.frame.to_json(orient="split", default_handler=str).encode())
+        return digest.hexdigest()
+
+    def _finished(self, done: list[_Done]) -> AlignedFolder:
+        failures = {row: one.reason for row, one in enumerate(done) if one.reason is not None}
+        crops = sum(len(one.crops) for one in done)
+        if not crops:
+            first = next(iter(failures.items()))
+            shutil.rmtree(self.partial)
+            raise DataError(
+                f"no face was cut from {len(done)} photos, first: "
+                f"{self.photos.locate(first[0])}: {first[1]}"
+            )
+        self._write_tables(done, failures)
+        provenance = self.cropper.provenance
+        write_json(
+            self.partial / ALIGNMENT,
+            {
+                "format": 1,
+                "facever": __version__,
+                "alignment": self.cropper.alignment,
+                "size": list(self.size),
+                "image_format": self.format,
+                **provenance,
+                "photos": len(done),
+                "crops": crops,
+                "failures": len(failures),
+            },
+        )
+        cut = [
+            (self.photos.locate(row), self.partial / name, columns)
+            for row, one in enumerate(done)
+            for name, columns in one.crops
+        ]
+        failed = [(self.photos.locate(row), reason) for row, reason in failures.items()]
+        write_sheet(self.partial / SHEET, cut, failed, self.cropper.detector)
+        (self.partial / _JOURNAL).unlink()
+        for path in self.partial.iterdir():
+            if path.is_file():
+                path.chmod(0o600)
+        aside = self.out.with_name(f"{self.out.name}.old")
+        shutil.rmtree(aside, ignore_errors=True)
+        put_into_place(self.partial, self.out, aside)
+        shutil.rmtree(aside, ignore_errors=True)
+        return AlignedFolder(self.out, len(done), crops, failures, provenance)
+
+    def _write_tables(self, done: list[_Done], failures: dict[int, str]) -> None:
+        frame = self.photos.frame
+        rows = np.array([row for row, one in enumerate(done) for _ in one.crops], np.int64)
+        found = pd.DataFrame([columns for one in done for _, columns in one.crops])
+        table = frame.iloc[rows].reset_index(drop=True)
+        table = table.drop(columns=[name for name in found if name in table])
+        table["path"] = [name for one in done for name, _ in one.crops]
+        table[PHOTO] = [self.photos.locate(row) for row in rows.tolist()]
+        table = pd.concat([table, found], axis=1)
+        table["alignment"] = self.cropper.alignment
+        Manifest(table, self.partial, self.photos.dataset).save(self.partial / MANIFEST)
+        kept = frame.iloc[list(failures)].reset_index(drop=True)
+        kept["path"] = [self.photos.locate(row) for row in failures]
+        kept["reason"] = list(failures.values())
+        write_table(kept, self.partial / FAILURES)
+
+
+def encoded(crop: NDArray[np.uint8], format: Format) -> bytes:
+    """Return a crop, uint8 [H, W, 3] RGB, as the bytes of an image file."""
+    if format == "jpg":
+        import simplejpeg
+
+        jpeg: bytes = simplejpeg.encode_jpeg(crop, quality=JPEG_QUALITY, colorsubsampling="444")
+        return jpeg
+    png: bytes = cv2.imencode(".png", cv2.cvtColor(crop, cv2.COLOR_RGB2BGR))[1].tobytes()
+    return png
+
+
+def _names(photos: Manifest) -> Iterator[str]:
+    """Yield where each photo's crop lies, without a suffix: as the photo does below the root."""
+    taken: set[str] = set()
+    root = photos.root
+    for row in range(len(photos)):
+        path = photos.locate(row).replace("#", "/")
+        relative = os.path.relpath(path, root)
+        if relative.startswith(".."):  # a table that names photos elsewhere
+            relative = os.path.join(*Path(path).parts[-2:])  # noqa: PTH118
+        stem, _ = os.path.splitext(relative)  # noqa: PTH122
+        name, number = stem, 1
+        while name.lower() in taken:
+            number += 1
+            name = f"{stem}_{number}"
+        taken.add(name.lower())
+        yield name
+
+
+def _stamp(path: str) -> list[int] | None:
+    """Return the size and the time of change of a photo's file, or None where there is none."""
+    try:
+        found = Path(file_of(path)).stat()
+    except OSError:
+        return None
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return parse_json(line)
+    except ValueError:
+        return None

@@ -1,0 +1,197 @@
+"""Quality: how good a face in a photo is for recognition, as one number and reasons in words.
+
+The components are simple measures that follow ISO/IEC 29794-5:2025 in name (inter-eye distance,
+sharpness, head pose, exposure); they are not the algorithms of that standard, and the number is not
+its unified quality score.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from facever.core.files import sha256_of_file
+from facever.errors import ModelError
+from facever.faces.face import Face
+
+LearnedQuality: TypeAlias = Callable[[NDArray[np.uint8]], float]
+"""A model that judges an aligned crop, uint8 [112, 112, 3] RGB: 0 (useless) to 100."""
+
+_POINTS = np.array(
+    [[-0.5, 0.0, 0.0], [0.5, 0.0, 0.0], [0.0, 0.57, 0.42], [-0.41, 1.15, 0.05], [0.41, 1.15, 0.05]]
+)
+"""The five landmarks of a face in units of the distance between its eyes: right in the picture,
+down, and towards the camera. The plane is that of ArcFace's template, the nose's tip is 0.42
+before it."""
+
+_LOW = 0.5  # components below it are a reason
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How good a face is for recognition.
+
+    Args:
+        score: 0 to 100: a hundred times the product of the components, or what a learned model
+            says.
+        detection: The detector's score, 0 to 1.
+        eye_distance: Pixels of the photo between the eyes.
+        sharpness: Standard deviation of the Laplacian of the crop's luma, in grey levels.
+        yaw, pitch, roll: Of the head in degrees, estimated from five landmarks: positive to the
+            left of the picture, upwards, and clockwise.
+        exposure: Median luma of the face, 0 to 255.
+        reasons: What lowers the score, in words.
+    """
+
+    score: float
+    detection: float
+    eye_distance: float
+    sharpness: float
+    yaw: float
+    pitch: float
+    roll: float
+    exposure: float
+    reasons: tuple[str, ...] = field(default=())
+
+
+def quality_of(
+    face: Face,
+    crop: NDArray[np.uint8],
+    learned: LearnedQuality | None = None,
+    inside: float = 1.0,
+) -> Quality:
+    """Judge a face.
+
+    Args:
+        face: With positions in pixels of the photo.
+        crop: The aligned crop, uint8 [112, 112, 3] RGB.
+        learned: A model whose number becomes the score; the reasons stay those of the components.
+        inside: The share of the face's box that lies inside the photo, 0 to 1.
+    """
+    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+    inner = grey[28:104, 24:88]  # eyes to mouth
+    sharpness = float(cv2.Laplacian(inner, cv2.CV_64F).std())
+    exposure = float(np.median(inner))
+    contrast = float(np.percentile(inner, 95) - np.percentile(inner, 5))
+    yaw, pitch, roll = head_pose(face.landmarks)
+    judged = {
+        f"the detector is unsure (score {face.score:.2f})": _ramp(face.score, 0.5, 0.8),
+        f"the face is small ({face.eye_distance:.0f} px between the eyes)": _ramp(
+            face.eye_distance, 6, 30
+        ),
+        "part of the face lies outside the photo": _ramp(inside, 0.4, 0.9),
+        "the face is blurred": _ramp(sharpness, 1.5, 8),
+        f"the head is turned (yaw {yaw:.0f}, pitch {pitch:.0f} degrees)": 1
+        - _ramp(max(abs(yaw), abs(pitch)), 30, 90),
+        "the face is too dark": _ramp(exposure, 10, 60),
+        "the face is too bright": 1 - _ramp(exposure, 200, 250),
+        "the face has too little contrast": _ramp(contrast, 8, 40),
+    }
+    reasons = tuple(reason for reason, good in judged.items() if good < _LOW)
+    score = 100 * float(np.prod(list(judged.values())))
+    if learned is not None:
+        score = float(np.clip(learned(crop), 0, 100))
+    return Quality(
+        score, face.score, face.eye_distance, sharpness, yaw, pitch, roll, exposure, reasons
+    )
+
+
+def head_pose(landmarks: ArrayLike) -> tuple[float, float, float]:
+    """Estimate yaw, pitch and roll of a head in degrees from five landmarks.
+
+    Scaled orthographic projection of a rigid model of five points: the affine camera by least
+    squares, then the nearest rotation. It is right for faces of the model's proportions, and a
+    rough estimate for a person's.
+
+    Args:
+        landmarks: [5, 2], in the order of `Face.landmarks`, in any unit.
+
+    Returns:
+        Yaw (positive: to the left of the picture), pitch (positive: upwards) and roll (positive:
+        clockwise in the picture).
+    """
+    points = np.asarray(landmarks, np.float64)
+    model = _POINTS - _POINTS.mean(axis=0)
+    affine = np.linalg.lstsq(model, points - points.mean(axis=0), rcond=None)[0].T
+    u, _, v = np.linalg.svd(affine, full_matrices=False)
+    first, second = u @ v
+    third = np.cross(first, second)
+    yaw = np.degrees(np.arctan2(third[0], third[2]))
+    pitch = np.degrees(np.arcsin(np.clip(third[1], -1, 1)))
+    roll = np.degrees(np.arctan2(-first[1], second[1]))
+    return float(yaw), float(pitch), float(roll)
+
+
+class OnnxQuality:
+    """A learned quality model from an ONNX file, for `quality_of(..., learned=)`.
+
+    Args:
+        path: A model with one image as its input, [1 or N, 3, H, W] or [1 or N, H, W, 3] float32
+            RGB, and one number as its output.
+        mean: Subtracted from the pixels (0 to 255).
+        std: What they are divided by then.
+        scale: What the output is multiplied by to be 0 to 100.
+
+    Raises:
+        ModelError: The file cannot be read, or has other inputs or outputs.
+    """
+
+    def __init__(
+        self, path: str | Path, *, mean: float = 127.5, std: float = 127.5, scale: float = 100.0
+    ) -> None:
+        self._arguments = (Path(path), mean, std, scale)
+        self.sha256 = ""
+        self._open()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _quality_of, self._arguments
+
+    def __call__(self, crop: NDArray[np.uint8]) -> float:
+        """Return the quality of an aligned crop, uint8 [112, 112, 3] RGB, 0 to 100."""
+        _, mean, std, scale = self._arguments
+        resized = cv2.resize(crop, self._size, interpolation=cv2.INTER_AREA)
+        pixels = ((resized.astype(np.float32) - mean) / std)[None]
+        if self._channels_first:
+            pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+        (found,) = self._session.run(None, {self._input: pixels})
+        return float(np.asarray(found).reshape(-1)[0]) * scale
+
+    def _open(self) -> None:
+        path = self._arguments[0]
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise ModelError("quality models need onnxruntime: install facever[onnx]") from error
+        try:
+            self.sha256 = sha256_of_file(path)
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads, options.log_severity_level = 1, 4
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise ModelError(f"{path} cannot be read as an ONNX model: {error}") from error
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        shape = inputs[0].shape if len(inputs) == 1 else []
+        if len(shape) != 4 or 3 not in (shape[1], shape[3]) or len(outputs) != 1:
+            raise ModelError(
+                f"{path} is not a quality model: it needs one image [N, 3, H, W] or [N, H, W, 3] "
+                "as its input and one output"
+            )
+        self._input, self._channels_first = inputs[0].name, shape[1] == 3
+        sides = shape[2:] if self._channels_first else shape[1:3]
+        height, width = (side if isinstance(side, int) else 112 for side in sides)
+        self._size = width, height
+
+
+def _quality_of(path: Path, mean: float, std: float, scale: float) -> OnnxQuality:
+    return OnnxQuality(path, mean=mean, std=std, scale=scale)
+
+
+def _ramp(value: float, low: float, high: float) -> float:
+    """Return 0 up to `low`, 1 from `high` on, and what lies between in proportion."""
+    return float(np.clip((value - low) / (high - low), 0, 1))

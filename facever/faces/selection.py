@@ -1,0 +1,45 @@
+"""Which face of a photo is meant."""
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+from facever.data.acquisition import FailureToAcquire
+from facever.errors import ConfigError
+from facever.faces.face import Face
+
+Which = Literal["largest", "central", "all", "only"]
+
+
+def checked_which(which: str) -> Which:
+    """Return a rule, or raise ConfigError where there is none of that name."""
+    if which not in get_args(Which):
+        raise ConfigError(f"face is '{which}' (allowed: {', '.join(get_args(Which))})")
+    return which  # type: ignore[return-value]
+
+
+def select(faces: Sequence[Face], which: Which, size: tuple[int, int]) -> list[Face]:
+    """Return the faces that are meant, best first.
+
+    Args:
+        faces: All faces of a photo.
+        which: "largest" by the area of the box; "central", whose box is nearest to the photo's
+            middle; "all", from the largest on; "only", the face of a photo that shows one.
+        size: (height, width) of the photo in pixels.
+
+    Raises:
+        FailureToAcquire: No face, or several with "only".
+    """
+    if not faces:
+        raise FailureToAcquire("no face found")
+    if which == "only" and len(faces) > 1:
+        raise FailureToAcquire(f"{len(faces)} faces found where only one is allowed")
+    if which == "central":
+        middle_x, middle_y = (size[1] - 1) / 2, (size[0] - 1) / 2
+
+        def distance(face: Face) -> float:
+            x, y = face.centre
+            return (x - middle_x) ** 2 + (y - middle_y) ** 2
+
+        return [min(faces, key=distance)]
+    by_area = sorted(faces, key=lambda face: face.box[2] * face.box[3], reverse=True)
+    return by_area if which == "all" else by_area[:1]
