@@ -250,6 +250,18 @@ def with_found(rows: pd.DataFrame, found: Sequence[Mapping[str, Any]]) -> pd.Dat
     return made
 
 
+def require_some(meta: EmbeddingMeta, errors: Sequence[str | None]) -> None:
+    """Refuse images of which not one could be embedded.
+
+    Raises:
+        DataError: With the first reason.
+    """
+    if errors and None not in errors:
+        photos = meta.acquisition.get("images") == "photos"
+        what = "photos could be acquired" if photos else "images could be read"
+        raise DataError(f"not one of {len(errors)} {what}, first: {errors[0]}")
+
+
 def write_tables(
     folder: Path, rows: pd.DataFrame, meta: EmbeddingMeta, trained_on: pd.DataFrame | None
 ) -> None:

@@ -33,6 +33,7 @@ from facever.embeddings.embedding_set import (
     VECTORS,
     EmbeddingSet,
     refuse_to_replace,
+    require_some,
     with_found,
     with_outcome,
     write_tables,
@@ -193,10 +194,9 @@ class EmbeddingWriter:
         errors = [error for first in sorted(blocks) for error in blocks[first].errors]
         if len(errors) != len(self.rows):
             raise DataError(f"{self.partial} has {len(errors)} of {len(self.rows)} rows")
-        if errors and None not in errors:
-            if is_main():
-                shutil.rmtree(self.partial)
-            raise DataError(f"not one of {len(errors)} images could be read, first: {errors[0]}")
+        if errors and None not in errors and is_main():
+            shutil.rmtree(self.partial)
+        require_some(self.meta, errors)
         if is_main():
             found = [
                 said

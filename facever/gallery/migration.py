@@ -12,13 +12,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from facever.core.console import Progress, progress
-from facever.data.acquisition import FaceStep
+from facever.data.acquisition import FaceStep, landmarks_of
 from facever.data.decode import ImageError
 from facever.data.given import hash_of
 from facever.data.manifest import Manifest
 from facever.data.members import file_of
 from facever.embeddings.unit import unit_rows
-from facever.errors import GalleryError
+from facever.errors import DataError, GalleryError
 from facever.gallery.gallery import Gallery
 from facever.gallery.intake import binding_of
 from facever.gallery.records import PendingImage
@@ -203,7 +203,8 @@ class _Moving:
                 "photos whole"
             )
         step = face_step(self._model, True if self._photos is None else self._photos)
-        return None if step is None else FaceStep(step.cropper, step.size, landmarks)
+        known = [text if text and _are_landmarks(text) else None for text in landmarks]
+        return None if step is None else FaceStep(step.cropper, step.size, known)
 
     def _embed(self, found: Sequence[tuple[PendingImage, str]], faces: FaceStep | None) -> None:
         images, paths = zip(*found, strict=True)
@@ -238,6 +239,15 @@ class _Moving:
     def _miss(self, image: PendingImage, reason: str) -> None:
         self.missing[image.image] = MissingImage(image.image, image.person, image.source, reason)
         self._shown.advance()
+
+
+def _are_landmarks(text: str) -> bool:
+    """Return whether a text holds landmarks; one that does not is damaged."""
+    try:
+        landmarks_of(text)
+    except DataError:
+        return False
+    return True
 
 
 def _located(image: PendingImage, root: Path | None) -> str:

@@ -18,10 +18,9 @@ from facever.data.acquisition import OnError
 from facever.data.every_face import every_face, every_face_given
 from facever.data.given import Given
 from facever.data.manifest import Manifest
-from facever.embeddings.embedding_set import EmbeddingSet, with_found, with_outcome
+from facever.embeddings.embedding_set import EmbeddingSet, require_some, with_found, with_outcome
 from facever.embeddings.meta import EmbeddingMeta
 from facever.embeddings.unit import unit_block
-from facever.errors import DataError
 from facever.models.photos import Photos, acquisition, face_step
 from facever.models.protocol import Model, described
 from facever.models.streams import EmbeddedBlock, Workers, stream_of
@@ -148,7 +147,6 @@ def _collected(
         found += columns or [{}] * len(errors)
         if shown is not None:
             shown.advance(len(errors))
-    if reasons and None not in reasons:
-        raise DataError(f"not one of {len(reasons)} images could be read, first: {reasons[0]}")
+    require_some(meta, reasons)
     known = getattr(model, "trained_on", None)
     return EmbeddingSet(vectors, with_outcome(with_found(rows, found), norms, reasons), meta, known)

@@ -1,5 +1,7 @@
 """Photos through a recognizer and its gallery: enrolled, searched, verified, moved, exported."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 
 from facever.data.acquisition import FailureToAcquire
 from facever.embeddings.embedding_set import EmbeddingSet
-from facever.errors import ConfigError, GalleryError
+from facever.errors import ConfigError, DataError, GalleryError
 from facever.gallery.gallery import Gallery
 from facever.models.images import embed_images
 from facever.recognizer import Recognizer
@@ -81,6 +83,12 @@ def test_a_search_answers_for_each_face(recognizer, photos: Path):
     for refused in (lambda: recognizer.enroll(photos), lambda: recognizer.verify(both, both)):
         with pytest.raises(ConfigError, match=r"one face of a photo.*--face"):
             refused()
+
+
+def test_nobody_in_any_photo_changes_nothing(recognizer):
+    with pytest.raises(DataError, match="not one of 2 photos could be acquired, first: no face"):
+        recognizer.enroll([photo(), photo()], "a")
+    assert recognizer.gallery.info().people == 0
 
 
 def test_photos_without_faces_are_not_the_same_person(recognizer):
@@ -168,6 +176,17 @@ def test_a_migration_takes_images_as_they_were_enrolled(recognizer, photos: Path
     gallery.abandon_migration()
     moved = Recognizer(CropColours(), gallery, photos=False).migrate()
     assert (moved.finished, gallery.fingerprint) == (True, "colours of crops")
+
+
+@pytest.mark.parametrize("damage", ["x'ff00'", "'1 2 3'", "12", "'1 2 3 4 5 6 7 8 9 ten'"])
+def test_damaged_landmarks_are_looked_for_again(recognizer, photos: Path, damage: str):
+    recognizer.enroll(photos)
+    gallery, cropper = recognizer.gallery, SquareCropper()
+    with closing(sqlite3.connect(gallery.path / "gallery.db")) as db:
+        db.execute(f"UPDATE photos SET landmarks = {damage} WHERE image = 2")
+        db.commit()
+    done = Recognizer(OtherColours(), gallery, photos=cropper).migrate()
+    assert (done.finished, done.images, cropper.looked) == (True, 4, 1)
 
 
 def test_vectors_of_photos_from_an_embedding_set(recognizer, photos: Path):

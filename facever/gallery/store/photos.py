@@ -42,7 +42,7 @@ def count_photos(db: sqlite3.Connection) -> int:
 
 
 def landmarks_column(db: sqlite3.Connection, image: str) -> str:
-    """Return the SQL of an image's landmarks: NULL for one that is no photo.
+    """Return the SQL of an image's landmarks: NULL for one that is no photo, empty if damaged.
 
     Args:
         db: The store.
@@ -50,4 +50,6 @@ def landmarks_column(db: sqlite3.Connection, image: str) -> str:
     """
     if not has_photos(db):
         return "NULL"
-    return f"(SELECT CAST(f.landmarks AS TEXT) FROM photos f WHERE f.image = {image})"
+    damaged = "CAST(f.landmarks AS TEXT) GLOB '*[^0-9. -]*'"
+    known = f"CASE WHEN {damaged} THEN '' ELSE CAST(f.landmarks AS TEXT) END"
+    return f"(SELECT {known} FROM photos f WHERE f.image = {image})"
