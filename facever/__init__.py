@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from facever.data.manifest import Manifest
     from facever.embeddings.embedding_set import EmbeddingSet
     from facever.gallery.gallery import Gallery
-    from facever.models.extractor import load_model
+    from facever.models.loading import load_model
     from facever.models.protocol import Model
     from facever.operating_point import OperatingPoint
     from facever.recognizer import Recognizer
@@ -27,7 +27,7 @@ _HOMES = {
     "Model": "facever.models.protocol",
     "OperatingPoint": "facever.operating_point",
     "Recognizer": "facever.recognizer",
-    "load_model": "facever.models.extractor",
+    "load_model": "facever.models.loading",
     "train": "facever.training.train",
 }
 

@@ -17,9 +17,10 @@ from pydantic import (
 
 from facever.config import Config, parse
 from facever.core.json_files import read_json, write_json
+from facever.embeddings.meta import UNDECLARED
 from facever.embeddings.similarities import Similarity
 from facever.embeddings.template_policies import ALL, named_policy
-from facever.errors import EvaluationError
+from facever.errors import EvaluationError, GalleryError
 
 Kind = Literal["1:1-image", "1:1-template", "1:N"]
 Images = Literal["photos", "crops"]
@@ -239,3 +240,29 @@ class OperatingPoint(Measured):
         NumPy would compare a float32 score with the threshold rounded to float32.
         """
         return float(score) > self.threshold
+
+
+def require_fit(point: Measured, fingerprint: str, whose: str) -> None:
+    """Refuse an operating point, or a calibration, of another model or that contradicts itself.
+
+    Args:
+        point: The operating point.
+        fingerprint: Of the vectors that it is to judge.
+        whose: Whose the vectors are, for the message: "the gallery" or "the model".
+
+    Raises:
+        GalleryError: It is of another; both fingerprints are shown.
+        ConfigError: Its fields do not agree with each other.
+    """
+    point.checked()
+    if point.fingerprint in (None, UNDECLARED):
+        raise GalleryError(
+            f"the {point.what} does not say which model's scores it is for ({whose} is of "
+            f"{fingerprint}): measure it on an EmbeddingSet of that model, or on arrays with "
+            "fingerprint=model.fingerprint"
+        )
+    if point.fingerprint != fingerprint:
+        raise GalleryError(
+            f"the {point.what} is of fingerprint {point.fingerprint}, {whose} of {fingerprint}: "
+            "measure one on this model's own scores"
+        )

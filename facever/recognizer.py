@@ -2,22 +2,18 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
+from facever.comparison import PairVerification, verify_pair
 from facever.data.given import Given, hash_of, listed
 from facever.data.manifest import Manifest
-from facever.embeddings.similarities import named_similarity
 from facever.errors import DataError, GalleryError
-from facever.evaluation.scoring.similarity import pair_scores
 from facever.gallery.columns import metadata_of, with_quality
-from facever.gallery.decisions import require_fit
-from facever.gallery.intake import found_in, other_images
-from facever.models.images import Workers, embed_given, embed_images
+from facever.models.images import embed_given, embed_images
 from facever.models.photos import Photos, one_face_each
 from facever.models.protocol import Model, described
-from facever.render.values import Record
+from facever.models.streams import Workers
 
 if TYPE_CHECKING:
     from facever.evaluation.score_calibration import ScoreCalibration
@@ -26,7 +22,7 @@ if TYPE_CHECKING:
     from facever.gallery.gallery import Gallery
     from facever.gallery.migration import Migration, Missing
     from facever.gallery.records import Duplicates
-    from facever.models.extractor import Precision
+    from facever.models.extraction import Precision
     from facever.operating_point import OperatingPoint, ScoreRule
 
 
@@ -38,30 +34,6 @@ class Rules(TypedDict, total=False):
     near: float | None
     conflicts: "Conflicts"
     conflict_point: str | None
-
-
-@dataclass(frozen=True)
-class PairVerification(Record):
-    """Whether two images show the same person.
-
-    Args:
-        score: How alike they are; larger means more alike.
-        similarity: What the score is: cosine, euclidean (minus the squared distance) or dot.
-        same: The decision, or None where nothing decides.
-        operating_point: What decided, or None.
-        fingerprint: Of the model and its options.
-        note: Why there is no decision, or what to know about it; or an empty text.
-        faces: What was found in each of the two photos (box, landmarks, quality, ...), by the names
-            of the columns of a photo's row; None for crops.
-    """
-
-    score: float
-    similarity: str
-    same: bool | None
-    operating_point: "OperatingPoint | None"
-    fingerprint: str
-    note: str
-    faces: list[dict[str, Any] | None] = field(default_factory=list)
 
 
 class Recognizer:
@@ -122,7 +94,7 @@ class Recognizer:
             ModelError: There is no usable model.
             ConfigError: An unknown device or precision.
         """
-        from facever.models.extractor import load_model  # torch, for those who need it
+        from facever.models.loading import load_model
 
         options = {} if gallery is None else gallery.info().options
         flip = bool(options.get("flip", False)) if flip is None else flip
@@ -265,25 +237,7 @@ class Recognizer:
             DataError: Something else than an image, or its embedding has no length.
             GalleryError: The operating point is of another model or not for two images.
         """
-        point = operating_point or getattr(self.model, "operating_point", None)
-        if point is not None:
-            require_fit(point, self.model.fingerprint, "the model")
-            if point.kind != "1:1-image":
-                raise GalleryError(
-                    f"a {point.kind} operating point does not decide between two images: "
-                    "give one of kind 1:1-image"
-                )
-        one_face_each(self.photos, "a comparison of two photos")
-        pair = embed_given(self.model, [image_a, image_b], "raise", photos=self.photos)
-        similarity = point.similarity if point else named_similarity(pair.meta.metric)
-        norms = pair.rows["norm"].to_numpy()
-        rows = pair.vectors if similarity == "cosine" else pair.vectors * norms[:, None]
-        score = float(pair_scores(rows[:1], rows[1:], similarity)[0])
-        note = "" if point else "score only: there is no operating point to decide by"
-        same = point.accepts(score) if point else None
-        note = note or other_images(point, pair)
-        found = found_in(pair, 2)
-        return PairVerification(score, similarity, same, point, self.model.fingerprint, note, found)
+        return verify_pair(self.model, image_a, image_b, operating_point, self.photos)
 
     def migrate(
         self,

@@ -32,7 +32,7 @@ for former, present in {MOVED!r}.items():
     ("former", "present", "name"),
     [
         ("facever.vectors.embedding_set", "facever.embeddings.embedding_set", "EmbeddingSet"),
-        ("facever.embedding.extractor", "facever.models.extractor", "load_model"),
+        ("facever.embedding.extractor", "facever.models.extractor", "Extractor"),
     ],
 )
 def test_what_is_in_a_moved_package_is_the_same(former: str, present: str, name: str) -> None:

@@ -69,7 +69,8 @@ def embed(
     from facever.data.sources import load
     from facever.errors import ConfigError
     from facever.evaluation.failures import FailureRate
-    from facever.models.extractor import Precision, load_model
+    from facever.models.extraction import Precision
+    from facever.models.loading import load_model
 
     if workers != "auto" and not workers.isdigit():
         raise ConfigError(f"--workers is '{workers}' (allowed: auto, or a number from 0)")

@@ -8,14 +8,19 @@ import typer
 from facever.cli.photos import Detector, Face, MinQuality, Photos, Rotations, photos_of
 
 if TYPE_CHECKING:
-    from facever.models.extractor import Precision
+    from facever.models.extraction import Precision
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
 def verify(
-    model: Annotated[Path, typer.Argument(help="A run folder or a .safetensors file.")],
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help="A run folder, a .safetensors or .onnx file, or a public model's name."
+        ),
+    ],
     image_a: Annotated[Path, typer.Argument(help="An image.")],
     image_b: Annotated[Path, typer.Argument(help="Another image.")],
     operating_point: Annotated[
@@ -42,16 +47,15 @@ def verify(
     """
     import json
 
+    from facever.comparison import verify_pair
     from facever.core.console import say
+    from facever.models.loading import load_model
     from facever.operating_point import OperatingPoint
-    from facever.recognizer import Recognizer
 
     given = OperatingPoint.load(operating_point) if operating_point else None
-    recognizer = Recognizer.load(
-        model, device=device, flip=flip, precision=cast("Precision", precision)
-    )
-    recognizer.photos = photos_of(recognizer.model, photos, face, min_quality, rotations, detector)
-    result = recognizer.verify(image_a, image_b, given)
+    loaded = load_model(model, device=device, flip=flip, precision=cast("Precision", precision))
+    cut = photos_of(loaded, photos, face, min_quality, rotations, detector)
+    result = verify_pair(loaded, image_a, image_b, given, cut)
     point = result.operating_point
     if as_json:
         print(json.dumps(result.to_dict(), allow_nan=False))

@@ -6,12 +6,15 @@ user's own class). What a crop's row says of its face are plain columns, written
 
 import re
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facever.errors import DataError
+
+OnError = Literal["raise", "skip"]
+"""What an image that cannot be used does: end all with its error, or be left out with it."""
 
 FACE_COLUMNS = ("box", "landmarks", "detection_score", "quality", "quality_reasons")
 """What a row made from a photo says of its face; see `face_columns`."""

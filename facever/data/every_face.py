@@ -5,25 +5,22 @@ and cuts by these landmarks. Of images given one by one the crops are kept.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facever.core.console import progress
-from facever.data.acquisition import Acquire, Acquired, FaceStep, FailureToAcquire, named
+from facever.core.threads import in_order
+from facever.data.acquisition import Acquire, Acquired, FaceStep, FailureToAcquire, OnError, named
 from facever.data.decode import ImageError
 from facever.data.given import Given, name_of, pixels_of
 from facever.data.machine import usable_cpus
 from facever.data.manifest import Manifest
-from facever.data.walking import OnError
 from facever.errors import DataError
 
 FACE = "face"
 """The column that numbers the faces of a photo, from 1 on."""
-
-_AHEAD = 4  # photos that wait for a thread, for each thread
 
 
 class _Found(NamedTuple):
@@ -126,17 +123,10 @@ def _in_order(
         except (ImageError, FailureToAcquire) as error:
             return _Found([], error)
 
-    threads = usable_cpus()
-    ahead = threads * _AHEAD
-    with ThreadPoolExecutor(threads) as pool:
-        waiting = [pool.submit(found, number) for number in range(min(ahead, count))]
-        for number in range(count):
-            done = waiting.pop(0).result()
-            if number + ahead < count:
-                waiting.append(pool.submit(found, number + ahead))
-            if done.error is not None and on_error == "raise":
-                raise named(done.error, name_of(image(number), number))
-            yield done
+    for number, done in enumerate(in_order(found, range(count), usable_cpus())):
+        if done.error is not None and on_error == "raise":
+            raise named(done.error, name_of(image(number), number))
+        yield done
 
 
 def _reason(error: DataError) -> str:

@@ -11,10 +11,9 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from facever.core.files import sha256_of_file
-from facever.data.acquisition import Acquire, FailureToAcquire, named
+from facever.data.acquisition import Acquire, FailureToAcquire, OnError, named
 from facever.data.decode import ImageError, decode, decode_bytes, read_bytes, rgb_of
 from facever.data.members import split_member
-from facever.data.walking import OnError
 from facever.errors import DataError
 
 Given: TypeAlias = str | os.PathLike[str] | bytes | PIL.Image.Image | NDArray[np.uint8]

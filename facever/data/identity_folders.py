@@ -5,8 +5,9 @@ from pathlib import Path
 import pandas as pd
 
 from facever.core.console import warn
+from facever.data.acquisition import OnError
 from facever.data.suffixes import READABLE
-from facever.data.walking import OnError, by_suffix, walk
+from facever.data.walking import by_suffix, walk
 from facever.errors import DataError
 
 SUBSETS = frozenset({"dev", "gallery", "query", "test", "train", "val", "valid", "validation"})

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from facever.core.console import warn
-from facever.data.acquisition import Acquire, FailureToAcquire, named
+from facever.data.acquisition import Acquire, FailureToAcquire, OnError, named
 from facever.data.augmentation import Augmentation, AugmentationConfig
 from facever.data.decode import ImageError, decode, describe_unended
 from facever.data.decoded import DecodedImages, Keep, room_for
@@ -26,7 +26,6 @@ from facever.data.machine import processes_here, require_memory
 from facever.data.manifest import Manifest
 from facever.data.preprocessing import Preprocessing
 from facever.data.samplers import BatchSampler, SequentialSampler
-from facever.data.walking import OnError
 from facever.data.workers import Plan, lost, plan, share, start_worker, worker_count
 from facever.errors import ConfigError, DataError
 

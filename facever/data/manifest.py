@@ -12,6 +12,7 @@ import pandas as pd
 
 from facever.core.console import warn
 from facever.core.text import as_text, canonical, canonical_column, text_of
+from facever.data.acquisition import OnError
 from facever.data.identity_folders import rows_of_folder
 from facever.data.members import file_of
 from facever.data.tables import (
@@ -22,7 +23,6 @@ from facever.data.tables import (
     typed,
     write_table,
 )
-from facever.data.walking import OnError
 from facever.errors import DataError, nearest, unknown
 
 REQUIRED = ("path",)

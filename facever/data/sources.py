@@ -9,10 +9,11 @@ import pandas as pd
 
 from facever.core.cache import cache_folder
 from facever.core.console import say
+from facever.data.acquisition import OnError
 from facever.data.manifest import Manifest
 from facever.data.readers import lfw, read
 from facever.data.tables import is_table
-from facever.data.walking import OnError, images_below
+from facever.data.walking import images_below
 from facever.errors import DataError
 
 BUILT_IN = ("digits", "olivetti")  # come with, or through, scikit-learn

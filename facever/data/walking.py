@@ -9,14 +9,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from facever.core.console import say, warn
+from facever.data.acquisition import OnError
 from facever.data.suffixes import READABLE, UNREAD, not_read
 from facever.data.tables import check_utf8, shortened
 from facever.errors import DataError
-
-OnError = Literal["raise", "skip"]
 
 _LEFT_BY_SYSTEMS = frozenset(
     {"@eadir", "@recently-snapshot", "@recycle", "#recycle", "#snapshot", "$recycle.bin"}

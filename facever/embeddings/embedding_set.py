@@ -7,7 +7,7 @@ where it is known on whom the model was trained.
 
 import reprlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self, get_type_hints
 
@@ -16,53 +16,17 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from facever._version import __version__
 from facever.core.files import atomic_folder, open_regular
 from facever.core.json_files import read_json, write_json
 from facever.core.text import NUMERIC, canonical_column, text_column
+from facever.embeddings.meta import UNDECLARED, EmbeddingMeta
 from facever.embeddings.unit import first_not_unit, unit_rows
 from facever.errors import DataError
 
 FORMAT = 1
-UNDECLARED = "undeclared"
 VECTORS, ROWS, META, TRAINED_ON = "vectors.npy", "rows.parquet", "meta.json", "trained_on.parquet"
 UNFINISHED = "unfinished.jsonl"  # the journal of an extraction that has not finished
 _CHECKED_ROWS = 4096
-
-
-def _versions() -> dict[str, str]:
-    return {"facever": __version__, "numpy": np.__version__}
-
-
-@dataclass(frozen=True)
-class EmbeddingMeta:
-    """What made the vectors, and how.
-
-    Args:
-        fingerprint: Of the extractor (weights, preprocessing, extraction options), or any name that
-            tells one origin of vectors from another. Vectors of different fingerprints are never
-            compared with each other.
-        dimension: D.
-        metric: "cosine", "euclidean" or "dot": how the model's head wants them compared.
-        dataset: Short name of the data set.
-        preprocessing: The embedder's preprocessing.
-        options: Extraction options such as flip averaging and precision.
-        versions: Of the packages that made them.
-        root: The folder that relative paths in the rows are relative to, where there is one.
-        acquisition: {"images": "crops"}, or {"images": "photos"} and what cut the faces (detector,
-            hash of its file, template, which face, quality gate); empty where that is not known,
-            as in files of older versions. It does not enter the fingerprint.
-    """
-
-    fingerprint: str
-    dimension: int
-    metric: str = "cosine"
-    dataset: str = ""
-    preprocessing: dict[str, Any] = field(default_factory=dict)
-    options: dict[str, Any] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=_versions)
-    root: str | None = None
-    acquisition: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,6 @@ from facever.embeddings.embedding_set import (
     META,
     UNFINISHED,
     VECTORS,
-    EmbeddingMeta,
     EmbeddingSet,
     refuse_to_replace,
     require_some,
@@ -40,6 +39,7 @@ from facever.embeddings.embedding_set import (
     write_tables,
 )
 from facever.embeddings.journal import Block, Stamp, block_line, key_line, read_block
+from facever.embeddings.meta import EmbeddingMeta
 from facever.embeddings.stamps import stamps_of
 from facever.embeddings.unit import unit_block
 from facever.errors import DataError

@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike
 
 from facever.core.console import warn
 from facever.core.text import canonical
-from facever.embeddings.embedding_set import UNDECLARED, EmbeddingMeta, EmbeddingSet, with_outcome
+from facever.embeddings.embedding_set import EmbeddingSet, with_outcome
+from facever.embeddings.meta import UNDECLARED, EmbeddingMeta
 from facever.embeddings.template_policies import ALL, MEAN, QUALITY_MEAN
 from facever.embeddings.unit import first_not_unit, unit_rows
 from facever.errors import DataError, EvaluationError, unknown

@@ -22,13 +22,12 @@ from facever.gallery.decisions import (
     for_search,
     for_verification,
     require_cosine,
-    require_fit,
 )
 from facever.gallery.intake import Faces, checked_vectors, failures, found_in, other_images
 from facever.gallery.opened import Opened
 from facever.gallery.records import Change, Keys, Vectors
 from facever.gallery.scores import all_scores
-from facever.operating_point import OperatingPoint, ScoreRule
+from facever.operating_point import OperatingPoint, ScoreRule, require_fit
 
 _DECIDES_SEARCH = ("1:N",)
 _DECIDES_VERIFICATION = ("1:1-image", "1:1-template")

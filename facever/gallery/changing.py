@@ -15,14 +15,13 @@ from facever.gallery.decisions import (
     misfit_in_search,
     misfit_in_verification,
     require_cosine,
-    require_fit,
 )
 from facever.gallery.exports import read_export
 from facever.gallery.intake import Faces, checked_vectors, failures, images_of
 from facever.gallery.opened import Opened
 from facever.gallery.records import Duplicates, NewImages, person_id, shown
 from facever.gallery.review import Enrolled, Review
-from facever.operating_point import Measured, OperatingPoint
+from facever.operating_point import Measured, OperatingPoint, require_fit
 
 
 class _Wanted(NamedTuple):

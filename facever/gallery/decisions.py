@@ -6,7 +6,6 @@ from typing import NamedTuple, TypeVar
 
 from facever.config import parse
 from facever.core.json_files import parse_json
-from facever.embeddings.embedding_set import UNDECLARED
 from facever.embeddings.template_policies import ALL, MEAN, QUALITY_MEAN
 from facever.errors import FaceverError, GalleryError, unknown
 from facever.gallery.records import shown
@@ -98,32 +97,6 @@ def chosen(
         names = ", ".join([*fitting, *broken])
         return Decision(None, f"{SCORES_ONLY}name one of the {asked} operating points ({names})")
     return Decision(None, f"{SCORES_ONLY}there is no {asked} operating point to decide by")
-
-
-def require_fit(point: Measured, fingerprint: str, whose: str) -> None:
-    """Refuse an operating point, or a calibration, of another model or that contradicts itself.
-
-    Args:
-        point: The operating point.
-        fingerprint: Of the vectors that it is to judge.
-        whose: Whose the vectors are, for the message: "the gallery" or "the model".
-
-    Raises:
-        GalleryError: It is of another; both fingerprints are shown.
-        ConfigError: Its fields do not agree with each other.
-    """
-    point.checked()
-    if point.fingerprint in (None, UNDECLARED):
-        raise GalleryError(
-            f"the {point.what} does not say which model's scores it is for ({whose} is of "
-            f"{fingerprint}): measure it on an EmbeddingSet of that model, or on arrays with "
-            "fingerprint=model.fingerprint"
-        )
-    if point.fingerprint != fingerprint:
-        raise GalleryError(
-            f"the {point.what} is of fingerprint {point.fingerprint}, {whose} of {fingerprint}: "
-            "measure one on this model's own scores"
-        )
 
 
 def require_cosine(point: Measured) -> None:

@@ -20,12 +20,12 @@ from facever.embeddings.embedding_set import (
     META,
     ROWS,
     VECTORS,
-    EmbeddingMeta,
     EmbeddingSet,
     refuse_to_replace,
     with_outcome,
     write_tables,
 )
+from facever.embeddings.meta import EmbeddingMeta
 from facever.errors import GalleryError
 from facever.gallery.records import Row
 from facever.gallery.store.store import Store

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from facever.core.console import warn
 from facever.data.acquisition import FACE_COLUMNS
-from facever.embeddings.embedding_set import UNDECLARED, EmbeddingSet
+from facever.embeddings.embedding_set import EmbeddingSet
+from facever.embeddings.meta import UNDECLARED
 from facever.embeddings.unit import ROUNDING, first_not_unit, unit_rows
 from facever.errors import DataError, GalleryError
 from facever.gallery.records import Binding, NewImages, Vectors, person_id, text

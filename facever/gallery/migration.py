@@ -22,9 +22,10 @@ from facever.errors import DataError, GalleryError
 from facever.gallery.gallery import Gallery
 from facever.gallery.intake import binding_of
 from facever.gallery.records import PendingImage
-from facever.models.images import Workers, stream_of, workers_for
+from facever.models.images import workers_for
 from facever.models.photos import NONE, Photos, alignment_of, face_step, one_face_each
 from facever.models.protocol import Model
+from facever.models.streams import Workers, stream_of
 from facever.render.values import Record
 
 Missing = Literal["refuse", "remove"]

@@ -8,11 +8,11 @@ already. The caller's word overrides both; nothing is ever guessed from the size
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from facever.data.acquisition import FaceStep, PhotoCropper
-from facever.data.manifest import Manifest
 from facever.data.preprocessing import Preprocessing
 from facever.errors import ConfigError, DataError, ModelError
 
 if TYPE_CHECKING:
+    from facever.data.manifest import Manifest
     from facever.models.protocol import Model
 
 Photos: TypeAlias = bool | PhotoCropper | None
@@ -29,7 +29,7 @@ def alignment_of(model: "Model") -> str:
     return str(getattr(model, "alignment", NONE))
 
 
-def face_step(model: "Model", photos: Photos, data: Manifest | None = None) -> FaceStep | None:
+def face_step(model: "Model", photos: Photos, data: "Manifest | None" = None) -> FaceStep | None:
     """Return how images become the crops of a model, or None where they are crops already.
 
     Args:
@@ -43,7 +43,7 @@ def face_step(model: "Model", photos: Photos, data: Manifest | None = None) -> F
         ConfigError: `photos` is something else.
     """
     wanted = alignment_of(model)
-    given = NONE if data is None else str(getattr(data, "alignment", NONE))
+    given = NONE if data is None else data.alignment
     cropper = photos if isinstance(photos, PhotoCropper) else None
     if cropper is None and photos not in (True, False, None):
         raise ConfigError(f"photos is {photos!r} (allowed: True, False, None or a FaceCropper)")

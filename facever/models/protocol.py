@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from facever.embeddings.embedding_set import EmbeddingMeta
+from facever.embeddings.meta import EmbeddingMeta
 from facever.errors import ModelError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import ConfigError
 from facever.gallery.answers import SearchResult, Verification
 from facever.models.embedder import ModelConfig
-from facever.models.extractor import load_model
+from facever.models.loading import load_model
 from facever.operating_point import OperatingPoint
 from facever.quickstart.result import Quickstart
 from facever.render.page import write_report

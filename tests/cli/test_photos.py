@@ -40,7 +40,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     image.parent.mkdir(parents=True)
     cv2.imwrite(str(image), np.random.default_rng(0).integers(0, 256, (50, 50, 3), np.uint8))
     shutil.copy(image, image.with_name("2.png"))
-    from facever.models.extractor import load_model
+    from facever.models.loading import load_model
 
     Gallery.create(root / "gallery", load_model(root / "model.safetensors")).close()
     named = {"model": "model.safetensors", "gallery": "gallery", "people": "people"}

@@ -10,7 +10,7 @@ import torch
 from facever.cli.main import main
 from facever.config import parse
 from facever.models import Embedder, ModelConfig, save_embedder
-from facever.models.extractor import load_model
+from facever.models.loading import load_model
 from facever.operating_point import OperatingPoint
 
 

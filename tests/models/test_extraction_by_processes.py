@@ -17,7 +17,7 @@ from facever.data.manifest import Manifest
 from facever.embeddings.embedding_set import EmbeddingMeta, EmbeddingSet
 from facever.embeddings.writer import EmbeddingWriter
 from facever.errors import DataError
-from facever.models.extractor import load_model
+from facever.models.loading import load_model
 from tests.processes import Answers, in_processes, process_environment
 
 BATCH = 2

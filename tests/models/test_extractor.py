@@ -20,7 +20,8 @@ from facever.embeddings.embedding_set import EmbeddingSet
 from facever.embeddings.writer import EmbeddingWriter
 from facever.errors import ConfigError, DataError
 from facever.models import load_embedder
-from facever.models.extractor import Extractor, extraction_fingerprint, load_model
+from facever.models.extractor import Extractor, extraction_fingerprint
+from facever.models.loading import load_model
 
 READABLE = [0, 1, 2, 4, 5, 6, 7, 8]
 

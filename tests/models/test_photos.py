@@ -52,8 +52,7 @@ def cut(manifest: Manifest, size: tuple[int, int], tmp_path: Path) -> list[Path]
 
 def test_the_rule_is_what_the_model_and_the_data_say(photos: Manifest):
     crops_model, photo_model = object(), AlignedColours()
-    cropper, aligned = SquareCropper(), photos.select(np.arange(6))
-    aligned.alignment = "arcface-112"  # type: ignore[attr-defined]
+    cropper, aligned = SquareCropper(), photos.assign(alignment="arcface-112")
     assert face_step(crops_model, None) is None
     assert face_step(crops_model, False, photos) is None
     assert face_step(photo_model, False, photos) is None
@@ -62,7 +61,7 @@ def test_the_rule_is_what_the_model_and_the_data_say(photos: Manifest):
     assert face_step(photo_model, cropper, aligned).cropper is cropper
     with pytest.raises(ModelError, match=r"takes crops.*--crops.*facever data align"):
         face_step(crops_model, True)
-    aligned.alignment = "other-96"  # type: ignore[attr-defined]
+    aligned = photos.assign(alignment="other-96")
     with pytest.raises(DataError, match=r"photos are aligned by other-96.*needs arcface-112"):
         face_step(photo_model, None, aligned)
     cropper.provenance["template"] = "other-96"

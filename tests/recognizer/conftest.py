@@ -11,7 +11,8 @@ import torch
 from facever.data.preprocessing import Preprocessing
 from facever.gallery.gallery import Gallery
 from facever.models.embedder import Embedder, ModelConfig
-from facever.models.extractor import Extractor, load_model
+from facever.models.extractor import Extractor
+from facever.models.loading import load_model
 from facever.models.saving import save_embedder
 from facever.operating_point import OperatingPoint
 

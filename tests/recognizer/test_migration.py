@@ -10,7 +10,8 @@ from facever.data.manifest import Manifest
 from facever.errors import GalleryError
 from facever.gallery.gallery import Gallery
 from facever.gallery.migration import MissingImage
-from facever.models.extractor import Extractor, load_model
+from facever.models.extractor import Extractor
+from facever.models.loading import load_model
 from facever.operating_point import OperatingPoint
 from facever.recognizer import Recognizer
 

@@ -6,7 +6,8 @@ from PIL import Image
 
 from facever.data.decode import ImageError, decode
 from facever.errors import DataError, GalleryError
-from facever.models.extractor import Extractor, load_model
+from facever.models.extractor import Extractor
+from facever.models.loading import load_model
 from facever.recognizer import Recognizer
 
 

@@ -10,7 +10,8 @@ from facever.data.decode import decode
 from facever.data.manifest import Manifest
 from facever.errors import DataError, GalleryError, ModelError
 from facever.gallery.gallery import Gallery
-from facever.models.extractor import Extractor, load_model
+from facever.models.extractor import Extractor
+from facever.models.loading import load_model
 from facever.recognizer import Recognizer
 
 

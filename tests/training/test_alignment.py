@@ -8,7 +8,7 @@ import pytest
 from facever.config import load
 from facever.data.readers import read
 from facever.errors import ConfigError, DataError
-from facever.models.extractor import load_model
+from facever.models.loading import load_model
 from facever.training.config import TrainConfig
 from facever.training.train import train
 

@@ -10,7 +10,7 @@ from facever.data.decode import decode
 from facever.data.split import split
 from facever.data.synthesize import synthesize
 from facever.evaluate import verification
-from facever.models.extractor import load_model
+from facever.models.loading import load_model
 from facever.training.config import TrainConfig
 from facever.training.train import train
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from facever.data.manifest import Manifest
-from facever.models.extractor import load_model
+from facever.models.loading import load_model
 from facever.training.computing.rows import RowSampling
 from facever.training.run import read_metrics
 from facever.training.trainer import Trainer

@@ -36,7 +36,7 @@ from facever.data.readers import read
 from facever.data.sources import find
 from facever.data.synthesize import synthesize
 from facever.errors import DataError
-from facever.models.extractor import load_model
+from facever.models.loading import load_model
 from facever.training.config import TrainConfig
 from facever.training.run import Run
 from facever.training.trainer import Trainer

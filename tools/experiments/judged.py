@@ -25,7 +25,7 @@ from facever.evaluation.protocols.all_pairs import all_pairs
 from facever.evaluation.scoring.streaming import stream
 from facever.evaluation.scoring.trials import most_wanted
 from facever.evaluation.statistics.paired import Difference, over_people, over_seeds
-from facever.models.extractor import load_model
+from facever.models.loading import load_model
 from facever.operating_point import Interval
 from facever.render.numbers import far_text
 from facever.training.config import TrainConfig

@@ -8,7 +8,7 @@ import typer
 from facever.cli.gallery.shared import AsJson, Folder, IndexKind, print_info
 
 if TYPE_CHECKING:
-    from facever.models.extractor import Extractor, Precision
+    from facever.models.extraction import LoadedModel, Precision
 
 
 def create(
@@ -51,9 +51,9 @@ def create(
         raise ConfigError("bind the gallery to a model: either --model or --from-embeddings")
     if from_embeddings is not None and (flip or precision != "fp32"):
         raise ConfigError("--flip and --precision are decided already: leave them away")
-    made_by: Extractor | EmbeddingSet
+    made_by: LoadedModel | EmbeddingSet
     if model is not None:
-        from facever.models.extractor import load_model
+        from facever.models.loading import load_model
 
         made_by = load_model(model, flip=flip, precision=cast("Precision", precision))
     else:

@@ -18,7 +18,7 @@ from facever.cli.photos import (
 
 if TYPE_CHECKING:
     from facever.gallery.migration import Migration, Missing
-    from facever.models.extractor import Precision
+    from facever.models.extraction import Precision
 
 _EXAMPLES = 20  # missing images that are listed without --json
 

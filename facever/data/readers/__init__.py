@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Protocol
 
+from facever.data.acquisition import OnError
 from facever.data.manifest import Manifest
 from facever.data.readers import cfp, folder, idx, images, lfw, market1501, table, webdataset
-from facever.data.walking import OnError
 from facever.errors import DataError, unknown
 
 

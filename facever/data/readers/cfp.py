@@ -11,8 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from facever.core.files import read_regular
+from facever.data.acquisition import OnError
 from facever.data.manifest import Manifest
-from facever.data.walking import OnError, images_below, left_by_system
+from facever.data.walking import images_below, left_by_system
 from facever.errors import DataError
 
 _VIEWS = {"F": "frontal", "P": "profile"}

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from facever.data.acquisition import OnError
 from facever.data.manifest import Manifest
-from facever.data.walking import OnError
 
 
 def detect(root: Path) -> bool:

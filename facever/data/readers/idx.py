@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from facever.data.acquisition import OnError
 from facever.data.arrays import open_array
 from facever.data.manifest import Manifest
-from facever.data.walking import OnError, left_by_system
+from facever.data.walking import left_by_system
 from facever.errors import DataError
 
 _NAME = re.compile(r"(.+)([-.])images([-.]idx)3([-.]ubyte)(\.gz)?")

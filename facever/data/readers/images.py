@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from facever.data.acquisition import OnError
 from facever.data.manifest import Manifest
-from facever.data.walking import OnError, images_below
+from facever.data.walking import images_below
 from facever.errors import DataError
 
 

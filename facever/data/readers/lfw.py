@@ -11,8 +11,9 @@ import pandas as pd
 from facever.core.console import warn
 from facever.core.files import read_regular
 from facever.core.text import canonical
+from facever.data.acquisition import OnError
 from facever.data.manifest import Manifest
-from facever.data.walking import OnError, images_below
+from facever.data.walking import images_below
 from facever.errors import DataError
 
 # A later list has the last word: the people held out are taken out of train.

@@ -10,8 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from facever.core.text import as_text
+from facever.data.acquisition import OnError
 from facever.data.manifest import Manifest
-from facever.data.walking import OnError, images_below
+from facever.data.walking import images_below
 from facever.errors import DataError
 
 _JUNK = "-1"

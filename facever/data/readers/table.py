@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from facever.data.acquisition import OnError
 from facever.data.manifest import Manifest
 from facever.data.tables import is_table, table_suffix
-from facever.data.walking import OnError
 from facever.errors import DataError
 
 _IN_FOLDER = ("manifest.csv", "manifest.parquet")

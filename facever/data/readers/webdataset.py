@@ -27,12 +27,13 @@ from facever.core.console import track, warn
 from facever.core.files import open_regular
 from facever.core.json_files import parse_json
 from facever.core.text import NUMERIC, canonical, text_of
+from facever.data.acquisition import OnError
 from facever.data.identity_folders import SUBSETS
 from facever.data.manifest import Manifest
 from facever.data.members import BLOCK, address_of, close_files
 from facever.data.suffixes import READABLE, UNREAD
 from facever.data.tables import check_utf8, shortened, write_table
-from facever.data.walking import OnError, by_suffix, left_by_system
+from facever.data.walking import by_suffix, left_by_system
 from facever.errors import DataError
 
 _READ_AS = 3  # of the index: another number makes it anew

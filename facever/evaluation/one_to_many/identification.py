@@ -10,7 +10,8 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from facever.embeddings.embedding_set import UNDECLARED, EmbeddingSet
+from facever.embeddings.embedding_set import EmbeddingSet
+from facever.embeddings.meta import UNDECLARED
 from facever.embeddings.similarities import Similarity, named_similarity
 from facever.embeddings.template_policies import ALL
 from facever.errors import EvaluationError, unknown

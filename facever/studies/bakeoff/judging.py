@@ -9,7 +9,8 @@ import numpy as np
 from facever.data.manifest import Manifest
 from facever.data.pairs import PairList, read_pairs
 from facever.data.sources import data_roots
-from facever.embeddings.embedding_set import META, EmbeddingMeta, EmbeddingSet
+from facever.embeddings.embedding_set import META, EmbeddingSet
+from facever.embeddings.meta import EmbeddingMeta
 from facever.errors import ConfigError, DataError, EvaluationError, unknown
 from facever.evaluation.inputs import find_rows
 from facever.evaluation.one_to_one.accuracy import best_threshold
@@ -23,7 +24,7 @@ from facever.evaluation.protocols.pair_list import score_pairs
 from facever.evaluation.scoring.similarity import Doubles
 from facever.evaluation.scoring.streaming import StreamedTrials, stream
 from facever.evaluation.scoring.trials import Trials, budget, check_fars, most_wanted, needed
-from facever.models.extractor import load_model
+from facever.models.loading import load_model
 from facever.render.numbers import far_text
 from facever.training.config import TrainConfig
 from facever.training.run import Run

@@ -14,7 +14,7 @@ from facever.data.manifest import Manifest
 from facever.data.sources import load as load_data
 from facever.errors import ConfigError
 from facever.evaluation.inputs import vectors_for
-from facever.models.extractor import load_model
+from facever.models.loading import load_model
 from facever.render.blocks import Figure
 from facever.report.panels import features as features_figure
 from facever.studies.bakeoff.contenders import folder_name

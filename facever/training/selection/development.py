@@ -4,9 +4,9 @@ import numpy as np
 import torch
 
 from facever.core.processes import from_main, gather_objects, is_main, rank, world
+from facever.data.acquisition import OnError
 from facever.data.loading import plain_batches
 from facever.data.manifest import Manifest
-from facever.data.walking import OnError
 from facever.evaluation.one_to_one.verification import verification
 from facever.heads.base import Metric
 from facever.models.embedder import Embedder

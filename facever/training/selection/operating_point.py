@@ -10,7 +10,7 @@ from facever.core.console import say, warn
 from facever.core.processes import from_main, is_main
 from facever.data.manifest import Manifest
 from facever.evaluation.one_to_one.verification import verification
-from facever.models.extractor import load_model
+from facever.models.loading import load_model
 from facever.training.config import TrainConfig
 from facever.training.run import Run
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facever.core.console import progress
+from facever.data.acquisition import OnError
 from facever.data.loading import Batch, plain_batches
 from facever.data.manifest import Manifest
 from facever.data.preprocessing import Preprocessing
-from facever.data.walking import OnError
 from facever.embeddings.embedding_set import META, EmbeddingSet
 from facever.errors import ConfigError, DataError
 from facever.models.embedder import Embedder

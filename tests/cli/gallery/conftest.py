@@ -14,7 +14,7 @@ from facever.config import parse
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery.gallery import Gallery
 from facever.models import Embedder, ModelConfig, save_embedder
-from facever.models.extractor import load_model
+from facever.models.loading import load_model
 from facever.operating_point import OperatingPoint
 from facever.recognizer import Recognizer
 

@@ -5,7 +5,7 @@ import pytest
 
 from facever.evaluation.failures import FailureRate
 from facever.gallery.gallery import Gallery
-from facever.models.extractor import load_model
+from facever.models.loading import load_model
 
 
 def test_create_and_enroll(facever, model: Path, people: Path, tmp_path: Path) -> None:

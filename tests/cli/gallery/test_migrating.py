@@ -2,7 +2,7 @@ import json
 import shutil
 from pathlib import Path
 
-from facever.models.extractor import load_model
+from facever.models.loading import load_model
 
 
 def test_migrate(facever, gallery: Path, models: list[Path], people: Path, save_point) -> None:

@@ -18,7 +18,7 @@ from facever.data.manifest import Manifest
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import ConfigError, DataError, ModelError, TrainingError
 from facever.models.attributes import AttributeClassifier
-from facever.models.extractor import load_model
+from facever.models.loading import load_model
 from facever.training.config import TrainConfig, require_same
 from facever.training.interruption import Interrupted
 from facever.training.run import Run, read_metrics
