@@ -97,8 +97,12 @@ class Inspection(Result):
                 f"{self.singletons:,} identities have a single one",
             )
             if self.identities
-            else ("identities", "none is known"),
-            *([] if not self.unnamed else [("images without identity", count(self.unnamed))]),
+            else ("identities", f"none ({self.unnamed:,} images without)"),
+            *(
+                [("images without identity", count(self.unnamed))]
+                if self.unnamed and self.identities
+                else []
+            ),
             ("sizes", _counts(self.sizes)),
             ("formats", _counts(self.formats)),
             ("colours", _counts(self.colours)),
@@ -107,7 +111,9 @@ class Inspection(Result):
         histogram: list[list[Cell]] = [
             [span, count(number)] for span, number in self.histogram.items()
         ]
-        blocks: list[Block] = [Facts(facts), Table("", ["images", "identities"], histogram)]
+        blocks: list[Block] = [Facts(facts)]
+        if self.identities:
+            blocks.append(Table("", ["images", "identities"], histogram))
         for name, parts in (("subset", self.subsets), ("camera", self.cameras)):
             if parts:
                 rows: list[list[Cell]] = [
@@ -124,10 +130,8 @@ class Inspection(Result):
                 else []
             ),
         ]
-        lead = (
-            f"{self.dataset}: {self.images:,} images of {self.identities:,} identities in "
-            f"{self.root}{layout}"
-        )
+        people = f"of {self.identities:,} identities" if self.identities else "without identity"
+        lead = f"{self.dataset}: {self.images:,} images {people} in {self.root}{layout}"
         return [Section("data", "Data set", blocks, lead)]
 
 

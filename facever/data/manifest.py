@@ -254,7 +254,8 @@ class Manifest:
             raise DataError(
                 f"{self.dataset}: {int(unknown_rows.sum()):,} of {len(self):,} images have no "
                 f"identity, first in row {first + 1} ({self.frame['path'].iloc[first]}): name one "
-                "for each in a column 'identity', or use a folder per identity"
+                "for each in a column 'identity', or use a folder per identity (to enroll images "
+                "of one person: --person ID, people=ID)"
                 + nearest("identity", [str(name) for name in self.frame if name != "identity"])
             )
         names = self.identities

@@ -27,6 +27,7 @@ FORMAT = 1
 VECTORS, ROWS, META, TRAINED_ON = "vectors.npy", "rows.parquet", "meta.json", "trained_on.parquet"
 UNFINISHED = "unfinished.jsonl"  # the journal of an extraction that has not finished
 _CHECKED_ROWS = 4096
+_LISTED = 3
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class EmbeddingSet:
             units = given
         names = [None] * len(units) if identities is None else identities
         rows = _columns({"identity": names, **columns}, len(units))
-        rows["identity"] = canonical_column(rows["identity"])
+        rows["identity"] = _people(rows["identity"])
         meta = EmbeddingMeta(fingerprint or UNDECLARED, units.shape[1])
         return cls(units, with_outcome(rows, norms, [None] * len(units)), meta)
 
@@ -185,18 +186,21 @@ class EmbeddingSet:
         """Refuse rows whose identity nobody knows.
 
         Raises:
-            DataError: There are some; it names the first.
+            DataError: There are some; it names the first three.
         """
-        named = self.named
-        if not named.all():
-            row = int(np.argmin(named))
-            path = self.rows["path"].iloc[row] if "path" in self.rows else None
-            where = "" if path is None or pd.isna(path) else f" ({path})"
+        unnamed = np.flatnonzero(~self.named)
+        if len(unnamed):
+            first = ", ".join(self._row_name(int(row)) for row in unnamed[:_LISTED])
+            more = ", ..." if len(unnamed) > _LISTED else ""
             raise DataError(
-                f"{int((~named).sum()):,} of {len(self):,} rows have no identity, first row "
-                f"{row}{where}: say whom each image shows, or take the rows that have one "
-                "(faces.select(faces.named))"
+                f"{len(unnamed):,} of {len(self):,} rows have no identity: {first}{more}; say "
+                "whom each image shows, or take the rows that have one (in Python: "
+                "faces.select(faces.named))"
             )
+
+    def _row_name(self, row: int) -> str:
+        path = self.rows["path"].iloc[row] if "path" in self.rows else None
+        return f"row {row}" if path is None or pd.isna(path) else f"row {row} ({path})"
 
     @property
     def acquired(self) -> NDArray[np.bool_]:
@@ -335,8 +339,15 @@ def _read_rows(path: Path) -> pd.DataFrame:
         elif pd.api.types.infer_dtype(rows[name], skipna=True) == "bytes":
             rows[name] = text_column(rows[name])
     if "identity" in rows:
-        rows["identity"] = canonical_column(rows["identity"])
+        rows["identity"] = _people(rows["identity"])
     return rows
+
+
+def _people(names: "pd.Series[Any]") -> "pd.Series[str]":
+    """Return a column of identities, canonical, and missing where it holds no letter."""
+    people = canonical_column(names)
+    blank = (people == "").fillna(False).to_numpy(dtype=bool)
+    return people.mask(blank, None) if blank.any() else people
 
 
 def _read_meta(path: Path) -> EmbeddingMeta:

@@ -121,7 +121,7 @@ def test_an_inspection(images: Path) -> None:
     assert found.duplicates_unnamed == [["0.png", "3.png"]]
     assert found.duplicates_within == found.duplicates_across == []
     assert json.loads(json.dumps(found.to_dict()))["unnamed"] == 4
-    assert "none is known" in found.to_text(80)
+    assert "none (4 images without)" in found.to_text(80)
     some = inspect(listed(images, "ada", "ada", None, None))
     assert (some.identities, some.unnamed) == (1, 2)
     assert some.duplicates_unnamed == [["0.png", "3.png"]]

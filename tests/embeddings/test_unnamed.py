@@ -1,11 +1,13 @@
 """Embedding sets with rows whose identity nobody knows."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from facever import Gallery, evaluate
+from facever.core.files import sha256_of_file
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import DataError, EvaluationError, GalleryError
 
@@ -30,7 +32,9 @@ def test_they_are_kept(tmp_path: Path) -> None:
 
 
 def test_they_have_no_name() -> None:
-    with pytest.raises(DataError, match=r"2 of 6 rows have no identity, first row 2 \(2\.jpg\)"):
+    with pytest.raises(
+        DataError, match=r"2 of 6 rows have no identity: row 2 \(2\.jpg\), row 5 \(5\.jpg\);"
+    ):
         _ = faces().identities
 
 
@@ -56,3 +60,26 @@ def test_galleries(tmp_path: Path) -> None:
         assert len(answers) == 2
         gallery.enroll(nobody, "c")
         assert gallery.info().people == 3
+
+
+def test_an_empty_name_is_none(tmp_path: Path) -> None:
+    blank = EmbeddingSet.from_arrays(VECTORS[:3], ["a", "", "  "])
+    assert blank.named.tolist() == [True, False, False]
+    blank.rows["identity"] = ["a", "", None]  # as a file of before could have it
+    blank.save(tmp_path / "set")
+    assert EmbeddingSet.load(tmp_path / "set").named.tolist() == [True, False, False]
+
+
+def test_an_export_has_a_person_in_each_row(tmp_path: Path) -> None:
+    with Gallery.create(tmp_path / "gallery", fingerprint="f", dimension=8) as gallery:
+        gallery.enroll(faces().select(faces().named))
+        gallery.export(tmp_path / "out")
+        exported = EmbeddingSet.load(tmp_path / "out")
+        exported.rows.loc[1, "identity"] = None
+        exported.rows.to_parquet(tmp_path / "out" / "rows.parquet")
+        seal = tmp_path / "out" / "export.json"
+        said = json.loads(seal.read_text())
+        said["sha256"]["rows.parquet"] = sha256_of_file(tmp_path / "out" / "rows.parquet")
+        seal.write_text(json.dumps(said))
+        with pytest.raises(GalleryError, match=r"without a person; export it again"):
+            gallery.import_(tmp_path / "out")
