@@ -126,7 +126,10 @@ def embed(
             )
             return
         print(f"embeddings: {out}")
-        print(f"images:     {len(made)} of {len(manifest.identities)} identities")
+        people = len(manifest.identities)
+        print(
+            f"images:     {len(made)} {f'of {people} identities' if people else '(no identities)'}"
+        )
         print(f"acquired:   {_acquired(made)}")
         print(f"failed:     {failed.told('FTA')}")
         print(f"dimension:  {made.meta.dimension}, compared by {made.meta.metric}")

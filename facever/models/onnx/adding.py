@@ -17,7 +17,7 @@ from facever.catalogue import Entry, entries, entry, is_name
 from facever.core.files import atomic_path
 from facever.core.seeding import stream
 from facever.errors import ConfigError, ModelError, unknown
-from facever.models.onnx.card import KEY, LIKE, Card
+from facever.models.onnx.card import KEY, LIKE, Card, card_of
 from facever.models.onnx.engine import Engine
 from facever.models.onnx.file import (
     TYPES,
@@ -94,23 +94,6 @@ def add_model(
     with atomic_path(out) as temporary:
         temporary.write_bytes(with_metadata(repaired.content, told))
     return Added(out, card, card.dimension, model.fingerprint, _speed(model))
-
-
-def card_of(file: OnnxFile) -> Card | None:
-    """Return the card that a file holds, None where it has none.
-
-    Raises:
-        ModelError: It is damaged, or the file was changed since the card was written.
-    """
-    if KEY not in file.metadata:
-        return None
-    card = Card.from_json(file.metadata[KEY], str(file.path))
-    if card.body_sha256 != file.body_sha256:
-        raise ModelError(
-            f"{file.path} is damaged, or was changed after 'facever models add' wrote it: add the "
-            "model again"
-        )
-    return card
 
 
 def card_of_public(file_sha256: str) -> Card | None:

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from facever.data.preprocessing import Preprocessing
 from facever.errors import ConfigError, ModelError, unknown
+from facever.models.onnx.file import OnnxFile
 
 KEY = "facever.card"
 FORMAT = 1
@@ -184,3 +185,20 @@ def _as_many(value: Any, count: int) -> list[float]:
     if len(found) != count:
         raise ValueError(f"{value} must be one number or {count}")
     return found
+
+
+def card_of(file: OnnxFile) -> Card | None:
+    """Return the card that a file holds, None where it has none.
+
+    Raises:
+        ModelError: It is damaged, or the file was changed since the card was written.
+    """
+    if KEY not in file.metadata:
+        return None
+    card = Card.from_json(file.metadata[KEY], str(file.path))
+    if card.body_sha256 != file.body_sha256:
+        raise ModelError(
+            f"{file.path} is damaged, or was changed after 'facever models add' wrote it: add the "
+            "model again"
+        )
+    return card
