@@ -119,4 +119,7 @@ def crop_size(model: "Model") -> tuple[int, int]:
 
 def acquisition(faces: FaceStep | None) -> dict[str, Any]:
     """Return what `EmbeddingMeta.acquisition` says of vectors of such images."""
-    return dict(_CROPS) if faces is None else {"images": "photos", **faces.cropper.provenance}
+    if faces is None:
+        return dict(_CROPS)
+    given = {"landmarks": "of the data, where it has some"} if faces.landmarks_given else {}
+    return {"images": "photos", **faces.cropper.provenance, **given}
