@@ -133,7 +133,7 @@ def embed(
         if unnamed:
             known = f"{len(made)} without identity"
             if people:
-                known = f"{len(made)} of {people} identities and, {unnamed} of them, of none"
+                known = f"{len(made)}: {people} identities, {unnamed} images without identity"
         print(f"images:     {known}")
         print(f"acquired:   {_acquired(made)}")
         print(f"failed:     {failed.told('FTA')}")
