@@ -148,6 +148,8 @@ class Recognizer:
         one_face_each(self.photos, "an enrolment")
         taken = _taken(images, people, data)
         if isinstance(taken, Manifest):
+            if people is None:
+                taken.require_identities(1)
             rows = with_quality(taken.frame, quality)
             person = people if isinstance(people, str) else None
             known = metadata_of(rows, metadata_columns, person, rules.get("metadata"))

@@ -116,6 +116,7 @@ def embed(
                         "failure_to_acquire": {**failed.to_dict(), "reasons": reasons},
                         "acquisition": made.meta.acquisition,
                         "identities": len(manifest.identities),
+                        "without_identity": len(made) - int(made.named.sum()),
                         "dimension": made.meta.dimension,
                         "metric": made.meta.metric,
                         "fingerprint": made.meta.fingerprint,
@@ -126,11 +127,19 @@ def embed(
             )
             return
         print(f"embeddings: {out}")
-        print(f"images:     {len(made)} of {len(manifest.identities)} identities")
+        people = len(manifest.identities)
+        unnamed = len(made) - int(made.named.sum())
+        known = f"{len(made)} of {people} identities"
+        if unnamed:
+            known = f"{len(made)} without identity"
+            if people:
+                known = f"{len(made)}: {people} identities, {unnamed} images without identity"
+        print(f"images:     {known}")
         print(f"acquired:   {_acquired(made)}")
         print(f"failed:     {failed.told('FTA')}")
         print(f"dimension:  {made.meta.dimension}, compared by {made.meta.metric}")
-        print(f"next:       facever evaluate verification {out}")
+        ask = "gallery search GALLERY --embeddings" if unnamed else "evaluate verification"
+        print(f"next:       facever {ask} {out}")
 
 
 def _reasons(made: "EmbeddingSet") -> dict[str, int]:

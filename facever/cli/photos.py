@@ -94,10 +94,9 @@ def photos_of(
     from facever.errors import ConfigError
     from facever.models.photos import NONE, default_cropper
 
-    aligned = getattr(data, "alignment", NONE)
     if photos is False:
         raise ConfigError(f"{named}: for photos only: omit it, or omit --crops")
-    if photos is None and data is not None and aligned != NONE:
+    if photos is None and data is not None and data.alignment != NONE:
         raise ConfigError(
             f"{named}: {data.dataset} holds crops that were aligned before; omit it, or give "
             "--photos to look for faces in them again"

@@ -19,6 +19,13 @@ def quickstart(
         Optional[Path],  # noqa: UP045
         typer.Option(help="Data sets or images (default: $FACEVER_DATA, ./data, else fetched)."),
     ] = None,
+    photos: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder of photos to try a public model on, at the end (default: the raw sample "
+            "of $FACEVER_DATA, where it is)."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train on some people, then embed, enroll, search, verify and evaluate others."""
@@ -28,7 +35,7 @@ def quickstart(
     from facever.training.run import free_run_folder
 
     try:
-        done = go(out or free_run_folder("quickstart"), minutes, data)
+        done = go(out or free_run_folder("quickstart"), minutes, data, photos)
     except Interrupted as stopped:
         print(stopped)
         raise typer.Exit(stopped.exit_status) from stopped

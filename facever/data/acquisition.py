@@ -116,6 +116,11 @@ class FaceStep:
         self._landmarks, self._failures = landmarks, failures
 
     @property
+    def landmarks_given(self) -> bool:
+        """Whether the data brought landmarks; those of a first pass have failures beside them."""
+        return self._landmarks is not None and self._failures is None
+
+    @property
     def every_face(self) -> bool:
         """Whether all faces of a photo are asked for, not one."""
         return getattr(self.cropper, "which", None) == "all"
@@ -133,6 +138,14 @@ class FaceStep:
         if not isinstance(known, str) or not known:
             return self.cropper.crop(photo, self.size)
         return Acquired(self.cropper.cut(photo, landmarks_of(known), self.size), {})
+
+
+def may_reduce(faces: Acquire | None) -> bool:
+    """Return whether a photo of too many pixels may be read at a part of its size.
+
+    Crops may not, and photos neither whose landmarks the data bring: those are in whole pixels.
+    """
+    return faces is not None and not getattr(faces, "landmarks_given", False)
 
 
 def named(error: DataError, path: str) -> DataError:

@@ -57,7 +57,8 @@ class Inspection(Result):
     ("width x height", the most frequent first) are those of upright images in pixels. `colours`
     counts images as "transparent" (the file has an alpha channel), "grey" (the three channels are
     equal) or "colour". Duplicates are groups of paths whose files are equal byte for byte: `within`
-    an identity, or `across` identities, where at least one name is wrong. `layout` is how the data
+    an identity, or `across` identities, where at least one name is wrong; of `unnamed` ones an
+    image has no identity. `unnamed` counts these images. `layout` is how the data
     was read; where that looks wrong, `doubt` says what was assumed and what else is possible.
     """
 
@@ -78,9 +79,11 @@ class Inspection(Result):
     corrupt: list[Corrupt]
     duplicates_within: list[list[str]]
     duplicates_across: list[list[str]]
+    duplicates_unnamed: list[list[str]]
     layout: str = ""
     doubt: str | None = None
     alignment: str = "none"
+    unnamed: int = 0
 
     def describe(self) -> list[Section]:
         """Return what the data set holds and what is wrong with it; long lists are cut."""
@@ -92,6 +95,13 @@ class Inspection(Result):
                 "images per identity",
                 f"{each.minimum} to {each.maximum}, median {each.median:g}; "
                 f"{self.singletons:,} identities have a single one",
+            )
+            if self.identities
+            else ("identities", f"none ({self.unnamed:,} images without)"),
+            *(
+                [("images without identity", count(self.unnamed))]
+                if self.unnamed and self.identities
+                else []
             ),
             ("sizes", _counts(self.sizes)),
             ("formats", _counts(self.formats)),
@@ -101,7 +111,9 @@ class Inspection(Result):
         histogram: list[list[Cell]] = [
             [span, count(number)] for span, number in self.histogram.items()
         ]
-        blocks: list[Block] = [Facts(facts), Table("", ["images", "identities"], histogram)]
+        blocks: list[Block] = [Facts(facts)]
+        if self.identities:
+            blocks.append(Table("", ["images", "identities"], histogram))
         for name, parts in (("subset", self.subsets), ("camera", self.cameras)):
             if parts:
                 rows: list[list[Cell]] = [
@@ -112,12 +124,18 @@ class Inspection(Result):
             _listed("corrupt images", [f"{one.path}: {one.reason}" for one in self.corrupt]),
             _listed("equal files within an identity", map(" = ".join, self.duplicates_within)),
             _listed("equal files across identities", map(" = ".join, self.duplicates_across)),
+            *(
+                [_listed("equal files of which one has no identity", map(" = ".join, found))]
+                if (found := self.duplicates_unnamed)
+                else []
+            ),
         ]
-        lead = (
-            f"{self.dataset}: {self.images:,} images of {self.identities:,} identities in "
-            f"{self.root}{layout}"
-        )
+        people = f"of {self.identities:,} identities" if self.identities else "without identity"
+        lead = f"{self.dataset}: {self.images:,} images {people} in {self.root}{layout}"
         return [Section("data", "Data set", blocks, lead)]
+
+
+_Groups = list[list[str]]
 
 
 class _Look(NamedTuple):
@@ -156,7 +174,7 @@ def inspect(manifest: Manifest, threads: int | None = None) -> Inspection:
     reasons = zip(manifest.frame["path"], (look.reason for look in looks), strict=True)
     images = manifest.frame["identity"].value_counts().to_numpy()
     sizes = Counter((look.width, look.height) for look in good)
-    within, across = _duplicates(manifest, looks)
+    within, across, unnamed = _duplicates(manifest, looks)
     return Inspection(
         dataset=manifest.dataset,
         root=str(manifest.root),
@@ -175,9 +193,11 @@ def inspect(manifest: Manifest, threads: int | None = None) -> Inspection:
         corrupt=[Corrupt(path, reason) for path, reason in reasons if reason],
         duplicates_within=within,
         duplicates_across=across,
+        duplicates_unnamed=unnamed,
         layout=manifest.layout,
         doubt=_doubt(manifest),
         alignment=manifest.alignment,
+        unnamed=int(manifest.frame["identity"].isna().sum()),
     )
 
 
@@ -190,6 +210,8 @@ def _doubt(manifest: Manifest) -> str | None:
         {tuple(w[: depth + 2]) for w in ways if len(w) > depth + 2},
     )
     if people > 1 and len(below) < _MANY_BELOW * people:
+        return None
+    if not people:
         return None
     first = manifest.identities[0]
     if manifest.layout != "folder":
@@ -227,20 +249,23 @@ def _look(path: str, unended: list[str]) -> _Look:
     return _Look(hashlib.blake2b(data, digest_size=16).digest(), width, height, kind, colour)
 
 
-def _duplicates(manifest: Manifest, looks: list[_Look]) -> tuple[list[list[str]], list[list[str]]]:
+def _duplicates(manifest: Manifest, looks: list[_Look]) -> tuple[_Groups, _Groups, _Groups]:
     groups: dict[bytes, list[int]] = defaultdict(list)
     for row, look in enumerate(looks):
         if look.digest:
             groups[look.digest].append(row)
     paths, identities = manifest.frame["path"], manifest.frame["identity"]
-    within, across = [], []
+    within: _Groups = []
+    across: _Groups = []
+    unnamed: _Groups = []
     for rows in groups.values():
         files = list(dict.fromkeys(paths.iloc[rows]))
-        if identities.iloc[rows].nunique() > 1:
+        people = identities.iloc[rows]
+        if people.nunique() > 1:
             across.append(files)
         elif len(files) > 1:
-            within.append(files)
-    return within, across
+            (unnamed if people.isna().any() else within).append(files)
+    return within, across, unnamed
 
 
 def _parts(manifest: Manifest, column: str) -> dict[str, Part]:
@@ -261,6 +286,8 @@ def _histogram(images: np.ndarray) -> dict[str, int]:
 
 def _spread(values: Iterable[int]) -> Spread:
     array = np.fromiter(values, np.int64)
+    if not len(array):
+        return Spread(0, 0.0, 0)
     return Spread(int(array.min()), float(np.median(array)), int(array.max()))
 
 

@@ -119,7 +119,7 @@ def _in_order(
 
     def found(number: int) -> _Found:
         try:
-            return _Found(step.cropper.crops(pixels_of(image(number)), step.size))
+            return _Found(step.cropper.crops(pixels_of(image(number), reduce=True), step.size))
         except (ImageError, FailureToAcquire) as error:
             return _Found([], error)
 

@@ -11,7 +11,7 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from facever.core.files import sha256_of_file
-from facever.data.acquisition import Acquire, FailureToAcquire, OnError, named
+from facever.data.acquisition import Acquire, FailureToAcquire, OnError, may_reduce, named
 from facever.data.decode import ImageError, decode, decode_bytes, read_bytes, rgb_of
 from facever.data.members import split_member
 from facever.errors import DataError
@@ -41,17 +41,21 @@ def listed(images: Given | Sequence[Given]) -> list[Given]:
     return list(images)
 
 
-def pixels_of(image: Given) -> NDArray[np.uint8]:
+def pixels_of(image: Given, reduce: bool = False) -> NDArray[np.uint8]:
     """Return the pixels of an image, uint8 [H, W, 3] RGB, upright, as `decode` gives them.
+
+    Args:
+        image: Given in any way.
+        reduce: As for `decode`.
 
     Raises:
         ImageError: A file, or bytes, that cannot be read as an image.
         DataError: Something else, or an array of another kind or shape.
     """
     if isinstance(image, str | os.PathLike):
-        return decode(os.fspath(image))
+        return decode(os.fspath(image), reduce=reduce)
     if isinstance(image, bytes | bytearray | memoryview):
-        return decode_bytes(bytes(image))
+        return decode_bytes(bytes(image), reduce=reduce)
     if isinstance(image, PIL.Image.Image):
         if image.mode in ("I", "F"):
             raise DataError(
@@ -104,7 +108,7 @@ def read_images(
     columns: list[dict[str, Any]] = []
     for number, image in enumerate(images, first):
         try:
-            pixels = pixels_of(image)
+            pixels = pixels_of(image, may_reduce(faces))
             if faces is not None:
                 pixels, said = faces(pixels, number)
                 columns.append(said)

@@ -20,8 +20,10 @@ def rows_of_folder(root: Path, on_error: OnError = "skip") -> pd.DataFrame:
     become the column `subset`, and the identity is the second folder. Hidden files, what systems
     leave and files without an image's suffix are passed over.
 
+    Where all images lie directly in `root`, nobody says whom they show: they have no identity.
+
     Raises:
-        DataError: No such folder, no image in it, or images only outside of identity folders.
+        DataError: No such folder, or no image in it.
     """
     if not root.is_dir():
         raise DataError(f"no folder {root}")
@@ -33,10 +35,13 @@ def rows_of_folder(root: Path, on_error: OnError = "skip") -> pd.DataFrame:
     depth = 1 if all(way[0].lower() in SUBSETS for way in parts) else 0
     found.tell(lambda path: _identity(path.split("/"), depth))
     kept = [way for way in parts if len(way) > depth + 1]
+    if not kept and not depth:
+        return pd.DataFrame({"path": found.images, "identity": None})
     if not kept:
         raise DataError(
-            f"{len(parts)} images lie directly in {root}; a folder per identity is expected, "
-            "or a CSV with columns path and identity"
+            f"{len(parts)} images lie directly in the folders {', '.join(sorted(SUBSETS))} of "
+            f"{root}; a folder per identity is expected there, or a CSV with columns path and "
+            "identity"
         )
     if len(kept) < len(parts):
         warn(f"{len(parts) - len(kept)} images in {root} lie in no identity's folder: left out")

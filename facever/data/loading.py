@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from facever.core.console import warn
-from facever.data.acquisition import Acquire, FailureToAcquire, OnError, named
+from facever.data.acquisition import Acquire, FailureToAcquire, OnError, may_reduce, named
 from facever.data.augmentation import Augmentation, AugmentationConfig
 from facever.data.decode import ImageError, decode, describe_unended
 from facever.data.decoded import DecodedImages, Keep, room_for
@@ -277,13 +277,14 @@ class BatchDataset(Dataset["Batch | DataError"]):
         here = self.decoded.which(indices) if self.decoded is not None else {}
         new: list[int] = []
         columns: list[Mapping[str, Any]] = []
+        reduce = may_reduce(self._faces)
         for index, path in zip(indices, self._paths.take(indices), strict=True):
             if self.decoded is not None and here[index]:
                 image = self.decoded.get(index)
             else:
                 try:
                     name = os.path.join(self._root, path)  # noqa: PTH118
-                    image = decode(name, unended=unended)
+                    image = decode(name, unended=unended, reduce=reduce)
                     if self._faces is not None:
                         image, said = self._faces(image, index)
                         columns.append(said)

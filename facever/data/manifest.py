@@ -23,21 +23,23 @@ from facever.data.tables import (
     typed,
     write_table,
 )
-from facever.errors import DataError, unknown
+from facever.errors import DataError, nearest, unknown
 
-REQUIRED = ("path", "identity")
+REQUIRED = ("path",)
 
 
 class Manifest:
-    """Images and the identities they show.
+    """Images and the identities they show, where these are known.
 
     A manifest is never changed: every method that narrows it returns a new one.
 
     Args:
         frame: One row per image. `path` (relative to `root`, or absolute; "#7" at the end of an
             array file's name addresses its image 7, "#1536+20480" at the end of a tar file's name
-            so many bytes of it, where "=9ae0c1f2" may follow, their CRC-32) and `identity` are
-            required; `camera`, `template`, `subset` and any other column ride along. Columns are
+            so many bytes of it, where "=9ae0c1f2" may follow, their CRC-32) is required;
+            `identity` is missing (None) where nobody knows whom an image shows: each such image is
+            nobody's, and two of them are not of one person; `camera`, `template`, `subset` and any
+            other column ride along. Columns are
             text (1, 1.0 and "1" are "1"), but those of `facever.core.text.NUMERIC`; identities are
             composed (NFC) and without space around them.
         root: The folder that relative paths are relative to.
@@ -48,8 +50,8 @@ class Manifest:
         layout: Which reader read it; empty where none did.
 
     Raises:
-        DataError: A required column is missing, the table is empty, a cell of `path` or `identity`
-            is empty, a column of numbers holds something else, or `root` is not a folder or its
+        DataError: A required column is missing, the table is empty, a cell of `path` is empty,
+            a column of numbers holds something else, or `root` is not a folder or its
             name not in UTF-8.
     """
 
@@ -65,6 +67,7 @@ class Manifest:
         check_utf8([str(self.root), dataset], "the folder of a data set")
         where = f"manifest '{dataset}'"
         checked = typed(check_table(frame, REQUIRED, where), where, numbers)
+        checked["identity"] = _known(checked)
         self._written, self._canonical = checked["identity"], True
         names = canonical_column(self._written)
         self._hold(checked if names is self._written else checked.assign(identity=names))
@@ -156,8 +159,8 @@ class Manifest:
 
     @cached_property
     def identities(self) -> list[str]:
-        """The identities, each once, sorted."""
-        return sorted(self.frame["identity"].unique())
+        """The identities that are known, each once, sorted."""
+        return sorted(self.frame["identity"].dropna().unique())
 
     @property
     def alignment(self) -> str:
@@ -179,7 +182,7 @@ class Manifest:
         return str(found[0])
 
     def labels(self) -> np.ndarray:
-        """Return the position of each image's identity in `identities`, int64 [N]."""
+        """Return the position of each image's identity in `identities`, int64 [N]; -1: unknown."""
         codes, _ = pd.factorize(self.frame["identity"], sort=True)
         return codes.astype(np.int64)
 
@@ -224,7 +227,12 @@ class Manifest:
         return made
 
     def at_most(self, per_identity: int) -> "Manifest":
-        """Return the first `per_identity` images of every identity, in order."""
+        """Return the first `per_identity` images of every identity, in order.
+
+        Raises:
+            DataError: An image has no identity, or no image is left.
+        """
+        self.require_identities(1)
         if per_identity < 1:
             raise DataError(f"at most {per_identity} images per identity leaves none")
         return self._like(self.frame.groupby("identity", sort=False).head(per_identity))
@@ -238,7 +246,18 @@ class Manifest:
         return os.path.join(self._root, self._paths[index])  # noqa: PTH118  (3 us, Path takes 10)
 
     def require_identities(self, least: int = 2) -> "Manifest":
-        """Return this manifest, or raise DataError when it holds fewer identities."""
+        """Return this manifest, or raise DataError when it holds fewer identities, or an image has
+        none."""
+        unknown_rows = self.frame["identity"].isna().to_numpy(bool)
+        if unknown_rows.any():
+            first = int(unknown_rows.argmax())
+            raise DataError(
+                f"{self.dataset}: {int(unknown_rows.sum()):,} of {len(self):,} images have no "
+                f"identity, first in row {first + 1} ({self.frame['path'].iloc[first]}): name one "
+                "for each in a column 'identity', or use a folder per identity (to enroll images "
+                "of one person: --person ID, people=ID)"
+                + nearest("identity", [str(name) for name in self.frame if name != "identity"])
+            )
         names = self.identities
         if len(names) < least:
             people = "1 identity" if len(names) == 1 else f"{len(names)} identities"
@@ -265,6 +284,16 @@ class Manifest:
         made._written = self._written.loc[frame.index].reset_index(drop=True)
         made._hold(check_table(frame, (), f"manifest '{self.dataset}'"))
         return made
+
+
+def _known(frame: pd.DataFrame) -> "pd.Series[str]":
+    """Return the column of identities, None where nobody knows them: there, an empty cell counts
+    as one."""
+    if "identity" not in frame:
+        return pd.Series([None] * len(frame), index=frame.index, dtype=object)
+    column = frame["identity"]
+    empty = column.isna() | (column.str.strip() == "")
+    return column.mask(empty.astype(bool), None) if empty.any() else column
 
 
 def _is_number(column: "pd.Series[Any]") -> bool:

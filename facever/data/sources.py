@@ -95,7 +95,7 @@ def gather(
         option: Where named data sets are.
 
     Raises:
-        DataError: No such path, no images, or nobody says whom they show.
+        DataError: No such path, no images, or nobody says whom one of them shows.
     """
     several = [given] if isinstance(given, str | os.PathLike) else given
     names = [os.fspath(one) for one in several]
@@ -103,7 +103,7 @@ def gather(
         raise DataError("no images are given")
     if person is None:
         if len(names) == 1 and (is_table(Path(names[0])) or not Path(names[0]).is_file()):
-            return load(names[0], option)
+            return load(names[0], option).require_identities(1)
         raise DataError(f"whom does {names[0]} show? say it with --person ID (people=ID in Python)")
     paths: list[str] = []
     for name in names:

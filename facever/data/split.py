@@ -27,8 +27,9 @@ def split(
 
     Raises:
         ConfigError: Shares that are not positive or do not add up to 1.
-        DataError: So few identities that a subset would get none.
+        DataError: So few identities that a subset would get none, or an image has none.
     """
+    manifest.require_identities(1)
     if not shares or min(shares.values()) <= 0 or not abs(sum(shares.values()) - 1) < 1e-6:
         shown = ", ".join(f"{name}={share:g}" for name, share in shares.items())
         raise ConfigError(f"shares must be positive and add up to 1 (given: {shown or 'none'})")

@@ -27,6 +27,7 @@ FORMAT = 1
 VECTORS, ROWS, META, TRAINED_ON = "vectors.npy", "rows.parquet", "meta.json", "trained_on.parquet"
 UNFINISHED = "unfinished.jsonl"  # the journal of an extraction that has not finished
 _CHECKED_ROWS = 4096
+_LISTED = 3
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,9 @@ class EmbeddingSet:
     Args:
         vectors: float32 [N, D]; row i belongs to `rows.iloc[i]`. Unit length, or zero where the
             image could not be embedded.
-        rows: `identity` (str), `norm` (float32, the length before normalising), `error` (str, or
-            missing where there is a vector), and any other column such as `path` or `camera`.
+        rows: `identity` (str, or missing where nobody knows it), `norm` (float32, the length
+            before normalising), `error` (str, or missing where there is a vector), and any other
+            column such as `path` or `camera`.
         meta: What made them.
         trained_on: `identity` and `dataset` of everyone whom the model was trained on, or None
             where that is not known.
@@ -52,7 +54,7 @@ class EmbeddingSet:
     def from_arrays(
         cls,
         vectors: ArrayLike,
-        identities: Sequence[str] | ArrayLike,
+        identities: Sequence[str | None] | ArrayLike | None = None,
         *,
         fingerprint: str | None = None,
         normalize: bool = True,
@@ -62,7 +64,7 @@ class EmbeddingSet:
 
         Args:
             vectors: [N, D], finite, no zero row.
-            identities: [N], whom each vector shows.
+            identities: [N], whom each vector shows; None where nobody knows it.
             fingerprint: The declared origin of the vectors, any text that names the model and its
                 options, such as "arcface-r50 2024-05 flip". Without one the set is "undeclared":
                 it can be measured, but no gallery takes it.
@@ -94,10 +96,9 @@ class EmbeddingSet:
                     f"vector {wrong} has length {norms[wrong]:.4g}, not 1; give normalize=True"
                 )
             units = given
-        rows = _columns({"identity": identities, **columns}, len(units))
-        if rows["identity"].isna().any():
-            raise DataError(f"identity {int(rows['identity'].isna().argmax())} is missing")
-        rows["identity"] = canonical_column(rows["identity"])
+        names = [None] * len(units) if identities is None else identities
+        rows = _columns({"identity": names, **columns}, len(units))
+        rows["identity"] = _people(rows["identity"])
         meta = EmbeddingMeta(fingerprint or UNDECLARED, units.shape[1])
         return cls(units, with_outcome(rows, norms, [None] * len(units)), meta)
 
@@ -151,12 +152,6 @@ class EmbeddingSet:
         missing = {"identity", "norm", "error"} - set(self.rows.columns)
         if missing:
             raise DataError(f"{path / ROWS} has no column {', '.join(sorted(missing))}; {_MEND}")
-        nameless = self.rows["identity"].isna()
-        if nameless.any():
-            raise DataError(
-                f"{path / ROWS}: the identity of row {int(nameless.argmax())} is missing "
-                f"({int(nameless.sum())} such rows); {_MEND}"
-            )
         acquired = np.flatnonzero(self.acquired)
         spread = np.linspace(0, len(acquired) - 1, min(len(acquired), _CHECKED_ROWS)).astype(int)
         checked = acquired[np.unique(spread)]
@@ -174,8 +169,38 @@ class EmbeddingSet:
 
     @property
     def identities(self) -> NDArray[np.str_]:
-        """Whom each row shows, str [N], as `facever.core.text.canonical` writes names."""
+        """Whom each row shows, str [N], as `facever.core.text.canonical` writes names.
+
+        Raises:
+            DataError: Rows without an identity; `named` tells which have one.
+        """
+        self.require_identities()
         return canonical_column(self.rows["identity"]).to_numpy().astype(str)
+
+    @property
+    def named(self) -> NDArray[np.bool_]:
+        """Where the identity is known, bool [N]."""
+        return self.rows["identity"].notna().to_numpy(dtype=bool)
+
+    def require_identities(self) -> None:
+        """Refuse rows whose identity nobody knows.
+
+        Raises:
+            DataError: There are some; it names the first three.
+        """
+        unnamed = np.flatnonzero(~self.named)
+        if len(unnamed):
+            first = ", ".join(self._row_name(int(row)) for row in unnamed[:_LISTED])
+            more = ", ..." if len(unnamed) > _LISTED else ""
+            raise DataError(
+                f"{len(unnamed):,} of {len(self):,} rows have no identity: {first}{more}; say "
+                "whom each image shows, or take the rows that have one (in Python: "
+                "faces.select(faces.named))"
+            )
+
+    def _row_name(self, row: int) -> str:
+        path = self.rows["path"].iloc[row] if "path" in self.rows else None
+        return f"row {row}" if path is None or pd.isna(path) else f"row {row} ({path})"
 
     @property
     def acquired(self) -> NDArray[np.bool_]:
@@ -314,8 +339,15 @@ def _read_rows(path: Path) -> pd.DataFrame:
         elif pd.api.types.infer_dtype(rows[name], skipna=True) == "bytes":
             rows[name] = text_column(rows[name])
     if "identity" in rows:
-        rows["identity"] = canonical_column(rows["identity"])
+        rows["identity"] = _people(rows["identity"])
     return rows
+
+
+def _people(names: "pd.Series[Any]") -> "pd.Series[str]":
+    """Return a column of identities, canonical, and missing where it holds no letter."""
+    people = canonical_column(names)
+    blank = (people == "").fillna(False).to_numpy(dtype=bool)
+    return people.mask(blank, None) if blank.any() else people
 
 
 def _read_meta(path: Path) -> EmbeddingMeta:

@@ -20,7 +20,7 @@ from facever.embeddings.embedding_set import EmbeddingSet, with_outcome
 from facever.embeddings.meta import UNDECLARED, EmbeddingMeta
 from facever.embeddings.template_policies import ALL, MEAN, QUALITY_MEAN
 from facever.embeddings.unit import first_not_unit, unit_rows
-from facever.errors import EvaluationError, unknown
+from facever.errors import DataError, EvaluationError, unknown
 from facever.evaluation.columns import Names, comparable_column, people_column, required
 from facever.evaluation.scoring.normalisation import Cohort
 from facever.evaluation.scoring.similarity import Floats, Ints
@@ -71,6 +71,7 @@ def as_set(
         made = _made(_columns(embeddings, identities), similarity)
     elif identities is None:
         made = embeddings
+        _require_identities(made)
         _check_finite(made.vectors, made.acquired)
     else:
         raise EvaluationError("an EmbeddingSet has its own identities: give none beside it")
@@ -88,6 +89,13 @@ def as_set(
         meta, fingerprint=fingerprint or meta.fingerprint, dataset=dataset or meta.dataset
     )
     return replace(made, meta=told_meta, trained_on=trained_on if known is None else known)
+
+
+def _require_identities(embeddings: EmbeddingSet) -> None:
+    try:
+        embeddings.require_identities()
+    except DataError as error:
+        raise EvaluationError(str(error)) from error
 
 
 def _columns(

@@ -141,6 +141,8 @@ def read_export(path: Path) -> Export:
     missing = sorted(_COLUMNS - set(faces.rows))
     if missing:
         raise GalleryError(f"{path} is not a gallery's export: it has no column {missing[0]}")
+    if not faces.named.all():
+        raise GalleryError(f"{path} is damaged: it has rows without a person; export it again")
     rows = faces.rows.astype(object).where(faces.rows.notna(), None)
     acquired = faces.acquired
     metadata: dict[str, dict[str, Any]] = {}

@@ -14,7 +14,7 @@ from facever.data.acquisition import FACE_COLUMNS
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.embeddings.meta import UNDECLARED
 from facever.embeddings.unit import ROUNDING, first_not_unit, unit_rows
-from facever.errors import GalleryError
+from facever.errors import DataError, GalleryError
 from facever.gallery.records import Binding, NewImages, Vectors, person_id, text
 from facever.models.protocol import Model, described
 from facever.operating_point import Measured
@@ -98,6 +98,17 @@ def failures(faces: Faces) -> dict[int, str]:
     return {int(row): str(faces.rows["error"].iloc[row]) for row in rows}
 
 
+def _identities(faces: EmbeddingSet) -> list[str]:
+    try:
+        faces.require_identities()
+    except DataError as error:
+        raise GalleryError(
+            f"{error}; or name one person for all: --person ID, people=ID"
+        ) from error
+    names: list[str] = faces.rows["identity"].tolist()
+    return names
+
+
 def images_of(
     faces: Faces,
     vectors: Vectors,
@@ -114,7 +125,8 @@ def images_of(
     norms: Sequence[float | None] = [None] * size
     qualities = photos = None
     if isinstance(faces, EmbeddingSet):
-        people = faces.rows["identity"].tolist() if people is None else people
+        if people is None:
+            people = _identities(faces)
         sources = _paths(faces) if sources is None else sources
         norms = faces.rows["norm"].tolist()
         qualities, photos = _qualities(faces), _photos(faces)

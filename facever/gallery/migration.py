@@ -208,9 +208,7 @@ class _Moving:
 
     def _embed(self, found: Sequence[tuple[PendingImage, str]], faces: FaceStep | None) -> None:
         images, paths = zip(*found, strict=True)
-        manifest = Manifest.from_frame(
-            pd.DataFrame({"path": paths, "identity": "anybody"}), Path.cwd(), "gallery"
-        )
+        manifest = Manifest.from_frame(pd.DataFrame({"path": paths}), Path.cwd(), "gallery")
         workers = workers_for(len(manifest)) if self._workers is None else self._workers
         left = iter(images)
         with closing(stream_of(self._model, manifest, faces, workers=workers)) as blocks:

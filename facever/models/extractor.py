@@ -20,7 +20,6 @@ from facever.deprecated import Former, former_names
 from facever.errors import ConfigError
 from facever.models.embedder import Embedder
 from facever.models.extraction import LoadedModel, Precision
-from facever.models.photos import NONE
 from facever.models.precision import autocast, choose_device, exact_fp32, fastest_layout
 from facever.models.saving import ModelCard
 from facever.models.streams import EmbeddedBlock, Workers, in_rows
@@ -97,7 +96,7 @@ class Extractor(LoadedModel):
         self.metric, self.trained_on = card.metric, card.trained_on
         self.preprocessing = embedder.preprocessing.model_dump(mode="json")
         self.options = {"flip": flip, "precision": precision}
-        self.alignment: str = getattr(embedder.config, "alignment", NONE)
+        self.alignment: str = embedder.config.alignment
 
     @property
     def versions(self) -> dict[str, str]:

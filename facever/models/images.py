@@ -93,7 +93,7 @@ def embed_given(
 ) -> EmbeddingSet:
     """Embed images given in any way, in this process; the rows have `path` where it is known.
 
-    Nobody says whom they show: the column `identity` holds "unknown" in each row.
+    Nobody says whom they show: the column `identity` is missing (None) in each row.
 
     Args:
         model: Any model.
@@ -110,7 +110,7 @@ def embed_given(
     """
     meta, faces = described(model), face_step(model, photos)
     paths = [os.fspath(one) if isinstance(one, str | os.PathLike) else None for one in images]
-    rows = pd.DataFrame({"path": pd.array(paths, dtype="string"), "identity": "unknown"})
+    rows = pd.DataFrame({"path": pd.array(paths, dtype="string"), "identity": None})
     meta = replace(meta, acquisition=acquisition(faces))
     if faces is None or not faces.every_face:
         with closing(stream_of(model, images, faces, workers=0, on_error=on_error)) as stream:

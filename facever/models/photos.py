@@ -43,7 +43,7 @@ def face_step(model: "Model", photos: Photos, data: "Manifest | None" = None) ->
         ConfigError: `photos` is something else.
     """
     wanted = alignment_of(model)
-    given = NONE if data is None else str(getattr(data, "alignment", NONE))
+    given = NONE if data is None else data.alignment
     cropper = photos if isinstance(photos, PhotoCropper) else None
     if cropper is None and photos not in (True, False, None):
         raise ConfigError(f"photos is {photos!r} (allowed: True, False, None or a FaceCropper)")
@@ -119,4 +119,7 @@ def crop_size(model: "Model") -> tuple[int, int]:
 
 def acquisition(faces: FaceStep | None) -> dict[str, Any]:
     """Return what `EmbeddingMeta.acquisition` says of vectors of such images."""
-    return dict(_CROPS) if faces is None else {"images": "photos", **faces.cropper.provenance}
+    if faces is None:
+        return dict(_CROPS)
+    given = {"landmarks": "of the data, where it has some"} if faces.landmarks_given else {}
+    return {"images": "photos", **faces.cropper.provenance, **given}

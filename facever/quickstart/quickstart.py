@@ -18,6 +18,7 @@ from facever.gallery.answers import SearchResult, Verification
 from facever.models.embedder import ModelConfig
 from facever.models.loading import load_model
 from facever.operating_point import OperatingPoint
+from facever.quickstart.photos import photos_folder, try_photos
 from facever.quickstart.result import Quickstart
 from facever.render.page import write_report
 from facever.report.build import from_run
@@ -28,6 +29,7 @@ from facever.report.examples import (
     VerificationExample,
     examples_section,
 )
+from facever.report.faces import cut_of, image_of
 from facever.report.measured import measure_embeddings
 from facever.studies.budget import training_seconds
 from facever.studies.trial_gallery import (
@@ -55,7 +57,10 @@ _EXAMPLES = 6
 
 
 def quickstart(
-    folder: str | Path, minutes: float = 3.0, data: str | Path | None = None
+    folder: str | Path,
+    minutes: float = 3.0,
+    data: str | Path | None = None,
+    photos: str | Path | None = None,
 ) -> Quickstart:
     """Go the whole way on the faces at hand.
 
@@ -66,6 +71,8 @@ def quickstart(
         folder: Where everything is written; it must not exist or be empty.
         minutes: About how long it may take; training gets most of it.
         data: The `--data` option: a folder of data sets, or of images.
+        photos: A folder of photos to try a public model on, at the end; by default the raw sample
+            of $FACEVER_DATA, where it is.
 
     Raises:
         ConfigError: `folder` is taken, or `minutes` is not positive.
@@ -77,6 +84,7 @@ def quickstart(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder} is already there: choose another --out")
     started = time.monotonic()
+    own_photos = photos_folder(None if photos is None else Path(photos))
     parts = divide(fallback(data))
     model = parse(ModelConfig, MODEL)
     config = plan(parts, model, minutes, folder / "faces.csv")
@@ -116,8 +124,12 @@ def quickstart(
         [faces.verification(genuine), faces.verification(impostor)],
         rule=_rule(point, searching),
     )
+    tried, sections = None, [section]
+    if own_photos is not None:
+        tried, shown = try_photos(own_photos, folder)
+        sections.append(shown)
     report = folder / "report.html"
-    write_report(from_run(run.path, measured, extra=[section]), report)
+    write_report(from_run(run.path, measured, extra=sections), report)
     return Quickstart(
         folder=folder,
         run=run.path,
@@ -130,6 +142,7 @@ def quickstart(
         searching=searching,
         genuine=genuine,
         impostor=impostor,
+        photos=tried,
         seconds=time.monotonic() - started,
         commands=_next_commands(folder, embeddings),
     )
@@ -242,8 +255,8 @@ class Faces:
 
 
 def _picture(embeddings: EmbeddingSet, row: int) -> Face:
-    path = Path(embeddings.meta.root or "") / str(embeddings.rows["path"].iloc[row])
-    return Face(str(embeddings.identities[row]), path)
+    name = str(embeddings.identities[row])
+    return Face(name, image_of(embeddings, row), cut_of(embeddings, row))
 
 
 def _rule(verifying: OperatingPoint | None, searching: SearchThreshold) -> str:

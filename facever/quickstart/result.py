@@ -7,6 +7,7 @@ from typing import Any
 from facever.core.console import duration
 from facever.evaluation.one_to_one.result import VerificationResult
 from facever.gallery.answers import Verification
+from facever.quickstart.photos import PhotosTried
 from facever.render.blocks import Facts, List, Section
 from facever.render.result import Result
 from facever.studies.trial_gallery import SearchRates, SearchThreshold
@@ -23,6 +24,7 @@ class Quickstart(Result):
         people: How many are enrolled.
         searching: What decided the searches, or why nothing did.
         genuine, impostor: One probe against its own person, and against another.
+        photos: What a public model made of photos, None where there were none.
         seconds: How long it took.
         commands: To try next.
     """
@@ -38,12 +40,13 @@ class Quickstart(Result):
     searching: SearchThreshold
     genuine: Verification
     impostor: Verification
+    photos: PhotosTried | None
     seconds: float
     commands: list[str]
 
     json_keys = (
-        "verification=result search=_search verify=_verify seconds folder run embeddings gallery "
-        "report next=commands"
+        "verification=result search=_search verify=_verify photos=_photos seconds folder run "
+        "embeddings gallery report next=commands"
     )
 
     @property
@@ -61,6 +64,10 @@ class Quickstart(Result):
             name: {"score": answer.scores[0], "same": answer.same and answer.same[0]}
             for name, answer in (("genuine", self.genuine), ("impostor", self.impostor))
         }
+
+    @property
+    def _photos(self) -> dict[str, Any] | None:
+        return None if self.photos is None else self.photos.to_dict()
 
     def describe(self) -> list[Section]:
         """Return what was reached, where it lies, and what to try next."""
@@ -107,6 +114,23 @@ class Quickstart(Result):
                 ("an impostor pair", self.impostor),
             )
         ]
+        if (tried := self.photos) is not None:
+            rows.append(
+                (
+                    f"photos by {tried.model}",
+                    f"faces in {tried.images - tried.failed:,} of {tried.images:,}; right person "
+                    f"first in {tried.right_first:,} of {tried.probes:,} searches among "
+                    f"{tried.people:,} people",
+                )
+            )
+            rows += [
+                (f"photos: {name}", f"{pair.score:.3f} -> {_said(pair.same)}")
+                for name, pair in (
+                    ("a genuine pair", tried.genuine),
+                    ("an impostor pair", tried.impostor),
+                )
+                if pair is not None
+            ]
         return [
             *rows,
             ("time", duration(self.seconds)),
@@ -118,6 +142,10 @@ class Quickstart(Result):
 
 
 def _decision(answer: Verification) -> str:
-    if answer.same is None:
+    return _said(None if answer.same is None else answer.same[0])
+
+
+def _said(same: bool | None) -> str:
+    if same is None:
         return "no decision (no operating point)"
-    return "same person" if answer.same[0] else "different people"
+    return "same person" if same else "different people"

@@ -128,6 +128,7 @@ class Picture:
         score: Against the picture it stands beside.
         tone: How its frame is coloured.
         row: Its row in an embedding set, where its name and image are to be looked up.
+        tall: Whether it has its own height, such as a photo above its crop.
     """
 
     name: str
@@ -137,6 +138,7 @@ class Picture:
     score: Number | None = None
     tone: Tone = "neutral"
     row: int | None = None
+    tall: bool = False
 
     @classmethod
     def of_row(cls, row: int, score: Number | None = None) -> "Picture":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from facever.render.blocks import Block, Comparison, Comparisons, Picture, Section, Tone
 from facever.render.numbers import score
-from facever.report.thumbnails import portrait
+from facever.report.thumbnails import Cut, portrait
 
 
 @dataclass(frozen=True)
@@ -16,10 +16,12 @@ class Face:
     Args:
         name: Whom it shows, or whom it is taken for.
         path: The image; None where it is not known.
+        cut: What was cut from it, where it is a photo.
     """
 
     name: str
     path: str | Path | None
+    cut: Cut | None = None
 
 
 @dataclass(frozen=True)
@@ -151,4 +153,4 @@ def _verification(example: VerificationExample, thumbnails: bool) -> Comparison:
 
 
 def _picture(face: Face, thumbnails: bool) -> Picture:
-    return portrait(face.path, face.name, thumbnails)
+    return portrait(face.path, face.name, thumbnails, face.cut)

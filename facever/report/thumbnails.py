@@ -1,26 +1,62 @@
-"""Pictures inside the page: small JPEGs as data: URIs."""
+"""Pictures inside the page: small JPEGs as data: URIs; of a photo its face's box, and the crop."""
 
 import base64
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from facever.data.acquisition import landmarks_of
 from facever.data.decode import ImageError, decode
+from facever.faces.alignment import ARCFACE, align
+from facever.faces.contact_sheet import drawn
 from facever.render.blocks import Picture
 
 _SIDE = 112
 _QUALITY = 82
 
 
-def portrait(path: str | Path | None, name: str, shown: bool = True) -> Picture:
+@dataclass(frozen=True)
+class Cut:
+    """A face that was cut from a photo.
+
+    Args:
+        photo: The photo, as `facever.data.decode` takes it.
+        box, landmarks: Cells of these columns, see `facever.data.acquisition.face_columns`.
+        template: What the crop is aligned by.
+    """
+
+    photo: str
+    box: str
+    landmarks: str
+    template: str = ARCFACE
+
+    def picture(self) -> np.ndarray:
+        """Return the photo with the face's box, and the aligned crop below it, RGB.
+
+        Raises:
+            ImageError: The photo cannot be read.
+        """
+        photo = decode(self.photo, unended=[], reduce=True)
+        crop = align(photo, landmarks_of(self.landmarks), _SIDE, self.template)
+        marked = drawn(photo, {"box": self.box, "landmarks": self.landmarks})
+        height = max(1, round(photo.shape[0] * _SIDE / photo.shape[1]))
+        shown = cv2.resize(marked, (_SIDE, height), interpolation=cv2.INTER_AREA)
+        return np.vstack([shown, crop])
+
+
+def portrait(
+    path: str | Path | None, name: str, shown: bool = True, cut: Cut | None = None
+) -> Picture:
     """Return a small picture of an image file, or the reason why there is none.
 
     Args:
         path: The image, as `facever.data.decode` takes it; None where it is not known.
         name: Whom it shows.
         shown: False names the picture without showing it.
+        cut: What was cut from a photo: the picture shows the photo with the box, and the crop.
     """
     detail = "" if path is None else os.path.basename(path)  # noqa: PTH119 - may end in "#7"
     if not shown:
@@ -28,6 +64,8 @@ def portrait(path: str | Path | None, name: str, shown: bool = True) -> Picture:
     if path is None:
         return Picture(name, reason="no picture known")
     try:
+        if cut is not None:
+            return Picture(name, detail, uri=data_uri(cut.picture(), 8 * _SIDE), tall=True)
         return Picture(name, detail, uri=data_uri(decode(path), _SIDE))
     except ImageError as error:
         return Picture(name, detail, reason=error.reason)

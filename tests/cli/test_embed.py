@@ -99,6 +99,7 @@ def test_options_reach_the_extraction(facever, model: Path, data: Path, tmp_path
         | {"reasons": {"not an image of a known format": 1}},
         "acquisition": {"images": "crops"},
         "identities": 2,
+        "without_identity": 0,
         "dimension": 8,
         "metric": "cosine",
         "fingerprint": made.meta.fingerprint,

@@ -74,6 +74,8 @@ def test_everything_is_found(faulty: Manifest) -> None:
         "layout": "",
         "doubt": None,
         "alignment": "none",
+        "unnamed": 0,
+        "duplicates_unnamed": [],
     }
 
 

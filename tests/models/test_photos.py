@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from facever.data.acquisition import FailureToAcquire
+import facever.data.decode as decode_module
+from facever.data.acquisition import FailureToAcquire, box_of
 from facever.data.manifest import Manifest
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import ConfigError, DataError, ModelError
@@ -52,8 +53,7 @@ def cut(manifest: Manifest, size: tuple[int, int], tmp_path: Path) -> list[Path]
 
 def test_the_rule_is_what_the_model_and_the_data_say(photos: Manifest):
     crops_model, photo_model = object(), AlignedColours()
-    cropper, aligned = SquareCropper(), photos.select(np.arange(6))
-    aligned.alignment = "arcface-112"  # type: ignore[attr-defined]
+    cropper, aligned = SquareCropper(), photos.assign(alignment="arcface-112")
     assert face_step(crops_model, None) is None
     assert face_step(crops_model, False, photos) is None
     assert face_step(photo_model, False, photos) is None
@@ -62,7 +62,7 @@ def test_the_rule_is_what_the_model_and_the_data_say(photos: Manifest):
     assert face_step(photo_model, cropper, aligned).cropper is cropper
     with pytest.raises(ModelError, match=r"takes crops.*--crops.*facever data align"):
         face_step(crops_model, True)
-    aligned.alignment = "other-96"  # type: ignore[attr-defined]
+    aligned = photos.assign(alignment="other-96")
     with pytest.raises(DataError, match=r"photos are aligned by other-96.*needs arcface-112"):
         face_step(photo_model, None, aligned)
     cropper.provenance["template"] = "other-96"
@@ -156,6 +156,7 @@ def test_landmarks_of_the_data_are_cut_by(extractor, photos, tmp_path):
     made = extractor.extract(given, tmp_path / "out", workers=0, photos=cropper)
     assert cropper.looked == 4
     assert made.rows["landmarks"][0] == points
+    assert made.meta.acquisition["landmarks"] == "of the data, where it has some"
     assert made.rows["quality"].tolist() == [7, 31, 7, 33, 7, 35]
     assert pd.isna(made.rows["box"][0])
     wanted = extractor.embed_images(photos, workers=0, photos=SquareCropper())
@@ -181,6 +182,25 @@ def test_every_face_has_a_row(extractor, tmp_path):
     np.testing.assert_allclose(alone, made.vectors[:2], atol=1e-6)
     with pytest.raises(FailureToAcquire, match="image 0: 2 faces found"):
         extractor.embed(two, photos=SquareCropper("only"))
+
+
+def test_a_photo_of_too_many_pixels_is_reduced(extractor, tmp_path, monkeypatch):
+    large = write(tmp_path / "large.jpg", photo((200, 200, 320, patch(3)), size=800))
+    frame = pd.DataFrame({"path": [str(large)], "identity": "a"})
+    manifest = Manifest.from_frame(frame, tmp_path, "large")
+    limit = 300_000
+    original = decode_module._decode
+    monkeypatch.setattr(
+        decode_module, "_decode", lambda data, _, *rest: original(data, limit, *rest)
+    )
+    for cropper in (SquareCropper(), SquareCropper("all")):
+        out = tmp_path / cropper.which
+        made = extractor.extract(manifest, out, workers=0, photos=cropper)
+        assert made.failures == 0
+        left, _, side, _ = box_of(made.rows["box"][0])
+        assert (left, side) == pytest.approx((100, 160), abs=2)  # in pixels as it was decoded
+    with pytest.raises(DataError, match="810 x 800 pixels, more than the 300,000"):
+        extractor.embed(large, photos=False)
 
 
 def test_a_photo_without_a_face_is_no_vector(extractor, photos):

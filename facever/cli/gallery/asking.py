@@ -107,7 +107,7 @@ def search(
             recognizer = Recognizer.load(model, opened, device=device)
             recognizer.photos = photos_of(recognizer.model, *how)
             found = recognizer.search(list(images), k, **asked)
-            names = _names_of(images, [answer.face for answer in found])
+            names = _owners_of(images, [answer.face for answer in found])
     if found.note:
         say(found.note)
     if as_json:
@@ -115,7 +115,9 @@ def search(
         for name, answer in zip(names, result["answers"], strict=True):
             answer["probe"] = name
         print_json(result)
-    elif as_csv:
+        return
+    names = _names_of(names, [answer.face for answer in found])
+    if as_csv:
         _print_csv(names, found)
     else:
         _print_answers(names, found, where is not None)
@@ -145,14 +147,21 @@ def _names_in(probes: "EmbeddingSet") -> list[str]:
     return [str(name) for name in probes.rows[column]]
 
 
-def _names_of(images: list[str], faces: Sequence[dict[str, Any] | None]) -> list[str]:
-    """Return what to call each probe: its image, and the number of its face where all are."""
-    if len(faces) == len(images) and not any(face and "image" in face for face in faces):
-        return images
+def _owners_of(images: list[str], faces: Sequence[dict[str, Any] | None]) -> list[str]:
+    """Return the image of each probe: several are of one where every face of it is asked for."""
     return [
-        f"{images[face['image']]}" + (f", face {face['face']}" if "face" in face else "")
-        for face in faces
-        if face is not None
+        images[face["image"] if face is not None and "image" in face else row]
+        for row, face in enumerate(faces)
+    ]
+
+
+def _names_of(owners: list[str], faces: Sequence[dict[str, Any] | None]) -> list[str]:
+    """Return what to call each probe: its image, and where its face is if there may be several."""
+    return [
+        f"{owner}, face {face['face']} at {face.get('box', 'an unknown place')}"
+        if face is not None and "face" in face
+        else owner
+        for owner, face in zip(owners, faces, strict=True)
     ]
 
 
@@ -245,11 +254,11 @@ def verify(
             recognizer = Recognizer.load(model, opened, device=device)
             recognizer.photos = photos_of(recognizer.model, *how)
             result = recognizer.verify_person(list(images), person, **asked)
-            names = _names_of(images, result.faces)
+            names = _owners_of(images, result.faces)
     if as_json:
         print_json({**result.to_dict(), "probes": names})
     else:
-        _print_verified(names, result)
+        _print_verified(_names_of(names, result.faces), result)
     if result.note:
         say(result.note)
     same = result.same or [None]

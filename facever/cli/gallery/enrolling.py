@@ -124,12 +124,14 @@ def enroll(
             rules["metadata"] = metadata_of(rows, columns, person, rules["metadata"])
             done = opened.enroll(replace(faces, rows=rows), person, **rules)
         else:
+            from facever.data.sources import gather
             from facever.recognizer import Recognizer
 
+            images = gather(given, person, data)  # looked at before a model takes its time
             recognizer = Recognizer.load(model, opened, device=device)
             recognizer.photos = photos_of(recognizer.model, *how)
-            rules |= {"data": data, "metadata_columns": columns, "quality": quality}
-            done = recognizer.enroll(given, person, **rules)
+            rules |= {"metadata_columns": columns, "quality": quality}
+            done = recognizer.enroll(images, person, **rules)
         now = totals_after(opened, before)
     _show(done, gallery, now, as_json)
 

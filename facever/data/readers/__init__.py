@@ -5,7 +5,7 @@ from typing import Protocol
 
 from facever.data.acquisition import OnError
 from facever.data.manifest import Manifest
-from facever.data.readers import cfp, folder, idx, lfw, market1501, table, webdataset
+from facever.data.readers import cfp, folder, idx, images, lfw, market1501, table, webdataset
 from facever.errors import DataError, unknown
 
 
@@ -29,6 +29,7 @@ LAYOUTS: dict[str, Layout] = {
     "market1501": market1501,
     "idx": idx,
     "webdataset": webdataset,
+    "images": images,
     "folder": folder,
 }
 

@@ -1,4 +1,4 @@
-"""A folder of images per identity: `root/<identity>/.../image.jpg`."""
+"""A folder of images per identity, `root/<identity>/.../image.jpg`; or images without one."""
 
 from pathlib import Path
 
@@ -15,6 +15,6 @@ def read(root: Path, on_error: OnError = "skip") -> Manifest:
     """Return the images below `root` by `facever.data.identity_folders.rows_of_folder`.
 
     Raises:
-        DataError: No such folder, no image in it, or images only outside of identity folders.
+        DataError: No such folder, or no image in it.
     """
     return Manifest.from_folder(root, on_error)

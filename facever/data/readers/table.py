@@ -1,4 +1,4 @@
-"""A CSV or Parquet table with columns path and identity."""
+"""A CSV or Parquet table with the columns path and, where it is known, identity."""
 
 from pathlib import Path
 

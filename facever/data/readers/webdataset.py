@@ -140,7 +140,6 @@ def _scan(folder: Path, tars: list[Path]) -> pd.DataFrame:
     """Read the headers of all members, one file after the other."""
     rows: list[dict[str, Any]] = []
     passed: Counter[str] = Counter()
-    nameless: list[str] = []
     unread: dict[str, str] = {}  # whom it shows, by the name of an image
     for tar in track(tars, "indexing", len(tars), "shards"):
         name = tar.relative_to(folder).as_posix()
@@ -152,8 +151,6 @@ def _scan(folder: Path, tars: list[Path]) -> pd.DataFrame:
                 continue
             row = _row(sample, tar)
             rows.append(subset | row)
-            if not row["identity"]:
-                nameless.append(f"{tar}: {row['original']}")
     if passed:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in passed.most_common())
         warn(f"members of {folder} that are no image, .json or .cls file are not read: {kinds}")
@@ -163,11 +160,6 @@ def _scan(folder: Path, tars: list[Path]) -> pd.DataFrame:
         warn(f"{len(unread):,} images in {folder} are not read: {by_suffix(unread)}{lost}")
     if not rows:
         raise DataError(f"no images in the .tar files of {folder}")
-    if nameless:
-        raise DataError(
-            f"{len(nameless):,} of {len(rows):,} images have no identity, first {nameless[0]} "
-            "(looked for identity or cls in KEY.json, and for KEY.cls)"
-        )
     return pd.DataFrame(rows)
 
 

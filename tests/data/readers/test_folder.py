@@ -49,7 +49,7 @@ def test_bad_folders_are_one_line(tmp_path: Path) -> None:
         read(tmp_path / "gone")
     with pytest.raises(DataError, match=r"^no images in .* \(looked for \.avif \.bmp"):
         read(tmp_path)
-    touch(tmp_path, "1.png", "2.png")
+    touch(tmp_path, "train/1.png", "test/2.png")
     with pytest.raises(DataError, match=r"^2 images lie directly in .*; a folder per identity is"):
         read(tmp_path)
 

@@ -170,11 +170,6 @@ def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:
     tar = tmp_path / "w" / "s.tar"
     for members, message in [
         (
-            {"a.png": PNG, "a.cls": b"1", "b.png": PNG},
-            f"1 of 2 images have no identity, first {tar}: b.png (looked for identity or cls in "
-            "KEY.json, and for KEY.cls)",
-        ),
-        (
             {"a.l.png": PNG, "a.r.png": PNG, "a.cls": b"1"},
             f"{tar}: sample a has several images (a.l.png, a.r.png); one is expected",
         ),
@@ -198,7 +193,7 @@ def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match=r"^no \.tar files in .*none \(compressed ones must be unp"):
         read(tmp_path / "none", "webdataset")
-    assert list(LAYOUTS)[-2:] == ["webdataset", "folder"]
+    assert list(LAYOUTS)[-3:] == ["webdataset", "images", "folder"]
 
 
 def test_links_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

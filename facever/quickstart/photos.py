@@ -1,0 +1,190 @@
+"""Photos, out of the box: faces found and aligned, a public model, a gallery, a search."""
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facever.catalogue import entry, found_at
+from facever.comparison import PairVerification
+from facever.core.console import say
+from facever.data.readers import read
+from facever.embeddings.embedding_set import EmbeddingSet
+from facever.errors import DataError
+from facever.gallery.answers import SearchResult
+from facever.gallery.gallery import Gallery
+from facever.models.loading import load_model
+from facever.recognizer import Recognizer
+from facever.render.blocks import Section
+from facever.report.examples import (
+    Candidate,
+    Face,
+    SearchExample,
+    VerificationExample,
+    examples_section,
+)
+from facever.report.faces import cut_of, image_of
+
+MODEL = "sface"
+_RAW = Path("lfw") / "raw_sample"  # in a data folder
+_EXAMPLES = 6
+
+
+@dataclass(frozen=True)
+class PhotosTried:
+    """What a public model made of photos.
+
+    Attributes:
+        photos: Their folder.
+        model: The public model.
+        images: How many photos.
+        failed: Of how many no face could be acquired.
+        people: How many were enrolled, with one photo each.
+        probes: Photos that were searched.
+        right_first: Probes whose person came first.
+        genuine, impostor: Two photos of one person, and of two; None where there are none.
+    """
+
+    photos: Path
+    model: str
+    images: int
+    failed: int
+    people: int
+    probes: int
+    right_first: int
+    genuine: PairVerification | None
+    impostor: PairVerification | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON's values."""
+        pairs = {"genuine": self.genuine, "impostor": self.impostor}
+        said = {name: value for name, value in asdict(self).items() if name not in pairs}
+        verified = {
+            name: None if pair is None else {"score": pair.score, "same": pair.same}
+            for name, pair in pairs.items()
+        }
+        return {**said, "photos": str(self.photos), "verify": verified}
+
+
+def photos_folder(photos: Path | None) -> Path | None:
+    """Return the folder of photos to try: the one named, or the raw sample of $FACEVER_DATA.
+
+    None, with a line that says why, where there are no photos or no public models.
+
+    Raises:
+        DataError: The folder that is named is not there.
+    """
+    if photos is not None and not photos.is_dir():
+        raise DataError(f"--photos: no folder {photos}")
+    data = os.environ.get("FACEVER_DATA")
+    folder = photos or (Path(data) / _RAW if data and (Path(data) / _RAW).is_dir() else None)
+    if folder is None:
+        say("no photos to try: give a folder of your own with --photos")
+        return None
+    missing = [name for name in (MODEL, "yunet") if found_at(entry(name)) is None]
+    if missing:
+        say(f"photos are not tried: facever models get {' and '.join(missing)}")
+        return None
+    return folder
+
+
+def try_photos(folder: Path, out: Path) -> tuple[PhotosTried, Section]:
+    """Enroll one photo of each person, search for the others, verify a pair; with pictures.
+
+    Where nobody says whom photos show, each is a person of the name of its file, and the photo of
+    the last is searched for.
+
+    Args:
+        folder: A folder per person, or photos of unknown people.
+        out: Where embeddings and gallery are written.
+
+    Raises:
+        DataError: No photos, or no face in any of them.
+    """
+    say(f"photos of {folder}: finding and aligning faces, embedding them by {MODEL}")
+    photos = read(folder)
+    named = photos.frame["identity"].notna()
+    if not named.all():
+        photos = photos.assign(identity=[Path(path).stem for path in photos.frame["path"]])
+    model = load_model(MODEL)
+    faces = model.extract(photos, out / "photo-embeddings", photos=True)
+    held = faces.select(faces.acquired)
+    first = np.unique(held.identities, return_index=True)[1]
+    others = np.setdiff1d(np.arange(len(held)), first)
+    with Gallery.create(out / "photo-gallery", model) as gallery:
+        gallery.enroll(held.select(np.sort(first)))
+        probes = held.select(others if len(others) else first[-1:])
+        found = gallery.search(probes, k=3)
+        people = gallery.info().people
+        pairs = _pairs(Recognizer(model, gallery, photos=True), held, others)
+    right = sum(
+        bool(answer.candidates) and answer.candidates[0].person == person
+        for answer, person in zip(found, probes.identities.tolist(), strict=True)
+    )
+    genuine, impostor = (pair and pair[2] for pair in pairs)
+    tried = PhotosTried(
+        folder, MODEL, len(faces), faces.failures, people, len(probes), right, genuine, impostor
+    )
+    point = model.operating_point
+    rule = (
+        f"Photos of {folder}, the largest face of each, found by YuNet, embedded by {MODEL}. "
+        + ("" if point is None else f"Two photos: {point.summary}.")
+    )
+    enrolled = {name: _face(held, row) for name, row in _rows(held, first).items()}
+    section = examples_section(
+        _searches(probes, found, enrolled),
+        [_verified(held, *pair) for pair in pairs if pair is not None],
+        rule,
+    )
+    return tried, Section("photos", "Photos", section.blocks, section.lead)
+
+
+def _rows(held: EmbeddingSet, rows: np.ndarray) -> dict[str, int]:
+    names = held.identities
+    return {str(names[row]): int(row) for row in rows}
+
+
+_Pair = tuple[int, int, PairVerification]
+
+
+def _pairs(
+    recognizer: Recognizer, held: EmbeddingSet, others: np.ndarray
+) -> tuple[_Pair | None, _Pair | None]:
+    """Return a pair of photos of one person and one of two, verified; None where there is none."""
+    names = held.identities
+
+    def verified(a: int, b: int) -> _Pair:
+        paths = [image_of(held, row) or "" for row in (a, b)]
+        return a, b, recognizer.verify(paths[0], paths[1])
+
+    genuine = impostor = None
+    if len(others):
+        a = int(others[0])
+        genuine = verified(a, int(np.flatnonzero(names == names[a])[0]))
+    different = np.flatnonzero(names != names[0])
+    if len(different):
+        impostor = verified(0, int(different[0]))
+    return genuine, impostor
+
+
+def _face(held: EmbeddingSet, row: int) -> Face:
+    return Face(str(held.identities[row]), image_of(held, row), cut_of(held, row))
+
+
+def _searches(
+    probes: EmbeddingSet, found: SearchResult, enrolled: dict[str, Face]
+) -> list[SearchExample]:
+    return [
+        SearchExample(
+            _face(probes, row),
+            [Candidate(enrolled[one.person], one.score, None) for one in answer.candidates],
+            enrolled=str(probes.identities[row]) in enrolled,
+        )
+        for row, answer in enumerate(list(found)[:_EXAMPLES])
+    ]
+
+
+def _verified(held: EmbeddingSet, a: int, b: int, pair: PairVerification) -> VerificationExample:
+    return VerificationExample(_face(held, a), _face(held, b), pair.score, pair.same)
