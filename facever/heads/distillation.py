@@ -41,8 +41,8 @@ class Distillation(Head):
 
         name: Literal["distillation"] = "distillation"
         teacher: str = Field(
-            description="a run folder or .safetensors file, run on every batch, or an embedding "
-            "set of the training images"
+            description="a model (a run folder, .safetensors or .onnx file, or a public model's "
+            "name), run on every batch, or an embedding set of the training images"
         )
         loss: Literal["soft_targets", "cosine", "euclidean"] = Field(
             "cosine", description="soft_targets over identities, or regression of the embedding"

@@ -47,12 +47,7 @@ def load_model(
 
         return open_onnx(model, device, flip, precision, batch_size)
     path = Path(model)
-    if path.suffix.lower() in _WEIGHTS or _has_only_weights(path):
-        raise ModelError(
-            f"{path} holds weights without a network that facever knows: export the model to ONNX "
-            "where it was made (torch.onnx.export(model, images, 'MODEL.onnx', dynamo=True)), then "
-            "facever models add MODEL.onnx --size 112 --out NAME.onnx; docs/foreign-models.md"
-        )
+    refuse_weights(path)
     from facever.models.extractor import Extractor  # torch, for those who need it
     from facever.models.saving import load_embedder
 
@@ -67,6 +62,20 @@ def is_onnx(model: str | os.PathLike[str]) -> bool:
     if os.path.exists(model):  # noqa: PTH110
         return os.path.isfile(model) and os.fspath(model).lower().endswith(ONNX)  # noqa: PTH113
     return os.fspath(model).lower().endswith(ONNX) or is_name(os.fspath(model))
+
+
+def refuse_weights(path: Path) -> None:
+    """Refuse files of weights from elsewhere, which are no use without the code of their network.
+
+    Raises:
+        ModelError: It is one, or a folder of nothing else; says how to export the model.
+    """
+    if path.suffix.lower() in _WEIGHTS or _has_only_weights(path):
+        raise ModelError(
+            f"{path} holds weights without their network: export the model to ONNX where it was "
+            "made (torch.onnx.export(model.eval(), images, 'MODEL.onnx', dynamo=True)), then "
+            "facever models add MODEL.onnx --size 112 --out NAME.onnx (see docs/foreign-models.md)"
+        )
 
 
 def _has_only_weights(path: Path) -> bool:

@@ -16,24 +16,30 @@ import numpy as np
 from _figures import Figure, Rounds, as_json, as_table, at_most
 from typer.main import get_command
 
-HELP, LIGHT, MODEL = 0.25, 0.9, 3.5
-"""Wanted at most: of a `--help`, of a command without a network, of one with a network."""
+HELP, LIGHT, MODEL, ONNX = 0.25, 0.9, 3.5, 0.9
+"""Wanted at most: of a `--help`, of a command without a network, of one with a network of torch, of
+one with an ONNX model."""
+
+BARE = "import numpy, cv2, onnxruntime"
+"""What no command with an ONNX model and images can do without, for comparison."""
 
 
-def cpu_seconds(words: list[str], rounds: int) -> Rounds:
+def cpu_seconds(
+    words: list[str], rounds: int, program: tuple[str, ...] = ("-m", "facever")
+) -> Rounds:
     """Return the CPU seconds of `facever WORDS`, after one call that warms the caches."""
     environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
     taken = []
     for _ in range(rounds + 1):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(
-            [sys.executable, "-m", "facever", *words],
+            [sys.executable, *program, *words],
             env=environment,
             capture_output=True,
             text=True,
             check=False,
         )
-        if not done.stdout:  # a score without a decision is an answer too
+        if done.returncode and not done.stdout:  # a score without a decision is an answer too
             raise SystemExit(f"facever {' '.join(words)}: {done.stderr}")
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
@@ -83,6 +89,15 @@ def make(folder: Path) -> dict[str, list[str]]:
     }
 
 
+def public_model(folder: Path) -> list[str] | None:
+    """Return `facever verify sface` on two crops, None where the model is not on this machine."""
+    from facever.catalogue import entry, found_at
+
+    if found_at(entry("sface")) is None:
+        return None
+    return ["verify", "sface", "--crops", *(str(folder / f"{name}.png") for name in "ab")]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
@@ -93,6 +108,11 @@ def main() -> None:
         for name, words in make(Path(folder)).items():
             wanted = MODEL if name == "verify" else LIGHT
             found.append(at_most(f"{name}_cpu", cpu_seconds(words, options.rounds), "s", wanted))
+        if (sface := public_model(Path(folder))) is not None:
+            bare = cpu_seconds([], options.rounds, ("-c", BARE))
+            found.append(at_most("bare_imports_cpu", bare, "s", ONNX))
+            taken = cpu_seconds(sface, options.rounds)
+            found.append(at_most("verify_sface_cpu", taken, "s", ONNX))
     for words in verbs():
         name = "_".join(["help", *words])
         found.append(

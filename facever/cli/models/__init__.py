@@ -2,6 +2,7 @@
 
 import typer
 
+from facever.cli.models.add import add
 from facever.cli.models.catalogue import get, list_, show
 
 app = typer.Typer(
@@ -13,3 +14,4 @@ app = typer.Typer(
 app.command("list")(list_)
 app.command("show")(show)
 app.command("get")(get)
+app.command("add")(add)

@@ -1,5 +1,6 @@
 """Teachers of a distillation: a trained model run on each batch, or vectors that lie ready."""
 
+import json
 import os
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -17,7 +18,9 @@ from facever.data.preprocessing import Preprocessing
 from facever.embeddings.embedding_set import META, EmbeddingSet
 from facever.errors import ConfigError, DataError
 from facever.models.embedder import Embedder
-from facever.models.saving import load_embedder
+from facever.models.extractor import Extractor
+from facever.models.loading import load_model
+from facever.models.onnx.model import OnnxModel
 
 _SHARED = ("size", "crop", "color", "interpolation")
 """What the loader does to an image; a teacher on the same pixels must want the same."""
@@ -51,14 +54,14 @@ class Teacher(ABC):
 def open_teacher(
     path: Path, manifest: Manifest, own: Preprocessing, on_error: OnError, device: torch.device
 ) -> Teacher:
-    """Open a run folder, a .safetensors file or an embedding set.
+    """Open a model as `facever.load_model` takes it, or an embedding set.
 
     Args:
         path: The teacher.
         manifest: The training images.
         own: The preprocessing of the model that is trained.
         on_error: What an unreadable image does while class means are taken.
-        device: Where a model runs.
+        device: Where a model of torch runs; an ONNX model runs on the CPU.
 
     Raises:
         ModelError, DataError: Nothing usable at `path`.
@@ -67,48 +70,70 @@ def open_teacher(
     """
     if (path / META).is_file():
         return VectorTeacher(EmbeddingSet.load(path), manifest, str(path))
-    embedder, card = load_embedder(path)
+    model = load_model(path, device="cpu")
+    theirs = Preprocessing.model_validate_json(json.dumps(model.preprocessing), strict=False)
     for name in _SHARED:
-        theirs, ours = getattr(embedder.preprocessing, name), getattr(own, name)
-        if theirs != ours:
+        if getattr(theirs, name) != getattr(own, name):
             raise ConfigError(
-                f"teacher {path} takes images of {name} {theirs}, this training makes {ours}: set "
-                f"model.preprocessing.{name} to the teacher's, or give its embedding set as the "
-                f"teacher (facever embed {path} DATA --out EMBEDDINGS)"
+                f"teacher {path} takes images of {name} {getattr(theirs, name)}, this training "
+                f"makes {getattr(own, name)}: set model.preprocessing.{name} to the teacher's, or "
+                f"give its embedding set as the teacher (facever embed {path} DATA --out "
+                "EMBEDDINGS)"
             )
-    return ModelTeacher(embedder.to(device), card.fingerprint, manifest, on_error)
+    if isinstance(model, Extractor):
+        network = model.embedder.to(device).requires_grad_(False)
+        # The model alone, without the options of an extraction, is what a teacher is.
+        return ModelTeacher(network, model.card.fingerprint, theirs, manifest, on_error, device)
+    assert isinstance(model, OnnxModel)
+    return ModelTeacher(_OnnxNetwork(model), model.fingerprint, theirs, manifest, on_error, device)
+
+
+class _OnnxNetwork:
+    """An ONNX model as a function of tensors, on the CPU."""
+
+    def __init__(self, model: OnnxModel) -> None:
+        self._model, self.embedding_size = model, model.dimension
+
+    def __call__(self, images: Tensor) -> Tensor:
+        pixels = images.permute(0, 2, 3, 1).cpu().numpy()
+        return torch.from_numpy(self._model.embed_pixels(pixels)).to(images.device)
 
 
 class ModelTeacher(Teacher):
     """A frozen model that sees the same augmented pixels as the one that is trained."""
 
     def __init__(
-        self, embedder: Embedder, fingerprint: str, manifest: Manifest, on_error: OnError
+        self,
+        network: "Embedder | _OnnxNetwork",
+        fingerprint: str,
+        preprocessing: Preprocessing,
+        manifest: Manifest,
+        on_error: OnError,
+        device: torch.device,
     ) -> None:
-        self._embedder = embedder.eval().requires_grad_(False)
+        self._network, self._preprocessing, self._device = network, preprocessing, device
         self._manifest, self._on_error = manifest, on_error
-        self.size, self.fingerprint = embedder.embedding_size, fingerprint
+        self.size, self.fingerprint = network.embedding_size, fingerprint
 
     @torch.no_grad()
     def targets(self, batch: Batch, images: Tensor) -> Tensor:  # noqa: ARG002
         """See Teacher."""
-        embeddings: Tensor = self._embedder(images)
+        embeddings: Tensor = self._network(images)
         return embeddings
 
     def class_means(self) -> Tensor:
         """See Teacher; this runs the model once on every training image."""
-        device = next(self._embedder.parameters()).device
         sums = _Sums(len(self._manifest.identities), self.size)
         batches = plain_batches(
             self._manifest,
-            self._embedder.preprocessing,
+            self._preprocessing,
             batch_size=128,
             on_error=self._on_error,
-            to_gpu=device.type == "cuda",
+            to_gpu=self._device.type == "cuda",
         )
         with progress("teacher's class means", len(self._manifest), "images") as shown:
             for batch in batches:
-                vectors = self.targets(batch, batch.images.to(device)).float().cpu()
+                vectors = self.targets(batch, batch.images.to(self._device)).float().cpu()
                 sums.add(vectors.numpy(), batch.labels.numpy())
                 shown.advance(len(batch.labels) + len(batch.failed))
         return sums.means()

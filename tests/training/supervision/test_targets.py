@@ -151,9 +151,9 @@ def test_a_frozen_teacher_sees_the_batch(
     found = trainer._targets.of(batch, batch.images, ["distillation"])["distillation"]
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
     assert not found.requires_grad
-    before = {k: v.clone() for k, v in trainer._targets.teachers[0]._embedder.state_dict().items()}
+    before = {k: v.clone() for k, v in trainer._targets.teachers[0]._network.state_dict().items()}
     trainer.step.update([batch], 0)
-    assert_same(dict(trainer._targets.teachers[0]._embedder.state_dict()), before)
+    assert_same(dict(trainer._targets.teachers[0]._network.state_dict()), before)
 
 
 @pytest.mark.parametrize("moved", [False, True])
@@ -436,3 +436,61 @@ def test_the_log_forgets_an_evaluation_whose_checkpoint_was_not_reached(
         trainer.fit()
     resumed = Trainer.resume(tmp_path / "killed").fit()
     assert figures(resumed) == figures(whole)
+
+
+def test_an_onnx_model_teaches(make_config, make_onnx_teacher, tmp_path: Path) -> None:
+    """It sees the pixels of the batch, and its vectors are what is learned."""
+    path, by_hand = make_onnx_teacher
+    heads = [
+        {"name": "distillation", "teacher": str(path), "loss": "euclidean"},
+        {"name": "distillation", "teacher": str(path), "loss": "soft_targets"},
+    ]
+    trainer = Trainer(make_config(heads=heads), Run(tmp_path / "run"))
+    batch = first_batch(trainer)
+    found = trainer._targets.of(batch, batch.images, ["distillation"])["distillation"]
+    np.testing.assert_allclose(found.numpy(), by_hand(batch.images.numpy()), atol=1e-4)
+    run = train(make_config(heads=heads[:1], epochs=2), tmp_path / "trained")
+    losses = [row["loss"] for row in read_metrics(run.path / "metrics.jsonl") if "loss" in row]
+    assert losses[-1] < losses[0]
+
+
+@pytest.fixture
+def make_onnx_teacher(tmp_path: Path):
+    """A network of the mean colour, with its card, and the same in NumPy."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    from facever.models.onnx.adding import add_model
+
+    weights = np.random.default_rng(2).normal(size=(3, 5)).astype(np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceMean", ["x"], ["c"], axes=[2, 3], keepdims=0),
+            helper.make_node("MatMul", ["c", "w"], ["v"]),
+        ],
+        "teacher",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["b", 3, 32, 32])],
+        [helper.make_tensor_value_info("v", TensorProto.FLOAT, ["b", 5])],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    (tmp_path / "t.onnx").write_bytes(model.SerializeToString())
+    path = add_model(tmp_path / "t.onnx", tmp_path / "teacher.onnx", mean=100, std=50).path
+    return path, lambda images: ((images - 100.0) / 50).mean(axis=(2, 3)) @ weights
+
+
+@pytest.mark.usefixtures("real_models")
+def test_sface_teaches(make_config, tmp_path: Path) -> None:
+    config = make_config(
+        heads=[{"name": "distillation", "teacher": "sface", "loss": "cosine"}],
+        model={
+            "backbone": "test_resnet",
+            "embedding_size": 128,
+            "preprocessing": {"size": [112, 112]},
+        },
+        epochs=1,
+    )
+    run = train(config, tmp_path / "run")
+    assert read_metrics(run.path / "metrics.jsonl")
+    with pytest.raises(ConfigError, match=r"sface takes images of size .*112.*32"):
+        train(make_config(heads=config.heads), tmp_path / "other")

@@ -1,0 +1,138 @@
+"""`facever models add`: an ONNX model from elsewhere becomes one of facever."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_NUMBERS = re.compile(r"[\s,x]+")
+
+
+def add(
+    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="The model.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Where the model with its card goes: NAME.onnx.")
+    ] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(help="Take what is not given from insightface, or a public model: sface."),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(help="Of its input in pixels: 112, or HEIGHTxWIDTH. [default: the file's]"),
+    ] = None,
+    color: Annotated[str | None, typer.Option(help="rgb, bgr or grey. [default: rgb]")] = None,
+    mean: Annotated[
+        str | None,
+        typer.Option(help="Subtracted, of 0 to 255: a number, or three in the order of --color."),
+    ] = None,
+    std: Annotated[str | None, typer.Option(help="Divided by, of 0 to 255, as --mean.")] = None,
+    layout: Annotated[str | None, typer.Option(help="NCHW or NHWC. [default: the file's]")] = None,
+    alignment: Annotated[
+        str | None,
+        typer.Option(help="arcface-112 (five points), or none: crops. [default: none]"),
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option(help="The embedding, where there are several outputs.")
+    ] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="cosine, euclidean or dot. [default: cosine]")
+    ] = None,
+    interpolation: Annotated[
+        str | None, typer.Option(help="area, bilinear or bicubic. [default: area]")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="What it is called.")] = None,
+    licence: Annotated[str | None, typer.Option(help="As its authors state it.")] = None,
+    trained_on: Annotated[str | None, typer.Option(help="What it was trained on.")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that stands at --out.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Write what facever needs into an ONNX file, and try it on a few images.
+
+    Given options go before --like, this before what the file says of itself.
+    """
+    import json
+    from dataclasses import asdict
+
+    from facever.cli.gallery.shared import print_fields
+    from facever.errors import ConfigError
+    from facever.models.loading import refuse_weights
+    from facever.models.onnx.adding import add_model
+
+    refuse_weights(file)
+    if out is None:
+        raise ConfigError("where does the model go? --out NAME.onnx")
+    added = add_model(
+        file,
+        out,
+        like=like,
+        overwrite=overwrite,
+        size=_sides(size),
+        color=color,
+        mean=_numbers("mean", mean),
+        std=_numbers("std", std),
+        layout=layout,
+        alignment=alignment,
+        output=output,
+        metric=metric,
+        interpolation=interpolation,
+        name=name,
+        licence=licence,
+        trained_on=trained_on,
+    )
+    card = added.card
+    if as_json:
+        told = {
+            "model": str(added.path),
+            "dimension": added.dimension,
+            "fingerprint": added.fingerprint,
+            "images_per_second": round(added.images_per_second, 1),
+            "card": asdict(card),
+        }
+        print(json.dumps(told))
+        return
+    height, width = card.size
+    print_fields(
+        {
+            "model": added.path,
+            "input": f"'{card.input}' {height} x {width} {card.color}, mean {_shown(card.mean)}, "
+            f"std {_shown(card.std)}, {card.layout}",
+            "alignment": card.alignment,
+            "output": f"'{card.output}', {added.dimension} components, compared by {card.metric}",
+            "speed": f"{added.images_per_second:.1f} images a second with one core",
+            "fingerprint": added.fingerprint,
+            "next": f"facever embed {added.path} DATA --out EMBEDDINGS",
+        }
+    )
+
+
+def _sides(text: str | None) -> tuple[int, int] | None:
+    numbers = _numbers("size", text)
+    if numbers is None:
+        return None
+    from facever.errors import ConfigError
+
+    if len(numbers) > 2 or any(one != int(one) for one in numbers):
+        raise ConfigError(f"--size is '{text}' (allowed: 112, or HEIGHTxWIDTH such as 256x128)")
+    return int(numbers[0]), int(numbers[-1])
+
+
+def _numbers(option: str, text: str | None) -> list[float] | None:
+    if text is None:
+        return None
+    from facever.errors import ConfigError
+
+    try:
+        numbers = [float(word) for word in _NUMBERS.split(text.strip())]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2, 3) or (len(numbers) == 2 and option != "size"):
+        raise ConfigError(f"--{option} is '{text}': it must be numbers, such as 112 or 127.5")
+    return numbers
+
+
+def _shown(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:g}" for value in (values if len(set(values)) > 1 else values[:1]))
