@@ -87,7 +87,8 @@ def verify_pair(
     score = float(pair_scores(rows[:1], rows[1:], similarity)[0])
     note = "score only: there is no operating point to decide by"
     if point:
-        note = point.other_images(acquisition(faces))
+        own = "" if operating_point else getattr(model, "operating_point_note", "")
+        note = "; ".join(filter(None, [point.other_images(acquisition(faces)), own]))
     same = point.accepts(score) if point else None
     found = [dict(columns) for block in blocks for columns in block.columns] or [{}, {}]
     return PairVerification(

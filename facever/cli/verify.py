@@ -8,7 +8,8 @@ import typer
 from facever.cli.photos import Detector, Face, MinQuality, Photos, Rotations, photos_of
 
 if TYPE_CHECKING:
-    from facever.models.extraction import Precision
+    from facever.models.extraction import LoadedModel, Precision
+    from facever.operating_point import OperatingPoint
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -26,6 +27,14 @@ def verify(
     operating_point: Annotated[
         Optional[Path],  # noqa: UP045 - typer reads the annotation
         typer.Option(help="Decide by this file (default: the run's operating_point.json)."),
+    ] = None,
+    far: Annotated[
+        float | None,
+        typer.Option(
+            help="Decide by the public model's own operating point at this FAR, such as 1e-3 "
+            "(default: its strictest).",
+            show_default=False,
+        ),
     ] = None,
     photos: Photos = None,
     face: Face = None,
@@ -49,11 +58,16 @@ def verify(
 
     from facever.comparison import verify_pair
     from facever.core.console import say
+    from facever.errors import ConfigError
     from facever.models.loading import load_model
     from facever.operating_point import OperatingPoint
 
+    if operating_point is not None and far is not None:
+        raise ConfigError("--operating-point and --far: give one of them")
     given = OperatingPoint.load(operating_point) if operating_point else None
     loaded = load_model(model, device=device, flip=flip, precision=cast("Precision", precision))
+    if far is not None:
+        given = _point_at(loaded, far)
     cut = photos_of(loaded, photos, face, min_quality, rotations, detector)
     result = verify_pair(loaded, image_a, image_b, given, cut)
     point = result.operating_point
@@ -67,3 +81,23 @@ def verify(
     if result.note:
         say(result.note)
     raise typer.Exit(2 if result.same is None else int(not result.same))
+
+
+def _point_at(model: "LoadedModel", far: float) -> "OperatingPoint":
+    """Return the operating point of a model that was set for a rate.
+
+    Raises:
+        ConfigError: It has none for it; the message says which there are.
+    """
+    from facever.errors import ConfigError
+
+    own = model.operating_point
+    points = getattr(model, "operating_points", [] if own is None else [own])
+    for point in points:
+        if abs(point.target_rate - far) <= 1e-9 * far:
+            return point  # type: ignore[no-any-return]
+    there = ", ".join(f"{point.target_rate:g}" for point in points) or "none"
+    raise ConfigError(
+        f"--far {far:g}: the model has no operating point for it (there are: {there}): give "
+        "--operating-point FILE"
+    )

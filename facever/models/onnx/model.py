@@ -93,15 +93,31 @@ class OnnxModel(LoadedModel):
         return {"facever": __version__, "numpy": np.__version__, ENGINE: version()}
 
     @cached_property
-    def operating_point(self) -> "OperatingPoint | None":
-        """The 1:1 operating point that was measured with this model and ships with facever."""
+    def operating_points(self) -> "list[OperatingPoint]":
+        """The 1:1 operating points that were measured with this model and ship with facever."""
         if not self._points:
-            return None
+            return []
         from facever.config import parse
         from facever.operating_point import OperatingPoint
 
         points = (parse(OperatingPoint, point, where=self.card.name) for point in self._points)
-        return next((one for one in points if one.fingerprint == self.fingerprint), None)
+        return [one for one in points if one.fingerprint == self.fingerprint]
+
+    @property
+    def operating_point(self) -> "OperatingPoint | None":
+        """The first of `operating_points`, the strictest; None where there is none."""
+        return next(iter(self.operating_points), None)
+
+    @property
+    def operating_point_note(self) -> str:
+        """What whoever decides by `operating_point` must know: on whose data it was measured."""
+        if self.operating_point is None:
+            return ""
+        return (
+            f"the threshold was measured on {self.operating_point.dataset}, not on your data: "
+            "measure one of your own (facever evaluate verification EMBEDDINGS --at-far RATE "
+            "--save-operating-point FILE)"
+        )
 
     def blocks(
         self,
