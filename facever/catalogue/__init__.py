@@ -1,6 +1,6 @@
 """Public models: what they are, whose, under which licence, where they lie; found and fetched."""
 
-from facever.catalogue.entries import Entry, entries, entry, is_name
 from facever.catalogue.finding import found_at, introduce, path_of
+from facever.catalogue.listing import Entry, entries, entry, is_name
 
 __all__ = ["Entry", "entries", "entry", "found_at", "introduce", "is_name", "path_of"]

@@ -8,8 +8,8 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from facever._version import __version__
-from facever.catalogue.entries import Entry
 from facever.catalogue.finding import found_at, introduce, models_folder
+from facever.catalogue.listing import Entry
 from facever.core.console import progress, say
 from facever.core.files import atomic_path
 from facever.errors import ModelError

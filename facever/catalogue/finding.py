@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from facever.catalogue.entries import Entry, entry
+from facever.catalogue.listing import Entry, entry
 from facever.core.cache import cache_folder
 from facever.core.console import say
 from facever.core.files import sha256_of_file

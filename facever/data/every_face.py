@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from facever.core.console import progress
+from facever.core.console import progress, say
 from facever.core.threads import in_order
 from facever.data.acquisition import Acquire, Acquired, FaceStep, FailureToAcquire, OnError, named
 from facever.data.decode import ImageError
@@ -43,7 +43,7 @@ def every_face(
 
     Returns:
         A manifest with the columns of its photo and those of the face for each face, and the step
-        that cuts these rows.
+        that cuts these rows. The faces of a photo that shows several have no identity.
 
     Raises:
         ImageError: With "raise", a photo that cannot be read.
@@ -67,6 +67,14 @@ def every_face(
     made = manifest.select(np.array(rows)).assign(
         **{name: [said.get(name) for said in columns] for name in names}
     )
+    counts = np.bincount(rows, minlength=len(manifest))
+    shared = counts[rows] > 1
+    if made.frame["identity"][shared].notna().any():
+        say(
+            f"{int((counts > 1).sum()):,} photos show several faces, and nobody says which of them "
+            f"the identity is: their {int(shared.sum()):,} rows have none"
+        )
+        made = made.assign(identity=made.frame["identity"].mask(shared))
     landmarks = [said.get("landmarks") for said in columns]
     return made, FaceStep(step.cropper, step.size, landmarks, failures)
 

@@ -24,9 +24,10 @@ from numpy.typing import NDArray
 
 from facever._version import __version__
 from facever.core.console import progress, say, warn
-from facever.core.files import alone, put_into_place
+from facever.core.files import alone, atomic_path, put_into_place
 from facever.core.json_files import parse_json, write_json
 from facever.data.acquisition import Acquired, FailureToAcquire
+from facever.data.aligned import ALIGNMENT, FORMAT
 from facever.data.decode import ImageError, decode
 from facever.data.machine import usable_cpus
 from facever.data.manifest import Manifest
@@ -36,7 +37,6 @@ from facever.errors import ConfigError, DataError
 from facever.faces.contact_sheet import write_sheet
 from facever.faces.cropping import FaceCropper
 
-ALIGNMENT = "alignment.json"
 MANIFEST, FAILURES, SHEET = "manifest.csv", "failures.csv", "contact_sheet.jpg"
 PHOTO = "photo"
 """The column of the photo that a crop was cut from, an absolute path."""
@@ -127,18 +127,39 @@ def align_photos(
 
 
 def _check_place(photos: Manifest, out: Path, overwrite: bool) -> None:
-    place, source = out.absolute(), photos.root
-    if place == source or source in place.parents:
+    place, partial = out.resolve(), _partial(out)
+    listed = {Path(file_of(photos.locate(row))).parent for row in range(len(photos))}
+    for folder in {each.resolve() for each in listed}:
+        if place in (folder, *folder.parents):
+            raise DataError(
+                f"{out} holds photos, which are never changed (in {folder}): name another folder"
+            )
+    sources = listed if photos.layout == "table" else {*listed, photos.root}
+    for folder in sorted({each.resolve() for each in sources}):
+        if folder in place.parents:
+            raise DataError(
+                f"{out} lies in the photos' folder {folder}: name a folder outside of it, lest "
+                "crops be taken for photos"
+            )
+    if _holds_something(partial) and not (partial / _JOURNAL).is_file():
         raise DataError(
-            f"{out} lies in the photos' folder {source}: name a folder outside of it, lest crops "
-            "be taken for photos"
+            f"{partial}, where crops are kept until all are cut, holds something else: move it "
+            "away, or name another --out"
         )
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+    if not _holds_something(out):
         return
     if not (out / ALIGNMENT).is_file():
         raise DataError(f"{out} is there already and holds no aligned crops: name another folder")
     if not overwrite:
         raise DataError(f"{out} already holds aligned crops: name another folder, or overwrite it")
+
+
+def _partial(out: Path) -> Path:
+    return out.with_name(f"{out.name}.partial")
+
+
+def _holds_something(path: Path) -> bool:
+    return path.exists() and not (path.is_dir() and not any(path.iterdir()))
 
 
 class _Work:
@@ -154,7 +175,7 @@ class _Work:
     ) -> None:
         self.photos, self.out, self.cropper = photos, out, cropper
         self.size, self.format = size, format
-        self.partial = out.with_name(f"{out.name}.partial")
+        self.partial = _partial(out)
         self.names = list(_names(photos))
 
     def run(self, workers: int) -> AlignedFolder:
@@ -169,7 +190,7 @@ class _Work:
             ):
                 shown.start_at(len(done))
                 for row, one in self._made(missing, workers):
-                    journal.write(json.dumps([row, *one]).encode() + b"\n")
+                    journal.write(self._line(row, one))
                     journal.flush()
                     done[row] = one
                     shown.advance()
@@ -205,8 +226,7 @@ class _Work:
         return _Done(stamp, [self._written(row, i, one) for i, one in enumerate(found)], None)
 
     def _written(self, row: int, number: int, one: Acquired) -> tuple[str, dict[str, Any]]:
-        numbered = f"-{number + 1}" if self.cropper.which == "all" else ""
-        name = f"{self.names[row]}{numbered}.{self.format}"
+        name = self._name(row, number)
         path = self.partial / name
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.write_bytes(encoded(one.pixels, self.format))
@@ -214,38 +234,58 @@ class _Work:
         return name, one.columns
 
     def _recovered(self) -> dict[int, _Done]:
-        """Return what an interrupted call of the same photos and settings has done."""
+        """Return what an interrupted call with the same settings has done, by position now."""
         key = {"key": self._key()}
         journal = self.partial / _JOURNAL
         lines = journal.read_bytes().splitlines(keepends=True) if journal.is_file() else []
         if not lines or _parsed(lines[0]) != key:
             if self.partial.exists():
-                warn(f"{self.partial} is of other photos or settings, and is begun again")
+                warn(f"{self.partial} was cut with other settings, and is begun again")
                 shutil.rmtree(self.partial)
             self.partial.mkdir(0o700, parents=True)
             journal.write_bytes(json.dumps(key).encode() + b"\n")
             journal.chmod(0o600)
             return {}
+        rows = {self.photos.locate(row): row for row in range(len(self.photos))}
         done = {}
         for line in lines[1:]:
             said = _parsed(line)
             if not line.endswith(b"\n") or not isinstance(said, list) or len(said) != 4:
                 continue
-            row, one = said[0], _Done(said[1], [(name, row) for name, row in said[2]], said[3])
-            whole = all((self.partial / name).is_file() for name, _ in one.crops)
-            if whole and one.stamp == _stamp(self.photos.locate(row)):
+            row, one = rows.get(said[0], -1), _Done(said[1], [(*cut,) for cut in said[2]], said[3])
+            if row >= 0 and one.stamp == _stamp(said[0]) and self._is_whole(row, one):
                 done[row] = one
-        kept = [json.dumps([row, *one]).encode() + b"\n" for row, one in done.items()]
-        journal.write_bytes(b"".join([lines[0], *kept]))
+        self._remove_others(done)
+        kept = [self._line(row, one) for row, one in done.items()]
+        with atomic_path(journal, private=True) as temporary:
+            temporary.write_bytes(b"".join([lines[0], *kept]))
         if done:
             say(f"going on with {len(done)} of {len(self.photos)} photos in {self.partial}")
         return done
 
+    def _line(self, row: int, one: _Done) -> bytes:
+        return json.dumps([self.photos.locate(row), *one]).encode() + b"\n"
+
+    def _is_whole(self, row: int, one: _Done) -> bool:
+        """Tell whether the crops are there, under the names that they would get now."""
+        names = [self._name(row, i) for i in range(len(one.crops))]
+        whole = all((self.partial / name).is_file() for name in names)
+        return whole and [name for name, _ in one.crops] == names
+
+    def _remove_others(self, done: dict[int, _Done]) -> None:
+        """Remove crops of photos that changed, are gone, or were not done to the end."""
+        wanted = {self.partial / name for one in done.values() for name, _ in one.crops}
+        for path in self.partial.rglob("*"):
+            if path.is_file() and path not in wanted and path.name != _JOURNAL:
+                path.unlink()
+
+    def _name(self, row: int, number: int) -> str:
+        numbered = f"-{number + 1}" if self.cropper.which == "all" else ""
+        return f"{self.names[row]}{numbered}.{self.format}"
+
     def _key(self) -> str:
         said = [self.cropper.provenance, self.size, self.format, str(self.photos.root)]
-        digest = hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode())
-        digest.update(self.photos.frame.to_json(orient="split", default_handler=str).encode())
-        return digest.hexdigest()
+        return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()
 
     def _finished(self, done: list[_Done]) -> AlignedFolder:
         failures = {row: one.reason for row, one in enumerate(done) if one.reason is not None}
@@ -262,7 +302,7 @@ class _Work:
         write_json(
             self.partial / ALIGNMENT,
             {
-                "format": 1,
+                "format": FORMAT,
                 "facever": __version__,
                 "alignment": self.cropper.alignment,
                 "size": list(self.size),

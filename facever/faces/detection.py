@@ -20,7 +20,8 @@ Photo = NDArray[np.uint8]
 _LONGEST = 960  # pixels of a side: larger photos are searched on a reduced copy
 _BEFORE_SUPPRESSION = 5000  # boxes
 _PATCH, _SHARE = 256, 0.4  # pixels of a side, and how much of it the face takes
-_STEADY = (75.0, 170.0)  # pixels: faces of this size are not looked at again
+_STEADY = (55.0, 170.0)  # pixels: faces of this size are not looked at again (docs/photos.md)
+_log_level = threading.Lock()  # OpenCV has one for the process
 
 
 class Detector(Protocol):
@@ -94,7 +95,7 @@ class YuNet:
     def refine(self, photo: Photo, face: Face) -> Face:
         """Return the face with landmarks from a patch that shows it about 100 pixels wide.
 
-        A face that was found at 75 to 170 pixels stays as it is, and so does one that the patch
+        A face that was found at 55 to 170 pixels stays as it is, and so does one that the patch
         does not show again.
 
         Args:
@@ -131,20 +132,28 @@ class YuNet:
 
     def _engine(self) -> Any:
         if not hasattr(self._own, "engine"):
-            level = cv2.utils.logging.getLogLevel()
-            cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # of its backends
             try:
-                self._own.engine = cv2.FaceDetectorYN.create(
-                    str(self._path), "", (320, 320), self.min_score, 0.3, _BEFORE_SUPPRESSION
-                )
+                with _log_level:
+                    self._own.engine = _created(self._path, self.min_score)
             except cv2.error as error:
                 raise ModelError(
                     f"{self._path} cannot be read as a YuNet model by OpenCV {cv2.__version__}: "
                     "give the 2023mar file (facever models get yunet)"
                 ) from error
-            finally:
-                cv2.utils.logging.setLogLevel(level)
         return self._own.engine
+
+
+def _created(path: Path, min_score: float) -> Any:
+    """Return OpenCV's detector, without the warning of OpenCV 5; its errors are exceptions."""
+    logging = cv2.utils.logging
+    level = logging.getLogLevel()
+    logging.setLogLevel(min(level, logging.LOG_LEVEL_ERROR))
+    try:
+        return cv2.FaceDetectorYN.create(
+            str(path), "", (320, 320), min_score, 0.3, _BEFORE_SUPPRESSION
+        )
+    finally:
+        logging.setLogLevel(level)
 
 
 def _again(path: Path, min_score: float) -> YuNet:

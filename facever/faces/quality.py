@@ -28,6 +28,9 @@ _POINTS = np.array(
 down, and towards the camera. The plane is that of ArcFace's template, the nose's tip is 0.42
 before it."""
 
+_CAMERA = np.linalg.pinv(_POINTS - _POINTS.mean(axis=0))
+"""[3, 5], the affine camera that fits best is this times the landmarks."""
+
 _LOW = 0.5  # components below it are a reason
 
 
@@ -75,8 +78,8 @@ def quality_of(
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
     inner = grey[28:104, 24:88]  # eyes to mouth
     sharpness = float(cv2.Laplacian(inner, cv2.CV_64F).std())
-    exposure = float(np.median(inner))
-    contrast = float(np.percentile(inner, 95) - np.percentile(inner, 5))
+    dark, exposure, bright = map(float, np.percentile(inner, (5, 50, 95)))
+    contrast = bright - dark
     yaw, pitch, roll = head_pose(face.landmarks)
     judged = {
         f"the detector is unsure (score {face.score:.2f})": _ramp(face.score, 0.5, 0.8),
@@ -115,8 +118,7 @@ def head_pose(landmarks: ArrayLike) -> tuple[float, float, float]:
         clockwise in the picture).
     """
     points = np.asarray(landmarks, np.float64)
-    model = _POINTS - _POINTS.mean(axis=0)
-    affine = np.linalg.lstsq(model, points - points.mean(axis=0), rcond=None)[0].T
+    affine = (_CAMERA @ (points - points.mean(axis=0))).T
     u, _, v = np.linalg.svd(affine, full_matrices=False)
     first, second = u @ v
     third = np.cross(first, second)

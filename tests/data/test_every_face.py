@@ -22,12 +22,20 @@ def photos(tmp_path: Path) -> Manifest:
     return Manifest.from_frame(frame.assign(camera=list("wxyz")), tmp_path, "photos")
 
 
-def test_a_manifest_gets_a_row_for_each_face(photos: Manifest):
+def test_a_manifest_gets_a_row_for_each_face(photos: Manifest, capsys):
     cropper = SquareCropper("all")
     made, step = every_face(photos, FaceStep(cropper, (8, 8)))
     frame = made.frame
     assert frame["path"].tolist() == ["0.png", "0.png", "1.png", "2.png", "3.png"]
     assert frame["camera"].tolist() == list("wwxyz")
+    assert frame["identity"].fillna("").tolist() == [
+        "",
+        "",
+        "b",
+        "c",
+        "d",
+    ]  # which of the two is a?
+    assert "1 photos show several faces" in capsys.readouterr().err
     assert frame["face"].fillna("none").tolist() == ["1", "2", "none", "none", "1"]
     assert frame["box"].iloc[1] == "50.0 40.0 20.0 20.0"
     assert frame["quality"].dtype == float

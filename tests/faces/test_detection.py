@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from facever.data.acquisition import FailureToAcquire, landmarks_of
-from facever.data.decode import decode
+from facever.data.decode import ImageError, decode
 from facever.errors import ConfigError, ModelError
 from facever.faces import FaceCropper, YuNet
 
@@ -154,6 +154,58 @@ def test_files_that_are_no_detector(tmp_path: Path) -> None:
     (tmp_path / "broken.onnx").write_bytes(b"nothing")
     with pytest.raises(ModelError, match=r"broken\.onnx.*2023mar"):
         YuNet(tmp_path / "broken.onnx")
+
+
+@pytest.mark.parametrize("level", ["LOG_LEVEL_WARNING", "LOG_LEVEL_SILENT"])
+def test_opencv_says_nothing_and_keeps_its_log_level(
+    yunet: YuNet, tmp_path: Path, capfd: pytest.CaptureFixture[str], level: str
+) -> None:
+    """OpenCV 5 warns of each detector that it makes."""
+    logging = cv2.utils.logging
+    before, wanted = logging.getLogLevel(), getattr(logging, level)
+    (tmp_path / "broken.onnx").write_bytes(b"nothing")
+    try:
+        logging.setLogLevel(wanted)
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda _: pickle.loads(pickle.dumps(yunet)), range(8)))
+        assert capfd.readouterr().err == ""
+        assert logging.getLogLevel() == wanted
+        with pytest.raises(ModelError):
+            YuNet(tmp_path / "broken.onnx")
+        assert logging.getLogLevel() == wanted
+    finally:
+        logging.setLogLevel(before)
+
+
+@pytest.mark.real
+def test_forty_faces(yunet: YuNet, raw_photos: Raw) -> None:
+    """One of a crowd, all of it, and the refusal of a photo of several."""
+    photos = [decode(path)[40:220, 40:210] for path, _ in list(raw_photos.values())[:40]]
+    crowd = np.vstack([np.hstack(photos[row : row + 8]) for row in range(0, 40, 8)])
+    crops = FaceCropper(yunet, which="all").crops(crowd, (112, 112))
+    assert len(crops) >= 40
+    middles = np.array([landmarks_of(crop.columns["landmarks"])[2] for crop in crops])
+    places = {(int(y // 180), int(x // 170)) for x, y in middles}
+    assert len(places) == 40
+    assert len(FaceCropper(yunet, which="largest").crops(crowd, (112, 112))) == 1
+    with pytest.raises(FailureToAcquire, match=rf"{len(crops)} faces"):
+        FaceCropper(yunet, which="only").crop(crowd, (112, 112))
+
+
+@pytest.mark.real
+def test_a_photo_of_12_000_by_9_000_pixels(yunet: YuNet, raw_photos: Raw, tmp_path: Path) -> None:
+    """More pixels than `decode` allows: it is read at half its size, and the face is found."""
+    path, stated = next(iter(raw_photos.values()))
+    photo = np.zeros((9_000, 12_000, 3), np.uint8)
+    photo[500:8_500, 2_000:10_000] = cv2.resize(decode(path), (8_000, 8_000))
+    cv2.imwrite(str(tmp_path / "huge.jpg"), photo[..., ::-1])
+    with pytest.raises(ImageError, match=r"12000 x 9000 pixels.*100,000,000"):
+        decode(tmp_path / "huge.jpg")
+    half = decode(tmp_path / "huge.jpg", reduce=True)
+    assert half.shape == (4_500, 6_000, 3)
+    points = landmarks(FaceCropper(yunet), half)
+    expected = (stated + 0.5) * 16 - 0.5 + np.array([1_000, 250])
+    assert np.median(np.linalg.norm(points - expected, axis=1)) < 16 * 8
 
 
 def test_a_score_that_cannot_be(yunet: YuNet) -> None:

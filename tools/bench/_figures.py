@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median, quantiles
 from typing import NamedTuple
 
-_UNITS = {"_s": "s", "_mb": "MB"}
+_UNITS = {"_s": "s", "_ms": "ms", "_mb": "MB"}
 MOST_SPREAD = 0.2
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Protocol
 
 from facever.data.acquisition import OnError
+from facever.data.aligned import alignment_in
 from facever.data.manifest import Manifest
 from facever.data.readers import cfp, folder, idx, images, lfw, market1501, table, webdataset
 from facever.errors import DataError, unknown
@@ -37,6 +38,9 @@ LAYOUTS: dict[str, Layout] = {
 def read(root: str | Path, layout: str = "auto", on_error: OnError = "skip") -> Manifest:
     """Read a data set.
 
+    Where the folder has the `alignment.json` that `facever data align` writes, all images are of
+    its alignment, but where a column `alignment` says otherwise.
+
     Args:
         root: The data set's folder, or a table.
         layout: One of `LAYOUTS`, or "auto" to recognise it.
@@ -44,7 +48,8 @@ def read(root: str | Path, layout: str = "auto", on_error: OnError = "skip") -> 
             ends.
 
     Raises:
-        DataError: No such path, an unknown layout, or data that is not laid out so.
+        DataError: No such path, an unknown layout, data that is not laid out so, or a damaged
+            `alignment.json`.
     """
     if layout != "auto" and layout not in LAYOUTS:
         raise DataError(unknown("layout", layout, ["auto", *LAYOUTS]))
@@ -56,6 +61,9 @@ def read(root: str | Path, layout: str = "auto", on_error: OnError = "skip") -> 
         manifest = LAYOUTS[found].read(root, on_error)
     except PermissionError as error:
         raise DataError(f"{error.filename} cannot be read: permission denied") from error
+    said = alignment_in(manifest.root)
+    if said is not None and "alignment" not in manifest.frame:
+        manifest = manifest.assign(alignment=said["alignment"])
     manifest.layout = found
     return manifest
 
