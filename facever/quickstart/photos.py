@@ -44,7 +44,9 @@ class PhotosTried:
         people: How many were enrolled, with one photo each.
         probes: Photos that were searched.
         right_first: Probes whose person came first.
-        genuine, impostor: Two photos of one person, and of two; None where there are none.
+        genuine, impostor: Two photos of one person, and of two; None where there are none, or
+            nobody says whom photos show.
+        two: The first two photos, where nobody says whom they show.
     """
 
     photos: Path
@@ -56,10 +58,11 @@ class PhotosTried:
     right_first: int
     genuine: PairVerification | None
     impostor: PairVerification | None
+    two: PairVerification | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON's values."""
-        pairs = {"genuine": self.genuine, "impostor": self.impostor}
+        pairs = {"genuine": self.genuine, "impostor": self.impostor, "two": self.two}
         said = {name: value for name, value in asdict(self).items() if name not in pairs}
         verified = {
             name: None if pair is None else {"score": pair.score, "same": pair.same}
@@ -118,14 +121,27 @@ def try_photos(folder: Path, out: Path) -> tuple[PhotosTried, Section]:
         probes = held.select(others if len(others) else first[-1:])
         found = gallery.search(probes, k=3)
         people = gallery.info().people
-        pairs = _pairs(Recognizer(model, gallery, photos=True), held, others)
+        recognizer = Recognizer(model, gallery, photos=True)
+        two = None
+        pairs = _pairs(recognizer, held, others) if named.all() else (None, None)
+        if not named.all() and len(held) > 1:
+            two = recognizer.verify(image_of(held, 0) or "", image_of(held, 1) or "")
     right = sum(
         bool(answer.candidates) and answer.candidates[0].person == person
         for answer, person in zip(found, probes.identities.tolist(), strict=True)
     )
     genuine, impostor = (pair and pair[2] for pair in pairs)
     tried = PhotosTried(
-        folder, MODEL, len(faces), faces.failures, people, len(probes), right, genuine, impostor
+        folder,
+        MODEL,
+        len(faces),
+        faces.failures,
+        people,
+        len(probes),
+        right,
+        genuine,
+        impostor,
+        two,
     )
     point = model.operating_point
     rule = (

@@ -128,6 +128,7 @@ class Quickstart(Result):
                 for name, pair in (
                     ("a genuine pair", tried.genuine),
                     ("an impostor pair", tried.impostor),
+                    ("the first two", tried.two),
                 )
                 if pair is not None
             ]

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from facever.report.thumbnails import data_uri, portrait
+from facever.report.thumbnails import Cut, data_uri, portrait
 
 
 def pixels(uri: str | None) -> np.ndarray:
@@ -62,3 +62,26 @@ def test_no_path_and_no_pictures_wanted(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((8, 8, 3), np.uint8))
     hidden = portrait(tmp_path / "a.png", "Ada", shown=False)
     assert (hidden.uri, hidden.reason, hidden.detail) == (None, "", "a.png")
+
+
+def test_a_photo_is_shown_with_its_box_above_the_crop(tmp_path: Path) -> None:
+    photo = np.full((100, 200, 3), 90, np.uint8)
+    cv2.imwrite(str(tmp_path / "photo.png"), photo)
+    landmarks = "80 30 110 30 95 45 82 60 108 60"
+    cut = Cut(str(tmp_path / "photo.png"), "70 10 50 70", landmarks)
+    shown = portrait(tmp_path / "photo.png", "Ada", cut=cut)
+    assert shown.tall
+    assert shown.uri is not None
+    data = base64.b64decode(shown.uri.partition(",")[2])
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert picture.shape == (56 + 112, 112, 3)  # the photo, as wide as the crop, and the crop
+    green = picture[:56, :, 1].astype(int) - picture[:56, :, 2]
+    across, down = (
+        np.flatnonzero((green > 20).any(axis=0)),
+        np.flatnonzero((green > 20).any(axis=1)),
+    )
+    assert abs(across[0] - 70 * 0.56) < 9  # colours of JPEG blocks spread
+    assert abs(across[-1] - 120 * 0.56) < 9
+    assert abs(down[0] - 10 * 0.56) < 9
+    gone = portrait(tmp_path / "gone.png", "Ada", cut=Cut("gone.png", "0 0 1 1", landmarks))
+    assert gone.reason
