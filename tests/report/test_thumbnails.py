@@ -80,8 +80,8 @@ def test_a_photo_is_shown_with_its_box_above_the_crop(tmp_path: Path) -> None:
         np.flatnonzero((green > 20).any(axis=0)),
         np.flatnonzero((green > 20).any(axis=1)),
     )
-    assert abs(across[0] - 70 * 0.56) < 9  # colours of JPEG blocks spread
-    assert abs(across[-1] - 120 * 0.56) < 9
-    assert abs(down[0] - 10 * 0.56) < 9
+    assert abs(across[0] - 70 * 0.56) < 16  # colours of JPEG blocks spread
+    assert abs(across[-1] - 120 * 0.56) < 16
+    assert abs(down[0] - 10 * 0.56) < 16
     gone = portrait(tmp_path / "gone.png", "Ada", cut=Cut("gone.png", "0 0 1 1", landmarks))
     assert gone.reason
