@@ -29,7 +29,7 @@ def test_json_holds_numbers_and_text_a_table(monkeypatch, tmp_path, words):
     shown = CliRunner().invoke(
         app, ["--out", out, "--minutes", "2", *words], catch_exceptions=False
     )
-    assert given == [(tmp_path / "out", 2.0, None)]
+    assert given == [(tmp_path / "out", 2.0, None, None)]
     if words:
         assert json.loads(shown.stdout) == Done().to_dict()
     else:

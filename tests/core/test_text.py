@@ -96,6 +96,6 @@ def test_a_column_of_identities() -> None:
     assert canonical_column(pd.Series([1, 2.0])).tolist() == ["1", "2"]
 
 
-def test_the_nine_columns_of_numbers() -> None:
-    assert len(NUMERIC) == 9
-    assert {"norm", "quality", "score", "width", "height"} < NUMERIC
+def test_the_columns_of_numbers() -> None:
+    assert len(NUMERIC) == 10
+    assert {"norm", "detection_score", "quality", "score", "width", "height"} < NUMERIC

@@ -10,9 +10,8 @@ from facever.gallery.decisions import (
     for_verification,
     read_stored,
     require_cosine,
-    require_fit,
 )
-from facever.operating_point import OperatingPoint
+from facever.operating_point import OperatingPoint, require_fit
 
 ONE_TO_MANY, ONE_TO_ONE = ("1:N",), ("1:1-image", "1:1-template")
 

@@ -190,7 +190,7 @@ def test_a_foreign_export(full: Gallery, tmp_path: Path, faces) -> None:
         ("enrolled", "yesterday", "an image was enrolled at no time"),
         ("enrolled", "2020-01-01T00:00:00", "an image was enrolled at no time"),
         ("quality", -1.0, "the quality of image 0 is not a number above 0"),
-        ("identity", "", "a person id must be a text"),
+        ("identity", "", "rows without a person"),
         ("hash", "", "a hash must be a text"),
         (None, None, "it has no column metadata"),
     ],

@@ -164,7 +164,7 @@ def test_the_result_is_told_once(run: Path, faces: Manifest, folder: Path) -> No
     out = folder / "told"
     first, second = by_two_processes(["-m", "facever", *embed(run, faces, out), "--json"])
     assert json.loads(first[1])["embeddings"] == str(out)
-    assert "warning: 2 of 10 images failed" in first[2]
+    assert "warning: 2 of 10 (FTA 0.2" in first[2]
     assert second[:2] == (0, "")
 
 

@@ -150,12 +150,12 @@ def test_a_configuration_of_another_version(saved):
     _, path, _ = saved
 
     def newer(header):
-        header["config"]["alignment"] = True
+        header["config"]["sharpness"] = True
         header["versions"]["facever"] = "9.9"
         return header
 
     rewrite(path, newer)
-    with pytest.raises(ModelError, match=r"unknown key 'alignment'.*written by facever 9.9, this"):
+    with pytest.raises(ModelError, match=r"unknown key 'sharpness'.*written by facever 9.9, this"):
         load_embedder(path)
     rewrite(path, lambda header: {"config": {}})
     with pytest.raises(ModelError, match=r"^the header of .* is damaged$"):
