@@ -14,6 +14,7 @@ from typer.main import get_command
 from facever import EmbeddingSet
 from facever.cli import main as cli
 from facever.data.synthesize import synthesize
+from facever.faces import template
 
 PROJECT = Path(__file__).parent.parent
 DOCUMENTS = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("data/*.md")])
@@ -102,6 +103,22 @@ def _faces() -> dict[str, np.ndarray]:
         "camera": np.arange(80) % 3,
         "subset": np.where(np.arange(80) % 4 == 0, "query", "gallery"),
     }
+
+
+def test_a_detector_of_ones_own_runs() -> None:
+    """The face that it finds lies on the template already: the crop is that part of the photo."""
+    photo = np.random.default_rng(0).integers(0, 256, (200, 260, 3), np.uint8)
+    points = template("arcface-112", 112) + np.array([60, 40])
+    names: dict[str, object] = {
+        "photo": photo,
+        "find": lambda _: [
+            ((60.0, 40.0, 112.0, 112.0), points, 0.9),
+            ((0.0, 0.0, 20.0, 20.0), points, 0.9),
+        ],
+    }
+    exec(compile(_block("docs/photos.md", "class MyDetector"), "docs/photos.md", "exec"), names)
+    np.testing.assert_array_equal(names["crop"], photo[40:152, 60:172])
+    assert names["columns"]["box"] == "60.0 40.0 112.0 112.0"  # type: ignore[index]
 
 
 def test_measuring_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

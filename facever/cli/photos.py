@@ -39,7 +39,7 @@ MinQuality = Annotated[
 Rotations = Annotated[
     bool,
     typer.Option(
-        "--rotations", help="Of photos: turn one without a face by 90, 180 and 270 degrees."
+        "--rotations", help="Of photos: try each one turned by 90, 180 and 270 degrees too."
     ),
 ]
 Detector = Annotated[
