@@ -11,13 +11,12 @@ if TYPE_CHECKING:
     from facever.faces.cropping import FaceCropper
     from facever.faces.detection import Detector, YuNet
     from facever.faces.face import Face
-    from facever.faces.quality import OnnxQuality, Quality, quality_of
+    from facever.faces.quality import Quality, quality_of
 
 _HOMES = {
     "Detector": "facever.faces.detection",
     "Face": "facever.faces.face",
     "FaceCropper": "facever.faces.cropping",
-    "OnnxQuality": "facever.faces.quality",
     "Quality": "facever.faces.quality",
     "YuNet": "facever.faces.detection",
     "align": "facever.faces.alignment",
@@ -30,7 +29,6 @@ __all__ = [
     "Detector",
     "Face",
     "FaceCropper",
-    "OnnxQuality",
     "Quality",
     "YuNet",
     "align",

@@ -7,15 +7,12 @@ its unified quality score.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facever.core.files import sha256_of_file
-from facever.errors import ModelError
 from facever.faces.face import Face
 
 LearnedQuality: TypeAlias = Callable[[NDArray[np.uint8]], float]
@@ -126,72 +123,6 @@ def head_pose(landmarks: ArrayLike) -> tuple[float, float, float]:
     pitch = np.degrees(np.arcsin(np.clip(third[1], -1, 1)))
     roll = np.degrees(np.arctan2(-first[1], second[1]))
     return float(yaw), float(pitch), float(roll)
-
-
-class OnnxQuality:
-    """A learned quality model from an ONNX file, for `quality_of(..., learned=)`.
-
-    Args:
-        path: A model with one image as its input, [1 or N, 3, H, W] or [1 or N, H, W, 3] float32
-            RGB, and one number as its output.
-        mean: Subtracted from the pixels (0 to 255).
-        std: What they are divided by then.
-        scale: What the output is multiplied by to be 0 to 100.
-
-    Raises:
-        ModelError: The file cannot be read, or has other inputs or outputs.
-    """
-
-    def __init__(
-        self, path: str | Path, *, mean: float = 127.5, std: float = 127.5, scale: float = 100.0
-    ) -> None:
-        self._arguments = (Path(path), mean, std, scale)
-        self.sha256 = ""
-        self._open()
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return _quality_of, self._arguments
-
-    def __call__(self, crop: NDArray[np.uint8]) -> float:
-        """Return the quality of an aligned crop, uint8 [112, 112, 3] RGB, 0 to 100."""
-        _, mean, std, scale = self._arguments
-        resized = cv2.resize(crop, self._size, interpolation=cv2.INTER_AREA)
-        pixels = ((resized.astype(np.float32) - mean) / std)[None]
-        if self._channels_first:
-            pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
-        (found,) = self._session.run(None, {self._input: pixels})
-        return float(np.asarray(found).reshape(-1)[0]) * scale
-
-    def _open(self) -> None:
-        path = self._arguments[0]
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise ModelError("quality models need onnxruntime: install facever[onnx]") from error
-        try:
-            self.sha256 = sha256_of_file(path)
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads, options.log_severity_level = 1, 4
-            self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:
-            raise ModelError(f"{path} cannot be read as an ONNX model: {error}") from error
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        shape = inputs[0].shape if len(inputs) == 1 else []
-        if len(shape) != 4 or 3 not in (shape[1], shape[3]) or len(outputs) != 1:
-            raise ModelError(
-                f"{path} is not a quality model: it needs one image [N, 3, H, W] or [N, H, W, 3] "
-                "as its input and one output"
-            )
-        self._input, self._channels_first = inputs[0].name, shape[1] == 3
-        sides = shape[2:] if self._channels_first else shape[1:3]
-        height, width = (side if isinstance(side, int) else 112 for side in sides)
-        self._size = width, height
-
-
-def _quality_of(path: Path, mean: float, std: float, scale: float) -> OnnxQuality:
-    return OnnxQuality(path, mean=mean, std=std, scale=scale)
 
 
 def _ramp(value: float, low: float, high: float) -> float:

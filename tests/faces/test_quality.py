@@ -1,18 +1,13 @@
 """The quality of faces: poses in closed form, each component alone, and a learned model."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 
-from facever.errors import ModelError
-from facever.faces import Face, OnnxQuality, quality_of
+from facever.faces import Face, quality_of
 from facever.faces.quality import _POINTS, head_pose
 
 from .conftest import face_at
-
-onnx = pytest.importorskip("onnx")
 
 
 def textured(level: float = 128, spread: float = 30, blur: float = 0.8) -> np.ndarray:
@@ -67,42 +62,6 @@ def test_what_lowers_it(face: Face, crop: np.ndarray, reason: str) -> None:
     judged = quality_of(face, crop)
     assert judged.score < 60
     assert any(reason in one for one in judged.reasons), judged.reasons
-
-
-def brightness_model(path: Path, channels_first: bool) -> Path:
-    """Write a model that says the mean of its pixels."""
-    shape = [1, 3, 32, 32] if channels_first else ["N", 32, 32, 3]
-    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
-    node = helper.make_node("ReduceMean", ["image"], ["quality"], keepdims=0)
-    graph = helper.make_graph(
-        [node],
-        "brightness",
-        [helper.make_tensor_value_info("image", kind, shape)],
-        [helper.make_tensor_value_info("quality", kind, [])],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    onnx.save(model, path)
-    return path
-
-
-@pytest.mark.parametrize("channels_first", [True, False])
-def test_a_learned_model(tmp_path: Path, channels_first: bool) -> None:
-    path = brightness_model(tmp_path / "quality.onnx", channels_first)
-    learned = OnnxQuality(path, mean=0, std=255)
-    grey = np.full((112, 112, 3), 51, np.uint8)
-    judged = quality_of(face_at(0, 0), grey, learned)
-    assert judged.score == pytest.approx(20, abs=1e-3)
-    assert any("contrast" in reason for reason in judged.reasons)
-    assert len(learned.sha256) == 64
-
-
-def test_files_that_are_no_quality_model(tmp_path: Path) -> None:
-    broken = tmp_path / "broken.onnx"
-    broken.write_bytes(b"nothing")
-    with pytest.raises(ModelError, match=r"broken\.onnx"):
-        OnnxQuality(broken)
-    with pytest.raises(ModelError, match=r"absent\.onnx"):
-        OnnxQuality(tmp_path / "absent.onnx")
 
 
 def test_a_face_that_is_partly_outside() -> None:
