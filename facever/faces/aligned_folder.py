@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -26,6 +26,7 @@ from facever._version import __version__
 from facever.core.console import progress, say, warn
 from facever.core.files import alone, atomic_path, put_into_place
 from facever.core.json_files import parse_json, write_json
+from facever.core.threads import in_order
 from facever.data.acquisition import Acquired, FailureToAcquire
 from facever.data.aligned import ALIGNMENT, FORMAT
 from facever.data.decode import ImageError, decode
@@ -44,7 +45,6 @@ PHOTO = "photo"
 Format = Literal["jpg", "png"]
 JPEG_QUALITY = 95  # with full colour resolution
 _JOURNAL = "journal.jsonl"
-_AHEAD = 4  # photos for each thread
 
 
 class _Done(NamedTuple):
@@ -187,9 +187,10 @@ class _Work:
             with (
                 (self.partial / _JOURNAL).open("ab") as journal,
                 progress("aligning", len(self.photos), "photos") as shown,
+                closing(in_order(self._one, missing, workers)) as made,
             ):
                 shown.start_at(len(done))
-                for row, one in self._made(missing, workers):
+                for row, one in zip(missing, made, strict=True):
                     journal.write(self._line(row, one))
                     journal.flush()
                     done[row] = one
@@ -197,21 +198,6 @@ class _Work:
         finally:
             cv2.setNumThreads(threads)
         return self._finished([done[row] for row in range(len(self.photos))])
-
-    def _made(self, rows: list[int], workers: int) -> Iterator[tuple[int, _Done]]:
-        """Yield what becomes of photos, in order, some photos ahead."""
-        with ThreadPoolExecutor(workers) as pool:
-            begun: list[tuple[int, Future[_Done]]] = []
-            try:
-                for row in rows:
-                    begun.append((row, pool.submit(self._one, row)))
-                    if len(begun) >= _AHEAD * workers:
-                        first, future = begun.pop(0)
-                        yield first, future.result()
-                for first, future in begun:
-                    yield first, future.result()
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
 
     def _one(self, row: int) -> _Done:
         path = self.photos.locate(row)

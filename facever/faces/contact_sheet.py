@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facever.core.files import atomic_path
-from facever.data.acquisition import box_of, landmarks_of
+from facever.data.acquisition import box_of, face_columns, landmarks_of
 from facever.data.decode import ImageError, decode
 from facever.faces.detection import Detector
 
@@ -99,8 +99,6 @@ def _photo(
     except ImageError:
         return np.full((_SIDE, _SIDE, 3), 225, np.uint8)
     if faces is None:
-        from facever.data.acquisition import face_columns
-
         seen = detector.detect(photo) if detector is not None else []
         faces = [face_columns(face.box, face.landmarks, face.score, 0) for face in seen]
     for columns in faces:
