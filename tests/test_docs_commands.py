@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from facever import EmbeddingSet
-from facever.catalogue import entry, found_at
+from facever.catalogue import path_of
 from facever.cli.main import main
 from facever.data.synthesize import synthesize
 
@@ -85,10 +85,10 @@ def test_scaling_and_heads(
 
 
 @pytest.fixture
-def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, real_data: Path) -> Path:
+def photos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, real_data: Path, real_models: None
+) -> Path:
     """A folder with real photos under the names of the documents."""
-    if found_at(entry("sface")) is None or found_at(entry("yunet")) is None:
-        pytest.skip("SFace and YuNet are not here: set FACEVER_MODELS or install facever[faces]")
     raw = real_data / "lfw" / "raw_sample"
     if not raw.is_dir():
         pytest.skip("FACEVER_DATA has no lfw/raw_sample")
@@ -101,7 +101,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, real_data: Path) -> 
     images = sorted(several[0].glob("*.jpg"))
     for name, image in (("a", images[0]), ("b", images[1]), ("group", images[0])):
         shutil.copy(image, tmp_path / f"{name}.jpg")
-    shutil.copy(found_at(entry("sface")) or "", tmp_path / "model.onnx")
+    shutil.copy(path_of("sface"), tmp_path / "model.onnx")
     shutil.copy(tmp_path / "model.onnx", tmp_path / "arcface.onnx")
     for path in tmp_path.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facever.catalogue import entries, entry, found_at
+from facever.catalogue import entries, entry
 from facever.cli.main import main
 from facever.config import parse
 from facever.models.loading import load_model
@@ -14,10 +14,7 @@ from facever.operating_point import OperatingPoint
 
 
 @pytest.fixture(scope="module")
-def sface() -> object:
-    for name in ("sface", "yunet"):
-        if found_at(entry(name)) is None:
-            pytest.skip("SFace or YuNet is not here: set FACEVER_MODELS or install facever[faces]")
+def sface(real_models: None) -> object:
     return load_model("sface")
 
 

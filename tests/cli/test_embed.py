@@ -7,7 +7,6 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
-from facever.cli.main import main
 from facever.config import parse
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.evaluation.failures import FailureRate
@@ -38,20 +37,6 @@ def data(tmp_path: Path) -> Path:
     (folder / "images" / "1.png").write_text("no image")
     (folder / "people.csv").write_text("\n".join(rows))
     return folder.parent
-
-
-@pytest.fixture
-def facever(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Run the command line; return (status, stdout, stderr)."""
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["facever", *map(str, words)])
-        with pytest.raises(SystemExit) as leaving:
-            main()
-        said = capsys.readouterr()
-        return int(leaving.value.code or 0), said.out, said.err
-
-    return call
 
 
 def test_embed(facever, model: Path, data: Path, tmp_path: Path):

@@ -7,27 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
-from facever.cli.main import main
 from facever.cli.photos import photos_of
 from facever.errors import ConfigError, ModelError
 from facever.gallery.gallery import Gallery
 from facever.models.embedder import Embedder, ModelConfig
 from facever.models.saving import save_embedder
 from tests.squares import AlignedColours
-
-
-@pytest.fixture
-def facever(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Run the command line; return (status, stdout, stderr)."""
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["facever", *map(str, words)])
-        with pytest.raises(SystemExit) as leaving:
-            main()
-        said = capsys.readouterr()
-        return int(leaving.value.code or 0), said.out, said.err
-
-    return call
 
 
 @pytest.fixture(scope="module")

@@ -8,27 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from facever.cli.main import main
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.models.loading import load_model
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("real_models")]
 
 Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def facever(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Run the command line; return (status, stdout, stderr)."""
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["facever", *map(str, words)])
-        with pytest.raises(SystemExit) as leaving:
-            main()
-        said = capsys.readouterr()
-        return int(leaving.value.code or 0), said.out, said.err
-
-    return call
 
 
 @pytest.fixture(scope="module")

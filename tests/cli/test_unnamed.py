@@ -10,25 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from facever.cli.main import main
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.gallery.gallery import Gallery
 from facever.models.embedder import Embedder, ModelConfig
 from facever.models.saving import save_embedder
-
-
-@pytest.fixture
-def facever(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Run the command line; return (status, stdout, stderr)."""
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["facever", *map(str, words)])
-        with pytest.raises(SystemExit) as leaving:
-            main()
-        said = capsys.readouterr()
-        return int(leaving.value.code or 0), said.out, said.err
-
-    return call
 
 
 @pytest.fixture(scope="module")

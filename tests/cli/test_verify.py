@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from facever.cli.main import main
 from facever.config import parse
 from facever.models import Embedder, ModelConfig, save_embedder
 from facever.models.loading import load_model
@@ -27,20 +26,6 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pixels = np.random.default_rng(value).integers(0, 256, (40, 40, 3), dtype=np.uint8)
         cv2.imwrite(str(folder / f"{name}.png"), pixels)
     return folder
-
-
-@pytest.fixture
-def facever(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Run the command line; return (status, stdout, stderr)."""
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["facever", *map(str, words)])
-        with pytest.raises(SystemExit) as leaving:
-            main()
-        said = capsys.readouterr()
-        return int(leaving.value.code or 0), said.out, said.err
-
-    return call
 
 
 def make_point(run: Path, threshold: float, **changes: object) -> OperatingPoint:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facever.catalogue import entry, found_at
 from facever.faces import Face, YuNet, template
 
 Photo = NDArray[np.uint8]
@@ -38,10 +37,8 @@ def placed() -> Callable[..., Placed]:
 
 
 @pytest.fixture(scope="session")
-def yunet() -> YuNet:
+def yunet(real_models: None) -> YuNet:
     """The real detector, where it is on this machine."""
-    if found_at(entry("yunet")) is None:
-        pytest.skip("YuNet is not on this machine: set FACEVER_MODELS or install facever[faces]")
     return YuNet()
 
 

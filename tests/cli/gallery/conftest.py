@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from facever.cli.main import main
 from facever.config import parse
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery.gallery import Gallery
@@ -46,20 +45,6 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cv2.imwrite(str(path), draw.integers(0, 256, (40, 40, 3), dtype=np.uint8))
     (root / "c" / "6.png").write_text("no image")
     return root
-
-
-@pytest.fixture
-def facever(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Run the command line; return (status, stdout, stderr)."""
-
-    def call(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["facever", *map(str, words)])
-        with pytest.raises(SystemExit) as leaving:
-            main()
-        said = capsys.readouterr()
-        return int(leaving.value.code or 0), said.out, said.err
-
-    return call
 
 
 @pytest.fixture(scope="module")
