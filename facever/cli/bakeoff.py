@@ -1,7 +1,7 @@
 """`facever bakeoff`: which head, on evidence."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -14,17 +14,17 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def bakeoff(
     config: Annotated[str, typer.Argument(help="A training's YAML file; its heads are replaced.")],
     overrides: Annotated[
-        Optional[list[str]],  # noqa: UP045 - typer reads the annotation
+        list[str] | None,
         typer.Argument(help="key=value, for example epochs=5"),
     ] = None,
     heads: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(
             help="Heads: cosine rbf:scale=10,gamma=2 softmax+center:weight=0.008, or a YAML list."
         ),
     ] = None,
     test: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(
             help="What judges: COLUMN=VALUE[,VALUE] (all pairs), a pair list, or lfw-view1. "
             "Repeatable."
@@ -32,19 +32,19 @@ def bakeoff(
     ] = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each head.")] = 5,
     baseline: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="The head that the others are compared with. [default: the first]"),
     ] = None,
     far: Annotated[
-        Optional[list[float]],  # noqa: UP045
+        list[float] | None,
         typer.Option(help="False accept rates, one or several. [default: 1e-2 1e-3 1e-4]"),
     ] = None,
     out: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="The folder of runs and results (default: runs/NAME-OF-CONFIG-bakeoff)."),
     ] = None,
     data: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="Where named data sets are (default: $FACEVER_DATA, ./data)."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,

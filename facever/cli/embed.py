@@ -2,7 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,7 +28,7 @@ def embed(
     out: Annotated[Path, typer.Option(help="The folder of the embedding set.")],
     layout: Annotated[str, typer.Option(help="How the data is laid out.")] = "auto",
     subset: Annotated[
-        Optional[list[str]],  # noqa: UP045 - typer reads the annotation
+        list[str] | None,
         typer.Option(help="Only rows of this subset; may be given several times."),
     ] = None,
     photos: Photos = None,
@@ -50,7 +50,7 @@ def embed(
         bool, typer.Option("--overwrite", help="Replace an embedding set that stands at --out.")
     ] = False,
     data: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="Where named data sets are (default: $FACEVER_DATA, ./data)."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,

@@ -1,7 +1,7 @@
 """`facever figure`: pictures of embeddings, prototypes and heads."""
 
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -26,11 +26,11 @@ def _root() -> None:
 def features(
     config: Annotated[str, typer.Argument(help="A training's YAML file; its heads are replaced.")],
     overrides: Annotated[
-        Optional[list[str]],  # noqa: UP045 - typer reads the annotation
+        list[str] | None,
         typer.Argument(help="key=value, for example epochs=5"),
     ] = None,
     heads: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(help="Heads as for facever bakeoff: softmax rbf:gamma=2 softmax+center ..."),
     ] = None,
     identities: Annotated[
@@ -40,11 +40,11 @@ def features(
         "features.html"
     ),
     runs: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="The folder of the trainings (default: runs/NAME-OF-CONFIG-features)."),
     ] = None,
     data: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="Where named data sets are (default: $FACEVER_DATA, ./data)."),
     ] = None,
     as_json: AsJson = False,
@@ -103,7 +103,7 @@ def prototypes(
         int, typer.Option(help="At most so many, those with the most images.")
     ] = 100,
     matrix: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="Your own similarities: CSV, names in the first row and column."),
     ] = None,
     permutations: Annotated[int, typer.Option(help="Of the Mantel test.")] = 9999,
@@ -135,11 +135,11 @@ def prototypes(
 @app.command(cls=several("--gamma", is_number, several("--scale", is_number)))
 def rbf(
     gamma: Annotated[
-        Optional[list[float]],  # noqa: UP045
+        list[float] | None,
         typer.Option(help="Kernel widths, one or several. [default: 1 2 4 8]"),
     ] = None,
     scale: Annotated[
-        Optional[list[float]],  # noqa: UP045
+        list[float] | None,
         typer.Option(help="Factors s of K, one or several. [default: 2 4 8 14]"),
     ] = None,
     identities: Annotated[int, typer.Option(help="C, how many identities compete.")] = 10,
@@ -173,7 +173,7 @@ def keypoints(
         "keypoints.png"
     ),
     data: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="Where named data sets are (default: $FACEVER_DATA, ./data)."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",

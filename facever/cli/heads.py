@@ -1,6 +1,6 @@
 """`facever heads`: the training criteria with their parameters and papers."""
 
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -10,7 +10,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command()
 def heads(
     name: Annotated[
-        Optional[str],  # noqa: UP045 - typer reads the annotation
+        str | None,
         typer.Argument(help="One head, with every parameter. Default: all of them."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,

@@ -1,7 +1,7 @@
 """`facever quickstart`: the whole way, and a report at the end."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -11,12 +11,12 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command()
 def quickstart(
     out: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads the annotation
+        Path | None,
         typer.Option(help="Where everything is written (default: runs/quickstart)."),
     ] = None,
     minutes: Annotated[float, typer.Option(help="About how long it may take.")] = 3.0,
     data: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="Data sets or images (default: $FACEVER_DATA, ./data, else fetched)."),
     ] = None,
     photos: Annotated[

@@ -1,7 +1,7 @@
 """`facever report`: a run folder or embeddings in, one HTML page out."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -21,22 +21,22 @@ def report(
     ],
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
     far: Annotated[
-        Optional[list[float]],  # noqa: UP045 - typer reads the annotation
+        list[float] | None,
         typer.Option(help="False accept rates, one or several. [default: 1e-2 1e-3 1e-4]"),
     ] = None,
     where: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(
             help="Only rows with COLUMN=VALUE, such as subset=test. Repeatable: values of one "
             "column are alternatives, several columns must all be met."
         ),
     ] = None,
     group: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(help="Also error rates by the values of this column. Repeatable."),
     ] = None,
     camera: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="The column of retrieval's cross-camera rule. [default: camera]"),
     ] = None,
     thumbnails: Annotated[

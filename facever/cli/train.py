@@ -1,7 +1,7 @@
 """`facever train`: a configuration in, a run folder out."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -11,23 +11,23 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command()
 def train(
     config: Annotated[
-        Optional[str],  # noqa: UP045 - typer reads the annotation
+        str | None,
         typer.Argument(help="A recipe (facever recipes) or a YAML file. Optional with --resume."),
     ] = None,
     overrides: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Argument(help="key=value, for example optimizer.lr=0.001 heads.0.margin=0.4"),
     ] = None,
     out: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="The run folder to make (default: runs/NAME-OF-CONFIG)."),
     ] = None,
     data: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="Where named data sets are (default: $FACEVER_DATA, ./data)."),
     ] = None,
     resume: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="Continue this run folder; epochs=N changes its length."),
     ] = None,
     profile: Annotated[

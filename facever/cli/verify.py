@@ -1,7 +1,7 @@
 """`facever verify`: two images, one answer."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -25,7 +25,7 @@ def verify(
     image_a: Annotated[Path, typer.Argument(help="An image.")],
     image_b: Annotated[Path, typer.Argument(help="Another image.")],
     operating_point: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads the annotation
+        Path | None,
         typer.Option(help="Decide by this file (default: the run's operating_point.json)."),
     ] = None,
     far: Annotated[

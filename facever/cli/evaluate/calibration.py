@@ -1,7 +1,7 @@
 """`facever evaluate calibration`: from scores to likelihood ratios and probabilities."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -32,7 +32,7 @@ def calibration(
     ],
     method: Annotated[str, typer.Option(help="logistic or isotonic.")] = "logistic",
     prior: Annotated[
-        Optional[float],  # noqa: UP045 - typer reads the annotation
+        float | None,
         typer.Option(
             help="The share of genuine pairs where the system is used. [default: the trials' own]"
         ),

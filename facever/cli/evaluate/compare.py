@@ -1,7 +1,7 @@
 """`facever evaluate compare`: two models on the same trials."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -39,19 +39,19 @@ def compare(
         bool, typer.Option("--retrieval", help="Compare CMC, mAP and mINP, not TAR at FAR.")
     ] = False,
     queries: Annotated[
-        Optional[list[str]],  # noqa: UP045 - typer reads the annotation
+        list[str] | None,
         typer.Option(
             help="With --retrieval: COLUMN=VALUE of queries. Repeatable. [default: subset=query]"
         ),
     ] = None,
     gallery: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(
             help="With --retrieval: COLUMN=VALUE of these. Repeatable. [default: subset=gallery]"
         ),
     ] = None,
     camera: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="With --retrieval: the column of the cross-camera rule."),
     ] = None,
     as_json: AsJson = False,

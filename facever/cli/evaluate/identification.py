@@ -1,7 +1,7 @@
 """`facever evaluate identification`: probes in a gallery of people, some of them not in it."""
 
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -22,11 +22,11 @@ def identification(
     probes: Annotated[Path, typer.Argument(help="The probes: a folder made by facever embed.")],
     gallery: Annotated[Path, typer.Argument(help="The people enrolled, by the same model.")],
     fpir: Annotated[
-        Optional[list[float]],  # noqa: UP045 - typer reads the annotation
+        list[float] | None,
         typer.Option(help="False positive identification rates. [default: 0.1 0.01]"),
     ] = None,
     rank: Annotated[
-        Optional[list[int]],  # noqa: UP045
+        list[int] | None,
         typer.Option(help="How many candidates are looked at, one or several. [default: 1 10]"),
     ] = None,
     rule: Annotated[str, typer.Option(help="A person's score over templates: max or mean.")] = (
@@ -41,31 +41,31 @@ def identification(
     ] = "all",
     similarity: Metric = None,
     index: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(
             help="The same by FAISS indexes: flat IVF256,Flat:nprobe=8 HNSW32 PQ64 and so on."
         ),
     ] = None,
     candidates: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option(help="Images that an index is asked for. [default: enough for the ranks]"),
     ] = None,
     operating_point: Annotated[
-        Optional[list[Path]],  # noqa: UP045
+        list[Path] | None,
         typer.Option(help="A stored 1:N threshold to judge here. Repeatable."),
     ] = None,
     save_operating_point: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="Write the threshold of the smallest FPIR to this file."),
     ] = None,
     calibrate: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(
             help="Fit how probable it is that the first candidate is right: logistic or isotonic."
         ),
     ] = None,
     prior: Annotated[
-        Optional[float],  # noqa: UP045
+        float | None,
         typer.Option(
             help="With --calibrate: the share of searches whose first candidate is right where "
             "the gallery is used. [default: the probes' own]"

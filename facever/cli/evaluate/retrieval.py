@@ -1,6 +1,6 @@
 """`facever evaluate retrieval`: queries in a gallery, ranked (ReID)."""
 
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 def retrieval(
     embeddings: Embeddings,
     queries: Annotated[
-        Optional[list[str]],  # noqa: UP045 - typer reads the annotation
+        list[str] | None,
         typer.Option(
             help="COLUMN=VALUE of the queries' rows. Repeatable: values of one column are "
             "alternatives. [default: subset=query]"
         ),
     ] = None,
     gallery: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(
             help="COLUMN=VALUE of the gallery's rows. Repeatable. [default: subset=gallery]"
         ),
     ] = None,
     camera: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="The cross-camera rule by this column, such as camera."),
     ] = None,
     similarity: Metric = None,
@@ -35,23 +35,23 @@ def retrieval(
         bool, typer.Option("--rerank", help="Re-rank by k-reciprocal lists.")
     ] = False,
     k1: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option(help="Neighbours that can be reciprocal. [default: 20]"),
     ] = None,
     k2: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option(help="Rows averaged in the local expansion. [default: 6]"),
     ] = None,
     lambda_value: Annotated[
-        Optional[float],  # noqa: UP045
+        float | None,
         typer.Option("--lambda", help="Share of the original distance, 0..1. [default: 0.3]"),
     ] = None,
     expand: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option(help="Average each query with its first K gallery rows."),
     ] = None,
     alpha: Annotated[
-        Optional[float],  # noqa: UP045
+        float | None,
         typer.Option(help="Weigh these by cosine^alpha (alpha-QE)."),
     ] = None,
     expand_gallery: Annotated[
@@ -75,7 +75,7 @@ def retrieval(
     show(result, as_json)
 
 
-def _reranking(wanted: bool, given: dict[str, Optional[float]]) -> "Reranking | None":  # noqa: UP045
+def _reranking(wanted: bool, given: dict[str, float | None]) -> "Reranking | None":
     from facever.errors import EvaluationError
     from facever.evaluation.one_to_many.reranking import Reranking
 
@@ -93,8 +93,8 @@ def _reranking(wanted: bool, given: dict[str, Optional[float]]) -> "Reranking | 
 
 
 def _expansion(
-    neighbours: Optional[int],  # noqa: UP045
-    alpha: Optional[float],  # noqa: UP045
+    neighbours: int | None,
+    alpha: float | None,
     gallery: bool,
 ) -> "Expansion | None":
     from facever.errors import EvaluationError

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,59 +17,59 @@ MANY_FARS = several("--far", is_number)
 
 Embeddings = Annotated[Path, typer.Argument(help="A folder made by facever embed.")]
 Fars = Annotated[
-    Optional[list[float]],  # noqa: UP045 - typer reads the annotation
+    list[float] | None,
     typer.Option(help="False accept rates, one or several. [default: 1e-2 1e-3 1e-4]"),
 ]
 Metric = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option(help="cosine, euclidean or dot. [default: the model's own]"),
 ]
 Pairs = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option(
         help="A pair list: CSV or Parquet with a, b, same[, fold], LFW's text, or a folder of "
         "CFP's folds (Protocol/Split/FP)."
     ),
 ]
 Protocol = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option(help="all-pairs (default), pairs, lfw-view1, lfw-view2, cfp-ff or cfp-fp."),
 ]
 Where = Annotated[
-    Optional[list[str]],  # noqa: UP045
+    list[str] | None,
     typer.Option(
         help="Only rows with COLUMN=VALUE, such as subset=test. Repeatable: values of one column "
         "are alternatives, several columns must all be met."
     ),
 ]
 Exclude = Annotated[
-    Optional[list[str]],  # noqa: UP045
+    list[str] | None,
     typer.Option(help="Leave out pairs that agree in this column (camera). Repeatable."),
 ]
 AllowOverlap = Annotated[
     bool, typer.Option(help="Score LFW's lists although the model knows their people.")
 ]
 DataRoot = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option(help="Where official lists are (default: $FACEVER_DATA, ./data)."),
 ]
 Templates = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option(
         help="Pool images into templates: the column that names them, or a CSV or Parquet list "
         "with template, path[, identity, media]."
     ),
 ]
 Media = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option(help="With --templates: the column of the media. [default: media, if there]"),
 ]
 Quality = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option(help="With --templates: the column of the images' weights, such as norm."),
 ]
 SaveCalibration = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option(help="Write the calibration to this file, for galleries; needs --prior."),
 ]
 Distances = Annotated[

@@ -1,7 +1,7 @@
 """`facever evaluate verification`: all pairs of embeddings, a pair list, or a protocol."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -32,35 +32,35 @@ def verification(
     similarity: Metric = None,
     where: Where = None,
     against: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads the annotation
+        Path | None,
         typer.Option(help="A gallery, same model: compare each row with each of its rows only."),
     ] = None,
     against_where: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(help="Only rows of --against with COLUMN=VALUE. Repeatable, as --where."),
     ] = None,
     exclude: Exclude = None,
     group: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(help="FMR and FNMR by the values of this column. Repeatable."),
     ] = None,
     group_far: Annotated[
-        Optional[float],  # noqa: UP045
+        float | None,
         typer.Option(help="The FAR of the groups' threshold. [default: the smallest supported]"),
     ] = None,
     templates: Templates = None,
     media: Media = None,
     quality: Quality = None,
     cohort: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="Normalise scores by these embeddings of other people, same model."),
     ] = None,
     snorm: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="With --cohort: s (S-norm) or as (adaptive S-norm). [default: as]"),
     ] = None,
     cohort_top: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option(help="With --snorm as: how many of the highest scores. [default: 200]"),
     ] = None,
     detail: Annotated[
@@ -69,11 +69,11 @@ def verification(
     allow_overlap: AllowOverlap = False,
     data: DataRoot = None,
     save_operating_point: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="Write the threshold of --at-far to this file, for galleries."),
     ] = None,
     at_far: Annotated[
-        Optional[float],  # noqa: UP045
+        float | None,
         typer.Option(help="The FAR of the operating point to save."),
     ] = None,
     device: Annotated[

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,15 +35,15 @@ if TYPE_CHECKING:
     from facever.gallery.answers import SearchResult, Verification
 
 Images = Annotated[
-    Optional[list[str]],  # noqa: UP045 - typer reads the annotation
+    list[str] | None,
     typer.Argument(metavar="[IMAGE]...", help="Images, with --model."),
 ]
 Embeddings = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option(help="Ask about the rows of this embedding set instead."),
 ]
 Rule = Annotated[
-    Optional[str],  # noqa: UP045 - typer reads the annotation
+    str | None,
     typer.Option(help="A person's score: max or mean over their images. [default: max]"),
 ]
 

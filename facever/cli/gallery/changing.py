@@ -1,6 +1,6 @@
 """`facever gallery update`, `merge` and `split`: what is known of people, and who is who."""
 
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -21,15 +21,15 @@ def update(
     gallery: Folder,
     person: Person,
     given: Annotated[
-        Optional[list[str]],  # noqa: UP045 - typer reads the annotation
+        list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="Metadata to set."),
     ] = None,
     forget: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(help="A key of the metadata to forget. Repeatable."),
     ] = None,
     rename: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="Another id for the person."),
     ] = None,
     as_json: AsJson = False,

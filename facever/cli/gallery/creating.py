@@ -1,7 +1,7 @@
 """`facever gallery create`: an empty gallery, bound to a model."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 def create(
     gallery: Folder,
     model: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads the annotation
+        Path | None,
         typer.Option(help="Bind it to this model: a run folder or a .safetensors file."),
     ] = None,
     from_embeddings: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="Bind it to what made this embedding set."),
     ] = None,
     flip: Annotated[

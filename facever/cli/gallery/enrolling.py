@@ -1,7 +1,7 @@
 """`facever gallery enroll` and `import`: people's images into a gallery."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 
 _DUPLICATES = typer.Option(help="Images that are there already: skip, keep or refuse.")
 Near = Annotated[
-    Optional[float],  # noqa: UP045 - typer reads the annotation
+    float | None,
     typer.Option(help="Images nearer than this cosine to one there are there already, too."),
 ]
 Conflicts = Annotated[
     str, typer.Option(help="Faces that match another person: ignore, warn or refuse.")
 ]
 ConflictPoint = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option(
         help="The gallery's operating point that tells them. [default: its only 1:N one, else its "
         "only 1:1 one]"
@@ -62,15 +62,15 @@ def enroll(
     ],
     model: Model = None,
     person: Annotated[
-        Optional[str],  # noqa: UP045 - typer reads the annotation
+        str | None,
         typer.Option(help="Whom all of the images show."),
     ] = None,
     metadata: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(help="With --person: KEY=VALUE to keep of the person. Repeatable."),
     ] = None,
     metadata_columns: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="Columns to keep of the people, such as site,role."),
     ] = None,
     duplicates: Annotated[str, _DUPLICATES] = "skip",
@@ -78,7 +78,7 @@ def enroll(
     conflicts: Conflicts = "warn",
     conflict_point: ConflictPoint = None,
     quality: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="The column of the images' weights. [default: quality, if there]"),
     ] = None,
     photos: Photos = None,
@@ -142,7 +142,7 @@ def import_(
         Path, typer.Argument(metavar="EXPORT", help="A folder made by facever gallery export.")
     ],
     duplicates: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(
             help="Images that are there already: skip, keep or refuse. [default: skip; an empty "
             "gallery takes all]"

@@ -1,7 +1,7 @@
 """`facever gallery rebuild`, `check` and `export`: a gallery's files."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -21,11 +21,11 @@ def rebuild(
     gallery: Folder,
     index: IndexKind = None,
     templates: Annotated[
-        Optional[str],  # noqa: UP045 - typer reads the annotation
+        str | None,
         typer.Option(help="Compare people by: all, mean, quality_mean or medoids:K."),
     ] = None,
     storage: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="Write vectors as float32, float16 or int8; rounded, they stay so."),
     ] = None,
     as_json: AsJson = False,

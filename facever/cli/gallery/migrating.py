@@ -1,7 +1,7 @@
 """`facever gallery migrate`: to another model, while the old one serves."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -26,7 +26,7 @@ _EXAMPLES = 20  # missing images that are listed without --json
 def migrate(
     gallery: Folder,
     model: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads the annotation
+        Path | None,
         typer.Option(help="The new model: a run folder or a .safetensors file."),
     ] = None,
     missing: Annotated[
@@ -36,17 +36,17 @@ def migrate(
         ),
     ] = "refuse",
     data: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="Where images are that are not at their source any more."),
     ] = None,
     flip: Annotated[
-        Optional[bool],  # noqa: UP045
+        bool | None,
         typer.Option(
             "--flip/--no-flip", help="Average with the mirror image's. [default: as it is]"
         ),
     ] = None,
     precision: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="fp32, or bf16: faster, other vectors. [default: as it is]"),
     ] = None,
     photos: Photos = None,

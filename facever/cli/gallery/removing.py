@@ -1,7 +1,7 @@
 """`facever gallery remove` and `purge`: people go, and then their last bytes."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -20,11 +20,11 @@ def remove(
     gallery: Folder,
     people: Annotated[list[str], typer.Argument(metavar="PERSON...", help="Ids of people.")],
     source: Annotated[
-        Optional[str],  # noqa: UP045 - typer reads the annotation
+        str | None,
         typer.Option(help="Only the image from here, of one person."),
     ] = None,
     image: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option(help="Only the image of this number (see gallery images), of one person."),
     ] = None,
     as_json: AsJson = False,

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,31 +17,31 @@ if TYPE_CHECKING:
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The gallery's folder.")]
 Person = Annotated[str, typer.Argument(metavar="PERSON", help="A person's id.")]
 Model = Annotated[
-    Optional[Path],  # noqa: UP045 - typer reads the annotation
+    Path | None,
     typer.Option(help="The gallery's model: a run folder or a .safetensors file."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Point = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option(help="Decide by this file, or by the gallery's own of this name."),
 ]
 Calibration = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option(help="Probabilities by this file, or by the gallery's own of this name."),
 ]
 Data = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option(help="Where named data sets are (default: $FACEVER_DATA, ./data)."),
 ]
 Where = Annotated[
-    Optional[list[str]],  # noqa: UP045
+    list[str] | None,
     typer.Option(
         help="Only people with KEY=VALUE in their metadata, such as site=A. Repeatable: one of the "
         "values of a key, all of the keys."
     ),
 ]
 IndexKind = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option(help="auto, flat, or a FAISS factory string such as IVF1024,Flat or HNSW32."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]

@@ -1,6 +1,6 @@
 """`facever gallery info`, `people`, `images` and `audit`: what a gallery is, holds and held."""
 
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -68,7 +68,7 @@ def images(gallery: Folder, person: Person, as_json: AsJson = False) -> None:
 def audit(
     gallery: Folder,
     person: Annotated[
-        Optional[str],  # noqa: UP045 - typer reads the annotation
+        str | None,
         typer.Option(help="Only say whether this id was removed, merged or renamed, and when."),
     ] = None,
     as_json: AsJson = False,

@@ -1,7 +1,7 @@
 """`facever gallery threshold` and `calibration`: what a gallery decides and tells odds by."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from facever.evaluation.score_calibration import ScoreCalibration
 
 Name = Annotated[
-    Optional[str],  # noqa: UP045 - typer reads the annotation
+    str | None,
     typer.Option(help="Under which name (default: the file's)."),
 ]
 Remove = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option(help="Forget the one of this name."),
 ]
 
@@ -23,7 +23,7 @@ Remove = Annotated[
 def threshold(
     gallery: Folder,
     file: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Argument(help="An operating point to keep in the gallery."),
     ] = None,
     name: Name = None,
@@ -60,7 +60,7 @@ def threshold(
 def calibration(
     gallery: Folder,
     file: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Argument(help="A calibration to keep in the gallery."),
     ] = None,
     name: Name = None,

@@ -1,7 +1,7 @@
 """`facever gallery tune`: which kind of index a gallery should have."""
 
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 
@@ -20,7 +20,7 @@ MANY_KINDS = several("--index", _is_kind)
 def tune(
     gallery: Folder,
     probes: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads the annotation
+        Path | None,
         typer.Argument(
             metavar="[PROBES]",
             help="Embeddings of its people, by other images, and of strangers. [default: held out "
@@ -28,28 +28,28 @@ def tune(
         ),
     ] = None,
     index: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(
             help="Kinds to try: flat IVF1024,Flat:nprobe=64 HNSW32 and so on. [default: some that "
             "fit its size]"
         ),
     ] = None,
     operating_point: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(
             help="Take the threshold of this file, or of the gallery's own of this name. "
             "[default: its only 1:N one, without --fpir and --rule]"
         ),
     ] = None,
     fpir: Annotated[
-        Optional[float],  # noqa: UP045
+        float | None,
         typer.Option(
             help="The FPIR that exact search is set for, in place of the gallery's operating "
             "point. [default where there is none: 0.01]"
         ),
     ] = None,
     rule: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(
             help="A person's score, max or mean, in place of the gallery's operating point's. "
             "[default where there is none: max]"
@@ -57,11 +57,11 @@ def tune(
     ] = None,
     k: Annotated[int, typer.Option("-k", help="How many people a search lists.")] = 10,
     share: Annotated[
-        Optional[float],  # noqa: UP045
+        float | None,
         typer.Option(help="Without PROBES: the share of people held out. [default: 0.1]"),
     ] = None,
     seed: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option(help="Without PROBES: of what is held out. [default: 0]"),
     ] = None,
     as_json: AsJson = False,
