@@ -39,6 +39,13 @@ def bakeoff(
         list[float] | None,
         typer.Option(help="False accept rates, one or several. [default: 1e-2 1e-3 1e-4]"),
     ] = None,
+    reference: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A model that is judged on the same trials and not trained here: sface, an .onnx "
+            "or .safetensors file, a run. Repeatable."
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="The folder of runs and results (default: runs/NAME-OF-CONFIG-bakeoff)."),
@@ -74,6 +81,7 @@ def bakeoff(
             seeds=seeds,
             baseline=baseline,
             far=far or DEFAULT_FARS,
+            references=reference or [],
             data=data,
         )
     except Interrupted as stopped:

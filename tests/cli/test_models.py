@@ -7,6 +7,7 @@ import pytest
 
 from facever.catalogue import entries
 from facever.cli.main import main
+from facever.models.loading import load_model
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
@@ -63,3 +64,52 @@ def test_what_is_here_is_not_fetched(
     monkeypatch.setattr("facever.catalogue.entry", lambda _: small)
     assert run(monkeypatch, "get", "yunet", "--json") == 0
     assert json.loads(capsys.readouterr().out)["path"] == str(tmp_path / "small.onnx")
+
+
+ADD = ("--size", "24x16", "--mean", "120,110,100", "--std", "50", "--color", "bgr")
+
+
+def test_a_foreign_model_is_added(facever, make_onnx, tmp_path: Path) -> None:
+    out = tmp_path / "out.onnx"
+    status, shown, _ = facever("models", "add", make_onnx(), *ADD, "--out", out)
+    model = load_model(out)
+    assert status == 0
+    for part in ("24 x 16 bgr", "120 110 100", "5 components", "images a second"):
+        assert part in shown
+    assert model.fingerprint in shown
+    words = ("--alignment", "arcface-112", "--licence", "MIT", "--overwrite", "--json")
+    status, shown, _ = facever("models", "add", out, *words, "--out", out)
+    told = json.loads(shown)
+    assert (status, told["dimension"]) == (0, 5)
+    assert told["fingerprint"] == load_model(out).fingerprint != model.fingerprint
+    assert told["card"]["licence"] == "MIT"
+    assert told["card"]["mean"] == [120, 110, 100]
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (("--size", "1x2x3", "--mean", "0", "--std", "1"), ("--size", "1x2x3", "HEIGHTxWIDTH")),
+        (("--mean", "a", "--std", "1"), ("--mean", "'a'")),
+        (("--mean", "1,2", "--std", "1"), ("--mean", "'1,2'")),
+        ((), ("--mean and --std", "--like insightface")),
+        (("--like", "sfase"), ("did you mean 'sface'",)),
+        ((*ADD, "--layout", "NCWH"), ("layout", "NCHW")),
+    ],
+)
+def test_what_add_refuses(words, parts, facever, make_onnx, tmp_path: Path) -> None:
+    out = tmp_path / "out.onnx"
+    status, shown, said = facever("models", "add", make_onnx(), *words, "--out", out)
+    assert (status, shown, said.count("\n")) == (2, "", 1)
+    assert all(part in said for part in parts), said
+    assert not out.exists()
+
+
+def test_weights_without_a_network_say_how_to_export(facever, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights.pth").write_bytes(b"anything")
+    for given in (tmp_path / "model", tmp_path / "model" / "weights.pth"):
+        status, _, said = facever("models", "add", given, "--out", tmp_path / "o.onnx")
+        assert (status, said.count("\n")) == (2, 1)
+        assert str(given) in said
+        assert "torch.onnx.export" in said

@@ -18,6 +18,8 @@ from facever.embeddings.embedding_set import EmbeddingMeta, EmbeddingSet
 from facever.embeddings.writer import EmbeddingWriter
 from facever.errors import DataError
 from facever.models.loading import load_model
+from facever.models.onnx.adding import add_model
+from tests.onnx_files import write_network
 from tests.processes import Answers, in_processes, process_environment
 
 BATCH = 2
@@ -70,13 +72,21 @@ def case_torn(run: Path, root: Path, out: Path) -> Outcome:
 
 
 @pytest.fixture(scope="module")
-def two(folder: Path, run: Path, faces: Manifest) -> Answers:
+def onnx(folder: Path) -> Path:
+    weights = np.random.default_rng(3).normal(size=(3, 5)).astype(np.float32)
+    source = write_network(folder / "source.onnx", weights)
+    return add_model(source, folder / "small.onnx", mean=120, std=50).path
+
+
+@pytest.fixture(scope="module")
+def two(folder: Path, run: Path, onnx: Path, faces: Manifest) -> Answers:
     root = Path(str(faces.root))
     cases = {
         "whole": partial(case_extract, run, root, folder / "whole"),
         "torn": partial(case_torn, run, root, folder / "torn"),
         "one": partial(case_extract, run, root, folder / "one", (0,)),
         "unreadable": partial(case_extract, run, root, folder / "unreadable", (3, 9)),
+        "onnx": partial(case_extract, onnx, root, folder / "onnx"),
         "other": partial(_case_other_rows, run, root, folder / "other"),
     }
     return in_processes(2, cases)
@@ -111,6 +121,15 @@ def test_two_processes_write_the_bytes_of_one(
         assert (folder / name / file).read_bytes() == (single / file).read_bytes(), file
     assert np.array_equal(made[0]["vectors"], made[1]["vectors"])
     assert not (folder / f"{name}.partial").exists()
+
+
+def test_an_onnx_model_by_two_processes(
+    two: Answers, folder: Path, onnx: Path, faces: Manifest
+) -> None:
+    made = two("onnx")
+    single = load_model(onnx).embed_images(faces)
+    assert [one["written"] for one in made] == [[0, 2, 4], [6, 8]]
+    np.testing.assert_array_equal(EmbeddingSet.load(folder / "onnx").vectors, single.vectors)
 
 
 def test_the_processes_share_the_batches(two: Answers) -> None:

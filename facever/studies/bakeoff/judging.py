@@ -1,4 +1,4 @@
-"""Judging the runs of a bake-off: the test images, the threshold's people, the figures."""
+"""Judging the models of a bake-off: the test images, the threshold's people, the figures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,10 +24,9 @@ from facever.evaluation.protocols.pair_list import score_pairs
 from facever.evaluation.scoring.similarity import Doubles
 from facever.evaluation.scoring.streaming import StreamedTrials, stream
 from facever.evaluation.scoring.trials import Trials, budget, check_fars, most_wanted, needed
-from facever.models.loading import load_model
+from facever.models.loading import is_onnx, load_model
 from facever.render.numbers import far_text
 from facever.training.config import TrainConfig
-from facever.training.run import Run
 from facever.training.selection.selection import select
 
 LFW_VIEW1 = "lfw-view1"
@@ -56,7 +55,7 @@ class TestPart:
 
 @dataclass(frozen=True)
 class Judged:
-    """What one run reached on the test part.
+    """What one model reached on the test part.
 
     Attributes:
         metric: How its embeddings are compared.
@@ -128,14 +127,27 @@ def known_people(manifest: Manifest, config: TrainConfig) -> set[str]:
 
 
 def judge(
-    run: Run, config: TrainConfig, manifest: Manifest, test: TestPart, fars: Sequence[float]
+    model: str | Path,
+    kept: Path,
+    config: TrainConfig,
+    manifest: Manifest,
+    test: TestPart,
+    fars: Sequence[float],
 ) -> Judged:
-    """Embed the test images with a finished run and measure them.
+    """Embed the test images with a model and measure them.
 
-    The threshold of the accuracy is the best one on the run's development people, or else on
-    those that it was trained on, never on the test.
+    The threshold of the accuracy is the best one on the configuration's development people, or
+    else on those that it trains on, never on the test.
+
+    Args:
+        model: A finished run, or any other model that `load_model` takes.
+        kept: The folder that keeps the embeddings of the model.
+        config: Of the run, or of the runs that another model is compared with.
+        manifest: The whole data set.
+        test: What judges.
+        fars: The false accept rates at which TAR is wanted.
     """
-    embeddings = _embed(run, config, test.manifest, run.path / "embeddings")
+    embeddings = _embed(model, config, test.manifest, kept / "embeddings")
     fars = check_fars(fars)
     trials: Trials
     if test.pairs is None:
@@ -145,7 +157,7 @@ def judge(
         trials = score_pairs(embeddings, test.pairs, embeddings.meta.metric).trials
     if trials.dyads is None:
         raise EvaluationError("a bake-off needs to know the two people of each trial")
-    threshold = best_threshold(_threshold_trials(run, config, manifest))
+    threshold = best_threshold(_threshold_trials(model, kept, config, manifest))
     figures = {ACCURACY: balanced_accuracy(trials, threshold)}
     draws = {ACCURACY: accuracy_over_people(trials, threshold)}
     refused = {far: needed(far) for far in fars if budget(far, trials.impostor) < 1}
@@ -183,23 +195,25 @@ def _check_pairs(pairs: PairList, manifest: Manifest) -> None:
         ) from error
 
 
-def _threshold_trials(run: Run, config: TrainConfig, manifest: Manifest) -> StreamedTrials:
+def _threshold_trials(
+    model: str | Path, kept: Path, config: TrainConfig, manifest: Manifest
+) -> StreamedTrials:
     train, development = select(manifest, config.data, config.batch, config.seed)
     people = development or train.at_most(config.data.development_per_identity)
-    held = _embed(run, config, people, run.path / "development")
+    held = _embed(model, config, people, kept / "development")
     pairs, _ = all_pairs([held], held.meta.metric)
     return StreamedTrials(pairs, 1)
 
 
-def _embed(run: Run, config: TrainConfig, manifest: Manifest, out: Path) -> EmbeddingSet:
+def _embed(model: str | Path, config: TrainConfig, manifest: Manifest, out: Path) -> EmbeddingSet:
     """Return the embeddings of a manifest; those that are there already are used again."""
     if (out / META).is_file():
         held = EmbeddingSet.load(out)
         same = held.rows["path"].tolist() == manifest.frame["path"].tolist()
         if same and held.rows["identity"].tolist() == manifest.frame["identity"].tolist():
             return held
-    extractor = load_model(run.path, device=config.device)
-    return extractor.extract(
+    loaded = load_model(model, device="cpu" if is_onnx(model) else config.device)
+    return loaded.extract(
         manifest,
         out,
         workers=config.workers,

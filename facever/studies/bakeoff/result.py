@@ -1,7 +1,7 @@
 """What a bake-off found: figures per head, and which differences from the baseline are resolved."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,30 @@ class RunRecord(Record):
     json_keys = (
         "label seed run=path updates seconds threshold=judged.threshold figures=judged.figures "
         "curve.of=curve_name curve.points=curve"
+    )
+
+
+@dataclass(frozen=True)
+class ReferenceRecord(Record):
+    """A model that was not trained here, judged on the same trials.
+
+    Attributes:
+        label: As the user named it.
+        fingerprint: Of the model.
+        judged: Its figures on the test part.
+        overlap: Which of the test people it was trained on, in words.
+        differences: Its figure minus the mean of the baseline's seeds, over people; by figure.
+    """
+
+    label: str
+    fingerprint: str
+    judged: Judged
+    overlap: str
+    differences: dict[str, Difference] = field(default_factory=dict)
+
+    json_keys = (
+        "label fingerprint metric=judged.metric threshold=judged.threshold figures=judged.figures "
+        "overlap minus_baseline_over_people=differences"
     )
 
 
@@ -140,6 +164,7 @@ class BakeoffResult(Result):
         heads: One for each contender.
         verdicts: One for each other contender and figure.
         refused: By FAR that the trials cannot support: the impostor trials that it needs.
+        references: Models that were judged on the same trials and not trained here.
     """
 
     test: str
@@ -152,6 +177,7 @@ class BakeoffResult(Result):
     heads: list[HeadFigures]
     verdicts: list[Verdict]
     refused: dict[float, int]
+    references: list[ReferenceRecord]
 
     @property
     def figures(self) -> list[str]:
@@ -169,12 +195,15 @@ class BakeoffResult(Result):
 
     json_keys = (
         "test baseline level seeds trials.genuine=genuine trials.impostor=impostor people "
-        "refused=_refused heads differences=verdicts runs"
+        "refused=_refused heads differences=verdicts references runs"
     )
 
     def describe(self) -> list[Section]:
         """Return what each head reached, which differences are resolved, curves and runs."""
-        return [self._heads(), self._differences(), self._curves(), self._all_runs()]
+        references = [self._references()] if self.references else []
+        return [
+            self._heads(), self._differences(), *references, self._curves(), self._all_runs(),
+        ]  # fmt: skip
 
     @property
     def _refused(self) -> list[dict[str, float]]:
@@ -229,6 +258,26 @@ class BakeoffResult(Result):
         ]
         blocks.append(Table(f"Each head minus {self.baseline}", headers, rows))
         return Section("differences", "Which differences are resolved", blocks)
+
+    def _references(self) -> Section:
+        rows: list[list[Cell]] = [
+            [
+                one.label,
+                one.judged.metric,
+                *(rate(one.judged.figures[name]) for name in self.figures),
+                *(difference_text(one.differences[name]) for name in self.figures),
+            ]
+            for one in self.references
+        ]
+        minus = [f"{name}, minus {self.baseline}" for name in self.figures]
+        headers = ["model", "compared by", *self.figures, *minus]
+        overlaps = Facts([(one.label, one.overlap) for one in self.references])
+        note = Note(
+            "Models that were not trained here, on the same trials. They had other training data: "
+            "the differences do not rank heads. Intervals: bootstrap of test identities."
+        )
+        blocks: list[Block] = [note, Table("", headers, rows), overlaps]
+        return Section("references", "Models for reference", blocks)
 
     def _curves(self) -> Section:
         shown = {head.label: [run.curve for run in self.of(head.label)] for head in self.heads}
@@ -306,18 +355,25 @@ def p_text(p: float | None) -> str:
 
 
 def compare_heads(
-    runs: Sequence[RunRecord], test: str, baseline: str, level: float = 0.95
+    runs: Sequence[RunRecord],
+    test: str,
+    baseline: str,
+    level: float = 0.95,
+    references: Sequence[ReferenceRecord] = (),
 ) -> BakeoffResult:
     """Compare every contender with the baseline, seed by seed and person by person.
+
+    The references, which have no seeds, are compared with the mean of the baseline's.
 
     Raises:
         EvaluationError: Runs with different trials, which cannot be paired.
     """
     first = runs[0].judged
-    for run in runs:
-        if not np.array_equal(run.judged.per_person, first.per_person):
+    judged = {run.path: run.judged for run in runs} | {one.label: one.judged for one in references}
+    for name, other in judged.items():
+        if not np.array_equal(other.per_person, first.per_person):
             raise EvaluationError(
-                f"{run.path} has other trials than {runs[0].path}: an image can be embedded by one "
+                f"{name} has other trials than {runs[0].path}: an image can be embedded by one "
                 "of them only"
             )
     people = int((first.per_person > 0).sum())
@@ -343,7 +399,20 @@ def compare_heads(
         heads=[_summarised(label, parts[label], level) for label in labels],
         verdicts=verdicts,
         refused=first.refused,
+        references=[_compared(one, parts[baseline], people, level) for one in references],
     )
+
+
+def _compared(
+    reference: ReferenceRecord, baseline: Sequence[RunRecord], people: int, level: float
+) -> ReferenceRecord:
+    differences = {}
+    for name, value in reference.judged.figures.items():
+        base = [run.judged for run in baseline]
+        difference = float(value - np.mean([run.figures[name] for run in base]))
+        draws = reference.judged.draws[name] - np.mean([run.draws[name] for run in base], axis=0)
+        differences[name] = over_people(draws, difference, people, level)
+    return replace(reference, differences=differences)
 
 
 def _summarised(label: str, runs: Sequence[RunRecord], level: float) -> HeadFigures:

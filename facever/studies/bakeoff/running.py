@@ -13,11 +13,19 @@ from facever.data.manifest import Manifest
 from facever.data.sources import load as load_data
 from facever.errors import ConfigError, unknown
 from facever.evaluation.one_to_one.verification import DEFAULT_FARS
+from facever.evaluation.overlap import find_overlap
+from facever.models.extraction import LoadedModel
+from facever.models.loading import load_model
 from facever.render.page import write_report
 from facever.studies.bakeoff.contenders import folder_name
 from facever.studies.bakeoff.judging import TestPart, judge, known_people, test_part
 from facever.studies.bakeoff.page import report
-from facever.studies.bakeoff.result import BakeoffResult, RunRecord, compare_heads
+from facever.studies.bakeoff.result import (
+    BakeoffResult,
+    ReferenceRecord,
+    RunRecord,
+    compare_heads,
+)
 from facever.training.config import TrainConfig, require_same
 from facever.training.run import Run, read_metrics
 from facever.training.trainer import Trainer
@@ -33,6 +41,7 @@ def bakeoff(
     seeds: int = 5,
     baseline: str | None = None,
     far: Sequence[float] = DEFAULT_FARS,
+    references: Sequence[str] = (),
     data: str | Path | None = None,
     level: float = 0.95,
 ) -> BakeoffResult:
@@ -49,12 +58,15 @@ def bakeoff(
         seeds: How many; they count up from the configuration's own.
         baseline: The label that the others are compared with; the first by default.
         far: The false accept rates at which TAR is wanted.
+        references: Models that are judged on the same trials and not trained here: names of
+            public models, .onnx or .safetensors files, runs.
         data: The `--data` option.
         level: Confidence of the intervals.
 
     Raises:
         ConfigError: One contender only, an unknown baseline, or a run in `folder` that was made
             with another configuration.
+        ModelError: A reference that cannot be loaded.
         DataError, EvaluationError: What the test part and the trainings raise.
     """
     folder = Path(folder)
@@ -76,6 +88,7 @@ def bakeoff(
     ]
     for label, config in plan:  # before the first training
         check_kept(_run_of(folder, label, config), config)
+    models = {name: load_model(name) for name in dict.fromkeys(references)}
     shared = contenders[first].data
     manifest = load_data(shared.root, data, shared.layout)
     # Other seeds may set other people aside for choices.
@@ -88,7 +101,11 @@ def bakeoff(
         say(f"bake-off {number}/{len(plan)}: {label}, seed {config.seed}")
         run = trained(_run_of(folder, label, config), config, data)
         records.append(_record(label, run, config, manifest, part, far))
-    result = compare_heads(records, part.name, baseline or first, level)
+    others = [
+        _reference(name, model, folder, contenders[first], manifest, part, far)
+        for name, model in models.items()
+    ]
+    result = compare_heads(records, part.name, baseline or first, level, others)
     write_json(folder / f"{NAME}.json", result.to_dict())
     write_text(folder / f"{NAME}.txt", result.to_text() + "\n")
     write_report(report(result), folder / f"{NAME}.html")
@@ -142,11 +159,30 @@ def _record(
         label=label,
         seed=config.seed,
         path=str(run.path),
-        judged=judge(run, config, manifest, part, far),
+        judged=judge(run.path, run.path, config, manifest, part, far),
         updates=int(train[-1]["step"]) if train else 0,
         seconds=float(train[-1]["seconds"]) if train else 0.0,
         curve_name=f"development {config.best_by}" if development else "accuracy in training",
         curve=_curve(development, config.best_by) or _curve(train, accuracy),
+    )
+
+
+def _reference(
+    name: str,
+    model: LoadedModel,
+    folder: Path,
+    config: TrainConfig,
+    manifest: Manifest,
+    part: TestPart,
+    far: Sequence[float],
+) -> ReferenceRecord:
+    say(f"bake-off: {name}, for reference")
+    kept = folder / "references" / model.fingerprint[:16]
+    return ReferenceRecord(
+        label=name,
+        fingerprint=model.fingerprint,
+        judged=judge(name, kept, config, manifest, part, far),
+        overlap=str(find_overlap(model.trained_on, part.manifest.identities, None)),
     )
 
 

@@ -17,11 +17,16 @@ from facever.models.onnx.adding import add_model
 GIVEN = {"mean": [120, 110, 100], "std": 50}
 
 
+def pixels_of(path: Path, color: str = "rgb") -> np.ndarray:
+    """float64 [24, 16, 3]: what the network is given of an image."""
+    return Preprocessing(size=(24, 16), color=color).apply(decode(path)).astype(np.float64)
+
+
 def by_hand(images: list[Path], weights: np.ndarray, color: str = "rgb") -> np.ndarray:
     """The small network in NumPy."""
     rows = []
     for path in images:
-        pixels = Preprocessing(size=(24, 16), color=color).apply(decode(path)).astype(np.float64)
+        pixels = pixels_of(path, color)
         rows.append(((pixels - [120, 110, 100]) / 50).mean(axis=(0, 1)) @ weights)
     rows = np.array(rows)
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
@@ -52,6 +57,30 @@ def test_files_of_all_kinds_give_the_vectors_of_their_network(
     error = 2e-2 if made.get("kind") == TensorProto.FLOAT16 else 1e-5
     np.testing.assert_allclose(model.embed(images), by_hand(images, weights), atol=error)
     assert added.images_per_second > 0
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_levels_go_in_as_they_are(
+    layout: str, make_onnx, images: list[Path], weights: np.ndarray, tmp_path: Path
+) -> None:
+    source = make_onnx(kind=TensorProto.UINT8, layout=layout)
+    with pytest.raises(ModelError, match=r"uint8.*mean is 0 and its std 1"):
+        add_model(source, tmp_path / "out.onnx", **GIVEN)
+    added = add_model(source, tmp_path / "out.onnx", mean=0, std=1)
+    rows = np.array([pixels_of(path).mean(axis=(0, 1)) @ weights for path in images])
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    np.testing.assert_allclose(facever.load_model(added.path).embed(images), rows, atol=1e-5)
+
+
+def test_one_channel(make_onnx, images: list[Path], weights: np.ndarray, tmp_path: Path) -> None:
+    source = make_onnx(channels=1)
+    with pytest.raises(ModelError, match="one channel: its color is grey"):
+        add_model(source, tmp_path / "out.onnx", mean=120, std=50)
+    added = add_model(source, tmp_path / "out.onnx", color="grey", mean=120, std=50)
+    grey = [(pixels_of(path, "grey")[..., 0].mean() - 120) / 50 for path in images]
+    wanted = np.array(grey)[:, None] * weights[:1]
+    found = facever.load_model(added.path).features(images)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
 
 
 def test_the_colour_order(make_onnx, images: list[Path], weights: np.ndarray, tmp_path) -> None:

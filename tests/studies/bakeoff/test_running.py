@@ -12,9 +12,11 @@ import pytest
 from facever.data.manifest import Manifest
 from facever.data.sources import load as load_data
 from facever.embeddings.embedding_set import EmbeddingSet
-from facever.errors import ConfigError, DataError
+from facever.errors import ConfigError, DataError, ModelError
 from facever.evaluate import compare
 from facever.evaluation.one_to_one.verification import verification
+from facever.models.loading import load_model
+from facever.models.onnx.adding import add_model
 from facever.studies.bakeoff import BakeoffResult, bakeoff
 from facever.studies.bakeoff.judging import known_people
 from facever.studies.bakeoff.running import trained
@@ -310,3 +312,36 @@ def test_each_head_is_trained_in_the_same_number_format(configs: Configs, tmp_pa
     assert str(refused.value) == (
         "precision 'auto' could give each head another one: name it, for example precision=fp32"
     )
+
+
+def test_models_from_elsewhere_are_judged_on_the_same_trials(
+    done: Done, configs: Configs, make_onnx: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "bakeoff"
+    shutil.copytree(done[0], folder)
+    added = add_model(make_onnx(size=(32, 32)), tmp_path / "m.onnx", mean=120, std=50)
+    names = [str(added.path), str(run_folder(folder, "softmax", 0))]
+    result = bakeoff(
+        configs(), folder, ["subset=test"], seeds=2, far=[0.05], references=[*names, names[0]]
+    )
+    onnx, run = result.references
+    assert [onnx.label, run.label] == names
+    held = load_data(configs()["softmax"].data.root, None)
+    test = held.select(np.flatnonzero(held.frame["subset"] == "test"))
+    own = load_model(added.path).embed_images(test)
+    wanted = verification(own.vectors, own.identities, far=[0.05])
+    assert onnx.judged.figures["tar@5e-2"] == wanted.at(0.05).tar
+    assert onnx.fingerprint == added.fingerprint
+    assert onnx.overlap.startswith("not known")
+    # A run is judged as it is in the bake-off.
+    assert run.judged.figures == result.runs[0].judged.figures
+    assert "none" in run.overlap
+    mean = np.mean([one.judged.figures["accuracy"] for one in result.of("softmax")])
+    difference = onnx.differences["accuracy"]
+    assert difference.mean == pytest.approx(onnx.judged.figures["accuracy"] - mean)
+    assert difference.interval.low <= difference.mean <= difference.interval.high
+    written = json.loads((folder / "bakeoff.json").read_text())
+    assert [one["label"] for one in written["references"]] == names
+    assert all(name in (folder / "bakeoff.html").read_text() for name in names)
+    with pytest.raises(ModelError, match=r"no\.onnx"):
+        bakeoff(configs(), folder, ["subset=test"], seeds=2, references=["no.onnx"])
