@@ -15,11 +15,13 @@ from facever.data.arrays import read_item, split_address
 from facever.data.headers import Header, read_header
 from facever.data.jpeg import decode_jpeg, upright
 from facever.data.members import read_member, split_member
-from facever.errors import DataError
+from facever.errors import ConfigError, DataError
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # ImageError says it better
 
 MAX_PIXELS = 100_000_000
+LIMIT = "FACEVER_MAX_PIXELS"
+"""The environment variable that sets another limit than `MAX_PIXELS`."""
 _BY_PILLOW = frozenset({"AVIF", "HEIF"})
 _MOST_BYTES_PER_PIXEL = 8  # 16-bit RGBA, uncompressed
 _SLACK_BYTES = 16_000_000  # metadata
@@ -40,7 +42,7 @@ class ImageError(DataError):
 
 def decode(
     path: str | Path,
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: int | None = None,
     unended: list[str] | None = None,
     reduce: bool = False,
 ) -> np.ndarray:
@@ -56,7 +58,8 @@ def decode(
         path: An image file, or an image of an array file: "images.npy#7" of uint8 [N, H, W] or
             [N, H, W, 3], "t10k-images-idx3-ubyte.gz#7" of an idx file, plain or compressed; or one
             of a tar file: "shard-00001.tar#1536+20480".
-        max_pixels: Images with more are refused unseen (a small file can hold a huge image).
+        max_pixels: Images with more are refused before they are decoded (a small file can hold a
+            huge image). None: the environment variable FACEVER_MAX_PIXELS, else 100,000,000.
         unended: Where to add the path of a JPEG that lacks only its end marker; the first such
             file of a process is warned of when not given.
         reduce: Whether a JPEG with more pixels is decoded at a half, a quarter or an eighth of its
@@ -74,12 +77,13 @@ def decode(
         address = split_address(name)
         if address is not None:
             return _as_rgb(read_item(*address))
-        return _decode(_read(name, max_pixels), max_pixels, name, unended, reduce)
+        most = _most_pixels(max_pixels)
+        return _decode(_read(name, most), most, name, unended, reduce)
     except (OSError, ValueError) as error:
         raise ImageError(name, _reason(error)) from error
 
 
-def read_bytes(path: str | Path, max_pixels: int = MAX_PIXELS) -> bytes:
+def read_bytes(path: str | Path, max_pixels: int | None = None) -> bytes:
     """Return what `decode` would decode: the bytes of a file, or of a tar file's member, or the
     pixels of an array file's image.
 
@@ -89,7 +93,11 @@ def read_bytes(path: str | Path, max_pixels: int = MAX_PIXELS) -> bytes:
     name = os.fspath(path)
     try:
         address = split_address(name)
-        return _read(name, max_pixels) if address is None else read_item(*address).tobytes()
+        return (
+            _read(name, _most_pixels(max_pixels))
+            if address is None
+            else read_item(*address).tobytes()
+        )
     except (OSError, ValueError) as error:
         raise ImageError(name, _reason(error)) from error
 
@@ -97,15 +105,31 @@ def read_bytes(path: str | Path, max_pixels: int = MAX_PIXELS) -> bytes:
 def decode_bytes(
     data: bytes,
     name: str = "image",
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: int | None = None,
     unended: list[str] | None = None,
     reduce: bool = False,
 ) -> np.ndarray:
     """Decode the bytes of an image file as `decode` does; `name` stands for it in errors."""
     try:
-        return _decode(data, max_pixels, name, unended, reduce)
+        return _decode(data, _most_pixels(max_pixels), name, unended, reduce)
     except ValueError as error:
         raise ImageError(name, str(error)) from error
+
+
+def _most_pixels(given: int | None) -> int:
+    """Return the limit that was given, or the user's, or the default."""
+    if given is not None:
+        return given
+    setting = os.environ.get(LIMIT)
+    if not setting:
+        return MAX_PIXELS
+    try:
+        most = int(setting)
+    except ValueError:
+        most = 0
+    if most < 1:
+        raise ConfigError(f"{LIMIT} is '{setting}': it must be a whole number of pixels, 1 or more")
+    return most
 
 
 def describe_unended(names: Collection[str]) -> str:
@@ -127,7 +151,10 @@ def _read(name: str, max_pixels: int) -> bytes:
 
 def _check_size(size: int, most: int, max_pixels: int) -> None:
     if size > most:
-        raise ValueError(f"{size:,} bytes are too many for an image of {max_pixels:,} pixels")
+        raise ValueError(
+            f"{size:,} bytes are too many for an image of {max_pixels:,} pixels: "
+            f"set {LIMIT} to allow more"
+        )
 
 
 def _decode(
@@ -139,7 +166,8 @@ def _decode(
     factor = next((one for one in factors if count <= max_pixels * one**2), None)
     if factor is None:
         raise ValueError(
-            f"{header.width} x {header.height} pixels, more than the {max_pixels:,} allowed"
+            f"{header.width} x {header.height} pixels are more than the {max_pixels:,} allowed: "
+            f"set {LIMIT} to allow more"
         )
     if header.frame is not None:
         pixels, ended = decode_jpeg(data, header.frame, factor)

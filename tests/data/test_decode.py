@@ -13,6 +13,7 @@ import pytest
 from PIL import Image, ImageOps, features
 
 from facever.data.decode import ImageError, decode, decode_bytes, read_bytes
+from facever.errors import ConfigError
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 SMOOTH = cv2.resize(RGB, (72, 48), interpolation=cv2.INTER_LINEAR)
@@ -449,8 +450,26 @@ def test_a_bomb_is_refused_without_decoding(data: bytes, monkeypatch: pytest.Mon
 def test_the_limit_counts_pixels(tmp_path: Path) -> None:
     data = png(RGB)
     assert decode_bytes(data, max_pixels=54).shape == RGB.shape
-    with pytest.raises(ImageError, match="face: 9 x 6 pixels, more than the 53 allowed"):
+    with pytest.raises(ImageError, match=r"face: 9 x 6 pixels .*53 allowed.*FACEVER_MAX_PIXELS"):
         decode_bytes(data, "face", max_pixels=53)
+
+
+def test_the_limit_is_a_setting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    data, file = png(RGB), tmp_path / "face.png"
+    file.write_bytes(data)
+    monkeypatch.setenv("FACEVER_MAX_PIXELS", "53")
+    for read in (lambda: decode_bytes(data), lambda: decode(file)):
+        with pytest.raises(ImageError, match="53 allowed"):
+            read()
+    assert decode(file, max_pixels=54).shape == RGB.shape  # an argument goes before it
+    photo = tmp_path / "photo.jpg"
+    cv2.imwrite(str(photo), np.zeros((32, 48, 3), np.uint8))
+    monkeypatch.setenv("FACEVER_MAX_PIXELS", str(32 * 48 // 4))
+    assert decode(photo, reduce=True).shape == (16, 24, 3)
+    for wrong in ("0", "1e8", "many", "-5"):
+        monkeypatch.setenv("FACEVER_MAX_PIXELS", wrong)
+        with pytest.raises(ConfigError, match=f"FACEVER_MAX_PIXELS is '{wrong}'.*1 or more"):
+            decode(file)
 
 
 def test_a_huge_file_is_not_even_read(tmp_path: Path) -> None:
