@@ -170,7 +170,8 @@ def align(
             )
         )
         return
-    print(f"crops:  {made.crops:,} of {made.photos:,} photos in {out}")
+    cut = made.photos - len(made.failures)
+    print(f"crops:  {made.crops:,} from {cut:,} of {made.photos:,} photos, in {out}")
     print(f"failed: {failed.told('FTA')}")
     print(f"look:   {out / SHEET}")
 

@@ -310,7 +310,7 @@ class _Work:
         for path in self.partial.iterdir():
             if path.is_file():
                 path.chmod(0o600)
-        aside = self.out.with_name(f"{self.out.name}.old")
+        aside = self.out.with_name(f".{self.out.name}.old")
         shutil.rmtree(aside, ignore_errors=True)
         put_into_place(self.partial, self.out, aside)
         shutil.rmtree(aside, ignore_errors=True)

@@ -1,5 +1,6 @@
 """A contact sheet: what was cut, beside its photo, and what was not."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -123,7 +124,7 @@ def _labelled(picture: Picture, name: str, reason: str = "") -> Picture:
     """Return a picture with its name below in one line, and a reason in at most two."""
     length = picture.shape[1] // 6
     lines = [name if len(name) <= length else f"...{name[3 - length :]}"]
-    lines += [reason[at : at + length] for at in range(0, len(reason), length)][:2]
+    lines += textwrap.wrap(reason, length, max_lines=2, placeholder=" ...")
     label = np.full((3 * _LINE + _MARGIN, picture.shape[1], 3), _PAPER[0], np.uint8)
     for i, line in enumerate(lines):
         _write(label, line, (0, _LINE * (i + 1) - 3), 0.33)

@@ -10,6 +10,7 @@ import numpy as np
 
 from facever.data.acquisition import landmarks_of
 from facever.data.decode import ImageError, decode
+from facever.data.members import file_of
 from facever.faces.alignment import ARCFACE, align
 from facever.faces.contact_sheet import drawn
 from facever.render.blocks import Picture
@@ -56,7 +57,8 @@ def portrait(
         path: The image, as `facever.data.decode` takes it; None where it is not known.
         name: Whom it shows.
         shown: False names the picture without showing it.
-        cut: What was cut from a photo: the picture shows the photo with the box, and the crop.
+        cut: What was cut from a photo: the picture shows the photo with the box, and the crop; the
+            image alone where the photo is gone.
     """
     detail = "" if path is None else os.path.basename(path)  # noqa: PTH119 - may end in "#7"
     if not shown:
@@ -64,7 +66,7 @@ def portrait(
     if path is None:
         return Picture(name, reason="no picture known")
     try:
-        if cut is not None:
+        if cut is not None and (cut.photo == str(path) or Path(file_of(cut.photo)).is_file()):
             return Picture(name, detail, uri=data_uri(cut.picture(), 8 * _SIDE), tall=True)
         return Picture(name, detail, uri=data_uri(decode(path), _SIDE))
     except ImageError as error:

@@ -8,6 +8,7 @@ from timm.utils import ModelEmaV3
 from facever.config import parse
 from facever.core.console import say
 from facever.core.processes import world
+from facever.data.decode import ImageError, decode
 from facever.data.machine import require_memory
 from facever.data.manifest import Manifest
 from facever.errors import ConfigError
@@ -26,6 +27,8 @@ from facever.training.config import TrainConfig
 from facever.training.monitoring.watch import Watch
 from facever.training.steps import EmbeddingStep
 from facever.training.supervision.targets import Targets
+
+_LOOKED_AT = 10  # images, for the proportions of aligned crops
 
 
 def require_room(config: TrainConfig, identities: int, batches: int) -> None:
@@ -59,10 +62,13 @@ def with_alignment(config: TrainConfig, images: Manifest) -> TrainConfig:
     """Return the configuration whose model carries the alignment of the images; a line says so.
 
     Raises:
-        ConfigError: The model is configured to another one.
+        ConfigError: The model is configured to another one, or its images have other proportions
+            than the aligned crops.
         DataError: The images are of several.
     """
     found, wanted = images.alignment, config.model.alignment
+    if found != "none":
+        _require_proportions(config, images)
     if found in ("none", wanted):
         return config
     if wanted != "none":
@@ -72,6 +78,22 @@ def with_alignment(config: TrainConfig, images: Manifest) -> TrainConfig:
     say(f"the images are aligned by {found}: the model will align photos so (model.alignment)")
     changed = {**config.model.model_dump(mode="json"), "alignment": found}
     return config.model_copy(update={"model": parse(ModelConfig, changed, where=images.dataset)})
+
+
+def _require_proportions(config: TrainConfig, images: Manifest) -> None:
+    """Refuse a model that would stretch aligned crops: its photos would be aligned otherwise."""
+    height, width = config.model.preprocessing.size
+    for row in range(min(len(images), _LOOKED_AT)):
+        try:
+            shape = decode(images.locate(row), unended=[]).shape
+        except ImageError:
+            continue  # the training says what becomes of it
+        if abs(shape[0] * width - shape[1] * height) > max(shape[:2]):  # a pixel of rounding
+            raise ConfigError(
+                f"model.preprocessing.size is {height} x {width}, and the aligned crops of "
+                f"{images.dataset} have {shape[0]} x {shape[1]} pixels: give a size of the same "
+                "proportions, or align the photos again (facever data align --size)"
+            )
 
 
 def make_embedder(config: ModelConfig, resumed: bool) -> Embedder:

@@ -85,3 +85,12 @@ def test_a_photo_is_shown_with_its_box_above_the_crop(tmp_path: Path) -> None:
     assert abs(down[0] - 10 * 0.56) < 16
     gone = portrait(tmp_path / "gone.png", "Ada", cut=Cut("gone.png", "0 0 1 1", landmarks))
     assert gone.reason
+
+
+def test_of_a_photo_that_is_gone_the_crop_is_shown(tmp_path: Path) -> None:
+    crop = np.full((112, 112, 3), 90, np.uint8)
+    cv2.imwrite(str(tmp_path / "crop.png"), crop)
+    cut = Cut(str(tmp_path / "gone.png"), "0 0 9 9", "80 30 110 30 95 45 82 60 108 60")
+    shown = portrait(tmp_path / "crop.png", "Ada", cut=cut)
+    assert (shown.reason, shown.tall) == ("", False)
+    assert pixels(shown.uri).shape == crop.shape

@@ -63,3 +63,13 @@ def test_alignments_that_cannot_be(make_config: MakeConfig, people: Path, tmp_pa
     with pytest.raises(ConfigError, match=r"alignment.*other"):
         train(one_epoch(make_config, tmp_path / "other.csv"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_aligned_crops_are_not_stretched(
+    make_config: MakeConfig, aligned: Path, tmp_path: Path
+) -> None:
+    config = one_epoch(make_config, aligned, preprocessing={"size": [64, 32]})
+    with pytest.raises(ConfigError, match=r"preprocessing.size is 64 x 32.*32 x 32 pixels"):
+        train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    train(one_epoch(make_config, aligned, preprocessing={"size": [24, 24]}), tmp_path / "run")
