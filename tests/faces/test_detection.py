@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.datasets import load_sample_images
 
 from facever.data.acquisition import FailureToAcquire, landmarks_of
 from facever.data.decode import ImageError, decode
@@ -211,3 +212,13 @@ def test_a_photo_of_12_000_by_9_000_pixels(yunet: YuNet, raw_photos: Raw, tmp_pa
 def test_a_score_that_cannot_be(yunet: YuNet) -> None:
     with pytest.raises(ConfigError, match=r"min_score is 1\.5"):
         YuNet(min_score=1.5)
+
+
+@pytest.mark.parametrize("scale", [0.5, 1, 2])
+def test_scenes_without_people(yunet: YuNet, scale: float) -> None:
+    """A temple and a flower, of scikit-learn."""
+    for image in load_sample_images().images:
+        scene = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        assert yunet.detect(scene) == []
+        with pytest.raises(FailureToAcquire, match="no face"):
+            FaceCropper(yunet).crop(scene, (112, 112))
