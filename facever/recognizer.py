@@ -284,7 +284,7 @@ def _taken(
 
         return gather(paths, people, data)
     if people is None:
-        raise DataError("whom do these images show? give people=")
+        raise DataError("the people in these images are not named: give people=")
     return _absolute(given)
 
 

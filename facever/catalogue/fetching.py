@@ -40,8 +40,8 @@ def fetch(one: Entry) -> Path:
             reasons.append(f"{urlsplit(url).netloc}: {reason}")
             say(f"not from {reasons[-1]}")
     raise ModelError(
-        f"model '{one.name}' cannot be fetched ({'; '.join(reasons)}): get {one.file} by other "
-        f"means and name its folder in FACEVER_MODELS"
+        f"model '{one.name}' cannot be fetched ({'; '.join(reasons)}): download {one.file} "
+        "yourself and set FACEVER_MODELS to its folder"
     )
 
 

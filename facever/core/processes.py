@@ -254,7 +254,7 @@ def _join(device: str, store: Any) -> None:
 
 def _apart(error: Exception) -> ProcessError:
     return ProcessError(
-        f"the {os.environ['WORLD_SIZE']} processes do not find one another: "
+        f"the {os.environ['WORLD_SIZE']} processes could not connect (rendezvous failed): "
         f"{str(error).splitlines()[0]}. Start them by torchrun"
     )
 
@@ -332,7 +332,7 @@ def _end(error: BaseException, store: Any) -> None:
         raise EndedElsewhere from error
     if lost:
         error = ProcessError(
-            "another process of this run is gone: it was killed, or the memory was not enough"
+            "another process of this run has ended: it was killed or ran out of memory"
         )
     _tell_torchrun(str(error) or type(error).__name__)
     if lost:

@@ -215,7 +215,10 @@ def _by_pillow(data: bytes, header: Header) -> np.ndarray:
 def _warn_once(name: str) -> None:
     if not _warned:
         _warned.append(name)
-        warn(f"{name} lacks its end marker, its pixels are whole (others like it are not named)")
+        warn(
+            f"{name} has no end marker, but its pixels are complete (further files like it are not "
+            "reported)"
+        )
 
 
 def _as_rgb(image: np.ndarray) -> np.ndarray:

@@ -71,8 +71,9 @@ def every_face(
     shared = counts[rows] > 1
     if made.frame["identity"][shared].notna().any():
         say(
-            f"{int((counts > 1).sum()):,} photos show several faces, and nobody says which of them "
-            f"the identity is: their {int(shared.sum()):,} rows have none"
+            f"{int((counts > 1).sum()):,} photos show several faces, and the data does not say "
+            "which one "
+            f"has the identity: their {int(shared.sum()):,} rows have none"
         )
         made = made.assign(identity=made.frame["identity"].mask(shared))
     landmarks = [said.get("landmarks") for said in columns]

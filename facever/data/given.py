@@ -59,7 +59,8 @@ def pixels_of(image: Given, reduce: bool = False) -> NDArray[np.uint8]:
     if isinstance(image, PIL.Image.Image):
         if image.mode in ("I", "F"):
             raise DataError(
-                f"a Pillow image of mode {image.mode} has no fixed white: convert it to L or RGB"
+                f"a Pillow image of mode {image.mode} has no defined range of values: convert it "
+                "to L or RGB"
             )
         return rgb_of(image)
     try:

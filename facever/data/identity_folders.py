@@ -44,7 +44,10 @@ def rows_of_folder(root: Path, on_error: OnError = "skip") -> pd.DataFrame:
             "identity"
         )
     if len(kept) < len(parts):
-        warn(f"{len(parts) - len(kept)} images in {root} lie in no identity's folder: left out")
+        warn(
+            f"{len(parts) - len(kept)} images in {root} are not in a folder of an identity: they "
+            "are skipped"
+        )
     columns = {
         "path": ["/".join(way) for way in kept],
         "identity": [_identity(way, depth) for way in kept],

@@ -85,12 +85,13 @@ def _read_lfw(path: Path) -> pd.DataFrame:
     header = first.split()
     if len(header) not in (1, 2) or not all(word.isdigit() for word in header):
         raise DataError(
-            f"{path} is no .csv or .parquet table and no list of LFW (first line '500' or '10 300')"
+            f"{path} is neither a .csv or .parquet table nor a pair list of LFW (first line '500' "
+            "or '10 300')"
         )
     folds, each = int(header[0]) if len(header) == 2 else 1, int(header[-1])
     rows = [_fields(line) for line in lines if line.strip()]
     if len(rows) != 2 * folds * each:
-        raise DataError(f"{path} announces {2 * folds * each} pairs and holds {len(rows)}")
+        raise DataError(f"{path} declares {2 * folds * each} pairs but holds {len(rows)}")
     pairs = [_lfw_pair(row, index // each % 2 == 0, path) for index, row in enumerate(rows)]
     frame = pd.DataFrame(pairs, columns=["a", "b", "same", "identity_a", "identity_b"])
     if len(header) == 2:

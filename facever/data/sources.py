@@ -104,7 +104,9 @@ def gather(
     if person is None:
         if len(names) == 1 and (is_table(Path(names[0])) or not Path(names[0]).is_file()):
             return load(names[0], option).require_identities(1)
-        raise DataError(f"whom does {names[0]} show? say it with --person ID (people=ID in Python)")
+        raise DataError(
+            f"the person in {names[0]} is not named: give --person ID (people=ID in Python)"
+        )
     paths: list[str] = []
     for name in names:
         path = Path(name).absolute()

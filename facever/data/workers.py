@@ -103,7 +103,7 @@ def lost(error: Exception) -> DataError:
     shared = free_shared()
     free = "" if shared is None else f"; {byte_count(shared)} of shared memory are free"
     return DataError(
-        f"a worker process that loads images was lost ({reason[0] if reason else error!r}){free}: "
+        f"a worker process that loads images ended ({reason[0] if reason else error!r}){free}: "
         "choose fewer workers or smaller batches, or give more memory (in Docker by --shm-size or "
         "--ipc=host)"
     )

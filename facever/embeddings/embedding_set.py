@@ -88,7 +88,7 @@ class EmbeddingSet:
             raise DataError(f"vectors must be a matrix [N, D], not of shape {given.shape}")
         units, norms = unit_rows(given)
         if not norms.all():
-            raise DataError(f"vector {int(np.argmin(norms))} is zero and has no direction")
+            raise DataError(f"vector {int(np.argmin(norms))} has zero length")
         if not normalize:
             wrong = first_not_unit(given)
             if wrong is not None:
@@ -193,8 +193,8 @@ class EmbeddingSet:
             first = ", ".join(self._row_name(int(row)) for row in unnamed[:_LISTED])
             more = ", ..." if len(unnamed) > _LISTED else ""
             raise DataError(
-                f"{len(unnamed):,} of {len(self):,} rows have no identity: {first}{more}; say "
-                "whom each image shows, or take the rows that have one (in Python: "
+                f"{len(unnamed):,} of {len(self):,} rows have no identity: {first}{more}; name the "
+                "person of each row, or take the rows that have one (in Python: "
                 "faces.select(faces.named))"
             )
 

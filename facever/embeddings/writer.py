@@ -93,7 +93,9 @@ class EmbeddingWriter:
         self._files = np.zeros((len(rows), 2), np.int64)  # size + 1 and time; 0 without a file
         key = _key(rows, meta)
         if set(gather_objects(key)) != {key}:
-            raise DataError("the processes have other images or models: give all the same data")
+            raise DataError(
+                "the processes have different images or models: give all of them the same data"
+            )
         with ExitStack() as lock:
             if is_main():
                 self._lock(lock)
@@ -261,7 +263,7 @@ class EmbeddingWriter:
                 f"{self.path} already holds an embedding set: choose another, or overwrite it"
             )
         if self.partial.exists() and not self._recover(key):
-            warn(f"{self.partial} holds nothing of this extraction, and is begun anew")
+            warn(f"{self.partial} holds nothing of this extraction: starting again")
             shutil.rmtree(self.partial)
         if not self.partial.exists():
             self._begin(key)
@@ -269,7 +271,7 @@ class EmbeddingWriter:
             folder.chmod(0o700)  # one that an older version began
         if self._blocks:
             there = sum(len(block.norms) for block in self._blocks.values())
-            say(f"going on with {there} of {len(self.rows)} rows in {self.partial}")
+            say(f"resuming with {there} of {len(self.rows)} rows in {self.partial}")
 
     def _begin(self, key: str) -> None:
         self.partial.mkdir(0o700, parents=True)
@@ -338,8 +340,8 @@ class EmbeddingWriter:
             )
         if unknown:
             say(
-                f"{unknown:,} rows in {self.partial} do not say which files they were made of, as "
-                "those of older versions: they are embedded again"
+                f"{unknown:,} rows in {self.partial} do not name their files (an older version "
+                "wrote them): they are embedded again"
             )
         return kept
 

@@ -138,8 +138,8 @@ def _check_place(photos: Manifest, out: Path, overwrite: bool) -> None:
     for folder in sorted({each.resolve() for each in sources}):
         if folder in place.parents:
             raise DataError(
-                f"{out} lies in the photos' folder {folder}: name a folder outside of it, lest "
-                "crops be taken for photos"
+                f"{out} lies in the photos' folder {folder}: name a folder outside it, so that "
+                "crops are not taken for photos"
             )
     if _holds_something(partial) and not (partial / _JOURNAL).is_file():
         raise DataError(
@@ -226,7 +226,7 @@ class _Work:
         lines = journal.read_bytes().splitlines(keepends=True) if journal.is_file() else []
         if not lines or _parsed(lines[0]) != key:
             if self.partial.exists():
-                warn(f"{self.partial} was cut with other settings, and is begun again")
+                warn(f"{self.partial} was made with other settings: starting again")
                 shutil.rmtree(self.partial)
             self.partial.mkdir(0o700, parents=True)
             journal.write_bytes(json.dumps(key).encode() + b"\n")
@@ -246,7 +246,7 @@ class _Work:
         with atomic_path(journal, private=True) as temporary:
             temporary.write_bytes(b"".join([lines[0], *kept]))
         if done:
-            say(f"going on with {len(done)} of {len(self.photos)} photos in {self.partial}")
+            say(f"resuming with {len(done)} of {len(self.photos)} photos in {self.partial}")
         return done
 
     def _line(self, row: int, one: _Done) -> bytes:

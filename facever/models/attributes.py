@@ -123,7 +123,7 @@ class AttributeClassifier:
                 **tensors,
             )
             if header.get("sha256", found._digest()) != found._digest():  # not in older files
-                raise ValueError("its numbers do not have the checksum in its header")
+                raise ValueError("its checksum does not match its header")
             return found
         except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
             raise ModelError(

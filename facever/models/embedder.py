@@ -257,7 +257,7 @@ def _require_undamaged(path: Path) -> None:
         raise ModelError(f"the header of {path} is damaged") from error
     if fingerprint_of(config.architecture, tensors) != expected:
         raise ModelError(
-            f"{path} is damaged: its weights do not give the fingerprint in its header"
+            f"{path} is damaged: its weights do not match the fingerprint in its header"
         )
 
 

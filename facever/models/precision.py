@@ -29,7 +29,7 @@ def choose_device(name: str = "auto") -> torch.device:
     except RuntimeError as error:
         raise ConfigError(f"unknown device '{name}' (allowed: auto, cpu, cuda, cuda:N)") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"device '{name}' asked for, but this machine has no such GPU: use cpu")
+        raise ConfigError(f"device '{name}' is not available: omit `device` or use `cpu`")
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
     return device

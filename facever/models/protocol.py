@@ -98,7 +98,6 @@ def _mapping(model: Model, name: str) -> Mapping[str, Any]:
         json.dumps(dict(value), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ModelError(
-            f"{type(model).__name__}.{name} must be a mapping of values that JSON can hold, not "
-            f"{value!r}"
+            f"{type(model).__name__}.{name} must be a mapping of JSON values, not {value!r}"
         ) from error
     return value  # type: ignore[no-any-return]

@@ -118,7 +118,7 @@ def load_embedder(model: Path) -> tuple[Embedder, ModelCard]:
     embedder.config = config
     if fingerprint(embedder) != expected:
         raise ModelError(
-            f"{path} is damaged: its weights do not give the fingerprint in its header"
+            f"{path} is damaged: its weights do not match the fingerprint in its header"
         )
     trained_on = _trained_on(path.parent)
     return embedder.eval(), ModelCard(expected, metric, config, trained_on)

@@ -236,7 +236,7 @@ def test_one_that_is_killed_ends_all() -> None:
     assert killed[0] == -signal.SIGKILL
     assert first == (
         2,
-        "error: another process of this run is gone: it was killed, or the memory was not enough\n",
+        "error: another process of this run has ended: it was killed or ran out of memory\n",
     )
 
 

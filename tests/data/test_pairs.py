@@ -50,9 +50,9 @@ def test_view_2_has_folds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is no .csv or .parquet table and no list of LFW"),
-        ("hello\n", "is no .csv or .parquet table and no list of LFW"),
-        ("2\nA\t1\t2\nA\t1\tB\t1\n", "announces 4 pairs and holds 2"),
+        ("", "neither a .csv or .parquet table nor"),
+        ("hello\n", "neither a .csv or .parquet table nor"),
+        ("2\nA\t1\t2\nA\t1\tB\t1\n", "declares 4 pairs but holds 2"),
         ("1\nA\t1\tB\t1\nA\t1\t2\n", "expected '<Name> <number> <number>' and found 'A 1 B 1'"),
         ("1\nA\t1\t2\nA\t1\tB\tx\n", "expected '<Name> <number> <Name> <number>' and found"),
     ],

@@ -152,7 +152,7 @@ def test_whom_images_show(tmp_path: Path, paint: Paint) -> None:
     assert sources.gather(table).identities == ["ann"]
     (tmp_path / "empty").mkdir()
     for given, person, message in (
-        (one, None, "whom does .*0.png show"),
+        (one, None, "0.png.*--person"),
         ([people, people], None, "--person ID"),
         ([tmp_path / "nothing.png"], "x", "no such path"),
         (tmp_path / "nothing", None, "no data"),

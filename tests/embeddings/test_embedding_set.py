@@ -86,7 +86,7 @@ def test_from_arrays_normalises_and_keeps_the_norm() -> None:
     ("vectors", "identities", "options", "message"),
     [
         ([[1, np.nan]], ["a"], {}, "vector 0 holds NaN or infinity"),
-        ([[1, 0], [0, 0]], ["a", "b"], {}, "vector 1 is zero"),
+        ([[1, 0], [0, 0]], ["a", "b"], {}, "vector 1 has zero length"),
         ([1, 0], ["a", "b"], {}, r"must be a matrix \[N, D\], not of shape \(2,\)"),
         ([["x"]], ["a"], {}, "must be a matrix of numbers"),
         ([[1, 0]], ["a", "b"], {}, "column 'identity' has 2 values for 1 vectors"),

@@ -141,7 +141,7 @@ def test_leftovers_of_something_else_are_dropped_and_said(
         write(writer, 20)
     with EmbeddingWriter(tmp_path / "out", rows, meta) as writer:
         assert writer.done == 0
-    assert "begun anew" in capsys.readouterr().err
+    assert "starting again" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

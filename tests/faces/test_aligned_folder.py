@@ -183,7 +183,7 @@ def test_a_killed_command_goes_on(tmp_path: Path, real_data: Path, yunet: object
     running.wait()
     assert not (tmp_path / "faces").exists()
     done = subprocess.run([*words, "--json"], capture_output=True, text=True, check=True)
-    assert "going on with" in done.stderr
+    assert "resuming with" in done.stderr
     assert json.loads(done.stdout)["crops"] == len(read(tmp_path / "faces")) == 150
 
 

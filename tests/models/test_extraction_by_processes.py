@@ -151,7 +151,7 @@ def test_nothing_readable_and_other_rows_end_all_processes(two: Answers, folder:
         assert str(made["error"]).startswith("not one of 2 images could be read, first: ")
     for made in two("other"):
         assert made["error"] == (
-            "the processes have other images or models: give all the same data"
+            "the processes have different images or models: give all of them the same data"
         )
     assert not list(folder.glob("unreadable*"))
     assert not list(folder.glob("other*"))
@@ -224,7 +224,7 @@ def test_a_killed_rank_is_redone_alone_by_any_number_of_processes(
     first, second = by_two_processes(["-c", code, *verb])
     assert second[0] == -signal.SIGKILL
     assert first[:2] == (2, "")
-    assert "another process of this run is gone" in first[2]
+    assert "another process of this run has ended" in first[2]
     assert not out.exists()
     again = subprocess.run(
         [sys.executable, "-m", "facever", *verb],
@@ -233,7 +233,7 @@ def test_a_killed_rank_is_redone_alone_by_any_number_of_processes(
         text=True,
         check=True,
     )
-    assert "going on with 8 of 10 rows" in again.stderr
+    assert "resuming with 8 of 10 rows" in again.stderr
     for file in single.iterdir():
         assert (out / file.name).read_bytes() == file.read_bytes(), file
     shutil.rmtree(out)

@@ -182,7 +182,7 @@ def test_an_interrupted_extraction_goes_on(
     )
     extractor.extract(faces, tmp_path / "out", workers=0)
     assert begun == [2, 2, 1]  # of five batches, the first two were safe
-    assert "going on with 4 of 10 rows" in capsys.readouterr().err
+    assert "resuming with 4 of 10 rows" in capsys.readouterr().err
     for name in ("vectors.npy", "rows.parquet", "meta.json", "trained_on.parquet"):
         whole, resumed = ((tmp_path / d / name).read_bytes() for d in ("whole", "out"))
         assert whole == resumed, name
@@ -227,7 +227,7 @@ def test_what_changed_meanwhile_is_embedded_again(
     made = extractor.extract(faces, tmp_path / "out", workers=0)
     told = capsys.readouterr().err
     assert f"{changed} image files have changed since they were embedded" in told
-    assert ("going on with 2 of 10 rows" in told) == (kind == "files")
+    assert ("resuming with 2 of 10 rows" in told) == (kind == "files")
     given = [faces.locate(row) for row in range(10)]
     np.testing.assert_allclose(made.vectors, extractor.embed(given), atol=1e-6)
 
@@ -285,7 +285,7 @@ def test_leftovers_of_something_else_are_not_used(
     elif change == "batch size":
         extractor = load_model(run, batch_size=3)
     made = extractor.extract(manifest, out, workers=0, on_error=on_error)
-    assert "begun anew" in capsys.readouterr().err
+    assert "starting again" in capsys.readouterr().err
     given = [manifest.locate(i) for i in range(len(manifest))]
     np.testing.assert_allclose(made.vectors, extractor.embed(given), atol=1e-6)
 

@@ -77,7 +77,7 @@ def test_sface_by_name_by_file_and_added(
     assert crops_only.fingerprint != model.fingerprint
     copy.write_bytes(copy.read_bytes()[:-1000])
     assert facever.load_model("sface").fingerprint == model.fingerprint
-    assert "made again" in capfd.readouterr().err
+    assert "building it again" in capfd.readouterr().err
     assert copy.stat().st_mtime_ns != before
 
 

@@ -131,7 +131,7 @@ def test_damaged_weights(saved):
     data = bytearray(path.read_bytes())
     data[-5] ^= 1
     path.write_bytes(data)
-    with pytest.raises(ModelError, match=r"is damaged: its weights do not give the fingerprint"):
+    with pytest.raises(ModelError, match=r"is damaged: its weights do not match the fingerprint"):
         load_embedder(path)
 
 

@@ -107,7 +107,7 @@ class Model:
         ({"dimension": 2.0}, "Model.dimension must be a whole number"),
         ({"dimension": 0}, "Model.dimension must be a whole number"),
         ({"options": ["flip"]}, "Model.options must be a mapping"),
-        ({"preprocessing": {"size": {1}}}, "Model.preprocessing must be a mapping of values that"),
+        ({"preprocessing": {"size": {1}}}, "Model.preprocessing must be a mapping"),
     ],
 )
 def test_what_is_said_must_be_right(said: dict[str, object], message: str, tmp_path: Path) -> None:

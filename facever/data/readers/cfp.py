@@ -50,7 +50,7 @@ def read_folds(folder: Path) -> pd.DataFrame:
         DataError: A list is missing or holds something else.
     """
     if folder.name not in EXPERIMENTS:
-        raise DataError(f"{folder} is no experiment of CFP: give Protocol/Split/FF or /FP")
+        raise DataError(f"{folder} is not a CFP experiment: give Protocol/Split/FF or /FP")
     first, second = (_images(folder.parent.parent / f"Pair_list_{v}.txt") for v in folder.name)
     below = (path for path in folder.iterdir() if left_by_system(path.name) is None)
     folds = sorted(path for path in below if path.is_dir())

@@ -57,9 +57,7 @@ def _read_pair(file: Path, name: re.Match[str]) -> pd.DataFrame:
     labels_file = plain if plain.is_file() else plain.with_name(plain.name + ".gz")
     images, labels = _open(file), _open(labels_file)
     if images.ndim != 3 or labels.shape != images.shape[:1]:
-        raise DataError(
-            f"{file} {images.shape} and {labels_file.name} {labels.shape} do not belong together"
-        )
+        raise DataError(f"{file} {images.shape} and {labels_file.name} {labels.shape} do not match")
     return pd.DataFrame(
         {
             "path": [f"{file.name}#{index}" for index in range(len(images))],

@@ -83,5 +83,5 @@ def _people(path: Path) -> list[str]:
     count, *lines = read_regular(path).decode(errors="replace").split("\n")
     names = [canonical(line.split("\t")[0]) for line in lines if line.strip()]
     if not count.strip().isdigit() or int(count) != len(names):
-        raise DataError(f"LFW: {path} announces '{count.strip()}' people and names {len(names)}")
+        raise DataError(f"LFW: {path} declares '{count.strip()}' people but names {len(names)}")
     return names

@@ -24,7 +24,7 @@ def read(root: Path, on_error: OnError = "skip") -> Manifest:  # noqa: ARG001
     table = _table(root)
     if not is_table(table):
         raise DataError(
-            f"{root} is no .csv or .parquet table and holds no {' or '.join(_IN_FOLDER)}"
+            f"{root} is not a .csv or .parquet table and contains no {' or '.join(_IN_FOLDER)}"
         )
     return (Manifest.from_csv if table_suffix(table) == ".csv" else Manifest.from_parquet)(table)
 

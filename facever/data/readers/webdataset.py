@@ -79,7 +79,7 @@ def read(root: Path, on_error: OnError = "skip") -> Manifest:  # noqa: ARG001
         try:
             write_table(frame, index)
         except OSError as error:
-            warn(f"the index of {root} cannot be kept and is made again next time: {error}")
+            warn(f"the index of {root} cannot be saved and will be built again next time: {error}")
             return Manifest(frame.drop(columns="dataset"), folder, _name(root))
     return Manifest.from_parquet(index, folder)
 

@@ -218,7 +218,7 @@ def _repaired(file: OnnxFile, card: Card) -> bytes:
     try:
         return bytes(model.SerializeToString(deterministic=True))
     except ValueError as error:
-        raise ModelError(f"{file.path} has more numbers than one ONNX file can hold") from error
+        raise ModelError(f"{file.path} is too large for one ONNX file (2 GiB)") from error
 
 
 def _width(file: OnnxFile, card: Card) -> int:

@@ -192,7 +192,7 @@ def _parsed(path: Path, content: bytes) -> OnnxFile:
 
 def _read_graph(data: memoryview, found: _Graph, path: Path, depth: int = 0) -> None:
     if depth > _MOST_DEPTH:
-        raise WireError("graphs within graphs without end")
+        raise WireError("graphs are nested too deeply")
     for number, value, *_ in fields(data):
         if number == 1:
             _read_node(inner(value), found, path, depth)
@@ -252,7 +252,7 @@ def _read_tensor(data: memoryview, found: _Graph, path: Path) -> str:
             has_values = True
     shown = f"tensor '{name}' {shape}"
     if any(not 0 <= n <= _LARGEST_DIM for n in shape):
-        raise WireError(f"{shown}: its shape cannot be")
+        raise WireError(f"{shown}: invalid shape")
     needed = prod(shape) * _BITS.get(kind, 0) // 8
     if is_external:
         found.elsewhere.append(_outside(name, external, needed, path))
@@ -271,8 +271,8 @@ def _outside(name: str, said: dict[str, str], needed: int, path: Path) -> Elsewh
     place = PurePosixPath(location)
     if not location or place.is_absolute() or ".." in place.parts or "\\" in location:
         raise ModelError(
-            f"{path}: the numbers of tensor '{name}' are said to lie at '{location}', outside of "
-            "the model's folder: this file is not to be trusted"
+            f"{path}: the numbers of tensor '{name}' are at '{location}', outside the model's "
+            "folder: do not trust this file"
         )
     file = path.parent / place
     inside = file.resolve().is_relative_to(path.parent.resolve())

@@ -56,7 +56,7 @@ def _repaired_copy(source: Path, sha256: str) -> tuple[OnnxFile, Card]:
             if (card := card_of(copy)) and card.source_sha256 == sha256:
                 return copy, card
         except ModelError as error:
-            warn(f"{error}: it is made again")
+            warn(f"{error}: building it again")
     from facever.models.onnx.adding import add_model
 
     path.parent.mkdir(parents=True, exist_ok=True)

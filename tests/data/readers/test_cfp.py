@@ -98,7 +98,7 @@ def test_broken_lists_are_one_line(root: Path) -> None:
     (folder / "02" / "diff.txt").unlink()
     with pytest.raises(DataError, match=r"^CFP: no list .*02/diff\.txt$"):
         cfp.read_folds(folder)
-    with pytest.raises(DataError, match=r"is no experiment of CFP: give Protocol/Split/FF or /FP$"):
+    with pytest.raises(DataError, match=r"is not a CFP experiment: give Protocol/Split/FF or /FP$"):
         cfp.read_folds(root / "Protocol")
     (root / "Protocol" / "Split" / "FF" / "01").rename(root / "x")
     (root / "Protocol" / "Split" / "FF" / "02").rename(root / "y")

@@ -54,7 +54,7 @@ def test_people_without_images_are_said(root: Path, capsys: pytest.CaptureFixtur
 
 def test_bad_input_is_one_line(root: Path, tmp_path: Path) -> None:
     (root / "protocol" / "peopleDevTest.txt").write_text("5\nCy_Al-X\t3\n")
-    with pytest.raises(DataError, match=r"peopleDevTest.txt announces '5' people and names 1$"):
+    with pytest.raises(DataError, match=r"peopleDevTest.txt declares '5' people but names 1$"):
         lfw.read(root)
     for name in ("face.jpg", "Ann_Lee_0001.jpg", "Bo_x.jpg"):
         wrong = root / "images" / "Bo" / name

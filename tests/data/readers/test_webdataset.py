@@ -108,7 +108,7 @@ def test_an_index_that_cannot_be_kept_is_said(
     write(tmp_path / "w" / "s.tar", {"a.png": PNG, "a.cls": b"1"})
     made = read(tmp_path / "w")
     assert (made.identities, made.dataset) == (["1"], "w")
-    assert "cannot be kept and is made again next time" in capsys.readouterr().err
+    assert "will be built again" in capsys.readouterr().err
 
 
 def test_one_file_and_folders_of_subsets(tmp_path: Path) -> None:

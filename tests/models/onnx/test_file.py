@@ -87,7 +87,7 @@ def test_numbers_outside_of_the_folder(location: str, make_onnx, tmp_path: Path)
         read_onnx(path)
     said = str(refused.value)
     assert str(path) in said
-    assert "outside of the model's folder" in said or location in ("missing", "short", "link")
+    assert "outside the model's folder" in said or location in ("missing", "short", "link")
     assert ("out of the model's folder" in said) == (location == "link")
     assert ("too short" in said) == (location == "short")
 
@@ -106,7 +106,7 @@ def test_huge_shapes_take_no_memory(dims: list[int], where: str, make_onnx) -> N
             model.graph.initializer[0].CopyFrom(tensor)
 
     begun = time.perf_counter()
-    with pytest.raises(ModelError, match=r"declares|cannot be"):
+    with pytest.raises(ModelError, match=r"declares|invalid shape"):
         read_onnx(make_onnx(change=huge))
     assert time.perf_counter() - begun < 5
 
@@ -117,5 +117,5 @@ def test_graphs_within_graphs_end(make_onnx) -> None:
         node = helper.make_node("If", ["c"], [f"o{level}"], then_branch=graph)
         graph = helper.make_graph([node], f"g{level}", [], [])
     path = make_onnx(change=lambda model: model.graph.node.extend(graph.node))
-    with pytest.raises(ModelError, match="graphs within graphs"):
+    with pytest.raises(ModelError, match="nested too deeply"):
         read_onnx(path)
