@@ -199,7 +199,7 @@ def test_a_photo_of_too_many_pixels_is_reduced(extractor, tmp_path, monkeypatch)
         assert made.failures == 0
         left, _, side, _ = box_of(made.rows["box"][0])
         assert (left, side) == pytest.approx((100, 160), abs=2)  # in pixels as it was decoded
-    with pytest.raises(DataError, match="810 x 800 pixels .*the 300,000 allowed"):
+    with pytest.raises(DataError, match=r"810 x 800 pixels .*the 300,000 allowed"):
         extractor.embed(large, photos=False)
 
 
