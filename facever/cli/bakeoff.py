@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from facever.cli.options import AsJson, DataFolder, Fars, HeadsConfig, Overrides
 from facever.cli.several import is_head, is_number, several
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -12,11 +13,8 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command(cls=several("--heads", is_head, several("--far", is_number)))
 def bakeoff(
-    config: Annotated[str, typer.Argument(help="A training's YAML file; its heads are replaced.")],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(help="key=value, for example epochs=5"),
-    ] = None,
+    config: HeadsConfig,
+    overrides: Overrides = None,
     heads: Annotated[
         list[str] | None,
         typer.Option(
@@ -35,10 +33,7 @@ def bakeoff(
         str | None,
         typer.Option(help="The head that the others are compared with. [default: the first]"),
     ] = None,
-    far: Annotated[
-        list[float] | None,
-        typer.Option(help="False accept rates, one or several. [default: 1e-2 1e-3 1e-4]"),
-    ] = None,
+    far: Fars = None,
     reference: Annotated[
         list[str] | None,
         typer.Option(
@@ -50,11 +45,8 @@ def bakeoff(
         Path | None,
         typer.Option(help="The folder of runs and results (default: runs/NAME-OF-CONFIG-bakeoff)."),
     ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Where named data sets are (default: $FACEVER_DATA, ./data)."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    data: DataFolder = None,
+    as_json: AsJson = False,
 ) -> None:
     """Train heads on the same data and budget, judge them on people never trained on, compare.
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from facever.cli.options import AsJson, DataFolder
 from facever.cli.photos import Detector, Face, MinQuality, Rotations
 from facever.cli.several import several
 
@@ -21,17 +22,13 @@ Root = Annotated[
 Layout = Annotated[
     str, typer.Option(help="auto, folder, table, lfw, cfp, market1501, idx or webdataset.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Data = Annotated[
-    Path | None, typer.Option(help="Where named data sets are (default: $FACEVER_DATA, ./data).")
-]
 
 
 @app.command()
 def inspect(
     root: Root,
     layout: Layout = "auto",
-    data: Data = None,
+    data: DataFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what a data set holds and what is wrong with it; every image is decoded once."""
@@ -57,7 +54,7 @@ def split(
         bool, typer.Option("--stratify", help="Give each subset as many well-known identities.")
     ] = False,
     layout: Layout = "auto",
-    data: Data = None,
+    data: DataFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Give every identity to one subset and write the table of all images."""
@@ -93,7 +90,7 @@ def shard(
     out: Annotated[Path, typer.Option(help="The folder of .tar files to make.")],
     size: Annotated[int, typer.Option(help="Megabytes of images in a .tar file.")] = 256,
     layout: Layout = "auto",
-    data: Data = None,
+    data: DataFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Copy a data set into few large .tar files (WebDataset), which are read like the folder."""
@@ -127,7 +124,7 @@ def align(
         bool, typer.Option("--overwrite", help="Replace crops that stand at --out.")
     ] = False,
     layout: Layout = "auto",
-    data: Data = None,
+    data: DataFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Find and align the faces of photos, and write the crops; interrupted, the command goes on.

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
+from facever.cli.options import AsJson, DataFolder, Device, Flip, Precision
 from facever.cli.photos import Detector, Face, MinQuality, Photos, Rotations, photos_of
 
 if TYPE_CHECKING:
@@ -36,24 +37,19 @@ def embed(
     min_quality: MinQuality = None,
     rotations: Rotations = False,
     detector: Detector = None,
-    flip: Annotated[
-        bool, typer.Option("--flip", help="Average with the mirror image's embedding.")
-    ] = False,
-    precision: Annotated[str, typer.Option(help="fp32, or bf16: faster, other vectors.")] = "fp32",
+    flip: Flip = False,
+    precision: Precision = "fp32",
     batch_size: Annotated[int, typer.Option(help="Images that go through together.")] = 64,
     workers: Annotated[str, typer.Option(help="Processes that load images.")] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Device = "auto",
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first image or folder that fails.")
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an embedding set that stands at --out.")
     ] = False,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Where named data sets are (default: $FACEVER_DATA, ./data)."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    data: DataFolder = None,
+    as_json: AsJson = False,
 ) -> None:
     """Turn images into a folder of embeddings; interrupted, the same command goes on.
 
@@ -62,14 +58,12 @@ def embed(
     """
     import json
     import time
-    from typing import cast
 
     from facever.core.console import warn
     from facever.core.processes import is_main, started
     from facever.data.sources import load
     from facever.errors import ConfigError
     from facever.evaluation.failures import FailureRate
-    from facever.models.extraction import Precision
     from facever.models.loading import load_model
 
     if workers != "auto" and not workers.isdigit():
@@ -82,7 +76,7 @@ def embed(
             model,
             device=device,
             flip=flip,
-            precision=cast(Precision, precision),
+            precision=cast("Literal['fp32', 'bf16']", precision),
             batch_size=batch_size,
         )
         begun = time.monotonic()

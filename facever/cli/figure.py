@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from facever.cli.options import DataFolder, Device, HeadsConfig, Overrides, Picture
 from facever.cli.several import is_head, is_number, several
 
 app = typer.Typer(
@@ -24,11 +25,8 @@ def _root() -> None:
 
 @app.command(cls=several("--heads", is_head))
 def features(
-    config: Annotated[str, typer.Argument(help="A training's YAML file; its heads are replaced.")],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(help="key=value, for example epochs=5"),
-    ] = None,
+    config: HeadsConfig,
+    overrides: Overrides = None,
     heads: Annotated[
         list[str] | None,
         typer.Option(help="Heads as for facever bakeoff: softmax rbf:gamma=2 softmax+center ..."),
@@ -36,17 +34,12 @@ def features(
     identities: Annotated[
         int, typer.Option(help="How many identities, those with the most images.")
     ] = 10,
-    out: Annotated[Path, typer.Option(help="The picture or page to write.")] = Path(
-        "features.html"
-    ),
+    out: Picture = Path("features.html"),
     runs: Annotated[
         Path | None,
         typer.Option(help="The folder of the trainings (default: runs/NAME-OF-CONFIG-features)."),
     ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Where named data sets are (default: $FACEVER_DATA, ./data)."),
-    ] = None,
+    data: DataFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Train an embedding of two numbers with each head and draw images held out, side by side."""
@@ -108,9 +101,7 @@ def prototypes(
     ] = None,
     permutations: Annotated[int, typer.Option(help="Of the Mantel test.")] = 9999,
     seed: Annotated[int, typer.Option(help="Of the permutations.")] = 0,
-    out: Annotated[Path, typer.Option(help="The picture or page to write.")] = Path(
-        "prototypes.html"
-    ),
+    out: Picture = Path("prototypes.html"),
     as_json: AsJson = False,
 ) -> None:
     """Draw the similarity matrix of a run's prototypes, clustered; compare it with your own."""
@@ -143,7 +134,7 @@ def rbf(
         typer.Option(help="Factors s of K, one or several. [default: 2 4 8 14]"),
     ] = None,
     identities: Annotated[int, typer.Option(help="C, how many identities compete.")] = 10,
-    out: Annotated[Path, typer.Option(help="The picture or page to write.")] = Path("rbf.html"),
+    out: Picture = Path("rbf.html"),
     as_json: AsJson = False,
 ) -> None:
     """Draw the RBF head's K and probability over the distance, for gamma and s."""
@@ -169,14 +160,9 @@ def keypoints(
         list[str], typer.Argument(help="Images; or one folder, table or data set of people.")
     ],
     count: Annotated[int, typer.Option(help="At most so many images.")] = 6,
-    out: Annotated[Path, typer.Option(help="The picture or page to write.")] = Path(
-        "keypoints.png"
-    ),
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Where named data sets are (default: $FACEVER_DATA, ./data)."),
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    out: Picture = Path("keypoints.png"),
+    data: DataFolder = None,
+    device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Draw where each keypoint of a model trained with model.local looks."""

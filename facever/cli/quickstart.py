@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from facever.cli.options import AsJson
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
@@ -26,7 +28,7 @@ def quickstart(
             "of $FACEVER_DATA, where it is)."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train on some people, then embed, enroll, search, verify and evaluate others."""
     from facever.cli.evaluate.shared import show

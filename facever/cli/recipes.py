@@ -1,15 +1,15 @@
 """`facever recipes`: the configurations that `facever train` takes by name."""
 
-from typing import Annotated
-
 import typer
+
+from facever.cli.options import AsJson
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()
 def recipes(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the recipes: configurations that `facever train NAME` takes."""
     import json

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from facever.cli.options import AsJson, Fars
 from facever.cli.several import is_number, several
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -20,10 +21,7 @@ def report(
         ),
     ],
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
-    far: Annotated[
-        list[float] | None,
-        typer.Option(help="False accept rates, one or several. [default: 1e-2 1e-3 1e-4]"),
-    ] = None,
+    far: Fars = None,
     where: Annotated[
         list[str] | None,
         typer.Option(
@@ -43,7 +41,7 @@ def report(
         bool,
         typer.Option("--thumbnails/--no-thumbnails", help="Show pictures of people in the page."),
     ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write a self-contained HTML report: what was trained, how well it verifies, its mistakes."""
     import json

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from facever.cli.options import AsJson, DataFolder
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
@@ -22,10 +24,7 @@ def train(
         Path | None,
         typer.Option(help="The run folder to make (default: runs/NAME-OF-CONFIG)."),
     ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Where named data sets are (default: $FACEVER_DATA, ./data)."),
-    ] = None,
+    data: DataFolder = None,
     resume: Annotated[
         Path | None,
         typer.Option(help="Continue this run folder; epochs=N changes its length."),
@@ -33,7 +32,7 @@ def train(
     profile: Annotated[
         bool, typer.Option("--profile", help="Write a trace of ten updates; say what takes time.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train an identity model: checkpoints, metrics and model.safetensors in a run folder."""
     import json

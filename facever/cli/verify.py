@@ -1,10 +1,11 @@
 """`facever verify`: two images, one answer."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
+from facever.cli.options import AsJson, Device, Flip, Precision
 from facever.cli.photos import Detector, Face, MinQuality, Photos, Rotations, photos_of
 
 if TYPE_CHECKING:
@@ -41,12 +42,10 @@ def verify(
     min_quality: MinQuality = None,
     rotations: Rotations = False,
     detector: Detector = None,
-    flip: Annotated[
-        bool, typer.Option("--flip", help="Average with the mirror image's embedding.")
-    ] = False,
-    precision: Annotated[str, typer.Option(help="fp32, or bf16: faster, other vectors.")] = "fp32",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    flip: Flip = False,
+    precision: Precision = "fp32",
+    device: Device = "auto",
+    as_json: AsJson = False,
 ) -> None:
     """Say whether two images show the same person.
 
@@ -65,7 +64,9 @@ def verify(
     if operating_point is not None and far is not None:
         raise ConfigError("--operating-point and --far: give one of them")
     given = OperatingPoint.load(operating_point) if operating_point else None
-    loaded = load_model(model, device=device, flip=flip, precision=cast("Precision", precision))
+    loaded = load_model(
+        model, device=device, flip=flip, precision=cast("Literal['fp32', 'bf16']", precision)
+    )
     if far is not None:
         given = _point_at(loaded, far)
     cut = photos_of(loaded, photos, face, min_quality, rotations, detector)

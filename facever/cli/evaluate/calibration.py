@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from facever.cli.evaluate.shared import (
-    AsJson,
     Distances,
     Media,
     Metric,
@@ -19,6 +18,7 @@ from facever.cli.evaluate.shared import (
     load,
     show,
 )
+from facever.cli.options import AsJson
 
 
 def calibration(

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from facever.cli.evaluate.shared import AsJson, Metric, SaveCalibration, keep_calibration, show
+from facever.cli.evaluate.shared import Metric, SaveCalibration, keep_calibration, show
+from facever.cli.options import AsJson
 from facever.cli.several import is_number, several
 
 

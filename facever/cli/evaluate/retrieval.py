@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facever.cli.evaluate.shared import AsJson, Embeddings, Metric, show
+from facever.cli.evaluate.shared import Embeddings, Metric, show
+from facever.cli.options import AsJson
 
 if TYPE_CHECKING:
     from facever.evaluation.one_to_many.expansion import Expansion

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from facever.cli.evaluate.shared import AsJson, Distances, Fars, show
+from facever.cli.evaluate.shared import Distances, show
+from facever.cli.options import AsJson, Fars
 
 
 def scores(

@@ -16,10 +16,6 @@ if TYPE_CHECKING:
 MANY_FARS = several("--far", is_number)
 
 Embeddings = Annotated[Path, typer.Argument(help="A folder made by facever embed.")]
-Fars = Annotated[
-    list[float] | None,
-    typer.Option(help="False accept rates, one or several. [default: 1e-2 1e-3 1e-4]"),
-]
 Metric = Annotated[
     str | None,
     typer.Option(help="cosine, euclidean or dot. [default: the model's own]"),
@@ -78,7 +74,6 @@ Distances = Annotated[
         "--distances", help="The scores are distances (smaller is more alike): turn them round."
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 def load(

@@ -7,10 +7,8 @@ import typer
 
 from facever.cli.evaluate.shared import (
     AllowOverlap,
-    AsJson,
     DataRoot,
     Exclude,
-    Fars,
     Media,
     Metric,
     Pairs,
@@ -21,6 +19,7 @@ from facever.cli.evaluate.shared import (
     load,
     show,
 )
+from facever.cli.options import AsJson, Fars
 
 
 def transfer(

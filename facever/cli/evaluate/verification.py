@@ -7,11 +7,9 @@ import typer
 
 from facever.cli.evaluate.shared import (
     AllowOverlap,
-    AsJson,
     DataRoot,
     Embeddings,
     Exclude,
-    Fars,
     Media,
     Metric,
     Pairs,
@@ -22,6 +20,7 @@ from facever.cli.evaluate.shared import (
     load,
     show,
 )
+from facever.cli.options import AsJson, Fars
 
 
 def verification(

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facever.cli.gallery.shared import (
-    AsJson,
     Calibration,
-    Device,
     Folder,
     Model,
     Point,
@@ -20,6 +18,7 @@ from facever.cli.gallery.shared import (
     print_json,
     where_of,
 )
+from facever.cli.options import AsJson, Device
 from facever.cli.photos import (
     Detector,
     Face,

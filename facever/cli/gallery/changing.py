@@ -4,15 +4,8 @@ from typing import Annotated
 
 import typer
 
-from facever.cli.gallery.shared import (
-    AsJson,
-    Folder,
-    Person,
-    counted,
-    pairs_of,
-    print_json,
-    source_in,
-)
+from facever.cli.gallery.shared import Folder, Person, counted, pairs_of, print_json, source_in
+from facever.cli.options import AsJson
 
 _DIGITS = 20  # more than an image's number has
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from facever.cli.gallery.shared import AsJson, Folder, IndexKind, print_info
+from facever.cli.gallery.shared import Folder, IndexKind, print_info
+from facever.cli.options import AsJson
 
 if TYPE_CHECKING:
     from facever.models.extraction import LoadedModel, Precision

@@ -6,9 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facever.cli.gallery.shared import (
-    AsJson,
-    Data,
-    Device,
     Folder,
     Model,
     counted,
@@ -18,6 +15,7 @@ from facever.cli.gallery.shared import (
     totals,
     totals_after,
 )
+from facever.cli.options import AsJson, DataFolder, Device
 from facever.cli.photos import (
     Detector,
     Face,
@@ -86,7 +84,7 @@ def enroll(
     min_quality: MinQuality = None,
     rotations: Rotations = False,
     detector: Detector = None,
-    data: Data = None,
+    data: DataFolder = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:

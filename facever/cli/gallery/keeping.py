@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from facever.cli.gallery.shared import (
-    AsJson,
     Folder,
     IndexKind,
     after_change,
@@ -15,6 +14,7 @@ from facever.cli.gallery.shared import (
     print_json,
     totals,
 )
+from facever.cli.options import AsJson
 
 
 def rebuild(

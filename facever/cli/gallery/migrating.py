@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from facever.cli.gallery.shared import AsJson, Device, Folder, counted, print_json
+from facever.cli.gallery.shared import Folder, counted, print_json
+from facever.cli.options import AsJson, Device
 from facever.cli.photos import (
     Detector,
     Face,

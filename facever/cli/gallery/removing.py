@@ -5,15 +5,8 @@ from typing import Annotated
 
 import typer
 
-from facever.cli.gallery.shared import (
-    AsJson,
-    Folder,
-    counted,
-    print_json,
-    source_in,
-    totals,
-    totals_after,
-)
+from facever.cli.gallery.shared import Folder, counted, print_json, source_in, totals, totals_after
+from facever.cli.options import AsJson
 
 
 def remove(

@@ -20,7 +20,6 @@ Model = Annotated[
     Path | None,
     typer.Option(help="The gallery's model: a run folder or a .safetensors file."),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Point = Annotated[
     str | None,
     typer.Option(help="Decide by this file, or by the gallery's own of this name."),
@@ -29,10 +28,7 @@ Calibration = Annotated[
     str | None,
     typer.Option(help="Probabilities by this file, or by the gallery's own of this name."),
 ]
-Data = Annotated[
-    Path | None,
-    typer.Option(help="Where named data sets are (default: $FACEVER_DATA, ./data)."),
-]
+
 Where = Annotated[
     list[str] | None,
     typer.Option(
@@ -44,7 +40,6 @@ IndexKind = Annotated[
     str | None,
     typer.Option(help="auto, flat, or a FAISS factory string such as IVF1024,Flat or HNSW32."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 def print_json(value: Any) -> None:

@@ -4,15 +4,8 @@ from typing import Annotated
 
 import typer
 
-from facever.cli.gallery.shared import (
-    AsJson,
-    Folder,
-    Person,
-    Where,
-    print_info,
-    print_json,
-    where_of,
-)
+from facever.cli.gallery.shared import Folder, Person, Where, print_info, print_json, where_of
+from facever.cli.options import AsJson
 
 _WENT = {
     "remove": "removed",

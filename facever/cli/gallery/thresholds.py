@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facever.cli.gallery.shared import AsJson, Folder, after_change, print_json
+from facever.cli.gallery.shared import Folder, after_change, print_json
+from facever.cli.options import AsJson
 
 if TYPE_CHECKING:
     from facever.evaluation.score_calibration import ScoreCalibration

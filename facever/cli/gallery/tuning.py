@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from facever.cli.evaluate.shared import show
-from facever.cli.gallery.shared import AsJson, Folder, point_of
+from facever.cli.gallery.shared import Folder, point_of
+from facever.cli.options import AsJson
 from facever.cli.several import several
 
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from facever.cli.options import AsJson
+
 _NUMBERS = re.compile(r"[\s,x]+")
 
 
@@ -48,7 +50,7 @@ def add(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a file that stands at --out.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write what facever needs into an ONNX file, and try it on a few images.
 

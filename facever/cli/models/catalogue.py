@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from facever.cli.options import AsJson
+
 if TYPE_CHECKING:
     from facever.catalogue import Entry
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of facever models list.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 def list_(as_json: AsJson = False) -> None:
