@@ -20,11 +20,11 @@ import numpy as np
 from facever.core.console import say
 from facever.core.files import atomic_path
 from facever.errors import GalleryError
-from facever.gallery.index.engine import State
 from facever.gallery.index.faiss_import import import_faiss
 from facever.gallery.index.kinds import FLAT, build, reason
 from facever.gallery.index.sealed import SealError, padding, seal, stamp_of, unseal
-from facever.gallery.index.snapshot import Snapshot, said_of, state_from
+from facever.gallery.index.snapshot import Snapshot
+from facever.gallery.index.state import State
 from facever.gallery.records import Keys, Vectors
 
 FILE = "index.faiss"
@@ -66,7 +66,7 @@ class Approximate:
         """
         faiss, stamp = import_faiss(), stamp_of(path)
         content, said = unseal(path, MAGIC)
-        if not belongs(state_from(said)):
+        if not belongs(State.from_dict(said)):
             raise SealError("of another state of the gallery")
         if said["asked"] != asked:
             raise SealError(f"of kind '{said['asked']}'")
@@ -137,7 +137,7 @@ def write_approximate(path: Path, kind: str, asked: str, snapshot: Snapshot) -> 
             file.write(bytes(padding(file.tell())))
             file.write(np.asarray(numbers).astype("<i8").tobytes())
         said = {"kind": kind, "asked": asked, "refused": refused, "count": len(entries.numbers)}
-        seal(temporary, MAGIC, {**said_of(snapshot.state), **said})
+        seal(temporary, MAGIC, {**snapshot.state.to_dict(), **said})
 
 
 def rows_among(known: Keys, numbers: Keys) -> Keys:

@@ -8,9 +8,9 @@ from facever.gallery.checksums import intact
 from facever.gallery.index import approximate as approximates
 from facever.gallery.index import snapshot as snapshots
 from facever.gallery.index.approximate import Approximate
-from facever.gallery.index.index import belongs, entries_after
 from facever.gallery.index.sealed import SealError
 from facever.gallery.index.snapshot import Snapshot
+from facever.gallery.index.state import State, entries_after
 from facever.gallery.index.tail import forgotten
 from facever.gallery.records import Finding
 from facever.gallery.store.store import Store
@@ -18,18 +18,18 @@ from facever.gallery.store.store import Store
 
 def check_index(store: Store) -> Iterator[Finding]:
     """Yield what is wrong with the index beside a store; a missing one is made when needed."""
+
+    def belongs(state: State) -> bool:
+        return state.is_of(store)
+
     path = store.path.with_name(snapshots.FILE)
     try:
         with store.reading():
-            snapshot = Snapshot.read(path)
-            if not belongs(store, snapshot.state):
-                raise SealError("of another state of the gallery")
+            snapshot = Snapshot.read(path, belongs)
             if wrong := _wrong(store, snapshot):
                 yield Finding("index", f"{path} {wrong}; 'facever gallery rebuild' makes it again")
             path = path.with_name(approximates.FILE)
-            Approximate.read(
-                path, store.settings.index, snapshot, lambda state: belongs(store, state)
-            )
+            Approximate.read(path, store.settings.index, snapshot, belongs)
     except SealError as error:
         if str(error) not in ("missing", "of an older format"):  # made when it is needed
             yield Finding("index", f"{path} is {error}")

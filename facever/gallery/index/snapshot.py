@@ -6,18 +6,18 @@ The file is written under a temporary name and renamed, so that a reader has eit
 the new one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from facever.core.files import atomic_path
-from facever.gallery.index.engine import Entries, State
-from facever.gallery.index.sealed import CHUNK, padding, said_by, seal, unseal
-from facever.gallery.records import Change
+from facever.gallery.index.sealed import CHUNK, SealError, padding, said_by, seal, unseal
+from facever.gallery.index.state import State
+from facever.gallery.records import Entries
 
 FILE = "index.snapshot"
 MAGIC, _FORMER = b"FVINDEX3", (b"FVINDEX2", b"FVINDEX\0")
@@ -38,15 +38,22 @@ class Snapshot:
     entries: Entries
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def read(cls, path: Path, belongs: Callable[[State], bool] | None = None) -> Self:
         """Open a snapshot and check it whole.
 
+        Args:
+            path: The file.
+            belongs: Says whether a state is one of the store's; by default any state will do.
+
         Raises:
-            SealError: It is missing, truncated, damaged or of another format.
+            SealError: It is missing, truncated, damaged, of another format or of another state of
+                the gallery.
         """
         content, said = unseal(path, MAGIC, _FORMER)
         count = int(said["count"])
-        state = state_from(said)
+        state = State.from_dict(said)
+        if belongs is not None and not belongs(state):
+            raise SealError("of another state of the gallery")
         size = 4 * count * state.dimension
         ends = np.cumsum([size, padding(size), 8 * count, 8 * count, 4 * count])
         vectors = content[: ends[0]].view("<f4").reshape(count, state.dimension)
@@ -87,30 +94,7 @@ def write_snapshot(path: Path, state: State, batches: Iterable[Entries]) -> None
                 count = len(joined)
                 file.write(joined.astype("<i8").tobytes())
             file.write(np.concatenate(checksums).astype("<u4").tobytes())
-        seal(temporary, MAGIC, {**said_of(state), "count": count})
-
-
-def said_of(state: State) -> dict[str, Any]:
-    """Return a state as plain values."""
-    return {
-        "gallery": state.gallery,
-        "generation": state.generation,
-        "change": state.change.number,
-        "stamp": state.change.stamp,
-        "dimension": state.dimension,
-        "people": state.people,
-    }
-
-
-def state_from(said: dict[str, Any]) -> State:
-    """Return the state that `said_of` gave."""
-    return State(
-        said["gallery"],
-        said["generation"],
-        Change(said["change"], said["stamp"]),
-        said["dimension"],
-        said["people"],
-    )
+        seal(temporary, MAGIC, {**state.to_dict(), "count": count})
 
 
 def count_in(path: Path) -> int:

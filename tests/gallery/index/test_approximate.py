@@ -6,10 +6,10 @@ import pytest
 
 from facever.gallery.index import approximate as room
 from facever.gallery.index.approximate import Approximate, rows_among, write_approximate
-from facever.gallery.index.engine import Entries, State
 from facever.gallery.index.sealed import SealError, padding, seal, unseal
 from facever.gallery.index.snapshot import Snapshot
-from facever.gallery.records import Change
+from facever.gallery.index.state import State
+from facever.gallery.records import Change, Entries
 
 STATE = State("gallery", "generation", Change(7, "stamp"), 8, 5)
 
