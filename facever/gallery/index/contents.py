@@ -1,4 +1,4 @@
-"""What an index holds: the entries of a snapshot and those that came since, without the removed."""
+"""What an index holds: the entries of a snapshot and later ones, without the removed."""
 
 import numpy as np
 

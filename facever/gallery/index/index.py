@@ -45,20 +45,20 @@ class Index:
         self._contents: Contents | None = None
         self._files: _Files | None = None
         self._renewing = threading.RLock()  # by one thread at a time
-        self._upkeep = threading.Lock()  # of what follows; it is held for moments only
+        self._upkeep = threading.Lock()  # of the two that follow; it is held for moments only
         self._writing: threading.Thread | None = None
-        self._held_off = 0  # how many want no thread to write
+        self._held_off = 0  # how many callers let no thread write
 
     # -- searching --------------------------------------------------------------------------
 
     def search(
         self, queries: Vectors, k: int, rule: ScoreRule, among: Keys | None = None
     ) -> tuple[Scores, Keys]:
-        """Return the k best people of each query, of the entries that are in the store now.
+        """Return the k best people of each query, by the entries that are in the store now.
 
-        Scores are `pair_cosines` of vectors that were just verified, however the candidates were
-        found. A damaged entry is taken from the store again, and the index is written anew; what
-        is damaged in the store too is left out.
+        Scores are `pair_cosines` of vectors that were just verified, by whatever kind of index the
+        candidates were found. A damaged entry is read from the store again, and the index is
+        written anew; one that is damaged in the store too is omitted.
 
         Args:
             queries: float32 [Q, D], unit rows.
@@ -76,13 +76,13 @@ class Index:
             try:
                 return view.search(queries, k, rule, among)
             except DamagedError as damaged:
-                self._mend(damaged.numbers, skip=mended)  # what does not stay whole goes
+                self._mend(damaged.numbers, skip=mended)  # a second time it is omitted
                 mended = np.union1d(mended, damaged.numbers)
 
     def refresh(self) -> View:
         """Return the entries that are in the store now, as a search sees them.
 
-        The files are opened when none were, or when others took their place.
+        The index's files are opened the first time, and when others took their place.
         """
         with self._lock:
             files, usable = self._found(), True
@@ -94,7 +94,7 @@ class Index:
                     or contents is None
                     or contents.state.generation != self._store.generation()
                 ):
-                    contents = self._contents = None  # its memory is free for what comes
+                    contents = self._contents = None  # frees its memory first
                     contents, usable = self._opened(files[0])
                     self._contents, self._files = contents, files
                 contents.refresh(self._store)
@@ -103,15 +103,15 @@ class Index:
             return contents.view
 
     def forget_people(self, people: Keys) -> None:
-        """Take the entries of people from the store again: those that are not there go."""
+        """Read the entries of some people from the store again; those not there are removed."""
         self._mend(self.refresh().numbers_of(people))
 
     def _mend(self, numbers: Keys, skip: Keys | None = None) -> None:
-        """Take damaged entries from the store again, and write the index anew.
+        """Read damaged entries from the store again, and write the index anew.
 
         Args:
-            numbers: Of the entries. Those that are damaged in the store too go.
-            skip: Numbers of entries that go in any case.
+            numbers: Of the entries. Those that are damaged in the store too are removed.
+            skip: Numbers of entries that are removed in any case.
         """
         if not len(numbers):
             return
@@ -126,13 +126,13 @@ class Index:
     # -- the files that are there -----------------------------------------------------------
 
     def _found(self) -> _Files:
-        """Return the kind of index wanted, and what tells the files from later ones."""
+        """Return the kind of index that is set, and what differs when a file is replaced."""
         names = (snapshots.FILE, approximates.FILE)
         first, second = (stamp_of(self._folder / name) for name in names)
         return self._store.settings.index, first, second
 
     def _opened(self, kind: str) -> tuple[Contents, bool]:
-        """Return what the files hold; and False when one of them must be written again."""
+        """Return what the files hold, and whether none of them must be written again."""
         path = self._folder / snapshots.FILE
         try:
             snapshot = Snapshot.read(path, lambda state: state.is_of(self._store))
@@ -156,7 +156,7 @@ class Index:
         return Contents(snapshot, approximate), True
 
     def _is_expected(self, error: SealError, message: str) -> bool:
-        """Return whether a file is missing where there need be none yet; if not, say so."""
+        """Return whether a file is missing that need not exist yet; otherwise print a message."""
         if str(error) == "missing" and (
             self._store.read_only
             or self._store.entry_count() <= allowed_lag(0)
@@ -169,9 +169,9 @@ class Index:
     # -- the files that are written ---------------------------------------------------------
 
     def settle(self) -> None:
-        """Begin to write the index when it is too far behind the store.
+        """Begin to write the index if it is too far behind the store.
 
-        This follows a change that was made: what goes wrong here is a warning.
+        This follows a change that is already made: an error here is only a warning.
         """
         try:
             if not self._store.read_only and is_due(self._store):
@@ -181,7 +181,7 @@ class Index:
 
     @contextmanager
     def held_off(self) -> Iterator[None]:
-        """Let no thread of this gallery write the index, once one that writes now is done."""
+        """Wait for a thread that writes the index, and let no other begin meanwhile."""
         with self._upkeep:
             self._held_off += 1
         try:
@@ -192,7 +192,7 @@ class Index:
                 self._held_off -= 1
 
     def renew(self) -> None:
-        """Write the index anew from the store alone, and return when nothing old is left of it.
+        """Write the index anew from the store alone; nothing of the old files is left.
 
         Raises:
             GalleryError: Another process keeps writing the index, or it cannot be written.
@@ -209,14 +209,14 @@ class Index:
                 store.close()
 
     def wait(self) -> None:
-        """Wait for an index that is being written."""
+        """Wait for a thread that writes the index."""
         with self._upkeep:
             writing = self._writing
         if writing is not None:
             writing.join()
 
     def close(self) -> None:
-        """Wait for an index that is being written, and let no other be."""
+        """Wait for a thread that writes the index, and let no other begin."""
         with self._upkeep:
             self._held_off += 1
         self.wait()
@@ -226,23 +226,23 @@ class Index:
             return self._writing is not None and self._writing.is_alive()
 
     def _write(self, anew: bool = False) -> None:
-        """Let a thread write the index, unless one does or none may."""
+        """Start a thread that writes the index, unless one is writing or none may."""
         with self._upkeep:
             if self._held_off or (self._writing is not None and self._writing.is_alive()):
                 return
             writing = threading.Thread(target=_write, args=(self._folder, self._wait, anew))
             try:
                 writing.start()
-            except RuntimeError as error:  # no more threads can be had
+            except RuntimeError as error:  # the system has no more threads
                 _warn_unwritten(self._folder, error)
             else:
                 self._writing = writing  # one that has started: others may join it
 
 
 def _write(folder: Path, wait: float, anew: bool = False) -> None:
-    """Write the index, and again for as long as the store leaves it behind meanwhile.
+    """Write the index, and again while the store has changed too much meanwhile.
 
-    What goes wrong is said and costs nothing but speed: the store has everything.
+    An error is a warning and costs only speed: the store has everything.
     """
     try:
         store = Store.open(folder, wait)

@@ -1,9 +1,8 @@
 """The snapshot of a gallery's index: one file, derived from the store and memory-mapped.
 
 Vectors (float32 [N, D]), entry numbers and people's keys (int64 [N]) and the vectors' checksums
-(uint32 [N]) follow each other, and the seal (`sealed.py`) says which state of the store they are.
-The file is written under a temporary name and renamed, so that a reader has either the old one or
-the new one.
+(uint32 [N]) follow each other; the trailer (`sealed.py`) says which state of the store they are.
+The file is written under a temporary name and renamed: a reader opens the old one or the new one.
 """
 
 from collections.abc import Callable, Iterable
@@ -21,17 +20,17 @@ from facever.gallery.records import Entries
 
 FILE = "index.snapshot"
 MAGIC, _FORMER = b"FVINDEX3", (b"FVINDEX2", b"FVINDEX\0")
-_SHARE = 0.05  # of a snapshot: farther behind, a new one is worth its writing
+_SHARE = 0.05  # of its entries: a snapshot farther behind the store is written again
 _LEAST = 1000  # entries: so few are searched as fast without a snapshot
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The entries of a store at one state; the vectors are memory-mapped.
+    """The entries of a store at one state.
 
     Args:
         state: Which store and which change.
-        entries: In the order of their numbers; vectors and numbers are mapped, the rest in memory.
+        entries: In the order of their numbers; vectors and numbers are memory-mapped.
     """
 
     state: State
@@ -39,11 +38,11 @@ class Snapshot:
 
     @classmethod
     def read(cls, path: Path, belongs: Callable[[State], bool] | None = None) -> Self:
-        """Open a snapshot and check it whole.
+        """Open a snapshot and verify all of it.
 
         Args:
             path: The file.
-            belongs: Says whether a state is one of the store's; by default any state will do.
+            belongs: Returns whether a state is one of the store's. None: any state is accepted.
 
         Raises:
             SealError: It is missing, truncated, damaged, of another format or of another state of
@@ -71,8 +70,8 @@ def write_snapshot(path: Path, state: State, batches: Iterable[Entries]) -> None
 
     Args:
         path: The file.
-        state: The state of the store that the entries are.
-        batches: Entries in the order of their numbers; those with owner -1 are left out.
+        state: The state of the store that has these entries.
+        batches: Entries in the order of their numbers; those with owner -1 are omitted.
     """
     numbers, owners = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     checksums = [np.empty(0, np.uint32)]
@@ -98,7 +97,7 @@ def write_snapshot(path: Path, state: State, batches: Iterable[Entries]) -> None
 
 
 def count_in(path: Path) -> int:
-    """Return how many entries a file says that it has, unchecked; 0 where there is none."""
+    """Return how many entries a file's trailer names, unverified; 0 without a file."""
     with suppress(TypeError, ValueError):
         return int(said_by(path).get("count", 0))
     return 0

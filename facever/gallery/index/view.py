@@ -1,7 +1,7 @@
-"""What searches see: some entries, as they were at one change.
+"""What a search sees: the entries at one change of the store.
 
-A search has two steps. Products in float32 (or FAISS's index) propose the few entries that can
-decide. Their vectors are verified by their checksums, and their exact scores judge.
+A search has two steps. Products in float32, or an approximate index, propose the few entries that
+can be among the best. Their vectors are verified by their checksums, and exact scores decide.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ _MORE = 8  # people, or entries, that are looked at beside those wanted, for wha
 
 
 class DamagedError(Exception):
-    """Entries that a search came upon are not as they were enrolled.
+    """Entries that a search has read are not as they were enrolled.
 
     Args:
         numbers: Of the entries, int64 [N].
@@ -47,14 +47,14 @@ class Pairs(NamedTuple):
 
 
 class View:
-    """The entries at one change, which never change under a search.
+    """The entries at one change of the store; they do not change during a search.
 
     A position is a row of the parts, one after the other.
 
     Args:
-        parts: Snapshot, tail and more.
+        parts: Of the snapshot, of the tail, and others.
         people: How many people there are, at most.
-        approximate: Proposes rows of the snapshot, or None for exact search.
+        approximate: Proposes rows of the first part; None for exact search.
     """
 
     def __init__(self, parts: list[Part], people: int, approximate: Approximate | None) -> None:
@@ -92,7 +92,7 @@ class View:
 
     @property
     def kind(self) -> str:
-        """The kind of index that proposes; "flat" where search is exact."""
+        """The kind of index that proposes entries; "flat" where search is exact."""
         return FLAT if self._approximate is None else self._approximate.kind
 
     def numbers_of(self, people: Keys) -> Keys:

@@ -1,4 +1,4 @@
-"""The index written to files, by one process at a time and off the writer's path."""
+"""The files of the index: when they are written, and by one process at a time."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -23,12 +23,12 @@ LOCK = "index.lock"
 
 
 def write_index(store: Store, wait: float, anew: bool = False) -> None:
-    """Write what is out of date of the snapshot and the approximate index beside it.
+    """Write the snapshot and the approximate index, each only if it is out of date or damaged.
 
     Args:
-        store: The truth. A reading transaction is held while the snapshot is written.
+        store: What they are made of. A reading transaction is held while the snapshot is written.
         wait: Seconds to wait for another process that writes the index.
-        anew: Write both, from the store alone, so that nothing old stays in them.
+        anew: Write both, and from the store alone, so that nothing old stays in them.
 
     Raises:
         GalleryError: Another process is writing the index, or the store cannot be read.
@@ -50,7 +50,7 @@ def write_index(store: Store, wait: float, anew: bool = False) -> None:
 
 
 def is_due(store: Store) -> bool:
-    """Return whether the files are too far behind the store, or of another kind than wanted."""
+    """Return whether the files are too far behind the store, or not of the kind that is set."""
     with store.reading():
         return _snapshot_due(store) or _approximate_due(store)
 
@@ -99,7 +99,7 @@ def _can_serve(store: Store) -> bool:
 
 
 def _entries(store: Store) -> Iterator[Entries]:
-    """Yield the store's entries, as far as possible from the snapshot that is there."""
+    """Yield the store's entries, from the snapshot as far as it has them."""
     path, last = store.path.with_name(snapshots.FILE), 0
     with suppress(SealError):
         snapshot = Snapshot.read(path, lambda state: state.is_of(store))
@@ -136,7 +136,10 @@ def _write_approximate(store: Store) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Delete what killed writers left, those of earlier versions too; nobody else writes now."""
+    """Delete temporary files of killed writers, those of earlier versions too.
+
+    The lock is held: nobody else writes.
+    """
     remove_leftovers(folder)
     for name in (snapshots.FILE, approximates.FILE):
         path = folder / name

@@ -118,7 +118,7 @@ def test_what_cannot_be_made_says_why_and_leaves_no_index(
     said = opened(path, snapshot, kind)
     assert isinstance(said, str)
     assert said.startswith(reason)
-    assert said.endswith(": searched flat until then")
+    assert said.endswith(": search is exact until then")
     assert capsys.readouterr().err == said + "\n"
     assert path.stat().st_size < 1000
 

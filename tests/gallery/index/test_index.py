@@ -14,11 +14,11 @@ from facever.gallery.index import snapshot as snapshots
 from facever.gallery.index import view as views
 from facever.gallery.index.index import Index
 from facever.gallery.index.sealed import said_by
-from facever.gallery.index.snapshot import count_in
+from facever.gallery.index.snapshot import Snapshot, count_in
 from facever.gallery.index.state import State
-from facever.gallery.index.view import View
+from facever.gallery.index.view import DamagedError, View
 from facever.gallery.index.writing import write_index
-from facever.gallery.records import Change
+from facever.gallery.records import Binding, Change
 from facever.gallery.store.store import Store
 
 
@@ -205,6 +205,25 @@ def test_an_entry_that_does_not_stay_whole_is_left_out(
     assert (keys[:, 4] == -1).all()
 
 
+def test_a_migration_that_ends_while_an_entry_is_found_damaged(
+    store, add, indexed, units, monkeypatch
+) -> None:
+    """The damaged number is another entry's by then, and that has another dimension."""
+    add(store, units(3), list("abc"))
+    index = indexed(store)
+    index.refresh()
+    store.begin_migration(Binding("model-2", 4))
+    store.add_migrated([1, 2, 3], units(3, dimension=4), [None] * 3, "model-2")
+
+    def damaged(*_: object) -> None:
+        store.finish_migration("model-2", [])
+        monkeypatch.undo()
+        raise DamagedError(np.array([2]))
+
+    monkeypatch.setattr(View, "search", damaged)
+    assert (index.search(units(1, dimension=4), 3, "max")[1] >= 0).all()
+
+
 def test_a_search_that_has_begun_sees_one_state(store, add, indexed, units) -> None:
     add(store, units(3), ["a", "b", "c"])
     write_index(store, 1, anew=True)
@@ -384,17 +403,28 @@ def test_a_gallery_that_cannot_be_written_is_searched_without_a_word(
     assert capsys.readouterr().err == ""
 
 
+def test_the_index_is_written_anew_when_an_entry_of_it_is_damaged(kept, store, add, units) -> None:
+    path = store.path.with_name(snapshots.FILE)
+    add(store, units(5), list("abcde"))
+    assert found(kept, units(1), k=9) == 5
+    kept.wait()
+    assert not path.exists()
+    kept.refresh().parts[1].entries.vectors[2] = np.nan
+    assert found(kept, units(1), k=9) == 5
+    kept.wait()
+    assert count_in(path) == 5
+    assert Snapshot.read(path).entries.vectors.tobytes() == store.entries_after(0).vectors.tobytes()
+
+
 def test_what_is_too_little_to_train_is_said_and_searched_flat(
     kept, store, add, units, capsys
 ) -> None:
     store.set_index("IVF64,Flat")
     add(store, units(40), [f"p{i}" for i in range(40)])
     kept.renew()
-    said = (
-        "index 'IVF64,Flat' needs at least 64 gallery vectors to train; there are 40: searched "
-        "flat until then\n"
-    )
-    assert capsys.readouterr().err == said
+    said = capsys.readouterr().err
+    assert "'IVF64,Flat' needs at least 64 gallery vectors to train; there are 40: " in said
+    assert said.count("\n") == 1
     assert found(kept, units(1), k=50) == 40
     assert capsys.readouterr().err == said
     add(store, units(40, seed=1), [f"q{i}" for i in range(40)])
