@@ -1,5 +1,6 @@
 """The index follows its store, whatever changes, and is written in the background."""
 
+import threading
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -414,6 +415,27 @@ def test_the_index_is_written_anew_when_an_entry_of_it_is_damaged(kept, store, a
     kept.wait()
     assert count_in(path) == 5
     assert Snapshot.read(path).entries.vectors.tobytes() == store.entries_after(0).vectors.tobytes()
+
+
+def test_a_file_that_is_just_being_written_is_not_missed(
+    kept, store, add, units, capsys, monkeypatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(*given: object) -> None:
+        begun.set()
+        assert go_on.wait(60)
+        write_index(*given)
+
+    monkeypatch.setattr(room, "write_index", slow)
+    add(store, units(40), [f"p{i}" for i in range(40)])
+    kept.settle()
+    assert begun.wait(60)
+    assert found(kept, units(1)) == 3
+    go_on.set()
+    kept.wait()
+    assert found(kept, units(1)) == 3
+    assert capsys.readouterr().err == ""
 
 
 def test_what_is_too_little_to_train_is_said_and_searched_flat(
