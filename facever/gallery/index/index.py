@@ -158,9 +158,9 @@ class Index:
     def _is_expected(self, error: SealError, message: str) -> bool:
         """Return whether a file is missing that need not exist yet; otherwise print a message."""
         if str(error) == "missing" and (
-            self._store.read_only
+            self._is_writing()
+            or self._store.read_only
             or self._store.entry_count() <= allowed_lag(0)
-            or self._is_writing()
         ):
             return True
         say(message)
