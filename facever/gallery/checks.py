@@ -14,8 +14,7 @@ import numpy as np
 from facever.errors import GalleryError
 from facever.gallery.answers import Conflict
 from facever.gallery.decisions import chosen, misfit_in_search, misfit_in_verification
-from facever.gallery.index.engine import Scores
-from facever.gallery.records import Duplicate, Duplicates, Keys, NewImages, Vectors, shown
+from facever.gallery.records import Duplicate, Duplicates, Keys, NewImages, Scores, Vectors, shown
 from facever.gallery.scores import nearest_of, scores_of, slack
 from facever.gallery.templates import templates_of
 from facever.operating_point import OperatingPoint, ScoreRule

@@ -7,7 +7,7 @@ from typing import Any, Self
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery.answers import GalleryInfo
 from facever.gallery.decisions import Unusable, read_stored
-from facever.gallery.index.upkeep import KeptIndex
+from facever.gallery.index.index import Index
 from facever.gallery.records import Vectors
 from facever.gallery.store.store import Store
 from facever.operating_point import OperatingPoint
@@ -24,7 +24,7 @@ class Opened:
 
     def __init__(self, store: Store, path: Path, wait: float) -> None:
         self._store, self.path = store, path
-        self._index = KeptIndex(store, wait)
+        self._index = Index(store, wait)
 
     def close(self) -> None:
         """Finish writing the index and close the files."""

@@ -68,7 +68,7 @@ class Entries(NamedTuple):
 
     Args:
         numbers: int64 [N], ascending; never used twice.
-        owners: People's keys, int64 [N]; -1 in an engine's own rows is nobody: removed.
+        owners: People's keys, int64 [N]; in an index, -1 for entries that were removed.
         vectors: float32 [N, D], unit rows.
         checksums: uint32 [N], of each vector with its number and owner (`checksums.py`).
     """

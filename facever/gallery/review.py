@@ -5,9 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from facever.gallery.checks import Findings, Rules, examine, refuse
-from facever.gallery.index.engine import Scores
-from facever.gallery.index.upkeep import KeptIndex
-from facever.gallery.records import Change, Duplicate, NewImages, Vectors
+from facever.gallery.index.index import Index
+from facever.gallery.records import Change, Duplicate, NewImages, Scores, Vectors
 from facever.gallery.scores import nearest_of
 from facever.gallery.store.store import Store
 from facever.gallery.templates import ALL
@@ -17,7 +16,7 @@ from facever.operating_point import ScoreRule
 class Enrolled:
     """Who is enrolled, by a store and the index that follows it."""
 
-    def __init__(self, store: Store, index: KeptIndex) -> None:
+    def __init__(self, store: Store, index: Index) -> None:
         self._store, self._index = store, index
 
     def nearest(self, vectors: Vectors) -> tuple[Scores, list[str]]:

@@ -28,12 +28,11 @@ from facever.evaluation.scoring.trials import budget, needed
 from facever.gallery.checksums import checksums_of
 from facever.gallery.gallery import Gallery
 from facever.gallery.index.approximate import Approximate
-from facever.gallery.index.engine import Entries
 from facever.gallery.index.faiss_import import import_faiss
 from facever.gallery.index.kinds import FLAT, build, checked_kind, resolved
 from facever.gallery.index.people import Part
 from facever.gallery.index.view import View
-from facever.gallery.records import Vectors
+from facever.gallery.records import Entries, Vectors
 from facever.operating_point import OperatingPoint, ScoreRule
 from facever.render.blocks import Cell, Section, Table
 from facever.render.numbers import far, far_text, megabytes, milliseconds, rate, seconds

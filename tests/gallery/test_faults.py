@@ -103,7 +103,7 @@ def test_a_lost_or_damaged_index_is_made_again_with_the_same_answers(
     damage(path)
     with Gallery.open(indexed.path) as gallery:
         assert gallery.search(probes, 7, fingerprint="model-1") == before
-    assert f"is {said}: made again from the store" in capsys.readouterr().err
+    assert f"{path} is {said}: it is rebuilt" in capsys.readouterr().err
     assert path.read_bytes() == whole
     with Gallery.open(indexed.path) as gallery:
         assert gallery.search(probes, 7, fingerprint="model-1") == before
@@ -127,7 +127,7 @@ def test_an_index_of_another_copy_of_the_store_is_not_trusted(
     with Gallery.open(indexed.path) as gallery:
         found = gallery.search(units(3000, seed=2), 1, fingerprint="model-1")
     assert "late" not in {answer.candidates[0].person for answer in found}
-    assert "is of another state of the gallery: made again" in capsys.readouterr().err
+    assert f"{index} is of another state of the gallery: it is rebuilt" in capsys.readouterr().err
 
 
 def test_an_index_that_cannot_be_written_costs_nothing_but_speed(

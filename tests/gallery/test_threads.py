@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from facever.gallery.gallery import Gallery
+from facever.gallery.index import index as indexes
 from facever.gallery.index import snapshot as snapshots
-from facever.gallery.index import upkeep
 
 SEARCHING, PEOPLE, ROUNDS = 8, 60, 12
 
@@ -103,7 +103,7 @@ def test_an_index_that_is_about_to_be_written_can_be_waited_for(
     real, waiting = threading.Thread.start, []
 
     def start(thread: threading.Thread) -> None:
-        if thread._target is upkeep._write and not waiting:  # type: ignore[attr-defined]
+        if thread._target is indexes._write and not waiting:  # type: ignore[attr-defined]
             waiting.append(threading.Thread(target=gallery._index.wait))
             real(waiting[0])
             waiting[0].join(0.1)

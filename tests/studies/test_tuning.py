@@ -90,7 +90,7 @@ def test_an_approximate_index_is_measured_as_the_gallery_searches(
     """The gallery is rebuilt with the kind, and its own answers are counted."""
     threshold = tuned.rows[0].point.threshold
     gallery.rebuild("IVF16,Flat")
-    assert gallery._index.serves() == "IVF16,Flat"
+    assert gallery._index.refresh().kind == "IVF16,Flat"
     missed, passed = by_hand(gallery, probes, threshold)
     gallery.rebuild("auto")
     row = next(row for row in tuned.rows if row.kind == "IVF16,Flat")

@@ -1,1 +1,1 @@
-"""What answers a search: derived from the store, and made again from it when lost."""
+"""The search index: derived from the store, and rebuilt from it when it is missing or damaged."""

@@ -1,9 +1,9 @@
-"""An approximate FAISS index beside the snapshot: it proposes rows, exact scores judge them.
+"""An approximate FAISS index beside the snapshot: it proposes rows, and exact scores decide.
 
-Its file is what FAISS writes, then the numbers of the entries it was made of (int64 [N]), and the
-seal. The seal is checked before FAISS reads a byte. Entries that came later are not in it and are
-searched exactly; those that went are passed over. A file without any FAISS bytes says that the
-kind could not be made, and why: flat search serves until enough has changed to try again.
+The file has what FAISS writes, then the numbers of the indexed entries (int64 [N]), and the seal
+(`sealed.py`), which is checked before FAISS reads a byte. Entries that came later are searched
+exactly; removed ones are skipped. A file without FAISS bytes holds the reason why the kind could
+not be built: search is exact until the store has changed enough to try again.
 """
 
 import errno
@@ -20,11 +20,11 @@ import numpy as np
 from facever.core.console import say
 from facever.core.files import atomic_path
 from facever.errors import GalleryError
-from facever.gallery.index.engine import State
 from facever.gallery.index.faiss_import import import_faiss
 from facever.gallery.index.kinds import FLAT, build, reason
 from facever.gallery.index.sealed import SealError, padding, seal, stamp_of, unseal
-from facever.gallery.index.snapshot import Snapshot, said_of, state_from
+from facever.gallery.index.snapshot import Snapshot
+from facever.gallery.index.state import State
 from facever.gallery.records import Keys, Vectors
 
 FILE = "index.faiss"
@@ -38,10 +38,10 @@ class Approximate:
     """An index that proposes rows of a snapshot.
 
     Args:
-        kind: What it is: a factory string, or "flat" on a GPU.
-        index: FAISS's.
-        rows: The row in the snapshot of each of its own, int64 [N]; -1 of those that went.
-        covered: How many of the snapshot's first rows it knows; those after it does not.
+        kind: A factory string, or "flat" on a GPU.
+        index: The FAISS index.
+        rows: For each of its rows the row of the snapshot, int64 [N]; -1 where that was removed.
+        covered: It has only entries of the first so many rows of the snapshot.
     """
 
     kind: str
@@ -53,20 +53,20 @@ class Approximate:
     def read(
         cls, path: Path, asked: str, snapshot: Snapshot, belongs: Callable[[State], bool]
     ) -> Self | str:
-        """Open the file of an approximate index, or return why flat search serves.
+        """Open the file of an approximate index, or return why there is none of this kind.
 
         Args:
             path: The file.
-            asked: The kind of index wanted.
-            snapshot: Whose rows it is to propose.
-            belongs: Says whether a state is one of the store's.
+            asked: The kind of index that is set for the gallery.
+            snapshot: The snapshot whose rows it proposes.
+            belongs: Returns whether a state is one of the store's.
 
         Raises:
-            SealError: It is missing, damaged, of another state of the gallery or another kind.
+            SealError: It is missing, damaged, of another state of the gallery or of another kind.
         """
         faiss, stamp = import_faiss(), stamp_of(path)
         content, said = unseal(path, MAGIC)
-        if not belongs(state_from(said)):
+        if not belongs(State.from_dict(said)):
             raise SealError("of another state of the gallery")
         if said["asked"] != asked:
             raise SealError(f"of kind '{said['asked']}'")
@@ -109,15 +109,15 @@ class Approximate:
 
 
 def write_approximate(path: Path, kind: str, asked: str, snapshot: Snapshot) -> None:
-    """Make an index of a snapshot's vectors and write it, atomically and for the owner only.
+    """Build an index of a snapshot's vectors and write it, atomically and for the owner only.
 
-    Where it cannot be made, a line says so and the file holds nothing but the reason.
+    Where it cannot be built, a line says so, and the file holds only the reason.
 
     Args:
         path: The file.
         kind: A factory string.
-        asked: The kind of index wanted, which `kind` came of.
-        snapshot: Of what; it has entries.
+        asked: The kind of index that is set for the gallery; "auto" was resolved to `kind`.
+        snapshot: A snapshot with at least one entry.
     """
     faiss, entries = import_faiss(), snapshot.entries
     numbers, refused = entries.numbers, ""
@@ -127,7 +127,7 @@ def write_approximate(path: Path, kind: str, asked: str, snapshot: Snapshot) -> 
             _try(index, kind, entries.vectors)
             _write(faiss, index, kind, temporary)
         except GalleryError as error:
-            numbers, refused = numbers[:0], f"{error}: searched flat until then"
+            numbers, refused = numbers[:0], f"{error}: search is exact until then"
             os.truncate(temporary, 0)
             say(refused)
         else:
@@ -137,7 +137,7 @@ def write_approximate(path: Path, kind: str, asked: str, snapshot: Snapshot) -> 
             file.write(bytes(padding(file.tell())))
             file.write(np.asarray(numbers).astype("<i8").tobytes())
         said = {"kind": kind, "asked": asked, "refused": refused, "count": len(entries.numbers)}
-        seal(temporary, MAGIC, {**said_of(snapshot.state), **said})
+        seal(temporary, MAGIC, {**snapshot.state.to_dict(), **said})
 
 
 def rows_among(known: Keys, numbers: Keys) -> Keys:
@@ -189,7 +189,7 @@ def _on_gpu(faiss: ModuleType, index: Any) -> Any:
 
 
 def _try(index: Any, kind: str, vectors: Vectors) -> None:
-    """Refuse an index that can be made but not asked for cosines."""
+    """Refuse an index that can be built but cannot search by cosine."""
     try:
         index.search(np.ascontiguousarray(vectors[:1]), 1)
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""Whether the files of a gallery's index are what the store makes of them."""
+"""Whether the files of a gallery's index agree with the store."""
 
 from collections.abc import Iterator
 
@@ -8,37 +8,37 @@ from facever.gallery.checksums import intact
 from facever.gallery.index import approximate as approximates
 from facever.gallery.index import snapshot as snapshots
 from facever.gallery.index.approximate import Approximate
-from facever.gallery.index.index import belongs, entries_after
 from facever.gallery.index.sealed import SealError
 from facever.gallery.index.snapshot import Snapshot
+from facever.gallery.index.state import State, entries_after
 from facever.gallery.index.tail import forgotten
 from facever.gallery.records import Finding
 from facever.gallery.store.store import Store
 
 
 def check_index(store: Store) -> Iterator[Finding]:
-    """Yield what is wrong with the index beside a store; a missing one is made when needed."""
+    """Yield what is wrong with the index of a store; a missing one is no finding."""
+
+    def belongs(state: State) -> bool:
+        return state.is_of(store)
+
     path = store.path.with_name(snapshots.FILE)
     try:
         with store.reading():
-            snapshot = Snapshot.read(path)
-            if not belongs(store, snapshot.state):
-                raise SealError("of another state of the gallery")
+            snapshot = Snapshot.read(path, belongs)
             if wrong := _wrong(store, snapshot):
-                yield Finding("index", f"{path} {wrong}; 'facever gallery rebuild' makes it again")
+                yield Finding("index", f"{path} {wrong}; run 'facever gallery rebuild'")
             path = path.with_name(approximates.FILE)
-            Approximate.read(
-                path, store.settings.index, snapshot, lambda state: belongs(store, state)
-            )
+            Approximate.read(path, store.settings.index, snapshot, belongs)
     except SealError as error:
-        if str(error) not in ("missing", "of an older format"):  # made when it is needed
+        if str(error) not in ("missing", "of an older format"):  # rebuilt when needed
             yield Finding("index", f"{path} is {error}")
 
 
 def _wrong(store: Store, snapshot: Snapshot) -> str:
-    """Return how a snapshot, without what went since, differs from the store up to its last entry.
+    """Return how a snapshot differs from the store, as far as the snapshot's last entry.
 
-    Entries that are damaged in the store are the store's own findings.
+    Entries removed since do not count; those damaged in the store are the store's findings.
     """
     there = snapshot.entries
     gone = store.entries_removed_after(snapshot.state.change.number)
@@ -63,4 +63,4 @@ def _wrong(store: Store, snapshot: Snapshot) -> str:
             )
         left[at] = False
     strange = sorted(set(there.numbers[left].tolist()) - store.entries_among(there.numbers[left]))
-    return f"has entry {strange[0]}, which the store has not" if strange else ""
+    return f"has entry {strange[0]}, which is not in the store" if strange else ""

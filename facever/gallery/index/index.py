@@ -1,106 +1,260 @@
-"""What follows a store: an engine that is told of every change before it answers."""
+"""The search index of a store: it follows every change, and a thread writes it to files."""
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 
-from facever.gallery.index.engine import DamagedError, Engine, Entries, Scores, State
-from facever.gallery.records import Change, Keys, Vectors
+from facever.core.console import say, warn
+from facever.errors import FaceverError, GalleryError
+from facever.gallery.index import approximate as approximates
+from facever.gallery.index import snapshot as snapshots
+from facever.gallery.index.approximate import Approximate
+from facever.gallery.index.contents import Contents
+from facever.gallery.index.kinds import FLAT, resolved
+from facever.gallery.index.sealed import SealError, stamp_of
+from facever.gallery.index.snapshot import Snapshot, allowed_lag
+from facever.gallery.index.state import State
+from facever.gallery.index.view import DamagedError, View
+from facever.gallery.index.writing import is_due, write_index
+from facever.gallery.records import Keys, Scores, Vectors
 from facever.gallery.store.store import Store
 from facever.operating_point import ScoreRule
 
-AT_ONCE = 16384  # entries
+_Files = tuple[str, tuple[int, int, int] | None, tuple[int, int, int] | None]
 
 
 class Index:
-    """The search index of one store. Threads may share one.
+    """The search index of an open store. Threads may share one.
+
+    The first search opens its files: a snapshot of the store's entries and, for some kinds, an
+    approximate index. What the store changed since is held in memory; when it is much, a thread
+    writes the files again.
 
     Args:
-        store: What it follows, the truth.
-        engine: What answers; it is filled from the store where it holds nothing of it.
+        store: The truth, which the index follows.
+        wait: Seconds to wait for another process that writes the index.
     """
 
-    def __init__(self, store: Store, engine: Engine) -> None:
-        self.store, self.engine = store, engine
-        self._lock = threading.RLock()
-        self._state: State | None = None
-        self.mended = False  # whether an entry of the engine was found to be damaged
+    def __init__(self, store: Store, wait: float) -> None:
+        self._store, self._wait = store, wait
+        self._folder = store.path.parent
+        self._lock = threading.Lock()  # of the contents
+        self._contents: Contents | None = None
+        self._files: _Files | None = None
+        self._renewing = threading.RLock()  # by one thread at a time
+        self._upkeep = threading.Lock()  # of the two that follow; it is held for moments only
+        self._writing: threading.Thread | None = None
+        self._held_off = 0  # how many callers let no thread write
 
-    def refresh(self) -> State:
-        """Tell the engine what changed since the last time and return the newest state."""
-        with self._lock, self.store.reading():
-            newest = state_of(self.store)
-            if self._state is None or self._state.generation != newest.generation:
-                self._state = self.engine.open(self.belongs)
-            if self._state is None:
-                self.engine.create(newest.dimension)
-                self._state = State(newest.gallery, newest.generation, Change(0, ""), 0, 0)
-            if newest != self._state:
-                for entries in entries_after(self.store, self.engine.last()):
-                    self.engine.upsert(entries)
-                self.engine.delete(self.store.entries_removed_after(self._state.change.number))
-                self.engine.reach(newest)
-                self._state = newest
-            return newest
-
-    def belongs(self, state: State) -> bool:
-        """Return whether the store went through this state and only added and removed since."""
-        return belongs(self.store, state)
+    # -- searching --------------------------------------------------------------------------
 
     def search(
         self, queries: Vectors, k: int, rule: ScoreRule, among: Keys | None = None
     ) -> tuple[Scores, Keys]:
-        """Search as an `Engine` does, with what is in the store now and is not damaged."""
-        mended = np.empty(0, np.int64)
-        while True:
-            self.refresh()
-            try:
-                return self.engine.search(queries, k, rule, among)
-            except DamagedError as damaged:
-                self.mend(np.setdiff1d(damaged.numbers, mended))
-                self.mend(np.intersect1d(damaged.numbers, mended), drop=True)
-                mended = np.union1d(mended, damaged.numbers)
+        """Return the k best people of each query, by the entries that are in the store now.
 
-    def mend(self, numbers: Keys, drop: bool = False) -> None:
-        """Take entries that the engine has damaged from the store; those damaged there go.
+        Scores are `pair_cosines` of vectors that were just verified, by whatever kind of index the
+        candidates were found. A damaged entry is read from the store again, and the index is
+        written anew; one that is damaged in the store too is omitted.
 
         Args:
-            numbers: Of the entries.
-            drop: They go in any case: what was taken from the store does not stay whole.
+            queries: float32 [Q, D], unit rows.
+            k: How many people, 1 or more.
+            rule: A person's score is the largest ("max") or the mean cosine over their entries.
+            among: Only these people, int64 [P]; all by default.
+
+        Returns:
+            Scores float32 [Q, k] and people's keys int64 [Q, k], best first; where there are fewer
+            than k people, -inf and -1.
         """
-        if len(numbers):
-            with self._lock:
-                kept = [] if drop else numbers.tolist()
-                self.engine.mend(numbers, self.store.entries_numbered(kept))
-                self.mended = True
+        mended = np.empty(0, np.int64)
+        while True:
+            view = self.refresh()
+            try:
+                return view.search(queries, k, rule, among)
+            except DamagedError as damaged:
+                self._mend(damaged.numbers, skip=mended)  # a second time it is omitted
+                mended = np.union1d(mended, damaged.numbers)
 
+    def refresh(self) -> View:
+        """Return the entries that are in the store now, as a search sees them.
 
-def state_of(store: Store) -> State:
-    """Return the state that the store is in."""
-    with store.reading():
-        return State(
-            store.gallery,
-            store.generation(),
-            store.change(),
-            store.binding.dimension,
-            store.counts()[0],
-        )
+        The index's files are opened the first time, and when others took their place.
+        """
+        with self._lock:
+            files, usable = self._found(), True
+            opens = files != self._files
+            with self._store.reading():
+                contents = self._contents
+                if (
+                    opens
+                    or contents is None
+                    or contents.state.generation != self._store.generation()
+                ):
+                    contents = self._contents = None  # frees its memory first
+                    contents, usable = self._opened(files[0])
+                    self._contents, self._files = contents, files
+                contents.refresh(self._store)
+                if opens and not self._store.read_only and (not usable or is_due(self._store)):
+                    self._write()
+            return contents.view
 
+    def forget_people(self, people: Keys) -> None:
+        """Read the entries of some people from the store again; those not there are removed."""
+        self._mend(self.refresh().numbers_of(people))
 
-def belongs(store: Store, state: State) -> bool:
-    """Return whether a store went through a state and only added and removed entries since."""
-    with store.reading():
-        now = state_of(store)
-        same = (state.gallery, state.generation, state.dimension)
-        return same == (now.gallery, now.generation, now.dimension) and store.had(state.change)
+    def _mend(self, numbers: Keys, skip: Keys | None = None) -> None:
+        """Read damaged entries from the store again, and write the index anew.
 
-
-def entries_after(store: Store, number: int) -> Iterator[Entries]:
-    """Yield the entries after a number, some at a time; within one reading transaction."""
-    while True:
-        entries = store.entries_after(number, AT_ONCE)
-        if not len(entries.numbers):
+        Args:
+            numbers: Of the entries. Those that are damaged in the store too are removed.
+            skip: Numbers of entries that are removed in any case.
+        """
+        if not len(numbers):
             return
-        yield entries
-        number = int(entries.numbers[-1])
+        with self._lock, self._store.reading():
+            contents = self._contents
+            if contents is not None and contents.state.generation == self._store.generation():
+                kept = numbers if skip is None else np.setdiff1d(numbers, skip)
+                contents.mend(numbers, self._store.entries_numbered(kept.tolist()))
+        if not self._store.read_only:
+            self._write(anew=True)
+
+    # -- the files that are there -----------------------------------------------------------
+
+    def _found(self) -> _Files:
+        """Return the kind of index that is set, and what differs when a file is replaced."""
+        names = (snapshots.FILE, approximates.FILE)
+        first, second = (stamp_of(self._folder / name) for name in names)
+        return self._store.settings.index, first, second
+
+    def _opened(self, kind: str) -> tuple[Contents, bool]:
+        """Return what the files hold, and whether none of them must be written again."""
+        path = self._folder / snapshots.FILE
+        try:
+            snapshot = Snapshot.read(path, lambda state: state.is_of(self._store))
+        except SealError as error:
+            usable = self._is_expected(error, f"{path} is {error}: it is rebuilt from the store")
+            return Contents.empty(State.of(self._store)), usable
+        path = self._folder / approximates.FILE
+        size, dimension = snapshot.entries.vectors.shape
+        if kind == FLAT or (resolved(kind, size, dimension) == FLAT and not path.exists()):
+            return Contents(snapshot, Approximate.flat_on_gpu(snapshot)), True
+        try:
+            approximate = Approximate.read(
+                path, kind, snapshot, lambda state: state.is_of(self._store)
+            )
+        except SealError as error:
+            said = f"{path} is {error}: it is rebuilt; until then search is exact"
+            return Contents(snapshot), self._is_expected(error, said)
+        if isinstance(approximate, str):
+            say(approximate)
+            return Contents(snapshot), True
+        return Contents(snapshot, approximate), True
+
+    def _is_expected(self, error: SealError, message: str) -> bool:
+        """Return whether a file is missing that need not exist yet; otherwise print a message."""
+        if str(error) == "missing" and (
+            self._is_writing()
+            or self._store.read_only
+            or self._store.entry_count() <= allowed_lag(0)
+        ):
+            return True
+        say(message)
+        return False
+
+    # -- the files that are written ---------------------------------------------------------
+
+    def settle(self) -> None:
+        """Begin to write the index if it is too far behind the store.
+
+        This follows a change that is already made: an error here is only a warning.
+        """
+        try:
+            if not self._store.read_only and is_due(self._store):
+                self._write()
+        except (FaceverError, OSError) as error:
+            _warn_unwritten(self._folder, error)
+
+    @contextmanager
+    def held_off(self) -> Iterator[None]:
+        """Wait for a thread that writes the index, and let no other begin meanwhile."""
+        with self._upkeep:
+            self._held_off += 1
+        try:
+            self.wait()
+            yield
+        finally:
+            with self._upkeep:
+                self._held_off -= 1
+
+    def renew(self) -> None:
+        """Write the index anew from the store alone; nothing of the old files is left.
+
+        Raises:
+            GalleryError: Another process keeps writing the index, or it cannot be written.
+        """
+        with self._renewing, self.held_off():
+            with self._lock:
+                self._contents = self._files = None
+            store = Store.open(self._folder, self._wait)
+            try:
+                write_index(store, self._wait, anew=True)
+            except OSError as error:
+                raise GalleryError(f"{self._folder}: the index was not written: {error}") from error
+            finally:
+                store.close()
+
+    def wait(self) -> None:
+        """Wait for a thread that writes the index."""
+        with self._upkeep:
+            writing = self._writing
+        if writing is not None:
+            writing.join()
+
+    def close(self) -> None:
+        """Wait for a thread that writes the index, and let no other begin."""
+        with self._upkeep:
+            self._held_off += 1
+        self.wait()
+
+    def _is_writing(self) -> bool:
+        with self._upkeep:
+            return self._writing is not None and self._writing.is_alive()
+
+    def _write(self, anew: bool = False) -> None:
+        """Start a thread that writes the index, unless one is writing or none may."""
+        with self._upkeep:
+            if self._held_off or (self._writing is not None and self._writing.is_alive()):
+                return
+            writing = threading.Thread(target=_write, args=(self._folder, self._wait, anew))
+            try:
+                writing.start()
+            except RuntimeError as error:  # the system has no more threads
+                _warn_unwritten(self._folder, error)
+            else:
+                self._writing = writing  # one that has started: others may join it
+
+
+def _write(folder: Path, wait: float, anew: bool = False) -> None:
+    """Write the index, and again while the store has changed too much meanwhile.
+
+    An error is a warning and costs only speed: the store has everything.
+    """
+    try:
+        store = Store.open(folder, wait)
+        try:
+            write_index(store, wait, anew)
+            while is_due(store):
+                write_index(store, wait)
+        finally:
+            store.close()
+    except Exception as error:
+        _warn_unwritten(folder, error)
+
+
+def _warn_unwritten(folder: Path, error: Exception) -> None:
+    warn(f"the index of {folder} was not written ({error}); searching works without it")

@@ -6,8 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from facever.gallery.index.engine import Entries, Scores
-from facever.gallery.records import Keys, Vectors
+from facever.gallery.records import Entries, Keys, Scores, Vectors
 from facever.operating_point import ScoreRule
 
 _ROWS_AT_ONCE = 16384

@@ -1,52 +1,58 @@
 """The snapshot of a gallery's index: one file, derived from the store and memory-mapped.
 
 Vectors (float32 [N, D]), entry numbers and people's keys (int64 [N]) and the vectors' checksums
-(uint32 [N]) follow each other, and the seal (`sealed.py`) says which state of the store they are.
-The file is written under a temporary name and renamed, so that a reader has either the old one or
-the new one.
+(uint32 [N]) follow each other; the trailer (`sealed.py`) says which state of the store they are.
+The file is written under a temporary name and renamed: a reader opens the old one or the new one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
 from facever.core.files import atomic_path
-from facever.gallery.index.engine import Entries, State
-from facever.gallery.index.sealed import CHUNK, padding, said_by, seal, unseal
-from facever.gallery.records import Change
+from facever.gallery.index.sealed import CHUNK, SealError, padding, said_by, seal, unseal
+from facever.gallery.index.state import State
+from facever.gallery.records import Entries
 
 FILE = "index.snapshot"
 MAGIC, _FORMER = b"FVINDEX3", (b"FVINDEX2", b"FVINDEX\0")
-_SHARE = 0.05  # of a snapshot: farther behind, a new one is worth its writing
+_SHARE = 0.05  # of its entries: a snapshot farther behind the store is written again
 _LEAST = 1000  # entries: so few are searched as fast without a snapshot
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The entries of a store at one state; the vectors are memory-mapped.
+    """The entries of a store at one state.
 
     Args:
         state: Which store and which change.
-        entries: In the order of their numbers; vectors and numbers are mapped, the rest in memory.
+        entries: In the order of their numbers; vectors and numbers are memory-mapped.
     """
 
     state: State
     entries: Entries
 
     @classmethod
-    def read(cls, path: Path) -> Self:
-        """Open a snapshot and check it whole.
+    def read(cls, path: Path, belongs: Callable[[State], bool] | None = None) -> Self:
+        """Open a snapshot and verify all of it.
+
+        Args:
+            path: The file.
+            belongs: Returns whether a state is one of the store's. None: any state is accepted.
 
         Raises:
-            SealError: It is missing, truncated, damaged or of another format.
+            SealError: It is missing, truncated, damaged, of another format or of another state of
+                the gallery.
         """
         content, said = unseal(path, MAGIC, _FORMER)
         count = int(said["count"])
-        state = state_from(said)
+        state = State.from_dict(said)
+        if belongs is not None and not belongs(state):
+            raise SealError("of another state of the gallery")
         size = 4 * count * state.dimension
         ends = np.cumsum([size, padding(size), 8 * count, 8 * count, 4 * count])
         vectors = content[: ends[0]].view("<f4").reshape(count, state.dimension)
@@ -64,8 +70,8 @@ def write_snapshot(path: Path, state: State, batches: Iterable[Entries]) -> None
 
     Args:
         path: The file.
-        state: The state of the store that the entries are.
-        batches: Entries in the order of their numbers; those with owner -1 are left out.
+        state: The state of the store that has these entries.
+        batches: Entries in the order of their numbers; those with owner -1 are omitted.
     """
     numbers, owners = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     checksums = [np.empty(0, np.uint32)]
@@ -87,34 +93,11 @@ def write_snapshot(path: Path, state: State, batches: Iterable[Entries]) -> None
                 count = len(joined)
                 file.write(joined.astype("<i8").tobytes())
             file.write(np.concatenate(checksums).astype("<u4").tobytes())
-        seal(temporary, MAGIC, {**said_of(state), "count": count})
-
-
-def said_of(state: State) -> dict[str, Any]:
-    """Return a state as plain values."""
-    return {
-        "gallery": state.gallery,
-        "generation": state.generation,
-        "change": state.change.number,
-        "stamp": state.change.stamp,
-        "dimension": state.dimension,
-        "people": state.people,
-    }
-
-
-def state_from(said: dict[str, Any]) -> State:
-    """Return the state that `said_of` gave."""
-    return State(
-        said["gallery"],
-        said["generation"],
-        Change(said["change"], said["stamp"]),
-        said["dimension"],
-        said["people"],
-    )
+        seal(temporary, MAGIC, {**state.to_dict(), "count": count})
 
 
 def count_in(path: Path) -> int:
-    """Return how many entries a file says that it has, unchecked; 0 where there is none."""
+    """Return how many entries a file's trailer names, unverified; 0 without a file."""
     with suppress(TypeError, ValueError):
         return int(said_by(path).get("count", 0))
     return 0

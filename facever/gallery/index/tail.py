@@ -1,4 +1,4 @@
-"""Entries that came after the snapshot; they grow in place, and keep what they have shown."""
+"""Entries that came after the snapshot, in arrays that grow in place."""
 
 from typing import TypeVar
 
@@ -39,24 +39,24 @@ class Tail:
         self.count = end
 
     def entries(self) -> Entries:
-        """Return the entries as they are now; what is added or forgotten later does not show."""
+        """Return the entries as they are now; what is returned does not change later."""
         here = slice(self.count)
         return Entries(
             self._numbers[here], self._owners[here], self._vectors[here], self._checksums[here]
         )
 
     def forget(self, numbers: Keys) -> None:
-        """Write -1 over the owners of these entries, where they are here."""
+        """Set the owners of these entries to -1; numbers that are not here are ignored."""
         self._owners = forgotten(self._numbers[: self.count], self._owners, numbers)
 
 
 def forgotten(there: Keys, owners: Keys, numbers: Keys) -> Keys:
-    """Return the owners with -1 over those of these numbers: a copy where anything changes.
+    """Return the owners with -1 for the entries of some numbers: a copy, if any changes.
 
     Args:
         there: Numbers of all entries, int64 [N], ascending.
         owners: Their owners, int64 [N] or longer.
-        numbers: Of the entries that went, int64 [M].
+        numbers: Of the removed entries, int64 [M].
     """
     at = np.searchsorted(there, numbers)
     at = at[at < len(there)]

@@ -1,7 +1,7 @@
-"""What searches see: some entries, as they were at one change.
+"""What a search sees: the entries at one change of the store.
 
-A search has two steps. Products in float32 (or FAISS's index) propose the few entries that can
-decide. Their vectors are verified by their checksums, and their exact scores judge.
+A search has two steps. Products in float32, or an approximate index, propose the few entries that
+can be among the best. Their vectors are verified by their checksums, and exact scores decide.
 """
 
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from facever.gallery.checksums import intact
 from facever.gallery.index.approximate import Approximate
-from facever.gallery.index.engine import DamagedError, Entries, Scores
 from facever.gallery.index.faiss_import import import_faiss
+from facever.gallery.index.kinds import FLAT
 from facever.gallery.index.people import Part, best_of, leaders, mean_vectors, nobody, ranked
-from facever.gallery.records import Keys, Vectors, joined
+from facever.gallery.records import Entries, Keys, Scores, Vectors, joined
 from facever.gallery.scores import scores_of, slack
 from facever.operating_point import ScoreRule
 
@@ -27,6 +27,18 @@ _OVERSAMPLED = 4  # times the entries that exact search would look at first
 _MORE = 8  # people, or entries, that are looked at beside those wanted, for what is nearly as good
 
 
+class DamagedError(Exception):
+    """Entries that a search has read are not as they were enrolled.
+
+    Args:
+        numbers: Of the entries, int64 [N].
+    """
+
+    def __init__(self, numbers: Keys) -> None:
+        super().__init__(f"{len(numbers)} damaged entries")
+        self.numbers = numbers
+
+
 class Pairs(NamedTuple):
     """Pairs to be scored: rows of the queries and positions of entries, int64 [M]."""
 
@@ -35,14 +47,14 @@ class Pairs(NamedTuple):
 
 
 class View:
-    """The entries at one change, which never change under a search.
+    """The entries at one change of the store; they do not change during a search.
 
     A position is a row of the parts, one after the other.
 
     Args:
-        parts: Snapshot, tail and more.
+        parts: Of the snapshot, of the tail, and others.
         people: How many people there are, at most.
-        approximate: Proposes rows of the snapshot, or None for exact search.
+        approximate: Proposes rows of the first part; None for exact search.
     """
 
     def __init__(self, parts: list[Part], people: int, approximate: Approximate | None) -> None:
@@ -57,12 +69,15 @@ class View:
         self._slack = slack(parts[0].entries.vectors.shape[1])
 
     def search(
-        self, queries: Vectors, k: int, rule: ScoreRule, among: Keys | None
+        self, queries: Vectors, k: int, rule: ScoreRule, among: Keys | None = None
     ) -> tuple[Scores, Keys]:
-        """Search as an `Engine` does.
+        """Search these entries as `Index.search` does.
 
         Queries of another width are of a model that a migration has just replaced: nobody is found,
-        and who asks sees by the store's generation that he must ask again.
+        and the caller sees by the store's generation that the search must be repeated.
+
+        Raises:
+            DamagedError: Candidates are not as they were enrolled.
         """
         if queries.shape[1] != self.parts[0].entries.vectors.shape[1]:
             return nobody(len(queries), k)
@@ -74,6 +89,16 @@ class View:
             else:
                 pairs = self._exact(queries, np.arange(len(queries)), k, rule)
         return self._judged(queries, k, rule, pairs)
+
+    @property
+    def kind(self) -> str:
+        """The kind of index that proposes entries; "flat" where search is exact."""
+        return FLAT if self._approximate is None else self._approximate.kind
+
+    def numbers_of(self, people: Keys) -> Keys:
+        """Return the numbers of all entries of some people, int64 [N]."""
+        every = [part.entries for part in self.parts]
+        return np.concatenate([some.numbers[np.isin(some.owners, people)] for some in every])
 
     # -- the exact scores -------------------------------------------------------------------
 

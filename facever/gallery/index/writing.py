@@ -1,4 +1,4 @@
-"""The index written to files, by one process at a time and off the writer's path."""
+"""The files of the index: when they are written, and by one process at a time."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,31 +11,24 @@ from facever.errors import GalleryError
 from facever.gallery.index import approximate as approximates
 from facever.gallery.index import snapshot as snapshots
 from facever.gallery.index.approximate import Approximate, write_approximate
-from facever.gallery.index.engine import Entries
-from facever.gallery.index.index import AT_ONCE, belongs, entries_after, state_of
 from facever.gallery.index.kinds import FLAT, resolved
-from facever.gallery.index.sealed import SealError, said_by, unseal
-from facever.gallery.index.snapshot import (
-    Snapshot,
-    allowed_lag,
-    count_in,
-    state_from,
-    write_snapshot,
-)
+from facever.gallery.index.sealed import SealError, said_by
+from facever.gallery.index.snapshot import Snapshot, allowed_lag, count_in, write_snapshot
+from facever.gallery.index.state import AT_ONCE, State, entries_after
 from facever.gallery.index.tail import forgotten
+from facever.gallery.records import Entries
 from facever.gallery.store.store import Store
 
 LOCK = "index.lock"
-_MAGICS = {snapshots.FILE: snapshots.MAGIC, approximates.FILE: approximates.MAGIC}
 
 
 def write_index(store: Store, wait: float, anew: bool = False) -> None:
-    """Write what is out of date of the snapshot and the approximate index beside it.
+    """Write the snapshot and the approximate index, each only if it is out of date or damaged.
 
     Args:
-        store: The truth. A reading transaction is held while the snapshot is written.
+        store: What they are made of. A reading transaction is held while the snapshot is written.
         wait: Seconds to wait for another process that writes the index.
-        anew: Write both, from the store alone, so that nothing old stays in them.
+        anew: Write both, and from the store alone, so that nothing old stays in them.
 
     Raises:
         GalleryError: Another process is writing the index, or the store cannot be read.
@@ -47,9 +40,9 @@ def write_index(store: Store, wait: float, anew: bool = False) -> None:
     )
     with alone(folder / LOCK, taken, wait):
         _sweep(folder)
-        if anew or _snapshot_due(store) or not _is_whole(store, snapshots.FILE):
+        if anew or _snapshot_due(store) or not _is_usable(store):
             with store.reading():
-                state = state_of(store)
+                state = State.of(store)
                 batches = entries_after(store, 0) if anew else _entries(store)
                 write_snapshot(folder / snapshots.FILE, state, batches)
         if anew or _approximate_due(store) or not _can_serve(store):
@@ -57,7 +50,7 @@ def write_index(store: Store, wait: float, anew: bool = False) -> None:
 
 
 def is_due(store: Store) -> bool:
-    """Return whether the files are too far behind the store, or of another kind than wanted."""
+    """Return whether the files are too far behind the store, or not of the kind that is set."""
     with store.reading():
         return _snapshot_due(store) or _approximate_due(store)
 
@@ -85,14 +78,13 @@ def _approximate_due(store: Store) -> bool:
     )
 
 
-def _is_whole(store: Store, name: str) -> bool:
-    """Return whether a file of the index is missing, or whole and of this store."""
-    path, magic = store.path.with_name(name), _MAGICS[name]
+def _is_usable(store: Store) -> bool:
+    """Return whether the snapshot is missing, or whole and of this store."""
     try:
-        said = unseal(path, magic)[1]
+        Snapshot.read(store.path.with_name(snapshots.FILE), lambda state: state.is_of(store))
     except SealError as error:
         return str(error) == "missing"
-    return belongs(store, state_from(said))
+    return True
 
 
 def _can_serve(store: Store) -> bool:
@@ -100,18 +92,18 @@ def _can_serve(store: Store) -> bool:
     path, asked = store.path.with_name(approximates.FILE), store.settings.index
     try:
         snapshot = Snapshot.read(path.with_name(snapshots.FILE))
-        Approximate.read(path, asked, snapshot, lambda state: belongs(store, state))
+        Approximate.read(path, asked, snapshot, lambda state: state.is_of(store))
     except SealError as error:
         return str(error) == "missing"
     return True
 
 
 def _entries(store: Store) -> Iterator[Entries]:
-    """Yield the store's entries, as far as possible from the snapshot that is there."""
+    """Yield the store's entries, from the snapshot as far as it has them."""
     path, last = store.path.with_name(snapshots.FILE), 0
     with suppress(SealError):
-        snapshot = Snapshot.read(path)
-        if belongs(store, snapshot.state) and len(snapshot.entries.numbers):
+        snapshot = Snapshot.read(path, lambda state: state.is_of(store))
+        if len(snapshot.entries.numbers):
             numbers, owners, _, checksums = snapshot.entries
             gone = store.entries_removed_after(snapshot.state.change.number)
             owners, width = forgotten(numbers, owners, gone), snapshot.state.dimension
@@ -144,7 +136,10 @@ def _write_approximate(store: Store) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Delete what killed writers left, those of earlier versions too; nobody else writes now."""
+    """Delete temporary files of killed writers, those of earlier versions too.
+
+    The lock is held: nobody else writes.
+    """
     remove_leftovers(folder)
     for name in (snapshots.FILE, approximates.FILE):
         path = folder / name

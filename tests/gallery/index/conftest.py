@@ -1,12 +1,12 @@
 """Stores of made-up people, and the index over one."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from facever.gallery.index.embedded import EmbeddedEngine
 from facever.gallery.index.index import Index
 from facever.gallery.records import Binding, NewImages
 from facever.gallery.store.store import Store
@@ -30,10 +30,13 @@ def add() -> Callable[[Store, np.ndarray, list[str]], None]:
 
 
 @pytest.fixture
-def indexed() -> Callable[..., Index]:
-    """Open the index of a store, without a word about files that are missing."""
+def indexed() -> Iterator[Callable[[Store], Index]]:
+    """Open the index of a store, which no thread writes."""
+    with ExitStack() as stack:
 
-    def open_index(store: Store, kind: str = "flat") -> Index:
-        return Index(store, EmbeddedEngine(store.path.parent, kind, begins=True))
+        def open_index(store: Store) -> Index:
+            index = Index(store, wait=1)
+            stack.enter_context(index.held_off())
+            return index
 
-    return open_index
+        yield open_index

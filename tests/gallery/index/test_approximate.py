@@ -6,10 +6,10 @@ import pytest
 
 from facever.gallery.index import approximate as room
 from facever.gallery.index.approximate import Approximate, rows_among, write_approximate
-from facever.gallery.index.engine import Entries, State
 from facever.gallery.index.sealed import SealError, padding, seal, unseal
 from facever.gallery.index.snapshot import Snapshot
-from facever.gallery.records import Change
+from facever.gallery.index.state import State
+from facever.gallery.records import Change, Entries
 
 STATE = State("gallery", "generation", Change(7, "stamp"), 8, 5)
 
@@ -118,7 +118,7 @@ def test_what_cannot_be_made_says_why_and_leaves_no_index(
     said = opened(path, snapshot, kind)
     assert isinstance(said, str)
     assert said.startswith(reason)
-    assert said.endswith(": searched flat until then")
+    assert said.endswith(": search is exact until then")
     assert capsys.readouterr().err == said + "\n"
     assert path.stat().st_size < 1000
 

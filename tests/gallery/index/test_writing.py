@@ -11,8 +11,8 @@ import pytest
 from facever.core.files import alone
 from facever.errors import GalleryError
 from facever.gallery.index import approximate as approximates
-from facever.gallery.index import index as follows
 from facever.gallery.index import snapshot as snapshots
+from facever.gallery.index import state as states
 from facever.gallery.index import writing as writes
 from facever.gallery.index.sealed import said_by
 from facever.gallery.index.snapshot import Snapshot
@@ -24,7 +24,7 @@ from facever.gallery.store.store import Store
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshots, "_LEAST", 10)
-    monkeypatch.setattr(follows, "AT_ONCE", 7)
+    monkeypatch.setattr(states, "AT_ONCE", 7)
 
 
 @pytest.fixture
@@ -213,11 +213,10 @@ def test_the_state_written_is_whole_though_others_write_meanwhile(
     write_index(store, 1, anew=True)
     patched.undo()
     assert len(held(store)) == 30
-    index = indexed(store)
-    index.refresh()
-    assert index.engine.count() == 34 == len(living(store))
-    everything = np.concatenate([some.numbers for some in index.engine.iterate()])
+    parts = [part.entries for part in indexed(store).refresh().parts]
+    everything = np.concatenate([some.numbers[some.owners >= 0] for some in parts])
     assert everything.tolist() == sorted(living(store))
+    assert len(everything) == 34
     other.close()
 
 

@@ -1,0 +1,75 @@
+"""What an index holds: the entries of a snapshot and later ones, without the removed."""
+
+import numpy as np
+
+from facever.gallery.index.approximate import Approximate
+from facever.gallery.index.people import Part
+from facever.gallery.index.snapshot import Snapshot
+from facever.gallery.index.state import State, entries_after
+from facever.gallery.index.tail import Tail, forgotten
+from facever.gallery.index.view import View
+from facever.gallery.records import Change, Entries, Keys, joined
+from facever.gallery.store.store import Store
+
+
+class Contents:
+    """The entries of a store at one state. One thread at a time changes them.
+
+    Args:
+        snapshot: Entries of an earlier state, memory-mapped; they are not copied.
+        approximate: Proposes rows of the snapshot; None for exact search.
+    """
+
+    def __init__(self, snapshot: Snapshot, approximate: Approximate | None = None) -> None:
+        entries = snapshot.entries
+        self.state = snapshot.state
+        self._approximate = approximate
+        self._first, self._tail = Part(entries), Tail(entries.vectors.shape[1])
+        self._mended = entries.rows(slice(0))  # copies of the store's that replace damaged ones
+        self._last = int(entries.numbers[-1]) if len(entries.numbers) else 0
+        self.view = self._view(snapshot.state.people)
+
+    @classmethod
+    def empty(cls, state: State) -> "Contents":
+        """Return contents without entries, for a store that is in this state."""
+        none = np.empty(0, np.int64)
+        vectors = np.empty((0, state.dimension), np.float32)
+        entries = Entries(none, none, vectors, np.empty(0, np.uint32))
+        before = State(state.gallery, state.generation, Change(0, ""), state.dimension, 0)
+        return cls(Snapshot(before, entries))
+
+    def refresh(self, store: Store) -> None:
+        """Add and remove what the store did since the last time, within one transaction of it.
+
+        `view` changes at the end. After an exception it is as before, and the next call completes
+        the change.
+        """
+        newest = State.of(store)
+        if newest == self.state:
+            return
+        for entries in entries_after(store, self._last):
+            self._tail.add(entries)
+            self._last = int(entries.numbers[-1])
+        removed = store.entries_removed_after(self.state.change.number)
+        if len(removed):
+            self._forget(removed)
+        self.view, self.state = self._view(newest.people), newest
+
+    def mend(self, numbers: Keys, entries: Entries) -> None:
+        """Replace the entries of these numbers, which are damaged, by those given; others go."""
+        self._forget(numbers)
+        both = joined([self._mended, entries])
+        self._mended = both.rows(np.argsort(both.numbers))
+        self.view = self._view(self.view.people)
+
+    def _forget(self, numbers: Keys) -> None:
+        entries = self._first.entries
+        self._first = self._first.with_owners(forgotten(entries.numbers, entries.owners, numbers))
+        self._tail.forget(numbers)
+        self._mended = self._mended.rows(~np.isin(self._mended.numbers, numbers))
+
+    def _view(self, people: int) -> View:
+        parts = [self._first, Part(self._tail.entries())]
+        if len(self._mended.numbers):
+            parts.append(Part(self._mended))
+        return View(parts, people, self._approximate)
