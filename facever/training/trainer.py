@@ -27,7 +27,6 @@ from facever.training.building import (
     make_embedder,
     make_step,
     make_watch,
-    metric_of,
     require_room,
     with_alignment,
 )
@@ -120,7 +119,7 @@ class Trainer:
             self._targets,
         )
         self._heads = self.step.heads
-        self.metric: Metric = metric_of(config, self._heads)
+        self.metric: Metric = config.metric or self.step.metric
         self._ema = make_average(config, self.embedder)
         torch.manual_seed(self._own_seed())
         self._random = random_state(self.device)  # what the first update begins with
@@ -134,7 +133,7 @@ class Trainer:
             self.metric,
             self._precision,
         )
-        self._watch = make_watch(config, self._heads, self.train_manifest, self._updates_per_epoch)
+        self._watch = make_watch(config, self.step, self.train_manifest, self._updates_per_epoch)
         self._means, self._wait = Means(), DataWait(self.device, self._batches.are_kept)
         self._images = 0  # since the last line of the log
         self._seconds_before = 0.0  # of training, before this process

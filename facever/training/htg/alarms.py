@@ -4,9 +4,10 @@ All must last for the whole span of the watch. The bounds are our choice.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-from facever.training.monitoring.alarms import ALIKE, NEAR, History, mean
+from facever.training.htg.config import NAME
+from facever.training.monitoring.alarms import ALIKE, NEAR, mean
+from facever.training.monitoring.history import Figures, Subject
 
 _PERFECT = 0.995
 """Share of right verdicts from which on a discriminator is never wrong."""
@@ -18,20 +19,25 @@ _KNOWN = 0.5
 """Share of real features of the right identity from which on the generated ones can be judged."""
 
 
-@dataclass(frozen=True)
-class AdversarialTrace(History):
+class Adversaries(Subject):
     """What a rule sees of the adversaries.
 
-    Attributes:
+    Args:
+        figures: Those of the training.
         margin: m of the triplet losses.
         identities: K.
     """
 
-    margin: float
-    identities: int
+    def __init__(self, figures: Figures, margin: float, identities: int) -> None:
+        super().__init__(figures, NAME, NAME)
+        self.margin, self.identities = margin, identities
+
+    def troubles(self) -> dict[str, str | None]:
+        """See Subject."""
+        return {kind: rule(self) for kind, rule in RULES.items()}
 
 
-def _discriminator_perfect(trace: AdversarialTrace) -> str | None:
+def _discriminator_perfect(trace: Adversaries) -> str | None:
     """Find a discriminator that is never wrong: the generator's loss has no way out."""
     real, generated = trace.span("real_accuracy"), trace.span("generated_accuracy")
     if not _all(real, lambda share: share >= _PERFECT):
@@ -46,7 +52,7 @@ def _discriminator_perfect(trace: AdversarialTrace) -> str | None:
     )
 
 
-def _discriminator_at_chance(trace: AdversarialTrace) -> str | None:
+def _discriminator_at_chance(trace: Adversaries) -> str | None:
     """Find a discriminator that cannot tell real from generated, or one identity from another."""
     apart, real = trace.span("told_apart"), trace.span("real_accuracy")
     chance = 1.5 / trace.identities + 0.05
@@ -68,7 +74,7 @@ def _discriminator_at_chance(trace: AdversarialTrace) -> str | None:
     return None
 
 
-def _generator_still(trace: AdversarialTrace) -> str | None:
+def _generator_still(trace: Adversaries) -> str | None:
     """Find a generator that does nothing."""
     offsets = trace.span("offset")
     if not _all(offsets, lambda offset: offset < _STILL):
@@ -79,7 +85,7 @@ def _generator_still(trace: AdversarialTrace) -> str | None:
     )
 
 
-def _identity_lost(trace: AdversarialTrace) -> str | None:
+def _identity_lost(trace: Adversaries) -> str | None:
     """Find generated features that are no longer of their identity."""
     real, generated = trace.span("real_kept"), trace.span("generated_kept")
     if not _all(real, lambda share: share >= _KNOWN):
@@ -93,7 +99,7 @@ def _identity_lost(trace: AdversarialTrace) -> str | None:
     )
 
 
-def _embedder_collapsed(trace: AdversarialTrace) -> str | None:
+def _embedder_collapsed(trace: Adversaries) -> str | None:
     """Find embeddings that are all alike, or mined triplets whose distances are all equal."""
     cosines, margins = trace.span("pair_cosine"), trace.span("mined_margin")
     violations = trace.span("mined_violation")
@@ -116,7 +122,7 @@ def _all(values: Sequence[float], holds: Callable[[float], bool]) -> bool:
     return bool(values) and all(map(holds, values))
 
 
-ADVERSARIAL_RULES: dict[str, Callable[[AdversarialTrace], str | None]] = {
+RULES: dict[str, Callable[[Adversaries], str | None]] = {
     "discriminator-perfect": _discriminator_perfect,
     "discriminator-at-chance": _discriminator_at_chance,
     "generator-still": _generator_still,

@@ -9,8 +9,7 @@ import pytest
 from facever.config import parse
 from facever.heads.base import HeadConfig
 from facever.heads.registry import head_class
-from facever.training.config import AdversarialConfig
-from facever.training.monitoring.adversarial_alarms import ADVERSARIAL_RULES
+from facever.training.htg.alarms import RULES, Adversaries
 from facever.training.monitoring.watch import Alarm, Watch
 
 Figures = Callable[[float], dict[str, float]]
@@ -83,12 +82,14 @@ def softmax() -> HeadConfig:
 
 
 def watch(adversarial: bool = True) -> Watch:
+    plain = {"identities": 100, "batch": 32, "updates_per_epoch": 40}
+    if not adversarial:
+        return Watch({"softmax": softmax()}, **plain)
     return Watch(
         {"softmax": softmax()},
-        identities=100,
-        batch=32,
-        updates_per_epoch=40,
-        adversarial=AdversarialConfig() if adversarial else None,
+        **plain,
+        heads_loss="adversarial/heads",
+        others=lambda figures: [Adversaries(figures, margin=0.2, identities=100)],
     )
 
 
@@ -100,9 +101,7 @@ def alarms(figures: Figures, updates: int = 200, adversarial: bool = True) -> li
     return raised
 
 
-@pytest.mark.parametrize(
-    ("kind", "figures"), [(kind, one) for kind in ADVERSARIAL_RULES for one in SICK[kind]]
-)
+@pytest.mark.parametrize(("kind", "figures"), [(kind, one) for kind in RULES for one in SICK[kind]])
 def test_each_alarm_is_raised_once(kind: str, figures: Figures) -> None:
     (found,) = alarms(figures)
     assert found.kind == kind

@@ -11,7 +11,7 @@ from safetensors import safe_open
 
 from facever.errors import ConfigError
 from facever.models.saving import load_embedder
-from facever.training.adversarial import AdversarialStep
+from facever.training.htg.step import AdversarialStep
 from facever.training.interruption import Interrupted
 from facever.training.run import read_metrics
 from facever.training.saving.checkpoint import load_checkpoint
