@@ -17,7 +17,7 @@ from facever.models.embedder import Embedder, ModelConfig
 from facever.models.weights import first_line
 from facever.training.computing.optimization import Schedule, make_optimizer, parameter_groups
 from facever.training.computing.parallel import DataParallel, arrange_norms
-from facever.training.computing.precision import Precision, choose_memory_format
+from facever.training.computing.precision import Precision, choose_memory_format, embed_blank
 from facever.training.computing.rows import RowSampling
 from facever.training.computing.thrift import checkpoint_gradients, compile_module
 from facever.training.config import TrainConfig
@@ -169,18 +169,14 @@ def _require_size(embedder: Embedder) -> None:
     Raises:
         ConfigError: This one does not take images of the model's size.
     """
-    height, width = embedder.preprocessing.size
-    was_training = embedder.training
     try:
-        with torch.inference_mode():
-            embedder.eval()(torch.zeros(1, 3, height, width, dtype=torch.uint8))
+        embed_blank(embedder)
     except (RuntimeError, AssertionError, ValueError) as error:
+        height, width = embedder.preprocessing.size
         raise ConfigError(
             f"backbone '{embedder.config.backbone}' does not take images of {height} x {width} "
             f"pixels ({first_line(error)}): choose another model.preprocessing.size"
         ) from error
-    finally:
-        embedder.train(was_training)
 
 
 def _make_heads(config: TrainConfig, identities: int, updates_per_epoch: int) -> WeightedSum:

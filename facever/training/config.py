@@ -118,10 +118,10 @@ class TrainConfig(Config):
     accumulation: Images = Field(1, ge=1, description="batches added up into one optimizer update")
     clip_norm: float | None = Field(5.0, gt=0, description="largest norm of all gradients together")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "fp32", description="auto: fp32 or bf16, whichever a short trial finds faster"
+        "fp32", description="auto: bf16 where the device and the model's layers suit it, else fp32"
     )
     memory_format: Literal["auto", "channels_last", "contiguous"] = Field(
-        "auto", description="auto: as a short trial finds faster, where both are safe"
+        "auto", description="auto: by device, precision and the model's convolutions"
     )
     compile: bool = Field(
         False, description="torch.compile of the embedder; where it fails it is left out, aloud"
@@ -279,7 +279,7 @@ def require_same(
     if new["model"]["alignment"] == "none":  # it came from the data, too
         new["model"]["alignment"] = old["model"]["alignment"]
     for key in ("precision", "memory_format"):
-        if new[key] == "auto":  # what a trial chose
+        if new[key] == "auto":  # what was chosen when it began
             new[key] = old[key]
     for key in old:
         if new[key] != old[key]:

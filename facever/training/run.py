@@ -220,10 +220,8 @@ def _lines(path: Path) -> list[str]:
     return read_regular(path).decode(errors="replace").splitlines()
 
 
-def write_environment(
-    run: Run, device: str, threads: int, trial: Mapping[str, object] | None = None
-) -> None:
-    """Write what the run ran on: versions, processor, threads, device, time of start, trial."""
+def write_environment(run: Run, device: str, threads: int) -> None:
+    """Write what the run ran on: versions, processor, threads, device, time of start."""
     import cv2
     import numpy
     import timm
@@ -248,7 +246,6 @@ def write_environment(
             "processes": world(),
             "device": device,
             "gpu": torch.cuda.get_device_name() if device.startswith("cuda") else None,
-            "trial": trial,
         },
     )
 

@@ -65,7 +65,8 @@ def bakeoff(
     first = next(iter(contenders))
     if any(config.precision == "auto" for config in contenders.values()):
         raise ConfigError(
-            "precision 'auto' could give each head another one: name it, for example precision=fp32"
+            "precision 'auto' depends on the machine, and heads must be trained in the same one: "
+            "name it, for example precision=fp32"
         )
     if baseline is not None and baseline not in contenders:
         raise ConfigError(unknown("baseline", baseline, contenders))
