@@ -135,7 +135,7 @@ def judge(
     The threshold of the accuracy is the best one on the run's development people, or else on
     those that it was trained on, never on the test.
     """
-    embeddings = _embed(run, config, test.manifest, run.path / "embeddings")
+    embeddings = _embed(run, config, test.manifest, run.embeddings)
     fars = check_fars(fars)
     trials: Trials
     if test.pairs is None:
@@ -186,7 +186,7 @@ def _check_pairs(pairs: PairList, manifest: Manifest) -> None:
 def _threshold_trials(run: Run, config: TrainConfig, manifest: Manifest) -> StreamedTrials:
     train, development = select(manifest, config.data, config.batch, config.seed)
     people = development or train.at_most(config.data.development_per_identity)
-    held = _embed(run, config, people, run.path / "development")
+    held = _embed(run, config, people, run.development)
     pairs, _ = all_pairs([held], held.meta.metric)
     return StreamedTrials(pairs, 1)
 

@@ -9,6 +9,7 @@ from facever.config import load as load_config
 from facever.core.console import say
 from facever.core.files import write_text
 from facever.core.json_files import write_json
+from facever.core.run_folder import read_metrics
 from facever.data.manifest import Manifest
 from facever.data.sources import load as load_data
 from facever.errors import ConfigError, unknown
@@ -19,7 +20,7 @@ from facever.studies.bakeoff.judging import TestPart, judge, known_people, test_
 from facever.studies.bakeoff.page import report
 from facever.studies.bakeoff.result import BakeoffResult, RunRecord, compare_heads
 from facever.training.config import TrainConfig, require_same
-from facever.training.run import Run, read_metrics
+from facever.training.run import Run
 from facever.training.trainer import Trainer
 
 NAME = "bakeoff"
