@@ -1,4 +1,4 @@
-"""What adversarial hard-triplet generation is told."""
+"""The configuration of adversarial hard-triplet generation."""
 
 from typing import Literal
 
@@ -59,9 +59,9 @@ class AdversarialConfig(Config):
         return round(self.pretraining * updates)
 
     def resized(self, before: int, now: int) -> "AdversarialConfig":
-        """Return the configuration for `now` updates, with a pre-training as long as in `before`.
+        """Return the configuration of a training of `now` updates instead of `before`.
 
-        One that lasts to the end, or that there is none of, stays so.
+        The pre-training ends after the same update; a share of 0 or 1 stays.
         """
         if not 0 < self.pretraining < 1:
             return self

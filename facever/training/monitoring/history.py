@@ -1,4 +1,4 @@
-"""What a training's log has said so far, and the subjects whose figures alarms look at."""
+"""The figures of a training so far, and the subjects that alarms are about."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -74,7 +74,7 @@ class Figures:
 
 
 class Subject(ABC):
-    """What alarms are about, a head or the adversaries: a part of the figures, and rules for it.
+    """What alarms are about, such as a head: it has figures of its own, and rules that check them.
 
     Args:
         figures: Those of the training.
@@ -103,4 +103,7 @@ class Subject(ABC):
 
     @abstractmethod
     def troubles(self) -> dict[str, str | None]:
-        """Return by its kind what each rule finds now: what is seen and what to try, or None."""
+        """Return for each kind of alarm the message, or None where there is no such problem.
+
+        A message says what is seen and what to try, in one line.
+        """

@@ -1,7 +1,7 @@
-"""The collapse watch: looks at a training's figures and says in words what is going wrong.
+"""The collapse watch: reads the figures of a training and reports problems in words.
 
-It sees the means that the log sees, over all steps since the last line, so it costs an accelerator
-nothing. What it remembers is part of the checkpoint. Each alarm is raised once for each subject.
+Its input is what the log gets, means over all updates since the last line, so it costs no time
+on an accelerator. Its state is part of the checkpoint. Each alarm is raised once for each subject.
 """
 
 import math
@@ -16,10 +16,10 @@ from facever.training.monitoring.history import Figures, Subject
 
 @dataclass(frozen=True)
 class Alarm:
-    """Something that goes wrong.
+    """A problem of a training.
 
     Attributes:
-        kind: One word, the same for the same trouble.
+        kind: One word, the same for the same problem.
         head: The subject: the head's name among the training's heads, or "adversarial".
         message: What is seen and what to try, one line.
     """
@@ -30,7 +30,7 @@ class Alarm:
 
 
 class Watch:
-    """Looks at the means of a training's figures and raises each alarm once.
+    """Checks the figures of a training and raises each alarm once.
 
     Args:
         heads: Names and configurations, in order.
