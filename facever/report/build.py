@@ -155,7 +155,7 @@ def from_run(
         extra: Sections to follow those of the evaluation, such as `examples_section`.
         thumbnails: Whether pictures are shown.
     """
-    record = training.RunRecord.read(run)
+    record = training.TrainingRecord.read(run)
     about_training, environment = training.sections(record, thumbnails)
     if measured is None:
         verdict, meaning, tiles = _unmeasured(record)
@@ -171,7 +171,7 @@ def from_run(
     return Report(training.describe(record), verdict, meaning, tiles, sections, data)
 
 
-def _unmeasured(record: training.RunRecord) -> tuple[str, str, list[Tile]]:
+def _unmeasured(record: training.TrainingRecord) -> tuple[str, str, list[Tile]]:
     """Return the headline of a run that only its development people have judged."""
     best = record.chosen
     embed = f"facever embed {record.folder.path} DATA --out {record.folder.embeddings}"

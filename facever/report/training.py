@@ -26,8 +26,8 @@ _NOT_FIGURES = {"kind", "step", "epoch", "weights"}
 
 
 @dataclass(frozen=True)
-class RunRecord:
-    """What a run folder tells.
+class TrainingRecord:
+    """What the files of a run folder say about its training.
 
     Attributes:
         folder: Where its files are.
@@ -50,7 +50,7 @@ class RunRecord:
     fingerprint: str | None
 
     @classmethod
-    def read(cls, path: Path) -> "RunRecord":
+    def read(cls, path: Path) -> "TrainingRecord":
         """Read a run folder, finished or not.
 
         Raises:
@@ -130,12 +130,12 @@ class RunRecord:
         return record
 
 
-def sections(run: RunRecord, thumbnails: bool = True) -> list[Section]:
+def sections(run: TrainingRecord, thumbnails: bool = True) -> list[Section]:
     """Return the sections of one training run."""
     return [_training(run, thumbnails), _environment(run)]
 
 
-def describe(run: RunRecord) -> str:
+def describe(run: TrainingRecord) -> str:
     """Return in one line what was trained on what."""
     people, images, dataset = run.people("train")
     trained = f", trained on {images:,} images of {people:,} people ({dataset})" if people else ""
@@ -155,7 +155,7 @@ def figure_name(name: str) -> str:
     return f"{kind.upper()} at FAR {at}" if at else kind.upper()
 
 
-def _training(run: RunRecord, thumbnails: bool) -> Section:
+def _training(run: TrainingRecord, thumbnails: bool) -> Section:
     alarms = [Note(str(said), warning=True) for said in run.alarms.get("message", ())]
     blocks: list[Block] = [Facts(_facts(run)), *alarms, *_curves(run)]
     if len(run.development):
@@ -167,7 +167,7 @@ def _training(run: RunRecord, thumbnails: bool) -> Section:
     return Section("training", "Training", blocks, "What was trained, on whom, and how it went.")
 
 
-def _facts(run: RunRecord) -> list[tuple[str, Cell]]:
+def _facts(run: TrainingRecord) -> list[tuple[str, Cell]]:
     rows: list[tuple[str, Cell]] = [
         ("backbone", str(run.setting("model.backbone"))),
         ("embedding", f"{run.setting('model.embedding_size')} numbers"),
@@ -192,7 +192,7 @@ def _facts(run: RunRecord) -> list[tuple[str, Cell]]:
     return rows
 
 
-def _budget(run: RunRecord) -> list[tuple[str, Cell]]:
+def _budget(run: TrainingRecord) -> list[tuple[str, Cell]]:
     last = run.train.iloc[-1]
     updates = int(last["step"])
     rows: list[tuple[str, Cell]] = [
@@ -209,7 +209,7 @@ def _budget(run: RunRecord) -> list[tuple[str, Cell]]:
     return rows
 
 
-def _curves(run: RunRecord) -> Iterator[Block]:
+def _curves(run: TrainingRecord) -> Iterator[Block]:
     train, development = run.train, run.development
     if not len(train):
         yield Note("No update has been logged yet: there are no training curves.")
@@ -244,7 +244,7 @@ def _curves(run: RunRecord) -> Iterator[Block]:
     yield from adversarial_curves(train)
 
 
-def _development_table(run: RunRecord) -> Table:
+def _development_table(run: TrainingRecord) -> Table:
     frame = run.development
     shown = development_figures(frame)
     fixed = [name for name in ("step", "epoch") if name in frame]
@@ -276,7 +276,7 @@ def _batch_picture(path: Path) -> Sheet:
     )
 
 
-def _environment(run: RunRecord) -> Section:
+def _environment(run: TrainingRecord) -> Section:
     rows: list[tuple[str, Cell]] = [
         ("run folder", str(run.folder.path)),
         ("model fingerprint", run.fingerprint or f"no {run.folder.model.name} yet"),
