@@ -26,6 +26,7 @@ MOVED = {
     "facever.workflows.tuning": "facever.studies.tuning",
     "facever.workflows.quickstart": "facever.quickstart.quickstart",
     "facever.adversarial": "facever.training.htg",
+    "facever.training.adversarial": "facever.training.htg.step",
     "facever.training.watching": "facever.training.monitoring",
     "facever.training.choosing": "facever.training.selection",
     "facever.training.beside": "facever.training.supervision",

@@ -1,4 +1,4 @@
-"""What this process may take of its machine: memory, CPUs, open files; containers have less."""
+"""What this process may use of its machine: memory, CPUs, open files; containers have less."""
 
 import os
 from pathlib import Path
@@ -95,6 +95,20 @@ def most_open_files() -> int:
     """Return how many files this process may have open (RLIMIT_NOFILE, the soft limit)."""
     limit = os.sysconf("SC_OPEN_MAX") if hasattr(os, "sysconf") else 512  # not on Windows
     return limit if limit >= 0 else 2**31  # -1: as many as it wants
+
+
+def multiplies_bfloat16() -> bool:
+    """Return whether the CPU has instructions for products of bfloat16: AMX or AVX-512 BF16.
+
+    torch computes such products on any CPU, but slower than those of float32 where it has none.
+    """
+    import torch
+
+    if hasattr(torch.cpu, "get_capabilities"):
+        capabilities = torch.cpu.get_capabilities()
+        return any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
+    # torch 2.11
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
 def _available() -> int:

@@ -15,12 +15,12 @@ from safetensors.numpy import save
 
 from facever.core.files import atomic_path
 from facever.core.json_files import parse_json
+from facever.core.run_folder import RunFolder
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import ModelError
 from facever.models.extractor import extraction_fingerprint
 from facever.models.weights import HEADER, first_line
 
-FILE = "attributes.safetensors"
 NUMBERS = ("weight", "bias", "thresholds")
 
 
@@ -106,7 +106,7 @@ class AttributeClassifier:
         Raises:
             ModelError: There is none, or it is damaged.
         """
-        path = Path(run) / FILE if Path(run).is_dir() else Path(run)
+        path = RunFolder(run).attributes() if Path(run).is_dir() else Path(run)
         if not path.is_file():
             raise ModelError(
                 f"no attribute classifier at {path}: a finished training with the head "

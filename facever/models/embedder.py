@@ -13,12 +13,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from facever.config import Config, parse
 from facever.core.json_files import parse_json
+from facever.core.run_folder import RunFolder
 from facever.data.machine import require_memory
 from facever.data.preprocessing import Preprocessing
 from facever.errors import ConfigError, ModelError
 from facever.models.backbone import RESERVED, Option, check_name, create_backbone
 from facever.models.keypoints import KeypointBranch, KeypointConfig
-from facever.models.weights import HEADER, MODEL_FILE, fingerprint_of, read_safetensors
+from facever.models.weights import HEADER, fingerprint_of, read_safetensors
 
 WITH_NORM = ("bnneck", "linear_bn")
 """The necks that end in BatchNorm."""
@@ -243,7 +244,7 @@ def _require_undamaged(path: Path) -> None:
     Raises:
         ModelError: They do not.
     """
-    path = path / MODEL_FILE if path.is_dir() else path
+    path = RunFolder(path).model if path.is_dir() else path
     if path.suffix != ".safetensors" or not path.is_file():
         return
     tensors, metadata = read_safetensors(path)

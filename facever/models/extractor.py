@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from facever._version import __version__
+from facever.core.run_folder import RunFolder
 from facever.data.acquisition import Acquire, OnError
 from facever.data.given import Given
 from facever.data.loading import Batch, Batches, given_batches, plain_batches
@@ -27,8 +28,6 @@ from facever.models.timm_import import timm
 
 if TYPE_CHECKING:
     from facever.operating_point import OperatingPoint
-
-OPERATING_POINT = "operating_point.json"  # in a run folder
 
 
 def extraction_fingerprint(model: str, *, flip: bool = False, precision: Precision = "fp32") -> str:
@@ -117,8 +116,8 @@ class Extractor(LoadedModel):
         """
         from facever.operating_point import OperatingPoint
 
-        path = (self._source or Path()) / OPERATING_POINT
-        return OperatingPoint.load(path) if self._source and path.is_file() else None
+        path = None if self._source is None else RunFolder(self._source).operating_point
+        return OperatingPoint.load(path) if path is not None and path.is_file() else None
 
     def blocks(
         self,

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from facever.core.run_folder import RunFolder
 from facever.errors import ModelError
 from facever.models.extraction import LoadedModel, Precision
 
@@ -80,6 +81,6 @@ def refuse_weights(path: Path) -> None:
 
 def _has_only_weights(path: Path) -> bool:
     """Return whether a folder holds files of weights and nothing of a run."""
-    if not path.is_dir() or (path / "config.yaml").exists() or any(path.glob("*.safetensors")):
+    if not path.is_dir() or RunFolder(path).config.exists() or any(path.glob("*.safetensors")):
         return False
     return any(one.suffix.lower() in _WEIGHTS for one in path.iterdir())

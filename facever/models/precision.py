@@ -49,11 +49,15 @@ def fastest_layout(
     channels_last is faster on GPUs, and on the CPU for dense convolutions in half precision; there
     it is slower for depthwise ones, and in fp32 some stems crash inside oneDNN.
     """
-    depthwise = any(isinstance(m, nn.Conv2d) and m.groups > 1 for m in model.modules())
     half_on_cpu = precision != "fp32" and device.type == "cpu"
-    if device.type == "cuda" or (half_on_cpu and not depthwise):
+    if device.type == "cuda" or (half_on_cpu and not has_depthwise(model)):
         return torch.channels_last
     return torch.contiguous_format
+
+
+def has_depthwise(model: nn.Module) -> bool:
+    """Return whether a model has depthwise (or grouped) convolutions."""
+    return any(isinstance(part, nn.Conv2d) and part.groups > 1 for part in model.modules())
 
 
 @contextmanager

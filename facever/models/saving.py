@@ -11,19 +11,17 @@ from facever._version import __version__
 from facever.config import parse
 from facever.core.files import atomic_path
 from facever.core.json_files import parse_json
+from facever.core.run_folder import RunFolder
 from facever.core.text import canonical_column
 from facever.errors import ConfigError, ModelError
 from facever.models.embedder import Embedder, ModelConfig
 from facever.models.timm_import import timm
 from facever.models.weights import (
     HEADER,
-    MODEL_FILE,
     fingerprint_of,
     load_strictly,
     read_safetensors,
 )
-
-IDENTITIES_FILE = "identities.parquet"
 
 
 @dataclass(frozen=True)
@@ -129,18 +127,19 @@ def _model_file(model: Path) -> Path:
         return model
     if not model.exists():
         raise ModelError(f"no model at {model}: give a run folder or a .safetensors file")
-    if (model / MODEL_FILE).is_file():
-        return model / MODEL_FILE
-    if (model / "config.yaml").is_file():
+    run = RunFolder(model)
+    if run.model.is_file():
+        return run.model
+    if run.config.is_file():
         raise ModelError(
-            f"the training in {model} has not finished: there is no {MODEL_FILE} yet (continue it "
-            f"with: facever train --resume {model})"
+            f"the training in {model} has not finished: there is no {run.model.name} yet (continue "
+            f"it with: facever train --resume {model})"
         )
-    raise ModelError(f"{model} is not a run folder: there is no {MODEL_FILE} in it")
+    raise ModelError(f"{model} is not a run folder: there is no {run.model.name} in it")
 
 
 def _trained_on(run: Path) -> pd.DataFrame | None:
-    path = run / IDENTITIES_FILE
+    path = RunFolder(run).identities
     if not path.is_file():
         return None
     try:

@@ -14,10 +14,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from facever.core.files import open_regular
+from facever.core.run_folder import RunFolder
 from facever.errors import ModelError
 
 HEADER = "facever"
-MODEL_FILE = "model.safetensors"
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -79,7 +79,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], list[str]]:
         ModelError: No such file, or none that holds named tensors only.
     """
     if path.is_dir():
-        path = path / MODEL_FILE
+        path = RunFolder(path).model
     if not path.is_file():
         raise ModelError(f"no file with pretrained weights at {path}")
     if path.suffix == ".safetensors":

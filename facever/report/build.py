@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from facever.core.run_folder import RunFolder
 from facever.embeddings.embedding_set import META, EmbeddingSet
 from facever.errors import ConfigError, DataError, EvaluationError
 from facever.evaluation.inputs import rows_where
@@ -17,8 +18,6 @@ from facever.render.page import Report, Tile
 from facever.report import accuracy, training
 from facever.report.measured import Measured, measure_embeddings
 from facever.report.side_by_side import Contestant, side_by_side
-
-EMBEDDINGS = "embeddings"  # the folder of a run in which its own evaluation lies
 
 
 def build(
@@ -98,20 +97,21 @@ def build_side_by_side(
 
 def _embeddings_of(source: Path) -> Path:
     """Return where the embeddings of a source lie, or would lie: in it, or itself."""
-    if (source / training.CONFIG).is_file():
-        return source / EMBEDDINGS
+    run = RunFolder(source)
+    if run.config.is_file():
+        return run.embeddings
     if (source / META).is_file():
         return source
     if not source.exists():
         raise DataError(f"nothing at {source}: give a run folder or a folder of embeddings")
     raise DataError(
-        f"{source} is neither a run folder (no {training.CONFIG}) nor a folder of embeddings "
+        f"{source} is neither a run folder (no {run.config.name}) nor a folder of embeddings "
         f"(no {META})"
     )
 
 
 def _nothing_to_measure(run: Path) -> str:
-    folder = run / EMBEDDINGS
+    folder = RunFolder(run).embeddings
     return (
         f"nothing to measure: there are no embeddings at {folder} "
         f"(facever embed {run} DATA --out {folder})"
@@ -155,7 +155,7 @@ def from_run(
         extra: Sections to follow those of the evaluation, such as `examples_section`.
         thumbnails: Whether pictures are shown.
     """
-    record = training.RunRecord.read(run)
+    record = training.TrainingRecord.read(run)
     about_training, environment = training.sections(record, thumbnails)
     if measured is None:
         verdict, meaning, tiles = _unmeasured(record)
@@ -171,10 +171,10 @@ def from_run(
     return Report(training.describe(record), verdict, meaning, tiles, sections, data)
 
 
-def _unmeasured(record: training.RunRecord) -> tuple[str, str, list[Tile]]:
+def _unmeasured(record: training.TrainingRecord) -> tuple[str, str, list[Tile]]:
     """Return the headline of a run that only its development people have judged."""
     best = record.chosen
-    embed = f"facever embed {record.path} DATA --out {record.path / EMBEDDINGS}"
+    embed = f"facever embed {record.folder.path} DATA --out {record.folder.embeddings}"
     if best is None:
         return "Not measured yet", f"To measure it: {embed}, then this report again.", []
     figure = str(record.setting("best_by"))

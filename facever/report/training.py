@@ -11,8 +11,8 @@ from safetensors import SafetensorError, safe_open
 
 from facever.config import read_yaml_file
 from facever.core.console import duration
-from facever.core.files import read_regular
 from facever.core.json_files import parse_json, read_json
+from facever.core.run_folder import RunFolder, read_metrics
 from facever.data.decode import ImageError, decode
 from facever.errors import ConfigError, DataError
 from facever.render import figures
@@ -21,17 +21,16 @@ from facever.render.numbers import count, rate, rate_text
 from facever.report.adversarial import adversarial_curves
 from facever.report.thumbnails import data_uri
 
-CONFIG = "config.yaml"
 _SHEET = 800  # pixels
 _NOT_FIGURES = {"kind", "step", "epoch", "weights"}
 
 
 @dataclass(frozen=True)
-class RunRecord:
-    """What a run folder tells.
+class TrainingRecord:
+    """What the files of a run folder say about its training.
 
     Attributes:
-        path: The folder.
+        folder: Where its files are.
         config: The resolved configuration.
         train: Logged updates: step, epoch, loss, lr, seconds and more.
         development: Looks at the development identities: step, epoch, weights and their figures.
@@ -41,7 +40,7 @@ class RunRecord:
         fingerprint: Of the exported model, None while there is none.
     """
 
-    path: Path
+    folder: RunFolder
     config: Mapping[str, Any]
     train: pd.DataFrame
     development: pd.DataFrame
@@ -51,21 +50,21 @@ class RunRecord:
     fingerprint: str | None
 
     @classmethod
-    def read(cls, path: Path) -> "RunRecord":
+    def read(cls, path: Path) -> "TrainingRecord":
         """Read a run folder, finished or not.
 
         Raises:
             DataError: No run folder, or a file in it that is damaged.
         """
-        if not (path / CONFIG).is_file():
-            raise DataError(f"{path} is not a run folder: there is no {CONFIG} in it")
-        metrics = _read_metrics(path / "metrics.jsonl")
-        identities = path / "identities.parquet"
+        folder = RunFolder(path)
+        if not folder.config.is_file():
+            raise DataError(f"{path} is not a run folder: there is no {folder.config.name} in it")
+        metrics = read_metrics(folder.metrics)
         try:
-            config = read_yaml_file(path / CONFIG, "configuration")
-            people = pd.read_parquet(identities) if identities.is_file() else pd.DataFrame()
-            environment = path / "environment.json"
-            around = read_json(environment) if environment.is_file() else {}
+            config = read_yaml_file(folder.config, "configuration")
+            listed = folder.identities.is_file()
+            people = pd.read_parquet(folder.identities) if listed else pd.DataFrame()
+            around = read_json(folder.environment) if folder.environment.is_file() else {}
         except (ConfigError, OSError, ValueError) as error:
             reason = " ".join(str(error).split())
             raise DataError(f"the run folder {path} is damaged: {reason}") from error
@@ -74,14 +73,14 @@ class RunRecord:
                 f"the run folder {path} is damaged: its files are not of the right form"
             )
         return cls(
-            path=path,
+            folder=folder,
             config=config,
             train=_of_kind(metrics, "train"),
             development=_of_kind(metrics, "development"),
             alarms=_of_kind(metrics, "alarm"),
             environment=around,
             identities=people,
-            fingerprint=_fingerprint(path / "model.safetensors"),
+            fingerprint=_fingerprint(folder.model),
         )
 
     def setting(self, key: str) -> Any:
@@ -131,12 +130,12 @@ class RunRecord:
         return record
 
 
-def sections(run: RunRecord, thumbnails: bool = True) -> list[Section]:
+def sections(run: TrainingRecord, thumbnails: bool = True) -> list[Section]:
     """Return the sections of one training run."""
     return [_training(run, thumbnails), _environment(run)]
 
 
-def describe(run: RunRecord) -> str:
+def describe(run: TrainingRecord) -> str:
     """Return in one line what was trained on what."""
     people, images, dataset = run.people("train")
     trained = f", trained on {images:,} images of {people:,} people ({dataset})" if people else ""
@@ -156,19 +155,19 @@ def figure_name(name: str) -> str:
     return f"{kind.upper()} at FAR {at}" if at else kind.upper()
 
 
-def _training(run: RunRecord, thumbnails: bool) -> Section:
+def _training(run: TrainingRecord, thumbnails: bool) -> Section:
     alarms = [Note(str(said), warning=True) for said in run.alarms.get("message", ())]
     blocks: list[Block] = [Facts(_facts(run)), *alarms, *_curves(run)]
     if len(run.development):
         blocks.append(_development_table(run))
-    picture = run.path / "train_batch.png"
+    picture = run.folder.batch_picture
     if thumbnails and picture.is_file():
         blocks.append(_batch_picture(picture))
     blocks.append(Facts(list(flat(run.config)), "The whole configuration", folded=True))
     return Section("training", "Training", blocks, "What was trained, on whom, and how it went.")
 
 
-def _facts(run: RunRecord) -> list[tuple[str, Cell]]:
+def _facts(run: TrainingRecord) -> list[tuple[str, Cell]]:
     rows: list[tuple[str, Cell]] = [
         ("backbone", str(run.setting("model.backbone"))),
         ("embedding", f"{run.setting('model.embedding_size')} numbers"),
@@ -193,7 +192,7 @@ def _facts(run: RunRecord) -> list[tuple[str, Cell]]:
     return rows
 
 
-def _budget(run: RunRecord) -> list[tuple[str, Cell]]:
+def _budget(run: TrainingRecord) -> list[tuple[str, Cell]]:
     last = run.train.iloc[-1]
     updates = int(last["step"])
     rows: list[tuple[str, Cell]] = [
@@ -210,7 +209,7 @@ def _budget(run: RunRecord) -> list[tuple[str, Cell]]:
     return rows
 
 
-def _curves(run: RunRecord) -> Iterator[Block]:
+def _curves(run: TrainingRecord) -> Iterator[Block]:
     train, development = run.train, run.development
     if not len(train):
         yield Note("No update has been logged yet: there are no training curves.")
@@ -245,7 +244,7 @@ def _curves(run: RunRecord) -> Iterator[Block]:
     yield from adversarial_curves(train)
 
 
-def _development_table(run: RunRecord) -> Table:
+def _development_table(run: TrainingRecord) -> Table:
     frame = run.development
     shown = development_figures(frame)
     fixed = [name for name in ("step", "epoch") if name in frame]
@@ -277,10 +276,10 @@ def _batch_picture(path: Path) -> Sheet:
     )
 
 
-def _environment(run: RunRecord) -> Section:
+def _environment(run: TrainingRecord) -> Section:
     rows: list[tuple[str, Cell]] = [
-        ("run folder", str(run.path)),
-        ("model fingerprint", run.fingerprint or "no model.safetensors yet"),
+        ("run folder", str(run.folder.path)),
+        ("model fingerprint", run.fingerprint or f"no {run.folder.model.name} yet"),
         *flat(run.environment),
     ]
     return Section("environment", "Environment", [Facts(rows)], "What is needed to do it again.")
@@ -301,22 +300,6 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Cel
 
 def _of_kind(metrics: list[dict[str, Any]], kind: str) -> pd.DataFrame:
     return pd.DataFrame([record for record in metrics if record.get("kind") == kind])
-
-
-def _read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return the records; a last line that a kill cut short is left out."""
-    if not path.is_file():
-        return []
-    *whole, _ = read_regular(path).decode(errors="replace").split("\n")
-    records = []
-    for number, line in enumerate(whole, start=1):
-        try:
-            record = parse_json(line)
-            int(record["step"])
-        except (ValueError, TypeError, KeyError) as error:
-            raise DataError(f"{path}, line {number}: not a record of a training") from error
-        records.append(record)
-    return records
 
 
 def _fingerprint(path: Path) -> str | None:

@@ -12,18 +12,17 @@ from facever.data.decode import ImageError, decode
 from facever.data.machine import require_memory
 from facever.data.manifest import Manifest
 from facever.errors import ConfigError
-from facever.heads.base import Metric
 from facever.heads.registry import build_head, head_class
 from facever.heads.weighted_sum import WeightedSum
 from facever.models.embedder import Embedder, ModelConfig
 from facever.models.weights import first_line
-from facever.training.adversarial import AdversarialStep
 from facever.training.computing.optimization import Schedule, make_optimizer, parameter_groups
 from facever.training.computing.parallel import DataParallel, arrange_norms
-from facever.training.computing.precision import Precision, choose_memory_format
+from facever.training.computing.precision import Precision, choose_memory_format, embed_blank
 from facever.training.computing.rows import RowSampling
 from facever.training.computing.thrift import checkpoint_gradients, compile_module
 from facever.training.config import TrainConfig
+from facever.training.htg.step import AdversarialStep
 from facever.training.monitoring.watch import Watch
 from facever.training.steps import EmbeddingStep
 from facever.training.supervision.targets import Targets
@@ -170,9 +169,10 @@ def make_step(
 
 
 def make_watch(
-    config: TrainConfig, heads: WeightedSum, manifest: Manifest, updates_per_epoch: int
+    config: TrainConfig, step: EmbeddingStep, manifest: Manifest, updates_per_epoch: int
 ) -> Watch:
-    """Return the collapse watch for these heads and training images."""
+    """Return the collapse watch for a step's heads and these training images."""
+    heads = step.heads
     images = manifest.frame["identity"].value_counts()
     return Watch(
         dict(zip(heads.names, config.heads, strict=True)),
@@ -180,7 +180,8 @@ def make_watch(
         batch=config.batch.size,
         updates_per_epoch=updates_per_epoch,
         lone=int((images < 2).sum()) if heads.images_per_identity > 1 else 0,
-        adversarial=config.adversarial,
+        heads_loss=step.heads_loss,
+        others=step.watched,
     )
 
 
@@ -190,25 +191,14 @@ def _require_size(embedder: Embedder) -> None:
     Raises:
         ConfigError: This one does not take images of the model's size.
     """
-    height, width = embedder.preprocessing.size
-    was_training = embedder.training
     try:
-        with torch.inference_mode():
-            embedder.eval()(torch.zeros(1, 3, height, width, dtype=torch.uint8))
+        embed_blank(embedder)
     except (RuntimeError, AssertionError, ValueError) as error:
+        height, width = embedder.preprocessing.size
         raise ConfigError(
             f"backbone '{embedder.config.backbone}' does not take images of {height} x {width} "
             f"pixels ({first_line(error)}): choose another model.preprocessing.size"
         ) from error
-    finally:
-        embedder.train(was_training)
-
-
-def metric_of(config: TrainConfig, heads: WeightedSum) -> Metric:
-    """Return what embeddings of this training are compared by."""
-    if config.adversarial is not None:  # its triplets are compared on the unit sphere
-        return config.metric or "cosine"
-    return config.metric or heads.metric
 
 
 def _make_heads(config: TrainConfig, identities: int, updates_per_epoch: int) -> WeightedSum:

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from facever.config import Config
 from facever.data.augmentation import AugmentationConfig
+from facever.deprecated import Former, former_names
 from facever.errors import ConfigError
 from facever.heads.attributes import Attributes
 from facever.heads.base import HeadConfig, Metric
@@ -14,7 +15,8 @@ from facever.heads.classes.layout import PrototypesConfig
 from facever.heads.distillation import Distillation
 from facever.heads.registry import config_union, head_class
 from facever.models.embedder import WITH_NORM, ModelConfig
-from facever.training.htg.config import MethodConfig
+from facever.training.computing.optimization import OptimizerConfig, ScheduleConfig
+from facever.training.htg.config import AdversarialConfig
 
 if TYPE_CHECKING:
     HeadChoice = HeadConfig
@@ -28,7 +30,6 @@ BY_ROW = {"sgd", "momentum", "adam", "adamw"}
 Share = Annotated[float, Field(ge=0, lt=1)]
 Images = Annotated[int, Field(le=2**20)]
 """A number of images that are in memory together; `require_room` asks this machine."""
-Epochs = Annotated[float, Field(ge=0, le=1e6)]
 
 
 class DataConfig(Config):
@@ -83,69 +84,6 @@ class BatchConfig(Config):
         return self
 
 
-class NetworkOptimizerConfig(Config):
-    """A timm optimizer and what it is told."""
-
-    name: str = Field("adamw", description="any name of timm.optim.list_optimizers()")
-    lr: float = Field(1e-3, gt=0, description="peak learning rate")
-    weight_decay: float = Field(0.05, ge=0, description="not applied to biases, norms and scales")
-    momentum: float = Field(0.9, ge=0, lt=1, description="for the optimizers that have one")
-    fused: Literal["auto"] | bool = Field(
-        "auto", description="all of a step in few kernels; auto: where the optimizer can"
-    )
-
-    @field_validator("name")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        from timm.optim import list_optimizers
-
-        from facever.errors import unknown
-
-        if name not in list_optimizers():
-            raise ValueError(unknown("optimizer", name, list_optimizers()))
-        return name
-
-
-class OptimizerConfig(NetworkOptimizerConfig):
-    """The optimizer of the embedder and of the heads."""
-
-    lr: float = Field(3e-3, gt=0, description="peak learning rate")
-    head_lr_scale: float = Field(1.0, gt=0, description="the heads' learning rate over `lr`")
-
-
-class ScheduleConfig(Config):
-    """A timm learning-rate schedule, stepped at every update."""
-
-    name: Literal["cosine", "tanh", "step", "multistep", "constant"] = "cosine"
-    warmup_epochs: Epochs = Field(1.0, description="linear warm-up from 1 % of the peak")
-    min_lr: float = Field(0.0, ge=0, description="where cosine and tanh end")
-    decay_epochs: list[Annotated[Epochs, Field(gt=0)]] = Field(
-        [], description="when `multistep` decays; one entry: every so many epochs with `step`"
-    )
-    decay_rate: float = Field(0.1, gt=0, lt=1, description="factor of one decay of (multi)step")
-
-    @model_validator(mode="after")
-    def _decays(self) -> "ScheduleConfig":
-        wanted = {"step": 1, "multistep": None}.get(self.name, 0)
-        if wanted is None and not self.decay_epochs:
-            raise ValueError("schedule 'multistep' needs decay_epochs")
-        if wanted is not None and len(self.decay_epochs) != wanted:
-            raise ValueError(f"schedule '{self.name}' takes {wanted} entries in decay_epochs")
-        if self.decay_epochs != sorted(self.decay_epochs):
-            raise ValueError("decay_epochs must be in ascending order")
-        return self
-
-
-class NetworkConfig(Config):
-    """How the generator or the discriminator is trained."""
-
-    optimizer: NetworkOptimizerConfig = NetworkOptimizerConfig()
-    schedule: ScheduleConfig = Field(
-        ScheduleConfig(name="constant", warmup_epochs=0.0),
-        description="its epochs are counted from the end of the pre-training",
-    )
-
-
 class DistributedConfig(Config):
     """What several processes (torchrun) have in common beside gradients."""
 
@@ -159,13 +97,6 @@ class DistributedConfig(Config):
         "global",
         description="heads that compare images see those of all processes, or of their own",
     )
-
-
-class AdversarialConfig(MethodConfig):
-    """Adversarial hard-triplet generation; the embedder's optimizer is that of the training."""
-
-    generator: NetworkConfig = NetworkConfig(optimizer=NetworkOptimizerConfig(lr=3e-4))
-    discriminator: NetworkConfig = NetworkConfig(optimizer=NetworkOptimizerConfig(lr=1e-2))
 
 
 class TrainConfig(Config):
@@ -187,10 +118,10 @@ class TrainConfig(Config):
     accumulation: Images = Field(1, ge=1, description="batches added up into one optimizer update")
     clip_norm: float | None = Field(5.0, gt=0, description="largest norm of all gradients together")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "fp32", description="auto: fp32 or bf16, whichever a short trial finds faster"
+        "fp32", description="auto: bf16 where the device and the model's layers suit it, else fp32"
     )
     memory_format: Literal["auto", "channels_last", "contiguous"] = Field(
-        "auto", description="auto: as a short trial finds faster, where both are safe"
+        "auto", description="auto: by device, precision and the model's convolutions"
     )
     compile: bool = Field(
         False, description="torch.compile of the embedder; where it fails it is left out, aloud"
@@ -222,6 +153,12 @@ class TrainConfig(Config):
     operating_point_far: float = Field(
         1e-3, gt=0, lt=1, description="FAR of the run's 1:1 operating point, set on development"
     )
+
+    @property
+    def criteria(self) -> str:
+        """What it trains by, such as "cosface + center", or "softmax + HTG"."""
+        names = [head.name for head in self.heads]
+        return " + ".join(names if self.adversarial is None else [*names, "HTG"])
 
     @field_validator("heads")
     @classmethod
@@ -283,14 +220,8 @@ class TrainConfig(Config):
 
 def schedules_of(config: TrainConfig) -> list[tuple[str, ScheduleConfig, float]]:
     """Return the name, the schedule and the epochs of each network that is trained."""
-    found = [("schedule", config.schedule, float(config.epochs))]
-    if (method := config.adversarial) is not None:
-        left = config.epochs * (1 - method.pretraining)
-        found += [
-            ("adversarial.generator.schedule", method.generator.schedule, left),
-            ("adversarial.discriminator.schedule", method.discriminator.schedule, left),
-        ]
-    return found
+    others = [] if config.adversarial is None else config.adversarial.schedules(config.epochs)
+    return [("schedule", config.schedule, float(config.epochs)), *others]
 
 
 def require_warm_up_within(config: TrainConfig) -> None:
@@ -348,8 +279,20 @@ def require_same(
     if new["model"]["alignment"] == "none":  # it came from the data, too
         new["model"]["alignment"] = old["model"]["alignment"]
     for key in ("precision", "memory_format"):
-        if new[key] == "auto":  # what a trial chose
+        if new[key] == "auto":  # what was chosen when it began
             new[key] = old[key]
     for key in old:
         if new[key] != old[key]:
             raise ConfigError(f"{run} was trained with {key} = {old[key]}, not {new[key]}: {mend}")
+
+
+__getattr__ = former_names(
+    __name__,
+    {
+        name: Former(f"{home}:{name}", f"{home}.{name}")
+        for name, home in {
+            "NetworkOptimizerConfig": "facever.training.computing.optimization",
+            "NetworkConfig": "facever.training.htg.config",
+        }.items()
+    },
+)

@@ -35,11 +35,9 @@ def with_epochs(config: TrainConfig, epochs: int, updates_per_epoch: int) -> Tra
     if epochs == config.epochs:
         return config
     changed: dict[str, Any] = {"epochs": epochs}
-    method = config.adversarial
-    if method is not None and 0 < method.pretraining < 1:
-        begins = round(method.pretraining * config.epochs * updates_per_epoch)
-        share = min(1.0, begins / (epochs * updates_per_epoch))
-        changed["adversarial"] = method.model_copy(update={"pretraining": share})
+    if config.adversarial is not None:
+        before, now = config.epochs * updates_per_epoch, epochs * updates_per_epoch
+        changed["adversarial"] = config.adversarial.resized(before, now)
     resized = config.model_copy(update=changed)
     require_warm_up_within(resized)
     return resized

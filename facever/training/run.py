@@ -1,4 +1,4 @@
-"""The run folder: what lies where."""
+"""The run folder of a training: made, opened, locked and logged to."""
 
 import json
 import os
@@ -14,28 +14,14 @@ from facever.core.console import warn
 from facever.core.files import alone, naming, read_regular, remove_leftovers, write_text
 from facever.core.json_files import parse_json, write_json
 from facever.core.processes import is_main, world
+from facever.core.run_folder import RunFolder
+from facever.deprecated import Former, former_names
 from facever.errors import TrainingError
 from facever.training.saving.position import Position
 
 
-class Run:
+class Run(RunFolder):
     """The folder of one training run, made by `facever train`."""
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = path = Path(path)
-        self.config = path / "config.yaml"
-        self.checkpoints = path / "checkpoints"
-        self.last = self.checkpoints / "last.pt"
-        self.best = self.checkpoints / "best.pt"
-        self.profile = path / "profile"
-        self.model = path / "model.safetensors"
-        self.metrics = path / "metrics.jsonl"
-        self.tensorboard = path / "tensorboard"
-        self.batch_picture = path / "train_batch.png"
-        self.environment = path / "environment.json"
-        self.identities = path / "identities.parquet"
-        self.operating_point = path / "operating_point.json"
-        self._lock = path / ".training.lock"
 
     @classmethod
     def create(cls, path: str | Path) -> "Run":
@@ -74,9 +60,9 @@ class Run:
         """
         run = cls(path)
         if not run.config.is_file():
-            raise TrainingError(f"{path} is not a run folder (no config.yaml in it)")
+            raise TrainingError(f"{path} is not a run folder (no {run.config.name} in it)")
         if not run.last.is_file():
-            raise TrainingError(f"{path} has no checkpoint to resume from (checkpoints/last.pt)")
+            raise TrainingError(f"{path} has no checkpoint to resume from (no {run.last})")
         return run
 
     @contextmanager
@@ -90,10 +76,10 @@ class Run:
             if is_main():
                 said = f"{self.path} is being trained by another process: wait for it or stop it"
                 try:
-                    stack.enter_context(alone(self._lock, TrainingError(said)))
+                    stack.enter_context(alone(self.lock, TrainingError(said)))
                 except OSError as error:
                     reason = error.strerror or error
-                    warn(f"{self._lock}: {reason}; no other process may train this run now")
+                    warn(f"{self.lock}: {reason}; no other process may train this run now")
             yield
 
     @contextmanager
@@ -114,11 +100,7 @@ class Run:
                 yield
             finally:
                 if is_main():
-                    self._lock.unlink(missing_ok=True)
-
-    def __fspath__(self) -> str:
-        """Return the folder: a run is a path."""
-        return str(self.path)
+                    self.lock.unlink(missing_ok=True)
 
     def stamp(self) -> tuple[int, ...] | None:
         """Return what tells one last.pt from another, None where there is none."""
@@ -210,20 +192,12 @@ class MetricsLog:
             self._writer.close()
 
 
-def read_metrics(path: str | Path) -> list[dict[str, Any]]:
-    """Return the lines of a metrics.jsonl; a half-written last line is left out."""
-    lines = _lines(Path(path)) if os.path.lexists(path) else []
-    return [parse_json(line) for line in lines if line.endswith("}")]
-
-
 def _lines(path: Path) -> list[str]:
     return read_regular(path).decode(errors="replace").splitlines()
 
 
-def write_environment(
-    run: Run, device: str, threads: int, trial: Mapping[str, object] | None = None
-) -> None:
-    """Write what the run ran on: versions, processor, threads, device, time of start, trial."""
+def write_environment(run: Run, device: str, threads: int) -> None:
+    """Write what the run ran on: versions, processor, threads, device, time of start."""
     import cv2
     import numpy
     import timm
@@ -248,7 +222,6 @@ def write_environment(
             "processes": world(),
             "device": device,
             "gpu": torch.cuda.get_device_name() if device.startswith("cuda") else None,
-            "trial": trial,
         },
     )
 
@@ -278,3 +251,13 @@ def _tensorboard(folder: Path) -> Any:
         warn("TensorBoard is not installed: no events written (pip install 'facever[tensorboard]')")
         return None
     return SummaryWriter(str(folder))
+
+
+__getattr__ = former_names(
+    __name__,
+    {
+        "read_metrics": Former(
+            "facever.core.run_folder:read_metrics", "facever.core.run_folder.read_metrics"
+        )
+    },
+)

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from facever.core.console import say
 from facever.core.processes import rank, world
 from facever.data.loading import Batch
-from facever.heads.base import HeadOutput
+from facever.heads.base import HeadOutput, Metric
 from facever.heads.weighted_sum import WeightedSum
 from facever.models.embedder import Embedder
 from facever.training.computing.optimization import Schedule, load_optimizer
@@ -31,6 +31,7 @@ from facever.training.computing.parallel import (
 from facever.training.computing.precision import Precision
 from facever.training.computing.rows import RowSampling
 from facever.training.monitoring.finite import require_finite_gradients, require_finite_loss
+from facever.training.monitoring.history import Figures, Subject
 from facever.training.saving.pieces import Shards, shards_of
 from facever.training.supervision.targets import Targets
 
@@ -76,7 +77,16 @@ class Step(ABC):
 
 
 class EmbeddingStep(Step):
-    """Embedder forward, the weighted sum of the heads, backward, one optimizer step."""
+    """Embedder forward, the weighted sum of the heads, backward, one optimizer step.
+
+    Another method of training is a subclass. It says here all that the trainer must know of it, and
+    `make_step` alone knows which configuration calls for it.
+
+    Attributes:
+        heads_loss: The figure of the log that is the weighted sum of the heads' losses.
+    """
+
+    heads_loss = "loss"
 
     def __init__(
         self,
@@ -98,6 +108,19 @@ class EmbeddingStep(Step):
         self._parallel = parallel or DataParallel(embedder)
         self._rows = rows
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
+
+    @property
+    def metric(self) -> Metric:
+        """What embeddings of this training are compared by."""
+        return self.heads.metric
+
+    def watched(self, figures: Figures) -> Sequence[Subject]:  # noqa: ARG002 - of subclasses
+        """Return what alarms look at beside the heads.
+
+        Args:
+            figures: Of the training's log.
+        """
+        return ()
 
     def update(
         self, batches: Sequence[Batch], number: int, agreement: Agreement | None = None

@@ -27,14 +27,12 @@ from facever.training.building import (
     make_embedder,
     make_step,
     make_watch,
-    metric_of,
     require_room,
     with_alignment,
 )
 from facever.training.computing.parallel import Agreement, agree
-from facever.training.computing.precision import Precision, named
+from facever.training.computing.precision import Precision, require_named, settled
 from facever.training.computing.prefetch import on_device
-from facever.training.computing.trial import Trial, settle
 from facever.training.config import TrainConfig, require_warm_up_within, with_absolute_paths
 from facever.training.interruption import Interrupted, Interruption, interruptible
 from facever.training.length import require_length, say_length, with_epochs
@@ -105,12 +103,11 @@ class Trainer:
         config = with_epochs(config, epochs or config.epochs, self._updates_per_epoch)
         torch.manual_seed(derive(config.seed, "weights"))
         self.embedder = make_embedder(config.model, resumed)
-        self._trial: Trial | None = None
         if not resumed:  # a resume computes as the run began
-            tried = settle(config, self.embedder, self.device) if is_main() else (config, None)
-            config, self._trial = from_main(tried)
+            named = settled(config, self.embedder, self.device) if is_main() else config
+            config = from_main(named)
         self.config = config
-        self._precision = Precision(named(config.precision), self.device)
+        self._precision = Precision(require_named(config.precision), self.device)
         self.step = make_step(
             config,
             self.embedder,
@@ -120,7 +117,7 @@ class Trainer:
             self._targets,
         )
         self._heads = self.step.heads
-        self.metric: Metric = metric_of(config, self._heads)
+        self.metric: Metric = config.metric or self.step.metric
         self._ema = make_average(config, self.embedder)
         torch.manual_seed(self._own_seed())
         self._random = random_state(self.device)  # what the first update begins with
@@ -134,7 +131,7 @@ class Trainer:
             self.metric,
             self._precision,
         )
-        self._watch = make_watch(config, self._heads, self.train_manifest, self._updates_per_epoch)
+        self._watch = make_watch(config, self.step, self.train_manifest, self._updates_per_epoch)
         self._means, self._wait = Means(), DataWait(self.device, self._batches.are_kept)
         self._images = 0  # since the last line of the log
         self._seconds_before = 0.0  # of training, before this process
@@ -179,12 +176,7 @@ class Trainer:
         """Make the run folder, with what is known before the first update."""
         Run.create(self.run.path)
         configuration.dump(self.config, self.run.config)
-        write_environment(
-            self.run,
-            str(self.device),
-            torch.get_num_threads(),
-            None if self._trial is None else self._trial.to_dict(),
-        )
+        write_environment(self.run, str(self.device), torch.get_num_threads())
         write_identities(self.run.identities, self.train_manifest, self.development_manifest)
 
     def fit(self, profile: bool = False) -> FinishedRun:

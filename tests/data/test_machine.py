@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from facever.data import machine
-from facever.data.machine import free_memory, most_open_files, processes_here, usable_cpus
+from facever.data.machine import (
+    free_memory,
+    most_open_files,
+    multiplies_bfloat16,
+    processes_here,
+    usable_cpus,
+)
 
 NO_LIMIT = 9223372036854771712  # what cgroup v1 says
 
@@ -92,3 +98,37 @@ def test_processes_and_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
     for limit, files in ((1024, 1024), (-1, 2**31)):
         monkeypatch.setattr(os, "sysconf", {"SC_OPEN_MAX": limit}.__getitem__)
         assert most_open_files() == files
+
+
+def test_instructions_for_bfloat16_are_those_that_the_kernel_lists() -> None:
+    information = Path("/proc/cpuinfo")
+    if not information.is_file():
+        pytest.skip("no /proc/cpuinfo")
+    flags = set(information.read_text().split())
+    assert multiplies_bfloat16() == bool(flags & {"amx_bf16", "avx512_bf16"})
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "has"),
+    [
+        ({"amx_bf16": True, "avx512_bf16": False}, True),
+        ({"amx_bf16": False, "avx512_bf16": True}, True),
+        ({"amx_bf16": False, "avx512_bf16": False, "avx512_f": True}, False),
+        ({"architecture": "aarch64", "bf16": True}, False),  # not measured
+    ],
+)
+def test_amx_or_avx_512_multiplies_bfloat16(capabilities, has, monkeypatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert multiplies_bfloat16() == has
+
+
+@pytest.mark.parametrize("has", [(True, False), (False, True), (False, False)])
+def test_torch_2_11_tells_it_too(has, monkeypatch) -> None:
+    import torch
+
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has[0])
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has[1])
+    assert multiplies_bfloat16() == any(has)

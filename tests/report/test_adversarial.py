@@ -15,7 +15,7 @@ from facever.render.page import Report, render
 from facever.render.svg import svg
 from facever.report import training
 from facever.report.adversarial import adversarial_curves
-from facever.report.training import RunRecord
+from facever.report.training import TrainingRecord
 
 NAMES = (
     *("mined_violation", "generated_violation", "mined_margin", "generated_margin"),
@@ -85,7 +85,7 @@ def test_they_stand_in_the_report_of_a_run(run_folder: Path, read_page: Any) -> 
     lines = [json.dumps({"kind": "train", "loss": 1.0, "lr": 0.1, **row}) for row in rows]
     text = "".join(line.replace("NaN", "null") + "\n" for line in lines)
     (run_folder / "metrics.jsonl").write_text(text)
-    record = RunRecord.read(run_folder)
+    record = TrainingRecord.read(run_folder)
     assert record.name == "resnet10t + cosface + softmax + HTG"
     page = read_page(render(Report("r", "v", "m", [], training.sections(record, False))))
     shown = [figure.all("h3")[0].text for figure in page.of_class("figure", "plot")]

@@ -12,14 +12,14 @@ from facever.errors import DataError
 from facever.render.blocks import Note, Sheet
 from facever.render.page import Report, render
 from facever.report import training
-from facever.report.training import RunRecord
+from facever.report.training import TrainingRecord
 
 Reader = Callable[[str], Any]
 pytestmark = pytest.mark.usefixtures("quick_figures")
 
 
 def show(run: Path, read_page: Reader, thumbnails: bool = True) -> Any:
-    record = RunRecord.read(run)
+    record = TrainingRecord.read(run)
     sections = training.sections(record, thumbnails)
     return read_page(render(Report(training.describe(record), "v", "m", [], sections)))
 
@@ -56,9 +56,9 @@ def test_the_curves_and_the_table_of_development(run_folder: Path, read_page: Re
 
 
 def test_the_lowest_equal_error_rate_is_the_best(run_folder: Path) -> None:
-    record = RunRecord.read(run_folder)
+    record = TrainingRecord.read(run_folder)
     lines = record.development.rename(columns={"auc": "eer"})
-    turned = RunRecord(
+    turned = TrainingRecord(
         **{**vars(record), "development": lines, "config": {**record.config, "best_by": "eer"}}
     )
     chosen = turned.chosen
@@ -72,7 +72,7 @@ def test_the_batch_picture_is_shown_unless_unwanted(run_folder: Path, read_page:
     (run_folder / "train_batch.png").write_bytes(b"cut short")
     sheets = [
         block
-        for block in training.sections(RunRecord.read(run_folder))[0].blocks
+        for block in training.sections(TrainingRecord.read(run_folder))[0].blocks
         if isinstance(block, Sheet)
     ]
     assert sheets[0].picture.uri is None
@@ -90,20 +90,13 @@ def test_a_training_that_has_just_begun(run_folder: Path, read_page: Reader) -> 
 def test_a_last_line_cut_short_is_left_out(run_folder: Path) -> None:
     with (run_folder / "metrics.jsonl").open("a") as file:
         file.write('{"kind": "train", "step": 5')
-    assert RunRecord.read(run_folder).train["step"].tolist() == [10, 20, 30, 40]
-
-
-@pytest.mark.parametrize("line", ["{", "[1]", '{"kind": "train"}', "7", 99 * "[" + 99 * "]"])
-def test_a_damaged_line_is_named(run_folder: Path, line: str) -> None:
-    whole = (run_folder / "metrics.jsonl").read_text()
-    (run_folder / "metrics.jsonl").write_text(f"{whole}{line}\n")
-    with pytest.raises(DataError, match=r"metrics\.jsonl, line 11: not a record of a training"):
-        RunRecord.read(run_folder)
+    assert TrainingRecord.read(run_folder).train["step"].tolist() == [10, 20, 30, 40]
 
 
 @pytest.mark.parametrize(
     ("name", "content"),
     [
+        ("metrics.jsonl", "{\n"),
         ("config.yaml", "a: [1"),
         ("config.yaml", "just words"),
         ("config.yaml", "seed: " + "9" * 5_000),
@@ -117,23 +110,23 @@ def test_a_damaged_line_is_named(run_folder: Path, line: str) -> None:
 def test_damaged_files_give_one_line(run_folder: Path, name: str, content: str) -> None:
     (run_folder / name).write_text(content)
     with pytest.raises(DataError, match="damaged") as caught:
-        RunRecord.read(run_folder)
+        TrainingRecord.read(run_folder)
     assert "\n" not in str(caught.value)
 
 
 def test_not_a_run_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"is not a run folder: there is no config\.yaml in it"):
-        RunRecord.read(tmp_path)
+        TrainingRecord.read(tmp_path)
 
 
 def test_the_fingerprint_is_read_from_the_header_alone(run_folder: Path) -> None:
     header = {"fingerprint": "abc", "config": {}}
     path = run_folder / "model.safetensors"
     save_file({"w": np.zeros(3)}, path, metadata={"facever": json.dumps(header)})
-    assert RunRecord.read(run_folder).fingerprint == "abc"
+    assert TrainingRecord.read(run_folder).fingerprint == "abc"
     save_file({"w": np.zeros(3)}, path)
     with pytest.raises(DataError, match="was not saved by facever"):
-        RunRecord.read(run_folder)
+        TrainingRecord.read(run_folder)
 
 
 def test_a_real_model_has_that_header(run_folder: Path) -> None:
@@ -142,7 +135,7 @@ def test_a_real_model_has_that_header(run_folder: Path) -> None:
 
     config = ModelConfig(backbone="test_resnet", embedding_size=8)
     expected = save_embedder(Embedder(config), run_folder / "model.safetensors", metric="cosine")
-    assert RunRecord.read(run_folder).fingerprint == expected
+    assert TrainingRecord.read(run_folder).fingerprint == expected
 
 
 def test_an_odd_configuration_is_shown_all_the_same(run_folder: Path, read_page: Reader) -> None:
@@ -157,7 +150,7 @@ def test_the_alarms_of_the_collapse_watch_are_shown(run_folder: Path) -> None:
     alarm = {"kind": "alarm", "step": 50, "alarm": "x", "head": "cosface", "message": said}
     with (run_folder / "metrics.jsonl").open("a") as file:
         file.write(json.dumps(alarm) + "\n")
-    record = RunRecord.read(run_folder)
+    record = TrainingRecord.read(run_folder)
     assert record.alarms["message"].tolist() == [said]
     (section, *_) = training.sections(record)
     assert Note(said, warning=True) in section.blocks

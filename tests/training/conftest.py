@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from facever.config import parse
+from facever.core.run_folder import read_metrics
 from facever.data.loading import Batch
 from facever.training.computing.parallel import Agreement
 from facever.training.config import TrainConfig
-from facever.training.run import Run, read_metrics
+from facever.training.run import Run
 from facever.training.trainer import Trainer
 
 

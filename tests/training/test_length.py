@@ -11,10 +11,11 @@ import torch
 import facever
 from facever.config import load
 from facever.core.processes import is_main
+from facever.core.run_folder import read_metrics
 from facever.errors import ConfigError
 from facever.training.config import TrainConfig
 from facever.training.interruption import Interrupted
-from facever.training.run import Run, read_metrics
+from facever.training.run import Run
 from facever.training.saving.checkpoint import load_checkpoint
 from facever.training.train import train
 from facever.training.trainer import Trainer

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from facever.core.run_folder import read_metrics
 from facever.data.manifest import Manifest
 from facever.models.loading import load_model
 from facever.training.computing.rows import RowSampling
-from facever.training.run import read_metrics
 from facever.training.trainer import Trainer
 from tests.heads.layouts import FORMS, images, make
 

@@ -15,11 +15,16 @@ from facever.data.loading import Batch
 from facever.heads.classes.layout import shard_of
 from facever.heads.weighted_sum import WeightedSum
 from facever.models.embedder import Embedder
-from facever.training.computing.optimization import Schedule, make_optimizer, parameter_groups
+from facever.training.computing.optimization import (
+    OptimizerConfig,
+    Schedule,
+    make_optimizer,
+    parameter_groups,
+)
 from facever.training.computing.parallel import DataParallel
 from facever.training.computing.precision import Precision
 from facever.training.computing.rows import RowSampling
-from facever.training.config import DistributedConfig, OptimizerConfig
+from facever.training.config import DistributedConfig
 from facever.training.monitoring.means import Means
 from facever.training.steps import EmbeddingStep
 from facever.training.supervision.targets import Targets

@@ -16,11 +16,11 @@ import pandas as pd
 import pytest
 import torch
 
+from facever.core.run_folder import read_metrics
 from facever.data.loading import Batch
 from facever.errors import ConfigError, DataError, FaceverError, TrainingError
 from facever.models.saving import load_embedder
 from facever.training.interruption import Interrupted
-from facever.training.run import read_metrics
 from facever.training.saving.checkpoint import load_checkpoint
 from facever.training.train import train
 from facever.training.trainer import Trainer

@@ -19,10 +19,16 @@ from facever.heads import create_head
 from facever.heads.weighted_sum import WeightedSum
 from facever.models.embedder import Embedder, ModelConfig
 from facever.models.precision import choose_device
-from facever.training.adversarial import AdversarialStep
-from facever.training.computing.optimization import Schedule, make_optimizer, parameter_groups
+from facever.training.computing.optimization import (
+    OptimizerConfig,
+    Schedule,
+    ScheduleConfig,
+    make_optimizer,
+    parameter_groups,
+)
 from facever.training.computing.precision import Precision, choose_memory_format
-from facever.training.config import AdversarialConfig, OptimizerConfig, ScheduleConfig
+from facever.training.htg.config import AdversarialConfig
+from facever.training.htg.step import AdversarialStep
 from facever.training.steps import EmbeddingStep
 from facever.training.supervision.targets import Targets
 

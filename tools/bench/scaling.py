@@ -45,9 +45,8 @@ from facever.core.processes import all_sum, is_main, rank, started, world
 from facever.heads.base import Head
 from facever.heads.classes.layout import PrototypesConfig
 from facever.heads.registry import build_head, head_class
-from facever.training.computing.optimization import make_optimizer
+from facever.training.computing.optimization import NetworkOptimizerConfig, make_optimizer
 from facever.training.computing.rows import RowSampling
-from facever.training.config import NetworkOptimizerConfig
 
 D = 512
 BLOCK = 2**16

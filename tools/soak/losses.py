@@ -23,10 +23,10 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import torch
 
 from facever.config import parse
+from facever.core.run_folder import read_metrics
 from facever.data.synthesize import synthesize
 from facever.heads.registry import head_names, is_family
 from facever.training.config import TrainConfig
-from facever.training.run import read_metrics
 from facever.training.train import train
 
 PK = {"size": 16, "images_per_identity": 4}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from facever.core.run_folder import RunFolder
 from facever.data.manifest import Manifest
 from facever.data.pairs import PairList, read_pairs
 from facever.data.sources import data_roots
@@ -128,7 +129,7 @@ def known_people(manifest: Manifest, config: TrainConfig) -> set[str]:
 
 def judge(
     model: str | Path,
-    kept: Path,
+    kept: RunFolder,
     config: TrainConfig,
     manifest: Manifest,
     test: TestPart,
@@ -141,13 +142,13 @@ def judge(
 
     Args:
         model: A finished run, or any other model that `load_model` takes.
-        kept: The folder that keeps the embeddings of the model.
+        kept: Where the embeddings of the model are kept.
         config: Of the run, or of the runs that another model is compared with.
         manifest: The whole data set.
         test: What judges.
         fars: The false accept rates at which TAR is wanted.
     """
-    embeddings = _embed(model, config, test.manifest, kept / "embeddings")
+    embeddings = _embed(model, config, test.manifest, kept.embeddings)
     fars = check_fars(fars)
     trials: Trials
     if test.pairs is None:
@@ -196,11 +197,11 @@ def _check_pairs(pairs: PairList, manifest: Manifest) -> None:
 
 
 def _threshold_trials(
-    model: str | Path, kept: Path, config: TrainConfig, manifest: Manifest
+    model: str | Path, kept: RunFolder, config: TrainConfig, manifest: Manifest
 ) -> StreamedTrials:
     train, development = select(manifest, config.data, config.batch, config.seed)
     people = development or train.at_most(config.data.development_per_identity)
-    held = _embed(model, config, people, kept / "development")
+    held = _embed(model, config, people, kept.development)
     pairs, _ = all_pairs([held], held.meta.metric)
     return StreamedTrials(pairs, 1)
 

@@ -9,6 +9,7 @@ from facever.config import load as load_config
 from facever.core.console import say
 from facever.core.files import write_text
 from facever.core.json_files import write_json
+from facever.core.run_folder import RunFolder, read_metrics
 from facever.data.manifest import Manifest
 from facever.data.sources import load as load_data
 from facever.errors import ConfigError, unknown
@@ -27,7 +28,7 @@ from facever.studies.bakeoff.result import (
     compare_heads,
 )
 from facever.training.config import TrainConfig, require_same
-from facever.training.run import Run, read_metrics
+from facever.training.run import Run
 from facever.training.trainer import Trainer
 
 NAME = "bakeoff"
@@ -77,7 +78,8 @@ def bakeoff(
     first = next(iter(contenders))
     if any(config.precision == "auto" for config in contenders.values()):
         raise ConfigError(
-            "precision 'auto' could give each head another one: name it, for example precision=fp32"
+            "precision 'auto' depends on the machine, and heads must be trained in the same one: "
+            "name it, for example precision=fp32"
         )
     if baseline is not None and baseline not in contenders:
         raise ConfigError(unknown("baseline", baseline, contenders))
@@ -159,7 +161,7 @@ def _record(
         label=label,
         seed=config.seed,
         path=str(run.path),
-        judged=judge(run.path, run.path, config, manifest, part, far),
+        judged=judge(run.path, run, config, manifest, part, far),
         updates=int(train[-1]["step"]) if train else 0,
         seconds=float(train[-1]["seconds"]) if train else 0.0,
         curve_name=f"development {config.best_by}" if development else "accuracy in training",
@@ -177,7 +179,7 @@ def _reference(
     far: Sequence[float],
 ) -> ReferenceRecord:
     say(f"bake-off: {name}, for reference")
-    kept = folder / "references" / model.fingerprint[:16]
+    kept = RunFolder(folder / "references" / model.fingerprint[:16])
     return ReferenceRecord(
         label=name,
         fingerprint=model.fingerprint,

@@ -152,7 +152,7 @@ def _in_two(config: TrainConfig, listed: Path) -> TrainConfig:
 def _embed(label: str, run: Run, images: Manifest) -> Features:
     test = images.where(subset="test")
     extractor = load_model(run.path)
-    embeddings = extractor.extract(test, run.path / "embeddings", overwrite=True, photos=False)
+    embeddings = extractor.extract(test, run.embeddings, overwrite=True, photos=False)
     held = embeddings.select(embeddings.acquired)
     names = images.identities
     own = read_prototypes(run.path)

@@ -2,21 +2,76 @@
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from facever.errors import ConfigError
+from facever.config import Config
+from facever.errors import ConfigError, unknown
 from facever.heads.base import Head
-from facever.training.config import NetworkOptimizerConfig, ScheduleConfig
 
 if TYPE_CHECKING:
     from timm.scheduler.scheduler import Scheduler
 
 FUSED = {"sgd", "momentum", "adam", "adamw"}
 """timm's names of optimizers that PyTorch has in few kernels; a step of theirs is what it was."""
+
+
+Epochs = Annotated[float, Field(ge=0, le=1e6)]
+
+
+class NetworkOptimizerConfig(Config):
+    """A timm optimizer and what it is told."""
+
+    name: str = Field("adamw", description="any name of timm.optim.list_optimizers()")
+    lr: float = Field(1e-3, gt=0, description="peak learning rate")
+    weight_decay: float = Field(0.05, ge=0, description="not applied to biases, norms and scales")
+    momentum: float = Field(0.9, ge=0, lt=1, description="for the optimizers that have one")
+    fused: Literal["auto"] | bool = Field(
+        "auto", description="all of a step in few kernels; auto: where the optimizer can"
+    )
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        from timm.optim import list_optimizers
+
+        if name not in list_optimizers():
+            raise ValueError(unknown("optimizer", name, list_optimizers()))
+        return name
+
+
+class OptimizerConfig(NetworkOptimizerConfig):
+    """The optimizer of the embedder and of the heads."""
+
+    lr: float = Field(3e-3, gt=0, description="peak learning rate")
+    head_lr_scale: float = Field(1.0, gt=0, description="the heads' learning rate over `lr`")
+
+
+class ScheduleConfig(Config):
+    """A timm learning-rate schedule, stepped at every update."""
+
+    name: Literal["cosine", "tanh", "step", "multistep", "constant"] = "cosine"
+    warmup_epochs: Epochs = Field(1.0, description="linear warm-up from 1 % of the peak")
+    min_lr: float = Field(0.0, ge=0, description="where cosine and tanh end")
+    decay_epochs: list[Annotated[Epochs, Field(gt=0)]] = Field(
+        [], description="when `multistep` decays; one entry: every so many epochs with `step`"
+    )
+    decay_rate: float = Field(0.1, gt=0, lt=1, description="factor of one decay of (multi)step")
+
+    @model_validator(mode="after")
+    def _decays(self) -> "ScheduleConfig":
+        wanted = {"step": 1, "multistep": None}.get(self.name, 0)
+        if wanted is None and not self.decay_epochs:
+            raise ValueError("schedule 'multistep' needs decay_epochs")
+        if wanted is not None and len(self.decay_epochs) != wanted:
+            raise ValueError(f"schedule '{self.name}' takes {wanted} entries in decay_epochs")
+        if self.decay_epochs != sorted(self.decay_epochs):
+            raise ValueError("decay_epochs must be in ascending order")
+        return self
 
 
 def parameter_groups(

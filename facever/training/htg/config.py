@@ -1,4 +1,4 @@
-"""What adversarial hard-triplet generation is told."""
+"""The configuration of adversarial hard-triplet generation."""
 
 from typing import Literal
 
@@ -6,12 +6,27 @@ from pydantic import Field
 
 from facever.config import Config
 from facever.heads.common.mining import Mining
+from facever.training.computing.optimization import NetworkOptimizerConfig, ScheduleConfig
+
+NAME = "adversarial"
+"""The key of the configuration; its figures are logged as adversarial/NAME."""
 
 
-class MethodConfig(Config):
-    """The method's own parameters; Zhao et al. publish none of the values (our choice).
+class NetworkConfig(Config):
+    """How the generator or the discriminator is trained."""
 
-    The pre-training alone (`pretraining` 1) is the plain training by triplets and heads.
+    optimizer: NetworkOptimizerConfig = NetworkOptimizerConfig()
+    schedule: ScheduleConfig = Field(
+        ScheduleConfig(name="constant", warmup_epochs=0.0),
+        description="its epochs are counted from the end of the pre-training",
+    )
+
+
+class AdversarialConfig(Config):
+    """Adversarial hard-triplet generation; the embedder's optimizer is that of the training.
+
+    Zhao et al. publish none of the values (our choice). The pre-training alone (`pretraining` 1) is
+    the plain training by triplets and heads.
     """
 
     pretraining: float = Field(
@@ -36,3 +51,27 @@ class MethodConfig(Config):
     without_discriminator: bool = Field(
         False, description="ablation: no D, so that L_G is its triplet loss alone"
     )
+    generator: NetworkConfig = NetworkConfig(optimizer=NetworkOptimizerConfig(lr=3e-4))
+    discriminator: NetworkConfig = NetworkConfig(optimizer=NetworkOptimizerConfig(lr=1e-2))
+
+    def pretraining_updates(self, updates: int) -> int:
+        """Return how many of a training's updates are the pre-training."""
+        return round(self.pretraining * updates)
+
+    def resized(self, before: int, now: int) -> "AdversarialConfig":
+        """Return the configuration of a training of `now` updates instead of `before`.
+
+        The pre-training ends after the same update; a share of 0 or 1 stays.
+        """
+        if not 0 < self.pretraining < 1:
+            return self
+        share = min(1.0, self.pretraining_updates(before) / now)
+        return self.model_copy(update={"pretraining": share})
+
+    def schedules(self, epochs: int) -> list[tuple[str, ScheduleConfig, float]]:
+        """Return key, schedule and epochs of each network in a training of so many epochs."""
+        left = epochs * (1 - self.pretraining)
+        return [
+            (f"{NAME}.generator.schedule", self.generator.schedule, left),
+            (f"{NAME}.discriminator.schedule", self.discriminator.schedule, left),
+        ]

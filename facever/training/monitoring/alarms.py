@@ -1,12 +1,12 @@
-"""What the collapse watch knows: each rule finds one trouble and says what to try."""
+"""What the collapse watch knows of heads: each rule finds one trouble and says what to try."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 from facever.heads.base import HeadConfig
 from facever.heads.common.bounds import lowest_loss, needed_scale
 from facever.heads.rbf import DEAD_START
+from facever.training.monitoring.history import Figures, Subject
 
 _FLAT = 0.005
 """Share of the loss by which its halves of the span may differ where it "stays"."""
@@ -26,47 +26,33 @@ _CROSS_ENTROPY = {
 }
 
 
-@dataclass(frozen=True)
-class History:
-    """The latest figures of what is watched, and those of the span before."""
-
-    _now: Mapping[str, float]
-    _spans: Mapping[str, Sequence[float]]
-    _first: Mapping[str, float]
-    _lowest: Mapping[str, float]
-
-    def now(self, stat: str) -> float | None:
-        """Return the latest mean, None where the head has no such figure."""
-        return self._now.get(stat)
-
-    def span(self, stat: str) -> Sequence[float]:
-        """Return the means of the whole span, oldest first; empty before it is full."""
-        return self._spans.get(stat, ())
-
-    def first(self, stat: str) -> float | None:
-        """Return the first mean of all."""
-        return self._first.get(stat)
-
-    def lowest(self, stat: str) -> float | None:
-        """Return the lowest mean after the first span, None before."""
-        return self._lowest.get(stat)
-
-
-@dataclass(frozen=True)
-class Trace(History):
+class Trace(Subject):
     """What a rule sees of one head.
 
-    Attributes:
+    Args:
+        figures: Those of the training.
+        name: The head's name among the training's heads.
         config: The head's configuration.
         identities: C.
         batch: Images in a batch.
         lone: Identities with one image only, where the head compares images of one identity.
     """
 
-    config: HeadConfig
-    identities: int
-    batch: int
-    lone: int
+    def __init__(
+        self,
+        figures: Figures,
+        name: str,
+        config: HeadConfig,
+        identities: int,
+        batch: int,
+        lone: int,
+    ) -> None:
+        super().__init__(figures, name, f"head '{name}'")
+        self.config, self.identities, self.batch, self.lone = config, identities, batch, lone
+
+    def troubles(self) -> dict[str, str | None]:
+        """See Subject."""
+        return {kind: rule(self) for kind, rule in RULES.items()}
 
 
 def _knows_nothing(trace: Trace) -> str | None:

@@ -1,6 +1,7 @@
-"""`facever train --profile`: a trace of some updates, and in words what took their time."""
+"""`facever train --profile`: a trace of some updates, and what took their time."""
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,45 +13,8 @@ from facever.core.files import atomic_path, write_text
 SKIPPED, RECORDED = 3, 10
 """Updates before the recording, which set things up, and in it at most."""
 
-WORDS = {
-    "convolution_backward": "backward pass of convolutions",
-    "convolution": "convolutions",
-    "batch_norm_backward": "backward pass of BatchNorm",
-    "batch_norm": "BatchNorm",
-    "layer_norm_backward": "backward pass of LayerNorm",
-    "layer_norm": "LayerNorm",
-    "attention_backward": "backward pass of attention",
-    "attention": "attention",
-    "compiledfxgraph": "kernels that torch.compile made",
-    "optimizer": "optimizer",
-    "_fused_": "optimizer",
-    "_foreach_": "optimizer and clipping of gradients",
-    "dataloader": "waiting for images (or loading them, without workers)",
-    "addmm": "matrix products",
-    "bmm": "matrix products",
-    "mm": "matrix products",
-    "linear": "matrix products",
-    "max_pool2d_with_indices_backward": "backward pass of max pooling",
-    "max_pool": "max pooling",
-    "avg_pool": "average pooling",
-    "relu": "activations",
-    "threshold_backward": "backward pass of activations",
-    "gelu": "activations",
-    "silu": "activations",
-    "softmax": "softmax and cross-entropy",
-    "index": "picking of rows",
-    "copy_": "copies between formats, layouts and devices",
-    "_to_copy": "copies between formats, layouts and devices",
-    "add_": "sums in place",
-    "add": "sums",
-    "mul": "products of elements",
-    "div": "divisions",
-    "sum": "sums over elements",
-    "gloo": "exchange between processes",
-    "nccl": "exchange between processes",
-    "c10d": "exchange between processes",
-}
-"""What a part of an operator's name means; the longest that is found counts."""
+SHOWN, LISTED = 5, 30
+"""Operators that are said, and in the table of summary.txt."""
 
 
 class Profile:
@@ -60,7 +24,8 @@ class Profile:
     that nothing but updates is recorded.
 
     Args:
-        folder: Gets `trace.json` (open it in Perfetto or chrome://tracing) and `summary.txt`.
+        folder: Gets `trace.json` (open it in Perfetto or chrome://tracing) and `summary.txt`, a
+            table of operators.
         device: Where the training computes.
     """
 
@@ -118,53 +83,36 @@ class Profile:
         trace = self.folder / "trace.json"
         with atomic_path(trace) as temporary:
             self._profiler.export_chrome_trace(str(temporary))
-        told = summary(self._costs(), seconds, self._recorded, self._on_gpu)
-        write_text(self.folder / "summary.txt", told)
+        operators = self._profiler.key_averages()
+        told = summary(operators, seconds, self._recorded, self._on_gpu)
+        order = "self_device_time_total" if self._on_gpu else "self_cpu_time_total"
+        table = operators.table(sort_by=order, row_limit=LISTED, max_name_column_width=60)
+        write_text(self.folder / "summary.txt", f"{told}\n{table}\n")
         say(f"{told}trace: {trace}")
 
-    def _costs(self) -> dict[str, tuple[float, int]]:
-        """Return seconds and calls by operator, each second counted once."""
-        costs: dict[str, tuple[float, int]] = {}
-        for event in self._profiler.key_averages():
-            if event.device_type.name != "CPU":
-                continue  # a kernel: its time is also its operator's
-            micro = event.self_device_time_total if self._on_gpu else event.self_cpu_time_total
-            costs[event.key] = (micro / 1e6, event.count)
-        return costs
 
-
-def summary(
-    costs: dict[str, tuple[float, int]], seconds: float, updates: int, on_gpu: bool = False
-) -> str:
-    """Return the five most expensive things in words, one a line.
+def summary(operators: Iterable[Any], seconds: float, updates: int, on_gpu: bool = False) -> str:
+    """Return the operators that took most of the time, one a line; each second is counted once.
 
     Args:
-        costs: Seconds and calls of the operators, by PyTorch's names.
+        operators: The averages of torch's profiler.
         seconds: How long the recording took.
         updates: How many updates it holds.
-        on_gpu: Whether the seconds are the GPU's.
+        on_gpu: Whether the time of the GPU is meant. A kernel's is its operator's, too.
     """
-    together: dict[str, list[tuple[float, int, str]]] = {}
-    for name, (took, calls) in costs.items():
-        together.setdefault(in_words(name), []).append((took, calls, name))
-    sums = {words: sum(took for took, _, _ in parts) for words, parts in together.items()}
-    most = sorted(sums, key=lambda words: -sums[words])[:5]
+    field = "self_device_time_total" if on_gpu else "self_cpu_time_total"
+    costs = {
+        one.key: (getattr(one, field) / 1e6, one.count)
+        for one in operators
+        if one.device_type.name == "CPU"
+    }
     lines = [
-        f"{updates} updates took {seconds:.2f} s ({1000 * seconds / updates:.0f} ms each); most of "
-        f"{'the GPU time' if on_gpu else 'it'}:"
+        f"{updates} updates took {seconds:.2f} s ({1000 * seconds / updates:.0f} ms each); most "
+        f"{'GPU ' if on_gpu else ''}time went into:"
     ]
-    for place, words in enumerate(most, 1):
-        _, calls, name = max(together[words])  # the others may be calls inside of it
+    for name, (took, calls) in sorted(costs.items(), key=lambda cost: -cost[1][0])[:SHOWN]:
         lines.append(
-            f"{place}. {words}: {100 * sums[words] / seconds:.0f} %, "
-            f"{1000 * sums[words] / updates:.1f} ms an update ({name}: {calls / updates:.0f} calls)"
+            f"{100 * took / seconds:4.0f} %, {1000 * took / updates:.1f} ms an update: {name} "
+            f"({calls / updates:.0f} calls)"
         )
-    rest = seconds - sum(sums[words] for words in most)
-    lines.append(f"   everything else: {100 * max(rest, 0) / seconds:.0f} %")
     return "\n".join(lines) + "\n"
-
-
-def in_words(name: str) -> str:
-    """Return what an operator does; its own name where that is not known."""
-    found = [part for part in WORDS if part in name.lower()]
-    return WORDS[max(found, key=len)] if found else name

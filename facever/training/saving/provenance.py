@@ -78,11 +78,9 @@ def summary(
 ) -> str:
     """Return in one line what is trained on whom."""
     people = "none" if development is None else f"{len(development.identities)} other identities"
-    names = [head.name for head in config.heads]
-    heads = " + ".join(names if config.adversarial is None else [*names, "HTG"])
     processes = f", {world()} processes" if world() > 1 else ""
     return (
-        f"training {config.model.backbone} with {heads} on "
+        f"training {config.model.backbone} with {config.criteria} on "
         f"{len(train)} images of {len(train.identities)} identities ({device}, "
         f"{config.precision}{processes}), development: {people}"
     )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from facever.data.manifest import Manifest
 from facever.heads.attributes import THRESHOLD, Attributes
 from facever.heads.weighted_sum import WeightedSum
-from facever.models.attributes import FILE, AttributeClassifier
+from facever.models.attributes import AttributeClassifier
 from facever.training.run import Run
 from facever.training.supervision.labels import label_table
 
@@ -103,7 +103,7 @@ class AttributeHeads:
                 thresholds=head.thresholds.cpu().numpy().astype(np.float32),
                 fingerprint=fingerprint,
                 development=development.get(name, {}),
-            ).save(run.path / (FILE if name == Attributes.name else f"{name}.safetensors"))
+            ).save(run.attributes(name))
 
     @torch.no_grad()
     def _answers(

@@ -34,7 +34,7 @@ def test_the_answer_is_the_same_at_every_precision(make_faces, monkeypatch):
 
 
 def test_bfloat16_is_used_only_where_it_saves_time(pairs, monkeypatch):
-    monkeypatch.setattr(engines, "speed_up", lambda width: 5.0)
+    monkeypatch.setattr(engines, "multiplies_bfloat16", lambda: True)
 
     def worth(trials, wanted):
         monkeypatch.setattr(pairs, "impostor", trials)
@@ -49,15 +49,14 @@ def test_bfloat16_is_used_only_where_it_saves_time(pairs, monkeypatch):
     monkeypatch.delitem(sys.modules, "torch")
     assert not worth(10**10, 10**5)
     assert worth(10**12, 10**5)
-    monkeypatch.setattr(engines, "speed_up", lambda width: 1.2)
+    monkeypatch.setattr(engines, "multiplies_bfloat16", lambda: False)
     assert not worth(10**12, 10**5)
 
 
 def test_a_gpu_is_used_where_asked_for_and_there(pairs, make_faces, monkeypatch):
     monkeypatch.setattr(engines, "_has_gpu", lambda: False)
     assert choose_engine(pairs, 10, device="auto") is NUMPY
-    message = "^no GPU is to be found here: leave the device away, or make it auto$"
-    with pytest.raises(EvaluationError, match=message):
+    with pytest.raises(EvaluationError, match="omit `device`"):
         verification(*make_faces(30), device="cuda")
     monkeypatch.setattr(engines, "_has_gpu", lambda: True)
     monkeypatch.setattr("facever.evaluation.scoring.torch_blocks.torch_engine", on_the_processor)
@@ -84,7 +83,3 @@ def test_unknown_precisions_and_devices_are_named(make_faces):
         verification(*make_faces(30), precision="fp8")
     with pytest.raises(EvaluationError, match="unknown device 'gpu'"):
         verification(*make_faces(30), device="gpu")
-
-
-def test_the_speed_up_is_measured():
-    assert engines.speed_up(64) > 0

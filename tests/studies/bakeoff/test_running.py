@@ -309,9 +309,7 @@ def test_each_head_is_trained_in_the_same_number_format(configs: Configs, tmp_pa
     }
     with pytest.raises(ConfigError) as refused:
         bakeoff(automatic, tmp_path / "out", [])
-    assert str(refused.value) == (
-        "precision 'auto' could give each head another one: name it, for example precision=fp32"
-    )
+    assert "precision=fp32" in str(refused.value)
 
 
 def test_models_from_elsewhere_are_judged_on_the_same_trials(

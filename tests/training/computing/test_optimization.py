@@ -7,8 +7,13 @@ import pytest
 import torch
 
 from facever.heads import create_head
-from facever.training.computing.optimization import Schedule, make_optimizer, parameter_groups
-from facever.training.config import NetworkOptimizerConfig, ScheduleConfig
+from facever.training.computing.optimization import (
+    NetworkOptimizerConfig,
+    Schedule,
+    ScheduleConfig,
+    make_optimizer,
+    parameter_groups,
+)
 from facever.training.interruption import Interrupted
 from facever.training.saving.checkpoint import load_checkpoint, save_checkpoint
 from facever.training.train import train

@@ -10,10 +10,13 @@ from facever.config import parse
 from facever.errors import ConfigError
 from facever.models.embedder import Embedder, ModelConfig
 from facever.training.computing import thrift
-from facever.training.computing.optimization import load_optimizer, make_optimizer
+from facever.training.computing.optimization import (
+    NetworkOptimizerConfig,
+    load_optimizer,
+    make_optimizer,
+)
 from facever.training.computing.precision import Precision
 from facever.training.computing.thrift import buffers_kept, checkpoint_gradients, compile_module
-from facever.training.config import NetworkOptimizerConfig
 from facever.training.trainer import Trainer
 
 CPU = torch.device("cpu")

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from facever.config import parse
+from facever.core.run_folder import read_metrics
 from facever.heads.base import HeadConfig
 from facever.heads.registry import head_class
 from facever.training.monitoring.alarms import RULES
 from facever.training.monitoring.watch import Alarm, Watch
-from facever.training.run import read_metrics
 from facever.training.train import train
 
 Figures = Callable[[float], dict[str, float]]

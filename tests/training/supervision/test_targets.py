@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from facever.config import load
+from facever.core.run_folder import read_metrics
 from facever.data.loading import Batch
 from facever.data.manifest import Manifest
 from facever.embeddings.embedding_set import EmbeddingSet
@@ -21,7 +22,7 @@ from facever.models.attributes import AttributeClassifier
 from facever.models.loading import load_model
 from facever.training.config import TrainConfig, require_same
 from facever.training.interruption import Interrupted
-from facever.training.run import Run, read_metrics
+from facever.training.run import Run
 from facever.training.saving.checkpoint import load_checkpoint
 from facever.training.supervision.attributes import best_threshold
 from facever.training.train import train

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from facever.core.processes import all_sum, gather, gather_rows, world
 from facever.data.loading import Batch
 from facever.errors import ConfigError, TrainingError
-from facever.heads.base import HeadOutput
+from facever.heads.base import HeadOutput, Metric
 from facever.heads.common.distances import mean_pair_cosine
 from facever.heads.common.mining import Miner, Triplets
 from facever.training.computing.optimization import (
@@ -20,15 +20,14 @@ from facever.training.computing.optimization import (
     parameter_groups,
 )
 from facever.training.computing.parallel import Agreement
-from facever.training.config import AdversarialConfig, NetworkConfig
 from facever.training.htg import diagnosis, losses
+from facever.training.htg.alarms import Adversaries
+from facever.training.htg.config import NAME, AdversarialConfig, NetworkConfig
 from facever.training.htg.discriminator import Discriminator
 from facever.training.htg.generator import Generator
 from facever.training.htg.normalization import BatchNorm, frozen
+from facever.training.monitoring.history import Figures, Subject
 from facever.training.steps import EmbeddingStep
-
-NAME = "adversarial"
-"""Its statistics are logged as adversarial/NAME."""
 
 
 class Player:
@@ -104,6 +103,8 @@ class AdversarialStep(EmbeddingStep):
         Zhao et al., An Adversarial Approach to Hard Triplet Generation, ECCV 2018.
     """
 
+    heads_loss = f"{NAME}/heads"
+
     def __init__(
         self,
         *plain: Any,
@@ -122,7 +123,7 @@ class AdversarialStep(EmbeddingStep):
         self._config, self._prototypes = config, prototypes
         self._whole_batch = whole_batch
         updates = epochs * updates_per_epoch
-        self.pretraining = round(config.pretraining * updates)
+        self.pretraining = config.pretraining_updates(updates)
         size, device = self.embedder.embedding_size, prototypes.weight.device
         left = max(1, math.ceil((updates - self.pretraining) / updates_per_epoch))
 
@@ -139,6 +140,15 @@ class AdversarialStep(EmbeddingStep):
             else player(Discriminator(size, len(prototypes.weight)), config.discriminator)
         )
         self._miner = Miner(config.mining, size, squared=True, margin=config.margin).to(device)
+
+    @property
+    def metric(self) -> Metric:
+        """Cosine: the triplets are compared on the unit sphere."""
+        return "cosine"
+
+    def watched(self, figures: Figures) -> list[Subject]:
+        """See EmbeddingStep."""
+        return [Adversaries(figures, self._config.margin, len(self._prototypes.weight))]
 
     def update(
         self, batches: Sequence[Batch], number: int, agreement: Agreement | None = None

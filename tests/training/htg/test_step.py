@@ -20,12 +20,12 @@ from facever.errors import ConfigError, TrainingError
 from facever.heads import create_head
 from facever.heads.common.mining import Triplets, semi_hard
 from facever.heads.weighted_sum import WeightedSum
-from facever.training.adversarial import AdversarialStep
-from facever.training.computing.optimization import Schedule
+from facever.training.computing.optimization import Schedule, ScheduleConfig
 from facever.training.computing.precision import Precision
-from facever.training.config import AdversarialConfig, ScheduleConfig
 from facever.training.htg import losses
+from facever.training.htg.config import AdversarialConfig
 from facever.training.htg.normalization import BatchNorm
+from facever.training.htg.step import AdversarialStep
 from facever.training.supervision.targets import Targets
 
 SIZE, IDENTITIES, EACH = 8, 8, 3

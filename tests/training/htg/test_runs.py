@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from facever.core.run_folder import read_metrics
 from facever.errors import ConfigError
 from facever.models.saving import load_embedder
-from facever.training.adversarial import AdversarialStep
+from facever.training.htg.step import AdversarialStep
 from facever.training.interruption import Interrupted
-from facever.training.run import read_metrics
 from facever.training.saving.checkpoint import load_checkpoint
 from facever.training.steps import EmbeddingStep
 from facever.training.train import train

@@ -9,8 +9,7 @@ import pytest
 from facever.config import parse
 from facever.heads.base import HeadConfig
 from facever.heads.registry import head_class
-from facever.training.config import AdversarialConfig
-from facever.training.monitoring.adversarial_alarms import ADVERSARIAL_RULES
+from facever.training.htg.alarms import RULES, Adversaries
 from facever.training.monitoring.watch import Alarm, Watch
 
 Figures = Callable[[float], dict[str, float]]
@@ -67,14 +66,11 @@ SICK: dict[str, list[Figures]] = {
     ],
 }
 SAID = {
-    "discriminator-perfect": "the discriminator is right about 100.0% of the real and 99.6% of the "
-    "generated features, and the generator cannot answer it. Lower adversarial.discriminator.",
-    "discriminator-at-chance": "the discriminator ",
-    "generator-still": "the generator moves features by 0.002 of their length: it does nothing. "
-    "Raise adversarial.generator.optimizer.lr",
-    "identity-lost": "35.0% of the generated features are nearest to the prototype of their "
-    "identity, of the real ones 80.0%: triplets of them teach nothing. Raise gamma",
-    "embedder-collapsed": "the embeddings collapse: the mean cosine of all pairs in a batch is 0.",
+    "discriminator-perfect": ["100.0%", "99.6%", "Lower adversarial.discriminator.optimizer.lr"],
+    "discriminator-at-chance": ["chance level", "Raise adversarial.discriminator.optimizer.lr"],
+    "generator-still": ["0.002", "Raise adversarial.generator.optimizer.lr"],
+    "identity-lost": ["35.0%", "80.0%", "Raise gamma"],
+    "embedder-collapsed": ["mean cosine", "lower optimizer.lr"],
 }
 
 
@@ -83,12 +79,14 @@ def softmax() -> HeadConfig:
 
 
 def watch(adversarial: bool = True) -> Watch:
+    plain = {"identities": 100, "batch": 32, "updates_per_epoch": 40}
+    if not adversarial:
+        return Watch({"softmax": softmax()}, **plain)
     return Watch(
         {"softmax": softmax()},
-        identities=100,
-        batch=32,
-        updates_per_epoch=40,
-        adversarial=AdversarialConfig() if adversarial else None,
+        **plain,
+        heads_loss="adversarial/heads",
+        others=lambda figures: [Adversaries(figures, margin=0.2, identities=100)],
     )
 
 
@@ -100,9 +98,7 @@ def alarms(figures: Figures, updates: int = 200, adversarial: bool = True) -> li
     return raised
 
 
-@pytest.mark.parametrize(
-    ("kind", "figures"), [(kind, one) for kind in ADVERSARIAL_RULES for one in SICK[kind]]
-)
+@pytest.mark.parametrize(("kind", "figures"), [(kind, one) for kind in RULES for one in SICK[kind]])
 def test_each_alarm_is_raised_once(kind: str, figures: Figures) -> None:
     (found,) = alarms(figures)
     assert found.kind == kind
@@ -110,7 +106,7 @@ def test_each_alarm_is_raised_once(kind: str, figures: Figures) -> None:
     start, _, said = found.message.partition(": ")
     assert start.startswith("update ")
     assert start.endswith(", adversarial")
-    assert said.startswith(SAID[kind])
+    assert all(part in said for part in SAID[kind])
     assert "\n" not in said
     assert alarms(figures, updates=40) == []  # too short
     assert alarms(figures, adversarial=False) == []
@@ -118,8 +114,9 @@ def test_each_alarm_is_raised_once(kind: str, figures: Figures) -> None:
 
 def test_the_two_ways_to_be_at_chance() -> None:
     one, other = (alarms(figures)[0].message for figures in SICK["discriminator-at-chance"])
-    assert "% of real and generated features apart, and guessing 50 %." in one
-    assert "knows 6.0% of the real features, and guessing 1.0%." in other
+    assert "50 %" in one
+    assert "6.0% of the real features" in other
+    assert "1.0%" in other
 
 
 @pytest.mark.parametrize("name", HEALTHY)

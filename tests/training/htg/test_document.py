@@ -7,10 +7,11 @@ from typing import Any
 import yaml
 
 from facever.config import parse
-from facever.training.config import AdversarialConfig, TrainConfig
-from facever.training.monitoring.adversarial_alarms import ADVERSARIAL_RULES
+from facever.training.config import TrainConfig
+from facever.training.htg.alarms import RULES
+from facever.training.htg.config import AdversarialConfig
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "htg.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "htg.md"
 TEXT = DOCUMENT.read_text(encoding="utf-8")
 
 
@@ -40,7 +41,7 @@ def test_every_key_with_its_default() -> None:
 def test_every_alarm() -> None:
     alarms = section("Reading the diagnosis").split("| alarm |")[1]
     rows = re.findall(r"^\| `([a-z-]+)` \| .+ \|$", alarms, re.MULTILINE)
-    assert rows == list(ADVERSARIAL_RULES)
+    assert rows == list(RULES)
 
 
 def test_the_arms_of_the_ablation_are_configurations() -> None:

@@ -1,0 +1,84 @@
+"""The folder of a training run: the names of all its files, and its log."""
+
+from pathlib import Path
+from typing import Any
+
+from facever.core.files import read_regular
+from facever.core.json_files import parse_json
+from facever.errors import DataError
+
+
+class RunFolder:
+    """Where the files of a run are, or will be. It creates and checks nothing.
+
+    Attributes:
+        path: The folder.
+        config: The resolved configuration.
+        checkpoints: Folder of `last`, the newest state of the training, of its shards, and of
+            `best`, the weights that are best on the development people.
+        model: The exported model.
+        metrics: The log, a JSON value in each line; see `read_metrics`.
+        tensorboard: Folder of events.
+        batch_picture: The first training batch.
+        environment: Versions, processor, threads, device.
+        identities: Whom it was trained on, and on whom choices were made.
+        operating_point: The 1:1 operating point of the development people.
+        profile: Folder of a trace and what took the time.
+        embeddings: The embedding set on which a report measures the model.
+        development: That of the development people, in a bake-off.
+        lock: Held while a process trains.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = path = Path(path)
+        self.config = path / "config.yaml"
+        self.checkpoints = path / "checkpoints"
+        self.last = self.checkpoints / "last.pt"
+        self.best = self.checkpoints / "best.pt"
+        self.model = path / "model.safetensors"
+        self.metrics = path / "metrics.jsonl"
+        self.tensorboard = path / "tensorboard"
+        self.batch_picture = path / "train_batch.png"
+        self.environment = path / "environment.json"
+        self.identities = path / "identities.parquet"
+        self.operating_point = path / "operating_point.json"
+        self.profile = path / "profile"
+        self.embeddings = path / "embeddings"
+        self.development = path / "development"
+        self.lock = path / ".training.lock"
+
+    def attributes(self, head: str = "attributes") -> Path:
+        """Return the file of the classifier that a head "attributes" has learned.
+
+        Args:
+            head: Its name among the training's heads.
+        """
+        return self.path / f"{head}.safetensors"
+
+    def __fspath__(self) -> str:
+        """Return the folder: a run is a path."""
+        return str(self.path)
+
+
+def read_metrics(path: str | Path) -> list[dict[str, Any]]:
+    """Return the lines of a metrics.jsonl; none where there is no such file.
+
+    A last line that a kill cut short is left out.
+
+    Raises:
+        DataError: A line is damaged; names it.
+    """
+    path = Path(path)
+    if not path.exists():
+        return []
+    *whole, _ = read_regular(path).decode(errors="replace").split("\n")
+    records = []
+    for number, line in enumerate(whole, start=1):
+        try:
+            record: dict[str, Any] = parse_json(line)
+            record["kind"], int(record["step"])
+        except (ValueError, TypeError, KeyError) as error:
+            message = f"{path} is damaged: line {number} is not a record of a training"
+            raise DataError(message) from error
+        records.append(record)
+    return records
