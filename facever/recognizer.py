@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from facever.operating_point import OperatingPoint, ScoreRule
 
 
-class Rules(TypedDict, total=False):
+class EnrollmentRules(TypedDict, total=False):
     """What `Gallery.enroll` can be told beside the images."""
 
     metadata: "Mapping[str, Mapping[str, Any]] | None"
@@ -122,7 +122,7 @@ class Recognizer:
         quality: str | None = None,
         data: str | Path | None = None,
         workers: Workers | None = None,
-        **rules: Unpack[Rules],
+        **rules: Unpack[EnrollmentRules],
     ) -> "Enrollment":
         """Embed images and enroll them, all in one transaction: all of them, or on any error none.
 

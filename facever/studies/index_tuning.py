@@ -250,7 +250,7 @@ def tune(
         raise GalleryError("an operating point has its own FPIR and rule: give it, or these")
     stored = gallery.operating_points() if isinstance(gallery, Gallery) else {}
     point = None if asked_otherwise else _point(stored, operating_point)
-    wanted = _Wanted(
+    wanted = _Rates(
         [_FPIR] if fpir is None else [fpir] if isinstance(fpir, int | float) else list(fpir),
         ranks,
         (point.score_rule if point is not None else None) or rule or "max",
@@ -317,7 +317,7 @@ def default_kinds(entries: int, dimension: int) -> list[str]:
     ]
 
 
-class _Wanted(NamedTuple):
+class _Rates(NamedTuple):
     """The rates to count: at which FPIRs or stored points, at which ranks, by which rule."""
 
     fpirs: list[float]
@@ -335,7 +335,7 @@ class _Index(NamedTuple):
     note: str = ""
 
 
-class _Found(NamedTuple):
+class _KindSearched(NamedTuple):
     """What one kind found for all probes, and in what time."""
 
     kind: str
@@ -359,7 +359,7 @@ class _Searches(ABC):
     vectors: Vectors
     queries: Vectors
     candidates: int | None
-    flat: _Found
+    flat: _KindSearched
     exact: IdentificationResult
 
     @abstractmethod
@@ -374,7 +374,7 @@ class _Searches(ABC):
     def lists(self, scores: Floats, rows: Ints) -> Searched:
         """Return what the lists of all probes come to."""
 
-    def searched(self, kind: str) -> _Found:
+    def searched(self, kind: str) -> _KindSearched:
         """Build an index and search for all probes at once."""
         say(f"index {kind}")
         start = time.perf_counter()
@@ -387,7 +387,7 @@ class _Searches(ABC):
         before = time.perf_counter()
         scores, rows = index.search(self.queries)
         taken = (time.perf_counter() - before) / len(self.queries)
-        return _Found(kind, index, rows, self.lists(scores, rows), built - start, taken)
+        return _KindSearched(kind, index, rows, self.lists(scores, rows), built - start, taken)
 
 
 class _ByGallery(_Searches):
@@ -397,7 +397,7 @@ class _ByGallery(_Searches):
         self,
         gallery: Gallery,
         probes: EmbeddingSet | None,
-        wanted: _Wanted,
+        wanted: _Rates,
         k: int,
         share: float,
         seed: int,
@@ -464,7 +464,7 @@ class _ByImages(_Searches):
         self,
         gallery: EmbeddingSet,
         probes: EmbeddingSet | None,
-        wanted: _Wanted,
+        wanted: _Rates,
         k: int,
         candidates: int | None,
         similarity: str | None,
@@ -526,7 +526,7 @@ class _ByImages(_Searches):
 
 
 def _row(
-    found: _Found, searches: _Searches, points: Sequence[IdentifiedPoint], wanted: _Wanted
+    found: _KindSearched, searches: _Searches, points: Sequence[IdentifiedPoint], wanted: _Rates
 ) -> IndexRow:
     """Count the rates of what was found at exact search's thresholds, and search one by one."""
     return IndexRow(

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from facever.errors import EvaluationError, unknown
-from facever.evaluation.scoring.blocks import NUMPY, Engine
+from facever.evaluation.scoring.blocks import NUMPY, BlockEngine
 from facever.evaluation.scoring.pairwise import AllPairs
 from facever.evaluation.scoring.similarity import Scorer
 
@@ -21,7 +21,7 @@ _FASTER = 1.3  # times as fast as float32 before it is used
 
 def choose_engine(
     pairs: AllPairs, wanted: int, precision: str = "auto", device: str = "cpu"
-) -> Engine:
+) -> BlockEngine:
     """Return the engine that walks over the pairs.
 
     Args:
@@ -46,7 +46,7 @@ def choose_engine(
     if precision == "bfloat16" or (precision == "auto" and worth_it(pairs, wanted)):
         from facever.evaluation.scoring.torch_blocks import Bfloat16Blocks
 
-        return Engine(Bfloat16Blocks, NUMPY.exact)
+        return BlockEngine(Bfloat16Blocks, NUMPY.exact)
     return NUMPY
 
 

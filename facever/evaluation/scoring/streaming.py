@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from facever.evaluation.scoring.blocks import NUMPY, Bins, Engine, Screen, places
+from facever.evaluation.scoring.blocks import NUMPY, Bins, BlockEngine, Screen, places
 from facever.evaluation.scoring.engines import choose_engine
 from facever.evaluation.scoring.pairwise import AllPairs, PairScores
 from facever.evaluation.scoring.people import BlockDyads, DyadErrors, DyadSums, dyad_keys
@@ -46,7 +46,7 @@ class StreamedTrials(Trials):
         self,
         pairs: AllPairs,
         wanted: int,
-        engine: Engine = NUMPY,
+        engine: BlockEngine = NUMPY,
     ) -> None:
         self.pairs, self.genuine, self.impostor = pairs, pairs.genuine, pairs.impostor
         self._engine = engine

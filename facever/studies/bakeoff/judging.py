@@ -9,6 +9,7 @@ import numpy as np
 from facever.data.manifest import Manifest
 from facever.data.pairs import PairList, read_pairs
 from facever.data.sources import data_roots
+from facever.deprecated import Former, former_names
 from facever.embeddings.embedding_set import META, EmbeddingSet
 from facever.embeddings.meta import EmbeddingMeta
 from facever.errors import ConfigError, DataError, EvaluationError, unknown
@@ -29,6 +30,10 @@ from facever.render.numbers import far_text
 from facever.training.config import TrainConfig
 from facever.training.run import Run
 from facever.training.selection.selection import select
+
+__getattr__ = former_names(
+    __name__, {"Judged": Former(f"{__name__}:RunFigures", f"{__name__}.RunFigures")}
+)
 
 LFW_VIEW1 = "lfw-view1"
 ACCURACY = "accuracy"
@@ -55,7 +60,7 @@ class TestPart:
 
 
 @dataclass(frozen=True)
-class Judged:
+class RunFigures:
     """What one run reached on the test part.
 
     Attributes:
@@ -129,7 +134,7 @@ def known_people(manifest: Manifest, config: TrainConfig) -> set[str]:
 
 def judge(
     run: Run, config: TrainConfig, manifest: Manifest, test: TestPart, fars: Sequence[float]
-) -> Judged:
+) -> RunFigures:
     """Embed the test images with a finished run and measure them.
 
     The threshold of the accuracy is the best one on the run's development people, or else on
@@ -153,7 +158,7 @@ def judge(
         threshold_at = trials.cut(budget(far, trials.impostor))
         figures[tar_name(far)] = trials.true_accepts(threshold_at) / trials.genuine
         draws[tar_name(far)] = tar_over_people(trials, far)
-    return Judged(
+    return RunFigures(
         embeddings.meta.metric,
         figures,
         draws,

@@ -17,7 +17,7 @@ from facever.render.page import write_report
 from facever.studies.bakeoff.contenders import folder_name
 from facever.studies.bakeoff.judging import TestPart, judge, known_people, test_part
 from facever.studies.bakeoff.page import report
-from facever.studies.bakeoff.result import BakeoffResult, RunRecord, compare_heads
+from facever.studies.bakeoff.result import BakeoffResult, BakeoffRun, compare_heads
 from facever.training.config import TrainConfig, require_same
 from facever.training.run import Run, read_metrics
 from facever.training.trainer import Trainer
@@ -133,12 +133,12 @@ def _record(
     manifest: Manifest,
     part: TestPart,
     far: Sequence[float],
-) -> RunRecord:
+) -> BakeoffRun:
     lines = read_metrics(run.metrics)
     train = [line for line in lines if line["kind"] == "train"]
     development = [line for line in lines if line["kind"] == "development"]
     accuracy = f"{config.heads[0].name}/accuracy"
-    return RunRecord(
+    return BakeoffRun(
         label=label,
         seed=config.seed,
         path=str(run.path),

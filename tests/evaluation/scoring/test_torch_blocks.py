@@ -149,7 +149,7 @@ def test_blocks_of_a_device_are_as_large_as_it_likes(make_pairs, monkeypatch):
             shapes.append((rows.stop - rows.start, columns.stop - columns.start))
             return super().count(rows, columns)
 
-    trials = StreamedTrials(pairs, 50, streaming.Engine(Large, engine.exact))
+    trials = StreamedTrials(pairs, 50, streaming.BlockEngine(Large, engine.exact))
     assert max(shapes) == (64, 128)
     assert trials.threshold(20) == StreamedTrials(pairs, 50).threshold(20)
 
