@@ -34,7 +34,7 @@ FLOORS = {
     "evaluation": 5,
     "evaluate": 6,
     "gallery": 6,
-    "comparison": 6,
+    "pair_verification": 6,
     "training": 7,
     "recognizer": 7,
     "report": 7,

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from facever.catalogue import entry, found_at
-from facever.comparison import PairVerification
 from facever.core.console import say
 from facever.data.readers import read
 from facever.embeddings.embedding_set import EmbeddingSet
@@ -17,6 +16,7 @@ from facever.errors import DataError
 from facever.gallery.answers import SearchResult
 from facever.gallery.gallery import Gallery
 from facever.models.loading import load_model
+from facever.pair_verification import PairVerification
 from facever.recognizer import Recognizer
 from facever.render.blocks import Picture, Section
 from facever.render.numbers import score

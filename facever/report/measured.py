@@ -9,8 +9,8 @@ from facever.errors import EvaluationError
 from facever.evaluation.one_to_many.retrieval import retrieval
 from facever.evaluation.one_to_many.retrieved import RetrievalResult
 from facever.evaluation.one_to_one.calibration import CalibrationResult, calibrate
-from facever.evaluation.one_to_one.result import VerificationResult
 from facever.evaluation.one_to_one.verification import DEFAULT_FARS, verification
+from facever.evaluation.one_to_one.verified import VerificationResult
 from facever.render.blocks import Note, Section, illustrated
 from facever.render.values import Record
 from facever.report import accuracy

@@ -20,7 +20,7 @@ from facever.cli.gallery.shared import (
     print_json,
     where_of,
 )
-from facever.cli.photos import (
+from facever.cli.photo_options import (
     Detector,
     Face,
     MinQuality,

@@ -18,7 +18,7 @@ from facever.cli.gallery.shared import (
     totals,
     totals_after,
 )
-from facever.cli.photos import (
+from facever.cli.photo_options import (
     Detector,
     Face,
     MinQuality,

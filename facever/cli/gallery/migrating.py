@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from facever.cli.gallery.shared import AsJson, Device, Folder, counted, print_json
-from facever.cli.photos import (
+from facever.cli.photo_options import (
     Detector,
     Face,
     MinQuality,

@@ -8,8 +8,8 @@ from importlib.util import find_spec
 import numpy as np
 
 from facever.errors import EvaluationError, unknown
-from facever.evaluation.scoring.blocks import NUMPY, BlockEngine
 from facever.evaluation.scoring.pairwise import AllPairs
+from facever.evaluation.scoring.products import NUMPY, BlockEngine
 from facever.evaluation.scoring.similarity import Scorer
 
 PRECISIONS = ("auto", "float32", "bfloat16")

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from facever.evaluation.scoring.blocks import BINS, Bins, BlockEngine, LinearBins, places
 from facever.evaluation.scoring.pairwise import AllPairs, Side
+from facever.evaluation.scoring.products import BINS, Bins, BlockEngine, LinearBins, places
 from facever.evaluation.scoring.similarity import Floats, Ints
 
 _ON_CPU, _ON_DEVICE = (1024, 1024), (8192, 8192)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from facever.evaluation.scoring import pairwise, streaming
-from facever.evaluation.scoring.blocks import NUMPY, BlockEngine, Float32Blocks
 from facever.evaluation.scoring.pairwise import AllPairs
+from facever.evaluation.scoring.products import NUMPY, BlockEngine, Float32Blocks
 from facever.evaluation.scoring.similarity import make_scorer
 from facever.evaluation.scoring.streaming import StreamedTrials
 from facever.evaluation.scoring.trials import ListedTrials

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from facever.evaluation.scoring import streaming, torch_blocks
-from facever.evaluation.scoring.blocks import NUMPY, Float32Blocks, places
 from facever.evaluation.scoring.pairwise import AllPairs
+from facever.evaluation.scoring.products import NUMPY, Float32Blocks, places
 from facever.evaluation.scoring.similarity import make_scorer
 from facever.evaluation.scoring.streaming import StreamedTrials
 from facever.evaluation.scoring.torch_blocks import (
