@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from facever.evaluation.one_to_many.retrieval import retrieval
     from facever.evaluation.one_to_one.calibration import calibrate
     from facever.evaluation.one_to_one.compare import compare
-    from facever.evaluation.one_to_one.scores import calibrate_scores, scores
+    from facever.evaluation.one_to_one.score_table import calibrate_scores, scores
     from facever.evaluation.one_to_one.transfer import transfer
     from facever.evaluation.one_to_one.verification import verification
     from facever.evaluation.pooling import Templates, pool_templates
@@ -40,7 +40,7 @@ _HOMES = {
     "Reranking": "one_to_many.reranking",
     "Templates": "pooling",
     "calibrate": "one_to_one.calibration",
-    "calibrate_scores": "one_to_one.scores",
+    "calibrate_scores": "one_to_one.score_table",
     "cohort_of": "inputs",
     "compare": "one_to_one.compare",
     "compare_retrieval": "one_to_many.compared",
@@ -49,7 +49,7 @@ _HOMES = {
     "retrieval": "one_to_many.retrieval",
     "rows_where": "inputs",
     "same_images": "two_sets",
-    "scores": "one_to_one.scores",
+    "scores": "one_to_one.score_table",
     "template_set": "protocols.templates",
     "transfer": "one_to_one.transfer",
     "verification": "one_to_one.verification",

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
 
-from facever.comparison import PairVerification, verify_pair
 from facever.data.given import Given, hash_of, listed
 from facever.data.manifest import Manifest
 from facever.errors import DataError, GalleryError
@@ -14,6 +13,7 @@ from facever.models.images import embed_given, embed_images
 from facever.models.photos import Photos, one_face_each
 from facever.models.protocol import Model, described
 from facever.models.streams import Workers
+from facever.pair_verification import PairVerification, verify_pair
 
 if TYPE_CHECKING:
     from facever.evaluation.score_calibration import ScoreCalibration
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from facever.operating_point import OperatingPoint, ScoreRule
 
 
-class Rules(TypedDict, total=False):
+class EnrollmentRules(TypedDict, total=False):
     """What `Gallery.enroll` can be told beside the images."""
 
     metadata: "Mapping[str, Mapping[str, Any]] | None"
@@ -122,7 +122,7 @@ class Recognizer:
         quality: str | None = None,
         data: str | Path | None = None,
         workers: Workers | None = None,
-        **rules: Unpack[Rules],
+        **rules: Unpack[EnrollmentRules],
     ) -> "Enrollment":
         """Embed images and enroll them, all in one transaction: all of them, or on any error none.
 

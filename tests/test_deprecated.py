@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
@@ -51,3 +52,21 @@ for module in pkgutil.walk_packages(facever.__path__, "facever."):
 """
     done = answer(code, "-W", "error:facever.*is now facever:DeprecationWarning")
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "former", "present"),
+    [
+        ("facever.studies.bakeoff.result", "RunRecord", "BakeoffRun"),
+        ("facever.studies.bakeoff.judging", "Judged", "RunFigures"),
+        ("facever.report.measured", "Measured", "MeasuredEmbeddings"),
+        ("facever.studies.index_tuning", "Tuning", "IndexTuning"),
+        ("facever.studies.index_tuning", "TuningRow", "IndexRow"),
+    ],
+)
+def test_a_former_name_in_a_module_is_the_present_class_and_warns(
+    module: str, former: str, present: str
+) -> None:
+    home = import_module(module)
+    with pytest.warns(DeprecationWarning, match=f"{former} is now .*{present}"):
+        assert getattr(home, former) is getattr(home, present)

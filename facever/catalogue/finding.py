@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from facever.catalogue.listing import Entry, entry
-from facever.core.cache import cache_folder
+from facever.core.cache_folder import cache_folder
 from facever.core.console import say
 from facever.core.files import sha256_of_file
 from facever.errors import ModelError

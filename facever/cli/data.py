@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from facever.cli.options import AsJson, DataFolder
-from facever.cli.photos import Detector, Face, MinQuality, Rotations
+from facever.cli.photo_options import Detector, Face, MinQuality, Rotations
 from facever.cli.several import several
 
 app = typer.Typer(
@@ -134,7 +134,7 @@ def align(
     """
     import json
 
-    from facever.cli.photos import cropper_of
+    from facever.cli.photo_options import cropper_of
     from facever.core.console import warn
     from facever.data import sources
     from facever.evaluation.failures import FailureRate

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 from facever.cli.options import AsJson, DataFolder, Device, Flip, Precision
-from facever.cli.photos import Detector, Face, MinQuality, Photos, Rotations, photos_of
+from facever.cli.photo_options import Detector, Face, MinQuality, Photos, Rotations, photos_of
 
 if TYPE_CHECKING:
     from facever.embeddings.embedding_set import EmbeddingSet

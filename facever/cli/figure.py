@@ -45,9 +45,9 @@ def features(
     """Train an embedding of two numbers with each head and draw images held out, side by side."""
     from facever.render.blocks import Section, Table
     from facever.render.text import sections_text
-    from facever.report.panels import check_suffix, write_figures
     from facever.studies.bakeoff.contenders import read_configs
     from facever.studies.figures.features import learn_features
+    from facever.studies.figures.figure_file import check_suffix, write_figures
     from facever.training.recipes import recipe_path
 
     check_suffix(out)
@@ -105,7 +105,7 @@ def prototypes(
     as_json: AsJson = False,
 ) -> None:
     """Draw the similarity matrix of a run's prototypes, clustered; compare it with your own."""
-    from facever.report.panels import check_suffix, write_figures
+    from facever.studies.figures.figure_file import check_suffix, write_figures
     from facever.studies.figures.prototypes import prototype_structure
 
     check_suffix(out)
@@ -138,7 +138,7 @@ def rbf(
     as_json: AsJson = False,
 ) -> None:
     """Draw the RBF head's K and probability over the distance, for gamma and s."""
-    from facever.report.panels import check_suffix, write_figures
+    from facever.studies.figures.figure_file import check_suffix, write_figures
     from facever.studies.figures.kernel import rbf_curves
 
     check_suffix(out)
@@ -166,7 +166,7 @@ def keypoints(
     as_json: AsJson = False,
 ) -> None:
     """Draw where each keypoint of a model trained with model.local looks."""
-    from facever.report.panels import check_suffix, write_figures
+    from facever.studies.figures.figure_file import check_suffix, write_figures
     from facever.studies.figures.keypoints import keypoints_of
 
     check_suffix(out)

@@ -1,6 +1,7 @@
 """Options that take several values: `--shares train=0.8 test=0.2`."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from typer.core import TyperCommand
@@ -15,8 +16,13 @@ def is_number(word: str) -> bool:
     return True
 
 
+def is_kind(word: str) -> bool:
+    """Return whether a word is a kind of index, such as IVF256,Flat: no option and no path."""
+    return not word.startswith("-") and not Path(word).exists()
+
+
 def is_head(word: str) -> bool:
-    """Tell a head, such as rbf:scale=10, from an option and from key=value."""
+    """Return whether a word is a head, such as rbf:scale=10: no option and no key=value."""
     return not word.startswith("-") and "=" not in word.partition(":")[0]
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 from facever.cli.options import AsJson, Device, Flip, Precision
-from facever.cli.photos import Detector, Face, MinQuality, Photos, Rotations, photos_of
+from facever.cli.photo_options import Detector, Face, MinQuality, Photos, Rotations, photos_of
 
 if TYPE_CHECKING:
     from facever.models.extraction import LoadedModel, Precision
@@ -55,11 +55,11 @@ def verify(
     """
     import json
 
-    from facever.comparison import verify_pair
     from facever.core.console import say
     from facever.errors import ConfigError
     from facever.models.loading import load_model
     from facever.operating_point import OperatingPoint
+    from facever.pair_verification import verify_pair
 
     if operating_point is not None and far is not None:
         raise ConfigError("--operating-point and --far: give one of them")

@@ -34,7 +34,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Part:
+class PartSize:
     """How much of the data set a subset or a camera holds."""
 
     images: int
@@ -74,8 +74,8 @@ class Inspection(Result):
     sizes: dict[str, int]
     formats: dict[str, int]
     colours: dict[str, int]
-    subsets: dict[str, Part]
-    cameras: dict[str, Part]
+    subsets: dict[str, PartSize]
+    cameras: dict[str, PartSize]
     corrupt: list[Corrupt]
     duplicates_within: list[list[str]]
     duplicates_across: list[list[str]]
@@ -268,11 +268,11 @@ def _duplicates(manifest: Manifest, looks: list[_Look]) -> tuple[_Groups, _Group
     return within, across, unnamed
 
 
-def _parts(manifest: Manifest, column: str) -> dict[str, Part]:
+def _parts(manifest: Manifest, column: str) -> dict[str, PartSize]:
     if column not in manifest.frame:
         return {}
     groups = manifest.frame.groupby(column, dropna=False)["identity"]
-    return {str(name): Part(len(group), group.nunique()) for name, group in groups}
+    return {str(name): PartSize(len(group), group.nunique()) for name, group in groups}
 
 
 def _histogram(images: np.ndarray) -> dict[str, int]:

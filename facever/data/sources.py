@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from facever.core.cache import cache_folder
+from facever.core.cache_folder import cache_folder
 from facever.core.console import say
 from facever.data.acquisition import OnError
 from facever.data.manifest import Manifest

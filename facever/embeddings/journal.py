@@ -18,7 +18,7 @@ Stamp: TypeAlias = tuple[int, int] | None
 """A file's size in bytes and time of modification in nanoseconds; None where there is no file."""
 
 
-class Block(NamedTuple):
+class JournalBlock(NamedTuple):
     """Neighbouring rows that were written together: what is known of them beside the vectors."""
 
     norms: NDArray[np.float32]
@@ -34,7 +34,7 @@ def key_line(key: str) -> bytes:
     return json.dumps({"key": key}).encode() + b"\n"
 
 
-def block_line(first: int, block: Block, vectors: bytes) -> bytes:
+def block_line(first: int, block: JournalBlock, vectors: bytes) -> bytes:
     """Return the line of a block that begins at row `first`."""
     errors = {str(i): reason for i, reason in enumerate(block.errors) if reason is not None}
     said: dict[str, Any] = {"first": first, "norms": block.norms.tolist(), "errors": errors}
@@ -47,7 +47,7 @@ def block_line(first: int, block: Block, vectors: bytes) -> bytes:
 
 def read_block(
     line: bytes, rows: int, vectors: Callable[[int, int], bytes]
-) -> tuple[int, Block] | None:
+) -> tuple[int, JournalBlock] | None:
     """Return the first row and the block of a line, or None where either is not whole.
 
     Args:
@@ -71,7 +71,7 @@ def read_block(
     errors = [said["errors"].get(str(i)) for i in range(len(norms))]
     files = said.get("files")
     stamps = files and [None if stamp is None else (stamp[0], stamp[1]) for stamp in files]
-    return first, Block(np.array(norms, np.float32), errors, stamps, said.get("columns", ()))
+    return first, JournalBlock(np.array(norms, np.float32), errors, stamps, said.get("columns", ()))
 
 
 def _checksum(said: dict[str, Any], vectors: bytes) -> int:

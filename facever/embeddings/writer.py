@@ -38,7 +38,7 @@ from facever.embeddings.embedding_set import (
     with_outcome,
     write_tables,
 )
-from facever.embeddings.journal import Block, Stamp, block_line, key_line, read_block
+from facever.embeddings.journal import JournalBlock, Stamp, block_line, key_line, read_block
 from facever.embeddings.meta import EmbeddingMeta
 from facever.embeddings.stamps import stamps_of
 from facever.embeddings.unit import unit_block
@@ -88,7 +88,7 @@ class EmbeddingWriter:
         self.rows, self.meta, self.trained_on = rows, meta, trained_on
         self.partial = self.path.with_name(f"{self.path.name}.partial")
         self._set, self._old = self.partial / "set", self.partial / "old"
-        self._blocks: dict[int, Block] = {}
+        self._blocks: dict[int, JournalBlock] = {}
         self._file_of = file_of
         self._files = np.zeros((len(rows), 2), np.int64)  # size + 1 and time; 0 without a file
         key = _key(rows, meta)
@@ -169,7 +169,7 @@ class EmbeddingWriter:
         units, norms = unit_block(
             block, reasons, lambda row: f"row {first + row} ({self._name(first + row)})"
         )
-        made = Block(norms, reasons, self._stamps(first, len(block)), columns)
+        made = JournalBlock(norms, reasons, self._stamps(first, len(block)), columns)
         self._vectors.seek(self._vectors_begin + 4 * self.meta.dimension * first)
         for file, content in (
             (self._vectors, units.tobytes()),
@@ -294,7 +294,7 @@ class EmbeddingWriter:
         lines = [line for path in (journal, *others) for line in path.read_bytes().splitlines(True)]
         if lines[:1] != [key_line(key)]:
             return False
-        kept: dict[bytes, tuple[int, Block]] = {}
+        kept: dict[bytes, tuple[int, JournalBlock]] = {}
         with vectors.open("rb") as data:
             try:
                 begin = _skip_header(data)
@@ -320,8 +320,8 @@ class EmbeddingWriter:
         return True
 
     def _unchanged(
-        self, found: dict[bytes, tuple[int, Block]], file_of: Callable[[int], str]
-    ) -> dict[bytes, tuple[int, Block]]:
+        self, found: dict[bytes, tuple[int, JournalBlock]], file_of: Callable[[int], str]
+    ) -> dict[bytes, tuple[int, JournalBlock]]:
         """Return the lines of blocks whose files are those that were read; say what of others."""
         rows = [first + row for first, block in found.values() for row in range(len(block.norms))]
         now, kept, changed, unknown = stamps_of(rows, file_of), {}, 0, 0

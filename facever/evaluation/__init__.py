@@ -39,8 +39,8 @@ __getattr__ = former_names(
             "facever.evaluation.score_calibration.ScoreCalibration",
         ),
         "VerificationResult": Former(
-            "facever.evaluation.one_to_one.result:VerificationResult",
-            "facever.evaluation.one_to_one.result.VerificationResult",
+            "facever.evaluation.one_to_one.verified:VerificationResult",
+            "facever.evaluation.one_to_one.verified.VerificationResult",
         ),
     },
 )

@@ -17,8 +17,8 @@ from facever.evaluation.one_to_one import transfer as carrying
 from facever.evaluation.one_to_one import verification as verifying
 from facever.evaluation.one_to_one.calibration import CalibrationResult
 from facever.evaluation.one_to_one.compare import ComparisonResult
-from facever.evaluation.one_to_one.result import VerificationResult
 from facever.evaluation.one_to_one.transfer import TransferResult
+from facever.evaluation.one_to_one.verified import VerificationResult
 from facever.operating_point import OperatingPoint
 
 Columns = Mapping[str, ArrayLike] | None

@@ -1,14 +1,14 @@
 """Photos, out of the box: faces found and aligned, a public model, a gallery, a search."""
 
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from facever.catalogue import entry, found_at
-from facever.comparison import PairVerification
 from facever.core.console import say
 from facever.data.readers import read
 from facever.embeddings.embedding_set import EmbeddingSet
@@ -16,16 +16,12 @@ from facever.errors import DataError
 from facever.gallery.answers import SearchResult
 from facever.gallery.gallery import Gallery
 from facever.models.loading import load_model
+from facever.pair_verification import PairVerification
 from facever.recognizer import Recognizer
-from facever.render.blocks import Section
-from facever.report.examples import (
-    Candidate,
-    Face,
-    SearchExample,
-    VerificationExample,
-    examples_section,
-)
-from facever.report.faces import cut_of, image_of
+from facever.render.blocks import Picture, Section
+from facever.render.numbers import score
+from facever.report.examples import SearchExample, VerificationExample, examples_section
+from facever.report.faces import image_of, portraits
 
 MODEL = "sface"
 _RAW = Path("lfw") / "raw_sample"  # in a data folder
@@ -148,18 +144,17 @@ def try_photos(folder: Path, out: Path) -> tuple[PhotosTried, Section]:
         f"Photos of {folder}, the largest face of each, found by YuNet, embedded by {MODEL}. "
         + ("" if point is None else f"Two photos: {point.summary}.")
     )
-    enrolled = {name: _face(held, row) for name, row in _rows(held, first).items()}
+    portrait = portraits(held, thumbnails=True)
+    enrolled = {str(held.identities[row]): row for row in first.tolist()}
     section = examples_section(
-        _searches(probes, found, enrolled),
-        [_verified(held, *pair) for pair in pairs if pair is not None],
+        _searches(probes, found, enrolled, portrait),
+        [
+            VerificationExample(portrait(a), portrait(b), pair.score, pair.same)
+            for a, b, pair in filter(None, pairs)
+        ],
         rule,
     )
     return tried, Section("photos", "Photos", section.blocks, section.lead)
-
-
-def _rows(held: EmbeddingSet, rows: np.ndarray) -> dict[str, int]:
-    names = held.identities
-    return {str(names[row]): int(row) for row in rows}
 
 
 _Pair = tuple[int, int, PairVerification]
@@ -185,22 +180,23 @@ def _pairs(
     return genuine, impostor
 
 
-def _face(held: EmbeddingSet, row: int) -> Face:
-    return Face(str(held.identities[row]), image_of(held, row), cut_of(held, row))
-
-
 def _searches(
-    probes: EmbeddingSet, found: SearchResult, enrolled: dict[str, Face]
+    probes: EmbeddingSet,
+    found: SearchResult,
+    enrolled: Mapping[str, int],
+    portrait: Callable[[int], Picture],
 ) -> list[SearchExample]:
+    """Return the first probes; `enrolled` has the row whose portrait shows each person."""
+    probe = portraits(probes, thumbnails=True)
     return [
         SearchExample(
-            _face(probes, row),
-            [Candidate(enrolled[one.person], one.score, None) for one in answer.candidates],
+            probe(row),
+            [
+                replace(portrait(enrolled[one.person]), score=score(one.score))
+                for one in answer.candidates
+            ],
+            None,
             enrolled=str(probes.identities[row]) in enrolled,
         )
         for row, answer in enumerate(list(found)[:_EXAMPLES])
     ]
-
-
-def _verified(held: EmbeddingSet, a: int, b: int, pair: PairVerification) -> VerificationExample:
-    return VerificationExample(_face(held, a), _face(held, b), pair.score, pair.same)

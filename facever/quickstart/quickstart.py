@@ -1,6 +1,7 @@
 """The whole way on a small data set: train, embed, enroll, search, verify, evaluate, report."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +21,11 @@ from facever.models.loading import load_model
 from facever.operating_point import OperatingPoint
 from facever.quickstart.photos import photos_folder, try_photos
 from facever.quickstart.result import Quickstart
+from facever.render.numbers import score
 from facever.render.page import write_report
 from facever.report.build import from_run
-from facever.report.examples import (
-    Candidate,
-    Face,
-    SearchExample,
-    VerificationExample,
-    examples_section,
-)
-from facever.report.faces import cut_of, image_of
+from facever.report.examples import SearchExample, VerificationExample, examples_section
+from facever.report.faces import image_of, portraits
 from facever.report.measured import measure_embeddings
 from facever.studies.budget import training_seconds
 from facever.studies.trial_gallery import (
@@ -213,11 +209,8 @@ class Faces:
 
     def __init__(self, probes: Probes) -> None:
         self._probes = probes
-        enrolled = probes.enrolled
-        self._enrolled = {
-            person: _picture(enrolled, row)
-            for row, person in enumerate(enrolled.identities.tolist())
-        }
+        self._rows = {person: row for row, person in enumerate(probes.enrolled.identities.tolist())}
+        self._portrait = portraits(probes.enrolled, thumbnails=True)
 
     def searches(self, found: SearchResult, strangers: SearchResult | None) -> list[SearchExample]:
         """Return the first mated probes, spread over people, and one stranger."""
@@ -231,32 +224,23 @@ class Faces:
     def _search(
         self, probes: EmbeddingSet, row: int, result: SearchResult, enrolled: bool
     ) -> SearchExample:
-        point = result.operating_point
         candidates = [
-            Candidate(
-                self._enrolled[one.person],
-                one.score,
-                None if point is None else point.accepts(one.score),
-            )
+            replace(self._portrait(self._rows[one.person]), score=score(one.score))
             for one in result[row].candidates
         ]
-        return SearchExample(_picture(probes, row), candidates, enrolled)
+        probe = portraits(probes, thumbnails=True)(row)
+        return SearchExample(probe, candidates, result.operating_point, enrolled)
 
     def verification(self, answer: Verification) -> VerificationExample:
         """Return the first mated probe against a person."""
-        score = answer.scores[0]
-        assert score is not None  # probes are images that have a vector
+        scored = answer.scores[0]
+        assert scored is not None  # probes are images that have a vector
         return VerificationExample(
-            _picture(self._probes.mated, 0),
-            self._enrolled[answer.person],
-            score,
+            portraits(self._probes.mated, thumbnails=True)(0),
+            self._portrait(self._rows[answer.person]),
+            scored,
             answer.same[0] if answer.same is not None else None,
         )
-
-
-def _picture(embeddings: EmbeddingSet, row: int) -> Face:
-    name = str(embeddings.identities[row])
-    return Face(name, image_of(embeddings, row), cut_of(embeddings, row))
 
 
 def _rule(verifying: OperatingPoint | None, searching: SearchThreshold) -> str:
@@ -285,7 +269,7 @@ def _next_commands(folder: Path, embeddings: EmbeddingSet) -> list[str]:
         for row in range(len(identities) - 1)
         if identities[row] == identities[row + 1]
     )
-    one, other = (_picture(embeddings, row).path for row in pair)
+    one, other = (image_of(embeddings, row) for row in pair)
     return [
         f"facever verify {folder}/run {one} {other}",
         f"facever gallery search {folder}/gallery {one} --model {folder}/run",

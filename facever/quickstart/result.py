@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from facever.core.console import duration
-from facever.evaluation.one_to_one.result import VerificationResult
+from facever.evaluation.one_to_one.verified import VerificationResult
 from facever.gallery.answers import Verification
 from facever.quickstart.photos import PhotosTried
 from facever.render.blocks import Facts, List, Section

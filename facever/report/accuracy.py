@@ -6,7 +6,7 @@ import numpy as np
 
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.evaluation.one_to_one.description import worst_trials
-from facever.evaluation.one_to_one.result import VerificationResult
+from facever.evaluation.one_to_one.verified import VerificationResult
 from facever.evaluation.overlap import Overlap
 from facever.operating_point import Interval
 from facever.render.blocks import (

@@ -16,7 +16,7 @@ from facever.render.blocks import Cell, Facts, Section
 from facever.render.numbers import rate_text, short_rate
 from facever.render.page import Report, Tile
 from facever.report import accuracy, training
-from facever.report.measured import Measured, measure_embeddings
+from facever.report.measured import MeasuredEmbeddings, measure_embeddings
 from facever.report.side_by_side import Contestant, side_by_side
 
 
@@ -119,7 +119,7 @@ def _nothing_to_measure(run: Path) -> str:
 
 
 def from_embeddings(
-    measured: Measured, *, extra: Sequence[Section] = (), thumbnails: bool = True
+    measured: MeasuredEmbeddings, *, extra: Sequence[Section] = (), thumbnails: bool = True
 ) -> Report:
     """Return the report of an embedding set.
 
@@ -142,7 +142,7 @@ def from_embeddings(
 
 def from_run(
     run: Path,
-    measured: Measured | None = None,
+    measured: MeasuredEmbeddings | None = None,
     *,
     extra: Sequence[Section] = (),
     thumbnails: bool = True,

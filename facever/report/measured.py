@@ -3,21 +3,27 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from facever.deprecated import Former, former_names
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import EvaluationError
 from facever.evaluation.one_to_many.retrieval import retrieval
 from facever.evaluation.one_to_many.retrieved import RetrievalResult
 from facever.evaluation.one_to_one.calibration import CalibrationResult, calibrate
-from facever.evaluation.one_to_one.result import VerificationResult
 from facever.evaluation.one_to_one.verification import DEFAULT_FARS, verification
+from facever.evaluation.one_to_one.verified import VerificationResult
 from facever.render.blocks import Note, Section, illustrated
 from facever.render.values import Record
 from facever.report import accuracy
 from facever.report.faces import portraits
 
+__getattr__ = former_names(
+    __name__,
+    {"Measured": Former(f"{__name__}:MeasuredEmbeddings", f"{__name__}.MeasuredEmbeddings")},
+)
+
 
 @dataclass(frozen=True)
-class Measured(Record):
+class MeasuredEmbeddings(Record):
     """An embedding set and what was measured on it.
 
     Attributes:
@@ -73,7 +79,7 @@ def measure_embeddings(
     far: Sequence[float] = DEFAULT_FARS,
     groups: Sequence[str] = (),
     camera: str | None = None,
-) -> Measured:
+) -> MeasuredEmbeddings:
     """Measure verification in detail, calibration, and retrieval where there are queries.
 
     Args:
@@ -100,4 +106,4 @@ def measure_embeddings(
         raise EvaluationError(
             f"--camera {camera} is for retrieval, which needs rows of the subsets query and gallery"
         )
-    return Measured(embeddings, verified, calibration, ranked, notes)
+    return MeasuredEmbeddings(embeddings, verified, calibration, ranked, notes)

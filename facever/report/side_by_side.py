@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from facever.evaluation.cells import FEW, errors, rate_and_interval, resolved_text
 from facever.evaluation.one_to_one.compare import ComparedPoint, ComparisonResult
-from facever.evaluation.one_to_one.result import VerificationResult
+from facever.evaluation.one_to_one.verified import VerificationResult
 from facever.render import figures
 from facever.render.blocks import Block, Cell, Figure, Note, Section, Table
 from facever.render.numbers import (

@@ -14,7 +14,8 @@ _WITH_A_FORMER_FORM = {
     "verify_pair",
 }
 _moved = former_names(
-    __name__, {"tune": Former("facever.studies.tuning:tune", "facever.studies.tuning.tune")}
+    __name__,
+    {"tune": Former("facever.studies.index_tuning:tune", "facever.studies.index_tuning.tune")},
 )
 
 

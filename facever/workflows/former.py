@@ -4,12 +4,12 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from facever.comparison import PairVerification
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.gallery.answers import Enrollment, SearchResult, Verification
 from facever.gallery.gallery import Gallery
 from facever.gallery.migration import Migration
 from facever.models.protocol import Model
+from facever.pair_verification import PairVerification
 from facever.recognizer import Recognizer
 
 

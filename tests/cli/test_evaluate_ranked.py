@@ -14,7 +14,7 @@ from facever.evaluation.one_to_many.expansion import Expansion
 from facever.evaluation.one_to_many.reranking import Reranking
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.operating_point import OperatingPoint
-from facever.studies.index_cost import index_cost
+from facever.studies.index_tuning import tune
 
 
 @pytest.fixture(scope="module")
@@ -101,23 +101,22 @@ def test_an_operating_point_is_saved_and_judged(folders, tmp_path):
     assert realised["threshold"] == point.threshold
 
 
-def test_indexes_are_compared(folders):
-    sides = folders / "probes", folders / "people"
+def test_the_former_option_of_indexes_answers_as_before(folders):
     given = run(
-        "identification", *sides, "--fpir", "0.2", "--index", "flat", "HNSW8", "IVF2,Flat:nprobe=2",
-        "--candidates", "7", "--json",
+        "identification", folders / "probes", folders / "people", "--fpir", "0.2", "--index",
+        "flat", "HNSW8", "IVF2,Flat:nprobe=2", "--candidates", "7", "--json",
     )  # fmt: skip
+    assert "use facever gallery tune" in given.stderr
     values = json.loads(given.stdout)
-    sets = [EmbeddingSet.load(folder) for folder in sides]
-    found = index_cost(*sets, ["HNSW8", "IVF2,Flat:nprobe=2"], fpir=[0.2], candidates=7)
-    named = [row["index"] for row in values["indexes"]["rows"]]
-    assert named == ["Flat", "HNSW8", "IVF2,Flat:nprobe=2"]
-    assert values.keys() == found.to_dict().keys()
-    wanted = json.loads(json.dumps(found.to_dict()))["indexes"]["rows"]
-    for row, own in zip(values["indexes"]["rows"], wanted, strict=True):
+    sets = [EmbeddingSet.load(folders / name) for name in ("people", "probes")]
+    found = tune(*sets, ["HNSW8", "IVF2,Flat:nprobe=2"], fpir=0.2, candidates=7, ranks=[1, 10])
+    assert values["indexes"]["candidates"] == 7
+    assert values.keys() == {*found.exact.to_dict(), "indexes"}
+    names = ["Flat", "HNSW8", "IVF2,Flat:nprobe=2"]
+    rows = json.loads(json.dumps(found.to_dict()))["rows"]
+    for name, row, own in zip(names, values["indexes"]["rows"], rows, strict=True):
+        assert (row["index"], row["bytes"]) == (name, own["memory_bytes"])
         assert row["operating_points"] == own["operating_points"]
-    text = run("identification", *sides, "--index", "HNSW8").stdout
-    assert "At the threshold of exact search for FPIR 1e-1" in text
 
 
 @pytest.mark.parametrize(
@@ -125,8 +124,8 @@ def test_indexes_are_compared(folders):
     [
         (["--candidates", "5"], "--candidates belongs to --index"),
         (["--index", "HNSW8", "--rule", "mean"], "--index compares at the thresholds of exact"),
-        (["--index", "HNSW8", "--templates", "mean"], "leave --rule, --templates"),
-        (["--index", "HNSW8", "--calibrate", "isotonic"], "--operating-point and --calibrate out"),
+        (["--index", "HNSW8", "--templates", "mean"], "omit --rule, --templates"),
+        (["--index", "HNSW8", "--calibrate", "isotonic"], "--operating-point and --calibrate"),
         (["--prior", "0.5"], "--prior and --save-calibration belong to --calibrate METHOD"),
         (["--save-calibration", "c.json"], "belong to --calibrate METHOD"),
         (["--calibrate", "isotonic", "--save-calibration", "c.json"], "needs --prior"),

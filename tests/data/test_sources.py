@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from facever.core.cache import cache_folder
+from facever.core.cache_folder import cache_folder
 from facever.data import sources
-from facever.data.cache import cached_manifest
+from facever.data.cached_manifest import cached_manifest
 from facever.data.manifest import Manifest
 from facever.errors import DataError
 

@@ -3,11 +3,11 @@ import json
 import numpy as np
 import pytest
 
-from facever.embeddings.journal import Block, block_line, key_line, read_block
+from facever.embeddings.journal import JournalBlock, block_line, key_line, read_block
 
 ROWS, FIRST = 8, 2
 VECTORS = np.random.default_rng(0).normal(size=(ROWS, 3)).astype(np.float32)
-BLOCK = Block(np.array([1.5, 0, 0.1], np.float32), [None, "not an image", None])
+BLOCK = JournalBlock(np.array([1.5, 0, 0.1], np.float32), [None, "not an image", None])
 LINE = block_line(FIRST, BLOCK, VECTORS[FIRST : FIRST + 3].tobytes())
 
 

@@ -12,8 +12,8 @@ from scipy.stats import norm
 from facever.core.seeding import stream
 from facever.render import figures
 from facever.render.blocks import Drawing
-from facever.render.figures import Cmc
-from facever.render.figures.training import _smoothed as smoothed
+from facever.render.figures import Cmc, DifferenceBar
+from facever.render.figures.learning import _smoothed as smoothed
 from facever.render.svg import svg as draw
 
 
@@ -283,3 +283,28 @@ def _tick_offset(svg: str) -> float:
         if float(use.attrib["x"]) < 60 and "--muted" in use.attrib["style"]
     ]
     return float(max(ticks.values()) - max(uses))
+
+
+def test_learning_curves_are_over_the_updates_that_all_seeds_have() -> None:
+    svg = draw(
+        figures.learning_curves(
+            {"<a>": [[(1, 0.5), (2, 0.6), (3, 9)], [(1, 0.7), (2, 0.8)]]}, "AUC"
+        )
+    )
+    assert "at the end: &lt;a&gt; 0.700" in svg
+
+
+def test_differences_are_spoken_with_their_intervals() -> None:
+    bars = [DifferenceBar("<a>", "over seeds", 0.1, -0.1, 0.3),
+            DifferenceBar("<a>", "over people", 0.1, 0.05, 0.15)]  # fmt: skip
+    svg = draw(figures.differences(bars, "TAR at FAR 1e-2", "base"))
+    ElementTree.fromstring(svg)
+    assert "&lt;a&gt; over seeds: +0.100 (-0.100 to +0.300)" in svg
+    assert svg.count("<use ") >= 2
+
+
+def test_a_drawings_own_size_is_kept_as_a_ratio_in_a_page() -> None:
+    wide = Drawing("w", "alt", lambda axes: None, size=(9.4, 1.88))
+    ratio = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', draw(wide))
+    assert ratio is not None
+    assert float(ratio[1]) / float(ratio[2]) == pytest.approx(5, rel=1e-3)

@@ -9,7 +9,7 @@ import pytest
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.evaluate import verification
 from facever.evaluation.one_to_one.counts import Accuracy
-from facever.evaluation.one_to_one.result import VerificationResult
+from facever.evaluation.one_to_one.verified import VerificationResult
 from facever.evaluation.statistics.roc import Rate
 from facever.operating_point import Interval
 from facever.render.blocks import Comparisons

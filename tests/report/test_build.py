@@ -15,7 +15,7 @@ from facever.render.blocks import Figure
 from facever.render.page import render, write_report
 from facever.report.build import build, build_side_by_side, from_embeddings, from_run
 from facever.report.examples import examples_section
-from facever.report.measured import Measured, measure_embeddings
+from facever.report.measured import MeasuredEmbeddings, measure_embeddings
 
 Reader = Callable[[str], Any]
 FAR = [1e-1]
@@ -84,7 +84,7 @@ def test_further_sections_follow_the_evaluation(faces: EmbeddingSet, run_folder:
 
 @quick
 def test_a_result_that_is_given_is_shown(faces: EmbeddingSet, run_folder: Path) -> None:
-    measured = Measured(faces, verification(faces, far=[0.2]))
+    measured = MeasuredEmbeddings(faces, verification(faces, far=[0.2]))
     assert "at FAR 2e-1" in from_embeddings(measured).verdict
     assert "at FAR 2e-1" in from_run(run_folder, measured).verdict
 

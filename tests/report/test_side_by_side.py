@@ -10,7 +10,7 @@ from facever.core.seeding import stream
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.evaluate import compare, verification
 from facever.evaluation.one_to_one.compare import ComparisonResult
-from facever.evaluation.one_to_one.result import VerificationResult
+from facever.evaluation.one_to_one.verified import VerificationResult
 from facever.render.page import render
 from facever.report.side_by_side import Contestant, side_by_side
 

@@ -7,8 +7,8 @@ import pytest
 
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.evaluate import verification
-from facever.evaluation.one_to_one.result import VerificationResult
 from facever.evaluation.one_to_one.suspects import Suspects
+from facever.evaluation.one_to_one.verified import VerificationResult
 from facever.render.blocks import Comparisons, Section
 from facever.render.page import Report, render
 from facever.report import accuracy

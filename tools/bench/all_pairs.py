@@ -9,9 +9,9 @@ from sklearn.metrics import roc_curve
 
 from facever.evaluation.one_to_one.measure import measure
 from facever.evaluation.one_to_one.verification import verification
-from facever.evaluation.scoring.blocks import NUMPY, Screen
 from facever.evaluation.scoring.engines import choose_engine, worth_it
 from facever.evaluation.scoring.pairwise import AllPairs
+from facever.evaluation.scoring.products import NUMPY, Screen
 from facever.evaluation.scoring.similarity import make_scorer
 from facever.evaluation.scoring.streaming import stream
 from facever.evaluation.scoring.trials import most_wanted

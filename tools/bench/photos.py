@@ -26,7 +26,7 @@ from _figures import Rounds, as_json, as_table, at_least, at_most, figures_of, r
 from common import in_turns
 
 from facever.catalogue import entry, path_of
-from facever.core.cache import cache_folder
+from facever.core.cache_folder import cache_folder
 from facever.data.machine import usable_cpus
 from facever.faces import FaceCropper, similarity_transform, template
 

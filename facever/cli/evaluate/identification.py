@@ -7,15 +7,10 @@ import typer
 
 from facever.cli.evaluate.shared import Metric, SaveCalibration, keep_calibration, show
 from facever.cli.options import AsJson
-from facever.cli.several import is_number, several
-
-
-def _is_index(word: str) -> bool:
-    return not word.startswith("-") and not Path(word).exists()
-
+from facever.cli.several import is_kind, is_number, several
 
 MANY_INDEXES = several(
-    "--index", _is_index, several("--rank", is_number, several("--fpir", is_number))
+    "--index", is_kind, several("--rank", is_number, several("--fpir", is_number))
 )
 
 
@@ -44,12 +39,13 @@ def identification(
     index: Annotated[
         list[str] | None,
         typer.Option(
-            help="The same by FAISS indexes: flat IVF256,Flat:nprobe=8 HNSW32 PQ64 and so on."
+            help="Former name of facever gallery tune GALLERY PROBES --index; goes with the next "
+            "version."
         ),
     ] = None,
     candidates: Annotated[
         int | None,
-        typer.Option(help="Images that an index is asked for. [default: enough for the ranks]"),
+        typer.Option(help="With --index, as there."),
     ] = None,
     operating_point: Annotated[
         list[Path] | None,
@@ -75,9 +71,9 @@ def identification(
     save_calibration: SaveCalibration = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure open-set identification (1:N): FNIR at FPIR over ranks, and what an index costs."""
+    """Measure open-set identification (1:N): FNIR at FPIR over ranks."""
     from facever import evaluate
-    from facever.core.console import say
+    from facever.core.console import say, warn
     from facever.embeddings.embedding_set import EmbeddingSet
     from facever.errors import EvaluationError
     from facever.evaluation.one_to_many.identification import DEFAULT_FPIRS, DEFAULT_RANKS
@@ -87,8 +83,8 @@ def identification(
         raise EvaluationError("--candidates belongs to --index")
     if index and (rule != "max" or templates != "all" or operating_point or calibrate):
         raise EvaluationError(
-            "--index compares at the thresholds of exact search by the best image: leave --rule, "
-            "--templates, --operating-point and --calibrate out"
+            "--index compares at the thresholds of exact search by the best image: omit --rule, "
+            "--templates, --operating-point and --calibrate"
         )
     if calibrate is None and (prior is not None or save_calibration is not None):
         raise EvaluationError("--prior and --save-calibration belong to --calibrate METHOD")
@@ -99,8 +95,12 @@ def identification(
     }
     first, second = EmbeddingSet.load(probes), EmbeddingSet.load(gallery)
     if index:
-        from facever.studies.index_cost import index_cost
+        from facever.studies.former import index_cost
 
+        warn(
+            "--index of evaluate identification goes with the next version: use facever gallery "
+            "tune GALLERY PROBES --index ..."
+        )
         result: Any = index_cost(first, second, index, candidates=candidates, **options)
         exact = result.exact
     else:

@@ -3,13 +3,13 @@
 import typer
 
 from facever.cli.gallery import (
-    asking,
-    changing,
     creating,
+    edits,
     enrolling,
-    keeping,
+    maintenance,
     migrating,
     removing,
+    search,
     showing,
     thresholds,
     tuning,
@@ -21,30 +21,34 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="Create, fill, ask and keep a gallery of people.",
+    help="Create, fill, search and maintain a gallery of people.",
 )
 
 for _name, _verb, _line in (
     ("create", creating.create, "Make an empty gallery, bound to a model."),
     ("enroll", enrolling.enroll, "Add images of people."),
-    ("search", asking.search, "Find the people who are nearest to each image (1:N)."),
-    ("verify", asking.verify, "Say whether an image shows a person (1:1)."),
-    ("update", changing.update, "Change what is known of a person, or their id."),
+    ("search", search.search, "Find the people who are nearest to each image (1:N)."),
+    ("verify", search.verify, "Say whether an image shows a person (1:1)."),
+    ("update", edits.update, "Change what is known of a person, or their id."),
     ("remove", removing.remove, "Remove people, or an image of a person."),
     ("purge", removing.purge, "Remove the last bytes of what was removed."),
-    ("merge", changing.merge, "Make two ids one person."),
-    ("split", changing.split, "Make one id two people."),
+    ("merge", edits.merge, "Make two ids one person."),
+    ("split", edits.split, "Make one id two people."),
     ("threshold", thresholds.threshold, "List, add or remove operating points."),
     ("calibration", thresholds.calibration, "List, add or remove calibrations."),
-    ("info", showing.info, "Say what a gallery is bound to and holds."),
+    ("info", showing.info, "Show the model that it is bound to, its settings and counts."),
     ("people", showing.people, "List the people."),
     ("images", showing.images, "List what is known of a person and their images."),
     ("audit", showing.audit, "List what was removed, and when."),
-    ("check", keeping.check, "Look at everything, and say what is wrong."),
-    ("rebuild", keeping.rebuild, "Make the index anew; change templates, storage, index."),
-    ("export", keeping.export, "Write everybody as an embedding set."),
-    ("import", enrolling.import_, "Take all of an export in."),
+    ("check", maintenance.check, "Check the whole gallery and list what is damaged."),
+    (
+        "rebuild",
+        maintenance.rebuild,
+        "Rebuild the index; change templates, storage or kind of index.",
+    ),
+    ("export", maintenance.export, "Write all people as an embedding set."),
+    ("import", enrolling.import_, "Enroll everybody of an export."),
     ("migrate", migrating.migrate, "Move to another model."),
 ):
     app.command(_name, short_help=_line)(_verb)
-app.command(cls=tuning.MANY_KINDS, short_help="Try kinds of index on it.")(tuning.tune)
+app.command(cls=tuning.MANY_KINDS, short_help="Compare kinds of index on its people.")(tuning.tune)

@@ -16,7 +16,7 @@ from facever.cli.gallery.shared import (
     totals_after,
 )
 from facever.cli.options import AsJson, DataFolder, Device
-from facever.cli.photos import (
+from facever.cli.photo_options import (
     Detector,
     Face,
     MinQuality,

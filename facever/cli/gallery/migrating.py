@@ -7,7 +7,7 @@ import typer
 
 from facever.cli.gallery.shared import Folder, counted, print_json
 from facever.cli.options import AsJson, Device
-from facever.cli.photos import (
+from facever.cli.photo_options import (
     Detector,
     Face,
     MinQuality,

@@ -1,25 +1,23 @@
 """`facever gallery tune`: which kind of index a gallery should have."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from facever.cli.evaluate.shared import show
-from facever.cli.gallery.shared import Folder, point_of
+from facever.cli.evaluate.shared import Metric, show
+from facever.cli.gallery.shared import point_of
 from facever.cli.options import AsJson
-from facever.cli.several import several
+from facever.cli.several import is_kind, is_number, several
 
-
-def _is_kind(word: str) -> bool:
-    return not word.startswith("-") and not Path(word).exists()
-
-
-MANY_KINDS = several("--index", _is_kind)
+MANY_KINDS = several("--index", is_kind, several("--rank", is_number, several("--fpir", is_number)))
 
 
 def tune(
-    gallery: Folder,
+    gallery: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A gallery, or a folder made by facever embed.")
+    ],
     probes: Annotated[
         Path | None,
         typer.Argument(
@@ -43,11 +41,15 @@ def tune(
         ),
     ] = None,
     fpir: Annotated[
-        float | None,
+        list[float] | None,
         typer.Option(
-            help="The FPIR that exact search is set for, in place of the gallery's operating "
-            "point. [default where there is none: 0.01]"
+            help="The FPIR that exact search is set for, one or several, in place of the "
+            "gallery's operating point. [default where there is none: 0.01]"
         ),
+    ] = None,
+    rank: Annotated[
+        list[int] | None,
+        typer.Option(help="Ranks at which FNIR is counted, one or several. [default: 1]"),
     ] = None,
     rule: Annotated[
         str | None,
@@ -57,6 +59,14 @@ def tune(
         ),
     ] = None,
     k: Annotated[int, typer.Option("-k", help="How many people a search lists.")] = 10,
+    similarity: Metric = None,
+    candidates: Annotated[
+        int | None,
+        typer.Option(
+            help="Of embeddings: how many images an index is asked for. [default: k times the "
+            "most images of a person]"
+        ),
+    ] = None,
     share: Annotated[
         float | None,
         typer.Option(help="Without PROBES: the share of people held out. [default: 0.1]"),
@@ -67,28 +77,35 @@ def tune(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Try kinds of index on a gallery: recall, FNIR, memory, latency. Nothing of it changes.
+    """Compare kinds of index: recall, FNIR, FPIR, memory, latency. Nothing of the gallery changes.
 
-    The one wanted is chosen by facever gallery rebuild DIR --index KIND.
+    Choose one by facever gallery rebuild DIR --index KIND.
     """
-    from facever.embeddings.embedding_set import EmbeddingSet
+    from facever.embeddings.embedding_set import META, EmbeddingSet
     from facever.errors import ConfigError
     from facever.gallery.gallery import Gallery
-    from facever.studies import tuning
+    from facever.studies import index_tuning
 
     if probes is not None and (share is not None or seed is not None):
-        raise ConfigError("--share and --seed are of probes held out: leave them or PROBES out")
+        raise ConfigError("--share and --seed are of probes held out: omit them or PROBES")
     wanted: dict[str, Any] = {"fpir": fpir, "rule": rule, "share": share, "seed": seed}
     wanted = {name: value for name, value in wanted.items() if value is not None}
     if operating_point is not None and {"fpir", "rule"} & set(wanted):
         raise ConfigError("an operating point has its own FPIR and rule: omit --fpir and --rule")
-    with Gallery.open(gallery) as opened:
-        result = tuning.tune(
-            opened,
+    with ExitStack() as stack:
+        if (gallery / META).is_file():
+            people: Gallery | EmbeddingSet = EmbeddingSet.load(gallery)
+        else:
+            people = stack.enter_context(Gallery.open(gallery))
+        result = index_tuning.tune(
+            people,
             EmbeddingSet.load(probes) if probes is not None else None,
             index,
             operating_point=point_of(operating_point),
+            ranks=rank or [1],
+            similarity=similarity,
             k=k,
+            candidates=candidates,
             **wanted,
         )
     show(result, as_json)

@@ -7,7 +7,7 @@ Reference:
 import numpy as np
 from sklearn.datasets import load_digits
 
-from facever.data.cache import cached_manifest
+from facever.data.cached_manifest import cached_manifest
 from facever.data.manifest import Manifest
 
 

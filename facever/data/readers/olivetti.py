@@ -10,7 +10,7 @@ import sys
 import numpy as np
 from sklearn.datasets import fetch_olivetti_faces
 
-from facever.data.cache import cached_manifest
+from facever.data.cached_manifest import cached_manifest
 from facever.data.manifest import Manifest
 from facever.errors import DataError
 

@@ -22,7 +22,7 @@ from typing import Any
 
 import pandas as pd
 
-from facever.core.cache import cache_folder
+from facever.core.cache_folder import cache_folder
 from facever.core.console import track, warn
 from facever.core.files import open_regular
 from facever.core.json_files import parse_json

@@ -28,8 +28,8 @@ from facever.evaluation.one_to_many.first_candidate import calibrate_search
 from facever.evaluation.one_to_many.identified import (
     IdentificationResult,
     IdentifiedPoint,
+    JudgedPoint,
     ProbeFailures,
-    RealisedPoint,
     det_of,
     rates_at,
 )
@@ -231,7 +231,7 @@ def measured(
         cmc=np.cumsum(first[1 : searched.people + 1]) / int(mated.sum()),
         det=det_of(searched, asked),
         realised=[
-            RealisedPoint(point, one)
+            JudgedPoint(point, one)
             for point, one in zip(stored, found[len(targets) :], strict=True)
         ],
         failures=failures or ProbeFailures(),

@@ -64,7 +64,7 @@ class IdentifiedPoint:
 
 
 @dataclass(frozen=True)
-class RealisedPoint:
+class JudgedPoint:
     """What a stored 1:N operating point comes to with these probes and this gallery."""
 
     stored: OperatingPoint
@@ -152,7 +152,7 @@ class IdentificationResult(Result):
     refused: list[Refused]
     cmc: Doubles
     det: Det
-    realised: list[RealisedPoint] = field(default_factory=list)
+    realised: list[JudgedPoint] = field(default_factory=list)
     failures: ProbeFailures = field(default_factory=ProbeFailures)
     templates: str = ALL
     calibration: CalibrationResult | None = None

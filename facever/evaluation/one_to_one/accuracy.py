@@ -5,8 +5,8 @@ import numpy.typing as npt
 
 from facever.errors import EvaluationError
 from facever.evaluation.one_to_one.counts import Accuracy
+from facever.evaluation.scoring.dyads import DyadErrors
 from facever.evaluation.scoring.pairwise import Bools
-from facever.evaluation.scoring.people import DyadErrors
 from facever.evaluation.scoring.similarity import Floats, Ints
 from facever.evaluation.scoring.trials import ListedTrials, Trials, half_way
 from facever.evaluation.statistics.distributions import student_quantile

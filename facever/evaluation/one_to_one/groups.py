@@ -9,8 +9,8 @@ import pandas as pd
 
 from facever.errors import EvaluationError
 from facever.evaluation.columns import comparable_column
+from facever.evaluation.scoring.dyads import BlockDyads, DyadErrors, DyadSums
 from facever.evaluation.scoring.pairwise import PairScores
-from facever.evaluation.scoring.people import BlockDyads, DyadErrors, DyadSums
 from facever.evaluation.scoring.similarity import Doubles, Ints
 from facever.evaluation.scoring.streaming import StreamedTrials
 from facever.evaluation.statistics.intervals import (

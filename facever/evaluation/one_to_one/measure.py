@@ -9,8 +9,8 @@ import numpy as np
 from facever.embeddings.similarities import Similarity
 from facever.errors import EvaluationError
 from facever.evaluation.one_to_one.counts import MeasuredPoint, Refused
-from facever.evaluation.one_to_one.result import VerificationResult
 from facever.evaluation.one_to_one.suspects import find_suspects
+from facever.evaluation.one_to_one.verified import VerificationResult
 from facever.evaluation.scoring.pairwise import PairScores
 from facever.evaluation.scoring.streaming import StreamedTrials
 from facever.evaluation.scoring.trials import Trials, budget, check_fars, needed

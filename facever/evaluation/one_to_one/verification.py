@@ -20,7 +20,7 @@ from facever.evaluation.inputs import (
 from facever.evaluation.one_to_one.decisions import accuracy_of
 from facever.evaluation.one_to_one.groups import rates_by_group
 from facever.evaluation.one_to_one.measure import measure
-from facever.evaluation.one_to_one.result import VerificationResult
+from facever.evaluation.one_to_one.verified import VerificationResult
 from facever.evaluation.protocols.judged import judged
 from facever.evaluation.protocols.request import ALL_PAIRS, Request
 from facever.evaluation.scoring.normalisation import Cohort

@@ -5,8 +5,8 @@ from importlib.util import find_spec
 
 from facever.data.machine import multiplies_bfloat16
 from facever.errors import EvaluationError, unknown
-from facever.evaluation.scoring.blocks import NUMPY, Engine
 from facever.evaluation.scoring.pairwise import AllPairs
+from facever.evaluation.scoring.products import NUMPY, BlockEngine
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 DEVICES = ("cpu", "cuda", "auto")
@@ -16,7 +16,7 @@ _WORTH_IT_LOADED = 1e10  # and where torch is there already
 
 def choose_engine(
     pairs: AllPairs, wanted: int, precision: str = "auto", device: str = "cpu"
-) -> Engine:
+) -> BlockEngine:
     """Return the engine that walks over the pairs.
 
     Args:
@@ -41,7 +41,7 @@ def choose_engine(
     if precision == "bfloat16" or (precision == "auto" and worth_it(pairs, wanted)):
         from facever.evaluation.scoring.torch_blocks import Bfloat16Blocks
 
-        return Engine(Bfloat16Blocks, NUMPY.exact)
+        return BlockEngine(Bfloat16Blocks, NUMPY.exact)
     return NUMPY
 
 

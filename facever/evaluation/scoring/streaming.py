@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from facever.evaluation.scoring.blocks import NUMPY, Bins, Engine, Screen, places
+from facever.evaluation.scoring.dyads import BlockDyads, DyadErrors, DyadSums, dyad_keys
 from facever.evaluation.scoring.engines import choose_engine
 from facever.evaluation.scoring.pairwise import AllPairs, PairScores
-from facever.evaluation.scoring.people import BlockDyads, DyadErrors, DyadSums, dyad_keys
+from facever.evaluation.scoring.products import NUMPY, Bins, BlockEngine, Screen, places
 from facever.evaluation.scoring.similarity import Doubles, Floats, Ints
 from facever.evaluation.scoring.trials import (
     Counts,
@@ -46,7 +46,7 @@ class StreamedTrials(Trials):
         self,
         pairs: AllPairs,
         wanted: int,
-        engine: Engine = NUMPY,
+        engine: BlockEngine = NUMPY,
     ) -> None:
         self.pairs, self.genuine, self.impostor = pairs, pairs.genuine, pairs.impostor
         self._engine = engine

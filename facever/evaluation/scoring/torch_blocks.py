@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from facever.evaluation.scoring.blocks import BINS, Bins, Engine, LinearBins, places
 from facever.evaluation.scoring.pairwise import AllPairs, Side
+from facever.evaluation.scoring.products import BINS, Bins, BlockEngine, LinearBins, places
 from facever.evaluation.scoring.similarity import Floats, Ints
 
 _ON_CPU, _ON_DEVICE = (1024, 1024), (8192, 8192)
@@ -138,10 +138,10 @@ class TorchFloat32Blocks(_TorchBlocks):
         return self._counted(bins, rows, columns, BINS)
 
 
-def torch_engine(device: str, *, half: bool = True) -> Engine:
+def torch_engine(device: str, *, half: bool = True) -> BlockEngine:
     """Return the engine of a device: bfloat16 screening (or float32), float32 second walks."""
     exact = partial(TorchFloat32Blocks, device=device)
-    return Engine(partial(Bfloat16Blocks, device=device) if half else exact, exact)
+    return BlockEngine(partial(Bfloat16Blocks, device=device) if half else exact, exact)
 
 
 @contextmanager

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from facever.errors import EvaluationError
+from facever.evaluation.scoring.dyads import DyadErrors, Dyads, DyadSums, ListedDyads
 from facever.evaluation.scoring.pairwise import PairScores
-from facever.evaluation.scoring.people import DyadErrors, Dyads, DyadSums, ListedDyads
 from facever.evaluation.scoring.similarity import Doubles, Floats, Ints
 
 Counts = npt.NDArray[np.int64]

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from facever.evaluation.scoring.dyads import dyad_keys
 from facever.evaluation.scoring.pairwise import Bools
-from facever.evaluation.scoring.people import dyad_keys
 from facever.evaluation.scoring.similarity import Doubles, Ints
 from facever.evaluation.statistics.distributions import student_quantile
 from facever.evaluation.statistics.intervals import clopper_pearson, logit_interval

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from facever.core.seeding import stream
-from facever.evaluation.scoring.blocks import LinearBins
+from facever.evaluation.scoring.dyads import DyadErrors, DyadSums
 from facever.evaluation.scoring.pairwise import Bools, Side
-from facever.evaluation.scoring.people import DyadErrors, DyadSums
+from facever.evaluation.scoring.products import LinearBins
 from facever.evaluation.scoring.similarity import Doubles, Floats, Ints
 from facever.evaluation.scoring.streaming import StreamedTrials
 from facever.evaluation.scoring.trials import Trials

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from facever.core.seeding import stream
-from facever.evaluation.scoring.people import Dyads, DyadSums
+from facever.evaluation.scoring.dyads import Dyads, DyadSums
 from facever.evaluation.scoring.similarity import Doubles
 from facever.evaluation.statistics.distributions import (
     beta_quantile,

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from facever.catalogue import Entry, entries, entry, introduce, is_name, path_of
-from facever.core.cache import cache_folder
+from facever.core.cache_folder import cache_folder
 from facever.core.console import warn
 from facever.errors import ModelError
 from facever.models.extraction import Precision

@@ -1,12 +1,18 @@
 """The figures: each a function from numbers to a `Drawing`; matplotlib is imported to draw it."""
 
-from facever.render.figures.calibration import reliability
-from facever.render.figures.comparison import DifferenceBar, differences, learning_curves
-from facever.render.figures.curves import det, roc
-from facever.render.figures.groups import group_rates
-from facever.render.figures.ranking import Cmc, cmc, open_set
-from facever.render.figures.scores import histogram
-from facever.render.figures.training import course, development, learning_rate, loss
+from facever.render.figures.cmc import Cmc, cmc
+from facever.render.figures.curves import det, open_set, roc
+from facever.render.figures.differences import DifferenceBar, differences
+from facever.render.figures.group_rates import group_rates
+from facever.render.figures.histogram import histogram
+from facever.render.figures.learning import (
+    course,
+    development,
+    learning_curves,
+    learning_rate,
+    loss,
+)
+from facever.render.figures.reliability import reliability
 
 __all__ = [
     "Cmc",

@@ -1,4 +1,4 @@
-"""ROC and DET: how the two error rates trade."""
+"""ROC and DET: how the two error rates trade, in verification and in open-set identification."""
 
 from collections.abc import Iterator, Mapping
 from itertools import cycle
@@ -96,6 +96,30 @@ def det(systems: Verified) -> Drawing:
 
     spoken = _spoken(systems, "at FMR {far}: FNMR {fnmr:.3f}")
     return Drawing("det", f"DET: the two error rates against each other. {spoken}", paint)
+
+
+def open_set(systems: Mapping[str, tuple[Floats, Floats]]) -> Drawing:
+    """Draw the FNIR over the FPIR, the latter in powers of ten.
+
+    Args:
+        systems: By the name in the legend: FPIR and FNIR, float [P] each, at the same thresholds.
+    """
+
+    def paint(axes: "Axes") -> None:
+        axes.set_xscale("log")
+        for place, (name, (fpir, fnir)) in enumerate(systems.items()):
+            order = np.lexsort((fnir, fpir))[::-1]
+            kept = order[fpir[order] > 0]
+            axes.plot(
+                fpir[kept], fnir[kept], color=SERIES[place % len(SERIES)],
+                drawstyle="steps-pre", label=printable(name),
+            )  # fmt: skip
+        axes.set(xlabel="false positive identification rate (FPIR)", ylim=(0, 1.02))
+        axes.set(ylabel="false negative identification rate (FNIR)")
+        if len(systems) > 1:
+            axes.legend(loc="upper right")
+
+    return Drawing("open-set", f"FNIR over FPIR: {', '.join(systems)}.", paint)
 
 
 def _with_points(each: Any) -> tuple[Floats, Floats]:

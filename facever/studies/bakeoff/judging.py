@@ -10,6 +10,7 @@ from facever.core.run_folder import RunFolder
 from facever.data.manifest import Manifest
 from facever.data.pairs import PairList, read_pairs
 from facever.data.sources import data_roots
+from facever.deprecated import Former, former_names
 from facever.embeddings.embedding_set import META, EmbeddingSet
 from facever.embeddings.meta import EmbeddingMeta
 from facever.errors import ConfigError, DataError, EvaluationError, unknown
@@ -29,6 +30,10 @@ from facever.models.loading import is_onnx, load_model
 from facever.render.numbers import far_text
 from facever.training.config import TrainConfig
 from facever.training.selection.selection import select
+
+__getattr__ = former_names(
+    __name__, {"Judged": Former(f"{__name__}:RunFigures", f"{__name__}.RunFigures")}
+)
 
 LFW_VIEW1 = "lfw-view1"
 ACCURACY = "accuracy"
@@ -55,7 +60,7 @@ class TestPart:
 
 
 @dataclass(frozen=True)
-class Judged:
+class RunFigures:
     """What one model reached on the test part.
 
     Attributes:
@@ -134,7 +139,7 @@ def judge(
     manifest: Manifest,
     test: TestPart,
     fars: Sequence[float],
-) -> Judged:
+) -> RunFigures:
     """Embed the test images with a model and measure them.
 
     The threshold of the accuracy is the best one on the configuration's development people, or
@@ -166,7 +171,7 @@ def judge(
         threshold_at = trials.cut(budget(far, trials.impostor))
         figures[tar_name(far)] = trials.true_accepts(threshold_at) / trials.genuine
         draws[tar_name(far)] = tar_over_people(trials, far)
-    return Judged(
+    return RunFigures(
         embeddings.meta.metric,
         figures,
         draws,

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from facever.deprecated import Former, former_names
 from facever.errors import EvaluationError
 from facever.evaluation.statistics.paired import (
     Difference,
@@ -29,13 +30,17 @@ from facever.render.blocks import (
 from facever.render.numbers import rate
 from facever.render.result import Result
 from facever.render.values import Record
-from facever.studies.bakeoff.judging import Judged
+from facever.studies.bakeoff.judging import RunFigures
+
+__getattr__ = former_names(
+    __name__, {"BakeoffRun": Former(f"{__name__}:BakeoffRun", f"{__name__}.BakeoffRun")}
+)
 
 _FEW = 30
 
 
 @dataclass(frozen=True)
-class RunRecord(Record):
+class BakeoffRun(Record):
     """One run and what it reached.
 
     Attributes:
@@ -51,7 +56,7 @@ class RunRecord(Record):
     label: str
     seed: int
     path: str
-    judged: Judged
+    judged: RunFigures
     updates: int
     seconds: float
     curve_name: str
@@ -77,7 +82,7 @@ class ReferenceRecord(Record):
 
     label: str
     fingerprint: str
-    judged: Judged
+    judged: RunFigures
     overlap: str
     differences: dict[str, Difference] = field(default_factory=dict)
 
@@ -173,7 +178,7 @@ class BakeoffResult(Result):
     genuine: int
     impostor: int
     people: int
-    runs: list[RunRecord]
+    runs: list[BakeoffRun]
     heads: list[HeadFigures]
     verdicts: list[Verdict]
     refused: dict[float, int]
@@ -189,7 +194,7 @@ class BakeoffResult(Result):
         """The seeds, in order."""
         return sorted({run.seed for run in self.runs})
 
-    def of(self, label: str) -> list[RunRecord]:
+    def of(self, label: str) -> list[BakeoffRun]:
         """Return a contender's runs, in the order of their seeds."""
         return sorted((run for run in self.runs if run.label == label), key=lambda run: run.seed)
 
@@ -355,7 +360,7 @@ def p_text(p: float | None) -> str:
 
 
 def compare_heads(
-    runs: Sequence[RunRecord],
+    runs: Sequence[BakeoffRun],
     test: str,
     baseline: str,
     level: float = 0.95,
@@ -404,7 +409,7 @@ def compare_heads(
 
 
 def _compared(
-    reference: ReferenceRecord, baseline: Sequence[RunRecord], people: int, level: float
+    reference: ReferenceRecord, baseline: Sequence[BakeoffRun], people: int, level: float
 ) -> ReferenceRecord:
     differences = {}
     for name, value in reference.judged.figures.items():
@@ -415,7 +420,7 @@ def _compared(
     return replace(reference, differences=differences)
 
 
-def _summarised(label: str, runs: Sequence[RunRecord], level: float) -> HeadFigures:
+def _summarised(label: str, runs: Sequence[BakeoffRun], level: float) -> HeadFigures:
     values = {name: [run.judged.figures[name] for run in runs] for name in runs[0].judged.figures}
     return HeadFigures(
         label=label,
@@ -427,7 +432,7 @@ def _summarised(label: str, runs: Sequence[RunRecord], level: float) -> HeadFigu
 
 
 def _verdicts(
-    parts: dict[str, list[RunRecord]],
+    parts: dict[str, list[BakeoffRun]],
     baseline: str,
     others: Sequence[str],
     figure: str,

@@ -23,8 +23,8 @@ from facever.studies.bakeoff.judging import TestPart, judge, known_people, test_
 from facever.studies.bakeoff.page import report
 from facever.studies.bakeoff.result import (
     BakeoffResult,
+    BakeoffRun,
     ReferenceRecord,
-    RunRecord,
     compare_heads,
 )
 from facever.training.config import TrainConfig, require_same
@@ -152,12 +152,12 @@ def _record(
     manifest: Manifest,
     part: TestPart,
     far: Sequence[float],
-) -> RunRecord:
+) -> BakeoffRun:
     lines = read_metrics(run.metrics)
     train = [line for line in lines if line["kind"] == "train"]
     development = [line for line in lines if line["kind"] == "development"]
     accuracy = f"{config.heads[0].name}/accuracy"
-    return RunRecord(
+    return BakeoffRun(
         label=label,
         seed=config.seed,
         path=str(run.path),

@@ -1,11 +1,12 @@
 """The two-dimensional feature picture: heads trained on an embedding of two numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from facever.config import parse
 from facever.core.console import say
@@ -15,16 +16,22 @@ from facever.data.sources import load as load_data
 from facever.errors import ConfigError
 from facever.evaluation.inputs import vectors_for
 from facever.models.loading import load_model
-from facever.render.blocks import Figure
-from facever.report.panels import features as features_figure
+from facever.render.blocks import Drawing, Figure
+from facever.render.svg import INK, PAPER, SERIES, printable
 from facever.studies.bakeoff.contenders import folder_name
 from facever.studies.bakeoff.running import trained
 from facever.studies.figures.prototypes import read_prototypes
 from facever.training.config import TrainConfig
 from facever.training.run import Run
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 HELD_OUT = 0.2  # of each identity's images, drawn and not trained on
 _DRAWN = 200  # images of each identity
+_FAR_OUT = 99.5  # percentile of the lengths that the axes reach to
+_COLORS = (*SERIES, "#3aa0a8", "#7a7f1f", "#d06fb0", "#6b4a2b")
+"""Ten colours that are told apart on light and on dark paper."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ class Features:
         right = self.accuracy
         said = "" if right is None else f"; {right:.2%} are most like their own prototype"
         few = np.concatenate([np.flatnonzero(self.labels == k)[:_DRAWN] for k in self._codes])
-        return features_figure(
+        return feature_figure(
             f"features-{folder_name(self.label)}",
             self.label,
             self.points[few],
@@ -133,6 +140,60 @@ def split_images(manifest: Manifest, identities: int, seed: int) -> Manifest:
         subset[stream(seed, "features", str(name)).permutation(rows)[:held]] = "test"
     frame = chosen.frame.assign(subset=subset)
     return Manifest.from_frame(frame, chosen.root, chosen.dataset)
+
+
+def feature_figure(
+    name: str,
+    title: str,
+    points: ArrayLike,
+    labels: ArrayLike,
+    identities: Sequence[str],
+    prototypes: ArrayLike | None,
+    *,
+    metric: str,
+    caption: str,
+) -> Figure:
+    """Draw two-dimensional embeddings of several identities, and the prototypes.
+
+    Where embeddings are compared by distance a prototype is a place; elsewhere it is a direction
+    and drawn as a ray.
+
+    Args:
+        name: Unique within a page.
+        title: Of the panel.
+        points: [N, 2], not normalised.
+        labels: int [N], the place of each point's identity in `identities`.
+        identities: As the legend names them.
+        prototypes: [C, 2], or None where the head has none.
+        metric: "cosine", "euclidean" or "dot".
+        caption: How to read it.
+    """
+    xy, who = np.asarray(points, np.float64), np.asarray(labels)
+    own = None if prototypes is None else np.asarray(prototypes, np.float64)
+    places = metric == "euclidean"
+
+    def paint(axes: "Axes") -> None:
+        reach = float(np.percentile(np.abs(xy), _FAR_OUT)) * 1.1
+        if own is not None and places:
+            reach = max(reach, 1.1 * float(np.abs(own).max()))
+        for label, identity in enumerate(identities):
+            color = _COLORS[label % len(_COLORS)]
+            mine = xy[who == label]
+            axes.plot(
+                mine[:, 0], mine[:, 1], "o", color=color, markersize=1.8, alpha=0.55,
+                markeredgewidth=0, label=printable(identity),
+            )  # fmt: skip
+            if own is not None and not places:
+                end = own[label] / max(float(np.linalg.norm(own[label])), 1e-12) * reach
+                axes.plot([0, end[0]], [0, end[1]], color=color, linewidth=1.4)
+        if own is not None and places:
+            axes.plot(own[:, 0], own[:, 1], "X", color=INK, markeredgecolor=PAPER, markersize=7)
+        axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=3, fontsize=8.5)
+
+    drawn = "none" if own is None else "as crosses" if places else "as rays"
+    alt = f"{title}: {len(xy)} embeddings of {len(identities)} identities, prototypes {drawn}."
+    return Figure(title, Drawing(name, alt, paint), caption)
 
 
 def _in_two(config: TrainConfig, listed: Path) -> TrainConfig:

@@ -18,7 +18,7 @@ from facever.models.saving import load_embedder
 from facever.render.blocks import Cell, Section, Table
 from facever.render.numbers import short
 from facever.render.result import Result
-from facever.report.panels import attention_sheet
+from facever.studies.figures.attention import attention_sheet
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 """The structure of a run's prototypes: similarities, clustered, and against another matrix."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
@@ -16,14 +17,17 @@ from facever.data.tables import check_table, read_table, to_numbers
 from facever.errors import DataError, EvaluationError, ModelError
 from facever.evaluation.statistics.mantel import MantelResult, mantel
 from facever.heads.registry import build_head
-from facever.render.blocks import Block, Cell, Note, Section, Table
+from facever.render.blocks import Block, Cell, Drawing, Figure, Note, Section, Table
 from facever.render.numbers import rate
 from facever.render.result import Result
-from facever.report.panels import similarity_matrix
+from facever.render.svg import printable
 from facever.training.config import TrainConfig
 from facever.training.run import Run
 from facever.training.saving.checkpoint import load_checkpoint
 from facever.training.saving.pieces import load_pieces
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _LISTED = 10
 
@@ -207,6 +211,34 @@ def similarities(weight: NDArray[np.float32], metric: str) -> tuple[NDArray[np.f
         return -distance, "minus distance"
     rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     return rows @ rows.T, "cosine"
+
+
+def similarity_matrix(
+    name: str, title: str, values: ArrayLike, identities: Sequence[str], *, score: str, caption: str
+) -> Figure:
+    """Draw a matrix [C, C] of similarities, its rows already in the order wanted."""
+    matrix = np.asarray(values, np.float64)
+    size = len(matrix)
+
+    def paint(axes: "Axes") -> None:
+        off = matrix[~np.eye(size, dtype=bool)]
+        image = axes.imshow(
+            matrix, cmap="viridis", vmin=float(off.min()), vmax=float(off.max()),
+            interpolation="nearest",
+        )  # fmt: skip
+        axes.grid(False)
+        if size <= 40:
+            ticks = [printable(identity)[:18] for identity in identities]
+            small = 8 if size <= 20 else 5
+            axes.set_xticks(range(size), ticks, rotation=90, fontsize=small)
+            axes.set_yticks(range(size), ticks, fontsize=small)
+        else:
+            axes.set_xlabel(f"{size} identities, neighbours alike")
+        assert axes.figure is not None
+        axes.figure.colorbar(image, ax=axes, label=printable(score), shrink=0.8)
+
+    drawing = Drawing(name, f"{title}: {size} x {size} similarities.", paint)
+    return Figure(title, drawing, caption)
 
 
 def cluster_order(values: NDArray[np.float64]) -> list[int]:

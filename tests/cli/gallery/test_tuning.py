@@ -65,3 +65,20 @@ def test_tune_by_what_the_gallery_decides_by(facever, many: Path, tmp_path: Path
     assert (status, refused.startswith("error: --share and --seed are of probes")) == (2, True)
     told = json.loads(facever(*words[:3], "--index", "tree", "--json")[1] or "{}")
     assert told == {}
+
+
+def test_tune_embeddings(facever, many: Path, tmp_path: Path) -> None:
+    faces = tmp_path / "faces"
+    words = ("gallery", "tune", faces, "--share", 0.2, "--fpir", 0.1, 0.2, "--rank", 1, 2)
+    words = (*words, "--index", "HNSW8", "--similarity", "euclidean", "--candidates", 9, "--json")
+    status, said, _ = facever(*words)
+    told = json.loads(said)
+    assert (status, told["similarity"], told["candidates"]) == (0, "euclidean", 9)
+    assert [row["kind"] for row in told["rows"]] == ["flat", "HNSW8"]
+    points = told["rows"][1]["operating_points"]
+    assert [(point["fpir_target"], list(point["fnir"])) for point in points] == [
+        (0.2, ["1", "2"]),
+        (0.1, ["1", "2"]),
+    ]
+    status, _, refused = facever("gallery", "tune", many, faces, "--candidates", 9)
+    assert (status, "omit similarity and candidates" in refused) == (2, True)

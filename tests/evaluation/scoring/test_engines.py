@@ -6,9 +6,9 @@ import pytest
 from facever.errors import EvaluationError
 from facever.evaluate import verification
 from facever.evaluation.scoring import engines, streaming
-from facever.evaluation.scoring.blocks import BINS, NUMPY, Float32Blocks
 from facever.evaluation.scoring.engines import choose_engine, worth_it
 from facever.evaluation.scoring.pairwise import AllPairs
+from facever.evaluation.scoring.products import BINS, NUMPY, Float32Blocks
 from facever.evaluation.scoring.similarity import make_scorer
 from facever.evaluation.scoring.torch_blocks import Bfloat16Blocks, torch_engine
 

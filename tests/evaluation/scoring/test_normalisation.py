@@ -7,8 +7,8 @@ from facever.errors import EvaluationError
 from facever.evaluate import Cohort, verification
 from facever.evaluation.inputs import as_set
 from facever.evaluation.protocols.all_pairs import all_pairs
-from facever.evaluation.scoring.blocks import Float32Blocks
 from facever.evaluation.scoring.pairwise import AllPairs
+from facever.evaluation.scoring.products import Float32Blocks
 from facever.evaluation.scoring.similarity import make_scorer
 from tests.evaluation.oracles import half_way_above
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from facever.evaluation.scoring import pairwise, streaming
-from facever.evaluation.scoring.blocks import NUMPY, Engine, Float32Blocks
 from facever.evaluation.scoring.pairwise import AllPairs
+from facever.evaluation.scoring.products import NUMPY, BlockEngine, Float32Blocks
 from facever.evaluation.scoring.similarity import make_scorer
 from facever.evaluation.scoring.streaming import StreamedTrials
 from facever.evaluation.scoring.trials import ListedTrials
@@ -96,7 +96,7 @@ def test_coarse_arithmetic_in_the_screening_does_not_change_a_bit(make_faces, se
     listed = in_one_matrix(vectors, names)
     codes = np.unique(names, return_inverse=True)[1].astype(np.int64)
     pairs = AllPairs(make_scorer(vectors), codes)
-    engine = Engine(lambda pairs: NoisyBlocks(pairs, 0.03, seed), NUMPY.exact)
+    engine = BlockEngine(lambda pairs: NoisyBlocks(pairs, 0.03, seed), NUMPY.exact)
     stream = StreamedTrials(pairs, 500, engine)
     assert len(stream.top) >= 500
     assert np.array_equal(stream.top.scores, listed.top.scores[: len(stream.top)])

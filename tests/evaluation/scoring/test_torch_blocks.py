@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from facever.evaluation.scoring import streaming, torch_blocks
-from facever.evaluation.scoring.blocks import NUMPY, Float32Blocks, places
 from facever.evaluation.scoring.pairwise import AllPairs
+from facever.evaluation.scoring.products import NUMPY, Float32Blocks, places
 from facever.evaluation.scoring.similarity import make_scorer
 from facever.evaluation.scoring.streaming import StreamedTrials
 from facever.evaluation.scoring.torch_blocks import (
@@ -149,7 +149,7 @@ def test_blocks_of_a_device_are_as_large_as_it_likes(make_pairs, monkeypatch):
             shapes.append((rows.stop - rows.start, columns.stop - columns.start))
             return super().count(rows, columns)
 
-    trials = StreamedTrials(pairs, 50, streaming.Engine(Large, engine.exact))
+    trials = StreamedTrials(pairs, 50, streaming.BlockEngine(Large, engine.exact))
     assert max(shapes) == (64, 128)
     assert trials.threshold(20) == StreamedTrials(pairs, 50).threshold(20)
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import logit
 from scipy.stats import binom, t
 
-from facever.evaluation.scoring.people import BlockDyads, DyadErrors, DyadSums
+from facever.evaluation.scoring.dyads import BlockDyads, DyadErrors, DyadSums
 from facever.evaluation.statistics.intervals import (
     Moving,
     clopper_pearson,

@@ -8,9 +8,9 @@ from scipy import stats
 
 from facever.errors import EvaluationError
 from facever.evaluation.statistics.paired import holm, over_people
-from facever.studies.bakeoff.judging import Judged
+from facever.studies.bakeoff.judging import RunFigures
 from facever.studies.bakeoff.page import report
-from facever.studies.bakeoff.result import BakeoffResult, RunRecord, compare_heads
+from facever.studies.bakeoff.result import BakeoffResult, BakeoffRun, compare_heads
 
 PEOPLE = 50
 VALUES = {
@@ -21,15 +21,15 @@ VALUES = {
 }
 
 
-def record(label: str, seed: int) -> RunRecord:
+def record(label: str, seed: int) -> BakeoffRun:
     value = VALUES[label][seed]
     together = np.random.default_rng(0).normal(0, 0.05, 2000)  # what the people do to every head
     own = np.random.default_rng([seed, list(VALUES).index(label)]).normal(0, 0.01, 2000)
-    judged = Judged(
+    judged = RunFigures(
         "cosine", {"tar@1e-3": value}, {"tar@1e-3": value + together + own},
         np.full(PEOPLE, 98.0), 100, 2450, 0.3, {},
     )  # fmt: skip
-    return RunRecord(label, seed, f"{label}-{seed}", judged, 10, 2.0 + seed, "auc", [(1, value)])
+    return BakeoffRun(label, seed, f"{label}-{seed}", judged, 10, 2.0 + seed, "auc", [(1, value)])
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from facever.cli.gallery.shared import (
     where_of,
 )
 from facever.cli.options import AsJson, Device
-from facever.cli.photos import (
+from facever.cli.photo_options import (
     Detector,
     Face,
     MinQuality,

@@ -1,4 +1,4 @@
-"""Panels in pages and in picture files, and the figures of a bake-off."""
+"""Drawings of the studies, in pages and in picture files."""
 
 import re
 from pathlib import Path
@@ -9,25 +9,19 @@ import numpy as np
 import pytest
 
 from facever.errors import ConfigError
-from facever.render import figures
-from facever.render.blocks import Drawing, Section
-from facever.render.figures.comparison import DifferenceBar
+from facever.render.blocks import Section
 from facever.render.svg import svg as draw
-from facever.report.panels import (
-    attention_sheet,
-    features,
-    kernel,
-    own_probability,
-    similarity_matrix,
-    write_figures,
-)
-from facever.report.panels.attention import overlay
+from facever.studies.figures.attention import attention_sheet, overlay
+from facever.studies.figures.features import feature_figure
+from facever.studies.figures.figure_file import write_figures
+from facever.studies.figures.kernel import kernel, own_probability
+from facever.studies.figures.prototypes import similarity_matrix
 
 POINTS = np.array([[1.0, 2.0], [-3.0, 1.0], [0.5, -2.0]])
 
 
 def panel(metric: str = "cosine", prototypes: np.ndarray | None = POINTS):  # type: ignore[no-untyped-def]
-    return features(
+    return feature_figure(
         "features-x", "<head>", POINTS, [0, 1, 2], ["a", "<b>", "c\x00"], prototypes,
         metric=metric, caption="how to read it",
     )  # fmt: skip
@@ -103,24 +97,6 @@ def test_rbf_panels_say_what_they_show() -> None:
     assert "s 4: at most 0.8585" in shown.drawing.alt  # FORMULAS: C = 10, s = 4
 
 
-def test_learning_curves_are_over_the_updates_that_all_seeds_have() -> None:
-    svg = draw(
-        figures.learning_curves(
-            {"<a>": [[(1, 0.5), (2, 0.6), (3, 9)], [(1, 0.7), (2, 0.8)]]}, "AUC"
-        )
-    )
-    assert "at the end: &lt;a&gt; 0.700" in svg
-
-
-def test_differences_are_spoken_with_their_intervals() -> None:
-    bars = [DifferenceBar("<a>", "over seeds", 0.1, -0.1, 0.3),
-            DifferenceBar("<a>", "over people", 0.1, 0.05, 0.15)]  # fmt: skip
-    svg = draw(figures.differences(bars, "TAR at FAR 1e-2", "base"))
-    ElementTree.fromstring(svg)
-    assert "&lt;a&gt; over seeds: +0.100 (-0.100 to +0.300)" in svg
-    assert uses(svg) >= 2
-
-
 def test_the_overlay_colours_where_attention_is() -> None:
     image = np.full((64, 32, 3), 120, np.uint8)
     attention = np.zeros((4, 2), np.float32)
@@ -152,10 +128,3 @@ def test_the_sheet_has_a_cell_for_each_image_and_keypoint(tmp_path: Path) -> Non
     picture = cv2.imread(str(tmp_path / "k.png"))
     width, height = sheet.drawing.size
     assert picture.shape == pytest.approx(((height + 0.3) * 150, width * 150, 3), abs=1)
-
-
-def test_a_panels_own_size_is_kept_as_a_ratio_in_a_page() -> None:
-    wide = Drawing("w", "alt", lambda axes: None, size=(9.4, 1.88))
-    ratio = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', draw(wide))
-    assert ratio is not None
-    assert float(ratio[1]) / float(ratio[2]) == pytest.approx(5, rel=1e-3)

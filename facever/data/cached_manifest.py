@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from facever.core.cache import cache_folder
+from facever.core.cache_folder import cache_folder
 from facever.core.files import atomic_folder
 from facever.data.manifest import Manifest
 

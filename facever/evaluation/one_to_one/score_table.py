@@ -18,8 +18,8 @@ from facever.evaluation.one_to_one.calibration import (
     calibrate_trials,
 )
 from facever.evaluation.one_to_one.measure import measure, wrong_way_round
-from facever.evaluation.one_to_one.result import VerificationResult
 from facever.evaluation.one_to_one.verification import DEFAULT_FARS
+from facever.evaluation.one_to_one.verified import VerificationResult
 from facever.evaluation.scoring.pairwise import Bools
 from facever.evaluation.scoring.similarity import Doubles, Ints
 from facever.evaluation.scoring.trials import ListedTrials, check_fars

@@ -1,19 +1,17 @@
 """How far down the list the right person stands."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from facever.render.blocks import Drawing
 from facever.render.svg import SERIES, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Floats = NDArray[np.float64]
 
 _RANKS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 
@@ -69,27 +67,3 @@ def cmc(systems: Sequence[Cmc]) -> Drawing:
         f"{system.name}: {float(np.asarray(system.shares)[0]):.3f} at rank 1" for system in systems
     )
     return Drawing("cmc", f"CMC: queries matched within each rank. {spoken}", paint)
-
-
-def open_set(systems: Mapping[str, tuple[Floats, Floats]]) -> Drawing:
-    """Draw the FNIR over the FPIR, the latter in powers of ten.
-
-    Args:
-        systems: By the name in the legend: FPIR and FNIR, float [P] each, at the same thresholds.
-    """
-
-    def paint(axes: "Axes") -> None:
-        axes.set_xscale("log")
-        for place, (name, (fpir, fnir)) in enumerate(systems.items()):
-            order = np.lexsort((fnir, fpir))[::-1]
-            kept = order[fpir[order] > 0]
-            axes.plot(
-                fpir[kept], fnir[kept], color=SERIES[place % len(SERIES)],
-                drawstyle="steps-pre", label=printable(name),
-            )  # fmt: skip
-        axes.set(xlabel="false positive identification rate (FPIR)", ylim=(0, 1.02))
-        axes.set(ylabel="false negative identification rate (FNIR)")
-        if len(systems) > 1:
-            axes.legend(loc="upper right")
-
-    return Drawing("open-set", f"FNIR over FPIR: {', '.join(systems)}.", paint)

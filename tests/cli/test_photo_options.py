@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from facever.cli.photos import photos_of
+from facever.cli.photo_options import photos_of
 from facever.errors import ConfigError, ModelError
 from facever.gallery.gallery import Gallery
 from facever.models.embedder import Embedder, ModelConfig

@@ -59,7 +59,7 @@ class Exact(Screen, Protocol):
 
 
 @dataclass(frozen=True)
-class Engine:
+class BlockEngine:
     """Where and how blocks are multiplied.
 
     Attributes:
@@ -171,4 +171,4 @@ class Float32Blocks:
         return index, self._bins.ravel()[index]
 
 
-NUMPY = Engine(Float32Blocks, Float32Blocks)
+NUMPY = BlockEngine(Float32Blocks, Float32Blocks)

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from facever.embeddings.embedding_set import EmbeddingSet
-from facever.errors import GalleryError
+from facever.errors import EvaluationError, GalleryError
 from facever.evaluate import identification
 from facever.gallery.gallery import Gallery
 from facever.operating_point import OperatingPoint
-from facever.studies.tuning import default_kinds, tune
+from facever.studies.index_tuning import default_kinds, tune
 
 PEOPLE, ENROLLED, WIDTH = 400, 300, 16
 KINDS = ["IVF16,Flat", "IVF16,Flat:nprobe=16", "HNSW16", "PQ2x4"]
@@ -61,11 +61,16 @@ def by_hand(gallery, probes, threshold: float) -> tuple[int, int]:
 def test_exact_search_is_what_the_gallery_does(gallery, probes, tuned) -> None:
     flat = tuned.rows[0]
     assert (flat.kind, flat.recall) == ("flat", 1)
-    assert (tuned.mated, tuned.nonmated, tuned.entries, tuned.people) == (300, 100, 900, 300)
+    assert (tuned.exact.mated, tuned.exact.nonmated, tuned.entries, tuned.exact.gallery_size) == (
+        300,
+        100,
+        900,
+        300,
+    )
     strangers = [a.candidates[0].score for a in gallery.search(probes, 1)][ENROLLED:]
-    assert np.isclose(flat.point.threshold, np.mean(sorted(strangers)[-6:-4]), atol=1e-6)
-    missed, passed = by_hand(gallery, probes, flat.point.threshold)
-    assert (flat.point.missed[1], flat.point.false_positives) == (missed, passed)
+    assert np.isclose(flat.points[0].threshold, np.mean(sorted(strangers)[-6:-4]), atol=1e-6)
+    missed, passed = by_hand(gallery, probes, flat.points[0].threshold)
+    assert (flat.points[0].missed[1], flat.points[0].false_positives) == (missed, passed)
     assert passed == 5
     assert flat.memory_bytes == 900 * WIDTH * 4
 
@@ -74,13 +79,13 @@ def test_each_kind_is_what_the_gallery_with_it_would_be(tuned) -> None:
     rows = {row.kind: row for row in tuned.rows}
     assert list(rows) == ["flat", *KINDS]
     for row in tuned.rows:
-        assert row.point.threshold == tuned.rows[0].point.threshold
-        assert row.point.false_positives <= rows["flat"].point.false_positives
-        assert row.point.missed[1] >= rows["flat"].point.missed[1]
+        assert row.points[0].threshold == tuned.rows[0].points[0].threshold
+        assert row.points[0].false_positives <= rows["flat"].points[0].false_positives
+        assert row.points[0].missed[1] >= rows["flat"].points[0].missed[1]
         assert min(row.latency_seconds, row.batch_seconds) > 0
-    assert rows["IVF16,Flat:nprobe=16"].point == rows["flat"].point
+    assert rows["IVF16,Flat:nprobe=16"].points[0] == rows["flat"].points[0]
     assert rows["IVF16,Flat:nprobe=16"].recall == 1 > rows["IVF16,Flat"].recall
-    assert rows["IVF16,Flat"].point.missed[1] > rows["flat"].point.missed[1]
+    assert rows["IVF16,Flat"].points[0].missed[1] > rows["flat"].points[0].missed[1]
     assert rows["PQ2x4"].memory_bytes < rows["flat"].memory_bytes < rows["HNSW16"].memory_bytes
 
 
@@ -88,25 +93,25 @@ def test_an_approximate_index_is_measured_as_the_gallery_searches(
     gallery, probes, tuned, capsys
 ) -> None:
     """The gallery is rebuilt with the kind, and its own answers are counted."""
-    threshold = tuned.rows[0].point.threshold
+    threshold = tuned.rows[0].points[0].threshold
     gallery.rebuild("IVF16,Flat")
     assert gallery._index.refresh().kind == "IVF16,Flat"
     missed, passed = by_hand(gallery, probes, threshold)
     gallery.rebuild("auto")
     row = next(row for row in tuned.rows if row.kind == "IVF16,Flat")
-    assert passed == row.point.false_positives
-    assert abs(missed - row.point.missed[1]) <= 1  # k is another, and with it the candidates
+    assert passed == row.points[0].false_positives
+    assert abs(missed - row.points[0].missed[1]) <= 1  # k is another, and with it the candidates
 
 
 def test_people_are_held_out_where_no_probes_are_given(gallery) -> None:
     found = tune(gallery, kinds=["flat"], fpir=0.1, share=0.2, seed=1)
     assert found.held_out
-    assert (found.people, found.nonmated, found.mated) == (240, 180, 240)
+    assert (found.exact.gallery_size, found.exact.nonmated, found.exact.mated) == (240, 180, 240)
     assert found.entries == 900 - 180 - 240
     again = tune(gallery, kinds=["flat"], fpir=0.1, share=0.2, seed=1)
-    assert again.rows[0].point == found.rows[0].point
+    assert again.rows[0].points[0] == found.rows[0].points[0]
     other = tune(gallery, kinds=["flat"], fpir=0.1, share=0.2, seed=2)
-    assert other.rows[0].point != found.rows[0].point
+    assert other.rows[0].points[0] != found.rows[0].points[0]
     assert gallery.info().images == 900
 
 
@@ -122,9 +127,9 @@ def test_the_gallerys_operating_point_gives_threshold_and_rule(gallery, probes) 
         gallery_size=300,
     )
     found = tune(gallery, probes, ["IVF16,Flat:nprobe=16"], operating_point=point)
-    assert (found.rule, found.rows[0].point.threshold) == ("mean", 0.6)
-    assert found.rows[0].point.fpir_target == 0.02
-    assert found.rows[0].point == found.rows[1].point
+    assert (found.exact.score_rule, found.rows[0].points[0].threshold) == ("mean", 0.6)
+    assert found.rows[0].points[0].fpir_target == 0.02
+    assert found.rows[0].points[0] == found.rows[1].points[0]
     gallery.add_operating_point("door", point)
     try:
         for given in (None, "door"):
@@ -144,7 +149,10 @@ def test_the_result_has_keys_and_text(tuned) -> None:
     assert row["fnir"] == row["missed"] / 300
     assert row["fnir_interval"]["low"] <= row["fnir"] <= row["fnir_interval"]["high"]
     text = tuned.to_text()
-    assert "900 entries of 300 people, max of cosines; 300 mated and 100 non-mated probes" in text
+    assert (
+        "900 entries of 300 people, max of cosine scores; 300 mated and 100 non-mated probes"
+        in text
+    )
     assert "At exact search's threshold for FPIR 5e-2" in text
     assert "recall@5" in text
     assert text.count("\n") == 4 + 5
@@ -166,19 +174,23 @@ def test_probes_without_a_vector_are_left_out(gallery, probes) -> None:
     vectors[[0, 399]] = 0
     broken = replace(probes, rows=table, vectors=vectors)
     found = tune(gallery, broken, [], fpir=0.1)
-    assert (found.mated, found.nonmated) == (299, 99)
+    assert (found.exact.mated, found.exact.nonmated) == (299, 99)
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         ({"kinds": ["nonsense"]}, "no index 'nonsense' for vectors of width 16 "),
-        ({"fpir": 0.001}, "a FPIR of 0.001 needs 1,000 probes of strangers; there are 100"),
+        ({"fpir": 0.001}, "a FPIR of 0.001 needs 1,000 non-mated probes; there are 100"),
         ({"k": 0}, "k is a whole number from 1 on, not 0"),
         ({"rule": "best"}, "rule is 'best' (allowed: max, mean)"),
-        ({"fpir": 0}, "fpir is 0: above 0 and below 1"),
-        ({"fpir": 2}, "fpir is 2: above 0 and below 1"),
-        ({"fpir": float("nan")}, "fpir is nan: above 0 and below 1"),
+        ({"fpir": 0}, "a FPIR of 0 is not between 0 and 1"),
+        ({"fpir": [0.1, 2]}, "a FPIR of 2 is not between 0 and 1"),
+        ({"fpir": float("nan")}, "a FPIR of nan is not between 0 and 1"),
+        ({"ranks": [1, 11]}, "ranks are [1, 11]: from 1 to k, which is 10"),
+        ({"ranks": [0]}, "ranks count from 1"),
+        ({"similarity": "dot"}, "a gallery compares by cosine"),
+        ({"candidates": 5}, "a gallery compares by cosine"),
         ({"probes": None, "share": 1.0}, "share is 1: above 0 and below 1"),
         ({"probes": None, "share": 0.001}, "there are no probes of strangers: FNIR and FPIR need "),
         ({"probes": "known"}, "there are no probes of strangers: FNIR and FPIR need both"),
@@ -194,7 +206,7 @@ def test_what_cannot_be_measured_is_one_line(gallery, probes, given, message) ->
     }
     asked = given.get("probes", probes)
     given = {**given, "probes": sides.get(asked) if isinstance(asked, str) else asked}
-    with pytest.raises(GalleryError) as refusal:
+    with pytest.raises((GalleryError, EvaluationError)) as refusal:
         tune(gallery, **given)
     assert str(refusal.value).startswith(message)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from facever.evaluation.scoring import pairwise, streaming
+from facever.evaluation.scoring.dyads import BlockDyads, DyadErrors, DyadSums, ListedDyads
 from facever.evaluation.scoring.pairwise import AllPairs
-from facever.evaluation.scoring.people import BlockDyads, DyadErrors, DyadSums, ListedDyads
 from facever.evaluation.scoring.similarity import make_scorer
 from facever.evaluation.scoring.streaming import StreamedTrials
 from facever.evaluation.scoring.trials import ListedTrials

@@ -1,6 +1,6 @@
-"""How a training went: loss, learning rate, development figures."""
+"""How trainings went: loss, learning rate, development figures, curves of several seeds."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 _FLAT = (SIZE[0], 3.2)
+_STYLES = ("-", "--", ":", "-.")
 
 
 def loss(steps: ArrayLike, values: ArrayLike) -> Drawing:
@@ -108,6 +109,41 @@ def course(
     ends = [f"{label} ends at {y[-1]:.3g}" for label, (_, y) in known.items() if len(y)]
     said = ", ".join(ends)
     return Drawing(name, f"{alt}. {said[:1].upper()}{said[1:]}.", paint, _FLAT)
+
+
+def learning_curves(
+    series: Mapping[str, Sequence[Sequence[tuple[int, float]]]], figure: str
+) -> Drawing:
+    """Draw each system's mean curve over its seeds, and the range of the seeds behind it.
+
+    Args:
+        series: By name: for each seed the updates and values.
+        figure: What is drawn, such as "development AUC".
+    """
+
+    def paint(axes: "Axes") -> None:
+        for place, (name, seeds) in enumerate(series.items()):
+            color = SERIES[place % len(SERIES)]
+            style = _STYLES[place // len(SERIES) % len(_STYLES)]
+            steps, values = _together(seeds)
+            axes.plot(steps, values.mean(0), style, color=color, label=printable(name))
+            axes.fill_between(
+                steps, values.min(0), values.max(0), color=color, alpha=0.12, linewidth=0
+            )
+        axes.set(xlabel="update", ylabel=printable(figure))
+        axes.legend(loc="best", fontsize=8.5)
+
+    ends = ", ".join(
+        f"{name} {_together(seeds)[1][:, -1].mean():.3f}" for name, seeds in series.items()
+    )
+    return Drawing("learning-curves", f"{figure} over updates; at the end: {ends}.", paint)
+
+
+def _together(seeds: Sequence[Sequence[tuple[int, float]]]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the updates that all seeds have, and the values [S, T] there."""
+    by_step = [dict(points) for points in seeds]
+    steps = sorted(set.intersection(*(set(points) for points in by_step)))
+    return np.array(steps), np.array([[points[step] for step in steps] for points in by_step])
 
 
 def _smoothed(values: Floats) -> Floats:

@@ -1,18 +1,14 @@
-"""Several systems side by side: learning curves over seeds, differences with their intervals."""
+"""Differences of several systems from a baseline, with their intervals."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from facever.render.blocks import SIZE, Drawing
-from facever.render.svg import GENUINE, IMPOSTOR, MUTED, SERIES, printable
+from facever.render.svg import GENUINE, IMPOSTOR, MUTED, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-_STYLES = ("-", "--", ":", "-.")
 
 
 @dataclass(frozen=True)
@@ -30,34 +26,6 @@ class DifferenceBar:
     mean: float
     low: float
     high: float
-
-
-def learning_curves(
-    series: Mapping[str, Sequence[Sequence[tuple[int, float]]]], figure: str
-) -> Drawing:
-    """Draw each system's mean curve over its seeds, and the range of the seeds behind it.
-
-    Args:
-        series: By name: for each seed the updates and values.
-        figure: What is drawn, such as "development AUC".
-    """
-
-    def paint(axes: "Axes") -> None:
-        for place, (name, seeds) in enumerate(series.items()):
-            color = SERIES[place % len(SERIES)]
-            style = _STYLES[place // len(SERIES) % len(_STYLES)]
-            steps, values = _together(seeds)
-            axes.plot(steps, values.mean(0), style, color=color, label=printable(name))
-            axes.fill_between(
-                steps, values.min(0), values.max(0), color=color, alpha=0.12, linewidth=0
-            )
-        axes.set(xlabel="update", ylabel=printable(figure))
-        axes.legend(loc="best", fontsize=8.5)
-
-    ends = ", ".join(
-        f"{name} {_together(seeds)[1][:, -1].mean():.3f}" for name, seeds in series.items()
-    )
-    return Drawing("learning-curves", f"{figure} over updates; at the end: {ends}.", paint)
 
 
 def differences(bars: Sequence[DifferenceBar], figure: str, baseline: str) -> Drawing:
@@ -94,10 +62,3 @@ def differences(bars: Sequence[DifferenceBar], figure: str, baseline: str) -> Dr
     size = (SIZE[0], 1.4 + 0.45 * len(names))
     name = "differences-" + "".join(c if c.isalnum() else "-" for c in figure)
     return Drawing(name, f"{figure} minus {baseline}: {spoken}", paint, size)
-
-
-def _together(seeds: Sequence[Sequence[tuple[int, float]]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the updates that all seeds have, and the values [S, T] there."""
-    by_step = [dict(points) for points in seeds]
-    steps = sorted(set.intersection(*(set(points) for points in by_step)))
-    return np.array(steps), np.array([[points[step] for step in steps] for points in by_step])

@@ -1,0 +1,294 @@
+"""The same probes searched by one kind of FAISS index after the other.
+
+A gallery is searched as it searches itself: by lists of people, of as many proposals as these need.
+Of two embedding sets, FAISS is asked once for so many images, by any similarity.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from facever.core.console import say
+from facever.core.seeding import stream
+from facever.embeddings.embedding_set import EmbeddingSet
+from facever.embeddings.template_policies import ALL
+from facever.errors import GalleryError
+from facever.evaluation.columns import people_column
+from facever.evaluation.inputs import shared_codes, vectors_for
+from facever.evaluation.one_to_many.candidates import searched_from_lists
+from facever.evaluation.one_to_many.identification import identification, measured, searchable
+from facever.evaluation.one_to_many.identified import IdentificationResult
+from facever.evaluation.one_to_many.search import Searched
+from facever.evaluation.scoring.pairwise import Bools
+from facever.evaluation.scoring.similarity import Floats, Ints, make_scorer
+from facever.gallery.checksums import checksums_of
+from facever.gallery.gallery import Gallery
+from facever.gallery.index.approximate import Approximate
+from facever.gallery.index.faiss_import import import_faiss
+from facever.gallery.index.kinds import FLAT, build, reason
+from facever.gallery.index.people import Part
+from facever.gallery.index.view import View
+from facever.gallery.records import Entries, Vectors
+from facever.operating_point import OperatingPoint, ScoreRule
+
+_MOST_PROBES = 2000  # of each sort, drawn of those held out
+
+
+class Rates(NamedTuple):
+    """The rates to count: at which FPIRs or stored points, at which ranks, by which rule."""
+
+    fpirs: list[float]
+    ranks: Sequence[int]
+    rule: ScoreRule
+    points: list[OperatingPoint]
+    level: float
+
+
+class BuiltIndex(NamedTuple):
+    """A kind that was built: lists of queries [Q, D], as scores and rows [Q, L]; its bytes."""
+
+    search: Callable[[Vectors], tuple[Floats, Ints]]
+    memory: int
+    note: str = ""
+
+
+class KindSearched(NamedTuple):
+    """What one kind found for all probes, and in what time."""
+
+    kind: str
+    built: BuiltIndex
+    rows: Ints
+    lists: Searched
+    build_seconds: float
+    batch_seconds: float
+
+
+class Searches(ABC):
+    """The same probes searched by one kind of index after the other.
+
+    Attributes:
+        vectors: float32 [N, D], the entries.
+        queries: float32 [P, D], the probes.
+        candidates: How many images an index is asked for, or None.
+        flat, exact: What exact search finds, and its rates.
+    """
+
+    vectors: Vectors
+    queries: Vectors
+    candidates: int | None
+    flat: KindSearched
+    exact: IdentificationResult
+
+    @abstractmethod
+    def build(self, kind: str) -> BuiltIndex:
+        """Return an index of the entries.
+
+        Raises:
+            GalleryError: The entries cannot train it, or it cannot search by this similarity.
+        """
+
+    @abstractmethod
+    def lists(self, scores: Floats, rows: Ints) -> Searched:
+        """Return what the lists of all probes come to."""
+
+    def searched(self, kind: str) -> KindSearched:
+        """Build an index and search for all probes at once."""
+        say(f"index {kind}")
+        start = time.perf_counter()
+        index = self.build(kind)
+        built = time.perf_counter()
+        try:
+            index.search(self.queries[:1])  # what the first search makes, and whether it can
+        except RuntimeError as error:
+            raise GalleryError(f"index '{kind}' cannot search these ({reason(error)})") from error
+        before = time.perf_counter()
+        scores, rows = index.search(self.queries)
+        taken = (time.perf_counter() - before) / len(self.queries)
+        return KindSearched(kind, index, rows, self.lists(scores, rows), built - start, taken)
+
+
+class GallerySearches(Searches):
+    """Searches as those of a gallery with that index: each lists k people."""
+
+    def __init__(
+        self,
+        gallery: Gallery,
+        probes: EmbeddingSet | None,
+        wanted: Rates,
+        k: int,
+        share: float,
+        seed: int,
+    ) -> None:
+        self._k, self._rule, self.candidates = k, wanted.rule, None
+        ids, vectors = gallery.entries()
+        if probes is None:
+            policy = gallery.info().templates
+            if policy != ALL:
+                raise GalleryError(
+                    f"people are compared by templates '{policy}', of which no probe can be held "
+                    "out: give probes"
+                )
+            _, owners = np.unique(np.array(ids, dtype=str), return_inverse=True)
+            kept, held = _held_out(owners, share, seed)
+            self.vectors, self._owners = vectors[kept], owners[kept]
+            self.queries, self._codes = vectors[held], owners[held]
+        else:
+            if probes.meta.fingerprint != gallery.fingerprint:
+                raise GalleryError(
+                    f"probes of fingerprint {probes.meta.fingerprint} are not of the gallery's "
+                    f"{gallery.fingerprint}: embed them with its model"
+                )
+            if not ids:
+                raise GalleryError(f"nobody is enrolled in {gallery.path}")
+            there = np.flatnonzero(probes.acquired)
+            names = [people_column(probes.identities[there]), people_column(ids)]
+            self.vectors = vectors
+            self._codes, self._owners = shared_codes([side.to_numpy() for side in names])
+            self.queries = np.ascontiguousarray(probes.vectors[there], np.float32)
+        self._people = np.unique(self._owners)
+        numbers = np.arange(1, len(self._owners) + 1)
+        checksums = checksums_of(numbers, self._owners, self.vectors)
+        self._part = Part(Entries(numbers, self._owners, self.vectors, checksums))
+        _require_both(np.isin(self._codes, self._people))
+        self.flat = self.searched(FLAT)
+        fpirs, ranks, rule, points, level = wanted
+        self.exact = measured(
+            self.flat.lists, rule, "cosine", fpirs, ranks, level, operating_points=points
+        )
+
+    def build(self, kind: str) -> BuiltIndex:
+        """Return the view of a gallery with that index."""
+        approximate, memory, note = None, self.vectors.nbytes, ""
+        if kind != FLAT:
+            index, note = build(kind, self.vectors)
+            rows = np.arange(len(self.vectors))
+            approximate = Approximate(kind, index, rows, len(rows))
+            memory = _index_bytes(index)
+        nothing = Part(self._part.entries.rows(slice(0)))
+        view = View([self._part, nothing], len(self._people), approximate)
+        return BuiltIndex(
+            lambda queries: view.search(queries, self._k, self._rule, None), memory, note
+        )
+
+    def lists(self, scores: Floats, rows: Ints) -> Searched:
+        """Return what lists of people come to."""
+        places = np.where(rows >= 0, np.searchsorted(self._people, rows), -1)
+        return searched_from_lists(scores, places, [self._codes, self._people])
+
+
+class ImageSearches(Searches):
+    """Searches that ask FAISS once for so many images; a person's score is their best one's."""
+
+    def __init__(
+        self,
+        gallery: EmbeddingSet,
+        probes: EmbeddingSet | None,
+        wanted: Rates,
+        k: int,
+        candidates: int | None,
+        similarity: str | None,
+        share: float,
+        seed: int,
+    ) -> None:
+        if candidates is not None and candidates < 1:
+            raise GalleryError(f"{candidates} candidates: ask for 1 or more")
+        if wanted.rule != "max":
+            raise GalleryError(
+                f"embeddings are compared by a person's best image: omit rule '{wanted.rule}', or "
+                "give a gallery"
+            )
+        if probes is None:
+            gallery = gallery.select(gallery.acquired)
+            _, owners = np.unique(people_column(gallery.identities), return_inverse=True)
+            kept, held = _held_out(owners, share, seed)
+            gallery, probes = gallery.select(kept), gallery.select(held)
+            _require_both(np.isin(owners[held], owners[kept]))
+        self.exact = identification(
+            probes,
+            gallery,
+            fpir=wanted.fpirs,
+            ranks=wanted.ranks,
+            similarity=similarity,
+            operating_points=wanted.points,
+            level=wanted.level,
+        )
+        self._similarity = self.exact.similarity
+        names = [people_column(side.identities).to_numpy() for side in (probes, gallery)]
+        codes = shared_codes(names)
+        there, _ = searchable(codes, probes.acquired, gallery.acquired)
+        self._people = [side[rows] for side, rows in zip(codes, there, strict=True)]
+        self.queries, self.vectors = (
+            np.ascontiguousarray(vectors_for(side, self._similarity)[rows], np.float32)
+            for side, rows in zip((probes, gallery), there, strict=True)
+        )
+        most = k * int(np.bincount(self._people[1]).max())
+        self.candidates = min(len(self.vectors), most if candidates is None else candidates)
+        self._scorer = make_scorer(self.queries, self._similarity, others=self.vectors)
+        self.flat = self.searched(FLAT)
+
+    def build(self, kind: str) -> BuiltIndex:
+        """Return FAISS's index itself."""
+        faiss = import_faiss()
+        euclidean = self._similarity == "euclidean"
+        metric = faiss.METRIC_L2 if euclidean else faiss.METRIC_INNER_PRODUCT
+        index, note = build("Flat" if kind == FLAT else kind, self.vectors, metric)
+        return BuiltIndex(
+            lambda queries: index.search(queries, self.candidates), _index_bytes(index), note
+        )
+
+    def lists(self, scores: Floats, rows: Ints) -> Searched:
+        """Return what lists of images come to, by the pairs' own scores."""
+        scores = np.full(rows.shape, -np.inf, np.float32)
+        probe, place = np.nonzero(rows >= 0)
+        scores[probe, place] = self._scorer.pairs(probe, rows[probe, place])
+        return searched_from_lists(scores, rows, self._people)
+
+
+def _index_bytes(index: Any) -> int:
+    """Return the size of an index as FAISS writes it."""
+    faiss, written = import_faiss(), 0
+
+    def count(part: bytes) -> None:
+        nonlocal written
+        written += len(part)
+
+    faiss.write_index(index, faiss.PyCallbackIOWriter(count))
+    return written
+
+
+def _held_out(owners: Ints, share: float, seed: int) -> tuple[Bools, Ints]:
+    """Return which entries [N] stay, and the rows held out: strangers with all images, and mates.
+
+    Args:
+        owners: int64 [N], people numbered from 0.
+        share: Of the people to take for strangers.
+        seed: Of the choice.
+    """
+    random = stream(seed, "tuning")
+    people = random.permutation(int(owners.max(initial=-1)) + 1)
+    strangers = people[: int(share * len(people))]
+    strange = np.isin(owners, strangers)
+    order = random.permutation(len(owners))
+    first = order[np.unique(owners[order], return_index=True)[1]]  # one image of each person
+    several = np.bincount(owners, minlength=len(people)) > 1
+    first = first[several[owners[first]] & ~strange[first]]
+    rows = np.concatenate(
+        [random.permutation(which)[:_MOST_PROBES] for which in (first, np.flatnonzero(strange))]
+    ).astype(np.int64)
+    kept = ~strange
+    kept[first[np.isin(first, rows)]] = False
+    return kept, rows
+
+
+def _require_both(mated: Bools) -> None:
+    """Refuse probes of one sort only.
+
+    Raises:
+        GalleryError: No probe of people in the gallery, or none of strangers.
+    """
+    if mated.all() or not mated.any():
+        lacking = "of strangers" if mated.any() else "of people in the gallery"
+        raise GalleryError(f"there are no probes {lacking}: FNIR and FPIR need both")
