@@ -186,8 +186,14 @@ def read(root: str | Path, layout: str = "auto", on_error: OnError = "skip") -> 
 
 def _detected(root: Path) -> tuple[str, Layout]:
     for name, candidate in layouts().items():
-        if candidate.detect(root):
-            return name, candidate
+        try:
+            if candidate.detect(root):
+                return name, candidate
+        except Exception as error:
+            if name not in _registered:
+                raise
+            said = f"{type(error).__name__}: {error}"
+            plugins.warn_once(f"reader '{name}' cannot tell whether {root} is its layout: {said}")
     raise DataError(
         f"{root} is neither a folder of images nor a .csv or .parquet table nor a .tar file"
     )
