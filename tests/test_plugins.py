@@ -34,11 +34,26 @@ from facever.heads import HEADS, Head, HeadConfig, create_head, head_names, regi
 from facever.models.embedder import Embedder, ModelConfig
 from facever.models.saving import load_embedder, save_embedder
 from facever.training.config import TrainConfig
+from facever.training.supervision.teacher import open_teacher
 from tests.processes import process_environment
 
 PROJECT = Path(__file__).parent.parent
 DOCUMENT = (PROJECT / "docs" / "plug-ins.md").read_text(encoding="utf-8")
 Run = Callable[..., subprocess.CompletedProcess[str]]
+IN_ONE_PROCESS = """
+import contextlib, io, json, sys
+from facever.cli.main import main
+said = []
+for words in json.loads(sys.argv[1]):
+    sys.argv, out, err, status = ["facever", *words], io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as end:
+            status = end.code or 0
+    said.append([words, status, out.getvalue(), err.getvalue()])
+print(json.dumps(said))
+"""
 
 
 def blocks(language: str) -> list[str]:
@@ -135,19 +150,37 @@ def refused(done: subprocess.CompletedProcess[str], *parts: str) -> None:
         assert part in errors[-1]
 
 
+def run_together(
+    folder: Path, site: Path, commands: list[list[str]], **more: str
+) -> dict[tuple[str, ...], tuple[int, str, str]]:
+    """Run commands one after another in one new process: status, output and errors of each."""
+    done = subprocess.run(
+        [sys.executable, "-c", IN_ONE_PROCESS, json.dumps(commands)],
+        cwd=folder,
+        env=environment(site, **more),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return {tuple(words): (status, out, err) for words, status, out, err in json.loads(done.stdout)}
+
+
 @pytest.mark.slow
-def test_the_commands_of_the_document(run: Run, installed: Path, studio: Path) -> None:
+def test_the_commands_of_the_document(installed: Path, studio: Path) -> None:
     lines = [line for block in blocks("bash") for line in block.splitlines()]
     commands = [shlex.split(line, comments=True)[1:] for line in lines]
     assert len(commands) >= 10
+    configured = [one for one in commands if {"studio.yaml", "RUN"} & set(one)]
     said = {}
-    for words in commands:
-        done = run(installed, *words)
-        assert done.returncode == (2 if words[0] == "verify" else 0), (words, done.stderr)
-        assert "error" not in done.stderr, words
-        said[tuple(words[:2])] = done.stdout + done.stderr
+    for group in (configured, [one for one in commands if one not in configured]):
+        for words, (status, out, err) in run_together(studio, installed, group).items():
+            assert status == (2 if words[0] == "verify" else 0), (words, err)
+            assert "error" not in err, words
+            said[words[:2]] = out + err
     assert "layout: studio" in said["data", "inspect"]
     assert "Wang et al., NormFace" in said["heads", "normface"]
+    assert "colours: " in said["models", "list"]
     assert "normface" in said["bakeoff", "studio.yaml"]
     assert "score:" in said["verify", "mypackage.models:MeanColour"]
     saved = (studio / "RUN" / "config.yaml").read_text()
@@ -203,14 +236,19 @@ def _tensors(path: Path) -> dict[str, torch.Tensor]:
 def test_a_run_is_used_where_its_package_is(
     run: Run, imported: Path, trained: Path, studio: Path, tmp_path: Path
 ) -> None:
-    images = (studio / "STUDIO" / "test", "--layout", "images", "--out")
-    done = run(imported, "embed", trained, *images, tmp_path / "E")
-    assert done.returncode == 0, done.stderr
-    assert "imports mypackage.nets" in done.stderr
-    refused(run(None, "embed", trained, *images, tmp_path / "F"), "mypackage", str(trained))
+    images = (str(studio / "STUDIO" / "test"), "--layout", "images", "--out")
     bare = tmp_path / "model.safetensors"
     bare.write_bytes((trained / "model.safetensors").read_bytes())
-    refused(run(imported, "embed", bare, *images, tmp_path / "F"), plugins.VARIABLE, str(bare))
+    commands = [
+        ["embed", str(trained), *images, str(tmp_path / "E")],
+        ["embed", str(bare), *images, str(tmp_path / "F")],
+    ]
+    own, alone = run_together(studio, imported, commands).values()
+    assert own[0] == 0, own[2]
+    assert "imports mypackage.nets" in own[2]
+    assert alone[0] == 2
+    assert plugins.VARIABLE in alone[2].splitlines()[-1]
+    refused(run(None, "embed", trained, *images, tmp_path / "F"), "mypackage", str(trained))
     allowed = run(
         imported, "embed", bare, *images, tmp_path / "G", FACEVER_IMPORTS="mypackage.nets"
     )
@@ -247,18 +285,20 @@ def _rank(shared: Mapping[str, str], rank: int) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_a_variable_names_modules_for_commands_without_a_configuration(
-    run: Run, imported: Path
+    run: Run, imported: Path, studio: Path
 ) -> None:
     named = {"FACEVER_IMPORTS": "mypackage.heads, mypackage.readers"}
-    assert "layout: studio" in run(imported, "data", "inspect", "STUDIO", **named).stdout
-    assert "normface: Softmax" in run(imported, "heads", **named).stdout
+    commands = [["data", "inspect", "STUDIO"], ["heads"]]
+    (_, inspected, _), (_, heads, _) = run_together(studio, imported, commands, **named).values()
+    assert "layout: studio" in inspected
+    assert "normface: Softmax" in heads
     refused(run(None, "heads", **named), plugins.VARIABLE, "'mypackage'", "install")
     refused(run(imported, "heads", "normface"), "normface")  # nobody named it
     refused(run(None, "train", "studio.yaml"), "studio.yaml", "imports", "'mypackage'", "install")
 
 
 @pytest.mark.slow
-def test_a_distribution_that_fails_is_named(run: Run, imported: Path, tmp_path: Path) -> None:
+def test_a_distribution_that_fails_is_named(studio: Path, tmp_path: Path) -> None:
     install(
         tmp_path,
         "broken",
@@ -267,16 +307,22 @@ def test_a_distribution_that_fails_is_named(run: Run, imported: Path, tmp_path: 
             "facever.readers": {"lost": "nowhere.readers"},
         },
     )
-    refused(run(tmp_path, "heads", "gone"), "broken 1.0", "'nowhere'", "install")
-    every = run(tmp_path, "heads")
-    assert every.returncode == 0
-    assert "broken 1.0" in every.stderr
-    assert "cosface" in every.stdout
-    found = run(tmp_path, "data", "inspect", "STUDIO/test", "--layout", "lost")
-    refused(found, "broken 1.0", "'nowhere'")
-    read = run(tmp_path, "data", "inspect", "STUDIO/test")
-    assert read.returncode == 0
-    assert read.stderr.count("broken 1.0") == 1
+    commands = [
+        ["heads", "gone"],
+        ["heads"],
+        ["data", "inspect", "STUDIO/test", "--layout", "lost"],
+        ["data", "inspect", "STUDIO/test"],
+    ]
+    gone, every, lost, read = run_together(studio, tmp_path, commands).values()
+    for status, _, err in (gone, lost):
+        assert status == 2
+        assert "error: " in err
+        for part in ("broken 1.0", "'nowhere'", "install"):
+            assert part in err.splitlines()[-1]
+    assert (every[0], read[0]) == (0, 0)
+    assert "broken 1.0" in every[2]
+    assert "cosface" in every[1]
+    assert read[2].count("broken 1.0") == 1
 
 
 # In this process.
@@ -880,3 +926,10 @@ def test_models_that_cannot_be_used(
         facever.load_model(name, **how)
     for part in parts:
         assert part in str(error.value)
+
+
+def test_an_own_model_teaches_by_its_embedding_set(models: Path) -> None:
+    synthesize(models / "faces", 2, 2, size=32)
+    manifest, size = Manifest.from_folder(models / "faces"), Preprocessing(size=(32, 32))
+    with pytest.raises(ConfigError, match=r"mymodels:Plain.*facever embed"):
+        open_teacher(Path("mymodels:Plain"), manifest, size, "raise", torch.device("cpu"))
