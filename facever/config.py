@@ -368,7 +368,8 @@ def _unfold(annotation: Any, into_items: bool) -> list[Any]:
         choices = [arg for arg in get_args(annotation) if arg is not NoneType]
         return [leaf for arg in choices for leaf in _unfold(arg, into_items)]
     if origin is not None and hasattr(annotation, "__metadata__"):
-        return _unfold(get_args(annotation)[0], into_items)
+        found = [one.choices for one in annotation.__metadata__ if hasattr(one, "choices")]
+        return _unfold(found[0] if found else get_args(annotation)[0], into_items)
     if origin in (list, tuple) and into_items:
         return [leaf for arg in get_args(annotation) for leaf in _unfold(arg, False)]
     return [annotation]

@@ -23,6 +23,7 @@ FLOORS = {
     "deprecated": 0,
     "core": 0,
     "config": 0,
+    "plugins": 0,
     "render": 0,
     "embeddings": 1,
     "data": 1,

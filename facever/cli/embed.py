@@ -18,7 +18,12 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command()
 def embed(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="A run folder or a .safetensors file.")
+        Path,
+        typer.Argument(
+            metavar="MODEL",
+            help="A run folder, a .safetensors or .onnx file, a public model's name, or your own "
+            "model's (docs/plug-ins.md).",
+        ),
     ],
     images: Annotated[
         str,

@@ -20,7 +20,8 @@ def verify(
     model: Annotated[
         Path,
         typer.Argument(
-            help="A run folder, a .safetensors or .onnx file, or a public model's name."
+            help="A run folder, a .safetensors or .onnx file, a public model's name, or your own "
+            "model's (docs/plug-ins.md)."
         ),
     ],
     image_a: Annotated[Path, typer.Argument(help="An image.")],

@@ -9,20 +9,24 @@ loads it and whatever was loaded before. Setting the state costs about 7 us, a n
 import os
 import random
 import struct
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import cv2
 import numpy as np
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator
 
+from facever import plugins
 from facever.config import Config
 from facever.data.preprocessing import Image
 from facever.errors import ConfigError
 
 if TYPE_CHECKING:
     from albumentations import BasicTransform, Compose
+
+_TRIALS = 8  # images that an own transform is tried on
 
 
 def _ordered(value: tuple[float, float]) -> tuple[float, float]:
@@ -124,6 +128,36 @@ class Erase(Config):
     sides: PartRange = (0.1, 0.4)
 
 
+class OwnTransform(Config):
+    """Any albumentations transform: of the library, or of a class derived from its BasicTransform.
+
+    It must draw from its `py_random` or `random_generator` only: these are seeded for each sample.
+    """
+
+    name: str = Field(description="its path, such as albumentations.GaussNoise")
+    probability: Share = 0.5
+    parameters: dict[str, Any] = Field({}, description="its arguments, all but p")
+
+    @field_validator("name")
+    @classmethod
+    def _is_path(cls, name: str) -> str:
+        if not plugins.is_object(_with_colon(name)):
+            raise ValueError("write package.module.Name, such as albumentations.GaussNoise")
+        return name
+
+    @field_validator("parameters")
+    @classmethod
+    def _without_p(cls, parameters: dict[str, Any]) -> dict[str, Any]:
+        if "p" in parameters:
+            raise ValueError("p is set by probability: omit it here")
+        return parameters
+
+
+def _with_colon(name: str) -> str:
+    """Return "package.module.Name" as "package.module:Name"."""
+    return name if ":" in name else ":".join(name.rsplit(".", 1))
+
+
 class AugmentationConfig(Config):
     """The changes, in the order in which they are applied; probability 0 leaves one out.
 
@@ -139,6 +173,7 @@ class AugmentationConfig(Config):
     downscale: Downscale = Downscale()
     jpeg: Jpeg = Jpeg()
     erase: Erase = Erase()
+    transforms: list[OwnTransform] = Field([], description="further ones, applied in this order")
 
 
 class Augmentation:
@@ -149,7 +184,8 @@ class Augmentation:
         size: (height, width) of the images, in pixels.
 
     Raises:
-        ConfigError: Crops or shrunk images of this size would have no pixel.
+        ConfigError: Crops or shrunk images of this size would have no pixel; or one of
+            `config.transforms` cannot be imported or made, is not seeded, or changes the size.
     """
 
     def __init__(self, config: AugmentationConfig, size: tuple[int, int]) -> None:
@@ -157,9 +193,11 @@ class Augmentation:
         self.config, self.size = config, size
         self._bits = np.random.PCG64(0)
         self._python = random.Random(0)
-        self._pipeline = _compose(config, size)
-        if self._pipeline is not None:
-            self._pipeline.set_random_state(np.random.Generator(self._bits), self._python)
+        own = [_own(one, f"augmentation.transforms.{i}") for i, one in enumerate(config.transforms)]
+        for place, one in enumerate(own):
+            self._require_seeded(one, f"augmentation.transforms.{place}")
+        used = [one for one in own if one.p > 0]
+        self._pipeline = self._seeded([*_transforms(config, size), *used])
 
     def __reduce__(self) -> tuple[type["Augmentation"], tuple[AugmentationConfig, tuple[int, int]]]:
         return Augmentation, (self.config, self.size)
@@ -182,6 +220,48 @@ class Augmentation:
         self._seed(seed, epoch, index, repeat)
         changed: Image = self._pipeline(image=image)["image"]
         return changed
+
+    def _seeded(self, transforms: "Sequence[BasicTransform]") -> "Compose | None":
+        """Return a pipeline that draws from this object's generators; None for no transforms."""
+        if not transforms:
+            return None
+        import albumentations
+
+        pipeline = albumentations.Compose(transforms, p=1, is_check_shapes=False)
+        pipeline.set_random_state(np.random.Generator(self._bits), self._python)
+        return pipeline
+
+    def _require_seeded(self, transform: "BasicTransform", key: str) -> None:
+        """Refuse a transform that gives something else for the same seed, or no image of its size.
+
+        Raises:
+            ConfigError: It does, or it fails.
+        """
+        name = type(transform).__name__
+        probability, transform.p = transform.p, 1.0
+        pipeline = self._seeded([transform])
+        assert pipeline is not None
+        image: Image = np.random.default_rng(0).integers(0, 256, (*self.size, 3), dtype=np.uint8)
+        for number in range(_TRIALS):
+            given = []
+            for _ in range(2):
+                self._seed(number, 0, 0, 0)
+                try:
+                    given.append(pipeline(image=image.copy())["image"])
+                except Exception as error:  # whatever the code of a user raises
+                    said = f"{type(error).__name__}: {error}"
+                    raise ConfigError(f"{key}: {name} fails on an image: {said}") from error
+            if given[0].shape != image.shape or given[0].dtype != np.uint8:
+                raise ConfigError(
+                    f"{key}: {name} gives {given[0].dtype} {list(given[0].shape)} for uint8 "
+                    f"{list(image.shape)}: kind and size must stay"
+                )
+            if not np.array_equal(*given):
+                raise ConfigError(
+                    f"{key}: {name} gives two images for one seed: draw from self.py_random or "
+                    "self.random_generator only"
+                )
+        transform.p = probability
 
     def _seed(self, *key: int) -> None:
         """Set both generators to the states that a hash of the key gives."""
@@ -226,15 +306,35 @@ def _require_pixels(config: AugmentationConfig, size: tuple[int, int]) -> None:
             )
 
 
-def _compose(config: AugmentationConfig, size: tuple[int, int]) -> "Compose | None":
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # read when it is imported
-    import albumentations
+def _own(config: OwnTransform, key: str) -> "BasicTransform":
+    """Return a transform by its path.
 
-    present = list(_transforms(config, size))
-    return albumentations.Compose(present, p=1, is_check_shapes=False) if present else None
+    Raises:
+        ConfigError: It cannot be imported or made, or is not of albumentations.
+    """
+    _prepare_albumentations()
+    from albumentations import BasicTransform
+
+    made = plugins.load_object(_with_colon(config.name), f"{key}.name")
+    if not (isinstance(made, type) and issubclass(made, BasicTransform)):
+        raise ConfigError(
+            f"{key}.name is '{config.name}': it must be a class of albumentations.BasicTransform"
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # so albumentations refuses arguments
+            return made(**config.parameters, p=config.probability)
+    except Exception as error:  # whatever the code of a user raises
+        said = " ".join(str(error).split())
+        raise ConfigError(f"{key}: {config.name} cannot be made: {said}") from error
+
+
+def _prepare_albumentations() -> None:
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # read when it is imported
 
 
 def _transforms(config: AugmentationConfig, size: tuple[int, int]) -> Iterable["BasicTransform"]:
+    _prepare_albumentations()
     import albumentations as A
 
     flip, crop, affine, color = config.flip, config.crop, config.affine, config.color

@@ -1,7 +1,14 @@
 """Training criteria, one per file, and their registry."""
 
 from facever.heads.base import Head, HeadConfig, HeadOutput
-from facever.heads.registry import HEADS, build_head, config_union, create_head, head_names
+from facever.heads.registry import (
+    HEADS,
+    build_head,
+    config_union,
+    create_head,
+    head_names,
+    register,
+)
 from facever.heads.weighted_sum import WeightedSum
 
 __all__ = [
@@ -14,4 +21,5 @@ __all__ = [
     "config_union",
     "create_head",
     "head_names",
+    "register",
 ]

@@ -89,7 +89,7 @@ class Head(nn.Module, ABC):
     name: str
     metric: Metric = "cosine"  # a head whose configuration changes them sets them on itself
     images_per_identity: int = 1
-    paper: ClassVar[str]
+    paper: ClassVar[str] = "none named"
     beside: ClassVar[Beside | None] = None
     helper: ClassVar[bool] = False
     soft_labels: ClassVar[bool] = False

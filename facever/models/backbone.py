@@ -1,16 +1,23 @@
-"""Backbones: timm's feature extractors, with pretrained weights where wanted."""
+"""Backbones: timm's feature extractors, with pretrained weights where wanted, or one's own.
+
+An own backbone is any nn.Module from images [B, 3, H, W] to features [B, width] or to a feature map
+[B, width, h, w]: "package.module:Name", a class or a function that makes one; an entry point's
+name; or a name that the user's code gave it by timm's `register_model`.
+"""
 
 import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
+import torch
 from torch import Tensor, nn
 
+from facever import plugins
 from facever.core.console import say
 from facever.errors import ConfigError, ModelError, nearest
 from facever.models.timm_import import timm
@@ -30,20 +37,23 @@ def create_backbone(
     size: tuple[int, int],
     pretrained: bool | str = False,
 ) -> nn.Module:
-    """Return a timm model without classifier: images [B, 3, H, W] to features [B, width].
+    """Return a timm model without classifier, or an own backbone, from images [B, 3, H, W].
 
     Args:
-        name: Any name of `timm.list_models()`, with or without the tag of its weights.
-        options: Further arguments of the timm model, such as drop_path_rate.
-        size: Height and width of the images, for backbones that are built for one size.
+        name: Any name of `timm.list_models()`, with or without the tag of its weights; or an own
+            backbone, see above.
+        options: Further arguments of the model, such as drop_path_rate.
+        size: Height and width of the images, for timm's backbones that are built for one size.
         pretrained: True for timm's own weights (downloaded once), or a path to a file.
 
     Raises:
-        ConfigError: An unknown name or option.
+        ConfigError: An unknown name or option, or what makes an own backbone fails.
         ModelError: Weights that cannot be had or do not fit.
     """
     check_name(name)
     options = dict(options)
+    if is_own(name):
+        return _create_own(name, options, pretrained)
     card = timm.models.get_pretrained_cfg(name)
     if card is not None and card.fixed_input_size:
         options.setdefault("img_size", list(size))
@@ -55,18 +65,128 @@ def create_backbone(
     return model
 
 
+def is_own(name: str) -> bool:
+    """Return whether a backbone is not made by timm; nothing is imported."""
+    if plugins.is_object(name):
+        return True
+    return not timm.is_model(name) and name in plugins.entry_names(plugins.BACKBONES)
+
+
+def modules_of(name: str) -> list[str]:
+    """Return the modules, of other packages than timm, that a backbone needs."""
+    if plugins.is_object(name):
+        return [name.partition(":")[0]]
+    if timm.is_model(name):
+        module = timm.model_entrypoint(name).__module__
+        return [] if plugins.package_of(module) == "timm" else [module]
+    module = plugins.entry_module(plugins.BACKBONES, name)
+    return [] if module is None else [module]
+
+
+def _create_own(name: str, options: Mapping[str, Option], pretrained: bool | str) -> nn.Module:
+    """Return an own backbone.
+
+    Raises:
+        ConfigError: It cannot be imported or made, or is not an nn.Module.
+    """
+    if pretrained is True:
+        raise ConfigError(
+            f"model.pretrained is true, and backbone '{name}' is not timm's: name a file of "
+            "weights, or set it to false"
+        )
+    make: Any = (
+        plugins.load_object(name, "model.backbone")
+        if plugins.is_object(name)
+        else plugins.load_entry(plugins.BACKBONES, name)
+    )
+    try:
+        model = make(**options)
+    except Exception as error:  # whatever the code of a user raises
+        raise ConfigError(
+            f"backbone '{name}' cannot be built with {_shown(options)}: {type(error).__name__}: "
+            f"{first_line(error)}"
+        ) from error
+    if not isinstance(model, nn.Module):
+        raise ConfigError(
+            f"backbone '{name}' gives a {type(model).__name__}: it must be a class of nn.Module, "
+            "or a function that returns one"
+        )
+    if pretrained:
+        _load(model, name, Path(pretrained))
+    return model
+
+
+def pools(backbone: nn.Module, name: str) -> bool:
+    """Return whether a backbone is timm's, which pools its features and knows their number."""
+    return hasattr(backbone, "head_hidden_size") and not is_own(name)
+
+
+def width_of(backbone: nn.Module, name: str, size: tuple[int, int]) -> int:
+    """Return the number of features that a backbone gives, pooled; an own one's is tried out.
+
+    Raises:
+        ConfigError: An own backbone does not take images of this size, or gives something else
+            than [B, width] or [B, width, h, w].
+    """
+    if pools(backbone, name):
+        return cast(int, backbone.head_hidden_size)
+    try:
+        given = try_out(backbone, size)
+    except Exception as error:  # whatever the code of a user raises
+        raise ConfigError(
+            f"backbone '{name}' does not take images of {size[0]} x {size[1]} pixels "
+            f"({first_line(error)}): choose another model.preprocessing.size"
+        ) from error
+    if not (isinstance(given, Tensor) and given.ndim in (2, 4) and given.is_floating_point()):
+        said = list(given.shape) if isinstance(given, Tensor) else type(given).__name__
+        raise ConfigError(
+            f"backbone '{name}' gives {said} for one image: its forward must return floating "
+            "point [B, width] or [B, width, h, w]"
+        )
+    return given.shape[1]
+
+
+@torch.no_grad()
+def try_out(backbone: nn.Module, size: tuple[int, int], features: bool = False) -> Any:
+    """Return what a backbone gives for one black image, in evaluation mode.
+
+    Args:
+        backbone: It keeps its mode and its buffers, and the random generator its state.
+        size: (height, width) of the image, in pixels.
+        features: Ask for its last features, see `last_features`.
+    """
+    training = backbone.training
+    try:
+        with torch.random.fork_rng(devices=[]):
+            image = torch.zeros(1, 3, *size)
+            backbone.eval()
+            return last_features(backbone, image) if features else backbone(image)
+    finally:
+        backbone.train(training)
+
+
+def last_features(backbone: nn.Module, images: Tensor) -> Tensor:
+    """Return a backbone's features before timm's pooling; all that one without pooling gives."""
+    found: Tensor = getattr(backbone, "forward_features", backbone)(images)
+    return found
+
+
 def check_name(name: str) -> None:
-    """Refuse a name that timm does not know.
+    """Refuse a name that neither timm nor an entry point has; nothing is imported.
 
     Raises:
         ConfigError: With the nearest names.
     """
+    if is_own(name):
+        return
+    if ":" in name:
+        raise ConfigError(f"backbone '{name}': write package.module:Name, or a name of timm's")
     known = timm.list_models()
     architecture, _, tag = name.partition(".")
     if architecture not in known:
         raise ConfigError(
             f"unknown backbone '{name}'{nearest(architecture, known)} "
-            f"(one of {len(known)} names in timm.list_models())"
+            f"(one of {len(known)} names in timm.list_models(), or package.module:Name)"
         )
     if tag and name not in timm.list_pretrained(f"{architecture}.*"):
         tags = ", ".join(timm.list_pretrained(f"{architecture}.*")) or "none"
@@ -77,10 +197,13 @@ def _build(name: str, options: Mapping[str, Option]) -> nn.Module:
     try:
         model: nn.Module = timm.create_model(name, num_classes=0, **options)
     except (TypeError, ValueError, AssertionError, KeyError) as error:
-        shown = ", ".join(f"{key}={value}" for key, value in options.items()) or "no options"
-        message = f"backbone '{name}' cannot be built with {shown}: {first_line(error)}"
+        message = f"backbone '{name}' cannot be built with {_shown(options)}: {first_line(error)}"
         raise ConfigError(message) from error
     return model
+
+
+def _shown(options: Mapping[str, Option]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in options.items()) or "no options"
 
 
 def _load(model: nn.Module, name: str, path: Path) -> None:
@@ -101,7 +224,8 @@ def _load(model: nn.Module, name: str, path: Path) -> None:
 
 def _classifier(model: nn.Module) -> tuple[str, ...]:
     """Return how the names of timm's own classifier of a model begin."""
-    classifier = cast(dict[str, str | tuple[str, ...] | None], model.pretrained_cfg)["classifier"]
+    said = cast("dict[str, str | tuple[str, ...] | None]", getattr(model, "pretrained_cfg", {}))
+    classifier = said.get("classifier")
     heads = (classifier,) if isinstance(classifier, str) else classifier or ()
     return tuple(f"{head}." for head in heads)
 

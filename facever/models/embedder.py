@@ -1,4 +1,4 @@
-"""The Embedder: images to embeddings, by a timm backbone and a neck."""
+"""The Embedder: images to embeddings, by a backbone and a neck."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -17,7 +17,17 @@ from facever.core.run_folder import RunFolder
 from facever.data.machine import require_memory
 from facever.data.preprocessing import Preprocessing
 from facever.errors import ConfigError, ModelError
-from facever.models.backbone import RESERVED, Option, check_name, create_backbone
+from facever.models.backbone import (
+    RESERVED,
+    Option,
+    check_name,
+    create_backbone,
+    is_own,
+    last_features,
+    pools,
+    try_out,
+    width_of,
+)
 from facever.models.keypoints import KeypointBranch, KeypointConfig
 from facever.models.weights import HEADER, fingerprint_of, read_safetensors
 
@@ -28,12 +38,15 @@ WITH_NORM = ("bnneck", "linear_bn")
 class ModelConfig(Config):
     """What an Embedder is built from."""
 
-    backbone: str = Field("resnet10t", description="any name of timm.list_models()")
+    backbone: str = Field(
+        "resnet10t",
+        description="any name of timm.list_models(), or an own nn.Module as package.module:Name",
+    )
     pretrained: bool | str = Field(
         False, description="true: timm's weights, downloaded once; or a local file or run folder"
     )
     backbone_options: dict[str, Option] = Field(
-        {}, description="further arguments of the timm model, such as drop_path_rate"
+        {}, description="further arguments of the backbone, such as drop_path_rate"
     )
     embedding_size: int = Field(256, ge=1, le=65_536)
     pooling: Literal["backbone", "flatten"] = Field(
@@ -81,8 +94,9 @@ class ModelConfig(Config):
 
     @field_validator("backbone_options")
     @classmethod
-    def _not_ours(cls, options: dict[str, Option]) -> dict[str, Option]:
-        if taken := sorted(RESERVED & options.keys()):
+    def _not_ours(cls, options: dict[str, Option], info: ValidationInfo) -> dict[str, Option]:
+        own = is_own(info.data.get("backbone", ""))
+        if (taken := sorted(RESERVED & options.keys())) and not own:
             raise ValueError(f"{', '.join(taken)} is set by facever itself")
         for name, value in options.items():
             numbers = value if isinstance(value, list) else [value]
@@ -94,7 +108,9 @@ class ModelConfig(Config):
 
 
 class Embedder(nn.Module):
-    """A timm backbone with global pooling, then a neck: images to embeddings.
+    """A backbone with global pooling, then a neck: images to embeddings.
+
+    A timm backbone pools as it is made to; the feature map of an own one is averaged.
 
     With `local`, features of keypoints are concatenated with the pooled ones before the neck.
 
@@ -133,6 +149,7 @@ class Embedder(nn.Module):
         self.backbone = create_backbone(
             config.backbone, config.backbone_options, config.preprocessing.size, config.pretrained
         )
+        self._averages = not pools(self.backbone, config.backbone)
         self._pooled = self.width = _width(self.backbone, config)
         self.local: KeypointBranch | None = None
         if config.local is not None:
@@ -212,8 +229,10 @@ class Embedder(nn.Module):
             pooled = self._pool(last)
         elif self.config.pooling == "backbone":
             pooled = self.backbone(images)
+            if self._averages and pooled.ndim == 4:
+                pooled = pooled.mean((2, 3))
         else:
-            pooled = self._pool(self.backbone.forward_features(images))  # type: ignore[operator]
+            pooled = self._pool(last_features(self.backbone, images))
         if pooled.shape != (len(images), self._pooled):
             raise ModelError(
                 f"backbone '{self.config.backbone}' gives {list(pooled.shape)} where "
@@ -264,13 +283,10 @@ def _require_undamaged(path: Path) -> None:
 
 def _width(backbone: nn.Module, config: ModelConfig) -> int:
     """Return the number of features before the neck; a flattened map's is tried out."""
+    pooled = width_of(backbone, config.backbone, config.preprocessing.size)
     if config.pooling == "backbone":
-        return cast(int, backbone.head_hidden_size)
-    training = backbone.training
-    with torch.no_grad():
-        image = torch.zeros(1, 3, *config.preprocessing.size)
-        features: Tensor = backbone.eval().forward_features(image)  # type: ignore[operator]
-    backbone.train(training)
+        return pooled
+    features: Tensor = try_out(backbone, config.preprocessing.size, features=True)
     return features[0].numel()
 
 

@@ -132,7 +132,7 @@ class KeypointBranch(nn.Module):
 def _feature_maps(backbone: nn.Module, name: str) -> list[dict[str, Any]]:
     """Return what timm says of the backbone's feature maps, which must shrink on their way."""
     maps = list(cast("list[dict[str, Any]]", getattr(backbone, "feature_info", [])))
-    known = hasattr(backbone, "forward_intermediates")
+    known = all(hasattr(backbone, name) for name in ("forward_intermediates", "forward_head"))
     if not known or not maps or maps[-1]["reduction"] <= maps[0]["reduction"]:
         raise ConfigError(
             f"model.local needs feature maps that shrink from stage to stage, as a resnet's do; "

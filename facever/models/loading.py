@@ -1,4 +1,4 @@
-"""One way in for every model: a training's run, a .safetensors file, ONNX, or a public model."""
+"""One way in for every model: a run, a .safetensors file, ONNX, a public model, or one's own."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from facever.core.run_folder import RunFolder
 from facever.errors import ModelError
 from facever.models.extraction import LoadedModel, Precision
+from facever.models.own import is_own_model, open_own
 
 ONNX = ".onnx"
 _WEIGHTS = (".pth", ".pt", ".ckpt", ".bin")
@@ -24,7 +25,8 @@ def load_model(
     Args:
         model: A run folder, a .safetensors file that facever wrote, an .onnx file that
             `facever models add` wrote, or the name of a public model such as "sface" (see
-            `facever models list`). A file or folder of that name goes before the public model.
+            `facever models list`); or a model of another package: "package.module:Name", or the
+            name of its entry point (docs/plug-ins.md). A file or folder of that name goes first.
         device: "auto" (the first GPU, else the CPU), "cpu", "cuda" or "cuda:N"; ONNX models are
             computed on the CPU.
         flip: Embed each image and its mirror image, and average the two embeddings before
@@ -35,7 +37,8 @@ def load_model(
 
     Raises:
         ModelError: There is no usable model.
-        ConfigError: An unknown device or precision, or a batch size below 1.
+        ConfigError: An unknown device or precision, or a batch size below 1; a package that cannot
+            be imported.
 
     Example:
         >>> model = facever.load_model("sface")  # doctest: +SKIP
@@ -47,6 +50,8 @@ def load_model(
         from facever.models.onnx.opening import open_onnx
 
         return open_onnx(model, device, flip, precision, batch_size)
+    if is_own_model(os.fspath(model)):
+        return open_own(os.fspath(model), device, flip, precision, batch_size)
     path = Path(model)
     refuse_weights(path)
     from facever.models.extractor import Extractor  # torch, for those who need it

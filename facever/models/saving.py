@@ -3,17 +3,19 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 
 from facever._version import __version__
-from facever.config import parse
+from facever.config import parse, read_yaml_file
 from facever.core.files import atomic_path
 from facever.core.json_files import parse_json
 from facever.core.run_folder import RunFolder
 from facever.core.text import canonical_column
 from facever.errors import ConfigError, ModelError
+from facever.models.backbone import modules_of
 from facever.models.embedder import Embedder, ModelConfig
 from facever.models.timm_import import timm
 from facever.models.weights import (
@@ -22,6 +24,7 @@ from facever.models.weights import (
     load_strictly,
     read_safetensors,
 )
+from facever.plugins import import_for_model, is_object
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,8 @@ def save_embedder(embedder: Embedder, path: Path, *, metric: str) -> str:
         "metric": metric,
         "versions": {"facever": __version__, "timm": timm.__version__, "torch": torch.__version__},
     }
+    if imports := modules_of(embedder.config.backbone):
+        header["imports"] = imports
     tensors = {
         name: tensor.detach().cpu().contiguous() for name, tensor in embedder.state_dict().items()
     }
@@ -92,7 +97,9 @@ def load_embedder(model: Path) -> tuple[Embedder, ModelCard]:
 
     Raises:
         ModelError: Nothing there, a training that has not finished, a file that facever did not
-            write, or one whose weights are damaged or of another architecture.
+            write, or one whose weights are damaged or of another architecture; or its backbone is
+            in a package that is not installed, or that nobody allowed (see
+            `facever.plugins.import_for_model`).
     """
     path = _model_file(Path(model))
     tensors, metadata = read_safetensors(path)
@@ -103,9 +110,10 @@ def load_embedder(model: Path) -> tuple[Embedder, ModelCard]:
         )
     try:
         header = parse_json(metadata[HEADER])
+        _import_backbone(header, path)
         config = parse(ModelConfig, header["config"], where=f"the configuration in {path}")
         expected, metric = str(header["fingerprint"]), str(header["metric"])
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise ModelError(f"the header of {path} is damaged") from error
     except ConfigError as error:
         made_by = header.get("versions", {}).get("facever", "unknown")
@@ -120,6 +128,33 @@ def load_embedder(model: Path) -> tuple[Embedder, ModelCard]:
         )
     trained_on = _trained_on(path.parent)
     return embedder.eval(), ModelCard(expected, metric, config, trained_on)
+
+
+def _import_backbone(header: dict[str, Any], path: Path) -> None:
+    """Import the modules that the backbone of a model file is in, where that is allowed.
+
+    Raises:
+        ModelError: It is not, or they cannot be imported.
+    """
+    needed = [str(one) for one in header.get("imports", [])]
+    backbone = str(header["config"].get("backbone", ""))
+    if is_object(backbone) and (module := backbone.partition(":")[0]) not in needed:
+        needed.append(module)
+    if needed:
+        import_for_model(needed, str(path), _named_by_run(path.parent / "config.yaml"))
+
+
+def _named_by_run(config: Path) -> list[str]:
+    """Return the modules that the configuration of a run names."""
+    if not config.is_file():
+        return []
+    values = read_yaml_file(config)
+    if not isinstance(values, dict):
+        return []
+    model, imports = values.get("model"), values.get("imports")
+    backbone = model.get("backbone") if isinstance(model, dict) else None
+    named = [*(imports if isinstance(imports, list) else []), backbone]
+    return [one.partition(":")[0] for one in named if isinstance(one, str)]
 
 
 def _model_file(model: Path) -> Path:

@@ -90,12 +90,12 @@ def stream_of(
         on_error: "skip" or "raise".
     """
     if not isinstance(model, BlockSource):
-        source: BlockSource = _Loaded(model)
+        source: BlockSource = Loaded(model)
     elif faces is None:  # a model of one's own need not know of photos
         return model.blocks(images, workers=workers, on_error=on_error)
     else:
         able = "faces" in signature(model.blocks).parameters
-        source = model if able else _Loaded(model)
+        source = model if able else Loaded(model)
     return source.blocks(images, workers=workers, on_error=on_error, faces=faces)
 
 
@@ -106,25 +106,34 @@ def located_by(images: "Manifest | Sequence[Given]") -> Callable[[int], Given]:
     return locate
 
 
-class _Loaded:
-    """Loads images, in this process, for a model that only has `embed`."""
+class Loaded:
+    """Loads images, in this process, for a model that only has `embed`.
 
-    def __init__(self, model: Model) -> None:
-        self._model, self._kind = model, type(model).__name__
+    Args:
+        model: Any model.
+        together: Images, decoded and whole, that it gets at once.
+    """
+
+    def __init__(self, model: Model, together: int = _TOGETHER) -> None:
+        self._model, self._kind, self._together = model, type(model).__name__, together
 
     def blocks(
         self,
         images: "Manifest | Sequence[Given]",
+        runs: Sequence[range] | None = None,
         *,
         workers: Workers,
         on_error: OnError = "skip",
         faces: Acquire | None = None,
     ) -> Generator[EmbeddedBlock, None, None]:
+        """See `LoadedModel.blocks`."""
         if workers not in (0, "auto"):
             raise ModelError(f"{self._kind} loads images in one process: omit workers")
         locate = located_by(images)
-        for first in range(0, len(images), _TOGETHER):
-            some = range(first, min(first + _TOGETHER, len(images)))
+        step = self._together
+        whole = [range(len(images))] if runs is None else runs
+        for some in (run[k : k + step] for run in whole for k in range(0, len(run), step)):
+            first = some.start
             located = [locate(i) for i in some]
             pixels, errors, found = read_images(located, None, on_error, faces, first)
             block = np.zeros((len(some), self._model.dimension), np.float32)

@@ -1,11 +1,13 @@
 """What a training is: everything that `facever train` reads, in one typed object."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from facever.config import Config
+from facever import plugins
+from facever.config import Config, read_overrides, read_yaml_file
 from facever.data.augmentation import AugmentationConfig
 from facever.deprecated import Former, former_names
 from facever.errors import ConfigError
@@ -13,15 +15,13 @@ from facever.heads.attributes import Attributes
 from facever.heads.base import HeadConfig, Metric
 from facever.heads.classes.layout import PrototypesConfig
 from facever.heads.distillation import Distillation
-from facever.heads.registry import config_union, head_class
+from facever.heads.registry import AnyHead, head_class
 from facever.models.embedder import WITH_NORM, ModelConfig
 from facever.training.computing.optimization import OptimizerConfig, ScheduleConfig
 from facever.training.htg.config import AdversarialConfig
 
-if TYPE_CHECKING:
-    HeadChoice = HeadConfig
-else:
-    HeadChoice = config_union()  # any head of the registry, told apart by its name
+HeadChoice = Annotated[HeadConfig, AnyHead()]
+"""The configuration of any head, told apart by its name."""
 
 Selection = dict[str, str | int | list[str] | list[int]]
 BY_ROW = {"sgd", "momentum", "adam", "adamw"}
@@ -102,6 +102,9 @@ class DistributedConfig(Config):
 class TrainConfig(Config):
     """A whole training run."""
 
+    imports: list[str] = Field(
+        [], description="modules that bring own heads, readers and backbones, see docs/plug-ins.md"
+    )
     data: DataConfig
     model: ModelConfig = ModelConfig()
     heads: list[HeadChoice] = Field(min_length=1)
@@ -160,6 +163,16 @@ class TrainConfig(Config):
         names = [head.name for head in self.heads]
         return " + ".join(names if self.adversarial is None else [*names, "HTG"])
 
+    @model_validator(mode="before")
+    @classmethod
+    def _import_first(cls, values: Any) -> Any:
+        """Import the modules of `imports`: what follows may name what is in them."""
+        try:
+            _import(values)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return values
+
     @field_validator("heads")
     @classmethod
     def _more_than_helpers(cls, heads: list[HeadConfig]) -> list[HeadConfig]:
@@ -216,6 +229,28 @@ class TrainConfig(Config):
                 f"{', '.join(sorted(BY_ROW))}, or prototypes that are whole and not sampled"
             )
         return self
+
+
+def _import(values: Any) -> None:
+    """Import what the values of a configuration name; values of a wrong type wait for pydantic."""
+    imports = values.get("imports") if isinstance(values, dict) else None
+    if isinstance(imports, list) and all(isinstance(one, str) for one in imports):
+        plugins.import_modules(imports)
+
+
+def import_plugins(path: Path, overrides: Sequence[str] = ()) -> None:
+    """Import the modules of a configuration's `imports`, before its heads are looked at.
+
+    Args:
+        path: The YAML file of a training.
+        overrides: Each "key=value"; `imports=[mypackage.parts]` replaces those of the file.
+
+    Raises:
+        ConfigError: As `facever.plugins.import_modules`.
+    """
+    values = read_yaml_file(path, "configuration file")
+    changes = {k: v for k, v in read_overrides(overrides).items() if k == "imports"}
+    _import({**values, **changes} if isinstance(values, dict) else changes)
 
 
 def schedules_of(config: TrainConfig) -> list[tuple[str, ScheduleConfig, float]]:

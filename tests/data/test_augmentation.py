@@ -12,7 +12,7 @@ from facever.data.augmentation import Augmentation, AugmentationConfig
 from facever.errors import ConfigError
 
 SIZE = (32, 24)
-NAMES = sorted(AugmentationConfig.model_fields)
+NAMES = sorted(set(AugmentationConfig.model_fields) - {"transforms"})
 NONE = {name: {"probability": 0} for name in NAMES}
 
 

@@ -21,7 +21,7 @@ from facever.errors import ConfigError
 SMALL = Preprocessing(size=24)
 STRONG = parse(
     AugmentationConfig,
-    {name: {"probability": 0.7} for name in AugmentationConfig.model_fields},
+    {n: {"probability": 0.7} for n in AugmentationConfig.model_fields if n != "transforms"},
 )
 
 

@@ -14,7 +14,8 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of facever mod
 
 
 def list_(as_json: AsJson = False) -> None:
-    """List the public models that facever knows, and whether they are on this machine."""
+    """List the public models that facever knows, whether they are here, and those of plug-ins."""
+    from facever import plugins
     from facever.catalogue import entries
     from facever.core.console import byte_count
     from facever.render.text import table
@@ -27,6 +28,8 @@ def list_(as_json: AsJson = False) -> None:
         for one in entries()
     ]
     print(table(["name", "task", "size", "licence", "here"], rows))
+    for name in plugins.entry_names(plugins.MODELS):
+        print(f"{name}: {plugins.describe_entry(plugins.MODELS, name)}")
 
 
 def show(name: Name, as_json: AsJson = False) -> None:

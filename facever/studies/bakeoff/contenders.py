@@ -9,7 +9,7 @@ from typing import Any
 from facever.config import load, read_yaml, read_yaml_file
 from facever.errors import ConfigError
 from facever.heads.registry import head_class
-from facever.training.config import TrainConfig
+from facever.training.config import TrainConfig, import_plugins
 
 Heads = list[dict[str, Any]]
 
@@ -46,6 +46,8 @@ def read_configs(
 ) -> dict[str, TrainConfig]:
     """Return a training's configuration for each contender, by its label.
 
+    The modules of its `imports` are imported first: the words may name heads that they bring.
+
     Args:
         path: The YAML file; what it says of heads is replaced.
         overrides: Each "dotted.key=value".
@@ -55,6 +57,7 @@ def read_configs(
         ConfigError: What `read_contenders` raises, and what does not fit, such as a head that
             needs several images of each identity where the batches do not have them.
     """
+    import_plugins(Path(path), overrides)
     return {
         label: load(
             TrainConfig, Path(path), [*overrides, f"heads={json.dumps(heads, default=str)}"]

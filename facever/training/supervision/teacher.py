@@ -71,6 +71,11 @@ def open_teacher(
     if (path / META).is_file():
         return VectorTeacher(EmbeddingSet.load(path), manifest, str(path))
     model = load_model(path, device="cpu")
+    if not isinstance(model, Extractor | OnnxModel):
+        raise ConfigError(
+            f"teacher {path} is a model of another package: give its embedding set as the teacher "
+            f"(facever embed {path} DATA --out EMBEDDINGS)"
+        )
     theirs = Preprocessing.model_validate_json(json.dumps(model.preprocessing), strict=False)
     for name in _SHARED:
         if getattr(theirs, name) != getattr(own, name):
@@ -84,7 +89,6 @@ def open_teacher(
         network = model.embedder.to(device).requires_grad_(False)
         # The model alone, without the options of an extraction, is what a teacher is.
         return ModelTeacher(network, model.card.fingerprint, theirs, manifest, on_error, device)
-    assert isinstance(model, OnnxModel)
     return ModelTeacher(_OnnxNetwork(model), model.fingerprint, theirs, manifest, on_error, device)
 
 

@@ -1,0 +1,935 @@
+"""Plug-ins: the package of docs/plug-ins.md, by entry points, by `imports:` and by a variable.
+
+Commands run in processes of their own: what a plug-in registers stays in its process.
+"""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import facever
+from facever import plugins
+from facever.config import parse
+from facever.data import readers
+from facever.data.augmentation import Augmentation, AugmentationConfig
+from facever.data.loading import training_batches
+from facever.data.manifest import Manifest
+from facever.data.preprocessing import Preprocessing
+from facever.data.samplers import ShuffleSampler
+from facever.data.synthesize import synthesize
+from facever.errors import ConfigError, DataError, ModelError
+from facever.heads import HEADS, Head, HeadConfig, create_head, head_names, register
+from facever.models.embedder import Embedder, ModelConfig
+from facever.models.saving import load_embedder, save_embedder
+from facever.training.config import TrainConfig
+from facever.training.supervision.teacher import open_teacher
+from tests.processes import process_environment
+
+PROJECT = Path(__file__).parent.parent
+DOCUMENT = (PROJECT / "docs" / "plug-ins.md").read_text(encoding="utf-8")
+Run = Callable[..., subprocess.CompletedProcess[str]]
+IN_ONE_PROCESS = """
+import contextlib, io, json, sys
+from facever.cli.main import main
+said = []
+for words in json.loads(sys.argv[1]):
+    sys.argv, out, err, status = ["facever", *words], io.StringIO(), io.StringIO(), 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as end:
+            status = end.code or 0
+    said.append([words, status, out.getvalue(), err.getvalue()])
+print(json.dumps(said))
+"""
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", DOCUMENT, re.DOTALL)
+
+
+def write_package(folder: Path) -> Path:
+    """Write the package of the document, without its entry points; return the folder."""
+    (folder / "mypackage").mkdir(parents=True)
+    (folder / "mypackage" / "__init__.py").touch()
+    for code in blocks("python"):
+        (folder / code.partition("\n")[0].removeprefix("# ")).write_text(code)
+    return folder
+
+
+def install(folder: Path, name: str, points: Mapping[str, Mapping[str, str]]) -> None:
+    """Write what an installation writes: a distribution with entry points."""
+    information = folder / f"{name}-1.0.dist-info"
+    information.mkdir(parents=True)
+    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    lines = [
+        line
+        for group, entries in points.items()
+        for line in (f"[{group}]", *(f"{key} = {value}" for key, value in entries.items()))
+    ]
+    (information / "entry_points.txt").write_text("\n".join(lines))
+
+
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the package alone: only `imports:` makes it known."""
+    return write_package(tmp_path_factory.mktemp("imported"))
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the package and its entry points, as pip leaves it."""
+    folder = write_package(tmp_path_factory.mktemp("installed"))
+    project = tomllib.loads(blocks("toml")[0])["project"]
+    install(folder, project["name"], project["entry-points"])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with STUDIO in the layout of the document's reader, and its configuration."""
+    folder = tmp_path_factory.mktemp("work")
+    synthesize(folder / "drawn", 10, 4, size=32)
+    (folder / "STUDIO").mkdir()
+    (folder / "STUDIO" / "studio.txt").touch()
+    people = sorted(one for one in (folder / "drawn").iterdir() if one.is_dir())
+    for number, person in enumerate(people):
+        part = folder / "STUDIO" / ("train" if number < 6 else "test")
+        part.mkdir(exist_ok=True)
+        for k, image in enumerate(sorted(person.glob("*.jpg"))):
+            cv2.imwrite(str(part / f"p{number}-{k}.png"), cv2.imread(str(image)))
+    for name, shot in zip("ab", sorted((folder / "STUDIO" / "test").iterdir()), strict=False):
+        (folder / f"{name}.png").write_bytes(shot.read_bytes())
+    text = blocks("yaml")[0] + "device: cpu\nworkers: 0\ntensorboard: false\n"
+    (folder / "studio.yaml").write_text(text)
+    return folder
+
+
+def environment(site: Path | None, **more: str) -> dict[str, str]:
+    path = os.pathsep.join([str(PROJECT), *([] if site is None else [str(site)])])
+    kept = {key: value for key, value in os.environ.items() if key != plugins.VARIABLE}
+    return {**kept, "PYTHONPATH": path, "NO_ALBUMENTATIONS_UPDATE": "1", **more}
+
+
+@pytest.fixture
+def run(studio: Path) -> Run:
+    """Run the command line in a process of its own, with a package on the path."""
+
+    def call(site: Path | None, *words: object, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "facever", *map(str, words)],
+            cwd=studio,
+            env=environment(site, **more),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return call
+
+
+def refused(done: subprocess.CompletedProcess[str], *parts: str) -> None:
+    """Assert one line of error with these parts, and status 2."""
+    errors = [line for line in done.stderr.splitlines() if not line.startswith("warning")]
+    assert done.returncode == 2, done.stderr
+    assert errors[-1].startswith("error: "), done.stderr
+    assert "Traceback" not in done.stderr
+    for part in parts:
+        assert part in errors[-1]
+
+
+def run_together(
+    folder: Path, site: Path, commands: list[list[str]], **more: str
+) -> dict[tuple[str, ...], tuple[int, str, str]]:
+    """Run commands one after another in one new process: status, output and errors of each."""
+    done = subprocess.run(
+        [sys.executable, "-c", IN_ONE_PROCESS, json.dumps(commands)],
+        cwd=folder,
+        env=environment(site, **more),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return {tuple(words): (status, out, err) for words, status, out, err in json.loads(done.stdout)}
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_document(installed: Path, studio: Path) -> None:
+    lines = [line for block in blocks("bash") for line in block.splitlines()]
+    commands = [shlex.split(line, comments=True)[1:] for line in lines]
+    assert len(commands) >= 10
+    configured = [one for one in commands if {"studio.yaml", "RUN"} & set(one)]
+    said = {}
+    for group in (configured, [one for one in commands if one not in configured]):
+        for words, (status, out, err) in run_together(studio, installed, group).items():
+            assert status == (2 if words[0] == "verify" else 0), (words, err)
+            assert "error" not in err, words
+            said[words[:2]] = out + err
+    assert "layout: studio" in said["data", "inspect"]
+    assert "Wang et al., NormFace" in said["heads", "normface"]
+    assert "colours: " in said["models", "list"]
+    assert "normface" in said["bakeoff", "studio.yaml"]
+    assert "score:" in said["verify", "mypackage.models:MeanColour"]
+    saved = (studio / "RUN" / "config.yaml").read_text()
+    for part in ("mypackage.heads", "mypackage.nets:TinyNet", "mypackage.augmentation.Fog"):
+        assert part in saved
+    colours = facever.EmbeddingSet.load(studio / "COLOURS")
+    pixels = cv2.imread(str(studio / "STUDIO" / colours.rows["path"][0]))[..., ::-1]
+    first = [part.mean((0, 1)) for row in np.split(pixels, 2) for part in np.split(row, 2, axis=1)]
+    expected = np.concatenate(first) + 1
+    np.testing.assert_allclose(
+        colours.vectors[0], expected / np.linalg.norm(expected), rtol=0, atol=1e-5
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(imported: Path, studio: Path) -> Path:
+    """A run of the document's configuration, by `imports:` alone, two epochs without a break."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "facever", "train", "studio.yaml"),
+            *("data.layout=studio", "epochs=2", "--out", "WHOLE"),
+        ],
+        cwd=studio,
+        env=environment(imported),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return studio / "WHOLE"
+
+
+@pytest.mark.slow
+def test_a_resume_in_a_new_process_goes_on_bit_for_bit(
+    run: Run, imported: Path, trained: Path, studio: Path
+) -> None:
+    half = ("train", "studio.yaml", "data.layout=studio", "epochs=1", "--out", "HALF")
+    assert run(imported, *half).returncode == 0
+    assert run(imported, "train", "--resume", "HALF", "epochs=2").returncode == 0
+    whole, resumed = (_tensors(one / "model.safetensors") for one in (trained, studio / "HALF"))
+    assert whole.keys() == resumed.keys()
+    assert any(name.startswith("backbone.stages") for name in whole)
+    refused(run(None, "train", "--resume", "HALF", "epochs=3"), "HALF", "imports", "'mypackage'")
+
+
+def _tensors(path: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
+@pytest.mark.slow
+def test_a_run_is_used_where_its_package_is(
+    run: Run, imported: Path, trained: Path, studio: Path, tmp_path: Path
+) -> None:
+    images = (str(studio / "STUDIO" / "test"), "--layout", "images", "--out")
+    bare = tmp_path / "model.safetensors"
+    bare.write_bytes((trained / "model.safetensors").read_bytes())
+    commands = [
+        ["embed", str(trained), *images, str(tmp_path / "E")],
+        ["embed", str(bare), *images, str(tmp_path / "F")],
+    ]
+    own, alone = run_together(studio, imported, commands).values()
+    assert own[0] == 0, own[2]
+    assert "imports mypackage.nets" in own[2]
+    assert alone[0] == 2
+    assert plugins.VARIABLE in alone[2].splitlines()[-1]
+    refused(run(None, "embed", trained, *images, tmp_path / "F"), "mypackage", str(trained))
+    allowed = run(
+        imported, "embed", bare, *images, tmp_path / "G", FACEVER_IMPORTS="mypackage.nets"
+    )
+    assert allowed.returncode == 0, allowed.stderr
+    same = [facever.EmbeddingSet.load(tmp_path / name).vectors for name in "EG"]
+    np.testing.assert_array_equal(*same)
+
+
+@pytest.mark.slow
+def test_two_processes_train_it(imported: Path, studio: Path) -> None:
+    shared = process_environment(2)
+    words = ("train", "studio.yaml", "data.layout=studio", "--out", "TWO", "--json")
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "facever", *words],
+            cwd=studio,
+            env={**shared, **environment(imported), **_rank(shared, rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    said = [process.communicate(timeout=240) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert json.loads(said[0][0])["epochs"] == 1
+    assert json.loads((studio / "TWO" / "environment.json").read_text())["processes"] == 2
+
+
+def _rank(shared: Mapping[str, str], rank: int) -> dict[str, str]:
+    names = ("MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
+    return {**{key: shared[key] for key in names}, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+
+
+@pytest.mark.slow
+def test_a_variable_names_modules_for_commands_without_a_configuration(
+    run: Run, imported: Path, studio: Path
+) -> None:
+    named = {"FACEVER_IMPORTS": "mypackage.heads, mypackage.readers"}
+    commands = [["data", "inspect", "STUDIO"], ["heads"]]
+    (_, inspected, _), (_, heads, _) = run_together(studio, imported, commands, **named).values()
+    assert "layout: studio" in inspected
+    assert "normface: Softmax" in heads
+    refused(run(None, "heads", **named), plugins.VARIABLE, "'mypackage'", "install")
+    refused(run(imported, "heads", "normface"), "normface")  # nobody named it
+    refused(run(None, "train", "studio.yaml"), "studio.yaml", "imports", "'mypackage'", "install")
+
+
+@pytest.mark.slow
+def test_a_distribution_that_fails_is_named(studio: Path, tmp_path: Path) -> None:
+    install(
+        tmp_path,
+        "broken",
+        {
+            "facever.heads": {"gone": "nowhere.heads:Gone"},
+            "facever.readers": {"lost": "nowhere.readers"},
+        },
+    )
+    commands = [
+        ["heads", "gone"],
+        ["heads"],
+        ["data", "inspect", "STUDIO/test", "--layout", "lost"],
+        ["data", "inspect", "STUDIO/test"],
+    ]
+    gone, every, lost, read = run_together(studio, tmp_path, commands).values()
+    for status, _, err in (gone, lost):
+        assert status == 2
+        assert "error: " in err
+        for part in ("broken 1.0", "'nowhere'", "install"):
+            assert part in err.splitlines()[-1]
+    assert (every[0], read[0]) == (0, 0)
+    assert "broken 1.0" in every[2]
+    assert "cosface" in every[1]
+    assert read[2].count("broken 1.0") == 1
+
+
+# In this process.
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder on the path; what its modules register is forgotten at the end."""
+    before, heads, own = set(sys.modules), dict(HEADS), dict(readers._registered)
+    monkeypatch.delenv(plugins.VARIABLE, raising=False)
+    monkeypatch.setattr(plugins, "_named", set())
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    for table, kept in ((HEADS, heads), (readers._registered, own)):
+        table.clear()
+        table.update(kept)
+    for name in set(sys.modules) - before:
+        if name.startswith("my"):
+            del sys.modules[name]
+
+
+def training(**values: Any) -> TrainConfig:
+    return parse(TrainConfig, {"data": {"root": "X"}, "heads": [{"name": "cosface"}], **values})
+
+
+@pytest.mark.parametrize(
+    ("code", "parts"),
+    [
+        (None, ["package 'mylost'", "not installed", "PYTHONPATH"]),
+        ("import nowhere_at_all", ["mylost.parts", "'nowhere_at_all'", "install it"]),
+        ("x = 1\n1 / 0", ["mylost.parts", "ZeroDivisionError", "parts.py, line 2"]),
+        ("x = (", ["mylost.parts", "SyntaxError", "parts.py, line 1"]),
+        ("from . import other", ["mylost.parts", "other"]),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_one_line(
+    site: Path, code: str | None, parts: list[str]
+) -> None:
+    if code is not None:
+        (site / "mylost").mkdir()
+        (site / "mylost" / "__init__.py").touch()
+        (site / "mylost" / "parts.py").write_text(code)
+    with pytest.raises(ConfigError) as error:
+        training(imports=["mylost.parts"])
+    for part in ("configuration: imports", *parts):
+        assert part in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("wrong", ["mypackage.parts", [3], ["my package"], [""], [".parts"]])
+def test_imports_are_names_of_modules(site: Path, wrong: object) -> None:
+    with pytest.raises(ConfigError, match="imports"):
+        training(imports=wrong)
+
+
+HEAD = """
+from typing import Literal
+from facever.heads import Head, HeadConfig, HeadOutput, register
+{decorator}
+class Own(Head):
+    \"\"\"One's own.\"\"\"
+    {config}
+    def compute(self, embeddings, labels):
+        return HeadOutput(loss=embeddings.sum())
+"""
+NAMED = (
+    'class Config(HeadConfig):\n        name: Literal["myown"] = "myown"\n        factor: int = 2'
+)
+
+
+def write_head(site: Path, config: str = NAMED, decorator: str = "@register") -> None:
+    (site / "myheads.py").write_text(HEAD.format(config=config, decorator=decorator))
+
+
+def test_a_head_of_imports_is_a_choice_as_those_of_facever(site: Path) -> None:
+    write_head(site)
+    with pytest.raises(ConfigError, match=r"heads\.0\.name 'myown'"):
+        training(heads=[{"name": "myown"}])
+    config = training(imports=["myheads"], heads=[{"name": "myown", "factor": 3}])
+    assert config.heads[0].factor == 3  # type: ignore[attr-defined]
+    assert parse(TrainConfig, config.model_dump(mode="json")) == config
+    assert create_head("myown", embedding_size=4, identities=3).config.name == "myown"
+    with pytest.raises(ConfigError, match=r"'heads\.0\.facto'; did you mean 'factor'"):
+        training(heads=[{"name": "myown", "facto": 3}])
+    with pytest.raises(ConfigError, match=r"heads\.0\.factor"):
+        training(heads=[{"name": "myown", "factor": "three"}])
+
+
+def test_a_head_by_its_entry_point_needs_no_decorator(site: Path) -> None:
+    write_head(site, decorator="")
+    install(site, "myheads", {"facever.heads": {"myown": "myheads:Own"}})
+    assert "myheads" not in sys.modules
+    assert training(heads=[{"name": "myown"}]).heads[0].name == "myown"
+    assert "myown" in head_names()
+
+
+@pytest.mark.parametrize(
+    ("point", "parts"),
+    [
+        ("other = myheads:Own", ["'other'", "myheads 1.0", "Config.name"]),
+        ("other = myheads:Lost", ["'other'", "myheads 1.0", "Lost"]),
+        ("other = mygone:Own", ["'other'", "myheads 1.0", "'mygone'"]),
+        ("other = json", ["'other'", "myheads 1.0", "Config.name"]),
+    ],
+)
+def test_an_entry_point_that_brings_no_such_head(site: Path, point: str, parts: list[str]) -> None:
+    write_head(site, decorator="")
+    name, value = point.split(" = ")
+    install(site, "myheads", {"facever.heads": {name: value}})
+    with pytest.raises(ConfigError) as error:
+        training(heads=[{"name": "other"}])
+    for part in ("heads.0", *parts):
+        assert part in str(error.value)
+
+
+def test_two_distributions_with_one_name(site: Path) -> None:
+    install(site, "myone", {"facever.heads": {"twice": "myone:A"}})
+    install(site, "mytwo", {"facever.heads": {"twice": "mytwo:A"}})
+    with pytest.raises(ConfigError, match=r"'twice'.*myone 1\.0.*mytwo 1\.0|mytwo.*myone"):
+        create_head("twice", embedding_size=4, identities=3)
+
+
+@pytest.mark.parametrize(
+    ("config", "part"),
+    [
+        ("", "no Config"),
+        ("class Config: pass", "no Config"),
+        ("class Config(HeadConfig): pass", "Config.name"),
+        (NAMED.replace("myown", "cosface"), "'cosface'"),
+    ],
+)
+def test_a_head_without_a_usable_config_is_one_line(site: Path, config: str, part: str) -> None:
+    write_head(site, config)
+    with pytest.raises(ConfigError) as error:
+        training(imports=["myheads"])
+    for expected in ("imports", "myheads.Own", part):
+        assert expected in str(error.value)
+    assert HEADS["cosface"].__module__ == "facever.heads.cosface"
+
+
+def test_only_heads_are_registered_and_a_cell_may_run_again(site: Path) -> None:
+    with pytest.raises(ConfigError, match="not a head"):
+        register(dict)  # type: ignore[type-var]
+
+    def cell() -> type[Head]:
+        class Again(Head):
+            class Config(HeadConfig):
+                name: str = "again"
+
+            def compute(self, embeddings, labels):
+                raise NotImplementedError
+
+        return register(Again)
+
+    assert cell() is not (second := cell())
+    assert HEADS["again"] is second
+
+
+# Readers.
+
+
+def test_readers_are_asked_before_those_of_any_folder(site: Path) -> None:
+    shown = site / "data"
+    synthesize(shown, 2, 2, size=32)
+    (shown / "manifest.csv").unlink()
+    (shown / "mine.txt").touch()
+
+    def read_mine(root: Path, on_error: str = "skip") -> Manifest:
+        return Manifest.from_folder(root)
+
+    readers.register_reader("mine", read_mine, lambda root: (root / "mine.txt").is_file())
+    assert readers.read(shown).layout == "mine"
+    assert readers.read(shown, "folder").layout == "folder"
+    readers.register_reader("silent", read_mine)
+    assert readers.read(shown, "silent").layout == "silent"
+    with pytest.raises(DataError, match=r"unknown layout 'min'; did you mean 'mine'"):
+        readers.read(shown, "min")
+
+
+def test_a_reader_that_fails_to_recognise_stops_no_other(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def detect(root: Path) -> bool:
+        raise RuntimeError("no such thing")
+
+    def read(root: Path, on_error: str = "skip") -> Manifest:
+        raise AssertionError
+
+    synthesize(site / "faces", 2, 2, size=32)
+    (site / "faces" / "manifest.csv").unlink()
+    readers.register_reader("lame", read, detect)
+    assert readers.read(site / "faces").layout == "folder"
+    said = capsys.readouterr().err
+    assert "'lame'" in said
+    assert "no such thing" in said
+
+
+def test_readers_that_cannot_be_used(site: Path) -> None:
+    def read(root: Path, on_error: str = "skip") -> dict[str, str]:
+        return {}
+
+    readers.register_reader("empty", read)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"'empty'.*dict.*Manifest"):
+        readers.read(site, "empty")
+    with pytest.raises(ConfigError, match="folder"):
+        readers.register_reader("folder", read)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="twice"):
+        readers.register_reader("empty", lambda root, on_error: read(root))  # type: ignore[arg-type, return-value]
+    with pytest.raises(ConfigError, match="on_error"):
+        readers.register_reader("short", lambda root: read(root))  # type: ignore[arg-type, return-value]
+    install(site, "myreaders", {"facever.readers": {"none": "json:loads"}})
+    with pytest.raises(ConfigError, match=r"'none'.*myreaders 1\.0.*read"):
+        readers.read(site, "none")
+
+
+# Backbones.
+
+NETS = """
+from torch import nn
+
+class Map(nn.Module):
+    def __init__(self, width=4):
+        super().__init__()
+        self.conv = nn.Conv2d(3, width, 3, stride=2)
+    def forward(self, images):
+        return self.conv(images)
+
+class Pooled(Map):
+    def forward(self, images):
+        return self.conv(images).amax((2, 3))
+
+class Fixed(Map):
+    def forward(self, images):
+        return images.reshape(len(images), 3, 7, 7)
+
+class Pair(Map):
+    def forward(self, images):
+        return images, images
+
+def make(width):
+    return Pooled(width)
+
+def nothing():
+    return None
+
+def failing():
+    raise RuntimeError("no such thing")
+"""
+BY_TIMM = """
+from timm.models import register_model
+from mynets import Map
+
+@register_model
+def mynet_of_timm(pretrained=False, width=4, **kwargs):
+    return Map(width)
+"""
+
+
+@pytest.fixture
+def nets(site: Path) -> Path:
+    (site / "mynets.py").write_text(NETS)
+    return site
+
+
+def model(backbone: str, **values: Any) -> ModelConfig:
+    values = {"embedding_size": 8, "preprocessing": {"size": [32, 32]}, **values}
+    return parse(ModelConfig, {"backbone": backbone, **values})
+
+
+@pytest.mark.parametrize("name", ["Map", "Pooled", "make"])
+@pytest.mark.parametrize("pooling", ["backbone", "flatten"])
+def test_any_module_is_a_backbone(nets: Path, name: str, pooling: str) -> None:
+    config = model(f"mynets:{name}", backbone_options={"width": 6}, pooling=pooling)
+    torch.manual_seed(0)
+    embedder = Embedder(config).eval()
+    maps = pooling == "flatten" and name == "Map"
+    assert embedder.width == (6 * 15 * 15 if maps else 6)
+    images = torch.randn(3, 3, 32, 32)
+    features = embedder.backbone(images)
+    pooled = features.flatten(1) if maps else features.mean((2, 3)) if name == "Map" else features
+    torch.testing.assert_close(embedder(images), embedder.neck(pooled))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "parts"),
+    [
+        ("mynets:Lost", {}, ["model.backbone", "Lost"]),
+        ("mynowhere:Net", {}, ["model.backbone", "'mynowhere'", "install"]),
+        ("mynets:Map", {"wdth": 3}, ["mynets:Map", "wdth"]),
+        ("mynets:nothing", {}, ["mynets:nothing", "nn.Module"]),
+        ("mynets:failing", {}, ["mynets:failing", "no such thing"]),
+        ("mynets:Pair", {}, ["mynets:Pair", "tuple", "[B, width]"]),
+        ("mynets:Fixed", {}, ["mynets:Fixed", "32 x 32"]),
+        ("mynets:Map", {"width": 3, "pretrained": True}, ["mynets:Map", "pretrained"]),
+    ],
+)
+def test_backbones_that_cannot_be_used(
+    nets: Path, name: str, options: dict[str, Any], parts: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        Embedder(model(name, backbone_options=options))
+    for part in parts:
+        assert part in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_pretrained_weights_of_an_own_backbone(nets: Path, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    with pytest.raises(ConfigError, match=r"model\.pretrained.*file"):
+        Embedder(model("mynets:Map", pretrained=True))
+    first = Embedder(model("mynets:Map"))
+    weights = dict(first.backbone.state_dict())
+    save_file(weights, tmp_path / "weights.safetensors")
+    again = Embedder(model("mynets:Map", pretrained=str(tmp_path / "weights.safetensors")))
+    torch.testing.assert_close(dict(again.backbone.state_dict()), weights)
+
+
+@pytest.mark.parametrize("way", ["path", "timm", "entry point"])
+def test_a_model_file_imports_only_what_its_user_named(
+    nets: Path, tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = {"path": "mynets:Map", "timm": "mynet_of_timm", "entry point": "mynet"}[way]
+    if way == "entry point":
+        install(nets, "mynets", {"facever.backbones": {"mynet": "mynets:Map"}})
+    needed = "mytimm" if way == "timm" else "mynets"
+    if way == "timm":
+        (nets / "mytimm.py").write_text(BY_TIMM)
+        plugins.import_modules(["mytimm"])
+    embedder = Embedder(model(name, neck="linear"))
+    path = tmp_path / "file" / "model.safetensors"
+    path.parent.mkdir()
+    saved = save_embedder(embedder, path, metric="cosine")
+    monkeypatch.setattr(plugins, "_named", set())
+    if way != "entry point":
+        with pytest.raises(ModelError, match=rf"{needed}.*{plugins.VARIABLE}={needed}"):
+            load_embedder(path)
+        monkeypatch.setenv(plugins.VARIABLE, needed)
+    loaded, card = load_embedder(path)
+    assert card.fingerprint == saved
+    images = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(loaded(images), embedder.eval()(images))
+
+
+def test_a_run_folder_names_the_packages_of_its_model(nets: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    save_embedder(Embedder(model("mynets:Map")), run / "model.safetensors", metric="cosine")
+    (run / "config.yaml").write_text("model: {backbone: resnet10t}\n")
+    with pytest.raises(ModelError, match="mynets"):
+        load_embedder(run)
+    (run / "config.yaml").write_text("model: {backbone: 'mynets:Map'}\n")
+    assert load_embedder(run)[1].metric == "cosine"
+
+
+def test_a_stranger_calls_nothing_of_the_standard_library(nets: Path, tmp_path: Path) -> None:
+    from safetensors import safe_open
+    from safetensors.torch import save
+
+    path = tmp_path / "model.safetensors"
+    save_embedder(Embedder(model("test_resnet")), path, metric="cosine")
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["facever"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    assert "imports" not in header  # files of timm's backbones are as they were
+    victim = tmp_path / "victim"
+    header["config"] |= {
+        "backbone": "subprocess:call",
+        "backbone_options": {"args": f"touch {victim}", "shell": True},
+    }
+    path.write_bytes(save(tensors, {"facever": json.dumps(header)}))
+    with pytest.raises(ModelError, match="subprocess"):
+        load_embedder(path)
+    assert not victim.exists()
+
+
+# Augmentation.
+
+TRANSFORMS = """
+import albumentations, numpy as np
+
+class Own(albumentations.ImageOnlyTransform):
+    def __init__(self, most=40, p=0.5):
+        super().__init__(p=p)
+        self.most = most
+    def get_params(self):
+        return {"value": self.py_random.randint(0, self.most)}
+    def apply(self, img, value, **params):
+        return np.clip(img.astype(int) + value, 0, 255).astype(np.uint8)
+
+class Unseeded(Own):
+    def get_params(self):
+        return {"value": np.random.randint(0, self.most)}
+
+class Float(Own):
+    def apply(self, img, value, **params):
+        return img.astype(np.float32)
+
+class Smaller(Own):
+    def apply(self, img, value, **params):
+        return img[1:]
+
+class Failing(Own):
+    def apply(self, img, value, **params):
+        raise RuntimeError("no such thing")
+
+class Other:
+    pass
+"""
+
+
+@pytest.fixture
+def transforms(site: Path) -> Path:
+    (site / "mytransforms.py").write_text(TRANSFORMS)
+    return site
+
+
+def augmentation(*chosen: dict[str, Any]) -> AugmentationConfig:
+    names = set(AugmentationConfig.model_fields) - {"transforms"}
+    values: dict[str, Any] = {name: {"probability": 0} for name in names}
+    return parse(AugmentationConfig, {**values, "transforms": list(chosen)})
+
+
+OWN = augmentation(
+    {"name": "mytransforms.Own", "probability": 0.7, "parameters": {"most": 90}},
+    {"name": "albumentations.GaussNoise", "probability": 0.6, "parameters": {"std_range": [0, 1]}},
+)
+
+
+def test_own_transforms_are_seeded_by_sample(transforms: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    first, second = Augmentation(OWN, (32, 32)), Augmentation(OWN, (32, 32))
+    second(image, 5, 5, 5)  # what was loaded before does not matter
+    keys = [(0, 0, 0, 0), (0, 0, 1, 0), (0, 1, 0, 0), (1, 0, 0, 0), (0, 0, 0, 1)]
+    changed = [first(image, *key) for key in keys]
+    for key, one in zip(keys, changed, strict=True):
+        np.testing.assert_array_equal(second(image, *key), one)
+    assert len({one.tobytes() for one in changed}) > 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_own_transforms_in_worker_processes(
+    transforms: Path, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synthesize(transforms / "faces", 4, 4, size=32)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(PROJECT), str(transforms)]))
+    manifest = Manifest.from_folder(transforms / "faces")
+    before = torch.multiprocessing.get_start_method(allow_none=True)
+    torch.multiprocessing.set_start_method(method, force=True)
+    try:
+        made = [_batches(manifest, workers) for workers in (0, 2)]
+    finally:
+        torch.multiprocessing.set_start_method(before, force=True)
+    assert len(made[0]) == 4
+    torch.testing.assert_close(made[1], made[0], rtol=0, atol=0)
+
+
+def _batches(manifest: Manifest, workers: int) -> list[torch.Tensor]:
+    batches = training_batches(
+        manifest,
+        Preprocessing(size=(32, 32)),
+        OWN,
+        ShuffleSampler(len(manifest), 4, seed=0),
+        seed=7,
+        workers=workers,
+    )
+    try:
+        return [batch.images.clone() for batch in batches]
+    finally:
+        batches.close()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "parts"),
+    [
+        ({"name": "mytransforms.Unseeded"}, ["Unseeded", "py_random"]),
+        ({"name": "mytransforms.Float"}, ["Float", "float32"]),
+        ({"name": "mytransforms.Smaller"}, ["Smaller", "[31, 32, 3]"]),
+        ({"name": "mytransforms.Failing"}, ["Failing", "no such thing"]),
+        ({"name": "mytransforms.Other"}, ["mytransforms.Other", "BasicTransform"]),
+        ({"name": "mytransforms.Lost"}, ["Lost"]),
+        ({"name": "mynowhere.Fog"}, ["'mynowhere'", "install"]),
+        ({"name": "mytransforms.Own", "parameters": {"mst": 3}}, ["mytransforms.Own", "mst"]),
+        ({"name": "albumentations.GaussNoise", "parameters": {"std": 3}}, ["GaussNoise", "std"]),
+        (
+            {"name": "albumentations.GaussNoise", "parameters": {"std_range": [3, 4]}},
+            ["GaussNoise", "std_range"],
+        ),
+    ],
+)
+def test_transforms_that_cannot_be_used(
+    transforms: Path, chosen: dict[str, Any], parts: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        Augmentation(augmentation(chosen), (32, 32))
+    for part in ("augmentation.transforms.0", *parts):
+        assert part in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [{"name": "GaussNoise"}, {"name": "a.B", "parameters": {"p": 1}}, {"name": "a.B", "p": 1}],
+)
+def test_transforms_that_are_not_written_so(chosen: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"transforms\.0"):
+        augmentation(chosen)
+
+
+# Models.
+
+MODELS = """
+import numpy as np
+
+class Plain:
+    fingerprint, dimension = "mine 1", 3
+    def embed(self, images):
+        self.most = max(len(images), getattr(self, "most", 0))
+        return np.array([image.mean((0, 1)) + 1 for image in images])
+
+class Flips(Plain):
+    def __init__(self, device, flip):
+        self.fingerprint, self.device = f"mine flip {flip}", device
+
+class Failing(Plain):
+    def __init__(self):
+        raise RuntimeError("no such thing")
+
+ready = Plain()
+nothing = object
+"""
+
+
+@pytest.fixture
+def models(site: Path) -> Path:
+    (site / "mymodels.py").write_text(MODELS)
+    return site
+
+
+def test_a_model_of_another_package(models: Path) -> None:
+    install(models, "mymodels", {"facever.models": {"mine": "mymodels:Plain"}})
+    synthesize(models / "faces", 3, 3, size=32)
+    manifest = Manifest.from_folder(models / "faces")
+    for name in ("mymodels:Plain", "mymodels:ready", "mine"):
+        loaded = facever.load_model(name, batch_size=4)
+        assert (loaded.fingerprint, loaded.dimension, loaded.metric) == ("mine 1", 3, "cosine")
+        made = loaded.extract(manifest, models / name.replace(":", "-"))
+        assert loaded.model.most == 4  # type: ignore[attr-defined]
+        paths = [manifest.locate(row) for row in range(len(manifest))]
+        np.testing.assert_allclose(made.vectors, loaded.embed(paths), atol=1e-6)
+        np.testing.assert_allclose(loaded.embed_images(manifest).vectors, made.vectors, atol=1e-6)
+    flips = facever.load_model("mymodels:Flips", flip=True, device="cuda:3")
+    assert (flips.fingerprint, flips.device) == ("mine flip True", "cuda:3")
+
+
+def test_an_extraction_by_an_own_model_goes_on(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synthesize(models / "faces", 3, 3, size=32)
+    manifest = Manifest.from_folder(models / "faces")
+    loaded = facever.load_model("mymodels:Plain", batch_size=2)
+    own, calls = loaded.model, []  # type: ignore[attr-defined]
+    embed = type(own).embed
+
+    def counted(self: Any, images: Any) -> Any:
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        calls.append(len(images))
+        return embed(self, images)
+
+    monkeypatch.setattr(type(own), "embed", counted)
+    with pytest.raises(KeyboardInterrupt):
+        loaded.extract(manifest, models / "E")
+    calls[:] = []
+    monkeypatch.setattr(
+        type(own), "embed", lambda self, images: calls.append(1) or embed(self, images)
+    )
+    made = loaded.extract(manifest, models / "E")
+    assert len(calls) == 3  # of five batches
+    np.testing.assert_allclose(made.vectors, loaded.embed_images(manifest).vectors, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "parts"),
+    [
+        ("mymodels:Lost", {}, ["model", "Lost"]),
+        ("mynowhere:Model", {}, ["'mynowhere'", "install"]),
+        ("mymodels:Failing", {}, ["mymodels:Failing", "no such thing"]),
+        ("mymodels:nothing", {}, ["fingerprint"]),
+        ("mymodels:Plain", {"flip": True}, ["mymodels:Plain", "flip"]),
+        ("mymodels:Plain", {"device": "cuda"}, ["mymodels:Plain", "device"]),
+        ("mymodels:ready", {"precision": "bf16"}, ["mymodels:ready", "precision"]),
+        ("mymodels:Plain", {"batch_size": 0}, ["batch size"]),
+    ],
+)
+def test_models_that_cannot_be_used(
+    models: Path, name: str, how: dict[str, Any], parts: list[str]
+) -> None:
+    with pytest.raises((ConfigError, ModelError)) as error:
+        facever.load_model(name, **how)
+    for part in parts:
+        assert part in str(error.value)
+
+
+def test_an_own_model_teaches_by_its_embedding_set(models: Path) -> None:
+    synthesize(models / "faces", 2, 2, size=32)
+    manifest, size = Manifest.from_folder(models / "faces"), Preprocessing(size=(32, 32))
+    with pytest.raises(ConfigError, match=r"mymodels:Plain.*facever embed"):
+        open_teacher(Path("mymodels:Plain"), manifest, size, "raise", torch.device("cpu"))
