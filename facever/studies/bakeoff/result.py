@@ -33,7 +33,7 @@ from facever.render.values import Record
 from facever.studies.bakeoff.judging import RunFigures
 
 __getattr__ = former_names(
-    __name__, {"BakeoffRun": Former(f"{__name__}:BakeoffRun", f"{__name__}.BakeoffRun")}
+    __name__, {"RunRecord": Former(f"{__name__}:BakeoffRun", f"{__name__}.BakeoffRun")}
 )
 
 _FEW = 30
