@@ -652,7 +652,7 @@ def test_a_model_file_imports_only_what_its_user_named(
             load_embedder(path)
         monkeypatch.setenv(plugins.VARIABLE, needed)
     loaded, card = load_embedder(path)
-    assert card.fingerprint == saved
+    assert card.model_hash == saved
     images = torch.randn(2, 3, 32, 32)
     torch.testing.assert_close(loaded(images), embedder.eval()(images))
 

@@ -6,11 +6,13 @@ The names are imported on first use: a model of one's own needs no torch.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from facever.deprecated import Former, former_names
+
 if TYPE_CHECKING:
     from facever.models.embedder import Embedder, ModelConfig
     from facever.models.images import embed_images
     from facever.models.protocol import Model
-    from facever.models.saving import ModelCard, fingerprint, load_embedder, save_embedder
+    from facever.models.saving import ModelCard, load_embedder, model_hash, save_embedder
 
 _HOMES = {
     "Embedder": "facever.models.embedder",
@@ -18,10 +20,15 @@ _HOMES = {
     "ModelCard": "facever.models.saving",
     "ModelConfig": "facever.models.embedder",
     "embed_images": "facever.models.images",
-    "fingerprint": "facever.models.saving",
     "load_embedder": "facever.models.saving",
+    "model_hash": "facever.models.saving",
     "save_embedder": "facever.models.saving",
 }
+
+_former = former_names(
+    __name__,
+    {"fingerprint": Former("facever.models.saving:model_hash", "facever.models.model_hash")},
+)
 
 __all__ = [
     "Embedder",
@@ -29,8 +36,8 @@ __all__ = [
     "ModelCard",
     "ModelConfig",
     "embed_images",
-    "fingerprint",
     "load_embedder",
+    "model_hash",
     "save_embedder",
 ]
 
@@ -42,4 +49,4 @@ def __dir__() -> list[str]:
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'facever.models' has no attribute {name!r}")
+    return _former(name)

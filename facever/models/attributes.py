@@ -33,7 +33,7 @@ class AttributeClassifier:
         weight: float32 [A, D].
         bias: float32 [A].
         thresholds: float32 [A], the probability above which the answer is yes.
-        fingerprint: Of the model whose embeddings it was trained on.
+        model_hash: Of the model whose embeddings it was trained on.
         development: What was measured on the development images: for each label its accuracy,
             balanced accuracy and number of images, None where it could not be measured.
 
@@ -46,7 +46,7 @@ class AttributeClassifier:
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
     thresholds: NDArray[np.float32]
-    fingerprint: str
+    model_hash: str
     development: Mapping[str, Mapping[str, float | int | None]]
 
     def probabilities(self, vectors: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -64,7 +64,7 @@ class AttributeClassifier:
         """
         options = embeddings.meta.options
         flip, precision = bool(options.get("flip")), options.get("precision", "fp32")
-        own = extraction_fingerprint(self.fingerprint, flip=flip, precision=precision)
+        own = extraction_fingerprint(self.model_hash, flip=flip, precision=precision)
         if embeddings.meta.fingerprint != own:
             raise ModelError(
                 "these embeddings are not of the model that the attributes were trained with: "
@@ -91,7 +91,7 @@ class AttributeClassifier:
         """Write one safetensors file, atomically."""
         header = {
             "labels": list(self.labels),
-            "fingerprint": self.fingerprint,
+            "fingerprint": self.model_hash,  # the key of the first version
             "development": {label: dict(said) for label, said in self.development.items()},
             "sha256": self._digest(),
         }
@@ -118,7 +118,7 @@ class AttributeClassifier:
                 header = parse_json((file.metadata() or {})[HEADER])
             found = cls(
                 labels=tuple(header["labels"]),
-                fingerprint=header["fingerprint"],
+                model_hash=header["fingerprint"],
                 development=header["development"],
                 **tensors,
             )

@@ -29,7 +29,7 @@ from facever.models.backbone import (
     width_of,
 )
 from facever.models.keypoints import KeypointBranch, KeypointConfig
-from facever.models.weights import HEADER, fingerprint_of, read_safetensors
+from facever.models.weights import HEADER, hash_of, read_safetensors
 
 WITH_NORM = ("bnneck", "linear_bn")
 """The necks that end in BatchNorm."""
@@ -258,7 +258,7 @@ class Embedder(nn.Module):
 
 
 def _require_undamaged(path: Path) -> None:
-    """Refuse a model of facever whose weights do not give the fingerprint in its header.
+    """Refuse a model of facever whose weights do not match the hash in its header.
 
     Raises:
         ModelError: They do not.
@@ -272,13 +272,11 @@ def _require_undamaged(path: Path) -> None:
     try:
         header = parse_json(metadata[HEADER])
         config = parse(ModelConfig, header["config"])
-        expected = header["fingerprint"]
+        expected = header["fingerprint"]  # the key of the first version
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"the header of {path} is damaged") from error
-    if fingerprint_of(config.architecture, tensors) != expected:
-        raise ModelError(
-            f"{path} is damaged: its weights do not match the fingerprint in its header"
-        )
+    if hash_of(config.architecture, tensors) != expected:
+        raise ModelError(f"{path} is damaged: its weights do not match the hash in its header")
 
 
 def _width(backbone: nn.Module, config: ModelConfig) -> int:

@@ -30,13 +30,17 @@ if TYPE_CHECKING:
     from facever.operating_point import OperatingPoint
 
 
-def extraction_fingerprint(model: str, *, flip: bool = False, precision: Precision = "fp32") -> str:
-    """Return the fingerprint of a model's embeddings under these options, in hexadecimal.
+def extraction_fingerprint(
+    model_hash: str, *, flip: bool = False, precision: Precision = "fp32"
+) -> str:
+    """Return the fingerprint of the embedding space of a model with these options, hexadecimal.
 
     Embeddings of different fingerprints are not comparable.
     """
     options = {"flip": flip, "precision": precision}
-    return hashlib.sha256(f"{model} {json.dumps(options, sort_keys=True)}".encode()).hexdigest()
+    return hashlib.sha256(
+        f"{model_hash} {json.dumps(options, sort_keys=True)}".encode()
+    ).hexdigest()
 
 
 __getattr__ = former_names(
@@ -91,7 +95,7 @@ class Extractor(LoadedModel):
         self.embedder = embedder.eval().to(self.device)
         self.embedder.to(memory_format=self._layout)
         self.dimension = embedder.embedding_size
-        self.fingerprint = extraction_fingerprint(card.fingerprint, flip=flip, precision=precision)
+        self.fingerprint = extraction_fingerprint(card.model_hash, flip=flip, precision=precision)
         self.metric, self.trained_on = card.metric, card.trained_on
         self.preprocessing = embedder.preprocessing.model_dump(mode="json")
         self.options = {"flip": flip, "precision": precision}

@@ -20,7 +20,7 @@ from facever.models.embedder import Embedder, ModelConfig
 from facever.models.timm_import import timm
 from facever.models.weights import (
     HEADER,
-    fingerprint_of,
+    hash_of,
     load_strictly,
     read_safetensors,
 )
@@ -32,27 +32,28 @@ class ModelCard:
     """What is known of a model beside its weights.
 
     Attributes:
-        fingerprint: SHA-256 of weights, preprocessing and architecture, in hexadecimal.
+        model_hash: SHA-256 of weights, preprocessing and architecture, in hexadecimal. The
+            fingerprint of an embedding space is of this hash and the options of the extraction.
         metric: "cosine", "euclidean" or "dot": what the model was trained to be compared by.
         config: The model's configuration.
         trained_on: Columns identity and dataset of the training, None where it is not known; with
             a column use, "development" marks the people whom only choices were made on.
     """
 
-    fingerprint: str
+    model_hash: str
     metric: str
     config: ModelConfig
     trained_on: pd.DataFrame | None
 
 
-def fingerprint(embedder: Embedder) -> str:
+def model_hash(embedder: Embedder) -> str:
     """Return the SHA-256 of weights, buffers, preprocessing and architecture, in hexadecimal.
 
-    Equal fingerprints mean equal embeddings of equal images on the same machine. Where the
+    Equal hashes mean equal embeddings of equal images on the same machine. Where the
     weights came from, and what only matters while training, is left out; so is every setting at
-    its default, lest a setting added later change the fingerprints of models that exist.
+    its default, so that a setting that is added later does not change the hashes of existing models.
     """
-    return fingerprint_of(embedder.config.architecture, embedder.state_dict())
+    return hash_of(embedder.config.architecture, embedder.state_dict())
 
 
 def save_embedder(embedder: Embedder, path: Path, *, metric: str) -> str:
@@ -64,14 +65,14 @@ def save_embedder(embedder: Embedder, path: Path, *, metric: str) -> str:
         metric: "cosine", "euclidean" or "dot": what verification must compare by.
 
     Returns:
-        The fingerprint.
+        The hash of the model (`model_hash`).
     """
     from safetensors.torch import save
 
-    identity = fingerprint(embedder)
+    identity = model_hash(embedder)
     header = {
         "config": embedder.config.model_dump(mode="json"),
-        "fingerprint": identity,
+        "fingerprint": identity,  # the key of the first version
         "metric": metric,
         "versions": {"facever": __version__, "timm": timm.__version__, "torch": torch.__version__},
     }
@@ -122,10 +123,8 @@ def load_embedder(model: Path) -> tuple[Embedder, ModelCard]:
     embedder = Embedder(config.model_copy(update={"pretrained": False}))
     load_strictly(embedder, tensors, source=str(path))
     embedder.config = config
-    if fingerprint(embedder) != expected:
-        raise ModelError(
-            f"{path} is damaged: its weights do not match the fingerprint in its header"
-        )
+    if model_hash(embedder) != expected:
+        raise ModelError(f"{path} is damaged: its weights do not match the hash in its header")
     trained_on = _trained_on(path.parent)
     return embedder.eval(), ModelCard(expected, metric, config, trained_on)
 

@@ -56,7 +56,7 @@ def read_archive(path: Path) -> Any:
         raise ModelError(f"{path} is damaged or was not written by torch.save: {error}") from error
 
 
-def fingerprint_of(architecture: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
+def hash_of(architecture: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> str:
     """Return the SHA-256 of an architecture (JSON's values) and named tensors, in hexadecimal."""
     digest = hashlib.sha256(json.dumps(architecture, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):

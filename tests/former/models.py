@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 import facever
-from facever.models import Embedder, ModelConfig, fingerprint, save_embedder
+from facever.models import Embedder, ModelConfig, model_hash, save_embedder
 from tests.former.replay import ask
 
 TINY = {
@@ -74,7 +74,7 @@ def told(name: str) -> dict[str, Any]:
     embedder = filled(CONFIGS[name])
     return {
         "config": embedder.config.model_dump(mode="json"),
-        "fingerprint": fingerprint(embedder),
+        "fingerprint": model_hash(embedder),
         "weights": {
             key: f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
             for key, tensor in embedder.state_dict().items()

@@ -7,7 +7,7 @@ from torch import nn
 
 from facever.config import parse
 from facever.errors import ConfigError, ModelError
-from facever.models import Embedder, ModelConfig, fingerprint, load_embedder, save_embedder
+from facever.models import Embedder, ModelConfig, load_embedder, model_hash, save_embedder
 from facever.models.keypoints import KeypointAttention, KeypointConfig
 
 LOCAL = {"stages": [3, 4], "keypoints": 3}
@@ -170,18 +170,18 @@ def test_saved_and_loaded(make_embedder, images, tmp_path):
     loaded, card = load_embedder(tmp_path / "m.safetensors")
     assert torch.equal(loaded(images), embedder(images))
     assert card.config.local == KeypointConfig(stages=(3, 4), keypoints=3)
-    assert identity == fingerprint(loaded)
+    assert identity == model_hash(loaded)
 
 
 def test_fingerprints(make_embedder):
     plain = make_embedder()
     assert "local" not in plain.config.model_dump(exclude_defaults=True)
     assert not [name for name in plain.state_dict() if name.startswith("local")]
-    kept = fingerprint(make_embedder(local=LOCAL))
-    assert kept == fingerprint(make_embedder(local=LOCAL)) != fingerprint(plain)
+    kept = model_hash(make_embedder(local=LOCAL))
+    assert kept == model_hash(make_embedder(local=LOCAL)) != model_hash(plain)
     moved = make_embedder(local=LOCAL)
     moved.local.attentions["stage4"].block[3].weight.data[0, 0] += 1e-3
-    assert fingerprint(moved) != kept
+    assert model_hash(moved) != kept
 
 
 def test_without_feature_maps_that_shrink_it_is_refused(make_embedder):

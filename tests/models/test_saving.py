@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from facever.config import parse
 from facever.errors import ModelError
-from facever.models import ModelConfig, fingerprint, load_embedder, save_embedder
+from facever.models import ModelConfig, load_embedder, model_hash, save_embedder
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_round_trip(saved, images):
         assert not loaded.training
         assert loaded.preprocessing == embedder.preprocessing
         assert card.config == loaded.config == embedder.config
-        assert card.fingerprint == identity == fingerprint(loaded) == fingerprint(embedder)
+        assert card.model_hash == identity == model_hash(loaded) == model_hash(embedder)
         assert card.metric == "dot"
         assert card.trained_on is None
 
@@ -48,23 +48,23 @@ def test_loading_needs_no_pretrained_weights(make_embedder, tmp_path: Path):
 
 def test_a_model_on_the_device_in_any_layout_is_the_same(make_embedder):
     embedder = make_embedder()
-    before = fingerprint(embedder)
-    assert fingerprint(embedder.to(memory_format=torch.channels_last)) == before
+    before = model_hash(embedder)
+    assert model_hash(embedder.to(memory_format=torch.channels_last)) == before
 
 
 def test_the_fingerprint_covers_weights_buffers_preprocessing_and_architecture(make_embedder):
-    base = fingerprint(make_embedder())
-    assert fingerprint(make_embedder()) == base
+    base = model_hash(make_embedder())
+    assert model_hash(make_embedder()) == base
     trained_otherwise = make_embedder()
     changes = {"dropout": 0.5, "pretrained": True}
     trained_otherwise.config = trained_otherwise.config.model_copy(update=changes)
-    assert fingerprint(trained_otherwise) == base
-    assert fingerprint(make_embedder(preprocessing={"size": 32, "color": "bgr"})) != base
-    assert fingerprint(make_embedder(neck="bnneck")) != base
+    assert model_hash(trained_otherwise) == base
+    assert model_hash(make_embedder(preprocessing={"size": 32, "color": "bgr"})) != base
+    assert model_hash(make_embedder(neck="bnneck")) != base
     for change in ("neck.linear.weight", "neck.norm.running_var", "backbone.conv1.0.weight"):
         embedder = make_embedder()
         embedder.state_dict()[change].view(-1)[0] += 1e-6
-        assert fingerprint(embedder) != base, change
+        assert model_hash(embedder) != base, change
 
 
 def test_a_setting_added_later_leaves_the_fingerprint_as_it_is(make_embedder):
@@ -72,12 +72,12 @@ def test_a_setting_added_later_leaves_the_fingerprint_as_it_is(make_embedder):
         added: bool = False
 
     embedder = make_embedder()
-    before = fingerprint(embedder)
+    before = model_hash(embedder)
     values = embedder.config.model_dump()
     embedder.config = parse(Later, values)
-    assert fingerprint(embedder) == before
+    assert model_hash(embedder) == before
     embedder.config = parse(Later, {**values, "added": True})
-    assert fingerprint(embedder) != before
+    assert model_hash(embedder) != before
 
 
 def test_a_model_file_is_as_readable_as_any_file(make_embedder, tmp_path):

@@ -116,11 +116,11 @@ class BestWeights:
         elif self._average is not None:
             self._embedder.load_state_dict(self._average.module.state_dict())
         self._embedder.eval()
-        fingerprint = save_embedder(self._embedder, self._run.model, metric=self._metric)
+        model_hash = save_embedder(self._embedder, self._run.model, metric=self._metric)
         if self._attributes:
             development = self._development
             embedded = None if development is None else development.embed(self._embedder)
-            self._attributes.export(self._run, fingerprint, embedded)
+            self._attributes.export(self._run, model_hash, embedded)
 
     def _keep(self, candidate: Embedder, epoch: int) -> None:
         if is_main():

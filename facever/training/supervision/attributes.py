@@ -72,7 +72,7 @@ class AttributeHeads:
     def export(
         self,
         run: Run,
-        fingerprint: str,
+        model_hash: str,
         embedded: tuple[NDArray[np.float32], NDArray[np.int64]] | None,
     ) -> None:
         """Set the thresholds on the development images and write the classifiers into the run.
@@ -81,7 +81,7 @@ class AttributeHeads:
 
         Args:
             run: The run folder.
-            fingerprint: Of the exported model.
+            model_hash: Of the exported model.
             embedded: Embeddings [N, D] by that model, of development images, and their rows [N] in
                 the development manifest; None where there are none.
         """
@@ -101,7 +101,7 @@ class AttributeHeads:
                 weight=(weight * head.embedding_size**0.5).astype(np.float32),
                 bias=bias.astype(np.float32),
                 thresholds=head.thresholds.cpu().numpy().astype(np.float32),
-                fingerprint=fingerprint,
+                model_hash=model_hash,
                 development=development.get(name, {}),
             ).save(run.attributes(name))
 

@@ -94,7 +94,7 @@ def prepare(
                 )
             filled = head.model_copy(update={"teacher_size": teacher.size})
             sources[place] = teacher.targets
-            digest.update(f"teacher {teacher.fingerprint}".encode())
+            digest.update(f"teacher {teacher.identity}".encode())
         elif isinstance(head, Attributes.Config):
             with _naming(f"heads.{place}.columns"):
                 labels = head.labels or label_names(manifest, head.columns)

@@ -32,11 +32,12 @@ class Teacher(ABC):
 
     Attributes:
         size: Components of the teacher's embedding.
-        fingerprint: Of the teacher, hexadecimal or a declared name.
+        identity: What tells this teacher from others: the hash of a model of torch, else the
+            fingerprint of its embeddings.
     """
 
     size: int
-    fingerprint: str
+    identity: str
 
     @abstractmethod
     def targets(self, batch: Batch, images: Tensor) -> Tensor:
@@ -88,7 +89,7 @@ def open_teacher(
     if isinstance(model, Extractor):
         network = model.embedder.to(device).requires_grad_(False)
         # The model alone, without the options of an extraction, is what a teacher is.
-        return ModelTeacher(network, model.card.fingerprint, theirs, manifest, on_error, device)
+        return ModelTeacher(network, model.card.model_hash, theirs, manifest, on_error, device)
     return ModelTeacher(_OnnxNetwork(model), model.fingerprint, theirs, manifest, on_error, device)
 
 
@@ -109,7 +110,7 @@ class ModelTeacher(Teacher):
     def __init__(
         self,
         network: "Embedder | _OnnxNetwork",
-        fingerprint: str,
+        identity: str,
         preprocessing: Preprocessing,
         manifest: Manifest,
         on_error: OnError,
@@ -117,7 +118,7 @@ class ModelTeacher(Teacher):
     ) -> None:
         self._network, self._preprocessing, self._device = network, preprocessing, device
         self._manifest, self._on_error = manifest, on_error
-        self.size, self.fingerprint = network.embedding_size, fingerprint
+        self.size, self.identity = network.embedding_size, identity
 
     @torch.no_grad()
     def targets(self, batch: Batch, images: Tensor) -> Tensor:  # noqa: ARG002
@@ -151,7 +152,7 @@ class VectorTeacher(Teacher):
         self._rows = _rows_of(embeddings, manifest, where)
         self._acquired = embeddings.acquired
         self._norms = embeddings.rows["norm"].to_numpy(np.float32)
-        self.size, self.fingerprint = embeddings.meta.dimension, embeddings.meta.fingerprint
+        self.size, self.identity = embeddings.meta.dimension, embeddings.meta.fingerprint
 
     def targets(self, batch: Batch, images: Tensor) -> Tensor:
         """See Teacher; the vectors have their length from before they were normalised."""

@@ -292,7 +292,7 @@ def test_attributes_are_learned_judged_and_written(
 
     model, classifier = load_model(run.path), AttributeClassifier.load(run.path)
     assert classifier.labels == tuple(labels)
-    assert classifier.fingerprint == model.card.fingerprint
+    assert classifier.model_hash == model.card.model_hash
     people = Manifest.from_csv(labelled)
     embeddings = model.extract(people, tmp_path / "set", workers=0)
     told = classifier.predict(embeddings)
