@@ -53,6 +53,20 @@ class Former(NamedTuple):
     now: str
 
 
+def former_attribute(now: str) -> property:
+    """Return a property under a former name: it warns and gives the attribute `now`."""
+
+    def find(owner: Any) -> Any:
+        warnings.warn(
+            f"this attribute of {type(owner).__name__} is now .{now}",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return getattr(owner, now)
+
+    return property(find)
+
+
 def former_names(module: str, names: Mapping[str, Former]) -> Callable[[str], Any]:
     """Return the `__getattr__` of a module that still answers to former names.
 

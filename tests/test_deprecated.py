@@ -7,6 +7,7 @@ from importlib import import_module
 import pytest
 
 from facever.deprecated import MOVED
+from facever.models import ModelCard, ModelConfig
 
 
 def answer(code: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -70,3 +71,9 @@ def test_a_former_name_in_a_module_is_the_present_class_and_warns(
     home = import_module(module)
     with pytest.warns(DeprecationWarning, match=f"{former} is now .*{present}"):
         assert getattr(home, former) is getattr(home, present)
+
+
+def test_a_former_attribute_gives_the_present_one_and_warns() -> None:
+    card = ModelCard("abc", "cosine", ModelConfig(backbone="test_resnet"), None)
+    with pytest.warns(DeprecationWarning, match=r"ModelCard is now \.model_hash"):
+        assert card.fingerprint == "abc"

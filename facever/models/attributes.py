@@ -16,6 +16,7 @@ from safetensors.numpy import save
 from facever.core.files import atomic_path
 from facever.core.json_files import parse_json
 from facever.core.run_folder import RunFolder
+from facever.deprecated import former_attribute
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import ModelError
 from facever.models.extractor import extraction_fingerprint
@@ -48,6 +49,8 @@ class AttributeClassifier:
     thresholds: NDArray[np.float32]
     model_hash: str
     development: Mapping[str, Mapping[str, float | int | None]]
+
+    fingerprint = former_attribute("model_hash")
 
     def probabilities(self, vectors: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return the probability of each label, [N, A]; vectors [N, D] of length 1."""

@@ -14,6 +14,7 @@ from facever.core.files import atomic_path
 from facever.core.json_files import parse_json
 from facever.core.run_folder import RunFolder
 from facever.core.text import canonical_column
+from facever.deprecated import former_attribute
 from facever.errors import ConfigError, ModelError
 from facever.models.backbone import modules_of
 from facever.models.embedder import Embedder, ModelConfig
@@ -45,13 +46,15 @@ class ModelCard:
     config: ModelConfig
     trained_on: pd.DataFrame | None
 
+    fingerprint = former_attribute("model_hash")
+
 
 def model_hash(embedder: Embedder) -> str:
     """Return the SHA-256 of weights, buffers, preprocessing and architecture, in hexadecimal.
 
     Equal hashes mean equal embeddings of equal images on the same machine. Where the
     weights came from, and what only matters while training, is left out; so is every setting at
-    its default, so that a setting that is added later does not change the hashes of existing models.
+    its default: a setting that is added later does not change the hashes of existing models.
     """
     return hash_of(embedder.config.architecture, embedder.state_dict())
 

@@ -173,7 +173,7 @@ def test_saved_and_loaded(make_embedder, images, tmp_path):
     assert identity == model_hash(loaded)
 
 
-def test_fingerprints(make_embedder):
+def test_model_hashes(make_embedder):
     plain = make_embedder()
     assert "local" not in plain.config.model_dump(exclude_defaults=True)
     assert not [name for name in plain.state_dict() if name.startswith("local")]

@@ -52,7 +52,7 @@ def test_a_model_on_the_device_in_any_layout_is_the_same(make_embedder):
     assert model_hash(embedder.to(memory_format=torch.channels_last)) == before
 
 
-def test_the_fingerprint_covers_weights_buffers_preprocessing_and_architecture(make_embedder):
+def test_the_hash_covers_weights_buffers_preprocessing_and_architecture(make_embedder):
     base = model_hash(make_embedder())
     assert model_hash(make_embedder()) == base
     trained_otherwise = make_embedder()
@@ -67,7 +67,7 @@ def test_the_fingerprint_covers_weights_buffers_preprocessing_and_architecture(m
         assert model_hash(embedder) != base, change
 
 
-def test_a_setting_added_later_leaves_the_fingerprint_as_it_is(make_embedder):
+def test_a_setting_added_later_leaves_the_hash_as_it_is(make_embedder):
     class Later(ModelConfig):
         added: bool = False
 
@@ -131,7 +131,7 @@ def test_damaged_weights(saved):
     data = bytearray(path.read_bytes())
     data[-5] ^= 1
     path.write_bytes(data)
-    with pytest.raises(ModelError, match=r"is damaged: its weights do not match the fingerprint"):
+    with pytest.raises(ModelError, match=r"is damaged: its weights do not match"):
         load_embedder(path)
 
 
