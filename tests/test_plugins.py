@@ -619,6 +619,11 @@ def test_backbones_that_cannot_be_used(
     assert "\n" not in str(error.value)
 
 
+def test_keypoints_need_the_feature_maps_of_timm(nets: Path) -> None:
+    with pytest.raises(ConfigError, match=r"model\.local.*mynets:Map"):
+        Embedder(model("mynets:Map", local={}))
+
+
 def test_pretrained_weights_of_an_own_backbone(nets: Path, tmp_path: Path) -> None:
     from safetensors.torch import save_file
 

@@ -26,7 +26,7 @@ from facever.errors import ConfigError
 if TYPE_CHECKING:
     from albumentations import BasicTransform, Compose
 
-_TRIALS = 8  # images that an own transform is tried on
+_TRIALS = 8  # images that a transform of a configuration is tried on
 
 
 def _ordered(value: tuple[float, float]) -> tuple[float, float]:
@@ -128,7 +128,7 @@ class Erase(Config):
     sides: PartRange = (0.1, 0.4)
 
 
-class OwnTransform(Config):
+class TransformConfig(Config):
     """Any albumentations transform: of the library, or of a class derived from its BasicTransform.
 
     It must draw from its `py_random` or `random_generator` only: these are seeded for each sample.
@@ -173,7 +173,7 @@ class AugmentationConfig(Config):
     downscale: Downscale = Downscale()
     jpeg: Jpeg = Jpeg()
     erase: Erase = Erase()
-    transforms: list[OwnTransform] = Field([], description="further ones, applied in this order")
+    transforms: list[TransformConfig] = Field([], description="further ones, applied in this order")
 
 
 class Augmentation:
@@ -193,10 +193,10 @@ class Augmentation:
         self.config, self.size = config, size
         self._bits = np.random.PCG64(0)
         self._python = random.Random(0)
-        own = [_own(one, f"augmentation.transforms.{i}") for i, one in enumerate(config.transforms)]
-        for place, one in enumerate(own):
+        further = [_transform(one, place) for place, one in enumerate(config.transforms)]
+        for place, one in enumerate(further):
             self._require_seeded(one, f"augmentation.transforms.{place}")
-        used = [one for one in own if one.p > 0]
+        used = [one for one in further if one.p > 0]
         self._pipeline = self._seeded([*_transforms(config, size), *used])
 
     def __reduce__(self) -> tuple[type["Augmentation"], tuple[AugmentationConfig, tuple[int, int]]]:
@@ -306,7 +306,7 @@ def _require_pixels(config: AugmentationConfig, size: tuple[int, int]) -> None:
             )
 
 
-def _own(config: OwnTransform, key: str) -> "BasicTransform":
+def _transform(config: TransformConfig, place: int) -> "BasicTransform":
     """Return a transform by its path.
 
     Raises:
@@ -315,6 +315,7 @@ def _own(config: OwnTransform, key: str) -> "BasicTransform":
     _prepare_albumentations()
     from albumentations import BasicTransform
 
+    key = f"augmentation.transforms.{place}"
     made = plugins.load_object(_with_colon(config.name), f"{key}.name")
     if not (isinstance(made, type) and issubclass(made, BasicTransform)):
         raise ConfigError(

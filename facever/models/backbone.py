@@ -1,6 +1,6 @@
-"""Backbones: timm's feature extractors, with pretrained weights where wanted, or one's own.
+"""Backbones: timm's feature extractors, with pretrained weights where wanted, and plug-ins.
 
-An own backbone is any nn.Module from images [B, 3, H, W] to features [B, width] or to a feature map
+A plug-in is any nn.Module from images [B, 3, H, W] to features [B, width] or to a feature map
 [B, width, h, w]: "package.module:Name", a class or a function that makes one; an entry point's
 name; or a name that the user's code gave it by timm's `register_model`.
 """
@@ -37,23 +37,23 @@ def create_backbone(
     size: tuple[int, int],
     pretrained: bool | str = False,
 ) -> nn.Module:
-    """Return a timm model without classifier, or an own backbone, from images [B, 3, H, W].
+    """Return a timm model without classifier, or a plug-in, for images [B, 3, H, W].
 
     Args:
-        name: Any name of `timm.list_models()`, with or without the tag of its weights; or an own
-            backbone, see above.
+        name: Any name of `timm.list_models()`, with or without the tag of its weights; or a
+            plug-in, see above.
         options: Further arguments of the model, such as drop_path_rate.
         size: Height and width of the images, for timm's backbones that are built for one size.
         pretrained: True for timm's own weights (downloaded once), or a path to a file.
 
     Raises:
-        ConfigError: An unknown name or option, or what makes an own backbone fails.
+        ConfigError: An unknown name or option, or a plug-in that cannot be made.
         ModelError: Weights that cannot be had or do not fit.
     """
     check_name(name)
     options = dict(options)
-    if is_own(name):
-        return _create_own(name, options, pretrained)
+    if is_plugin(name):
+        return _create_plugin(name, options, pretrained)
     card = timm.models.get_pretrained_cfg(name)
     if card is not None and card.fixed_input_size:
         options.setdefault("img_size", list(size))
@@ -65,7 +65,7 @@ def create_backbone(
     return model
 
 
-def is_own(name: str) -> bool:
+def is_plugin(name: str) -> bool:
     """Return whether a backbone is not made by timm; nothing is imported."""
     if plugins.is_object(name):
         return True
@@ -83,8 +83,8 @@ def modules_of(name: str) -> list[str]:
     return [] if module is None else [module]
 
 
-def _create_own(name: str, options: Mapping[str, Option], pretrained: bool | str) -> nn.Module:
-    """Return an own backbone.
+def _create_plugin(name: str, options: Mapping[str, Option], pretrained: bool | str) -> nn.Module:
+    """Return the backbone of a plug-in.
 
     Raises:
         ConfigError: It cannot be imported or made, or is not an nn.Module.
@@ -118,15 +118,15 @@ def _create_own(name: str, options: Mapping[str, Option], pretrained: bool | str
 
 def pools(backbone: nn.Module, name: str) -> bool:
     """Return whether a backbone is timm's, which pools its features and knows their number."""
-    return hasattr(backbone, "head_hidden_size") and not is_own(name)
+    return hasattr(backbone, "head_hidden_size") and not is_plugin(name)
 
 
 def width_of(backbone: nn.Module, name: str, size: tuple[int, int]) -> int:
-    """Return the number of features that a backbone gives, pooled; an own one's is tried out.
+    """Return the number of features that a backbone gives, pooled; a plug-in's is tried out.
 
     Raises:
-        ConfigError: An own backbone does not take images of this size, or gives something else
-            than [B, width] or [B, width, h, w].
+        ConfigError: A plug-in does not take images of this size, or gives something else than
+            [B, width] or [B, width, h, w].
     """
     if pools(backbone, name):
         return cast(int, backbone.head_hidden_size)
@@ -177,7 +177,7 @@ def check_name(name: str) -> None:
     Raises:
         ConfigError: With the nearest names.
     """
-    if is_own(name):
+    if is_plugin(name):
         return
     if ":" in name:
         raise ConfigError(f"backbone '{name}': write package.module:Name, or a name of timm's")

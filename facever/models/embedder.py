@@ -22,7 +22,7 @@ from facever.models.backbone import (
     Option,
     check_name,
     create_backbone,
-    is_own,
+    is_plugin,
     last_features,
     pools,
     try_out,
@@ -40,7 +40,7 @@ class ModelConfig(Config):
 
     backbone: str = Field(
         "resnet10t",
-        description="any name of timm.list_models(), or an own nn.Module as package.module:Name",
+        description="any name of timm.list_models(), or your nn.Module as package.module:Name",
     )
     pretrained: bool | str = Field(
         False, description="true: timm's weights, downloaded once; or a local file or run folder"
@@ -95,8 +95,8 @@ class ModelConfig(Config):
     @field_validator("backbone_options")
     @classmethod
     def _not_ours(cls, options: dict[str, Option], info: ValidationInfo) -> dict[str, Option]:
-        own = is_own(info.data.get("backbone", ""))
-        if (taken := sorted(RESERVED & options.keys())) and not own:
+        plugin = is_plugin(info.data.get("backbone", ""))
+        if (taken := sorted(RESERVED & options.keys())) and not plugin:
             raise ValueError(f"{', '.join(taken)} is set by facever itself")
         for name, value in options.items():
             numbers = value if isinstance(value, list) else [value]
@@ -110,7 +110,7 @@ class ModelConfig(Config):
 class Embedder(nn.Module):
     """A backbone with global pooling, then a neck: images to embeddings.
 
-    A timm backbone pools as it is made to; the feature map of an own one is averaged.
+    A timm backbone pools as it is made to; the feature map of a plug-in is averaged.
 
     With `local`, features of keypoints are concatenated with the pooled ones before the neck.
 

@@ -1,4 +1,4 @@
-"""One way in for every model: a run, a .safetensors file, ONNX, a public model, or one's own."""
+"""One way in for every model: a run, a .safetensors file, ONNX, a public model or a plug-in."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from facever.core.run_folder import RunFolder
 from facever.errors import ModelError
 from facever.models.extraction import LoadedModel, Precision
-from facever.models.own import is_own_model, open_own
+from facever.models.plugin import is_plugin_model, open_plugin_model
 
 ONNX = ".onnx"
 _WEIGHTS = (".pth", ".pt", ".ckpt", ".bin")
@@ -50,8 +50,8 @@ def load_model(
         from facever.models.onnx.opening import open_onnx
 
         return open_onnx(model, device, flip, precision, batch_size)
-    if is_own_model(os.fspath(model)):
-        return open_own(os.fspath(model), device, flip, precision, batch_size)
+    if is_plugin_model(os.fspath(model)):
+        return open_plugin_model(os.fspath(model), device, flip, precision, batch_size)
     path = Path(model)
     refuse_weights(path)
     from facever.models.extractor import Extractor  # torch, for those who need it

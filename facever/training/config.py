@@ -103,7 +103,7 @@ class TrainConfig(Config):
     """A whole training run."""
 
     imports: list[str] = Field(
-        [], description="modules that bring own heads, readers and backbones, see docs/plug-ins.md"
+        [], description="modules that bring heads, readers and backbones, see docs/plug-ins.md"
     )
     data: DataConfig
     model: ModelConfig = ModelConfig()

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from facever.operating_point import OperatingPoint
 
 
-def is_own_model(name: str) -> bool:
+def is_plugin_model(name: str) -> bool:
     """Return whether a name is that of a model of another package; nothing is imported."""
     if os.path.exists(name):  # noqa: PTH110 - a file or folder goes first
         return False
     return plugins.is_object(name) or name in plugins.entry_names(plugins.MODELS)
 
 
-def open_own(
+def open_plugin_model(
     name: str, device: str, flip: bool, precision: Precision, batch_size: int
 ) -> LoadedModel:
     """Return a model of another package; see `facever.load_model`.
@@ -55,10 +55,10 @@ def open_own(
     except Exception as error:  # whatever the code of a user raises
         said = f"{type(error).__name__}: {error}"
         raise ModelError(f"model '{name}' cannot be made: {said}") from error
-    return model if isinstance(model, LoadedModel) else OwnModel(model, batch_size)
+    return model if isinstance(model, LoadedModel) else PluginModel(model, batch_size)
 
 
-class OwnModel(LoadedModel):
+class PluginModel(LoadedModel):
     """A `facever.Model` of another package with all that a loaded model can do.
 
     Args:
@@ -72,9 +72,8 @@ class OwnModel(LoadedModel):
     def __init__(self, model: Model, batch_size: int = 64) -> None:
         said = described(model)
         self.model, self.batch_size = model, batch_size
-        self.fingerprint, self.dimension, self.metric = (
-            *(said.fingerprint, said.dimension, said.metric),
-        )
+        self.fingerprint, self.metric = said.fingerprint, said.metric
+        self.dimension = said.dimension
         self.preprocessing, self.options = dict(said.preprocessing), dict(said.options)
         self.alignment = alignment_of(model)
         self.device = getattr(model, "device", "cpu")
@@ -101,8 +100,8 @@ class OwnModel(LoadedModel):
     ) -> Generator[EmbeddedBlock, None, None]:
         """See `LoadedModel`; by the model's own `blocks` where it takes `runs` and `faces`."""
         how: dict[str, Any] = {"workers": workers, "on_error": on_error, "faces": faces}
-        own = getattr(self.model, "blocks", None)
-        if own is not None and {"runs", "faces"} <= set(signature(own).parameters):
-            yield from own(images, runs, **how)
+        blocks = getattr(self.model, "blocks", None)
+        if blocks is not None and {"runs", "faces"} <= set(signature(blocks).parameters):
+            yield from blocks(images, runs, **how)
         else:
             yield from Loaded(self.model, self.batch_size).blocks(images, runs, **how)
