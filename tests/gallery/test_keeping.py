@@ -189,7 +189,7 @@ def test_an_approximate_index_that_is_damaged(gallery: Gallery) -> None:
 
 def test_a_decision_of_another_model(gallery: Gallery, make_point) -> None:
     point = make_point("1:N", fingerprint="model-0")
-    gallery._store.add_operating_point("door", "1:N", point.model_dump_json())
+    gallery._store.add_measured("operating point", "door", "1:N", point.model_dump_json())
     assert [(f.part, f.problem) for f in gallery.check()] == [
         ("decisions", "'door' is of another model, model-0")
     ]

@@ -113,49 +113,29 @@ class Enrolling(Reading):
                 )
         return len(kept), new_people, found
 
-    def add_operating_point(self, name: str, kind: str, point: str) -> None:
-        """Keep the JSON of an operating point under a new name.
+    def add_measured(self, what: str, name: str, kind: str, written: str) -> None:
+        """Keep the JSON of something measured under a new name.
 
         Raises:
             GalleryError: The name is taken, or the store cannot be written.
         """
-        self._keep("operating_points", "operating point", name, kind, point)
-
-    def add_calibration(self, name: str, kind: str, calibration: str) -> None:
-        """Keep the JSON of a calibration under a new name.
-
-        Raises:
-            GalleryError: The name is taken, or the store cannot be written.
-        """
-        self._keep("calibrations", "calibration", name, kind, calibration)
-
-    def remove_operating_point(self, name: str) -> None:
-        """Forget an operating point.
-
-        Raises:
-            GalleryError: There is none of that name, or the store cannot be written.
-        """
-        self._forget("operating_points", "operating point", name)
-
-    def remove_calibration(self, name: str) -> None:
-        """Forget a calibration.
-
-        Raises:
-            GalleryError: There is none of that name, or the store cannot be written.
-        """
-        self._forget("calibrations", "calibration", name)
-
-    def _keep(self, table: str, what: str, name: str, kind: str, said: str) -> None:
+        table = f"{what.replace(' ', '_')}s"
         text(name, "a name")
         with self.writing() as db:
             if db.execute(f"SELECT 1 FROM {table} WHERE name = ?", [name]).fetchone():
                 raise GalleryError(f"{what} {shown(name)} already exists")
-            checksum = checksum_of_texts(name.encode(), kind.encode(), said.encode())
-            row = [name, kind, said, later(db), checksum]
+            checksum = checksum_of_texts(name.encode(), kind.encode(), written.encode())
+            row = [name, kind, written, later(db), checksum]
             db.execute(f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?)", row)
             record(db, what, people=0, images=0)
 
-    def _forget(self, table: str, what: str, name: str) -> None:
+    def remove_measured(self, what: str, name: str) -> None:
+        """Remove something measured.
+
+        Raises:
+            GalleryError: There is none of that name, or the store cannot be written.
+        """
+        table = f"{what.replace(' ', '_')}s"
         with self.writing() as db:
             if not db.execute(f"DELETE FROM {table} WHERE name = ?", [name]).rowcount:
                 raise GalleryError(f"there is no {what} {shown(name)}")

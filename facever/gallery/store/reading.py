@@ -314,15 +314,13 @@ class Reading(StoreFile):
 
     # -- what is kept beside them -----------------------------------------------------------
 
-    def operating_points(self) -> dict[str, str | None]:
-        """Return the JSON of every operating point by its name; None for one that is damaged."""
-        return self._measured("operating_points", "point")
+    def measured(self, what: str) -> dict[str, str | None]:
+        """Return the JSON of what is kept of a kind by its name; None for one that is damaged.
 
-    def calibrations(self) -> dict[str, str | None]:
-        """Return the JSON of every calibration by its name; None for one that is damaged."""
-        return self._measured("calibrations", "calibration")
-
-    def _measured(self, table: str, column: str) -> dict[str, str | None]:
+        Args:
+            what: "operating point" or "calibration".
+        """
+        table, column = f"{what.replace(' ', '_')}s", what.rpartition(" ")[2]
         texts = ", ".join(f"CAST({one} AS BLOB)" for one in ("name", "kind", column))
         sql = f"SELECT {texts}, checksum FROM {table} ORDER BY name"
         rows = self._remembered(table, lambda db: db.execute(sql).fetchall())

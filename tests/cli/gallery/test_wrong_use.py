@@ -12,7 +12,7 @@ def test_bad_input_is_one_line_and_status_2(
     vectors.save(tmp_path / "undeclared")
     for words, message in (
         (("info", tmp_path / "nowhere"), "no gallery at"),
-        (("create", gallery, "--model", model), "is there already"),
+        (("create", gallery, "--model", model), "already exists; open it"),
         (("create", tmp_path / "g"), "either --model or --from-embeddings"),
         (("create", tmp_path / "g", "--model", tmp_path / "no"), str(tmp_path / "no")),
         (("create", tmp_path / "g", "--from-embeddings", tmp_path / "undeclared"), "declared"),

@@ -145,18 +145,16 @@ def test_people_without_images(open_store, some) -> None:
 @pytest.mark.parametrize("what", ["operating point", "calibration"])
 def test_what_is_kept_beside(open_store, what: str) -> None:
     store = open_store()
-    name = what.replace(" ", "_")
-    add, forget = getattr(store, f"add_{name}"), getattr(store, f"remove_{name}")
-    add("door", "1:N", "{}")
+    store.add_measured(what, "door", "1:N", "{}")
     before = store.change().number
     with pytest.raises(GalleryError, match=f"^{what} 'door' already exists$"):
-        add("door", "1:N", "[]")
-    assert getattr(store, f"{name}s")() == {"door": "{}"}
+        store.add_measured(what, "door", "1:N", "[]")
+    assert store.measured(what) == {"door": "{}"}
     assert store.change().number == before
-    forget("door")
-    assert getattr(store, f"{name}s")() == {}
+    store.remove_measured(what, "door")
+    assert store.measured(what) == {}
     with pytest.raises(GalleryError, match=f"^there is no {what} 'door'$"):
-        forget("door")
+        store.remove_measured(what, "door")
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ def vectors(units):
 def test_a_migration(open_store, some, vectors, follower, policy: str, storage: str) -> None:
     store, reader = open_store(templates=policy, storage=storage), open_store()
     store.enroll(some("abab", qualities=[0.5] * 4), {"a": {"k": 1}}, "keep")
-    store.add_operating_point("door", "1:N", "{}")
-    store.add_calibration("door", "1:N", "{}")
+    store.add_measured("operating point", "door", "1:N", "{}")
+    store.add_measured("calibration", "door", "1:N", "{}")
     following = follower(reader)
     old = following.refresh()
     assert store.migration() is None
@@ -41,7 +41,8 @@ def test_a_migration(open_store, some, vectors, follower, policy: str, storage: 
     store.add_migrated([5], vectors([5]), [1.0], "model-2")
     assert store.finish_migration("model-2", remove=[1, 4, 77]) == 1
     assert reader.binding == NEW
-    assert (reader.migration(), reader.operating_points(), reader.calibrations()) == (None, {}, {})
+    assert reader.migration() is None
+    assert (reader.measured("operating point"), reader.measured("calibration")) == ({}, {})
     assert [tuple(each) for each in reader.people()] == [("a", 2), ("b", 1), ("c", 1)]
     assert [(i.image, i.norm, i.quality) for i in reader.images("a")] == [
         (1, 5, 0.5),

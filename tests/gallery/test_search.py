@@ -245,12 +245,9 @@ def test_an_index_of_people_who_are_not_there_is_told(gallery, faces, monkeypatc
         return scores, keys + 1000
 
     monkeypatch.setattr(gallery._index, "search", stale)
-    with pytest.raises(GalleryError) as refusal:
+    with pytest.raises(GalleryError, match="'facever gallery rebuild'") as refusal:
         gallery.search(faces)
-    assert str(refusal.value) == (
-        f"the index of {gallery.path} has people who are not in the store; make it again with "
-        "'facever gallery rebuild'"
-    )
+    assert str(gallery.path) in str(refusal.value)
 
 
 def test_a_gallery_that_outgrows_its_point_answers_scores_and_says_why(
@@ -301,9 +298,9 @@ def test_a_gallery_of_an_earlier_version_with_a_point_that_contradicts_itself(
     gallery, faces, make_point, make_calibration
 ) -> None:
     bad = make_point("1:N").model_copy(update={"threshold": -2.0})
-    gallery._store.add_operating_point("door", "1:N", bad.model_dump_json())
-    gallery._store.add_operating_point("pair", "1:1-image", "{")
-    gallery._store.add_calibration("odds", "1:N", "[" * 100_000)
+    gallery._store.add_measured("operating point", "door", "1:N", bad.model_dump_json())
+    gallery._store.add_measured("operating point", "pair", "1:1-image", "{")
+    gallery._store.add_measured("calibration", "odds", "1:N", "[" * 100_000)
     found = gallery.search(faces, 2)
     assert all(answer.known is None and len(answer.candidates) == 2 for answer in found)
     assert "operating point 'door': threshold -2" in found.note

@@ -13,7 +13,7 @@ import pytest
 from facever.core.files import sha256_of_file
 from facever.embeddings.embedding_set import META, ROWS, VECTORS, EmbeddingSet
 from facever.errors import DataError, FaceverError, GalleryError
-from facever.gallery.exports import SEAL
+from facever.gallery.export import SEAL
 from facever.gallery.gallery import Gallery
 
 
