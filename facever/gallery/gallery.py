@@ -30,7 +30,7 @@ from facever.gallery.records import (
     StoredImage,
     Vectors,
 )
-from facever.gallery.store.coding import checked_storage
+from facever.gallery.storage import checked_storage
 from facever.gallery.store.store import Store
 from facever.gallery.templates import checked_policy
 from facever.models.protocol import Model

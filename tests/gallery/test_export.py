@@ -2,8 +2,10 @@
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +53,7 @@ def full(empty: Gallery, units) -> Gallery:
         metadata={"alone": {"k": 1}},
     )
     empty.remove("alone", "s")
-    with empty._store.writing() as db:
+    with closing(sqlite3.connect(empty.path / "gallery.db")) as db, db:
         db.execute("UPDATE images SET enrolled = '2020-01-0' || image || 'T00:00:00+00:00'")
     return empty
 

@@ -1,6 +1,8 @@
 """The index follows its store: every way of changing gives the answers of a slow search."""
 
+import sqlite3
 from collections import Counter
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -173,7 +175,7 @@ def test_another_generation_is_read_anew(store, add, indexed, units, monkeypatch
     write_index(store, 1, anew=True)
     index: Index = indexed(store)
     index.refresh()
-    with store.writing() as db:
+    with closing(sqlite3.connect(store.path)) as db, db:
         db.execute("DELETE FROM images")
     add(store, units(2, seed=1), list("fg"))
     monkeypatch.setattr(Store, "generation", lambda _: "another")

@@ -13,7 +13,7 @@ from facever.errors import GalleryError
 from facever.gallery.gallery import Gallery
 from facever.gallery.index import snapshot as snapshots
 from facever.gallery.records import Binding
-from facever.gallery.store.coding import encoded
+from facever.gallery.storage import encoded
 
 MANY = 1500  # enough for a snapshot
 

@@ -1,4 +1,4 @@
-"""Vectors in a store's tables, with their checksums: written together, verified when read."""
+"""Vectors in a store's tables: written with their checksums, and verified when read."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,11 +8,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from facever.gallery.checksums import checksums_of, checksums_of_bytes, intact
-from facever.gallery.records import Checksums, Keys, Settings, Storage, Vectors
-from facever.gallery.store.coding import bytes_of, decoded, encoded
+from facever.gallery.records import Checksums, Keys, Settings, Storage, Vectors, shown
+from facever.gallery.storage import bytes_of, decoded, encoded
+from facever.gallery.store.database import Transaction
 from facever.gallery.templates import ALL
 
+REMEDY = (
+    "restore the gallery from a copy, or remove the image ('facever gallery remove --image') and "
+    "enroll it again"
+)
 _ROWS_AT_ONCE = 4096
+_MOST = 20  # damaged rows that are named; of more, the number is
 
 
 class Table(NamedTuple):
@@ -184,3 +190,41 @@ def next_number(db: sqlite3.Connection, table: Table) -> int:
     """Return the number after the largest that a table ever used."""
     row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", [table.name]).fetchone()
     return 1 if row is None else int(row[0]) + 1
+
+
+def whole(read: Transaction, table: Table, rows: Sequence[tuple[Any, ...]]) -> Verified:
+    """Return what `verified` does, of rows of the images or templates; the damaged are named."""
+    facts = read.facts()
+    found = verified(rows, facts.settings.storage, facts.binding.dimension)
+    name_damaged(read, table, found.damaged)
+    return found
+
+
+def name_damaged(read: Transaction, table: Table, numbers: Sequence[int]) -> None:
+    """Warn of vectors that are damaged and left out, of each once."""
+    new = read.damage.unnamed(table.name, numbers)
+    remedy = "'facever gallery rebuild' makes it again" if table is TEMPLATES else REMEDY
+    for what in described(read.db, table, new[:_MOST]):
+        read.damage.warn(f"{what} is damaged and left out: {remedy}")
+    if len(new) > _MOST:
+        read.damage.warn(
+            f"{len(new) - _MOST} more vectors are damaged and left out; 'facever gallery check' "
+            "names them"
+        )
+
+
+def described(db: sqlite3.Connection, table: Table, numbers: Sequence[int]) -> list[str]:
+    """Return what to call the vectors of these numbers: by person and source where known."""
+    source = "t.source" if table is IMAGES else "NULL"
+    whose = "p.person = t.person" if table.owner == "person" else "0"
+    sql = (
+        f"SELECT p.id, {source} FROM {table.name} t LEFT JOIN people p ON {whose}"
+        f" WHERE t.{table.number} = ?"
+    )
+    said = []
+    for number in numbers:
+        person, origin = db.execute(sql, [number]).fetchone()
+        of = f" of {shown(str(person))}" if person is not None else " of nobody"
+        where = f" ({shown(origin)})" if isinstance(origin, str) else ""
+        said.append(f"the vector of {table.number} {number}{of if whose != '0' else ''}{where}")
+    return said

@@ -94,9 +94,9 @@ def unlock(folder: Path) -> None:
 
 
 @pytest.fixture
-def others(open_store, some, folder: Path):
+def others(make_store, some, folder: Path):
     """A store that was closed, with two people, which others may read."""
-    store = open_store()
+    store = make_store()
     store.enroll(some("ab"), {"a": {"k": 1}}, "keep")
     store.close()
     shutil.copytree(store.path.parent, folder)
@@ -112,20 +112,6 @@ def test_reading_without_the_right_to_write(others: Path, reader) -> None:
     assert reader.ask("len(store.entries_after(0)[0])") == 2
     assert reader.ask("[tuple(each) for each in store.people({'k': 1})]") == [("a", 1)]
     assert reader.ask("list(store.check())") == []
-    one_line = (
-        f"{others / 'gallery.db'} cannot be written by this user; it is open for reading only"
-    )
-    for change in (
-        "store.remove('a')",
-        "store.update('a', {})",
-        "store.merge('a', 'b')",
-        "store.set_templates('mean')",
-        "store.set_storage('int8')",
-        "store.purge()",
-        "store.abandon_migration()",
-    ):
-        assert reader.ask(change) == one_line
-    assert reader.ask("store.counts()") == (2, 2)
     assert [path.name for path in others.iterdir()] == ["gallery.db"]
 
 
@@ -153,9 +139,9 @@ def test_a_change_in_the_middle_of_reading_is_said(others: Path, monkeypatch) ->
     try:
         with (
             pytest.raises(GalleryError, match=r"was written to while it was read; try again$"),
-            store.reading() as db,
+            store.reading(),
         ):
-            db.execute("SELECT count(*) FROM images").fetchone()
+            store.entries_after(0)
             os.utime(store.path, ns=(1, 1))
         assert store.counts() == (2, 2)
     finally:
@@ -170,9 +156,9 @@ def test_an_older_format_is_upgraded_by_who_may(others: Path, reader) -> None:
     assert "has the older format 1 and cannot be written by this user" in str(reader(others).said)
 
 
-def test_a_log_that_nobody_folded_in(open_store, some, folder: Path, reader) -> None:
+def test_a_log_that_nobody_folded_in(make_store, some, folder: Path, reader) -> None:
     """A copy of a gallery in use, where nothing can be written: its log is read, or it is said."""
-    store = open_store()
+    store = make_store()
     store.enroll(some("ab"), {}, "keep")
     folder.mkdir()
     for path in store.path.parent.iterdir():

@@ -1,13 +1,14 @@
+"""Removals: whole, in no answer afterwards, and audited."""
+
 import numpy as np
 import pytest
 
 from facever.errors import GalleryError
-from facever.gallery.records import Binding, NewImages
-from facever.gallery.store.store import Store
+from facever.gallery.records import NewImages
 
 
-def test_many_people_at_once(open_store, some, follower) -> None:
-    store = open_store()
+def test_many_people_at_once(make_store, some, follower) -> None:
+    store = make_store()
     store.enroll(some("abcabd"), {}, "keep")
     following = follower(store)
     following.refresh()
@@ -29,8 +30,8 @@ def test_many_people_at_once(open_store, some, follower) -> None:
         ([""], "a person id must be a text"),
     ],
 )
-def test_all_or_nobody(open_store, some, people: list[str], message: str) -> None:
-    store = open_store()
+def test_all_or_nobody(make_store, some, people: list[str], message: str) -> None:
+    store = make_store()
     store.enroll(some("ab"), {}, "keep")
     before = store.change()
     with pytest.raises(GalleryError, match=message):
@@ -38,8 +39,8 @@ def test_all_or_nobody(open_store, some, people: list[str], message: str) -> Non
     assert (store.change(), store.counts(), store.audit()) == (before, (2, 2), [])
 
 
-def test_more_than_sqlite_takes_at_once(open_store) -> None:
-    store = open_store()
+def test_many_people(make_store) -> None:
+    store = make_store()
     people = [str(n) for n in range(25_000)]
     empty = np.empty((0, 6), np.float32)
     store.enroll(NewImages([], empty, [], [], []), {}, "keep", nobody=people)
@@ -49,8 +50,8 @@ def test_more_than_sqlite_takes_at_once(open_store) -> None:
 
 @pytest.mark.parametrize("image", ["1", 2])  # its source, and its number
 @pytest.mark.parametrize("policy", ["all", "mean"])
-def test_an_image_goes(open_store, some, follower, policy: str, image: str | int) -> None:
-    store = open_store(templates=policy)
+def test_an_image_goes(make_store, some, follower, policy: str, image: str | int) -> None:
+    store = make_store(templates=policy)
     images = some("aab")
     store.enroll(images, {"a": {"k": 1}}, "keep")
     following = follower(store)
@@ -69,8 +70,8 @@ def test_an_image_goes(open_store, some, follower, policy: str, image: str | int
     assert list(store.check()) == []
 
 
-def test_the_audit_log_tells_no_one(open_store, some) -> None:
-    store = open_store()
+def test_the_audit_log_tells_no_one(make_store, some) -> None:
+    store = make_store()
     store.enroll(some("aab" + "c"), {"a": {"name": "Ada"}}, "keep")
     store.remove("a", "1")
     store.remove_all(["a", "b"])
@@ -88,10 +89,7 @@ def test_the_audit_log_tells_no_one(open_store, some) -> None:
     assert found[0].to_dict()["person"] == store.mark("a")
 
 
-def test_the_same_id_has_another_mark_in_another_gallery(open_store, tmp_path) -> None:
-    (tmp_path / "other").mkdir()
-    Store.create(tmp_path / "other", Binding("model-1", 6))
-    other = Store.open(tmp_path / "other", 1)
-    assert len({other.mark("a"), open_store().mark("a"), open_store().mark("b")}) == 3
+def test_the_same_id_has_another_mark_in_another_gallery(make_store) -> None:
+    store, other = make_store(), make_store("other")
+    assert len({other.mark("a"), store.mark("a"), store.mark("b")}) == 3
     assert len(other.mark("a")) == 64
-    other.close()

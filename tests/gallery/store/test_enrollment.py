@@ -1,11 +1,10 @@
-"""What comes in: times, templates and qualities; the rest is in test_store.py."""
+"""Enrolment: times, templates, qualities and reviews; duplicates are in test_store.py."""
 
 import numpy as np
 import pytest
 
 from facever.errors import GalleryError
 from facever.gallery.records import Duplicate
-from facever.gallery.store import statements
 
 EARLY, LATE = "2020-01-01T00:00:00+00:00", "2090-01-01T00:00:00+00:00"
 
@@ -15,31 +14,16 @@ def mean_of(vectors: np.ndarray, weights: list[float] | None = None) -> np.ndarr
     return total / np.linalg.norm(total)
 
 
-def test_time_never_runs_backwards(open_store, some, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = open_store()
-    monkeypatch.setattr(statements, "now", lambda: LATE)
-    store.enroll(some("a"), {}, "keep")
-    monkeypatch.setattr(statements, "now", lambda: EARLY)
-    store.enroll(some("b", first=1), {}, "keep")
-    store.remove("a")
-    assert store.images("b")[0].enrolled == LATE
-    assert store.audit()[0].time == LATE
-    with store.reading() as db:
-        times = [time for (time,) in db.execute("SELECT time FROM changes ORDER BY change")]
-    assert times == sorted(times)
-    assert times[1:] == [LATE] * 3
-
-
-def test_times_that_are_given_are_kept(open_store, some) -> None:
-    store = open_store()
+def test_times_that_are_given_are_kept(make_store, some) -> None:
+    store = make_store()
     store.enroll(some("ab", times=[EARLY, LATE]), {}, "keep")
     assert [store.images(p)[0].enrolled for p in "ab"] == [EARLY, LATE]
     store.enroll(some("c", first=2), {}, "keep")
-    assert EARLY < store.images("c")[0].enrolled < LATE  # what is imported sets no clock
+    assert EARLY < store.images("c")[0].enrolled < LATE  # times that are given set no clock
 
 
-def test_what_is_known_of_an_image(open_store, some) -> None:
-    store = open_store()
+def test_what_is_known_of_an_image(make_store, some) -> None:
+    store = make_store()
     store.enroll(some("aba", qualities=[0.5, None, 0.25]), {}, "keep")
     found = [(i.image, i.source, i.hash, i.norm, i.quality) for p in "ab" for i in store.images(p)]
     assert found == [
@@ -54,9 +38,9 @@ def test_what_is_known_of_an_image(open_store, some) -> None:
 
 @pytest.mark.parametrize("storage", ["float32", "float16", "int8"])
 @pytest.mark.parametrize("policy", ["mean", "quality_mean", "medoids:2"])
-def test_templates_follow_the_images(open_store, some, policy: str, storage: str) -> None:
+def test_templates_follow_the_images(make_store, some, policy: str, storage: str) -> None:
     """After each change they are what all of a person's images make."""
-    store = open_store(templates=policy, storage=storage)
+    store = make_store(templates=policy, storage=storage)
     tolerance = {"float32": 1e-6, "float16": 1e-3, "int8": 1e-2}[storage]
     first, more = some("aabab"), some("abb", seed=1, first=5, qualities=[9.0, None, 0.5])
     store.enroll(first, {}, "keep")
@@ -76,22 +60,22 @@ def test_templates_follow_the_images(open_store, some, policy: str, storage: str
     assert list(store.check()) == []
 
 
-def test_an_enrolment_that_has_no_templates_is_undone(open_store, some) -> None:
-    store = open_store(templates="quality_mean")
+def test_an_enrolment_that_has_no_templates_is_undone(make_store, some) -> None:
+    store = make_store(templates="quality_mean")
     with pytest.raises(GalleryError, match=r"no templates by 'quality_mean': .*norm .* not known"):
         store.enroll(some("ab", norms=[1.0, None]), {}, "keep")
     assert store.counts() == (0, 0)
 
 
-def test_vectors_of_a_model_that_is_gone(open_store, some) -> None:
-    store = open_store()
+def test_vectors_of_a_model_that_is_gone(make_store, some) -> None:
+    store = make_store()
     with pytest.raises(GalleryError, match=r"of fingerprint model-1 now, and no more of model-0"):
         store.enroll(some("a"), {}, "keep", fingerprint="model-0")
     assert store.counts() == (0, 0)
 
 
-def test_what_is_not_left_out_keeps_its_own_vector(open_store, some) -> None:
-    store = open_store()
+def test_what_is_not_left_out_keeps_its_own_vector(make_store, some) -> None:
+    store = make_store()
     store.enroll(some("a"), {}, "keep")
     images = some("xbcd", seed=1, qualities=[1.0, 2.0, 3.0, 4.0])  # the first is there already
     assert store.enroll(images, {}, "skip")[0] == 3
@@ -101,8 +85,8 @@ def test_what_is_not_left_out_keeps_its_own_vector(open_store, some) -> None:
         assert (known.source, known.norm, known.quality) == (str(row), row + 1, row + 1)
 
 
-def test_a_review_adds_duplicates_or_refuses(open_store, some) -> None:
-    store = open_store()
+def test_a_review_adds_duplicates_or_refuses(make_store, some) -> None:
+    store = make_store()
     store.enroll(some("a"), {}, "keep")
     seen = []
 
@@ -121,8 +105,8 @@ def test_a_review_adds_duplicates_or_refuses(open_store, some) -> None:
     assert store.counts() == (1, 1)
 
 
-def test_what_is_told_of_people_whose_images_are_there_already(open_store, some) -> None:
-    store = open_store()
+def test_what_is_told_of_people_whose_images_are_there_already(make_store, some) -> None:
+    store = make_store()
     store.enroll(some("aa"), {"a": {"site": "A"}}, "keep")
     about = {"a": {"role": "guest"}, "b": {"role": "host"}}
     added, _, found = store.enroll(some("ab"), about, "skip")
@@ -134,8 +118,8 @@ def test_what_is_told_of_people_whose_images_are_there_already(open_store, some)
     assert store.change() == before
 
 
-def test_people_without_images(open_store, some) -> None:
-    store = open_store()
+def test_people_without_images(make_store, some) -> None:
+    store = make_store()
     assert store.enroll(some(""), {"n": {"k": 1}}, "keep", nobody=["n"])[:2] == (0, 1)
     assert store.metadata("n") == {"k": 1}
     assert store.without_images() == {"n": '{"k": 1}'}
@@ -143,8 +127,8 @@ def test_people_without_images(open_store, some) -> None:
 
 
 @pytest.mark.parametrize("what", ["operating point", "calibration"])
-def test_what_is_kept_beside(open_store, what: str) -> None:
-    store = open_store()
+def test_what_is_kept_beside(make_store, what: str) -> None:
+    store = make_store()
     store.add_measured(what, "door", "1:N", "{}")
     before = store.change().number
     with pytest.raises(GalleryError, match=f"^{what} 'door' already exists$"):
@@ -160,15 +144,15 @@ def test_what_is_kept_beside(open_store, what: str) -> None:
 @pytest.mark.parametrize(
     "metadata", [{"k": float("inf")}, {"k": {1}}, {"": 1}, {"k": "\ud800"}, {"k": {"\ud800": 1}}]
 )
-def test_metadata_that_cannot_be_kept(open_store, some, metadata: dict) -> None:
-    store = open_store()
+def test_metadata_that_cannot_be_kept(make_store, some, metadata: dict) -> None:
+    store = make_store()
     with pytest.raises(GalleryError, match=r"^metadata of 'a' cannot be kept: "):
         store.enroll(some("a"), {"a": metadata}, "keep")
     assert store.counts() == (0, 0)
 
 
-def test_who_is_there(open_store, some) -> None:
-    store = open_store()
+def test_who_is_there(make_store, some) -> None:
+    store = make_store()
     people = [f"p{n:05}" for n in range(9000)]
     store.enroll(some("b" + "a" * 3), {"a": {"site": "A"}, "b": {"site": "B"}}, "keep")
     assert [tuple(each) for each in store.people()] == [("a", 3), ("b", 1)]

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facever.errors import GalleryError
 from facever.gallery.records import Binding, Settings
 from facever.gallery.store import schema
-from facever.gallery.store.file import FILE
-from facever.gallery.store.store import Store
+from facever.gallery.store.store import FILE, Store
 
 VECTORS = np.float32([[1, 0], [0.6, 0.8], [0, 1]])
 
@@ -110,6 +110,15 @@ def test_an_upgrade_that_fails_changes_nothing(
     monkeypatch.undo()
     Store.open(former, 1).close()
     assert tables(former / FILE) != before
+
+
+def test_settings_that_are_missing(make_store) -> None:
+    store = make_store()
+    with closing(sqlite3.connect(store.path)) as db:
+        db.execute("DELETE FROM meta WHERE key IN ('storage', 'generation')")
+        db.commit()
+    with pytest.raises(GalleryError, match="is damaged: it does not say its 'generation'"):
+        make_store()
 
 
 def test_two_open_it_at_once(former: Path) -> None:

@@ -1,3 +1,5 @@
+"""A migration to another model, step by step, beside changes of the images."""
+
 import numpy as np
 import pytest
 
@@ -15,8 +17,8 @@ def vectors(units):
 
 @pytest.mark.parametrize("storage", ["float32", "float16", "int8"])
 @pytest.mark.parametrize("policy", ["all", "mean"])
-def test_a_migration(open_store, some, vectors, follower, policy: str, storage: str) -> None:
-    store, reader = open_store(templates=policy, storage=storage), open_store()
+def test_a_migration(make_store, some, vectors, follower, policy: str, storage: str) -> None:
+    store, reader = make_store(templates=policy, storage=storage), make_store()
     store.enroll(some("abab", qualities=[0.5] * 4), {"a": {"k": 1}}, "keep")
     store.add_measured("operating point", "door", "1:N", "{}")
     store.add_measured("calibration", "door", "1:N", "{}")
@@ -62,9 +64,9 @@ def test_a_migration(open_store, some, vectors, follower, policy: str, storage: 
         store.enroll(some("d", first=8), {}, "keep", fingerprint="model-1")
 
 
-def test_what_changes_meanwhile(open_store, some, vectors) -> None:
+def test_what_changes_meanwhile(make_store, some, vectors) -> None:
     """Images that go need no vector; those that move to other people keep theirs."""
-    store = open_store()
+    store = make_store()
     store.enroll(some("aabb"), {}, "keep")
     store.begin_migration(NEW)
     store.add_migrated([1, 2, 3], vectors([1, 2, 3]), [None] * 3, "model-2")
@@ -79,8 +81,8 @@ def test_what_changes_meanwhile(open_store, some, vectors) -> None:
     assert np.array_equal(store.vectors_of("a"), vectors([1, 3]))
 
 
-def test_a_vector_can_be_given_again(open_store, some, vectors) -> None:
-    store = open_store()
+def test_a_vector_can_be_given_again(make_store, some, vectors) -> None:
+    store = make_store()
     store.enroll(some("a"), {}, "keep")
     store.begin_migration(NEW)
     for number in (7, 8):
@@ -89,8 +91,8 @@ def test_a_vector_can_be_given_again(open_store, some, vectors) -> None:
     assert np.array_equal(store.vectors_of("a"), vectors([8]))
 
 
-def test_one_at_a_time(open_store, some, vectors) -> None:
-    store = open_store()
+def test_one_at_a_time(make_store, some, vectors) -> None:
+    store = make_store()
     store.enroll(some("a"), {}, "keep")
     with pytest.raises(GalleryError, match=r"^the gallery is of fingerprint model-1 already$"):
         store.begin_migration(Binding("model-1", 6))
@@ -118,8 +120,8 @@ def test_one_at_a_time(open_store, some, vectors) -> None:
     assert store.migration() == MigrationState(NEW, 0, 1)
 
 
-def test_more_images_than_are_read_at_once(open_store, some, units) -> None:
-    store = open_store(storage="float16")
+def test_more_images_than_are_read_at_once(make_store, some, units) -> None:
+    store = make_store(storage="float16")
     store.enroll(some("a" * 5000), {}, "keep")
     store.begin_migration(NEW)
     numbers = [each.image for each in store.pending_images()]

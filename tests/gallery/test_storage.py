@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from facever.errors import GalleryError
-from facever.gallery.store.coding import (
+from facever.gallery.storage import (
     bytes_of,
     checked_storage,
     decoded,
