@@ -73,9 +73,6 @@ def derive(change: Transaction, number: int, keys: Sequence[int]) -> None:
         change: What changed their images.
         number: Of the change.
         keys: Of the people.
-
-    Raises:
-        GalleryError: The policy has no template for somebody's images.
     """
     if change.facts().settings.templates != ALL:
         forget_entries_of(change, number, keys)
@@ -126,9 +123,6 @@ def made_templates(
         read: The store.
         keys: Of the people.
         named: Warn of images whose vector is damaged; they are not counted in any case.
-
-    Raises:
-        GalleryError: The policy has no template for somebody's images.
     """
     sql = (
         f"SELECT {columns(IMAGES)}, coalesce(quality, norm) FROM {joined(IMAGES)}"

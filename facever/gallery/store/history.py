@@ -32,11 +32,7 @@ def record(db: sqlite3.Connection, action: str, *, people: int, images: int) -> 
 
 
 def mark_of(audit_key: bytes, person: str) -> str:
-    """Return what stands for a person's id in the audit log.
-
-    Raises:
-        GalleryError: No text.
-    """
+    """Return what stands for a person's id in the audit log."""
     return hmac.digest(audit_key, text(person, "a person id").encode(), "sha256").hex()
 
 

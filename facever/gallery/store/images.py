@@ -63,11 +63,7 @@ def images_of(read: Transaction, key: int, person: str) -> list[StoredImage]:
 def images_named(
     db: sqlite3.Connection, key: int, person: str, named: Sequence[str | int]
 ) -> list[int]:
-    """Return the numbers of images of a person, ascending, by their sources or numbers.
-
-    Raises:
-        GalleryError: The person has no such image.
-    """
+    """Return the numbers of images of a person, ascending, by their sources or numbers."""
     own = db.execute("SELECT image, source FROM images WHERE person = ?", [key]).fetchall()
     images: set[int] = set()
     for wanted in named:

@@ -24,11 +24,7 @@ _PENDING = "images i WHERE NOT EXISTS (SELECT 1 FROM migrated m WHERE m.image = 
 
 
 def begin(change: Transaction, binding: Binding) -> None:
-    """Begin to move to another model, or resume.
-
-    Raises:
-        GalleryError: It is of this model already, or a migration to another one has begun.
-    """
+    """Begin to move to another model, or resume."""
     now, begun = change.facts().binding, under_way(change.db, change.path)
     if binding.fingerprint == now.fingerprint:
         raise GalleryError(f"the gallery is of fingerprint {now.fingerprint} already")
@@ -73,11 +69,7 @@ def add(
     norms: Sequence[float | None],
     fingerprint: str,
 ) -> None:
-    """Keep new vectors [N, D] of images [N]; those of images that are gone are dropped.
-
-    Raises:
-        GalleryError: No migration to that model is under way.
-    """
+    """Keep new vectors [N, D] of images [N]; those of images that are gone are dropped."""
     db, binding = change.db, _require(change, fingerprint)
     blobs = list(encoded(vectors, "float32"))
     db.executemany(
@@ -92,20 +84,12 @@ def add(
 
 
 def drop_damaged(change: Transaction, fingerprint: str) -> None:
-    """Forget new vectors that are damaged: their images are pending again.
-
-    Raises:
-        GalleryError: No migration to that model is under way.
-    """
+    """Forget new vectors that are damaged: their images are pending again."""
     _drop_damaged(change.db, _require(change, fingerprint))
 
 
 def finish(change: Transaction, fingerprint: str, remove: Sequence[int]) -> int:
-    """Let the new model serve, and return how many images were removed.
-
-    Raises:
-        GalleryError: No migration to that model is under way, or other images have no new vector.
-    """
+    """Let the new model serve, and return how many images were removed."""
     db, binding = change.db, _require(change, fingerprint)
     pending = {image for (image,) in db.execute(f"SELECT image FROM {_PENDING}")}
     gone = sorted(pending & set(remove))
@@ -129,11 +113,7 @@ def finish(change: Transaction, fingerprint: str, remove: Sequence[int]) -> int:
 
 
 def abandon(change: Transaction) -> None:
-    """Drop a migration; the gallery stays with its model.
-
-    Raises:
-        GalleryError: None is under way.
-    """
+    """Drop a migration; the gallery stays with its model."""
     if under_way(change.db, change.path) is None:
         raise GalleryError("no migration is under way")
     change.db.execute("DELETE FROM migrated")

@@ -20,11 +20,7 @@ _NOTHING = "{}"  # metadata
 
 
 def key_of(db: sqlite3.Connection, person: str) -> int:
-    """Return a person's key.
-
-    Raises:
-        GalleryError: Nobody is enrolled under that id.
-    """
+    """Return a person's key."""
     known = known_as(db, [person])
     if not known:
         raise GalleryError(f"nobody is enrolled as {shown(person)}")
@@ -36,9 +32,6 @@ def known_as(db: sqlite3.Connection, people: Sequence[str]) -> dict[str, tuple[s
 
     People whom an older version kept under an id that is written otherwise (`person_id`) are found
     by exactly that one.
-
-    Raises:
-        GalleryError: An id that is no text.
     """
     forms = {text(given, "a person id"): canonical(given) for given in people}
     sql = "SELECT id, person FROM people WHERE id IN ({})"
@@ -105,11 +98,7 @@ def _is_plain_value(text_: str) -> bool:
 
 
 def metadata_of(db: sqlite3.Connection, key: int) -> dict[str, Any]:
-    """Return a person's metadata.
-
-    Raises:
-        GalleryError: It is damaged.
-    """
+    """Return a person's metadata."""
     sql = "SELECT id, metadata FROM people WHERE person = ?"
     person, written = db.execute(sql, [key]).fetchone()
     known = metadata_in(written)
@@ -171,11 +160,7 @@ def add_metadata(
     keys: Mapping[str, int],
     metadata: Mapping[str, Mapping[str, Any]],
 ) -> bool:
-    """Add to the metadata of people who have a key, by their ids; return whether there is any.
-
-    Raises:
-        GalleryError: It cannot be kept.
-    """
+    """Add to the metadata of people who have a key, by their ids; return whether there is any."""
     told = [person for person in sorted(keys) if metadata.get(person)]
     for person in told:
         write_metadata(
@@ -190,11 +175,7 @@ def write_metadata(db: sqlite3.Connection, key: int, metadata: Mapping[str, Any]
 
 
 def require_free(db: sqlite3.Connection, person: str) -> str:
-    """Return an id as it is kept, when nobody has it.
-
-    Raises:
-        GalleryError: Somebody has, or it cannot be kept.
-    """
+    """Return an id as it is kept, when nobody has it."""
     kept = person_id(person)
     if known_as(db, [kept]):
         raise GalleryError(f"somebody is enrolled as {shown(person)} already")
@@ -214,11 +195,7 @@ def update_person(
     remove_keys: Sequence[str],
     new_id: str | None,
 ) -> None:
-    """Change a person's metadata, or their id.
-
-    Raises:
-        GalleryError: No such person or key, or an id that is taken.
-    """
+    """Change a person's metadata, or their id."""
     db = change.db
     change.removes = bool(remove_keys)
     key = key_of(db, person)

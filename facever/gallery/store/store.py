@@ -6,7 +6,8 @@ every store promises, whatever it is kept in:
 **Changes.** Each method that changes something is one change: atomic (all of it is kept, or on an
 error or a kill nothing), durable when the method returns, and serial: one writer at a time, others
 wait. A change raises GalleryError when another writer keeps on, when this user cannot write, and
-when there is no room; nothing is changed then.
+when there is no room; and where it is refused for the reasons that the method of the same name of
+`Gallery` documents. Nothing is changed then.
 
 **Readers.** A reader sees whole changes only, and never waits for a writer. Each question is
 answered from the newest state; within `reading` all questions are answered from one state. What was
