@@ -5,7 +5,7 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from facever.core.console import warn
 from facever.errors import GalleryError
 from facever.gallery.records import shown
 from facever.gallery.store.log import INDEX_BYTES, Log, checkpoint, log_bytes
-from facever.gallery.store.schema import Facts, facts_in
+from facever.gallery.store.schema import Facts, facts_in, write_facts
 
 T = TypeVar("T")
 Seen = tuple[int, int, int, int]
@@ -63,15 +63,27 @@ class Transaction:
         db: The connection.
         path: The store's file, for messages.
         damage: Warns of damaged rows.
-        facts: Returns what the store says of itself.
+        read_facts: Reads what the store says of itself.
         removes: Set where something is removed: then it must leave the log, too.
     """
 
     db: sqlite3.Connection
     path: Path
     damage: Damage
-    facts: Callable[[], Facts]
+    read_facts: Callable[[], Facts]
     removes: bool = False
+    _facts: Facts | None = None
+
+    def facts(self) -> Facts:
+        """Return what the store says of itself."""
+        if self._facts is None:
+            self._facts = self.read_facts()
+        return self._facts
+
+    def write_facts(self, facts: Mapping[str, Any]) -> None:
+        """Change what the store says of itself."""
+        write_facts(self.db, facts)
+        self._facts = None
 
     def first(self, sql: str, *values: object) -> Any:
         """Return the first row of what a statement finds; None where that is nothing."""

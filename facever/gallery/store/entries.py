@@ -9,7 +9,7 @@ from facever.gallery.records import Entries, Keys, Settings, Storage, Vectors
 from facever.gallery.storage import encoded
 from facever.gallery.store.database import Transaction, among, each
 from facever.gallery.store.history import record
-from facever.gallery.store.schema import new_generation, write_facts
+from facever.gallery.store.schema import new_generation
 from facever.gallery.store.vectors import (
     IMAGES,
     TEMPLATES,
@@ -189,8 +189,7 @@ def change_storage(change: Transaction, storage: Storage) -> None:
 def begin_generation(change: Transaction, settings: Settings) -> None:
     """Make all entries anew by settings; the vectors of the images are as these say already."""
     db = change.db
-    write_facts(
-        db,
+    change.write_facts(
         {
             "generation": new_generation(),
             "templates": settings.templates,

@@ -16,7 +16,7 @@ from facever.gallery.store.database import Transaction, among, each
 from facever.gallery.store.entries import begin_generation
 from facever.gallery.store.history import record
 from facever.gallery.store.images import landmarks_column, remove_images
-from facever.gallery.store.schema import under_way, write_facts
+from facever.gallery.store.schema import under_way
 from facever.gallery.store.vectors import MIGRATED, pages, rewrite, write_checksums
 
 _ROWS_AT_ONCE = 4096
@@ -35,7 +35,7 @@ def begin(change: Transaction, binding: Binding) -> None:
         )
     if begun is not None:
         _drop_damaged(change.db, begun)
-    write_facts(change.db, {"migration": asdict(binding)})
+    change.write_facts({"migration": asdict(binding)})
 
 
 def state(read: Transaction) -> MigrationState | None:
@@ -107,7 +107,7 @@ def finish(change: Transaction, fingerprint: str, remove: Sequence[int]) -> int:
     for table in ("migrated", "operating_points", "calibrations"):
         db.execute(f"DELETE FROM {table}")
     db.execute("DELETE FROM meta WHERE key = 'migration'")
-    write_facts(db, asdict(binding))
+    change.write_facts(asdict(binding))
     begin_generation(change, settings)
     return len(gone)
 

@@ -66,7 +66,6 @@ from facever.gallery.store import entries, history, images, migration, people
 from facever.gallery.store.database import Database, Transaction, among
 from facever.gallery.store.findings import findings
 from facever.gallery.store.formats import make_file, open_file
-from facever.gallery.store.schema import write_facts
 from facever.gallery.store.vectors import REMEDY, WHOLE_ID, entry_table
 from facever.gallery.templates import checked_policy
 
@@ -539,7 +538,7 @@ class Store:
         """Keep which kind of index is wanted; it is not checked here."""
         with self._database.writing() as change:
             if kind != change.facts().settings.index:
-                write_facts(change.db, {"index": kind})
+                change.write_facts({"index": kind})
                 history.record(change.db, "index", people=0, images=0)
 
     def remake_templates(self) -> None:
