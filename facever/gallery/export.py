@@ -1,10 +1,10 @@
-"""A gallery's people in a folder: an embedding set with all that is known of them, and its seal.
+"""Export: a gallery's people as an embedding set with all that is known of them, and its seal.
 
 Beside the columns of every embedding set, `rows.parquet` has `path` (the source), `hash`,
 `enrolled` (ISO 8601), `quality` and `metadata` (JSON, of the person). People without images have a
 row without a vector. Where some were enrolled as photos, `landmarks` are those of their face, empty
 where not known, and missing for crops. `export.json` has the SHA-256 of each file: an export is
-taken whole or not.
+imported whole, or not at all.
 """
 
 from datetime import UTC, datetime
@@ -149,7 +149,9 @@ def read_export(path: Path) -> Export:
     for person, said in zip(rows["identity"], rows["metadata"], strict=True):
         known = _metadata_in(path, said)
         if metadata.setdefault(person, known) != known:
-            raise GalleryError(f"{path} says of the same person different things; export it again")
+            raise GalleryError(
+                f"{path}: rows of one person have different metadata; export the gallery again"
+            )
     held = rows[acquired]
     return Export(
         faces.select(acquired),
@@ -183,7 +185,7 @@ def _check_seal(path: Path) -> None:
             raise GalleryError(f"{path / name} cannot be read: {error.strerror}") from error
         if found != expected:
             raise GalleryError(
-                f"{path / name} is not as it was exported; nothing was imported: export the "
+                f"{path / name} was changed after the export; nothing was imported: export the "
                 "gallery again"
             )
 
@@ -193,10 +195,10 @@ def _metadata_in(path: Path, said: object) -> dict[str, Any]:
         known = parse_json(said) if isinstance(said, str) else None
     except ValueError as error:
         raise GalleryError(
-            f"{path}: the metadata of a person is no JSON object: {error}"
+            f"{path}: the metadata of a person is not a JSON object: {error}"
         ) from error
     if not isinstance(known, dict):
-        raise GalleryError(f"{path}: the metadata of a person is no JSON object")
+        raise GalleryError(f"{path}: the metadata of a person is not a JSON object")
     return known
 
 
@@ -206,5 +208,5 @@ def _time_in(path: Path, said: object) -> str:
     except ValueError:
         time = None
     if time is None or time.tzinfo is None:
-        raise GalleryError(f"{path}: an image was enrolled at no time")
+        raise GalleryError(f"{path}: missing or invalid enrolment time; export the gallery again")
     return time.astimezone(UTC).isoformat(timespec="seconds")

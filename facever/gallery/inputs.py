@@ -1,4 +1,4 @@
-"""What comes into a gallery, checked: vectors of its model, and the columns that go with them."""
+"""Inputs of a gallery, checked: vectors of its model, and the columns that belong to them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -41,13 +41,11 @@ def checked_vectors(faces: Faces, fingerprint: str | None, binding: Binding) -> 
         if faces.meta.fingerprint != UNDECLARED:
             declared = faces.meta.fingerprint
         if fingerprint not in (None, declared):
-            raise GalleryError(
-                f"the embedding set says that it is of fingerprint {declared}, not {fingerprint}"
-            )
+            raise GalleryError(f"the embedding set is of fingerprint {declared}, not {fingerprint}")
         given, acquired = faces.vectors, faces.acquired
     if declared is None or declared == UNDECLARED:
         raise GalleryError(
-            "vectors that do not say which model made them: give fingerprint=, such as "
+            "vectors without a fingerprint of their model: give fingerprint=, such as "
             f"model.fingerprint (the gallery is of {binding.fingerprint})"
         )
     if declared != binding.fingerprint:
@@ -131,7 +129,7 @@ def images_of(
         norms = faces.rows["norm"].tolist()
         qualities, photos = _qualities(faces), _photos(faces)
     if people is None:
-        raise GalleryError("whom do these vectors show? give people=")
+        raise GalleryError("no person is given for these vectors: give people=")
     of_whom = [people] * size if isinstance(people, str) else list(people)
     from_where = [None] * size if sources is None else list(sources)
     hashed = [None] * size if hashes is None else list(hashes)
@@ -224,23 +222,23 @@ def binding_of(made_by: Model | EmbeddingSet | None, **declared: Any) -> Binding
     if made_by is not None:
         if said:
             raise GalleryError(
-                f"a model says its {', '.join(said)} itself: give the model alone, or omit it"
+                f"both a model and its {', '.join(said)} are given: give one of them"
             )
         meta = made_by.meta if isinstance(made_by, EmbeddingSet) else described(made_by)
         said = {field.name: getattr(meta, field.name) for field in fields(Binding)}
         said["options"] = {k: v for k, v in meta.options.items() if k not in _OF_A_RUN}
     elif missing := [name for name in ("fingerprint", "dimension") if name not in said]:
         raise GalleryError(
-            "what is the gallery bound to? give a model (facever.load_model), or for plain "
-            f"vectors fingerprint= and dimension= (missing: {', '.join(missing)})"
+            "a gallery is bound to a model: give one (facever.load_model), or for plain vectors "
+            f"fingerprint= and dimension= (missing: {', '.join(missing)})"
         )
     binding = Binding(**said)
     if text(binding.fingerprint, "a fingerprint") == UNDECLARED:
         raise GalleryError(
-            "nobody declared where these vectors come from: give fingerprint='NAME OF THE "
-            "MODEL', so that no others get in"
+            "the origin of these vectors is not declared: give fingerprint='NAME OF THE MODEL', so "
+            "that vectors of other models are refused"
         )
     dimension = binding.dimension
     if isinstance(dimension, bool) or not isinstance(dimension, int) or dimension < 1:
-        raise GalleryError(f"a dimension is a whole number from 1 on, not {dimension!r}")
+        raise GalleryError(f"dimension is {dimension!r}: it is a whole number of at least 1")
     return binding

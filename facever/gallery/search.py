@@ -52,7 +52,7 @@ def search(
 ) -> SearchResult:
     """Search the people of a store by the index that follows it; see `Gallery.search`."""
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise GalleryError(f"k is a whole number from 1 on, not {k!r}")
+        raise GalleryError(f"k is {k!r}: it is a whole number of at least 1")
     rule = checked_rule(rule)
     found = None
     while found is None:

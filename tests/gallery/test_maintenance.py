@@ -247,13 +247,6 @@ def test_search_and_verify_follow_the_templates(gallery: Gallery, faces, templat
                 ).get(person, 1)
 
 
-def test_people_and_images(gallery: Gallery) -> None:
-    gallery.update("a", {"site": "A"})
-    assert [tuple(each) for each in gallery.people({"site": "A"})] == [("a", 35)]
-    assert sum(each.images for each in gallery.people()) == 60
-    assert [i.source for i in gallery.images("single")] == ["59.jpg"]
-
-
 def test_a_migration(gallery: Gallery, faces, units) -> None:
     with Gallery.open(gallery.path) as reader:
         reader.search(faces, 1)
