@@ -1,6 +1,6 @@
 """What a gallery is bound to and holds."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -82,33 +82,21 @@ def info_of(store: Store, path: Path) -> GalleryInfo:
     with store.reading():
         points, unusable_points = kept(store, OperatingPoint)
         calibrations, unusable_calibrations = kept(store, ScoreCalibration)
-        binding, settings = store.binding, store.settings
+        unusable = [*unusable_points.values(), *unusable_calibrations.values()]
         people, images = store.counts()
         return GalleryInfo(
             path=str(path),
             gallery=store.gallery,
             created=store.created,
             change=store.change().number,
-            fingerprint=binding.fingerprint,
-            dimension=binding.dimension,
-            metric=binding.metric,
-            preprocessing=dict(binding.preprocessing),
-            options=dict(binding.options),
-            templates=settings.templates,
-            storage=settings.storage,
-            index=settings.index,
+            **asdict(store.binding),
+            **asdict(store.settings),
             read_only=store.read_only,
             people=people,
             images=images,
             photos=store.photo_count(),
             entries=store.entry_count(),
-            operating_points={
-                name: point.model_dump(mode="json") for name, point in points.items()
-            },
+            operating_points={name: one.model_dump(mode="json") for name, one in points.items()},
             calibrations={name: one.model_dump(mode="json") for name, one in calibrations.items()},
-            unusable=[
-                one.reason
-                for unusable in (unusable_points, unusable_calibrations)
-                for one in unusable.values()
-            ],
+            unusable=[one.reason for one in unusable],
         )

@@ -25,10 +25,15 @@ def content(gallery: Gallery) -> dict:
         each.person: (
             gallery.metadata(each.person),
             [{**image.to_dict(), "image": 0} for image in gallery.images(each.person)],
-            gallery._store.vectors_of(each.person).tobytes() if each.images else b"",
+            vectors_of(gallery, each.person),
         )
         for each in gallery.people()
     }
+
+
+def vectors_of(gallery: Gallery, person: str) -> list[bytes]:
+    entries = zip(*gallery.entries(), strict=True)
+    return [vector.tobytes() for owner, vector in entries if owner == person]
 
 
 @pytest.fixture
@@ -84,8 +89,7 @@ def test_it_is_an_embedding_set(full: Gallery, other: Gallery, tmp_path: Path) -
     done = other.enroll(faces, duplicates="keep")
     assert [reason for _, reason in done.failed] == ["no image is enrolled"]
     for person in ("a", "b", "plain"):
-        vectors = other._store.vectors_of(person).tobytes()
-        assert vectors == full._store.vectors_of(person).tobytes()
+        assert vectors_of(other, person) == vectors_of(full, person) != []
         mine, yours = other.images(person), full.images(person)
         assert [(i.source, i.norm, i.quality) for i in mine] == [
             (i.source, i.norm, i.quality) for i in yours
