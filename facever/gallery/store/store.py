@@ -14,9 +14,10 @@ answered from the newest state; within `reading` all questions are answered from
 removed is in no answer that is asked for after the removal returned. A vector, an id or metadata
 that is damaged is named in a warning, once, and left out of answers.
 
-**Change number.** Each change that alters an answer has a number, larger than all before, and a
-random stamp. The stamp differs in another copy of the store that went on by itself, so that `had`
-tells whether this store went through a given state.
+**Change number.** Each change of people, images, settings, operating points or calibrations has a
+number, larger than all before, and a random stamp; so has the end of a migration, but not its other
+steps, which alter no answer of the serving model. The stamp differs in another copy of the store
+that went on by itself, so that `had` tells whether this store went through a given state.
 
 **Entries.** What a search compares with: images, or the templates made of them. An entry has a
 number that is never used twice, and never changes: its vector and owner stay what they are. So what
@@ -192,11 +193,11 @@ class Store:
 
     def _counts(self) -> tuple[int, int, int]:
         def counted(read: Transaction) -> tuple[int, int, int]:
-            tables = ("people", "images", entry_table(read.facts().settings).name)
-            people, images, entries = (
-                int(read.first(f"SELECT count(*) FROM {table}")[0]) for table in tables
+            table = entry_table(read.facts().settings).name
+            tables = ", ".join(
+                f"(SELECT count(*) FROM {one})" for one in ("people", "images", table)
             )
-            return people, images, entries
+            return tuple(read.first(f"SELECT {tables}"))
 
         return self._database.remembered("counts", counted)
 
