@@ -37,6 +37,7 @@ MOVED = {
     "facever.training.beside": "facever.training.supervision",
     "facever.heads.parts": "facever.heads.common",
     "facever.heads.prototypes": "facever.heads.classes",
+    "facever.gallery.exports": "facever.gallery.export",
 }
 """The present name by the former one, of modules and of packages with all that is in them."""
 

@@ -242,68 +242,6 @@ class Verification(Result):
         ]
 
 
-@dataclass(frozen=True)
-class GalleryInfo(Result):
-    """What a gallery is and holds.
-
-    `entries` is with how many vectors a search compares: images, or templates. `unusable` says
-    of which operating points and calibrations that are kept none can be used, and why. `photos` is
-    how many of the images were enrolled as photos, in which a face was found; the others are crops.
-    """
-
-    path: str
-    gallery: str
-    created: str
-    change: int
-    fingerprint: str
-    dimension: int
-    metric: str
-    preprocessing: dict[str, Any]
-    options: dict[str, Any]
-    templates: str
-    storage: str
-    index: str
-    read_only: bool
-    people: int
-    images: int
-    entries: int
-    operating_points: dict[str, dict[str, Any]]
-    calibrations: dict[str, dict[str, Any]]
-    unusable: list[str]
-    photos: int = 0
-
-    def describe(self) -> list[Section]:
-        """Return what a gallery is bound to and holds."""
-        points = ", ".join(map(shown, self.operating_points))
-        calibrations = ", ".join(map(shown, self.calibrations))
-        vectors = f"{self.entries:,} {'vector' if self.entries == 1 else 'vectors'}"
-        facts: list[tuple[str, Cell]] = [
-            ("gallery", self.path),
-            ("created", self.created),
-            ("fingerprint", self.fingerprint),
-            ("vectors", f"dimension {self.dimension}, compared by cosine"),
-            ("templates", f"{self.templates}, {vectors} to compare with"),
-            ("storage", self.storage),
-            ("index", self.index),
-            ("people", count(self.people)),
-            ("images", self._images),
-            ("operating points", points or "none: searching and verifying give scores only"),
-            ("calibrations", calibrations or "none: no probabilities"),
-        ]
-        return [Section("gallery", "Gallery", [Facts(facts)])]
-
-    @property
-    def _images(self) -> Cell:
-        if not self.photos:
-            return count(self.images)
-        return f"{self.images:,}, {self.photos:,} of them photos in which a face was found"
-
-    @property
-    def warnings(self) -> list[str]:
-        """What is kept and cannot be used."""
-        return [f"{reason}; remove it" for reason in self.unusable]
-
-
 def _decided_by(point: OperatingPoint | None) -> str:
     return "nothing: scores only" if point is None else point.summary
 

@@ -60,6 +60,22 @@ def read_stored(
     return usable, unusable
 
 
+def checked_rule(rule: str | None) -> ScoreRule | None:
+    """Return a score rule, or None where none is given.
+
+    Raises:
+        GalleryError: There is none of that name.
+    """
+    if rule not in (None, "max", "mean"):
+        raise GalleryError(f"rule is {rule!r} (allowed: max, mean)")
+    return rule  # type: ignore[return-value]
+
+
+def joined_notes(*notes: str) -> str:
+    """Return the notes that say something as one text."""
+    return "; ".join(note for note in notes if note)
+
+
 def chosen(
     given: OperatingPoint | str | None,
     stored: Mapping[str, OperatingPoint],

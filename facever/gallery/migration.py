@@ -20,7 +20,7 @@ from facever.data.members import file_of
 from facever.embeddings.unit import unit_rows
 from facever.errors import DataError, GalleryError
 from facever.gallery.gallery import Gallery
-from facever.gallery.intake import binding_of
+from facever.gallery.inputs import binding_of
 from facever.gallery.records import PendingImage
 from facever.models.images import workers_for
 from facever.models.photos import NONE, Photos, alignment_of, face_step, one_face_each

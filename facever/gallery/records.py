@@ -3,7 +3,7 @@
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from facever.core.text import canonical
 from facever.errors import GalleryError, plain
 from facever.render.values import Record
+
+T = TypeVar("T")
 
 Duplicates = Literal["skip", "keep", "refuse"]
 Storage = Literal["float32", "float16", "int8"]
@@ -259,6 +261,17 @@ class Duplicate:
     def what(self) -> str:
         """Return a name of the image for a message."""
         return shown(self.source) if self.source is not None else f"image {self.index}"
+
+
+def several(values: Sequence[T], what: str) -> Sequence[T]:
+    """Return values that are given as a list, not as one text, whose letters would be taken.
+
+    Raises:
+        GalleryError: It is one text.
+    """
+    if isinstance(values, (str, bytes)):
+        raise GalleryError(f"{what} are given as a list, such as [{reprlib.repr(values)}]")
+    return values
 
 
 def shown(value: str) -> str:

@@ -54,9 +54,8 @@ def test_killed_in_the_middle_of_changes(empty: Gallery, units) -> None:
             # one change may have been made without the time to say so
             assert acknowledged - 1 <= info.people - living <= acknowledged + 1
             living = info.people
-            ids = {
-                a.candidates[0].person for a in gallery.search(units(50), 1, fingerprint="model-1")
-            }
+            found = gallery.search(units(50), 1, fingerprint="model-1")
+            ids = {candidate.person for answer in found for candidate in answer.candidates}
             assert all(person.startswith("r") for person in ids)
             gallery.enroll(units(1, seed=round_), "between", fingerprint="model-1")
             gallery.remove("between")

@@ -88,9 +88,10 @@ def test_a_store_that_can_grow_no_more(empty: Gallery, units: Callable) -> None:
     """The same without a disk of its own: SQLite is told how many pages there are."""
     empty.enroll(units(50), "a", fingerprint="model-1")
     before, store = empty.info(), empty.path / "gallery.db"
-    with empty._store.writing() as db:
-        pages = db.execute("PRAGMA page_count").fetchone()[0]
-    empty._store._writer.execute(f"PRAGMA max_page_count = {pages}")
+    database = empty._store._database
+    with database.writing() as change:
+        pages = change.db.execute("PRAGMA page_count").fetchone()[0]
+    database._writer.execute(f"PRAGMA max_page_count = {pages}")
     changes: list[Callable[[], object]] = [
         lambda: empty.enroll(units(5000), "b", fingerprint="model-1"),
         lambda: empty.update("a", {"about": "x" * 10**6}),
@@ -98,7 +99,7 @@ def test_a_store_that_can_grow_no_more(empty: Gallery, units: Callable) -> None:
     for change in changes:
         assert _refused(change) == f"{store}: {FULL}"
         assert (empty.info(), empty.check()) == (before, [])
-    empty._store._writer.execute("PRAGMA max_page_count = 1000000")
+    database._writer.execute("PRAGMA max_page_count = 1000000")
     assert empty.enroll(units(5000), "b", fingerprint="model-1").images == 5000
 
 

@@ -109,8 +109,8 @@ def test_an_error_that_ended_the_reading_is_the_one_that_is_told(gallery: Galler
     failed = sqlite3.OperationalError("disk I/O error")
     failed.sqlite_errorcode = sqlite3.SQLITE_IOERR
     store = gallery.path / "gallery.db"
-    with pytest.raises(GalleryError) as error, gallery._store.reading() as db:
-        db.execute("ROLLBACK")
+    with pytest.raises(GalleryError) as error, gallery._store._database.reading() as read:
+        read.db.execute("ROLLBACK")
         raise failed
     assert str(error.value) == f"{store}: the disk reports an error"
     assert gallery.info().images == 60
@@ -215,7 +215,7 @@ def test_a_copy_made_while_the_gallery_is_open(
 def test_a_clock_that_jumps(empty: Gallery, units: Callable, monkeypatch) -> None:
     """Forwards and back again: no entry is earlier than the one before it, and all are told."""
     clock = {"now": ""}
-    monkeypatch.setattr("facever.gallery.store.statements.now", lambda: clock["now"])
+    monkeypatch.setattr("facever.gallery.store.history.now", lambda: clock["now"])
     for each, year in enumerate((2099, 2030, 2010, 2100)):
         clock["now"] = f"{year}-01-01T00:00:00+00:00"
         empty.enroll(units(1, seed=each), f"p{each}", fingerprint="model-1")

@@ -27,7 +27,7 @@ def test_a_checksum_that_is_not_looked_at_is_seen(
     flips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "facever.gallery.store.sealing.intact", lambda numbers, *_: np.ones(len(numbers), bool)
+        "facever.gallery.store.vectors.intact", lambda numbers, *_: np.ones(len(numbers), bool)
     )
     with pytest.raises(AssertionError):
         flips.attack(tmp_path, range(30, 31), 0, "float32", 0)

@@ -18,7 +18,8 @@ from facever.gallery.gallery import Gallery
 from facever.gallery.records import Binding
 
 HELPER = """
-import json, os, sys, time
+import json, os, sqlite3, sys, time
+from contextlib import closing
 import numpy as np
 from facever.gallery.gallery import Gallery
 from facever.gallery.records import Binding
@@ -34,9 +35,11 @@ def come_and_go(gallery, times):
             gallery.remove(f"guest {each - 1}")
 
 def hold(gallery, seconds):
-    with gallery._store.writing():
+    with closing(sqlite3.connect(gallery.path / "gallery.db", isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
         print("held", flush=True)
         time.sleep(seconds)
+        db.execute("ROLLBACK")
 
 def change_templates(gallery, times):
     for each in range(times):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from facever.errors import GalleryError
-from facever.gallery.exports import read_export
+from facever.gallery.export import read_export
 from facever.gallery.gallery import Gallery
 
 

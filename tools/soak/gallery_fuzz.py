@@ -37,7 +37,7 @@ from facever.core.text import canonical
 from facever.embeddings.embedding_set import META, ROWS, VECTORS, EmbeddingSet
 from facever.embeddings.unit import ROUNDING, unit_rows
 from facever.errors import FaceverError
-from facever.gallery.exports import SEAL
+from facever.gallery.export import SEAL
 from facever.gallery.gallery import Gallery
 
 DIMENSION, ROWS_IN_A_SET, MODEL = 8, 5, "model-1"

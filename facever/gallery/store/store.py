@@ -1,14 +1,614 @@
-"""The store of a gallery: one SQLite file, the truth about people, images and their vectors."""
+"""The store of a gallery: the truth about its people, their images and the images' vectors.
 
-from facever.gallery.store.checking import Checking
-from facever.gallery.store.file import FILE
+`Store` is its whole interface; the rest of this folder is how it is kept in one SQLite file. What
+every store promises, whatever it is kept in:
+
+**Changes.** Each method that changes something is one change: atomic (all of it is kept, or on an
+error or a kill nothing), durable when the method returns, and serial: one writer at a time, others
+wait. A change raises GalleryError when another writer keeps on, when this user cannot write, and
+when there is no room; and where it is refused for the reasons that the method of the same name of
+`Gallery` documents. Nothing is changed then.
+
+**Readers.** A reader sees whole changes only, and never waits for a writer. Each question is
+answered from the newest state; within `reading` all questions are answered from one state. What was
+removed is in no answer that is asked for after the removal returned. A vector, an id or metadata
+that is damaged is named in a warning, once, and left out of answers.
+
+**Change number.** Each change of people, images, settings, operating points or calibrations has a
+number, larger than all before, and a random stamp; so has the end of a migration, but not its other
+steps, which alter no answer of the serving model. The stamp differs in another copy of the store
+that went on by itself, so that `had` tells whether this store went through a given state.
+
+**Entries.** What a search compares with: images, or the templates made of them. An entry has a
+number that is never used twice, and never changes: its vector and owner stay what they are. So what
+follows a store (an index) needs two questions: which entries have a number after the largest that
+it knows (`entries_after`), and which were removed after the change that it knows
+(`entries_removed_after`).
+
+**Generation.** Where all entries become others (another template policy, storage or model), the
+generation changes: what follows the store begins anew.
+
+People have keys, numbers that are never used twice and stay when the id changes.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import numpy as np
+
+from facever.errors import GalleryError
+from facever.gallery.checksums import checksum_of_texts
+from facever.gallery.metadata import checked_where
+from facever.gallery.records import (
+    Audited,
+    Binding,
+    Change,
+    Duplicate,
+    Duplicates,
+    Entries,
+    Finding,
+    Keys,
+    MigrationState,
+    NewImages,
+    PendingImage,
+    PersonImages,
+    Row,
+    Settings,
+    StoredImage,
+    Vectors,
+    several,
+    shown,
+    text,
+)
+from facever.gallery.storage import checked_storage
+from facever.gallery.store import entries, history, images, migration, people
+from facever.gallery.store.database import Database, Transaction, among
+from facever.gallery.store.findings import findings
+from facever.gallery.store.formats import make_file, open_file
+from facever.gallery.store.vectors import REMEDY, WHOLE_ID, entry_table
+from facever.gallery.templates import checked_policy
 
 __all__ = ["FILE", "Store"]
 
+FILE = "gallery.db"
+_MANY = 1000  # images
 
-class Store(Checking):
-    """An open store. Use `create` or `open`.
+Review = Callable[[list[Duplicate]], list[Duplicate]]
+T = TypeVar("T")
 
-    Threads may share one: reading and writing have a connection each, and each is used by one
-    thread at a time.
+
+class Store:
+    """An open store; make it with `create` and open it with `open`. Threads may share one.
+
+    Args:
+        database: Open; it is closed with the store.
     """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.path = database.path
+        self.read_only = database.read_only
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        binding: Binding,
+        settings: Settings | None = None,
+        shown_as: Path | None = None,
+    ) -> None:
+        """Make a new, empty store, readable by its owner only.
+
+        Args:
+            folder: Where to make it.
+            binding: What the gallery is bound to.
+            settings: Of the gallery.
+            shown_as: What the folder will be called, for messages.
+
+        Raises:
+            GalleryError: It cannot be written.
+        """
+        shown_at = (shown_as or folder) / FILE
+        make_file(folder / FILE, binding, settings or Settings(), shown_at)
+
+    @classmethod
+    def open(cls, folder: Path, wait: float) -> Self:
+        """Open the store of a gallery; one of an older format is upgraded.
+
+        Where it cannot be written it is open for reading only.
+
+        Args:
+            folder: The gallery.
+            wait: Seconds to wait for another writer.
+
+        Raises:
+            GalleryError: No store there, of a newer format, damaged, or not to be opened.
+        """
+        return cls(open_file(folder / FILE, wait))
+
+    def close(self) -> None:
+        """Close the store; whatever is asked of it afterwards raises GalleryError."""
+        self._database.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Answer all questions within from one state of the store."""
+        with self._database.reading():
+            yield
+
+    def require_writable(self) -> None:
+        """Refuse what would change the store where this user cannot write it.
+
+        Raises:
+            GalleryError: The file or its folder cannot be written by this user.
+        """
+        self._database.require_writable()
+
+    # -- what it is -------------------------------------------------------------------------
+
+    @property
+    def gallery(self) -> str:
+        """The gallery's own identifier; copies of a gallery share it."""
+        return self._database.facts().gallery
+
+    @property
+    def created(self) -> str:
+        """When the gallery was made, ISO 8601 in UTC."""
+        return self._database.facts().created
+
+    @property
+    def binding(self) -> Binding:
+        """What the gallery is bound to now; a migration changes it."""
+        return self._database.facts().binding
+
+    @property
+    def settings(self) -> Settings:
+        """The gallery's settings now."""
+        return self._database.facts().settings
+
+    def generation(self) -> str:
+        """Return what changes whenever all entries become others."""
+        return self._database.facts().generation
+
+    def change(self) -> Change:
+        """Return the newest change."""
+        sql = "SELECT change, stamp FROM changes ORDER BY change DESC LIMIT 1"
+        return self._database.remembered("change", lambda read: Change(*read.first(sql)))
+
+    def had(self, change: Change) -> bool:
+        """Return whether this store went through a change."""
+        with self._database.reading() as read:
+            rows = read.db.execute("SELECT stamp FROM changes WHERE change = ?", [change.number])
+            return rows.fetchall() == [(change.stamp,)]
+
+    def counts(self) -> tuple[int, int]:
+        """Return the numbers of people and of images."""
+        return self._counts()[:2]
+
+    def entry_count(self) -> int:
+        """Return the number of entries."""
+        return self._counts()[2]
+
+    def _counts(self) -> tuple[int, int, int]:
+        def counted(read: Transaction) -> tuple[int, int, int]:
+            table = entry_table(read.facts().settings).name
+            tables = ", ".join(
+                f"(SELECT count(*) FROM {one})" for one in ("people", "images", table)
+            )
+            return tuple(read.first(f"SELECT {tables}"))
+
+        return self._database.remembered("counts", counted)
+
+    def photo_count(self) -> int:
+        """Return how many images were enrolled as photos."""
+        with self._database.reading() as read:
+            return images.count_photos(read.db)
+
+    # -- entries, for what follows the store ------------------------------------------------
+
+    def entries_after(self, number: int, limit: int | None = None) -> Entries:
+        """Return the entries after a number, without damaged ones.
+
+        Args:
+            number: Of an entry.
+            limit: How many at most, the first ones; by default all. There are none only when none
+                are left.
+        """
+        with self._database.reading() as read:
+            return entries.entries_after(read, number, limit)
+
+    def entries_numbered(self, numbers: Sequence[int]) -> Entries:
+        """Return the entries of these numbers, ascending, without damaged ones."""
+        with self._database.reading() as read:
+            return entries.entries_numbered(read, numbers)
+
+    def entries_among(self, numbers: Keys) -> set[int]:
+        """Return which of these numbers are of entries, damaged ones included."""
+        with self._database.reading() as read:
+            table = entry_table(read.facts().settings)
+            sql = f"SELECT {table.number} FROM {table.name} WHERE {table.number} IN ({{}})"
+            return {number for (number,) in among(read.db, sql, numbers.tolist())}
+
+    def entries_removed_after(self, change: int) -> Keys:
+        """Return the numbers of the entries that were removed after a change."""
+        sql = "SELECT entry FROM removed WHERE change > ?"
+        with self._database.reading() as read:
+            rows = read.db.execute(sql, [change]).fetchall()
+        return np.array(rows, dtype=np.int64).reshape(-1)
+
+    # -- people -----------------------------------------------------------------------------
+
+    def ids(self, keys: Iterable[int]) -> dict[int, str]:
+        """Return the ids of people by their keys, without those who are gone or damaged."""
+        sql = f"SELECT person, id FROM people p WHERE typeof(id) = 'text' AND {WHOLE_ID}"
+        with self._database.reading() as read:
+            return dict(among(read.db, f"{sql} AND person IN ({{}})", list(keys)))
+
+    def people(self, where: Mapping[str, Any] | None = None) -> Iterator[PersonImages]:
+        """Yield people by ascending keys, some of one state at a time; damaged ids are named."""
+        conditions = checked_where(where or {})
+        for found in self._paged(lambda read, key: people.people_after(read, key, conditions)):
+            yield from found
+
+    def keys_where(self, where: Mapping[str, Any]) -> Keys:
+        """Return the keys, ascending, of the people whose metadata matches (`Gallery.search`)."""
+        conditions = checked_where(where)
+        with self._database.reading() as read:
+            return np.array(people.keys_matching(read, conditions), dtype=np.int64)
+
+    def metadata(self, person: str) -> dict[str, Any]:
+        """Return a person's metadata; GalleryError where it is damaged."""
+        with self._database.reading() as read:
+            return people.metadata_of(read.db, people.key_of(read.db, person))
+
+    def without_images(self) -> dict[str, str]:
+        """Return the metadata, as JSON, of the people who have no image, by their ids."""
+        with self._database.reading() as read:
+            return people.without_images(read)
+
+    # -- images -----------------------------------------------------------------------------
+
+    def images(self, person: str) -> list[StoredImage]:
+        """Return a person's images by ascending numbers; damaged rows are named and left out."""
+        with self._database.reading() as read:
+            return images.images_of(read, people.key_of(read.db, person), person)
+
+    def vectors_of(self, person: str) -> Vectors:
+        """Return the vectors [n, D] that a person is compared by: their entries.
+
+        Raises:
+            GalleryError: No such person, one without images, or all vectors are damaged.
+        """
+        with self._database.reading() as read:
+            known = people.known_as(read.db, [person])
+            vectors = entries.vectors_of(read, known[person][1]) if known else None
+        if vectors is None:
+            raise GalleryError(f"nobody with images is enrolled as {shown(person)}")
+        if not len(vectors):
+            raise GalleryError(f"{self.path}: all vectors of {shown(person)} are damaged: {REMEDY}")
+        return vectors
+
+    def image_vectors(self) -> Iterator[tuple[Keys, Vectors]]:
+        """Yield people's keys [n] and the vectors [n, D] of all images, some at a time."""
+        yield from self._paged(images.vectors_after)
+
+    def rows(self) -> Iterator[tuple[list[Row], Vectors]]:
+        """Yield all images and their vectors [n, D], some at a time; within one `reading`.
+
+        A damaged vector is NaN.
+        """
+        yield from self._paged(images.rows_after)
+
+    def duplicates_of(self, new: NewImages) -> list[Duplicate]:
+        """Return the images that are enrolled already, by hash or source."""
+        with self._database.reading() as read:
+            return list(images.find_duplicates(read.db, new))
+
+    def _paged(self, page: Callable[[Transaction, int], tuple[T, int | None]]) -> Iterator[T]:
+        """Yield what `page` returns after a number, until it returns no number to go on after."""
+        after = 0
+        while True:
+            with self._database.reading() as read:
+                found, last = page(read, after)
+            if last is None:
+                return
+            yield found
+            after = last
+
+    # -- enrolment --------------------------------------------------------------------------
+
+    def enroll(
+        self,
+        new: NewImages,
+        metadata: Mapping[str, Mapping[str, Any]],
+        duplicates: Duplicates,
+        *,
+        fingerprint: str | None = None,
+        review: Review | None = None,
+        nobody: Sequence[str] = (),
+    ) -> tuple[int, int, list[Duplicate]]:
+        """Add images.
+
+        Args:
+            new: What to add.
+            metadata: By person id; keys are added to the person's metadata, also where no image of
+                theirs is new. Who is not enrolled afterwards is passed over.
+            duplicates: What to do with an image that is enrolled already.
+            fingerprint: The gallery's when the vectors were checked against it.
+            review: Given the duplicates by hash and source, it returns further ones, or refuses the
+                enrolment. It is called within the change: nobody else writes meanwhile, and what
+                it asks the store is answered from the state before.
+            nobody: Ids of people to add without any image.
+
+        Returns:
+            The number of images and of new people, and the duplicates. Where nothing is new, there
+            is no change.
+
+        Raises:
+            GalleryError: A duplicate with "refuse", metadata that cannot be kept, or another model
+                since the vectors were checked.
+        """
+        with self._database.writing(much=len(new.people) > _MANY) as change:
+            db, binding = change.db, change.facts().binding
+            if fingerprint not in (None, binding.fingerprint):
+                raise GalleryError(
+                    f"the gallery is of fingerprint {binding.fingerprint} now, and no more of "
+                    f"{fingerprint} as these vectors: embed the images again"
+                )
+            found = list(images.find_duplicates(db, new))
+            if review is not None:
+                found = sorted([*found, *review(found)], key=lambda duplicate: duplicate.index)
+            if found and duplicates == "refuse":
+                first, more = found[0], len(found) - 1
+                raise GalleryError(
+                    f"{first.what()} is enrolled already as {shown(first.known_as)}"
+                    f"{f' (and {more} more)' if more else ''}; nothing was enrolled"
+                )
+            skipped = {d.index for d in found} if duplicates == "skip" else set()
+            kept = [index for index in range(len(new.people)) if index not in skipped]
+            whose = sorted({*nobody, *(new.people[index] for index in kept)})
+            time = history.later(db)
+            new_people = people.add_people(db, whose, time)
+            named = sorted({*whose, *(person for person, said in metadata.items() if said)})
+            sql = "SELECT id, person FROM people WHERE id IN ({})"
+            keys: dict[str, int] = dict(among(db, sql, named))
+            told = people.add_metadata(db, keys, metadata)
+            owners = [keys[new.people[index]] for index in kept]
+            images.add_images(change, new, kept, owners, time)
+            if kept or new_people or told:
+                number = history.record(db, "enroll", people=new_people, images=len(kept))
+                entries.derive(change, number, sorted(set(owners)))
+        return len(kept), new_people, found
+
+    # -- edits and removals -----------------------------------------------------------------
+
+    def update(
+        self,
+        person: str,
+        metadata: Mapping[str, Any],
+        remove_keys: Sequence[str] = (),
+        new_id: str | None = None,
+    ) -> None:
+        """Change a person's metadata, or their id; the entries stay. A former id is audited."""
+        several(remove_keys, "keys")
+        with self._database.writing() as change:
+            people.update_person(change, person, metadata, remove_keys, new_id)
+
+    def merge(self, person: str, into: str) -> int:
+        """Give a person's images to another one as new entries; the person's id is audited."""
+        with self._database.writing() as change:
+            db = change.db
+            gone, kept = people.key_of(db, person), people.key_of(db, into)
+            before = people.known_as(db, [person])[person][0]
+            if gone == kept:
+                raise GalleryError(f"{shown(person)} cannot be merged into the same person")
+            known = {**people.metadata_of(db, gone), **people.metadata_of(db, kept)}
+            people.write_metadata(db, kept, known)
+            sql = "SELECT image FROM images WHERE person = ? ORDER BY image"
+            moved = [image for (image,) in db.execute(sql, [gone])]
+            number = history.record(db, "merge", people=1, images=len(moved))
+            images.give_images(change, number, moved, gone, kept)
+            history.note_removal(change, number, "merge", {before: len(moved)})
+            db.execute("DELETE FROM people WHERE person = ?", [gone])
+        return len(moved)
+
+    def split(self, person: str, which: Sequence[str | int], new_person: str) -> int:
+        """Give some of a person's images to a new person, as new entries."""
+        several(which, "sources or numbers")
+        with self._database.writing() as change:
+            db = change.db
+            key = people.key_of(db, person)
+            new_id = people.require_free(db, new_person)
+            moved = images.images_named(db, key, person, which)
+            if not moved:
+                raise GalleryError(
+                    f"name at least one image of {shown(person)} that shows {shown(new_id)}"
+                )
+            if len(moved) == change.first("SELECT count(*) FROM images WHERE person = ?", key)[0]:
+                raise GalleryError(
+                    f"these are all images of {shown(person)}: give the person another id instead"
+                )
+            new_key = people.add_person(db, new_id)
+            number = history.record(db, "split", people=1, images=len(moved))
+            images.give_images(change, number, moved, key, new_key)
+        return len(moved)
+
+    def remove(self, person: str, image: str | int | None = None) -> int:
+        """Remove a person, or only one image of theirs; it is audited."""
+        if image is None:
+            return self.remove_all([person])
+        with self._database.writing() as change:
+            db = change.db
+            named = images.images_named(db, people.key_of(db, person), person, [image])
+            number = history.record(db, "remove images", people=0, images=len(named))
+            images.remove_images(change, number, named, "remove images")
+        return len(named)
+
+    def remove_all(self, persons: Sequence[str]) -> int:
+        """Remove people in one change; each is audited."""
+        given = several(persons, "ids")
+        wanted = list(dict.fromkeys(text(person, "a person id") for person in given))
+        with self._database.writing() as change:
+            known = people.known_as(change.db, wanted)
+            missing = [person for person in wanted if person not in known]
+            if missing:
+                others = f" (nor {len(missing) - 1} more of these)" if len(missing) > 1 else ""
+                raise GalleryError(
+                    f"nobody is enrolled as {shown(missing[0])}{others}"
+                    f"{'; nobody was removed' if len(wanted) > 1 else ''}"
+                )
+            return images.remove_people(change, dict(known.values())) if wanted else 0
+
+    def audit(self, mark: str | None = None) -> list[Audited]:
+        """Return what was removed, the oldest first; of one person only where a `mark` is given."""
+        with self._database.reading() as read:
+            sql = "SELECT time, action, images, person, change FROM audit"
+            where, values = ("", []) if mark is None else (" WHERE person = ?", [mark])
+            rows = read.db.execute(f"{sql}{where} ORDER BY entry", values)
+            return [Audited(*row) for row in rows]
+
+    def mark(self, person: str) -> str:
+        """Return what stands for a person's id in the audit log; another one in each gallery."""
+        return history.mark_of(self._database.facts().audit_key, person)
+
+    # -- operating points and calibrations --------------------------------------------------
+
+    def measured(self, what: str) -> dict[str, str | None]:
+        """Return the JSON of what is kept of a kind by its name; None for one that is damaged.
+
+        Args:
+            what: "operating point" or "calibration".
+        """
+        table = _table_of(what)
+        texts = ", ".join(f"CAST({one} AS BLOB)" for one in ("name", "kind", what.split()[-1]))
+        sql = f"SELECT {texts}, checksum FROM {table} ORDER BY name"
+        rows = self._database.remembered(table, lambda read: read.db.execute(sql).fetchall())
+        return {
+            name.decode(errors="replace"): written.decode()
+            if checksum_of_texts(name, kind, written) == checksum
+            else None
+            for name, kind, written, checksum in rows
+        }
+
+    def add_measured(self, what: str, name: str, kind: str, written: str) -> None:
+        """Keep the JSON of something measured under a new name.
+
+        Raises:
+            GalleryError: The name is taken.
+        """
+        table = _table_of(what)
+        text(name, "a name")
+        with self._database.writing() as change:
+            db = change.db
+            if change.first(f"SELECT 1 FROM {table} WHERE name = ?", name):
+                raise GalleryError(f"{what} {shown(name)} already exists")
+            checksum = checksum_of_texts(name.encode(), kind.encode(), written.encode())
+            row = [name, kind, written, history.later(db), checksum]
+            db.execute(f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?)", row)
+            history.record(db, what, people=0, images=0)
+
+    def remove_measured(self, what: str, name: str) -> None:
+        """Remove something measured.
+
+        Raises:
+            GalleryError: There is none of that name.
+        """
+        with self._database.writing() as change:
+            sql = f"DELETE FROM {_table_of(what)} WHERE name = ?"
+            if not change.db.execute(sql, [name]).rowcount:
+                raise GalleryError(f"there is no {what} {shown(name)}")
+            history.record(change.db, f"remove {what}", people=0, images=0)
+
+    # -- settings ---------------------------------------------------------------------------
+
+    def set_templates(self, policy: str) -> None:
+        """Compare people by other templates from now on: another generation."""
+        policy = checked_policy(policy)
+        with self._database.writing(much=True) as change:
+            entries.change_templates(change, policy)
+
+    def set_storage(self, kind: str) -> None:
+        """Write all vectors in another number format: another generation. A damaged one stays."""
+        storage = checked_storage(kind)
+        with self._database.writing(much=True) as change:
+            entries.change_storage(change, storage)
+
+    def set_index(self, kind: str) -> None:
+        """Keep which kind of index is wanted; it is not checked here."""
+        with self._database.writing() as change:
+            if kind != change.facts().settings.index:
+                change.write_facts({"index": kind})
+                history.record(change.db, "index", people=0, images=0)
+
+    def remake_templates(self) -> None:
+        """Make the templates again of people of whom one is damaged."""
+        with self._database.writing() as change:
+            entries.remake_damaged_templates(change)
+
+    # -- migration to another model ---------------------------------------------------------
+
+    def begin_migration(self, binding: Binding) -> None:
+        """Begin to move to another model, or resume; new vectors that are damaged are dropped."""
+        with self._database.writing() as change:
+            migration.begin(change, binding)
+
+    def migration(self) -> MigrationState | None:
+        """Return how far a migration is; None when there is none."""
+        with self._database.reading() as read:
+            return migration.state(read)
+
+    def pending_images(self) -> Iterator[PendingImage]:
+        """Yield the images without a new vector by ascending numbers, some at a time."""
+        for found in self._paged(migration.pending_after):
+            yield from found
+
+    def add_migrated(
+        self,
+        numbers: Sequence[int],
+        vectors: Vectors,
+        norms: Sequence[float | None],
+        fingerprint: str,
+    ) -> None:
+        """Keep new vectors, float32 [N, D], unit rows, of images that are still there."""
+        with self._database.writing() as change:
+            migration.add(change, numbers, vectors, norms, fingerprint)
+
+    def finish_migration(self, fingerprint: str, remove: Sequence[int] = ()) -> int:
+        """Let the new model serve: another binding and generation, the same images.
+
+        Where it is refused, new vectors that are damaged have become pending again all the same.
+        """
+        with self._database.writing() as change:
+            migration.drop_damaged(change, fingerprint)
+        with self._database.writing(much=True) as change:
+            return migration.finish(change, fingerprint, remove)
+
+    def abandon_migration(self) -> None:
+        """Drop a migration and its new vectors."""
+        with self._database.writing() as change:
+            migration.abandon(change)
+
+    # -- maintenance ------------------------------------------------------------------------
+
+    def purge(self) -> None:
+        """Rewrite the store: no byte of what was removed is left in it. No answer changes.
+
+        Raises:
+            GalleryError: Another process keeps reading.
+        """
+        self._database.rewrite()
+
+    def check(self) -> Iterator[Finding]:
+        """Yield what is wrong, as far as the store can be read."""
+        try:
+            with self._database.reading() as read:
+                yield from findings(read)
+        except GalleryError as error:
+            yield Finding("store", str(error))
+
+
+def _table_of(what: str) -> str:
+    """Return the table of operating points, or that of calibrations."""
+    return f"{what.replace(' ', '_')}s"

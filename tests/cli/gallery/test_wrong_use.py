@@ -12,7 +12,7 @@ def test_bad_input_is_one_line_and_status_2(
     vectors.save(tmp_path / "undeclared")
     for words, message in (
         (("info", tmp_path / "nowhere"), "no gallery at"),
-        (("create", gallery, "--model", model), "is there already"),
+        (("create", gallery, "--model", model), "already exists; open it"),
         (("create", tmp_path / "g"), "either --model or --from-embeddings"),
         (("create", tmp_path / "g", "--model", tmp_path / "no"), str(tmp_path / "no")),
         (("create", tmp_path / "g", "--from-embeddings", tmp_path / "undeclared"), "declared"),
@@ -32,7 +32,7 @@ def test_bad_input_is_one_line_and_status_2(
         (("verify", gallery, "a"), "verify images with --model, or verify --embeddings"),
         (("verify", gallery, "a", "--embeddings", people, "--device", "cpu"), "is for images"),
         (("search", gallery, image, "--model", other), "use the gallery's model"),
-        (("search", gallery, image, "--model", model, "-k", 0), "from 1 on"),
+        (("search", gallery, image, "--model", model, "-k", 0), "k is 0: "),
         (("search", gallery, image, "--model", model, "--rule", "best"), "allowed: max, mean"),
         (("search", gallery, people / "c" / "6.png", "--model", model), "6.png"),
         (("verify", gallery, "z", image, "--model", model), "enrolled as 'z'"),

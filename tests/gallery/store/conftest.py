@@ -1,4 +1,8 @@
-"""Small stores of made-up people."""
+"""Small stores of made-up people, one fixture for every way in which a store is kept.
+
+The tests of this folder ask only what `Store` promises, of each store in `KINDS`; those in a
+folder below it are about one of them.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,17 +17,48 @@ from facever.gallery.store.store import Store
 DIMENSION = 6
 
 
+class SqliteStores:
+    """Makes and opens stores that are SQLite files, by their names."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def exists(self, name: str) -> bool:
+        return (self._folder / name).exists()
+
+    def create(self, name: str, binding: Binding, settings: Settings) -> None:
+        (self._folder / name).mkdir(mode=0o700)
+        Store.create(self._folder / name, binding, settings)
+
+    def open(self, name: str, wait: float) -> Store:
+        return Store.open(self._folder / name, wait)
+
+
+KINDS = {"sqlite": SqliteStores}
+
+
+@pytest.fixture(params=list(KINDS))
+def kind(request: pytest.FixtureRequest) -> str:
+    """How the stores of a test are kept."""
+    return request.param
+
+
 @pytest.fixture
-def open_store(tmp_path: Path) -> Iterator[Callable[..., Store]]:
-    """Make a store with the settings given, or open it once more."""
+def make_store(kind: str, tmp_path: Path) -> Iterator[Callable[..., Store]]:
+    """Make a store with the settings given; one of a name that is there is opened once more."""
+    stores = KINDS[kind](tmp_path)
     opened: list[Store] = []
 
-    def make(**settings: str) -> Store:
-        folder = tmp_path / "gallery"
-        if not folder.exists():
-            folder.mkdir(mode=0o700)
-            Store.create(folder, Binding("model-1", DIMENSION), Settings(**settings))  # type: ignore[arg-type]
-        opened.append(Store.open(folder, wait=0.1))
+    def make(
+        name: str = "gallery",
+        *,
+        binding: Binding = Binding("model-1", DIMENSION),  # noqa: B008 - it is frozen
+        wait: float = 0.1,
+        **settings: str,
+    ) -> Store:
+        if not stores.exists(name):
+            stores.create(name, binding, Settings(**settings))  # type: ignore[arg-type]
+        opened.append(stores.open(name, wait))
         return opened[-1]
 
     yield make
@@ -41,10 +76,11 @@ def some(units: Callable[..., NDArray[np.float32]]) -> Callable[..., NewImages]:
             list(people),
             units(len(people), seed, DIMENSION),
             columns.get("norms", [1.0 + n for n in numbers]),
-            [str(n) for n in numbers],
-            [f"hash {n}" for n in numbers],
+            columns.get("sources", [str(n) for n in numbers]),
+            columns.get("hashes", [f"hash {n}" for n in numbers]),
             columns.get("qualities"),
             columns.get("times"),
+            columns.get("photos"),
         )
 
     return make

@@ -1,17 +1,18 @@
-import sqlite3
+"""What every store promises: whole changes, one state while reading, numbers and generations."""
+
 import threading
-import time
-from contextlib import closing
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from facever.errors import GalleryError
-from facever.gallery.records import Binding, NewImages
-from facever.gallery.store.store import FILE, Store
+from facever.gallery.records import Binding, Duplicate, NewImages, Settings
+from facever.gallery.store.store import Store
+from tests.gallery.store.conftest import KINDS
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 VALUES = st.recursive(
@@ -25,14 +26,12 @@ VALUES = st.recursive(
     ),
     max_leaves=5,
 )
+HOSTILE = ("'; DROP TABLE people; --", "../../etc/passwd", "<script>alert(1)</script>", "a\0b")
 
 
 @pytest.fixture
-def store(tmp_path: Path):
-    Store.create(tmp_path, Binding("model-1", 2, options={"flip": True}))
-    store = Store.open(tmp_path, wait=0.1)
-    yield store
-    store.close()
+def store(make_store) -> Store:
+    return make_store(binding=Binding("model-1", 2, options={"flip": True}))
 
 
 def images(*people: str, sources=None, hashes=None) -> NewImages:
@@ -41,19 +40,15 @@ def images(*people: str, sources=None, hashes=None) -> NewImages:
     return NewImages(list(people), vectors, none, sources or none, hashes or none)
 
 
-def test_a_new_store_says_what_it_is_bound_to(store: Store) -> None:
+def test_a_new_store_says_what_it_is_bound_to(store: Store, make_store) -> None:
     assert store.binding == Binding("model-1", 2, "cosine", {}, {"flip": True})
-    assert store.counts() == (0, 0)
-    assert store.change().number == 1
+    assert store.settings == Settings()
+    assert (store.counts(), store.entry_count(), store.read_only) == ((0, 0), 0, False)
     assert store.had(store.change())
     assert not store.had(store.change()._replace(stamp="other"))
-
-
-def test_only_the_owner_may_read_it(store: Store) -> None:
-    store.enroll(images("a"), {}, "keep")
-    files = list(store.path.parent.iterdir())
-    assert len(files) == 3  # with SQLite's log and its index
-    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+    other = make_store("other", binding=store.binding)
+    assert (other.gallery, other.generation()) != (store.gallery, store.generation())
+    assert not other.had(store.change())
 
 
 def test_vectors_come_back_bit_for_bit(store: Store) -> None:
@@ -66,16 +61,18 @@ def test_vectors_come_back_bit_for_bit(store: Store) -> None:
     ids = store.ids(owners.tolist())
     assert [ids[owner] for owner in owners] == people
     assert np.array_equal(store.vectors_of("b"), random[[1, 4, 7]])
-    assert len(store.entries_after(7)[0]) == 2
+    assert store.entries_after(7).numbers.tolist() == [8, 9]
+    assert store.entries_after(2, limit=3).numbers.tolist() == [3, 4, 5]
+    assert np.array_equal(store.entries_numbered([7, 2, 99]).vectors, random[[1, 6]])
+    assert store.entries_among(np.array([0, 2, 9, 10])) == {2, 9}
 
 
 def test_all_or_nothing(store: Store) -> None:
+    before = store.change()
     with pytest.raises(GalleryError, match="metadata of 'b' cannot be kept"):
         store.enroll(images("a", "b"), {"b": {"when": object()}}, "keep")
-    with pytest.raises(GalleryError, match="cannot be kept"):
-        store.enroll(images("a", "b"), {"b": {"height": float("nan")}}, "keep")
     assert store.counts() == (0, 0)
-    assert store.change().number == 1
+    assert store.change() == before
     assert store.enroll(images("a"), {}, "keep")[:2] == (1, 1)
 
 
@@ -97,18 +94,17 @@ def test_duplicates(store: Store, policy: str) -> None:
         hashes=["other", "h1", "h3", "h4", "h4", None],
     )  # fmt: skip
     assert store.enroll(first, {}, policy)[2] == []
+    # 1.jpg holds other bytes now; 9.jpg has the bytes of 1.jpg; 2.jpg was enrolled without a hash
+    wanted = [(1, "a", "a", "9.jpg"), (2, "c", "b", "2.jpg"), (4, "d", "d", "6.jpg")]
+    found = store.duplicates_of(again)
+    assert [(d.index, d.person, d.known_as, d.source) for d in found] == wanted
     if policy == "refuse":
         with pytest.raises(GalleryError, match=r"'9.jpg' is enrolled already as 'a' \(and 2 more"):
             store.enroll(again, {}, policy)
         assert store.counts() == (2, 2)
         return
     added, new, found = store.enroll(again, {}, policy)
-    # 1.jpg holds other bytes now; 9.jpg has the bytes of 1.jpg; 2.jpg was enrolled without a hash
-    assert [(d.index, d.person, d.known_as, d.source) for d in found] == [
-        (1, "a", "a", "9.jpg"),
-        (2, "c", "b", "2.jpg"),
-        (4, "d", "d", "6.jpg"),
-    ]
+    assert [(d.index, d.person, d.known_as, d.source) for d in found] == wanted
     assert (added, new) == ((3, 3) if policy == "skip" else (6, 4))
 
 
@@ -119,127 +115,118 @@ def test_nothing_new_is_no_change(store: Store) -> None:
     assert store.change() == before
 
 
-def test_remove(store: Store) -> None:
+def test_change_numbers_tell_what_was_removed_since(store: Store) -> None:
     store.enroll(images("a", "b", "a", sources=["1", "2", "3"]), {}, "keep")
-    before = store.change().number
+    first = store.change()
     assert store.remove("a", "3") == 1
-    assert len(store.vectors_of("a")) == 1
+    second = store.change()
     assert store.remove("a") == 1
+    assert first.number < second.number < store.change().number
+    assert all(store.had(change) for change in (first, second, store.change()))
+    assert sorted(store.entries_removed_after(first.number).tolist()) == [1, 3]
+    assert store.entries_removed_after(second.number).tolist() == [1]
     assert store.counts() == (1, 1)
-    assert sorted(store.entries_removed_after(before).tolist()) == [1, 3]
-    assert store.entries_removed_after(before + 1).tolist() == [1]
-    for refused in (("a",), ("b", "1")):
-        with pytest.raises(GalleryError, match=r"nobody is enrolled|has no image from"):
-            store.remove(*refused)
-
-
-def test_removed_vectors_are_overwritten(store: Store) -> None:
-    """After the log is folded in, the bytes are nowhere in the store."""
-    secret = np.float32([[0.123456, -0.98765]])
-    store.enroll(NewImages(["a"], secret, [None], [None], [None]), {}, "keep")
-    with store.writing():
-        pass
-    assert store._writer is not None
-    fold = "PRAGMA wal_checkpoint(TRUNCATE)"
-    store._writer.execute(fold)
-    assert secret.tobytes() in store.path.read_bytes()
-    store.remove("a")
-    store._writer.execute(fold)
-    assert secret.tobytes() not in store.path.read_bytes()
 
 
 @settings(max_examples=12, deadline=None)
 @given(st.dictionaries(TEXTS, st.dictionaries(TEXTS, VALUES, max_size=3), min_size=1, max_size=4))
+@example({hostile: {hostile: hostile} for hostile in HOSTILE})
+@pytest.mark.parametrize("kind", list(KINDS))
 def test_ids_and_metadata_are_data(
-    tmp_path_factory: pytest.TempPathFactory, people: dict[str, dict[str, object]]
+    tmp_path_factory: pytest.TempPathFactory, kind: str, people: dict[str, dict[str, object]]
 ) -> None:
-    folder = tmp_path_factory.mktemp("store")
-    Store.create(folder, Binding("m", 2))
-    with closing(Store.open(folder, wait=1)) as store:
-        ids = list(people)
-        store.enroll(images(*ids, sources=ids, hashes=ids), people, "keep")
-        for person, metadata in people.items():
-            assert store.metadata(person) == metadata
-            assert len(store.vectors_of(person)) == 1
-        assert sorted(store.ids(range(1, 10)).values()) == sorted(ids)
-        store.remove(ids[0])
-        assert store.counts() == (len(ids) - 1, len(ids) - 1)
-    assert [file.name for file in folder.iterdir()] == [FILE]
+    stores = KINDS[kind](tmp_path_factory.mktemp("store"))
+    stores.create("gallery", Binding("m", 2), Settings())
+    store = stores.open("gallery", wait=1)
+    ids = list(people)
+    store.enroll(images(*ids, sources=ids, hashes=ids), people, "keep")
+    for person, metadata in people.items():
+        assert store.metadata(person) == metadata
+        assert len(store.vectors_of(person)) == 1
+    assert sorted(store.ids(range(1, 10)).values()) == sorted(ids)
+    store.remove(ids[0])
+    assert store.counts() == (len(ids) - 1, len(ids) - 1)
+    store.close()
+    with pytest.raises(GalleryError, match="is closed; open the gallery again"):
+        store.counts()
 
 
-@pytest.mark.parametrize(
-    "hostile",
-    ["'; DROP TABLE people; --", "../../etc/passwd", "<script>alert(1)</script>", "a\0b", "%s{0}"],
-)
-def test_hostile_ids(store: Store, hostile: str) -> None:
-    store.enroll(images(hostile, hostile + "2"), {hostile: {hostile: hostile}}, "keep")
-    assert store.metadata(hostile) == {hostile: hostile}
-    assert store.remove(hostile) == 1
+def test_one_state_while_reading(make_store) -> None:
+    writer, reader = make_store(), make_store()
+    with reader.reading():
+        before = reader.change(), reader.generation(), reader.counts()
+        writer.enroll(
+            NewImages(["a"], np.eye(1, 6, dtype=np.float32), [None], [None], [None]), {}, "keep"
+        )
+        writer.set_templates("mean")
+        with reader.reading():
+            assert (reader.change(), reader.generation(), reader.counts()) == before
+        assert len(reader.entries_after(0).numbers) == 0
+        assert reader.settings.templates == "all"
+        assert list(reader.people()) == []
+    assert (reader.counts(), reader.settings.templates) == ((1, 1), "mean")
+    assert reader.generation() != before[1]
+
+
+def while_it_writes(store: Store, do: Callable[[], object]) -> None:
+    """Enroll 'held' from held.jpg, and meanwhile, within the change, do something."""
+
+    def review(found: list[Duplicate]) -> list[Duplicate]:
+        do()
+        return []
+
+    store.enroll(images("held", sources=["held.jpg"]), {}, "skip", review=review)
+
+
+def test_a_second_writer_waits_and_then_says_so(store: Store, make_store) -> None:
+    second = make_store(wait=0.05)
+
+    def write() -> None:
+        with pytest.raises(GalleryError, match=r"another process is writing .*waited 0.05 s"):
+            second.enroll(images("b"), {}, "keep")
+        assert second.counts() == store.counts() == (0, 0)  # a reader sees no half of a change
+
+    while_it_writes(store, write)
+    assert second.enroll(images("b"), {}, "keep")[0] == 1
+    assert store.counts() == (2, 2)
+
+
+def test_a_second_writer_sees_what_the_first_enrolled(store: Store, make_store) -> None:
+    """It begins when the first is done, not on what it could read before."""
+    begun, found = threading.Event(), []
+
+    def second() -> None:
+        other = make_store(wait=5)
+        begun.set()
+        found.append(other.enroll(images("b", sources=["held.jpg"]), {}, "skip"))
+
+    thread = threading.Thread(target=second)
+
+    def begin() -> None:
+        thread.start()
+        begun.wait()
+        thread.join(0.2)
+        assert found == []
+
+    while_it_writes(store, begin)
+    thread.join()
+    added, _, duplicates = found[0]
+    assert (added, [d.known_as for d in duplicates]) == (0, ["held"])
+
+
+def test_what_a_change_raises_undoes_it(store: Store) -> None:
+    before = store.change()
+
+    def fail() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        while_it_writes(store, fail)
+    assert (store.change(), store.counts()) == (before, (0, 0))
+    store.enroll(images("b"), {}, "keep")
     assert store.counts() == (1, 1)
 
 
-def test_no_store_and_another_file(tmp_path: Path) -> None:
+def test_no_store(kind: str, tmp_path: Path) -> None:
     with pytest.raises(GalleryError, match=r"no gallery at .*'facever gallery create'"):
-        Store.open(tmp_path, wait=1)
-    (tmp_path / FILE).write_text("no database" * 1000)
-    with pytest.raises(GalleryError, match="not an SQLite file"):
-        Store.open(tmp_path, wait=1)
-    (tmp_path / FILE).unlink()
-    with closing(sqlite3.connect(tmp_path / FILE)) as other:
-        other.execute("CREATE TABLE t (x)")
-    with pytest.raises(GalleryError, match="is not the store of a gallery"):
-        Store.open(tmp_path, wait=1)
-
-
-def test_a_newer_format_is_left_alone(store: Store) -> None:
-    store.close()
-    with closing(sqlite3.connect(store.path)) as db:
-        db.execute("PRAGMA user_version = 99")
-    with pytest.raises(GalleryError, match="format 99, newer than this facever reads"):
-        Store.open(store.path.parent, wait=1)
-
-
-def test_a_truncated_store_is_said_to_be_damaged(store: Store) -> None:
-    store.enroll(images(*map(str, range(2000))), {}, "keep")
-    store.close()
-    content = store.path.read_bytes()
-    for share in (0.3, 0.7):
-        store.path.write_bytes(content[: int(share * len(content))])
-        with pytest.raises(GalleryError, match="restore it from a copy"):
-            Store.open(store.path.parent, wait=1).entries_after(0)
-    store.path.write_bytes(content)
-    with closing(Store.open(store.path.parent, wait=1)) as healthy:
-        assert healthy.counts() == (2000, 2000)
-
-
-def test_a_second_writer_waits_and_then_says_so(store: Store) -> None:
-    with closing(Store.open(store.path.parent, wait=0.05)) as second:
-        with store.writing() as db:
-            db.execute("INSERT INTO people (id, created) VALUES ('half', '')")
-            with pytest.raises(GalleryError, match=r"another process is writing .*waited 0.05 s"):
-                second.enroll(images("b"), {}, "keep")
-            assert second.counts() == (0, 0)  # a reader never sees half of a change
-        assert second.enroll(images("b"), {}, "keep")[0] == 1
-        assert store.counts() == (2, 1)
-
-
-def test_a_second_writer_sees_what_the_first_enrolled(store: Store) -> None:
-    """It begins when the first is done, not on what it could read before."""
-    begun = threading.Event()
-
-    def first() -> None:
-        with store.writing() as db:
-            begun.set()
-            time.sleep(0.2)
-            db.execute("INSERT INTO people VALUES (1, 'a', '{}', '')")
-            db.execute(
-                "INSERT INTO images VALUES (1, 1, '1.jpg', NULL, '', 1, x'0000803f00000000', NULL)"
-            )
-
-    writer = threading.Thread(target=first)
-    writer.start()
-    begun.wait()
-    with closing(Store.open(store.path.parent, wait=5)) as second:
-        added, _, found = second.enroll(images("b", sources=["1.jpg"]), {}, "skip")
-    writer.join()
-    assert (added, [d.known_as for d in found]) == (0, ["a"])
+        KINDS[kind](tmp_path).open("none", wait=1)

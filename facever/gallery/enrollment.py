@@ -1,0 +1,164 @@
+"""Enrolment: people and their images come into a gallery, reviewed and in one change."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from facever.embeddings.template_policies import QUALITY_MEAN
+from facever.errors import GalleryError
+from facever.gallery.answers import Enrollment
+from facever.gallery.checks import Conflicts, Rules, rules_for
+from facever.gallery.decisions import joined_notes
+from facever.gallery.export import read_export
+from facever.gallery.index.index import Index
+from facever.gallery.inputs import Faces, checked_vectors, failures, images_of
+from facever.gallery.records import Duplicates, NewImages, person_id, shown
+from facever.gallery.review import Enrolled, Review
+from facever.gallery.store.store import Store
+from facever.gallery.thresholds import kept
+from facever.operating_point import OperatingPoint
+
+
+class Checks(NamedTuple):
+    """What is looked for among images to be enrolled; see `Gallery.enroll`."""
+
+    duplicates: Duplicates
+    near: float | None
+    conflicts: Conflicts
+    conflict_point: str | None
+
+
+def enroll(
+    store: Store,
+    index: Index,
+    faces: Faces,
+    people: str | Sequence[str] | None,
+    checks: Checks,
+    *,
+    fingerprint: str | None,
+    sources: Sequence[str | None] | None,
+    hashes: Sequence[str | None] | None,
+    metadata: Mapping[str, Mapping[str, Any]] | None,
+) -> Enrollment:
+    """Add images of people to a store; see `Gallery.enroll`."""
+    binding = store.binding
+    vectors = checked_vectors(faces, fingerprint, binding)
+    images = images_of(faces, vectors, people, sources, hashes)
+    known = _by_person(metadata or {})
+    for person in set(known) - set(images.people):
+        raise GalleryError(f"metadata of {shown(person)}, but none of these images shows them")
+    return _admit(store, index, binding.fingerprint, images, failures(faces), known, checks)
+
+
+def enroll_export(
+    store: Store,
+    index: Index,
+    path: Path,
+    duplicates: Duplicates | None,
+    near: float | None,
+    conflicts: Conflicts,
+    conflict_point: str | None,
+) -> Enrollment:
+    """Add to a store what another one exported; see `Gallery.import_`."""
+    if duplicates is None:
+        duplicates = "skip" if store.counts()[1] else "keep"
+    checks = Checks(duplicates, near, conflicts, conflict_point)
+    binding, found = store.binding, read_export(path)
+    vectors = checked_vectors(found.faces, None, binding)
+    images = replace(
+        images_of(found.faces, vectors, None, None, found.hashes),
+        times=found.times,
+        photos=found.photos,
+    )
+    nobody = [person_id(person) for person in found.nobody]
+    known = _by_person(found.metadata)
+    return _admit(store, index, binding.fingerprint, images, {}, known, checks, nobody)
+
+
+def _admit(
+    store: Store,
+    index: Index,
+    fingerprint: str,
+    images: NewImages,
+    failed: Mapping[int, str],
+    metadata: Mapping[str, Mapping[str, Any]],
+    checks: Checks,
+    nobody: Sequence[str] = (),
+) -> Enrollment:
+    """Enroll images that are of the gallery's model, without those that failed.
+
+    Args:
+        store: Of the gallery.
+        index: What follows it.
+        fingerprint: That the vectors were checked against.
+        images: All of them.
+        failed: Why there is no vector, by the position of those without.
+        metadata: By person id.
+        checks: What is looked for.
+        nobody: Ids of people who come without an image.
+    """
+    usable = [row for row in range(len(images.people)) if row not in failed]
+    coming = images.rows(usable)
+
+    def rules() -> Rules:
+        points, _ = kept(store, OperatingPoint)
+        return rules_for(*checks, points, store.settings.templates, store.counts()[0])
+
+    review = Review(Enrolled(store, index), store, coming, rules)
+    review.prepare()
+    added, new_people, found = store.enroll(
+        coming,
+        metadata,
+        checks.duplicates,
+        fingerprint=fingerprint,
+        review=review,
+        nobody=nobody,
+    )
+    index.settle()
+    return Enrollment(
+        added,
+        new_people,
+        [replace(duplicate, index=usable[duplicate.index]) for duplicate in found],
+        [(images.sources[row] or f"image {row}", reason) for row, reason in failed.items()],
+        [replace(conflict, index=usable[conflict.index]) for conflict in review.findings.conflicts],
+        review.rules.point,
+        joined_notes(review.rules.note, _mixed(store, coming)),
+        len(images.people),
+        len(set(images.people)),
+        sorted(set(images.people) - set(coming.people)),
+    )
+
+
+def _mixed(store: Store, coming: NewImages) -> str:
+    """Return what to know where a gallery has both photos and crops; else an empty text."""
+    photos, images = store.photo_count(), store.counts()[1]
+    if not coming.people or not 0 < photos < images:
+        return ""
+    weights = (
+        "; in the templates photos weigh by their quality (0 to 100) and crops without a "
+        "quality by the length of their embedding"
+        if store.settings.templates == QUALITY_MEAN
+        else ""
+    )
+    return (
+        f"the gallery holds {photos:,} photos and {images - photos:,} crops: they are "
+        f"compared, but an operating point measured on one kind may not hold for both{weights}"
+    )
+
+
+def _by_person(metadata: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Return metadata by the ids of people as they are kept.
+
+    Raises:
+        GalleryError: An id that cannot be kept, or two that are one person's.
+    """
+    known: dict[str, Mapping[str, Any]] = {}
+    for given, values in metadata.items():
+        person = person_id(given)
+        if person in known:
+            raise GalleryError(
+                f"metadata of {shown(person)} is given twice, under ids that are equal"
+            )
+        known[person] = values
+    return known

@@ -1,0 +1,212 @@
+"""Export: a gallery's people as an embedding set with all that is known of them, and its seal.
+
+Beside the columns of every embedding set, `rows.parquet` has `path` (the source), `hash`,
+`enrolled` (ISO 8601), `quality` and `metadata` (JSON, of the person). People without images have a
+row without a vector. Where some were enrolled as photos, `landmarks` are those of their face, empty
+where not known, and missing for crops. `export.json` has the SHA-256 of each file: an export is
+imported whole, or not at all.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from facever.core.files import atomic_folder, sha256_of_file
+from facever.core.json_files import parse_json, read_json, write_json
+from facever.embeddings.embedding_set import (
+    META,
+    ROWS,
+    VECTORS,
+    EmbeddingSet,
+    refuse_to_replace,
+    with_outcome,
+    write_tables,
+)
+from facever.embeddings.meta import EmbeddingMeta
+from facever.errors import GalleryError
+from facever.gallery.records import Row
+from facever.gallery.store.store import Store
+
+SEAL = "export.json"
+FORMAT = 1
+NO_IMAGE = "no image is enrolled"
+DAMAGED = "the vector is damaged in the gallery"
+_FILES = (META, ROWS, VECTORS)
+_COLUMNS = {"path", "hash", "enrolled", "quality", "metadata"}
+
+
+class Export(NamedTuple):
+    """What an export holds beside what an embedding set does.
+
+    Args:
+        faces: Its images, those of people without images left out.
+        hashes: Of the images' bytes, or None.
+        times: When each was enrolled.
+        metadata: By person id.
+        nobody: Ids of people of whom an image has no vector, or who have no image.
+        photos: As in `NewImages`.
+    """
+
+    faces: EmbeddingSet
+    hashes: list[str | None]
+    times: list[str]
+    metadata: dict[str, dict[str, Any]]
+    nobody: list[str]
+    photos: list[str | None] | None = None
+
+
+def write_export(store: Store, path: Path) -> int:
+    """Write all images of a store, as of one moment, and return how many.
+
+    An image whose vector is damaged is there without one.
+
+    Raises:
+        GalleryError: It cannot be written.
+        DataError: Something that is not an embedding set stands at `path`.
+    """
+    refuse_to_replace(path)
+    try:
+        with store.reading(), atomic_folder(path, private=True) as folder:
+            binding = store.binding
+            rows, whole = _write_vectors(store, folder / VECTORS)
+            frame = pd.DataFrame(rows, columns=Row._fields)
+            frame = frame.rename(columns={"person": "identity", "source": "path"})
+            norms = frame.pop("norm").astype("float32").to_numpy()
+            frame = frame.astype({"quality": "float64", "metadata": "category"})
+            for name in ("path", "hash", "landmarks"):
+                frame[name] = frame[name].astype("string")
+            if frame["landmarks"].isna().all():  # crops
+                del frame["landmarks"]
+            errors = [None if good else DAMAGED for good in whole]
+            errors += [NO_IMAGE] * (len(rows) - len(whole))
+            meta = EmbeddingMeta(
+                binding.fingerprint,
+                binding.dimension,
+                binding.metric,
+                preprocessing=dict(binding.preprocessing),
+                options=dict(binding.options),
+            )
+            write_tables(folder, with_outcome(frame, norms, errors), meta, None)
+            sums = {name: sha256_of_file(folder / name) for name in _FILES}
+            write_json(folder / SEAL, {"format": FORMAT, "sha256": sums})
+            for file in folder.iterdir():
+                file.chmod(0o600)
+    except OSError as error:
+        raise GalleryError(f"{path} cannot be written: {error.strerror}") from error
+    return sum(whole)
+
+
+def _write_vectors(store: Store, path: Path) -> tuple[list[Row], list[bool]]:
+    """Write the vectors as a file of NumPy's, zero where there is none.
+
+    Returns:
+        What belongs to them: images, then people without images; and whether an image's vector is
+        whole, for each image.
+    """
+    rows: list[Row] = []
+    whole: list[bool] = []
+    dimension = store.binding.dimension
+    with path.open("wb") as file:
+        _write_header(file, (0, dimension))  # it has room for any number of rows
+        for some, vectors in store.rows():
+            good = np.isfinite(vectors[:, 0])  # a damaged one is NaN
+            file.write(np.where(good[:, None], vectors, 0).astype("<f4").tobytes())
+            rows += some
+            whole += good.tolist()
+        for person, known in store.without_images().items():
+            file.write(bytes(4 * dimension))
+            rows.append(Row(person, known, None, None, "", None, None))
+        file.seek(0)
+        _write_header(file, (len(rows), dimension))
+    return rows, whole
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, int]) -> None:
+    said = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, said)
+
+
+def read_export(path: Path) -> Export:
+    """Open an export and check it whole.
+
+    Raises:
+        GalleryError: It is none, damaged, or of a newer format.
+        DataError: It is not even an embedding set.
+    """
+    _check_seal(path)
+    faces = EmbeddingSet.load(path)
+    missing = sorted(_COLUMNS - set(faces.rows))
+    if missing:
+        raise GalleryError(f"{path} is not a gallery's export: it has no column {missing[0]}")
+    if not faces.named.all():
+        raise GalleryError(f"{path} is damaged: it has rows without a person; export it again")
+    rows = faces.rows.astype(object).where(faces.rows.notna(), None)
+    acquired = faces.acquired
+    metadata: dict[str, dict[str, Any]] = {}
+    for person, said in zip(rows["identity"], rows["metadata"], strict=True):
+        known = _metadata_in(path, said)
+        if metadata.setdefault(person, known) != known:
+            raise GalleryError(
+                f"{path}: rows of one person have different metadata; export the gallery again"
+            )
+    held = rows[acquired]
+    return Export(
+        faces.select(acquired),
+        held["hash"].tolist(),
+        [_time_in(path, said) for said in held["enrolled"]],
+        metadata,
+        rows["identity"][~acquired].tolist(),
+        held["landmarks"].tolist() if "landmarks" in held else None,
+    )
+
+
+def _check_seal(path: Path) -> None:
+    if not path.is_dir():
+        raise GalleryError(f"no export at {path}; make one with 'facever gallery export'")
+    if not (path / SEAL).is_file():
+        raise GalleryError(f"{path} is not a gallery's export: it has no {SEAL}; enroll it instead")
+    try:
+        said = read_json(path / SEAL)
+        version, sums = int(said["format"]), {name: str(said["sha256"][name]) for name in _FILES}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise GalleryError(f"{path / SEAL} is damaged; export the gallery again") from error
+    if version > FORMAT:
+        raise GalleryError(
+            f"{path} has format {version}, newer than this facever reads ({FORMAT}); "
+            "update facever (pip install -U facever)"
+        )
+    for name, expected in sums.items():
+        try:
+            found = sha256_of_file(path / name)
+        except OSError as error:
+            raise GalleryError(f"{path / name} cannot be read: {error.strerror}") from error
+        if found != expected:
+            raise GalleryError(
+                f"{path / name} was changed after the export; nothing was imported: export the "
+                "gallery again"
+            )
+
+
+def _metadata_in(path: Path, said: object) -> dict[str, Any]:
+    try:
+        known = parse_json(said) if isinstance(said, str) else None
+    except ValueError as error:
+        raise GalleryError(
+            f"{path}: the metadata of a person is not a JSON object: {error}"
+        ) from error
+    if not isinstance(known, dict):
+        raise GalleryError(f"{path}: the metadata of a person is not a JSON object")
+    return known
+
+
+def _time_in(path: Path, said: object) -> str:
+    try:
+        time = datetime.fromisoformat(str(said))
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise GalleryError(f"{path}: missing or invalid enrolment time; export the gallery again")
+    return time.astimezone(UTC).isoformat(timespec="seconds")

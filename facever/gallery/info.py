@@ -1,0 +1,102 @@
+"""What a gallery is bound to and holds."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from facever.evaluation.score_calibration import ScoreCalibration
+from facever.gallery.records import shown
+from facever.gallery.store.store import Store
+from facever.gallery.thresholds import kept
+from facever.operating_point import OperatingPoint
+from facever.render.blocks import Cell, Facts, Section
+from facever.render.numbers import count
+from facever.render.result import Result
+
+
+@dataclass(frozen=True)
+class GalleryInfo(Result):
+    """What a gallery is and holds.
+
+    `entries` is the number of vectors that a search compares with: images, or templates.
+    `unusable` lists the stored operating points and calibrations that cannot be used, with the
+    reason. `photos` is the number of images that were enrolled as photos, in which a face was
+    found; the others are crops.
+    """
+
+    path: str
+    gallery: str
+    created: str
+    change: int
+    fingerprint: str
+    dimension: int
+    metric: str
+    preprocessing: dict[str, Any]
+    options: dict[str, Any]
+    templates: str
+    storage: str
+    index: str
+    read_only: bool
+    people: int
+    images: int
+    entries: int
+    operating_points: dict[str, dict[str, Any]]
+    calibrations: dict[str, dict[str, Any]]
+    unusable: list[str]
+    photos: int = 0
+
+    def describe(self) -> list[Section]:
+        """Return what a gallery is bound to and holds."""
+        points = ", ".join(map(shown, self.operating_points))
+        calibrations = ", ".join(map(shown, self.calibrations))
+        vectors = f"{self.entries:,} {'vector' if self.entries == 1 else 'vectors'}"
+        facts: list[tuple[str, Cell]] = [
+            ("gallery", self.path),
+            ("created", self.created),
+            ("fingerprint", self.fingerprint),
+            ("vectors", f"dimension {self.dimension}, compared by cosine"),
+            ("templates", f"{self.templates}, {vectors} to compare with"),
+            ("storage", self.storage),
+            ("index", self.index),
+            ("people", count(self.people)),
+            ("images", self._images),
+            ("operating points", points or "none: searching and verifying give scores only"),
+            ("calibrations", calibrations or "none: no probabilities"),
+        ]
+        return [Section("gallery", "Gallery", [Facts(facts)])]
+
+    @property
+    def _images(self) -> Cell:
+        if not self.photos:
+            return count(self.images)
+        return f"{self.images:,}, {self.photos:,} of them photos in which a face was found"
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is kept and cannot be used."""
+        return [f"{reason}; remove it" for reason in self.unusable]
+
+
+def info_of(store: Store, path: Path) -> GalleryInfo:
+    """Return what the gallery at a path is and holds, of one state of its store."""
+    with store.reading():
+        points, unusable_points = kept(store, OperatingPoint)
+        calibrations, unusable_calibrations = kept(store, ScoreCalibration)
+        unusable = [*unusable_points.values(), *unusable_calibrations.values()]
+        people, images = store.counts()
+        return GalleryInfo(
+            path=str(path),
+            gallery=store.gallery,
+            created=store.created,
+            change=store.change().number,
+            **asdict(store.binding),
+            **asdict(store.settings),
+            read_only=store.read_only,
+            people=people,
+            images=images,
+            photos=store.photo_count(),
+            entries=store.entry_count(),
+            operating_points={name: one.model_dump(mode="json") for name, one in points.items()},
+            calibrations={name: one.model_dump(mode="json") for name, one in calibrations.items()},
+            unusable=[one.reason for one in unusable],
+        )

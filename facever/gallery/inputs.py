@@ -1,0 +1,244 @@
+"""Inputs of a gallery, checked: vectors of its model, and the columns that belong to them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from facever.core.console import warn
+from facever.data.acquisition import FACE_COLUMNS
+from facever.embeddings.embedding_set import EmbeddingSet
+from facever.embeddings.meta import UNDECLARED
+from facever.embeddings.unit import ROUNDING, first_not_unit, unit_rows
+from facever.errors import DataError, GalleryError
+from facever.gallery.records import Binding, NewImages, Vectors, person_id, text
+from facever.models.protocol import Model, described
+from facever.operating_point import Measured
+
+Faces: TypeAlias = EmbeddingSet | ArrayLike
+
+_LEAST_QUALITY = 0.1  # what a photo of quality 0 counts
+_OF_A_RUN = ("batch_size", "device", "on_error")  # options that a fingerprint does not depend on
+
+
+def checked_vectors(faces: Faces, fingerprint: str | None, binding: Binding) -> Vectors:
+    """Return the vectors [N, D] when they are of the gallery's model.
+
+    Args:
+        faces: An EmbeddingSet, unit vectors [N, D] or one [D].
+        fingerprint: The origin of vectors that do not say it themselves.
+        binding: What the gallery is bound to.
+
+    Raises:
+        GalleryError: Another or no fingerprint, another dimension, NaN or not of unit length.
+    """
+    declared, given, acquired = fingerprint, faces, None
+    if isinstance(faces, EmbeddingSet):
+        if faces.meta.fingerprint != UNDECLARED:
+            declared = faces.meta.fingerprint
+        if fingerprint not in (None, declared):
+            raise GalleryError(f"the embedding set is of fingerprint {declared}, not {fingerprint}")
+        given, acquired = faces.vectors, faces.acquired
+    if declared is None or declared == UNDECLARED:
+        raise GalleryError(
+            "vectors without a fingerprint of their model: give fingerprint=, such as "
+            f"model.fingerprint (the gallery is of {binding.fingerprint})"
+        )
+    if declared != binding.fingerprint:
+        raise GalleryError(
+            f"vectors of fingerprint {declared} do not belong in a gallery of fingerprint "
+            f"{binding.fingerprint}: embed the images with the gallery's model"
+        )
+    try:
+        vectors = np.ascontiguousarray(np.atleast_2d(np.asarray(given, dtype=np.float32)))
+    except (TypeError, ValueError) as error:
+        raise GalleryError(f"vectors must be numbers [N, D]: {error}") from error
+    if vectors.ndim != 2 or vectors.shape[1] != binding.dimension:
+        raise GalleryError(
+            f"vectors of shape {list(vectors.shape)} in a gallery of dimension {binding.dimension}"
+        )
+    wrong = first_not_unit(vectors if acquired is None else vectors[acquired])
+    if wrong is not None:
+        at = wrong if acquired is None else int(np.flatnonzero(acquired)[wrong])
+        length = float(np.linalg.norm(vectors[at].astype(np.float64)))
+        raise GalleryError(f"vector {at} is of length {length:.4g}, not 1")
+    return _normalised(vectors, acquired)
+
+
+def _normalised(vectors: Vectors, acquired: NDArray[np.bool_] | None) -> Vectors:
+    """Return unit rows; that some were not, by more than float32 rounds, is said in one line."""
+    squares = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)
+    off = np.abs(squares - 1) > 2 * ROUNDING
+    if acquired is not None:
+        off &= acquired
+    if not off.any():
+        return vectors
+    units, lengths = unit_rows(vectors[off])
+    worst = lengths[np.abs(lengths - 1).argmax()]
+    warn(
+        f"{int(off.sum())} of {len(vectors)} vectors are not of length 1 (up to {worst:.6g}): they "
+        "are divided by their lengths; normalise them in float32 where they are made"
+    )
+    vectors = vectors.copy()
+    vectors[off] = units
+    return vectors
+
+
+def failures(faces: Faces) -> dict[int, str]:
+    """Return why there is no vector, by the row of those without."""
+    if not isinstance(faces, EmbeddingSet):
+        return {}
+    rows = np.flatnonzero(~faces.acquired)
+    return {int(row): str(faces.rows["error"].iloc[row]) for row in rows}
+
+
+def _identities(faces: EmbeddingSet) -> list[str]:
+    try:
+        faces.require_identities()
+    except DataError as error:
+        raise GalleryError(
+            f"{error}; or name one person for all: --person ID, people=ID"
+        ) from error
+    names: list[str] = faces.rows["identity"].tolist()
+    return names
+
+
+def images_of(
+    faces: Faces,
+    vectors: Vectors,
+    people: str | Sequence[str] | None,
+    sources: Sequence[str | None] | None,
+    hashes: Sequence[str | None] | None,
+) -> NewImages:
+    """Return vectors and columns together, the columns of an EmbeddingSet where none are given.
+
+    Raises:
+        GalleryError: Lengths that differ, or an id, source or hash that cannot be kept.
+    """
+    size = len(vectors)
+    norms: Sequence[float | None] = [None] * size
+    qualities = photos = None
+    if isinstance(faces, EmbeddingSet):
+        if people is None:
+            people = _identities(faces)
+        sources = _paths(faces) if sources is None else sources
+        norms = faces.rows["norm"].tolist()
+        qualities, photos = _qualities(faces), _photos(faces)
+    if people is None:
+        raise GalleryError("no person is given for these vectors: give people=")
+    of_whom = [people] * size if isinstance(people, str) else list(people)
+    from_where = [None] * size if sources is None else list(sources)
+    hashed = [None] * size if hashes is None else list(hashes)
+    for name, values in (("person id", of_whom), ("source", from_where), ("hash", hashed)):
+        if len(values) != size:
+            raise GalleryError(f"{len(values)} values of {name} for {size} vectors")
+        for value in values:
+            if value is not None or values is of_whom:
+                text(value, f"a {name}")
+    of_whom = [person_id(person) for person in of_whom]
+    return NewImages(of_whom, vectors, norms, from_where, hashed, qualities, photos=photos)
+
+
+def _qualities(faces: EmbeddingSet) -> list[float | None] | None:
+    """Return the column `quality` of an EmbeddingSet; None where there is none.
+
+    Raises:
+        GalleryError: A quality that is not a number above 0.
+    """
+    if "quality" not in faces.rows:
+        return None
+    column = faces.rows["quality"].to_numpy(dtype=object)
+    missing = faces.rows["quality"].isna().to_numpy(dtype=bool)
+    qualities: list[float | None] = []
+    if faces.meta.acquisition.get("images") == "photos":  # measured, 0 to 100
+        column = np.where(column == 0, _LEAST_QUALITY, column)
+    for row, (value, none) in enumerate(zip(column, missing, strict=True)):
+        number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+        if not none and not (number and 0 < value < np.inf):
+            raise GalleryError(f"the quality of image {row} is not a number above 0")
+        qualities.append(None if none else float(value))
+    return qualities
+
+
+def other_images(measured: Measured | None, probes: Faces) -> str:
+    """Return what to say where something measured on crops judges photos, or the reverse."""
+    if measured is None or not isinstance(probes, EmbeddingSet):
+        return ""
+    return measured.other_images(probes.meta.acquisition)
+
+
+def found_in(faces: Faces, count: int) -> list[dict[str, Any] | None]:
+    """Return what was found in the photo of each of the rows, by column; None for crops."""
+    if not isinstance(faces, EmbeddingSet) or faces.meta.acquisition.get("images") != "photos":
+        return [None] * count
+    names = [name for name in ("image", "face", *FACE_COLUMNS) if name in faces.rows]
+    rows = faces.rows[names].astype(object)
+    return [
+        {name: value for name, value in zip(names, row, strict=True) if not pd.isna(value)}
+        for row in rows.itertuples(index=False)
+    ]
+
+
+def _photos(faces: EmbeddingSet) -> list[str | None] | None:
+    """Return the landmarks of the faces of photos, empty where not known; None for crops."""
+    if faces.meta.acquisition.get("images") != "photos":
+        return None
+    known = faces.rows.get("landmarks", pd.Series([None] * len(faces)))
+    return [said if isinstance(said, str) else "" for said in known.tolist()]
+
+
+def _paths(faces: EmbeddingSet) -> list[str | None] | None:
+    """Return where the images of an EmbeddingSet are, absolute where its root is known."""
+    if "path" not in faces.rows:
+        return None
+    root = Path(faces.root) if faces.root else None
+    paths, missing = faces.rows["path"], faces.rows["path"].isna()
+    return [
+        None if none else str(root / path) if root else str(path)
+        for path, none in zip(paths, missing, strict=True)
+    ]
+
+
+def binding_of(made_by: Model | EmbeddingSet | None, **declared: Any) -> Binding:
+    """Return what a gallery is bound to: a model, what made an embedding set, or what is declared.
+
+    Args:
+        made_by: The model or the embedding set, or None for plain vectors.
+        declared: What is said of plain vectors: fields of `Binding`, None where nothing is.
+
+    Raises:
+        GalleryError: Both or neither are given, no origin is declared, or no dimension.
+        ModelError: `made_by` is neither a model nor an embedding set.
+    """
+    said: dict[str, Any] = {
+        name: dict(value) if isinstance(value, Mapping) else value
+        for name, value in declared.items()
+        if value is not None
+    }
+    if made_by is not None:
+        if said:
+            raise GalleryError(
+                f"both a model and its {', '.join(said)} are given: give one of them"
+            )
+        meta = made_by.meta if isinstance(made_by, EmbeddingSet) else described(made_by)
+        said = {field.name: getattr(meta, field.name) for field in fields(Binding)}
+        said["options"] = {k: v for k, v in meta.options.items() if k not in _OF_A_RUN}
+    elif missing := [name for name in ("fingerprint", "dimension") if name not in said]:
+        raise GalleryError(
+            "a gallery is bound to a model: give one (facever.load_model), or for plain vectors "
+            f"fingerprint= and dimension= (missing: {', '.join(missing)})"
+        )
+    binding = Binding(**said)
+    if text(binding.fingerprint, "a fingerprint") == UNDECLARED:
+        raise GalleryError(
+            "the origin of these vectors is not declared: give fingerprint='NAME OF THE MODEL', so "
+            "that vectors of other models are refused"
+        )
+    dimension = binding.dimension
+    if isinstance(dimension, bool) or not isinstance(dimension, int) or dimension < 1:
+        raise GalleryError(f"dimension is {dimension!r}: it is a whole number of at least 1")
+    return binding

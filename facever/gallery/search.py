@@ -1,0 +1,183 @@
+"""Search: who the people in probes are (1:N)."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from facever.errors import GalleryError
+from facever.evaluation.score_calibration import ScoreCalibration
+from facever.gallery import probabilities
+from facever.gallery.answers import Answer, Candidate, SearchResult
+from facever.gallery.decisions import SCORES_ONLY, Decision, checked_rule, for_search, joined_notes
+from facever.gallery.index.index import Index
+from facever.gallery.inputs import (
+    Faces,
+    checked_vectors,
+    failures,
+    found_in,
+    other_images,
+)
+from facever.gallery.records import Change, Keys, Vectors
+from facever.gallery.store.store import Store
+from facever.gallery.thresholds import decision_of, kept, require_usable
+from facever.operating_point import OperatingPoint, ScoreRule
+
+_KINDS = ("1:N",)  # of operating points that decide
+
+
+class _Plan(NamedTuple):
+    """How a search is made: the score rule, whom it compares by what, and what decides."""
+
+    rule: ScoreRule
+    templates: str
+    searched: int
+    decision: Decision
+    chosen: probabilities.Chosen
+
+
+def search(
+    store: Store,
+    index: Index,
+    probes: Faces,
+    k: int,
+    *,
+    fingerprint: str | None,
+    operating_point: OperatingPoint | str | None,
+    rule: ScoreRule | None,
+    where: Mapping[str, Any] | None,
+    calibration: ScoreCalibration | str | None,
+    decide: bool,
+) -> SearchResult:
+    """Search the people of a store by the index that follows it; see `Gallery.search`."""
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise GalleryError(f"k is {k!r}: it is a whole number of at least 1")
+    rule = checked_rule(rule)
+    found = None
+    while found is None:
+        with store.reading():  # one state: the decision must fit the people
+            before = store.generation(), store.change()
+            vectors = checked_vectors(probes, fingerprint, store.binding)
+            among = None if where is None else store.keys_where(where)
+            plan = _plan(store, operating_point, rule, calibration, among)
+            if decide and plan.decision.point is None:
+                reason = plan.decision.note.removeprefix(SCORES_ONLY)
+                raise GalleryError(f"no decision is possible: {reason}")
+        failed = failures(probes)
+        held = [row for row in range(len(vectors)) if row not in failed]
+        most = min(k, max(plan.searched, 1))
+        found = _candidates(store, index, vectors[held], most, plan.rule, among, before)
+    point, used = plan.decision.point, plan.chosen.calibration
+    answers, each, faces = [], iter(found), found_in(probes, len(vectors))
+    for row in range(len(vectors)):
+        if row in failed:
+            answers.append(Answer([], error=failed[row], face=faces[row]))
+            continue
+        candidates = _with_probability(next(each), used)
+        known = None if point is None else _passes(candidates, point)
+        answers.append(Answer(candidates, known, face=faces[row]))
+    return SearchResult(
+        answers,
+        plan.rule,
+        point,
+        joined_notes(plan.decision.note, plan.chosen.note, other_images(point, probes)),
+        plan.decision.implied_rate,
+        plan.templates,
+        plan.searched,
+        used,
+    )
+
+
+def _plan(
+    store: Store,
+    operating_point: OperatingPoint | str | None,
+    rule: ScoreRule | None,
+    calibration: ScoreCalibration | str | None,
+    among: Keys | None,
+) -> _Plan:
+    """Return how the store's people are searched now, and what decides."""
+    templates, filtered = store.settings.templates, among is not None
+    searched = store.counts()[0] if among is None else len(among)
+    meant = decision_of(store, operating_point, _KINDS)
+    named = operating_point is not None
+    decision = for_search(meant, searched, rule, templates, filtered=filtered, named=named)
+    # by the point's rule also where it does not decide: its scores must not become others
+    used = rule or (meant.point.score_rule if meant.point is not None else None) or "max"
+    require_usable(store, calibration)
+    calibrations, unusable = kept(store, ScoreCalibration)
+    chosen = probabilities.for_search(
+        calibration,
+        calibrations,
+        searched,
+        used,
+        templates,
+        filtered=filtered,
+        unusable=unusable,
+    )
+    return _Plan(used, templates, searched, decision, chosen)
+
+
+def _candidates(
+    store: Store,
+    index: Index,
+    vectors: Vectors,
+    k: int,
+    rule: ScoreRule,
+    among: Keys | None,
+    before: tuple[str, Change],
+) -> list[list[Candidate]] | None:
+    """Return the people found, by their ids; None where the generation is another one now.
+
+    People who are not in the store, or whose row is damaged there, are in no answer. Where one was
+    removed meanwhile, the search is repeated.
+
+    Args:
+        store: What the index follows.
+        index: What finds them.
+        vectors: float32 [Q, D], unit rows.
+        k: How many people, at most.
+        rule: Of the scores.
+        among: Keys of the people who are searched; None for all.
+        before: The generation and the change of the store that the search is planned for.
+
+    Raises:
+        GalleryError: The index keeps people who are not in the store.
+    """
+    (generation, change), forgotten = before, False
+    while True:
+        scores, keys = index.search(vectors, k, rule, among)
+        with store.reading():
+            ids = store.ids(np.unique(keys[keys >= 0]).tolist())
+            same = store.generation() == generation
+            last, change = change, store.change()
+        if not same:
+            return None
+        with suppress(KeyError):
+            return [
+                [Candidate(ids[key], score) for key, score in zip(*row, strict=True) if key >= 0]
+                for row in zip(keys.tolist(), scores.tolist(), strict=True)
+            ]
+        if change == last:
+            if forgotten:
+                raise GalleryError(
+                    f"the index of {store.path.parent} has people who are not in the store: "
+                    "rebuild it with 'facever gallery rebuild'"
+                )
+            index.forget_people(np.setdiff1d(keys[keys >= 0], list(ids)))
+            forgotten = True
+
+
+def _passes(candidates: list[Candidate], point: OperatingPoint) -> bool:
+    return bool(candidates) and point.accepts(candidates[0].score)
+
+
+def _with_probability(
+    candidates: list[Candidate], calibration: ScoreCalibration | None
+) -> list[Candidate]:
+    """Return the candidates, the first one with the probability that it is right."""
+    if calibration is None or not candidates:
+        return candidates
+    first = candidates[0]
+    probability = float(calibration.probability(first.score))
+    return [Candidate(first.person, first.score, probability), *candidates[1:]]

@@ -1,0 +1,416 @@
+"""The SQLite file of a store: its connections and transactions, and its errors in plain words."""
+
+import os
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from facever.core.console import warn
+from facever.errors import GalleryError
+from facever.gallery.records import shown
+from facever.gallery.store.log import INDEX_BYTES, Log, checkpoint, log_bytes
+from facever.gallery.store.schema import Facts, facts_in, write_facts
+
+T = TypeVar("T")
+Seen = tuple[int, int, int, int]
+
+_NO_ROOM = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN)
+_IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_STEP = 0.02  # seconds between two attempts to empty the log
+_PARAMETERS_AT_ONCE = 10_000
+
+
+class Damage:
+    """Warns of damaged rows, of each once.
+
+    Args:
+        path: The store's file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._named: set[tuple[str, int]] = set()
+        self._said: set[str] = set()
+
+    def unnamed(self, table: str, numbers: Sequence[int]) -> list[int]:
+        """Return the numbers of rows that were not asked about before."""
+        new = [number for number in numbers if (table, number) not in self._named]
+        self._named |= {(table, number) for number in new}
+        return new
+
+    def warn(self, what: str) -> None:
+        """Print a warning that names the store."""
+        warn(f"{self._path}: {what}")
+
+    def warn_once(self, what: str) -> None:
+        """Print that something is damaged, unless that was printed before."""
+        if what not in self._said:
+            self._said.add(what)
+            self.warn(f"{what}; 'facever gallery check' looks at every row")
+
+
+@dataclass(eq=False)
+class Transaction:
+    """A transaction: all that is read in it is one state; all that it writes is kept, or nothing.
+
+    Attributes:
+        db: The connection.
+        path: The store's file, for messages.
+        damage: Warns of damaged rows.
+        read_facts: Reads what the store says of itself.
+        removes: Set where something is removed: then it must leave the log, too.
+    """
+
+    db: sqlite3.Connection
+    path: Path
+    damage: Damage
+    read_facts: Callable[[], Facts]
+    removes: bool = False
+    _facts: Facts | None = None
+
+    def facts(self) -> Facts:
+        """Return what the store says of itself."""
+        if self._facts is None:
+            self._facts = self.read_facts()
+        return self._facts
+
+    def write_facts(self, facts: Mapping[str, Any]) -> None:
+        """Change what the store says of itself."""
+        write_facts(self.db, facts)
+        self._facts = None
+
+    def first(self, sql: str, *values: object) -> Any:
+        """Return the first row of what a statement finds; None where that is nothing."""
+        return self.db.execute(sql, values).fetchone()
+
+
+class Database:
+    """An open SQLite file of a store.
+
+    Threads may share one: reading and writing have a connection each, and each is used by one
+    thread at a time.
+
+    Args:
+        path: The file.
+        wait: Seconds to wait for another writer.
+    """
+
+    def __init__(self, path: Path, wait: float) -> None:
+        self.path, self._wait = path, wait
+        self._read_lock, self._write_lock = threading.RLock(), threading.RLock()
+        self._writer: sqlite3.Connection | None = None
+        self._memory: dict[str, Any] = {}  # what was read of one state of the store
+        self._version = -1  # which state that is
+        self.read_only = not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+        self._unlocked = False  # no lock keeps writers off: the file is watched instead
+        self._log = Log(path, wait, self._read_lock)
+        self._damage = Damage(path)
+        self._reader = self._connect_reader()
+        self._file, self._closed = self._identity(), False
+
+    def close(self) -> None:
+        """Close the connections."""
+        with self._write_lock, self._read_lock:  # in the order that writers take them
+            self._closed = True
+            self._reader.close()
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+
+    # -- reading ----------------------------------------------------------------------------
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """Yield a transaction that reads one state of the store; within another one, that one's."""
+        with self._read_lock:
+            self._require_open()
+            if self._reader.in_transaction:  # within another, which explains its errors
+                yield self._of_reader()
+                return
+            with self._one_state():
+                yield self._of_reader()
+
+    def _of_reader(self) -> Transaction:
+        return Transaction(self._reader, self.path, self._damage, self.facts)
+
+    def facts(self) -> Facts:
+        """Return what the store says of itself now."""
+        return self.remembered("facts", lambda read: facts_in(read.db, self.path))
+
+    def remembered(self, what: str, read: Callable[[Transaction], T]) -> T:
+        """Return what `read` returns, which is called once for each state of the store."""
+        with self._read_lock:
+            self._require_open()
+            if self._reader.in_transaction and what in self._memory:  # within `reading`
+                return self._memory[what]  # type: ignore[no-any-return]
+            with self.reading() as transaction:
+                if what not in self._memory:
+                    self._memory[what] = read(transaction)
+                return self._memory[what]  # type: ignore[no-any-return]
+
+    @contextmanager
+    def _one_state(self) -> Iterator[None]:
+        """Hold the reading connection at the newest state."""
+        with explained(self.path, reading=True):
+            if self._unlocked and self._look() != self._seen:
+                self._reader.close()
+                self._reader, self._file = self._connect_reader(), self._identity()
+                self._version = -1
+            self._require_same_file()
+            self._reader.execute("BEGIN")
+            try:
+                (version,) = self._reader.execute("PRAGMA data_version").fetchone()
+                if version != self._version:  # someone has changed something
+                    self._memory.clear()
+                    self._version = version
+                yield
+                self._require_unchanged()
+            except sqlite3.Error:
+                self._require_unchanged()  # else the error is what it says
+                raise
+            finally:
+                if self._reader.in_transaction:  # else an error has ended it
+                    self._reader.execute("ROLLBACK")
+
+    # -- writing ----------------------------------------------------------------------------
+
+    @contextmanager
+    def writing(self, much: bool = False) -> Iterator[Transaction]:
+        """Yield the transaction that writes. Meanwhile nobody else writes, and `reading` sees the
+        state of before.
+
+        Args:
+            much: More may be written than the disk has room for. The log is brought home first, so
+                that a log which filled the disk in vain can be dropped.
+        """
+        self.require_writable()
+        with self._write_lock, explained(self.path, self._wait):
+            self._require_open()
+            self._require_same_file()
+            if self._writer is None:
+                self._writer = self._connect_writer()
+            writer = self._writer
+            self._log.finish_removals(writer)
+            if much:
+                checkpoint(writer, "PASSIVE")
+            writer.execute("BEGIN IMMEDIATE")
+            change = Transaction(
+                writer, self.path, self._damage, lambda: facts_in(writer, self.path)
+            )
+            try:
+                _refuse_planted(writer, self.path)
+                yield change
+                writer.execute("COMMIT")
+            except sqlite3.Error as error:
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
+                    _roll_back(writer)
+                    checkpoint(writer, "TRUNCATE")
+                raise
+            finally:
+                _roll_back(writer)
+            if change.removes:
+                self._log.bring_home(writer)
+
+    def rewrite(self) -> None:
+        """Write the file anew without what was removed, and empty its log.
+
+        Raises:
+            GalleryError: Another process keeps reading or writing, or the disk has no room.
+        """
+        with self.writing():  # the connection is there, and nobody else writes now
+            pass
+        with self._write_lock, self._read_lock, explained(self.path, self._wait):
+            assert self._writer is not None
+            self._empty_log(self._writer)
+            self._writer.execute("VACUUM")
+            self._empty_log(self._writer)
+
+    def _empty_log(self, db: sqlite3.Connection) -> None:
+        until = time.monotonic() + self._wait
+        while True:
+            try:
+                if not db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                    return
+            except sqlite3.OperationalError as error:  # such as a full disk
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _IN_USE:
+                    raise
+            if time.monotonic() > until:
+                raise GalleryError(
+                    f"{self.path}: another process keeps reading it (waited {self._wait:g} s), and "
+                    "its log still holds what was removed; purge again when that process is done"
+                )
+            time.sleep(_STEP)
+
+    def require_writable(self) -> None:
+        """Refuse a change where nothing can be written.
+
+        Raises:
+            GalleryError: The file or its folder cannot be written by this user.
+        """
+        if self.read_only:
+            raise GalleryError(
+                f"{self.path} cannot be written by this user; it is open for reading only"
+            )
+
+    # -- connections ------------------------------------------------------------------------
+
+    def _connect_reader(self) -> sqlite3.Connection:
+        """Return a connection that reads, also where the disk has no room for the log's index."""
+        try:
+            return self._connect()
+        except sqlite3.OperationalError as error:
+            if self._unlocked or error.sqlite_errorcode & 0xFF not in _NO_ROOM:
+                raise
+            if shutil.disk_usage(self.path.parent).free >= INDEX_BYTES:
+                raise
+            if log_bytes(self.path):
+                raise GalleryError(
+                    f"{self.path}: the disk is full, and without {INDEX_BYTES} free bytes the "
+                    "changes in its log cannot be read"
+                ) from error
+            return self._connect(unlocked=True)
+
+    def _connect_writer(self) -> sqlite3.Connection:
+        unlocked = self._unlocked  # is of the connection that reads
+        try:
+            return self._connect()
+        finally:
+            self._unlocked = unlocked
+
+    def _connect(self, unlocked: bool = False) -> sqlite3.Connection:
+        """Return a connection.
+
+        Args:
+            unlocked: Read the file as it is, without a lock; its log is empty.
+        """
+        mode, self._unlocked = "mode=rw", unlocked
+        if unlocked:
+            mode, self._seen = "mode=ro&immutable=1", self._look()
+        elif self.read_only:
+            # Without a log and a folder to make one in, SQLite reads a file only when told that
+            # it does not change. It may all the same: then another user writes.
+            fixed, log = not os.access(self.path.parent, os.W_OK), log_bytes(self.path)
+            if fixed and log and not self.path.with_name(f"{self.path.name}-shm").exists():
+                raise GalleryError(
+                    f"{self.path} was copied while in use, with changes that are only in its log: "
+                    "open it once where it can be written"
+                )
+            self._unlocked = fixed and not log
+            mode = "mode=ro&immutable=1" if self._unlocked else "mode=ro"
+            self._seen = self._look()
+        db = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?{mode}",
+            uri=True,
+            timeout=self._wait,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            db.execute("PRAGMA foreign_keys = ON")
+            db.execute("PRAGMA secure_delete = ON")
+            db.execute("PRAGMA synchronous = FULL")  # opens the log
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _require_unchanged(self) -> None:
+        if self._unlocked and self._look() != self._seen:
+            raise GalleryError(f"{self.path} was written to while it was read; try again")
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise GalleryError(f"{self.path} is closed; open the gallery again")
+
+    def _require_same_file(self) -> None:
+        """Refuse to go on with a file that is not at its path any more.
+
+        It would answer with what others removed since, and its changes would be lost.
+        """
+        try:
+            found = self._identity()
+        except OSError as error:
+            raise GalleryError(
+                f"{self.path} is gone: it was moved or deleted while it was open"
+            ) from error
+        if found != self._file:
+            raise GalleryError(
+                f"{self.path} was replaced while it was open; open the gallery again"
+            )
+
+    def _identity(self) -> tuple[int, int]:
+        found = self.path.stat()
+        return found.st_dev, found.st_ino
+
+    def _look(self) -> Seen:
+        """Return what tells whether the file or its log was written to."""
+        found = self.path.stat()
+        return found.st_ino, found.st_mtime_ns, found.st_size, log_bytes(self.path)
+
+
+@contextmanager
+def explained(path: Path, wait: float = 0, *, reading: bool = False) -> Iterator[None]:
+    """Turn SQLite's errors into one line that says what to do."""
+    unchanged = "" if reading else "; nothing was changed"
+    try:
+        yield
+    except sqlite3.Error as error:
+        reasons = {
+            sqlite3.SQLITE_BUSY: f"another process is writing to it (waited {wait:g} s); try again",
+            sqlite3.SQLITE_READONLY: "it cannot be written by this user",
+            sqlite3.SQLITE_CANTOPEN: "it or its folder cannot be read and written by this user",
+            sqlite3.SQLITE_FULL: f"the disk is full{unchanged}",
+            sqlite3.SQLITE_IOERR: f"the disk reports an error{unchanged}",
+            sqlite3.SQLITE_CORRUPT: "it is damaged; restore it from a copy",
+            sqlite3.SQLITE_NOTADB: "it is not an SQLite file; restore it from a copy",
+        }
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        raise GalleryError(f"{path}: {reasons.get(code, error)}") from error
+
+
+def among(
+    db: sqlite3.Connection, sql: str, values: Sequence[int] | Sequence[str]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a statement with `IN ({})` for any number of values."""
+    for start in range(0, len(values), _PARAMETERS_AT_ONCE):
+        some = values[start : start + _PARAMETERS_AT_ONCE]
+        yield from db.execute(sql.format(",".join("?" * len(some))), some)
+
+
+def each(
+    db: sqlite3.Connection, sql: str, values: Sequence[int] | Sequence[str], *first: object
+) -> None:
+    """Run a statement with `IN ({})` for any number of values, which come after `first`."""
+    for start in range(0, len(values), _PARAMETERS_AT_ONCE):
+        some = values[start : start + _PARAMETERS_AT_ONCE]
+        db.execute(sql.format(",".join("?" * len(some))), [*first, *some])
+
+
+def planted(db: sqlite3.Connection) -> list[str]:
+    """Return the names of triggers and views, of which a gallery has none."""
+    sql = "SELECT name FROM sqlite_schema WHERE type IN ('trigger', 'view') ORDER BY name"
+    return [str(name) for (name,) in db.execute(sql)]
+
+
+def _refuse_planted(db: sqlite3.Connection, path: Path) -> None:
+    """Refuse to change a store in which something would act on the change.
+
+    Raises:
+        GalleryError: It has a trigger or a view.
+    """
+    if names := planted(db):
+        raise GalleryError(
+            f"{path} has a trigger or view that no gallery has, {shown(names[0])}: somebody put it "
+            "there, and nothing is changed while it is; drop it with SQLite, or restore a copy"
+        )
+
+
+def _roll_back(db: sqlite3.Connection) -> None:
+    if db.in_transaction:
+        db.execute("ROLLBACK")

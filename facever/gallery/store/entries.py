@@ -1,0 +1,203 @@
+"""Entries: the vectors that a search compares with, images or the templates made of them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from operator import itemgetter
+
+from facever.errors import GalleryError
+from facever.gallery.records import Entries, Keys, Settings, Storage, Vectors
+from facever.gallery.storage import encoded
+from facever.gallery.store.database import Transaction, among, each
+from facever.gallery.store.history import record
+from facever.gallery.store.schema import new_generation
+from facever.gallery.store.vectors import (
+    IMAGES,
+    TEMPLATES,
+    columns,
+    entry_table,
+    joined,
+    name_damaged,
+    next_number,
+    pages,
+    rewrite,
+    verified,
+    whole,
+    write_checksums,
+)
+from facever.gallery.templates import ALL, templates_of
+
+_PEOPLE_AT_ONCE = 1024
+
+
+# -- questions ----------------------------------------------------------------------------------
+
+
+def entries_after(read: Transaction, number: int, limit: int | None) -> Entries:
+    """Return the entries after a number, those that are whole."""
+    table = entry_table(read.facts().settings)
+    sql = f"SELECT {columns(table)} FROM {joined(table)} WHERE t.{table.number} > ?"
+    sql += f" ORDER BY t.{table.number} LIMIT ?"
+    while True:
+        rows = read.db.execute(sql, [number, -1 if limit is None else limit]).fetchall()
+        found = whole(read, table, rows)
+        if len(found.numbers) or not rows:
+            return Entries(*found[:4])
+        number = rows[-1][0]
+
+
+def entries_numbered(read: Transaction, numbers: Sequence[int]) -> Entries:
+    """Return the entries of these numbers, ascending, those that are whole."""
+    table = entry_table(read.facts().settings)
+    sql = f"SELECT {columns(table)} FROM {joined(table)} WHERE t.{table.number} IN ({{}})"
+    rows = sorted(among(read.db, sql, numbers), key=itemgetter(0))
+    return Entries(*whole(read, table, rows)[:4])
+
+
+def vectors_of(read: Transaction, key: int) -> Vectors | None:
+    """Return the vectors [n, D] of a person's entries, those that are whole; None without any."""
+    table = entry_table(read.facts().settings)
+    sql = f"SELECT {columns(table)} FROM {joined(table)} WHERE t.person = ?"
+    rows = read.db.execute(f"{sql} ORDER BY t.{table.number}", [key]).fetchall()
+    return whole(read, table, rows).vectors if rows else None
+
+
+# -- templates follow the images ----------------------------------------------------------------
+
+
+def derive(change: Transaction, number: int, keys: Sequence[int]) -> None:
+    """Make the templates of some people again; nothing where every image is an entry.
+
+    Images whose vector is damaged are named and not counted.
+
+    Args:
+        change: What changed their images.
+        number: Of the change.
+        keys: Of the people.
+    """
+    if change.facts().settings.templates != ALL:
+        forget_entries_of(change, number, keys)
+        each(change.db, "DELETE FROM templates WHERE person IN ({})", keys)
+        _write_templates(change, keys)
+
+
+def forget_entries_of(change: Transaction, number: int, keys: Sequence[int]) -> None:
+    """Note that all entries of some people are removed with a change."""
+    table = entry_table(change.facts().settings)
+    each(
+        change.db,
+        f"INSERT INTO removed (entry, change) SELECT {table.number}, ? FROM {table.name}"
+        " WHERE person IN ({})",
+        keys,
+        number,
+    )
+
+
+def forget_images(change: Transaction, number: int, images: Iterable[int]) -> None:
+    """Note that images are removed with a change, where these are entries."""
+    if change.facts().settings.templates == ALL:
+        change.db.executemany(
+            "INSERT INTO removed (entry, change) VALUES (?, ?)",
+            ((image, number) for image in images),
+        )
+
+
+def _write_templates(change: Transaction, keys: Sequence[int]) -> None:
+    """Write the templates of people who have none."""
+    db, facts = change.db, change.facts()
+    storage, dimension = facts.settings.storage, facts.binding.dimension
+    for owners, templates in made_templates(change, keys, named=True):
+        first = next_number(db, TEMPLATES)
+        numbers = range(first, first + len(owners))
+        blobs = list(encoded(templates, storage))
+        rows = list(zip(numbers, owners.tolist(), blobs, strict=True))
+        db.executemany("INSERT INTO templates VALUES (?, ?, ?)", rows)
+        write_checksums(db, TEMPLATES, rows, storage, dimension)
+
+
+def made_templates(
+    read: Transaction, keys: Sequence[int], *, named: bool = False
+) -> Iterator[tuple[Keys, Vectors]]:
+    """Yield the keys and templates of some people as their images make them.
+
+    Args:
+        read: The store.
+        keys: Of the people.
+        named: Warn of images whose vector is damaged; they are not counted in any case.
+    """
+    sql = (
+        f"SELECT {columns(IMAGES)}, coalesce(quality, norm) FROM {joined(IMAGES)}"
+        " WHERE t.person IN ({}) ORDER BY t.person, t.image"
+    )
+    facts = read.facts()
+    policy = facts.settings.templates
+    for start in range(0, len(keys), _PEOPLE_AT_ONCE):
+        rows = list(among(read.db, sql, keys[start : start + _PEOPLE_AT_ONCE]))
+        found = verified(rows, facts.settings.storage, facts.binding.dimension)
+        if named:
+            name_damaged(read, IMAGES, found.damaged)
+        if not len(found.numbers):
+            continue
+        of = {row[0]: row[-1] for row in rows}
+        weights = [of[number] for number in found.numbers.tolist()]
+        try:
+            yield templates_of(policy, found.owners, found.vectors, weights)
+        except GalleryError as error:
+            raise GalleryError(f"no templates by '{policy}': {error}") from error
+
+
+def remake_damaged_templates(change: Transaction) -> None:
+    """Make the templates again of people of whom one is damaged."""
+    db, facts = change.db, change.facts()
+    found = pages(db, TEMPLATES, facts.settings.storage, facts.binding.dimension)
+    damaged = [number for some in found for number in some.damaged]
+    if not damaged:
+        return
+    sql = "SELECT DISTINCT person FROM templates WHERE template IN ({})"
+    owners = [key for (key,) in among(db, sql, damaged)]
+    number = record(db, "templates", people=0, images=0)
+    db.executemany(
+        "INSERT OR IGNORE INTO removed (entry, change) VALUES (?, ?)",
+        ((template, number) for template in damaged),
+    )
+    each(db, "DELETE FROM templates WHERE template IN ({})", damaged)
+    derive(change, number, owners)
+
+
+# -- all entries become others ------------------------------------------------------------------
+
+
+def change_templates(change: Transaction, policy: str) -> None:
+    """Compare people by other templates from now on."""
+    settings = change.facts().settings
+    if policy != settings.templates:
+        record(change.db, "templates", people=0, images=0)
+        begin_generation(change, replace(settings, templates=policy))
+
+
+def change_storage(change: Transaction, storage: Storage) -> None:
+    """Write all vectors in another number format; a damaged one stays as it is."""
+    facts = change.facts()
+    before, dimension = facts.settings.storage, facts.binding.dimension
+    if storage == before:
+        return
+    for found in pages(change.db, IMAGES, before, dimension):
+        rewrite(change.db, found.numbers, found.owners, found.vectors, storage, dimension)
+    record(change.db, "storage", people=0, images=0)
+    begin_generation(change, replace(facts.settings, storage=storage))
+
+
+def begin_generation(change: Transaction, settings: Settings) -> None:
+    """Make all entries anew by settings; the vectors of the images are as these say already."""
+    db = change.db
+    change.write_facts(
+        {
+            "generation": new_generation(),
+            "templates": settings.templates,
+            "storage": settings.storage,
+        },
+    )
+    db.execute("DELETE FROM templates")
+    db.execute("DELETE FROM removed")
+    if settings.templates != ALL:
+        keys = [key for (key,) in db.execute("SELECT DISTINCT person FROM images ORDER BY person")]
+        _write_templates(change, keys)

@@ -1,0 +1,132 @@
+"""What is wrong with a store: every row of it is looked at."""
+
+import sqlite3
+from collections.abc import Iterator
+
+import numpy as np
+
+from facever.gallery.metadata import metadata_in
+from facever.gallery.records import Finding, shown
+from facever.gallery.storage import decoded
+from facever.gallery.store.database import Transaction, planted
+from facever.gallery.store.entries import made_templates
+from facever.gallery.store.schema import under_way
+from facever.gallery.store.vectors import (
+    IMAGES,
+    MIGRATED,
+    TEMPLATES,
+    Table,
+    described,
+    entry_table,
+    pages,
+)
+from facever.gallery.templates import ALL, checked_policy
+
+_TOLERANCE = {"float32": 1e-5, "float16": 1e-3, "int8": 1e-2}  # of a template's values
+_MOST = 100  # findings of one kind that are listed; then their number is
+_TYPES = {  # of what is known of images
+    "source": ("text", "null"),
+    "hash": ("text", "null"),
+    "enrolled": ("text",),
+    "norm": ("real", "integer", "null"),
+    "quality": ("real", "integer", "null"),
+}
+
+
+def findings(read: Transaction) -> Iterator[Finding]:
+    """Yield what is wrong with a store."""
+    db = read.db
+    yield from _check_file(db)
+    yield from _check_people(db)
+    yield from _check_columns(db)
+    settings, whole = read.facts().settings, True
+    templates = () if settings.templates == ALL else (TEMPLATES,)
+    for table in (IMAGES, *templates, MIGRATED):
+        for finding in _check_vectors(read, table):
+            whole = False
+            yield finding
+    if whole:
+        yield from _check_templates(read)
+    table = entry_table(settings)
+    sql = f"SELECT count(*) FROM removed JOIN {table.name} ON {table.number} = entry"
+    if count := db.execute(sql).fetchone()[0]:
+        yield Finding("store", f"{count} {table.name} are there and noted as removed")
+
+
+def _check_vectors(read: Transaction, table: Table) -> Iterator[Finding]:
+    db, facts = read.db, read.facts()
+    storage, dimension = facts.settings.storage, facts.binding.dimension
+    part = "templates" if table is TEMPLATES else "store"
+    if table is MIGRATED:
+        pending = under_way(db, read.path)
+        storage, dimension = "float32", 0 if pending is None else pending.dimension
+    damaged = [number for found in pages(db, table, storage, dimension) for number in found.damaged]
+    for what in described(db, table, damaged[:_MOST]):
+        yield Finding(part, f"{what} is damaged: it is not what was enrolled")
+    if len(damaged) > _MOST:
+        yield Finding(part, f"{len(damaged) - _MOST} more {table.name} are damaged")
+
+
+def _check_templates(read: Transaction) -> Iterator[Finding]:
+    db, settings, dimension = read.db, read.facts().settings, read.facts().binding.dimension
+    if settings.templates == ALL:
+        if count := db.execute("SELECT count(*) FROM templates").fetchone()[0]:
+            yield Finding("templates", f"there are {count} where images are compared")
+        return
+    checked_policy(settings.templates)
+    keys = [key for (key,) in db.execute("SELECT DISTINCT person FROM images")]
+    extra = "SELECT count(*) FROM templates WHERE person NOT IN (SELECT person FROM images)"
+    if count := db.execute(extra).fetchone()[0]:
+        yield Finding("templates", f"{count} are of people without images")
+    sql = "SELECT vector FROM templates WHERE person = ? ORDER BY template"
+    wrong = 0
+    for owners, templates in made_templates(read, keys):
+        for key in np.unique(owners).tolist():
+            blobs = [blob for (blob,) in db.execute(sql, [key])]
+            there, wanted = (
+                decoded(blobs, settings.storage, dimension),
+                templates[owners == key],
+            )
+            wrong += there.shape != wanted.shape or not np.allclose(
+                there, wanted, rtol=0, atol=_TOLERANCE[settings.storage]
+            )
+    if wrong:
+        yield Finding("templates", f"those of {wrong} people are not what their images make")
+
+
+def _check_file(db: sqlite3.Connection) -> Iterator[Finding]:
+    for (line,) in db.execute("PRAGMA integrity_check"):
+        if line != "ok":
+            yield Finding("store", f"SQLite says: {' '.join(line.split())}")
+    tables = [row[0] for row in db.execute("PRAGMA foreign_key_check")]
+    for table in sorted(set(tables)):
+        count = tables.count(table)
+        yield Finding("store", f"{count} rows of {table} refer to rows that are not there")
+    for name in planted(db):
+        yield Finding("store", f"a trigger or view that no gallery has: {shown(name)}")
+
+
+def _check_people(db: sqlite3.Connection) -> Iterator[Finding]:
+    wrong = []
+    for person, metadata in db.execute("SELECT id, metadata FROM people"):
+        if not isinstance(person, str) or not person:
+            wrong.append(f"a person's id is damaged: {shown(repr(person))} is no text")
+        elif metadata_in(metadata) is None:
+            wrong.append(f"the metadata of {shown(person)} cannot be read: it is no JSON object")
+    for problem in wrong[:_MOST]:
+        yield Finding("store", problem)
+    if len(wrong) > _MOST:
+        yield Finding("store", f"{len(wrong) - _MOST} more people's rows are damaged")
+
+
+def _check_columns(db: sqlite3.Connection) -> Iterator[Finding]:
+    for column, types in _TYPES.items():
+        allowed = ", ".join(f"'{type_}'" for type_ in types)
+        sql = f"SELECT count(*), min(image) FROM images WHERE typeof({column}) NOT IN ({allowed})"
+        count, first = db.execute(sql).fetchone()
+        if count:
+            yield Finding(
+                "store",
+                f"the {column} of {count} images is not {' or '.join(types)}, the first is image "
+                f"{first}",
+            )

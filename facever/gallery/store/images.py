@@ -1,0 +1,300 @@
+"""The rows of images: added, named, moved to other people and removed; and which are photos."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import count
+from typing import Any
+
+import numpy as np
+
+from facever.errors import GalleryError
+from facever.gallery.checksums import checksums_of
+from facever.gallery.records import (
+    Binding,
+    Duplicate,
+    Keys,
+    NewImages,
+    Row,
+    Storage,
+    StoredImage,
+    Vectors,
+    shown,
+)
+from facever.gallery.storage import encoded
+from facever.gallery.store.database import Transaction, among, each
+from facever.gallery.store.entries import derive, forget_entries_of, forget_images
+from facever.gallery.store.history import note_removal, record
+from facever.gallery.store.people import whole_json
+from facever.gallery.store.schema import under_way
+from facever.gallery.store.vectors import (
+    IMAGES,
+    MIGRATED,
+    Table,
+    columns,
+    insert_checksums,
+    joined,
+    next_number,
+    verified,
+    whole,
+    write_checksums,
+)
+
+_WRITTEN_AT_ONCE = 256  # pages that SQLite holds in memory until their checksums are written
+_READ_AT_ONCE = 4096
+
+_PHOTOS = """
+CREATE TABLE IF NOT EXISTS photos (
+    image INTEGER PRIMARY KEY REFERENCES images (image) ON DELETE CASCADE,
+    landmarks TEXT NOT NULL
+)
+"""  # made with the first photo: a store of crops is as it was before photos were known
+
+
+# -- questions ----------------------------------------------------------------------------------
+
+
+def images_of(read: Transaction, key: int, person: str) -> list[StoredImage]:
+    """Return what is known of a person's images, in the order of their numbers."""
+    sql = "SELECT image, source, hash, enrolled, norm, quality FROM images WHERE person = ?"
+    rows = read.db.execute(f"{sql} ORDER BY image", [key]).fetchall()
+    return [StoredImage(*row) for row in rows if _is_sound(read, person, row[0], row[1:])]
+
+
+def images_named(
+    db: sqlite3.Connection, key: int, person: str, named: Sequence[str | int]
+) -> list[int]:
+    """Return the numbers of images of a person, ascending, by their sources or numbers."""
+    own = db.execute("SELECT image, source FROM images WHERE person = ?", [key]).fetchall()
+    images: set[int] = set()
+    for wanted in named:
+        at = 1 if isinstance(wanted, str) else 0
+        found = {row[0] for row in own if row[at] == wanted}
+        if not found or isinstance(wanted, bool):
+            name = f"from {shown(wanted)}" if isinstance(wanted, str) else f"number {wanted}"
+            raise GalleryError(f"{shown(person)} has no image {name}")
+        images |= found
+    return sorted(images)
+
+
+def vectors_after(read: Transaction, image: int) -> tuple[tuple[Keys, Vectors], int | None]:
+    """Return the owners and vectors of the next images after a number, and the last number.
+
+    It is None when there are no more images. Damaged vectors are named and skipped.
+    """
+    rows = _rows_after(read.db, image, "")
+    found = whole(read, IMAGES, rows)
+    return (found.owners, found.vectors), rows[-1][0] if rows else None
+
+
+def rows_after(read: Transaction, image: int) -> tuple[tuple[list[Row], Vectors], int | None]:
+    """Return the next images after a number with their vectors, and the last number.
+
+    It is None when there are no more images. A damaged vector is named, and NaN.
+    """
+    more = ", p.id, p.metadata, t.source, t.hash, t.enrolled, t.norm, t.quality, "
+    rows = _rows_after(read.db, image, more + landmarks_column(read.db, "t.image"))
+    sound = [row for row in rows if _is_sound(read, row[5], row[0], row[7:12])]
+    found = whole(read, IMAGES, sound)
+    vectors = np.full((len(sound), read.facts().binding.dimension), np.nan, np.float32)
+    at = {row[0]: place for place, row in enumerate(sound)}
+    vectors[[at[number] for number in found.numbers.tolist()]] = found.vectors
+    kept = [Row(row[5], whole_json(read, row[5], row[6]), *row[7:]) for row in sound]
+    return (kept, vectors), rows[-1][0] if rows else None
+
+
+def _rows_after(db: sqlite3.Connection, image: int, more: str) -> list[tuple[Any, ...]]:
+    """Return the next rows of images after a number as `verified` takes them."""
+    sql = (
+        f"SELECT {columns(IMAGES)}{more} FROM {joined(IMAGES)} WHERE t.image > ?"
+        f" ORDER BY t.image LIMIT {_READ_AT_ONCE}"
+    )
+    return db.execute(sql, [image]).fetchall()
+
+
+def find_duplicates(db: sqlite3.Connection, images: NewImages) -> Iterator[Duplicate]:
+    """Yield the images that are in the store already, or twice among those given.
+
+    Images are the same when their hashes are; where either has none, when their sources are.
+    """
+    sql = "SELECT i.{0}, i.hash, p.id FROM images i JOIN people p USING (person) WHERE i.{0} IN "
+    hashes = [value for value in images.hashes if value is not None]
+    sources = [value for value in images.sources if value is not None]
+    by_hash = {found: person for found, _, person in among(db, sql.format("hash") + "({})", hashes)}
+    by_source: dict[str, list[tuple[str | None, str]]] = {}
+    for found, hash_, person in among(db, sql.format("source") + "({})", sources):
+        by_source.setdefault(found, []).append((hash_, person))
+    for index, (person, source, hash_) in enumerate(
+        zip(images.people, images.sources, images.hashes, strict=True)
+    ):
+        known_as = by_hash.get(hash_) if hash_ is not None else None
+        if known_as is None and source is not None:
+            same = (p for h, p in by_source.get(source, ()) if h is None or hash_ is None)
+            known_as = next(same, None)
+        if known_as is not None:
+            yield Duplicate(index, person, known_as, source)
+            continue
+        if hash_ is not None:
+            by_hash[hash_] = person
+        if source is not None:
+            by_source.setdefault(source, []).append((hash_, person))
+
+
+def _is_sound(read: Transaction, person: object, image: int, known: Sequence[object]) -> bool:
+    """Return whether what is known of an image has the types that it was written with.
+
+    An image that has not is named.
+    """
+    source, hash_, enrolled, norm, quality = known
+    if (
+        isinstance(person, str)
+        and isinstance(enrolled, str)
+        and all(value is None or isinstance(value, str) for value in (source, hash_))
+        and all(value is None or isinstance(value, int | float) for value in (norm, quality))
+    ):
+        return True
+    read.damage.warn_once(f"the row of image {image} of {shown(str(person))} is damaged")
+    return False
+
+
+# -- photos -------------------------------------------------------------------------------------
+
+
+def count_photos(db: sqlite3.Connection) -> int:
+    """Return how many images were enrolled as photos."""
+    return db.execute("SELECT count(*) FROM photos").fetchone()[0] if _has_photos(db) else 0
+
+
+def landmarks_column(db: sqlite3.Connection, image: str) -> str:
+    """Return the SQL of an image's landmarks: NULL for one that is no photo, empty if damaged.
+
+    Args:
+        db: The store.
+        image: The SQL of its number.
+    """
+    if not _has_photos(db):
+        return "NULL"
+    damaged = "CAST(f.landmarks AS TEXT) GLOB '*[^0-9. -]*'"
+    known = f"CASE WHEN {damaged} THEN '' ELSE CAST(f.landmarks AS TEXT) END"
+    return f"(SELECT {known} FROM photos f WHERE f.image = {image})"
+
+
+def _has_photos(db: sqlite3.Connection) -> bool:
+    sql = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'photos'"
+    return db.execute(sql).fetchone() is not None
+
+
+def _write_photos(db: sqlite3.Connection, landmarks: Iterable[tuple[int, str]]) -> None:
+    """Keep the landmarks of the faces of images, by number; empty where they are not known."""
+    rows = list(landmarks)
+    if rows:
+        db.execute(_PHOTOS)
+        db.executemany("INSERT INTO photos VALUES (?, ?)", rows)
+
+
+# -- changes ------------------------------------------------------------------------------------
+
+
+def add_images(
+    change: Transaction, images: NewImages, kept: Sequence[int], owners: Sequence[int], time: str
+) -> None:
+    """Write some of the images, whose people have these keys, and their checksums."""
+    db, facts = change.db, change.facts()
+    storage, begin = facts.settings.storage, next_number(db, IMAGES)
+    times, qualities = images.times, images.qualities
+    for start in range(0, len(kept), _WRITTEN_AT_ONCE):
+        some = kept[start : start + _WRITTEN_AT_ONCE]
+        blobs = encoded(images.vectors[some], storage)
+        rows = list(zip(count(begin + start), owners[start:], blobs, strict=False))
+        db.executemany(
+            "INSERT INTO images (image, person, source, hash, enrolled, norm, quality, vector)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                (
+                    number,
+                    owner,
+                    images.sources[index],
+                    images.hashes[index],
+                    time if times is None else times[index],
+                    images.norms[index],
+                    None if qualities is None else qualities[index],
+                    blob,
+                )
+                for index, (number, owner, blob) in zip(some, rows, strict=True)
+            ),
+        )
+        write_checksums(db, IMAGES, rows, storage, facts.binding.dimension)
+        if images.photos is not None:
+            known = ((row[0], images.photos[index]) for index, row in zip(some, rows, strict=True))
+            _write_photos(db, [(number, text) for number, text in known if text is not None])
+
+
+def remove_people(change: Transaction, people: Mapping[str, int]) -> int:
+    """Remove people, whose keys are given by their ids, and return how many images they had."""
+    db, keys = change.db, list(people.values())
+    sql = "SELECT person, count(*) FROM images WHERE person IN ({}) GROUP BY person"
+    counts: dict[int, int] = dict(among(db, sql, keys))
+    number = record(db, "remove", people=len(keys), images=sum(counts.values()))
+    removed = {person: counts.get(key, 0) for person, key in people.items()}
+    note_removal(change, number, "remove", removed)
+    forget_entries_of(change, number, keys)
+    for table in ("templates", "images", "people"):
+        each(db, f"DELETE FROM {table} WHERE person IN ({{}})", keys)
+    return sum(counts.values())
+
+
+def remove_images(change: Transaction, number: int, images: Sequence[int], action: str) -> None:
+    """Remove images by their numbers, and note it in the audit log."""
+    sql = "SELECT p.id, p.person FROM images i JOIN people p USING (person) WHERE image IN ({})"
+    counts: dict[str, int] = {}
+    keys: dict[str, int] = {}
+    for person, key in among(change.db, sql, images):
+        keys[person] = key
+        counts[person] = counts.get(person, 0) + 1
+    note_removal(change, number, action, counts)
+    forget_images(change, number, images)
+    each(change.db, "DELETE FROM images WHERE image IN ({})", images)
+    derive(change, number, sorted(keys.values()))
+
+
+def give_images(change: Transaction, number: int, images: Sequence[int], of: int, to: int) -> None:
+    """Make images another person's; they get new numbers, as what follows the store expects.
+
+    A vector that is damaged stays so: it gets no checksum.
+    """
+    db, facts = change.db, change.facts()
+    named = "source, hash, enrolled, norm, quality, vector"
+    first = next_number(db, IMAGES)
+    fresh = dict(zip(images, range(first, first + len(images)), strict=True))
+    sql = (
+        f"INSERT INTO images (image, person, {named}) SELECT ?, ?, {named} FROM images"
+        " WHERE image = ?"
+    )
+    db.executemany(sql, [(new, to, image) for image, new in fresh.items()])
+    _renew_checksums(db, IMAGES, fresh, to, facts.settings.storage, facts.binding)
+    if _has_photos(db):
+        sql = "INSERT INTO photos SELECT ?, landmarks FROM photos WHERE image = ?"
+        db.executemany(sql, [(new, image) for image, new in fresh.items()])
+    pending = under_way(db, change.path)
+    if pending is not None:
+        sql = "INSERT INTO migrated SELECT ?, norm, vector FROM migrated WHERE image = ?"
+        db.executemany(sql, [(new, image) for image, new in fresh.items()])
+        _renew_checksums(db, MIGRATED, fresh, 0, "float32", pending)
+    forget_images(change, number, images)
+    each(db, "DELETE FROM images WHERE image IN ({})", images)
+    derive(change, number, sorted({of, to}))
+
+
+def _renew_checksums(
+    db: sqlite3.Connection,
+    table: Table,
+    fresh: Mapping[int, int],
+    owner: int,
+    storage: Storage,
+    binding: Binding,
+) -> None:
+    """Give copies of rows their checksums, where the rows that they were made of are whole."""
+    sql = f"SELECT {columns(table)} FROM {joined(table)} WHERE t.{table.number} IN ({{}})"
+    found = verified(list(among(db, sql, list(fresh))), storage, binding.dimension)
+    numbers = np.array([fresh[number] for number in found.numbers.tolist()], np.int64)
+    made = checksums_of(numbers, np.full(len(numbers), owner), found.vectors)
+    insert_checksums(db, table, numbers, made)

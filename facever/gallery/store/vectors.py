@@ -1,0 +1,230 @@
+"""Vectors in a store's tables: written with their checksums, and verified when read."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from facever.gallery.checksums import checksums_of, checksums_of_bytes, intact
+from facever.gallery.records import Checksums, Keys, Settings, Storage, Vectors, shown
+from facever.gallery.storage import bytes_of, decoded, encoded
+from facever.gallery.store.database import Transaction
+from facever.gallery.templates import ALL
+
+REMEDY = (
+    "restore the gallery from a copy, or remove the image ('facever gallery remove --image') and "
+    "enroll it again"
+)
+_ROWS_AT_ONCE = 4096
+_MOST = 20  # damaged rows that are named; of more, the number is
+
+
+class Table(NamedTuple):
+    """A table of vectors, the name of their numbers, whose they are, and where checksums are."""
+
+    name: str
+    number: str
+    owner: str
+    checksums: str
+
+
+WHOLE_ID = "p.person = (SELECT q.person FROM people q WHERE q.id = p.id)"
+"""Whether a row of people (p) has the id that the index of ids has for it: each is kept twice, so
+that a damaged id does not name somebody else."""
+
+IMAGES = Table("images", "image", "person", "image_checksums")
+TEMPLATES = Table("templates", "template", "person", "template_checksums")
+MIGRATED = Table("migrated", "image", "0", "migrated_checksums")
+TABLES = (IMAGES, TEMPLATES, MIGRATED)
+
+
+def entry_table(settings: Settings) -> Table:
+    """Return the table that holds the entries."""
+    return IMAGES if settings.templates == ALL else TEMPLATES
+
+
+class Verified(NamedTuple):
+    """Vectors that are as they were enrolled, and the rows that are not.
+
+    Args:
+        numbers: int64 [N].
+        owners: People's keys, int64 [N].
+        vectors: float32 [N, D], unit rows.
+        checksums: uint32 [N].
+        damaged: Numbers of rows whose vector, owner or checksum is not what was written.
+    """
+
+    numbers: Keys
+    owners: Keys
+    vectors: Vectors
+    checksums: Checksums
+    damaged: list[int]
+
+
+def columns(table: Table) -> str:
+    """Return what to select `FROM {joined(table)}` for `verified`."""
+    kind = f"CASE WHEN {WHOLE_ID} THEN typeof(p.id) END" if table.owner == "person" else "'text'"
+    return f"t.{table.number}, {_owner(table)}, t.vector, c.checksum, {kind}"
+
+
+def joined(table: Table) -> str:
+    """Return a table (t) beside its checksums (c) and people (p), whatever of these is missing."""
+    whose = "people" if table.owner == "person" else "(SELECT 0 AS person, 'all' AS id)"
+    return (
+        f"{table.name} t LEFT JOIN {table.checksums} c ON c.{table.number} = t.{table.number}"
+        f" LEFT JOIN {whose} p ON p.person = {_owner(table)}"
+    )
+
+
+def _owner(table: Table) -> str:
+    return f"t.{table.owner}" if table.owner == "person" else table.owner
+
+
+def verified(rows: Sequence[tuple[Any, ...]], storage: Storage, dimension: int) -> Verified:
+    """Return the vectors of rows that are as they were written, in their order.
+
+    Args:
+        rows: What `columns` selects; further columns do not matter.
+        storage: How the vectors are written.
+        dimension: D.
+    """
+    size = bytes_of(storage, dimension)
+    sound = [
+        isinstance(blob, bytes) and len(blob) == size and _fits(owner, checksum) and kind == "text"
+        for _, owner, blob, checksum, kind, *_ in rows
+    ]
+    kept = [row for row, good in zip(rows, sound, strict=True) if good]
+    numbers = np.array([row[0] for row in kept], np.int64)
+    owners = np.array([row[1] for row in kept], np.int64)
+    vectors = decoded([row[2] for row in kept], storage, dimension)
+    checksums = np.array([row[3] for row in kept], np.uint32)
+    whole = intact(numbers, owners, vectors, checksums)
+    damaged = [row[0] for row, good in zip(rows, sound, strict=True) if not good]
+    if not whole.all():
+        damaged = sorted([*damaged, *numbers[~whole].tolist()])
+        numbers, owners, vectors = numbers[whole], owners[whole], vectors[whole]
+        checksums = checksums[whole]
+    return Verified(numbers, owners, vectors, checksums, damaged)
+
+
+def _fits(owner: object, checksum: object) -> bool:
+    return (
+        isinstance(owner, int)
+        and owner >= 0
+        and isinstance(checksum, int)
+        and 0 <= checksum < 2**32
+    )
+
+
+def write_checksums(
+    db: sqlite3.Connection,
+    table: Table,
+    rows: Iterable[tuple[int, int, bytes]],
+    storage: Storage,
+    dimension: int,
+) -> None:
+    """Write the checksums of vectors that have just been written, in place of those there.
+
+    Args:
+        db: A transaction has begun.
+        table: Where the vectors are.
+        rows: Number, person's key and bytes of each vector.
+        storage: How they are written.
+        dimension: D.
+    """
+    left = iter(rows)
+    while some := list(islice(left, _ROWS_AT_ONCE)):
+        numbers = np.array([row[0] for row in some], np.int64)
+        owners = np.array([row[1] for row in some], np.int64)
+        blobs = [row[2] for row in some]
+        if storage == "float32":  # comes back as it was written
+            checksums = checksums_of_bytes(numbers, owners, blobs)
+        else:
+            checksums = checksums_of(numbers, owners, decoded(blobs, storage, dimension))
+        insert_checksums(db, table, numbers, checksums)
+
+
+def insert_checksums(
+    db: sqlite3.Connection, table: Table, numbers: Keys, checksums: Checksums
+) -> None:
+    """Write the checksums [N] of rows by their numbers [N], in place of those there."""
+    db.executemany(
+        f"INSERT OR REPLACE INTO {table.checksums} VALUES (?, ?)",
+        zip(numbers.tolist(), checksums.tolist(), strict=True),
+    )
+
+
+def pages(
+    db: sqlite3.Connection, table: Table, storage: Storage, dimension: int, after: int = 0
+) -> Iterator[Verified]:
+    """Yield all rows of a table after a number, some at a time."""
+    sql = (
+        f"SELECT {columns(table)} FROM {joined(table)} WHERE t.{table.number} > ?"
+        f" ORDER BY t.{table.number} LIMIT {_ROWS_AT_ONCE}"
+    )
+    while rows := db.execute(sql, [after]).fetchall():
+        after = rows[-1][0]
+        yield verified(rows, storage, dimension)
+
+
+def rewrite(
+    db: sqlite3.Connection,
+    images: Keys,
+    owners: Keys,
+    vectors: Vectors,
+    storage: Storage,
+    dimension: int,
+) -> None:
+    """Write other vectors [N, D] of images [N], and their checksums."""
+    blobs = list(encoded(vectors, storage))
+    db.executemany(
+        "UPDATE images SET vector = ? WHERE image = ?", zip(blobs, images.tolist(), strict=True)
+    )
+    rows = zip(images.tolist(), owners.tolist(), blobs, strict=True)
+    write_checksums(db, IMAGES, rows, storage, dimension)
+
+
+def next_number(db: sqlite3.Connection, table: Table) -> int:
+    """Return the number after the largest that a table ever used."""
+    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", [table.name]).fetchone()
+    return 1 if row is None else int(row[0]) + 1
+
+
+def whole(read: Transaction, table: Table, rows: Sequence[tuple[Any, ...]]) -> Verified:
+    """Return what `verified` does, of rows of the images or templates; the damaged are named."""
+    facts = read.facts()
+    found = verified(rows, facts.settings.storage, facts.binding.dimension)
+    name_damaged(read, table, found.damaged)
+    return found
+
+
+def name_damaged(read: Transaction, table: Table, numbers: Sequence[int]) -> None:
+    """Warn of vectors that are damaged and left out, of each once."""
+    new = read.damage.unnamed(table.name, numbers)
+    remedy = "'facever gallery rebuild' makes it again" if table is TEMPLATES else REMEDY
+    for what in described(read.db, table, new[:_MOST]):
+        read.damage.warn(f"{what} is damaged and left out: {remedy}")
+    if len(new) > _MOST:
+        read.damage.warn(
+            f"{len(new) - _MOST} more vectors are damaged and left out; 'facever gallery check' "
+            "names them"
+        )
+
+
+def described(db: sqlite3.Connection, table: Table, numbers: Sequence[int]) -> list[str]:
+    """Return what to call the vectors of these numbers: by person and source where known."""
+    source = "t.source" if table is IMAGES else "NULL"
+    whose = "p.person = t.person" if table.owner == "person" else "0"
+    sql = (
+        f"SELECT p.id, {source} FROM {table.name} t LEFT JOIN people p ON {whose}"
+        f" WHERE t.{table.number} = ?"
+    )
+    said = []
+    for number in numbers:
+        person, origin = db.execute(sql, [number]).fetchone()
+        of = f" of {shown(str(person))}" if person is not None else " of nobody"
+        where = f" ({shown(origin)})" if isinstance(origin, str) else ""
+        said.append(f"the vector of {table.number} {number}{of if whose != '0' else ''}{where}")
+    return said
