@@ -184,8 +184,9 @@ class Database:
 
     @contextmanager
     def writing(self, much: bool = False) -> Iterator[Transaction]:
-        """Yield the transaction that writes. Meanwhile nobody else writes, and `reading` sees the
-        state of before.
+        """Yield the transaction that writes.
+
+        Until it ends nobody else writes, and `reading` sees the state before it.
 
         Args:
             much: More may be written than the disk has room for. The log is brought home first, so
