@@ -215,7 +215,7 @@ def test_a_copy_made_while_the_gallery_is_open(
 def test_a_clock_that_jumps(empty: Gallery, units: Callable, monkeypatch) -> None:
     """Forwards and back again: no entry is earlier than the one before it, and all are told."""
     clock = {"now": ""}
-    monkeypatch.setattr("facever.gallery.store.history.now", lambda: clock["now"])
+    monkeypatch.setattr("facever.gallery.store.database.now", lambda: clock["now"])
     for each, year in enumerate((2099, 2030, 2010, 2100)):
         clock["now"] = f"{year}-01-01T00:00:00+00:00"
         empty.enroll(units(1, seed=each), f"p{each}", fingerprint="model-1")

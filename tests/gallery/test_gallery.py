@@ -326,12 +326,6 @@ def test_threads_share_a_gallery(gallery: Gallery, units) -> None:
     assert gallery.info().people == 12 + 15
 
 
-def test_a_closed_gallery_says_so(gallery: Gallery) -> None:
-    gallery.close()
-    with pytest.raises(GalleryError, match="closed"):
-        gallery.info()
-
-
 def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(GalleryError, match="cannot be made: File exists"):

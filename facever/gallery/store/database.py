@@ -1,6 +1,7 @@
-"""The SQLite file of a store: its connections and transactions, and its errors in plain words."""
+"""The SQLite file of a store: connections, transactions, the log of changes, and plain errors."""
 
 import os
+import secrets
 import shutil
 import sqlite3
 import threading
@@ -8,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -182,8 +184,9 @@ class Database:
 
     @contextmanager
     def writing(self, much: bool = False) -> Iterator[Transaction]:
-        """Yield the transaction that writes. Meanwhile nobody else writes, and `reading` sees the
-        state of before.
+        """Yield the transaction that writes.
+
+        Until it ends nobody else writes, and `reading` sees the state before it.
 
         Args:
             much: More may be written than the disk has room for. The log is brought home first, so
@@ -390,6 +393,27 @@ def each(
     for start in range(0, len(values), _PARAMETERS_AT_ONCE):
         some = values[start : start + _PARAMETERS_AT_ONCE]
         db.execute(sql.format(",".join("?" * len(some))), [*first, *some])
+
+
+def now() -> str:
+    """Return the time, ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def later(db: sqlite3.Connection) -> str:
+    """Return the time, or that of the newest change where the clock says an earlier one."""
+    newest = db.execute("SELECT time FROM changes ORDER BY change DESC LIMIT 1").fetchone()
+    return max(now(), newest[0]) if newest else now()
+
+
+def record(db: sqlite3.Connection, action: str, *, people: int, images: int) -> int:
+    """Add a row to the log of changes and return its number."""
+    cursor = db.execute(
+        "INSERT INTO changes (stamp, time, action, people, images) VALUES (?, ?, ?, ?, ?)",
+        [secrets.token_hex(8), later(db), action, people, images],
+    )
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
 
 
 def planted(db: sqlite3.Connection) -> list[str]:

@@ -7,8 +7,7 @@ from operator import itemgetter
 from facever.errors import GalleryError
 from facever.gallery.records import Entries, Keys, Settings, Storage, Vectors
 from facever.gallery.storage import encoded
-from facever.gallery.store.database import Transaction, among, each
-from facever.gallery.store.history import record
+from facever.gallery.store.database import Transaction, among, each, record
 from facever.gallery.store.schema import new_generation
 from facever.gallery.store.vectors import (
     IMAGES,

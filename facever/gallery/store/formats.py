@@ -20,8 +20,7 @@ from facever.errors import GalleryError
 from facever.gallery.checksums import checksum_of_texts, checksums_of
 from facever.gallery.records import Binding, Settings, Storage, shown
 from facever.gallery.storage import bytes_of, decoded, encoded, plausible
-from facever.gallery.store.database import Database, Transaction, explained
-from facever.gallery.store.history import now, record
+from facever.gallery.store.database import Database, Transaction, explained, now, record
 from facever.gallery.store.log import require_regular
 from facever.gallery.store.schema import (
     APPLICATION_ID,

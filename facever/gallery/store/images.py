@@ -21,10 +21,9 @@ from facever.gallery.records import (
     shown,
 )
 from facever.gallery.storage import encoded
-from facever.gallery.store.database import Transaction, among, each
+from facever.gallery.store.database import Transaction, among, each, record
 from facever.gallery.store.entries import derive, forget_entries_of, forget_images
-from facever.gallery.store.history import note_removal, record
-from facever.gallery.store.people import whole_json
+from facever.gallery.store.people import note_removal, whole_json
 from facever.gallery.store.schema import under_way
 from facever.gallery.store.vectors import (
     IMAGES,

@@ -12,9 +12,8 @@ import numpy as np
 from facever.errors import GalleryError
 from facever.gallery.records import Binding, MigrationState, PendingImage, Storage, Vectors
 from facever.gallery.storage import encoded
-from facever.gallery.store.database import Transaction, among, each
+from facever.gallery.store.database import Transaction, among, each, record
 from facever.gallery.store.entries import begin_generation
-from facever.gallery.store.history import record
 from facever.gallery.store.images import landmarks_column, remove_images
 from facever.gallery.store.schema import under_way
 from facever.gallery.store.vectors import MIGRATED, pages, rewrite, write_checksums

@@ -1,5 +1,6 @@
-"""The rows of people: who is enrolled, under which id, and their metadata."""
+"""The rows of people: their ids and metadata, and the audit log of who was removed."""
 
+import hmac
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -9,8 +10,7 @@ from facever.core.text import canonical
 from facever.errors import GalleryError
 from facever.gallery.metadata import Conditions, fits, merged, metadata_in
 from facever.gallery.records import PersonImages, person_id, shown, text
-from facever.gallery.store.database import Transaction, among
-from facever.gallery.store.history import later, note_removal, record
+from facever.gallery.store.database import Transaction, among, later, record
 
 _ROWS_AT_ONCE = 4096
 _NOTHING = "{}"  # metadata
@@ -212,3 +212,18 @@ def update_person(
         require_free(db, after)
         db.execute("UPDATE people SET id = ? WHERE person = ?", [after, key])
         note_removal(change, number, "rename", {before: 0})
+
+
+def mark_of(audit_key: bytes, person: str) -> str:
+    """Return what stands for a person's id in the audit log."""
+    return hmac.digest(audit_key, text(person, "a person id").encode(), "sha256").hex()
+
+
+def note_removal(change: Transaction, number: int, action: str, images: Mapping[str, int]) -> None:
+    """Add to the audit log how many images were removed with a change, by person id."""
+    change.removes = True
+    time, key = later(change.db), change.facts().audit_key
+    change.db.executemany(
+        "INSERT INTO audit (time, action, person, images, change) VALUES (?, ?, ?, ?, ?)",
+        [(time, action, mark_of(key, person), count, number) for person, count in images.items()],
+    )

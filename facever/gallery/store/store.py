@@ -63,8 +63,8 @@ from facever.gallery.records import (
     text,
 )
 from facever.gallery.storage import checked_storage
-from facever.gallery.store import entries, history, images, migration, people
-from facever.gallery.store.database import Database, Transaction, among
+from facever.gallery.store import entries, images, migration, people
+from facever.gallery.store.database import Database, Transaction, among, later, record
 from facever.gallery.store.findings import findings
 from facever.gallery.store.formats import make_file, open_file
 from facever.gallery.store.vectors import REMEDY, WHOLE_ID, entry_table
@@ -369,7 +369,7 @@ class Store:
             skipped = {d.index for d in found} if duplicates == "skip" else set()
             kept = [index for index in range(len(new.people)) if index not in skipped]
             whose = sorted({*nobody, *(new.people[index] for index in kept)})
-            time = history.later(db)
+            time = later(db)
             new_people = people.add_people(db, whose, time)
             named = sorted({*whose, *(person for person, said in metadata.items() if said)})
             sql = "SELECT id, person FROM people WHERE id IN ({})"
@@ -378,7 +378,7 @@ class Store:
             owners = [keys[new.people[index]] for index in kept]
             images.add_images(change, new, kept, owners, time)
             if kept or new_people or told:
-                number = history.record(db, "enroll", people=new_people, images=len(kept))
+                number = record(db, "enroll", people=new_people, images=len(kept))
                 entries.derive(change, number, sorted(set(owners)))
         return len(kept), new_people, found
 
@@ -408,9 +408,9 @@ class Store:
             people.write_metadata(db, kept, known)
             sql = "SELECT image FROM images WHERE person = ? ORDER BY image"
             moved = [image for (image,) in db.execute(sql, [gone])]
-            number = history.record(db, "merge", people=1, images=len(moved))
+            number = record(db, "merge", people=1, images=len(moved))
             images.give_images(change, number, moved, gone, kept)
-            history.note_removal(change, number, "merge", {before: len(moved)})
+            people.note_removal(change, number, "merge", {before: len(moved)})
             db.execute("DELETE FROM people WHERE person = ?", [gone])
         return len(moved)
 
@@ -431,7 +431,7 @@ class Store:
                     f"these are all images of {shown(person)}: give the person another id instead"
                 )
             new_key = people.add_person(db, new_id)
-            number = history.record(db, "split", people=1, images=len(moved))
+            number = record(db, "split", people=1, images=len(moved))
             images.give_images(change, number, moved, key, new_key)
         return len(moved)
 
@@ -442,7 +442,7 @@ class Store:
         with self._database.writing() as change:
             db = change.db
             named = images.images_named(db, people.key_of(db, person), person, [image])
-            number = history.record(db, "remove images", people=0, images=len(named))
+            number = record(db, "remove images", people=0, images=len(named))
             images.remove_images(change, number, named, "remove images")
         return len(named)
 
@@ -471,7 +471,7 @@ class Store:
 
     def mark(self, person: str) -> str:
         """Return what stands for a person's id in the audit log; another one in each gallery."""
-        return history.mark_of(self._database.facts().audit_key, person)
+        return people.mark_of(self._database.facts().audit_key, person)
 
     # -- operating points and calibrations --------------------------------------------------
 
@@ -505,9 +505,9 @@ class Store:
             if change.first(f"SELECT 1 FROM {table} WHERE name = ?", name):
                 raise GalleryError(f"{what} {shown(name)} already exists")
             checksum = checksum_of_texts(name.encode(), kind.encode(), written.encode())
-            row = [name, kind, written, history.later(db), checksum]
+            row = [name, kind, written, later(db), checksum]
             db.execute(f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?)", row)
-            history.record(db, what, people=0, images=0)
+            record(db, what, people=0, images=0)
 
     def remove_measured(self, what: str, name: str) -> None:
         """Remove something measured.
@@ -519,7 +519,7 @@ class Store:
             sql = f"DELETE FROM {_table_of(what)} WHERE name = ?"
             if not change.db.execute(sql, [name]).rowcount:
                 raise GalleryError(f"there is no {what} {shown(name)}")
-            history.record(change.db, f"remove {what}", people=0, images=0)
+            record(change.db, f"remove {what}", people=0, images=0)
 
     # -- settings ---------------------------------------------------------------------------
 
@@ -540,7 +540,7 @@ class Store:
         with self._database.writing() as change:
             if kind != change.facts().settings.index:
                 change.write_facts({"index": kind})
-                history.record(change.db, "index", people=0, images=0)
+                record(change.db, "index", people=0, images=0)
 
     def remake_templates(self) -> None:
         """Make the templates again of people of whom one is damaged."""

@@ -1,5 +1,7 @@
 """Enrolment: times, templates, qualities and reviews; duplicates are in test_store.py."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -142,13 +144,33 @@ def test_what_is_kept_beside(make_store, what: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "metadata", [{"k": float("inf")}, {"k": {1}}, {"": 1}, {"k": "\ud800"}, {"k": {"\ud800": 1}}]
+    "metadata",
+    [
+        {"k": float("inf")},
+        {"k": float("nan")},
+        {"k": {1}},
+        {"k": np.float32(1)},
+        {"k": 2**63},
+        {"k": 10**30},
+        {"": 1},
+        {7: 1},
+        {"k": "\ud800"},
+        {"k": {"\ud800": 1}},
+        json.loads('{"k": ' * 70 + "1" + "}" * 70),
+    ],
 )
 def test_metadata_that_cannot_be_kept(make_store, some, metadata: dict) -> None:
     store = make_store()
-    with pytest.raises(GalleryError, match=r"^metadata of 'a' cannot be kept: "):
-        store.enroll(some("a"), {"a": metadata}, "keep")
-    assert store.counts() == (0, 0)
+    store.enroll(some("a"), {}, "keep")
+    before = store.change()
+    for change in (
+        lambda: store.update("a", metadata),
+        lambda: store.enroll(some("ab", first=1), {"a": metadata}, "keep"),
+    ):
+        with pytest.raises(GalleryError, match=r"^metadata of 'a' cannot be kept: ") as refusal:
+            change()
+        assert len(str(refusal.value)) < 300
+    assert (store.change(), store.counts(), store.metadata("a")) == (before, (1, 1), {})
 
 
 def test_who_is_there(make_store, some) -> None:

@@ -105,16 +105,6 @@ def others(make_store, some, folder: Path):
     return folder
 
 
-def test_reading_without_the_right_to_write(others: Path, reader) -> None:
-    reader = reader(others)
-    assert reader.said is True
-    assert reader.ask("store.counts()") == (2, 2)
-    assert reader.ask("len(store.entries_after(0)[0])") == 2
-    assert reader.ask("[tuple(each) for each in store.people({'k': 1})]") == [("a", 1)]
-    assert reader.ask("list(store.check())") == []
-    assert [path.name for path in others.iterdir()] == ["gallery.db"]
-
-
 def test_what_its_owner_changes_is_seen(others: Path, some, reader) -> None:
     reader = reader(others)
     assert reader.ask("store.counts()") == (2, 2)
