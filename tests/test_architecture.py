@@ -150,7 +150,7 @@ def folder_of(module: str) -> list[str]:
     return list(path.parts)
 
 
-NAMED_TWICE = {"Cosine", "Engine", "Facts", "Table"}
+NAMED_TWICE: set[str] = {"Cosine"}
 """Names that rooms under work still have twice."""
 
 
