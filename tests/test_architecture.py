@@ -150,7 +150,7 @@ def folder_of(module: str) -> list[str]:
     return list(path.parts)
 
 
-NAMED_TWICE: set[str] = {"Cosine"}
+NAMED_TWICE: set[str] = set()
 """Names that rooms under work still have twice."""
 
 

@@ -17,7 +17,7 @@ from facever.core.console import warn
 from facever.errors import GalleryError
 from facever.gallery.records import shown
 from facever.gallery.store.log import INDEX_BYTES, Log, checkpoint, log_bytes
-from facever.gallery.store.schema import Facts, facts_in, write_facts
+from facever.gallery.store.schema import StoreFacts, facts_in, write_facts
 
 T = TypeVar("T")
 Seen = tuple[int, int, int, int]
@@ -72,11 +72,11 @@ class Transaction:
     db: sqlite3.Connection
     path: Path
     damage: Damage
-    read_facts: Callable[[], Facts]
+    read_facts: Callable[[], StoreFacts]
     removes: bool = False
-    _facts: Facts | None = None
+    _facts: StoreFacts | None = None
 
-    def facts(self) -> Facts:
+    def facts(self) -> StoreFacts:
         """Return what the store says of itself."""
         if self._facts is None:
             self._facts = self.read_facts()
@@ -141,7 +141,7 @@ class Database:
     def _of_reader(self) -> Transaction:
         return Transaction(self._reader, self.path, self._damage, self.facts)
 
-    def facts(self) -> Facts:
+    def facts(self) -> StoreFacts:
         """Return what the store says of itself now."""
         return self.remembered("facts", lambda read: facts_in(read.db, self.path))
 

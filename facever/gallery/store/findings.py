@@ -15,7 +15,7 @@ from facever.gallery.store.vectors import (
     IMAGES,
     MIGRATED,
     TEMPLATES,
-    Table,
+    VectorTable,
     described,
     entry_table,
     pages,
@@ -53,7 +53,7 @@ def findings(read: Transaction) -> Iterator[Finding]:
         yield Finding("store", f"{count} {table.name} are there and noted as removed")
 
 
-def _check_vectors(read: Transaction, table: Table) -> Iterator[Finding]:
+def _check_vectors(read: Transaction, table: VectorTable) -> Iterator[Finding]:
     db, facts = read.db, read.facts()
     storage, dimension = facts.settings.storage, facts.binding.dimension
     part = "templates" if table is TEMPLATES else "store"

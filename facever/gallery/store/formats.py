@@ -35,7 +35,7 @@ from facever.gallery.store.vectors import (
     MIGRATED,
     REMEDY,
     TEMPLATES,
-    Table,
+    VectorTable,
     columns,
     described,
     insert_checksums,
@@ -185,7 +185,7 @@ def _upgrade_vectors(
 
 
 def _seal(
-    db: sqlite3.Connection, table: Table, storage: Storage, dimension: int
+    db: sqlite3.Connection, table: VectorTable, storage: Storage, dimension: int
 ) -> tuple[list[int], int]:
     """Write a table's checksums; return the numbers of damaged rows, and how many were not unit."""
     sql = (

@@ -28,7 +28,7 @@ from facever.gallery.store.schema import under_way
 from facever.gallery.store.vectors import (
     IMAGES,
     MIGRATED,
-    Table,
+    VectorTable,
     columns,
     insert_checksums,
     joined,
@@ -285,7 +285,7 @@ def give_images(change: Transaction, number: int, images: Sequence[int], of: int
 
 def _renew_checksums(
     db: sqlite3.Connection,
-    table: Table,
+    table: VectorTable,
     fresh: Mapping[int, int],
     owner: int,
     storage: Storage,

@@ -175,7 +175,7 @@ def write_facts(db: sqlite3.Connection, facts: Mapping[str, Any]) -> None:
     )
 
 
-class Facts(NamedTuple):
+class StoreFacts(NamedTuple):
     """What `meta` says in one generation."""
 
     gallery: str
@@ -186,7 +186,7 @@ class Facts(NamedTuple):
     settings: Settings
 
 
-def facts_in(db: sqlite3.Connection, path: Path) -> Facts:
+def facts_in(db: sqlite3.Connection, path: Path) -> StoreFacts:
     """Read `meta`.
 
     Raises:
@@ -194,7 +194,7 @@ def facts_in(db: sqlite3.Connection, path: Path) -> Facts:
     """
     try:
         said = {key: stored_json(value) for key, value in db.execute("SELECT * FROM meta")}
-        facts = Facts(
+        facts = StoreFacts(
             said["gallery"],
             said["created"],
             said["generation"],

@@ -21,7 +21,7 @@ _ROWS_AT_ONCE = 4096
 _MOST = 20  # damaged rows that are named; of more, the number is
 
 
-class Table(NamedTuple):
+class VectorTable(NamedTuple):
     """A table of vectors, the name of their numbers, whose they are, and where checksums are."""
 
     name: str
@@ -34,13 +34,13 @@ WHOLE_ID = "p.person = (SELECT q.person FROM people q WHERE q.id = p.id)"
 """Whether a row of people (p) has the id that the index of ids has for it: each is kept twice, so
 that a damaged id does not name somebody else."""
 
-IMAGES = Table("images", "image", "person", "image_checksums")
-TEMPLATES = Table("templates", "template", "person", "template_checksums")
-MIGRATED = Table("migrated", "image", "0", "migrated_checksums")
+IMAGES = VectorTable("images", "image", "person", "image_checksums")
+TEMPLATES = VectorTable("templates", "template", "person", "template_checksums")
+MIGRATED = VectorTable("migrated", "image", "0", "migrated_checksums")
 TABLES = (IMAGES, TEMPLATES, MIGRATED)
 
 
-def entry_table(settings: Settings) -> Table:
+def entry_table(settings: Settings) -> VectorTable:
     """Return the table that holds the entries."""
     return IMAGES if settings.templates == ALL else TEMPLATES
 
@@ -63,13 +63,13 @@ class Verified(NamedTuple):
     damaged: list[int]
 
 
-def columns(table: Table) -> str:
+def columns(table: VectorTable) -> str:
     """Return what to select `FROM {joined(table)}` for `verified`."""
     kind = f"CASE WHEN {WHOLE_ID} THEN typeof(p.id) END" if table.owner == "person" else "'text'"
     return f"t.{table.number}, {_owner(table)}, t.vector, c.checksum, {kind}"
 
 
-def joined(table: Table) -> str:
+def joined(table: VectorTable) -> str:
     """Return a table (t) beside its checksums (c) and people (p), whatever of these is missing."""
     whose = "people" if table.owner == "person" else "(SELECT 0 AS person, 'all' AS id)"
     return (
@@ -78,7 +78,7 @@ def joined(table: Table) -> str:
     )
 
 
-def _owner(table: Table) -> str:
+def _owner(table: VectorTable) -> str:
     return f"t.{table.owner}" if table.owner == "person" else table.owner
 
 
@@ -120,7 +120,7 @@ def _fits(owner: object, checksum: object) -> bool:
 
 def write_checksums(
     db: sqlite3.Connection,
-    table: Table,
+    table: VectorTable,
     rows: Iterable[tuple[int, int, bytes]],
     storage: Storage,
     dimension: int,
@@ -147,7 +147,7 @@ def write_checksums(
 
 
 def insert_checksums(
-    db: sqlite3.Connection, table: Table, numbers: Keys, checksums: Checksums
+    db: sqlite3.Connection, table: VectorTable, numbers: Keys, checksums: Checksums
 ) -> None:
     """Write the checksums [N] of rows by their numbers [N], in place of those there."""
     db.executemany(
@@ -157,7 +157,7 @@ def insert_checksums(
 
 
 def pages(
-    db: sqlite3.Connection, table: Table, storage: Storage, dimension: int, after: int = 0
+    db: sqlite3.Connection, table: VectorTable, storage: Storage, dimension: int, after: int = 0
 ) -> Iterator[Verified]:
     """Yield all rows of a table after a number, some at a time."""
     sql = (
@@ -186,13 +186,13 @@ def rewrite(
     write_checksums(db, IMAGES, rows, storage, dimension)
 
 
-def next_number(db: sqlite3.Connection, table: Table) -> int:
+def next_number(db: sqlite3.Connection, table: VectorTable) -> int:
     """Return the number after the largest that a table ever used."""
     row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", [table.name]).fetchone()
     return 1 if row is None else int(row[0]) + 1
 
 
-def whole(read: Transaction, table: Table, rows: Sequence[tuple[Any, ...]]) -> Verified:
+def whole(read: Transaction, table: VectorTable, rows: Sequence[tuple[Any, ...]]) -> Verified:
     """Return what `verified` does, of rows of the images or templates; the damaged are named."""
     facts = read.facts()
     found = verified(rows, facts.settings.storage, facts.binding.dimension)
@@ -200,7 +200,7 @@ def whole(read: Transaction, table: Table, rows: Sequence[tuple[Any, ...]]) -> V
     return found
 
 
-def name_damaged(read: Transaction, table: Table, numbers: Sequence[int]) -> None:
+def name_damaged(read: Transaction, table: VectorTable, numbers: Sequence[int]) -> None:
     """Warn of vectors that are damaged and left out, of each once."""
     new = read.damage.unnamed(table.name, numbers)
     remedy = "'facever gallery rebuild' makes it again" if table is TEMPLATES else REMEDY
@@ -213,7 +213,7 @@ def name_damaged(read: Transaction, table: Table, numbers: Sequence[int]) -> Non
         )
 
 
-def described(db: sqlite3.Connection, table: Table, numbers: Sequence[int]) -> list[str]:
+def described(db: sqlite3.Connection, table: VectorTable, numbers: Sequence[int]) -> list[str]:
     """Return what to call the vectors of these numbers: by person and source where known."""
     source = "t.source" if table is IMAGES else "NULL"
     whose = "p.person = t.person" if table.owner == "person" else "0"
