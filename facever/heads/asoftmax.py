@@ -10,10 +10,13 @@ from torch import Tensor
 from facever.heads.base import HeadConfig, HeadOutput
 from facever.heads.classes.vectors import EPSILON
 from facever.heads.common.bounds import warn_below
+from facever.heads.common.figures import Figures
 from facever.heads.common.margin import CosineSoftmaxHead
 from facever.heads.registry import register
 
 DEFAULT_MARGIN = {"annealed": 4.0, "stable": 1.7}
+LEAST_LAMBDA = 10.0
+"""Lambda at the start below which a training rarely converges."""
 
 
 @register
@@ -114,6 +117,16 @@ class ASoftmax(CosineSoftmaxHead):
     def change_target(self, cosine: Tensor) -> Tensor:
         """Return psi with the gradient of the cosine."""
         return cosine + (detached_psi(cosine, self.margin) - cosine.detach())
+
+    def own_alarms(self, figures: Figures) -> dict[str, str]:
+        """Report a training that begins with nearly the whole margin."""
+        begin = figures.first("annealing")
+        if begin is None or begin >= LEAST_LAMBDA or self.margin == 1:
+            return {}
+        return {
+            "no-annealing": f"A-Softmax begins with lambda {begin:.3g}, almost without annealing: "
+            "from random weights it rarely converges. Use lambda_base: 1000, or variant: stable"
+        }
 
     def step_completed(self) -> None:
         """Let lambda fall."""

@@ -13,6 +13,7 @@ from facever.core.processes import gather, gather_rows
 from facever.errors import ConfigError, TrainingError
 from facever.heads.classes.layout import PrototypesConfig, shard_of
 from facever.heads.classes.vectors import Prototypes
+from facever.heads.common.figures import Figures
 from facever.heads.weight import Weight
 
 Metric = Literal["cosine", "euclidean", "dot"]
@@ -38,6 +39,14 @@ class HeadConfig(Config):
         "model.neck is given",
     )
 
+    def risk_without_norm(self) -> str | None:
+        """Return what may keep the head from learning behind a neck without BatchNorm.
+
+        In words that end with the parameter to change, printed before a training; None: nothing
+        that is known.
+        """
+        return None
+
 
 @dataclass
 class HeadOutput:
@@ -45,12 +54,10 @@ class HeadOutput:
 
     Attributes:
         loss: Scalar, float32 (float64 for float64 embeddings).
-        logits: [B, identities] as they enter the loss, margins included; None without prototypes.
         stats: Detached scalars to watch, such as "target_cosine".
     """
 
     loss: Tensor
-    logits: Tensor | None = None
     stats: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -188,6 +195,33 @@ class Head(nn.Module, ABC):
         Called in the place of `forward` where none of this process's images could be read, unless
         the head sees the whole batch.
         """
+
+    def loss_at_chance(self) -> float | None:
+        """Return the least loss of embeddings that tell no two identities apart.
+
+        A training warns where the loss stays there and "accuracy" (or "target_probability") among
+        the stats is at chance. None, the default: no such level is known. A cross-entropy over C
+        identities has log C.
+        """
+        return None
+
+    def loss_at_collapse(self) -> float | None:
+        """Return the loss at which the head can stay once all embeddings are one point.
+
+        A training warns where the loss stays there. None, the default: no such level is known.
+        """
+        return None
+
+    def own_alarms(self, figures: Figures) -> dict[str, str]:
+        """Return troubles that only this head can have, as it sees them in its figures.
+
+        Called whenever a training logs; each kind is reported once.
+
+        Returns:
+            By the kind, one or two words with hyphens, what is seen and what to try: one line.
+        """
+        del figures
+        return {}
 
     def no_weight_decay(self) -> set[str]:
         """Return the names of own parameters that must not be decayed, such as a scale."""

@@ -75,7 +75,7 @@ class Center(Head):
             "pair_cosine": mean_pair_cosine(embeddings),
             "embedding_norm": mean_norm(embeddings),
         }
-        return HeadOutput(loss, None, stats)
+        return HeadOutput(loss, stats)
 
     @torch.no_grad()
     def step_completed(self) -> None:

@@ -1,5 +1,6 @@
 """Softmax over scaled cosines, without a margin."""
 
+import math
 from typing import Annotated, Literal
 
 import torch
@@ -7,7 +8,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from facever.heads.base import HeadConfig
-from facever.heads.common.bounds import warn_below
+from facever.heads.common.bounds import lowest_loss, needed_scale, warn_below
+from facever.heads.common.figures import Figures
 from facever.heads.common.margin import CosineSoftmaxHead
 from facever.heads.registry import register
 
@@ -57,6 +59,21 @@ class Cosine(CosineSoftmaxHead):
     def change_target(self, cosine: Tensor) -> Tensor:
         """Leave the target as it is."""
         return cosine
+
+    def own_alarms(self, figures: Figures) -> dict[str, str]:
+        """Report a learned scale that stays below what a small loss needs."""
+        scales = figures.span("scale")
+        needed = needed_scale(self.identities)
+        if self.learned_scale is None or not scales:
+            return {}
+        if scales[-1] >= needed or scales[-1] > 1.01 * scales[0]:
+            return {}
+        lowest = lowest_loss(scales[-1], self.identities)
+        return {
+            "scale-too-small": f"the learned scale is {scales[-1]:.3g} and does not grow; with "
+            f"{self.identities} identities the loss cannot fall below {lowest:.3g}. Set scale to "
+            f"{max(20, math.ceil(needed))} or more, or raise optimizer.head_lr_scale"
+        }
 
     def no_weight_decay(self) -> set[str]:
         """Spare the scale."""

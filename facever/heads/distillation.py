@@ -127,7 +127,7 @@ class Distillation(Head):
 
         stats = {name: mean(value) for name, value in stats.items()}
         stats["embedding_norm"] = mean_norm(embeddings)
-        return HeadOutput(mean(losses), stats=stats)
+        return HeadOutput(mean(losses), stats)
 
     def _regression(self, embeddings: Tensor, teacher: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         weight = None if self.map is None else self.map.weight.to(embeddings.dtype)

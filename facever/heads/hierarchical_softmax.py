@@ -1,5 +1,6 @@
 """Softmax along a tree of identities: cost by the depth of the tree, not by its leaves."""
 
+import math
 from typing import Literal
 
 import torch
@@ -57,7 +58,11 @@ class HierarchicalSoftmax(Head):
             "target_probability": log_probability.detach().exp().mean(),
             "embedding_norm": mean_norm(embeddings),
         }
-        return HeadOutput(-log_probability.mean(), None, stats)
+        return HeadOutput(-log_probability.mean(), stats)
+
+    def loss_at_chance(self) -> float:
+        """Return log C."""
+        return math.log(self.identities)
 
 
 class BinaryTree(nn.Module):

@@ -108,7 +108,7 @@ class PytorchMetricLearning(Head):
             "pair_cosine": mean_pair_cosine(embeddings),
             "embedding_norm": mean_norm(embeddings),
         }
-        return HeadOutput(loss, None, stats)
+        return HeadOutput(loss, stats)
 
     def no_weight_decay(self) -> set[str]:
         """Spare learned margins and the like."""

@@ -2,21 +2,19 @@
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from facever.core.console import warn
 from facever.core.processes import all_sum, gather
 from facever.heads.base import Head, HeadConfig, HeadOutput, Metric, mean_norm
-from facever.heads.classes.losses import SMALLEST_GRADIENT, softmax_loss
-from facever.heads.classes.scoring import kernel_scores
-from facever.heads.classes.similarities import FARTHEST, squared_distances
+from facever.heads.classes.scores import kernel_scores
+from facever.heads.classes.similarities import squared_distances
 from facever.heads.classes.vectors import Prototypes, blocks, normalize
+from facever.heads.common.figures import Figures
 from facever.heads.common.quantile import median_of
 from facever.heads.registry import register
 
@@ -61,6 +59,15 @@ class RBF(Head):
             False, description="embeddings of length 1; verification then compares by cosine"
         )
 
+        def risk_without_norm(self) -> str | None:
+            """See HeadConfig."""
+            if self.gamma == "following" or self.normalize:
+                return None
+            return (
+                "embeddings may move so far from a gamma that does not follow them that the "
+                "gradient vanishes, with the loss at log C; change to gamma: following"
+            )
+
     metric: Metric = "euclidean"
     arrangeable = True
     paper = "Zhang et al., RBF-Softmax, ECCV 2020: z_j = s exp(-|x - W_j|^2 / gamma)"
@@ -92,21 +99,38 @@ class RBF(Head):
     def compute(self, embeddings: Tensor, labels: Tensor) -> HeadOutput:
         """Return the mean cross-entropy of s K."""
         x = normalize(embeddings) if self.config.normalize else embeddings
-        weight = self.prototypes.weight.to(x.dtype)
-        self._look(x.detach(), weight.detach())
+        self._look(x.detach(), self.prototypes.weight.detach().to(x.dtype))
         gamma = self.gamma.to(x.dtype)
-        if not self.prototypes.layout.plain:
-            return self._scored(x, labels, gamma, embeddings)
-        logits, distance, right, norms = _Kernel.apply(x, weight, labels, gamma, self.config.scale)
-        loss = softmax_loss(logits, labels)
+        scores = kernel_scores(self.prototypes.rows(labels), x, self.config.scale, gamma)
+        loss = scores.softmax_loss()
+        count, norms, squares = scores.watched[:3]
+        with torch.no_grad():
+            means = x.mean(0) @ (scores.watched[3:] / count)
+            distance = x.square().sum(1).mean() + squares / count - 2 * means
+        right = scores.target > scores.hardest
         stats = {
             "accuracy": right.to(loss.dtype).mean(),
             "distance_over_gamma": distance / gamma,
             "embedding_norm": mean_norm(embeddings),
-            "prototype_norm": norms.mean(),
+            "prototype_norm": norms / count,
             "scale": loss.new_tensor(self.config.scale),
         }
-        return HeadOutput(loss, logits, stats)
+        return HeadOutput(loss, stats)
+
+    def loss_at_chance(self) -> float:
+        """Return log C."""
+        return math.log(self.identities)
+
+    def own_alarms(self, figures: Figures) -> dict[str, str]:
+        """Report distances so large that no gradient comes back."""
+        distance = figures.now("distance_over_gamma")
+        if distance is None or distance <= DEAD_START:
+            return {}
+        return {
+            "dead-start": f"the mean squared distance to the prototypes is {distance:.3g} times "
+            "gamma: the kernel and its gradient vanish, and the head cannot learn. Use gamma: "
+            "following, a larger gamma, or normalize: true"
+        }
 
     def absent(self) -> None:
         """See Head: take gamma from the images of the other processes."""
@@ -141,27 +165,6 @@ class RBF(Head):
             step = max(1, -(-self.identities // _SAMPLE))
             x = x if self.whole_batch else gather(x.to(weight.dtype))
             self._medians.append(self._median(x, weight[::step]))
-
-    def _scored(self, x: Tensor, labels: Tensor, gamma: Tensor, embeddings: Tensor) -> HeadOutput:
-        """Return what `compute` does, without logits."""
-        scores = kernel_scores(self.prototypes, x, labels, self.config.scale, gamma)
-        loss = scores.softmax_loss(scores.target)
-        count, norms, squares = scores.watched[:3]
-        with torch.no_grad():
-            means = x.mean(0) @ (scores.watched[3:] / count)
-            distance = x.square().sum(1).mean() + squares / count - 2 * means
-        right = scores.target.detach() > scores.hardest
-        return HeadOutput(
-            loss,
-            None,
-            {
-                "accuracy": right.to(loss.dtype).mean(),
-                "distance_over_gamma": distance / gamma,
-                "embedding_norm": mean_norm(embeddings),
-                "prototype_norm": norms / count,
-                "scale": loss.new_tensor(self.config.scale),
-            },
-        )
 
     def _start(self, x: Tensor, weight: Tensor) -> bool:
         """Take gamma from the first batch, or say that the given one is too small for it.
@@ -214,49 +217,3 @@ def _start_anew(head: nn.Module, _: object) -> None:
     """Look at gamma again after a state has been loaded."""
     assert isinstance(head, RBF)
     head._started, head._updates, head._medians = False, None, []
-
-
-class _Kernel(torch.autograd.Function):
-    """s exp(-|x - W_j|^2 / gamma) [B, C], a few identities at a time.
-
-    With g = 2 dL/dz z / gamma: dL/dx = g W - x sum_j g, and dL/dW = g^T x - W sum_i g. Beside the
-    logits it returns the mean squared distance, whether the own prototype is the nearest [B], and
-    the lengths of the prototypes [C].
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, labels: Tensor, gamma: Tensor, scale: float
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        norms = weight.new_empty(len(weight))
-        logits, total = x.new_empty(len(x), len(weight)), x.new_zeros(())
-        for part in blocks(len(weight), weight.shape[1], x.device):
-            torch.linalg.vector_norm(weight[part], dim=1, out=norms[part])
-            block = squared_distances(x, weight[part], out=logits[:, part])
-            total += block.sum()
-            block.div_(-gamma).clamp_min_(-FARTHEST).exp_().mul_(scale)
-        own = logits.gather(1, labels[:, None])
-        right = own[:, 0] > logits.scatter_(1, labels[:, None], -1.0).amax(1)
-        logits.scatter_(1, labels[:, None], own)
-        ctx.save_for_backward(x, weight, gamma, logits)
-        distance = total / logits.numel()
-        ctx.mark_non_differentiable(distance, right, norms)
-        return logits, distance, right, norms
-
-    @staticmethod
-    @once_differentiable
-    def backward(
-        ctx: Any, d_logits: Tensor, *_: Tensor
-    ) -> tuple[Tensor | None, Tensor | None, None, None, None]:
-        x, weight, gamma, logits = ctx.saved_tensors
-        d_x = torch.zeros_like(x) if ctx.needs_input_grad[0] else None
-        d_weight = torch.empty_like(weight) if ctx.needs_input_grad[1] else None
-        for part in blocks(len(weight), weight.shape[1], x.device):
-            w = weight[part]
-            g = (d_logits[:, part] * logits[:, part]).mul_(2 / gamma)
-            g = F.hardshrink(g, SMALLEST_GRADIENT)
-            if d_x is not None:
-                d_x.addmm_(g, w).addcmul_(x, g.sum(1, keepdim=True), value=-1)
-            if d_weight is not None:
-                torch.mul(w, -g.sum(0)[:, None], out=d_weight[part]).addmm_(g.T, x)
-        return d_x, d_weight, None, None, None

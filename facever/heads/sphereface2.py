@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from facever.heads.base import Head, HeadConfig, HeadOutput
-from facever.heads.classes.scoring import cosine_scores
+from facever.heads.classes.scores import cosine_scores
 from facever.heads.classes.vectors import Prototypes
 from facever.heads.common.margin import cosine_stats
 from facever.heads.registry import register
@@ -53,13 +53,14 @@ class SphereFace2(Head):
     def compute(self, embeddings: Tensor, labels: Tensor) -> HeadOutput:
         """Return the mean loss of the classifiers."""
         r, m, t = self.config.scale, self.config.margin, self.config.exponent
-        scores = cosine_scores(self.prototypes, embeddings, labels, bend=self._bend)
+        rows = self.prototypes.rows(labels)
+        scores = cosine_scores(rows, embeddings, bend=self._bend, shift=self.bias)
         own = r * (2 * ((scores.target + 1) / 2).clamp_min(0) ** t - 1 - m)
-        sums = scores.one_vs_all_loss(own, self.bias, self.config.own_share)
+        sums = scores.one_vs_all_loss(own, self.config.own_share)
         loss = self.config.loss_factor / r * sums
         stats = cosine_stats(scores, embeddings, self.identities)
         stats |= {"scale": loss.new_tensor(r), "bias": self.bias.detach().clone()}
-        return HeadOutput(loss, scores.logits, stats)
+        return HeadOutput(loss, stats)
 
     def no_weight_decay(self) -> set[str]:
         """Spare the bias."""

@@ -70,7 +70,7 @@ class WeightedSum(nn.Module):
         before_norm: Tensor | None = None,
         local: float = 1.0,
     ) -> HeadOutput:
-        """Return the summed loss, the first logits there are, and stats named "head/stat".
+        """Return the summed loss, and stats named "head/stat".
 
         With several processes the means over them are the loss and stats of the batch of all.
 
@@ -90,7 +90,7 @@ class WeightedSum(nn.Module):
                 heads refuse.
         """
         given = {} if targets is None else targets
-        logits, stats = None, dict[str, Tensor]()
+        stats = dict[str, Tensor]()
         dtype = torch.promote_types(embeddings.dtype, torch.float32)
         total = embeddings.new_zeros((), dtype=dtype)
         for name, head in zip(self.names, self.heads, strict=True):
@@ -104,7 +104,6 @@ class WeightedSum(nn.Module):
                 embeddings if head.config.input == "embedding" else _given(name, before_norm),
                 labels if head.beside is None else self._target(name, given),
             )
-            logits = output.logits if logits is None else logits
             # Losses and statistics of all processes are averaged: weighed so, that is those of all.
             share = 1.0 if head.whole_batch else local
             loss = output.loss * (world() if head.sums and not head.whole_batch else share)
@@ -112,7 +111,7 @@ class WeightedSum(nn.Module):
             if len(self.heads) > 1:
                 stats[f"{name}/loss"] = loss.detach()
             total = total + weight * loss
-        return HeadOutput(total, logits, stats)
+        return HeadOutput(total, stats)
 
     def no_weight_decay(self) -> set[str]:
         """Return the names of parameters that must not be decayed."""

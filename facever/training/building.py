@@ -153,11 +153,11 @@ def make_watch(
     """Return the collapse watch for these heads and training images."""
     images = manifest.frame["identity"].value_counts()
     return Watch(
-        dict(zip(heads.names, config.heads, strict=True)),
+        dict(zip(heads.names, heads.heads, strict=True)),
         identities=len(images),
         batch=config.batch.size,
         updates_per_epoch=updates_per_epoch,
-        lone=int((images < 2).sum()) if heads.images_per_identity > 1 else 0,
+        lone=int((images < 2).sum()),
         adversarial=config.adversarial,
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from facever.heads.base import HeadConfig
+from facever.heads.base import Head
 from facever.training.config import AdversarialConfig
 from facever.training.monitoring.adversarial_alarms import ADVERSARIAL_RULES, AdversarialTrace
 from facever.training.monitoring.alarms import RULES, Trace
@@ -41,17 +41,17 @@ class Watch:
     """Looks at the means of a training's figures and raises each alarm once.
 
     Args:
-        heads: Names and configurations, in order.
+        heads: By their names, in order.
         identities: C.
         batch: Images in a batch.
         updates_per_epoch: How long an epoch is.
-        lone: Identities with one image only that heads which compare pairs are trained on.
+        lone: Training identities with one image only.
         adversarial: The configuration of the adversaries, where there are some.
     """
 
     def __init__(
         self,
-        heads: Mapping[str, HeadConfig],
+        heads: Mapping[str, Head],
         *,
         identities: int,
         batch: int,
@@ -77,7 +77,7 @@ class Watch:
         figures = {name: value for name, value in means.items() if math.isfinite(value)}
         if len(self._heads) == 1:  # its loss is logged with its weight, in the sum
             (only,) = self._heads
-            weight = figures.get(f"{only}/weight", self._heads[only].weight)
+            weight = figures.get(f"{only}/weight", self._heads[only].config.weight)
             summed = "loss" if self._adversarial is None else "adversarial/heads"
             if summed in figures and isinstance(weight, float) and weight:
                 figures[f"{only}/loss"] = figures[summed] / weight
@@ -86,15 +86,17 @@ class Watch:
         found: list[tuple[str, str, str, str | None]] = []
         for head in self._heads:
             trace = self._trace(head, figures)
-            found += [(k, head, f"head '{head}'", rule(trace)) for k, rule in RULES.items()]
+            said = {kind: rule(trace) for kind, rule in RULES.items()}
+            said |= self._heads[head].own_alarms(trace)
+            found += [(kind, head, f"head '{head}'", what) for kind, what in said.items()]
         if self._adversarial is not None:
             seen = self._adversarial_trace(self._adversarial, figures)
             found += [(k, _OWN, _OWN, rule(seen)) for k, rule in ADVERSARIAL_RULES.items()]
         alarms = []
-        for kind, name, where, said in found:
-            if said is not None and (kind, name) not in self._raised:
+        for kind, name, where, what in found:
+            if what is not None and (kind, name) not in self._raised:
                 self._raised.add((kind, name))
-                alarms.append(Alarm(kind, name, f"update {update}, {where}: {said}"))
+                alarms.append(Alarm(kind, name, f"update {update}, {where}: {what}"))
         return alarms
 
     def state_dict(self) -> dict[str, Any]:
@@ -130,7 +132,6 @@ class Watch:
         return Trace(
             *self._history(head, figures),
             self._heads[head],
-            self._identities,
             self._batch,
             self._lone,
         )

@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from facever.config import parse
-from facever.heads.base import HeadConfig
-from facever.heads.registry import head_class
+from facever.heads import Head, create_head
 from facever.training.config import AdversarialConfig
 from facever.training.monitoring.adversarial_alarms import ADVERSARIAL_RULES
 from facever.training.monitoring.watch import Alarm, Watch
@@ -78,8 +76,8 @@ SAID = {
 }
 
 
-def softmax() -> HeadConfig:
-    return parse(head_class("softmax").Config, {"name": "softmax", "weight": 0.5})
+def softmax() -> Head:
+    return create_head("softmax", embedding_size=4, identities=100, weight=0.5)
 
 
 def watch(adversarial: bool = True) -> Watch:
