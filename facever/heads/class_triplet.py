@@ -19,7 +19,7 @@ class ClassTriplet(Head):
     Of unit vectors, so that squared distances are 2 - 2 cos. The mean is over the batch; for each
     image, the mean over those wrong identities that violate the margin (our choice: a sum would
     start at m (C - 1)), their sum, or the hardest alone. With `pull` that many times |x~ - W~_y|^2
-    are added, so that images go on to their prototype where the margin is kept.
+    are added, so that images with the margin still move to their prototype.
 
     Reference:
         Wang et al., NormFace: L2 Hypersphere Embedding for Face Verification, MM 2017, section 3.4;

@@ -21,8 +21,8 @@ SCALE_FLOOR = 0.01
 class Cosine(CosineSoftmaxHead):
     """Cross-entropy of z_j = s cos(x, W_j), the scale s fixed or learned.
 
-    A learned scale starts at 10, never falls below 0.01 and is not decayed. A fixed one that is
-    too small for the number of identities keeps the loss high for ever; that is said at the start.
+    A learned scale starts at 10, is at least 0.01 and is not decayed. A fixed scale that is too
+    small for the number of identities bounds the loss from below; a warning gives the bound.
 
     Reference:
         Wang et al., NormFace: L2 Hypersphere Embedding for Face Verification, MM 2017, eq. 6 and
@@ -57,7 +57,7 @@ class Cosine(CosineSoftmaxHead):
         return float(self.config.scale)
 
     def change_target(self, cosine: Tensor) -> Tensor:
-        """Leave the target as it is."""
+        """Return the target unchanged."""
         return cosine
 
     def own_alarms(self, figures: Figures) -> dict[str, str]:
@@ -76,11 +76,11 @@ class Cosine(CosineSoftmaxHead):
         }
 
     def no_weight_decay(self) -> set[str]:
-        """Spare the scale."""
+        """Return the name of the scale."""
         return {"learned_scale"} if self.learned_scale is not None else set()
 
     @torch.no_grad()
     def step_completed(self) -> None:
-        """Lift a learned scale to its floor."""
+        """Raise a learned scale to its floor."""
         if self.learned_scale is not None:
             self.learned_scale.clamp_min_(SCALE_FLOOR)

@@ -111,7 +111,7 @@ class PytorchMetricLearning(Head):
         return HeadOutput(loss, stats)
 
     def no_weight_decay(self) -> set[str]:
-        """Spare learned margins and the like."""
+        """Return the names of parameters of fewer than two dimensions, such as learned margins."""
         return {name for name, value in self.named_parameters() if value.ndim < 2}
 
     def _sizes(self) -> dict[str, int]:

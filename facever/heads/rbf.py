@@ -24,7 +24,7 @@ _FOLLOWING = 0.1
 _SAMPLE = 256
 """Prototypes whose distances make that gamma; the median over so few is found in one tensor."""
 DEAD_START = 10.0
-"""Mean d^2 / gamma above which next to nothing is learned: e^-10 is 5e-5."""
+"""Mean d^2 / gamma above which almost nothing is learned: e^-10 is 5e-5."""
 
 
 @register
@@ -33,9 +33,9 @@ class RBF(Head):
 
     Neither bias nor normalisation; K is in (0, 1], so that s bounds what the loss can reach. With
     gamma far below the squared distances K is 0 everywhere and nothing is learned. By default
-    gamma begins as the median squared distance of the first batch and follows those of the next
-    ones, as embeddings grow behind a neck without BatchNorm; then it stays. A fixed one that is too
-    small is said at the first batch.
+    gamma is the median squared distance of the first batch, follows those of the next batches
+    (embeddings grow behind a neck without BatchNorm), and is constant afterwards. A fixed gamma
+    that is too small is reported at the first batch.
 
     Reference:
         Zhang et al., RBF-Softmax: Learning Deep Representative Prototypes with Radial Basis
@@ -84,10 +84,10 @@ class RBF(Head):
         self.register_buffer("data_gamma", torch.tensor(torch.nan))
         if config.gamma == "following":
             self.register_buffer("followed", torch.tensor(0))
-        self._medians: list[Tensor] = []  # of this update; gamma moves when it is done
+        self._medians: list[Tensor] = []  # of this update; gamma changes after it
         self._updates: int | None = None  # what `followed` holds, read once
         self._started = False
-        self.register_load_state_dict_post_hook(_start_anew)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_post_hook(_start_again)  # type: ignore[no-untyped-call]
 
     @property
     def gamma(self) -> Tensor:
@@ -133,12 +133,12 @@ class RBF(Head):
         }
 
     def absent(self) -> None:
-        """See Head: take gamma from the images of the other processes."""
+        """See Head: set gamma from the images of the other processes."""
         weight = self.prototypes.weight.detach()
         self._look(weight[:0], weight)
 
     def step_completed(self) -> None:
-        """Move a gamma that follows the batches; the first update's is the start."""
+        """Update a gamma that follows the batches; the first batch sets it."""
         if self._follows:
             if self._medians:
                 newest = torch.stack(self._medians).mean()
@@ -158,7 +158,7 @@ class RBF(Head):
         return self._updates
 
     def _look(self, x: Tensor, weight: Tensor) -> None:
-        """Start with the first batch, and note the distances that gamma follows."""
+        """Set or check gamma at the first batch; collect the medians that gamma follows."""
         if not self._started and self._start(x, weight):
             return
         if self.training and self._follows:
@@ -167,11 +167,10 @@ class RBF(Head):
             self._medians.append(self._median(x, weight[::step]))
 
     def _start(self, x: Tensor, weight: Tensor) -> bool:
-        """Take gamma from the first batch, or say that the given one is too small for it.
+        """Set gamma from the first batch of all processes, or warn where a fixed one is too small.
 
-        Returns whether it was taken.
-
-        That is the batch of all processes, and the prototypes are those of all.
+        Returns:
+            Whether gamma was set.
         """
         self._started = True
         x = x if self.whole_batch else gather(x.to(weight.dtype))
@@ -213,7 +212,7 @@ def _mean_distance(x: Tensor, weight: Tensor, sharded: bool) -> Tensor:
     return mean
 
 
-def _start_anew(head: nn.Module, _: object) -> None:
-    """Look at gamma again after a state has been loaded."""
+def _start_again(head: nn.Module, _: object) -> None:
+    """Check gamma again after a state has been loaded."""
     assert isinstance(head, RBF)
     head._started, head._updates, head._medians = False, None, []

@@ -21,10 +21,10 @@ HEADS: dict[str, type[Head]] = {}
 
 
 def register(head: H) -> H:
-    """Make a head known by the name in its configuration.
+    """Register a head under the name in its configuration.
 
-    A head whose configuration has no default name is a family: its class says its own `name`, and
-    configurations say name:MEMBER, such as pml:NAME.
+    A head whose configuration has no default name is a family: the class has its own `name`, and
+    configurations write name:MEMBER, such as pml:NAME.
     """
     default = head.Config.model_fields["name"].default
     if isinstance(default, str):
@@ -62,7 +62,7 @@ def head_names() -> list[str]:
 
 
 def config_union() -> Any:
-    """Return the type of "any head's configuration", told apart by its name, for pydantic."""
+    """Return the type of "any head's configuration", discriminated by its name, for pydantic."""
     configs = [Annotated[HEADS[name].Config, Tag(written_name(name))] for name in head_names()]
     return Annotated[reduce(or_, configs), Discriminator(_tag)]
 

@@ -18,7 +18,7 @@ DEFAULT_SCALE = 30.0
 
 @register
 class SampledSoftmax(Head):
-    """Cross-entropy over the own identity and S others, drawn anew for each step.
+    """Cross-entropy over the own identity and S others, drawn for each step.
 
     The S identities are drawn uniformly, distinct, and shared by the batch; one that is an image's
     own counts once for it, as its own (an accidental hit is masked). With S of all identities it is
@@ -103,7 +103,7 @@ class SampledSoftmax(Head):
         return math.log(self.identities)
 
     def step_completed(self) -> None:
-        """Draw other identities from now on."""
+        """Draw other identities from the next step on."""
         self.sampler.advance()
 
     def _shift(self, sample: Selection, like: Tensor) -> Tensor:

@@ -22,10 +22,10 @@ class Softmax(Head):
     Without bias every decision boundary passes through the origin, so that each identity's region
     is a cone: the "unbiased softmax".
 
-    Soft labels q, a distribution over the identities for each image, may take the place of labels:
+    Soft labels q, a distribution over the identities for each image, can replace the labels:
     the loss is -sum_j q_j log p_j. Label smoothing e makes the target (1 - e) q + e / C, with q
     one-hot for labels: PyTorch's smoothing, where the target itself gets a share of e too (the
-    other custom gives e / (C - 1) to the others only).
+    other convention gives e / (C - 1) to the others only).
 
     Reference:
         The unbiased softmax: Zhao et al., An Adversarial Approach to Hard Triplet Generation,
@@ -98,5 +98,5 @@ class Softmax(Head):
         return HeadOutput(loss, stats)
 
     def no_weight_decay(self) -> set[str]:
-        """Spare the bias."""
+        """Return the name of the bias."""
         return {"bias"} if self.bias is not None else set()

@@ -18,7 +18,7 @@ class Triplet(ComparisonHead):
 
     With `soft_margin` it is log(1 + e^z) of the same z; Hermans et al. take it with margin 0 and
     the plain distance, which is the default with batch-hard mining: the gradient of a squared one
-    vanishes with the distance, so that embeddings which have come close together stay so (loss at
+    vanishes with the distance, so that embeddings close to each other stay close (loss at
     the margin). The band of semi-hard negatives is m wide, without end for a soft margin.
 
     Reference:

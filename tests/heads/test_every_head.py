@@ -345,7 +345,5 @@ def test_a_batch_without_pairs_is_refused_by_heads_that_need_them(
         return
     with pytest.raises(TrainingError) as error:
         call(head, torch.ones(3, 5), torch.tensor([4, 0, 2]))
-    assert str(error.value) == (
-        f"head '{name}' compares images of one identity, and each of the 3 labels of the batch "
-        "stands alone: set batch.images_per_identity to 2 or more"
-    )
+    assert f"head '{name}' compares images of one identity" in str(error.value)
+    assert "set batch.images_per_identity to 2 or more" in str(error.value)

@@ -47,7 +47,7 @@ class Scores:
         own, self._token = Open.apply(
             self._work, x, rows.weight.to(x.dtype), _of(bias, x), _of(shift, x)
         )
-        self._like = x.detach()[:, 0]
+        self._like, self._taken = x.detach()[:, 0], False
         self._work.change = bend(own.detach()) if bend else None
         self._target = None if own is None else own / scale
 
@@ -121,6 +121,8 @@ class Scores:
         return 2 * sums, counts[0], (self._work.watched[0] - 1).clamp_min(1)
 
     def _reduced(self, loss: Loss) -> tuple[Tensor, Tensor]:
+        assert not self._taken, "the gradients of a comparison are those of one loss"
+        self._taken = True
         losses, others = Reduce.apply(self._work, loss, self._token, loss.given)
         return losses, others
 

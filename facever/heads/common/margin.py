@@ -68,10 +68,7 @@ class CosineSoftmaxHead(Head):
 
 
 def cosine_stats(scores: Scores, embeddings: Tensor, identities: int) -> dict[str, Tensor]:
-    """Return what there is to watch where embeddings are compared with prototypes by cosine.
-
-    After the loss has been taken of the scores.
-    """
+    """Return the statistics of a comparison by cosine, after the loss has been taken."""
     target, hardest = scores.target.detach(), scores.hardest
     stats = {
         "target_cosine": target.mean(),
