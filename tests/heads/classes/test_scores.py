@@ -81,10 +81,13 @@ def test_dot_products(blocks_of: Blocks, smoothing: float, biased: bool, size: i
 
 
 def lift(target: Tensor) -> Callable[[Tensor], Tensor]:
-    """Make cos_j^3 + cos_y of scaled cosines; cos_y has no gradient."""
+    """Make cos_j^3 + cos_y of scaled cosines; cos_y has no gradient.
+
+    -inf, which is in the place of the own cosine, becomes finite.
+    """
 
     def change(block: Tensor) -> Tensor:
-        slope = 3 * block.square()
+        slope = 3 * block.clamp_min_(-2).square()
         block.pow_(3).add_(target[:, None])
         return slope
 
