@@ -74,7 +74,7 @@ class AdaFace(CosineSoftmaxHead):
         return output
 
     def step_completed(self) -> None:
-        """Move the running mean and deviation."""
+        """Update the running mean and deviation."""
         self.lengths.step_completed()
 
     def _quality(self, embeddings: Tensor) -> Tensor:

@@ -10,15 +10,18 @@ from torch import Tensor
 from facever.heads.base import HeadConfig, HeadOutput
 from facever.heads.classes.vectors import EPSILON
 from facever.heads.common.bounds import warn_below
+from facever.heads.common.history import HeadHistory
 from facever.heads.common.margin import CosineSoftmaxHead
 from facever.heads.registry import register
 
 DEFAULT_MARGIN = {"annealed": 4.0, "stable": 1.7}
+LEAST_LAMBDA = 10.0
+"""Lambda at the start below which a training rarely converges."""
 
 
 @register
 class ASoftmax(CosineSoftmaxHead):
-    """Cross-entropy of |x| cos_j with |x| psi(theta_y) at the target, eased in; or its stable form.
+    """Cross-entropy of |x| cos_j with |x| psi(theta_y) at the target, annealed; or its stable form.
 
     psi(t) = (-1)^k cos(m t) - 2k for t in [k pi / m, (k + 1) pi / m] falls from 1 at 0.
 
@@ -28,7 +31,7 @@ class ASoftmax(CosineSoftmaxHead):
     optimizer steps. `it` is in the state dict.
 
     `stable`: s takes the place of |x|, m is any real number, and the margin psi(t) - cos t has no
-    gradient: the target is pulled as without a margin, but farther.
+    gradient: the gradient of the target is that of its cosine.
 
     Reference:
         Liu et al., SphereFace: Deep Hypersphere Embedding for Face Recognition, CVPR 2017, section
@@ -90,7 +93,7 @@ class ASoftmax(CosineSoftmaxHead):
         return self.config.scale
 
     def annealing(self, dtype: torch.dtype) -> Tensor:
-        """Return lambda, 0-d: how much of the target is still without a margin."""
+        """Return lambda, 0-d: the weight of the target without a margin."""
         c = self.config
         steps = self.iteration.to(dtype)
         falling = c.lambda_base * (1 + c.lambda_gamma * steps) ** -c.lambda_power
@@ -115,8 +118,18 @@ class ASoftmax(CosineSoftmaxHead):
         """Return psi with the gradient of the cosine."""
         return cosine + (detached_psi(cosine, self.margin) - cosine.detach())
 
+    def own_alarms(self, figures: HeadHistory) -> dict[str, str]:
+        """Report a training that begins with nearly the whole margin."""
+        begin = figures.first("annealing")
+        if begin is None or begin >= LEAST_LAMBDA or self.margin == 1:
+            return {}
+        return {
+            "no-annealing": f"A-Softmax begins with lambda {begin:.3g}, almost without annealing: "
+            "from random weights it rarely converges. Use lambda_base: 1000, or variant: stable"
+        }
+
     def step_completed(self) -> None:
-        """Let lambda fall."""
+        """Decrease lambda."""
         if self.config.variant == "annealed":
             self.iteration += 1
 

@@ -1,4 +1,4 @@
-"""Attributes: several yes-or-no labels of each image, learned beside its identity."""
+"""Attributes: several yes-or-no labels of each image, learned in addition to its identity."""
 
 from typing import ClassVar, Literal
 
@@ -18,9 +18,9 @@ THRESHOLD = 0.5
 class Attributes(Head):
     """Binary cross-entropy of a sigmoid for each label, on the direction of the embedding.
 
-    p = sigmoid(V x~ sqrt(D) + b), with x~ the unit embedding: the length of embeddings has no say,
-    so that labels can be read off the unit vectors of an embedding set too. The loss is the mean
-    over all labels that are known; NaN is one that is not. `thresholds` holds for each label the
+    p = sigmoid(V x~ sqrt(D) + b), with x~ the unit embedding: the length of embeddings has no
+    effect, so that labels can be predicted from the unit vectors of an embedding set too. The loss
+    is the mean over all known labels; NaN is an unknown one. `thresholds` has for each label the
     probability above which the answer is yes; a training sets it on its development images.
 
     Reference:
@@ -83,5 +83,5 @@ class Attributes(Head):
         return F.linear(normalize(embeddings) * self.embedding_size**0.5, weight, bias)
 
     def no_weight_decay(self) -> set[str]:
-        """Spare the bias."""
+        """Return the name of the bias."""
         return {"classifier.bias"}

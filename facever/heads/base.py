@@ -1,4 +1,4 @@
-"""What every training criterion is: embeddings and labels in, a loss out."""
+"""The base class of training criteria: embeddings and labels in, a loss out."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -13,6 +13,7 @@ from facever.core.processes import gather, gather_rows
 from facever.errors import ConfigError, TrainingError
 from facever.heads.classes.layout import PrototypesConfig, shard_of
 from facever.heads.classes.vectors import Prototypes
+from facever.heads.common.history import HeadHistory
 from facever.heads.weight import Weight
 
 Metric = Literal["cosine", "euclidean", "dot"]
@@ -20,10 +21,10 @@ Beside = Literal["teacher", "attributes", "thumbnails"]
 
 
 class HeadConfig(Config):
-    """What every head's configuration has; a head nests its own as `Config`.
+    """The parameters of every head; a head nests its own configuration as `Config`.
 
-    `from_data` names the parameters that are null until a training fills them in from its data,
-    such as the names of the attributes; the run's config.yaml holds what was found.
+    `from_data` names parameters that a training sets from its data where they are null, such as
+    the names of the attributes; the run's config.yaml has their values.
     """
 
     from_data: ClassVar[frozenset[str]] = frozenset()
@@ -34,23 +35,29 @@ class HeadConfig(Config):
     )
     input: Literal["embedding", "before_norm"] = Field(
         "embedding",
-        description="what it learns from: the embedding, or what the BatchNorm at the end of "
-        "model.neck is given",
+        description="input of the head: the embedding, or the input of the BatchNorm at the end of "
+        "model.neck",
     )
+
+    def risk_without_norm(self) -> str | None:
+        """Return what may keep the head from learning behind a neck without BatchNorm.
+
+        The text ends with the parameter to change; a training prints it before it starts. None: no
+        risk is known.
+        """
+        return None
 
 
 @dataclass
 class HeadOutput:
-    """What a head says of one batch.
+    """The result of a head for one batch.
 
     Attributes:
         loss: Scalar, float32 (float64 for float64 embeddings).
-        logits: [B, identities] as they enter the loss, margins included; None without prototypes.
-        stats: Detached scalars to watch, such as "target_cosine".
+        stats: Detached scalars for the log, such as "target_cosine".
     """
 
     loss: Tensor
-    logits: Tensor | None = None
     stats: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -58,7 +65,7 @@ class Head(nn.Module, ABC):
     """A training criterion, with its prototypes, margins and schedule position.
 
     A subclass nests a `Config`, sets the class attributes and implements `compute`; `@register`
-    makes it known by its configuration's name.
+    registers it under its configuration's name.
 
     Args:
         config: The head's own configuration.
@@ -67,19 +74,19 @@ class Head(nn.Module, ABC):
 
     Attributes:
         name: The name in configurations.
-        metric: What verification must compare embeddings by.
-        images_per_identity: How many images of one identity a batch must hold at least.
+        metric: The similarity by which verification must compare embeddings.
+        images_per_identity: The least number of images of one identity in a batch.
         paper: Authors, venue, year and equation.
-        beside: What else a training must bring for each image, where its label is not what the
-            head learns from: "teacher", a teacher's embedding; "attributes", a number for each
-            attribute; "thumbnails", the image made small. Such targets are given in the place of
-            the labels, floating point [B, *target_shape].
-        helper: Whether it is only of use beside another head: alone it is refused, and it never
-            decides what verification compares by.
-        soft_labels: Whether a distribution over the identities, floating point [B, identities], is
-            taken in the place of the labels too.
-        prototypes: Where the head has them, `prototypes.weight` is [identities, embedding_size].
-        arrangeable: Whether `arrange` can hold its prototypes in another layout.
+        beside: The targets that a training must load for each image, for a head that does not
+            learn from labels: "teacher", a teacher's embedding; "attributes", a number for each
+            attribute; "thumbnails", a small copy of the image. They replace the labels, floating
+            point [B, *target_shape].
+        helper: Whether it needs another head: a training with helpers alone is refused, and a
+            helper does not decide the metric of verification.
+        soft_labels: Whether it also takes a distribution over the identities, floating point
+            [B, identities], in place of the labels.
+        prototypes: `prototypes.weight` is [identities, embedding_size]; None for a head without.
+        arrangeable: Whether `arrange` can put its prototypes into another layout.
         whole_batch: Whether it sees the images of all processes, gathered, so that its loss is the
             same on each; otherwise it sees those of this process.
         sums: Whether its loss is a sum over the images, not a mean.
@@ -111,7 +118,7 @@ class Head(nn.Module, ABC):
         return [] if self.prototypes is None else [self.prototypes.weight]
 
     def arrange(self, layout: PrototypesConfig) -> None:
-        """Make the prototypes, held in a layout; once, before anything else.
+        """Create the prototypes in a layout; once, before anything else.
 
         In shards, each process keeps its rows: `weight` becomes [shard, D], with the attribute
         `shard_of`, the rows of all shards; and the head sees the images of all processes.
@@ -124,8 +131,8 @@ class Head(nn.Module, ABC):
         assert self.arrangeable or layout.plain
         if layout.noise_filter is not None and type(self).metric != "cosine":
             raise ConfigError(
-                f"prototypes.noise_filter is a cosine, and head '{self.name}' has none: take a "
-                "head such as cosface, or set it to null"
+                f"prototypes.noise_filter is a cosine, and head '{self.name}' has no cosines: use "
+                "a head such as cosface, or set prototypes.noise_filter to null"
             )
         self.prototypes.layout = layout
         if layout.stored == "whole":
@@ -147,14 +154,13 @@ class Head(nn.Module, ABC):
     def forward(self, embeddings: Tensor, labels: Tensor) -> HeadOutput:
         """Return the loss of a batch.
 
-        Half precision is raised to float32 and autocast is off inside, so that the loss is exact.
+        Half precision is converted to float32 and autocast is off, so that the loss is exact.
 
         Args:
             embeddings: [B, embedding_size], not normalised, floating point.
             labels: int64 [B], each 0..identities-1; targets or a distribution in their place where
-                the head declares `beside` or `soft_labels`. They are checked on the CPU; labels
-                that lie on an accelerator are left to its own index check, for asking would stall
-                it.
+                the head declares `beside` or `soft_labels`. Labels on an accelerator are not
+                checked here, because reading them would stall it; its own index check applies.
 
         Raises:
             TrainingError: Wrong shapes, an empty batch, a label out of range, or no two images of
@@ -183,18 +189,45 @@ class Head(nn.Module, ABC):
         """
 
     def absent(self) -> None:
-        """Take part, without an image of this process, in what all processes do in `forward`.
+        """Join the collective operations of `forward` without an image of this process.
 
-        Called in the place of `forward` where none of this process's images could be read, unless
-        the head sees the whole batch.
+        Called instead of `forward` where none of this process's images could be read, unless the
+        head sees the whole batch.
         """
+
+    def loss_at_chance(self) -> float | None:
+        """Return the least loss of embeddings that tell no two identities apart.
+
+        A training warns where the loss stays there and "accuracy" (or "target_probability") among
+        the stats is at chance. None, the default: no such level is known. A cross-entropy over C
+        identities has log C.
+        """
+        return None
+
+    def loss_at_collapse(self) -> float | None:
+        """Return the loss at which the head can stay once all embeddings are one point.
+
+        A training warns where the loss stays there. None, the default: no such level is known.
+        """
+        return None
+
+    def own_alarms(self, figures: HeadHistory) -> dict[str, str]:
+        """Return alarms that only this head has, from the statistics of its training.
+
+        Called whenever a training logs; each kind is reported once.
+
+        Returns:
+            By kind, a short name with hyphens: what is wrong and what to try, in one line.
+        """
+        del figures
+        return {}
 
     def no_weight_decay(self) -> set[str]:
         """Return the names of own parameters that must not be decayed, such as a scale."""
         return set()
 
     def step_completed(self) -> None:
-        """Go on by one optimizer step: the trainer calls this once after each."""
+        """Advance by one optimizer step; the trainer calls this once after each."""
 
     def _check_embeddings(self, embeddings: Tensor) -> None:
         shape = list(embeddings.shape)
@@ -219,8 +252,8 @@ class Head(nn.Module, ABC):
                 )
             if self.images_per_identity > 1 and int(labels.bincount().max()) == 1:
                 raise TrainingError(
-                    f"head '{self.name}' compares images of one identity, and each of the "
-                    f"{images} labels of the batch stands alone: set "
+                    f"head '{self.name}' compares images of one identity, and no two of the "
+                    f"{images} images of the batch have the same label: set "
                     "batch.images_per_identity to 2 or more"
                 )
 
@@ -244,8 +277,8 @@ class Head(nn.Module, ABC):
             if bool(wrong.any()):
                 row = int(wrong.int().argmax())
                 raise TrainingError(
-                    f"head '{self.name}': soft label {row} is no distribution (its smallest share "
-                    f"is {soft[row].min().item():.4g}, their sum {sums[row].item():.4g})"
+                    f"head '{self.name}': soft label {row} is not a distribution (smallest share "
+                    f"{soft[row].min().item():.4g}, sum {sums[row].item():.4g})"
                 )
 
 

@@ -1,4 +1,4 @@
-"""What there is to know of each head, for people who choose one."""
+"""A description of each head, for people who choose one."""
 
 import json
 from collections.abc import Iterator
@@ -52,9 +52,9 @@ class HeadCard(Record):
     Attributes:
         name: As in configurations; NAME stands for the members of a family.
         summary: One line.
-        metric: What verification must compare its embeddings by.
-        images_per_identity: How many images of one identity a batch must hold at least.
-        beside: What a training must bring for each image instead of its label, or None.
+        metric: The similarity by which verification must compare its embeddings.
+        images_per_identity: The least number of images of one identity in a batch.
+        beside: The targets that a training must load instead of labels, or None.
         paper: Authors, venue, year and equation.
         parameters: The head's own, with defaults.
         common: Those that every head has.

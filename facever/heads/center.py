@@ -15,7 +15,7 @@ from facever.heads.registry import register
 
 @register
 class Center(Head):
-    """1/2 |x - c_y|^2 to centres c that follow the embeddings; to be summed with another head.
+    """1/2 |x - c_y|^2 to centres c that follow the embeddings; for use with another head.
 
     The centres are buffers, not parameters: no optimizer, decay or clipping touches them, and
     checkpoints hold them. Once per optimizer step, from all its micro-batches and processes
@@ -23,9 +23,9 @@ class Center(Head):
     j, whatever this head's weight. At the first step that shows an identity its centre becomes
     the mean of its embeddings (our choice; until then they add 0 to the loss).
 
-    It pulls identities together and nothing apart: alone it would draw all embeddings to a point,
-    so that a training refuses it without another head, which also decides what verification
-    compares by. Its centres take no part in a decision, so it has no `prototypes`.
+    It does not separate identities: alone it would collapse all embeddings into a point, so that a
+    training refuses it without another head, which also decides the metric of verification. Its
+    centres take no part in a decision, so it has no `prototypes`.
 
     Reference:
         Wen et al., A Discriminative Feature Learning Approach for Deep Face Recognition, ECCV 2016,
@@ -75,7 +75,7 @@ class Center(Head):
             "pair_cosine": mean_pair_cosine(embeddings),
             "embedding_norm": mean_norm(embeddings),
         }
-        return HeadOutput(loss, None, stats)
+        return HeadOutput(loss, stats)
 
     @torch.no_grad()
     def step_completed(self) -> None:

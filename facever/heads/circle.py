@@ -1,4 +1,4 @@
-"""Circle loss with prototypes: each similarity weighs by how far it still is from its best."""
+"""Circle loss with prototypes: each similarity is weighted by its distance from its optimum."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -15,8 +15,8 @@ from facever.heads.registry import register
 class Circle(CosineSoftmaxHead):
     """Cross-entropy of gamma a_n (cos_j - m) with gamma a_p (cos_y - (1 - m)) at the target.
 
-    The weights a_p = [1 + m - cos_y]_+ and a_n = [cos_j + m]_+ have no gradient: they set the pace
-    at which each similarity is moved.
+    The weights a_p = [1 + m - cos_y]_+ and a_n = [cos_j + m]_+ have no gradient: they
+    scale the gradient of each similarity.
 
     Reference:
         Sun et al., Circle Loss: A Unified Perspective of Pair Similarity Optimization, CVPR 2020,

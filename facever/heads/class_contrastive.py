@@ -7,8 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from facever.heads.base import Head, HeadConfig, HeadOutput
-from facever.heads.classes.class_hinge import Reduction, squared
-from facever.heads.classes.scoring import cosine_scores
+from facever.heads.classes.scores import cosine_scores, squared
 from facever.heads.classes.vectors import Prototypes
 from facever.heads.common.margin import cosine_stats
 from facever.heads.registry import register
@@ -34,7 +33,7 @@ class ClassContrastive(Head):
         margin: float = Field(
             1.0, gt=0, le=4, description="m, squared distance to which others are kept"
         )
-        reduction: Reduction = Field(
+        reduction: Literal["sum", "mean", "hardest"] = Field(
             "sum", description="of the wrong identities: sum, mean over all, or the hardest alone"
         )
 
@@ -48,7 +47,7 @@ class ClassContrastive(Head):
 
     def compute(self, embeddings: Tensor, labels: Tensor) -> HeadOutput:
         """Return the mean of own and wrong costs."""
-        scores = cosine_scores(self.prototypes, embeddings, labels)
+        scores = cosine_scores(self.prototypes.rows(labels), embeddings)
         reduction = self.config.reduction
         limit = torch.full_like(scores.target, self.config.margin)
         wrong, counts, others = scores.hinges(limit, hardest_only=reduction == "hardest")
@@ -56,4 +55,4 @@ class ClassContrastive(Head):
             wrong = wrong / others
         loss = (squared(scores.target) + wrong).mean()
         stats = cosine_stats(scores, embeddings, self.identities)
-        return HeadOutput(loss, None, {**stats, "active": counts.mean() / others})
+        return HeadOutput(loss, {**stats, "active": counts.mean() / others})

@@ -54,4 +54,4 @@ class Contrastive(ComparisonHead):
         together = mean_or_zero(positive**self.config.power)
         apart = self.reduce(self.hinge(excess) ** self.config.power, excess > 0)
         stats = self.stats(embeddings, labels, positive, negative, excess > 0)
-        return HeadOutput(together + apart, None, stats)
+        return HeadOutput(together + apart, stats)

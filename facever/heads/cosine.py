@@ -1,5 +1,6 @@
 """Softmax over scaled cosines, without a margin."""
 
+import math
 from typing import Annotated, Literal
 
 import torch
@@ -7,7 +8,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from facever.heads.base import HeadConfig
-from facever.heads.common.bounds import warn_below
+from facever.heads.common.bounds import lowest_loss, needed_scale, warn_below
+from facever.heads.common.history import HeadHistory
 from facever.heads.common.margin import CosineSoftmaxHead
 from facever.heads.registry import register
 
@@ -19,8 +21,8 @@ SCALE_FLOOR = 0.01
 class Cosine(CosineSoftmaxHead):
     """Cross-entropy of z_j = s cos(x, W_j), the scale s fixed or learned.
 
-    A learned scale starts at 10, never falls below 0.01 and is not decayed. A fixed one that is
-    too small for the number of identities keeps the loss high for ever; that is said at the start.
+    A learned scale starts at 10, is at least 0.01 and is not decayed. A fixed scale that is too
+    small for the number of identities bounds the loss from below; a warning gives the bound.
 
     Reference:
         Wang et al., NormFace: L2 Hypersphere Embedding for Face Verification, MM 2017, eq. 6 and
@@ -55,15 +57,30 @@ class Cosine(CosineSoftmaxHead):
         return float(self.config.scale)
 
     def change_target(self, cosine: Tensor) -> Tensor:
-        """Leave the target as it is."""
+        """Return the target unchanged."""
         return cosine
 
+    def own_alarms(self, figures: HeadHistory) -> dict[str, str]:
+        """Report a learned scale that stays below what a small loss needs."""
+        scales = figures.span("scale")
+        needed = needed_scale(self.identities)
+        if self.learned_scale is None or not scales:
+            return {}
+        if scales[-1] >= needed or scales[-1] > 1.01 * scales[0]:
+            return {}
+        lowest = lowest_loss(scales[-1], self.identities)
+        return {
+            "scale-too-small": f"the learned scale is {scales[-1]:.3g} and does not grow; with "
+            f"{self.identities} identities the loss cannot fall below {lowest:.3g}. Set scale to "
+            f"{max(20, math.ceil(needed))} or more, or raise optimizer.head_lr_scale"
+        }
+
     def no_weight_decay(self) -> set[str]:
-        """Spare the scale."""
+        """Return the name of the scale."""
         return {"learned_scale"} if self.learned_scale is not None else set()
 
     @torch.no_grad()
     def step_completed(self) -> None:
-        """Lift a learned scale to its floor."""
+        """Raise a learned scale to its floor."""
         if self.learned_scale is not None:
             self.learned_scale.clamp_min_(SCALE_FLOOR)

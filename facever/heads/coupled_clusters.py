@@ -49,6 +49,10 @@ class CoupledClusters(Head):
         self.metric = "cosine" if config.normalize else "euclidean"
         self.sums = config.reduction == "sum"
 
+    def loss_at_collapse(self) -> float | None:
+        """Return half the margin, where the loss is a mean."""
+        return None if self.sums else self.config.margin / 2 or None
+
     def compute(self, embeddings: Tensor, labels: Tensor) -> HeadOutput:
         """Return the mean or the sum over the images that have a second one of their identity."""
         x = normalize(embeddings) if self.config.normalize else embeddings
@@ -67,7 +71,6 @@ class CoupledClusters(Head):
         loss = mean_or_zero(losses) if self.config.reduction == "mean" else losses.sum()
         return HeadOutput(
             loss,
-            None,
             {
                 "positive_distance": mean_or_zero(positive.detach()),
                 "negative_distance": mean_or_zero(negative.detach()),

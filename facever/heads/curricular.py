@@ -1,4 +1,4 @@
-"""CurricularFace: hard wrong identities weigh more and more as the training gets on."""
+"""CurricularFace: hard wrong identities get more weight as the training proceeds."""
 
 import math
 from collections.abc import Callable
@@ -21,7 +21,7 @@ class Curricular(CosineSoftmaxHead):
 
     A wrong identity is hard where c > cos(theta_y + m). t is the mean target cosine, an exponential
     average over optimizer steps that counts the batch at hand (see `StepAverage`), from 0 on and
-    in the state dict: as it grows, hard identities go from weakened to strengthened. t and what is
+    in the state dict: as it grows, hard identities get more weight. t and what is
     hard have no gradient.
 
     Reference:
@@ -80,5 +80,5 @@ class Curricular(CosineSoftmaxHead):
         return self.compare(embeddings, labels, self.change_target, bend)
 
     def step_completed(self) -> None:
-        """Move t."""
+        """Update t."""
         self.progress.step_completed()

@@ -1,4 +1,4 @@
-"""Distillation: to embed, or to tell identities apart, as a teacher does."""
+"""Distillation: learn a teacher's embeddings, or its soft targets."""
 
 from typing import ClassVar, Literal
 
@@ -15,7 +15,7 @@ from facever.heads.registry import register
 
 @register
 class Distillation(Head):
-    """A teacher's embedding of the same image, or its soft targets, as what to learn.
+    """Regression of a teacher's embedding of the same image, or its soft targets.
 
     With loss `cosine` the mean of 1 - cos(A x, t), with `euclidean` that of |A x - t|^2: x the
     embedding, t the teacher's, A a learned linear map where their widths differ (or `map` wants
@@ -84,7 +84,7 @@ class Distillation(Head):
         elif self.teacher_size != embedding_size:
             raise ConfigError(
                 f"head '{self.name}': the teacher's embeddings have {self.teacher_size} components "
-                f"and the model's {embedding_size}: leave map at null, or make them equal"
+                f"and the model's {embedding_size}: set map to null, or make them equal"
             )
 
     @property
@@ -94,7 +94,7 @@ class Distillation(Head):
 
     @torch.no_grad()
     def set_class_means(self, means: Tensor) -> None:
-        """Take up the means of the teacher's unit embeddings of each identity's images.
+        """Set the means of the teacher's unit embeddings of each identity's images.
 
         Args:
             means: Floating point [identities, teacher_size]; a row of zeros for an identity of
@@ -127,7 +127,7 @@ class Distillation(Head):
 
         stats = {name: mean(value) for name, value in stats.items()}
         stats["embedding_norm"] = mean_norm(embeddings)
-        return HeadOutput(mean(losses), stats=stats)
+        return HeadOutput(mean(losses), stats)
 
     def _regression(self, embeddings: Tensor, teacher: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         weight = None if self.map is None else self.map.weight.to(embeddings.dtype)
@@ -141,8 +141,8 @@ class Distillation(Head):
         means = self.class_means.to(embeddings.dtype)
         if means.device.type == "cpu" and bool(means[0, 0].isnan()):
             raise TrainingError(
-                f"head '{self.name}' has no class means of its teacher: give them to "
-                "set_class_means before the first batch"
+                f"head '{self.name}' has no class means of its teacher: call set_class_means "
+                "before the first batch"
             )
         assert self.prototypes is not None
         weight = self.prototypes.weight.to(embeddings.dtype)

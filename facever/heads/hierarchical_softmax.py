@@ -1,5 +1,6 @@
 """Softmax along a tree of identities: cost by the depth of the tree, not by its leaves."""
 
+import math
 from typing import Literal
 
 import torch
@@ -17,7 +18,7 @@ class HierarchicalSoftmax(Head):
     """Cross-entropy of a product of decisions along the path to the identity. No prototypes.
 
     The vectors of this head belong to the forks of a tree, none of them to an identity: there is
-    nothing to compare an embedding with, and no logits.
+    no vector to compare an embedding with.
 
     `binary`: p(y | x) = prod over the path of sigmoid(+-v_n . x), about log2 C decisions in a
     balanced tree over the identities as they are numbered. No order of them is better than another.
@@ -25,7 +26,7 @@ class HierarchicalSoftmax(Head):
     `adaptive`: PyTorch's AdaptiveLogSoftmaxWithLoss, where frequent identities have short paths and
     rare ones fewer dimensions. It serves only where the labels are in order of frequency, the most
     frequent first. facever numbers identities in the order of their names, so that the names must
-    say it (0001 the most frequent); on other labels it takes room from identities at random.
+    say it (0001 the most frequent); with other labels arbitrary identities get fewer dimensions.
     The first twentieth is the short list, the next fifth and the rest are its clusters: our choice.
     On a CPU its saturated batches take about twice the time: denormals inside PyTorch's function.
 
@@ -57,7 +58,11 @@ class HierarchicalSoftmax(Head):
             "target_probability": log_probability.detach().exp().mean(),
             "embedding_norm": mean_norm(embeddings),
         }
-        return HeadOutput(-log_probability.mean(), None, stats)
+        return HeadOutput(-log_probability.mean(), stats)
+
+    def loss_at_chance(self) -> float:
+        """Return log C."""
+        return math.log(self.identities)
 
 
 class BinaryTree(nn.Module):

@@ -1,4 +1,4 @@
-"""MagFace: a margin that grows with the length of the embedding, which so comes to tell quality."""
+"""MagFace: a margin that grows with the embedding's length, so that the length measures quality."""
 
 import math
 from typing import Literal
@@ -19,12 +19,10 @@ class MagFace(CosineSoftmaxHead):
     """Cross-entropy of s cos_j with s cos(theta_y + m(a)) at the target, plus lambda_g g(a).
 
     a is the length of the embedding within [l_a, u_a]; m(a) goes linearly from l_m to u_m there;
-    g(a) = 1/a + a/u_a^2, the mean over the batch, falls with a. Long embeddings are rewarded by g
-    and pay by a larger margin, so that those of clear images become the long ones. Beyond the
+    g(a) = 1/a + a/u_a^2, the mean over the batch, falls with a. g favours long
+    embeddings and the margin short ones, so that those of clear images become long. Beyond the
     bounds a length has no gradient, as in the authors' code: embeddings that start shorter than
-    l_a get neither a longer margin nor a pull, so fit the bounds to the embedder.
-
-    The logits are those of the cross-entropy alone.
+    l_a have a constant margin and no gradient of their length. Choose the bounds for the embedder.
 
     Reference:
         Meng et al., MagFace: A Universal Representation for Face Recognition and Quality

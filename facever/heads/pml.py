@@ -108,10 +108,10 @@ class PytorchMetricLearning(Head):
             "pair_cosine": mean_pair_cosine(embeddings),
             "embedding_norm": mean_norm(embeddings),
         }
-        return HeadOutput(loss, None, stats)
+        return HeadOutput(loss, stats)
 
     def no_weight_decay(self) -> set[str]:
-        """Spare learned margins and the like."""
+        """Return the names of parameters of fewer than two dimensions, such as learned margins."""
         return {name for name, value in self.named_parameters() if value.ndim < 2}
 
     def _sizes(self) -> dict[str, int]:

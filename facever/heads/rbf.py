@@ -2,21 +2,19 @@
 
 import math
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from facever.core.console import warn
 from facever.core.processes import all_sum, gather
 from facever.heads.base import Head, HeadConfig, HeadOutput, Metric, mean_norm
-from facever.heads.classes.losses import SMALLEST_GRADIENT, softmax_loss
-from facever.heads.classes.scoring import kernel_scores
-from facever.heads.classes.similarities import FARTHEST, squared_distances
+from facever.heads.classes.scores import kernel_scores
+from facever.heads.classes.similarities import squared_distances
 from facever.heads.classes.vectors import Prototypes, blocks, normalize
+from facever.heads.common.history import HeadHistory
 from facever.heads.common.quantile import median_of
 from facever.heads.registry import register
 
@@ -26,7 +24,7 @@ _FOLLOWING = 0.1
 _SAMPLE = 256
 """Prototypes whose distances make that gamma; the median over so few is found in one tensor."""
 DEAD_START = 10.0
-"""Mean d^2 / gamma above which next to nothing is learned: e^-10 is 5e-5."""
+"""Mean d^2 / gamma above which almost nothing is learned: e^-10 is 5e-5."""
 
 
 @register
@@ -35,9 +33,9 @@ class RBF(Head):
 
     Neither bias nor normalisation; K is in (0, 1], so that s bounds what the loss can reach. With
     gamma far below the squared distances K is 0 everywhere and nothing is learned. By default
-    gamma begins as the median squared distance of the first batch and follows those of the next
-    ones, as embeddings grow behind a neck without BatchNorm; then it stays. A fixed one that is too
-    small is said at the first batch.
+    gamma is the median squared distance of the first batch, follows those of the next batches
+    (embeddings grow behind a neck without BatchNorm), and is constant afterwards. A fixed gamma
+    that is too small is reported at the first batch.
 
     Reference:
         Zhang et al., RBF-Softmax: Learning Deep Representative Prototypes with Radial Basis
@@ -61,6 +59,15 @@ class RBF(Head):
             False, description="embeddings of length 1; verification then compares by cosine"
         )
 
+        def risk_without_norm(self) -> str | None:
+            """See HeadConfig."""
+            if self.gamma == "following" or self.normalize:
+                return None
+            return (
+                "embeddings may move so far from a gamma that does not follow them that the "
+                "gradient vanishes, with the loss at log C; change to gamma: following"
+            )
+
     metric: Metric = "euclidean"
     arrangeable = True
     paper = "Zhang et al., RBF-Softmax, ECCV 2020: z_j = s exp(-|x - W_j|^2 / gamma)"
@@ -77,10 +84,10 @@ class RBF(Head):
         self.register_buffer("data_gamma", torch.tensor(torch.nan))
         if config.gamma == "following":
             self.register_buffer("followed", torch.tensor(0))
-        self._medians: list[Tensor] = []  # of this update; gamma moves when it is done
+        self._medians: list[Tensor] = []  # of this update; gamma changes after it
         self._updates: int | None = None  # what `followed` holds, read once
         self._started = False
-        self.register_load_state_dict_post_hook(_start_anew)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_post_hook(_start_again)  # type: ignore[no-untyped-call]
 
     @property
     def gamma(self) -> Tensor:
@@ -92,29 +99,46 @@ class RBF(Head):
     def compute(self, embeddings: Tensor, labels: Tensor) -> HeadOutput:
         """Return the mean cross-entropy of s K."""
         x = normalize(embeddings) if self.config.normalize else embeddings
-        weight = self.prototypes.weight.to(x.dtype)
-        self._look(x.detach(), weight.detach())
+        self._look(x.detach(), self.prototypes.weight.detach().to(x.dtype))
         gamma = self.gamma.to(x.dtype)
-        if not self.prototypes.layout.plain:
-            return self._scored(x, labels, gamma, embeddings)
-        logits, distance, right, norms = _Kernel.apply(x, weight, labels, gamma, self.config.scale)
-        loss = softmax_loss(logits, labels)
+        scores = kernel_scores(self.prototypes.rows(labels), x, self.config.scale, gamma)
+        loss = scores.softmax_loss()
+        count, norms, squares = scores.watched[:3]
+        with torch.no_grad():
+            means = x.mean(0) @ (scores.watched[3:] / count)
+            distance = x.square().sum(1).mean() + squares / count - 2 * means
+        right = scores.target > scores.hardest
         stats = {
             "accuracy": right.to(loss.dtype).mean(),
             "distance_over_gamma": distance / gamma,
             "embedding_norm": mean_norm(embeddings),
-            "prototype_norm": norms.mean(),
+            "prototype_norm": norms / count,
             "scale": loss.new_tensor(self.config.scale),
         }
-        return HeadOutput(loss, logits, stats)
+        return HeadOutput(loss, stats)
+
+    def loss_at_chance(self) -> float:
+        """Return log C."""
+        return math.log(self.identities)
+
+    def own_alarms(self, figures: HeadHistory) -> dict[str, str]:
+        """Report distances so large that no gradient comes back."""
+        distance = figures.now("distance_over_gamma")
+        if distance is None or distance <= DEAD_START:
+            return {}
+        return {
+            "dead-start": f"the mean squared distance to the prototypes is {distance:.3g} times "
+            "gamma: the kernel and its gradient vanish, and the head cannot learn. Use gamma: "
+            "following, a larger gamma, or normalize: true"
+        }
 
     def absent(self) -> None:
-        """See Head: take gamma from the images of the other processes."""
+        """See Head: set gamma from the images of the other processes."""
         weight = self.prototypes.weight.detach()
         self._look(weight[:0], weight)
 
     def step_completed(self) -> None:
-        """Move a gamma that follows the batches; the first update's is the start."""
+        """Update a gamma that follows the batches; the first batch sets it."""
         if self._follows:
             if self._medians:
                 newest = torch.stack(self._medians).mean()
@@ -134,7 +158,7 @@ class RBF(Head):
         return self._updates
 
     def _look(self, x: Tensor, weight: Tensor) -> None:
-        """Start with the first batch, and note the distances that gamma follows."""
+        """Set or check gamma at the first batch; collect the medians that gamma follows."""
         if not self._started and self._start(x, weight):
             return
         if self.training and self._follows:
@@ -142,33 +166,11 @@ class RBF(Head):
             x = x if self.whole_batch else gather(x.to(weight.dtype))
             self._medians.append(self._median(x, weight[::step]))
 
-    def _scored(self, x: Tensor, labels: Tensor, gamma: Tensor, embeddings: Tensor) -> HeadOutput:
-        """Return what `compute` does, without logits."""
-        scores = kernel_scores(self.prototypes, x, labels, self.config.scale, gamma)
-        loss = scores.softmax_loss(scores.target)
-        count, norms, squares = scores.watched[:3]
-        with torch.no_grad():
-            means = x.mean(0) @ (scores.watched[3:] / count)
-            distance = x.square().sum(1).mean() + squares / count - 2 * means
-        right = scores.target.detach() > scores.hardest
-        return HeadOutput(
-            loss,
-            None,
-            {
-                "accuracy": right.to(loss.dtype).mean(),
-                "distance_over_gamma": distance / gamma,
-                "embedding_norm": mean_norm(embeddings),
-                "prototype_norm": norms / count,
-                "scale": loss.new_tensor(self.config.scale),
-            },
-        )
-
     def _start(self, x: Tensor, weight: Tensor) -> bool:
-        """Take gamma from the first batch, or say that the given one is too small for it.
+        """Set gamma from the first batch of all processes, or warn where a fixed one is too small.
 
-        Returns whether it was taken.
-
-        That is the batch of all processes, and the prototypes are those of all.
+        Returns:
+            Whether gamma was set.
         """
         self._started = True
         x = x if self.whole_batch else gather(x.to(weight.dtype))
@@ -210,53 +212,7 @@ def _mean_distance(x: Tensor, weight: Tensor, sharded: bool) -> Tensor:
     return mean
 
 
-def _start_anew(head: nn.Module, _: object) -> None:
-    """Look at gamma again after a state has been loaded."""
+def _start_again(head: nn.Module, _: object) -> None:
+    """Check gamma again after a state has been loaded."""
     assert isinstance(head, RBF)
     head._started, head._updates, head._medians = False, None, []
-
-
-class _Kernel(torch.autograd.Function):
-    """s exp(-|x - W_j|^2 / gamma) [B, C], a few identities at a time.
-
-    With g = 2 dL/dz z / gamma: dL/dx = g W - x sum_j g, and dL/dW = g^T x - W sum_i g. Beside the
-    logits it returns the mean squared distance, whether the own prototype is the nearest [B], and
-    the lengths of the prototypes [C].
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weight: Tensor, labels: Tensor, gamma: Tensor, scale: float
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        norms = weight.new_empty(len(weight))
-        logits, total = x.new_empty(len(x), len(weight)), x.new_zeros(())
-        for part in blocks(len(weight), weight.shape[1], x.device):
-            torch.linalg.vector_norm(weight[part], dim=1, out=norms[part])
-            block = squared_distances(x, weight[part], out=logits[:, part])
-            total += block.sum()
-            block.div_(-gamma).clamp_min_(-FARTHEST).exp_().mul_(scale)
-        own = logits.gather(1, labels[:, None])
-        right = own[:, 0] > logits.scatter_(1, labels[:, None], -1.0).amax(1)
-        logits.scatter_(1, labels[:, None], own)
-        ctx.save_for_backward(x, weight, gamma, logits)
-        distance = total / logits.numel()
-        ctx.mark_non_differentiable(distance, right, norms)
-        return logits, distance, right, norms
-
-    @staticmethod
-    @once_differentiable
-    def backward(
-        ctx: Any, d_logits: Tensor, *_: Tensor
-    ) -> tuple[Tensor | None, Tensor | None, None, None, None]:
-        x, weight, gamma, logits = ctx.saved_tensors
-        d_x = torch.zeros_like(x) if ctx.needs_input_grad[0] else None
-        d_weight = torch.empty_like(weight) if ctx.needs_input_grad[1] else None
-        for part in blocks(len(weight), weight.shape[1], x.device):
-            w = weight[part]
-            g = (d_logits[:, part] * logits[:, part]).mul_(2 / gamma)
-            g = F.hardshrink(g, SMALLEST_GRADIENT)
-            if d_x is not None:
-                d_x.addmm_(g, w).addcmul_(x, g.sum(1, keepdim=True), value=-1)
-            if d_weight is not None:
-                torch.mul(w, -g.sum(0)[:, None], out=d_weight[part]).addmm_(g.T, x)
-        return d_x, d_weight, None, None, None

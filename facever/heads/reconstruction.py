@@ -21,11 +21,11 @@ class Reconstruction(Head):
 
     The decoder takes the direction of the embedding: a linear layer to a map of 4 x 4, transposed
     convolutions that double it, a last convolution and a sigmoid. The loss is the mean over pixels
-    and channels, values 0..1. It is thrown away after the training.
+    and channels, values 0..1. It is discarded after the training.
 
     Reference:
         Hinton and Salakhutdinov, Reducing the Dimensionality of Data with Neural Networks, Science
-        2006. The decoder's layout, and to draw thumbnails only, is our choice.
+        2006. The decoder's layout, and to draw thumbnails only are our choices.
     """
 
     class Config(HeadConfig):
@@ -84,5 +84,5 @@ class Reconstruction(Head):
         )
 
     def no_weight_decay(self) -> set[str]:
-        """Spare the biases."""
+        """Return the names of the biases."""
         return {name for name, value in self.named_parameters() if value.ndim < 2}

@@ -26,13 +26,13 @@ HEADS: dict[str, type[Head]] = {}
 
 
 def register(head: H) -> H:
-    """Make a head known by the name in its configuration; a decorator of its class.
+    """Register a head under the name in its configuration; a decorator of its class.
 
-    A head whose configuration has no default name is a family: its class says its own `name`, and
-    configurations say name:MEMBER, such as pml:NAME.
+    A head whose configuration has no default name is a family: its class has its own `name`, and
+    configurations write name:MEMBER, such as pml:NAME.
 
     Raises:
-        ConfigError: It is no `Head`, has no `Config` with a name, or the name is taken.
+        ConfigError: It is not a `Head`, has no `Config` with a name, or the name is taken.
     """
     own = f"{getattr(head, '__module__', '')}.{getattr(head, '__qualname__', head)}"
     if not (isinstance(head, type) and issubclass(head, Head)):
@@ -158,9 +158,9 @@ class AnyHead:
 
 
 def config_union() -> Any:
-    """Return the type of "any head's configuration", told apart by its name, for pydantic.
+    """Return the type of "any head's configuration", discriminated by its name, for pydantic.
 
-    Heads that are registered later belong to it too.
+    Heads that are registered later are part of it too.
     """
     return Annotated[HeadConfig, AnyHead()]
 

@@ -3,15 +3,13 @@
 import math
 from typing import Literal
 
-import torch
-import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor
 
 from facever.heads.base import Head, HeadConfig, HeadOutput, mean_norm
-from facever.heads.classes.losses import softmax_loss
 from facever.heads.classes.sampling import Sampler, Selection, select
-from facever.heads.classes.vectors import Prototypes, with_target
+from facever.heads.classes.scores import cosine_scores, dot_scores
+from facever.heads.classes.vectors import Prototypes
 from facever.heads.common.bounds import warn_below
 from facever.heads.registry import register
 
@@ -20,7 +18,7 @@ DEFAULT_SCALE = 30.0
 
 @register
 class SampledSoftmax(Head):
-    """Cross-entropy over the own identity and S others, drawn anew for each step.
+    """Cross-entropy over the own identity and S others, drawn for each step.
 
     The S identities are drawn uniformly, distinct, and shared by the batch; one that is an image's
     own counts once for it, as its own (an accidental hit is masked). With S of all identities it is
@@ -76,35 +74,35 @@ class SampledSoftmax(Head):
             warn_below(self.name, self._scale, min(against, identities))
 
     def compute(self, embeddings: Tensor, labels: Tensor) -> HeadOutput:
-        """Return the mean cross-entropy over the step's sample; no logits of all identities."""
+        """Return the mean cross-entropy over the step's sample."""
         sample = select(self.sampler.draw(), labels)
-        logits, stats = self._similarities(embeddings, sample)
-        loss = softmax_loss(logits + self._offsets(sample, logits), sample.labels)
-        right = logits.detach().argmax(1) == sample.labels
-        stats |= {"accuracy": right.to(loss.dtype).mean(), "embedding_norm": mean_norm(embeddings)}
-        return HeadOutput(loss, None, stats)
+        rows = self.prototypes.rows(labels).only(sample.rows, sample.labels)
+        shift = self._shift(sample, embeddings)
+        if self.config.similarity == "dot":
+            scores = dot_scores(rows, embeddings, shift=shift)
+            own = (embeddings * rows.weight[sample.labels].to(embeddings.dtype)).sum(1)
+        else:
+            scores = cosine_scores(rows, embeddings, self._scale, shift=shift)
+            own = self._scale * scores.target
+        loss = scores.softmax_loss(own)
+        stats = {"prototype_norm": scores.prototype_norm}
+        if self.config.similarity != "dot":
+            cosine, scale = scores.target.detach().mean(), own.new_tensor(self._scale)
+            stats = {"target_cosine": cosine, **stats, "scale": scale}
+        stats["accuracy"] = (scores.target > scores.hardest).to(loss.dtype).mean()
+        stats["embedding_norm"] = mean_norm(embeddings)
+        return HeadOutput(loss, stats)
+
+    def loss_at_chance(self) -> float:
+        """Return log C."""
+        return math.log(self.identities)
 
     def step_completed(self) -> None:
-        """Draw other identities from now on."""
+        """Draw other identities from the next step on."""
         self.sampler.advance()
 
-    def _similarities(
-        self, embeddings: Tensor, sample: Selection
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return logits [B, R] before any correction, and what there is to watch."""
-        if self.config.similarity == "dot":
-            weight = self.prototypes.weight.index_select(0, sample.rows).to(embeddings.dtype)
-            return F.linear(embeddings, weight), {"prototype_norm": mean_norm(weight)}
-        cosines = self.prototypes.cosine(embeddings, sample.labels, self._scale, rows=sample.rows)
-        logits = with_target(cosines, self._scale * cosines.target, sample.labels)
-        return logits, {
-            "target_cosine": cosines.target.detach().mean(),
-            "prototype_norm": cosines.norms.mean(),
-            "scale": cosines.norms.new_tensor(self._scale),
-        }
-
-    def _offsets(self, sample: Selection, like: Tensor) -> Tensor:
-        """Return what is added to the logits [B, R]: -inf for what was not drawn, 0 for the own."""
+    def _shift(self, sample: Selection, like: Tensor) -> Tensor:
+        """Return what is added to the wrong logits [R]: -inf for what was not drawn."""
         drawn = -math.log(self.sampler.count / self.identities) if self.config.log_q else 0.0
-        row = torch.full_like(like[0], -math.inf).masked_fill(sample.drawn, drawn)
-        return row.repeat(len(like), 1).scatter_(1, sample.labels[:, None], 0.0)
+        row = like.new_full((len(sample.rows),), -math.inf)
+        return row.masked_fill(sample.drawn, drawn)

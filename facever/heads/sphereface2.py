@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from facever.heads.base import Head, HeadConfig, HeadOutput
-from facever.heads.classes.scoring import cosine_scores
+from facever.heads.classes.scores import cosine_scores
 from facever.heads.classes.vectors import Prototypes
 from facever.heads.common.margin import cosine_stats
 from facever.heads.registry import register
@@ -21,8 +21,9 @@ class SphereFace2(Head):
 
     L = lw/r [a softplus(-(r (g(cos_y) - m) + b)) + (1 - a) sum_{j != y} softplus(r (g(cos_j) + m)
     + b)], the mean over the batch, where g(z) = 2 ((z + 1) / 2)^t - 1 spreads the cosines and one
-    learned b, not decayed, moves all boundaries. It starts where the own and the wrong identities
-    pull equally hard at a cosine of 0. lw / r is the authors' code's; lw = r is the bare formula.
+    learned b, not decayed, shifts all boundaries. At its start the gradients of the own and the
+    wrong identities are equal where all cosines are 0. lw / r is the authors' code's; lw = r gives
+    the formula without a factor.
 
     Reference:
         Wen et al., SphereFace2: Binary Classification is All You Need for Deep Face Recognition,
@@ -38,7 +39,7 @@ class SphereFace2(Head):
         )
         scale: float = Field(40.0, gt=0, le=500, description="r, factor of g")
         margin: float = Field(0.4, ge=0, lt=1, description="m, on both sides of the boundary")
-        exponent: float = Field(3.0, ge=1, le=10, description="t of g; 1 leaves the cosines alone")
+        exponent: float = Field(3.0, ge=1, le=10, description="t of g; 1: cosines unchanged")
         loss_factor: float = Field(50.0, gt=0, description="lw: the loss is multiplied by lw / r")
 
     arrangeable = True
@@ -53,16 +54,17 @@ class SphereFace2(Head):
     def compute(self, embeddings: Tensor, labels: Tensor) -> HeadOutput:
         """Return the mean loss of the classifiers."""
         r, m, t = self.config.scale, self.config.margin, self.config.exponent
-        scores = cosine_scores(self.prototypes, embeddings, labels, bend=self._bend)
+        rows = self.prototypes.rows(labels)
+        scores = cosine_scores(rows, embeddings, bend=self._bend, shift=self.bias)
         own = r * (2 * ((scores.target + 1) / 2).clamp_min(0) ** t - 1 - m)
-        sums = scores.one_vs_all_loss(own, self.bias, self.config.own_share)
+        sums = scores.one_vs_all_loss(own, self.config.own_share)
         loss = self.config.loss_factor / r * sums
         stats = cosine_stats(scores, embeddings, self.identities)
         stats |= {"scale": loss.new_tensor(r), "bias": self.bias.detach().clone()}
-        return HeadOutput(loss, scores.logits, stats)
+        return HeadOutput(loss, stats)
 
     def no_weight_decay(self) -> set[str]:
-        """Spare the bias."""
+        """Return the name of the bias."""
         return {"bias"}
 
     def _bend(self, _: Tensor) -> Callable[[Tensor], Tensor]:
@@ -79,7 +81,7 @@ class SphereFace2(Head):
 
 
 def balanced_bias(config: SphereFace2.Config, identities: int) -> float:
-    """Return the b at which own and wrong identities pull equally hard where every cosine is 0.
+    """Return the b at which the gradients of own and wrong identities are equal at cosines of 0.
 
     With z = a / ((1 - a) (C - 1)), k = e^(r m) and u = e^(b + r g(0)) that is
     u^2 + k (1 - z) u - z = 0, whose positive root is sqrt(z) e^-asinh(k (1 - z) / (2 sqrt(z))).

@@ -18,7 +18,7 @@ class Triplet(ComparisonHead):
 
     With `soft_margin` it is log(1 + e^z) of the same z; Hermans et al. take it with margin 0 and
     the plain distance, which is the default with batch-hard mining: the gradient of a squared one
-    vanishes with the distance, so that embeddings which have come close together stay so (loss at
+    vanishes with the distance, so that embeddings close to each other stay close (loss at
     the margin). The band of semi-hard negatives is m wide, without end for a soft margin.
 
     Reference:
@@ -47,6 +47,16 @@ class Triplet(ComparisonHead):
                 return {"distance": "plain", **values}
             return values
 
+        def risk_without_norm(self) -> str | None:
+            """See HeadConfig."""
+            hard = self.mining == "batch_hard" and self.distance == "squared"
+            if not hard or self.soft_margin or not self.normalize or not self.margin:
+                return None
+            return (
+                "all embeddings may collapse into one point, with the loss at the margin; change "
+                "to distance: plain"
+            )
+
     paper = "Schroff et al., FaceNet, CVPR 2015, eq. 3; Hermans et al., 2017, eq. 5"
     config: Config
 
@@ -63,4 +73,10 @@ class Triplet(ComparisonHead):
         excess = positive - negative + self.config.margin
         loss = self.reduce(self.hinge(excess), excess > 0)
         stats = self.stats(embeddings, labels, positive, negative, excess > 0)
-        return HeadOutput(loss, None, stats)
+        return HeadOutput(loss, stats)
+
+    def loss_at_collapse(self) -> float | None:
+        """Return the margin, or its soft form; None without either."""
+        if self.config.soft_margin:
+            return math.log1p(math.exp(self.config.margin))
+        return self.config.margin or None

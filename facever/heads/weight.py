@@ -1,4 +1,4 @@
-"""The weight of a head in the sum of heads: a number, or one that moves with the training."""
+"""The weight of a head in the sum of heads: a number, or a schedule."""
 
 import math
 from typing import Annotated, Literal
@@ -11,7 +11,7 @@ from facever.config import Config
 
 
 class WeightSchedule(Config):
-    """A weight that goes from `start` to `end` and stays there."""
+    """A weight that changes from `start` to `end`, and is constant afterwards."""
 
     start: float = Field(ge=0, description="weight of the first update")
     end: float = Field(ge=0, description="weight from the last update of the schedule on")
@@ -26,21 +26,21 @@ class WeightSchedule(Config):
     @model_validator(mode="after")
     def _one_length(self) -> "WeightSchedule":
         if (self.epochs is None) == (self.updates is None):
-            raise ValueError("a weight's schedule takes either epochs or updates")
+            raise ValueError("a weight schedule takes either epochs or updates")
         if self.start == self.end:
-            raise ValueError(f"a weight that stays at {self.start:g} needs no schedule")
+            raise ValueError(f"start and end are both {self.start:g}: write weight: {self.start:g}")
         return self
 
     def length(self, updates_per_epoch: int | None) -> int:
         """Return the number of updates until the weight is `end`, 1 or more.
 
         Raises:
-            ValueError: It is given in epochs and nobody says how long one is.
+            ValueError: The length is in epochs and `updates_per_epoch` is None.
         """
         if self.updates is not None:
             return self.updates
         if updates_per_epoch is None or self.epochs is None:
-            raise ValueError("a weight that moves over epochs needs updates_per_epoch")
+            raise ValueError("a weight schedule in epochs needs updates_per_epoch")
         return max(1, round(self.epochs * updates_per_epoch))
 
     def at(self, position: Tensor, length: int) -> Tensor:

@@ -13,21 +13,21 @@ from facever.heads.weight import WeightSchedule
 
 
 class WeightedSum(nn.Module):
-    """The sum of `weight * loss` over heads; what it declares is the first head's or the most.
+    """The sum of `weight * loss` over heads.
 
     Args:
-        heads: One or more; verification follows the first one that tells identities apart.
-        updates_per_epoch: Optimizer steps of an epoch; needed for weights that move over epochs.
+        heads: One or more.
+        updates_per_epoch: Optimizer steps of an epoch; needed for weight schedules in epochs.
 
     Attributes:
         names: The heads' names, made distinct: center, center_2, ...
-        metric: Of the first head that learns from labels and the embedding, else of the first; of
-            a helper only where there is nothing else.
+        metric: That of the first head that learns from labels and the embedding, else of the
+            first; of a helper only where there is no other head.
         images_per_identity: The most that any of the heads needs.
         prototypes: Those of the first head on the embedding that has some.
 
     Raises:
-        ConfigError: No head at all, or a weight that moves over epochs of unknown length.
+        ConfigError: No head, or a weight schedule in epochs without `updates_per_epoch`.
     """
 
     position: Tensor
@@ -70,27 +70,26 @@ class WeightedSum(nn.Module):
         before_norm: Tensor | None = None,
         local: float = 1.0,
     ) -> HeadOutput:
-        """Return the summed loss, the first logits there are, and stats named "head/stat".
+        """Return the summed loss, and stats named "head/stat".
 
         With several processes the means over them are the loss and stats of the batch of all.
 
-        With several heads each one's unweighted loss is among the stats, as "head/loss"; a weight
-        that moves is there as "head/weight".
+        With several heads the stats have each one's unweighted loss, as "head/loss", and scheduled
+        weights, as "head/weight".
 
         Args:
             embeddings: [B, D], as for each head.
             labels: int64 [B].
-            targets: By the name of the head, what each head that declares `beside` learns from.
-            before_norm: [B, D], what heads with `input: before_norm` learn from.
-            local: Weight of the heads that see the images of this process only: how many times as
-                many it has as the mean process. With 0 there are none.
+            targets: By the name of the head, the targets of each head that declares `beside`.
+            before_norm: [B, D], the input of heads with `input: before_norm`.
+            local: Weight of the heads that see the images of this process only: its number of
+                images over the mean of all processes; 0 without images.
 
         Raises:
-            TrainingError: No targets, or no `before_norm`, for a head that needs them; and what the
-                heads refuse.
+            TrainingError: Missing targets or `before_norm`, or input that a head refuses.
         """
         given = {} if targets is None else targets
-        logits, stats = None, dict[str, Tensor]()
+        stats = dict[str, Tensor]()
         dtype = torch.promote_types(embeddings.dtype, torch.float32)
         total = embeddings.new_zeros((), dtype=dtype)
         for name, head in zip(self.names, self.heads, strict=True):
@@ -104,7 +103,6 @@ class WeightedSum(nn.Module):
                 embeddings if head.config.input == "embedding" else _given(name, before_norm),
                 labels if head.beside is None else self._target(name, given),
             )
-            logits = output.logits if logits is None else logits
             # Losses and statistics of all processes are averaged: weighed so, that is those of all.
             share = 1.0 if head.whole_batch else local
             loss = output.loss * (world() if head.sums and not head.whole_batch else share)
@@ -112,7 +110,7 @@ class WeightedSum(nn.Module):
             if len(self.heads) > 1:
                 stats[f"{name}/loss"] = loss.detach()
             total = total + weight * loss
-        return HeadOutput(total, logits, stats)
+        return HeadOutput(total, stats)
 
     def no_weight_decay(self) -> set[str]:
         """Return the names of parameters that must not be decayed."""
@@ -123,14 +121,14 @@ class WeightedSum(nn.Module):
         }
 
     def step_completed(self) -> None:
-        """Tell each head that an optimizer step is done, and move the weights on."""
+        """Advance each head and the weight schedules by one optimizer step."""
         for head in self.heads:
             head.step_completed()
         if self._lengths:
             self.position += 1
 
     def _weight(self, name: str, weight: float | WeightSchedule, like: Tensor) -> float | Tensor:
-        """Return the weight of this update; on an accelerator one that moves stays there."""
+        """Return the weight of this update; a scheduled one is a tensor on the device."""
         if isinstance(weight, WeightSchedule):
             return weight.at(self.position.to(like.dtype), self._lengths[name])
         return weight
@@ -138,20 +136,22 @@ class WeightedSum(nn.Module):
     def _target(self, name: str, targets: Mapping[str, Tensor]) -> Tensor:
         if name not in targets:
             raise TrainingError(
-                f"head '{name}' learns from {self.parts[name].beside}, and none were given for it"
+                f"head '{name}' needs targets of the kind {self.parts[name].beside}: pass "
+                f"targets={{'{name}': ...}}"
             )
         return targets[name]
 
 
 def _judges(head: Head) -> bool:
-    """Return whether the head's metric is that of embeddings which tell identities apart."""
+    """Return whether the head trains the embedding to distinguish identities."""
     return head.beside is None and head.config.input == "embedding"
 
 
 def _given(name: str, before_norm: Tensor | None) -> Tensor:
     if before_norm is None:
         raise TrainingError(
-            f"head '{name}' learns from what the neck's BatchNorm is given, and it was not given"
+            f"head '{name}' has input: before_norm, and the input of the neck's BatchNorm is "
+            "missing: pass before_norm"
         )
     return before_norm
 

@@ -175,11 +175,10 @@ def make_watch(
     heads = step.heads
     images = manifest.frame["identity"].value_counts()
     return Watch(
-        dict(zip(heads.names, config.heads, strict=True)),
-        identities=len(images),
+        dict(zip(heads.names, heads.heads, strict=True)),
         batch=config.batch.size,
         updates_per_epoch=updates_per_epoch,
-        lone=int((images < 2).sum()) if heads.images_per_identity > 1 else 0,
+        lone=int((images < 2).sum()),
         heads_loss=step.heads_loss,
         others=step.watched,
     )

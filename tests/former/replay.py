@@ -52,7 +52,10 @@ def with_paths(folder: Path) -> Iterator[Path]:
 
 
 def same_machine(archive: str) -> bool:
-    """Return whether an archive was written by this kind of processor, and this torch."""
+    """Return whether an archive was written by this kind of processor, and this torch.
+
+    Archives that name no family and model of their processor never were.
+    """
     import torch
 
     made = json.loads((HERE / "made.json").read_text())[archive]
@@ -155,8 +158,12 @@ def one_thread() -> Iterator[None]:
 
 
 def processor() -> str:
-    """Return the processor's name, which the last bits of floating-point numbers depend on."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
+    """Return the processor's name, family and model, which the last bits of results depend on.
+
+    The name alone does not do: "AMD EPYC" is what virtual machines of several generations say.
+    """
+    lines = (line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines())
+    told = {key.strip(): value.strip() for key, _, value in lines}
+    if "model name" not in told:
+        return platform.machine()
+    return f"{told['model name']}, family {told.get('cpu family')}, model {told.get('model')}"

@@ -62,8 +62,11 @@ def test_the_angle_stays_within_its_ends(make_head):
     unit = W / W.norm(dim=1, keepdim=True)
     x = torch.stack([50 * unit[0], -0.1 * unit[1]]).requires_grad_()  # q = 1 at 0, q = -1 at pi
     output = head(x, torch.tensor([0, 1]))
-    own = output.logits.detach().diagonal() / 30
-    assert own.tolist() == pytest.approx([1 - 2 * 0.4, -1.0])
+    cosines = (x.detach() / x.detach().norm(dim=1, keepdim=True)) @ unit.T
+    own = torch.tensor([1 - 2 * 0.4, -1.0], dtype=torch.float64)
+    logits = 30 * cosines.scatter(1, torch.arange(2)[:, None], own[:, None])
+    wanted = torch.nn.functional.cross_entropy(logits, torch.arange(2))
+    assert output.loss.item() == pytest.approx(wanted.item(), rel=1e-4)
     output.loss.backward()
     assert x.grad.isfinite().all()
     assert output.stats["margin"].item() == pytest.approx(0.4)

@@ -42,7 +42,6 @@ def test_stats(make_head, batch, cosine_oracle):
     ]
     assert 0 < sum(near) < 36
     assert output.stats["active"].item() == pytest.approx(sum(near) / 36)
-    assert output.logits is None
     hardest = make_head("class_contrastive", reduction="hardest")(*batch).stats
     wanted = [
         max(cosine_oracle(x[i], W[j]) for j in range(7) if j != y) for i, y in enumerate(labels)

@@ -59,17 +59,3 @@ def test_active_is_the_share_of_triplets_that_violate(make_head, batch, cosine_o
     count = sum(v for (v,) in violate)
     assert 0 < count < 36
     assert head(*batch).stats["active"].item() == pytest.approx(count / 36)
-
-
-def test_in_pieces_it_is_the_same(monkeypatch, make_head, batch):
-    head = make_head("class_triplet")
-    x = batch[0].requires_grad_()
-    inputs = [x, head.prototypes.weight]
-    whole = torch.autograd.grad(head(x, batch[1]).loss, inputs)
-
-    def one_by_one(rows, width, device):
-        return (slice(i, i + 1) for i in range(rows))
-
-    monkeypatch.setattr("facever.heads.classes.class_hinge.blocks", one_by_one)
-    for a, b in zip(whole, torch.autograd.grad(head(x, batch[1]).loss, inputs), strict=True):
-        torch.testing.assert_close(a, b)

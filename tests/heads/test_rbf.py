@@ -6,7 +6,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from facever.heads import create_head
-from facever.heads.classes.similarities import squared_distances
+from facever.heads.classes.similarities import KernelSimilarity, squared_distances
 from facever.heads.classes.vectors import EPSILON
 
 
@@ -183,7 +183,10 @@ def test_far_prototypes_have_no_denormals(make_head):
     x = torch.zeros(1, 5, requires_grad=True)
     output = head(x, torch.tensor([0]))
     output.loss.backward()
-    for found in (output.logits.detach(), x.grad, head.prototypes.weight.grad):
+    kernel = KernelSimilarity(55.0, torch.tensor(1.0)).block(
+        x.detach(), head.prototypes.weight.detach(), None
+    )
+    for found in (kernel, x.grad, head.prototypes.weight.grad):
         assert ((found == 0) | (found.abs() > 1e-30)).all()
     assert output.loss.isfinite()
 

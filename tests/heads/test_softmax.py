@@ -40,7 +40,8 @@ def test_compares_by_dot_product_and_counts_hits(batch, make_head):
         head.prototypes.weight.zero_()
         head.prototypes.weight[2] = 100 * batch[0][2]
     output = head(*batch)
-    hits = (output.logits.argmax(1) == batch[1]).double().mean()
+    products = batch[0].numpy() @ head.prototypes.weight.detach().numpy().T
+    hits = (products.argmax(1) == batch[1].numpy()).mean()
     assert output.stats["accuracy"] == hits
     assert 0 < hits < 1
     assert head.metric == "dot"
@@ -67,15 +68,15 @@ def test_soft_labels(smoothing, batch, make_head):
         (torch.ones(6, 3), "takes soft labels [6, 7] for 6 embeddings, not float32 [6, 3]"),
         (
             torch.full((6, 7), 0.5),
-            "soft label 0 is no distribution (its smallest share is 0.5, their sum 3.5)",
+            "soft label 0 is not a distribution (smallest share 0.5, sum 3.5)",
         ),
         (
             torch.tensor([[1.5, -0.5, 0, 0, 0, 0, 0]]).repeat(6, 1),
-            "soft label 0 is no distribution (its smallest share is -0.5, their sum 1)",
+            "soft label 0 is not a distribution (smallest share -0.5, sum 1)",
         ),
         (
             torch.full((6, 7), torch.nan),
-            "soft label 0 is no distribution (its smallest share is nan, their sum nan)",
+            "soft label 0 is not a distribution (smallest share nan, sum nan)",
         ),
     ],
 )

@@ -76,15 +76,15 @@ def test_one_head_alone_may_move_too(batch):
     [
         (
             {"start": 0.0, "end": 1.0},
-            "'weight': a weight's schedule takes either epochs or updates",
+            "'weight': a weight schedule takes either epochs or updates",
         ),
         (
             {"start": 0.0, "end": 1.0, "epochs": 1, "updates": 2},
-            "'weight': a weight's schedule takes either epochs or updates",
+            "'weight': a weight schedule takes either epochs or updates",
         ),
         (
             {"start": 1.0, "end": 1.0, "epochs": 1},
-            "'weight': a weight that stays at 1 needs no schedule",
+            "'weight': start and end are both 1: write weight: 1",
         ),
         ({"start": -1.0, "end": 1.0, "epochs": 1}, "'weight.start' is -1.0: Input should be"),
         ({"start": 0.0, "end": 1.0, "epochs": 1, "shape": "step"}, "'weight.shape' is 'step'"),
@@ -102,5 +102,5 @@ def test_epochs_of_unknown_length_are_refused():
     with pytest.raises(ConfigError) as error:
         WeightedSum(heads(start=0.0, end=1.0, epochs=1))
     assert str(error.value) == (
-        "head 'cosine': a weight that moves over epochs needs updates_per_epoch"
+        "head 'cosine': a weight schedule in epochs needs updates_per_epoch"
     )

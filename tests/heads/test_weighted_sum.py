@@ -21,7 +21,6 @@ def test_sums_the_weighted_losses_and_keeps_the_parts(parts, batch):
     total = WeightedSum(parts)(x, labels)
     wanted = sum(w * out.loss.item() for w, out in zip((0.5, 1, 3), outputs, strict=True))
     assert total.loss.item() == pytest.approx(wanted)
-    assert torch.equal(total.logits, outputs[0].logits)
     for name, output in zip(("softmax", "cosine", "cosine_2"), outputs, strict=True):
         assert total.stats[f"{name}/loss"] == output.loss
         for stat, value in output.stats.items():
@@ -93,12 +92,10 @@ def test_heads_that_learn_from_more_than_labels(batch):
     output = total(x, labels, {"reconstruction": images})
     wanted = 0.1 * drawn(x, images).loss + plain(x, labels).loss
     assert output.loss.item() == pytest.approx(wanted.item(), rel=1e-6)
-    assert output.logits.shape == (6, 7)
     with pytest.raises(TrainingError) as error:
         total(x, labels)
-    assert str(error.value) == (
-        "head 'reconstruction' learns from thumbnails, and none were given for it"
-    )
+    assert "head 'reconstruction'" in str(error.value)
+    assert "thumbnails: pass targets=" in str(error.value)
 
 
 def test_heads_before_the_norm_get_what_it_is_given(batch):
@@ -129,6 +126,5 @@ def test_what_the_norm_is_given_must_be_given(batch):
     assert total.metric == "cosine"
     with pytest.raises(TrainingError) as error:
         total(batch[0].float(), batch[1])
-    assert str(error.value) == (
-        "head 'cosine' learns from what the neck's BatchNorm is given, and it was not given"
-    )
+    assert "head 'cosine' has input: before_norm" in str(error.value)
+    assert "pass before_norm" in str(error.value)

@@ -23,7 +23,9 @@ import argparse
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
+from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +35,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from facever.errors import ConfigError
 from facever.heads import HEADS, Head, create_head, head_names
+from facever.heads.classes.losses import CrossEntropy, Loss, OneVsAll
 from facever.heads.registry import is_family
 
 B, D = 256, 512
@@ -188,16 +191,33 @@ def most_denormal(name: str, identities: int, device: str) -> tuple[float, Head,
         own = head.prototypes.weight.detach()[labels]
         for length in LENGTHS:
             embeddings = length * own
-            with torch.no_grad():
-                logits = head(embeddings, labels).logits
-            if logits is None:
+            shares = probabilities(head, embeddings, labels)
+            if shares is None:
                 return 0.0, head, embeddings, labels
-            wrong = logits.double().softmax(1)
-            share = ((wrong > 1e-45) & (wrong < 1e-38)).double().mean().item()
+            share = ((shares > 1e-45) & (shares < 1e-38)).double().mean().item()
             if found is None or share > found[0]:
                 found = (share, head, embeddings, labels)
     assert found is not None
     return found
+
+
+@torch.no_grad()
+def probabilities(head: Head, embeddings: Tensor, labels: Tensor) -> Tensor | None:
+    """Return the probabilities [B, C] in float64 of the logits that a loss sees, if it has some."""
+    seen: list[Tensor] = []
+    with ExitStack() as stack:
+        for kind in (CrossEntropy, OneVsAll):
+
+            def record(loss: Loss, z: Tensor, add=kind.add) -> None:
+                seen.append(z.double())
+                add(loss, z)
+
+            stack.enter_context(patch.object(kind, "add", record))
+        head(embeddings, labels)
+    if not seen:
+        return None
+    logits = torch.cat(seen, 1)
+    return logits.sigmoid() if head.name == "sphereface2" else logits.softmax(1)
 
 
 def rbf_over_broadcast(identities: int, device: str) -> list[Figure]:

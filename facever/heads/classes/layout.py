@@ -22,7 +22,7 @@ class PrototypesConfig(Config):
         "whole", description="whole on each process; sharded: each process holds C / N identities"
     )
     logits: Literal["kept", "streamed"] = Field(
-        "kept", description="streamed: computed again in the backward pass, so that none are stored"
+        "kept", description="streamed: computed again in the backward pass, not stored"
     )
     sampled: float = Field(
         1.0,
@@ -41,7 +41,7 @@ class PrototypesConfig(Config):
 
     @property
     def plain(self) -> bool:
-        """Whether all is whole and kept: nothing to arrange."""
+        """Whether this is the default layout."""
         return self == PrototypesConfig()
 
 

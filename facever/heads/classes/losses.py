@@ -1,104 +1,246 @@
-"""Losses over logits, shared by the heads."""
+"""Losses of an image over the identities, from logits that come block after block.
+
+A loss needs one or two numbers of each image, not all its logits: it meets a block [B, c] at a
+time and forgets it. What it found in one process is put together with what the others found by one
+maximum and one sum (see `comparison`). Gradients below 1e-30 are zero: a saturated batch would
+leave denormals there, which slow every product down on a CPU.
+"""
 
 import math
-from typing import Any
+from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
-
-from facever.heads.classes.vectors import blocks
 
 SMALLEST_GRADIENT = 1e-30
-"""Gradients of logits below this are zero: as denormals they would slow every product down."""
+"""Gradients of logits below this are zero."""
 
 
-def softmax_loss(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Return the mean softmax cross-entropy.
+class Loss(ABC):
+    """A number of each image [B], from its logits and one more number that is given.
 
-    Probabilities whose share of the gradient is below 1e-30 count as zero: a saturated softmax
-    would leave denormals there.
-
-    Args:
-        logits: [B, C].
-        labels: int64 [B].
-        label_smoothing: e in [0, 1): the target distribution is (1 - e) onehot + e / C.
+    Attributes:
+        with_own: Whether a block holds the own logit; otherwise -inf is in its place.
+        given: [B], the own logits or what else the loss is made with; its gradient is
+            `given_gradient`. None where own logits are taken as they come in the blocks.
     """
-    loss: Tensor = _SoftmaxLoss.apply(logits, labels, label_smoothing)
-    return loss
+
+    with_own: ClassVar[bool] = False
+    given: Tensor | None = None
+
+    @abstractmethod
+    def add(self, z: Tensor) -> None:
+        """Take in a block [B, c] without changing it."""
+
+    def maximum(self) -> Tensor | None:
+        """Return [B] whose maximum over processes `sums` needs, if it needs one."""
+        return None
+
+    @abstractmethod
+    def sums(self, maximum: Tensor | None) -> Tensor:
+        """Return [K, B] to be summed over processes."""
+
+    @abstractmethod
+    def result(self, sums: Tensor, own: Tensor, identities: Tensor) -> Tensor:
+        """Return [R, B], the loss of each image first; the other rows have no gradient.
+
+        Args:
+            sums: [K, B], over all processes.
+            own: [B], the own logits as they are in the blocks.
+            identities: 0-d, how many there are in all processes.
+        """
+
+    @abstractmethod
+    def slope(self, z: Tensor, d_loss: Tensor) -> Tensor:
+        """Return the gradient of a block [B, c], a new tensor, from that of the losses [B].
+
+        What it has at the own logits does not count.
+        """
+
+    def own_slope(self, d_loss: Tensor) -> Tensor:
+        """Return the gradient of the own logits [B]."""
+        return torch.zeros_like(d_loss)
+
+    def given_gradient(self, d_loss: Tensor) -> Tensor:
+        """Return the gradient of `given` [B]."""
+        return self.own_slope(d_loss)
 
 
-class _SoftmaxLoss(torch.autograd.Function):
-    """log sum_j e^z_j - sum_j q_j z_j, a few rows at a time, which stay in a processor's cache."""
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-        top, sums = logits.amax(1, keepdim=True), logits.new_empty(len(logits), 1)
-        for rows in blocks(len(logits), logits.shape[1], logits.device):
-            weights = _exponentials(logits[rows] - top[rows], len(logits))
-            torch.sum(weights, 1, keepdim=True, out=sums[rows])
-        aimed = logits.gather(1, labels[:, None]) - top
-        if smoothing:
-            aimed = (1 - smoothing) * aimed + smoothing * (logits.mean(1, keepdim=True) - top)
-        ctx.save_for_backward(logits, labels, top, sums)
-        ctx.smoothing = smoothing
-        return (sums.log() - aimed).mean()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, d_loss: Tensor) -> tuple[Tensor, None, None]:
-        logits, labels, top, sums = ctx.saved_tensors
-        share = d_loss / len(logits)
-        d_logits = torch.empty_like(logits)
-        for rows in blocks(len(logits), logits.shape[1], logits.device):
-            part = torch.sub(logits[rows], top[rows], out=d_logits[rows])
-            _exponentials(part, len(logits)).mul_(share / sums[rows])
-            if ctx.smoothing:
-                part.sub_(share * ctx.smoothing / logits.shape[1])
-        aimed = (share * (ctx.smoothing - 1)).expand(len(labels), 1)
-        return d_logits.scatter_add_(1, labels[:, None], aimed), None, None
-
-
-def one_vs_all_loss(logits: Tensor, labels: Tensor, own_share: float) -> Tensor:
-    """Return the loss of C binary classifiers, each of which knows one identity from all others.
-
-    It is the mean over the batch of a softplus(-z_y) + (1 - a) sum_{j != y} softplus(z_j).
-    Gradients below 1e-30 are zero.
+class CrossEntropy(Loss):
+    """log sum_j e^z_j - sum_j q_j z_j, with q = (1 - e) onehot + e / C.
 
     Args:
-        logits: [B, C].
-        labels: int64 [B].
+        like: [B], of the logits' type and device.
+        own: The own logits [B]; None: those in the blocks.
+        label_smoothing: e in [0, 1).
+    """
+
+    with_own = True
+
+    def __init__(self, like: Tensor, own: Tensor | None, label_smoothing: float) -> None:
+        self.given, self._smoothing = own, label_smoothing
+        self._top = torch.full_like(like, -math.inf)
+        self._sums, self._plain = torch.zeros_like(like), torch.zeros_like(like)
+        self._own, self._identities = like, like
+
+    def add(self, z: Tensor) -> None:
+        """See Loss."""
+        top = torch.maximum(self._top, z.amax(1))
+        base = _finite(top)
+        self._sums.mul_(_exponential(self._top - base))
+        self._sums += _exponential(z - base[:, None]).sum(1)
+        self._top = top
+        if self._smoothing:
+            self._plain += z.sum(1)
+
+    def maximum(self) -> Tensor:
+        """See Loss."""
+        return self._top
+
+    def sums(self, maximum: Tensor | None) -> Tensor:
+        """See Loss."""
+        assert maximum is not None
+        self._sums.mul_(_exponential(self._top - _finite(maximum)))
+        self._top = maximum
+        return torch.stack([self._sums, self._plain] if self._smoothing else [self._sums])
+
+    def result(self, sums: Tensor, own: Tensor, identities: Tensor) -> Tensor:
+        """See Loss."""
+        self._own = own if self.given is None else self.given.detach()
+        self._sums, self._identities = sums[0], identities
+        aimed = self._own - self._top
+        if self._smoothing:
+            mean = sums[1] / identities
+            aimed = (1 - self._smoothing) * aimed + self._smoothing * (mean - self._top)
+        return (self._sums.log() - aimed)[None]
+
+    def slope(self, z: Tensor, d_loss: Tensor) -> Tensor:
+        """See Loss."""
+        slope = _exponential(z - self._top[:, None]).mul_((d_loss / self._sums)[:, None])
+        if self._smoothing:
+            slope.sub_((d_loss * self._smoothing / self._identities)[:, None])
+        return slope
+
+    def own_slope(self, d_loss: Tensor) -> Tensor:
+        """See Loss."""
+        among_all = self.slope(self._own[:, None], d_loss)[:, 0]
+        return among_all + d_loss * (self._smoothing - 1)
+
+
+class OneVsAll(Loss):
+    """a softplus(-z_y) + (1 - a) sum_{j != y} softplus(z_j): C binary classifiers.
+
+    Args:
+        own: z_y [B].
         own_share: a in (0, 1).
     """
-    loss: Tensor = _OneVsAllLoss.apply(logits, labels, own_share)
-    return loss
+
+    def __init__(self, own: Tensor, own_share: float) -> None:
+        self.given, self._own, self._share = own, own.detach(), own_share
+        self._sums = torch.zeros_like(self._own)
+
+    def add(self, z: Tensor) -> None:
+        """See Loss."""
+        self._sums += _softplus(z).sum(1)
+
+    def sums(self, maximum: Tensor | None) -> Tensor:  # noqa: ARG002
+        """See Loss."""
+        return self._sums[None]
+
+    def result(self, sums: Tensor, own: Tensor, identities: Tensor) -> Tensor:  # noqa: ARG002
+        """See Loss."""
+        return self._share * _softplus(-self._own) + (1 - self._share) * sums
+
+    def slope(self, z: Tensor, d_loss: Tensor) -> Tensor:
+        """See Loss."""
+        return _sigmoid(z).mul_(((1 - self._share) * d_loss)[:, None])
+
+    def own_slope(self, d_loss: Tensor) -> Tensor:
+        """See Loss."""
+        return -self._share * d_loss * _sigmoid(-self._own)
 
 
-class _OneVsAllLoss(torch.autograd.Function):
-    """A few rows at a time, which stay in a processor's cache."""
+class HingeSum(Loss):
+    """sum_j max(0, z_j - lowest) over the wrong identities, and the number of its terms.
 
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, labels: Tensor, own_share: float) -> Tensor:
-        ctx.save_for_backward(logits, labels)
-        ctx.own_share = own_share
-        own, wrong = logits.gather(1, labels[:, None]), logits.new_empty(len(logits))
-        for rows in blocks(len(logits), logits.shape[1], logits.device):
-            costs = _softplus(logits[rows]).scatter_(1, labels[rows, None], 0.0)
-            torch.sum(costs, 1, out=wrong[rows])
-        return (own_share * _softplus(-own)[:, 0] + (1 - own_share) * wrong).mean()
+    Args:
+        lowest: [B].
+    """
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, d_loss: Tensor) -> tuple[Tensor, None, None]:
-        logits, labels = ctx.saved_tensors
-        share = d_loss / len(logits)
-        d_logits = torch.empty_like(logits)
-        for rows in blocks(len(logits), logits.shape[1], logits.device):
-            part = d_logits[rows].copy_(logits[rows])
-            _sigmoids(part, len(logits)).mul_((1 - ctx.own_share) * share)
-        own = _sigmoids(-logits.gather(1, labels[:, None]), len(logits))
-        return d_logits.scatter_(1, labels[:, None], -ctx.own_share * share * own), None, None
+    def __init__(self, lowest: Tensor) -> None:
+        self.given, self._lowest = lowest, lowest.detach()
+        self._sums, self._counts = torch.zeros_like(self._lowest), torch.zeros_like(self._lowest)
+
+    def add(self, z: Tensor) -> None:
+        """See Loss."""
+        excess = (z - self._lowest[:, None]).clamp_min_(0)
+        self._sums += excess.sum(1)
+        self._counts += excess.sign_().sum(1)
+
+    def sums(self, maximum: Tensor | None) -> Tensor:  # noqa: ARG002
+        """See Loss."""
+        return torch.stack([self._sums, self._counts])
+
+    def result(self, sums: Tensor, own: Tensor, identities: Tensor) -> Tensor:  # noqa: ARG002
+        """See Loss."""
+        self._counts = sums[1]
+        return sums
+
+    def slope(self, z: Tensor, d_loss: Tensor) -> Tensor:
+        """See Loss."""
+        return (z > self._lowest[:, None]).to(z.dtype).mul_(d_loss[:, None])
+
+    def given_gradient(self, d_loss: Tensor) -> Tensor:
+        """See Loss."""
+        return -self._counts * d_loss
+
+
+class Hardest(Loss):
+    """max_j z_j over the wrong identities; processes that have the same one share its gradient.
+
+    Args:
+        like: [B], of the logits' type and device.
+    """
+
+    def __init__(self, like: Tensor) -> None:
+        self._top = torch.full_like(like, -math.inf)
+        self._place = torch.full_like(like, -1, dtype=torch.int64)  # among the identities seen
+        self._shares = torch.ones_like(like)
+        self._seen = self._passed = 0
+
+    def add(self, z: Tensor) -> None:
+        """See Loss."""
+        top, place = z.max(1)
+        better = top > self._top
+        self._top = torch.maximum(self._top, top)  # keeps NaN
+        self._place = torch.where(better, place + self._seen, self._place)
+        self._seen += z.shape[1]
+
+    def maximum(self) -> Tensor:
+        """See Loss."""
+        return self._top
+
+    def sums(self, maximum: Tensor | None) -> Tensor:
+        """See Loss."""
+        assert maximum is not None
+        has = (self._top == maximum) & (self._place >= 0)
+        self._place = torch.where(has, self._place, -1)
+        rest = torch.where(self._top.isnan(), self._top, 0.0)
+        return torch.stack([torch.where(has, maximum, rest), has.to(maximum.dtype)])
+
+    def result(self, sums: Tensor, own: Tensor, identities: Tensor) -> Tensor:  # noqa: ARG002
+        """See Loss; -inf where there is no wrong identity, NaN where a logit is NaN."""
+        self._shares = sums[1].clamp_min(1)
+        return torch.where(sums[1] > 0, sums[0] / self._shares, sums[0] - math.inf)[None]
+
+    def slope(self, z: Tensor, d_loss: Tensor) -> Tensor:
+        """See Loss; blocks come in the order in which they were added."""
+        columns = torch.arange(z.shape[1], device=z.device) + self._passed
+        self._passed = (self._passed + z.shape[1]) % self._seen
+        chosen = (columns == self._place[:, None]).to(z.dtype)
+        return chosen.mul_((d_loss / self._shares)[:, None])
 
 
 def _softplus(z: Tensor) -> Tensor:
@@ -106,21 +248,26 @@ def _softplus(z: Tensor) -> Tensor:
     return F.softplus(z, threshold=40.0)
 
 
-def _sigmoids(z: Tensor, batch: int) -> Tensor:
-    """Return 1 / (1 + e^-z) in place, zero where a B-th of it is under the smallest gradient."""
-    return _significant(_bounded(z, batch).sigmoid_(), batch)
+def _sigmoid(z: Tensor) -> Tensor:
+    """Return 1 / (1 + e^-z) [B, ...], zero where a B-th of it is below the smallest gradient."""
+    return _significant(z.clamp_min(_lowest(z)).sigmoid_())
 
 
-def _exponentials(below: Tensor, batch: int) -> Tensor:
-    """Return e^below in place, zero where a B-th of it is under the smallest gradient."""
-    return _significant(_bounded(below, batch).exp_(), batch)
+def _exponential(below: Tensor) -> Tensor:
+    """Return e^below [B, ...] in place, zero where a B-th of it is below the smallest gradient."""
+    return _significant(below.clamp_min_(_lowest(below)).exp_())
 
 
-def _bounded(logarithms: Tensor, batch: int) -> Tensor:
-    """Lift what will count as zero: on a CPU denormals are slow to make, and so is e^-inf."""
-    return logarithms.clamp_min_(math.log(SMALLEST_GRADIENT * batch))
+def _lowest(logarithms: Tensor) -> float:
+    """Return where values begin to count as zero: denormals are slow to make, and so is e^-inf."""
+    return math.log(SMALLEST_GRADIENT * len(logarithms))
 
 
-def _significant(shares: Tensor, batch: int) -> Tensor:
-    zeroed: Tensor = torch.threshold_(shares, 1.001 * SMALLEST_GRADIENT * batch, 0.0)
+def _significant(shares: Tensor) -> Tensor:
+    zeroed: Tensor = torch.threshold_(shares, 1.001 * SMALLEST_GRADIENT * len(shares), 0.0)
     return zeroed
+
+
+def _finite(maximum: Tensor) -> Tensor:
+    """Return the maximum, 0 where there is nothing to take one of."""
+    return maximum.masked_fill(maximum == -math.inf, 0.0)

@@ -1,4 +1,4 @@
-"""Which identities take part in a step, where not all of them do."""
+"""Samples of the identities, for steps that do not compare with all of them."""
 
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ from facever.core.seeding import stream
 
 
 class Sampler(nn.Module):
-    """Draws distinct identities uniformly, anew after each step.
+    """Draws distinct identities uniformly, other ones after each step.
 
     Its seed is drawn from torch's generator, as the prototypes are, and kept in the state dict: a
     resumed training draws what an uninterrupted one would, and equally seeded processes draw alike.
@@ -31,15 +31,15 @@ class Sampler(nn.Module):
         return torch.from_numpy(random.choice(self.identities, self.count, replace=False))
 
     def advance(self) -> None:
-        """Go on to the next step's draw."""
+        """Advance to the draw of the next step."""
         self._steps += 1
 
     def get_extra_state(self) -> Tensor:
-        """Return what the state dict keeps: the seed and the count of steps."""
+        """Return the seed and the number of steps, for the state dict."""
         return torch.tensor([self._seed, self._steps])
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Go on from a state that `get_extra_state` returned."""
+        """Set the state that `get_extra_state` returned."""
         self._seed, self._steps = (int(value) for value in state)
 
 
@@ -49,7 +49,7 @@ class Selection(NamedTuple):
     Attributes:
         rows: int64 [R], distinct and ascending: which prototypes take part.
         labels: int64 [B], where in `rows` each image's own identity is.
-        drawn: bool [R], False where a row is there for the batch's sake alone.
+        drawn: bool [R], False for identities of the batch that were not drawn.
     """
 
     rows: Tensor

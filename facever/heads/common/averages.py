@@ -11,10 +11,10 @@ from facever.core.processes import all_sum
 class StepAverage(nn.Module):
     """An exponential average over optimizer steps: old values count (1 - momentum) per step.
 
-    A batch sees the average with itself already in it, at the share `momentum`, as if its step were
-    done; but the average itself moves once per optimizer step, by the mean over the step's
-    micro-batches and processes. So it does not depend on how often a batch is looked at, and one
-    batch per step gives what updating it in the forward pass would.
+    A batch gets the average with its own values included, at the share `momentum`, as after its
+    step. The average itself is updated once per optimizer step, by the mean over the step's
+    micro-batches and processes. So it does not depend on the number of forward passes, and with one
+    batch per step it equals an update in the forward pass.
 
     Args:
         start: K values at the beginning.
@@ -46,7 +46,7 @@ class StepAverage(nn.Module):
 
     @torch.no_grad()
     def step_completed(self) -> None:
-        """Move the average. Every process must call it, as it must the optimizer's step."""
+        """Update the average. Every process must call it, as the optimizer's step."""
         values, self._batches = self._batches, []
         total = torch.stack([torch.zeros_like(self.average), *(v.to(self.average) for v in values)])
         sums = torch.cat([total.sum(0), self.average.new_tensor([len(values)])])

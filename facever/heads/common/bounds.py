@@ -1,4 +1,4 @@
-"""What the softmax over cosines can reach at best, given its scale."""
+"""The smallest loss of a softmax over cosines, given its scale."""
 
 import math
 

@@ -14,7 +14,7 @@ from facever.heads.common.mining import Miner, Mining, without_partner
 
 
 class ComparisonConfig(HeadConfig):
-    """What the heads of this family share."""
+    """The parameters of this family of heads."""
 
     mining: Mining = Field("all", description="which images of the batch are compared")
     distance: Literal["squared", "plain"] = Field(
@@ -22,10 +22,11 @@ class ComparisonConfig(HeadConfig):
     )
     normalize: bool = Field(True, description="compare unit vectors, so that cosine verifies")
     soft_margin: bool = Field(
-        False, description="log(1 + e^z) in place of max(0, z): no example is ever done with"
+        False, description="log(1 + e^z) in place of max(0, z): every example keeps a gradient"
     )
     reduction: Literal["mean", "active"] = Field(
-        "mean", description="mean over all that is mined, or over what violates the margin"
+        "mean",
+        description="mean over all mined triplets or pairs, or over those that violate the margin",
     )
 
     @model_validator(mode="after")
@@ -65,13 +66,13 @@ class ComparisonHead(Head):
         return F.softplus(excess) if self.config.soft_margin else F.relu(excess)
 
     def reduce(self, losses: Tensor, violating: Tensor) -> Tensor:
-        """Return the mean over what was mined, or over what of it violates the margin."""
+        """Return the mean over what was mined, or over those that violate the margin."""
         if self.config.reduction == "active":
             return (losses * violating).sum() / violating.sum().clamp_min(1)
         return mean_or_zero(losses)
 
     def step_completed(self) -> None:
-        """Go on to the next draws."""
+        """Draw other triplets from the next step on."""
         self.miner.step_completed()
 
     def stats(
@@ -82,7 +83,7 @@ class ComparisonHead(Head):
         negative: Tensor,
         violating: Tensor,
     ) -> dict[str, Tensor]:
-        """Return what there is to watch, of the distances of positive and negative pairs."""
+        """Return the statistics of the distances of positive and negative pairs."""
         dtype = embeddings.dtype
         return {
             "positive_distance": mean_or_zero(positive.detach()),

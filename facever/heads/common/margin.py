@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from facever.heads.base import Head, HeadConfig, HeadOutput, mean_norm
-from facever.heads.classes.scores import Scores
-from facever.heads.classes.scoring import cosine_scores
-from facever.heads.classes.vectors import Bend, Prototypes
+from facever.heads.classes.scores import Bend, Scores, cosine_scores
+from facever.heads.classes.vectors import Prototypes
 
 
 class CosineSoftmaxHead(Head):
@@ -30,6 +29,10 @@ class CosineSoftmaxHead(Head):
     @abstractmethod
     def scale(self) -> Tensor | float:
         """The factor of the cosines."""
+
+    def loss_at_chance(self) -> float:
+        """Return log C; a margin costs more."""
+        return math.log(self.identities)
 
     def change_target(self, cosine: Tensor) -> Tensor:
         """Return what takes the place of the target cosines [B]: themselves."""
@@ -57,18 +60,15 @@ class CosineSoftmaxHead(Head):
             scale: In the place of the head's own; it may be [B], one for each embedding.
         """
         scale = self.scale if scale is None else scale
-        scores = cosine_scores(self.prototypes, embeddings, labels, scale, bend)
+        scores = cosine_scores(self.prototypes.rows(labels), embeddings, scale, bend)
         loss = scores.softmax_loss(scale * change_target(scores.target))
         factor = loss.new_tensor(scale) if isinstance(scale, float) else scale.detach().mean()
         stats = {**cosine_stats(scores, embeddings, self.identities), "scale": factor}
-        return HeadOutput(loss, scores.logits, stats)
+        return HeadOutput(loss, stats)
 
 
 def cosine_stats(scores: Scores, embeddings: Tensor, identities: int) -> dict[str, Tensor]:
-    """Return what there is to watch where embeddings are compared with prototypes by cosine.
-
-    After the loss has been taken of the scores.
-    """
+    """Return the statistics of a comparison by cosine, after the loss has been taken."""
     target, hardest = scores.target.detach(), scores.hardest
     stats = {
         "target_cosine": target.mean(),

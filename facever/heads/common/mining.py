@@ -16,7 +16,7 @@ from facever.core.seeding import stream
 Mining = Literal["all", "semi_hard", "batch_hard", "distance_weighted", "random"]
 
 NEAREST, FARTHEST = 0.5, 1.4
-"""Distance-weighted: nearer negatives weigh as at NEAREST, those beyond FARTHEST are not drawn."""
+"""Distance-weighted: negatives nearer than NEAREST have its weight, those beyond FARTHEST none."""
 
 
 class Triplets(NamedTuple):
@@ -85,13 +85,13 @@ def batch_hard(distances: Tensor, labels: Tensor) -> Triplets:
 def distance_weighted(
     distances: Tensor, labels: Tensor, dimension: int, random: np.random.Generator
 ) -> Triplets:
-    """Return for every positive pair a negative drawn so that all distances come alike often.
+    """Return for every positive pair a negative, drawn so that all distances are equally frequent.
 
     Two random unit vectors of dimension n are at distance d with density
-    q(d) ~ d^(n-2) (1 - d^2/4)^((n-3)/2), nearly always about sqrt(2), where a negative teaches
-    nothing. So a negative is drawn with weight 1 / q(d). Distances below NEAREST weigh as NEAREST
-    does, and those from FARTHEST on are drawn only, all alike, where an anchor has no other (both
-    values as we remember them from the authors' code).
+    q(d) ~ d^(n-2) (1 - d^2/4)^((n-3)/2), nearly always about sqrt(2), where a negative has
+    no gradient. So a negative is drawn with weight 1 / q(d). Distances below NEAREST have the
+    weight of NEAREST. Those from FARTHEST on are drawn, with equal weights, only if an anchor has
+    no other (both values as we remember them from the authors' code).
 
     Args:
         distances: [B, B], plain ones of unit vectors.
@@ -121,7 +121,7 @@ def distance_weighted(
 
 
 def random_negatives(labels: Tensor, random: np.random.Generator) -> Triplets:
-    """Return for every positive pair a negative drawn from all others, each alike likely.
+    """Return for every positive pair a negative, drawn uniformly from all others.
 
     Args:
         labels: int64 [B].
@@ -139,13 +139,13 @@ def random_negatives(labels: Tensor, random: np.random.Generator) -> Triplets:
 
 
 class Miner(nn.Module):
-    """A way to mine triplets that can be resumed: what it draws depends on its state alone.
+    """Triplet mining that can be resumed: its random choices depend on its state alone.
 
     Its seed comes from torch's generator when it is made; with the count of optimizer steps it is
     part of the state dict. Within one step all micro-batches and processes draw the same numbers.
 
     Args:
-        mining: The way.
+        mining: The method.
         dimension: Components of an embedding.
         squared: Whether the distances it is given are squares.
         margin: Width of the band of semi-hard negatives, in the distances given.
@@ -191,7 +191,7 @@ class Miner(nn.Module):
                 return random_negatives(labels, stream(seed, "random-negatives", step))
 
     def step_completed(self) -> None:
-        """Go on to the next step's draws."""
+        """Advance to the random choices of the next step."""
         if self.seed_and_step is not None:
             self.seed_and_step[1] += 1
 

@@ -1,4 +1,4 @@
-"""The exact median of numbers that are made block by block, in one process or several."""
+"""The exact median of numbers that are computed block by block, in one process or several."""
 
 from collections.abc import Callable, Iterator
 

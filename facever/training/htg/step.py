@@ -189,7 +189,7 @@ class AdversarialStep(EmbeddingStep):
         loss = losses.embedder_loss(triplet * local, heads.loss, self._config.mu)
         _require_finite(stats, number)
         named = {f"{NAME}/{name}": value for name, value in stats.items()}
-        return HeadOutput(loss, heads.logits, {**heads.stats, **named})
+        return HeadOutput(loss, {**heads.stats, **named})
 
     def _train_discriminator(
         self, features: Tensor, labels: Tensor, shares: Tensor, number: int, local: float = 1.0

@@ -1,11 +1,11 @@
-"""What the collapse watch knows of heads: each rule finds one trouble and says what to try."""
+"""The rules of the collapse watch: each finds one trouble and says what to try.
 
-import math
+None knows a head by name: `Head` says what its loss is at chance and at collapse.
+"""
+
 from collections.abc import Callable, Sequence
 
-from facever.heads.base import HeadConfig
-from facever.heads.common.bounds import lowest_loss, needed_scale
-from facever.heads.rbf import DEAD_START
+from facever.heads.base import Head
 from facever.training.monitoring.history import Figures, Subject
 
 _FLAT = 0.005
@@ -16,14 +16,8 @@ ALIKE = 0.99
 """Mean cosine of all pairs above which embeddings are all alike."""
 _GROWTH = 10.0
 """Factor by which lengths may grow."""
-_LEAST_LAMBDA = 10.0
 _LONE_SHARE = 0.1
-
-_CROSS_ENTROPY = {
-    *("softmax", "cosine", "cosface", "arcface", "combined"),
-    *("adaface", "magface", "curricular", "asoftmax", "rbf"),
-    *("sampled_softmax", "hierarchical_softmax"),
-}
+"""Share of a batch without partner from which on it is worth a word."""
 
 
 class Trace(Subject):
@@ -32,71 +26,50 @@ class Trace(Subject):
     Args:
         figures: Those of the training.
         name: The head's name among the training's heads.
-        config: The head's configuration.
-        identities: C.
+        head: The head.
         batch: Images in a batch.
-        lone: Identities with one image only, where the head compares images of one identity.
+        lone: Training identities with one image only.
     """
 
-    def __init__(
-        self,
-        figures: Figures,
-        name: str,
-        config: HeadConfig,
-        identities: int,
-        batch: int,
-        lone: int,
-    ) -> None:
+    def __init__(self, figures: Figures, name: str, head: Head, batch: int, lone: int) -> None:
         super().__init__(figures, name, f"head '{name}'")
-        self.config, self.identities, self.batch, self.lone = config, identities, batch, lone
+        self.head, self.batch, self.lone = head, batch, lone
 
     def troubles(self) -> dict[str, str | None]:
         """See Subject."""
-        return {kind: rule(self) for kind, rule in RULES.items()}
+        return {kind: rule(self) for kind, rule in RULES.items()} | self.head.own_alarms(self)
 
 
 def _knows_nothing(trace: Trace) -> str | None:
-    """Find a cross-entropy that stays where it costs to know nothing."""
-    losses = trace.span("loss")
+    """Find a loss that stays where identities are not told apart."""
+    chance, losses = trace.head.loss_at_chance(), trace.span("loss")
     accuracies = trace.span("accuracy") or trace.span("target_probability")
-    if trace.config.name not in _CROSS_ENTROPY or not losses or not accuracies:
+    if chance is None or not losses or not accuracies:
         return None
     half = len(losses) // 2
     older, newer = mean(losses[:half]), mean(losses[half:])
-    chance, nothing = 1 / trace.identities, math.log(trace.identities)
-    if abs(newer - older) > _FLAT * older or newer < 0.95 * nothing:
+    if abs(newer - older) > _FLAT * older or newer < 0.95 * chance:
         return None
-    if mean(accuracies) > 1.5 * chance + 0.05:
+    if mean(accuracies) > 1.5 / trace.head.identities + 0.05:
         return None
     return (
-        f"the loss stays at {newer:.3g} and the accuracy at chance (to know nothing of "
-        f"{trace.identities} identities costs log {trace.identities} = {nothing:.3g}, and a margin "
-        "more). Try another optimizer.lr (ten times lower first), a longer "
-        "schedule.warmup_epochs, a smaller margin; look at train_batch.png and whether the "
-        "identities are right"
+        f"the loss stays at {newer:.3g} and the accuracy at chance (the loss at chance is "
+        f"{chance:.3g}; a margin adds to it). Try another optimizer.lr (ten times lower first), a "
+        "longer schedule.warmup_epochs or a smaller margin; check train_batch.png and the "
+        "identities"
     )
 
 
 def _stays_at_margin(trace: Trace) -> str | None:
-    """Find a triplet loss that stays where all distances are equal."""
-    margin = getattr(trace.config, "margin", None)
-    if not margin:
-        return None
-    level = {
-        "triplet": math.log1p(math.exp(margin))
-        if getattr(trace.config, "soft_margin", False)
-        else margin,
-        "class_triplet": margin,
-        "coupled_clusters": margin / 2,
-    }.get(trace.config.name)
-    losses = trace.span("loss")
+    """Find a loss that stays where all embeddings are one point."""
+    level, losses = trace.head.loss_at_collapse(), trace.span("loss")
     if level is None or not losses or any(abs(loss - level) > NEAR * level for loss in losses):
         return None
     return (
         f"the loss stays at {level:.3g}, its value where all embeddings are equally far from each "
         "other: they collapse into one point. Try a lower optimizer.lr, mining 'semi_hard' or "
-        "'all' before 'batch_hard', the plain distance, or an identity head such as cosface beside "
-        "it"
+        "'all' before 'batch_hard', the plain distance, or an additional identity head such as "
+        "cosface"
     )
 
 
@@ -107,30 +80,7 @@ def _all_alike(trace: Trace) -> str | None:
         return None
     return (
         f"the mean cosine of all pairs in a batch is {cosines[-1]:.4f}: all embeddings are alike. "
-        "Try neck linear_bn, a lower optimizer.lr, or an identity head such as cosface beside it"
-    )
-
-
-def _dead_start(trace: Trace) -> str | None:
-    """Find RBF kernels so far from their prototypes that no gradient comes back."""
-    distance = trace.now("distance_over_gamma")
-    if distance is None or distance <= DEAD_START:
-        return None
-    return (
-        f"the mean squared distance to the prototypes is {distance:.3g} times gamma, where the "
-        "kernel and its gradient vanish: it cannot learn from there. Take gamma 'following', a "
-        "larger one, or normalize: true"
-    )
-
-
-def _no_annealing(trace: Trace) -> str | None:
-    """Find an A-Softmax that begins with its whole margin."""
-    begin = trace.first("annealing")
-    if begin is None or begin >= _LEAST_LAMBDA or getattr(trace.config, "margin", None) == 1:
-        return None
-    return (
-        f"A-Softmax begins with lambda {begin:.3g}, almost without annealing: from random weights "
-        "it rarely converges so. Take lambda_base 1000, or variant 'stable'"
+        "Try neck linear_bn, a lower optimizer.lr, or an additional identity head such as cosface"
     )
 
 
@@ -139,7 +89,7 @@ def _embeddings_grow(trace: Trace) -> str | None:
         trace,
         "embedding_norm",
         "embeddings",
-        "Lower optimizer.lr, take neck linear_bn, or a head that compares cosines",
+        "Lower optimizer.lr, use neck linear_bn, or a head that compares cosines",
     )
 
 
@@ -148,7 +98,7 @@ def _prototypes_grow(trace: Trace) -> str | None:
         trace,
         "prototype_norm",
         "prototypes",
-        "Raise optimizer.weight_decay, lower optimizer.head_lr_scale, or take a head that compares "
+        "Raise optimizer.weight_decay, lower optimizer.head_lr_scale, or use a head that compares "
         "cosines",
     )
 
@@ -167,7 +117,7 @@ def _grows(trace: Trace, stat: str, what: str, mend: str) -> str | None:
 
 def _without_partner(trace: Trace) -> str | None:
     """Find images that a head of pairs cannot use."""
-    if trace.lone:
+    if trace.lone and trace.head.images_per_identity > 1:
         return (
             f"{trace.lone:,} identities have one image only, and no second one to compare it "
             "with. Set batch.min_images to 2"
@@ -181,22 +131,6 @@ def _without_partner(trace: Trace) -> str | None:
     )
 
 
-def _scale_too_small(trace: Trace) -> str | None:
-    """Find a learned scale that stays below what a small loss needs."""
-    scales = trace.span("scale")
-    if getattr(trace.config, "scale", None) != "learned" or not scales:
-        return None
-    needed = needed_scale(trace.identities)
-    if scales[-1] >= needed or scales[-1] > 1.01 * scales[0]:
-        return None
-    lowest = lowest_loss(scales[-1], trace.identities)
-    return (
-        f"the learned scale is {scales[-1]:.3g} and does not grow; with {trace.identities} "
-        f"identities the loss cannot fall below {lowest:.3g} so. Fix the scale at "
-        f"{max(20, math.ceil(needed))} or more, or raise optimizer.head_lr_scale"
-    )
-
-
 def mean(values: Sequence[float]) -> float:
     """Return the mean of one value or more."""
     return sum(values) / len(values)
@@ -206,11 +140,8 @@ RULES: dict[str, Callable[[Trace], str | None]] = {
     "knows-nothing": _knows_nothing,
     "stays-at-margin": _stays_at_margin,
     "all-alike": _all_alike,
-    "dead-start": _dead_start,
-    "no-annealing": _no_annealing,
     "embeddings-grow": _embeddings_grow,
     "prototypes-grow": _prototypes_grow,
     "without-partner": _without_partner,
-    "scale-too-small": _scale_too_small,
 }
-"""Every alarm by its kind: from what is seen of a head to what is said, or None."""
+"""Alarms that any head can give, by kind; a head has its own ones too, see `Head.own_alarms`."""

@@ -1,8 +1,6 @@
-"""Settings that are known to collapse, said before a training begins."""
+"""Settings that are known to collapse, reported before a training begins."""
 
 from facever.core.console import warn
-from facever.heads.rbf import RBF
-from facever.heads.triplet import Triplet
 from facever.models.embedder import WITH_NORM
 from facever.training.config import TrainConfig
 
@@ -14,31 +12,17 @@ def warn_of_collapse(config: TrainConfig) -> None:
 
 
 def risks(config: TrainConfig) -> list[str]:
-    """Return a line for each head that is likely to learn nothing behind this neck.
+    """Return a line for each head that may learn nothing behind this neck.
 
-    A BatchNorm after the embedding's linear layer keeps embeddings apart; without one they come so
-    close together, or go so far away, that no gradient brings them back.
+    A BatchNorm after the embedding's linear layer keeps embeddings apart. Without it they can come
+    so close together, or go so far away, that no gradient brings them back.
     """
-    said = []
+    found = []
     for head in config.heads:
         if config.model.neck in WITH_NORM and head.input == "embedding":
             continue
-        remedy = "" if head.input == "before_norm" else f", or model.neck: {WITH_NORM[1]}"
-        if isinstance(head, Triplet.Config) and _stays_at_margin(head):
-            said.append(
-                "head 'triplet': batch_hard mining with the squared distance and a hinge often "
-                "stays at the margin behind a neck without BatchNorm, with all embeddings at one "
-                f"point: take distance: plain{remedy}"
-            )
-        if isinstance(head, RBF.Config) and head.gamma != "following" and not head.normalize:
-            said.append(
-                "head 'rbf': embeddings can leave the reach of a gamma that stays behind a neck "
-                "without BatchNorm; the loss is then log C for good: take gamma: "
-                f"following{remedy}"
-            )
-    return said
-
-
-def _stays_at_margin(head: Triplet.Config) -> bool:
-    hard = head.mining == "batch_hard" and not head.soft_margin
-    return hard and head.distance == "squared" and head.normalize and head.margin > 0
+        risk = head.risk_without_norm()
+        if risk is not None:
+            remedy = "" if head.input == "before_norm" else f", or model.neck: {WITH_NORM[1]}"
+            found.append(f"head '{head.name}' behind a neck without BatchNorm: {risk}{remedy}")
+    return found

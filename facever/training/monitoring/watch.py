@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from facever.heads.base import HeadConfig
+from facever.heads.base import Head
 from facever.training.monitoring.alarms import Trace
 from facever.training.monitoring.history import Figures, Subject
 
@@ -33,20 +33,18 @@ class Watch:
     """Checks the figures of a training and raises each alarm once.
 
     Args:
-        heads: Names and configurations, in order.
-        identities: C.
+        heads: By their names, in order.
         batch: Images in a batch.
         updates_per_epoch: How long an epoch is.
-        lone: Identities with one image only that heads which compare pairs are trained on.
+        lone: Training identities with one image only.
         heads_loss: The figure that is the weighted sum of the heads' losses.
         others: Returns the subjects beside the heads, such as adversaries, of these figures.
     """
 
     def __init__(
         self,
-        heads: Mapping[str, HeadConfig],
+        heads: Mapping[str, Head],
         *,
-        identities: int,
         batch: int,
         updates_per_epoch: int,
         lone: int = 0,
@@ -56,7 +54,7 @@ class Watch:
         self._heads, self._heads_loss = heads, heads_loss
         self._figures = figures = Figures(updates_per_epoch)
         self._subjects: list[Subject] = [
-            Trace(figures, name, config, identities, batch, lone) for name, config in heads.items()
+            Trace(figures, name, head, batch, lone) for name, head in heads.items()
         ]
         self._subjects += others(figures)
         self._raised: set[tuple[str, str]] = set()
@@ -71,7 +69,7 @@ class Watch:
         figures = {name: value for name, value in means.items() if math.isfinite(value)}
         if len(self._heads) == 1:  # its loss is logged with its weight, in the sum
             (only,) = self._heads
-            weight = figures.get(f"{only}/weight", self._heads[only].weight)
+            weight = figures.get(f"{only}/weight", self._heads[only].config.weight)
             if self._heads_loss in figures and isinstance(weight, float) and weight:
                 figures[f"{only}/loss"] = figures[self._heads_loss] / weight
         self._figures.note(update, figures)

@@ -6,9 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from facever.config import parse
-from facever.heads.base import HeadConfig
-from facever.heads.registry import head_class
+from facever.heads import Head, create_head
 from facever.training.htg.alarms import RULES, Adversaries
 from facever.training.monitoring.watch import Alarm, Watch
 
@@ -74,12 +72,12 @@ SAID = {
 }
 
 
-def softmax() -> HeadConfig:
-    return parse(head_class("softmax").Config, {"name": "softmax", "weight": 0.5})
+def softmax() -> Head:
+    return create_head("softmax", embedding_size=4, identities=100, weight=0.5)
 
 
 def watch(adversarial: bool = True) -> Watch:
-    plain = {"identities": 100, "batch": 32, "updates_per_epoch": 40}
+    plain = {"batch": 32, "updates_per_epoch": 40}
     if not adversarial:
         return Watch({"softmax": softmax()}, **plain)
     return Watch(
