@@ -155,7 +155,7 @@ def test_a_killed_worker_ends_the_loading(manifest: Manifest) -> None:
     [worker] = batches._loader._iterator._workers  # type: ignore[union-attr]
     os.kill(worker.pid, signal.SIGKILL)
     with pytest.raises(
-        DataError, match=r"worker process that loads images was lost.*fewer workers"
+        DataError, match=r"worker process that loads images ended.*fewer workers"
     ):
         list(loaded)
     batches.close()
@@ -180,7 +180,7 @@ def test_a_batch_that_cannot_be_sent_is_an_error(
 ) -> None:
     monkeypatch.setattr(loading, "share", lambda _: lambda: None)  # a lambda cannot be pickled
     batches = plain_batches(manifest, Preprocessing(size=8), batch_size=5, workers=1)
-    with pytest.raises(DataError, match="worker process that loads images was lost"):
+    with pytest.raises(DataError, match="worker process that loads images ended"):
         list(batches)
     batches.close()
 

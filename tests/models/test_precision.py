@@ -10,7 +10,7 @@ def test_devices():
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     with pytest.raises(ConfigError, match=r"^unknown device 'gpu' \(allowed: auto, cpu, cuda,"):
         choose_device("gpu")
-    with pytest.raises(ConfigError, match=r"^device 'cuda:99' asked for, but this machine has no"):
+    with pytest.raises(ConfigError, match=r"device 'cuda:99'.*use `cpu`"):
         choose_device("cuda:99")
 
 
