@@ -154,9 +154,7 @@ def test_a_killed_worker_ends_the_loading(manifest: Manifest) -> None:
     assert batches._loader is not None
     [worker] = batches._loader._iterator._workers  # type: ignore[union-attr]
     os.kill(worker.pid, signal.SIGKILL)
-    with pytest.raises(
-        DataError, match=r"worker process that loads images ended.*fewer workers"
-    ):
+    with pytest.raises(DataError, match=r"worker process that loads images ended.*fewer workers"):
         list(loaded)
     batches.close()
 

@@ -203,21 +203,24 @@ def most_denormal(name: str, identities: int, device: str) -> tuple[float, Head,
 
 @torch.no_grad()
 def probabilities(head: Head, embeddings: Tensor, labels: Tensor) -> Tensor | None:
-    """Return the probabilities [B, C] in float64 of the logits that a loss sees, if it has some."""
-    seen: list[Tensor] = []
+    """Return the softmax [B, C] in float64 of the logits that a loss sees, if it has some."""
+    blocks, given = [], []
     with ExitStack() as stack:
         for kind in (CrossEntropy, OneVsAll):
 
             def record(loss: Loss, z: Tensor, add=kind.add) -> None:
-                seen.append(z.double())
+                blocks.append(z.double())
+                given.append(loss.given)
                 add(loss, z)
 
             stack.enter_context(patch.object(kind, "add", record))
         head(embeddings, labels)
-    if not seen:
+    if not blocks:
         return None
-    logits = torch.cat(seen, 1)
-    return logits.sigmoid() if head.name == "sphereface2" else logits.softmax(1)
+    logits = torch.cat(blocks, 1)
+    if head.name == "sphereface2":  # its blocks are without the own logits
+        logits.scatter_(1, labels[:, None], given[0].double()[:, None])
+    return logits.softmax(1)
 
 
 def rbf_over_broadcast(identities: int, device: str) -> list[Figure]:

@@ -77,14 +77,16 @@ class BatchComparison:
         """Show every block to the loss; return its result [R, B] and the blocks to keep."""
         self.hardest = self.x.new_full((len(self.x),), -torch.inf)
         found = torch.zeros_like(self.hardest)
-        watched = self._similarity.watched(self.weight[:0])
+        self._norms = self.x.new_empty(len(self.weight))
+        watched = self._similarity.watched(self.weight[:0], self._norms[:0])
         kept: list[_Block] = []
         for part in self._parts():
+            self._norms[part] = self._similarity.lengths(self.weight[part])
             z, slopes, wrong, own = self._block(part, loss)
             self.hardest = torch.maximum(self.hardest, wrong)
             found += own
             loss.add(z)
-            watched += self._similarity.watched(self.weight[part])
+            watched += self._similarity.watched(self.weight[part], self._norms[part])
             if self._kept:
                 kept.append((z, slopes))
         maximum = loss.maximum()
@@ -118,17 +120,18 @@ class BatchComparison:
         for number, part in enumerate(self._parts()):
             z, slopes = kept[number] if self._kept else self._block(part, loss)[:2]
             d_z = loss.slope(z, d_loss)
-            self._put(d_z, part, d_own_logits)
+            at = self._at(part)
+            _put(d_z, *at, d_own_logits)
             if d_shift is not None:
                 d_shift += d_z.sum()
             if slopes is not None:
                 d_z.mul_(slopes)
             if not _natural(loss):
-                self._put(d_z, part, d_own)
+                _put(d_z, *at, d_own)
             if d_bias is not None:
                 torch.sum(d_z, 0, out=d_bias[part])
-            weight = self.weight[part]
-            self._similarity.add_gradients(d_z, z, self.x, weight, d_x, d_weight[part])
+            prototypes = self.weight[part], self._norms[part]
+            self._similarity.add_gradients(d_z, z, self.x, *prototypes, d_x, d_weight[part])
         self._total(d_x)
         return d_x, d_weight, d_bias, None if d_shift is None else self._total(d_shift)
 
@@ -149,10 +152,11 @@ class BatchComparison:
             The own similarities [B]; 0 where they are in another block.
         """
         bias = None if self.bias is None else self.bias[part]
-        z = self._similarity.block(self.x, self.weight[part], bias)
-        own = self._take(z, part)
+        z = self._similarity.block(self.x, self.weight[part], self._norms[part], bias)
+        at = self._at(part)
+        own = _take(z, *at)
         nothing = torch.full_like(own, -torch.inf)
-        self._put(z, part, nothing)
+        _put(z, *at, nothing)
         hardest = z.amax(1)
         noisy = None if self._limit is None else z > self._limit
         slopes = None if self.change is None else self.change(z)
@@ -161,20 +165,10 @@ class BatchComparison:
         if self.shift is not None:
             z.add_(self.shift[part] if self.shift.ndim else self.shift)
         if loss.with_own:
-            self._put(z, part, own if loss.given is None else loss.given.detach())
+            _put(z, *at, own if loss.given is None else loss.given.detach())
         elif slopes is not None:
-            self._put(z, part, nothing)
+            _put(z, *at, nothing)
         return z, slopes, hardest, own
-
-    def _take(self, z: Tensor, part: slice) -> Tensor:
-        """Return the elements [B] of a block that are at the own identities, 0 elsewhere."""
-        inside, column = self._at(part)
-        return torch.where(inside, z.gather(1, column), 0.0)[:, 0]
-
-    def _put(self, z: Tensor, part: slice, values: Tensor) -> None:
-        """Put values [B] at the own identities that are in a block."""
-        inside, column = self._at(part)
-        z.scatter_(1, column, torch.where(inside, values[:, None], z.gather(1, column)))
 
     def _at(self, part: slice) -> tuple[Tensor, Tensor]:
         """Return whether each own identity is in a block, and its column there, each [B, 1].
@@ -253,6 +247,16 @@ class Reduce(torch.autograd.Function):
         ctx.work.differentiated = (ctx.loss, d_loss, kept)
         given = None if ctx.loss.given is None else ctx.loss.given_gradient(d_loss)
         return None, None, d_loss.new_zeros(()), given
+
+
+def _take(z: Tensor, inside: Tensor, column: Tensor) -> Tensor:
+    """Return the elements [B] of a block that are at the own identities, 0 elsewhere."""
+    return torch.where(inside, z.gather(1, column), 0.0)[:, 0]
+
+
+def _put(z: Tensor, inside: Tensor, column: Tensor, values: Tensor) -> None:
+    """Put values [B] at the own identities that are in a block."""
+    z.scatter_(1, column, torch.where(inside, values[:, None], z.gather(1, column)))
 
 
 def _natural(loss: Loss) -> bool:

@@ -17,7 +17,12 @@ FARTHEST = 64.0
 
 
 class Similarity(ABC):
-    """A formula z(x, w); shapes: x [B, D], w [c, D], bias [c] or None."""
+    """A formula z(x, w); shapes: x [B, D], w [c, D], lengths of w [c], bias [c] or None."""
+
+    def lengths(self, weight: Tensor) -> Tensor:
+        """Return the lengths [c] of prototypes, as the formula takes them."""
+        norms: Tensor = torch.linalg.vector_norm(weight, dim=1)
+        return norms
 
     def own(self, x: Tensor, weight: Tensor) -> Tensor | None:  # noqa: ARG002
         """Return z [B] of row i of x with row i of the prototypes [B, D].
@@ -27,12 +32,19 @@ class Similarity(ABC):
         return None
 
     @abstractmethod
-    def block(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def block(self, x: Tensor, weight: Tensor, norms: Tensor, bias: Tensor | None) -> Tensor:
         """Return z [B, c]."""
 
     @abstractmethod
     def add_gradients(
-        self, d_z: Tensor, z: Tensor, x: Tensor, weight: Tensor, d_x: Tensor, d_weight: Tensor
+        self,
+        d_z: Tensor,
+        z: Tensor,
+        x: Tensor,
+        weight: Tensor,
+        norms: Tensor,
+        d_x: Tensor,
+        d_weight: Tensor,
     ) -> None:
         """Add the gradients of x to `d_x` and write those of the prototypes into `d_weight`.
 
@@ -41,26 +53,30 @@ class Similarity(ABC):
             z: [B, c].
             x: [B, D].
             weight: [c, D].
+            norms: [c], its `lengths`.
             d_x: [B, D].
             d_weight: [c, D].
         """
 
-    def watched(self, weight: Tensor) -> Tensor:
+    def watched(self, weight: Tensor, norms: Tensor) -> Tensor:  # noqa: ARG002
         """Return sums [W] over a block of prototypes, for statistics: first of their lengths."""
-        norms: Tensor = torch.linalg.vector_norm(weight, dim=1)
         return norms.sum()[None]
 
 
 class CosineSimilarity(Similarity):
     """x . w / |w|; x has been normalised and scaled before."""
 
+    def lengths(self, weight: Tensor) -> Tensor:
+        """See Similarity; as NormFace has them."""
+        return lengths(weight)
+
     def own(self, x: Tensor, weight: Tensor) -> Tensor:
         """See Similarity."""
         return (x * weight).sum(1) / lengths(weight)
 
-    def block(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: ARG002
+    def block(self, x: Tensor, weight: Tensor, norms: Tensor, bias: Tensor | None) -> Tensor:  # noqa: ARG002
         """See Similarity."""
-        return torch.mm(x, weight.T).div_(lengths(weight))
+        return torch.mm(x, weight.T).div_(norms)
 
     def add_gradients(
         self,
@@ -68,26 +84,22 @@ class CosineSimilarity(Similarity):
         z: Tensor,  # noqa: ARG002
         x: Tensor,
         weight: Tensor,
+        norms: Tensor,
         d_x: Tensor,
         d_weight: Tensor,
     ) -> None:
         """See Similarity."""
-        norms = lengths(weight)
         d_product = d_z.div_(norms)
         d_x.addmm_(d_product, weight)
         torch.mm(d_product.T, x, out=d_weight)
-        along = (d_weight * weight).sum(1).div_(norms.square_())
+        along = (d_weight * weight).sum(1).div_(norms.square())
         d_weight.addcmul_(weight, along[:, None], value=-1)
-
-    def watched(self, weight: Tensor) -> Tensor:
-        """See Similarity."""
-        return lengths(weight).sum()[None]
 
 
 class DotSimilarity(Similarity):
     """x . w + b."""
 
-    def block(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def block(self, x: Tensor, weight: Tensor, norms: Tensor, bias: Tensor | None) -> Tensor:  # noqa: ARG002
         """See Similarity."""
         return F.linear(x, weight, bias)
 
@@ -97,6 +109,7 @@ class DotSimilarity(Similarity):
         z: Tensor,  # noqa: ARG002
         x: Tensor,
         weight: Tensor,
+        norms: Tensor,  # noqa: ARG002
         d_x: Tensor,
         d_weight: Tensor,
     ) -> None:
@@ -118,22 +131,28 @@ class KernelSimilarity(Similarity):
     def __init__(self, scale: float, gamma: Tensor) -> None:
         self.scale, self.gamma = scale, gamma
 
-    def block(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: ARG002
+    def block(self, x: Tensor, weight: Tensor, norms: Tensor, bias: Tensor | None) -> Tensor:  # noqa: ARG002
         """See Similarity."""
         squares = squared_distances(x, weight)
         return squares.div_(-self.gamma).clamp_min_(-FARTHEST).exp_().mul_(self.scale)
 
     def add_gradients(
-        self, d_z: Tensor, z: Tensor, x: Tensor, weight: Tensor, d_x: Tensor, d_weight: Tensor
+        self,
+        d_z: Tensor,
+        z: Tensor,
+        x: Tensor,
+        weight: Tensor,
+        norms: Tensor,  # noqa: ARG002
+        d_x: Tensor,
+        d_weight: Tensor,
     ) -> None:
         """See Similarity."""
         g = F.hardshrink(d_z.mul_(z).mul_(2 / self.gamma), SMALLEST_GRADIENT)
         d_x.addmm_(g, weight).addcmul_(x, g.sum(1, keepdim=True), value=-1)
         torch.mul(weight, -g.sum(0)[:, None], out=d_weight).addmm_(g.T, x)
 
-    def watched(self, weight: Tensor) -> Tensor:
+    def watched(self, weight: Tensor, norms: Tensor) -> Tensor:
         """See Similarity: lengths, squared lengths, and the prototypes themselves [D]."""
-        norms = torch.linalg.vector_norm(weight, dim=1)
         return torch.cat([norms.sum()[None], norms.square().sum()[None], weight.sum(0)])
 
 
