@@ -10,6 +10,28 @@ import pytest
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
+LONG = (
+    "tests/test_plugins.py",
+    "tests/training/test_prototypes.py",
+    "tests/training/test_distributed.py",
+    "tests/experiments/test_htg.py",
+    "tests/core/test_processes.py",
+    "tests/models/test_extraction_by_processes.py",
+    "tests/quickstart/test_quickstart.py",
+    "tests/test_architecture.py",
+    "tests/test_readme.py",
+    "tests/test_deprecated.py",
+    "tests/studies/bakeoff/test_running.py",
+)
+"""The files that take longest. They begin first (tools/test.sh keeps this order): a long file that
+begins last would keep one process busy while the others have nothing to do."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the longest files first."""
+    places = {Path(file).resolve(): place for place, file in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path, len(LONG)))
+
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
