@@ -1,6 +1,7 @@
-"""Images inside tar files: "shard-00001.tar#1536+20480" is 20,480 bytes from byte 1,536 on.
+"""Images inside large files: "shard-00001.tar#1536+20480" is 20,480 bytes from byte 1,536 on.
 
-In the shards that facever writes "=9ae0c1f2" follows, the CRC-32 of these bytes.
+In the shards that facever writes "=9ae0c1f2" follows, the CRC-32 of these bytes. In a RecordIO file
+("train.rec#1536+20480") the bytes are a whole record, and the image is what it holds.
 """
 
 import os
@@ -12,11 +13,12 @@ from io import FileIO
 from facever.core.files import open_regular
 from facever.data.arrays import split_address
 from facever.data.machine import most_open_files
+from facever.data.recordio import parse_record
 
 BLOCK = 512
 """A tar file's unit: a header takes one, and stands right before its member's bytes."""
 
-_ADDRESS = re.compile(r"(.+\.tar)#(\d+)\+(\d+)(?:=([0-9a-f]{8}))?", re.DOTALL)
+_ADDRESS = re.compile(r"(.+\.(?:tar|rec))#(\d+)\+(\d+)(?:=([0-9a-f]{8}))?", re.DOTALL)
 _SIZE = slice(124, 136)  # of a header: the member's size, octal
 _MOST_OPEN = min(most_open_files() // 2, 4096)
 
@@ -49,14 +51,14 @@ def read_member(tar: str, offset: int, size: int, checksum: int | None = None) -
         ValueError: The reason why there is no such member.
         OSError: The file cannot be opened.
     """
-    file = _open(tar)
+    file, is_record = _open(tar), tar.endswith(".rec")
     try:
-        return _read(file, offset, size, checksum)
+        return _read(file, offset, size, checksum, is_record)
     except ValueError:
         if os.path.samestat(os.stat(tar), os.fstat(file.fileno())):  # noqa: PTH116
             raise
     close_files()  # another one has taken its name since it was opened
-    return _read(_open(tar), offset, size, checksum)
+    return _read(_open(tar), offset, size, checksum, is_record)
 
 
 def close_files() -> None:
@@ -64,7 +66,9 @@ def close_files() -> None:
     _open.cache_clear()
 
 
-def _read(file: FileIO, offset: int, size: int, checksum: int | None) -> bytes:
+def _read(file: FileIO, offset: int, size: int, checksum: int | None, is_record: bool) -> bytes:
+    if is_record:
+        return _image_of_record(file, offset, size)
     found = os.pread(file.fileno(), BLOCK + size, offset - BLOCK) if offset >= BLOCK else b""
     if len(found) < BLOCK + size and offset + size > (length := os.fstat(file.fileno()).st_size):
         raise ValueError(
@@ -77,6 +81,16 @@ def _read(file: FileIO, offset: int, size: int, checksum: int | None) -> bytes:
     if checksum is not None and zlib.crc32(content) != checksum:
         raise ValueError("another shard than was indexed, or a damaged one: other bytes are there")
     return content
+
+
+def _image_of_record(file: FileIO, offset: int, size: int) -> bytes:
+    try:
+        return parse_record(os.pread(file.fileno(), size, offset)).image
+    except ValueError as error:
+        raise ValueError(
+            f"truncated, damaged, or another file than was indexed: no record of {size:,} bytes "
+            f"at byte {offset:,} ({error})"
+        ) from error
 
 
 def _says(field: bytes, size: int) -> bool:

@@ -12,7 +12,17 @@ from facever import plugins
 from facever.data.acquisition import OnError
 from facever.data.aligned import alignment_in
 from facever.data.manifest import Manifest
-from facever.data.readers import cfp, folder, idx, images, lfw, market1501, table, webdataset
+from facever.data.readers import (
+    cfp,
+    folder,
+    idx,
+    images,
+    insightface,
+    lfw,
+    market1501,
+    table,
+    webdataset,
+)
 from facever.errors import ConfigError, DataError, unknown
 
 
@@ -35,6 +45,7 @@ LAYOUTS: dict[str, Layout] = {
     "market1501": market1501,
     "idx": idx,
     "webdataset": webdataset,
+    "insightface": insightface,
     "images": images,
     "folder": folder,
 }
@@ -195,5 +206,5 @@ def _detected(root: Path) -> tuple[str, Layout]:
             said = f"{type(error).__name__}: {error}"
             plugins.warn_once(f"reader '{name}' cannot tell whether {root} is its layout: {said}")
     raise DataError(
-        f"{root} is neither a folder of images nor a .csv or .parquet table nor a .tar file"
+        f"{root} is neither a folder of images, a .csv or .parquet table, a .tar nor a .rec file"
     )
