@@ -20,7 +20,10 @@ Root = Annotated[
     str, typer.Argument(help="A folder, a .csv or .parquet table, or the name of a data set.")
 ]
 Layout = Annotated[
-    str, typer.Option(help="auto, folder, table, lfw, cfp, market1501, idx or webdataset.")
+    str,
+    typer.Option(
+        help="auto, folder, images, table, lfw, cfp, market1501, idx, webdataset or insightface."
+    ),
 ]
 
 
@@ -105,6 +108,28 @@ def shard(
         print(json.dumps({"folder": str(out), "shards": shards, "images": len(made)}))
         return
     print(f"{len(made):,} images in {shards:,} shards: {out}")
+
+
+@app.command()
+def unpack(
+    root: Root,
+    out: Annotated[Path, typer.Option(help="The folder to make, with a folder per identity.")],
+    layout: Layout = "auto",
+    data: DataFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy the images of .tar, .rec (insightface) and array files into a folder of image files."""
+    import json
+
+    from facever.data import sources
+    from facever.data.unpacking import unpack as unpack_images
+
+    made = unpack_images(sources.load(root, data, layout), out)
+    people = len(made.identities)
+    if as_json:
+        print(json.dumps({"folder": str(out), "images": len(made), "identities": people}))
+        return
+    print(f"{len(made):,} images of {people:,} identities: {out}")
 
 
 @app.command()

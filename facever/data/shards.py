@@ -55,7 +55,7 @@ def write_shards(manifest: Manifest, out: str | Path, megabytes: int = MEGABYTES
         raise ConfigError(f"shards of {megabytes} MB: it must be 1 or larger")
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out} is there already; name a new or an empty folder")
+        raise ConfigError(f"{out} exists: name a new or an empty folder")
     manifest.check_files()
     with atomic_folder(out) as folder:
         rows = _write(manifest, folder, megabytes * _MEGABYTE)
@@ -79,7 +79,7 @@ def _write(manifest: Manifest, folder: Path, largest: int) -> Iterator[str]:
                 name = f"shard-{shard:05d}.tar"
                 tar = tarfile.open(folder / name, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
             assert tar is not None
-            content, suffix = _content(manifest.locate(row), str(values.get(ORIGINAL, "")))
+            content, suffix = file_content(manifest.locate(row), str(values.get(ORIGINAL, "")))
             key = f"{row:09d}"
             place = _add(tar, key + suffix, content)
             _add(tar, f"{key}.json", json.dumps(values, ensure_ascii=False).encode())
@@ -121,8 +121,13 @@ def _plain(cell: Any) -> Any:
     return plain if isinstance(plain, str | bool | int | float) else str(plain)
 
 
-def _content(path: str, original: str) -> tuple[bytes, str]:
-    """Return the bytes of an image's file, and the suffix that it goes by."""
+def file_content(path: str, original: str = "") -> tuple[bytes, str]:
+    """Return the bytes of an image file for an image, and its suffix.
+
+    Args:
+        path: As `decode` takes it; an image of an array file becomes a PNG.
+        original: The path that it had before it was packed, for its suffix.
+    """
     if split_address(path):
         image = decode(path)
         grey = bool((image == image[..., :1]).all())
@@ -136,6 +141,6 @@ def _content(path: str, original: str) -> tuple[bytes, str]:
 def _format(content: bytes) -> str:
     try:
         name = read_header(content).format
-        return {"JPEG2000": "jp2", "PNM": "ppm"}.get(name, name.lower())
+        return {"JPEG": "jpg", "JPEG2000": "jp2", "PNM": "ppm"}.get(name, name.lower())
     except ValueError:
         return "jpg"  # no image: refused under this name as under its own

@@ -281,7 +281,7 @@ def test_shards_stay_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_bad_input_is_one_line(people: Manifest, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^shards of 0 MB: it must be 1 or larger$"):
         write_shards(people, tmp_path / "out", 0)
-    with pytest.raises(ConfigError, match="is there already; name a new or an empty folder"):
+    with pytest.raises(ConfigError, match="exists: name a new or an empty folder"):
         write_shards(people, people.root)
     gone = people.frame.assign(path=[*people.frame["path"][:8], "gone.png"])
     with pytest.raises(DataError, match=r"^those: 1 image file is missing: .*gone\.png$"):
