@@ -46,7 +46,7 @@ def test_names_that_no_folder_can_have(tmp_path: Path) -> None:
     assert len({folder.lower() for folder in folders}) == 7
     assert all(len(Path(path).parts) == 2 for path in made.frame["path"])
     assert not {"..", "."} & set(folders)
-    assert made.frame["identity"].where(made.frame["identity"].notna(), None).tolist() == names
+    assert made.frame["identity"].fillna("-").tolist() == [name or "-" for name in names]
     for row in range(7):
         np.testing.assert_array_equal(
             decode(made.locate(row)), decode(f"{tmp_path}/images.npy#{row}")

@@ -193,7 +193,7 @@ def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match=r"^no \.tar files in .*none \(compressed ones must be unp"):
         read(tmp_path / "none", "webdataset")
-    assert list(LAYOUTS)[-3:] == ["webdataset", "images", "folder"]
+    assert list(LAYOUTS)[-2:] == ["images", "folder"]
 
 
 def test_links_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
