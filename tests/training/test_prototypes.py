@@ -32,6 +32,8 @@ from tests.heads.layouts import FORMS, make
 from tests.processes import Answers, in_processes
 
 IDENTITIES, IMAGES, INPUTS, SIZE, UPDATES = 23, 24, 12, 8, 20
+SEVERAL = {2: UPDATES, 4: 6}
+"""Updates by how many processes there are: four wait for each other on few cores."""
 
 SLICES = {1: [(0, 24)], 2: [(0, 7), (7, 24)], 4: [(0, 5), (5, 5), (5, 16), (16, 24)]}
 """The images of each process, by how many there are: one of four has none."""
@@ -189,16 +191,30 @@ def test_one_process(form: str, layout: str, whole: Any) -> None:
     assert_same(trained(form, (ALONE | LAYOUTS)[layout]), whole(form))
 
 
+def layouts_of(form: str, number: int) -> list[str]:
+    """Return the layouts that so many processes try, of which one process tries all.
+
+    Streamed blocks are those that are kept, to the bit (tests/heads/classes), so one form does; of
+    four processes a sample does what the kept blocks do, and more.
+    """
+    if form == "cosface":
+        return list(LAYOUTS)
+    return ["sharded", "sharded, sampled"] if number == 2 else ["sharded, sampled"]
+
+
 def cases(number: int) -> dict[str, Any]:
     made = {
-        f"{form}/{name}": partial(trained, form, layout)
+        f"{form}/{name}": partial(trained, form, LAYOUTS[name], updates=SEVERAL[number])
         for form in FORMS
-        for name, layout in LAYOUTS.items()
-        if number == 2 or name != "sharded"  # four: kept is what the sample is, too
+        for name in layouts_of(form, number)
     }
     for name, layout in LAYOUTS.items():
-        made[f"few/{name}"] = partial(trained, "cosface", layout, identities=FEW)
-    made["adamw"] = partial(trained, "cosface", LAYOUTS["sharded, sampled"], "adamw")
+        made[f"few/{name}"] = partial(
+            trained, "cosface", layout, updates=SEVERAL[number], identities=FEW
+        )
+    made["adamw"] = partial(
+        trained, "cosface", LAYOUTS["sharded, sampled"], "adamw", updates=SEVERAL[number]
+    )
     for form in FORMS:
         made[f"{form}/fp32"] = partial(
             trained, form, LAYOUTS["sharded"], "momentum", torch.float32, 1
@@ -213,22 +229,26 @@ def several(request: pytest.FixtureRequest) -> Answers:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_several_processes(form: str, several: Answers, whole: Any) -> None:
-    four = len(several("adamw")) == 4
-    for layout in set(LAYOUTS) - ({"sharded"} if four else set()):
+    number = len(several("adamw"))
+    expected = whole(form, "momentum", torch.float64, SEVERAL[number])
+    for layout in layouts_of(form, number):
         for answer in several(f"{form}/{layout}"):
-            assert_same(answer, whole(form))
+            assert_same(answer, expected)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_process_without_identities(layout: str, several: Answers) -> None:
-    whole = trained("cosface", {}, identities=FEW)
+    updates = SEVERAL[len(several("adamw"))]
+    whole = trained("cosface", {}, updates=updates, identities=FEW)
     for answer in several(f"few/{layout}"):
         assert_same(answer, whole)
 
 
 def test_adamw(several: Answers, whole: Any) -> None:
-    for answer in several("adamw"):
-        assert_same(answer, whole("cosface", "adamw"))
+    answers = several("adamw")
+    expected = whole("cosface", "adamw", torch.float64, SEVERAL[len(answers)])
+    for answer in answers:
+        assert_same(answer, expected)
 
 
 @pytest.mark.parametrize("form", FORMS)
