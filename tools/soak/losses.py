@@ -109,6 +109,15 @@ def two_processes(root: Path, name: str, out: Path) -> list[str]:
     return [float(line["loss"]).hex() for line in lines if line["kind"] == "train"]
 
 
+def difference(before: list[str], now: list[str]) -> str:
+    """Say how far two lists of losses are apart."""
+    if len(before) != len(now):
+        return f"{len(before)} losses before, {len(now)} now"
+    pairs = [(float.fromhex(one), float.fromhex(two)) for one, two in zip(before, now, strict=True)]
+    largest = max(abs(one - two) / max(abs(one), 1e-30) for one, two in pairs)
+    return f"largest relative difference {largest:.1e}"
+
+
 def main() -> int:
     """Run what is missing, write it, compare it."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -142,7 +151,7 @@ def main() -> int:
     differ = [name for name, values in before.items() if found.get(name) != values]
     print(f"{len(before) - len(differ)} of {len(before)} trainings have the same losses")
     for name in differ:
-        print(f"  {name}: {before[name][:2]} -> {(found.get(name) or ['missing'])[:2]}")
+        print(f"  {name}: {difference(before[name], found.get(name, []))}")
     return 1 if differ else 0
 
 
