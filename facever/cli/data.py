@@ -22,7 +22,8 @@ Root = Annotated[
 Layout = Annotated[
     str,
     typer.Option(
-        help="auto, folder, images, table, lfw, cfp, market1501, idx, webdataset or insightface."
+        help="auto, folder, images, table, lfw, cfp, market1501, idx, webdataset, insightface or "
+        "verification_bin."
     ),
 ]
 

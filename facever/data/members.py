@@ -1,7 +1,8 @@
 """Images inside large files: "shard-00001.tar#1536+20480" is 20,480 bytes from byte 1,536 on.
 
 In the shards that facever writes "=9ae0c1f2" follows, the CRC-32 of these bytes. In a RecordIO file
-("train.rec#1536+20480") the bytes are a whole record, and the image is what it holds.
+("train.rec#1536+20480") the bytes are a whole record, and the image is what it holds; in a
+verification set of insightface ("lfw.bin#1536+20480=9ae0c1f2") they are the image.
 """
 
 import os
@@ -18,7 +19,7 @@ from facever.data.recordio import parse_record
 BLOCK = 512
 """A tar file's unit: a header takes one, and stands right before its member's bytes."""
 
-_ADDRESS = re.compile(r"(.+\.(?:tar|rec))#(\d+)\+(\d+)(?:=([0-9a-f]{8}))?", re.DOTALL)
+_ADDRESS = re.compile(r"(.+\.(?:tar|rec|bin))#(\d+)\+(\d+)(?:=([0-9a-f]{8}))?", re.DOTALL)
 _SIZE = slice(124, 136)  # of a header: the member's size, octal
 _MOST_OPEN = min(most_open_files() // 2, 4096)
 
@@ -51,14 +52,14 @@ def read_member(tar: str, offset: int, size: int, checksum: int | None = None) -
         ValueError: The reason why there is no such member.
         OSError: The file cannot be opened.
     """
-    file, is_record = _open(tar), tar.endswith(".rec")
+    file = _open(tar)
     try:
-        return _read(file, offset, size, checksum, is_record)
+        return _read(tar, file, offset, size, checksum)
     except ValueError:
         if os.path.samestat(os.stat(tar), os.fstat(file.fileno())):  # noqa: PTH116
             raise
     close_files()  # another one has taken its name since it was opened
-    return _read(_open(tar), offset, size, checksum, is_record)
+    return _read(tar, _open(tar), offset, size, checksum)
 
 
 def close_files() -> None:
@@ -66,9 +67,11 @@ def close_files() -> None:
     _open.cache_clear()
 
 
-def _read(file: FileIO, offset: int, size: int, checksum: int | None, is_record: bool) -> bytes:
-    if is_record:
+def _read(tar: str, file: FileIO, offset: int, size: int, checksum: int | None) -> bytes:
+    if tar.endswith(".rec"):
         return _image_of_record(file, offset, size)
+    if tar.endswith(".bin"):
+        return _checked(os.pread(file.fileno(), size, offset), checksum)
     found = os.pread(file.fileno(), BLOCK + size, offset - BLOCK) if offset >= BLOCK else b""
     if len(found) < BLOCK + size and offset + size > (length := os.fstat(file.fileno()).st_size):
         raise ValueError(
@@ -77,7 +80,10 @@ def _read(file: FileIO, offset: int, size: int, checksum: int | None, is_record:
         )
     if len(found) != BLOCK + size or not _says(found[_SIZE], size):
         raise ValueError(f"another shard than was indexed: no image of {size:,} bytes is there")
-    content = found[BLOCK:]
+    return _checked(found[BLOCK:], checksum)
+
+
+def _checked(content: bytes, checksum: int | None) -> bytes:
     if checksum is not None and zlib.crc32(content) != checksum:
         raise ValueError("another shard than was indexed, or a damaged one: other bytes are there")
     return content

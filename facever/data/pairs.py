@@ -7,7 +7,7 @@ import pandas as pd
 
 from facever.core.files import read_regular
 from facever.core.text import canonical_column
-from facever.data.readers import cfp
+from facever.data.readers import cfp, verification_bin
 from facever.data.readers.lfw import image_path
 from facever.data.tables import check_table, is_table, read_table, typed, write_table
 from facever.errors import DataError
@@ -63,9 +63,9 @@ def read_pairs(path: str | Path) -> PairList:
 
     One of: a .csv or .parquet table with columns a, b, same and, where there are folds, fold; one
     of LFW's lists, View 1 ("500", then 500 genuine and 500 impostor pairs) or View 2 ("10 300",
-    ten times 300 and 300), with tabs between the fields or else spaces; a folder of
-    CFP's folds, `Protocol/Split/FP` or `FF`. Images of LFW and CFP are named as in the manifests of
-    their readers.
+    ten times 300 and 300), with tabs between the fields or else spaces; a folder of CFP's folds,
+    `Protocol/Split/FP` or `FF`; a verification set of insightface (`lfw.bin`). Images are named as
+    in the manifests of the readers of these sets.
 
     Raises:
         DataError: No such file, or one that is not whole in one of these forms.
@@ -75,6 +75,8 @@ def read_pairs(path: str | Path) -> PairList:
         return PairList(read_table(path), str(path))
     if path.is_dir():
         return PairList(cfp.read_folds(path), str(path), repeats=True)
+    if path.is_file() and path.suffix == verification_bin.SUFFIX:
+        return PairList(verification_bin.read_bin_pairs(path), str(path), repeats=True)
     if not path.is_file():
         raise DataError(f"no pair list at {path}")
     return PairList(_read_lfw(path), str(path))

@@ -21,6 +21,7 @@ from facever.data.readers import (
     lfw,
     market1501,
     table,
+    verification_bin,
     webdataset,
 )
 from facever.errors import ConfigError, DataError, unknown
@@ -46,6 +47,7 @@ LAYOUTS: dict[str, Layout] = {
     "idx": idx,
     "webdataset": webdataset,
     "insightface": insightface,
+    "verification_bin": verification_bin,
     "images": images,
     "folder": folder,
 }
@@ -206,5 +208,6 @@ def _detected(root: Path) -> tuple[str, Layout]:
             said = f"{type(error).__name__}: {error}"
             plugins.warn_once(f"reader '{name}' cannot tell whether {root} is its layout: {said}")
     raise DataError(
-        f"{root} is neither a folder of images, a .csv or .parquet table, a .tar nor a .rec file"
+        f"{root} is neither a folder of images, a .csv or .parquet table, a .tar, .rec nor .bin "
+        "file"
     )
