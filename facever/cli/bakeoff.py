@@ -55,7 +55,7 @@ def bakeoff(
     import json
 
     from facever.core.console import say
-    from facever.evaluation.one_to_one.verification import DEFAULT_FARS
+    from facever.evaluation.defaults import DEFAULT_FARS
     from facever.render.text import terminal_width
     from facever.studies.bakeoff import bakeoff as run_bakeoff
     from facever.studies.bakeoff import read_configs

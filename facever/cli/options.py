@@ -1,9 +1,12 @@
 """Options that several verbs share."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from facever.evaluation.defaults import DEFAULT_FARS
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 DataFolder = Annotated[
@@ -17,7 +20,10 @@ Flip = Annotated[
 Precision = Annotated[str, typer.Option(help="fp32, or bf16: faster, other vectors.")]
 Fars = Annotated[
     list[float] | None,
-    typer.Option(help="False accept rates, one or several. [default: 1e-2 1e-3 1e-4]"),
+    typer.Option(
+        help="False accept rates, one or several. "
+        f"[default: {' '.join(f'1e-{round(-math.log10(far))}' for far in DEFAULT_FARS)}]"
+    ),
 ]
 Picture = Annotated[Path, typer.Option(help="The picture or page to write.")]
 HeadsConfig = Annotated[str, typer.Argument(help="A training's YAML file; its heads are replaced.")]

@@ -33,14 +33,14 @@ class Place(NamedTuple):
     image_size: int
 
 
-class Record(NamedTuple):
+class ImageRecord(NamedTuple):
     """A record's labels and its encoded image, which header records do not have."""
 
     labels: tuple[float, ...]
     image: bytes
 
 
-def parse_record(content: bytes) -> Record:
+def parse_record(content: bytes) -> ImageRecord:
     """Return the record that these bytes are, parts and padding included.
 
     Raises:
@@ -57,7 +57,7 @@ def parse_record(content: bytes) -> Record:
     if end != len(content):
         raise ValueError(f"it ends after {end:,} of {len(content):,} bytes")
     labels, begin = _header(payload, 0, len(payload))
-    return Record(labels, payload[begin:])
+    return ImageRecord(labels, payload[begin:])
 
 
 def places(content: memoryview) -> Iterator[Place]:

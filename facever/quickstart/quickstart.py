@@ -41,7 +41,7 @@ from facever.training.config import TrainConfig
 from facever.training.train import train
 
 MODEL = {"backbone": "resnet10t", "embedding_size": 256, "preprocessing": {"size": (64, 64)}}
-FARS = (1e-2, 1e-3)
+FARS = (1e-2, 1e-3)  # not the default ones: few people support no smaller one
 SHARES = {"train": 0.6, "development": 0.15, "test": 0.25}
 
 _TRAINING_SHARE = 0.7  # of the minutes; the rest is for everything after it

@@ -9,9 +9,10 @@ import pandas as pd
 from facever.core.run_folder import RunFolder
 from facever.embeddings.embedding_set import META, EmbeddingSet
 from facever.errors import ConfigError, DataError, EvaluationError
+from facever.evaluation.defaults import DEFAULT_FARS
 from facever.evaluation.inputs import rows_where
 from facever.evaluation.one_to_one.compare import compare
-from facever.evaluation.one_to_one.verification import DEFAULT_FARS, verification
+from facever.evaluation.one_to_one.verification import verification
 from facever.render.blocks import Cell, Facts, Section
 from facever.render.numbers import rate_text, short_rate
 from facever.render.page import Report, Tile

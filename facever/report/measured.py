@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 from facever.deprecated import Former, former_names
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import EvaluationError
+from facever.evaluation.defaults import DEFAULT_FARS
 from facever.evaluation.one_to_many.retrieval import retrieval
 from facever.evaluation.one_to_many.retrieved import RetrievalResult
 from facever.evaluation.one_to_one.calibration import CalibrationResult, calibrate
-from facever.evaluation.one_to_one.verification import DEFAULT_FARS, verification
+from facever.evaluation.one_to_one.verification import verification
 from facever.evaluation.one_to_one.verified import VerificationResult
 from facever.render.blocks import Note, Section, illustrated
 from facever.render.values import Record

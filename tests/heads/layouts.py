@@ -35,7 +35,12 @@ FORMS: dict[str, dict[str, Any]] = {
 }
 """By what they are called in tests."""
 
-assert {form["name"] for form in FORMS.values()} == {n for n, h in HEADS.items() if h.arrangeable}
+_arrangeable = {name for name, head in HEADS.items() if head.arrangeable}
+_formed = {form["name"] for form in FORMS.values()}
+assert _formed == _arrangeable, (
+    f"add these heads, whose prototypes can lie in shards, to FORMS: {_arrangeable - _formed}; "
+    f"remove these: {_formed - _arrangeable}"
+)
 
 
 def make(form: str, identities: int, size: int, seed: int = 0, **layout: Any) -> Head:

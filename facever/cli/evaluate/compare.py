@@ -58,7 +58,7 @@ def compare(
     """Compare two models on the same trials: which difference is resolved."""
     from facever import evaluate
     from facever.errors import EvaluationError
-    from facever.evaluation.one_to_one.verification import DEFAULT_FARS
+    from facever.evaluation.defaults import DEFAULT_FARS
 
     pooled = templates, media, quality
     pairwise = (pairs, protocol, far, exclude, *pooled)

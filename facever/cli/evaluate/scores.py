@@ -20,7 +20,7 @@ def scores(
 ) -> None:
     """Measure 1:1 verification from the scores of any system."""
     from facever import evaluate
-    from facever.evaluation.one_to_one.verification import DEFAULT_FARS
+    from facever.evaluation.defaults import DEFAULT_FARS
 
     result = evaluate.scores(file, far=list(far or DEFAULT_FARS), distances=distances)
     if far and not result.operating_points:

@@ -53,7 +53,7 @@ def transfer(
     """
     from facever import evaluate
     from facever.errors import EvaluationError
-    from facever.evaluation.one_to_one.verification import DEFAULT_FARS
+    from facever.evaluation.defaults import DEFAULT_FARS
     from facever.operating_point import OperatingPoint
 
     if source.is_file() and (far or similarity):

@@ -84,7 +84,7 @@ def verification(
     from facever import evaluate
     from facever.core.console import say
     from facever.errors import EvaluationError
-    from facever.evaluation.one_to_one.verification import DEFAULT_FARS
+    from facever.evaluation.defaults import DEFAULT_FARS
 
     if (save_operating_point is None) != (at_far is None):
         raise EvaluationError("--save-operating-point FILE and --at-far RATE belong together")

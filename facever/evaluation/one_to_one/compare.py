@@ -22,13 +22,13 @@ from facever.evaluation.cells import (
     interval_notes,
     refused_note,
 )
+from facever.evaluation.defaults import DEFAULT_FARS
 from facever.evaluation.failures import Failures
 from facever.evaluation.inputs import Embeddings, as_set
 from facever.evaluation.one_to_one.counts import Accuracy, MeasuredPoint
 from facever.evaluation.one_to_one.decisions import accuracy_of
 from facever.evaluation.one_to_one.measure import measure
 from facever.evaluation.one_to_one.populations import tar_over_people
-from facever.evaluation.one_to_one.verification import DEFAULT_FARS
 from facever.evaluation.protocols.judged import Judged, judged
 from facever.evaluation.protocols.request import Request
 from facever.evaluation.scoring.pairwise import Bools

@@ -12,13 +12,13 @@ from numpy.typing import ArrayLike
 from facever.data.tables import read_table
 from facever.errors import EvaluationError
 from facever.evaluation.columns import comparable_column, people_column
+from facever.evaluation.defaults import DEFAULT_FARS
 from facever.evaluation.one_to_one.calibration import (
     CalibrationResult,
     JudgedTrials,
     calibrate_trials,
 )
 from facever.evaluation.one_to_one.measure import measure, wrong_way_round
-from facever.evaluation.one_to_one.verification import DEFAULT_FARS
 from facever.evaluation.one_to_one.verified import VerificationResult
 from facever.evaluation.scoring.pairwise import Bools
 from facever.evaluation.scoring.similarity import Doubles, Ints

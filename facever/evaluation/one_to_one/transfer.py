@@ -21,9 +21,10 @@ from facever.evaluation.cells import (
     rate_and_interval,
 )
 from facever.evaluation.columns import people_column
+from facever.evaluation.defaults import DEFAULT_FARS
 from facever.evaluation.failures import Failures
 from facever.evaluation.inputs import Embeddings, as_set, kind_of, others_measured
-from facever.evaluation.one_to_one.verification import DEFAULT_FARS, verification
+from facever.evaluation.one_to_one.verification import verification
 from facever.evaluation.protocols.judged import judged
 from facever.evaluation.protocols.request import Request
 from facever.evaluation.scoring.trials import Trials

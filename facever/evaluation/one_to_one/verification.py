@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from facever.data.pairs import PairList
 from facever.errors import EvaluationError
+from facever.evaluation.defaults import DEFAULT_FARS
 from facever.evaluation.inputs import (
     Embeddings,
     as_set,
@@ -27,8 +28,6 @@ from facever.evaluation.scoring.normalisation import Cohort
 from facever.evaluation.scoring.streaming import StreamedTrials
 from facever.evaluation.scoring.trials import Trials, check_fars
 from facever.evaluation.two_sets import images_in_both, joint_name
-
-DEFAULT_FARS = (1e-2, 1e-3, 1e-4)
 
 
 def verification(

@@ -13,7 +13,7 @@ from facever.core.run_folder import RunFolder, read_metrics
 from facever.data.manifest import Manifest
 from facever.data.sources import load as load_data
 from facever.errors import ConfigError, unknown
-from facever.evaluation.one_to_one.verification import DEFAULT_FARS
+from facever.evaluation.defaults import DEFAULT_FARS
 from facever.evaluation.overlap import find_overlap
 from facever.models.extraction import LoadedModel
 from facever.models.loading import load_model

@@ -13,7 +13,7 @@ from facever.models.embedder import Embedder
 from facever.training.computing.precision import Precision
 from facever.training.supervision.attributes import AttributeHeads
 
-FARS = (1e-2, 1e-3)
+FARS = (1e-2, 1e-3)  # of the log; development people seldom support smaller ones
 
 
 class Development:
