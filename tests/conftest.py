@@ -11,11 +11,12 @@ import pytest
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 LONG = (
-    "tests/test_plugins.py",
+    "tests/plugins/test_commands.py",
     "tests/training/test_prototypes.py",
     "tests/training/test_distributed.py",
     "tests/experiments/test_htg.py",
     "tests/core/test_processes.py",
+    "tests/plugins/test_parts.py",
     "tests/models/test_extraction_by_processes.py",
     "tests/quickstart/test_quickstart.py",
     "tests/test_architecture.py",
