@@ -1,4 +1,4 @@
-"""Operating points: a decision threshold together with where it came from."""
+"""Operating points: a decision threshold and its provenance."""
 
 import math
 from collections.abc import Mapping
@@ -26,20 +26,20 @@ Kind = Literal["1:1-image", "1:1-template", "1:N"]
 Images = Literal["photos", "crops"]
 ScoreRule = Literal["max", "mean"]
 IMAGES: tuple[Images, ...] = ("photos", "crops")
-OTHER = "other"  # templates that no policy of a gallery makes
-_ROUNDING = 1e-6  # of a largest score in float32, and of a rate
+OTHER = "other"  # templates not made by a gallery's policy
+_ROUNDING = 1e-6  # relative, of rates; absolute, of the largest float32 score
 _SCORES: dict[Similarity, tuple[float, float]] = {
     "cosine": (-1.0, 1.0),
     "euclidean": (-math.inf, 0.0),  # minus a squared distance
     "dot": (-math.inf, math.inf),
 }
-"""What scores can be. At the lower end all but the least score pass; below, every score would."""
+"""Range of scores. A threshold at the lower end accepts all scores above it; below, all scores."""
 
 
 class Interval(Config):
-    """A confidence interval and the method that gave it.
+    """A confidence interval and its method.
 
-    `note` says what a reader must know before trusting it, for example that it is too narrow.
+    `note` is a caveat for the reader, for example that the interval is too narrow.
     """
 
     low: FiniteFloat
@@ -51,7 +51,7 @@ class Interval(Config):
     @model_validator(mode="after")
     def _check_ends(self) -> Self:
         if self.low > self.high:
-            raise ValueError(f"the interval ends at {self.high:g} below its begin, {self.low:g}")
+            raise ValueError(f"interval: high {self.high:g} is below low {self.low:g}")
         return self
 
     def holds(self, value: float) -> bool:
@@ -60,28 +60,28 @@ class Interval(Config):
 
 
 class TrialCounts(Config):
-    """How many comparisons of one person with themself, and of two people, were made."""
+    """Numbers of genuine and impostor comparisons."""
 
     genuine: int = Field(ge=0)
     impostor: int = Field(ge=0)
 
 
 class Measured(Config):
-    """What was measured on scores, with where it came from.
+    """A measurement on scores, with its provenance.
 
     Attributes:
-        kind: What is compared: two images, two templates, or a probe with a whole gallery.
-        similarity: The score that it is about; larger means more alike.
-        trials: How many trials stand behind it, at least one of each sort.
+        kind: Kind of comparison: two images, two templates, or a probe with a whole gallery.
+        similarity: Kind of score; larger means more similar.
+        trials: Numbers of trials that it was measured on, at least one of each class.
         dataset: The data set that it was measured on.
-        fingerprint: The model (with its extraction options) whose scores it judges.
-        score_rule: How a person's templates make one score (1:N only).
+        fingerprint: Fingerprint of the model (with its extraction options) that made the scores.
+        score_rule: How the scores of a person's templates are combined (1:N only).
         gallery_size: People in the gallery (1:N only).
-        templates: What a person was compared by: a template policy, or "other" for templates that
-            no policy makes (1:N and 1:1-template only).
-        images: Whether it was measured on photos, in which faces were found and aligned, or on
-            crops; None where that is not known.
-        created: When it was made, ISO 8601 in UTC.
+        templates: Templates of a person: a template policy, or "other" for templates not made by a
+            policy (1:N and 1:1-template only).
+        images: Whether it was measured on photos, in which faces were detected and aligned, or
+            on crops; None if unknown.
+        created: Creation time, ISO 8601 in UTC.
     """
 
     what: ClassVar[str]
@@ -117,55 +117,54 @@ class Measured(Config):
             raise ValueError(f"templates '{self.templates}' do not belong to kind 1:1-image")
         if not self.trials.genuine or not self.trials.impostor:
             raise ValueError(
-                f"{self.a_what} is measured on trials of both sorts, not on "
-                f"{self.trials.genuine} genuine and {self.trials.impostor} impostor ones"
+                f"{self.a_what} needs genuine and impostor trials, not "
+                f"{self.trials.genuine} genuine and {self.trials.impostor} impostor"
             )
         return self
 
     @model_serializer(mode="wrap")
     def _without_unknown(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         said: dict[str, Any] = dump(self)
-        if said.get("images") is None:  # versions that know no photos read the file too
+        if said.get("images") is None:  # versions without photos can read the file
             said.pop("images", None)
         return said
 
     def checked(self) -> Self:
-        """Return itself when its fields agree: a copy with other values was never checked.
+        """Return itself after validating its fields: `model_copy` does not validate.
 
         Raises:
-            ConfigError: One line for the first field that is wrong.
+            ConfigError: A field is invalid; one line for the first one.
         """
         return parse(type(self), self.model_dump(), where=self.a_what)
 
     def other_images(self, acquisition: Mapping[str, Any]) -> str:
-        """Return what to say where it is used on photos and was measured on crops, or the reverse.
+        """Return a warning if it was measured on crops and is used on photos, or the reverse.
 
         Args:
-            acquisition: How the images that it judges became vectors: `EmbeddingMeta.acquisition`.
+            acquisition: `EmbeddingMeta.acquisition` of the images that it is used on.
 
         Returns:
-            One line, or an empty text where they are the same or one of them is not known.
+            One line; empty if both are the same or one of them is unknown.
         """
         here = acquisition.get("images")
         if self.images is None or here not in IMAGES or here == self.images:
             return ""
         return (
-            f"the {self.what} was measured on {self.images} and these are {here}: its rates may "
-            f"differ; measure one on {here}"
+            f"the {self.what} was measured on {self.images}, these images are {here}: its "
+            f"rates may differ; measure one on {here}"
         )
 
     def save(self, path: str | Path) -> None:
-        """Write it as JSON, atomically."""
+        """Write a JSON file atomically."""
         write_json(Path(path), self.model_dump(mode="json"))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read what `save` wrote.
+        """Read a file that `save` wrote.
 
         Raises:
-            EvaluationError: No such file or not JSON.
-            ConfigError: A key that is missing, unknown or out of range, or keys that contradict
-                each other.
+            EvaluationError: The file does not exist or is not JSON.
+            ConfigError: A key is missing, unknown or out of range, or keys contradict each other.
         """
         try:
             values = read_json(Path(path))
@@ -176,24 +175,24 @@ class Measured(Config):
         except ValueError as error:
             raise EvaluationError(f"{path} is not {cls.a_what}: not JSON ({error})") from error
         if not isinstance(values, dict):
-            raise EvaluationError(f"{path} is not {cls.a_what}: it holds no JSON object")
+            raise EvaluationError(f"{path} is not {cls.a_what}: not a JSON object")
         return parse(cls, values, where=str(path))
 
 
 class OperatingPoint(Measured):
-    """A threshold with its provenance; nobody types a bare threshold.
+    """A threshold with its provenance.
 
-    A comparison is accepted when its score is strictly larger than the threshold. For the 1:1
+    A comparison is accepted if its score is strictly larger than the threshold. For the 1:1
     kinds the rates are false match rates over impostor comparisons; for "1:N" they are false
     positive identification rates over non-mated probes, and the score rule and the number of
     people in the gallery belong to the threshold. The rest is as for `Measured`.
 
     Attributes:
-        threshold: Accept iff score > threshold. It lies where scores can be: cosines from -1 to
-            1, minus a squared distance up to 0.
-        target_rate: The FMR (1:1) or FPIR (1:N) that was asked for.
-        achieved_rate: The rate that was counted at the threshold, never above the target.
-        interval: Confidence interval of the achieved rate, which lies in it.
+        threshold: Accept if score > threshold. It must lie in the range of the scores: -1 to 1 for
+            cosines, up to 0 for minus a squared distance.
+        target_rate: The requested FMR (1:1) or FPIR (1:N).
+        achieved_rate: The rate at the threshold, never above the target.
+        interval: Confidence interval of the achieved rate, which must contain it.
     """
 
     what = "operating point"
@@ -209,25 +208,22 @@ class OperatingPoint(Measured):
         lowest, highest = _SCORES[self.similarity]
         if not lowest <= self.threshold <= highest + _ROUNDING:
             raise ValueError(
-                f"threshold {self.threshold:g} is no {self.similarity} score (from {lowest:g} to "
-                f"{highest:g})"
+                f"threshold {self.threshold:g} is outside the range of {self.similarity} scores "
+                f"({lowest:g} to {highest:g})"
             )
         rate = self.achieved_rate
         if rate > self.target_rate * (1 + _ROUNDING):
-            raise ValueError(
-                f"achieved_rate {rate:g} is above target_rate {self.target_rate:g}: it does not "
-                "reach its target"
-            )
+            raise ValueError(f"achieved_rate {rate:g} is above target_rate {self.target_rate:g}")
         span = self.interval
         if span is not None and not span.low <= rate * (1 + _ROUNDING) + 1e-12:
-            raise ValueError(f"achieved_rate {rate:g} is below its interval, from {span.low:g}")
+            raise ValueError(f"achieved_rate {rate:g} is below its interval (low {span.low:g})")
         if span is not None and not span.high >= rate * (1 - _ROUNDING):
-            raise ValueError(f"achieved_rate {rate:g} is above its interval, to {span.high:g}")
+            raise ValueError(f"achieved_rate {rate:g} is above its interval (high {span.high:g})")
         return self
 
     @property
     def summary(self) -> str:
-        """The threshold and where it came from, in one line."""
+        """The threshold and its provenance, in one line."""
         return (
             f"score > {self.threshold:.4f}, set for {'FPIR' if self.kind == '1:N' else 'FMR'} "
             f"{self.target_rate:g} on {self.dataset or 'unnamed data'} "
@@ -243,26 +239,25 @@ class OperatingPoint(Measured):
 
 
 def require_fit(point: Measured, fingerprint: str, whose: str) -> None:
-    """Refuse an operating point, or a calibration, of another model or that contradicts itself.
+    """Raise unless an operating point or a calibration is valid and fits the model.
 
     Args:
-        point: The operating point.
-        fingerprint: Of the vectors that it is to judge.
-        whose: Whose the vectors are, for the message: "the gallery" or "the model".
+        point: The operating point or calibration.
+        fingerprint: Fingerprint of the vectors that it is used on.
+        whose: Owner of the vectors, for the message: "the gallery" or "the model".
 
     Raises:
-        GalleryError: It is of another; both fingerprints are shown.
-        ConfigError: Its fields do not agree with each other.
+        GalleryError: The fingerprints differ; the message shows both.
+        ConfigError: Its fields contradict each other.
     """
     point.checked()
     if point.fingerprint in (None, UNDECLARED):
         raise GalleryError(
-            f"the {point.what} does not say which model's scores it is for ({whose} is of "
-            f"{fingerprint}): measure it on an EmbeddingSet of that model, or on arrays with "
-            "fingerprint=model.fingerprint"
+            f"the {point.what} has no fingerprint ({whose} has {fingerprint}): measure it on an "
+            "EmbeddingSet of that model, or on arrays with fingerprint=model.fingerprint"
         )
     if point.fingerprint != fingerprint:
         raise GalleryError(
-            f"the {point.what} is of fingerprint {point.fingerprint}, {whose} of {fingerprint}: "
-            "measure one on this model's own scores"
+            f"the {point.what} has fingerprint {point.fingerprint}, {whose} has {fingerprint}: "
+            "measure one on the scores of this model"
         )

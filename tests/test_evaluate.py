@@ -127,7 +127,7 @@ def test_a_threshold_of_plain_vectors_is_taken_by_the_gallery_of_its_model(faces
             nameless.operating_point(0.1),
             nameless.operating_point(0.1).model_copy(update={"fingerprint": None}),
         ):
-            with pytest.raises(GalleryError, match=r"does not say which model.*model-1.*finger"):
+            with pytest.raises(GalleryError, match=r"has no fingerprint.*model-1.*finger"):
                 gallery.add_operating_point("theirs", point)
     with pytest.raises(EvaluationError, match="its fingerprint is model-1, not model-2"):
         evaluate.verification(faces, fingerprint="model-2")

@@ -1,4 +1,4 @@
-"""From scores to rates: NumPy and pandas, no model and no image.
+"""Evaluation: from scores to error rates, with NumPy and pandas; no models, no images.
 
 The public functions are those of `facever.evaluate`.
 """

@@ -1,4 +1,4 @@
-"""Cells and notes that the descriptions of several results have in common."""
+"""Cells and notes shared by the descriptions of results."""
 
 from collections.abc import Iterable, Sequence
 
@@ -16,21 +16,21 @@ from facever.render.numbers import (
     rates,
 )
 
-FEW = Note(f"(few): fewer than {FEW_ERRORS} errors, which do not carry a rate", warning=True)
+FEW = Note(f"(few): fewer than {FEW_ERRORS} errors, too few for a reliable rate", warning=True)
 
 
 def few(shown: Number, errors: int) -> Number:
-    """Return a number, marked where fewer errors than carry a rate stand behind it."""
+    """Return a number, marked "(few)" if it is based on too few errors."""
     return Number(f"{shown.text} (few)", shown.value) if errors < FEW_ERRORS else shown
 
 
 def errors(number: int) -> Number:
-    """Return a count of errors, marked where it carries no rate."""
+    """Return a count of errors, marked "(few)" if it is too small for a rate."""
     return few(count(number), number)
 
 
 def few_notes(rows: Iterable[Sequence[Cell]]) -> list[Note]:
-    """Return what the mark of few errors means, where a row has it."""
+    """Return the note that explains the mark "(few)", if a row has it."""
     marked = any(isinstance(cell, Number) and "(few)" in cell.text for row in rows for cell in row)
     return [FEW] if marked else []
 
@@ -41,7 +41,7 @@ def far_and_interval(value: float, interval: Interval) -> list[Cell]:
 
 
 def rate_and_interval(value: float, interval: Interval | None) -> list[Cell]:
-    """Return a rate and its interval, empty where there is none."""
+    """Return a rate and its interval; an empty cell without an interval."""
     return [rate(value), "" if interval is None else span(interval)]
 
 
@@ -51,12 +51,12 @@ def span(interval: Interval) -> Range:
 
 
 def level_of(interval: Interval) -> str:
-    """Return the head of a column of intervals."""
+    """Return the header of a column of intervals."""
     return f"{interval.level:.0%}"
 
 
 def by_method(intervals: Iterable[tuple[str, Interval]]) -> dict[str, list[str]]:
-    """Return how intervals were made, each way once, with the names of those made so."""
+    """Return the names of intervals by method."""
     ways: dict[str, list[str]] = {}
     for name, interval in intervals:
         note = f": {interval.note}" if interval.note else ""
@@ -67,7 +67,7 @@ def by_method(intervals: Iterable[tuple[str, Interval]]) -> dict[str, list[str]]
 def interval_notes(
     intervals: Iterable[tuple[str, Interval]], of: str = "", over: str = ""
 ) -> list[Note]:
-    """Say how intervals were made, each way once with the names of those made so."""
+    """Return one note for each method of the intervals, with their names."""
     return [
         Note(f"interval of {of}{', '.join(names)}: {way}{over}")
         for way, names in by_method(intervals).items()
@@ -75,12 +75,12 @@ def interval_notes(
 
 
 def refused_note(what: str, target: float, needs: int, of: str) -> Note:
-    """Say that a rate is refused, and what it needs."""
+    """Return the note that a rate is refused, with the number of trials that it needs."""
     return Note(f"{what} {far_text(target)} is refused: it needs {needs:,} {of}")
 
 
 def difference_headers(interval: Interval) -> list[str]:
-    """Return the heads of a table of `difference_row`s."""
+    """Return the headers of a table of `difference_row`s."""
     return ["measure", "first", "second", "difference", level_of(interval), "verdict"]
 
 
@@ -97,5 +97,5 @@ def difference_row(name: str, first: float, second: float, interval: Interval) -
 
 
 def resolved_text(interval: Interval) -> str:
-    """Say whether a difference is told from none."""
+    """Return "resolved" if the interval of a difference excludes zero."""
     return "not resolved" if interval.holds(0) else "resolved"

@@ -1,4 +1,4 @@
-"""Columns of either side of a comparison, from whatever file or array: text that compares alike."""
+"""Columns from files and arrays, converted to text that can be compared."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,9 @@ Names = npt.NDArray[np.str_]
 
 
 def comparable_column(values: ArrayLike) -> "pd.Series[str]":
-    """Return a column as text (`as_text`), numbered from 0; what is missing stays missing.
+    """Return a column as text (`as_text`), numbered from 0; missing values stay missing.
 
-    A camera is the same whether one side has it as 1 and the other as 1.0 or "1".
+    The values 1, 1.0 and "1" of a camera are equal.
 
     Args:
         values: [N], such as cameras, templates, media or groups.
@@ -25,20 +25,20 @@ def comparable_column(values: ArrayLike) -> "pd.Series[str]":
 
 
 def people_column(values: ArrayLike) -> "pd.Series[str]":
-    """Return a column of identities as text, composed (NFC) and without space around them."""
+    """Return a column of identities as text, composed (NFC) and stripped of space."""
     return canonical_column(comparable_column(values))
 
 
 def required(column: "pd.Series[str]", size: int, name: str) -> Names:
-    """Return a column of text in which no value may be missing, str [N].
+    """Return a column of text without missing values, str [N].
 
     Args:
-        column: As `comparable_column` or `people_column` returns it.
+        column: A result of `comparable_column` or `people_column`.
         size: N.
-        name: What the values are called, in the plural.
+        name: Name of the values, in the plural.
 
     Raises:
-        EvaluationError: Another number of values, or a missing one.
+        EvaluationError: The number of values is not N, or a value is missing.
     """
     if len(column) != size:
         raise EvaluationError(f"{len(column)} {name} for {size} vectors")

@@ -1,6 +1,6 @@
-"""Failures to acquire and to enrol: what could not be embedded, in rates, and what it costs.
+"""Failures to acquire and to enrol: counts, rates, and their cost in trials.
 
-They are unreadable files, and photos without a face or with none above the quality gate.
+Failed images are unreadable files, and photos without a face above the quality threshold.
 
 Reference:
     ISO/IEC 19795-1:2021, failure-to-acquire rate (FTA) and failure-to-enrol rate (FTE).
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from facever.operating_point import Interval
 from facever.render.values import Record
 
-_NOTE = "too narrow where images of one person fail together: it takes them for independent"
+_NOTE = "too narrow if images of one person fail together: it assumes independent images"
 
 
 @dataclass(frozen=True)
 class FailureRate(Record):
-    """How many of some attempts failed."""
+    """Number of failed attempts of all attempts."""
 
     failed: int = 0
     attempts: int = 0
@@ -30,13 +30,13 @@ class FailureRate(Record):
 
     @property
     def interval(self) -> Interval | None:
-        """Clopper and Pearson's, of 95 %; None without attempts."""
-        from facever.evaluation.statistics.intervals import clopper_pearson  # SciPy, if asked for
+        """Clopper-Pearson interval at 95 %; None without attempts."""
+        from facever.evaluation.statistics.intervals import clopper_pearson  # imports SciPy
 
         return clopper_pearson(self.failed, self.attempts, note=_NOTE) if self.attempts else None
 
     def told(self, name: str) -> str:
-        """Return "3 of 150 (FTA 0.02, 95% 0.00414 to 0.0573)"; the counts alone if none failed."""
+        """Return "3 of 150 (FTA 0.02, 95% 0.00414 to 0.0573)"; only the counts if none failed."""
         counts = f"{self.failed:,} of {self.attempts:,}"
         found = self.interval if self.failed else None
         if found is None:
@@ -47,7 +47,7 @@ class FailureRate(Record):
 
 @dataclass(frozen=True)
 class Failures(Record):
-    """Images that could not be embedded and the trials that they would have made."""
+    """Images that could not be embedded, and their lost trials."""
 
     images: int = 0
     failed: int = 0
@@ -58,7 +58,7 @@ class Failures(Record):
 
     @property
     def counted(self) -> FailureRate:
-        """The images that failed, of all."""
+        """Failed images of all images."""
         return FailureRate(self.failed, self.images)
 
     @property
@@ -68,7 +68,7 @@ class Failures(Record):
 
     @property
     def interval(self) -> Interval | None:
-        """Of the rate; None without images."""
+        """Interval of the rate; None without images."""
         return self.counted.interval
 
     def __str__(self) -> str:

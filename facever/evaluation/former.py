@@ -1,4 +1,4 @@
-"""The functions of `facever.evaluate` as they were called before; they go with the next version."""
+"""Former signatures of the functions of `facever.evaluate`; removed in the next version."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ Columns = Mapping[str, ArrayLike] | None
 
 @dataclass(frozen=True)
 class Against:
-    """A second set of rows; now a mapping of columns."""
+    """A second set of rows; replaced by a mapping of columns."""
 
     vectors: ArrayLike
     identities: ArrayLike
@@ -76,7 +76,7 @@ def identification(
 ) -> IdentificationResult:
     """Call `facever.evaluate.identification` with arrays in its former form.
 
-    `templates` is what the gallery's rows were made by.
+    `templates` is the template policy of the gallery's rows.
     """
     found = one_to_many.identification(
         _columns(probes, probe_identities, acquired=probe_acquired),
@@ -156,7 +156,7 @@ def _columns(
     exclude: Columns = None,
     groups: Columns = None,
 ) -> dict[str, ArrayLike]:
-    """Return arrays as a mapping of columns, without those that are not known."""
+    """Return arrays as a mapping of columns, without None."""
     known = {"norm": norms, "acquired": acquired, **(exclude or {}), **(groups or {})}
     there = {name: values for name, values in known.items() if values is not None}
     return {"vectors": vectors, "identity": identities, **there}

@@ -1,7 +1,7 @@
-"""What is measured: embedding sets, plain arrays and mappings of columns, taken as one thing.
+"""Inputs of evaluation: embedding sets, plain arrays and mappings of columns.
 
-Everything behind this file works on an EmbeddingSet, whatever the caller gave: which rows are
-meant, which columns they have, and what is known of the model that made the vectors.
+This file converts every input to an EmbeddingSet with its rows, columns and what is known of its
+model. All other files of evaluation work on an EmbeddingSet.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,17 +27,17 @@ from facever.evaluation.scoring.similarity import Floats, Ints
 from facever.operating_point import IMAGES, OTHER, Images, Kind, OperatingPoint
 
 Embeddings = EmbeddingSet | Mapping[str, ArrayLike] | tuple[ArrayLike, ArrayLike]
-"""What the functions of `facever.evaluate` measure. One of
+"""Embeddings for the functions of `facever.evaluate`. One of
 
 - an EmbeddingSet;
-- a mapping of columns: `vectors` [N, D], `identity` [N], and where they are known `norm` [N], the
-  lengths before normalising, `acquired` [N], False where the image could not be embedded, and any
-  other column such as `camera`;
+- a mapping of columns: `vectors` [N, D], `identity` [N], and optionally `norm` [N], the lengths
+  before normalisation, `acquired` [N], False for images that could not be embedded, and any other
+  column such as `camera`;
 - a pair (vectors [N, D], identities [N]).
 """
 
-TEMPLATES = "templates"  # among the options of an embedding set whose rows are templates
-_ORIGINAL = "original"  # as facever.data.shards calls it
+TEMPLATES = "templates"  # option of an embedding set whose rows are templates
+_ORIGINAL = "original"  # name in facever.data.shards
 _NONE, _SEVERAL = -1, -2
 _COHORT_TOP = 200
 
@@ -51,21 +51,21 @@ def as_set(
     dataset: str = "",
     trained_on: pd.DataFrame | None = None,
 ) -> EmbeddingSet:
-    """Return whatever is to be measured as an EmbeddingSet.
+    """Return embeddings in any accepted form as an EmbeddingSet.
 
-    Plain vectors that are to be compared by cosine and are not of unit length are divided by their
-    lengths, with a warning. For the other similarities they stay as they are.
+    For cosine similarity, plain vectors that are not of unit length are divided by their lengths,
+    with a warning. For other similarities they are unchanged.
 
     Args:
         embeddings: See `Embeddings`; or vectors [N, D] with `identities`.
-        identities: [N], whom each vector shows.
-        similarity: How plain vectors are to be compared; "cosine" by default.
-        fingerprint, dataset, trained_on: What the embeddings do not say themselves; see
+        identities: [N], the identity of each vector.
+        similarity: Similarity for plain vectors; "cosine" by default.
+        fingerprint, dataset, trained_on: Values that the embeddings do not record; see
             EmbeddingMeta and EmbeddingSet.
 
     Raises:
-        EvaluationError: Not a matrix, lengths that differ, a missing identity, NaN, a vector
-            without length, or something told that the EmbeddingSet contradicts.
+        EvaluationError: The vectors are not a matrix, lengths differ, an identity is missing, a
+            vector has NaN or zero length, or an argument contradicts the EmbeddingSet.
     """
     if not isinstance(embeddings, EmbeddingSet):
         made = _made(_columns(embeddings, identities), similarity)
@@ -74,7 +74,7 @@ def as_set(
         _require_identities(made)
         _check_finite(made.vectors, made.acquired)
     else:
-        raise EvaluationError("an EmbeddingSet has its own identities: give none beside it")
+        raise EvaluationError("an EmbeddingSet has its own identities: omit identities")
     meta, known = made.meta, made.trained_on
     declared = "" if meta.fingerprint == UNDECLARED else meta.fingerprint
     for name, own, told in (
@@ -82,9 +82,11 @@ def as_set(
         ("data set", meta.dataset, dataset),
     ):
         if own and told and own != told:
-            raise EvaluationError(f"the embedding set says that its {name} is {own}, not {told}")
+            raise EvaluationError(f"the {name} of the embedding set is {own}, not {told}")
     if known is not None and trained_on is not None:
-        raise EvaluationError("the embedding set knows its model's training: omit trained_on")
+        raise EvaluationError(
+            "the embedding set records the training data of its model: omit trained_on"
+        )
     told_meta = replace(
         meta, fingerprint=fingerprint or meta.fingerprint, dataset=dataset or meta.dataset
     )
@@ -105,7 +107,7 @@ def _columns(
     """Return plain arrays as columns by name."""
     if isinstance(embeddings, Mapping):
         if identities is not None:
-            raise EvaluationError("a mapping has a column 'identity': give no identities beside it")
+            raise EvaluationError("a mapping has a column 'identity': omit identities")
         for name in ("vectors", "identity"):
             if name not in embeddings:
                 raise EvaluationError(
@@ -151,7 +153,7 @@ def _made(columns: dict[str, Any], similarity: str | None) -> EmbeddingSet:
 
 
 def _check_finite(vectors: Floats, held: npt.NDArray[np.bool_]) -> None:
-    """Refuse vectors with NaN or infinity."""
+    """Raise for vectors with NaN or infinity."""
     finite = np.isfinite(vectors.sum(axis=1)) | ~held
     if not finite.all():
         raise EvaluationError(
@@ -171,7 +173,7 @@ def _matrix(vectors: ArrayLike) -> Floats:
 
 
 def _of_unit_length(vectors: Floats, held: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Return vectors of unit length, and the lengths that they had (1 where they had that)."""
+    """Return vectors of unit length, and their former lengths (1 for unit vectors)."""
     norms = np.ones(len(vectors), np.float32)
     where = np.flatnonzero(held)
     wrong = first_not_unit(vectors if len(where) == len(vectors) else vectors[where])
@@ -180,7 +182,9 @@ def _of_unit_length(vectors: Floats, held: npt.NDArray[np.bool_]) -> tuple[Float
     units, lengths = unit_rows(vectors[where])
     if not lengths.all():
         row = where[int(np.argmin(lengths))]
-        raise EvaluationError(f"vector {row} is zero and has no direction: mark it in 'acquired'")
+        raise EvaluationError(
+            f"vector {row} has zero length: mark it as failed in the column 'acquired'"
+        )
     warn(
         f"vectors are not of unit length (vector {where[wrong]} has length {lengths[wrong]:.4g}): "
         "each is divided by its length"
@@ -194,7 +198,7 @@ def rows_where(embeddings: EmbeddingSet, conditions: Sequence[str]) -> Embedding
     """Return the rows that meet the conditions; see `where`.
 
     Raises:
-        EvaluationError: Not of that form, a column that does not exist, or no rows left.
+        EvaluationError: A condition is malformed, a column does not exist, or no row is left.
     """
     return embeddings.select(where(embeddings, conditions)) if conditions else embeddings
 
@@ -202,17 +206,17 @@ def rows_where(embeddings: EmbeddingSet, conditions: Sequence[str]) -> Embedding
 def where(embeddings: EmbeddingSet, conditions: Sequence[str]) -> Ints:
     """Return the numbers of the rows that meet conditions "column=value".
 
-    Values of one column are alternatives; of several columns each must be met. Both sides are
-    compared as text: 1, 1.0 and "1" are one value.
+    Values of one column are alternatives; conditions on several columns must all be met. Values are
+    compared as text: 1, 1.0 and "1" are equal.
 
     Raises:
-        EvaluationError: Not of that form, a column that does not exist, or no rows left.
+        EvaluationError: A condition is malformed, a column does not exist, or no row is left.
     """
     wanted: dict[str, list[str]] = {}
     for condition in conditions:
         column, equals, value = condition.partition("=")
         if not equals:
-            raise EvaluationError(f"'{condition}' is no condition of the form column=value")
+            raise EvaluationError(f"'{condition}' is not a condition of the form column=value")
         wanted.setdefault(column, []).append(canonical(value) if column == "identity" else value)
     kept = np.arange(len(embeddings))
     for column, named in wanted.items():
@@ -228,13 +232,13 @@ def where(embeddings: EmbeddingSet, conditions: Sequence[str]) -> Ints:
 
 
 def check_column(embeddings: EmbeddingSet, column: str) -> None:
-    """Refuse a column that the rows do not have."""
+    """Raise for a column that the rows do not have."""
     if column not in embeddings.rows:
         raise EvaluationError(unknown("column", column, embeddings.rows.columns))
 
 
 def vectors_for(embeddings: EmbeddingSet, similarity: str) -> Floats:
-    """Return the vectors, scaled back by their norms where the similarity is not cosine."""
+    """Return the vectors, multiplied by their norms if the similarity is not cosine."""
     if similarity == "cosine":
         return embeddings.vectors
     norms: Floats = embeddings.rows["norm"].to_numpy(embeddings.vectors.dtype)
@@ -242,7 +246,7 @@ def vectors_for(embeddings: EmbeddingSet, similarity: str) -> Floats:
 
 
 def shared_codes(sides: Sequence[Names | npt.NDArray[np.object_]]) -> list[Ints]:
-    """Number the names of two sides, equal names alike."""
+    """Return integer codes for the names of two sides; equal names have equal codes."""
     codes = pd.factorize(np.concatenate(sides))[0].astype(np.int64)
     return [codes[: len(sides[0])], codes[len(sides[0]) :]]
 
@@ -250,39 +254,39 @@ def shared_codes(sides: Sequence[Names | npt.NDArray[np.object_]]) -> list[Ints]
 def cohort_of(
     embeddings: EmbeddingSet, judged: EmbeddingSet, method: str = "as", top: int | None = None
 ) -> Cohort:
-    """Return an embedding set as a cohort by which the scores of another are normalised.
+    """Return an embedding set as a cohort for score normalisation.
 
     Args:
-        embeddings: Other people, by the same model; what could not be embedded is left out.
-        judged: What is to be judged.
+        embeddings: Other people, by the same model; failed images are excluded.
+        judged: The evaluated embeddings.
         method: "s" for S-norm, "as" for adaptive S-norm.
-        top: Of adaptive S-norm; by default 200.
+        top: Number of highest scores for adaptive S-norm; by default 200.
 
     Raises:
-        EvaluationError: Sets of two models, an unknown method, a `top` with S-norm, and what
-            `Cohort` raises.
+        EvaluationError: The sets are of different models, the method is unknown, or `top` is given
+            for S-norm; also the errors of `Cohort`.
     """
     if embeddings.meta.fingerprint != judged.meta.fingerprint:
         raise EvaluationError(
             f"the cohort is of another model ({embeddings.meta.fingerprint[:12]}) than the "
-            f"embeddings ({judged.meta.fingerprint[:12]}): embed both with one"
+            f"embeddings ({judged.meta.fingerprint[:12]}): embed both with one model"
         )
     if method not in ("s", "as"):
         raise EvaluationError(unknown("score normalisation", method, ("s", "as")))
     if method == "s" and top is not None:
-        raise EvaluationError("S-norm takes the whole cohort: a top belongs to adaptive S-norm")
+        raise EvaluationError("S-norm uses the whole cohort: omit top, or use adaptive S-norm (as)")
     held = embeddings.select(embeddings.acquired)
     chosen = (_COHORT_TOP if top is None else top) if method == "as" else None
     return Cohort.of(held.vectors, held.identities, norms=held.rows["norm"], top=chosen)
 
 
 def kind_of(embeddings: EmbeddingSet) -> Kind:
-    """Return what a comparison of two of its rows is: of two images, or of two templates."""
+    """Return the kind of comparison of two rows: of two images, or of two templates."""
     return "1:1-template" if TEMPLATES in embeddings.meta.options else "1:1-image"
 
 
 def templates_of(embeddings: EmbeddingSet) -> str:
-    """Return the policy that made its rows: "all" for images, "other" where a gallery has none."""
+    """Return the template policy of the rows: "all" for images, "other" for other templates."""
     how = embeddings.meta.options.get(TEMPLATES)
     if how is None:
         return ALL
@@ -292,32 +296,32 @@ def templates_of(embeddings: EmbeddingSet) -> str:
 
 
 def images_of(*sides: EmbeddingSet) -> Images | None:
-    """Return whether embedding sets are of photos or of crops; None where they do not say it."""
+    """Return whether embedding sets are of photos or of crops; None if unknown."""
     said = {side.meta.acquisition.get("images") for side in sides}
     return next((name for name in IMAGES if said == {name}), None)
 
 
 def others_measured(points: Sequence[OperatingPoint], judged: EmbeddingSet) -> list[str]:
-    """Return a warning of operating points that were measured on crops and judge photos, or the
+    """Return a warning if operating points were measured on crops and are used on photos, or the
     reverse."""
     return [said for point in points[:1] if (said := point.other_images(judged.meta.acquisition))]
 
 
 def find_rows(embeddings: EmbeddingSet, names: Sequence[str], where: str) -> Ints:
-    """Return the row of each image, or of each template where the rows are templates, int64 [P].
+    """Return the row of each image (or of each template, if the rows are templates), int64 [P].
 
-    Images are found by their path as it stands in the rows, or else by its last two parts without
-    the suffix ("Ada/Ada_0001"), where these name one row only. For images out of shards the path is
-    the one that they had before, in the column `original`.
+    Images are found by their path in the rows, else by its last two parts without the suffix
+    ("Ada/Ada_0001"), if these match one row only. For images from shards the path is the original
+    path, in the column `original`.
 
     Raises:
-        EvaluationError: The embedding set has no names, or no row, or several rows, for one.
+        EvaluationError: The embedding set has no names, or a name has no row or several rows.
     """
     templates = kind_of(embeddings) == "1:1-template"
     column = "template" if templates else "path"
     if column not in embeddings.rows:
         raise EvaluationError(
-            f"the embedding set has no column '{column}' to find the pairs' images by"
+            f"the embedding set has no column '{column}', which the pair list refers to"
         )
     if column == "path" and _ORIGINAL in embeddings.rows:
         column = _ORIGINAL

@@ -1,4 +1,4 @@
-"""Whom a model was trained on and is measured on: every overlap is named."""
+"""Overlap between the people of a training and the people of the trials."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,17 +13,16 @@ _NAMED = 10
 
 @dataclass(frozen=True)
 class Overlap(Record):
-    """People of the trials on whom the model was trained.
+    """People of the trials that the model was trained on.
 
     Attributes:
-        identities: The names that occur in both, sorted; None where it is not known whom the
-            model was trained on. Equal names count as one person, whatever the data set and
-            however either side encodes them (NFC, without space around).
-        people: How many people the trials have.
-        datasets: The data sets of the training in which the names occur.
+        identities: The common names, sorted; None if the training data is unknown. Equal names
+            count as one person in all data sets, after normalisation (NFC, no space around).
+        people: Number of people in the trials.
+        datasets: The training data sets in which the names occur.
         trials_share: The share of trials with such a person.
-        chosen_on: The people of the trials by whom thresholds and checkpoints were chosen, without
-            training on them.
+        chosen_on: The people of the trials that were used to select thresholds and checkpoints,
+            but not for training.
     """
 
     identities: list[str] | None
@@ -41,38 +40,39 @@ class Overlap(Record):
 
     @property
     def brief(self) -> str:
-        """What a figure that stands alone must say; empty where no person of the trials is known
-        to have been used."""
+        """The note that every headline figure must carry; empty without known overlap."""
         if self.identities:
             return f"trained on {len(self.identities):,} of the {self.people:,} people"
         if self.chosen_on:
-            return f"choices were made on {len(self.chosen_on):,} of the {self.people:,} people"
+            return f"{len(self.chosen_on):,} of the {self.people:,} people were used for selection"
         return ""
 
     @property
     def known(self) -> bool:
-        """Whether it is known whom the model was trained on."""
+        """Whether the training data is known."""
         return self.identities is not None
 
     @property
     def count(self) -> int | None:
-        """How many people occur in both; None where it is not known."""
+        """Number of people in both; None if unknown."""
         return None if self.identities is None else len(self.identities)
 
     @property
     def first(self) -> list[str]:
-        """The first names that occur in both."""
+        """The first of the common names."""
         return (self.identities or [])[:_NAMED]
 
     @property
     def chosen_on_count(self) -> int:
-        """How many people choices were made on."""
+        """Number of people in `chosen_on`."""
         return len(self.chosen_on)
 
     def __str__(self) -> str:
         if self.identities is None:
-            return "not known: the embeddings do not say whom the model was trained on"
-        chosen = f"; choices were made on {len(self.chosen_on)} of them" if self.chosen_on else ""
+            return "unknown: the embeddings do not record the training data of the model"
+        chosen = (
+            f"; {len(self.chosen_on)} of them were used for selection" if self.chosen_on else ""
+        )
         if not self.identities:
             return f"none: the model was trained on none of the {self.people} people{chosen}"
         names = ", ".join(self.identities[:3]) + (", ..." if len(self.identities) > 3 else "")
@@ -86,13 +86,13 @@ class Overlap(Record):
 def shared_people(
     trained_on: pd.DataFrame | None, people: Iterable[str], use: str = "train"
 ) -> list[str] | None:
-    """Return the people of whom the training made this use, sorted; None where not known.
+    """Return the people of the trials with this use in the training, sorted; None if unknown.
 
     Args:
-        trained_on: Columns identity and dataset, and use ("train" or "development") where people
-            are listed whom only choices were made on; or None where not known.
+        trained_on: Columns identity and dataset, and use ("train" or "development") if
+            development people are listed; None if unknown.
         people: The identities of the trials.
-        use: Which of the two.
+        use: "train" or "development".
     """
     if trained_on is None:
         return None
@@ -103,12 +103,12 @@ def shared_people(
 def find_overlap(
     trained_on: pd.DataFrame | None, people: Iterable[str], trials_share: float | None
 ) -> Overlap:
-    """Name everyone in both the training and the trials.
+    """Find the people that are both in the training and in the trials.
 
     Args:
         trained_on: As for `shared_people`.
         people: The identities of the trials.
-        trials_share: The share of trials with a person whom the model was trained on.
+        trials_share: The share of trials with a person that the model was trained on.
     """
     names = set(people_column(list(people)))
     shared = shared_people(trained_on, names)

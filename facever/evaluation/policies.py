@@ -1,10 +1,10 @@
-"""Template policies: what a gallery compares a person by, made of the vectors of their images.
+"""Template policies: how a person's templates are made from the vectors of their images.
 
 - `all`: every image.
 - `mean`: the mean direction of the images.
-- `quality_mean`: the same with each image weighted by its norm, the length of its embedding before
-  it was normalised.
-- `medoids:K`: the images, at most K, to the nearest of which the others are most alike.
+- `quality_mean`: the mean weighted by the norm of each image, the length of its embedding before
+  normalisation.
+- `medoids:K`: at most K images that maximise the similarity of all images to the nearest of them.
 """
 
 import math
@@ -19,33 +19,33 @@ from facever.errors import EvaluationError
 from facever.evaluation.pooling import pool_templates
 from facever.evaluation.scoring.similarity import Doubles, Floats, Ints
 
-_CANDIDATES = 1024  # images that medoids are chosen among; keeps a long video affordable
-_TRIED = 1 << 18  # numbers looked at when every choice of medoids is tried
+_CANDIDATES = 1024  # images that medoids are chosen among; limits the time for long videos
+_TRIED = 1 << 18  # limit for trying every choice of medoids
 
 
 def make_templates(
     vectors: ArrayLike, people: ArrayLike, policy: str, norms: ArrayLike | None = None
 ) -> tuple[Ints, Floats]:
-    """Make the templates of people out of the vectors of their images.
+    """Make the templates of people from the vectors of their images.
 
     Args:
         vectors: Float [N, D], unit rows.
-        people: Integers [N], whose image each is.
-        policy: What `named_policy` knows.
-        norms: Float [N], the lengths before normalising; NaN or None where not known. Only
+        people: Integers [N], the person of each image.
+        policy: A policy that `named_policy` accepts.
+        norms: Float [N], the lengths before normalisation; NaN or None if unknown. Only
             "quality_mean" needs them.
 
     Returns:
-        int64 [T], whose template each is, ascending, and float32 [T, D], unit rows. With "all" or
-        "medoids:K" they are the images' own vectors, in the order given.
+        int64 [T], the person of each template, ascending, and float32 [T, D], unit rows. With "all"
+        or "medoids:K" they are vectors of images, in the given order.
 
     Raises:
-        EvaluationError: An unknown policy; for a mean, images that cancel each other, or a norm
-            that is not known or not above 0.
+        EvaluationError: The policy is unknown; or, for a mean, images cancel each other, or a norm
+            is unknown or not above 0.
 
     Reference:
         Medoids: Kaufman and Rousseeuw, Finding groups in data, 1990, chapter 2 (PAM); every choice
-        is tried where they are few.
+        is tried if they are few.
     """
     policy = named_policy(policy)
     rows, codes = np.asarray(vectors, np.float32), np.asarray(people, np.int64)
@@ -58,8 +58,8 @@ def make_templates(
         if len(lost):
             row = int(np.flatnonzero(codes == lost[0])[0])
             raise EvaluationError(
-                f"the images of one person cancel each other (the first is image {row}): they "
-                "have no mean"
+                f"the images of one person cancel each other (the first is image {row}): the "
+                "mean has zero length"
             )
         return owners[order], pooled.vectors[order]
     order = np.argsort(codes, kind="stable")
@@ -75,13 +75,13 @@ def make_templates(
 
 
 def medoids(vectors: Floats, most: int) -> Ints:
-    """Return the rows, ascending, to the nearest of which all rows are most alike in sum.
+    """Return the medoids: rows that maximise the sum of each row's similarity to the nearest.
 
-    Among more than 1,024 rows, they are chosen from 1,024 that are spread evenly over them.
+    Of more than 1,024 rows, 1,024 evenly spaced rows are candidates. The result is ascending.
 
     Args:
         vectors: float32 [N, D], unit rows, N > `most`.
-        most: How many rows, 1 or more.
+        most: Number of medoids, 1 or more.
     """
     candidates = np.unique(np.linspace(0, len(vectors) - 1, _CANDIDATES).astype(np.int64))
     near = vectors.astype(np.float64) @ vectors[candidates].astype(np.float64).T
@@ -95,7 +95,7 @@ def medoids(vectors: Floats, most: int) -> Ints:
 
 
 def _built(near: Doubles, most: int) -> Ints:
-    """Choose columns one after the other, each the one that helps most."""
+    """Choose columns one by one, each time the one with the largest gain."""
     chosen: list[int] = []
     reached = np.full(len(near), -np.inf)
     for _ in range(most):
@@ -107,7 +107,7 @@ def _built(near: Doubles, most: int) -> Ints:
 
 
 def _swapped(near: Doubles, chosen: Ints) -> Ints:
-    """Exchange one chosen column for another for as long as that helps."""
+    """Exchange chosen columns for others while that increases the sum."""
     total = near[:, chosen].max(axis=1).sum()
     while True:
         best = (total, -1, -1)
@@ -132,7 +132,7 @@ def _known(norms: ArrayLike | None, size: int) -> npt.NDArray[np.float64]:
     wrong = np.flatnonzero(~(np.isfinite(known) & (known > 0)))
     if len(wrong):
         raise EvaluationError(
-            f"the norm of image {wrong[0]} is not known ({len(wrong)} of {size} such): "
-            "quality_mean weighs images by the length of their embedding before it was normalised"
+            f"the norm of image {wrong[0]} is unknown ({len(wrong)} of {size} such): quality_mean "
+            "needs the length of each embedding before normalisation"
         )
     return known

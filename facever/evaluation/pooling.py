@@ -1,4 +1,4 @@
-"""Pooling: the vectors of several images of one person made into one, as IJB does it."""
+"""Pooling of the vectors of several images of one person into a template, as for IJB."""
 
 from collections.abc import Sized
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from facever.evaluation.scoring.pairwise import Bools
 from facever.evaluation.scoring.similarity import Doubles, Floats, Ints
 
 _CHUNK = 1 << 16  # images pooled at a time
-_VANISHING = 1e-6  # of the images' mean length: their vectors cancel, no direction is left
+_VANISHING = 1e-6  # relative to the mean length; below, the vectors cancel
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Templates:
 
     Attributes:
         names: str [T], sorted.
-        vectors: float32 [T, D], unit rows; zero where a template failed to be acquired.
+        vectors: float32 [T, D], unit rows; zero for failed templates.
         identities: str [T].
-        lengths: float32 [T], of the pooled vector before normalising; 0 where it failed.
-        images, media: int64 [T], how many of each went in.
+        lengths: float32 [T], of the pooled vector before normalisation; 0 for failed templates.
+        images, media: int64 [T], numbers of pooled images and media.
         failed: int64 [T], images that could not be embedded.
     """
 
@@ -54,25 +54,26 @@ def pool_templates(
     weights: ArrayLike | None = None,
     acquired: ArrayLike | None = None,
 ) -> Templates:
-    """Pool images into templates: the mean within each media, their mean, then normalised.
+    """Pool images into templates: mean within each media, mean over media, then normalisation.
 
-    A media is a video or a still; its frames count as much as one still. An image that is in
-    several templates is given once for each.
+    A media is a video or a still image; all frames of a video count as much as one still. Repeat an
+    image for each template that it belongs to.
 
     Args:
         vectors: [N, D], unit rows.
         templates: [N], the template of each row.
-        identities: [N], one in each template.
-        media: [N], the media of each row within its template; None, or a missing value: the image
-            is a media of its own.
+        identities: [N], one per template.
+        media: [N], the media of each row within its template; for None or a missing value, the
+            image is its own media.
         weights: [N], 0 or more, the quality of each image. A media is the mean of weight x vector
-            (not divided by its weights, so that poor media count less); this is our choice.
-        acquired: Bool [N], False where the image could not be embedded. A template without any
-            image, or whose vectors cancel, failed to be acquired.
+            (not divided by its weights, so that media of low quality count less); this is our
+            choice.
+        acquired: Bool [N], False for images that could not be embedded. A template without images,
+            or whose vectors cancel, is a failure to acquire.
 
     Raises:
-        EvaluationError: Lengths that differ, a missing template or identity, two identities in a
-            template, or a weight that is negative or not finite.
+        EvaluationError: Lengths differ, a template or identity is missing, a template has two
+            identities, or a weight is negative or not finite.
 
     Example:
         >>> frames = [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
@@ -152,7 +153,7 @@ def _sums(
 def _one_identity(
     code: Ints, names: "pd.Index[str]", people: "pd.Series[str]"
 ) -> npt.NDArray[np.str_]:
-    """Return the identity of each template, or refuse one that shows two."""
+    """Return the identity of each template; raise if a template has two."""
     first = np.unique(code, return_index=True)[1]
     values = people.to_numpy().astype(str)
     wrong = values != values[first][code]

@@ -1,4 +1,4 @@
-"""Two sets beside each other: whether they may be compared, and what they have in common."""
+"""Checks of two embedding sets: whether they can be compared, and their common images."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,38 +11,38 @@ from facever.evaluation.inputs import kind_of
 
 
 def check_comparable(probes: EmbeddingSet, gallery: EmbeddingSet) -> None:
-    """Refuse two sets whose vectors are not of one kind.
+    """Raise unless the vectors of two sets can be compared.
 
     Raises:
-        EvaluationError: Two models, or images against templates.
+        EvaluationError: The models differ, or one set has images and the other templates.
     """
     check_one_model(probes, gallery, "the two embedding sets")
     if kind_of(probes) != kind_of(gallery):
         raise EvaluationError(
-            "one of the embedding sets holds templates and the other images: pool both or neither"
+            "one embedding set holds templates, the other images: pool both or neither"
         )
 
 
 def check_one_model(probes: EmbeddingSet, gallery: EmbeddingSet, what: str) -> None:
-    """Refuse two sets of two models; `what` names both.
+    """Raise if two sets are of different models; `what` names both.
 
     Raises:
-        EvaluationError: Shows the two fingerprints.
+        EvaluationError: The models differ; the message shows both fingerprints.
     """
     one, two = probes.meta.fingerprint, gallery.meta.fingerprint
     if one != two:
         raise EvaluationError(
-            f"{what} are of two models ({one[:12]}, {two[:12]}): embed both with one"
+            f"{what} are of different models ({one[:12]}, {two[:12]}): embed both with one model"
         )
 
 
 def images_in_both(
     probes: EmbeddingSet, gallery: EmbeddingSet, exclude: Sequence[str] | None = None
 ) -> list[str]:
-    """Return a warning of images that would be compared with themselves, where there are any.
+    """Return a warning if images would be compared with themselves.
 
-    Images are the same where root and path are; pairs that agree in a column of `exclude` are not
-    compared. None: there is no way to exclude any.
+    Images are equal if root and path are equal. Pairs that agree in a column of `exclude` are not
+    compared. None means that exclusion is not supported.
     """
     if "path" in (exclude or ()) or any("path" not in side.rows for side in (probes, gallery)):
         return []
@@ -52,24 +52,24 @@ def images_in_both(
     shared = sorted(set(paths[0]) & set(paths[1]))
     if not shared:
         return []
-    mend = "leave them out of one" if exclude is None else "--exclude path leaves such pairs out"
+    mend = "omit them from one set" if exclude is None else "exclude such pairs with --exclude path"
     return [
-        f"{len(shared)} images stand in both sets, first {shared[0]}: each is compared with "
-        f"itself and flatters; {mend}"
+        f"{len(shared)} images are in both sets, first {shared[0]}: each is compared with itself, "
+        f"which makes the rates too optimistic; {mend}"
     ]
 
 
 def joint_name(probes: EmbeddingSet, gallery: EmbeddingSet) -> str:
-    """Return the data sets' names as one."""
+    """Return the joined name of both data sets."""
     names = list(dict.fromkeys(side.meta.dataset for side in (probes, gallery)))
     return " x ".join(name for name in names if name)
 
 
 def same_images(first: EmbeddingSet, second: EmbeddingSet) -> tuple[EmbeddingSet, EmbeddingSet]:
-    """Return two models' sets of the same images, those that either could not embed failed in both.
+    """Return two models' sets of the same images; failures of either model are failures in both.
 
     Args:
-        first, second: Of the same rows in the same order.
+        first, second: Sets with the same rows in the same order.
 
     Raises:
         EvaluationError: The rows differ in number, identity, path or template.

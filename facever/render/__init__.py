@@ -1,1 +1,1 @@
-"""What a result looks like: its blocks, and the text, HTML, drawings and JSON made of them."""
+"""Presentation of results: blocks, and the text, HTML, drawings and JSON made from them."""

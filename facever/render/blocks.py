@@ -1,7 +1,7 @@
-"""The blocks that a result is described by: facts, tables, figures, notes, pictures.
+"""The blocks of a result's description: facts, tables, figures, notes, pictures.
 
 A result lists its blocks once (`facever.render.result.Result.describe`); the renderers know only
-how each kind of block looks.
+the appearance of each kind of block.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Tone = Literal["good", "bad", "neutral"]
-SIZE = (4.7, 3.8)  # inches of 72 units: legible where a phone is that wide
+SIZE = (4.7, 3.8)  # inches of 72 units: legible on a phone of that width
 
 
 @dataclass(frozen=True)
 class Number:
-    """A number: as a person reads it, and in full for machines."""
+    """A number: formatted text, and the full value."""
 
     text: str
     value: float
@@ -40,19 +40,19 @@ Cell = str | Number | Range
 
 
 def text_of(cell: Cell) -> str:
-    """Return a cell as a person reads it."""
+    """Return a cell as text."""
     return cell if isinstance(cell, str) else cell.text
 
 
 class Block:
-    """One part of a description; `kind` names how it looks (blocks.html)."""
+    """One part of a description; `kind` names its macro in blocks.html."""
 
     kind: ClassVar[str]
 
 
 @dataclass(frozen=True)
 class Note(Block):
-    """A paragraph, or a warning that must not be missed."""
+    """A paragraph or a warning."""
 
     kind: ClassVar = "note"
     text: str
@@ -71,7 +71,7 @@ class Facts(Block):
 
 @dataclass(frozen=True)
 class Table(Block):
-    """A table. The first one of a result is its data frame; a folded one is opened on demand."""
+    """A table. The first table of a result is its data frame; a folded table is opened on click."""
 
     kind: ClassVar = "table"
     caption: str
@@ -91,13 +91,13 @@ class List(Block):
 
 @dataclass(frozen=True)
 class Drawing:
-    """The data of a figure, in the form of a function that draws them.
+    """The data of a figure, as a function that draws them.
 
     Args:
         name: Unique within a page.
-        alt: What it shows, for those who do not see it.
+        alt: Alternative text for screen readers.
         paint: Draws into matplotlib axes, with the colours of `facever.render.svg`.
-        size: Width and height in inches, in a picture file; a page keeps the ratio.
+        size: Width and height in inches in an image file; a page keeps the ratio.
     """
 
     name: str
@@ -108,7 +108,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Figure(Block):
-    """A drawing, a few words above it, and how to read it."""
+    """A drawing with a title and a caption."""
 
     kind: ClassVar = "figure"
     title: str
@@ -118,17 +118,17 @@ class Figure(Block):
 
 @dataclass(frozen=True)
 class Picture:
-    """A small image with its name, or the reason why it cannot be shown.
+    """A small image with its name, or the reason why the image is missing.
 
     Args:
-        name: Whom it shows.
-        detail: Which image it is.
+        name: The identity.
+        detail: The image, such as its file name.
         uri: A data: URI.
         reason: Why there is no `uri`; without both, only the name is shown.
-        score: Against the picture it stands beside.
-        tone: How its frame is coloured.
-        row: Its row in an embedding set, where its name and image are to be looked up.
-        tall: Whether it has its own height, such as a photo above its crop.
+        score: The score against the first picture of the comparison.
+        tone: Colour of the frame.
+        row: Row of an embedding set, from which `illustrated` takes name and image.
+        tall: Whether the picture has its own height, such as a photo above its crop.
     """
 
     name: str
@@ -142,13 +142,13 @@ class Picture:
 
     @classmethod
     def of_row(cls, row: int, score: Number | None = None) -> "Picture":
-        """Return the place of an image that `illustrated` looks up."""
+        """Return a placeholder that `illustrated` replaces by the image of the row."""
         return cls(f"row {row}", score=score, row=row)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Pictures side by side: the first against each other one."""
+    """Pictures side by side: the first is compared with each of the others."""
 
     probe: Picture
     others: Sequence[Picture]
@@ -179,7 +179,7 @@ class Sheet(Block):
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a description. Neighbouring figures stand side by side where there is room."""
+    """A part of a description. Consecutive figures are placed side by side if there is room."""
 
     anchor: str
     title: str
@@ -200,8 +200,8 @@ def illustrated(section: Section, portrait: Callable[[int], Picture]) -> Section
     """Return a section with the images of its rows.
 
     Args:
-        section: Whose pictures may be places of rows (`Picture.of_row`).
-        portrait: Returns the image of a row, with whom it shows.
+        section: A section; its pictures may be placeholders (`Picture.of_row`).
+        portrait: Returns the image of a row, with its identity.
     """
 
     def looked_up(picture: Picture) -> Picture:

@@ -1,4 +1,4 @@
-"""The one HTML renderer of blocks: a page's sections, and what a notebook shows."""
+"""The HTML renderer of blocks, for pages and notebooks."""
 
 import re
 from collections.abc import Sequence
@@ -11,22 +11,22 @@ from facever.render.svg import printable, svg
 
 
 def fragment(blocks: Sequence[Block]) -> str:
-    """Return blocks as HTML that can stand in any page."""
+    """Return blocks as an HTML fragment for any page."""
     return ENVIRONMENT.get_template("fragment.html").render(blocks_shown=blocks)
 
 
 def _drawn(drawing: Drawing) -> Markup:
-    """Return the SVG, not escaped again."""
+    """Return the SVG as markup that is not escaped."""
     return Markup(svg(drawing))
 
 
 def _finalize(value: object) -> object:
-    """Escape comes after; characters that no page can hold are shown as such."""
+    """Replace characters that are invalid in HTML; escaping comes after."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _breakable(text: str) -> Markup:
-    """Return escaped text that may be broken after the signs that join the parts of a name."""
+    """Return escaped text that may break after the separators of a name or path."""
     return Markup("<wbr>").join(re.split(r"(?<=[_./-])", printable(text)))
 
 

@@ -1,4 +1,4 @@
-"""How numbers are written everywhere: always the same way, short, with the full value behind."""
+"""Number formats: short text, with the full value for machines."""
 
 from facever.render.blocks import Number, Range
 
@@ -34,17 +34,17 @@ def short(value: float) -> Number:
 
 
 def short_rate(value: float) -> Number:
-    """Return a rate for the first glance, as `rate_text` writes it."""
+    """Return a rate for the summary, formatted by `rate_text`."""
     return Number(rate_text(value), value)
 
 
 def difference(value: float) -> Number:
-    """Return how much one rate exceeds another, with its sign."""
+    """Return a difference of rates, with its sign."""
     return Number(f"{value:+.4f}", value)
 
 
 def far(value: float) -> Number:
-    """Return a small rate, as `far_text` writes it."""
+    """Return a small rate, formatted by `far_text`."""
     return Number(far_text(value), value)
 
 
@@ -69,7 +69,7 @@ def differences(low: float, high: float) -> Range:
 
 
 def rate_text(value: float) -> str:
-    """Return a rate with three decimals; in powers of ten where they show nothing.
+    """Return a rate with three decimals, or in powers of ten if it is too close to 0 or 1.
 
     Example:
         >>> rate_text(0.41234), rate_text(0.00012), rate_text(0.99987)
@@ -100,7 +100,7 @@ def interval_text(low: float, high: float) -> str:
 
 
 def percent_text(value: float) -> str:
-    """Return a rate as a person says it.
+    """Return a rate in percent.
 
     Example:
         >>> percent_text(0.4123), percent_text(0.95), percent_text(1e-4), percent_text(0.99987)

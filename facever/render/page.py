@@ -1,4 +1,4 @@
-"""A whole page: a verdict, the figures of the first glance, and sections of blocks."""
+"""A complete page: a verdict, summary figures, and sections of blocks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from facever.render.html import ENVIRONMENT
 
 @dataclass(frozen=True)
 class Tile:
-    """One figure of the summary, with a line that says what it is."""
+    """One figure of the summary, with its label and a note."""
 
     label: str
     value: Cell
@@ -23,15 +23,15 @@ class Tile:
 
 @dataclass(frozen=True)
 class Report:
-    """A whole report.
+    """A complete report.
 
     Args:
-        title: What it is about.
+        title: Title of the page.
         verdict: The result in one line.
-        meaning: The same in everyday words.
-        tiles: A handful of figures for the first glance.
-        sections: The rest, in order.
-        data: What was measured, as JSON values; the page does not hold it.
+        meaning: Explanation of the verdict for readers outside the field.
+        tiles: Summary figures.
+        sections: The sections in order.
+        data: The results as JSON values; not part of the page.
     """
 
     title: str
@@ -43,7 +43,7 @@ class Report:
 
     @property
     def pictures(self) -> bool:
-        """Whether it shows faces or other images, which its footer says."""
+        """Whether the page contains images, which its footer states."""
         return any(
             picture.uri is not None
             for section in self.sections
@@ -58,10 +58,10 @@ def render(report: Report) -> str:
 
 
 def write_report(report: Report, path: Path) -> None:
-    """Write the page atomically: one file that needs nothing else.
+    """Write the page atomically, as one self-contained file.
 
     Raises:
-        ConfigError: A folder stands at `path`.
+        ConfigError: `path` is a folder.
     """
     if path.is_dir():
         raise ConfigError(f"{path} is a folder: name the file to write, such as {path}/report.html")

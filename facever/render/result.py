@@ -1,4 +1,4 @@
-"""The base of every result: one description, from which text, HTML and data frame are made."""
+"""Base class of results: one description, from which text, HTML and data frame are made."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 class Result(Record, ABC):
-    """A result that describes itself once, in `describe`; everything shown is made of that.
+    """A result with one description, `describe`, from which all output is made.
 
-    A subclass is a frozen dataclass; a field `warnings` holds what the reader must know.
+    A subclass is a frozen dataclass; a field `warnings` holds warnings for the reader.
     """
 
     def __init_subclass__(cls) -> None:
-        """Keep the dataclass from writing a repr of all fields."""
+        """Keep `__repr__` of this class: `dataclass` would replace it."""
         super().__init_subclass__()
         cls.__repr__ = Result.__repr__  # type: ignore[method-assign]
 
@@ -28,17 +28,17 @@ class Result(Record, ABC):
         """Return the description: sections of facts, tables, figures and notes."""
 
     def to_text(self, width: int | None = None) -> str:
-        """Return the result as a person reads it, without its warnings.
+        """Return the result as plain text, without its warnings.
 
         Args:
-            width: Of the lines, in characters; None for as wide as the tables are.
+            width: Maximum width of the lines in characters; None for no limit.
         """
         from facever.render.text import sections_text
 
         return sections_text(self.describe(), width)
 
     def to_frame(self) -> "pd.DataFrame":
-        """Return the main table; of an interval there are two columns, "low" and "high".
+        """Return the main table; an interval has two columns, "low" and "high".
 
         Raises:
             ValueError: The result has no table.

@@ -1,7 +1,7 @@
-"""Drawings by matplotlib: as inline SVG that follows the page's colours, in a file, on axes.
+"""Drawings by matplotlib: as inline SVG with the page's colours, in a file, or on axes.
 
-The SVG has no outside address, no id that another figure could share, no date, and real text; its
-colours are CSS variables with the light theme's values as fallback.
+The SVG has no external references, no ids shared with other figures, no date, and text as text;
+its colours are CSS variables with the values of the light theme as fallback.
 """
 
 import io
@@ -42,7 +42,7 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
     "axes.spines.top": False,
     "figure.facecolor": "none",
-    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: measures are the same everywhere
+    "font.sans-serif": ["DejaVu Sans"],  # part of matplotlib: same text size on every machine
     "font.size": 10,
     "grid.color": GRID,
     "grid.linewidth": 0.8,
@@ -59,18 +59,18 @@ _STYLE: dict[Any, Any] = {
     "ytick.labelsize": 9,
 }
 _REFERENCE = re.compile(r"#([\w.-]+)")
-_FONT = re.compile(r"font-family: [^;]+;? ?")  # the page's own is taken
-_DIGITS = re.compile(r"(\.\d\d)\d+")  # hundredths of a point are enough
+_FONT = re.compile(r"font-family: [^;]+;? ?")  # the font of the page applies
+_DIGITS = re.compile(r"(\.\d\d)\d+")  # a precision of 0.01 points is enough
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 def printable(text: str) -> str:
-    """Return `text` with the characters that no page can hold shown as U+FFFD."""
+    """Return `text` with characters that are invalid in HTML replaced by U+FFFD."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def svg(drawing: Drawing) -> str:
-    """Return a drawing as one `<svg>` element of a page's width."""
+    """Return a drawing as one `<svg>` element of the page's width."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure as Canvas
 
@@ -86,7 +86,7 @@ def svg(drawing: Drawing) -> str:
 
 
 def plot(drawing: Drawing, axes: "Axes | None" = None) -> "Axes":
-    """Draw into axes of the caller's, or into new ones of pyplot, which a notebook shows."""
+    """Draw into the given axes, or into new axes of pyplot (shown by notebooks)."""
     with _style(drawing.name):
         if axes is None:
             from matplotlib import pyplot
@@ -97,7 +97,7 @@ def plot(drawing: Drawing, axes: "Axes | None" = None) -> "Axes":
 
 
 def save_figures(path: Path, figures: Sequence[Figure], columns: int = 3) -> None:
-    """Write figures side by side to a .png, .svg or .pdf file, atomically, on white."""
+    """Write figures side by side to a .png, .svg or .pdf file, atomically, on a white ground."""
     from matplotlib.figure import Figure as Canvas
 
     columns = min(columns, len(figures))
@@ -134,7 +134,7 @@ def say(
     ha: str,
     va: str,
 ) -> None:
-    """Write beside a point, on the paper's colour so that lines do not cross it."""
+    """Write next to a point, on the background colour so that no line crosses the text."""
     axes.annotate(
         text, at, offset, textcoords="offset points", ha=ha, va=va, fontsize=8.5, zorder=4,
         bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 0.6},
@@ -142,13 +142,15 @@ def say(
 
 
 def _inline(text: str, alt: str) -> str:
-    """Make a matplotlib SVG file a part of a page."""
+    """Convert a matplotlib SVG file to an inline element."""
     root = ElementTree.fromstring(text)
     for parent in list(root.iter()):
         parent.text = parent.text if parent.text and parent.text.strip() else None
         for child in list(parent):
             child.tail = None
-            if child.tag.endswith(("}metadata", "}style")):  # a <style> would rule the whole page
+            if child.tag.endswith(
+                ("}metadata", "}style")
+            ):  # a <style> would apply to the whole page
                 parent.remove(child)
     used = {
         reference

@@ -1,4 +1,4 @@
-"""The one text renderer: facts, tables and notes as aligned plain lines; figures are left out."""
+"""The text renderer: facts, tables and notes as aligned plain lines, without figures."""
 
 import shutil
 import sys
@@ -13,16 +13,16 @@ _GAP = "  "
 
 
 def terminal_width() -> int | None:
-    """Return how wide the terminal is; None where standard output is not one."""
+    """Return the width of the terminal in characters; None if stdout is no terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def sections_text(sections: Sequence[Section], width: int | None = None) -> str:
-    """Return a description as lines.
+    """Return a description as plain text.
 
     Args:
-        sections: Their titles are written where there are several.
-        width: Of the lines, in characters; None for no limit. Tables that are wider are divided.
+        sections: Their titles are written if there is more than one.
+        width: Maximum width of the lines in characters; None for no limit. Wider tables are split.
     """
     parts = []
     for section in sections:
@@ -35,7 +35,7 @@ def sections_text(sections: Sequence[Section], width: int | None = None) -> str:
 
 
 def blocks_text(blocks: Iterable[Block], width: int | None = None) -> Iterator[str]:
-    """Yield paragraphs of blocks; notes that follow each other, or a table, are one."""
+    """Yield the paragraphs of blocks; a note joins the note or table before it."""
     held: list[str] = []
     for block in blocks:
         lines = _block_text(block, width)
@@ -78,12 +78,13 @@ def _block_text(block: Block, width: int | None) -> str:
 def table(
     headers: Sequence[str], rows: Iterable[Sequence[object]], width: int | None = None
 ) -> str:
-    """Return rows as an aligned plain-text table; numbers are set to the right.
+    """Return rows as an aligned plain-text table; numbers are right-aligned.
 
     Args:
-        headers: Of the columns; long ones take several lines where the width is limited.
-        rows: What `str` makes of each cell is shown.
-        width: In characters; a wider table is divided, the first column before each part.
+        headers: Headers of the columns; long headers are wrapped if the width is limited.
+        rows: The cells, converted by `str`.
+        width: Maximum width in characters; a wider table is split, each part with the first
+            column.
     """
     cells = [[plain(str(cell)) for cell in row] for row in rows]
     heads = [[plain(header)] for header in headers]
@@ -94,7 +95,7 @@ def table(
 
 
 class _Column:
-    """A column of a table, with the lines of its head."""
+    """A column of a table, with the lines of its header."""
 
     def __init__(self, head: Sequence[str], cells: Sequence[str]) -> None:
         self.head, self.cells = head, cells
@@ -102,12 +103,12 @@ class _Column:
         self._numbers = any(map(_is_number, cells)) and all(not c or _is_number(c) for c in cells)
 
     def narrowed(self) -> "_Column":
-        """Return it with as many lines of its head as its widest cell or word asks for."""
+        """Return the column with its header wrapped to the widest cell or word."""
         widest = max(map(len, [*self.head[0].split(), *self.cells]), default=1)
         return _Column(textwrap.wrap(self.head[0], widest) or [""], self.cells)
 
     def set(self, text: str) -> str:
-        """Return a text at the right where the column holds numbers, else at the left."""
+        """Return a text padded to the column's width, right-aligned for numbers."""
         return text.rjust(self.width) if self._numbers else text.ljust(self.width)
 
 
@@ -140,7 +141,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _filled(text: str, width: int | None, indent: str = "") -> str:
-    """Return a paragraph in lines of a width, the ones after the first indented."""
+    """Return a paragraph wrapped to a width, with all lines after the first indented."""
     line = printable(text)
     if width is None or len(line) <= width:
         return line

@@ -1,4 +1,4 @@
-"""JSON values of results, made of their fields."""
+"""JSON values of results, made from their fields."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -13,8 +13,8 @@ from pydantic import BaseModel
 class Record:
     """A dataclass whose fields are its JSON values.
 
-    `json_keys` names the keys where they are not the fields in their order: words, each an
-    attribute, or KEY=ATTRIBUTE. Both sides may be dotted: an object within an object.
+    `json_keys` names the keys if they differ from the fields: words, each an attribute or
+    KEY=ATTRIBUTE. Both sides may be dotted, for an object within an object.
     """
 
     json_keys: ClassVar[str] = ""
@@ -34,14 +34,14 @@ class Record:
 
 
 def _reached(value: Any, path: str) -> Any:
-    """Return what a dotted path leads to: attributes, and places of sequences by number."""
+    """Return the value at a dotted path of attributes and of indices of sequences."""
     for part in path.split("."):
         value = value[int(part)] if part.isdigit() else getattr(value, part)
     return value
 
 
 def json_value(value: Any) -> Any:
-    """Return a value as JSON holds it: of arrays lists, of what is infinite or no number null."""
+    """Return a value for JSON: arrays as lists, NaN and infinity as None."""
     if isinstance(value, Record):
         return value.to_dict()
     if isinstance(value, BaseModel):

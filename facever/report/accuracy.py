@@ -1,4 +1,4 @@
-"""How well a model verifies: the headline, and what the page adds to the result's description."""
+"""The headline and the sections of a verification (1:1) in a report."""
 
 from dataclasses import replace
 
@@ -31,15 +31,15 @@ from facever.render.numbers import (
 from facever.render.page import Tile
 from facever.report.faces import portraits
 
-_NAMED = 20  # images that could not be embedded
-_BESIDE = 3  # images of the same name beside a stray one
+_NAMED = 20  # failed images that are listed
+_SAME_NAME = 3  # images of the same name shown next to an outlier
 
 
 def verdict(result: VerificationResult) -> str:
-    """Return the result in one line: its main figure, how sure it is, the trials, and how many of
-    their people the model was trained on.
+    """Return the result in one line: the main figure, its interval, the trials, and the number of
+    people that the model was trained on.
 
-    The main figure is the accuracy where a protocol defines one, else TAR at the first FAR.
+    The main figure is the accuracy if the protocol defines one, else TAR at the first FAR.
     """
     trials = f"{result.trials.genuine:,} genuine / {result.trials.impostor:,} impostor pairs"
     trials += known_text(result.overlap)
@@ -54,41 +54,41 @@ def verdict(result: VerificationResult) -> str:
 
 
 def known_text(overlap: Overlap | None) -> str:
-    """Return what stands behind a headline of people whom the model knows; empty without them."""
+    """Return the suffix of a headline about overlap with the training; empty without overlap."""
     return f"; {overlap.brief}" if overlap is not None and overlap.brief else ""
 
 
 def meaning(result: VerificationResult) -> str:
-    """Return the verdict in everyday words."""
+    """Return an explanation of the verdict for readers outside the field."""
     if not result.overlap:
         return _meaning(result)
     return (
-        f"{_meaning(result)} The model was trained on some of these people, so that it is worse "
-        "with people whom it never saw."
+        f"{_meaning(result)} The model was trained on some of these people: expect lower accuracy "
+        "on new people."
     )
 
 
 def _meaning(result: VerificationResult) -> str:
     if result.accuracy is not None:
         return (
-            f"{percent_text(result.accuracy.mean)} of the pairs are decided rightly, one person or "
-            "two (50 % is guessing); the standard error stands behind the ±."
+            f"{percent_text(result.accuracy.mean)} of the pairs are classified correctly as one "
+            "person or two people (chance level: 50 %); ± is the standard error."
         )
     if not result.operating_points:
         return (
-            "There are too few pairs of different people for any of the false accept rates asked "
-            f"for. The more alike of two pairs is the genuine one in "
-            f"{percent_text(result.auc.value)} of all cases (50 % is guessing)."
+            "There are too few pairs of different people for the requested false accept rates. "
+            "A genuine pair scores higher than an impostor pair in "
+            f"{percent_text(result.auc.value)} of the cases (chance level: 50 %)."
         )
     point = result.operating_points[0]
     return (
-        f"{percent_text(point.tar)} of the pairs that show one person are accepted, when at most "
-        f"{percent_text(point.far_target)} of the pairs that show two different people may be."
+        f"{percent_text(point.tar)} of the pairs of the same person are accepted if at most "
+        f"{percent_text(point.far_target)} of the pairs of different people may be accepted."
     )
 
 
 def tiles(result: VerificationResult) -> list[Tile]:
-    """Return the figures for the first glance."""
+    """Return the summary figures."""
     known = known_text(result.overlap)
     shown = [
         Tile(
@@ -107,12 +107,12 @@ def tiles(result: VerificationResult) -> list[Tile]:
         Tile(
             "AUC",
             short_rate(result.auc.value),
-            _note(result.auc_interval, "0.5 is guessing") + known,
+            _note(result.auc_interval, "chance level: 0.5") + known,
         ),
         Tile(
             "EER",
             short_rate(result.eer.value),
-            _note(result.eer_interval, "both errors alike") + known,
+            _note(result.eer_interval, "FMR = FNMR") + known,
         ),
         Tile(
             "people",
@@ -135,20 +135,20 @@ def sections(
     """Return the sections of one verification.
 
     Args:
-        result: What was measured on `embeddings`.
-        embeddings: The rows that the result speaks of, with their pictures' paths.
-        thumbnails: Whether pictures are shown.
+        result: Measured on `embeddings`.
+        embeddings: The measured rows, with the paths of their images.
+        thumbnails: Whether to show pictures.
     """
     first, *others = result.describe()
-    suspects = [_beside(one, embeddings) for one in others if one.anchor == "suspects"]
+    suspects = [_with_same_name(one, embeddings) for one in others if one.anchor == "suspects"]
     others = [one for one in others if one.anchor != "suspects"]
     found = [first, _basis(result, embeddings), *others, worst_trials(result), *suspects]
     portrait = portraits(embeddings, thumbnails)
     return [illustrated(section, portrait) for section in found]
 
 
-def _beside(section: Section, embeddings: EmbeddingSet) -> Section:
-    """Return a section with the first images of the same name beside each one that stands alone."""
+def _with_same_name(section: Section, embeddings: EmbeddingSet) -> Section:
+    """Return a section in which each single image is followed by others of the same name."""
     people = embeddings.identities
 
     def filled(item: Comparison) -> Comparison:
@@ -156,7 +156,7 @@ def _beside(section: Section, embeddings: EmbeddingSet) -> Section:
         if item.others or row is None:
             return item
         same = np.flatnonzero((people == people[row]) & embeddings.acquired)
-        others = [Picture.of_row(int(at)) for at in same[same != row][:_BESIDE]]
+        others = [Picture.of_row(int(at)) for at in same[same != row][:_SAME_NAME]]
         return replace(item, others=others)
 
     return replace(
@@ -174,7 +174,7 @@ def _basis(result: VerificationResult, embeddings: EmbeddingSet) -> Section:
     overlap = result.overlap
     blocks: list[Block] = [
         Note(
-            f"Overlap with the training: {overlap}.",
+            f"Overlap with the training data: {overlap}.",
             warning=overlap.identities is None or bool(overlap),
         ),
         *[Note(text, warning=True) for text in result.warnings if text != str(overlap)],
@@ -207,4 +207,9 @@ def _basis(result: VerificationResult, embeddings: EmbeddingSet) -> Section:
                 folded=True,
             )
         )
-    return Section("basis", "Trials and data", blocks, "Whether the figures can be relied on.")
+    return Section(
+        "basis",
+        "Trials and data",
+        blocks,
+        "Number of trials, overlap with the training data, and failed images.",
+    )

@@ -1,4 +1,4 @@
-"""How adversaries did in a training: the figures that a diagnosis looks at."""
+"""The figures of the adversaries in a training (HTG), for diagnosis."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -14,7 +14,7 @@ _PREFIX = "adversarial/"
 class _Course(NamedTuple):
     title: str
     axis: str
-    series: dict[str, str]  # from the name shown to that in the log
+    series: dict[str, str]  # from the name in the legend to the key in the log
     caption: str
     logarithmic: bool = False
 
@@ -24,39 +24,40 @@ _COURSES = (
         "Adversaries: violated margins",
         "share of triplets",
         {"mined": "adversarial/mined_violation", "generated": "adversarial/generated_violation"},
-        "How many triplets violate the margin. The generator is of use where its triplets are "
-        "harder than those that were mined from the batch.",
+        "Share of triplets that violate the margin. The generator is useful if its triplets are "
+        "harder than those mined from the batch.",
     ),
     _Course(
         "Adversaries: distances",
         "d(a, n) - d(a, p)",
         {"mined": "adversarial/mined_margin", "generated": "adversarial/generated_margin"},
-        "By how much the negative is farther than the positive, as squared distances of unit "
-        "vectors; below 0 a triplet is wrong.",
+        "Squared distance of the negative minus that of the positive, for unit vectors. Below 0 "
+        "the order of the triplet is wrong.",
     ),
     _Course(
-        "Adversaries: the discriminator's verdicts",
-        "share right",
+        "Adversaries: accuracy of the discriminator",
+        "share correct",
         {
             "real": "adversarial/real_accuracy",
             "generated": "adversarial/generated_accuracy",
-            "told apart": "adversarial/told_apart",
+            "real vs generated": "adversarial/told_apart",
         },
-        "Real features are to get their identity, generated ones the class of their own. All at 1, "
-        "the generator has lost; told apart at 0.5, the discriminator guesses.",
+        "The discriminator should assign real features to their identity and generated features to "
+        "the extra class. All curves at 1: the generator has no effect. Real vs generated at 0.5: "
+        "chance level.",
     ),
     _Course(
         "Adversaries: identity kept",
-        "share nearest to the own prototype",
+        "share nearest to their own prototype",
         {"real": "adversarial/real_kept", "generated": "adversarial/generated_kept"},
-        "Generated features that lose their identity teach nothing: their curve should stay near "
-        "the real one.",
+        "Generated features that lose their identity are useless for training: their curve should "
+        "stay close to that of real features.",
     ),
     _Course(
         "Adversaries: size of the offset",
-        "length over that of the feature",
+        "length / length of the feature",
         {"generator": "adversarial/offset"},
-        "How far the generator moves a feature. At 0 it does nothing.",
+        "Relative size of the change that the generator makes to a feature. At 0 it has no effect.",
     ),
     _Course(
         "Adversaries: gradients",
@@ -66,14 +67,14 @@ _COURSES = (
             "generator": "adversarial/generator_grad_norm",
             "discriminator": "adversarial/discriminator_grad_norm",
         },
-        "None of the three should vanish beside the others, or grow without end.",
+        "None of the three should vanish relative to the others or grow without bound.",
         logarithmic=True,
     ),
 )
 
 
 def adversarial_curves(train: pd.DataFrame) -> Iterator[Block]:
-    """Yield the figures of a training's adversaries; none where it had none.
+    """Yield the figures of a training's adversaries; nothing without adversaries.
 
     Args:
         train: The logged updates.

@@ -1,4 +1,4 @@
-"""Whole reports: of an embedding set, of a training run, or of whichever of the two a folder is."""
+"""Complete reports of an embedding set, of a training run, or of several models."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -33,16 +33,16 @@ def build(
     """Return the report of an embedding set or of a run folder.
 
     Args:
-        source: The folder of either; a run is measured on the embeddings in RUN/embeddings.
-        far: The false accept rates at which TAR is wanted.
-        where: Each "column=value": only such rows are measured.
+        source: Folder of an embedding set or of a run. A run is measured on RUN/embeddings.
+        far: False accept rates at which TAR is measured.
+        where: Conditions "column=value"; only matching rows are measured.
         groups, camera: As for `measure_embeddings`.
-        thumbnails: Whether pictures are shown.
+        thumbnails: Whether to show pictures.
 
     Raises:
-        DataError: `source` is neither, or is damaged.
-        EvaluationError: Trials that cannot be measured.
-        ConfigError: Something to measure is asked for of a run without embeddings.
+        DataError: `source` is neither of the two, or damaged.
+        EvaluationError: The trials cannot be measured.
+        ConfigError: Measurements are requested of a run without embeddings.
     """
     folder = _embeddings_of(source)
     is_run = folder != source
@@ -64,17 +64,17 @@ def build(
 def build_side_by_side(
     sources: Sequence[Path], *, far: Sequence[float] | None = None, where: Sequence[str] = ()
 ) -> Report:
-    """Return one report of several models, each compared with the first on the same pairs.
+    """Return one report of several models; each is compared with the first on the same pairs.
 
     Args:
-        sources: Two or more folders of embeddings, or run folders that hold some.
-        far: The false accept rates at which TAR is wanted.
-        where: Each "column=value": only such rows are measured.
+        sources: Two or more folders: embedding sets, or runs with embeddings.
+        far: False accept rates at which TAR is measured.
+        where: Conditions "column=value"; only matching rows are measured.
 
     Raises:
-        DataError: A source is neither, or is damaged.
-        EvaluationError: Trials that cannot be measured.
-        ConfigError: A run without embeddings.
+        DataError: A source is neither of the two, or damaged.
+        EvaluationError: The trials cannot be measured.
+        ConfigError: A run has no embeddings.
     """
     fars = DEFAULT_FARS if far is None else far
     rows = []
@@ -97,14 +97,14 @@ def build_side_by_side(
 
 
 def _embeddings_of(source: Path) -> Path:
-    """Return where the embeddings of a source lie, or would lie: in it, or itself."""
+    """Return the folder of a source's embeddings, whether it exists or not."""
     run = RunFolder(source)
     if run.config.is_file():
         return run.embeddings
     if (source / META).is_file():
         return source
     if not source.exists():
-        raise DataError(f"nothing at {source}: give a run folder or a folder of embeddings")
+        raise DataError(f"{source} does not exist: give a run folder or a folder of embeddings")
     raise DataError(
         f"{source} is neither a run folder (no {run.config.name}) nor a folder of embeddings "
         f"(no {META})"
@@ -114,8 +114,8 @@ def _embeddings_of(source: Path) -> Path:
 def _nothing_to_measure(run: Path) -> str:
     folder = RunFolder(run).embeddings
     return (
-        f"nothing to measure: there are no embeddings at {folder} "
-        f"(facever embed {run} DATA --out {folder})"
+        f"no embeddings to measure at {folder}: make them with "
+        f"`facever embed {run} DATA --out {folder}`"
     )
 
 
@@ -125,9 +125,9 @@ def from_embeddings(
     """Return the report of an embedding set.
 
     Args:
-        measured: The set and what was measured on it.
+        measured: The set and its results.
         extra: Sections to follow those of the evaluation, such as `examples_section`.
-        thumbnails: Whether pictures are shown.
+        thumbnails: Whether to show pictures.
     """
     meta, result = measured.embeddings.meta, measured.verification
     environment = Section("environment", "Environment", [Facts(_origin(measured.embeddings))])
@@ -148,13 +148,13 @@ def from_run(
     extra: Sequence[Section] = (),
     thumbnails: bool = True,
 ) -> Report:
-    """Return the report of a training run, with its evaluation where there is one.
+    """Return the report of a training run, with its evaluation if there is one.
 
     Args:
         run: The run folder.
-        measured: Embeddings by the model; without, only the training is reported.
+        measured: Results on embeddings by the model; if None, only the training is reported.
         extra: Sections to follow those of the evaluation, such as `examples_section`.
-        thumbnails: Whether pictures are shown.
+        thumbnails: Whether to show pictures.
     """
     record = training.TrainingRecord.read(run)
     about_training, environment = training.sections(record, thumbnails)
@@ -165,7 +165,7 @@ def from_run(
         result = measured.verification
         verdict, meaning = accuracy.verdict(result), accuracy.meaning(result)
         tiles = accuracy.tiles(result)
-        origin = Facts(_origin(measured.embeddings), "The embeddings measured")
+        origin = Facts(_origin(measured.embeddings), "Measured embeddings")
         environment = replace(environment, blocks=[*environment.blocks, origin])
         sections = [*measured.sections(thumbnails), *extra, about_training, environment]
     data = {} if measured is None else measured.to_dict()
@@ -173,11 +173,11 @@ def from_run(
 
 
 def _unmeasured(record: training.TrainingRecord) -> tuple[str, str, list[Tile]]:
-    """Return the headline of a run that only its development people have judged."""
+    """Return the headline of a run that was measured on its development people only."""
     best = record.chosen
     embed = f"facever embed {record.folder.path} DATA --out {record.folder.embeddings}"
     if best is None:
-        return "Not measured yet", f"To measure it: {embed}, then this report again.", []
+        return "Not measured yet", f"To measure it, run `{embed}`, then make this report again.", []
     figure = str(record.setting("best_by"))
     people, images, _ = record.people("development")
     shown = [
@@ -188,8 +188,9 @@ def _unmeasured(record: training.TrainingRecord) -> tuple[str, str, list[Tile]]:
     return (
         f"Development {training.figure_name(figure)} {rate_text(float(best[figure]))} at update "
         f"{int(best['step']):,}, on {people:,} people ({images:,} images)",
-        "Measured on the people by whom the weights were chosen, which flatters. For an honest "
-        f"figure embed people whom the training never saw: {embed}, then this report again.",
+        "Measured on the people on whom the weights were selected: this figure is too optimistic. "
+        "For an unbiased figure, embed people that were not used for training: run "
+        f"`{embed}`, then make this report again.",
         shown,
     )
 

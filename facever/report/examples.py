@@ -1,4 +1,4 @@
-"""The section that shows a gallery at work: searches and verifications of single pictures."""
+"""The section of examples: searches and verifications of single pictures in a gallery."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,9 +13,9 @@ class SearchExample:
     """A probe that was searched in a gallery.
 
     Args:
-        probe: The picture that was searched for, with the name of whom it truly shows.
-        candidates: Enrolled pictures of whom the gallery gave, with their scores, best first.
-        point: What decides; None where nothing does.
+        probe: The picture that was searched for, with its true name.
+        candidates: Enrolled pictures of the people found, with their scores, best first.
+        point: The operating point of the decision; None without a decision.
         enrolled: Whether the probe's person is in the gallery.
     """
 
@@ -36,9 +36,9 @@ class VerificationExample:
     """Two pictures that were compared.
 
     Args:
-        a, b: The pictures, with the names of whom they truly show.
+        a, b: The pictures, with their true names.
         score: Their score.
-        accepted: Whether it is above the threshold; None where there is none.
+        accepted: Whether the score is above the threshold; None without a threshold.
     """
 
     a: Picture
@@ -52,33 +52,33 @@ def examples_section(
     verifications: Sequence[VerificationExample],
     rule: str,
 ) -> Section:
-    """Show what a gallery answered.
+    """Return the section of searches and verifications.
 
     Args:
-        searches: Probes and whom the gallery gave.
+        searches: Probes and the people found.
         verifications: Pairs and whether they were accepted.
-        rule: The decision rule in a sentence: which threshold, and where it is from.
+        rule: The decision rule in one sentence: the threshold and its origin.
     """
     blocks: list[Block] = []
     if searches:
         blocks.append(
             Comparisons(
-                "Who is this?",
-                "On the left the picture that was asked about, then the most alike people of the "
-                "gallery. A frame marks a score above the threshold: green is the right person, "
-                "red another one.",
+                "Search",
+                "Left: the probe. Right: the people of the gallery with the highest scores. A "
+                "coloured frame marks a score above the threshold: green for the correct person, "
+                "red for another person.",
                 [_search(example) for example in searches],
             )
         )
     if verifications:
         blocks.append(
             Comparisons(
-                "Is this the same person?",
-                "Two pictures compared with each other, and what was decided.",
+                "Verification",
+                "Pairs of pictures with their score and the decision.",
                 [_verification(example) for example in verifications],
             )
         )
-    return Section("examples", "In use", blocks, rule)
+    return Section("examples", "Examples", blocks, rule)
 
 
 def _search(example: SearchExample) -> Comparison:
@@ -93,28 +93,28 @@ def _search(example: SearchExample) -> Comparison:
 
 
 def _answer(example: SearchExample) -> tuple[str, bool | None]:
-    """Return what the gallery answered, and whether it is right; None where nothing decided."""
+    """Return the gallery's answer, and whether it is correct; None without a decision."""
     nearest = example.candidates[0] if example.candidates else None
     if nearest is not None and example.point is None:
         if not example.enrolled:
-            return f"nearest: {nearest.name} (the person asked about is not enrolled)", None
+            return f"nearest: {nearest.name} (the probe's person is not enrolled)", None
         right = nearest.name == example.probe.name
-        return f"nearest: {nearest.name} ({'right' if right else 'wrong'})", None
+        return f"nearest: {nearest.name} ({'correct' if right else 'wrong'})", None
     best = next(filter(example.accepts, example.candidates), None)
     if best is None:
-        outcome = "wrong: is enrolled" if example.enrolled else "right: is not enrolled"
+        outcome = "wrong: enrolled" if example.enrolled else "correct: not enrolled"
         return f"answer: unknown person ({outcome})", not example.enrolled
     right = example.enrolled and best.name == example.probe.name
-    return f"answer: {best.name} ({'right' if right else 'wrong'})", right
+    return f"answer: {best.name} ({'correct' if right else 'wrong'})", right
 
 
 def _verification(example: VerificationExample) -> Comparison:
     same = example.a.name == example.b.name
     tone: Tone = "neutral"
-    verdict = f"no decision (in truth {'the same person' if same else 'different people'})"
+    verdict = f"no decision (truth: {'same person' if same else 'different people'})"
     if example.accepted is not None:
         right = same == example.accepted
         tone = "good" if right else "bad"
         decided = "same person" if example.accepted else "different people"
-        verdict = f"{decided} ({'right' if right else 'wrong'})"
+        verdict = f"{decided} ({'correct' if right else 'wrong'})"
     return Comparison(example.a, [example.b], verdict, tone, score(example.score))

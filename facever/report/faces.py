@@ -10,11 +10,11 @@ from facever.report.thumbnails import Cut, portrait
 
 
 def portraits(embeddings: EmbeddingSet, thumbnails: bool) -> Callable[[int], Picture]:
-    """Return what gives the picture of a row, with the name that it goes under.
+    """Return a function from a row to its picture, labelled with its identity.
 
     Args:
-        embeddings: The set; without a column `path` no picture is looked for.
-        thumbnails: Whether pictures are shown, not only named.
+        embeddings: The set; without a column `path` there are no pictures.
+        thumbnails: Whether to show pictures or names only.
     """
     rows = embeddings.rows
 
@@ -27,14 +27,14 @@ def portraits(embeddings: EmbeddingSet, thumbnails: bool) -> Callable[[int], Pic
 
 
 def image_of(embeddings: EmbeddingSet, row: int) -> str | None:
-    """Return the image of a row, None where it is not known."""
+    """Return the image of a row; None if it is unknown."""
     path = _cell(embeddings, row, "path")
     # no Path: it may end in "#7", the place in a file of many images
     return None if path is None else os.path.join(embeddings.root or "", path)  # noqa: PTH118
 
 
 def cut_of(embeddings: EmbeddingSet, row: int) -> Cut | None:
-    """Return what was cut from the photo of a row, None where the image is no photo's face."""
+    """Return the face that was cut from the photo of a row; None if there is no photo."""
     box, landmarks = (_cell(embeddings, row, name) for name in ("box", "landmarks"))
     made = embeddings.meta.acquisition
     photo = _cell(embeddings, row, "photo")  # the rows are crops that facever data align wrote

@@ -1,4 +1,4 @@
-"""Everything that a report measures on an embedding set, and the sections that show it."""
+"""The measurements of a report on an embedding set, and their sections."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -25,14 +25,14 @@ __getattr__ = former_names(
 
 @dataclass(frozen=True)
 class MeasuredEmbeddings(Record):
-    """An embedding set and what was measured on it.
+    """An embedding set and its results.
 
     Attributes:
-        embeddings: The rows that every result speaks of.
-        verification: Of all their pairs, or by a protocol.
-        calibration: None where it was not asked for or cannot be made.
-        retrieval: None where the rows are not divided into queries and a gallery.
-        notes: What could not be measured, and why.
+        embeddings: The measured rows.
+        verification: On all pairs, or by a protocol.
+        calibration: None if it was not requested or is not possible.
+        retrieval: None if the rows are not divided into queries and a gallery.
+        notes: Measurements that were not possible, with the reason.
     """
 
     embeddings: EmbeddingSet
@@ -44,7 +44,7 @@ class MeasuredEmbeddings(Record):
     json_keys = "verification retrieval calibration notes"
 
     def sections(self, thumbnails: bool = True) -> list[Section]:
-        """Return the sections that show the results."""
+        """Return the sections of the results."""
         found = accuracy.sections(self.verification, self.embeddings, thumbnails)
         if self.retrieval is not None:
             found.append(ranking(self.retrieval, self.embeddings, thumbnails))
@@ -57,9 +57,9 @@ class MeasuredEmbeddings(Record):
 
 
 def ranking(result: RetrievalResult, embeddings: EmbeddingSet, thumbnails: bool) -> Section:
-    """Return the section of a ranking, with the queries that went wrong."""
+    """Return the section of a ranking, with the wrong queries."""
     section = warned(result)
-    lead = "Every query ranks the gallery; where does the right person stand?"
+    lead = "Rank of the correct person in the gallery, over all queries."
     if result.overlap is not None and result.overlap.brief:
         lead += f" Note: {result.overlap.brief}."
     wrong = [result.wrong_at_first()] if result.first_wrong else []
@@ -81,17 +81,17 @@ def measure_embeddings(
     groups: Sequence[str] = (),
     camera: str | None = None,
 ) -> MeasuredEmbeddings:
-    """Measure verification in detail, calibration, and retrieval where there are queries.
+    """Measure verification in detail, calibration, and retrieval if there are queries.
 
     Args:
         embeddings: Images or templates. Rows of the subsets `query` and `gallery` are ranked.
-        far: The false accept rates at which TAR is wanted.
-        groups: Columns by whose values FMR and FNMR are counted.
-        camera: The column of retrieval's cross-camera rule; by default `camera`, where the rows
+        far: False accept rates at which TAR is measured.
+        groups: Columns; FMR and FNMR are counted for each of their values.
+        camera: Column of the cross-camera rule of retrieval; by default `camera`, if the rows
             have it.
 
     Raises:
-        EvaluationError: Trials that cannot be measured, or a column that does not exist.
+        EvaluationError: The trials cannot be measured, or a column does not exist.
     """
     rows, notes = embeddings.rows, []
     calibration, ranked = None, None
@@ -105,6 +105,7 @@ def measure_embeddings(
         ranked = retrieval(embeddings, camera=rule)
     elif camera is not None:
         raise EvaluationError(
-            f"--camera {camera} is for retrieval, which needs rows of the subsets query and gallery"
+            f"--camera {camera} applies to retrieval only: it needs rows of the subsets query and "
+            "gallery"
         )
     return MeasuredEmbeddings(embeddings, verified, calibration, ranked, notes)

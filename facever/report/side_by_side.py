@@ -1,4 +1,4 @@
-"""One page for several models: their curves over each other, their rates in one table."""
+"""One page for several models: their curves in one figure, their rates in one table."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,11 +27,11 @@ class Contestant:
     """One model on the page.
 
     Args:
-        name: As the page calls it.
-        result: What was measured.
-        against_first: The paired comparison with the first model; None for the first itself, and
-            where the trials are not the same.
-        why_not: The reason, where there is no comparison.
+        name: Name on the page.
+        result: The verification result.
+        against_first: The paired comparison with the first model; None for the first itself and
+            if the trials differ.
+        why_not: The reason if there is no comparison.
     """
 
     name: str
@@ -44,7 +44,7 @@ def side_by_side(contestants: Sequence[Contestant]) -> Report:
     """Return the report of several models.
 
     Args:
-        contestants: Two or more; the first is the one that the others are compared with.
+        contestants: Two or more; the first is the baseline.
     """
     first = contestants[0]
     systems = {each.name: each.result for each in contestants}
@@ -52,13 +52,13 @@ def side_by_side(contestants: Sequence[Contestant]) -> Report:
         Figure(
             "ROC",
             figures.roc(systems),
-            "Genuine pairs accepted (TAR) over impostor pairs accepted (FAR, in powers of ten). "
-            "Bars and bands are intervals.",
+            "Genuine pairs accepted (TAR) against impostor pairs accepted (FAR, logarithmic axis). "
+            "Bars and bands are confidence intervals.",
         ),
         Figure(
             "DET",
             figures.det(systems),
-            "The same as two error rates, on stretched axes. Lower left is better.",
+            "FNMR against FMR on probit axes. Lower left is better.",
         ),
         _rates(contestants),
     ]
@@ -67,8 +67,10 @@ def side_by_side(contestants: Sequence[Contestant]) -> Report:
         blocks.append(_differences(first.name, compared))
         blocks.append(
             Note(
-                "A difference is resolved when its interval, of the same draws of people for both "
-                "models, does not hold zero. With several models some intervals miss by chance."
+                "A difference is resolved if its interval excludes zero. Both models are measured "
+                "on "
+                "the same draws of people. With several models, some intervals miss the true "
+                "value by chance."
             )
         )
     blocks += [
@@ -126,7 +128,7 @@ def _rates(contestants: Sequence[Contestant]) -> Table:
             )
     headers = ["model", "FAR target", "FAR", "TAR", "interval", "false accepts"]
     headers += ["impostor pairs", "false rejects", "genuine pairs", "images not embedded"]
-    return Table("Rates of each model, on what it could embed.", headers, rows)
+    return Table("Rates of each model, on the images that it could embed.", headers, rows)
 
 
 def _differences(first: str, compared: Sequence[Contestant]) -> Table:
@@ -151,17 +153,17 @@ def _differences(first: str, compared: Sequence[Contestant]) -> Table:
 
 
 def _judged(point: ComparedPoint) -> str:
-    """Say whether a difference is resolved, and whether few errors stand behind it."""
+    """Return whether a difference is resolved, and whether it is based on few errors."""
     return f"{resolved_text(point.difference)}{' (few)' if point.few else ''}"
 
 
 def _notes(each: Contestant) -> list[Block]:
-    """Say what the reader must know of one model."""
+    """Return the notes and warnings of one model."""
     overlap = each.result.overlap
     needs = each.result.trials.impostor
     notes: list[Block] = [
         Note(
-            f"{each.name}: overlap with the training: {overlap}.",
+            f"{each.name}: overlap with the training data: {overlap}.",
             warning=overlap.identities is None or bool(overlap),
         )
     ]
@@ -186,14 +188,17 @@ def _tile(contestant: Contestant) -> Tile:
 
 
 def _verdict(first: Contestant, compared: Sequence[Contestant]) -> tuple[str, str]:
-    """Say at the first FAR which models differ from the first one."""
+    """Return the headline: the differences from the first model at the first FAR."""
     found = [
         (each.name, each.against_first.points[0])
         for each in compared
         if each.against_first is not None and each.against_first.points
     ]
     if not found:
-        return "No two models were compared on the same pairs", "Each stands for itself."
+        return (
+            "No two models were compared on the same pairs",
+            "The results of the models cannot be compared directly.",
+        )
     said = [
         f"{name} {point.second.tar - point.first.tar:+.3f} ({_judged(point)})"
         for name, point in found
@@ -202,6 +207,6 @@ def _verdict(first: Contestant, compared: Sequence[Contestant]) -> tuple[str, st
     return (
         f"TAR at FAR {far_text(point.first.far_target)} against {first.name} "
         f"({rate_text(point.first.tar)}): {', '.join(said)}",
-        "How many more pairs of one person are accepted than by the first model, at the same rate "
-        "of false accepts.",
+        "Difference in the share of accepted genuine pairs from the first model, at the same false "
+        "accept rate.",
     )

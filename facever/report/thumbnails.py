@@ -1,4 +1,4 @@
-"""Pictures inside the page: small JPEGs as data: URIs; of a photo its face's box, and the crop."""
+"""Pictures inside the page: small JPEGs as data: URIs, or a photo with its box and crop."""
 
 import base64
 import os
@@ -26,7 +26,7 @@ class Cut:
     Args:
         photo: The photo, as `facever.data.decode` takes it.
         box, landmarks: Cells of these columns, see `facever.data.acquisition.face_columns`.
-        template: What the crop is aligned by.
+        template: Name of the alignment template.
     """
 
     photo: str
@@ -35,7 +35,7 @@ class Cut:
     template: str = ARCFACE
 
     def picture(self) -> np.ndarray:
-        """Return the photo with the face's box, and the aligned crop below it, RGB.
+        """Return the photo with the face's box, and the aligned crop below it, as RGB.
 
         Raises:
             ImageError: The photo cannot be read.
@@ -51,20 +51,20 @@ class Cut:
 def portrait(
     path: str | Path | None, name: str, shown: bool = True, cut: Cut | None = None
 ) -> Picture:
-    """Return a small picture of an image file, or the reason why there is none.
+    """Return a small picture of an image file, or the reason why it is missing.
 
     Args:
-        path: The image, as `facever.data.decode` takes it; None where it is not known.
-        name: Whom it shows.
-        shown: False names the picture without showing it.
-        cut: What was cut from a photo: the picture shows the photo with the box, and the crop; the
-            image alone where the photo is gone.
+        path: The image, as for `facever.data.decode`; None if unknown.
+        name: The identity.
+        shown: If False, return the name without the image.
+        cut: The face in a photo: the picture shows the photo with the box and the crop. If the
+            photo is missing, it shows the image only.
     """
     detail = "" if path is None else os.path.basename(path)  # noqa: PTH119 - may end in "#7"
     if not shown:
         return Picture(name, detail)
     if path is None:
-        return Picture(name, reason="no picture known")
+        return Picture(name, reason="unknown path")
     try:
         if cut is not None and (cut.photo == str(path) or Path(file_of(cut.photo)).is_file()):
             return Picture(name, detail, uri=data_uri(cut.picture(), 8 * _SIDE), tall=True)

@@ -1,4 +1,4 @@
-"""The sections that say what was trained on what, read from a run folder."""
+"""The sections of a training: configuration, data, curves and environment of a run folder."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,17 +27,17 @@ _NOT_FIGURES = {"kind", "step", "epoch", "weights"}
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """What the files of a run folder say about its training.
+    """The record of a training in the files of its run folder.
 
     Attributes:
-        folder: Where its files are.
+        folder: The run folder.
         config: The resolved configuration.
         train: Logged updates: step, epoch, loss, lr, seconds and more.
-        development: Looks at the development identities: step, epoch, weights and their figures.
-        alarms: What the collapse watch said: step, alarm, head, message.
-        environment: Versions, processor, threads, device; empty where not recorded.
-        identities: Columns identity, dataset, images, use; empty where not recorded.
-        fingerprint: Of the exported model, None while there is none.
+        development: Evaluations on development identities: step, epoch, weights and their figures.
+        alarms: Alarms of the training: step, alarm, head, message.
+        environment: Versions, processor, threads, device; empty if not recorded.
+        identities: Columns identity, dataset, images, use; empty if not recorded.
+        fingerprint: Fingerprint of the exported model; None before the export.
     """
 
     folder: RunFolder
@@ -54,11 +54,11 @@ class TrainingRecord:
         """Read a run folder, finished or not.
 
         Raises:
-            DataError: No run folder, or a file in it that is damaged.
+            DataError: `path` is not a run folder, or a file in it is damaged.
         """
         folder = RunFolder(path)
         if not folder.config.is_file():
-            raise DataError(f"{path} is not a run folder: there is no {folder.config.name} in it")
+            raise DataError(f"{path} is not a run folder: {folder.config.name} is missing")
         metrics = read_metrics(folder.metrics)
         try:
             config = read_yaml_file(folder.config, "configuration")
@@ -70,7 +70,7 @@ class TrainingRecord:
             raise DataError(f"the run folder {path} is damaged: {reason}") from error
         if not isinstance(config, dict) or not isinstance(around, dict):
             raise DataError(
-                f"the run folder {path} is damaged: its files are not of the right form"
+                f"the run folder {path} is damaged: its YAML and JSON files must hold mappings"
             )
         return cls(
             folder=folder,
@@ -84,7 +84,7 @@ class TrainingRecord:
         )
 
     def setting(self, key: str) -> Any:
-        """Return the value at a dotted key of the configuration, None where there is none."""
+        """Return the value at a dotted key of the configuration; None if it is not set."""
         value: Any = self.config
         for part in key.split("."):
             value = value.get(part) if isinstance(value, dict) else None
@@ -98,14 +98,14 @@ class TrainingRecord:
 
     @property
     def name(self) -> str:
-        """What was trained, such as "resnet10t + cosface"."""
+        """Backbone and heads, such as "resnet10t + cosface"."""
         names = [str(head["name"]) for head in self.heads]
         if self.setting("adversarial") is not None:
             names.append("HTG")
         return " + ".join([str(self.setting("model.backbone")), *names])
 
     def people(self, use: str) -> tuple[int, int, str]:
-        """Return how many identities and images were used so, and the names of their data sets."""
+        """Return the number of identities and images of a use, and the names of their data sets."""
         frame = self.identities
         if "use" in frame:
             frame = frame[frame["use"] == use]
@@ -118,7 +118,7 @@ class TrainingRecord:
 
     @property
     def chosen(self) -> dict[str, Any] | None:
-        """The development record that is best by the figure of the configuration, None: none."""
+        """The development record with the best value of `best_by`; None without one."""
         figure = self.setting("best_by")
         if figure not in self.development:
             return None
@@ -136,7 +136,7 @@ def sections(run: TrainingRecord, thumbnails: bool = True) -> list[Section]:
 
 
 def describe(run: TrainingRecord) -> str:
-    """Return in one line what was trained on what."""
+    """Return the model and its training data in one line."""
     people, images, dataset = run.people("train")
     trained = f", trained on {images:,} images of {people:,} people ({dataset})" if people else ""
     return f"{run.name}{trained}"
@@ -148,7 +148,7 @@ def development_figures(frame: pd.DataFrame) -> list[str]:
 
 
 def figure_name(name: str) -> str:
-    """Return how a figure of the log is called in words: AUC, TAR at FAR 1e-2, attributes hat."""
+    """Return the display name of a figure in the log: AUC, TAR at FAR 1e-2, attributes hat."""
     if "/" in name:  # accuracies of attributes
         return name.replace("/", " ")
     kind, _, at = name.partition("@")
@@ -163,8 +163,10 @@ def _training(run: TrainingRecord, thumbnails: bool) -> Section:
     picture = run.folder.batch_picture
     if thumbnails and picture.is_file():
         blocks.append(_batch_picture(picture))
-    blocks.append(Facts(list(flat(run.config)), "The whole configuration", folded=True))
-    return Section("training", "Training", blocks, "What was trained, on whom, and how it went.")
+    blocks.append(Facts(list(flat(run.config)), "Complete configuration", folded=True))
+    return Section(
+        "training", "Training", blocks, "Configuration, training data and learning curves."
+    )
 
 
 def _facts(run: TrainingRecord) -> list[tuple[str, Cell]]:
@@ -178,7 +180,7 @@ def _facts(run: TrainingRecord) -> list[tuple[str, Cell]]:
     for head in run.heads:
         options = ", ".join(f"{key} {value}" for key, value in head.items() if key != "name")
         rows.append(("head", f"{head['name']}: {options}" if options else str(head["name"])))
-    for use, label in (("train", "trained on"), ("development", "choices made on")):
+    for use, label in (("train", "trained on"), ("development", "selection on")):
         people, images, dataset = run.people(use)
         if people:
             rows.append((label, f"{people:,} people, {images:,} images of {dataset}"))
@@ -204,7 +206,7 @@ def _budget(run: TrainingRecord) -> list[tuple[str, Cell]]:
         seen = updates * batch * int(run.setting("accumulation") or 1)
         rows += [
             ("images seen", count(seen)),
-            ("time", f"{duration(seconds)}, {seen / seconds:,.0f} images/s with all evaluations"),
+            ("time", f"{duration(seconds)}, {seen / seconds:,.0f} images/s including evaluations"),
         ]
     return rows
 
@@ -212,19 +214,19 @@ def _budget(run: TrainingRecord) -> list[tuple[str, Cell]]:
 def _curves(run: TrainingRecord) -> Iterator[Block]:
     train, development = run.train, run.development
     if not len(train):
-        yield Note("No update has been logged yet: there are no training curves.")
+        yield Note("No training curves: no update has been logged yet.")
         return
     if "loss" in train:
         yield Figure(
             "Loss",
             figures.loss(train["step"], train["loss"]),
-            "What training makes small. It should fall and level off.",
+            "The training loss. It should decrease and level off.",
         )
     if "lr" in train:
         yield Figure(
             "Learning rate",
             figures.learning_rate(train["step"], train["lr"]),
-            "How large the steps were: the warm-up, then the schedule.",
+            "The learning rate: warm-up, then the schedule.",
         )
     figure = run.setting("best_by")
     if figure in development:
@@ -238,8 +240,8 @@ def _curves(run: TrainingRecord) -> Iterator[Block]:
                 },
                 figure_name(figure),
             ),
-            "On people set aside for choices. The best point decided which weights were kept, so "
-            "this curve flatters a little.",
+            "Measured on the development people. The weights of the best point were kept, so this "
+            "figure is slightly optimistic.",
         )
     yield from adversarial_curves(train)
 
@@ -261,7 +263,7 @@ def _development_table(run: TrainingRecord) -> Table:
         "weights",
         *map(figure_name, shown),
     ]
-    return Table("All looks at the development people", headers, rows, folded=True)
+    return Table("All evaluations on the development people", headers, rows, folded=True)
 
 
 def _batch_picture(path: Path) -> Sheet:
@@ -270,9 +272,10 @@ def _batch_picture(path: Path) -> Sheet:
     except ImageError as error:
         picture = Picture("images of the first training batch", reason=str(error))
     return Sheet(
-        "What the network really sees",
+        "Input of the network",
         picture,
-        "The first training batch, resized and augmented. Frames of one colour are one person.",
+        "The first training batch after resizing and augmentation. Frames of one colour mark one "
+        "person.",
     )
 
 
@@ -282,11 +285,16 @@ def _environment(run: TrainingRecord) -> Section:
         ("model fingerprint", run.fingerprint or f"no {run.folder.model.name} yet"),
         *flat(run.environment),
     ]
-    return Section("environment", "Environment", [Facts(rows)], "What is needed to do it again.")
+    return Section(
+        "environment",
+        "Environment",
+        [Facts(rows)],
+        "Versions, hardware and settings, for reproduction.",
+    )
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Cell]]:
-    """Yield the leaves of nested mappings by dotted key; what is None is left out."""
+    """Yield the leaves of nested mappings by dotted key, without None."""
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from flat(value, f"{prefix}{key}.")

@@ -85,7 +85,7 @@ def test_a_cohort(make_set):
     cases = [
         ((*words,), "^the top 200 of a cohort of 120: 2 or more, at most all$"),
         ((*words, "--cohort-top", "0"), "^the top 0 of a cohort of 120"),
-        ((*words, "--snorm", "s", "--cohort-top", "9"), "^S-norm takes the whole cohort"),
+        ((*words, "--snorm", "s", "--cohort-top", "9"), "^S-norm uses the whole cohort"),
         ((*words, "--snorm", "z"), "^unknown score normalisation 'z'"),
         (("verification", faces, "--snorm", "s"), "^--snorm and --cohort-top belong to --cohort"),
         (
@@ -94,7 +94,7 @@ def test_a_cohort(make_set):
         ),
         (
             (*words, "--cohort-top", "9", "--save-operating-point", "x", "--at-far", "0.1"),
-            "^normalised scores make no operating point",
+            "^normalised scores give no operating point",
         ),
     ]
     for wrong, message in cases:

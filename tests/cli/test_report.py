@@ -78,10 +78,10 @@ def test_where(run: Run, faces: Path, capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["gone"], "error: nothing at gone: give a run folder or a folder of embeddings"),
+        (["gone"], "error: gone does not exist: give a run folder or a folder of embeddings"),
         (["."], "error: . is neither a run folder"),
         (["faces", "--far", "2"], "error: a FAR of 2.0 is not between 0 and 1"),
-        (["faces", "--where", "subset"], "error: 'subset' is no condition"),
+        (["faces", "--where", "subset"], "error: 'subset' is not a condition"),
         (["faces", "--out", "."], "error: . is a folder: name the file to write"),
     ],
 )

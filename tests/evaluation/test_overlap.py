@@ -26,7 +26,7 @@ def test_none_and_unknown_are_told_apart():
     assert not none
     assert not unknown
     assert "none: the model was trained on none of the 1 people" in str(none)
-    assert "not known" in str(unknown)
+    assert "unknown" in str(unknown)
     assert unknown.to_dict()["known"] is False
     assert unknown.to_dict()["identities"] is None
     assert shared_people(None, ["Ada"]) is None
@@ -43,11 +43,11 @@ def test_people_whom_choices_were_made_on_are_no_overlap_but_are_named():
     trained = TRAINED.assign(use=["train", "development", "train"])
     overlap = find_overlap(trained, ["Ada", "Ben"], 0.5)
     assert (overlap.identities, overlap.chosen_on, overlap.datasets) == (["Ada"], ["Ben"], ["x"])
-    assert str(overlap).endswith("in 50% of the trials; choices were made on 1 of them")
+    assert str(overlap).endswith("in 50% of the trials; 1 of them were used for selection")
     only = find_overlap(trained, ["Ben"], None)
     assert not only
     assert str(only) == (
-        "none: the model was trained on none of the 1 people; choices were made on 1 of them"
+        "none: the model was trained on none of the 1 people; 1 of them were used for selection"
     )
 
 
@@ -66,4 +66,4 @@ def test_what_a_figure_alone_must_say_is_short():
     assert find_overlap(TRAINED, ["Zoe"], None).brief == ""
     assert find_overlap(None, ["Zoe"], None).brief == ""
     chosen = TRAINED.assign(use="development")
-    assert find_overlap(chosen, ["Ben"], None).brief == "choices were made on 1 of the 1 people"
+    assert find_overlap(chosen, ["Ben"], None).brief == "1 of the 1 people were used for selection"

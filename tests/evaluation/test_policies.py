@@ -138,9 +138,9 @@ def test_other_policies_are_refused(policy):
 @pytest.mark.parametrize("wrong", [np.nan, 0.0, -1.0, np.inf])
 def test_quality_needs_known_norms(wrong):
     norms = [1.0, wrong, 2.0]
-    with pytest.raises(EvaluationError, match=r"^the norm of image 1 is not known \(1 of 3 such\)"):
+    with pytest.raises(EvaluationError, match=r"^the norm of image 1 is unknown \(1 of 3 such\)"):
         make_templates(np.eye(3), [0, 0, 1], "quality_mean", norms)
-    with pytest.raises(EvaluationError, match=r"the norm of image 0 is not known \(3 of 3 such\)"):
+    with pytest.raises(EvaluationError, match=r"the norm of image 0 is unknown \(3 of 3 such\)"):
         make_templates(np.eye(3), [0, 0, 1], "quality_mean")
     assert len(make_templates(np.eye(3), [0, 0, 1], "mean", norms)[0]) == 2
 
@@ -150,6 +150,7 @@ def test_images_that_cancel_have_no_mean():
     with pytest.raises(EvaluationError) as raised:
         make_templates(rows, [4, 9, 9], "mean")
     assert str(raised.value) == (
-        "the images of one person cancel each other (the first is image 1): they have no mean"
+        "the images of one person cancel each other (the first is image 1): the mean has "
+        "zero length"
     )
     assert len(make_templates(rows, [4, 9, 9], "medoids:1")[0]) == 2

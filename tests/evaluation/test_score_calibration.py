@@ -46,14 +46,14 @@ def test_save_and_load_are_inverse(tmp_path, one):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"llrs": (2.0, -4.0)}, "its llrs fall: a higher score must not be less probable"),
-        ({"llrs": (2.0, 2.0)}, "a logistic calibration is a rising line through two knots"),
-        ({"scores": (0.0, 0.5, 1.0), "llrs": (0.0, 1.0, 2.0)}, "a rising line through two knots"),
-        ({"scores": (0.5, 0.5)}, "its scores do not ascend"),
-        ({"scores": (0.5, 0.4)}, "its scores do not ascend"),
-        ({"scores": (0.5,)}, "1 scores and 2 llrs: one each"),
-        ({"scores": (), "llrs": ()}, "0 scores and 0 llrs: one each"),
-        ({"method": "isotonic", "llrs": (1.0, 0.9)}, "its llrs fall"),
+        ({"llrs": (2.0, -4.0)}, "llrs must not decrease"),
+        ({"llrs": (2.0, 2.0)}, "must be an increasing line with two knots"),
+        ({"scores": (0.0, 0.5, 1.0), "llrs": (0.0, 1.0, 2.0)}, "an increasing line with two knots"),
+        ({"scores": (0.5, 0.5)}, "scores must be in ascending order"),
+        ({"scores": (0.5, 0.4)}, "scores must be in ascending order"),
+        ({"scores": (0.5,)}, "1 scores and 2 llrs: give one"),
+        ({"scores": (), "llrs": ()}, "0 scores and 0 llrs: give one"),
+        ({"method": "isotonic", "llrs": (1.0, 0.9)}, "llrs must not decrease"),
         ({"method": "linear"}, "'logistic' or 'isotonic'"),
         ({"prior": 0.0}, "greater than 0"),
         ({"prior": 1.0}, "less than 1"),
@@ -72,12 +72,12 @@ def test_bad_files_are_named(tmp_path):
     with pytest.raises(EvaluationError, match=r"^no calibration at .*c\.json$"):
         ScoreCalibration.load(path)
     path.write_text("[]")
-    with pytest.raises(EvaluationError, match="is not a calibration: it holds no JSON object"):
+    with pytest.raises(EvaluationError, match="is not a calibration: not a JSON object"):
         ScoreCalibration.load(path)
     make().save(path)
     values = json.loads(path.read_text())
     path.write_text(json.dumps({**values, "llrs": [3, 1.0]}))
-    with pytest.raises(ConfigError, match=r"c\.json: its llrs fall"):
+    with pytest.raises(ConfigError, match=r"c\.json: llrs must not decrease"):
         ScoreCalibration.load(path)
     path.write_text(json.dumps({**values, "prior": "half"}))
     with pytest.raises(ConfigError, match="'prior' is 'half'"):

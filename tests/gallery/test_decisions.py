@@ -41,8 +41,8 @@ def test_a_point_of_another_model_is_refused_with_both_shown(make_point) -> None
     require_fit(make_point(), "model-1", "the gallery")
     for other, shown in (
         (make_point(fingerprint="model-2"), "model-2"),
-        (make_point(fingerprint=None), "does not say which model"),
-        (make_point(fingerprint="undeclared"), "does not say which model"),
+        (make_point(fingerprint=None), "has no fingerprint"),
+        (make_point(fingerprint="undeclared"), "has no fingerprint"),
     ):
         with pytest.raises(GalleryError) as refusal:
             require_fit(other, "model-1", "the gallery")

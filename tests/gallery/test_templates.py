@@ -11,7 +11,7 @@ def test_norms_that_are_not_known_are_told(units) -> None:
     assert keys.tolist() == [3, 7]
     total = units(3)[0].astype(float) + 3 * units(3)[2]
     assert templates[1] == pytest.approx(total / np.linalg.norm(total), abs=1e-6)
-    with pytest.raises(GalleryError, match=r"^the norm of image 1 is not known \(1 of 3 such\)"):
+    with pytest.raises(GalleryError, match=r"^the norm of image 1 is unknown \(1 of 3 such\)"):
         templates_of("quality_mean", owners, units(3), [1.0, None, 3.0])
     assert templates_of("mean", owners, units(3), [None] * 3)[0].tolist() == [3, 7]
 

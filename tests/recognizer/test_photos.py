@@ -114,7 +114,7 @@ def test_what_was_measured_on_crops_says_so_on_photos(recognizer, photos, make_p
             recognizer.verify_person(given, "b", operating_point=point).note,
         ]
         for note in notes:
-            assert ("measured on crops and these are photos" in note) == noted
+            assert ("measured on crops, these images are photos" in note) == noted
     recognizer.gallery.add_operating_point("crops", point)
     assert (
         "measured on crops and 4 of 4 images of the gallery are photos" in capsys.readouterr().err

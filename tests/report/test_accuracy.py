@@ -171,7 +171,9 @@ def test_overlap_is_stated_once(
     page: Any, result: VerificationResult, faces: EmbeddingSet, read_page: Reader
 ) -> None:
     def notes(page: Any) -> list[Any]:
-        return [note for note in page.of_class("p", "note") if "trained on" in note.text]
+        return [
+            note for note in page.of_class("p", "note") if "Overlap with the training" in note.text
+        ]
 
     assert "none of the 12 people" in notes(page)[0].text
     assert "warning" not in notes(page)[0].attributes["class"]
@@ -183,7 +185,7 @@ def test_overlap_is_stated_once(
     assert "warning" in note.attributes["class"]
     nobody = replace(faces, trained_on=None)
     (note,) = notes(show(verification(nobody, far=FARS), nobody, read_page))
-    assert "not known" in note.text
+    assert "unknown" in note.text
     assert "warning" in note.attributes["class"]
 
 
@@ -255,7 +257,7 @@ def test_accuracy_is_the_headline_of_protocols_that_have_one(
     single = Accuracy(0.8612, 0.0109, [0.25], "threshold chosen on others", interval)
     page = show(replace(result, accuracy=single, protocol="lfw-view1"), faces, read_page)
     assert page.of_class("p", "verdict")[0].text.startswith("Accuracy 0.861 ± 0.011 (lfw-view1) on")
-    assert page.of_class("p", "meaning")[0].text.startswith("86.1 % of the pairs are decided")
+    assert page.of_class("p", "meaning")[0].text.startswith("86.1 % of the pairs are classified")
     assert page.facts()["accuracy"] == (
         "86.12% ± 1.09% [84.00%, 88.00%] (threshold chosen on others; interval: clopper-pearson)"
     )

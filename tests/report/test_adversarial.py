@@ -23,7 +23,7 @@ NAMES = (
     *("offset", "generator_grad_norm", "discriminator_grad_norm"),
 )
 TITLES = [
-    *("violated margins", "distances", "the discriminator's verdicts", "identity kept"),
+    *("violated margins", "distances", "accuracy of the discriminator", "identity kept"),
     *("size of the offset", "gradients"),
 ]
 
@@ -54,7 +54,7 @@ def test_every_figure_of_the_diagnosis_is_drawn() -> None:
     told = [block.drawing.alt for block in blocks]
     assert "Mined ends at 0.01, generated ends at 0.02." in told[0]
     assert "Mined ends at 0.03, generated ends at 0.04." in told[1]
-    assert "Real ends at 0.05, generated ends at 0.06, told apart ends at 0.07." in told[2]
+    assert "Real ends at 0.05, generated ends at 0.06, real vs generated ends at 0.07." in told[2]
     assert "Real ends at 0.08, generated ends at 0.09." in told[3]
     assert "Generator ends at 0.1." in told[4]
     assert "Embedder ends at 4, generator ends at 0.11, discriminator ends at 0.12." in told[5]

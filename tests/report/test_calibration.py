@@ -30,7 +30,7 @@ def test_the_bins_and_the_costs_are_the_result(faces: EmbeddingSet, read_page: R
         ]
     assert f"{result.cllr:.4f}" in page.text
     assert f"{result.cllr_min:.4f}" in page.text
-    assert "fitted on 6 people and judged on 6 others" in page.text
+    assert "fitted on 6 people and tested on 6 others" in page.text
     assert not page.of_class("p", "warning")
     known = replace(result, warnings=["known people"])
     page = read_page(render(Report("t", "v", "m", [], [warned(known)])))

@@ -31,10 +31,10 @@ def blocks(section: Section) -> list[Comparisons]:
 @pytest.mark.parametrize(
     ("scores", "enrolled", "verdict", "tones"),
     [
-        ([0.7, 0.3], True, "answer: Ada (right)", ["good", "neutral"]),
-        ([0.8, 0.7], True, "answer: Ada (right)", ["good", "bad"]),
-        ([0.5, 0.3], True, "answer: unknown person (wrong: is enrolled)", ["neutral"] * 2),
-        ([0.5, 0.3], False, "answer: unknown person (right: is not enrolled)", ["neutral"] * 2),
+        ([0.7, 0.3], True, "answer: Ada (correct)", ["good", "neutral"]),
+        ([0.8, 0.7], True, "answer: Ada (correct)", ["good", "bad"]),
+        ([0.5, 0.3], True, "answer: unknown person (wrong: enrolled)", ["neutral"] * 2),
+        ([0.5, 0.3], False, "answer: unknown person (correct: not enrolled)", ["neutral"] * 2),
         # a namesake of somebody who is not enrolled is another person
         ([0.7, 0.3], False, "answer: Ada (wrong)", ["bad", "neutral"]),
     ],
@@ -46,23 +46,23 @@ def test_searches(scores: list[float], enrolled: bool, verdict: str, tones: list
     (item,) = blocks(section)[0].items
     assert section.lead == "the rule"
     assert item.verdict == verdict
-    assert item.tone == ("good" if "right" in verdict else "bad")
+    assert item.tone == ("good" if "correct" in verdict else "bad")
     assert [picture.tone for picture in item.others] == tones
     assert [picture.score and picture.score.value for picture in item.others] == scores
 
 
 def test_a_search_in_an_empty_gallery() -> None:
     section = examples_section([SearchExample(ADA, [], POINT, enrolled=False)], [], "")
-    assert blocks(section)[0].items[0].verdict.startswith("answer: unknown person (right")
+    assert blocks(section)[0].items[0].verdict.startswith("answer: unknown person (correct")
 
 
 @pytest.mark.parametrize(
     ("other", "accepted", "verdict"),
     [
-        (ADA, True, "same person (right)"),
+        (ADA, True, "same person (correct)"),
         (ADA, False, "different people (wrong)"),
         (BEN, True, "same person (wrong)"),
-        (BEN, False, "different people (right)"),
+        (BEN, False, "different people (correct)"),
     ],
 )
 def test_verifications(other: Picture, accepted: bool, verdict: str) -> None:
@@ -76,8 +76,8 @@ def test_verifications(other: Picture, accepted: bool, verdict: str) -> None:
 @pytest.mark.parametrize(
     ("enrolled", "verdict"),
     [
-        (True, "nearest: Ada (right)"),
-        (False, "nearest: Ada (the person asked about is not enrolled)"),
+        (True, "nearest: Ada (correct)"),
+        (False, "nearest: Ada (the probe's person is not enrolled)"),
     ],
 )
 def test_a_search_that_nothing_decides(enrolled: bool, verdict: str) -> None:
@@ -90,4 +90,4 @@ def test_a_search_that_nothing_decides(enrolled: bool, verdict: str) -> None:
 def test_a_verification_that_nothing_decides() -> None:
     section = examples_section([], [VerificationExample(ADA, BEN, 0.4, None)], "")
     (item,) = blocks(section)[0].items
-    assert (item.verdict, item.tone) == ("no decision (in truth different people)", "neutral")
+    assert (item.verdict, item.tone) == ("no decision (truth: different people)", "neutral")

@@ -93,7 +93,7 @@ def test_few_errors_refused_rates_and_the_training_are_said(
     assert "(few): fewer than 30 errors" in page.text
     for name in "ab":
         assert f"{name}: FAR 1e-5 is refused: it needs 100,000 impostor pairs" in page.clean
-        assert f"{name}: overlap with the training: none" in page.clean
+        assert f"{name}: overlap with the training data: none" in page.clean
 
 
 def test_the_data_behind_the_page(

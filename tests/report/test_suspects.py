@@ -44,8 +44,8 @@ def test_suspects_are_shown_with_their_names_and_scores(
     suspects = Suspects(0.5, 0.1, 1234, [(0, 8, 0.9), (4, 45, 0.8)], [(6, -0.3)], 1)
     shown = text(section_of(suspects), read_page)
     for part in (
-        "1,234 pairs of two names score above 0.5",
-        "1 images score at most 0.1",
+        "1,234 impostor pairs score above 0.5",
+        "of 1 images are all at most 0.1",
         "0.9",
         "0.8",
         "-0.3",
@@ -70,7 +70,7 @@ def test_a_stray_stands_beside_embedded_images_of_its_name(
 def test_strays_that_were_not_looked_for_are_said_so(
     section_of: Callable[[Suspects], Section], read_page: Reader
 ) -> None:
-    not_looked = "images far from their own name are looked for in one set"
+    not_looked = "mislabelled images are searched for in a single set"
     assert not_looked in text(section_of(Suspects(0.5, 0.1, 0, [])), read_page)
     assert not_looked not in text(section_of(Suspects(0.5, 0.1, 0, [], [], 0)), read_page)
 

@@ -58,7 +58,7 @@ def test_a_picture_that_cannot_be_read_says_why(tmp_path: Path, content: bytes |
 
 
 def test_no_path_and_no_pictures_wanted(tmp_path: Path) -> None:
-    assert portrait(None, "Ada").reason == "no picture known"
+    assert portrait(None, "Ada").reason == "unknown path"
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((8, 8, 3), np.uint8))
     hidden = portrait(tmp_path / "a.png", "Ada", shown=False)
     assert (hidden.uri, hidden.reason, hidden.detail) == (None, "", "a.png")

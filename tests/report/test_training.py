@@ -32,10 +32,10 @@ def test_what_was_trained_on_what(run_folder: Path, read_page: Reader) -> None:
     facts = page.facts()
     assert facts["input"] == "48 x 64 pixels"
     assert facts["trained on"] == "2 people, 7 images of lfw"
-    assert facts["choices made on"] == "1 people, 5 images of lfw"
+    assert facts["selection on"] == "1 people, 5 images of lfw"
     assert facts["updates"] == "40"
     assert facts["images seen"] == "1,280"  # 40 updates of 2 batches of 16
-    assert facts["time"] == "20 s, 64 images/s with all evaluations"
+    assert facts["time"] == "20 s, 64 images/s including evaluations"
     assert facts["best"] == "raw weights of update 20, development AUC 0.812"
     assert facts["heads.0.margin"] == "0.35"
     assert facts["data.root"].startswith("<script>")
@@ -49,7 +49,7 @@ def test_the_curves_and_the_table_of_development(run_folder: Path, read_page: Re
     page = show(run_folder, read_page)
     titles = [figure.all("h3")[0].text for figure in page.of_class("figure", "plot")]
     assert titles == ["Loss", "Learning rate", "Development: AUC"]
-    rows = page.table("All looks at the development people")
+    rows = page.table("All evaluations on the development people")
     assert [row.numbers for row in rows[:2]] == [[10, 1, 0.7], [10, 1, 0.6, 0.125]]
     assert "not measurable" in rows[0].text
     assert [len(row.children) for row in rows] == [5] * 6
@@ -83,7 +83,7 @@ def test_a_training_that_has_just_begun(run_folder: Path, read_page: Reader) -> 
     for name in ("metrics.jsonl", "environment.json", "identities.parquet", "train_batch.png"):
         (run_folder / name).unlink()
     page = show(run_folder, read_page)
-    assert "no training curves" in page.of_class("p", "note")[0].text
+    assert "No training curves" in page.of_class("p", "note")[0].text
     assert page.all("h1")[0].text == "resnet10t + cosface + softmax"
 
 
@@ -115,7 +115,7 @@ def test_damaged_files_give_one_line(run_folder: Path, name: str, content: str) 
 
 
 def test_not_a_run_folder(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"is not a run folder: there is no config\.yaml in it"):
+    with pytest.raises(DataError, match=r"is not a run folder: config\.yaml is missing"):
         TrainingRecord.read(tmp_path)
 
 

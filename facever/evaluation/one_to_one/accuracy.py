@@ -1,4 +1,4 @@
-"""Accuracy of yes-or-no decisions, at thresholds chosen on other trials than those judged."""
+"""Accuracy at thresholds that were chosen on other trials."""
 
 import numpy as np
 import numpy.typing as npt
@@ -24,15 +24,15 @@ from facever.operating_point import Interval
 def best_threshold(trials: Trials) -> float:
     """Return the threshold of the highest balanced accuracy, (TAR + 1 - FAR) / 2.
 
-    It lies half way to the next score (see `half_way`); of several equally good ones, the middle
-    one is taken.
+    It lies half way to the next score (see `half_way`). Of several equally good thresholds, the
+    middle one is returned.
     """
     roc = Roc(trials)
     balanced = -roc.false_accepts / trials.impostor - roc.false_rejects / trials.genuine
     best = np.flatnonzero(balanced == balanced.max())
     at = int(best[len(best) // 2])
     if at == 0 and len(roc.thresholds) > 1:
-        return float(roc.thresholds[1]) - 1.0  # below every score: all are accepted
+        return float(roc.thresholds[1]) - 1.0  # below every score: accepts all
     kind = trials.top.scores.dtype.type if trials.whole else np.float64
     score, *above = (kind(value) for value in roc.thresholds[at : at + 2])
     return half_way(score, above[0] if above else kind(np.inf))
@@ -46,15 +46,15 @@ def single_accuracy(
     level: float = 0.95,
     people: tuple[Ints, Ints] | None = None,
 ) -> Accuracy:
-    """Judge trials at one threshold.
+    """Return the accuracy at one threshold.
 
     Args:
         scores: Float [T].
         same: Bool [T].
         threshold: Chosen on other trials.
-        method: How it was chosen, for the reader.
-        level: Confidence of the interval, at this threshold.
-        people: int64 [T] each, the two people of each trial, where known.
+        method: How it was chosen, for display.
+        level: Confidence level of the interval, at this threshold.
+        people: int64 [T] each, the two people of each trial, if known.
     """
     right: Bools = (scores > np.float64(threshold)) == same
     mean = float(right.mean())
@@ -70,23 +70,25 @@ def single_accuracy(
 
 
 def fold_accuracy(scores: Floats, same: Bools, folds: Ints, level: float = 0.95) -> Accuracy:
-    """Judge each fold at the threshold that is best on all others.
+    """Return the accuracy over folds, each at the best threshold of all other folds.
 
-    The interval is Student's t of the folds' accuracies, as if they were independent: folds of
-    other people are, but for the thresholds, whose trials they share.
+    The interval is Student's t over the accuracies of the folds. It assumes independent folds;
+    folds of different people are independent except for the trials that set the thresholds.
 
     Args:
         scores: Float [T].
         same: Bool [T].
         folds: int64 [T].
-        level: Confidence of the interval.
+        level: Confidence level of the interval.
 
     Raises:
-        EvaluationError: Fewer than two folds, or others of one class only.
+        EvaluationError: There are fewer than two folds, or the other folds have one class only.
     """
     names = np.unique(folds)
     if len(names) < 2:
-        raise EvaluationError(f"accuracy over folds needs two or more, the list has {len(names)}")
+        raise EvaluationError(
+            f"accuracy over folds needs two folds or more, the list has {len(names)}"
+        )
     thresholds, shares = [], []
     for name in names:
         inside = folds == name
@@ -111,9 +113,10 @@ def fold_accuracy(scores: Floats, same: Bools, folds: Ints, level: float = 0.95)
 
 
 def _by_people(right: Bools, first: Ints, second: Ints, level: float) -> Interval:
-    """Return the dyadic interval of a share of right answers.
+    """Return the dyadic interval of a share of correct answers.
 
-    Trials of one person count with that person once, trials of two with both; see `dyadic_rate`.
+    A genuine trial counts once for its person, an impostor trial for both people; see
+    `dyadic_rate`.
     """
     people = int(max(first.max(), second.max())) + 1
     mean, size = float(right.mean()), float(len(right))

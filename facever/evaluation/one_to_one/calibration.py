@@ -1,4 +1,4 @@
-"""Calibration: from scores to probabilities, fitted on some people and judged on others."""
+"""Calibration: from scores to probabilities, fitted on some people and tested on others."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -45,13 +45,13 @@ _BINS = 15
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """The trials of like predicted probability, and how often the prediction came true.
+    """A bin of trials with similar predicted probability, and the observed share of genuine trials.
 
     Attributes:
-        predicted: Their mean predicted probability, weighted to the prior.
-        observed: The share of genuine trials among them, likewise.
-        interval: Of `observed`; it respects identities.
-        genuine, impostor: How many trials there are of each class.
+        predicted: Mean predicted probability, weighted to the prior.
+        observed: Share of genuine trials, weighted to the prior.
+        interval: Interval of `observed`, clustered by identity.
+        genuine, impostor: Numbers of trials.
     """
 
     predicted: float
@@ -63,7 +63,7 @@ class ReliabilityBin:
 
 @dataclass(frozen=True)
 class JudgedTrials:
-    """Scores of pairs with whom they compare, all in memory.
+    """Scores of pairs with their people, all in memory.
 
     Attributes:
         scores: Float [T].
@@ -78,19 +78,19 @@ class JudgedTrials:
 
 @dataclass(frozen=True)
 class CalibrationResult(Result):
-    """A calibration fitted on some people and judged on others.
+    """A calibration fitted on some people and tested on others.
 
     Attributes:
-        cllr: Cost of the log-likelihood ratios in bits; 1 is what knowing nothing costs.
-        cllr_min: What the best rising map of these scores would cost.
-        prior: The share of genuine trials that probabilities are predicted at.
-        reliability: The judged trials in bins of predicted probability, empty ones left out.
-        people: How many were fitted and judged on.
-        trials: How many were fitted and judged on.
-        similarity: What the scores are; None where another system made them.
+        cllr: Cost of the log-likelihood ratios in bits; 1 for an uninformative system.
+        cllr_min: Cost of the best monotonic map of these scores, in bits.
+        prior: Share of genuine trials for which probabilities are predicted.
+        reliability: The test trials in bins of predicted probability, without empty bins.
+        people: Numbers of people for fitting and for testing.
+        trials: Numbers of trials for fitting and for testing.
+        similarity: Kind of score; None for scores of another system.
         kind, dataset, fingerprint, templates, score_rule, gallery_size, images: As for `Measured`.
-        distances: Whether the scores are minus the distances that another system gave.
-        warnings: What the reader must know.
+        distances: Whether the scores are negated distances of another system.
+        warnings: Warnings for the reader.
     """
 
     calibration: Calibration
@@ -118,9 +118,12 @@ class CalibrationResult(Result):
             EvaluationError: The scores are of another system.
         """
         if self.similarity is None:
-            raise EvaluationError("scores of another system make no calibration for a gallery")
+            raise EvaluationError(
+                "a calibration on scores of another system is not for galleries: calibrate on "
+                "embeddings"
+            )
         scores, llrs = self.calibration.scores, self.calibration.llrs
-        # of equal values the first and the last hold those between
+        # of equal values, the first and the last suffice
         bend = np.flatnonzero(np.diff(llrs))
         kept = np.unique(np.concatenate([[0], bend, bend + 1, [len(llrs) - 1]]))
         return ScoreCalibration(
@@ -151,15 +154,15 @@ class CalibrationResult(Result):
         """Return the costs and the reliability of the probabilities."""
         fitted, judged = self.people
         facts: list[tuple[str, Cell]] = [
-            ("Cllr", Number(f"{self.cllr:.4f} bits (1: knows nothing)", self.cllr)),
-            ("Cllr at best", Number(f"{self.cllr_min:.4f} bits", self.cllr_min)),
+            ("Cllr", Number(f"{self.cllr:.4f} bits (1: uninformative)", self.cllr)),
+            ("minimum Cllr", Number(f"{self.cllr_min:.4f} bits", self.cllr_min)),
             ("prior", Number(f"{self.prior:.4g}", self.prior)),
         ]
         figure = Figure(
             "Reliability",
             self._drawing(),
-            "The share of genuine trials over the predicted probability. On the dotted line "
-            "predictions come true.",
+            "Observed share of genuine trials against predicted probability. The dotted line is "
+            "perfect calibration.",
         )
         level = level_of(self.reliability[0].interval) if self.reliability else "interval"
         rows = [
@@ -176,14 +179,14 @@ class CalibrationResult(Result):
         methods = dict.fromkeys(found.interval.method for found in self.reliability)
         note = Note(f"intervals: {'; '.join(methods)}")
         lead = (
-            f"{self.calibration.method} calibration, fitted on {fitted:,} people and judged on "
+            f"{self.calibration.method} calibration, fitted on {fitted:,} people and tested on "
             f"{judged:,} others"
         )
         blocks = [Facts(facts), figure, table, note]
         return [Section("calibration", "Calibration", blocks, lead)]
 
     def plot_reliability(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw the reliability into matplotlib axes, or into new ones; return them."""
+        """Draw the reliability diagram into axes (new ones by default) and return them."""
         return plot(self._drawing(), ax)
 
     def _drawing(self) -> Drawing:
@@ -211,24 +214,23 @@ def calibrate(
     dataset: str = "",
     trained_on: pd.DataFrame | None = None,
 ) -> CalibrationResult:
-    """Fit a calibration on the pairs of half of the people and judge it on those of the others.
+    """Fit a calibration on the pairs of half of the people and test it on those of the others.
 
     Args:
-        embeddings: Images or templates, as for `verification`; what could not be embedded is left
-            out.
-        identities: [N], where `embeddings` are vectors [N, D].
+        embeddings: Images or templates, as for `verification`; failed images are excluded.
+        identities: [N], if `embeddings` are vectors [N, D].
         method: "logistic" or "isotonic".
         similarity: "cosine", "euclidean" or "dot"; by default the metric of the model's head.
-        pairs: A pair list or its file; all pairs without one.
-        prior: The share of genuine pairs where the system is used, for the predicted
-            probabilities; by default that of the judged trials. Costs do not depend on it.
-        level: Confidence of the intervals.
-        seed: Which people are in which half.
+        pairs: A pair list or its file; by default all pairs.
+        prior: Share of genuine pairs in operation, for the predicted probabilities; by default
+            that of the test trials. Costs do not depend on it.
+        level: Confidence level of the intervals.
+        seed: Seed of the split of people into halves.
         fingerprint, dataset, trained_on: As for `verification`.
 
     Raises:
         EvaluationError: An unknown method, a prior outside (0, 1), or a half without genuine or
-            impostor trials; and what `verification` raises of its input and of a list.
+            impostor trials; also the input errors of `verification`.
     """
     rows = as_set(
         embeddings,
@@ -272,9 +274,9 @@ def calibrate_trials(
     level: float = 0.95,
     seed: int = 0,
 ) -> CalibrationResult:
-    """Fit on the trials among half of the people and judge on those among the others.
+    """Fit on the trials within half of the people and test on those within the other half.
 
-    Trials between the halves are left out. The rest is as for `calibrate`.
+    Trials between the halves are excluded. The rest is as for `calibrate`.
     """
     people = np.unique(np.concatenate(trials.people))
     stream(seed, "calibration").shuffle(people)
@@ -300,7 +302,7 @@ def judge(
     prior: float | None = None,
     level: float = 0.95,
 ) -> CalibrationResult:
-    """Fit on some trials and judge on others, of other people; see `calibrate`."""
+    """Fit on some trials and test on trials of other people; see `calibrate`."""
     calibration = fit(fitted.scores, fitted.same, method)
     chosen = float(judged.same.mean()) if prior is None else prior
     probabilities = calibration.probability(judged.scores, chosen)
@@ -324,15 +326,15 @@ def reliability(
     bins: int = _BINS,
     level: float = 0.95,
 ) -> list[ReliabilityBin]:
-    """Compare predicted with observed shares in bins of equal width; empty bins are left out.
+    """Compare predicted with observed shares in bins of equal width, without empty bins.
 
     Args:
         probabilities: float64 [T], predicted at `prior`.
         same: Bool [T].
         people: int64 [T] each, the two people of each trial.
-        prior: What the classes are weighted to, genuine to impostor as prior to 1 - prior.
-        bins: How many there are between 0 and 1.
-        level: Confidence of the intervals.
+        prior: Weight of the genuine class; the impostor class has weight 1 - prior.
+        bins: Number of bins between 0 and 1.
+        level: Confidence level of the intervals.
     """
     where = np.minimum((probabilities * bins).astype(np.int64), bins - 1)
     ours, theirs = prior / same.sum(), (1 - prior) / (~same).sum()  # the weight of one trial
@@ -369,7 +371,7 @@ def _counted(trials: JudgedTrials) -> TrialCounts:
 def _scores(
     rows: EmbeddingSet, names: Names, people: Names, similarity: Similarity
 ) -> JudgedTrials:
-    """Return all scores of pairs among people; of so few of them that all can be held."""
+    """Return the scores of all pairs within a set of people that fits in memory."""
     sizes = np.unique(names, return_counts=True)
     counts = dict(zip(*(part.tolist() for part in sizes), strict=True))
     total = np.cumsum([counts[name] for name in people.tolist()])

@@ -1,8 +1,8 @@
-"""Two models on the same trials: which difference of TAR at a FAR, and of accuracy, is resolved.
+"""Comparison of two models on the same trials: differences of TAR at a FAR, and of accuracy.
 
-People are drawn with replacement, the same for both models; in each draw both thresholds move by
-what the draw does to their FMR. The accuracies are compared trial by trial, at the thresholds that
-each model has. A difference is resolved when its interval does not hold zero.
+People are drawn with replacement, the same for both models. In each draw both thresholds are
+adjusted to keep the FMR. Accuracies are compared trial by trial, at the thresholds of each model.
+A difference is resolved if its interval excludes zero.
 """
 
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ from facever.render.values import Record
 
 @dataclass(frozen=True)
 class ComparedPoint(Record):
-    """Both models at one FAR, and the interval of TAR of the second minus TAR of the first."""
+    """Both models at one FAR, and the interval of the difference of TAR (second minus first)."""
 
     first: MeasuredPoint
     second: MeasuredPoint
@@ -65,19 +65,19 @@ class ComparedPoint(Record):
 
     @property
     def resolved(self) -> bool:
-        """Whether the trials tell the two apart."""
+        """Whether the interval of the difference excludes zero."""
         return not self.difference.holds(0)
 
     @property
     def few(self) -> bool:
-        """Whether a rate of either rests on too few errors to carry it."""
+        """Whether a rate of either model is based on too few errors."""
         sides = self.first, self.second
         return min(e for s in sides for e in (s.false_accepts, s.false_rejects)) < FEW_ERRORS
 
 
 @dataclass(frozen=True)
 class ComparedAccuracy(Record):
-    """Both accuracies on the same trials, and the interval of the second minus the first."""
+    """Both accuracies on the same trials, and the interval of second minus first."""
 
     first: Accuracy
     second: Accuracy
@@ -94,27 +94,27 @@ class ComparedAccuracy(Record):
 
     @property
     def methods(self) -> list[str]:
-        """How the thresholds of each were chosen."""
+        """How the thresholds of each model were chosen."""
         return [self.first.method, self.second.method]
 
     @property
     def resolved(self) -> bool:
-        """Whether the trials tell the two apart."""
+        """Whether the interval of the difference excludes zero."""
         return not self.difference.holds(0)
 
 
 @dataclass(frozen=True)
 class ComparisonResult(Result):
-    """Two models on the same trials.
+    """Comparison of two models on the same trials.
 
     Attributes:
-        trials: How many; the same for both.
+        trials: Numbers of trials, the same for both.
         points: One for each FAR that the trials support.
-        refused: The other FARs with the impostor trials that they need.
-        accuracy: Of yes-or-no decisions, where the protocol has thresholds chosen on other trials.
-        protocol: What made the trials.
-        failures: Images that one of the models could not embed: left out for both.
-        warnings: What the reader must know.
+        refused: The other FARs, with the impostor trials that they need.
+        accuracy: Accuracies, if the protocol chooses thresholds on other trials.
+        protocol: The protocol of the trials.
+        failures: Images that either model could not embed, excluded for both.
+        warnings: Warnings for the reader.
     """
 
     trials: TrialCounts
@@ -132,7 +132,7 @@ class ComparisonResult(Result):
     )
 
     def describe(self) -> list[Section]:
-        """Return each rate of both models, and which difference is resolved."""
+        """Return the rates of both models, and whether each difference is resolved."""
         rows: list[list[Cell]] = []
         made = []
         for point in self.points:
@@ -152,7 +152,7 @@ class ComparisonResult(Result):
         facts: list[tuple[str, Cell]] = [
             ("protocol", self.protocol),
             ("trials", trials),
-            ("failed images", f"{self.failures} failed in one of the two (not in the trials)"),
+            ("failed images", f"{self.failures} failed for either model (not in the trials)"),
         ]
         blocks: list[Block] = [Facts(facts)]
         if made:
@@ -187,22 +187,22 @@ def compare(
     level: float = 0.95,
     seed: int = 0,
 ) -> ComparisonResult:
-    """Compare two models on the same trials: which difference of TAR at a FAR is resolved.
+    """Compare the TAR at a FAR of two models on the same trials.
 
-    Images that either could not embed are left out for both, and counted.
+    Images that either model could not embed are excluded for both, and counted.
 
     Args:
-        first, second: Of the same images in the same order, each as for `verification`.
-        identities: [N], where both are plain vectors [N, D1] and [N, D2].
+        first, second: Embeddings of the same images in the same order, as for `verification`.
+        identities: [N], if both are plain vectors [N, D1] and [N, D2].
         protocol, pairs, exclude, allow_overlap, data: As for `verification`.
-        far: The false accept rates at which TAR is compared.
-        similarity: Of both; by default the metric of each model's own head.
-        level: Confidence of the intervals.
-        seed: Of the draws.
+        far: False accept rates at which TAR is compared.
+        similarity: Similarity for both; by default the metric of each model's head.
+        level: Confidence level of the intervals.
+        seed: Seed of the draws.
 
     Raises:
-        EvaluationError: The rows of the two are not those of the same images in the same order,
-            and what `verification` raises.
+        EvaluationError: The rows are not of the same images in the same order; also the errors of
+            `verification`.
     """
     fars = check_fars(far)
     both = same_images(
@@ -230,7 +230,7 @@ def compare(
 def _accuracies(
     requests: Sequence[Request], sides: tuple[Judged, Judged], level: float
 ) -> ComparedAccuracy | None:
-    """Compare the accuracies of both, where the protocol has thresholds chosen elsewhere."""
+    """Compare the accuracies, if the protocol chooses thresholds on other trials."""
     decisions, accuracies = [], []
     for request, side in zip(requests, sides, strict=True):
         scored = side.scored
@@ -256,15 +256,15 @@ def compare_trials(
     """Compare two models on trials of the same people in the same order.
 
     Raises:
-        EvaluationError: The trials differ, or the people are not known.
+        EvaluationError: The trials differ, or the people are unknown.
     """
     if first.dyads is None or second.dyads is None:
-        raise EvaluationError("a comparison needs to know the two people of each trial")
+        raise EvaluationError("a comparison needs the identities of both images of each trial")
     same = (first.genuine, first.impostor) == (second.genuine, second.impostor)
     if not same or not np.array_equal(first.dyads.per_person, second.dyads.per_person):
         raise EvaluationError(
-            "the two models have different trials: embed the same images by both, and leave out "
-            "what either could not embed"
+            "the two models have different trials: embed the same images with both, and omit "
+            "images that either could not embed"
         )
     refused = {far: needed(far) for far in fars if budget(far, first.impostor) < 1}
     results = [measure(trials, fars, protocol="compare", level=level) for trials in (first, second)]
@@ -292,11 +292,11 @@ def compare_accuracies(
     """Compare two accuracies trial by trial.
 
     Args:
-        first, second: As they were measured.
-        decisions: Bool [T] each, whether each model was right.
+        first, second: The accuracies of each model.
+        decisions: Bool [T] each, whether each model was correct.
         people: int64 [T] each, the two people of each trial.
-        folds: int64 [T] where the accuracy is the mean over folds.
-        level: Confidence of the interval.
+        folds: int64 [T] if the accuracy is the mean over folds.
+        level: Confidence level of the interval.
     """
     gained: Doubles = decisions[1].astype(np.float64) - decisions[0]
     weights = np.full(len(gained), 1 / len(gained))

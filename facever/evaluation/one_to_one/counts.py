@@ -1,4 +1,4 @@
-"""What is counted in a verification (1:1): points, accuracy, and all of it together."""
+"""Counts of a verification (1:1): operating points, accuracy, and all together."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,17 +18,17 @@ from facever.render.values import Record
 
 @dataclass(frozen=True)
 class MeasuredPoint(Record):
-    """TAR at a FAR: what was asked for, and what was counted at the threshold.
+    """TAR at a FAR, with the counts at its threshold.
 
     Attributes:
-        far_target: The FAR asked for, never exceeded.
+        far_target: The requested FAR, never exceeded.
         threshold: Half way from the (k + 1)-th largest impostor score, k = floor(far_target ·
             impostors), to the next score of either class.
         false_accepts: Impostor scores above the threshold, at most k.
         true_accepts: Genuine scores above the threshold.
         trials: Genuine and impostor trials.
-        interval: Of the TAR.
-        far_interval: Of the FAR.
+        interval: Interval of the TAR.
+        far_interval: Interval of the FAR.
     """
 
     far_target: float
@@ -46,7 +46,7 @@ class MeasuredPoint(Record):
 
     @property
     def tar(self) -> float:
-        """Genuine trials accepted over genuine trials (1 - FNMR)."""
+        """True accepts over genuine trials (1 - FNMR)."""
         return self.true_accepts / self.trials.genuine
 
     @property
@@ -61,23 +61,23 @@ class MeasuredPoint(Record):
 
     @property
     def fnmr(self) -> float:
-        """Genuine trials rejected over genuine trials (1 - TAR)."""
+        """False rejects over genuine trials (1 - TAR)."""
         return self.false_rejects / self.trials.genuine
 
     @property
     def few_false_accepts(self) -> bool:
-        """Whether too few impostor trials were accepted to carry a rate."""
+        """Whether there are too few false accepts for a reliable rate."""
         return self.false_accepts < FEW_ERRORS
 
     @property
     def few_false_rejects(self) -> bool:
-        """Whether too few genuine trials were rejected to carry a rate."""
+        """Whether there are too few false rejects for a reliable rate."""
         return self.false_rejects < FEW_ERRORS
 
 
 @dataclass(frozen=True)
 class Refused(Record):
-    """A FAR that the trials cannot support, and how many impostor trials it needs."""
+    """A FAR that the trials cannot support, with the number of impostor trials that it needs."""
 
     far_target: float
     needs: int
@@ -85,14 +85,14 @@ class Refused(Record):
 
 @dataclass(frozen=True)
 class Accuracy(Record):
-    """Share of right decisions at thresholds chosen on other trials.
+    """Share of correct decisions at thresholds chosen on other trials.
 
     Attributes:
-        mean: Over the test trials (View 1) or over the folds.
+        mean: Mean over the test trials (View 1) or over the folds.
         standard_error: sd(ddof 1) / sqrt(folds), or binomial for a single test.
         thresholds: One, or one per fold.
-        method: How thresholds and standard error came about.
-        interval: Of the accuracy.
+        method: How thresholds and standard error were computed.
+        interval: Interval of the accuracy.
     """
 
     mean: float
@@ -106,15 +106,15 @@ class Accuracy(Record):
 
 @dataclass(frozen=True)
 class Counted:
-    """Everything that was counted in one verification.
+    """All counts of one verification.
 
-    `worst_impostors` are the highest impostor trials and `worst_genuine` the lowest genuine ones,
-    as (row, row, score). `band` are points along the curve, and `suspects` images whose names the
-    scores speak against, where detail was asked for. `groups_at` is the operating point whose
-    threshold `groups` share. `kind`, `templates` and `images` are those of its operating points;
-    `normalisation` names what was done to the scores after the similarity, if anything; with
-    `distances` the scores, and so the thresholds, are minus the distances that another system gave.
-    `measure_at` counts further points on the scores that were kept.
+    `worst_impostors` are the highest impostor trials and `worst_genuine` the lowest genuine trials,
+    as (row, row, score). With `detail`, `band` holds points along the curve and `suspects` the
+    images with suspected wrong labels. `groups_at` is the operating point whose threshold all
+    `groups` use. `kind`, `templates` and `images` are those of its operating points;
+    `normalisation` names the score normalisation, if any; with `distances`, scores and thresholds
+    are negated distances of another system. `measure_at` measures further points on the kept
+    scores.
     """
 
     protocol: str
@@ -151,7 +151,7 @@ class Counted:
     )
 
     def with_failures(self, point: MeasuredPoint) -> tuple[float, float]:
-        """Return FAR and TAR with the trials of failed images, which all reject.
+        """Return FAR and TAR including the trials of failed images, which count as rejected.
 
         FAR = FMR (1 - FTA) and TAR = (1 - FNMR) (1 - FTA), with FTA counted over the trials.
         """

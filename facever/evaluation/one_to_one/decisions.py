@@ -1,4 +1,4 @@
-"""Decisions on listed pairs: their accuracy, at thresholds that the protocol chooses elsewhere."""
+"""Accuracy on listed pairs, at thresholds that the protocol chooses on other pairs."""
 
 import numpy as np
 
@@ -15,41 +15,41 @@ from facever.evaluation.protocols.request import Request
 from facever.evaluation.scoring.streaming import StreamedTrials
 from facever.evaluation.scoring.trials import Trials
 
-HELD_OUT_IMAGES = 5  # per person: one with 236 images would rule the threshold
+HELD_OUT_IMAGES = 5  # per person: a person with 236 images would dominate the threshold
 
 
 def accuracy_of(request: Request, scored: ScoredPairs, level: float = 0.95) -> Accuracy | None:
-    """Return the accuracy on a list, or None where it has fewer than two folds.
+    """Return the accuracy on a list; None if it has fewer than two folds.
 
     Args:
-        request: The protocol, and on what.
-        scored: Its pairs.
-        level: Confidence of the interval.
+        request: The protocol and its embeddings.
+        scored: The scored pairs.
+        level: Confidence level of the interval.
 
     Raises:
-        EvaluationError: No trials to choose View 1's threshold on, or a View 2 without folds.
+        EvaluationError: There are no trials for the threshold of View 1, or View 2 has no folds.
     """
     if request.name == "lfw-view1":
         development, how = _development(request)
         threshold = best_threshold(development)
         return single_accuracy(scored.scores, scored.same, threshold, how, level, scored.codes)
     if request.name == "lfw-view2" and scored.folds is None:
-        raise EvaluationError("the list has no folds: View 2 needs a list of ten")
+        raise EvaluationError("the list has no folds: View 2 needs a list with ten folds")
     if scored.folds is None or len(np.unique(scored.folds)) < 2:
         return None
     return fold_accuracy(scored.scores, scored.same, scored.folds, level)
 
 
 def _development(request: Request) -> tuple[Trials, str]:
-    """Return the trials on which View 1's threshold is chosen, never the test's, and their name.
+    """Return the development trials for the threshold of View 1, and their description.
 
-    The official `pairsDevTrain.txt` where the embedding set has its people and the model was not
-    trained on them, else all pairs of the people held out of its training.
+    They are the official `pairsDevTrain.txt` if the embedding set has its people and the model was
+    not trained on them, else all pairs of the people that were held out of the training.
     """
     embeddings = request.embeddings
     official, problem = _official_development(request)
     if official is not None and problem is None:
-        known = "" if embeddings.trained_on is not None else ", not knowing the training"
+        known = "" if embeddings.trained_on is not None else " (training data unknown)"
         trials = score_pairs(embeddings, official, request.metric, request.cohort).trials
         return trials, f"threshold chosen on pairsDevTrain{known}"
     held_out = _held_out(embeddings)
@@ -67,11 +67,11 @@ def _development(request: Request) -> tuple[Trials, str]:
 
 
 def _official_development(request: Request) -> tuple[PairList | None, str | None]:
-    """Return LFW's development pairs, and what stands against using them."""
+    """Return LFW's development pairs, and the reason if they cannot be used."""
     embeddings = request.embeddings
     found = request.find("protocol/pairsDevTrain.txt")
     if found is None:
-        return None, "LFW's pairsDevTrain.txt is not at hand"
+        return None, "LFW's pairsDevTrain.txt was not found"
     pairs = read_pairs(found)
     sides = (people_column(pairs.frame[name]) for name in ("identity_a", "identity_b"))
     people = {name for side in sides for name in side}
@@ -84,7 +84,7 @@ def _official_development(request: Request) -> tuple[PairList | None, str | None
 
 
 def _held_out(embeddings: EmbeddingSet) -> EmbeddingSet:
-    """Return the first images of everyone in the subset held_out."""
+    """Return the first images of each person in the subset held_out."""
     chosen = np.zeros(len(embeddings), bool)
     if "subset" in embeddings.rows:
         people = people_column(embeddings.identities)

@@ -1,4 +1,4 @@
-"""What a verification measured, as facts, figures, tables and notes."""
+"""Description of a verification result: facts, figures, tables and notes."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from facever.evaluation.statistics.roc import Rate
     from facever.operating_point import Interval
 
-_LISTED = 12  # pairs of images of each kind
+_LISTED = 12  # listed pairs of each kind
 _DRAWN = 24  # groups in a figure
 _SCORES = {
     "cosine": "cosine similarity",
@@ -49,7 +49,7 @@ _SCORES = {
 
 
 def describe(result: "Counted") -> list[Section]:
-    """Return the accuracy, the groups and the suspected names of a verification."""
+    """Return the sections on accuracy, groups and suspected wrong labels."""
     found = [_accuracy(result)]
     if result.groups_at is not None:
         found.append(_groups(result, result.groups_at))
@@ -59,22 +59,22 @@ def describe(result: "Counted") -> list[Section]:
 
 
 def worst_trials(result: "Counted") -> Section:
-    """Return the impostor pairs of the highest scores and the genuine ones of the lowest."""
+    """Return the section of the highest-scoring impostor and lowest-scoring genuine pairs."""
     blocks = [
         Comparisons(
             "Highest-scoring impostor pairs",
-            "The badge names the strictest operating point that accepts the pair. A very high "
-            "score can also be one person under two names, or one image twice.",
+            "The label names the strictest operating point that accepts the pair. A very high "
+            "score can also mean one person with two names, or a duplicate image.",
             [_pair(a, b, s, *_impostor(result, s)) for a, b, s in result.worst_impostors[:_LISTED]],
         ),
         Comparisons(
             "Lowest-scoring genuine pairs",
-            "The badge names the most lenient operating point that rejects the pair. A very low "
-            "score can also be two people under one name, or a face cut out wrongly.",
+            "The label names the most lenient operating point that rejects the pair. A very low "
+            "score can also mean two people with one name, or a wrong face crop.",
             [_pair(a, b, s, *_genuine(result, s)) for a, b, s in result.worst_genuine[:_LISTED]],
         ),
     ]
-    return Section("mistakes", "The worst mistakes", blocks)
+    return Section("mistakes", "Largest errors", blocks)
 
 
 def drawings(result: "Counted", name: str = "") -> dict[str, Figure]:
@@ -85,16 +85,15 @@ def drawings(result: "Counted", name: str = "") -> dict[str, Figure]:
         "roc": Figure(
             "ROC",
             figures.roc(systems),
-            "Genuine pairs accepted (TAR) over impostor pairs accepted (FAR, in powers of ten). "
-            "Higher and further left is better. Dots are the operating points, bars and band "
-            "their intervals.",
+            "Genuine pairs accepted (TAR) against impostor pairs accepted (FAR, logarithmic axis). "
+            "Upper left is better. Dots are operating points; bars and band are confidence "
+            "intervals.",
         ),
         "det": Figure(
             "DET",
             figures.det(systems),
-            "The two error rates against each other: impostor pairs accepted (FMR) and genuine "
-            "pairs rejected (FNMR). Lower left is better. On these axes normal distributions of "
-            "scores give a straight line.",
+            "Genuine pairs rejected (FNMR) against impostor pairs accepted (FMR), on probit axes. "
+            "Lower left is better. Normally distributed scores give a straight line.",
         ),
         "scores": Figure(
             "Scores",
@@ -105,20 +104,21 @@ def drawings(result: "Counted", name: str = "") -> dict[str, Figure]:
                 result.operating_points,
                 _SCORES[result.similarity],
             ),
-            "The distributions of genuine and impostor scores, each scaled to its own number of "
-            "pairs. The less they overlap the better. Right of a dashed threshold a pair is "
-            "accepted.",
+            "The distributions of genuine and impostor scores, each as a share of its pairs. Less "
+            "overlap is better. Dashed lines are thresholds; pairs to the right are accepted.",
         ),
     }
 
 
 def _accuracy(result: "Counted") -> Section:
     trials, points = result.trials, result.operating_points
-    kind = f"{result.similarity or 'foreign'} scores"
+    kind = f"{result.similarity or 'external'} scores"
     if result.normalisation:
         kind += f", {result.normalisation}"
     if result.distances:
-        kind += ", minus the distances given: accepted is a distance below minus the threshold"
+        kind += (
+            ", negated distances: a pair is accepted if its distance is below minus the threshold"
+        )
     facts: list[tuple[str, Cell]] = [
         ("protocol", f"{result.protocol}, {kind}"),
         ("trials", f"{trials.genuine:,} genuine, {trials.impostor:,} impostor"),
@@ -158,7 +158,7 @@ def _accuracy(result: "Counted") -> Section:
 
 
 def _points(points: Sequence["MeasuredPoint"]) -> list[Block]:
-    """Return the table of operating points, and below it how the intervals were made."""
+    """Return the table of operating points, and notes on the methods of their intervals."""
     level = level_of(points[0].interval)
     rows = [
         [
@@ -173,7 +173,7 @@ def _points(points: Sequence["MeasuredPoint"]) -> list[Block]:
     ]
     headers = ["FAR target", "FAR", level, "false accepts"]
     headers += ["TAR", level, "false rejects", "threshold"]
-    caption = "Operating points: the FAR target is never exceeded"
+    caption = "Operating points (the FAR never exceeds its target)"
     notes = [Note("FAR is also called FMR; TAR is 1 - FNMR"), *few_notes(rows)]
     for name, attribute in (("FAR", "far_interval"), ("TAR", "interval")):
         made = ((far_text(point.far_target), getattr(point, attribute)) for point in points)
@@ -184,8 +184,8 @@ def _points(points: Sequence["MeasuredPoint"]) -> list[Block]:
 def _with_failures(result: "Counted") -> Table:
     failures = result.failures
     return Table(
-        f"With failures to acquire (FTA {failures.rate:.3g} of the images; they reject "
-        f"{failures.genuine:,} genuine and {failures.impostor:,} impostor trials more)",
+        f"With failures to acquire (FTA {failures.rate:.3g} of the images; this rejects "
+        f"{failures.genuine:,} more genuine and {failures.impostor:,} more impostor trials)",
         ["FAR target", "FAR", "TAR"],
         [
             [far(point.far_target), far(reached), rate(tar)]
@@ -208,12 +208,12 @@ def _rate(found: "Rate", interval: "Interval | None", wrong_below: float = 0) ->
     shown = ""
     if interval is not None:
         shown = f" ({interval.level:.0%}: [{interval.low:.5f}, {interval.high:.5f}])"
-    wrong = f"   below {wrong_below}: the wrong way round" if found.value < wrong_below else ""
+    wrong = f"   below {wrong_below}: scores may be inverted" if found.value < wrong_below else ""
     return Number(f"{found.value:.5f}{bound}{shown}{wrong}", found.value)
 
 
 def _groups(result: "Counted", point: "MeasuredPoint") -> Section:
-    """Show FMR and FNMR within and across the groups of every column that was asked for."""
+    """Return the section of FMR and FNMR within and across the groups of each column."""
     at = f"at the threshold of FAR {far_text(point.far_target)} ({point.threshold:.6g})"
     blocks: list[Block] = []
     overall = {"FMR": point.far, "FNMR": 1 - point.tar}
@@ -230,7 +230,7 @@ def _groups(result: "Counted", point: "MeasuredPoint") -> Section:
             if not drawn:
                 continue
             first = (
-                f"The first {_DRAWN} of {len(drawn)}; the table has all."
+                f"The first {_DRAWN} of {len(drawn)} groups; the table lists all."
                 if len(drawn) > _DRAWN
                 else ""
             )
@@ -247,8 +247,9 @@ def _groups(result: "Counted", point: "MeasuredPoint") -> Section:
             blocks.append(Figure(f"{name} by {column}", drawing, first))
         blocks += _group_table(column, rates, at, folded=len(rates) > _DRAWN)
     lead = (
-        f"All at one threshold, that of FAR {far_text(point.far_target)}; over all trials the FMR "
-        f"is {far_text(point.far)} and the FNMR {1 - point.tar:.4f}."
+        f"All groups use the threshold of FAR {far_text(point.far_target)}. Over all trials the "
+        "FMR "
+        f"is {far_text(point.far)} and the FNMR is {1 - point.tar:.4f}."
     )
     return Section("groups", "Groups", blocks, lead)
 
@@ -277,34 +278,35 @@ def _group_table(column: str, found: Sequence["GroupRates"], at: str, folded: bo
 
 
 def _suspects(suspects: "Suspects") -> Section:
-    """Show pairs of names that look like one person, and images that look like no one of theirs."""
+    """Return the section of possible duplicate identities and possibly mislabelled images."""
     alike = Comparisons(
-        "Two names, perhaps one person",
-        f"{suspects.alike:,} pairs of two names score above {suspects.genuine_median:.6g}, the "
-        "median of the genuine scores; the highest of each two names.",
+        "Possible duplicate identities",
+        f"{suspects.alike:,} impostor pairs score above {suspects.genuine_median:.6g}, the median "
+        "of the genuine scores. Shown: the highest-scoring pair of each two names.",
         [_pair(*pair, "two names", "bad") for pair in suspects.alike_pairs[:_LISTED]],
     )
     blocks: list[Block] = [alike]
     if suspects.stray_count is None:
         blocks.append(
-            Note("images far from their own name are looked for in one set of fewer trials only")
+            Note(
+                "Possibly mislabelled images are searched for in a single set of limited size only."
+            )
         )
     else:
         strays = [
-            Comparison(Picture.of_row(row), [], "unlike its name", "bad", score(best))
+            Comparison(Picture.of_row(row), [], "low genuine scores", "bad", score(best))
             for row, best in suspects.strays[:_LISTED]
         ]
         blocks.append(
             Comparisons(
-                "Far from every image of their name",
-                f"{suspects.stray_count:,} images score at most {suspects.impostor_median:.6g}, "
-                "the median of the impostor scores, with every image of their own name that they "
-                "meet.",
+                "Possibly mislabelled images",
+                f"The genuine scores of {suspects.stray_count:,} images are all at most "
+                f"{suspects.impostor_median:.6g}, the median of the impostor scores.",
                 strays,
             )
         )
-    lead = "Names that the scores speak against. A weak model suspects many: a person has to look."
-    return Section("suspects", "Suspected wrong names", blocks, lead)
+    lead = "Labels that contradict the scores. A weak model gives many false suspicions."
+    return Section("suspects", "Suspected wrong labels", blocks, lead)
 
 
 def _pair(a: int, b: int, value: float, verdict: str, tone: Tone) -> Comparison:
@@ -317,7 +319,7 @@ def _impostor(result: "Counted", value: float) -> tuple[str, Tone]:
     accepting = [point.far_target for point in result.operating_points if value > point.threshold]
     if accepting:
         return f"false accept at FAR {far_text(min(accepting))}", "bad"
-    return "rejected everywhere", "good"
+    return "rejected at all points", "good"
 
 
 def _genuine(result: "Counted", value: float) -> tuple[str, Tone]:
@@ -326,9 +328,9 @@ def _genuine(result: "Counted", value: float) -> tuple[str, Tone]:
     rejecting = [point.far_target for point in result.operating_points if value <= point.threshold]
     if rejecting:
         return f"false reject at FAR {far_text(max(rejecting))}", "bad"
-    return "accepted everywhere", "good"
+    return "accepted at all points", "good"
 
 
 def _rate_of(found: "GroupRates", name: str) -> "tuple[float | None, Interval | None]":
-    """Return a rate of a group and its interval; None where there are no trials."""
+    """Return a rate of a group and its interval; None without trials."""
     return (found.fmr, found.fmr_interval) if name == "FMR" else (found.fnmr, found.fnmr_interval)

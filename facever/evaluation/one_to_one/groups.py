@@ -1,4 +1,4 @@
-"""Groups at one shared threshold: FMR and FNMR within each group and across pairs of groups."""
+"""FMR and FNMR within each group and across pairs of groups, at one threshold."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,13 +28,13 @@ MOST_GROUPS = 30
 
 @dataclass(frozen=True)
 class GroupRates(Record):
-    """The error rates of comparisons between two groups, or within one.
+    """The error rates of comparisons between two groups, or within one group.
 
     Attributes:
         first, second: The groups' values; equal within a group.
         impostor, false_accepts: Impostor trials, and those above the threshold.
         genuine, false_rejects: Genuine trials, and those not above it.
-        fmr_interval, fnmr_interval: None where there are no trials.
+        fmr_interval, fnmr_interval: None without trials.
     """
 
     first: str
@@ -53,12 +53,12 @@ class GroupRates(Record):
 
     @property
     def groups(self) -> list[str]:
-        """Both groups' values."""
+        """The values of both groups."""
         return [self.first, self.second]
 
     @property
     def name(self) -> str:
-        """The group's value, or both."""
+        """The value of the group, or of both groups."""
         return self.first if self.first == self.second else f"{self.first} x {self.second}"
 
     @property
@@ -73,12 +73,12 @@ class GroupRates(Record):
 
     @property
     def few_false_accepts(self) -> bool:
-        """Whether too few impostor trials were accepted to carry a rate."""
+        """Whether there are too few false accepts for a reliable rate."""
         return self.false_accepts < FEW_ERRORS
 
     @property
     def few_false_rejects(self) -> bool:
-        """Whether too few genuine trials were rejected to carry a rate."""
+        """Whether there are too few false rejects for a reliable rate."""
         return self.false_rejects < FEW_ERRORS
 
 
@@ -92,23 +92,24 @@ def rates_by_group(
 
     Args:
         trials: All pairs of one set, or of two.
-        columns: The column by row, for each set; rows without a value belong to no group. Of one
-            set each two groups are one entry; of two sets the first group is the first set's.
-        threshold: Shared by all groups.
-        level: Confidence of the intervals, which respect identities.
+        columns: The values by row, for each set; rows without a value belong to no group. In one
+            set, pairs of groups are unordered; with two sets, the first group is of the first
+            set.
+        threshold: Threshold of all groups.
+        level: Confidence level of the intervals, which are clustered by identity.
 
     Raises:
-        EvaluationError: A column without values or with too many, or a threshold below the scores
-            that were kept.
+        EvaluationError: A column has no values or too many, or the threshold is below the kept
+            scores.
     """
     text = [comparable_column(column) for column in columns]
     codes, names = pd.factorize(pd.concat(text, ignore_index=True), sort=True)
     name, count = columns[0].name or "the column", len(names)
     if not count:
-        raise EvaluationError(f"column '{name}' has no value in any row: there is no group")
+        raise EvaluationError(f"column '{name}' has no value in any row")
     if count > MOST_GROUPS:
         raise EvaluationError(
-            f"column '{name}' has {count} values: put them into {MOST_GROUPS} groups or fewer"
+            f"column '{name}' has {count} values: use a column with at most {MOST_GROUPS}"
         )
     if threshold < trials.complete_above:
         raise EvaluationError("the FAR is too large for groups: choose a smaller one")
@@ -145,12 +146,12 @@ def rates_by_group(
 
 @dataclass(frozen=True)
 class _Cells:
-    """Numbers of pairs of groups: first group · groups + second group, or -1.
+    """Indices of pairs of groups: first group · groups + second group, or -1.
 
     Attributes:
-        trials: What is compared.
+        trials: The trials.
         left, right: int64 [N], [M], the group of each row of either side; -1 for none.
-        count: How many groups there are.
+        count: Number of groups.
     """
 
     trials: StreamedTrials
@@ -184,7 +185,7 @@ class _Genuine:
 
     Attributes:
         cells: int64 [K], ascending.
-        trials, rejected: float64 [K], of one person in that cell.
+        trials, rejected: float64 [K], counts of one person in that cell.
     """
 
     cells: Ints
@@ -213,7 +214,7 @@ class _Genuine:
         return _Genuine(self.cells[part], self.trials[part], self.rejected[part])
 
     def interval(self, level: float) -> Interval | None:
-        """Return the interval of the share that is rejected; None without trials."""
+        """Return the interval of the rejected share; None without trials."""
         if not len(self.trials):
             return None
         return tar_interval(Moving.fixed(self.rejected, self.trials), level)

@@ -1,4 +1,4 @@
-"""Likelihood ratios: maps from scores to them, and what they cost.
+"""Log-likelihood ratios: maps from scores to ratios, and their cost.
 
 Reference:
     Brümmer and du Preez, Application-independent evaluation of speaker detection, Computer Speech
@@ -23,12 +23,12 @@ METHODS: tuple[Method, ...] = ("logistic", "isotonic")
 
 @dataclass(frozen=True)
 class Calibration:
-    """A rising map from score to log-likelihood ratio (natural logarithm), free of any prior.
+    """An increasing map from score to log-likelihood ratio (natural logarithm), without a prior.
 
     Attributes:
         method: "logistic" (a straight line) or "isotonic" (steps).
         scores: float64 [K], ascending; two for the line.
-        llrs: float64 [K], the log-likelihood ratios there; between, straight lines.
+        llrs: float64 [K], the log-likelihood ratios there; interpolated linearly in between.
     """
 
     method: Method
@@ -44,11 +44,11 @@ class Calibration:
         return np.interp(values, self.scores, self.llrs)
 
     def probability(self, scores: ArrayLike, prior: float) -> Doubles:
-        """Return the probability that a pair is of one person.
+        """Return the probability that a pair is genuine.
 
         Args:
             scores: Float [T].
-            prior: The share of such pairs where the system is used, between 0 and 1.
+            prior: Share of genuine pairs in operation, between 0 and 1.
         """
         if not 0 < prior < 1:
             raise EvaluationError(f"a prior of {prior} is not between 0 and 1")
@@ -65,34 +65,37 @@ def fit(scores: npt.NDArray[np.floating], same: Bools, method: str = "logistic")
         same: Bool [T].
         method: "logistic", without a penalty, or "isotonic", which pools adjacent violators with
             one trial of each class added beyond either end, so that no ratio is infinite (from
-            memory of Brümmer's toolkits). The trials' own odds are taken out of both.
+            memory of Brümmer's toolkits). Both remove the odds of the trials.
 
     Raises:
-        EvaluationError: An unknown method, one class only, scores that do not rise with it, or,
-            for "logistic", classes that do not overlap: no finite line is the most likely.
+        EvaluationError: The method is unknown, there is one class only, genuine scores are not
+            above impostor scores, or, for "logistic", the classes do not overlap (no finite maximum
+            likelihood).
     """
     check_both_classes(int(same.sum()), int((~same).sum()))
     odds = np.log(same.sum() / (~same).sum())
     if method == "logistic":
         from sklearn.linear_model import LogisticRegression  # takes a second to import
 
-        # without a penalty and on standard scale, so that the answer is that of the scores alone
+        # without a penalty and standardised, so that the result depends on the scores only
         centre, scale = float(scores.mean()), float(scores.std()) or 1.0
         model = LogisticRegression(C=np.inf, max_iter=1000, tol=1e-8)
         model.fit(((scores - centre) / scale)[:, None].astype(np.float64), same)
         slope = float(model.coef_[0, 0])
         if slope <= 0:
-            raise EvaluationError("genuine scores are not above impostor scores: no calibration")
+            raise EvaluationError(
+                "calibration is not possible: genuine scores are not above impostor scores"
+            )
         if scores[same].min() > scores[~same].max():
             raise EvaluationError(
-                "every genuine score fitted on is above every impostor score: no finite line is "
-                "the most likely; take the isotonic method"
+                "logistic calibration is not possible: every genuine score is above every impostor "
+                "score; use the method isotonic"
             )
         ends = np.array([centre - scale, centre + scale])
         llrs = float(model.intercept_[0]) + slope * np.array([-1.0, 1.0]) - odds
         return Calibration("logistic", ends, llrs)
     if method == "isotonic":
-        # one trial of each class beyond either end: no finite data make certain
+        # one trial of each class beyond either end: ratios stay finite
         ends = np.repeat([-np.inf, np.inf], 2)
         values, shares, _ = _pooled(
             np.concatenate([ends, scores]), np.concatenate([[False, True, False, True], same])
@@ -112,7 +115,7 @@ def cllr(llrs: Doubles, same: Bools) -> float:
 
 
 def cllr_min(scores: npt.NDArray[np.floating], same: Bools) -> float:
-    """Return the Cllr of the best rising map of the scores (pool adjacent violators)."""
+    """Return the Cllr of the best increasing map of the scores (pool adjacent violators)."""
     _, shares, (genuine, impostor) = _pooled(scores, same)
     llrs = _logit(shares) - np.log(same.sum() / (~same).sum())
     with np.errstate(invalid="ignore"):  # 0 trials at an infinite ratio cost nothing
@@ -126,7 +129,7 @@ def cllr_min(scores: npt.NDArray[np.floating], same: Bools) -> float:
 def _pooled(
     scores: npt.NDArray[np.floating], same: Bools
 ) -> tuple[Doubles, Doubles, tuple[Ints, Ints]]:
-    """Return distinct scores, the isotonic share of genuine trials there, and the counts."""
+    """Return distinct scores, the isotonic share of genuine trials at each, and the counts."""
     from scipy.optimize import isotonic_regression  # takes 0.2 s to import
 
     values, at = np.unique(np.asarray(scores, np.float64), return_inverse=True)

@@ -1,4 +1,4 @@
-"""From trials to rates: the one place where a verification result is counted."""
+"""Measure a verification result from trials."""
 
 import math
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from facever.operating_point import TrialCounts
 
 _SHOWN = 50
 _A_DECADE = 4  # points of a band
-_STEPS = 20  # thresholds on either side that the interval of a TAR looks at
+_STEPS = 20  # thresholds on either side for the interval of a TAR
 
 
 def measure(
@@ -42,16 +42,16 @@ def measure(
     intervals: bool = True,
     detail: bool = False,
 ) -> VerificationResult:
-    """Count everything that a verification result holds.
+    """Measure all figures of a verification result.
 
     Args:
         trials: Genuine and impostor trials.
-        fars: The false accept rates at which TAR is wanted.
-        protocol: The name of the protocol that made the trials.
-        similarity: What the scores are; None for those of another system.
-        level: Confidence of the intervals.
-        intervals: False takes trials for independent, which is faster and too narrow.
-        detail: Also measure along the curve, and look for wrong names.
+        fars: False accept rates at which TAR is measured.
+        protocol: Name of the protocol of the trials.
+        similarity: Kind of score; None for scores of another system.
+        level: Confidence level of the intervals.
+        intervals: If False, assume independent trials; this is faster, but too narrow.
+        detail: Also measure along the curve and find suspected wrong labels.
     """
     counts = TrialCounts(genuine=trials.genuine, impostor=trials.impostor)
     found = [_point(trials, far, level, intervals) for far in fars]
@@ -84,25 +84,25 @@ def measure(
 
 
 def wrong_way_round(auc: float, *, foreign: bool) -> str | None:
-    """Return a warning of scores that tell two people from one the wrong way round, or None.
+    """Return a warning if impostor pairs score above genuine pairs; else None.
 
     Args:
-        auc: Of the scores.
-        foreign: Whether another system made them, so that they may be distances.
+        auc: AUC of the scores.
+        foreign: Whether the scores are of another system, and may be distances.
     """
     if auc >= 0.5:
         return None
     mend = (
-        "if the scores are distances (smaller is more alike), give --distances (in Python "
+        "if the scores are distances (smaller is more similar), give --distances (in Python "
         "distances=True); otherwise check the labels"
         if foreign
         else "check the identities of the rows"
     )
-    return f"AUC {auc:.4g} is below 0.5: pairs of two people score above pairs of one; {mend}"
+    return f"AUC {auc:.4g} is below 0.5: impostor pairs score above genuine pairs; {mend}"
 
 
 def _along(fars: Sequence[float]) -> list[float]:
-    """Return FARs from the smallest to the largest, so many a decade."""
+    """Return FARs from the smallest to the largest, evenly spaced on a logarithmic scale."""
     if len(fars) < 2:
         return list(fars)
     low, high = min(fars), max(fars)
@@ -114,25 +114,25 @@ def _along(fars: Sequence[float]) -> list[float]:
 def _asked_later(
     trials: Trials, largest: float, level: float, intervals: bool, far: float
 ) -> MeasuredPoint | Refused:
-    """Count one more operating point, as it would have been had it been asked for at once."""
+    """Measure one more operating point, with the same result as a request from the start."""
     check_fars([far])
     if far > largest and not trials.whole:
         raise EvaluationError(
-            f"FAR {far:g} is above the largest that was asked for, {largest:g}, and the scores "
-            "that it needs were not kept: name it among the FARs"
+            f"FAR {far:g} is above the largest requested FAR, {largest:g}, and the scores that "
+            "it needs were not kept: add it to the FARs"
         )
     return _point(trials, far, level, intervals)
 
 
 def _point(trials: Trials, far: float, level: float, intervals: bool) -> MeasuredPoint | Refused:
-    """Count one operating point, or refuse it for want of impostor trials."""
+    """Measure one operating point, or refuse it if there are too few impostor trials."""
     if budget(far, trials.impostor) < 1:
         return Refused(far, needed(far))
     return _at(trials, far, level, intervals)
 
 
 def _at(trials: Trials, far: float, level: float, intervals: bool) -> MeasuredPoint:
-    """Count one operating point that the trials support."""
+    """Measure one operating point that the trials support."""
     allowed = budget(far, trials.impostor)
     threshold = trials.cut(allowed)
     false_accepts, true_accepts = trials.false_accepts(threshold), trials.true_accepts(threshold)
@@ -155,10 +155,10 @@ def _at(trials: Trials, far: float, level: float, intervals: bool) -> MeasuredPo
 
 
 def moving_threshold(trials: Trials, far: float) -> Moving:
-    """Return what the interval of TAR at a FAR, whose threshold is itself estimated, needs.
+    """Return the data for the interval of TAR at a FAR with an estimated threshold.
 
-    Each draw of people moves the threshold by what the draw does to the FMR, scaled so that it
-    varies as much as the dyadic variance says.
+    Each draw of people moves the threshold according to the change of the FMR, scaled to the dyadic
+    variance.
     """
     assert trials.dyads is not None
     allowed = budget(far, trials.impostor)

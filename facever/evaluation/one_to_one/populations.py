@@ -1,4 +1,4 @@
-"""A figure in drawn populations: what a comparison over people is made from.
+"""Figures in bootstrap populations, for comparisons over people.
 
 The same seed draws the same people for every model, so that draws can be subtracted.
 """
@@ -18,7 +18,7 @@ from facever.evaluation.statistics.intervals import (
 
 
 def tar_over_people(trials: Trials, far: float, *, draws: int = DRAWS, seed: int = 0) -> Doubles:
-    """Return TAR at a FAR in drawn populations, float64 [draws]; the threshold moves along."""
+    """Return TAR at a FAR in drawn populations, float64 [draws]; each draw has its threshold."""
     return tar_draws(moving_threshold(trials, far), draws=draws, seed=seed)
 
 
@@ -33,8 +33,8 @@ def accuracy_over_people(
 ) -> Doubles:
     """Return the balanced accuracy at a fixed threshold in drawn populations, float64 [draws].
 
-    A draw moves the FAR by sum_i (w_i - 1) l_i, where l_i is what person i adds to it, scaled so
-    that it varies as much as the dyadic variance says.
+    A draw changes the FAR by sum_i (w_i - 1) l_i, where l_i is the contribution of person i, scaled
+    to the dyadic variance.
     """
     assert trials.dyads is not None
     accepted, genuine = trials.accepted_by_person(np.array([threshold]))

@@ -40,20 +40,20 @@ def scores(
     """Measure verification from the scores of any system.
 
     Args:
-        scores: [T], larger is more alike; or a file (CSV, Parquet or npz) with `score`, `label` (1
-            for one person, 0 for two), and `identity_a`, `identity_b` where known.
-        labels: [T], 1 or True for two images of one person; by default what `identities` say.
+        scores: [T], larger is more similar; or a file (CSV, Parquet or npz) with `score`, `label`
+            (1 for one person, 0 for two), and `identity_a`, `identity_b` if known.
+        labels: [T], 1 or True for two images of one person; by default from `identities`.
         identities: The two people of each trial, an array [T, 2] or two arrays [T]. Without them
-            the intervals take trials for independent and are too narrow.
-        far: The false accept rates at which TAR is wanted.
-        level: Confidence of the intervals.
-        distances: The scores are distances (smaller is more alike). Scores and thresholds of the
-            result are minus these.
+            the intervals assume independent trials and are too narrow.
+        far: False accept rates at which TAR is measured.
+        level: Confidence level of the intervals.
+        distances: Whether the scores are distances (smaller is more similar). The scores and
+            thresholds of the result are then negated distances.
 
     Raises:
-        DataError: No such file, or not a table.
-        EvaluationError: A column is missing or holds what it must not, lengths that differ, scores
-            that are not finite, or trials of one class.
+        DataError: The file does not exist or is not a table.
+        EvaluationError: A column is missing or invalid, lengths differ, scores are not finite, or
+            the trials are of one class.
 
     Example:
         >>> found = scores([0.9, 0.8, 0.3, 0.1], [1, 1, 0, 0], far=[0.5])
@@ -71,7 +71,7 @@ def scores(
         if labels is not None:
             whose = "no identities of the trials are given (identities=)"
         result.warnings.append(
-            f"{whose}: intervals take trials for independent and are too narrow where they share "
+            f"{whose}: intervals assume independent trials and are too narrow if trials share "
             "people"
         )
     return result
@@ -87,24 +87,25 @@ def calibrate_scores(
     level: float = 0.95,
     distances: bool = False,
 ) -> CalibrationResult:
-    """Fit and judge a calibration on the scores of any system, with the people of each trial.
+    """Fit and test a calibration on the scores of any system, with the people of each trial.
 
     Args:
-        scores, labels, identities, level, distances: As for `scores`; identities are needed.
+        scores, labels, identities, level, distances: As for `scores`; identities are required.
         method: "logistic" or "isotonic".
         prior: As for `calibrate`.
 
     Raises:
-        DataError: No such file, or not a table.
-        EvaluationError: No identities, and what `scores` and `calibrate` raise.
+        DataError: The file does not exist or is not a table.
+        EvaluationError: There are no identities; also the errors of `scores` and `calibrate`.
     """
     frame, name = _table(scores, labels, identities)
     values, same, people = _columns(frame, name, distances)
-    auc = Roc(ListedTrials(values, same)).auc().value  # refuses what are no trials
+    auc = Roc(ListedTrials(values, same)).auc().value  # raises if the trials are invalid
     turned = wrong_way_round(auc, foreign=True)
     if people is None:
         raise EvaluationError(
-            f"{name} names no identities (identity_a, identity_b): a calibration is judged on "
+            f"{name} has no identities (columns identity_a, identity_b): a calibration is tested "
+            "on "
             "other people than it is fitted on"
         )
     trials = JudgedTrials(values, same, people)
@@ -118,10 +119,10 @@ def calibrate_scores(
 def _table(
     scores: ArrayLike | str | Path, labels: ArrayLike | None, identities: ArrayLike | None
 ) -> tuple[pd.DataFrame, str]:
-    """Return the trials as a table of `score`, `label` and identities, and what it is called."""
+    """Return the trials as a table of `score`, `label` and identities, and its name."""
     if isinstance(scores, str | Path):
         if labels is not None or identities is not None:
-            raise EvaluationError("a file of scores has its own labels and identities: give none")
+            raise EvaluationError("a file of scores has its own labels and identities: omit both")
         path = Path(scores)
         return _read_npz(path) if path.suffix.lower() == ".npz" else read_table(path), str(path)
     columns = {"score": np.asarray(scores)}
@@ -130,13 +131,13 @@ def _table(
     if identities is not None:
         sides = list(identities) if isinstance(identities, tuple) else np.asarray(identities).T
         if len(sides) != 2:
-            raise EvaluationError("identities are an array [T, 2] or two arrays [T]")
+            raise EvaluationError("identities must be an array [T, 2] or two arrays [T]")
         columns["identity_a"], columns["identity_b"] = (np.asarray(side) for side in sides)
         if labels is None:
             one, two = (people_column(side) for side in sides)
             columns["label"] = (one == two).to_numpy(int)
     elif labels is None:
-        raise EvaluationError("scores without labels: give labels [T], or identities [T, 2]")
+        raise EvaluationError("scores without labels: give labels [T] or identities [T, 2]")
     for name, values in columns.items():
         if values.shape != columns["score"].shape or values.ndim != 1:
             raise EvaluationError(
@@ -149,8 +150,8 @@ def _table(
 def _columns(
     frame: pd.DataFrame, name: str, distances: bool
 ) -> tuple[Doubles, Bools, tuple[Ints, Ints] | None]:
-    """Return scores (minus the distances where they are such), labels, and the people of each
-    trial by number, where they are named."""
+    """Return scores (negated if they are distances), labels, and the people of each trial by
+    number, if known."""
     missing = [column for column in ("score", "label") if column not in frame]
     if missing:
         raise EvaluationError(
@@ -161,7 +162,7 @@ def _columns(
     try:
         values = frame["score"].to_numpy(np.float64)
     except (TypeError, ValueError) as error:
-        raise EvaluationError(f"{name}: 'score' holds something that is no number") from error
+        raise EvaluationError(f"{name}: 'score' has a value that is not a number") from error
     same = comparable_column(frame["label"]).str.lower().map(_TRUTH)
     if same.isna().any():
         wrong = frame["label"][same.isna()].iloc[0]
@@ -171,12 +172,14 @@ def _columns(
 
 
 def _people(name: str, frame: pd.DataFrame, same: Bools) -> tuple[Ints, Ints] | None:
-    """Return the people of each trial by number, or None where the file does not name them."""
+    """Return the people of each trial by number; None without identities."""
     named = [column for column in ("identity_a", "identity_b") if column in frame]
     if not named:
         return None
     if len(named) == 1:
-        raise EvaluationError(f"{name} has {named[0]} but not the other identity of each trial")
+        raise EvaluationError(
+            f"{name} has the column {named[0]} but not the other one of identity_a, identity_b"
+        )
     both = pd.concat([people_column(frame[side]) for side in named], ignore_index=True)
     if both.isna().any():
         row = int(np.flatnonzero(both.isna())[0]) % len(frame)
@@ -200,4 +203,4 @@ def _read_npz(path: Path) -> pd.DataFrame:
             return pd.DataFrame({name: arrays[name] for name in arrays.files})
     except (OSError, ValueError, BadZipFile) as error:
         reason = " ".join(str(error).split())
-        raise EvaluationError(f"{path} is not an npz of columns: {reason}") from error
+        raise EvaluationError(f"{path} is not an npz file of columns: {reason}") from error

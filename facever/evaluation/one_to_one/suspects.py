@@ -1,6 +1,6 @@
-"""Suspected mislabels: trials that contradict the names of their images.
+"""Suspected wrong labels: trials that contradict the identities of their images.
 
-What is suspected depends on the model: a poor one suspects many. A person has to look.
+The result depends on the model: a weak model gives many false suspicions. Check the images.
 """
 
 from dataclasses import dataclass, field
@@ -17,18 +17,17 @@ _LISTED = 50
 
 @dataclass(frozen=True)
 class Suspects(Record):
-    """Images whose name the scores speak against.
+    """Images whose identity contradicts the scores.
 
     Attributes:
-        genuine_median: Of the genuine scores.
-        impostor_median: Of the impostor scores, to the width of a bin of the histogram.
-        alike: How many impostor trials score above `genuine_median`: two names, more alike than
-            half of the pairs of one name.
+        genuine_median: Median of the genuine scores.
+        impostor_median: Median of the impostor scores, to the width of a histogram bin.
+        alike: Number of impostor trials that score above `genuine_median`.
         alike_pairs: The highest of them, one for each pair of names, as (row, row, score).
-        strays: Images whose best genuine score is not above `impostor_median`: less alike to every
-            image of their own name than half of the pairs of two names are, as (row, best score).
-        stray_count: How many strays there are; None where the trials are of two sets, or too many
-            to be looked at one by one.
+        strays: Images whose best genuine score is not above `impostor_median`, as (row, best
+            score).
+        stray_count: Number of strays; None if the trials are of two sets, or if the genuine
+            trials are not all kept.
     """
 
     genuine_median: float
@@ -44,7 +43,7 @@ class Suspects(Record):
 
 
 def find_suspects(trials: Trials, *, one_set: bool = True) -> Suspects:
-    """Look for images whose name the scores speak against.
+    """Find images whose identity contradicts the scores.
 
     Args:
         trials: Genuine and impostor trials.
@@ -67,7 +66,7 @@ def find_suspects(trials: Trials, *, one_set: bool = True) -> Suspects:
 
 
 def _count_above(trials: Trials, score: float) -> int:
-    """Count impostor scores above a score: exactly where they were kept, else by whole bins."""
+    """Count impostor scores above a score: exactly if they were kept, else by whole bins."""
     kept = trials.top.scores
     if trials.whole or (len(kept) and kept[-1] <= score):
         return int((kept > score).sum())
@@ -77,7 +76,7 @@ def _count_above(trials: Trials, score: float) -> int:
 
 
 def _alike(trials: Trials, score: float) -> list[tuple[int, int, float]]:
-    """List the impostor trials above a score, the highest of each pair of people."""
+    """Return the highest impostor trial above a score of each pair of people."""
     above = trials.top.take(slice(int((trials.top.scores > score).sum())))
     if trials.dyads is not None:
         first, second = (side.astype(np.int64) for side in trials.people_of(above))
@@ -89,7 +88,7 @@ def _alike(trials: Trials, score: float) -> list[tuple[int, int, float]]:
 
 
 def _strays(trials: Trials, score: float) -> list[tuple[int, float]] | None:
-    """List the images whose best genuine score is not above a score, the worst first."""
+    """Return the images whose best genuine score is not above a score, lowest first."""
     if len(trials.genuine_scores.scores) < trials.genuine:
         return None
     listed: PairScores = trials.numbered(trials.genuine_scores)

@@ -1,4 +1,4 @@
-"""A threshold carried to another set of people: which rates it really has there."""
+"""Transfer of thresholds to another set of people: the error rates there."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -48,15 +48,15 @@ Verdict = Literal["met", "exceeded", "not resolved"]
 
 @dataclass(frozen=True)
 class RealisedPoint(Record):
-    """An operating point on other trials than those it was set on.
+    """An operating point, measured on other trials than those it was set on.
 
     Attributes:
         point: The operating point.
         false_accepts: Impostor scores above its threshold.
         false_rejects: Genuine scores not above it.
-        trials: How many there are of each.
-        fmr_interval, fnmr_interval: Of the realised rates; they respect identities where these are
-            known.
+        trials: Numbers of trials.
+        fmr_interval, fnmr_interval: Intervals of the measured rates, clustered by identity if the
+            identities are known.
     """
 
     point: OperatingPoint
@@ -78,7 +78,7 @@ class RealisedPoint(Record):
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the realised FMR meets the target, as far as its interval tells."""
+        """Whether the measured FMR meets the target, according to its interval."""
         if self.fmr_interval.high <= self.point.target_rate:
             return "met"
         return "exceeded" if self.fmr_interval.low > self.point.target_rate else "not resolved"
@@ -90,12 +90,12 @@ class RealisedPoint(Record):
 
     @property
     def few_false_accepts(self) -> bool:
-        """Whether too few impostor trials were accepted to carry a rate."""
+        """Whether there are too few false accepts for a reliable rate."""
         return self.false_accepts < FEW_ERRORS
 
     @property
     def few_false_rejects(self) -> bool:
-        """Whether too few genuine trials were rejected to carry a rate."""
+        """Whether there are too few false rejects for a reliable rate."""
         return self.false_rejects < FEW_ERRORS
 
 
@@ -104,12 +104,12 @@ class TransferResult(Result):
     """Operating points of one set on the trials of another.
 
     Attributes:
-        trials: Of the other set.
-        points: In the order given.
-        protocol: What made the trials.
-        dataset: What the other set is called.
-        failures: Images that could not be embedded there.
-        warnings: What the reader must know.
+        trials: Numbers of trials of the other set.
+        points: The operating points, in the given order.
+        protocol: The protocol of the trials.
+        dataset: Name of the other set.
+        failures: Images of the other set that could not be embedded.
+        warnings: Warnings for the reader.
     """
 
     trials: TrialCounts
@@ -126,7 +126,7 @@ class TransferResult(Result):
     )
 
     def describe(self) -> list[Section]:
-        """Return the rates that each threshold has on these trials."""
+        """Return the rates of each threshold on these trials."""
         origins = sorted({found.point.dataset or "unnamed data" for found in self.points})
         facts = Facts(
             [
@@ -181,24 +181,25 @@ def transfer(
     dataset: str = "",
     trained_on: pd.DataFrame | None = None,
 ) -> TransferResult:
-    """Apply thresholds to other people and state the rates that they really have there.
+    """Measure the error rates of thresholds on other people.
 
     Args:
         source: An operating point or several, of one similarity and of kind "1:1-image" or
-            "1:1-template"; or embeddings, on all of whose pairs thresholds are chosen.
-        embeddings: What they are applied to, by the same model; as for `verification`.
-        identities: [N], where `embeddings` are vectors [N, D].
-        far: The false accept rates that thresholds are chosen for, where the source is embeddings.
+            "1:1-template"; or embeddings: thresholds are then chosen on all of their pairs.
+        embeddings: Target embeddings by the same model, as for `verification`.
+        identities: [N], if `embeddings` are vectors [N, D].
+        far: False accept rates for which thresholds are chosen, if the source is embeddings.
         protocol, pairs, allow_overlap, data: The trials of `embeddings`; see `verification`.
-        similarity: Where the source is embeddings; a point has its own.
-        exclude: Columns of the rows; of a source that is embeddings too.
-        level: Confidence of the intervals.
-        fingerprint, dataset, trained_on: As for `verification`; of all plain arrays here the first.
+        similarity: Similarity, if the source is embeddings; an operating point has its own.
+        exclude: Columns of the rows, also of the source if it is embeddings.
+        level: Confidence level of the intervals.
+        fingerprint, dataset, trained_on: As for `verification`; the fingerprint applies to all
+            plain arrays.
 
     Raises:
-        EvaluationError: No point, one of kind "1:N", points of several similarities, another
-            model, another kind (images, templates), no FAR that the source supports, and what
-            `verification` raises.
+        EvaluationError: There is no point, a point has kind "1:N", points differ in similarity,
+            model or kind (images, templates) differ, or the source supports no FAR; also the
+            errors of `verification`.
     """
     warnings: list[str] = []
     chooser = None
@@ -218,7 +219,7 @@ def transfer(
     for point in points:
         _check_fit(point, target)
     if points[0].fingerprint is None:
-        warnings.append("the operating point does not say of which model it is")
+        warnings.append("the operating point has no fingerprint: check that it is of this model")
     warnings += (
         _data_of_both(points, target) if chooser is None else _people_of_both(chooser, target)
     )
@@ -234,7 +235,7 @@ def transfer(
 
 
 def _points(source: Any) -> list[OperatingPoint] | None:
-    """Return the operating points that are given; None where embeddings are."""
+    """Return the given operating points; None if the source is embeddings."""
     given = [source] if isinstance(source, OperatingPoint) else source
     if not isinstance(given, list | tuple):
         return None
@@ -248,11 +249,12 @@ def _chosen(
     exclude: Sequence[str],
     level: float,
 ) -> tuple[list[OperatingPoint], list[str]]:
-    """Return operating points chosen on all pairs, and what was refused on the way to them."""
+    """Return operating points chosen on all pairs, and a message for each refused FAR."""
     measured = verification(source, far=far, similarity=similarity, exclude=exclude, level=level)
     refused = [
-        f"FAR {one.far_target:g} is left out: the source has {measured.trials.impostor:,} impostor "
-        f"trials and it needs {one.needs:,}"
+        f"FAR {one.far_target:g} is omitted: it needs {one.needs:,} impostor trials, the source "
+        "has "
+        f"{measured.trials.impostor:,}"
         for one in measured.refused
     ]
     if not measured.operating_points:
@@ -264,28 +266,28 @@ def _chosen(
 def _check_fit(point: OperatingPoint, target: EmbeddingSet) -> None:
     if point.kind != kind_of(target):
         raise EvaluationError(
-            f"the operating point is of kind {point.kind}, the embeddings of kind "
-            f"{kind_of(target)}: images and templates have thresholds of their own"
+            f"the operating point has kind {point.kind}, the embeddings have kind "
+            f"{kind_of(target)}: use an operating point of the same kind"
         )
     if point.fingerprint not in (None, target.meta.fingerprint):
         raise EvaluationError(
-            f"the operating point is of fingerprint {point.fingerprint}, the embeddings of "
-            f"{target.meta.fingerprint}: a threshold holds for one model"
+            f"the operating point has fingerprint {point.fingerprint}, the embeddings have "
+            f"{target.meta.fingerprint}: use an operating point of the same model"
         )
 
 
 def _data_of_both(points: Sequence[OperatingPoint], target: EmbeddingSet) -> list[str]:
-    """Return a warning of points that were set on the data that they are applied to."""
+    """Return a warning if points were set on the data that they are applied to."""
     named = {point.dataset for point in points} & {target.meta.dataset} - {""}
     return [
-        f"the operating point was set on {name} too: rates on the people by whom a threshold was "
-        "chosen flatter"
+        f"the operating point was set on {name} too: rates on the people that a threshold was "
+        "chosen on are too optimistic"
         for name in named
     ]
 
 
 def _people_of_both(source: EmbeddingSet, target: EmbeddingSet) -> list[str]:
-    """Return a warning of people by whom the thresholds were chosen."""
+    """Return a warning if the thresholds were chosen on people of the target."""
     one, two = (set(people_column(side.identities)) for side in (source, target))
     shared = sorted(one & two)
     if not shared:
@@ -297,18 +299,18 @@ def _people_of_both(source: EmbeddingSet, target: EmbeddingSet) -> list[str]:
 
 
 def check_points(points: Sequence[OperatingPoint]) -> str:
-    """Return the similarity that 1:1 operating points are on.
+    """Return the similarity of 1:1 operating points.
 
     Raises:
-        EvaluationError: No point, one of kind "1:N", or points of several similarities.
+        EvaluationError: There is no point, a point has kind "1:N", or the similarities differ.
     """
     similarities = sorted({point.similarity for point in points})
     if len(similarities) != 1:
         there = " and ".join(similarities) or "no similarity"
-        raise EvaluationError(f"operating points of one similarity are needed, not of {there}")
+        raise EvaluationError(f"operating points must be of one similarity, not of {there}")
     if any(point.kind == "1:N" for point in points):
         raise EvaluationError(
-            "a 1:N operating point holds an FPIR in its gallery, not an FMR: give a 1:1 one"
+            "a 1:N operating point sets a FPIR, not a FMR: give a 1:1 operating point"
         )
     return similarities[0]
 
@@ -319,7 +321,7 @@ def realised(trials: Trials, point: OperatingPoint, level: float = 0.95) -> Real
     Args:
         trials: Scores of the point's similarity.
         point: The operating point.
-        level: Confidence of the intervals.
+        level: Confidence level of the intervals.
     """
     threshold = point.threshold
     accepts = trials.false_accepts(threshold)

@@ -1,4 +1,4 @@
-"""Verification (1:1): all pairs of embeddings, of one set or of two, or those of a protocol."""
+"""Verification (1:1) on all pairs of one or two sets of embeddings, or on those of a protocol."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -53,45 +53,48 @@ def verification(
     precision: str = "auto",
     device: str = "cpu",
 ) -> VerificationResult:
-    """Measure verification: how often thresholds on the score of two images, or templates, err.
+    """Measure verification: error rates of thresholds on scores of pairs of images or templates.
 
-    Needs no model and no index; memory does not grow with the number of pairs.
+    Memory use does not grow with the number of pairs.
 
     Args:
         embeddings: An EmbeddingSet (of images, or of templates: `template_set`), a mapping of
             columns with `vectors` and `identity`, or vectors [N, D] with `identities`.
-        identities: [N], whom each vector shows.
-        far: The false accept rates at which TAR is wanted.
+        identities: [N], the identity of each vector.
+        far: False accept rates at which TAR is measured.
         protocol: "all-pairs", "pairs", "lfw-view1", "lfw-view2", "cfp-ff" or "cfp-fp"; by default
-            "pairs" where a list is given, else "all-pairs".
-        pairs: A pair list or its file; for the protocols of LFW and CFP in place of the official
+            "pairs" if a list is given, else "all-pairs".
+        pairs: A pair list or its file; for the protocols of LFW and CFP it replaces the official
             list.
-        against: A gallery, by the same model, that the embeddings are probes for: only pairs of
-            one row of each are trials. Plain arrays as a mapping or a pair (vectors, identities).
+        against: A second set (gallery) by the same model: trials are the pairs of a row of
+            `embeddings` and a row of `against`. Plain arrays: a mapping or (vectors, identities).
         similarity: "cosine", "euclidean" (minus the squared distance) or "dot"; by default the
-            metric of the model's head, of plain vectors "cosine".
-        exclude: Columns of the rows; a pair that agrees in any of them is no trial (same image,
-            same camera, same capture). Missing values agree with nothing.
-        groups: Columns of the rows; FMR and FNMR within and across their values are counted at
-            one threshold for all.
+            metric of the model's head, "cosine" for plain vectors.
+        exclude: Columns of the rows; pairs with equal values in any of them are not trials (same
+            image, same camera, same capture). A missing value equals no other value.
+        groups: Columns of the rows; FMR and FNMR are counted within and across their values, at
+            one threshold.
         group_far: The FAR of that threshold; by default the smallest that the trials support.
-        cohort: Other people, to normalise the scores by; such scores make no operating point.
-        allow_overlap: Score LFW's lists although the model was trained on their people.
-        data: Where official lists are looked for when they are not beside the images.
-        level: Confidence of the intervals.
-        detail: Also measure intervals along the curve, and look for suspected wrong names.
-        fingerprint: Which model's scores these are, such as `model.fingerprint`, where the
-            embeddings do not say it. Galleries take operating points of their own model only.
-        dataset: What the data is called, where the embeddings do not say it.
-        trained_on: Columns `identity` and `dataset` of everyone whom the model was trained on,
-            where the embeddings do not know it.
-        precision: Of the screening; the answer is the same. See `choose_engine`.
-        device: "cpu", "cuda" or "auto" (a GPU where there is one); the answer is the same.
+        cohort: Embeddings of other people for score normalisation; normalised scores give no
+            operating point.
+        allow_overlap: Evaluate LFW's lists even if the model was trained on their people.
+        data: Folder with the official lists, if they are not next to the images.
+        level: Confidence level of the intervals.
+        detail: Also measure intervals along the curve and find suspected wrong labels.
+        fingerprint: Fingerprint of the model, such as `model.fingerprint`, if the embeddings do
+            not record it. A gallery accepts operating points of its own model only.
+        dataset: Name of the data set, if the embeddings do not record it.
+        trained_on: Columns `identity` and `dataset` of the people that the model was trained on,
+            if the embeddings do not record them.
+        precision: Precision of the screening; it does not change the result. See
+            `choose_engine`.
+        device: "cpu", "cuda" or "auto" (a GPU if there is one); it does not change the result.
 
     Raises:
-        EvaluationError: Shapes that do not fit, NaN, an unknown protocol, similarity or column,
-            trials of one class, a cohort that shares people with the rows, two models, an overlap
-            that the protocol forbids, or a device that is not there.
+        EvaluationError: Shapes do not match, values are NaN, a protocol, similarity or column is
+            unknown, the trials are of one class, the cohort shares people with the rows, the sets
+            are of different models, the protocol forbids an overlap with the training, or the
+            device is not available.
 
     Example:
         >>> rows = [[1.0, 0.0], [0.8, 0.6], [0.0, 1.0], [0.6, 0.8]]
@@ -115,9 +118,9 @@ def verification(
     )
     fars = check_fars(far)
     if group_far is not None and not groups:
-        raise EvaluationError("a FAR for groups needs columns to group by")
+        raise EvaluationError("a FAR for groups needs columns to group by: give groups")
     if groups and request.name != ALL_PAIRS:
-        raise EvaluationError(f"the protocol {request.name} takes no groups")
+        raise EvaluationError(f"the protocol {request.name} does not support groups: omit them")
     for side in request.sides:
         for column in groups:
             check_column(side, column)
@@ -170,7 +173,7 @@ def _with_groups(
     groups: Sequence[str],
     group_far: float | None,
 ) -> VerificationResult:
-    """Count the rates by the columns of one or two sets."""
+    """Count the rates by group for columns of one or two sets."""
     if not result.operating_points:
         raise EvaluationError("groups need a FAR that the trials support")
     assert isinstance(trials, StreamedTrials)

@@ -1,4 +1,4 @@
-"""What verification (1:1) measured: rates with their counts, intervals and provenance."""
+"""The result of verification (1:1): rates with their counts, intervals and provenance."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class VerificationResult(Counted, Result):
-    """Everything that was measured (`Counted`), and what is answered and shown of it."""
+    """The counts of a verification (`Counted`), with queries and presentation."""
 
     def at(self, far: float) -> MeasuredPoint:
-        """Return what is measured at a FAR, whether it was asked for before or not.
+        """Return the operating point at a FAR, measured now if it was not requested before.
 
         Raises:
-            EvaluationError: A FAR outside (0, 1), one that the trials cannot support, or one above
-                all that were asked for where not every score was kept.
+            EvaluationError: The FAR is outside (0, 1), the trials cannot support it, or it is
+                above all requested FARs and not all scores were kept.
         """
         point: MeasuredPoint | Refused | None = next(
             (one for one in self.operating_points if one.far_target == far), None
@@ -34,7 +34,7 @@ class VerificationResult(Counted, Result):
         if point is None and self.measure_at is not None:
             point = self.measure_at(far)
         if point is None:
-            raise EvaluationError(f"FAR {far:g} was not measured: name it among the FARs")
+            raise EvaluationError(f"FAR {far:g} was not measured: add it to the FARs")
         if isinstance(point, Refused):
             raise EvaluationError(
                 f"a FAR of {far:g} needs {point.needs:,} impostor trials; "
@@ -46,14 +46,16 @@ class VerificationResult(Counted, Result):
         """Return the operating point that meets a FAR, for galleries and `facever verify`.
 
         Raises:
-            EvaluationError: What `at` raises, or scores that galleries and verify do not compare.
+            EvaluationError: The scores are normalised or of another system; also the errors of
+                `at`.
         """
         point = self.at(far)
         if self.similarity is None:
-            raise EvaluationError("scores of another system make no operating point for a gallery")
+            raise EvaluationError("scores of another system give no operating point for a gallery")
         if self.normalisation is not None:
             raise EvaluationError(
-                "normalised scores make no operating point: galleries and verify know no cohort"
+                "normalised scores give no operating point: galleries and verify do not use a "
+                "cohort"
             )
         return OperatingPoint(
             kind=self.kind,
@@ -79,19 +81,19 @@ class VerificationResult(Counted, Result):
     )
 
     def describe(self) -> list[Section]:
-        """Return the accuracy, the groups and the suspected names."""
+        """Return the sections on accuracy, groups and suspected wrong labels."""
         return describe(self)
 
     def plot_roc(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw TAR over FAR into matplotlib axes, or into new ones; return them."""
+        """Draw TAR against FAR into axes (new ones by default) and return them."""
         return plot(drawings(self)["roc"].drawing, ax)
 
     def plot_det(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw FNMR over FMR into matplotlib axes, or into new ones; return them."""
+        """Draw FNMR against FMR into axes (new ones by default) and return them."""
         return plot(drawings(self)["det"].drawing, ax)
 
     def plot_scores(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw the distributions of the scores into matplotlib axes, or into new ones."""
+        """Draw the score distributions into matplotlib axes (new ones by default)."""
         return plot(drawings(self)["scores"].drawing, ax)
 
     @property

@@ -1,1 +1,1 @@
-"""Which trials embeddings are judged by: pair lists, score files, official protocols."""
+"""Protocols: the trials of an evaluation (all pairs, pair lists, official protocols)."""

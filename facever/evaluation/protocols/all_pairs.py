@@ -1,4 +1,4 @@
-"""All pairs of an embedding set, or of two: the trials that they make, and what failures cost."""
+"""All pairs of one or two embedding sets: trials, and the cost of failures to acquire."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -22,18 +22,18 @@ def all_pairs(
     exclude: Sequence[str] = (),
     cohort: Cohort | None = None,
 ) -> tuple[AllPairs, Failures]:
-    """Return every pair of acquired rows, and what failures to acquire cost.
+    """Return all pairs of acquired rows, and the cost of failures to acquire.
 
     Args:
-        sides: One set, or two: each row of the first is then compared with each of the second,
-            not with those of its own set.
+        sides: One or two sets. With two, each row of the first is compared with each row of the
+            second only.
         similarity: "cosine", "euclidean" or "dot".
-        exclude: Columns of the rows; a pair that agrees in any of them is no trial.
-        cohort: Other people, to normalise the scores by; of one set only.
+        exclude: Columns of the rows; pairs with equal values in any of them are not trials.
+        cohort: Other people for score normalisation; for one set only.
 
     Raises:
-        EvaluationError: A cohort that shares people with the rows or comes with a second set, or
-            columns to exclude by that a set lacks or that remove every trial of a class.
+        EvaluationError: The cohort shares people with the rows or is combined with a second set, or
+            a column to exclude by is missing or removes every trial of a class.
     """
     where = [np.flatnonzero(side.acquired) for side in sides]
     held = [
@@ -44,7 +44,9 @@ def all_pairs(
     scorer = make_scorer(held[0], similarity, others=held[1] if second else None)
     if cohort is not None:
         if second:
-            raise EvaluationError("a cohort normalises the scores of one set, not of two")
+            raise EvaluationError(
+                "score normalisation supports one set only: omit the cohort or the second set"
+            )
         cohort.check(sides[0].identities)
         scorer = cohort.normalise(scorer, held[0], similarity)
     codes, excluded = _codes(sides, exclude)
@@ -74,7 +76,7 @@ def all_pairs(
 def share_with(
     people: Iterable[str], sides: Sequence[EmbeddingSet], exclude: Sequence[str] = ()
 ) -> float:
-    """Return the share of the trials of all pairs that compare someone of these people."""
+    """Return the share of the trials of all pairs with at least one of these people."""
     codes, excluded = _codes(sides, exclude)
     named = people_column(list(people)).tolist()
     clean = [side.acquired & ~np.isin(side.identities, named) for side in sides]
@@ -91,13 +93,13 @@ def share_with(
 
 
 def _vectors(sides: Sequence[EmbeddingSet], similarity: str) -> Iterator[Floats]:
-    """Yield the vectors of each set as they are compared."""
+    """Yield the vectors of each set in the form for comparison."""
     for side in sides:
         yield np.asarray(vectors_for(side, similarity), np.float32)
 
 
 def _codes(sides: Sequence[EmbeddingSet], exclude: Sequence[str]) -> tuple[list[Ints], list[Ints]]:
-    """Return the codes of people and of columns to exclude by, alike on both sides."""
+    """Return the codes of people and of columns to exclude by, common to both sides."""
     for side in sides:
         for name in exclude:
             check_column(side, name)
@@ -112,18 +114,18 @@ def _codes(sides: Sequence[EmbeddingSet], exclude: Sequence[str]) -> tuple[list[
 
 
 def _doubt_columns(sides: Sequence[EmbeddingSet], exclude: Sequence[str]) -> None:
-    """Warn of columns to exclude by whose values two sets spell in two ways, as 01 and 1."""
+    """Warn of columns to exclude by that have no common value in two sets, such as 01 and 1."""
     for name in exclude if len(sides) > 1 else ():
         one, two = (sorted(set(comparable_column(side.rows[name]).dropna())) for side in sides)
         if one and two and not set(one) & set(two):
             warn(
                 f"excluding by {name} removes no trial: the two sets have no value of it in "
-                f"common ({one[0]}, ... and {two[0]}, ...); spell the values alike"
+                f"common ({one[0]}, ... and {two[0]}, ...); use the same values in both"
             )
 
 
 def _check_left(pairs: AllPairs, codes: list[Ints], columns: Sequence[str]) -> None:
-    """Refuse columns to exclude by that remove every trial of a class."""
+    """Raise if the columns to exclude by remove every trial of a class."""
     without = [np.empty((len(code), 0), np.int64) for code in codes]
     for kind, left, before in zip(
         ("genuine", "impostor"),

@@ -1,4 +1,4 @@
-"""The trials of a request, for whatever is counted on them."""
+"""The trials of a request."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,13 +19,13 @@ _REFUSE_OVERLAP = ("lfw-view1", "lfw-view2")
 
 
 class Judged(NamedTuple):
-    """Trials with what is known of them.
+    """Trials with their failures and overlap.
 
     Attributes:
         trials: The trials.
-        failures: Images and trials that failed to be acquired.
-        overlap: Whom of them the model was trained on.
-        scored: The pairs, where the protocol lists them.
+        failures: Failures to acquire, in images and trials.
+        overlap: Overlap of their people with the training.
+        scored: The scored pairs, if the protocol lists them.
     """
 
     trials: Trials
@@ -42,17 +42,17 @@ def judged(
     precision: str = "auto",
     device: str = "cpu",
 ) -> Judged:
-    """Return the trials of a request, ready for thresholds at these FARs.
+    """Return the trials of a request, with the scores for thresholds at these FARs.
 
     Args:
-        request: The protocol, and on what.
-        fars: The false accept rates whose scores are kept at hand.
-        share: Whether the overlap of all pairs says how many of them it is in.
-        precision, device: Of all pairs; see `choose_engine`.
+        request: The protocol and its embeddings.
+        fars: False accept rates; the scores for their thresholds are kept.
+        share: Whether to compute the share of trials with an overlap, for all pairs.
+        precision, device: For all pairs; see `choose_engine`.
 
     Raises:
-        EvaluationError: A list that is not found or not as it must be, trials of one class, or an
-            overlap that the protocol forbids.
+        EvaluationError: A list is missing or invalid, the trials are of one class, or the protocol
+            forbids an overlap.
     """
     if request.name != ALL_PAIRS:
         scored, overlap = listed(request)
@@ -68,11 +68,10 @@ def judged(
 
 
 def listed(request: Request) -> tuple[ScoredPairs, Overlap]:
-    """Return the scored pairs of a list, and the people of it whom the model was trained on.
+    """Return the scored pairs of a list, and their overlap with the training.
 
     Raises:
-        EvaluationError: A list that is not found or not as it must be, or an overlap that the
-            protocol forbids.
+        EvaluationError: The list is missing or invalid, or the protocol forbids an overlap.
     """
     pairs = request.read_pairs()
     scored = score_pairs(request.embeddings, pairs, request.metric, request.cohort)
@@ -85,6 +84,6 @@ def listed(request: Request) -> tuple[ScoredPairs, Overlap]:
     overlap = find_overlap(known, scored.people, share)
     if overlap and request.name in _REFUSE_OVERLAP and not request.allow_overlap:
         raise EvaluationError(
-            f"{request.name} is refused: {overlap}; --allow-overlap scores it anyway"
+            f"{request.name} is refused: {overlap}; use --allow-overlap to evaluate it anyway"
         )
     return scored, overlap

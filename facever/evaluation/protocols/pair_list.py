@@ -1,4 +1,4 @@
-"""Pair lists: each trial found in an embedding set and scored."""
+"""Pair lists: trials looked up in an embedding set and scored."""
 
 from dataclasses import dataclass
 
@@ -26,11 +26,11 @@ class ScoredPairs:
         scores: float32 [T].
         same: Bool [T].
         a, b: int64 [T], rows of the embedding set.
-        folds: int64 [T], or None where the list has none.
+        folds: int64 [T]; None if the list has no folds.
         codes: int64 [T] each, the two people of each trial by number.
         people: Everyone in the list, scored or not.
-        failures: Images and trials that failed to be acquired.
-        repeated: How many pairs stand in the list before, either way round.
+        failures: Failures to acquire, in images and trials.
+        repeated: Number of repeated pairs, in either order.
     """
 
     scores: Floats
@@ -45,7 +45,7 @@ class ScoredPairs:
 
     @property
     def trials(self) -> ListedTrials:
-        """The trials, for counting."""
+        """The pairs as trials."""
         return ListedTrials(self.scores, self.same, (self.a, self.b), self.codes)
 
 
@@ -55,15 +55,15 @@ def score_pairs(
     """Score the pairs of a list, of images or of templates; see `find_rows`.
 
     Args:
-        embeddings: The rows that are compared.
-        pairs: Which of them.
+        embeddings: The rows.
+        pairs: The pair list.
         similarity: "cosine", "euclidean" or "dot".
-        cohort: Other people, to normalise the scores by.
+        cohort: Other people for score normalisation.
 
     Raises:
-        EvaluationError: An image that is in no row, a pair that compares an image with itself, that
-            stands twice in the list (also turned round) unless its authors' list is such, whose
-            truth contradicts the identities; or a cohort that shares people with the list.
+        EvaluationError: An image has no row, a pair compares an image with itself, is repeated (in
+            either order, unless the official list has repetitions) or contradicts the identities,
+            or the cohort shares people with the list.
     """
     frame = pairs.frame
     rows = find_rows(embeddings, [*frame["a"], *frame["b"]], pairs.name)
@@ -102,10 +102,10 @@ def score_pairs(
 def _check_pairs(embeddings: EmbeddingSet, pairs: PairList, a: Ints, b: Ints, same: Bools) -> None:
     people = people_column(embeddings.identities).to_numpy()
     problems = (
-        (_repeated(a, b) & (not pairs.repeats), "stands in the list twice"),
+        (_repeated(a, b) & (not pairs.repeats), "is in the list twice"),
         (a == b, "compares an image with itself"),
-        (same & (people[a] != people[b]), "is called the same person but shows two identities"),
-        (~same & (people[a] == people[b]), "is called different people but shows one identity"),
+        (same & (people[a] != people[b]), "is labelled as one person but has two identities"),
+        (~same & (people[a] == people[b]), "is labelled as two people but has one identity"),
     )
     for wrong, text in problems:
         if wrong.any():
@@ -117,6 +117,6 @@ def _check_pairs(embeddings: EmbeddingSet, pairs: PairList, a: Ints, b: Ints, sa
 
 
 def _repeated(a: Ints, b: Ints) -> Bools:
-    """Return which pairs stand before in the list, either way round, bool [T]."""
+    """Return which pairs repeat an earlier pair, in either order, bool [T]."""
     ordered = pd.DataFrame({"low": np.minimum(a, b), "high": np.maximum(a, b)})
     return ordered.duplicated().to_numpy(bool)

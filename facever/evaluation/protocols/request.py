@@ -1,4 +1,4 @@
-"""What is asked for: which embeddings are judged, on which trials, by which scores."""
+"""Requests: the embeddings, trials and scores of an evaluation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,24 +26,26 @@ _OFFICIAL = {
 
 @dataclass(frozen=True)
 class Request:
-    """The trials by which an embedding set is judged.
+    """A request for the trials of an embedding set.
 
-    "cfp-ff" and "cfp-fp" are CFP's ten folds, frontal against frontal and frontal against profile.
+    "cfp-ff" and "cfp-fp" are CFP's ten folds, frontal with frontal and frontal with profile.
 
     Args:
         embeddings: Images or templates.
-        protocol: One of `PROTOCOLS`; by default "pairs" where a list is given, else "all-pairs".
-        pairs: A pair list or its file; for the protocols of LFW and CFP in place of the official
+        protocol: One of `PROTOCOLS`; by default "pairs" if a list is given, else "all-pairs".
+        pairs: A pair list or its file; for the protocols of LFW and CFP it replaces the official
             list.
         similarity: "cosine", "euclidean" or "dot"; by default the metric of the model's head.
-        exclude: Columns of the rows; a pair that agrees in any of them is no trial (all-pairs).
-        cohort: Other people, to normalise the scores by.
-        allow_overlap: Score LFW's lists although the model was trained on their people.
-        data: Where official lists are looked for when they are not beside the images.
-        against: A gallery, by the same model, that the embeddings are probes for (all-pairs).
+        exclude: Columns of the rows; pairs with equal values in any of them are not trials
+            (all-pairs).
+        cohort: Other people for score normalisation.
+        allow_overlap: Evaluate LFW's lists even if the model was trained on their people.
+        data: Folder with the official lists, if they are not next to the images.
+        against: A second set (gallery) by the same model; the embeddings are the probes
+            (all-pairs).
 
     Raises:
-        EvaluationError: An unknown protocol or similarity, or ones that do not go together.
+        EvaluationError: A protocol or similarity is unknown, or options cannot be combined.
     """
 
     embeddings: EmbeddingSet
@@ -60,13 +62,17 @@ class Request:
         if self.name not in PROTOCOLS:
             raise EvaluationError(unknown("protocol", self.name, PROTOCOLS))
         if self.name == ALL_PAIRS and self.pairs is not None:
-            raise EvaluationError("all-pairs takes no pair list: omit --pairs or the protocol")
+            raise EvaluationError(
+                "the protocol all-pairs has no pair list: omit --pairs or --protocol"
+            )
         if self.name == "pairs" and self.pairs is None:
-            raise EvaluationError("the protocol pairs needs a pair list: --pairs FILE")
+            raise EvaluationError("the protocol pairs needs a pair list: give --pairs FILE")
         if self.name != ALL_PAIRS and self.exclude:
-            raise EvaluationError(f"the protocol {self.name} takes no columns to exclude")
+            raise EvaluationError(f"the protocol {self.name} does not support exclude: omit it")
         if self.name != ALL_PAIRS and self.against is not None:
-            raise EvaluationError(f"the protocol {self.name} takes no second set")
+            raise EvaluationError(
+                f"the protocol {self.name} does not support a second set: omit it"
+            )
         if kind_of(self.embeddings) == "1:1-template" and self.metric != "cosine":
             raise EvaluationError("templates are unit vectors: compare them by cosine")
         if self.against is not None:
@@ -74,24 +80,24 @@ class Request:
 
     @property
     def name(self) -> str:
-        """The protocol."""
+        """Name of the protocol."""
         return self.protocol or (ALL_PAIRS if self.pairs is None else "pairs")
 
     @property
     def metric(self) -> Similarity:
-        """The similarity that scores are."""
+        """Similarity of the scores."""
         return named_similarity(self.similarity or self.embeddings.meta.metric)
 
     @property
     def sides(self) -> list[EmbeddingSet]:
-        """The sets that all pairs are made of, one or two."""
+        """The one or two sets of all pairs."""
         return [self.embeddings] if self.against is None else [self.embeddings, self.against]
 
     def read_pairs(self) -> PairList:
-        """Return the list given, or else the official one.
+        """Return the given list, else the official list.
 
         Raises:
-            EvaluationError: The official one is not found.
+            EvaluationError: The official list is not found.
         """
         if self.pairs is not None:
             return self.pairs if isinstance(self.pairs, PairList) else read_pairs(self.pairs)
@@ -99,15 +105,15 @@ class Request:
         found = self.find(official)
         if found is None:
             raise EvaluationError(
-                f"the official list {official} is neither beside the images nor in a data folder: "
+                f"the official list {official} is neither next to the images nor in a data folder: "
                 "give --pairs FILE or --data ROOT"
             )
         return read_pairs(found)
 
     def find(self, official: str) -> Path | None:
-        """Return an official list or folder of lists beside the data, such as "protocol/pairs.txt".
+        """Return the path of an official list or folder of lists, such as "protocol/pairs.txt".
 
-        It is looked for beside the list given, beside the images, and in the data folders.
+        It is searched for next to the given list, next to the images, and in the data folders.
         """
         places = (
             [Path(self.pairs).parent / Path(official).name]

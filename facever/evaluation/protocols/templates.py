@@ -1,4 +1,4 @@
-"""Templates of an embedding set: its images pooled by a column, or by a list as IJB's are."""
+"""Templates of an embedding set: images pooled by a column, or by a list as for IJB."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,24 +27,24 @@ def template_set(
 ) -> EmbeddingSet:
     """Return an embedding set with one row for each template.
 
-    Columns that are constant within every template ride along, with `template`, `images`, `media`
-    and `failed_images` (counts). Templates are compared by cosine; operating points measured on
-    them are of kind "1:1-template".
+    Columns that are constant within every template are kept, with the new columns `template`,
+    `images`, `media` and `failed_images` (counts). Templates are compared by cosine; operating
+    points measured on them have kind "1:1-template".
 
     Args:
-        embeddings: Images, failed ones among them.
-        templates: The column that names each image's template (images without one are left out);
-            or a .csv or .parquet list with `template`, `path` (or `row`, counted from 0), and
-            where known `identity` and `media`, in which an image may occur in several templates.
-        media: The column of the media, in the list or else in the rows; by default "media" where
-            there is such a column, and every image a media of its own where there is none.
+        embeddings: Images, including failed images.
+        templates: The column with the template of each image (images without one are excluded);
+            or a .csv or .parquet list with `template`, `path` (or `row`, from 0), and optionally
+            `identity` and `media`; an image may occur in several templates.
+        media: The column of the media, in the list or else in the rows; by default "media" if
+            there is such a column, else every image is its own media.
         quality: The column of the images' weights, in the list or else in the rows ("norm": the
-            length of the embedding before it was normalised).
+            length of the embedding before normalisation).
 
     Raises:
-        EvaluationError: A column or image that does not exist, an identity that contradicts the
-            rows, and what `pool_templates` raises.
-        DataError: A list that cannot be read.
+        EvaluationError: A column or image does not exist, or an identity contradicts the rows; also
+            the errors of `pool_templates`.
+        DataError: The list cannot be read.
     """
     members = _members(embeddings, templates)
     rows = embeddings.rows.iloc[members["row"]].reset_index(drop=True)
@@ -87,7 +87,7 @@ def template_set(
 
 
 def _members(embeddings: EmbeddingSet, templates: str | Path) -> pd.DataFrame:
-    """Return which row is in which template: columns row, template and those of a list."""
+    """Return the rows of each template: columns row, template and those of a list."""
     path = Path(templates)
     if not is_table(path):
         if str(templates) not in embeddings.rows:
@@ -95,7 +95,7 @@ def _members(embeddings: EmbeddingSet, templates: str | Path) -> pd.DataFrame:
         column = embeddings.rows[str(templates)]
         inside = np.flatnonzero(column.notna())
         if not len(inside):
-            raise EvaluationError(f"column '{templates}' names no template in any row")
+            raise EvaluationError(f"column '{templates}' has no value in any row")
         return pd.DataFrame({"row": inside, "template": comparable_column(column.iloc[inside])})
     listed = read_table(path)
     by = "path" if "path" in listed else "row"
@@ -110,8 +110,9 @@ def _members(embeddings: EmbeddingSet, templates: str | Path) -> pd.DataFrame:
         if wrong.any():
             at = int(wrong.argmax())
             raise EvaluationError(
-                f"{path}: row {at + 1} calls {listed['identity'].iloc[at]} whom the embedding set "
-                f"calls {known[at]} ({int(wrong.sum())} such rows)"
+                f"{path}: row {at + 1} has identity {listed['identity'].iloc[at]}, the embedding "
+                "set "
+                f"has {known[at]} ({int(wrong.sum())} such rows)"
             )
     twice = listed.duplicated(["template", "row"])
     if twice.any():
@@ -125,7 +126,7 @@ def _members(embeddings: EmbeddingSet, templates: str | Path) -> pd.DataFrame:
 def _row_numbers(values: "pd.Series[Any]", size: int, path: Path) -> "pd.Series[int]":
     text = comparable_column(values)
     numbers = pd.to_numeric(text.where(text.str.fullmatch(r"[0-9]{1,18}") == True))  # noqa: E712
-    if not numbers.between(0, size - 1).all():  # a missing number is not between either
+    if not numbers.between(0, size - 1).all():  # false for missing values too
         raise EvaluationError(f"{path}: 'row' must hold whole numbers from 0 to {size - 1}")
     return numbers.astype(np.int64)
 
@@ -134,7 +135,7 @@ def _numbers(values: "pd.Series[Any]", name: str) -> Doubles:
     try:
         return values.to_numpy(np.float64)
     except (TypeError, ValueError) as error:
-        raise EvaluationError(f"column '{name}' holds something that is no number") from error
+        raise EvaluationError(f"column '{name}' has a value that is not a number") from error
 
 
 def _constant(rows: pd.DataFrame, templates: "pd.Series[str]") -> dict[str, list[Any]]:

@@ -1,1 +1,1 @@
-"""From counted trials to curves and intervals."""
+"""Statistics of trials: curves and intervals."""

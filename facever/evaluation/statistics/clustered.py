@@ -1,4 +1,4 @@
-"""Means over trials of both classes, where trials that share a person depend on each other."""
+"""Means over trials of both classes, with dependence between trials that share a person."""
 
 import numpy as np
 
@@ -11,18 +11,18 @@ from facever.operating_point import Interval
 
 
 def clustered_variance(residuals: Doubles, people: tuple[Ints, Ints]) -> tuple[float, int]:
-    """Return the variance of a sum over trials, and how many people they compare.
+    """Return the variance of a sum over trials, and the number of people in them.
 
-    V = sum_i S_i² - sum_{i<j} R_ij², where S_i adds up the residuals of all trials with person i
-    and R_ij those of the pair (i, j); never below that of independent trials or pairs of people,
-    and times I / (I - 1).
+    V = sum_i S_i² - sum_{i<j} R_ij², where S_i is the sum of residuals of all trials with person i
+    and R_ij that of the pair (i, j); at least the variance of independent trials or pairs of
+    people; multiplied by I / (I - 1).
 
     Args:
         residuals: float64 [T], each trial's value minus its expectation.
-        people: int64 [T] each, the two people of each trial by number; equal for a genuine one.
+        people: int64 [T] each, the two people of each trial by number; equal for a genuine trial.
 
     Reference:
-        As for `dyadic_rate`; that a genuine trial is a dyad of one person is our choice.
+        As for `dyadic_rate`; treating a genuine trial as a dyad of one person is our choice.
     """
     i, j = people
     everyone = int(max(side.max() for side in people)) + 1
@@ -41,18 +41,21 @@ def clustered_variance(residuals: Doubles, people: tuple[Ints, Ints]) -> tuple[f
 def share_interval(hits: Bools, people: tuple[Ints, Ints], level: float = 0.95) -> Interval:
     """Return the interval of a share of trials, on the logit scale.
 
-    Without exception it is Clopper and Pearson's, with one independent trial for two people.
+    For a share of 0 or 1 it is the Clopper-Pearson interval, with one independent trial per two
+    people.
 
     Args:
         hits: Bool [T].
         people: int64 [T] each, as for `clustered_variance`.
-        level: Confidence.
+        level: Confidence level.
     """
     share = float(hits.mean())
     if share in (0, 1):
         count = len(np.unique(np.concatenate(people)))
         effective = max(1.0, min(len(hits), count / 2))
-        note = f"{len(hits)} trials without exception, taken as {effective:.0f} independent ones"
+        note = (
+            f"{len(hits)} trials with equal outcome, counted as {effective:.0f} independent trials"
+        )
         method = "clopper-pearson, effective trials"
         return clopper_pearson(share * effective, effective, level, note, method)
     variance, count = clustered_variance(hits.astype(np.float64) - share, people)
@@ -66,9 +69,9 @@ def mean_interval(
 
     Args:
         values: float64 [T].
-        weights: float64 [T], which add up to 1.
+        weights: float64 [T], with sum 1.
         people: int64 [T] each, as for `clustered_variance`.
-        level: Confidence.
+        level: Confidence level.
     """
     mean = float(weights @ values)
     variance, count = clustered_variance(weights * (values - mean), people)

@@ -1,11 +1,11 @@
-"""Confidence intervals of the AUC and of the equal error rate, which respect identities.
+"""Confidence intervals of the AUC and of the equal error rate, clustered by identity.
 
-Both are means over the impostor trials plus means over the genuine ones, to first order. What a
-person adds to the first comes from all trials where their scores are at hand. Where they are not,
-it is estimated, which is our choice: all rows meet two samples of 512 others, and the product of
-the two estimates has the expectation of the square of what all others would give. Only what chance
-adds to single pairs of people stays in the variance twice, which makes it larger, never smaller,
-and by little for hundreds of people.
+To first order, both are a mean over the impostor trials plus a mean over the genuine trials. The
+contribution of a person to the first mean is computed from all trials if their scores are kept.
+Otherwise it is estimated, which is our choice: all rows are compared with two samples of 512 other
+rows, and the product of the two estimates has the expectation of the squared contribution. Only the
+random part of single pairs of people is counted twice in the variance, which makes it larger, never
+smaller, and by little for hundreds of people.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,17 +26,17 @@ from facever.operating_point import Interval
 
 Value = Callable[[Floats | Doubles], Doubles]
 _COLUMNS, _ROWS = 512, 1024
-_WINDOW = 1.5  # the slopes at the EER are read between EER / 1.5 and EER · 1.5
+_WINDOW = 1.5  # the slopes at the EER are measured between EER / 1.5 and EER · 1.5
 SAMPLED = "from the trials with a sample of rows"
 
 
 @dataclass(frozen=True)
 class SampledRate:
-    """A mean over impostor trials whose parts by person are estimated twice.
+    """A mean over impostor trials with two estimates of each person's contribution.
 
     Attributes:
-        parts: float64 [2, I], what each person adds to it, by either estimate.
-        people: How many people are compared with others.
+        parts: float64 [2, I], contribution of each person, by either estimate.
+        people: Number of people that are compared with others.
     """
 
     parts: Doubles
@@ -57,18 +57,19 @@ def curve_intervals(
 ) -> tuple[Interval | None, Interval | None]:
     """Return the intervals of the AUC and of the EER.
 
-    Each is None where the people are not known or the classes are separated. The AUC varies by
-    U-statistic projections of both classes; the EER e, where falling FMR and rising FNMR cross, by
-    the delta method: de = w dFMR + (1 - w) dFNMR, w = FNMR' / (FNMR' - FMR').
+    Each is None if the people are unknown or the classes are separated. The variance of the AUC is
+    that of the U-statistic projections of both classes. The variance of the EER e, where the
+    decreasing FMR crosses the increasing FNMR, follows from the delta method:
+    de = w dFMR + (1 - w) dFNMR, w = FNMR' / (FNMR' - FMR').
 
     Args:
         trials: Genuine and impostor trials.
         roc: Their curve.
-        level: Confidence.
+        level: Confidence level.
 
     Reference:
         DeLong, DeLong, Clarke-Pearson, Biometrics 44, 1988 (the parts of the AUC); the variance
-        that respects people: `dyadic_rate`. That of the EER is derived here.
+        clustered by people: `dyadic_rate`. The variance of the EER is derived here.
     """
     if trials.dyads is None:
         return None, None
@@ -93,15 +94,15 @@ def _interval(
     level: float,
     note: str | None,
 ) -> Interval | None:
-    """Return the logit interval, widened by what bins may have done to the rate.
+    """Return the logit interval, widened by the error bound of the bins.
 
     Args:
         rate: The rate.
         found: Its part over impostor trials.
         own: float64 [I], its part over genuine trials.
-        weights: Of the two parts.
-        level: Confidence.
-        note: What the reader must know.
+        weights: Weights of the two parts.
+        level: Confidence level.
+        note: Caveat for the reader.
     """
     if not 0 < rate.value < 1:
         return None
@@ -116,7 +117,7 @@ def _crossing(roc: Roc) -> tuple[float, float]:
     fmr, fnmr = roc.rates()
     at = int(np.argmax(fnmr >= fmr))
     middle = max(fmr[at], fnmr[at])
-    # FMR falls along the curve: the places where it is around the EER
+    # FMR decreases along the curve: the indices where it is near the EER
     first = int(np.searchsorted(-fmr, -middle * _WINDOW, side="left"))
     last = int(np.searchsorted(-fmr, -middle / _WINDOW, side="left"))
     first, last = min(first, at - 1), min(max(last, at), len(fmr) - 1)
@@ -130,18 +131,18 @@ def _is(holds: Callable[[Floats | Doubles], Bools]) -> Value:
 
 
 def _share_above(trials: Trials, roc: Roc) -> Value:
-    """Return the function of a score: how many genuine scores are above it, equal ones a half."""
+    """Return a function of a score: the share of genuine scores above it, ties count one half."""
     return lambda scores: 1 - _passed(roc, roc.false_rejects, scores) / trials.genuine
 
 
 def _share_below(trials: Trials, roc: Roc) -> Value:
-    """Return the function of a score: how many impostor scores are below it, equal ones a half."""
+    """Return a function of a score: the share of impostor scores below it, ties count one half."""
     below = trials.impostor - roc.false_accepts
     return lambda scores: _passed(roc, below, scores) / trials.impostor
 
 
 def _passed(roc: Roc, below: Ints, scores: Floats | Doubles) -> Doubles:
-    """Count the scores below others, equal ones a half; within a bin, half of the bin."""
+    """Count the scores below others; ties count one half, and within a bin half of the bin."""
     exact = scores.astype(np.float64)
     left = np.searchsorted(roc.thresholds, exact, side="left") - 1
     right = np.searchsorted(roc.thresholds, exact, side="right") - int(roc.trials.whole)
@@ -150,7 +151,8 @@ def _passed(roc: Roc, below: Ints, scores: Floats | Doubles) -> Doubles:
 
 
 def _own_parts(trials: Trials, values: Sequence[Value]) -> list[Doubles]:
-    """Return what each person's genuine trials add to the mean of each function, float64 [I]."""
+    """Return the contribution of each person's genuine trials to the mean of each function,
+    float64 [I]."""
     assert trials.dyads is not None
     people = trials.dyads.people
     sums, sizes = np.zeros((len(values), people)), np.zeros(people)
@@ -164,7 +166,7 @@ def _own_parts(trials: Trials, values: Sequence[Value]) -> list[Doubles]:
 
 
 def _by_people(trials: Trials, values: Sequence[Value]) -> list[DyadicRate] | list[SampledRate]:
-    """Return the means of functions over the impostor trials, with their parts by people."""
+    """Return the means of functions over the impostor trials, with contributions by person."""
     assert trials.dyads is not None
     if isinstance(trials, StreamedTrials) and not trials.whole:
         people = int((trials.dyads.per_person > 0).sum())
@@ -177,9 +179,9 @@ def _by_people(trials: Trials, values: Sequence[Value]) -> list[DyadicRate] | li
 
 
 def _sampled_parts(trials: StreamedTrials, values: Sequence[Value]) -> Doubles:
-    """Return what each person adds to the mean of each function, by two samples: [V, 2, I].
+    """Return each person's contribution to the mean of each function, by two samples: [V, 2, I].
 
-    All rows meet a sample of the columns; of two sets the sides are exchanged as well.
+    All rows are compared with a sample of the columns; with two sets, also with sides exchanged.
     """
     pairs, people = trials.pairs, trials.dyads.people
     linear = LinearBins.over(pairs.scorer, None, None)
@@ -210,7 +212,7 @@ def _sampled_parts(trials: StreamedTrials, values: Sequence[Value]) -> Doubles:
 
 
 def _kept(first: Side, rows: slice, second: Side, sample: Ints) -> Floats:
-    """Return 1 where a row and a sampled column make an impostor trial."""
+    """Return 1 where a row and a sampled column are an impostor trial, else 0."""
     kept: Bools = first.codes[rows, None] != second.codes[None, sample]
     for column in range(first.excluded.shape[1]):
         kept &= first.excluded[rows, None, column] != second.excluded[None, sample, column]

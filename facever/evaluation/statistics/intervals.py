@@ -1,4 +1,4 @@
-"""Confidence intervals of counted rates, which respect identities rather than pairs."""
+"""Confidence intervals of counted rates, clustered by identity."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from facever.evaluation.statistics.distributions import (
 )
 from facever.operating_point import Interval
 
-TOO_NARROW = "too narrow where trials share identities: it takes them for independent"
-FEW_ERRORS = 30  # fewer errors than this do not carry a rate
+TOO_NARROW = "too narrow if trials share identities: it assumes independent trials"
+FEW_ERRORS = 30  # minimum number of errors for a reliable rate
 DRAWS = 2000
 _AT_ONCE = 1 << 22  # bootstrap weights drawn at a time
 
@@ -34,9 +34,9 @@ def clopper_pearson(
     Args:
         successes: 0 to `trials`.
         trials: More than 0; may be an effective number.
-        level: Confidence, between 0 and 1.
-        note: What the reader must know.
-        method: What the interval is called.
+        level: Confidence level, between 0 and 1.
+        note: Caveat for the reader.
+        method: Name of the method.
 
     Reference:
         Clopper and Pearson, The use of confidence or fiducial limits illustrated in the case of
@@ -55,7 +55,7 @@ class DyadicRate:
     Attributes:
         rate: Errors over trials.
         errors, trials: The counts.
-        people: How many people are compared with others.
+        people: Number of people that are compared with others.
         per_person: float64 [I], sum over j of r_ij, r_ij = errors_ij - rate · trials_ij.
         squares: Sum of r_ij² over i < j.
     """
@@ -69,18 +69,18 @@ class DyadicRate:
 
     @property
     def variance(self) -> float:
-        """Of the rate, never below that of independent trials."""
+        """Variance of the rate; at least that of independent trials."""
         return max(self.variance_with(0.0), self.rate * (1 - self.rate) / self.trials)
 
     def variance_with(self, own: Doubles | float, weight: float = 1.0) -> float:
         """Return the variance of the rate times a weight plus a mean over people.
 
-        What dyads that share a person have in common may come out negative, most often for few
+        The estimated covariance of dyads that share a person may be negative, most often for few
         people; then dyads count as independent.
 
         Args:
-            own: float64 [I], what each person's own (genuine) trials add to the statistic, mean 0.
-            weight: Of the rate.
+            own: float64 [I], contribution of each person's genuine trials to the statistic, mean 0.
+            weight: Weight of the rate.
         """
         sums = own + weight * self.per_person / self.trials
         squares = weight**2 * self.squares / self.trials**2
@@ -90,7 +90,7 @@ class DyadicRate:
 
     @property
     def effective_trials(self) -> float:
-        """How many independent trials would vary as much; never more than the trials."""
+        """Number of independent trials with the same variance; at most the number of trials."""
         if not self.variance:
             return self.trials
         return min(self.trials, self.rate * (1 - self.rate) / self.variance)
@@ -118,7 +118,7 @@ def dyadic_rate(errors: DyadSums, dyads: Dyads) -> DyadicRate:
 def fmr_interval(found: DyadicRate, level: float = 0.95) -> Interval:
     """Return the interval of a false match rate, on the logit scale.
 
-    Without errors it is Clopper and Pearson's, with one independent trial for two people.
+    Without errors it is the Clopper-Pearson interval, with one independent trial per two people.
     """
     if found.errors in (0, found.trials):
         effective = max(1.0, min(found.trials, found.people / 2))
@@ -126,9 +126,9 @@ def fmr_interval(found: DyadicRate, level: float = 0.95) -> Interval:
             found.rate * effective,
             effective,
             level,
-            f"{found.trials:.0f} trials without exception, taken as {effective:.0f} independent "
-            f"ones, one for two people (rule of three: {3 / effective:.2g}; "
-            f"{3 / found.trials:.2g} were all independent)",
+            f"{found.trials:.0f} trials with equal outcome, counted as {effective:.0f} independent "
+            f"trials, one per two people (rule of three: {3 / effective:.2g}; "
+            f"{3 / found.trials:.2g} if all were independent)",
             "clopper-pearson, effective trials",
         )
     note = f"effective trials: {found.effective_trials:.0f} of {found.trials:.0f}"
@@ -156,13 +156,13 @@ def weights(people: int, draws: int, seed: int, part: int = 0) -> Doubles:
 
 @dataclass(frozen=True)
 class Moving:
-    """Accepted genuine trials of each person, at a threshold that moves with who is drawn.
+    """Accepted genuine trials of each person, at a threshold that depends on the draw.
 
     Attributes:
         accepted: float64 [I, T], a person's genuine trials above each of T thresholds.
-        genuine: float64 [I], all of them.
-        steps: float64 [T], ascending: log(FMR at the threshold / FMR aimed for); one of them 0.
-        linear: float64 [I], what one more draw of a person adds to log FMR.
+        genuine: float64 [I], all genuine trials.
+        steps: float64 [T], ascending: log(FMR at the threshold / target FMR); one of them is 0.
+        linear: float64 [I], change of log FMR for one more draw of a person.
     """
 
     accepted: Doubles
@@ -172,7 +172,7 @@ class Moving:
 
     @classmethod
     def fixed(cls, accepted: Doubles, genuine: Doubles) -> "Moving":
-        """Return the case of one threshold that does not move; accepted is float64 [I]."""
+        """Return the case of a fixed threshold; accepted is float64 [I]."""
         return cls(accepted[:, None], genuine, np.zeros(1), np.zeros(len(genuine)))
 
 
@@ -182,10 +182,10 @@ def tar_interval(
     """Return the identity bootstrap interval of a true accept rate.
 
     Args:
-        moving: What was accepted, by people; the threshold moves with the draw.
-        level: Confidence.
-        draws: How many populations are drawn.
-        seed: Of the draws.
+        moving: Accepted trials by person; the threshold depends on the draw.
+        level: Confidence level.
+        draws: Number of drawn populations.
+        seed: Seed of the draws.
     """
     accepted = float(moving.accepted[:, int(np.argmin(np.abs(moving.steps)))].sum())
     total = float(moving.genuine.sum())
@@ -195,9 +195,9 @@ def tar_interval(
             accepted / total * effective,
             effective,
             level,
-            f"{total:.0f} genuine trials without exception, taken as {effective:.0f} independent "
-            f"ones, one a person (rule of three: {3 / effective:.2g}; {3 / total:.2g} were all "
-            "independent)",
+            f"{total:.0f} genuine trials with equal outcome, counted as {effective:.0f} "
+            f"independent trials, one per person (rule of three: {3 / effective:.2g}; "
+            f"{3 / total:.2g} if all were independent)",
             "clopper-pearson, effective trials",
         )
     rates = tar_draws(moving, draws=draws, seed=seed)
@@ -210,8 +210,9 @@ def tar_interval(
 def tar_draws(moving: Moving, *, draws: int = DRAWS, seed: int = 0) -> Doubles:
     """Return the true accept rate of drawn populations, float64 [draws].
 
-    People are drawn with replacement; person i's own trials count w_i times. The draw shifts log
-    FMR by sum_i (w_i - 1) linear_i, and the TAR is read where the FMR is restored.
+    People are drawn with replacement; the genuine trials of person i count w_i times. The draw
+    shifts log FMR by sum_i (w_i - 1) linear_i; the TAR is read at the threshold that restores the
+    FMR.
     """
     rates = []
     for drawn in _drawn(len(moving.genuine), draws, seed):
@@ -229,24 +230,24 @@ def weighted_sums(values: Doubles, *, draws: int = DRAWS, seed: int = 0) -> Doub
 
     Args:
         values: float64 [I], by person.
-        draws: How many populations are drawn.
-        seed: Of the draws.
+        draws: Number of drawn populations.
+        seed: Seed of the draws.
     """
     parts = [(drawn - 1) @ values for drawn in _drawn(len(values), draws, seed)]
     return np.concatenate(parts)
 
 
 def _drawn(people: int, draws: int, seed: int) -> Iterator[Doubles]:
-    """Yield the weights of all populations, a part at a time."""
+    """Yield the weights of all populations in batches."""
     step = max(1, _AT_ONCE // max(people, 1))
     for part, start in enumerate(range(0, draws, step)):
         yield weights(people, min(step, draws - start), seed, part)
 
 
 def expanded(level: float, people: int) -> Doubles:
-    """Return the percentiles to read, wider for few people.
+    """Return the expanded percentiles, wider for few people.
 
-    Percentiles of a bootstrap are too narrow by sqrt((n - 1) / n) and know no Student's t.
+    Plain bootstrap percentiles are too narrow by sqrt((n - 1) / n) and ignore Student's t.
 
     Reference:
         Hesterberg, What teachers should know about the bootstrap, The American Statistician 69,

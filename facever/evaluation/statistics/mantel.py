@@ -1,4 +1,4 @@
-"""The Mantel test: whether two similarity matrices of the same things agree."""
+"""The Mantel test for the correlation of two similarity matrices of the same items."""
 
 from dataclasses import dataclass
 
@@ -13,13 +13,13 @@ from facever.render.values import Record
 
 @dataclass(frozen=True)
 class MantelResult(Record):
-    """Spearman's correlation of two matrices off the diagonal, and how it came about.
+    """Spearman's correlation of the off-diagonal entries of two matrices.
 
     Attributes:
         correlation: -1 to 1.
-        p: (k + 1) / (n + 1), where k of n permutations gave a correlation as far from zero.
+        p: (k + 1) / (n + 1), k of n permutations gave a correlation as far from zero.
         permutations: n.
-        size: How many things the matrices compare.
+        size: Number of items.
     """
 
     correlation: float
@@ -37,20 +37,20 @@ class MantelResult(Record):
 def mantel(
     first: ArrayLike, second: ArrayLike, permutations: int = 9999, seed: int = 0
 ) -> MantelResult:
-    """Correlate two symmetric matrices by ranks, and permute the things of one of them.
+    """Correlate two symmetric matrices by ranks, with a permutation test over items.
 
-    The entries of such a matrix are not independent of each other, so that the usual test of a
-    correlation does not hold; exchanging whole rows and columns keeps what they share.
+    The entries of such a matrix are not independent, so that the usual test of a correlation is
+    invalid. Permuting whole rows and columns preserves the dependence.
 
     Args:
-        first, second: [N, N], symmetric, of the same things in the same order; the diagonals are
-            not looked at.
-        permutations: How many are drawn.
-        seed: Of the draws.
+        first, second: [N, N], symmetric, of the same items in the same order; the diagonals are
+            ignored.
+        permutations: Number of permutations.
+        seed: Seed of the permutations.
 
     Raises:
-        EvaluationError: Not square, of different sizes, not symmetric, not finite, fewer than four
-            things, all entries of one matrix equal, or fewer than one permutation.
+        EvaluationError: The matrices are not square, differ in size, are not symmetric or not
+            finite, have fewer than four items or all entries equal, or there is no permutation.
 
     Reference:
         Mantel, The detection of disease clustering and a generalized regression approach, Cancer
@@ -59,9 +59,11 @@ def mantel(
     matrices = [_checked(matrix, name) for matrix, name in ((first, "first"), (second, "second"))]
     size = len(matrices[0])
     if len(matrices[1]) != size:
-        raise EvaluationError(f"matrices of {size} and {len(matrices[1])} things: they must agree")
+        raise EvaluationError(
+            f"matrices of {size} and {len(matrices[1])} items: the sizes must be equal"
+        )
     if size < 4:
-        raise EvaluationError(f"a Mantel test needs four things or more, there are {size}")
+        raise EvaluationError(f"a Mantel test needs four items or more, there are {size}")
     if permutations < 1:
         raise EvaluationError(f"{permutations} permutations: at least one is needed")
     one, two = (_ranks(matrix) for matrix in matrices)
@@ -70,7 +72,7 @@ def mantel(
     reached = 0
     for _ in range(permutations):
         order = random.permutation(size)
-        # Against rounding: an equally good permutation counts.
+        # tolerance for rounding: an equal correlation counts
         reached += abs((one[np.ix_(order, order)] * two).sum()) >= abs(observed) - 1e-9
     return MantelResult(observed, (reached + 1) / (permutations + 1), permutations, size)
 
@@ -81,11 +83,13 @@ def _checked(matrix: ArrayLike, name: str) -> np.ndarray:
         raise EvaluationError(f"the {name} matrix is {list(values.shape)}, not square")
     off = values[~np.eye(len(values), dtype=bool)]
     if not np.isfinite(off).all():
-        raise EvaluationError(f"the {name} matrix has entries that are no numbers")
+        raise EvaluationError(f"the {name} matrix has NaN or infinite entries")
     if not np.allclose(values - np.diag(np.diag(values)), values.T - np.diag(np.diag(values))):
         raise EvaluationError(f"the {name} matrix is not symmetric")
     if len(off) and np.ptp(off) == 0:
-        raise EvaluationError(f"all entries of the {name} matrix are equal: nothing to correlate")
+        raise EvaluationError(
+            f"all entries of the {name} matrix are equal: the correlation is undefined"
+        )
     return values
 
 

@@ -1,4 +1,4 @@
-"""Differences of paired figures: over seeds by Student's t, over people by the bootstrap, Holm."""
+"""Paired differences: over seeds by Student's t, over people by bootstrap; Holm's correction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ class Difference(Record):
     """The second minus the first, its interval, and the p value of "no difference".
 
     Attributes:
-        mean: Of the differences.
-        interval: For this difference alone, not corrected for others.
-        p: Two-sided, likewise.
+        mean: Mean of the differences.
+        interval: Interval of this difference, not corrected for multiple tests.
+        p: Two-sided p value, not corrected.
     """
 
     mean: float
@@ -46,14 +46,14 @@ def over_seeds(first: ArrayLike, second: ArrayLike, level: float = 0.95) -> Diff
     """Compare values of the same seeds by Student's t on their differences.
 
     Args:
-        first, second: [S], the values of seed s at place s of both.
-        level: Confidence of the interval.
+        first, second: [S], the values of the same seeds in the same order.
+        level: Confidence level of the interval.
 
     Returns:
         None for fewer than two seeds.
 
     Raises:
-        EvaluationError: Numbers of seeds that differ.
+        EvaluationError: The numbers of seeds differ.
     """
     one, two = np.asarray(first, np.float64), np.asarray(second, np.float64)
     if one.shape != two.shape:
@@ -73,16 +73,16 @@ def over_seeds(first: ArrayLike, second: ArrayLike, level: float = 0.95) -> Diff
 
 
 def over_people(draws: ArrayLike, estimate: float, people: int, level: float = 0.95) -> Difference:
-    """Judge a difference by its values in drawn populations.
+    """Test a difference by its values in drawn populations.
 
-    The p value is that of the widest interval, of this construction, that does not hold zero; so
-    few people cannot give a small one.
+    The p value is that of the widest interval of this construction that excludes zero, so that few
+    people cannot give a small p value.
 
     Args:
-        draws: [N], the difference in each population, drawn alike for both.
-        estimate: The difference on the people as they are.
-        people: How many there are, 2 or more.
-        level: Confidence of the interval.
+        draws: [N], the difference in each population, with the same draws for both.
+        estimate: The difference on the original people.
+        people: Number of people, 2 or more.
+        level: Confidence level of the interval.
     """
     values = np.asarray(draws, np.float64)
     values = values[np.isfinite(values)]
@@ -97,7 +97,7 @@ def over_people(draws: ArrayLike, estimate: float, people: int, level: float = 0
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Return p values corrected for their number; the family-wise error keeps its level.
+    """Return p values corrected for multiple tests, with control of the family-wise error rate.
 
     Reference:
         Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of

@@ -13,10 +13,10 @@ _PASSES = 16
 
 @dataclass(frozen=True)
 class RocCurve(Record):
-    """Operating points in the order of rising thresholds.
+    """Operating points in ascending order of thresholds.
 
     Attributes:
-        thresholds: float64 [P]; a trial is accepted when its score is larger.
+        thresholds: float64 [P]; a trial is accepted if its score is larger.
         fmr: float64 [P], the share of impostor trials accepted (FAR).
         fnmr: float64 [P], the share of genuine trials rejected (1 - TAR).
     """
@@ -28,21 +28,21 @@ class RocCurve(Record):
     json_keys = "threshold=thresholds fmr fnmr"
 
     def thinned(self, points: int = 200) -> "RocCurve":
-        """Return about so many of its points."""
+        """Return the curve with about `points` points."""
         kept = np.unique(np.linspace(0, len(self.fmr) - 1, points).astype(np.int64))
         return RocCurve(self.thresholds[kept], self.fmr[kept], self.fnmr[kept])
 
 
 @dataclass(frozen=True)
 class Rate:
-    """A number and a bound on what counting scores in bins may have done to it."""
+    """A rate with a bound on the error from counting scores in bins."""
 
     value: float
     bound: float = 0.0
 
 
 class Roc:
-    """The counts behind a ROC: every distinct threshold, or the edges of a histogram's bins.
+    """Error counts at every distinct threshold, or at the edges of a histogram's bins.
 
     Attributes:
         thresholds: float64 [P], ascending; the first accepts everything, the last nothing.
@@ -80,7 +80,7 @@ class Roc:
         return Rate(middle, max(high - middle, middle - low) + bins / 2)
 
     def eer(self) -> Rate:
-        """Return where FMR = FNMR on the line between the two neighbouring operating points."""
+        """Return the rate at FMR = FNMR, interpolated between two neighbouring operating points."""
         fmr, fnmr = self.rates()
         value = _crossing(fmr, fnmr)
         if self.trials.whole:
@@ -89,15 +89,15 @@ class Roc:
         for direction in (1, -1):
             shifted = self._shifted(direction) / self.trials.impostor
             at = int(np.argmax(fnmr >= shifted))
-            # the two ends of the bin in which the rates cross bound the equal error rate
+            # the edges of the bin in which the rates cross bound the equal error rate
             outer += [fnmr[at - 1], shifted[at], shifted[at - 1], fnmr[at]]
         return Rate(value, max(abs(float(rate) - value) for rate in sorted(outer)[1:-1]))
 
     def eer_hull(self) -> float:
         """Return the equal error rate on the convex hull of the ROC.
 
-        The hull joins operating points to segments of falling slope, as pooling adjacent violators
-        does.
+        The hull joins operating points by segments of decreasing slope, as pooling adjacent
+        violators does.
         """
         moves = (np.diff(self.false_rejects) != 0) | (np.diff(self.false_accepts) != 0)
         points = np.concatenate([[True], moves])
@@ -109,7 +109,7 @@ class Roc:
     def curve(self, points: int = 1000) -> RocCurve:
         """Return the curve thinned to about `points` points, denser where rates are small.
 
-        Every point is an operating point of the trials, none is interpolated.
+        Every point is an operating point of the trials; no point is interpolated.
         """
         trials = self.trials
         fmr, fnmr = self.rates()
@@ -139,7 +139,7 @@ class Roc:
         return float(self.trials.impostor) * float(self.trials.genuine)
 
     def _auc(self, false_accepts: Counts) -> float:
-        """Integrate by trapezoids; exact, as ties count a half."""
+        """Integrate by trapezoids; exact, because ties count one half."""
         rejected = 2 * self.trials.impostor - false_accepts[1:] - false_accepts[:-1]
         return float(np.diff(self.false_rejects).astype(np.float64) @ rejected) / (2 * self._area)
 
@@ -154,10 +154,10 @@ def _running(counts: Counts) -> Counts:
 
 
 def _hull(x: Doubles, y: Doubles) -> Counts:
-    """Return which of distinct points, ascending in both coordinates, are on their lower hull.
+    """Return the indices of points on the lower hull; points ascend in both coordinates.
 
-    A point on or above the line between its neighbours is no corner; without it the hull is the
-    same. A few passes over all leave few points, which are then gone through one by one.
+    A point on or above the line between its neighbours is not a corner and can be removed. A few
+    vectorised passes remove most points; the rest are processed one by one.
     """
     kept = np.arange(len(x))
     for _ in range(_PASSES):
@@ -178,7 +178,7 @@ def _hull(x: Doubles, y: Doubles) -> Counts:
 
 
 def _crossing(fmr: Doubles, fnmr: Doubles) -> float:
-    """Return the rate at which falling FMR and rising FNMR meet, on straight lines."""
+    """Return the rate at which FMR and FNMR cross, by linear interpolation."""
     at = int(np.argmax(fnmr >= fmr))
     if at == 0:
         return float(fmr[0])
@@ -188,7 +188,7 @@ def _crossing(fmr: Doubles, fnmr: Doubles) -> float:
 
 
 def _spread(fmr: Doubles, fnmr: Doubles, points: int) -> Counts:
-    """Choose points that are even in probit-like steps of both rates, and the ends."""
+    """Choose points in even probit-like steps of both rates, with the end points."""
     if len(fmr) <= points:
         return np.arange(len(fmr))
 

@@ -1,4 +1,4 @@
-"""The figures: each a function from numbers to a `Drawing`; matplotlib is imported to draw it."""
+"""The figures: functions from numbers to a `Drawing`. Matplotlib is imported on drawing only."""
 
 from facever.render.figures.cmc import Cmc, cmc
 from facever.render.figures.curves import det, open_set, roc

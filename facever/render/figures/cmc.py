@@ -1,4 +1,4 @@
-"""How far down the list the right person stands."""
+"""CMC: share of queries with a match within each rank."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ class Cmc:
     """One system's cumulative match characteristic.
 
     Args:
-        name: As the legend names it.
+        name: Name in the legend.
         ranks: int [R], ascending from 1.
-        shares: float [R], queries whose match is among the first so many, 0..1.
+        shares: float [R], share of queries with a match within each rank, 0..1.
         low, high: float [R], intervals of `shares`, or None.
     """
 

@@ -1,4 +1,4 @@
-"""ROC and DET: how the two error rates trade, in verification and in open-set identification."""
+"""ROC and DET: trade-off of the two error rates, for verification and open-set identification."""
 
 from collections.abc import Iterator, Mapping
 from itertools import cycle
@@ -20,17 +20,17 @@ Floats = NDArray[np.float64]
 _PROBIT_TICKS = (0.5, 0.2, 0.8, 0.05, 0.95, 0.01, 0.99, 1e-3, 0.999, 1e-4, 1e-5, 1e-6, 1e-7)
 _TICK_DISTANCE = 0.11  # of the axis; nearer ticks, named later above, are left out
 _LARGEST_FMR = 0.8
-_FEW = 30  # false accepts; the curve left of them is shaded
+_FEW = 30  # false accepts; the part of the curve with fewer is shaded
 
 
 Verified = Mapping[str, Any]
-"""By name what verifications measured: `curve` (arrays fmr and fnmr), `trials.impostor`,
-`operating_points`, and `band`, points along the curve whose intervals are drawn; of a point
+"""Verification results by name, with `curve` (arrays fmr and fnmr), `trials.impostor`,
+`operating_points`, and `band`: points along the curve whose intervals are drawn. A point has
 `far_target`, `far`, `tar`, `threshold` and the `interval` of the TAR."""
 
 
 def roc(systems: Verified) -> Drawing:
-    """Draw true accept rate over false accept rate, the latter in powers of ten."""
+    """Draw true accept rate against false accept rate (logarithmic axis)."""
     lowest = min(0.1, *(1 / each.trials.impostor for each in systems.values()))
 
     def paint(axes: "Axes") -> None:
@@ -59,7 +59,7 @@ def roc(systems: Verified) -> Drawing:
 
 
 def det(systems: Verified) -> Drawing:
-    """Draw FNMR over FMR, both on probit axes: normal score distributions give straight lines."""
+    """Draw FNMR against FMR on probit axes: normal score distributions give straight lines."""
     limits = (min(1 / each.trials.impostor for each in systems.values()), _LARGEST_FMR)
 
     def paint(axes: "Axes") -> None:
@@ -95,11 +95,11 @@ def det(systems: Verified) -> Drawing:
         axes.legend(loc="upper right")
 
     spoken = _spoken(systems, "at FMR {far}: FNMR {fnmr:.3f}")
-    return Drawing("det", f"DET: the two error rates against each other. {spoken}", paint)
+    return Drawing("det", f"DET: FNMR against FMR. {spoken}", paint)
 
 
 def open_set(systems: Mapping[str, tuple[Floats, Floats]]) -> Drawing:
-    """Draw the FNIR over the FPIR, the latter in powers of ten.
+    """Draw the FNIR against the FPIR (logarithmic axis).
 
     Args:
         systems: By the name in the legend: FPIR and FNIR, float [P] each, at the same thresholds.
@@ -123,10 +123,10 @@ def open_set(systems: Mapping[str, tuple[Floats, Floats]]) -> Drawing:
 
 
 def _with_points(each: Any) -> tuple[Floats, Floats]:
-    """Return the rates in ascending FMR, the points among them: a thinned curve may lack them."""
+    """Return the rates in ascending FMR, including the operating points (the curve is thinned)."""
     fmr = np.append(each.curve.fmr, [point.far for point in each.operating_points])
     fnmr = np.append(each.curve.fnmr, [1 - point.tar for point in each.operating_points])
-    order = np.lexsort((-fnmr, fmr))  # of equal FMR the lowest FNMR counts, so it comes last
+    order = np.lexsort((-fnmr, fmr))  # among equal FMRs the lowest FNMR counts, so it comes last
     return fmr[order], fnmr[order]
 
 
@@ -142,7 +142,7 @@ def _colors() -> Iterator[str]:
 
 
 def _few_errors(axes: "Axes", systems: Verified, lowest: float) -> None:
-    """Shade where fewer than thirty false accepts carry the curve."""
+    """Shade the part of the curve with fewer than thirty false accepts."""
     border = _FEW / min(each.trials.impostor for each in systems.values())
     axes.axvspan(lowest, min(border, 1), color=MUTED, alpha=0.12, linewidth=0)
     axes.annotate(
@@ -161,7 +161,7 @@ def _power_ticks(axes: "Axes", lowest: float) -> None:
 
 
 def _probits(each: Any, limits: tuple[float, float]) -> tuple[Floats, Floats]:
-    """Return the part of a curve that probit axes can show."""
+    """Return the part of a curve within the limits of probit axes."""
     from scipy.special import ndtri
 
     fmr, fnmr = _with_points(each)

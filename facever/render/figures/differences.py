@@ -16,8 +16,8 @@ class DifferenceBar:
     """A difference and its interval.
 
     Args:
-        name: Of the system that is compared.
-        kind: What the interval is over, as the legend names it.
+        name: Name of the compared system.
+        kind: Unit of resampling of the interval, for the legend.
         mean, low, high: The difference and its interval.
     """
 
@@ -32,9 +32,9 @@ def differences(bars: Sequence[DifferenceBar], figure: str, baseline: str) -> Dr
     """Draw differences from a baseline with their intervals, one row for each system.
 
     Args:
-        bars: In the order of the rows; several of one name share a row.
-        figure: What differs, such as "TAR at FAR 1e-3".
-        baseline: What is subtracted.
+        bars: In the order of the rows; bars of the same name share a row.
+        figure: Name of the figure, such as "TAR at FAR 1e-3".
+        baseline: Name of the system that is subtracted.
     """
     names = list(dict.fromkeys(bar.name for bar in bars))
     kinds = list(dict.fromkeys(bar.kind for bar in bars))

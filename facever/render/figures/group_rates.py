@@ -24,15 +24,15 @@ def group_rates(
     rate: str,
     overall: float,
 ) -> Drawing:
-    """Draw a rate of each group as a dot with its interval.
+    """Draw the rate of each group as a dot with its interval.
 
     Args:
         figure: Unique within a page.
         names: [G], from top to bottom.
         rates: float [G], 0..1.
         low, high: float [G].
-        rate: What is drawn, such as "FMR".
-        overall: The same rate over all trials, as a line.
+        rate: Name of the rate, such as "FMR".
+        overall: The same rate over all trials, drawn as a line.
     """
     values = np.asarray(rates, np.float64)
     bottom, top = np.asarray(low, np.float64), np.asarray(high, np.float64)
@@ -43,7 +43,7 @@ def group_rates(
         axes.hlines(rows, bottom, top, color=GENUINE, linewidth=1.4)
         axes.plot(values, rows, "o", color=GENUINE, markersize=5)
         axes.set_yticks(rows, [printable(name) for name in names])
-        axes.set(xlabel=f"{rate}; dashed: of all trials", ylim=(-0.7, len(names) - 0.3))
+        axes.set(xlabel=f"{rate}; dashed: all trials", ylim=(-0.7, len(names) - 0.3))
         axes.set_xlim(left=0)
         axes.grid(visible=False, axis="y")
 

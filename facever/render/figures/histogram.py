@@ -27,8 +27,8 @@ def histogram(
         edges: [B + 1], ascending.
         genuine: [B], counts.
         impostor: [B], counts.
-        points: Operating points whose `threshold` is drawn, named by `far_target`.
-        score: What the scores are, for the axis.
+        points: Operating points; each `threshold` is drawn and labelled with its `far_target`.
+        score: Kind of score, for the axis.
     """
     borders, counts = np.asarray(edges, np.float64), np.asarray([genuine, impostor], np.float64)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -45,7 +45,7 @@ def histogram(
             axes.axvline(point.threshold, color=INK, linewidth=1, linestyle="--")
             at = (point.threshold, top * (0.99 - 0.06 * place))
             say(axes, f"FAR {far_text(point.far_target)}", at, (3, 0), "left", "top")
-        axes.set(xlabel=printable(score), ylabel="share of the trials", ylim=(0, top))
+        axes.set(xlabel=printable(score), ylabel="share of trials", ylim=(0, top))
         axes.set_xlim(borders[0], borders[-1])
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.13), ncols=2)
 

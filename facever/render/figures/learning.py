@@ -1,4 +1,4 @@
-"""How trainings went: loss, learning rate, development figures, curves of several seeds."""
+"""Curves of trainings: loss, learning rate, development figures, several seeds."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -56,8 +56,8 @@ def development(series: Mapping[str, tuple[ArrayLike, ArrayLike]], figure: str) 
     """Draw a figure of the development identities over updates.
 
     Args:
-        series: By name of the weights ("raw", "ema"): updates and values, NaN where not known.
-        figure: What is drawn, such as "TAR at FAR 1e-2".
+        series: By name of the weights ("raw", "ema"): updates and values, NaN if unknown.
+        figure: Name of the figure, such as "TAR at FAR 1e-2".
     """
 
     def paint(axes: "Axes") -> None:
@@ -85,10 +85,10 @@ def course(
 
     Args:
         name: Unique within a page.
-        alt: What is drawn.
-        series: By the name in the legend: updates and values, NaN where not known.
-        axis: What the values are.
-        logarithmic: Whether their axis is so.
+        alt: Title for screen readers.
+        series: By the name in the legend: updates and values, NaN if unknown.
+        axis: Label of the value axis.
+        logarithmic: Whether the value axis is logarithmic.
     """
     known = {}
     for label, (steps, values) in series.items():
@@ -114,11 +114,11 @@ def course(
 def learning_curves(
     series: Mapping[str, Sequence[Sequence[tuple[int, float]]]], figure: str
 ) -> Drawing:
-    """Draw each system's mean curve over its seeds, and the range of the seeds behind it.
+    """Draw each system's mean curve over its seeds, with the range of the seeds.
 
     Args:
         series: By name: for each seed the updates and values.
-        figure: What is drawn, such as "development AUC".
+        figure: Name of the figure, such as "development AUC".
     """
 
     def paint(axes: "Axes") -> None:
@@ -140,14 +140,14 @@ def learning_curves(
 
 
 def _together(seeds: Sequence[Sequence[tuple[int, float]]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the updates that all seeds have, and the values [S, T] there."""
+    """Return the updates that all seeds have in common, and the values [S, T]."""
     by_step = [dict(points) for points in seeds]
     steps = sorted(set.intersection(*(set(points) for points in by_step)))
     return np.array(steps), np.array([[points[step] for step in steps] for points in by_step])
 
 
 def _smoothed(values: Floats) -> Floats:
-    """Return the mean of the values around each, over about a twentieth of them."""
+    """Return the moving average of the values; its window is about a twentieth of them."""
     half = len(values) // 40
     sums = np.concatenate([[0.0], np.cumsum(values)])
     place = np.arange(len(values))

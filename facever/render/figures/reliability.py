@@ -1,4 +1,4 @@
-"""Whether predicted probabilities come true."""
+"""Reliability diagram: observed share of genuine trials against predicted probability."""
 
 from typing import TYPE_CHECKING
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 def reliability(
     predicted: ArrayLike, observed: ArrayLike, low: ArrayLike, high: ArrayLike, trials: ArrayLike
 ) -> Drawing:
-    """Draw the observed share of genuine trials over the predicted probability.
+    """Draw the observed share of genuine trials against the predicted probability.
 
     Args:
         predicted: float [B], the mean prediction of each bin, 0..1.
-        observed: float [B], the share of genuine trials in it.
+        observed: float [B], the share of genuine trials in each bin.
         low, high: float [B], intervals of `observed`.
-        trials: int [B]; larger dots carry more trials.
+        trials: int [B], trials in each bin; they set the size of the dots.
     """
     x, y = np.asarray(predicted, np.float64), np.asarray(observed, np.float64)
     bottom, top = np.asarray(low, np.float64), np.asarray(high, np.float64)
@@ -29,10 +29,10 @@ def reliability(
     sizes = 14 + 60 * np.log1p(counts) / max(float(np.log1p(counts).max(initial=0.0)), 1.0)
 
     def paint(axes: "Axes") -> None:
-        axes.plot([0, 1], [0, 1], ":", color=MUTED, linewidth=1.2, label="as predicted")
+        axes.plot([0, 1], [0, 1], ":", color=MUTED, linewidth=1.2, label="perfect calibration")
         axes.vlines(x, bottom, top, color=GENUINE, linewidth=1.2)
         axes.scatter(x, y, s=sizes, color=GENUINE, linewidth=0, zorder=3, label="observed")
-        axes.set(xlabel="predicted probability of one person", ylabel="share of such pairs")
+        axes.set(xlabel="predicted probability (genuine)", ylabel="share of genuine pairs")
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
         axes.legend(loc="upper left")
 

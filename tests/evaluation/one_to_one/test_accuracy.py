@@ -83,7 +83,7 @@ def test_a_test_without_mistakes_counts_people():
     people = np.array([0, 1, 0, 2]), np.array([0, 1, 1, 3])
     interval = single_accuracy(scores, same, 0.5, "x", people=people).interval
     assert (interval.low, interval.high) == (pytest.approx(0.025**0.5), 1)
-    assert "4 trials without exception, taken as 2 independent" in interval.note
+    assert "4 trials with equal outcome, counted as 2 independent" in interval.note
 
 
 def test_folds_have_students_interval():
@@ -124,5 +124,5 @@ def test_a_fold_never_sees_its_own_trials():
 
 def test_one_fold_is_refused():
     scores, same = draw(20)
-    with pytest.raises(EvaluationError, match="needs two or more, the list has 1"):
+    with pytest.raises(EvaluationError, match="needs two folds or more, the list has 1"):
         fold_accuracy(scores, same, np.zeros(20, np.int64))

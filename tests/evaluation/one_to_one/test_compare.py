@@ -96,7 +96,7 @@ def test_rates_of_few_errors_are_flagged():
     text = result.to_text()
     for point in (rare.first, rare.second):
         assert f"{point.false_accepts} (few)" in text
-    assert "(few): fewer than 30 errors, which do not carry a rate" in text
+    assert "(few): fewer than 30 errors" in text
     assert "interval of TAR at FAR 1e-1, TAR at FAR 1e-3: paired identity bootstrap" in text
 
 

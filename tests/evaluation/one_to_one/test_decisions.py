@@ -201,7 +201,7 @@ def test_wrong_use_is_one_clear_line(little_lfw, tmp_path):
     cases = [
         ({"protocol": "lfw-view3"}, r"unknown protocol 'lfw-view3'; did you mean 'lfw-view2'"),
         ({"protocol": "pairs"}, "the protocol pairs needs a pair list"),
-        ({"protocol": "all-pairs", "pairs": tmp_path}, "all-pairs takes no pair list"),
+        ({"protocol": "all-pairs", "pairs": tmp_path}, "all-pairs has no pair list"),
         ({"similarity": "l2"}, "unknown similarity 'l2'"),
         ({"exclude": ["cam"]}, "unknown column 'cam'"),
     ]
@@ -210,7 +210,7 @@ def test_wrong_use_is_one_clear_line(little_lfw, tmp_path):
             verification(little_lfw, **options)
     lost = with_meta(little_lfw, root=str(tmp_path / "elsewhere"))
     with pytest.raises(
-        EvaluationError, match=r"^the official list protocol/pairs\.txt is neither beside"
+        EvaluationError, match=r"^the official list protocol/pairs\.txt is neither next to"
     ):
         verification(lost, protocol="lfw-view2")
 
@@ -218,7 +218,7 @@ def test_wrong_use_is_one_clear_line(little_lfw, tmp_path):
 def test_rows_are_chosen_by_conditions(little_lfw):
     assert set(rows_where(little_lfw, ["subset=test", "identity=PI"]).identities) == {"PI"}
     for condition, message in (
-        ("subset", "no condition of the form column=value"),
+        ("subset", "not a condition of the form column=value"),
         ("sub=test", "unknown column 'sub'"),
         ("subset=tests", "unknown subset in the rows 'tests'; did you mean 'test'"),
     ):

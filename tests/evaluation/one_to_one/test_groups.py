@@ -148,11 +148,14 @@ def test_bad_groups_are_one_clear_line(faces):
     table["sex"] = pd.Series([None] * 150)
     cases = [
         ({"groups": ["sex"]}, "column 'sex' has no value in any row"),
-        ({"groups": ["row"]}, "column 'row' has 150 values: put them into 30"),
+        ({"groups": ["row"]}, "column 'row' has 150 values: use a column with at most 30"),
         ({"groups": ["camera"], "against": (vectors, names)}, "unknown column 'camera'"),
         ({"groups": ["camera"], "far": [1e-9]}, "groups need a FAR that the trials"),
         ({"groups": ["cam"]}, "unknown column 'cam'"),
-        ({"groups": ["camera"], "protocol": "lfw-view2"}, "protocol lfw-view2 takes no groups"),
+        (
+            {"groups": ["camera"], "protocol": "lfw-view2"},
+            "protocol lfw-view2 does not support groups",
+        ),
     ]
     for options, message in cases:
         with pytest.raises(EvaluationError, match=message):

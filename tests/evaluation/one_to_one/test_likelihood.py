@@ -85,12 +85,8 @@ def test_bad_input_is_one_clear_line():
     with pytest.raises(EvaluationError, match="genuine scores are not above impostor scores"):
         fit(-scores, same)
     apart = np.where(same, 2.0, 0.0) + np.linspace(0, 1, 100)
-    with pytest.raises(EvaluationError) as raised:
+    with pytest.raises(EvaluationError, match=r"every genuine score is above .* method isotonic"):
         fit(apart, same)
-    assert str(raised.value) == (
-        "every genuine score fitted on is above every impostor score: no finite line is the most "
-        "likely; take the isotonic method"
-    )
     fit(np.where(np.arange(100) == 0, 0.5, apart), same)  # one that is not is enough
     with pytest.raises(EvaluationError, match="unknown calibration method 'platt'"):
         fit(scores, same, "platt")

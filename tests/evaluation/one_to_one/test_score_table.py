@@ -44,7 +44,7 @@ def test_scores_of_any_file_measure_as_the_embeddings_did(frame, make_faces, tmp
     assert result.auc_interval == whole.auc_interval
     assert result.refused[0].needs == 1_000_000
     assert (result.similarity, result.warnings) == (None, [])
-    with pytest.raises(EvaluationError, match="make no operating point"):
+    with pytest.raises(EvaluationError, match="give no operating point"):
         result.operating_point(0.01)
 
 
@@ -73,7 +73,7 @@ def test_bad_files_are_one_clear_line(frame, tmp_path):
         (frame[frame["label"] == 1], "no impostor trials"),
         (frame[frame["label"] == 0], "no genuine trials"),
         (frame.iloc[:0], "holds no trials"),
-        (frame.drop(columns="identity_b"), "has identity_a but not the other"),
+        (frame.drop(columns="identity_b"), "has the column identity_a but not the other"),
         (contradicting, "the label of trial 0 contradicts its identities"),
         (without, "an identity of trial 3 is missing"),
     ]
@@ -109,7 +109,7 @@ def test_distances_are_turned_round_and_said(frame, tmp_path):
     assert found.at(0.01).threshold == pytest.approx(2 * right.at(0.01).threshold - 2, abs=1e-6)
     assert found.to_dict()["distances"] is True
     assert right.to_dict()["distances"] is False
-    assert "minus the distances" in found.to_text()
+    assert "negated distances" in found.to_text()
 
 
 @pytest.mark.parametrize("method", ["logistic", "isotonic"])

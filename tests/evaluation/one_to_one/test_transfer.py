@@ -127,9 +127,9 @@ def test_wrong_points_are_one_line(make_faces):
     vectors, names = make_faces(60, people=6)
     gallery = point(0.5, kind="1:N", score_rule="max", gallery_size=10)
     cases = [
-        ([], r"^operating points of one similarity are needed, not of no similarity$"),
-        ([point(0.1), point(0.1, similarity="dot")], r"needed, not of cosine and dot$"),
-        ([gallery], r"^a 1:N operating point holds an FPIR in its gallery, not an FMR: give a 1:1"),
+        ([], r"^operating points must be of one similarity"),
+        ([point(0.1), point(0.1, similarity="dot")], r"not of cosine and dot$"),
+        ([gallery], r"^a 1:N operating point sets a FPIR, not a FMR: give a 1:1"),
     ]
     for points, message in cases:
         with pytest.raises(EvaluationError, match=message):
@@ -173,7 +173,7 @@ def test_from_set_to_set(source, target):
     assert (found.dataset, found.points[0].point.dataset) == ("there", "here")
     impostor = measured.trials.impostor
     assert found.warnings == [
-        f"FAR 1e-06 is left out: the source has {impostor:,} impostor trials and it needs 1,000,000"
+        f"FAR 1e-06 is omitted: it needs 1,000,000 impostor trials, the source has {impostor:,}"
     ]
 
 
@@ -199,7 +199,9 @@ def test_what_is_shared_and_unknown_is_said(source, target):
     assert found.points[0].fmr == found.points[0].point.achieved_rate
     point = found.points[0].point.model_copy(update={"fingerprint": None})
     unknown = transfer(point, target)
-    assert unknown.warnings == ["the operating point does not say of which model it is"]
+    assert unknown.warnings == [
+        "the operating point has no fingerprint: check that it is of this model"
+    ]
     known = replace(
         target, trained_on=pd.DataFrame({"identity": [target.identities[0]], "dataset": ["x"]})
     )
@@ -209,7 +211,7 @@ def test_what_is_shared_and_unknown_is_said(source, target):
 def test_templates_have_thresholds_of_their_own(source, target):
     point = verification(source, far=[0.1]).operating_point(0.1)
     with pytest.raises(
-        EvaluationError, match=r"^the operating point is of kind 1:1-image, the embeddings of kind "
+        EvaluationError, match=r"^the operating point has kind 1:1-image, the embeddings have kind "
     ):
         transfer(point, template_set(target))
     found = transfer(template_set(source), template_set(target), far=[0.1])
@@ -220,19 +222,19 @@ def test_another_model_is_refused(source, target):
     other = replace(target, meta=replace(target.meta, fingerprint="g"))
     with pytest.raises(
         EvaluationError,
-        match=r"^the operating point is of fingerprint f, the embeddings of g: a threshold holds",
+        match=r"^the operating point has fingerprint f, the embeddings have g: use ",
     ):
         transfer(source, other, far=[0.1])
-    with pytest.raises(EvaluationError, match=r"^no threshold to transfer: FAR 1e-07 is left out"):
+    with pytest.raises(EvaluationError, match=r"^no threshold to transfer: FAR 1e-07 is omitted"):
         transfer(source, target, far=[1e-7])
 
 
-def test_a_point_of_the_same_data_flatters(source, target):
+def test_a_point_of_the_same_data_is_warned_of(source, target):
     point = verification(source, far=[0.1]).operating_point(0.1)
     assert point.dataset == "here"
     assert transfer(point, source).warnings == [
-        "the operating point was set on here too: rates on the people by whom a threshold was "
-        "chosen flatter"
+        "the operating point was set on here too: rates on the people that a threshold was "
+        "chosen on are too optimistic"
     ]
     assert transfer(point, target).warnings == []
     nameless = point.model_copy(update={"dataset": ""})

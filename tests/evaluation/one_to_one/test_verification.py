@@ -96,14 +96,14 @@ def test_detail_is_printed_too(make_faces):
     middle = result.band[2]
     assert f"{middle.tar:.4f}  [{middle.interval.low:.4f}, {middle.interval.high:.4f}]" in text
     found = result.suspects
-    assert f"{found.alike:,} pairs of two names score above" in text
+    assert f"{found.alike:,} impostor pairs score above" in text
     a, b, score = found.alike_pairs[0]
     assert f"row {a} and row {b}: {score:.6g}" in text
-    assert f"{found.stray_count} images score at most {found.impostor_median:.6g}" in text
+    assert f"of {found.stray_count} images are all at most {found.impostor_median:.6g}" in text
     assert "SUSPECTED WRONG NAMES" not in verification(vectors, names, far=[0.1, 0.01]).to_text()
     half = (vectors[:40], names[:40])
     other = verification(vectors[40:], names[40:], against=half, far=[0.1], detail=True)
-    assert "images far from their own name are looked for in one set" in other.to_text()
+    assert "mislabelled images are searched for in a single set" in other.to_text()
 
 
 def test_the_two_equal_error_rates_are_on_one_scale(make_faces):
@@ -126,7 +126,7 @@ def test_few_errors_and_both_kinds_of_them_are_in_the_result(make_faces):
     assert few == [False, True]
     text = result.to_text()
     assert f"{result.at(0.01).false_accepts} (few)" in text
-    assert "(few): fewer than 30 errors, which do not carry a rate" in text
+    assert "(few): fewer than 30 errors" in text
     assert "interval of FAR at FAR 1e-1: dyadic logit: effective trials: " in text
     assert "interval of TAR at FAR 1e-1, 1e-2: identity bootstrap" in text
 
@@ -135,12 +135,12 @@ def test_no_errors_are_printed_with_both_numbers():
     eye = np.eye(20)[np.arange(60) % 20]
     text = verification(eye, np.arange(60) % 20, far=[0.01]).to_text()
     assert (
-        "interval of FAR at FAR 1e-2: clopper-pearson, effective trials: 1710 trials without "
-        "exception, taken as 10 independent ones, one for two people (rule of three: 0.3; "
-        "0.0018 were all independent)" in text
+        "interval of FAR at FAR 1e-2: clopper-pearson, effective trials: 1710 trials with "
+        "equal outcome, counted as 10 independent trials, one per two people (rule of three: 0.3; "
+        "0.0018 if all were independent)" in text
     )
-    assert "60 genuine trials without exception, taken as 20 independent ones, one a" in text
-    assert "(rule of three: 0.15; 0.05 were all independent)" in text
+    assert "60 genuine trials with equal outcome, counted as 20 independent trials, one per" in text
+    assert "(rule of three: 0.15; 0.05 if all were independent)" in text
 
 
 def test_failures_to_acquire_leave_the_trials_and_are_counted(make_faces):
@@ -171,7 +171,7 @@ def test_failures_to_acquire_leave_the_trials_and_are_counted(make_faces):
     assert (interval["low"], interval["high"]) == pytest.approx((exact.low, exact.high))
     found = rf"3 of 50 \(FTA 0.06, 95% {exact.low:.3g} to {exact.high:.3g}\) \(not in the trials\)"
     assert re.search(rf"failed images +{found}", text)
-    assert "With failures to acquire (FTA 0.06 of the images; they reject " in text
+    assert "With failures to acquire (FTA 0.06 of the images; " in text
     assert f"{far_text(with_failures['far'])}  {with_failures['tar']:.4f}" in text
     for i, j, _ in result.worst_impostors:
         assert held[i]
@@ -302,7 +302,7 @@ def test_bad_input_is_one_clear_line(make_faces):
         (({"vectors": vectors, "identity": names, "camera": [1, 2]},), {}, "2 camera for 30 v"),
         (({"vectors": vectors, "who": names},), {}, r"no column 'identity' \(found: vectors, who"),
         ((vectors,), {}, "vectors without identities: give"),
-        ((0 * vectors, names), {}, "vector 0 is zero and has no direction"),
+        ((0 * vectors, names), {}, "vector 0 has zero length"),
         ((vectors, names), {"exclude": ["camera"]}, "unknown column 'camera'"),
         ((vectors, names), {"similarity": "l2"}, "unknown similarity 'l2'"),
         ((vectors, names), {"far": [1.5]}, "is not between 0 and 1"),
@@ -317,7 +317,7 @@ def test_bad_input_is_one_clear_line(make_faces):
         (
             (vectors, names),
             {"against": (vectors, names), "cohort": Cohort.of(np.eye(8), list("abcdefgh"))},
-            "a cohort normalises the scores of one set, not of two",
+            "omit the cohort or the second set",
         ),
         (
             ({"vectors": vectors, "identity": names, "camera": names},),
@@ -432,4 +432,4 @@ def test_columns_that_two_sets_spell_in_two_ways_are_doubted(make_faces, capsys)
         ]
         verification(sides[0], far=[0.5], exclude=["camera"], against=sides[1])
         said = capsys.readouterr().err
-        assert ("excluding by camera" in said and "spell the values alike" in said) == doubted
+        assert ("excluding by camera" in said and "use the same values in both" in said) == doubted

@@ -89,7 +89,7 @@ def test_a_list_of_ones_own_may_not_repeat(little_cfp):
     faces, expected = little_cfp
     frame = pd.DataFrame(expected[:2], columns=["a", "b", "same", "fold"])
     turned = pd.concat([frame, frame.rename(columns={"a": "b", "b": "a"})], ignore_index=True)
-    with pytest.raises(EvaluationError, match=r"stands in the list twice \(2 such pairs\)$"):
+    with pytest.raises(EvaluationError, match=r"is in the list twice \(2 such pairs\)$"):
         verification(faces, pairs=PairList(turned))
 
 
@@ -125,12 +125,12 @@ def test_wrong_use_is_one_line(little_cfp):
         (
             faces,
             {"protocol": "cfp-fp", "exclude": ["view"]},
-            "^the protocol cfp-fp takes no columns",
+            "^the protocol cfp-fp does not support exclude",
         ),
         (
             faces,
             {"protocol": "cfp-fp", "groups": ["view"]},
-            "^the protocol cfp-fp takes no groups$",
+            "^the protocol cfp-fp does not support groups",
         ),
         (templates, {"similarity": "dot"}, "^templates are unit vectors: compare them by cosine$"),
         (

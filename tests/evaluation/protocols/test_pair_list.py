@@ -86,10 +86,10 @@ def test_a_list_that_contradicts_itself_is_refused(faces):
     other = next(i for i in range(40) if people[i] != people[3])
     mate = next(i for i in range(4, 40) if people[i] == people[3])
     cases = [
-        (listed(faces, [(3, other), (other, 3)]), "stands in the list twice"),
+        (listed(faces, [(3, other), (other, 3)]), "is in the list twice"),
         (listed(faces, [(3, 3)]), "compares an image with itself"),
     ]
-    for pair, text in (((3, other), "shows two identities"), ((3, mate), "shows one identity")):
+    for pair, text in (((3, other), "has two identities"), ((3, mate), "has one identity")):
         wrong = listed(faces, [pair])
         wrong.frame["same"] = ~wrong.frame["same"]
         cases.append((wrong, text))

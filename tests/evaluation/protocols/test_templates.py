@@ -118,7 +118,11 @@ def test_wrong_lists_are_one_line(faces, tmp_path):
         (numbers.assign(row=[0, 1, 2, 120]), EvaluationError, "whole numbers from 0 to 119"),
         (numbers.assign(row=[0.5, 1, 2, 3]), EvaluationError, "whole numbers from 0 to 119"),
         (good.assign(path="x/y.jpg"), EvaluationError, r"names x/y\.jpg, which has no row"),
-        (good.assign(identity="Z"), EvaluationError, r"row 1 calls Z whom .* p000 \(4 such rows\)"),
+        (
+            good.assign(identity="Z"),
+            EvaluationError,
+            r"row 1 has identity Z, .* p000 \(4 such rows\)",
+        ),
         (good.iloc[[0, 0]], EvaluationError, r"template p000-0 names an image twice \(1 such rows"),
     ]
     for table, error, message in cases:
@@ -133,10 +137,10 @@ def test_wrong_columns_are_one_line(faces):
         template_set(faces, "tmplate")
     with pytest.raises(EvaluationError, match=r"^unknown column 'quallity'; did you mean 'quality"):
         template_set(faces, quality="quallity")
-    with pytest.raises(EvaluationError, match=r"^column 'sex' holds something that is no number$"):
+    with pytest.raises(EvaluationError, match=r"^column 'sex' has a value that is not a number$"):
         template_set(faces, quality="sex")
     empty = replace(faces, rows=faces.rows.assign(template=None))
-    with pytest.raises(EvaluationError, match=r"^column 'template' names no template in any row$"):
+    with pytest.raises(EvaluationError, match=r"^column 'template' has no value in any row$"):
         template_set(empty)
 
 

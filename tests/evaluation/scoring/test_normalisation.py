@@ -86,7 +86,7 @@ def test_normalised_scores_make_no_operating_point(faces):
     rows, people, others, names = faces
     result = verification(rows, people, far=[0.05], cohort=Cohort.of(others, names))
     assert result.normalisation.startswith("S-norm over 30 images")
-    with pytest.raises(EvaluationError, match=r"^normalised scores make no operating point: "):
+    with pytest.raises(EvaluationError, match=r"^normalised scores give no operating point: "):
         result.operating_point(0.05)
     assert verification(rows, people, far=[0.05]).operating_point(0.05).kind == "1:1-image"
 

@@ -86,7 +86,7 @@ def test_without_exception_people_count_not_trials():
     assert (none.low, none.high) == (0, pytest.approx(1 - 0.025 ** (1 / 5)))
     every = share_interval(np.ones(20, bool), people)
     assert (every.low, every.high) == (pytest.approx(0.025 ** (1 / 5)), 1)
-    assert every.note == "20 trials without exception, taken as 5 independent ones"
+    assert every.note == "20 trials with equal outcome, counted as 5 independent trials"
 
 
 def test_no_difference_has_no_width():

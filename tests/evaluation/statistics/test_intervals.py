@@ -83,8 +83,8 @@ def test_no_errors_say_both_numbers_and_never_more_than_the_pairs():
     interval = fmr_interval(dyadic_rate(none, dyads))
     assert interval.low == 0
     assert interval.high == pytest.approx(1 - 0.025 ** (1 / 10))
-    assert "760 trials without exception, taken as 10 independent" in interval.note
-    assert "(rule of three: 0.3; 0.0039 were all" in interval.note
+    assert "760 trials with equal outcome, counted as 10 independent" in interval.note
+    assert "(rule of three: 0.3; 0.0039 if all were" in interval.note
 
 
 def test_bootstrap_weights_draw_as_many_people_as_there_are():
@@ -139,4 +139,4 @@ def test_a_tar_without_exception_counts_people_not_pairs():
     genuine = np.array([10.0, 45.0, 0.0, 3.0])
     interval = tar_interval(Moving.fixed(genuine, genuine))
     assert (interval.low, interval.high) == (pytest.approx(0.025 ** (1 / 3)), 1.0)
-    assert "58 genuine trials without exception, taken as 3 independent" in interval.note
+    assert "58 genuine trials with equal outcome, counted as 3 independent" in interval.note

@@ -59,10 +59,10 @@ def test_a_perfect_match_has_the_smallest_p_and_seeds_repeat() -> None:
     ("first", "second", "message"),
     [
         (np.ones((3, 4)), symmetric(4, 0), r"the first matrix is \[3, 4\], not square"),
-        (symmetric(4, 0), symmetric(5, 0), "matrices of 4 and 5 things"),
-        (symmetric(3, 0), symmetric(3, 1), "needs four things or more, there are 3"),
+        (symmetric(4, 0), symmetric(5, 0), "matrices of 4 and 5 items"),
+        (symmetric(3, 0), symmetric(3, 1), "needs four items or more, there are 3"),
         (symmetric(4, 0), np.triu(symmetric(4, 1)), "the second matrix is not symmetric"),
-        (symmetric(4, 0), np.full((4, 4), np.nan), "entries that are no numbers"),
+        (symmetric(4, 0), np.full((4, 4), np.nan), "NaN or infinite entries"),
         (symmetric(4, 0), np.eye(4), "all entries of the second matrix are equal"),
     ],
 )

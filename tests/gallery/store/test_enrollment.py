@@ -64,7 +64,7 @@ def test_templates_follow_the_images(make_store, some, policy: str, storage: str
 
 def test_an_enrolment_that_has_no_templates_is_undone(make_store, some) -> None:
     store = make_store(templates="quality_mean")
-    with pytest.raises(GalleryError, match=r"no templates by 'quality_mean': .*norm .* not known"):
+    with pytest.raises(GalleryError, match=r"no templates by 'quality_mean': .*norm .* unknown"):
         store.enroll(some("ab", norms=[1.0, None]), {}, "keep")
     assert store.counts() == (0, 0)
 

@@ -330,7 +330,7 @@ def test_models_from_elsewhere_are_judged_on_the_same_trials(
     wanted = verification(own.vectors, own.identities, far=[0.05])
     assert onnx.judged.figures["tar@5e-2"] == wanted.at(0.05).tar
     assert onnx.fingerprint == added.fingerprint
-    assert onnx.overlap.startswith("not known")
+    assert onnx.overlap.startswith("unknown")
     # A run is judged as it is in the bake-off.
     assert run.judged.figures == result.runs[0].judged.figures
     assert "none" in run.overlap
