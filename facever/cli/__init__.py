@@ -1,1 +1,1 @@
-"""One file per verb: parse, call, print. No logic."""
+"""Commands of facever, one file per verb: parse, call, print. No logic."""

@@ -1,4 +1,4 @@
-"""`facever bakeoff`: which head, on evidence."""
+"""`facever bakeoff`: compare heads."""
 
 from pathlib import Path
 from typing import Annotated
@@ -24,33 +24,40 @@ def bakeoff(
     test: Annotated[
         list[str] | None,
         typer.Option(
-            help="What judges: COLUMN=VALUE[,VALUE] (all pairs), a pair list, or lfw-view1. "
+            help="Images for the evaluation: COLUMN=VALUE[,VALUE] (all pairs of these rows), a "
+            "pair list, or lfw-view1. "
             "Repeatable."
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Trainings of each head.")] = 5,
+    seeds: Annotated[
+        int, typer.Option(help="Number of trainings per head, each with its own seed.")
+    ] = 5,
     baseline: Annotated[
         str | None,
-        typer.Option(help="The head that the others are compared with. [default: the first]"),
+        typer.Option(
+            help="The baseline: the head that the others are compared with. [default: the first]"
+        ),
     ] = None,
     far: Fars = None,
     reference: Annotated[
         list[str] | None,
         typer.Option(
-            help="A model that is judged on the same trials and not trained here: sface, an .onnx "
-            "or .safetensors file, a run. Repeatable."
+            help="An existing model to evaluate on the same trials, without training it: sface, "
+            "an .onnx or .safetensors file, or a run folder. Repeatable."
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="The folder of runs and results (default: runs/NAME-OF-CONFIG-bakeoff)."),
+        typer.Option(
+            help="The folder for runs and results (default: runs/NAME-OF-CONFIG-bakeoff)."
+        ),
     ] = None,
     data: DataFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train heads on the same data and budget, judge them on people never trained on, compare.
+    """Train heads on the same data and budget; compare them on people not in the training data.
 
-    The same command goes on after an interruption; finished runs are kept.
+    After an interruption, the same command continues; it keeps finished runs.
     """
     import json
 
@@ -77,11 +84,11 @@ def bakeoff(
             data=data,
         )
     except Interrupted as stopped:
-        say(f"{str(stopped).partition(';')[0]}; the same command goes on from here")
+        say(f"{str(stopped).partition(';')[0]}; run the same command to continue")
         raise typer.Exit(stopped.exit_status) from stopped
     print(
         json.dumps(result.to_dict(), allow_nan=False)
         if as_json
         else result.to_text(terminal_width())
     )
-    say(f"written: {folder}/bakeoff.json, bakeoff.txt, bakeoff.html; the runs are in {folder}/runs")
+    say(f"written: {folder}/bakeoff.json, bakeoff.txt and bakeoff.html; runs: {folder}/runs")

@@ -1,4 +1,4 @@
-"""`facever data`: look at data sets, align photos, split, put into shards, generate one."""
+"""`facever data`: inspect, align, split, shard and generate data sets."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -35,7 +35,7 @@ def inspect(
     data: DataFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a data set holds and what is wrong with it; every image is decoded once."""
+    """Report a data set's contents and problems. Decodes every image once."""
     import json
 
     from facever.data import audit, sources
@@ -51,17 +51,23 @@ def split(
     out: Annotated[Path, typer.Option(help="The table to write, .csv or .parquet.")],
     shares: Annotated[
         list[str] | None,
-        typer.Option(help="Each subset's share of the identities. [default: train=0.8 test=0.2]"),
+        typer.Option(
+            help="The share of the identities in each subset. [default: train=0.8 test=0.2]"
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed gives another split.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split.")] = 0,
     stratify: Annotated[
-        bool, typer.Option("--stratify", help="Give each subset as many well-known identities.")
+        bool,
+        typer.Option(
+            "--stratify",
+            help="Distribute identities with many and with few images evenly over the subsets.",
+        ),
     ] = False,
     layout: Layout = "auto",
     data: DataFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Give every identity to one subset and write the table of all images."""
+    """Assign every identity to one subset; write a table of all images with their subset."""
     import json
 
     from facever.core.console import warn
@@ -71,7 +77,7 @@ def split(
 
     manifest = sources.load(root, data, layout)
     if "subset" in manifest.frame:
-        warn(f"the subsets that {manifest.dataset} has are replaced")
+        warn(f"the existing subsets of {manifest.dataset} are replaced")
     parts = parse_shares(shares or ["train=0.8", "test=0.2"])
     done = split_identities(manifest, parts, seed, stratify)
     done.save(out)
@@ -91,13 +97,15 @@ def split(
 @app.command()
 def shard(
     root: Root,
-    out: Annotated[Path, typer.Option(help="The folder of .tar files to make.")],
-    size: Annotated[int, typer.Option(help="Megabytes of images in a .tar file.")] = 256,
+    out: Annotated[Path, typer.Option(help="The output folder for the .tar files.")],
+    size: Annotated[int, typer.Option(help="Size of each .tar file in megabytes.")] = 256,
     layout: Layout = "auto",
     data: DataFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy a data set into few large .tar files (WebDataset), which are read like the folder."""
+    """Copy a data set into a few large .tar files (WebDataset). Other commands read them like a
+    folder.
+    """
     import json
 
     from facever.data import sources
@@ -136,27 +144,34 @@ def unpack(
 @app.command()
 def align(
     root: Annotated[
-        str, typer.Argument(metavar="PHOTOS", help="Photos: a folder, a table, or a data set.")
+        str,
+        typer.Argument(
+            metavar="PHOTOS",
+            help="Photos: a folder, a .csv or .parquet table, or the name of a data set.",
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="The folder of crops to make.")],
+    out: Annotated[Path, typer.Option(help="The output folder for the crops.")],
     size: Annotated[int, typer.Option(help="Height and width of the crops in pixels.")] = 112,
     face: Face = None,
     min_quality: MinQuality = None,
     rotations: Rotations = False,
     detector: Detector = None,
-    format: Annotated[Literal["jpg", "png"], typer.Option(help="The crops' format.")] = "jpg",
+    format: Annotated[
+        Literal["jpg", "png"], typer.Option(help="File format of the crops.")
+    ] = "jpg",
     workers: Annotated[int | None, typer.Option(help="Threads.", show_default="all cores")] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace crops that stand at --out.")
+        bool, typer.Option("--overwrite", help="Replace existing crops at --out.")
     ] = False,
     layout: Layout = "auto",
     data: DataFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find and align the faces of photos, and write the crops; interrupted, the command goes on.
+    """Detect and align the faces in photos and write the crops.
 
-    The folder of crops keeps the structure of the photos' folder. Photos without a face are
-    failures to acquire: failures.csv has them with the reason. contact_sheet.jpg shows some of all.
+    The output keeps the folder structure of the photos. Photos without a face are failures to
+    acquire; failures.csv lists them with the reason. contact_sheet.jpg shows a sample of the crops.
+    After an interruption, the same command continues.
     """
     import json
 
@@ -201,19 +216,24 @@ def align(
 
 @app.command()
 def synthesize(
-    out: Annotated[Path, typer.Argument(help="The folder to make.")],
-    identities: Annotated[int, typer.Option(help="How many people.")] = 100,
-    images: Annotated[int, typer.Option(help="Images of each of them.")] = 10,
-    size: Annotated[int, typer.Option(help="Height and width in pixels.")] = 64,
-    seed: Annotated[int, typer.Option(help="Another seed gives other people.")] = 0,
+    out: Annotated[Path, typer.Argument(help="The output folder.")],
+    identities: Annotated[int, typer.Option(help="Number of identities.")] = 100,
+    images: Annotated[int, typer.Option(help="Number of images per identity.")] = 10,
+    size: Annotated[int, typer.Option(help="Height and width of the images in pixels.")] = 64,
+    seed: Annotated[int, typer.Option(help="Seed: the same seed gives the same images.")] = 0,
     pairs: Annotated[
-        int, typer.Option(help="Genuine pairs to list in pairs.csv, and as many impostor pairs.")
+        int,
+        typer.Option(
+            help="Number of genuine pairs in pairs.csv; the number of impostor pairs is the same."
+        ),
     ] = 0,
-    format: Annotated[Literal["jpg", "png"], typer.Option(help="The images' format.")] = "jpg",
-    workers: Annotated[int, typer.Option(help="Processes that draw.")] = 1,
+    format: Annotated[
+        Literal["jpg", "png"], typer.Option(help="File format of the images.")
+    ] = "jpg",
+    workers: Annotated[int, typer.Option(help="Number of worker processes.")] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Generate faces of people who do not exist; the same seed gives the same images."""
+    """Generate synthetic faces. The same seed gives the same images."""
     import json
 
     from facever.data.synthesize import synthesize as generate

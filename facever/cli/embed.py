@@ -1,4 +1,4 @@
-"""`facever embed`: images in, a folder of embeddings out."""
+"""`facever embed`: write the embeddings of images to a folder."""
 
 from collections import Counter
 from pathlib import Path
@@ -31,11 +31,16 @@ def embed(
             metavar="DATA", help="A folder, a .csv or .parquet manifest, or a data set's name."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The folder of the embedding set.")],
-    layout: Annotated[str, typer.Option(help="How the data is laid out.")] = "auto",
+    out: Annotated[Path, typer.Option(help="The output folder for the embedding set.")],
+    layout: Annotated[
+        str,
+        typer.Option(
+            help="Layout of the data: auto, folder, table, lfw, cfp, market1501, idx or webdataset."
+        ),
+    ] = "auto",
     subset: Annotated[
         list[str] | None,
-        typer.Option(help="Only rows of this subset; may be given several times."),
+        typer.Option(help="Only rows of this subset. Repeatable."),
     ] = None,
     photos: Photos = None,
     face: Face = None,
@@ -44,22 +49,26 @@ def embed(
     detector: Detector = None,
     flip: Flip = False,
     precision: Precision = "fp32",
-    batch_size: Annotated[int, typer.Option(help="Images that go through together.")] = 64,
-    workers: Annotated[str, typer.Option(help="Processes that load images.")] = "auto",
+    batch_size: Annotated[int, typer.Option(help="Number of images per batch.")] = 64,
+    workers: Annotated[
+        str, typer.Option(help="Number of processes that load images: auto, or a number from 0.")
+    ] = "auto",
     device: Device = "auto",
     strict: Annotated[
-        bool, typer.Option("--strict", help="Stop at the first image or folder that fails.")
+        bool,
+        typer.Option("--strict", help="Stop at the first image or folder that cannot be read."),
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an embedding set that stands at --out.")
+        bool, typer.Option("--overwrite", help="Replace an existing embedding set at --out.")
     ] = False,
     data: DataFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Turn images into a folder of embeddings; interrupted, the same command goes on.
+    """Compute the embeddings of images and write them to a folder.
 
-    A photo without a face (or with none above --min-quality) has no vector: it is a failure to
-    acquire, listed in rows.parquet with the reason. With --face all there is a row for each face.
+    A photo without a face of at least --min-quality has no vector: it is a failure to acquire.
+    rows.parquet lists it with the reason. With --face all, each face has one row. After an
+    interruption, the same command continues.
     """
     import json
     import time
@@ -136,13 +145,13 @@ def embed(
         print(f"images:     {known}")
         print(f"acquired:   {_acquired(made)}")
         print(f"failed:     {failed.told('FTA')}")
-        print(f"dimension:  {made.meta.dimension}, compared by {made.meta.metric}")
+        print(f"dimension:  {made.meta.dimension}, metric {made.meta.metric}")
         ask = "gallery search GALLERY --embeddings" if unnamed else "evaluate verification"
         print(f"next:       facever {ask} {out}")
 
 
 def _reasons(made: "EmbeddingSet") -> dict[str, int]:
-    """Return why images have no vector, without their names, with how many; the most first."""
+    """Return the reasons for missing vectors with their counts, most frequent first."""
     failed = made.rows[~made.acquired]
     said = [
         error.partition(f"{path}: ")[2] or error
@@ -152,11 +161,11 @@ def _reasons(made: "EmbeddingSet") -> dict[str, int]:
 
 
 def _acquired(made: "EmbeddingSet") -> str:
-    """Return how images became crops."""
+    """Describe how the crops were made."""
     said = made.meta.acquisition
     if said["images"] == "crops":
-        return "crops, as they are"
+        return "crops (no alignment)"
     which = {"all": "every face", "only": "the only face"}.get(
         said.get("face", ""), f"the {said.get('face', 'chosen')} face"
     )
-    return f"{which} of photos, aligned by {said.get('template')} ({said.get('detector')})"
+    return f"{which} of each photo, aligned to {said.get('template')} ({said.get('detector')})"

@@ -1,4 +1,4 @@
-"""`facever figure`: pictures of embeddings, prototypes and heads."""
+"""`facever figure`: draw embeddings, prototypes and heads."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,17 +32,17 @@ def features(
         typer.Option(help="Heads as for facever bakeoff: softmax rbf:gamma=2 softmax+center ..."),
     ] = None,
     identities: Annotated[
-        int, typer.Option(help="How many identities, those with the most images.")
+        int, typer.Option(help="Number of identities to draw: those with the most images.")
     ] = 10,
     out: Picture = Path("features.html"),
     runs: Annotated[
         Path | None,
-        typer.Option(help="The folder of the trainings (default: runs/NAME-OF-CONFIG-features)."),
+        typer.Option(help="The folder for the trainings (default: runs/NAME-OF-CONFIG-features)."),
     ] = None,
     data: DataFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train an embedding of two numbers with each head and draw images held out, side by side."""
+    """Train a two-dimensional embedding with each head; draw held-out images side by side."""
     from facever.render.blocks import Section, Table
     from facever.render.text import sections_text
     from facever.studies.bakeoff.contenders import read_configs
@@ -55,7 +55,7 @@ def features(
     contenders = read_configs(path, overrides or [], heads or [])
     folder = runs or Path("runs") / f"{path.stem}-features"
     found = learn_features(contenders, folder, identities=identities, data=data)
-    headers = ["head", "compared by", "images", "most like their own prototype"]
+    headers = ["head", "metric", "images", "nearest to their own prototype"]
     rows = [
         [
             one.label,
@@ -72,8 +72,9 @@ def features(
         out,
         described,
         title="Two-dimensional features",
-        verdict=f"{len(found)} heads, {len(found[0].identities)} identities, two numbers per image",
-        meaning="Each point is an image that was not trained on, each colour an identity.",
+        verdict=f"{len(found)} heads, {len(found[0].identities)} identities, two dimensions per "
+        "image",
+        meaning="Each point is a held-out image, each colour an identity.",
     )
     values = [
         {
@@ -93,18 +94,24 @@ def features(
 def prototypes(
     run: Annotated[Path, typer.Argument(help="A run folder made by facever train.")],
     identities: Annotated[
-        int, typer.Option(help="At most so many, those with the most images.")
+        int, typer.Option(help="Maximum number of identities to draw: those with the most images.")
     ] = 100,
     matrix: Annotated[
         Path | None,
-        typer.Option(help="Your own similarities: CSV, names in the first row and column."),
+        typer.Option(
+            help="A CSV of similarities to compare with, names in the first row and column."
+        ),
     ] = None,
-    permutations: Annotated[int, typer.Option(help="Of the Mantel test.")] = 9999,
-    seed: Annotated[int, typer.Option(help="Of the permutations.")] = 0,
+    permutations: Annotated[
+        int, typer.Option(help="Number of permutations of the Mantel test.")
+    ] = 9999,
+    seed: Annotated[int, typer.Option(help="Seed of the permutations.")] = 0,
     out: Picture = Path("prototypes.html"),
     as_json: AsJson = False,
 ) -> None:
-    """Draw the similarity matrix of a run's prototypes, clustered; compare it with your own."""
+    """Draw the similarity matrix of a run's prototypes, clustered. Compare it with another
+    matrix.
+    """
     from facever.studies.figures.figure_file import check_suffix, write_figures
     from facever.studies.figures.prototypes import prototype_structure
 
@@ -112,12 +119,12 @@ def prototypes(
     found = prototype_structure(
         run, identities=identities, matrix=matrix, permutations=permutations, seed=seed
     )
-    agreement = str(found.agreement or "no other matrix was given")
+    agreement = str(found.agreement or "no other matrix given")
     write_figures(
         out,
         found.describe(),
         title=f"Prototypes of {run}",
-        verdict=f"{len(found.identities)} of {found.of} prototypes of the head {found.head}",
+        verdict=f"{len(found.identities)} of {found.of} prototypes of head {found.head}",
         meaning=f"Similarity is {found.score}. Agreement: {agreement}.",
     )
     _print({"figure": str(out), **found.to_dict()}, found.to_text(), as_json)
@@ -127,17 +134,17 @@ def prototypes(
 def rbf(
     gamma: Annotated[
         list[float] | None,
-        typer.Option(help="Kernel widths, one or several. [default: 1 2 4 8]"),
+        typer.Option(help="Kernel widths gamma, one or several. [default: 1 2 4 8]"),
     ] = None,
     scale: Annotated[
         list[float] | None,
-        typer.Option(help="Factors s of K, one or several. [default: 2 4 8 14]"),
+        typer.Option(help="Scales s of the kernel K, one or several. [default: 2 4 8 14]"),
     ] = None,
-    identities: Annotated[int, typer.Option(help="C, how many identities compete.")] = 10,
+    identities: Annotated[int, typer.Option(help="Number of identities (C).")] = 10,
     out: Picture = Path("rbf.html"),
     as_json: AsJson = False,
 ) -> None:
-    """Draw the RBF head's K and probability over the distance, for gamma and s."""
+    """Draw the RBF head's kernel K and probability as functions of the distance."""
     from facever.studies.figures.figure_file import check_suffix, write_figures
     from facever.studies.figures.kernel import rbf_curves
 
@@ -147,8 +154,8 @@ def rbf(
         out,
         found.describe(),
         title="RBF softmax",
-        verdict="K and the probability of the own identity over the distance",
-        meaning=f"{identities} identities; the loss cannot fall below the last column.",
+        verdict="kernel K and probability of the true identity as functions of the distance",
+        meaning=f"{identities} identities; the last column is the lowest possible loss.",
     )
     _print({"figure": str(out), **found.to_dict()}, found.to_text(), as_json)
 
@@ -156,16 +163,14 @@ def rbf(
 @app.command()
 def keypoints(
     model: Annotated[Path, typer.Argument(help="A run folder or a .safetensors file.")],
-    images: Annotated[
-        list[str], typer.Argument(help="Images; or one folder, table or data set of people.")
-    ],
-    count: Annotated[int, typer.Option(help="At most so many images.")] = 6,
+    images: Annotated[list[str], typer.Argument(help="Images, or one folder, table or data set.")],
+    count: Annotated[int, typer.Option(help="Maximum number of images.")] = 6,
     out: Picture = Path("keypoints.png"),
     data: DataFolder = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Draw where each keypoint of a model trained with model.local looks."""
+    """Draw the attention of each keypoint of a model trained with model.local."""
     from facever.studies.figures.figure_file import check_suffix, write_figures
     from facever.studies.figures.keypoints import keypoints_of
 
@@ -176,7 +181,8 @@ def keypoints(
         found.describe(),
         title=f"Keypoints of {model}",
         verdict=f"{len(found.keypoints)} keypoints on {len(found.paths)} images",
-        meaning="Spread is the share of the image looked at; rows and columns run from 0 to 1.",
+        meaning="Spread is the share of the image that a keypoint covers; row and column are "
+        "between 0 and 1.",
     )
     _print({"figure": str(out), **found.to_dict()}, found.to_text(), as_json)
 

@@ -1,4 +1,4 @@
-"""`facever heads`: the training criteria with their parameters and papers."""
+"""`facever heads`: list the training criteria with their parameters and papers."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def heads(
     name: Annotated[
         str | None,
-        typer.Argument(help="One head, with every parameter. Default: all of them."),
+        typer.Argument(help="Show one head with every parameter (default: list all heads)."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:
@@ -34,4 +34,7 @@ def heads(
     for parameter in cards[0].common:
         for line in parameter_lines(parameter):
             print(f"    {line}")
-    print("\nin a configuration: heads: [{name: cosface, margin: 0.35}]; several are summed")
+    print(
+        "\nin a configuration: heads: [{name: cosface, margin: 0.35}]; the losses of several "
+        "heads are added"
+    )

@@ -1,4 +1,4 @@
-"""The command `facever`: which verbs there are, and what an error looks like.
+"""The command `facever`: its verbs and how it reports errors.
 
 A verb's module is imported when the verb is used, so that `facever --help` answers at once.
 """
@@ -19,15 +19,15 @@ UsageError: Any = typer.BadParameter.__base__
 
 # verb -> (module, one line of help). A module has `app`, a typer.Typer.
 VERBS: dict[str, tuple[str, str]] = {
-    "quickstart": ("quickstart", "The whole way on a small data set, with a report at the end."),
+    "quickstart": ("quickstart", "Train, embed, enroll, search and evaluate on a small data set."),
     "data": ("data", "Inspect, align, split, shard and synthesize data sets."),
     "train": ("train", "Train an identity model from a configuration."),
     "bakeoff": ("bakeoff", "Compare heads: same data and budget, several seeds, intervals."),
     "embed": ("embed", "Turn images into a folder of embeddings."),
     "evaluate": ("evaluate", "Measure verification, retrieval and identification."),
-    "gallery": ("gallery", "Create, fill and ask a gallery of people."),
-    "models": ("models", "List and fetch public models; take in models from elsewhere."),
-    "verify": ("verify", "Say whether two images show the same person."),
+    "gallery": ("gallery", "Create, fill and search a gallery of people."),
+    "models": ("models", "List and fetch public models; add other models."),
+    "verify": ("verify", "Decide whether two images show the same person."),
     "figure": ("figure", "Draw features, prototypes and heads."),
     "report": ("report", "Write a self-contained HTML report."),
     "heads": ("heads", "List the heads with their parameters and papers."),
@@ -36,7 +36,7 @@ VERBS: dict[str, tuple[str, str]] = {
 
 
 class _Verbs(TyperGroup):
-    """A group whose commands are imported when they are asked for."""
+    """A group whose commands are imported when used."""
 
     def list_commands(self, ctx: object) -> list[str]:  # noqa: ARG002
         return list(VERBS)
@@ -64,7 +64,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Face verification and re-identification: train, keep galleries, measure honestly.",
+    help="Face verification and re-identification: train models, keep galleries, evaluate.",
 )
 
 
@@ -98,7 +98,7 @@ def _run() -> None:
     try:
         sys.exit(app(standalone_mode=False))
     except UsageError as error:
-        # Asked for nothing: the help. Asked wrongly: one line.
+        # Without arguments: the help. Wrong use: one line.
         asked = f" (see {error.ctx.command_path} --help)" if error.ctx is not None else ""
         message = error.format_message()
         fail(" ".join(message.split()) + asked) if "\n" not in message else _help(message)
@@ -110,7 +110,7 @@ def _run() -> None:
         sys.exit(ended.exit_status)
     except BrokenPipeError:
         sys.exit(141)
-    except OSError as error:  # a full disk, a folder that may not be written
+    except OSError as error:  # for example a full disk or missing write permission
         where = f" ({error.filename})" if error.filename else ""
         fail(f"{error.strerror or error}{where}")
 
@@ -121,7 +121,7 @@ def _help(text: str) -> None:
 
 
 def fail(message: str) -> None:
-    """Print one error line, of several processes once, and leave with status 2."""
+    """Print one error line (once for several processes) and exit with status 2."""
     if tells(message):
         print(f"error: {plain(message)}", file=sys.stderr)
     sys.exit(2)

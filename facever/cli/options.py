@@ -1,4 +1,4 @@
-"""Options that several verbs share."""
+"""Options shared by several verbs."""
 
 import math
 from pathlib import Path
@@ -11,13 +11,21 @@ from facever.evaluation.defaults import DEFAULT_FARS
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 DataFolder = Annotated[
     Path | None,
-    typer.Option(help="Where named data sets are (default: $FACEVER_DATA, ./data)."),
+    typer.Option(
+        help="Folder of named data sets and relative paths (default: $FACEVER_DATA, ./data)."
+    ),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Device = Annotated[str, typer.Option(help="Device that runs the model: auto, cpu, cuda or cuda:N.")]
 Flip = Annotated[
-    bool, typer.Option("--flip", help="Average with the mirror image's embedding; half the speed.")
+    bool,
+    typer.Option(
+        "--flip",
+        help="Average each embedding with that of the mirrored image. Takes twice the time.",
+    ),
 ]
-Precision = Annotated[str, typer.Option(help="fp32, or bf16: faster, other vectors.")]
+Precision = Annotated[
+    str, typer.Option(help="fp32 or bf16. bf16 is faster; its vectors differ slightly.")
+]
 Fars = Annotated[
     list[float] | None,
     typer.Option(
@@ -25,6 +33,13 @@ Fars = Annotated[
         f"[default: {' '.join(f'1e-{round(-math.log10(far))}' for far in DEFAULT_FARS)}]"
     ),
 ]
-Picture = Annotated[Path, typer.Option(help="The picture or page to write.")]
-HeadsConfig = Annotated[str, typer.Argument(help="A training's YAML file; its heads are replaced.")]
-Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, for example epochs=5")]
+Picture = Annotated[
+    Path, typer.Option(help="Output file: an .html page, or a .png, .svg or .pdf picture.")
+]
+HeadsConfig = Annotated[
+    str, typer.Argument(help="A training configuration (YAML file); its heads are replaced.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(help="Changes to the configuration: key=value, for example epochs=5."),
+]

@@ -1,4 +1,4 @@
-"""What the commands that take images share: photos or crops, and which face of a photo."""
+"""Options shared by commands that take images: photos or crops, and face selection."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,15 +16,15 @@ Photos = Annotated[
     bool | None,
     typer.Option(
         "--photos/--crops",
-        help="Find and align the face in each image, or take each as it is. [default: what the "
-        "model needs; crops that facever data align wrote stay as they are]",
+        help="Detect and align the face in each image (photos), or use each image unchanged "
+        "(crops). [default: what the model needs; output of facever data align is used unchanged]",
         show_default=False,
     ),
 ]
 Face = Annotated[
     str | None,
     typer.Option(
-        help="Of photos: which face is meant: largest, central, all, or only (refuse photos with "
+        help="For photos: face to use: largest, central, all, or only (refuse photos with "
         "several). [default: largest]",
         show_default=False,
     ),
@@ -32,21 +32,22 @@ Face = Annotated[
 MinQuality = Annotated[
     float | None,
     typer.Option(
-        help="Of photos: refuse faces of a lower quality, 0 to 100. [default: 5]",
+        help="For photos: refuse faces of lower quality, 0 to 100. [default: 5]",
         show_default=False,
     ),
 ]
 Rotations = Annotated[
     bool,
     typer.Option(
-        "--rotations", help="Of photos: try each one turned by 90, 180 and 270 degrees too."
+        "--rotations",
+        help="For photos: also detect faces in the photo rotated by 90, 180 and 270 degrees.",
     ),
 ]
 Detector = Annotated[
     str | None,
     typer.Option(
         metavar="FILE|NAME",
-        help="Of photos: another face detector, a YuNet ONNX file or a public model's name. "
+        help="For photos: face detector, a YuNet ONNX file or a public model's name. "
         "[default: yunet]",
         show_default=False,
     ),
@@ -54,7 +55,7 @@ Detector = Annotated[
 
 
 def asked_of_photos(how: tuple[object, ...]) -> bool:
-    """Tell whether any option of photos is given, in the order of `photos_of`."""
+    """Return whether any option of photos is given; options in the order of `photos_of`."""
     return how[0] is not None or any(given not in (None, False) for given in how[1:])
 
 
@@ -67,20 +68,20 @@ def photos_of(
     detector: str | None = None,
     data: "Manifest | None" = None,
 ) -> "PhotosOrCrops":
-    """Return what the options of photos ask for, as Python's `photos=` takes it.
+    """Return the options of photos as a value for `photos=` in Python.
 
     Args:
-        model: What the images are for.
+        model: The model that embeds the images.
         photos: --photos, --crops, or neither.
-        face: See the options, like the rest; None and False where they are not given.
-        min_quality: See the options.
-        rotations: See the options.
-        detector: See the options.
-        data: The data set that the images are of, where there is one.
+        face: --face; None if not given, like the following (False for a flag).
+        min_quality: --min-quality, 0 to 100.
+        rotations: --rotations.
+        detector: --detector.
+        data: The data set of the images, if there is one.
 
     Raises:
         ConfigError: Options of photos with --crops, or for data that are crops.
-        ModelError: Photos for a model without alignment, or no such detector.
+        ModelError: The model has no alignment for photos, or there is no such detector.
     """
     given = {
         "--face": face is not None,
@@ -98,8 +99,8 @@ def photos_of(
         raise ConfigError(f"{named}: for photos only: omit it, or omit --crops")
     if photos is None and data is not None and data.alignment != NONE:
         raise ConfigError(
-            f"{named}: {data.dataset} holds crops that were aligned before; omit it, or give "
-            "--photos to look for faces in them again"
+            f"{named}: for photos only, and {data.dataset} contains aligned crops: omit it, or "
+            "give --photos to detect faces in them again"
         )
     return default_cropper(
         model,
@@ -120,11 +121,11 @@ def cropper_of(
     detector: str | None = None,
     **options: Any,
 ) -> "FaceCropper":
-    """Return the cropper that the options of photos ask for; see `FaceCropper` for `options`.
+    """Return a cropper for the options of photos; see `FaceCropper` for `options`.
 
     Raises:
-        ConfigError: An option that cannot be.
-        ModelError: No such detector.
+        ConfigError: An option is invalid.
+        ModelError: There is no such detector.
     """
     from facever.faces.cropping import FaceCropper
 
@@ -138,7 +139,7 @@ def cropper_of(
 
 
 def _yunet(named: str) -> "YuNet":
-    """Return the detector of a file, or of a public model; a file of that name goes first."""
+    """Return the detector in a file, or of a public model. A file of that name has priority."""
     from facever.catalogue import is_name, path_of
     from facever.faces.detection import YuNet
 

@@ -1,4 +1,4 @@
-"""`facever quickstart`: the whole way, and a report at the end."""
+"""`facever quickstart`: all steps on a small data set, with a report."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,23 +14,26 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def quickstart(
     out: Annotated[
         Path | None,
-        typer.Option(help="Where everything is written (default: runs/quickstart)."),
+        typer.Option(help="Output folder (default: runs/quickstart)."),
     ] = None,
-    minutes: Annotated[float, typer.Option(help="About how long it may take.")] = 3.0,
+    minutes: Annotated[float, typer.Option(help="Approximate time limit in minutes.")] = 3.0,
     data: Annotated[
         Path | None,
-        typer.Option(help="Data sets or images (default: $FACEVER_DATA, ./data, else fetched)."),
+        typer.Option(
+            help="Folder of data sets or of images (default: $FACEVER_DATA, ./data, else a "
+            "downloaded data set)."
+        ),
     ] = None,
     photos: Annotated[
         Path | None,
         typer.Option(
-            help="A folder of photos to try a public model on, at the end (default: the raw sample "
-            "of $FACEVER_DATA, where it is)."
+            help="A folder of photos to try a public model on at the end (default: the raw "
+            "sample in $FACEVER_DATA, if present)."
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train on some people, then embed, enroll, search, verify and evaluate others."""
+    """Train on some people, then embed, enroll, search, verify and evaluate other people."""
     from facever.cli.evaluate.shared import show
     from facever.quickstart.quickstart import quickstart as go
     from facever.training.interruption import Interrupted

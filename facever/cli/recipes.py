@@ -1,4 +1,4 @@
-"""`facever recipes`: the configurations that `facever train` takes by name."""
+"""`facever recipes`: list the configurations that `facever train` accepts by name."""
 
 import typer
 
@@ -11,7 +11,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def recipes(
     as_json: AsJson = False,
 ) -> None:
-    """List the recipes: configurations that `facever train NAME` takes."""
+    """List the recipes: configurations that `facever train NAME` accepts."""
     import json
 
     from facever.render.text import table
@@ -21,4 +21,4 @@ def recipes(
     if as_json:
         print(json.dumps([one.to_dict() for one in found]))
         return
-    print(table(["name", "what it trains"], [(one.name, one.summary) for one in found]))
+    print(table(["name", "description"], [(one.name, one.summary) for one in found]))

@@ -1,4 +1,4 @@
-"""`facever report`: a run folder or embeddings in, one HTML page out."""
+"""`facever report`: write an HTML page about a run or embeddings."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,33 +17,38 @@ def report(
         list[Path],
         typer.Argument(
             metavar="SOURCE...",
-            help="A run folder, or a folder of embeddings; several stand side by side.",
+            help="A run folder or a folder of embeddings; several are compared side by side.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+    out: Annotated[Path, typer.Option(help="Output file (HTML).")] = Path("report.html"),
     far: Fars = None,
     where: Annotated[
         list[str] | None,
         typer.Option(
             help="Only rows with COLUMN=VALUE, such as subset=test. Repeatable: values of one "
-            "column are alternatives, several columns must all be met."
+            "column are alternatives; a row must match every column."
         ),
     ] = None,
     group: Annotated[
         list[str] | None,
-        typer.Option(help="Also error rates by the values of this column. Repeatable."),
+        typer.Option(help="Also report error rates for each value of this column. Repeatable."),
     ] = None,
     camera: Annotated[
         str | None,
-        typer.Option(help="The column of retrieval's cross-camera rule. [default: camera]"),
+        typer.Option(
+            help="The camera column for retrieval; images of the query's identity from the "
+            "query's camera are ignored. [default: camera]"
+        ),
     ] = None,
     thumbnails: Annotated[
         bool,
-        typer.Option("--thumbnails/--no-thumbnails", help="Show pictures of people in the page."),
+        typer.Option(
+            "--thumbnails/--no-thumbnails", help="Include pictures of people in the page."
+        ),
     ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Write a self-contained HTML report: what was trained, how well it verifies, its mistakes."""
+    """Write a self-contained HTML report: training, accuracy and errors."""
     import json
 
     from facever.errors import ConfigError
@@ -60,7 +65,7 @@ def report(
             thumbnails=thumbnails,
         )
     elif group or camera:
-        raise ConfigError("--group and --camera are for the report of one model")
+        raise ConfigError("--group and --camera apply to the report of one model: omit them")
     else:
         page = build_side_by_side(sources, far=far, where=where or [])
     write_report(page, out)

@@ -17,23 +17,23 @@ def is_number(word: str) -> bool:
 
 
 def is_kind(word: str) -> bool:
-    """Return whether a word is a kind of index, such as IVF256,Flat: no option and no path."""
+    """Return whether a word is a kind of index, such as IVF256,Flat, and no option or path."""
     return not word.startswith("-") and not Path(word).exists()
 
 
 def is_head(word: str) -> bool:
-    """Return whether a word is a head, such as rbf:scale=10: no option and no key=value."""
+    """Return whether a word is a head, such as rbf:scale=10, and no option or key=value."""
     return not word.startswith("-") and "=" not in word.partition(":")[0]
 
 
 def several(
     option: str, belongs: Callable[[str], bool], base: type[TyperCommand] = TyperCommand
 ) -> type[TyperCommand]:
-    """Return a command class whose `option` goes on for as long as words belong to it.
+    """Return a command class whose `option` takes all following words that belong to it.
 
     Args:
         option: A repeatable option, such as "--shares".
-        belongs: Whether a word after the option's first value is another value of it.
+        belongs: Returns whether a word after the option's first value is another value.
         base: Another such class, for a command with several such options.
     """
 

@@ -1,4 +1,4 @@
-"""`facever train`: a configuration in, a run folder out."""
+"""`facever train`: train a model from a configuration."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,23 +18,29 @@ def train(
     ] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(help="key=value, for example optimizer.lr=0.001 heads.0.margin=0.4"),
+        typer.Argument(
+            help="Changes to the configuration: key=value, for example optimizer.lr=0.001 "
+            "heads.0.margin=0.4."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="The run folder to make (default: runs/NAME-OF-CONFIG)."),
+        typer.Option(help="Output run folder (default: runs/NAME-OF-CONFIG)."),
     ] = None,
     data: DataFolder = None,
     resume: Annotated[
         Path | None,
-        typer.Option(help="Continue this run folder; epochs=N changes its length."),
+        typer.Option(help="Continue the training in this run folder. epochs=N changes its length."),
     ] = None,
     profile: Annotated[
-        bool, typer.Option("--profile", help="Write a trace of ten updates; say what takes time.")
+        bool,
+        typer.Option(
+            "--profile", help="Write a trace of ten updates and report the time of each operation."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train an identity model: checkpoints, metrics and model.safetensors in a run folder."""
+    """Train an identity model; write checkpoints, metrics and model.safetensors to a run folder."""
     import json
 
     from facever.core.console import say

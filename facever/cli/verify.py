@@ -1,4 +1,4 @@
-"""`facever verify`: two images, one answer."""
+"""`facever verify`: compare two images."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
@@ -28,13 +28,15 @@ def verify(
     image_b: Annotated[Path, typer.Argument(help="Another image.")],
     operating_point: Annotated[
         Path | None,
-        typer.Option(help="Decide by this file (default: the run's operating_point.json)."),
+        typer.Option(
+            help="Operating point file to decide by (default: the run's operating_point.json)."
+        ),
     ] = None,
     far: Annotated[
         float | None,
         typer.Option(
-            help="Decide by the public model's own operating point at this FAR, such as 1e-3 "
-            "(default: its strictest).",
+            help="Decide by the operating point that a public model has for this FAR, such as "
+            "1e-3 (default: its smallest FAR).",
             show_default=False,
         ),
     ] = None,
@@ -48,11 +50,11 @@ def verify(
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Say whether two images show the same person.
+    """Decide whether two images show the same person.
 
-    In a photo without a face nothing is compared: that is an error, not a "no".
+    A photo without a face is an error, not a "no".
 
-    Exit status: 0 the same, 1 different, 2 no decision or an error.
+    Exit status: 0 the same person, 1 different, 2 no decision or an error.
     """
     import json
 
@@ -63,7 +65,7 @@ def verify(
     from facever.pair_verification import verify_pair
 
     if operating_point is not None and far is not None:
-        raise ConfigError("--operating-point and --far: give one of them")
+        raise ConfigError("give either --operating-point or --far, not both")
     given = OperatingPoint.load(operating_point) if operating_point else None
     loaded = load_model(
         model, device=device, flip=flip, precision=cast("Literal['fp32', 'bf16']", precision)
@@ -86,10 +88,10 @@ def verify(
 
 
 def _point_at(model: "LoadedModel", far: float) -> "OperatingPoint":
-    """Return the operating point of a model that was set for a rate.
+    """Return the operating point of a model for a FAR.
 
     Raises:
-        ConfigError: It has none for it; the message says which there are.
+        ConfigError: The model has none for this FAR; the message lists those it has.
     """
     from facever.errors import ConfigError
 

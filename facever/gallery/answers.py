@@ -1,4 +1,4 @@
-"""What a gallery answers."""
+"""Results of a gallery: enrolments, searches and verifications."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,14 +17,14 @@ from facever.render.values import Record
 
 @dataclass(frozen=True)
 class Conflict:
-    """An image that matches another person than the one it was to be enrolled as.
+    """An image that matches a person other than the one given for it.
 
     Args:
         index: Its position among the images given.
-        person: As whom it was to be enrolled.
-        matches: The other person, in the gallery or among those enrolled with it.
-        score: Their score (a cosine), above the operating point.
-        source: Where the image came from, where known.
+        person: Id given for the image.
+        matches: Id of the matching person, in the gallery or in the same enrolment.
+        score: Their score (cosine similarity), above the operating point.
+        source: Source of the image, if known.
     """
 
     index: int
@@ -34,25 +34,25 @@ class Conflict:
     source: str | None
 
     def what(self) -> str:
-        """Return a name of the image for a message."""
+        """Return a short description of the image for messages."""
         return shown(self.source) if self.source is not None else f"image {self.index}"
 
 
 @dataclass(frozen=True)
 class Enrollment(Record):
-    """What came of an enrolment.
+    """Result of an enrolment.
 
     Args:
-        images: Images that were added.
-        new_people: People who were not in the gallery before.
-        duplicates: Images that were there already.
-        failed: Images without a vector, each with the reason.
+        images: Number of images added.
+        new_people: Number of people who were not in the gallery before.
+        duplicates: Images that were already enrolled.
+        failed: Images without a vector, with the reasons.
         conflicts: Images that match another person.
-        conflict_point: The operating point above which they do; None where none was looked for.
-        note: Why none was looked for, or what to know about it; or an empty text.
-        given: Images that were to be enrolled.
-        people: People whom these show.
-        not_enrolled: Those of them none of whose images has a vector.
+        conflict_point: The operating point of the conflicts; None if they were not checked.
+        note: Why conflicts were not checked, or a remark about the check; else empty.
+        given: Number of images given.
+        people: Number of people given.
+        not_enrolled: The people of whom no image has a vector.
 
     Reference:
         ISO/IEC 19795-1:2021: failure-to-acquire rate (FTA), here of images, and failure-to-enrol
@@ -77,24 +77,24 @@ class Enrollment(Record):
 
     @property
     def failure_to_acquire(self) -> FailureRate:
-        """The share of the images given that have no vector."""
+        """The share of the given images that have no vector."""
         return FailureRate(len(self.failed), self.given)
 
     @property
     def failure_to_enrol(self) -> FailureRate:
-        """The share of the people given none of whose images has a vector."""
+        """The share of the given people of whom no image has a vector."""
         return FailureRate(len(self.not_enrolled), self.people)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A person who may be the one in the probe.
+    """A candidate for the person in a probe.
 
     Args:
-        person: Their id.
-        score: A cosine.
-        probability: Of the first candidate, that it is the right person, where a calibration
-            tells; else None.
+        person: The person's id.
+        score: Cosine similarity.
+        probability: For the first candidate, the probability that it is the correct person; None
+            for others and without a calibration.
     """
 
     person: str
@@ -104,15 +104,15 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Answer(Record):
-    """Who one probe may be.
+    """The answer to one probe of a search.
 
     Args:
-        candidates: The nearest people, best first.
-        known: Whether the best one passes the operating point; None where nothing decides.
-        error: Why the probe has no vector, where it has none.
-        face: What was found in the probe's photo, by the names of the columns of a photo's row
-            (box, landmarks, quality, ...); where every face of a photo is searched also `image`,
-            which of the images it is in, and `face`, its number there. None for a crop.
+        candidates: The most similar people, best first.
+        known: Whether the best candidate passes the operating point; None without a decision.
+        error: Why the probe has no vector; None if it has one.
+        face: The face found in the probe's photo: box, landmarks, quality and the other columns of
+            a photo's row. If every face of a photo is searched, also `image` (position of the
+            image) and `face` (number of the face in it). None for a crop.
     """
 
     candidates: list[Candidate]
@@ -124,7 +124,7 @@ class Answer(Record):
 
     @property
     def person(self) -> str | None:
-        """The person recognised; None for an unknown one, and where nothing decides."""
+        """The id of the recognised person; None if unknown or without a decision."""
         return self.candidates[0].person if self.known else None
 
 
@@ -133,15 +133,15 @@ class SearchResult(Result):
     """The answers to a search, one for each probe in order.
 
     Args:
-        answers: One for each probe.
-        rule: How a person's images made one score.
-        operating_point: What decided, or None.
-        note: Why there is no decision, or what to know about it; or an empty text.
-        implied_fpir: The share of strangers whom the 1:1 operating point that was offered would
-            let pass as known in a gallery of this size.
-        templates: The policy by which people are compared.
-        searched: How many people were searched.
-        calibration: What gave the probabilities, or None.
+        answers: One answer per probe.
+        rule: How the scores of a person's entries were combined.
+        operating_point: The operating point of the decisions, or None.
+        note: Why there is no decision, or a remark about it; else empty.
+        implied_fpir: The FPIR that the given 1:1 operating point would have in a gallery of this
+            size.
+        templates: The gallery's template policy.
+        searched: Number of people searched.
+        calibration: The calibration of the probabilities, or None.
     """
 
     answers: list[Answer]
@@ -165,7 +165,7 @@ class SearchResult(Result):
         return self.answers[index]
 
     def describe(self) -> list[Section]:
-        """Return the candidates of each probe, and what decided."""
+        """Return the candidates of each probe and the operating point."""
         facts: list[tuple[str, Cell]] = [
             ("people searched", count(self.searched)),
             ("score", f"{self.rule} over '{self.templates}' templates"),
@@ -186,22 +186,22 @@ class SearchResult(Result):
 
 @dataclass(frozen=True)
 class Verification(Result):
-    """Whether probes show a person.
+    """Decisions whether probes show a person.
 
     Args:
-        person: Who they are claimed to be.
-        scores: Cosine of each probe with the person's images or templates, one by the rule; None
-            for a probe without a vector.
-        same: The decisions, None for a probe without a vector; None where nothing decides.
-        rule: How the person's images made one score.
-        images: How many images of the person, or templates, each probe was compared with.
-        operating_point: What decided, or None.
-        note: Why there is no decision, or what to know about it; or an empty text.
-        errors: Why a probe has no vector, by probe; None where it has one.
-        templates: The policy by which people are compared.
-        probabilities: That each probe shows the person; None where no calibration tells.
-        calibration: What gave the probabilities, or None.
-        faces: What was found in each probe's photo, as `Answer.face`.
+        person: Id of the claimed person.
+        scores: Cosine similarity of each probe with the person's images or templates, combined by
+            the rule; None for a probe without a vector.
+        same: The decisions, None for a probe without a vector; None without an operating point.
+        rule: How the scores of the person's entries were combined.
+        images: Number of images of the person, or templates, that each probe was compared with.
+        operating_point: The operating point of the decisions, or None.
+        note: Why there is no decision, or a remark about it; else empty.
+        errors: Why a probe has no vector, by probe; None if it has one.
+        templates: The gallery's template policy.
+        probabilities: Probability that each probe shows the person; None without a calibration.
+        calibration: The calibration of the probabilities, or None.
+        faces: The face found in each probe's photo, like `Answer.face`.
     """
 
     person: str
@@ -218,7 +218,7 @@ class Verification(Result):
     faces: list[dict[str, Any] | None] = field(default_factory=list)
 
     def describe(self) -> list[Section]:
-        """Return the score of each probe and the decision."""
+        """Return the score and decision of each probe."""
         facts: list[tuple[str, Cell]] = [
             ("person", self.person),
             ("score", f"{self.rule} over {self.images:,} of '{self.templates}'"),
@@ -243,7 +243,7 @@ class Verification(Result):
 
 
 def _decided_by(point: OperatingPoint | None) -> str:
-    return "nothing: scores only" if point is None else point.summary
+    return "none: scores only" if point is None else point.summary
 
 
 def _section(

@@ -1,8 +1,8 @@
-"""Checks of what is to be enrolled: images that are there already, and faces of somebody else.
+"""Checks before an enrolment: duplicates of enrolled images, and faces of other people.
 
-An image is a near duplicate when it is nearer than a limit to an enrolled one. It is in conflict
-when it matches another person above an operating point. Both are looked for among those enrolled
-and among those that come with it, in blocks: nothing of N x N is held.
+An image is a near duplicate if its similarity to an enrolled image is above a limit. It is in
+conflict if it matches another person above an operating point. It is compared with the enrolled
+images and with those of the same enrolment, in blocks: no N x N matrix is kept in memory.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,21 +21,24 @@ from facever.operating_point import OperatingPoint, ScoreRule
 
 Conflicts = Literal["ignore", "warn", "refuse"]
 _ROWS, _COLUMNS = 1024, 8192  # of a block of scores
-_KINDS = (("1:N",), ("1:1-image", "1:1-template"))  # that tell a conflict, the usual ones first
+_KINDS = (
+    ("1:N",),
+    ("1:1-image", "1:1-template"),
+)  # kinds of operating points that decide conflicts, preferred ones first
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What is looked for among images to be enrolled.
+    """Which duplicates and conflicts are checked.
 
     Args:
-        duplicates: What becomes of an image that is there already.
-        near: A cosine; what is nearer to an enrolled image is there already. None: only what has
-            the same hash or source is.
-        conflicts: Whether faces of other people are looked for, and refused.
-        point: What tells them, or None: they are not looked for.
+        duplicates: What to do with an image that is already enrolled: "skip", "keep" or "refuse".
+        near: A cosine similarity, 0 to 1: an image above it to an enrolled one is a duplicate.
+            None: only images with the same hash or source are.
+        conflicts: What to do with faces of other people: "ignore", "warn" or "refuse".
+        point: The operating point that decides conflicts; None: they are not checked.
         templates: The gallery's template policy.
-        note: What to know about it, or an empty text.
+        note: A remark about the check, or empty.
     """
 
     duplicates: Duplicates
@@ -47,7 +50,7 @@ class Rules:
 
     @property
     def rule(self) -> ScoreRule:
-        """How a person's templates make one score."""
+        """How the scores of a person's templates are combined."""
         return (self.point.score_rule if self.point is not None else None) or "max"
 
     @property
@@ -57,25 +60,26 @@ class Rules:
 
 
 class Known(Protocol):
-    """Who is enrolled."""
+    """The people who are enrolled."""
 
     def nearest(self, vectors: Vectors) -> tuple[Scores, list[str]]:
-        """Return the cosine of the nearest image of each vector [N], and whose it is.
+        """Return the cosine similarity of each vector [N] to its nearest image, and that image's
+        person.
 
-        Where nobody is enrolled, -inf and an empty text.
+        For an empty gallery, -inf and an empty text.
         """
 
     def others(
         self, vectors: Vectors, people: Sequence[str], rule: ScoreRule
     ) -> tuple[Scores, list[str]]:
-        """Return the score of the best person of each vector [N] who is not the one named.
+        """Return the best person for each vector [N] other than the given one, with the score.
 
-        Where there is none, -inf and an empty text.
+        If there is no other person, -inf and an empty text.
         """
 
 
 class Findings(NamedTuple):
-    """Near duplicates, and conflicts among the images that are to be enrolled."""
+    """Near duplicates and conflicts among the images of an enrolment."""
 
     duplicates: list[Duplicate]
     conflicts: list[Conflict]
@@ -90,39 +94,43 @@ def rules_for(
     templates: str,
     people: int,
 ) -> Rules:
-    """Return what is to be looked for in a gallery.
+    """Return the checks of an enrolment.
 
     Args:
-        duplicates: As in `Rules`.
-        near: As in `Rules`.
-        conflicts: As in `Rules`.
+        duplicates: As in `Rules`, like `near` and `conflicts`.
+        near: A cosine similarity between 0 and 1, or None.
+        conflicts: "ignore", "warn" or "refuse".
         conflict_point: The name of a stored operating point; by default the only 1:N one that
             fits, or else the only 1:1 one.
         stored: The gallery's operating points, by name.
         templates: The gallery's template policy.
-        people: How many people are enrolled.
+        people: Number of people enrolled.
 
     Raises:
-        GalleryError: A value that is not allowed, an operating point that does not exist or fit, or
-            none to refuse conflicts by.
+        GalleryError: A value is not allowed, the operating point does not exist or does not fit, or
+            there is none and `conflicts` is "refuse".
     """
     if duplicates not in ("skip", "keep", "refuse"):
         raise GalleryError(f"duplicates is {duplicates!r} (allowed: skip, keep, refuse)")
     if conflicts not in ("ignore", "warn", "refuse"):
         raise GalleryError(f"conflicts is {conflicts!r} (allowed: ignore, warn, refuse)")
     if near is not None and (isinstance(near, bool) or not 0 < near < 1):
-        raise GalleryError(f"near is {near!r}: it is a cosine between 0 and 1, such as 0.99")
+        raise GalleryError(
+            f"near is {near!r} (allowed: a cosine similarity between 0 and 1, such as 0.99)"
+        )
     if conflicts == "ignore":
         if conflict_point is not None:
-            raise GalleryError("a conflict point is named, but conflicts are ignored")
+            raise GalleryError(
+                "a conflict point is given, but conflicts are ignored: omit one of them"
+            )
         return Rules(duplicates, near, conflicts, None, templates)
     point, note = _conflict_point(conflict_point, stored, templates)
     if point is None and conflicts == "refuse":
         raise GalleryError(
-            f"conflicts cannot be refused: {note or 'there is no operating point to tell one by'}"
+            f"conflicts cannot be refused: {note or 'the gallery has no operating point'}"
         )
     if point is not None and point.gallery_size is not None:
-        # a check that says too much is better than none: it goes on where a search would stop
+        # Unlike a search, the check also uses an operating point that the gallery has outgrown.
         note = misfit_in_search(point, people, point.score_rule, templates)
     return Rules(duplicates, near, conflicts, point, templates, note)
 
@@ -130,7 +138,7 @@ def rules_for(
 def _conflict_point(
     name: str | None, stored: dict[str, OperatingPoint], templates: str
 ) -> tuple[OperatingPoint | None, str]:
-    """Return what tells a conflict, and why nothing does where something could."""
+    """Return the operating point that decides conflicts, or the reason why there is none."""
 
     def misfit(point: OperatingPoint) -> str:
         if point.kind == "1:N":
@@ -149,24 +157,24 @@ def _conflict_point(
         if len(fitting) == 1:
             return usual[fitting[0]], ""
         if fitting:
-            return None, f"conflicts were not looked for: name one of {', '.join(fitting)}"
+            return None, f"conflicts were not checked: name one of {', '.join(fitting)}"
     if stored:
         first = misfit(next(iter(stored.values())))
-        return None, f"conflicts were not looked for: {first}"
+        return None, f"conflicts were not checked: {first}"
     return None, ""
 
 
 def examine(images: NewImages, known_already: set[int], known: Known, rules: Rules) -> Findings:
-    """Look for near duplicates and for conflicts.
+    """Check for near duplicates and conflicts.
 
     Args:
-        images: What is to be enrolled.
-        known_already: Positions of those that are known to be duplicates.
-        known: Who is enrolled.
-        rules: What is looked for.
+        images: The images of the enrolment.
+        known_already: Positions of known duplicates.
+        known: The people who are enrolled.
+        rules: The checks.
 
     Raises:
-        GalleryError: A template policy that these images do not fit.
+        GalleryError: The images do not fit the template policy.
     """
     rows = [row for row in range(len(images.people)) if row not in known_already]
     duplicates = []
@@ -185,19 +193,19 @@ def examine(images: NewImages, known_already: set[int], known: Known, rules: Rul
 def _near(
     images: NewImages, rows: list[int], known: Known, limit: float, skip: bool
 ) -> Iterator[Duplicate]:
-    """Yield the images that are nearer than a limit to one enrolled or one before them.
+    """Yield the images whose similarity to an enrolled or an earlier image is above a limit.
 
-    What is left out as a duplicate makes no others duplicates.
+    An image that is skipped as a duplicate does not make other images duplicates.
     """
     vectors = images.vectors[rows]
     best, whose = known.nearest(vectors)
     near = limit - slack(vectors.shape[1])
-    before: list[int] = []  # positions among `rows` that are enrolled
+    before: list[int] = []  # positions in `rows` of images to enroll
     for start in range(0, len(rows), _ROWS):
         here = np.arange(start, min(start + _ROWS, len(rows)))
         earlier, at = nearest_of(vectors[here], vectors, np.array(before, np.int64))
         among = _exact_above(vectors[here], near)
-        present: list[int] = []  # of this block, enrolled so far
+        present: list[int] = []  # images of this block to enroll so far
         for place, position in enumerate(here.tolist()):
             score, known_as = float(best[position]), whose[position]
             if earlier[place] > score:
@@ -217,7 +225,7 @@ def _near(
 
 
 def _exact_above(vectors: Vectors, near: float) -> Scores:
-    """Return the cosines of all pairs, exact where they are above `near`, float32 [N, N]."""
+    """Return the cosine similarity of all pairs, exact where it is above `near`, float32 [N, N]."""
     cosines = vectors @ vectors.T
     rows, columns = np.nonzero(cosines > near)
     cosines[rows, columns] = scores_of(vectors, rows, vectors, columns)
@@ -227,7 +235,7 @@ def _exact_above(vectors: Vectors, near: float) -> Scores:
 def _conflicts(
     images: NewImages, kept: list[int], known: Known, rules: Rules, point: OperatingPoint
 ) -> Iterator[Conflict]:
-    """Yield the images that match another person, enrolled or coming with them."""
+    """Yield the images that match another person, enrolled or in the same enrolment."""
     vectors, people = images.vectors[kept], [images.people[row] for row in kept]
     best, whose = known.others(vectors, people, rules.rule)
     among, companions = _others_among(images, kept, rules)
@@ -240,7 +248,7 @@ def _conflicts(
 
 
 def _others_among(images: NewImages, kept: list[int], rules: Rules) -> tuple[Scores, list[str]]:
-    """Return the score of the best other person who is enrolled together with each image."""
+    """Return the best other person of the same enrolment for each image, with the score."""
     names = sorted({images.people[row] for row in kept})
     code = {name: number for number, name in enumerate(names)}
     codes = np.array([code[images.people[row]] for row in kept])
@@ -252,10 +260,10 @@ def _others_among(images: NewImages, kept: list[int], rules: Rules) -> tuple[Sco
     qualities = images.qualities or [None] * len(images.people)
     weights = [images.norms[row] if qualities[row] is None else qualities[row] for row in kept]
     owners, entries = templates_of(rules.templates, codes, vectors, weights)
-    starts = np.unique(owners, return_index=True)[1]  # owners ascend
+    starts = np.unique(owners, return_index=True)[1]  # owners are in ascending order
     sizes = np.diff(np.append(starts, len(owners)))
     compared = entries
-    if rules.rule == "mean":  # the mean of cosines is the product with the mean
+    if rules.rule == "mean":  # the mean of the cosines is the product with the mean vector
         sums = np.add.reduceat(entries.astype(np.float64), starts, axis=0)
         compared = (sums / sizes[:, None]).astype(np.float32)
     else:
@@ -280,7 +288,7 @@ def _others_among(images: NewImages, kept: list[int], rules: Rules) -> tuple[Sco
 
 
 def _means(queries: Vectors, rows: Keys, entries: Vectors, starts: Keys, sizes: Keys) -> Scores:
-    """Return the mean score of each query (row) with the entries from a start on, float32 [M]."""
+    """Return the mean score of each query (row) with the entries of each group, float32 [M]."""
     if not len(rows):
         return np.empty(0, np.float32)
     begins = np.cumsum(sizes) - sizes
@@ -291,10 +299,10 @@ def _means(queries: Vectors, rows: Keys, entries: Vectors, starts: Keys, sizes: 
 
 
 def refuse(conflicts: Sequence[Conflict]) -> None:
-    """Refuse an enrolment in which there are conflicts.
+    """Refuse an enrolment with conflicts.
 
     Raises:
-        GalleryError: There are.
+        GalleryError: There are conflicts.
     """
     if conflicts:
         first, more = conflicts[0], len(conflicts) - 1

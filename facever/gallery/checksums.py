@@ -1,8 +1,8 @@
-"""The checksum of a vector: made when it is enrolled, verified before a score is made of it.
+"""The checksum of a vector: computed at enrolment, verified before the vector is scored.
 
-It is the CRC-32 of the vector as searches compare by it (float32, as it comes out of its storage)
-and of whose it is, so that one checksum serves wherever a copy lies: a flipped bit, two vectors
-that changed places and a vector that became another person's are all seen.
+It is the CRC-32 of the vector as searches use it (float32, decoded from its storage) and of its
+number and owner, so that one checksum is valid for every copy. It detects flipped bits, exchanged
+vectors and vectors with a wrong owner.
 """
 
 import struct
@@ -21,7 +21,7 @@ def checksums_of(numbers: Keys, owners: Keys, vectors: Vectors) -> Checksums:
     """Return the checksum of each vector.
 
     Args:
-        numbers: Of the entries, int64 [N].
+        numbers: Numbers of the entries, int64 [N].
         owners: People's keys, int64 [N].
         vectors: float32 [N, D].
 
@@ -32,7 +32,7 @@ def checksums_of(numbers: Keys, owners: Keys, vectors: Vectors) -> Checksums:
 
 
 def checksums_of_bytes(numbers: Keys, owners: Keys, rows: Vectors | Sequence[bytes]) -> Checksums:
-    """Return what `checksums_of` does, of the bytes of float32 vectors [N], lowest byte first."""
+    """Return the checksums of float32 vectors [N] given as little-endian bytes."""
     pack, crc32 = _WHOSE.pack, zlib.crc32
     return np.fromiter(
         (
@@ -45,13 +45,13 @@ def checksums_of_bytes(numbers: Keys, owners: Keys, rows: Vectors | Sequence[byt
 
 
 def checksum_of_texts(*texts: bytes) -> int:
-    """Return the CRC-32 of texts (UTF-8) in their order, as of what a gallery decides by."""
+    """Return the CRC-32 of texts (UTF-8) in order, such as those of an operating point."""
     return zlib.crc32(b"\0".join(texts))
 
 
 def intact(
     numbers: Keys, owners: Keys, vectors: Vectors, checksums: Checksums
 ) -> NDArray[np.bool_]:
-    """Return which vectors [N] are as they were enrolled."""
+    """Return which vectors [N] match their checksums."""
     whole: NDArray[np.bool_] = checksums_of(numbers, owners, vectors) == checksums
     return whole

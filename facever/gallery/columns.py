@@ -1,4 +1,4 @@
-"""What columns of a table say of people and of images, as a gallery keeps it."""
+"""Columns of a table as metadata of people and weights of images."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,16 +18,16 @@ def metadata_of(
     person: str | None = None,
     further: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Return what columns of a table say of the people in it, for `Gallery.enroll`.
+    """Return columns of a table as metadata of people, for `Gallery.enroll`.
 
     Args:
         rows: A table with a column `identity`: a manifest's frame, an embedding set's rows.
-        columns: Which columns; a person's empty cells say nothing.
-        person: Whom all rows show, in place of the column `identity`.
-        further: What else is known, by person id; it comes before what the columns say.
+        columns: Names of the columns; empty cells are ignored.
+        person: Id for all rows, instead of the column `identity`.
+        further: Other metadata by person id; it has priority over the columns.
 
     Raises:
-        DataError: No such column, or rows of one person that contradict each other.
+        DataError: There is no such column, or rows of one person contradict each other.
     """
     found: dict[str, dict[str, Any]] = {}
     people = (
@@ -44,8 +44,8 @@ def metadata_of(
             who = str(several.idxmax())
             values = ", ".join(map(str, said.get_group(who).unique()[:3]))
             raise DataError(
-                f"column '{column}' says more than one thing of {shown(who)} ({values}): metadata "
-                "is of a person, not of an image"
+                f"column '{column}' has different values for {shown(who)} ({values}): metadata "
+                "belongs to a person, not to an image"
             )
         for name, value in said.first().items():
             found.setdefault(str(name), {})[column] = _plain(value)
@@ -55,10 +55,10 @@ def metadata_of(
 
 
 def with_quality(rows: pd.DataFrame, column: str | None) -> pd.DataFrame:
-    """Return a table whose column `quality`, the images' weights, is another of its columns.
+    """Return a table whose column `quality` (weights of images) is a copy of another column.
 
     Raises:
-        DataError: No such column.
+        DataError: There is no such column.
     """
     if column is None:
         return rows
@@ -68,6 +68,6 @@ def with_quality(rows: pd.DataFrame, column: str | None) -> pd.DataFrame:
 
 
 def _plain(value: Any) -> Any:
-    """Return a cell as a value that JSON can hold."""
+    """Return a cell as a value that JSON can store."""
     plain = value.item() if isinstance(value, np.generic) else value
     return plain if isinstance(plain, str | bool | int | float | list | dict) else str(plain)

@@ -1,4 +1,4 @@
-"""Which operating points decide what, and what is said where none does."""
+"""The choice of an operating point for a decision, and the reason if none fits."""
 
 import math
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ from facever.operating_point import Measured, OperatingPoint, ScoreRule
 M = TypeVar("M", bound=Measured)
 
 SCORES_ONLY = "scores only: "
-_OUTGROWN = 2  # times the people that a 1:N operating point was measured with
+_OUTGROWN = 2  # times the gallery size of a 1:N operating point
 
 
 class Decision(NamedTuple):
-    """What decides, and why nothing does or what to know about it."""
+    """The operating point that decides, and why there is none or a remark about it."""
 
     point: OperatingPoint | None
     note: str = ""
@@ -26,7 +26,7 @@ class Decision(NamedTuple):
 
 
 class Unusable(NamedTuple):
-    """A stored operating point or calibration that cannot be used: what kind it says, and why."""
+    """A stored operating point or calibration that cannot be used: its kind, and the reason."""
 
     kind: str
     reason: str
@@ -35,13 +35,13 @@ class Unusable(NamedTuple):
 def read_stored(
     kind: type[M], stored: Mapping[str, str | None]
 ) -> tuple[dict[str, M], dict[str, Unusable]]:
-    """Return what a gallery keeps, by name, and what of it cannot be used.
+    """Return the stored operating points or calibrations by name, usable and unusable ones.
 
-    Earlier versions took fields that contradict each other; the gallery serves without these.
+    Earlier versions accepted contradictory fields; the gallery works without such ones.
 
     Args:
         kind: OperatingPoint or ScoreCalibration.
-        stored: The JSON, by name; None for one that is damaged.
+        stored: The JSON by name; None for a damaged one.
     """
     usable, unusable = {}, {}
     for name, said in stored.items():
@@ -61,10 +61,10 @@ def read_stored(
 
 
 def checked_rule(rule: str | None) -> ScoreRule | None:
-    """Return a score rule, or None where none is given.
+    """Return a score rule, or None if none is given.
 
     Raises:
-        GalleryError: There is none of that name.
+        GalleryError: There is no such rule.
     """
     if rule not in (None, "max", "mean"):
         raise GalleryError(f"rule is {rule!r} (allowed: max, mean)")
@@ -72,7 +72,7 @@ def checked_rule(rule: str | None) -> ScoreRule | None:
 
 
 def joined_notes(*notes: str) -> str:
-    """Return the notes that say something as one text."""
+    """Return the non-empty notes as one text."""
     return "; ".join(note for note in notes if note)
 
 
@@ -82,16 +82,16 @@ def chosen(
     kinds: tuple[str, ...],
     unusable: Mapping[str, Unusable] | None = None,
 ) -> Decision:
-    """Return the operating point that is meant: the one given, one by name, or the only one.
+    """Return the operating point: the one given, the one with that name, or the only stored one.
 
     Args:
         given: An operating point, the name of a stored one, or None.
-        stored: The gallery's own, by name.
-        kinds: Which kinds answer the question; only these are taken unasked.
-        unusable: What the gallery keeps and cannot use, by name.
+        stored: The gallery's operating points by name.
+        kinds: Kinds that can decide; only these are used when `given` is None.
+        unusable: Stored operating points that cannot be used, by name.
 
     Raises:
-        GalleryError: No operating point of that name, or one that cannot be used.
+        GalleryError: There is no operating point of that name, or it cannot be used.
     """
     unusable = unusable or {}
     if isinstance(given, OperatingPoint):
@@ -112,19 +112,19 @@ def chosen(
     if fitting or broken:
         names = ", ".join([*fitting, *broken])
         return Decision(None, f"{SCORES_ONLY}name one of the {asked} operating points ({names})")
-    return Decision(None, f"{SCORES_ONLY}there is no {asked} operating point to decide by")
+    return Decision(None, f"{SCORES_ONLY}the gallery has no {asked} operating point")
 
 
 def require_cosine(point: Measured) -> None:
-    """Refuse an operating point, or a calibration, for other scores than a gallery's cosines.
+    """Refuse an operating point or calibration for scores other than cosine similarity.
 
     Raises:
         GalleryError: It is for another similarity.
     """
     if point.similarity != "cosine":
         raise GalleryError(
-            f"the {point.what} is for {point.similarity} scores and a gallery compares by "
-            "cosine: measure one with --similarity cosine"
+            f"the {point.what} is for {point.similarity} scores, but a gallery uses cosine "
+            "similarity: measure one with --similarity cosine"
         )
 
 
@@ -137,21 +137,21 @@ def for_search(
     filtered: bool = False,
     named: bool = False,
 ) -> Decision:
-    """Return what decides a search among so many people.
+    """Return the operating point that decides a search among `people` people.
 
-    A gallery that has outgrown a 1:N operating point answers scores and says why it does not
-    decide: to enroll people silences no search.
+    A gallery that has outgrown a 1:N operating point returns scores and the reason why it does not
+    decide, so that enrolling people never makes a search fail.
 
     Args:
-        choice: The operating point that is meant.
-        people: How many people are searched.
-        rule: The score rule asked for, or None.
+        choice: The chosen operating point.
+        people: Number of people searched.
+        rule: The requested score rule, or None.
         templates: The gallery's template policy.
-        filtered: Only some of the gallery's people are searched.
-        named: The caller gave it; else the gallery's own was taken.
+        filtered: Whether only some of the gallery's people are searched.
+        named: Whether the caller gave the operating point.
 
     Raises:
-        GalleryError: A named 1:N operating point whose score rule or templates are others.
+        GalleryError: A given 1:N operating point has another score rule or other templates.
     """
     point = choice.point
     if point is None:
@@ -161,8 +161,7 @@ def for_search(
         return Decision(
             None,
             f"{SCORES_ONLY}a {point.kind} operating point does not decide a search; at its FMR of "
-            f"{point.target_rate:g} about {implied:.2g} of strangers would pass among {people} "
-            "people (FPIR)",
+            f"{point.target_rate:g} the FPIR among {people} people would be about {implied:.2g}",
             implied,
         )
     wrong = other_scores(point, rule or point.score_rule, templates)
@@ -173,8 +172,8 @@ def for_search(
     if filtered and people < point.gallery_size:
         return Decision(
             point,
-            f"{people} people are searched and the operating point was measured with "
-            f"{point.gallery_size}: it is on the safe side, fewer strangers pass",
+            f"{people} people are searched, fewer than the {point.gallery_size} of the "
+            "operating point's measurement: the FPIR is lower than stated",
         )
     return choice
 
@@ -187,65 +186,65 @@ def misfit_in_search(
     *,
     filtered: bool = False,
 ) -> str:
-    """Return why something that was measured is not for a search, or an empty text.
+    """Return why an operating point or calibration does not fit a search; empty if it does.
 
     Args:
-        measured: An operating point or a calibration.
-        people: How many people are searched.
+        measured: The operating point or calibration.
+        people: Number of people searched.
         rule: The score rule.
         templates: The gallery's template policy.
-        filtered: Only some of the gallery's people are searched.
+        filtered: Whether only some of the gallery's people are searched.
     """
     return other_scores(measured, rule, templates) or outgrown(measured, people, filtered=filtered)
 
 
 def other_scores(measured: Measured, rule: ScoreRule | None, templates: str) -> str:
-    """Return why something that was measured is for other scores than a search's, or nothing.
+    """Return why an operating point or calibration is for other scores; empty if it is not.
 
     Args:
-        measured: An operating point or a calibration.
+        measured: The operating point or calibration.
         rule: The score rule.
         templates: The gallery's template policy.
     """
     if measured.gallery_size is None:
-        return f"a {measured.kind} {measured.what} is not for a search: give a 1:N one"
+        return f"a {measured.kind} {measured.what} does not apply to a search: give a 1:N one"
     if rule != measured.score_rule:
         return f"the {measured.what} is for score rule {measured.score_rule}, not for {rule}"
     return _other_templates(measured, templates)
 
 
 def outgrown(measured: Measured, people: int, *, filtered: bool = False) -> str:
-    """Return that too many people are searched for something that was measured, or nothing.
+    """Return a message if too many people are searched for an operating point or calibration.
 
     Args:
-        measured: An operating point or a calibration.
-        people: How many people are searched.
-        filtered: Only some of the gallery's people are searched.
+        measured: The operating point or calibration.
+        people: Number of people searched.
+        filtered: Whether only some of the gallery's people are searched.
     """
     size = measured.gallery_size
     if size is None or people <= _OUTGROWN * size:
         return ""
     here = f"{people} are searched" if filtered else f"the gallery has {people}"
     return (
-        f"the {measured.what} was measured with {size} people and {here}, more than {_OUTGROWN} "
-        "times as many: measure a new one"
+        f"the {measured.what} was measured with {size} people, but {here}, more than "
+        f"{_OUTGROWN} times as many: measure a new one"
     )
 
 
 def for_verification(
     choice: Decision, images: int, rule: ScoreRule, templates: str = ALL, *, named: bool = False
 ) -> Decision:
-    """Return what decides whether a probe shows a person.
+    """Return the operating point that decides a verification.
 
     Args:
-        choice: The operating point that is meant.
-        images: With how many images, or templates, of the person the probe is compared.
+        choice: The chosen operating point.
+        images: Number of images, or templates, of the person.
         rule: The score rule.
         templates: The gallery's template policy.
-        named: The caller gave it; else the gallery's own was taken.
+        named: Whether the caller gave the operating point.
 
     Raises:
-        GalleryError: A named 1:N operating point, or one of other templates.
+        GalleryError: A given operating point is 1:N or has other templates.
     """
     point = choice.point
     if point is None:
@@ -267,24 +266,26 @@ def for_verification(
 
 
 def misfit_in_verification(measured: Measured, templates: str) -> str:
-    """Return why something that was measured is not for a verification, or an empty text.
+    """Return why an operating point or calibration does not fit a verification; empty if it does.
 
-    What is for two images serves also where a person is compared by several of their own images,
-    but not by their mean, whose scores are others.
+    One for two images also applies to the best of several images of a person, but not to their
+    mean, which has other scores.
     """
     what = measured.what
     if measured.kind == "1:N":
-        return f"a 1:N {what} is not for a verification: give a 1:1 one"
+        return f"a 1:N {what} does not apply to a verification: give a 1:1 one"
     if measured.kind == "1:1-template" or templates in (MEAN, QUALITY_MEAN):
         return _other_templates(measured, templates)
     return ""
 
 
 def _other_templates(measured: Measured, templates: str) -> str:
-    """Return that something was measured with other templates than the gallery's, or nothing."""
+    """Return a message if an operating point or calibration has other templates than the
+    gallery.
+    """
     if measured.templates == templates:
         return ""
     return (
-        f"the {measured.what} was measured with templates '{measured.templates}' and the gallery "
-        f"compares people by '{templates}': measure one with the gallery's policy"
+        f"the {measured.what} was measured with templates '{measured.templates}', but the "
+        f"gallery uses '{templates}': measure one with the gallery's policy"
     )

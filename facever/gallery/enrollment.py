@@ -1,4 +1,4 @@
-"""Enrolment: people and their images come into a gallery, reviewed and in one change."""
+"""Enrolment: add people and images to a gallery, checked and in one change."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,7 +21,7 @@ from facever.operating_point import OperatingPoint
 
 
 class Checks(NamedTuple):
-    """What is looked for among images to be enrolled; see `Gallery.enroll`."""
+    """Checks of an enrolment; see `Gallery.enroll`."""
 
     duplicates: Duplicates
     near: float | None
@@ -47,7 +47,7 @@ def enroll(
     images = images_of(faces, vectors, people, sources, hashes)
     known = _by_person(metadata or {})
     for person in set(known) - set(images.people):
-        raise GalleryError(f"metadata of {shown(person)}, but none of these images shows them")
+        raise GalleryError(f"metadata of {shown(person)} is given, but no image of this person")
     return _admit(store, index, binding.fingerprint, images, failures(faces), known, checks)
 
 
@@ -60,7 +60,7 @@ def enroll_export(
     conflicts: Conflicts,
     conflict_point: str | None,
 ) -> Enrollment:
-    """Add to a store what another one exported; see `Gallery.import_`."""
+    """Add another gallery's export to a store; see `Gallery.import_`."""
     if duplicates is None:
         duplicates = "skip" if store.counts()[1] else "keep"
     checks = Checks(duplicates, near, conflicts, conflict_point)
@@ -86,17 +86,17 @@ def _admit(
     checks: Checks,
     nobody: Sequence[str] = (),
 ) -> Enrollment:
-    """Enroll images that are of the gallery's model, without those that failed.
+    """Enroll images with vectors by the gallery's model, without those that failed.
 
     Args:
-        store: Of the gallery.
-        index: What follows it.
-        fingerprint: That the vectors were checked against.
-        images: All of them.
-        failed: Why there is no vector, by the position of those without.
-        metadata: By person id.
-        checks: What is looked for.
-        nobody: Ids of people who come without an image.
+        store: The gallery's store.
+        index: The store's index.
+        fingerprint: Fingerprint that the vectors were checked against.
+        images: All images, including those that failed.
+        failed: Reasons for missing vectors, by position.
+        metadata: Metadata by person id.
+        checks: Checks of the enrolment.
+        nobody: Ids of people without images.
     """
     usable = [row for row in range(len(images.people)) if row not in failed]
     coming = images.rows(usable)
@@ -131,34 +131,32 @@ def _admit(
 
 
 def _mixed(store: Store, coming: NewImages) -> str:
-    """Return what to know where a gallery has both photos and crops; else an empty text."""
+    """Return a note for a gallery with both photos and crops; else an empty text."""
     photos, images = store.photo_count(), store.counts()[1]
     if not coming.people or not 0 < photos < images:
         return ""
     weights = (
-        "; in the templates photos weigh by their quality (0 to 100) and crops without a "
-        "quality by the length of their embedding"
+        "; in templates, a photo's weight is its quality (0 to 100), and the weight of a crop "
+        "without quality is the norm of its embedding"
         if store.settings.templates == QUALITY_MEAN
         else ""
     )
     return (
-        f"the gallery holds {photos:,} photos and {images - photos:,} crops: they are "
-        f"compared, but an operating point measured on one kind may not hold for both{weights}"
+        f"the gallery contains {photos:,} photos and {images - photos:,} crops: an operating "
+        f"point measured on one kind may not be valid for both{weights}"
     )
 
 
 def _by_person(metadata: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """Return metadata by the ids of people as they are kept.
+    """Return metadata by the stored form of people's ids.
 
     Raises:
-        GalleryError: An id that cannot be kept, or two that are one person's.
+        GalleryError: An id cannot be stored, or two ids are equal in stored form.
     """
     known: dict[str, Mapping[str, Any]] = {}
     for given, values in metadata.items():
         person = person_id(given)
         if person in known:
-            raise GalleryError(
-                f"metadata of {shown(person)} is given twice, under ids that are equal"
-            )
+            raise GalleryError(f"metadata of {shown(person)} is given twice, with equal ids")
         known[person] = values
     return known

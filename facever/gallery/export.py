@@ -1,10 +1,10 @@
-"""Export: a gallery's people as an embedding set with all that is known of them, and its seal.
+"""Export: a gallery's people and metadata as an embedding set with checksums.
 
-Beside the columns of every embedding set, `rows.parquet` has `path` (the source), `hash`,
-`enrolled` (ISO 8601), `quality` and `metadata` (JSON, of the person). People without images have a
-row without a vector. Where some were enrolled as photos, `landmarks` are those of their face, empty
-where not known, and missing for crops. `export.json` has the SHA-256 of each file: an export is
-imported whole, or not at all.
+In addition to the columns of every embedding set, `rows.parquet` has `path` (the source), `hash`,
+`enrolled` (ISO 8601), `quality` and `metadata` (JSON, of the person). A person without images has a
+row without a vector. If some images were enrolled as photos, `landmarks` are those of the face:
+empty if unknown, missing for crops. `export.json` has the SHA-256 of each file; an export is
+imported completely or not at all.
 """
 
 from datetime import UTC, datetime
@@ -39,14 +39,14 @@ _COLUMNS = {"path", "hash", "enrolled", "quality", "metadata"}
 
 
 class Export(NamedTuple):
-    """What an export holds beside what an embedding set does.
+    """The contents of an export beyond those of an embedding set.
 
     Args:
-        faces: Its images, those of people without images left out.
-        hashes: Of the images' bytes, or None.
-        times: When each was enrolled.
-        metadata: By person id.
-        nobody: Ids of people of whom an image has no vector, or who have no image.
+        faces: The images, without the rows of people without images.
+        hashes: Hashes of the images' bytes, or None.
+        times: Enrolment time of each image.
+        metadata: Metadata by person id.
+        nobody: Ids of people who have no image, or an image without a vector.
         photos: As in `NewImages`.
     """
 
@@ -59,13 +59,13 @@ class Export(NamedTuple):
 
 
 def write_export(store: Store, path: Path) -> int:
-    """Write all images of a store, as of one moment, and return how many.
+    """Write all images of one state of a store and return their number.
 
-    An image whose vector is damaged is there without one.
+    An image with a damaged vector is written without a vector.
 
     Raises:
-        GalleryError: It cannot be written.
-        DataError: Something that is not an embedding set stands at `path`.
+        GalleryError: The export cannot be written.
+        DataError: Something other than an embedding set exists at `path`.
     """
     refuse_to_replace(path)
     try:
@@ -100,17 +100,17 @@ def write_export(store: Store, path: Path) -> int:
 
 
 def _write_vectors(store: Store, path: Path) -> tuple[list[Row], list[bool]]:
-    """Write the vectors as a file of NumPy's, zero where there is none.
+    """Write the vectors as an .npy file, with zeros for missing vectors.
 
     Returns:
-        What belongs to them: images, then people without images; and whether an image's vector is
-        whole, for each image.
+        The rows of the images, then of people without images; and for each image whether its vector
+        is intact.
     """
     rows: list[Row] = []
     whole: list[bool] = []
     dimension = store.binding.dimension
     with path.open("wb") as file:
-        _write_header(file, (0, dimension))  # it has room for any number of rows
+        _write_header(file, (0, dimension))  # the header has room for any number of rows
         for some, vectors in store.rows():
             good = np.isfinite(vectors[:, 0])  # a damaged one is NaN
             file.write(np.where(good[:, None], vectors, 0).astype("<f4").tobytes())
@@ -130,19 +130,21 @@ def _write_header(file: BinaryIO, shape: tuple[int, int]) -> None:
 
 
 def read_export(path: Path) -> Export:
-    """Open an export and check it whole.
+    """Open an export and check all of it.
 
     Raises:
-        GalleryError: It is none, damaged, or of a newer format.
-        DataError: It is not even an embedding set.
+        GalleryError: It is not an export, is damaged, or has a newer format.
+        DataError: It is not an embedding set.
     """
     _check_seal(path)
     faces = EmbeddingSet.load(path)
     missing = sorted(_COLUMNS - set(faces.rows))
     if missing:
-        raise GalleryError(f"{path} is not a gallery's export: it has no column {missing[0]}")
+        raise GalleryError(f"{path} is not a gallery export: it has no column {missing[0]}")
     if not faces.named.all():
-        raise GalleryError(f"{path} is damaged: it has rows without a person; export it again")
+        raise GalleryError(
+            f"{path} is damaged: it has rows without a person; export the gallery again"
+        )
     rows = faces.rows.astype(object).where(faces.rows.notna(), None)
     acquired = faces.acquired
     metadata: dict[str, dict[str, Any]] = {}
@@ -165,9 +167,9 @@ def read_export(path: Path) -> Export:
 
 def _check_seal(path: Path) -> None:
     if not path.is_dir():
-        raise GalleryError(f"no export at {path}; make one with 'facever gallery export'")
+        raise GalleryError(f"no export at {path}; create one with 'facever gallery export'")
     if not (path / SEAL).is_file():
-        raise GalleryError(f"{path} is not a gallery's export: it has no {SEAL}; enroll it instead")
+        raise GalleryError(f"{path} is not a gallery export: it has no {SEAL}; enroll it instead")
     try:
         said = read_json(path / SEAL)
         version, sums = int(said["format"]), {name: str(said["sha256"][name]) for name in _FILES}

@@ -40,19 +40,19 @@ from facever.operating_point import OperatingPoint, ScoreRule
 class Gallery:
     """A folder of enrolled people, bound to one model; make it with `create` or `open`.
 
-    It holds a store, which is the truth, and an index, which follows the store and is rebuilt where
-    it is missing or damaged. Threads may share one gallery.
+    It has a store, which holds the data, and an index, which is derived from the store and rebuilt
+    if it is missing or damaged. Threads may share one gallery.
 
-    Every vector that comes in must be of the model (the fingerprint) that the gallery is bound to.
-    An EmbeddingSet says so itself; with plain vectors the caller says so: `fingerprint=`. Scores
-    are cosines. One process at a time writes, any number read, and each sees whole changes: a
-    change that fails changes nothing, and one that returns is kept.
+    Every vector must be made by the model (the fingerprint) that the gallery is bound to. An
+    EmbeddingSet contains its fingerprint; for plain vectors give `fingerprint=`. Scores are cosine
+    similarities. One process at a time can write and any number can read. Changes are atomic and
+    durable: a change that fails changes nothing, and one that returns is stored.
 
-    Every change raises GalleryError when another process keeps writing, when the gallery cannot be
-    written by this user, and when the disk is full. Nothing is changed then.
+    Every change raises GalleryError, and changes nothing, when another process keeps writing, when
+    this user cannot write to the gallery, and when the disk is full.
 
     Args:
-        store: Open; it is closed with the gallery.
+        store: An open store; it is closed with the gallery.
         path: The gallery's folder.
         wait: Seconds to wait for another writer.
 
@@ -86,33 +86,33 @@ class Gallery:
         index: str = "auto",
         wait: float = 10.0,
     ) -> Self:
-        """Make an empty gallery, readable by its owner only, and open it.
+        """Create an empty gallery, readable by its owner only, and open it.
 
-        It is bound to a model: to all that the model's vectors depend on. For vectors whose model
-        is not at hand the caller says what they are, by a fingerprint and a dimension.
+        It is bound to a model, including every setting that its vectors depend on. For vectors
+        without a model, give a fingerprint and a dimension.
 
         Args:
             path: A folder that does not exist or is empty.
             model: The model (`facever.load_model`, or any `facever.Model`), or an embedding set
-                that it made.
+                made by it.
             fingerprint: Without a model: any name of the vectors' origin.
-            dimension: Without a model: of the vectors.
-            metric: Without a model: the metric that it was trained for; kept for the record.
-                "cosine" by default.
-            preprocessing: Without a model: of the model; kept for the record.
-            options: Without a model: of the extraction, such as {"flip": True}. The command line
-                embeds by them, so vectors that `facever` made need them.
-            templates: What people are compared by: "all" of their images, their "mean",
+            dimension: Without a model: dimension of the vectors.
+            metric: Without a model: metric that the model was trained for, for information; by
+                default "cosine".
+            preprocessing: Without a model: preprocessing of the model, for information.
+            options: Without a model: options of the extraction, such as {"flip": True}. The command
+                line uses them to embed images.
+            templates: Templates of a person: "all" images, their "mean",
                 "quality_mean" (weighted by the images' quality, else their norm), or "medoids:K".
-            storage: How vectors are written: "float32", "float16" or "int8".
+            storage: Number format of stored vectors: "float32", "float16" or "int8".
             index: "auto", "flat" or a FAISS factory string.
             wait: Seconds to wait for another writer before giving up.
 
         Raises:
-            GalleryError: Something is at `path`, it cannot be written, a model and a fingerprint
-                are given or neither, no origin or dimension is declared, or no such templates,
-                storage or index.
-            ModelError: `model` is not one.
+            GalleryError: Something exists at `path`, the folder cannot be written, both or neither
+                of a model and a fingerprint are given, the dimension is missing, or templates,
+                storage or index are unknown.
+            ModelError: `model` is neither a model nor an embedding set.
         """
         path = Path(path)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -135,19 +135,19 @@ class Gallery:
             with atomic_folder(place, private=True, replace=False) as folder:
                 Store.create(folder, binding, settings, shown_as=path)
         except OSError as error:
-            raise GalleryError(f"{path} cannot be made: {error.strerror}") from error
+            raise GalleryError(f"{path} cannot be created: {error.strerror}") from error
         return cls.open(path, wait=wait)
 
     @classmethod
     def open(cls, path: str | Path, *, wait: float = 10.0) -> Self:
-        """Open a gallery; one that cannot be written is open for reading only.
+        """Open a gallery; read-only if this user cannot write to it.
 
         Args:
             path: Its folder.
             wait: Seconds to wait for another writer before giving up.
 
         Raises:
-            GalleryError: There is none, or it is damaged or of a newer format.
+            GalleryError: There is no gallery at `path`, or it is damaged or has a newer format.
         """
         path = Path(path)
         return cls(Store.open(path, wait), path, wait)
@@ -182,28 +182,29 @@ class Gallery:
         calibration: ScoreCalibration | str | None = None,
         decide: bool = False,
     ) -> SearchResult:
-        """Find the k people who are nearest to each probe (1:N).
+        """Find the k most similar people for each probe (1:N).
 
         Args:
-            probes: An EmbeddingSet, unit vectors [Q, D] or one [D]. A row of an EmbeddingSet whose
-                image could not be embedded has that as its answer.
-            k: How many people, at most.
-            fingerprint: The origin of plain vectors.
+            probes: An EmbeddingSet, unit vectors [Q, D] or one [D]. For a row of an EmbeddingSet
+                without a vector, the answer has the error.
+            k: Maximum number of people per probe.
+            fingerprint: Fingerprint of the model that made plain vectors.
             operating_point: A 1:N operating point, or the name of one in the gallery, or None for
-                the gallery's only one. With a 1:1 one, none, or one that the gallery has outgrown,
-                there are scores, `known` is None and `note` says why.
-            rule: A person's score is the largest cosine over their images, or templates, ("max")
-                or the mean. By default the operating point's rule, or "max".
-            where: Only people whose metadata matches: by key the value, or a list of values of
-                which it is one.
+                the gallery's only one. With a 1:1 one, with none, or with one that the gallery has
+                outgrown, the answers have scores, `known` is None and `note` has the reason.
+            rule: A person's score is the maximum ("max") or the mean ("mean") of the cosine
+                similarities over their images or templates. By default the operating point's rule,
+                or "max".
+            where: Filter by metadata: a value, or a list of allowed values, for each key.
             calibration: A 1:N calibration, or the name of one in the gallery, or None for the
-                gallery's only one that fits: how probable it is that the first candidate is right.
-            decide: Raise an error where no decision is possible, instead of answering with scores.
+                gallery's only one that fits. It gives the probability that the first candidate is
+                correct.
+            decide: Raise an error if no decision is possible, instead of returning scores.
 
         Raises:
-            GalleryError: Vectors as in `enroll`; an operating point or calibration that is given
-                and is of another model, another rule or other templates; nothing decides and
-                `decide` is set.
+            GalleryError: Invalid vectors, as in `enroll`; the given operating point or calibration
+                is for another model, rule or templates; or `decide` is set and no decision is
+                possible.
         """
         return search.search(
             self._store,
@@ -228,24 +229,25 @@ class Gallery:
         rule: ScoreRule = "max",
         calibration: ScoreCalibration | str | None = None,
     ) -> Verification:
-        """Say whether each probe shows a person (1:1).
+        """Decide whether each probe shows a person (1:1).
 
         Args:
-            probes: An EmbeddingSet, unit vectors [Q, D] or one [D]. A row of an EmbeddingSet whose
-                image could not be embedded has that as its error.
-            person: The id of the person whom they are claimed to show.
-            fingerprint: The origin of plain vectors.
+            probes: An EmbeddingSet, unit vectors [Q, D] or one [D]. For a row of an EmbeddingSet
+                without a vector, the result has the error.
+            person: Id of the claimed person.
+            fingerprint: Fingerprint of the model that made plain vectors.
             operating_point: A 1:1 operating point, or the name of one in the gallery, or None for
-                the gallery's only one. Without one that fits there are scores and no decision.
-            rule: The score is the largest cosine over the person's images, or templates, ("max")
-                or the mean.
+                the gallery's only one. Without one that fits, the result has scores and no
+                decision.
+            rule: The score is the maximum ("max") or the mean ("mean") of the cosine similarities
+                over the person's images or templates.
             calibration: A 1:1 calibration, or the name of one in the gallery, or None for the
-                gallery's only one that fits: how probable it is that it is the person.
+                gallery's only one that fits. It gives the probability that a probe shows the
+                person.
 
         Raises:
-            GalleryError: Vectors as in `enroll`, nobody of that id, or an operating point or
-                calibration that is given and is of another model, of kind 1:N or of other
-                templates.
+            GalleryError: Invalid vectors, as in `enroll`; no person with that id; or the given
+                operating point or calibration is for another model or templates, or of kind 1:N.
         """
         return verification.verify(
             self._store,
@@ -273,35 +275,35 @@ class Gallery:
         conflicts: Conflicts = "warn",
         conflict_point: str | None = None,
     ) -> Enrollment:
-        """Add images of people: all of them, or on any error none.
+        """Add images of people. On an error, nothing is added.
 
         Args:
             faces: An EmbeddingSet, or unit vectors [N, D] (or one [D]). Rows of an EmbeddingSet
-                whose image could not be embedded are skipped and reported. Its column `quality`,
-                if it has one, weighs images for the templates "quality_mean"; else the norm does.
-            people: Whom the images show: one id for all, or one each; by default the identities
-                of the EmbeddingSet.
-            fingerprint: The origin of plain vectors, or of an undeclared EmbeddingSet.
-            sources: Where each image came from; by default the paths of the EmbeddingSet.
-            hashes: A hash of each image's bytes, by which duplicates are recognised; without one
-                they are by their source.
-            metadata: By person id, any keys and values that JSON can hold; they are added to the
-                person's metadata, also where all images of the person are duplicates.
-            duplicates: An image that is enrolled already is skipped ("skip"), enrolled all the
-                same ("keep"), or makes the whole enrolment fail ("refuse"). It is reported in any
-                case.
-            near: A cosine between 0 and 1: images above this similarity to an enrolled one are
-                duplicates, too.
-            conflicts: An image that matches another person above an operating point, enrolled or
-                coming with it, is reported ("warn"), makes the whole enrolment fail ("refuse"), or
-                is not looked for ("ignore").
-            conflict_point: The name of that operating point; by default the gallery's only 1:N
-                one, or else its only 1:1 one. Without any, conflicts are not looked for.
+                without a vector are skipped and reported. Its column `quality`, if present, weights
+                images for the templates "quality_mean"; otherwise the norm is the weight.
+            people: Id of the person in each image, or one id for all; by default the identities of
+                the EmbeddingSet.
+            fingerprint: Fingerprint of the model that made plain vectors, or an EmbeddingSet that
+                has none.
+            sources: Source of each image; by default the paths of the EmbeddingSet.
+            hashes: Hash of each image's bytes, to recognise duplicates; without a hash, the source
+                is used.
+            metadata: Keys and values (JSON) by person id. They are added to the person's metadata,
+                even if all images of the person are duplicates.
+            duplicates: An image that is already enrolled is skipped ("skip"), enrolled again
+                ("keep"), or makes the whole enrolment fail ("refuse"). It is always reported.
+            near: A cosine similarity between 0 and 1: an image above it to an enrolled one is a
+                duplicate.
+            conflicts: An image that matches another person above an operating point, enrolled or in
+                the same call, is reported ("warn") or makes the whole enrolment fail ("refuse");
+                with "ignore" there is no such check.
+            conflict_point: The name of that operating point; by default the gallery's only 1:N one,
+                else its only 1:1 one. Without any, conflicts are not checked.
 
         Raises:
-            GalleryError: Vectors of another model, another dimension, not of unit length or NaN;
-                lengths that differ; an id that cannot be kept; a duplicate or conflict with
-                "refuse"; an operating point that does not fit.
+            GalleryError: Vectors have another fingerprint or dimension, are NaN or not of unit
+                length; arguments have different lengths; an id cannot be stored; there is a
+                duplicate or conflict with "refuse"; or the operating point does not fit.
         """
         return enrollment.enroll(
             self._store,
@@ -324,37 +326,37 @@ class Gallery:
         conflicts: Conflicts = "warn",
         conflict_point: str | None = None,
     ) -> Enrollment:
-        """Enroll what `export` wrote: people, metadata, sources, hashes, times and vectors.
+        """Enroll an export: people, metadata, sources, hashes, times and vectors.
 
         Args:
-            path: The exported folder; all of it is enrolled, or nothing.
-            duplicates: As in `enroll`, and so are `near`, `conflicts` and `conflict_point`. The
-                default is "keep" for an empty gallery and "skip" for any other.
+            path: The exported folder. On an error, nothing is enrolled.
+            duplicates: As in `enroll`, like `near`, `conflicts` and `conflict_point`. The default
+                is "keep" for an empty gallery, else "skip".
 
         Raises:
-            GalleryError: It is no export, damaged, or of another model; or as in `enroll`.
-            DataError: It is not even an embedding set.
+            GalleryError: The folder is not an export, is damaged, or has another fingerprint; or as
+                in `enroll`.
+            DataError: The folder is not an embedding set.
         """
         return enrollment.enroll_export(
             self._store, self._index, Path(path), duplicates, near, conflicts, conflict_point
         )
 
     def export(self, path: str | Path) -> int:
-        """Write all people and images as an embedding set with all that is known of them.
+        """Write all people and images with their metadata as an embedding set.
 
-        `import_` makes the same of it in another gallery. Operating points and calibrations are
-        not in it.
+        `import_` adds it to another gallery. It does not contain operating points and calibrations.
 
         Args:
-            path: A folder that does not exist, is empty or holds an embedding set, which is
-                replaced. It is readable by its owner only, and as worth protecting as the gallery.
+            path: A folder that does not exist, is empty or contains an embedding set, which is
+                replaced. It is readable by its owner only; protect it like the gallery.
 
         Returns:
-            How many images it has.
+            The number of images written.
 
         Raises:
-            GalleryError: It cannot be written.
-            DataError: Something else is at `path`.
+            GalleryError: The folder cannot be written.
+            DataError: Something else exists at `path`.
         """
         return export.write_export(self._store, Path(path))
 
@@ -362,35 +364,35 @@ class Gallery:
 
     @property
     def fingerprint(self) -> str:
-        """Of the extractor that the gallery is bound to."""
+        """The fingerprint of the model that the gallery is bound to."""
         return self._store.binding.fingerprint
 
     @property
     def dimension(self) -> int:
-        """Of the vectors."""
+        """The dimension of the vectors."""
         return self._store.binding.dimension
 
     def info(self) -> GalleryInfo:
-        """Return what the gallery is bound to and holds."""
+        """Return the gallery's model, settings and counts."""
         return info_of(self._store, self.path)
 
     def people(self, where: Mapping[str, Any] | None = None) -> Iterator[PersonImages]:
         """Yield each person's id and number of images, in the order of their first enrolment.
 
         Args:
-            where: As in `search`; by default all people. Values are texts, numbers, booleans or
+            where: As in `search`; by default all people. Values are strings, numbers, booleans or
                 None.
 
         Raises:
-            GalleryError: A key or value that metadata cannot be compared with.
+            GalleryError: A key or value has an unsupported type.
         """
         return self._store.people(where)
 
     def images(self, person: str) -> list[StoredImage]:
-        """Return what is known of a person's images.
+        """Return the records of a person's images.
 
         Raises:
-            GalleryError: Nobody is enrolled under that id.
+            GalleryError: No person with that id is enrolled.
         """
         return self._store.images(person)
 
@@ -398,15 +400,15 @@ class Gallery:
         """Return a person's metadata.
 
         Raises:
-            GalleryError: Nobody is enrolled under that id.
+            GalleryError: No person with that id is enrolled.
         """
         return self._store.metadata(person)
 
     def entries(self) -> tuple[list[str], Vectors]:
-        """Return what a search compares with: the images, or the templates made of them.
+        """Return the entries of searches: images, or the templates made of them.
 
         Returns:
-            The person's id of each, and vectors float32 [N, D], unit rows.
+            The person's id of each entry, and the vectors float32 [N, D], unit rows.
         """
         with self._store.reading():
             found = self._store.entries_after(0)
@@ -420,105 +422,106 @@ class Gallery:
         remove_keys: Sequence[str] = (),
         new_id: str | None = None,
     ) -> None:
-        """Change a person's metadata, or their id.
+        """Change a person's metadata or id.
 
         Args:
             person: Their id.
-            metadata: Keys and values to add; they replace those of the same keys.
+            metadata: Keys and values to add; they replace existing values of the same keys.
             remove_keys: Keys to remove.
-            new_id: Another id for the person, which nobody has.
+            new_id: A new id for the person; it must be free.
 
         Raises:
-            GalleryError: No such person or key, or an id that is taken.
+            GalleryError: There is no such person or key, or the new id is taken.
         """
         self._store.update(person, metadata or {}, remove_keys, new_id)
 
     def merge(self, person: str, into: str) -> int:
-        """Give a person's images to another: two ids turned out to be one person.
+        """Move all images of a person to another person: two ids are the same person.
 
-        Where both have a key of metadata, that of `into` stays. The images get new numbers.
+        If both have a metadata key, the value of `into` is kept. The images get new numbers.
 
         Returns:
-            How many images were moved.
+            The number of images moved.
 
         Raises:
-            GalleryError: No such person, or the same one twice.
+            GalleryError: There is no such person, or both ids are the same.
         """
         moved = self._store.merge(person, into)
         self._index.settle()
         return moved
 
     def split(self, person: str, sources_or_images: Sequence[str | int], new_person: str) -> int:
-        """Give some of a person's images to a new person: one id turned out to be two people.
+        """Move some of a person's images to a new person: one id was two people.
 
         Args:
-            person: Whose images they are.
-            sources_or_images: Their sources, or their numbers as `images` shows them.
-            new_person: An id that nobody has. The new person has no metadata.
+            person: Id of the person who has the images.
+            sources_or_images: Sources of the images, or their numbers as in `images`.
+            new_person: A free id. The new person has no metadata.
 
         Returns:
-            How many images were moved. They get new numbers.
+            The number of images moved. They get new numbers.
 
         Raises:
-            GalleryError: No such person or image, all of the person's images, or an id that is
-                taken.
+            GalleryError: There is no such person or image, these are all of the person's images, or
+                the new id is taken.
         """
         moved = self._store.split(person, sources_or_images, new_person)
         self._index.settle()
         return moved
 
     def remove(self, person: str, image: str | int | None = None) -> int:
-        """Remove a person, or only one image of theirs; return how many images were removed.
+        """Remove a person, or only one of their images; return the number of images removed.
 
-        When it returns they are in no answer of any process any more. Their bytes are overwritten
-        in the store, but may stay in its log and in the index until those are rewritten.
+        After the call, no answer of any process contains them. Their bytes are overwritten in the
+        store, but can remain in its log and in the index until `purge`.
 
         Args:
-            person: Their id.
-            image: The image's source, or its number as `images` shows it; with a source, all
-                images of the person from there.
+            person: The person's id.
+            image: The image's source, or its number as in `images`. A source removes all images of
+                the person with this source.
 
         Raises:
-            GalleryError: No such person or image.
+            GalleryError: There is no such person or image.
         """
         removed = self._store.remove(person, image)
         self._index.settle()
         return removed
 
     def remove_all(self, people: Sequence[str]) -> int:
-        """Remove people, all or on any error none, and return how many images were removed.
+        """Remove people and return the number of images removed. On an error, nothing is removed.
 
         Raises:
-            GalleryError: Nobody of one of these ids.
+            GalleryError: There is no person with one of these ids.
         """
         removed = self._store.remove_all(people)
         self._index.settle()
         return removed
 
     def audit(self) -> list[Audited]:
-        """Return what was removed and when, the oldest first; `removed` tells whether of whom."""
+        """Return all removals with their time, oldest first; see `removed` for one person."""
         return self._store.audit()
 
     def removed(self, person: str) -> Audited | None:
-        """Return how and when the id of a person was last removed; None if it never was.
+        """Return how and when a person's id was last removed; None if it never was.
 
-        It was removed ("remove"), or its images became another id's ("merge", "rename"). The
-        gallery keeps no ids of people who were removed, only keyed hashes of the ids.
+        The id was removed ("remove"), or its images were moved to another id ("merge", "rename").
+        The gallery does not store ids of removed people, only keyed hashes of them.
         """
         return maintenance.removal_of(self._store, person)
 
     # -- operating points and calibrations --------------------------------------------------
 
     def operating_points(self) -> dict[str, OperatingPoint]:
-        """Return the operating points by name, without those that cannot be used (`info`)."""
+        """Return the usable operating points by name; `info` lists unusable ones."""
         return thresholds.kept(self._store, OperatingPoint)[0]
 
     def add_operating_point(self, name: str, point: OperatingPoint) -> None:
-        """Keep an operating point under a name; a warning says where it will decide nothing.
+        """Store an operating point under a name; warn if it will not decide.
 
         Raises:
-            GalleryError: It is of another model or not for cosines, or the name is taken.
-            ConfigError: Its fields do not agree with each other.
+            GalleryError: It is for another model or not for cosine similarity, or the name is
+                taken.
+            ConfigError: Its fields contradict each other.
         """
         thresholds.add(self._store, name, point)
 
@@ -526,20 +529,21 @@ class Gallery:
         """Remove an operating point.
 
         Raises:
-            GalleryError: There is none of that name.
+            GalleryError: There is no operating point of that name.
         """
         self._store.remove_measured(OperatingPoint.what, name)
 
     def calibrations(self) -> dict[str, ScoreCalibration]:
-        """Return the calibrations by name, without those that cannot be used (`info`)."""
+        """Return the usable calibrations by name; `info` lists unusable ones."""
         return thresholds.kept(self._store, ScoreCalibration)[0]
 
     def add_calibration(self, name: str, calibration: ScoreCalibration) -> None:
-        """Keep a calibration under a name; a warning says where it will give no probability.
+        """Store a calibration under a name; warn if it will not give probabilities.
 
         Raises:
-            GalleryError: It is of another model or not for cosines, or the name is taken.
-            ConfigError: Its fields do not agree with each other.
+            GalleryError: It is for another model or not for cosine similarity, or the name is
+                taken.
+            ConfigError: Its fields contradict each other.
         """
         thresholds.add(self._store, name, calibration)
 
@@ -547,21 +551,21 @@ class Gallery:
         """Remove a calibration.
 
         Raises:
-            GalleryError: There is none of that name.
+            GalleryError: There is no calibration of that name.
         """
         self._store.remove_measured(ScoreCalibration.what, name)
 
     # -- settings ---------------------------------------------------------------------------
 
     def set_templates(self, policy: str) -> None:
-        """Compare people by other templates from now on; the vectors of all images stay.
+        """Change the template policy; the vectors of all images are kept.
 
         Args:
             policy: "all" images, their "mean", "quality_mean" (weighted by the images' quality,
                 else by their norm), or "medoids:K", at most K images.
 
         Raises:
-            GalleryError: No such policy, or one that somebody's images do not allow.
+            GalleryError: There is no such policy, or the images of a person do not allow it.
         """
         self._store.set_templates(policy)
         self._index.settle()
@@ -569,14 +573,14 @@ class Gallery:
     def set_storage(self, kind: str) -> None:
         """Rewrite all vectors in another number format.
 
-        To float16 and int8 they are rounded, and stay so when they become float32 again: for the
-        exact ones their images must be enrolled again.
+        Conversion to float16 and int8 rounds them. Conversion back to float32 does not restore the
+        exact values; for these, enroll the images again.
 
         Args:
-            kind: "float32", "float16" (half of the bytes) or "int8" (a quarter).
+            kind: "float32", "float16" (half the bytes) or "int8" (a quarter).
 
         Raises:
-            GalleryError: No such kind.
+            GalleryError: There is no such format.
         """
         self._store.set_storage(kind)
         self._index.settle()
@@ -584,23 +588,25 @@ class Gallery:
     # -- migration to another model ---------------------------------------------------------
 
     def begin_migration(self, binding: Binding) -> None:
-        """Begin to move to another model, or resume; the old model serves until the end.
+        """Begin or resume a migration to another model; the old model stays in use until the end.
 
         Args:
-            binding: What the gallery will be bound to.
+            binding: The new model's binding.
 
         Raises:
-            GalleryError: The gallery is of this model already, or a migration to yet another one
-                has begun.
+            GalleryError: The gallery already uses this model, or a migration to a third model has
+                begun.
         """
         self._store.begin_migration(binding)
 
     def migration(self) -> MigrationState | None:
-        """Return how far a migration is; None when there is none."""
+        """Return the progress of a migration; None if there is none."""
         return self._store.migration()
 
     def pending_images(self) -> Iterator[PendingImage]:
-        """Yield the images that the new model has yet to embed, in the order of their numbers."""
+        """Yield the images that the new model has not embedded yet, in the order of their
+        numbers.
+        """
         return self._store.pending_images()
 
     def add_migrated(
@@ -614,14 +620,14 @@ class Gallery:
         """Add vectors of images by the new model.
 
         Args:
-            images: Their numbers [N]; those that were removed meanwhile are skipped.
+            images: Numbers of the images [N]; images that have been removed are skipped.
             vectors: Unit rows [N, D].
-            norms: Lengths before normalising [N].
-            fingerprint: Of the model that made them.
+            norms: Lengths before normalisation [N].
+            fingerprint: Fingerprint of the model that made the vectors.
 
         Raises:
-            GalleryError: No migration to that model is under way, or vectors of another dimension
-                or not of unit length.
+            GalleryError: There is no migration to that model, or the vectors have another dimension
+                or are not of unit length.
         """
         state = self._store.migration()
         bound = self._store.binding if state is None else state.binding
@@ -629,51 +635,51 @@ class Gallery:
         self._store.add_migrated(images, checked, norms, fingerprint)
 
     def finish_migration(self, fingerprint: str, remove: Sequence[int] = ()) -> int:
-        """Let the new model serve, in one change.
+        """Switch to the new model, in one change.
 
-        Operating points and calibrations are of the old model's scores, and are removed.
+        Operating points and calibrations apply to the old model's scores and are removed.
 
         Args:
-            fingerprint: Of the new model.
-            remove: Numbers of images that it could not embed and that are to be removed.
+            fingerprint: Fingerprint of the new model.
+            remove: Numbers of images without a new vector that are to be removed.
 
         Returns:
-            How many images were removed.
+            The number of images removed.
 
         Raises:
-            GalleryError: No migration to that model is under way, or other images are pending.
+            GalleryError: There is no migration to that model, or other images have no new vector.
         """
         removed = self._store.finish_migration(fingerprint, remove)
         self._index.settle()
         return removed
 
     def abandon_migration(self) -> None:
-        """Drop a migration and the vectors that it added; the gallery stays with its model.
+        """Discard a migration and its vectors; the gallery keeps its model.
 
         Raises:
-            GalleryError: None is under way.
+            GalleryError: There is no migration.
         """
         self._store.abandon_migration()
 
     # -- maintenance ------------------------------------------------------------------------
 
     def check(self) -> list[Finding]:
-        """Return what is wrong with the gallery; an empty list when nothing is.
+        """Return the problems of the gallery; an empty list if there are none.
 
-        Every row of the store is verified, templates are compared with the images, the index is
-        compared with the store, and files must be their owner's only.
+        Verifies every row of the store, the templates against the images, the index against the
+        store, and that only the owner can access the files.
         """
         return maintenance.findings(self._store, self._index, self.path)
 
     def rebuild(self, index: str | None = None) -> None:
-        """Rebuild the index from the store; every vector is verified, and damaged ones are named.
+        """Rebuild the index from the store. Verifies every vector and reports damaged ones.
 
         Args:
-            index: "auto", "flat" or a FAISS factory string, kept as a setting; by default the kind
-                that is set.
+            index: "auto", "flat" or a FAISS factory string, stored as the new setting; by default
+                the current setting.
 
         Raises:
-            GalleryError: No such kind, or a folder that cannot be written.
+            GalleryError: There is no such kind, or the folder cannot be written.
         """
         self._store.require_writable()
         if index is not None:
@@ -682,15 +688,14 @@ class Gallery:
         self._index.renew()
 
     def purge(self) -> None:
-        """Rewrite the gallery's files, so that no byte of what was removed stays in them.
+        """Rewrite the gallery's files so that no byte of removed data remains in them.
 
-        The store is rewritten, its log is emptied, leftovers of killed writers are deleted, and
-        the index is rebuilt. Copies of the folder, and what a disk keeps of overwritten files, are
-        out of reach.
+        Rewrites the store, empties its log, deletes temporary files of killed writers and rebuilds
+        the index. It does not erase copies of the folder or overwritten blocks on the disk.
 
         Raises:
             GalleryError: Another process keeps reading, or the disk has no room for a second store.
         """
-        with self._index.held_off():  # its reading would keep the store's log
+        with self._index.held_off():  # a reading index would keep the store's log in use
             self._store.purge()
             self._index.renew()

@@ -1,4 +1,4 @@
-"""What a gallery is bound to and holds."""
+"""A gallery's model, settings and counts."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,12 +16,11 @@ from facever.render.result import Result
 
 @dataclass(frozen=True)
 class GalleryInfo(Result):
-    """What a gallery is and holds.
+    """A gallery's model, settings and counts.
 
-    `entries` is the number of vectors that a search compares with: images, or templates.
-    `unusable` lists the stored operating points and calibrations that cannot be used, with the
-    reason. `photos` is the number of images that were enrolled as photos, in which a face was
-    found; the others are crops.
+    `entries` is the number of vectors that a search compares with: images or templates. `unusable`
+    lists the reasons for stored operating points and calibrations that cannot be used. `photos` is
+    the number of images enrolled as photos, in which a face was found; the others are crops.
     """
 
     path: str
@@ -46,7 +45,7 @@ class GalleryInfo(Result):
     photos: int = 0
 
     def describe(self) -> list[Section]:
-        """Return what a gallery is bound to and holds."""
+        """Return a gallery's model, settings and counts."""
         points = ", ".join(map(shown, self.operating_points))
         calibrations = ", ".join(map(shown, self.calibrations))
         vectors = f"{self.entries:,} {'vector' if self.entries == 1 else 'vectors'}"
@@ -54,13 +53,13 @@ class GalleryInfo(Result):
             ("gallery", self.path),
             ("created", self.created),
             ("fingerprint", self.fingerprint),
-            ("vectors", f"dimension {self.dimension}, compared by cosine"),
+            ("vectors", f"dimension {self.dimension}, cosine similarity"),
             ("templates", f"{self.templates}, {vectors} to compare with"),
             ("storage", self.storage),
             ("index", self.index),
             ("people", count(self.people)),
             ("images", self._images),
-            ("operating points", points or "none: searching and verifying give scores only"),
+            ("operating points", points or "none: search and verify return scores only"),
             ("calibrations", calibrations or "none: no probabilities"),
         ]
         return [Section("gallery", "Gallery", [Facts(facts)])]
@@ -73,12 +72,12 @@ class GalleryInfo(Result):
 
     @property
     def warnings(self) -> list[str]:
-        """What is kept and cannot be used."""
+        """Messages about stored operating points and calibrations that cannot be used."""
         return [f"{reason}; remove it" for reason in self.unusable]
 
 
 def info_of(store: Store, path: Path) -> GalleryInfo:
-    """Return what the gallery at a path is and holds, of one state of its store."""
+    """Return the information about the gallery at a path, from one state of its store."""
     with store.reading():
         points, unusable_points = kept(store, OperatingPoint)
         calibrations, unusable_calibrations = kept(store, ScoreCalibration)

@@ -1,4 +1,4 @@
-"""Inputs of a gallery, checked: vectors of its model, and the columns that belong to them."""
+"""Checks of a gallery's inputs: vectors by its model and their columns."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -21,36 +21,37 @@ from facever.operating_point import Measured
 
 Faces: TypeAlias = EmbeddingSet | ArrayLike
 
-_LEAST_QUALITY = 0.1  # what a photo of quality 0 counts
-_OF_A_RUN = ("batch_size", "device", "on_error")  # options that a fingerprint does not depend on
+_LEAST_QUALITY = 0.1  # weight of a photo of quality 0
+_OF_A_RUN = ("batch_size", "device", "on_error")  # options without effect on a fingerprint
 
 
 def checked_vectors(faces: Faces, fingerprint: str | None, binding: Binding) -> Vectors:
-    """Return the vectors [N, D] when they are of the gallery's model.
+    """Return the vectors [N, D] if they were made by the gallery's model.
 
     Args:
         faces: An EmbeddingSet, unit vectors [N, D] or one [D].
-        fingerprint: The origin of vectors that do not say it themselves.
-        binding: What the gallery is bound to.
+        fingerprint: Fingerprint of the model, for vectors without one.
+        binding: The gallery's binding.
 
     Raises:
-        GalleryError: Another or no fingerprint, another dimension, NaN or not of unit length.
+        GalleryError: The fingerprint is missing or different, or the vectors have another
+            dimension, are NaN or not of unit length.
     """
     declared, given, acquired = fingerprint, faces, None
     if isinstance(faces, EmbeddingSet):
         if faces.meta.fingerprint != UNDECLARED:
             declared = faces.meta.fingerprint
         if fingerprint not in (None, declared):
-            raise GalleryError(f"the embedding set is of fingerprint {declared}, not {fingerprint}")
+            raise GalleryError(f"the embedding set has fingerprint {declared}, not {fingerprint}")
         given, acquired = faces.vectors, faces.acquired
     if declared is None or declared == UNDECLARED:
         raise GalleryError(
             "vectors without a fingerprint of their model: give fingerprint=, such as "
-            f"model.fingerprint (the gallery is of {binding.fingerprint})"
+            f"model.fingerprint (the gallery has {binding.fingerprint})"
         )
     if declared != binding.fingerprint:
         raise GalleryError(
-            f"vectors of fingerprint {declared} do not belong in a gallery of fingerprint "
+            f"vectors with fingerprint {declared} do not match the gallery's fingerprint "
             f"{binding.fingerprint}: embed the images with the gallery's model"
         )
     try:
@@ -59,18 +60,19 @@ def checked_vectors(faces: Faces, fingerprint: str | None, binding: Binding) -> 
         raise GalleryError(f"vectors must be numbers [N, D]: {error}") from error
     if vectors.ndim != 2 or vectors.shape[1] != binding.dimension:
         raise GalleryError(
-            f"vectors of shape {list(vectors.shape)} in a gallery of dimension {binding.dimension}"
+            f"vectors have shape {list(vectors.shape)}, but the gallery has dimension "
+            f"{binding.dimension}"
         )
     wrong = first_not_unit(vectors if acquired is None else vectors[acquired])
     if wrong is not None:
         at = wrong if acquired is None else int(np.flatnonzero(acquired)[wrong])
         length = float(np.linalg.norm(vectors[at].astype(np.float64)))
-        raise GalleryError(f"vector {at} is of length {length:.4g}, not 1")
+        raise GalleryError(f"vector {at} has length {length:.4g}, not 1: normalise it")
     return _normalised(vectors, acquired)
 
 
 def _normalised(vectors: Vectors, acquired: NDArray[np.bool_] | None) -> Vectors:
-    """Return unit rows; that some were not, by more than float32 rounds, is said in one line."""
+    """Return unit rows; warn if some differ from unit length by more than float32 rounding."""
     squares = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)
     off = np.abs(squares - 1) > 2 * ROUNDING
     if acquired is not None:
@@ -80,8 +82,8 @@ def _normalised(vectors: Vectors, acquired: NDArray[np.bool_] | None) -> Vectors
     units, lengths = unit_rows(vectors[off])
     worst = lengths[np.abs(lengths - 1).argmax()]
     warn(
-        f"{int(off.sum())} of {len(vectors)} vectors are not of length 1 (up to {worst:.6g}): they "
-        "are divided by their lengths; normalise them in float32 where they are made"
+        f"{int(off.sum())} of {len(vectors)} vectors do not have length 1 (up to {worst:.6g}) "
+        "and are divided by their lengths: normalise them in float32 when they are computed"
     )
     vectors = vectors.copy()
     vectors[off] = units
@@ -89,7 +91,7 @@ def _normalised(vectors: Vectors, acquired: NDArray[np.bool_] | None) -> Vectors
 
 
 def failures(faces: Faces) -> dict[int, str]:
-    """Return why there is no vector, by the row of those without."""
+    """Return the reasons for missing vectors, by row."""
     if not isinstance(faces, EmbeddingSet):
         return {}
     rows = np.flatnonzero(~faces.acquired)
@@ -101,7 +103,7 @@ def _identities(faces: EmbeddingSet) -> list[str]:
         faces.require_identities()
     except DataError as error:
         raise GalleryError(
-            f"{error}; or name one person for all: --person ID, people=ID"
+            f"{error}; or give one person for all: --person ID, people=ID"
         ) from error
     names: list[str] = faces.rows["identity"].tolist()
     return names
@@ -114,10 +116,10 @@ def images_of(
     sources: Sequence[str | None] | None,
     hashes: Sequence[str | None] | None,
 ) -> NewImages:
-    """Return vectors and columns together, the columns of an EmbeddingSet where none are given.
+    """Return vectors with their columns, by default the columns of an EmbeddingSet.
 
     Raises:
-        GalleryError: Lengths that differ, or an id, source or hash that cannot be kept.
+        GalleryError: Lengths differ, or an id, source or hash cannot be stored.
     """
     size = len(vectors)
     norms: Sequence[float | None] = [None] * size
@@ -129,7 +131,7 @@ def images_of(
         norms = faces.rows["norm"].tolist()
         qualities, photos = _qualities(faces), _photos(faces)
     if people is None:
-        raise GalleryError("no person is given for these vectors: give people=")
+        raise GalleryError("the person of these vectors is missing: give people=")
     of_whom = [people] * size if isinstance(people, str) else list(people)
     from_where = [None] * size if sources is None else list(sources)
     hashed = [None] * size if hashes is None else list(hashes)
@@ -144,10 +146,10 @@ def images_of(
 
 
 def _qualities(faces: EmbeddingSet) -> list[float | None] | None:
-    """Return the column `quality` of an EmbeddingSet; None where there is none.
+    """Return the column `quality` of an EmbeddingSet; None if it has none.
 
     Raises:
-        GalleryError: A quality that is not a number above 0.
+        GalleryError: A quality is not a number above 0.
     """
     if "quality" not in faces.rows:
         return None
@@ -165,14 +167,14 @@ def _qualities(faces: EmbeddingSet) -> list[float | None] | None:
 
 
 def other_images(measured: Measured | None, probes: Faces) -> str:
-    """Return what to say where something measured on crops judges photos, or the reverse."""
+    """Return a warning for an operating point of crops used for photos, or the reverse."""
     if measured is None or not isinstance(probes, EmbeddingSet):
         return ""
     return measured.other_images(probes.meta.acquisition)
 
 
 def found_in(faces: Faces, count: int) -> list[dict[str, Any] | None]:
-    """Return what was found in the photo of each of the rows, by column; None for crops."""
+    """Return the face found in the photo of each row, by column; None for crops."""
     if not isinstance(faces, EmbeddingSet) or faces.meta.acquisition.get("images") != "photos":
         return [None] * count
     names = [name for name in ("image", "face", *FACE_COLUMNS) if name in faces.rows]
@@ -184,7 +186,7 @@ def found_in(faces: Faces, count: int) -> list[dict[str, Any] | None]:
 
 
 def _photos(faces: EmbeddingSet) -> list[str | None] | None:
-    """Return the landmarks of the faces of photos, empty where not known; None for crops."""
+    """Return the landmarks of the faces in photos, empty if unknown; None for crops."""
     if faces.meta.acquisition.get("images") != "photos":
         return None
     known = faces.rows.get("landmarks", pd.Series([None] * len(faces)))
@@ -192,7 +194,7 @@ def _photos(faces: EmbeddingSet) -> list[str | None] | None:
 
 
 def _paths(faces: EmbeddingSet) -> list[str | None] | None:
-    """Return where the images of an EmbeddingSet are, absolute where its root is known."""
+    """Return the paths of the images of an EmbeddingSet, absolute if its root is known."""
     if "path" not in faces.rows:
         return None
     root = Path(faces.root) if faces.root else None
@@ -204,14 +206,14 @@ def _paths(faces: EmbeddingSet) -> list[str | None] | None:
 
 
 def binding_of(made_by: Model | EmbeddingSet | None, **declared: Any) -> Binding:
-    """Return what a gallery is bound to: a model, what made an embedding set, or what is declared.
+    """Return the binding to a model, to the model of an embedding set, or to declared values.
 
     Args:
         made_by: The model or the embedding set, or None for plain vectors.
-        declared: What is said of plain vectors: fields of `Binding`, None where nothing is.
+        declared: Values for plain vectors: fields of `Binding`, None if not given.
 
     Raises:
-        GalleryError: Both or neither are given, no origin is declared, or no dimension.
+        GalleryError: Both or neither are given, or the fingerprint or dimension is missing.
         ModelError: `made_by` is neither a model nor an embedding set.
     """
     said: dict[str, Any] = {
@@ -222,7 +224,7 @@ def binding_of(made_by: Model | EmbeddingSet | None, **declared: Any) -> Binding
     if made_by is not None:
         if said:
             raise GalleryError(
-                f"both a model and its {', '.join(said)} are given: give one of them"
+                f"both a model and its {', '.join(said)} are given: omit one of them"
             )
         meta = made_by.meta if isinstance(made_by, EmbeddingSet) else described(made_by)
         said = {field.name: getattr(meta, field.name) for field in fields(Binding)}
@@ -235,10 +237,9 @@ def binding_of(made_by: Model | EmbeddingSet | None, **declared: Any) -> Binding
     binding = Binding(**said)
     if text(binding.fingerprint, "a fingerprint") == UNDECLARED:
         raise GalleryError(
-            "the origin of these vectors is not declared: give fingerprint='NAME OF THE MODEL', so "
-            "that vectors of other models are refused"
+            "the fingerprint of these vectors is missing: give fingerprint='NAME OF THE MODEL'"
         )
     dimension = binding.dimension
     if isinstance(dimension, bool) or not isinstance(dimension, int) or dimension < 1:
-        raise GalleryError(f"dimension is {dimension!r}: it is a whole number of at least 1")
+        raise GalleryError(f"dimension is {dimension!r} (allowed: an integer of at least 1)")
     return binding

@@ -1,4 +1,4 @@
-"""Maintenance of a gallery: what is wrong with it, and when somebody was removed."""
+"""Maintenance of a gallery: checks and removals."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,12 +11,12 @@ from facever.gallery.index.index import Index
 from facever.gallery.records import Audited, Finding, person_id
 from facever.gallery.store.store import Store
 
-_REMOVALS = ("remove", "merge", "rename")  # actions after which an id is nobody's
+_REMOVALS = ("remove", "merge", "rename")  # actions after which an id is free
 
 
 def findings(store: Store, index: Index, folder: Path) -> list[Finding]:
-    """Return what is wrong with a gallery; see `Gallery.check`."""
-    index.wait()  # an index that is being written is not wrong
+    """Return the problems of a gallery; see `Gallery.check`."""
+    index.wait()  # an index that is being written is not a problem
     found: list[Finding] = []
     for part in (
         store.check(),
@@ -26,14 +26,14 @@ def findings(store: Store, index: Index, folder: Path) -> list[Finding]:
     ):
         try:
             found += list(part)
-        except FaceverError as error:  # the store's own findings are enough, once
+        except FaceverError as error:  # the store's findings already contain it
             if not found:
                 found.append(Finding("store", str(error)))
     return found
 
 
 def _check_files(folder: Path) -> Iterator[Finding]:
-    """Yield which files of a gallery others than its owner may use."""
+    """Yield the files of a gallery that users other than the owner can access."""
     modes = {}
     try:
         for path in [folder, *sorted(folder.iterdir())]:
@@ -44,7 +44,9 @@ def _check_files(folder: Path) -> Iterator[Finding]:
         return
     for path, mode in modes.items():
         if mode & 0o077:
-            yield Finding("files", f"{path} is open to others than its owner (mode {mode:o})")
+            yield Finding(
+                "files", f"{path} is accessible to users other than the owner (mode {mode:o})"
+            )
 
 
 def removal_of(store: Store, person: str) -> Audited | None:

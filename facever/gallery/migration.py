@@ -1,4 +1,6 @@
-"""A gallery's move to another model: its sources are embedded again while the old model serves."""
+"""Migration of a gallery to another model: embed its sources again while the old model is in
+use.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -30,7 +32,7 @@ from facever.render.values import Record
 
 Missing = Literal["refuse", "remove"]
 
-_AT_ONCE = 2048  # images whose sources are looked for before they are embedded
+_AT_ONCE = 2048  # images whose sources are searched before they are embedded
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,9 @@ class MissingImage:
 
     Args:
         image: Its number in the gallery.
-        person: Whom it shows.
-        source: Where it came from, or None.
-        reason: Why not.
+        person: Id of the person.
+        source: Source of the image, or None.
+        reason: Why it cannot be embedded.
     """
 
     image: int
@@ -52,17 +54,17 @@ class MissingImage:
 
 @dataclass(frozen=True)
 class Migration(Record):
-    """What came of moving a gallery to another model.
+    """Result of a migration to another model.
 
     Args:
-        finished: Whether the gallery is of the new model now.
-        before: The fingerprint that the gallery was of.
-        fingerprint: Of the new model.
-        images: Images that were embedded in this run.
-        resumed: Images that earlier runs had embedded.
-        missing: Images that cannot be embedded again. They were removed when it is finished.
-        lost: Names of the operating points and calibrations of the old model; they are gone when
-            it is finished.
+        finished: Whether the gallery uses the new model now.
+        before: Fingerprint of the old model.
+        fingerprint: Fingerprint of the new model.
+        images: Number of images embedded in this run.
+        resumed: Number of images embedded in earlier runs.
+        missing: Images that cannot be embedded again. A finished migration has removed them.
+        lost: Names of the old model's operating points and calibrations. A finished migration has
+            removed them.
     """
 
     finished: bool
@@ -83,34 +85,35 @@ def migrate_gallery(
     workers: Workers | None = None,
     photos: Photos = None,
 ) -> Migration:
-    """Embed the images of a gallery by another model, and then let that model serve.
+    """Embed the images of a gallery with another model, then switch to that model.
 
-    What is embedded is kept at once: stopped or killed, the same call goes on where it was. Until
-    all is there the old model serves and may be enrolled with; such images are embedded too. An
-    image is read from its source, and is missing where that has other bytes than were enrolled.
+    New vectors are stored immediately: after an interruption, the same call continues. Until all
+    images are embedded, the old model stays in use, also for enrolment; images enrolled meanwhile
+    are embedded, too. An image is read from its source. It is missing if the source has other bytes
+    than at enrolment.
 
     Args:
-        gallery: It changes in one transaction at the end.
+        gallery: The gallery; it switches in one transaction at the end.
         model: The new model.
-        missing: With "refuse" nothing changes for as long as images are missing; what was embedded
-            is kept for when they are there. With "remove" they are removed from the gallery.
-        root: A folder to look in for what is not at its source any more: for the source's own path
-            below it, or for the last parts of it. Relative sources are relative to it.
-        workers: Processes that load images; chosen by the number of images when not given.
+        missing: With "refuse", the migration does not finish while images are missing; new vectors
+            are kept for the next call. With "remove", these images are removed from the gallery.
+        root: A folder to search for images that are no longer at their source: by the source's full
+            path below it, or by its last parts. Relative sources are relative to it.
+        workers: Number of processes that load images; by default chosen by the number of images.
         photos: Whether the images are photos or crops; see `facever.models.photos.Photos`. By
-            default those that were enrolled as photos are, and the others what the model says. A
-            photo is cut by the landmarks that are known of it.
+            default, images enrolled as photos are photos, and for the others the model decides. A
+            photo is cropped by its stored landmarks.
 
     Raises:
-        GalleryError: The gallery is of this model already, a migration to yet another one has
-            begun, an unknown `missing`, no such folder, a cropper of every face, photos where the
-            model takes crops, or the store cannot be written.
+        GalleryError: The gallery already uses this model, a migration to a third model has begun,
+            `missing` is unknown, `root` is not a folder, the cropper returns every face, the images
+            are photos and the model takes crops, or the store cannot be written.
     """
     if missing not in ("refuse", "remove"):
         raise GalleryError(f"missing is {missing!r} (allowed: refuse, remove)")
     folder = Path(root).absolute() if root is not None else None
     if folder is not None and not folder.is_dir():
-        raise GalleryError(f"no folder {folder} to look for the images in")
+        raise GalleryError(f"{folder} is not a folder: give the root folder of the images")
     one_face_each(photos, "a migration")
     before = gallery.fingerprint
     gallery.begin_migration(binding_of(model))
@@ -130,7 +133,7 @@ def migrate_gallery(
                     moving.embed_pending()
                     if moving.seen == known:
                         raise
-                    continue  # somebody was enrolled meanwhile
+                    continue  # new people were enrolled meanwhile
             return Migration(
                 finished,
                 before,
@@ -143,11 +146,11 @@ def migrate_gallery(
 
 
 class _Moving:
-    """Embeds what a migration lacks, some images at a time, and keeps it at once.
+    """Embeds the pending images of a migration in blocks and stores the vectors immediately.
 
     Attributes:
-        embedded: How many images were embedded.
-        missing: Those that cannot be, by their numbers.
+        embedded: Number of images embedded.
+        missing: Images that cannot be embedded, by number.
     """
 
     def __init__(
@@ -166,11 +169,11 @@ class _Moving:
 
     @property
     def seen(self) -> int:
-        """How many images were embedded or found missing."""
+        """Number of images that were embedded or are missing."""
         return self.embedded + len(self.missing)
 
     def embed_pending(self) -> list[int]:
-        """Embed all images that have no new vector; return the numbers of those that cannot be."""
+        """Embed all images without a new vector; return the numbers of missing images."""
         while True:
             left: list[int] = []
             before, pending = self.seen, self._gallery.pending_images()
@@ -193,13 +196,13 @@ class _Moving:
                 self._embed(some, self._step([image.landmarks for image, _ in some]))
 
     def _step(self, landmarks: list[str | None]) -> FaceStep | None:
-        """Return how images become crops, which were all enrolled as photos or all as crops."""
+        """Return the cropping of images that are all photos or all crops."""
         if landmarks[0] is None or self._photos is False:
             return face_step(self._model, self._photos)
         if self._photos is None and alignment_of(self._model) == NONE:
             raise GalleryError(
-                "images of the gallery were enrolled as photos and the new model takes crops: "
-                "move to a model with an alignment, or give --crops (photos=False) to embed the "
+                "images of the gallery were enrolled as photos, but the new model takes crops: "
+                "choose a model with an alignment, or give --crops (photos=False) to embed the "
                 "photos whole"
             )
         step = face_step(self._model, True if self._photos is None else self._photos)
@@ -224,8 +227,8 @@ class _Moving:
         units, norms = unit_rows(block[kept])
         for row in np.flatnonzero(norms == 0):
             raise GalleryError(
-                f"the new model makes a zero vector of {batch[kept[row]].source}, which has no "
-                "direction; the old model goes on serving"
+                f"the new model returns a zero vector for {batch[kept[row]].source}; the old "
+                "model stays in use"
             )
         fingerprint = self._model.fingerprint
         self._gallery.add_migrated(
@@ -240,7 +243,7 @@ class _Moving:
 
 
 def _are_landmarks(text: str) -> bool:
-    """Return whether a text holds landmarks; one that does not is damaged."""
+    """Return whether a text contains landmarks; if not, it is damaged."""
     try:
         landmarks_of(text)
     except DataError:
@@ -249,22 +252,24 @@ def _are_landmarks(text: str) -> bool:
 
 
 def _located(image: PendingImage, root: Path | None) -> str:
-    """Return where the bytes are that were enrolled.
+    """Return the path of the file with the enrolled bytes.
 
     Raises:
-        ImageError: They are nowhere; the reason says why.
+        ImageError: There is no such file, with the reason.
     """
     if image.source is None:
-        raise ImageError(f"image {image.image}", "it came in as a vector, without a source")
+        raise ImageError(f"image {image.image}", "it was enrolled as a vector, without a source")
     there = [place for place in _places(image, root) if _is_there(place)]
     for place in there:
         if image.hash is None or hash_of(place) == image.hash:
             return place
-    raise ImageError(image.source, "other bytes than were enrolled" if there else "no such file")
+    raise ImageError(
+        image.source, "the file has changed since enrolment" if there else "no such file"
+    )
 
 
 def _places(image: PendingImage, root: Path | None) -> Iterator[str]:
-    """Yield where an image may be, the likeliest first."""
+    """Yield possible paths of an image, the most likely first."""
     assert image.source is not None
     source = Path(image.source)
     if source.is_absolute():
@@ -272,7 +277,9 @@ def _places(image: PendingImage, root: Path | None) -> Iterator[str]:
     if root is None:
         return
     parts = source.parts[1:] if source.is_absolute() else source.parts
-    tails = range(len(parts)) if image.hash is not None else range(1)  # the hash says which is it
+    tails = (
+        range(len(parts)) if image.hash is not None else range(1)
+    )  # the hash identifies the right file
     yield from (str(root.joinpath(*parts[start:])) for start in tails)
 
 

@@ -1,4 +1,4 @@
-"""Which calibration gives the probabilities of an answer, and what is said where none does."""
+"""The choice of a calibration for an answer, and the reason if none fits."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from facever.operating_point import ScoreRule
 
 
 class Chosen(NamedTuple):
-    """A calibration, and why there is none or what to know about it."""
+    """A calibration, and why there is none or a remark about it."""
 
     calibration: ScoreCalibration | None
     note: str = ""
@@ -35,15 +35,15 @@ def for_search(
 
     Args:
         given: A calibration, the name of a stored one, or None for the only stored one that fits.
-        stored: The gallery's own, by name.
-        people: How many people are searched.
+        stored: The gallery's calibrations by name.
+        people: Number of people searched.
         rule: The score rule.
         templates: The gallery's template policy.
-        filtered: Only some of the gallery's people are searched.
-        unusable: What the gallery keeps and cannot use, by name.
+        filtered: Whether only some of the gallery's people are searched.
+        unusable: Stored calibrations that cannot be used, by name.
 
     Raises:
-        GalleryError: The one that is named does not exist, cannot be used, or is for other scores.
+        GalleryError: The given calibration does not exist, cannot be used, or is for other scores.
     """
     return _chosen(
         given,
@@ -67,14 +67,14 @@ def for_verification(
 
     Args:
         given: A calibration, the name of a stored one, or None for the only stored one that fits.
-        stored: The gallery's own, by name.
-        images: With how many images, or templates, of the person a probe is compared.
+        stored: The gallery's calibrations by name.
+        images: Number of images, or templates, of the person.
         rule: The score rule.
         templates: The gallery's template policy.
-        unusable: What the gallery keeps and cannot use, by name.
+        unusable: Stored calibrations that cannot be used, by name.
 
     Raises:
-        GalleryError: The one that is named does not exist, cannot be used or does not fit.
+        GalleryError: The given calibration does not exist, cannot be used or does not fit.
     """
     chosen = _chosen(
         given,

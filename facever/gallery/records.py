@@ -1,4 +1,4 @@
-"""What goes into a gallery's store and comes out of it."""
+"""Records that a gallery's store takes and returns."""
 
 import reprlib
 from collections.abc import Mapping, Sequence
@@ -25,14 +25,14 @@ Scores = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Binding:
-    """What a gallery is bound to when it is made; every vector that comes in must agree.
+    """The model that a gallery is bound to; every new vector must match it.
 
     Args:
-        fingerprint: Of the extractor that makes the vectors.
-        dimension: Of the vectors.
-        metric: What the model was trained to be compared by; a gallery compares by cosine.
-        preprocessing: The embedder's preprocessing.
-        options: The extraction options.
+        fingerprint: Fingerprint of the extractor.
+        dimension: Dimension of the vectors.
+        metric: Metric that the model was trained for; a gallery uses cosine similarity.
+        preprocessing: Preprocessing of the model.
+        options: Options of the extraction.
     """
 
     fingerprint: str
@@ -44,12 +44,12 @@ class Binding:
 
 @dataclass(frozen=True)
 class Settings:
-    """What can be chosen for a gallery and changed later; every image's vector stays.
+    """Settings of a gallery that can be changed later; the vectors of images are kept.
 
     Args:
-        templates: What people are compared by: "all" of their images, their "mean",
+        templates: Templates of a person: "all" images, their "mean",
             "quality_mean", or "medoids:K".
-        storage: How vectors are written: float32, float16 or int8.
+        storage: Number format of stored vectors: float32, float16 or int8.
         index: "auto", "flat" or a FAISS factory string.
     """
 
@@ -59,7 +59,7 @@ class Settings:
 
 
 class Change(NamedTuple):
-    """A state of the store: its number, and the stamp that no other copy's change shares."""
+    """A state of the store: its number, and a stamp that is unique among copies of the store."""
 
     number: int
     stamp: str
@@ -69,10 +69,10 @@ class Entries(NamedTuple):
     """Entries, in the order of their numbers.
 
     Args:
-        numbers: int64 [N], ascending; never used twice.
+        numbers: int64 [N], ascending; a number is never reused.
         owners: People's keys, int64 [N]; in an index, -1 for entries that were removed.
         vectors: float32 [N, D], unit rows.
-        checksums: uint32 [N], of each vector with its number and owner (`checksums.py`).
+        checksums: uint32 [N], checksum of each vector with its number and owner (`checksums.py`).
     """
 
     numbers: Keys
@@ -88,7 +88,7 @@ class Entries(NamedTuple):
 
 
 def joined(parts: Sequence[Entries]) -> Entries:
-    """Return the entries of at least one part, one part after the other."""
+    """Return the concatenated entries of one or more parts."""
     return Entries(
         np.concatenate([part.numbers for part in parts]),
         np.concatenate([part.owners for part in parts]),
@@ -104,14 +104,13 @@ class NewImages:
     Args:
         people: Person ids.
         vectors: float32 [N, D], unit rows.
-        norms: Lengths before normalising, or None where not known.
-        sources: Where the images came from, such as absolute paths, or None.
+        norms: Lengths before normalisation, or None if unknown.
+        sources: Sources of the images, such as absolute paths, or None.
         hashes: Hashes of the images' bytes, or None.
-        qualities: How much each image counts in a quality-weighted mean, above 0; where there is
-            none, its norm serves.
-        times: When each was enrolled, ISO 8601 in UTC, where that is not now.
-        photos: The landmarks of the face that was found in each photo, as rows hold them (empty
-            where they are not known), and None for a crop.
+        qualities: Weight of each image in a quality-weighted mean, above 0; if None, its norm.
+        times: Enrolment times, ISO 8601 in UTC; by default now.
+        photos: Landmarks of the face in each photo, as text in rows (empty if unknown); None for a
+            crop.
     """
 
     people: Sequence[str]
@@ -138,7 +137,7 @@ class NewImages:
 
 
 class PersonImages(NamedTuple):
-    """A person, and how many images there are of them."""
+    """A person and the number of their images."""
 
     person: str
     images: int
@@ -146,15 +145,15 @@ class PersonImages(NamedTuple):
 
 @dataclass(frozen=True)
 class StoredImage(Record):
-    """What a gallery knows of an image beside its vector.
+    """A gallery's record of an image, without its vector.
 
     Args:
         image: Its number in the gallery.
-        source: Where it came from, or None.
-        hash: Of its bytes, or None.
-        enrolled: When, ISO 8601 in UTC.
-        norm: The length of its embedding before it was normalised, or None.
-        quality: How much it counts in a quality-weighted mean; where None, its norm serves.
+        source: Its source, or None.
+        hash: Hash of its bytes, or None.
+        enrolled: Enrolment time, ISO 8601 in UTC.
+        norm: Length of its embedding before normalisation, or None.
+        quality: Its weight in a quality-weighted mean; if None, its norm.
     """
 
     image: int
@@ -167,9 +166,9 @@ class StoredImage(Record):
 
 @dataclass(frozen=True)
 class PendingImage:
-    """An image that a migration has yet to embed by the new model.
+    """An image that the new model of a migration has not embedded yet.
 
-    `landmarks` are those of the face in a photo, empty where they are not known; None is a crop.
+    `landmarks` are those of the face in a photo, empty if unknown; None for a crop.
     """
 
     image: int
@@ -181,13 +180,13 @@ class PendingImage:
 
 @dataclass(frozen=True)
 class Audited(Record):
-    """That something was removed: when and how much, but not whom.
+    """A removal in the audit log; the person is stored as a keyed hash.
 
     Args:
         time: ISO 8601 in UTC.
         action: "remove", "remove images", "merge", "rename" or "migrate".
-        images: How many images went.
-        person: HMAC-SHA256 of the person's id under a random key of the gallery's own.
+        images: Number of images removed.
+        person: HMAC-SHA256 of the person's id with a random key of the gallery.
         change: The number of the change.
     """
 
@@ -200,11 +199,11 @@ class Audited(Record):
 
 @dataclass(frozen=True)
 class Finding(Record):
-    """Something that is wrong with a gallery.
+    """A problem of a gallery.
 
     Args:
         part: "store", "templates", "decisions", "index" or "files".
-        problem: What, in one line.
+        problem: Description in one line.
     """
 
     part: str
@@ -212,7 +211,7 @@ class Finding(Record):
 
 
 class Row(NamedTuple):
-    """An image as it is exported, beside its vector."""
+    """An exported image, without its vector."""
 
     person: str
     metadata: str
@@ -226,12 +225,12 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class MigrationState:
-    """How far a migration is.
+    """Progress of a migration.
 
     Args:
-        binding: Of the new model.
-        done: Images that are embedded by it.
-        pending: Images that are not yet.
+        binding: The new model's binding.
+        done: Number of images embedded by the new model.
+        pending: Number of images not embedded yet.
     """
 
     binding: Binding
@@ -241,15 +240,14 @@ class MigrationState:
 
 @dataclass(frozen=True)
 class Duplicate:
-    """An image that was there already.
+    """An image that was already enrolled.
 
     Args:
         index: Its position among the images given.
-        person: Under whom it was to be enrolled.
-        known_as: Under whom it was there.
-        source: Where it came from, where known.
-        score: The cosine by which it is near one that was there; None where it is the same by its
-            hash or source.
+        person: Id given for the image.
+        known_as: Id under which it was already enrolled.
+        source: Source of the image, if known.
+        score: Cosine similarity to the enrolled image; None if hash or source are the same.
     """
 
     index: int
@@ -259,48 +257,48 @@ class Duplicate:
     score: float | None = None
 
     def what(self) -> str:
-        """Return a name of the image for a message."""
+        """Return a short description of the image for messages."""
         return shown(self.source) if self.source is not None else f"image {self.index}"
 
 
 def several(values: Sequence[T], what: str) -> Sequence[T]:
-    """Return values that are given as a list, not as one text, whose letters would be taken.
+    """Return values given as a list; refuse a single string.
 
     Raises:
-        GalleryError: It is one text.
+        GalleryError: The value is a string.
     """
     if isinstance(values, (str, bytes)):
-        raise GalleryError(f"{what} are given as a list, such as [{reprlib.repr(values)}]")
+        raise GalleryError(f"{what} must be a list, such as [{reprlib.repr(values)}]")
     return values
 
 
 def shown(value: str) -> str:
-    """Return a text from outside in quotes and in one line, fit for a message or a terminal."""
+    """Return an external text quoted and in one line, safe for messages and terminals."""
     line = plain(value)
     return f"'{line}'" if len(line) <= 120 else f"'{line[:117]}...'"
 
 
 def person_id(value: object) -> str:
-    """Return a person's id as it is kept: composed (NFC), without space around it.
+    """Return a person's id in stored form: composed (NFC), without surrounding spaces.
 
     Raises:
-        GalleryError: Not a text, empty, or not expressible in UTF-8.
+        GalleryError: The id is not a string, is empty, or cannot be encoded in UTF-8.
     """
     return text(canonical(text(value, "a person id")), "a person id")
 
 
 def text(value: object, what: str) -> str:
-    """Return `value` when the store can hold it.
+    """Return `value` if the store can hold it.
 
     Raises:
-        GalleryError: Not a text, empty, or not expressible in UTF-8.
+        GalleryError: The value is not a string, is empty, or cannot be encoded in UTF-8.
     """
     if not isinstance(value, str) or not value:
         raise GalleryError(
-            f"{what} must be a text of at least one character, not {reprlib.repr(value)}"
+            f"{what} must be a string of at least one character, not {reprlib.repr(value)}"
         )
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise GalleryError(f"{what} cannot be written in UTF-8: {shown(value)}") from error
+        raise GalleryError(f"{what} cannot be encoded in UTF-8: {shown(value)}") from error
     return value

@@ -1,4 +1,4 @@
-"""An enrolment's review: checked before it begins to write, and again when somebody else wrote."""
+"""Review of an enrolment: checked before the write, and again if another writer came first."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,13 +14,15 @@ from facever.operating_point import ScoreRule
 
 
 class Enrolled:
-    """Who is enrolled, by a store and the index that follows it."""
+    """The people who are enrolled, from a store and its index."""
 
     def __init__(self, store: Store, index: Index) -> None:
         self._store, self._index = store, index
 
     def nearest(self, vectors: Vectors) -> tuple[Scores, list[str]]:
-        """Return the cosine of the nearest image of each vector [N], and whose it is."""
+        """Return the cosine similarity of each vector [N] to its nearest image, and that person's
+        id.
+        """
         if self._store.settings.templates == ALL:
             scores, keys = self._index.search(vectors, 1, "max")
             ids = self._store.ids(np.unique(keys[keys >= 0]).tolist())
@@ -37,7 +39,7 @@ class Enrolled:
     def others(
         self, vectors: Vectors, people: Sequence[str], rule: ScoreRule
     ) -> tuple[Scores, list[str]]:
-        """Return the score of the best person of each vector [N] who is not the one named."""
+        """Return the best person for each vector [N] other than the given one, with the score."""
         scores, keys = self._index.search(vectors, 2, rule)
         ids = self._store.ids(np.unique(keys[keys >= 0]).tolist())
         best, names = np.full(len(vectors), -np.inf, np.float32), [""] * len(vectors)
@@ -51,16 +53,16 @@ class Enrolled:
 
 
 class Review:
-    """What checks find of images that are to be enrolled.
+    """Results of the checks of an enrolment.
 
-    `prepare` looks without keeping other writers waiting. The store calls the review within the
-    transaction that enrolls; when the gallery is not as it was then, it looks again.
+    `prepare` checks without blocking other writers. The store calls the review within the
+    transaction of the enrolment; if the gallery has changed, the review checks again.
 
     Args:
-        known: Who is enrolled.
+        known: The people who are enrolled.
         store: The gallery's store.
-        images: What is to be enrolled.
-        rules: Returns what is looked for in the gallery as it is now.
+        images: The images to enroll.
+        rules: Returns the checks for the gallery's current state.
     """
 
     def __init__(
@@ -73,17 +75,17 @@ class Review:
         self.rules = rules()
 
     def prepare(self) -> None:
-        """Look at the gallery as it is now."""
+        """Check against the gallery's current state."""
         if self.rules.compares:
             with self._store.reading():
                 change, found = self._store.change(), self._store.duplicates_of(self._images)
             self._look(change, found)
 
     def __call__(self, found: list[Duplicate]) -> list[Duplicate]:
-        """Return the near duplicates, where `found` are those by hash and source.
+        """Return the near duplicates; `found` are the duplicates by hash and source.
 
         Raises:
-            GalleryError: A conflict that is to be refused.
+            GalleryError: There is a conflict that is refused.
         """
         change = self._store.change()
         if self._seen != (change, found):

@@ -1,7 +1,6 @@
-"""Scores that thresholds are compared with: `pair_cosines`, of the few pairs that can decide.
-
-Products of whole blocks in float32 tell which pairs those are: all that lie within the rounding of
-such a product (`slack`) of the best. So a pair has one score, whatever found it.
+"""Scores that are compared with thresholds: `pair_cosines` of the few pairs that can
+decide.\n\nFloat32 products of whole blocks select these pairs: all within rounding (`slack`) of the
+best. So the score of a pair does not depend on how it was found.
 """
 
 import numpy as np
@@ -9,23 +8,25 @@ import numpy as np
 from facever.embeddings.unit import ROUNDING, pair_cosines
 from facever.gallery.records import Keys, Scores, Vectors
 
-_PAIRS = 256  # scored at a time: they stay in the cache
+_PAIRS = 256  # pairs scored at once: they fit into the cache
 _COLUMNS = 8192
 
 
 def slack(dimension: int) -> float:
-    """Return how far two float32 products of unit rows may lie on the wrong sides of each other."""
+    """Return the largest rounding difference that can exchange two float32 products of unit
+    rows.
+    """
     return 2 * (1.01 * (dimension + 1) * 2.0**-24 + 2 * ROUNDING)
 
 
 def scores_of(queries: Vectors, rows: Keys, vectors: Vectors, columns: Keys) -> Scores:
-    """Return the score of each pair of a query and a vector, float32 [M].
+    """Return the score of each pair of query and vector, float32 [M].
 
     Args:
         queries: float32 [Q, D].
-        rows: Of the queries, int64 [M].
+        rows: Row of the query of each pair, int64 [M].
         vectors: float32 [N, D].
-        columns: Of the vectors, int64 [M].
+        columns: Row of the vector of each pair, int64 [M].
     """
     found = np.empty(len(rows), np.float32)
     for start in range(0, len(rows), _PAIRS):
@@ -44,15 +45,16 @@ def all_scores(queries: Vectors, vectors: Vectors) -> Scores:
 def nearest_of(
     queries: Vectors, vectors: Vectors, among: Keys | None = None
 ) -> tuple[Scores, Keys]:
-    """Return the best score of each query with some vectors, and which vector it is.
+    """Return the best score of each query with some vectors, and the position of that vector.
 
     Args:
         queries: float32 [Q, D], unit rows.
         vectors: float32 [N, D], unit rows.
-        among: Which of the vectors, int64 [M]; by default all.
+        among: Rows of the vectors to use, int64 [M]; by default all.
 
     Returns:
-        float32 [Q] and positions among them, int64 [Q]; where there is no vector, -inf and -1.
+        Scores float32 [Q] and positions among the used vectors, int64 [Q]; -inf and -1 without
+        vectors.
     """
     best = np.full(len(queries), -np.inf, np.float32)
     which = np.full(len(queries), -1, np.int64)

@@ -1,4 +1,4 @@
-"""Search: who the people in probes are (1:N)."""
+"""Search: identification of probes (1:N)."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -24,11 +24,11 @@ from facever.gallery.store.store import Store
 from facever.gallery.thresholds import decision_of, kept, require_usable
 from facever.operating_point import OperatingPoint, ScoreRule
 
-_KINDS = ("1:N",)  # of operating points that decide
+_KINDS = ("1:N",)  # kinds of operating points that can decide
 
 
 class _Plan(NamedTuple):
-    """How a search is made: the score rule, whom it compares by what, and what decides."""
+    """The plan of a search: score rule, people, templates and operating point."""
 
     rule: ScoreRule
     templates: str
@@ -50,13 +50,13 @@ def search(
     calibration: ScoreCalibration | str | None,
     decide: bool,
 ) -> SearchResult:
-    """Search the people of a store by the index that follows it; see `Gallery.search`."""
+    """Search the people of a store with its index; see `Gallery.search`."""
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise GalleryError(f"k is {k!r}: it is a whole number of at least 1")
+        raise GalleryError(f"k is {k!r} (allowed: an integer of at least 1)")
     rule = checked_rule(rule)
     found = None
     while found is None:
-        with store.reading():  # one state: the decision must fit the people
+        with store.reading():  # one state: the decision must match the people
             before = store.generation(), store.change()
             vectors = checked_vectors(probes, fingerprint, store.binding)
             among = None if where is None else store.keys_where(where)
@@ -96,13 +96,13 @@ def _plan(
     calibration: ScoreCalibration | str | None,
     among: Keys | None,
 ) -> _Plan:
-    """Return how the store's people are searched now, and what decides."""
+    """Return the plan of a search for the store's current state."""
     templates, filtered = store.settings.templates, among is not None
     searched = store.counts()[0] if among is None else len(among)
     meant = decision_of(store, operating_point, _KINDS)
     named = operating_point is not None
     decision = for_search(meant, searched, rule, templates, filtered=filtered, named=named)
-    # by the point's rule also where it does not decide: its scores must not become others
+    # Use the point's rule even if it does not decide, so that scores stay the same.
     used = rule or (meant.point.score_rule if meant.point is not None else None) or "max"
     require_usable(store, calibration)
     calibrations, unusable = kept(store, ScoreCalibration)
@@ -127,22 +127,22 @@ def _candidates(
     among: Keys | None,
     before: tuple[str, Change],
 ) -> list[list[Candidate]] | None:
-    """Return the people found, by their ids; None where the generation is another one now.
+    """Return the ids of the people found; None if the generation has changed.
 
-    People who are not in the store, or whose row is damaged there, are in no answer. Where one was
+    Answers never contain people who are not in the store or whose row is damaged. If a person was
     removed meanwhile, the search is repeated.
 
     Args:
-        store: What the index follows.
-        index: What finds them.
+        store: The gallery's store.
+        index: The store's index.
         vectors: float32 [Q, D], unit rows.
-        k: How many people, at most.
-        rule: Of the scores.
-        among: Keys of the people who are searched; None for all.
-        before: The generation and the change of the store that the search is planned for.
+        k: Maximum number of people per probe.
+        rule: The score rule.
+        among: Keys of the people to search; None for all.
+        before: Generation and change of the store that the search was planned for.
 
     Raises:
-        GalleryError: The index keeps people who are not in the store.
+        GalleryError: The index repeatedly returns people who are not in the store.
     """
     (generation, change), forgotten = before, False
     while True:
@@ -161,8 +161,8 @@ def _candidates(
         if change == last:
             if forgotten:
                 raise GalleryError(
-                    f"the index of {store.path.parent} has people who are not in the store: "
-                    "rebuild it with 'facever gallery rebuild'"
+                    f"the index of {store.path.parent} contains people who are not in the "
+                    "store: rebuild it with 'facever gallery rebuild'"
                 )
             index.forget_people(np.setdiff1d(keys[keys >= 0], list(ids)))
             forgotten = True
@@ -175,7 +175,7 @@ def _passes(candidates: list[Candidate], point: OperatingPoint) -> bool:
 def _with_probability(
     candidates: list[Candidate], calibration: ScoreCalibration | None
 ) -> list[Candidate]:
-    """Return the candidates, the first one with the probability that it is right."""
+    """Return the candidates, the first one with the probability that it is correct."""
     if calibration is None or not candidates:
         return candidates
     first = candidates[0]

@@ -1,9 +1,8 @@
-"""How vectors are written: as they are, or smaller and rounded.
-
-float32 comes back bit for bit. float16 takes half of that. int8 takes a quarter: each vector is
-scaled so that its largest value becomes 127. Both are normalised again when they are read, so the
-scale need not be kept: the direction is all that counts. Their squares add up exactly in float64,
-so that what is read is the same on every machine, and so is its checksum.
+"""Number formats of stored vectors: exact, or smaller and rounded.\n\nfloat32 is restored bit for
+bit. float16 takes half the bytes. int8 takes a quarter: each vector is scaled so that its largest
+absolute value is 127. Both are normalised again when read, so the scale is not stored: only the
+direction matters. The sum of their squares is exact in float64, so that the decoded vector and its
+checksum are the same on every machine.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,14 +15,14 @@ from facever.gallery.records import STORAGES, Storage, Vectors
 
 _TYPES = {"float32": "<f4", "float16": "<f2", "int8": "i1"}
 _ROWS_AT_ONCE = 4096
-_TOLERANCE = 2e-3  # of a squared length: what float16 rounds, and earlier versions let in
+_TOLERANCE = 2e-3  # of a squared length: rounding of float16, and vectors of earlier versions
 
 
 def checked_storage(kind: str) -> Storage:
-    """Return a kind of storage.
+    """Return a storage format.
 
     Raises:
-        GalleryError: There is none of that name.
+        GalleryError: There is no such format.
     """
     for known in STORAGES:
         if kind == known:
@@ -32,7 +31,7 @@ def checked_storage(kind: str) -> Storage:
 
 
 def bytes_of(kind: Storage, dimension: int) -> int:
-    """Return how many bytes one vector takes."""
+    """Return the number of bytes of one vector."""
     return np.dtype(_TYPES[kind]).itemsize * dimension
 
 
@@ -41,7 +40,7 @@ def encoded(vectors: Vectors, kind: Storage) -> Iterator[bytes]:
 
     Args:
         vectors: float32 [N, D], unit rows.
-        kind: How they are written.
+        kind: Storage format.
     """
     for start in range(0, len(vectors), _ROWS_AT_ONCE):
         block = np.ascontiguousarray(vectors[start : start + _ROWS_AT_ONCE], np.float32)
@@ -52,10 +51,10 @@ def encoded(vectors: Vectors, kind: Storage) -> Iterator[bytes]:
 
 
 def decoded(blobs: Sequence[bytes], kind: Storage, dimension: int) -> Vectors:
-    """Return the vectors float32 [N, D], unit rows; a damaged one is any row, also NaN.
+    """Return the vectors float32 [N, D], unit rows; a damaged vector gives an arbitrary row or NaN.
 
     Raises:
-        ValueError: A blob of another length.
+        ValueError: A blob has another length.
     """
     matrix = _matrix(blobs, kind, dimension)
     if kind == "float32":
@@ -67,10 +66,10 @@ def decoded(blobs: Sequence[bytes], kind: Storage, dimension: int) -> Vectors:
 
 
 def plausible(blobs: Sequence[bytes], kind: Storage, dimension: int) -> NDArray[np.bool_]:
-    """Return which blobs [N] `encoded` can have made of a unit row.
+    """Return which blobs [N] can be encodings of a unit row.
 
     Raises:
-        ValueError: A blob of another length.
+        ValueError: A blob has another length.
     """
     matrix = _matrix(blobs, kind, dimension).astype(np.float64)
     found: NDArray[np.bool_]

@@ -1,4 +1,4 @@
-"""The templates of a gallery's people, by its policy."""
+"""Templates of a gallery's people by its policy."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ def checked_policy(policy: str) -> str:
     """Return a template policy's name: "all", "mean", "quality_mean" or "medoids:K".
 
     Raises:
-        GalleryError: There is none of that name.
+        GalleryError: There is no such policy.
     """
     try:
         return named_policy(policy)
@@ -27,19 +27,19 @@ def checked_policy(policy: str) -> str:
 def templates_of(
     policy: str, owners: Keys, vectors: Vectors, norms: Sequence[float | None]
 ) -> tuple[Keys, Vectors]:
-    """Make people's templates out of their images; a pure function, of whole people at a time.
+    """Compute people's templates from all of their images.
 
     Args:
-        policy: Of the gallery.
+        policy: The gallery's template policy.
         owners: People's keys, int64 [N].
         vectors: float32 [N, D], unit rows.
-        norms: [N], the lengths before normalising, or None where not known.
+        norms: [N], lengths before normalisation, or None if unknown.
 
     Returns:
         Keys int64 [T], ascending, and templates float32 [T, D], unit rows.
 
     Raises:
-        GalleryError: The policy is a mean that these images do not have.
+        GalleryError: The mean of the policy does not exist for these images.
     """
     known = np.array([np.nan if norm is None else norm for norm in norms], np.float64)
     try:

@@ -1,4 +1,4 @@
-"""The operating points and calibrations that a gallery keeps."""
+"""The stored operating points and calibrations of a gallery."""
 
 from collections.abc import Iterator
 from typing import TypeVar
@@ -26,12 +26,12 @@ KINDS: tuple[type[Measured], ...] = (OperatingPoint, ScoreCalibration)
 
 
 def kept(store: Store, kind: type[M]) -> tuple[dict[str, M], dict[str, Unusable]]:
-    """Return what a store keeps of a kind, by name: what can be used, and what cannot."""
+    """Return the stored operating points or calibrations by name: usable and unusable ones."""
     return read_stored(kind, store.measured(kind.what))
 
 
 def add(store: Store, name: str, measured: Measured) -> None:
-    """Keep something measured under a name; see `Gallery.add_operating_point`."""
+    """Store an operating point or calibration under a name; see `Gallery.add_operating_point`."""
     _require_gallerys(store, measured)
     warnings = _misfits(store, name, measured)
     if isinstance(measured, OperatingPoint):
@@ -44,15 +44,15 @@ def add(store: Store, name: str, measured: Measured) -> None:
 def decision_of(
     store: Store, given: OperatingPoint | str | None, kinds: tuple[str, ...]
 ) -> Decision:
-    """Return the operating point that is meant, where it is of the gallery's model and scores.
+    """Return the chosen operating point, checked against the gallery's model and scores.
 
     Args:
-        store: Of the gallery.
+        store: The gallery's store.
         given: An operating point, the name of a stored one, or None for the only stored one.
-        kinds: Which kinds answer the question; only these are used when none is given.
+        kinds: Kinds that can decide; only these are used when `given` is None.
 
     Raises:
-        GalleryError: The one that is given does not exist, cannot be used, or is of another model.
+        GalleryError: The given one does not exist, cannot be used, or is for another model.
     """
     points, unusable = kept(store, OperatingPoint)
     decision = chosen(given, points, kinds, unusable)
@@ -68,17 +68,17 @@ def decision_of(
 
 
 def require_usable(store: Store, calibration: ScoreCalibration | str | None) -> None:
-    """Refuse a calibration that is given and is not of the gallery's model and scores.
+    """Refuse a given calibration for another model or for other scores.
 
     Raises:
-        GalleryError: It is of another model, or not for cosines.
+        GalleryError: It is for another model, or not for cosine similarity.
     """
     if isinstance(calibration, ScoreCalibration):
         _require_gallerys(store, calibration)
 
 
 def findings(store: Store) -> Iterator[Finding]:
-    """Yield which operating points and calibrations cannot be used, or are of another model."""
+    """Yield the operating points and calibrations that cannot be used or are for another model."""
     stored = [kept(store, kind) for kind in KINDS]
     for _, unusable in stored:
         for broken in unusable.values():
@@ -86,7 +86,9 @@ def findings(store: Store) -> Iterator[Finding]:
     for usable, _ in stored:
         for name, one in usable.items():
             if one.fingerprint != store.binding.fingerprint:
-                yield Finding("decisions", f"{shown(name)} is of another model, {one.fingerprint}")
+                yield Finding(
+                    "decisions", f"{shown(name)} is for another model, {one.fingerprint}: remove it"
+                )
 
 
 def _require_gallerys(store: Store, measured: Measured) -> None:
@@ -95,29 +97,29 @@ def _require_gallerys(store: Store, measured: Measured) -> None:
 
 
 def _misfits(store: Store, name: str, measured: Measured) -> list[str]:
-    """Return why something measured does not fit the gallery as it is now."""
+    """Return why an operating point or calibration does not fit the gallery now."""
     templates, (people, images) = store.settings.templates, store.counts()
     if measured.kind == "1:N":
         wrong = misfit_in_search(measured, people, measured.score_rule, templates)
     else:
         wrong = misfit_in_verification(measured, templates)
-    found = [f"{shown(name)} will not serve: {wrong}"] if wrong else []
+    found = [f"{shown(name)} will not be used: {wrong}"] if wrong else []
     photos = store.photo_count()
     if measured.images == "crops" and photos:
         found.append(
-            f"{shown(name)} was measured on crops and {photos:,} of {images:,} images of the "
+            f"{shown(name)} was measured on crops, but {photos:,} of {images:,} images of the "
             "gallery are photos: its rates may differ"
         )
     if measured.images == "photos" and photos < images:
         found.append(
-            f"{shown(name)} was measured on photos and {images - photos:,} of {images:,} "
+            f"{shown(name)} was measured on photos, but {images - photos:,} of {images:,} "
             "images of the gallery are crops: its rates may differ"
         )
     return found
 
 
 def _rivals(store: Store, name: str, point: OperatingPoint) -> list[str]:
-    """Return that an operating point is not the only one of its kind, if it is not."""
+    """Return a message if an operating point is not the only one of its kind."""
     many = point.kind == "1:N"
     points, _ = kept(store, OperatingPoint)
     rivals = [key for key, one in points.items() if (one.kind == "1:N") == many]
@@ -125,6 +127,6 @@ def _rivals(store: Store, name: str, point: OperatingPoint) -> list[str]:
         return []
     verb, kind = ("searches", "1:N") if many else ("verifications", "1:1")
     return [
-        f"{verb} decide from now on only where they name one of the {kind} operating points "
+        f"{verb} now decide only if they name one of the {kind} operating points "
         f"{', '.join(map(plain, [*rivals, name]))}"
     ]

@@ -1,4 +1,4 @@
-"""Verification: whether probes show a person (1:1)."""
+"""Verification: decide whether probes show a person (1:1)."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from facever.gallery.store.store import Store
 from facever.gallery.thresholds import decision_of, kept, require_usable
 from facever.operating_point import OperatingPoint, ScoreRule
 
-_KINDS = ("1:1-image", "1:1-template")  # of operating points that decide
+_KINDS = ("1:1-image", "1:1-template")  # kinds of operating points that can decide
 
 
 def verify(
@@ -31,9 +31,9 @@ def verify(
     rule: ScoreRule,
     calibration: ScoreCalibration | str | None,
 ) -> Verification:
-    """Compare probes with a person's entries in a store; see `Gallery.verify`."""
+    """Compare probes with a person's entries; see `Gallery.verify`."""
     rule = checked_rule(rule) or "max"
-    with store.reading():  # one state: the decision must fit the vectors
+    with store.reading():  # one state: the decision must match the vectors
         vectors = checked_vectors(probes, fingerprint, store.binding)
         enrolled = store.vectors_of(person)
         templates, count = store.settings.templates, len(enrolled)

@@ -110,7 +110,7 @@ def test_a_signal_stops_it_and_the_same_command_goes_on(
     child.send_signal(signal.SIGTERM)
     _, err = child.communicate(timeout=60)
     assert child.returncode == 143, err
-    assert "stopped by SIGTERM; the same command goes on from here" in err
+    assert "stopped by SIGTERM; run the same command to continue" in err
     assert not (first / "model.safetensors").exists()
     done = call(*words)
     assert done.exit_code == 0, done.exception

@@ -90,7 +90,7 @@ def test_split_has_a_default_and_takes_repeated_options(run: Run, people: Path) 
     assert "a: 5 identities" in done.stdout
     again = run("split", out, "--out", out, "--stratify")  # a table whose subset is replaced
     assert again.exit_code == 0
-    assert "the subsets that people has are replaced" in again.stderr
+    assert "the existing subsets of people are replaced" in again.stderr
 
 
 def test_synthesize_makes_a_data_set(run: Run, tmp_path: Path) -> None:

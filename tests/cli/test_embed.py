@@ -45,7 +45,7 @@ def test_embed(facever, model: Path, data: Path, tmp_path: Path):
     status, said, warned = facever("embed", model, table, "--out", out, "--workers", 0)
     assert status == 0
     assert f"embeddings: {out}\nimages:     6 of 3 identities\n" in said
-    assert "acquired:   crops, as they are\n" in said
+    assert "acquired:   crops (no alignment)\n" in said
     exact = binomtest(1, 6).proportion_ci(0.95, method="exact")
     rate = f"1 of 6 (FTA 0.167, 95% {exact.low:.3g} to {exact.high:.3g})"
     assert f"failed:     {rate}\n" in said

@@ -66,7 +66,7 @@ def test_two_sets_groups_and_device(embeddings):
     assert values["trials"] == {"genuine": 360, "impostor": 3240}
     assert values["groups_at"]["far_target"] == 0.05
     assert [rate["groups"] for rate in values["groups"]["subset"]] == [["train", "train"]]
-    with pytest.raises(EvaluationError, match="--against-where belongs to --against"):
+    with pytest.raises(EvaluationError, match="--against-where requires --against"):
         run("verification", embeddings, "--against-where", "subset=test")
     with pytest.raises(EvaluationError, match="unknown device 'gpu'"):
         run("verification", embeddings, "--device", "gpu")
@@ -81,7 +81,7 @@ def test_warnings_go_to_standard_error(embeddings):
 def test_wrong_use_raises_one_line(embeddings, tmp_path):
     cases = [
         (["verification", tmp_path / "none"], DataError, "no embedding set at"),
-        (["verification", embeddings, "--at-far", "0.1"], EvaluationError, "belong together"),
+        (["verification", embeddings, "--at-far", "0.1"], EvaluationError, "require each other"),
         (["verification", embeddings, "--protocol", "lfw"], EvaluationError, "unknown protocol"),
         (["verification", embeddings, "--pairs", tmp_path / "no.csv"], DataError, "no"),
         (["verification", embeddings, "--far", "2"], EvaluationError, "not between 0 and 1"),
@@ -119,12 +119,12 @@ def test_rates_that_the_trials_cannot_support_are_refused(embeddings, tmp_path):
         ),
         (
             ["compare", embeddings, embeddings, "--camera", "camera"],
-            "--queries, --gallery and --camera belong to --retrieval",
+            "--queries, --gallery and --camera require --retrieval",
         ),
         (
             ["compare", embeddings, embeddings, "--retrieval", "--far", "1e-2"],
-            "--retrieval ranks a gallery: of the options only --where, --queries, --gallery and "
-            "--camera go with it",
+            "--retrieval accepts only --where, --queries, --gallery and --camera: omit the "
+            "other options",
         ),
     ]
     for words, message in cases:
@@ -189,8 +189,8 @@ def test_a_calibration_is_saved_with_the_prior_that_was_named(embeddings, tmp_pa
     with pytest.raises(EvaluationError) as raised:
         run(*words)
     assert str(raised.value) == (
-        "--save-calibration needs --prior: the share of trials of one person (1:1), or of searches "
-        "whose first candidate is right (1:N), where the gallery is used"
+        "--save-calibration needs --prior: in operation, the share of genuine trials (1:1), or "
+        "of searches whose first candidate is correct (1:N)"
     )
     assert not path.exists()
 
@@ -212,5 +212,5 @@ def test_repeated_conditions_and_distances_on_the_command_line(embeddings, tmp_p
     right = run("scores", tmp_path / "distances.csv", "--far", "0.2", "--distances", "--json")
     assert json.loads(right.stdout)["auc"] == 1
     assert json.loads(right.stdout)["distances"] is True
-    with pytest.raises(EvaluationError, match="--distances belongs to a file of scores"):
+    with pytest.raises(EvaluationError, match="--distances applies to a file of scores"):
         run("calibration", embeddings, "--distances")

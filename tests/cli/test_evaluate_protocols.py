@@ -71,7 +71,7 @@ def test_templates(make_set, tmp_path):
         "genuine": 1,
         "impostor": 2,
     }
-    with pytest.raises(EvaluationError, match=r"^--media and --quality belong to --templates"):
+    with pytest.raises(EvaluationError, match=r"^--media and --quality require --templates"):
         run("verification", faces, "--quality", "norm")
 
 
@@ -87,7 +87,7 @@ def test_a_cohort(make_set):
         ((*words, "--cohort-top", "0"), "^the top 0 of a cohort of 120"),
         ((*words, "--snorm", "s", "--cohort-top", "9"), "^S-norm uses the whole cohort"),
         ((*words, "--snorm", "z"), "^unknown score normalisation 'z'"),
-        (("verification", faces, "--snorm", "s"), "^--snorm and --cohort-top belong to --cohort"),
+        (("verification", faces, "--snorm", "s"), "^--snorm and --cohort-top require --cohort"),
         (
             ("verification", faces, "--cohort", faces, "--snorm", "s"),
             "^the cohort shares 20 people",
@@ -139,7 +139,7 @@ def test_transfer(make_set, pairs, tmp_path):
     assert half["trials"]["genuine"] == 150
     assert "FMR here  95%" in run("transfer", point, second).stdout
     with pytest.raises(
-        EvaluationError, match=r"^an operating point has its own rate and similarity"
+        EvaluationError, match=r"^an operating point includes its rate and similarity"
     ):
         run("transfer", point, second, "--far", "0.1")
 
@@ -156,5 +156,5 @@ def test_calibration_of_lists_and_files(make_set, pairs, tmp_path):
     np.savez(scores, score=rng.standard_normal(2000) + (who == other), label=who == other,
              identity_a=who, identity_b=other)  # fmt: skip
     assert values("calibration", scores)["people"] == {"fitted": 15, "judged": 15}
-    with pytest.raises(EvaluationError, match=r"is a file of scores: --pairs, --similarity"):
+    with pytest.raises(EvaluationError, match=r"is a file of scores: omit --pairs, --similarity"):
         run("calibration", scores, "--similarity", "dot")

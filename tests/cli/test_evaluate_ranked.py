@@ -68,10 +68,10 @@ def test_retrieval_takes_reranking_and_expansion(folders):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--k2", "3"], "--k2 belongs to --rerank"),
-        (["--lambda", "0.1"], "--lambda belongs to --rerank"),
-        (["--alpha", "3"], "--alpha belongs to --expand K"),
-        (["--expand-gallery"], "--expand-gallery belongs to --expand K"),
+        (["--k2", "3"], "--k2 requires --rerank"),
+        (["--lambda", "0.1"], "--lambda requires --rerank"),
+        (["--alpha", "3"], "--alpha requires --expand K"),
+        (["--expand-gallery"], "--expand-gallery requires --expand K"),
         (["--rerank", "--lambda", "2"], "re-ranking with lambda 2.0: it is a share, 0 to 1"),
     ],
 )
@@ -122,12 +122,12 @@ def test_the_former_option_of_indexes_answers_as_before(folders):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--candidates", "5"], "--candidates belongs to --index"),
-        (["--index", "HNSW8", "--rule", "mean"], "--index compares at the thresholds of exact"),
+        (["--candidates", "5"], "--candidates requires --index"),
+        (["--index", "HNSW8", "--rule", "mean"], "--index uses the thresholds of exact"),
         (["--index", "HNSW8", "--templates", "mean"], "omit --rule, --templates"),
         (["--index", "HNSW8", "--calibrate", "isotonic"], "--operating-point and --calibrate"),
-        (["--prior", "0.5"], "--prior and --save-calibration belong to --calibrate METHOD"),
-        (["--save-calibration", "c.json"], "belong to --calibrate METHOD"),
+        (["--prior", "0.5"], "--prior and --save-calibration require --calibrate METHOD"),
+        (["--save-calibration", "c.json"], "require --calibrate METHOD"),
         (["--calibrate", "isotonic", "--save-calibration", "c.json"], "needs --prior"),
     ],
 )

@@ -92,7 +92,7 @@ def test_features_as_a_picture_without_training_again(
     assert Run(runs / "runs" / "softmax").model.stat().st_mtime_ns == before
     start = (tmp_path / f"f.{suffix}").read_bytes()[:5]
     assert start in (b"\x89PNG\r", b"<?xml", b"%PDF-")
-    assert "most like their own prototype" in done.stdout
+    assert "nearest to their own prototype" in done.stdout
 
 
 def test_features_of_another_configuration_are_refused(

@@ -74,7 +74,7 @@ def test_a_foreign_model_is_added(facever, make_onnx, tmp_path: Path) -> None:
     status, shown, _ = facever("models", "add", make_onnx(), *ADD, "--out", out)
     model = load_model(out)
     assert status == 0
-    for part in ("24 x 16 bgr", "120 110 100", "5 components", "images a second"):
+    for part in ("24 x 16 bgr", "120 110 100", "5 components", "images per second"):
         assert part in shown
     assert model.fingerprint in shown
     words = ("--alignment", "arcface-112", "--licence", "MIT", "--overwrite", "--json")

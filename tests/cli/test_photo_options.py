@@ -73,12 +73,12 @@ def test_embeddings_need_no_photos(facever, places, tmp_path, words, asked):
     given = ["--embeddings", tmp_path / "none"]
     status, _, said = facever("gallery", verb, places["gallery"], *who, *given, *asked)
     assert (status, said.count("\n")) == (2, 1)
-    assert "--embeddings need none" in said
+    assert "omit them with --embeddings" in said
 
 
 def test_crops_are_embedded_with_no_word_of_photos(facever, places, tmp_path):
     status, said, _ = facever(*commands(places, tmp_path)["embed"], "--crops", "--workers", 0)
-    assert (status, "acquired:   crops, as they are" in said) == (0, True)
+    assert (status, "acquired:   crops (no alignment)" in said) == (0, True)
 
 
 def test_what_is_asked_for_reaches_the_cropper(real_models):

@@ -48,7 +48,7 @@ def test_without_an_operating_point_there_is_a_score_and_no_decision(facever, ru
     status, said, noted = facever("verify", run, run / "a.png", run / "b.png")
     assert status == 2
     assert said == f"score:    {score(run):.4f} (cosine)\n"
-    assert noted == "score only: there is no operating point to decide by\n"
+    assert noted == "score only: there is no operating point\n"
 
 
 @pytest.mark.parametrize(

@@ -194,13 +194,13 @@ def test_which_point_tells_a_conflict(make_point) -> None:
     assert ask({"many": many}, conflicts="ignore") == Rules("skip", None, "ignore", None, "all")
     two = ask({"many": many, "more": many, "one": one})
     assert two.point is None
-    assert two.note == "conflicts were not looked for: name one of many, more"
+    assert two.note == "conflicts were not checked: name one of many, more"
     other = ask({"mean": mean})
     assert other.point is None
-    assert other.note.startswith("conflicts were not looked for: the operating point was measured")
+    assert other.note.startswith("conflicts were not checked: the operating point was measured")
     outgrown = ask({"many": many}, people=25)
     assert outgrown.point is many
-    assert "with 12 people and the gallery has 25" in outgrown.note
+    assert "with 12 people, but the gallery has 25" in outgrown.note
     assert outgrown.rule == "max"
     assert ask({"m": make_point("1:N", score_rule="mean")}).rule == "mean"
 
@@ -210,17 +210,23 @@ def test_which_point_tells_a_conflict(make_point) -> None:
     [
         ({"duplicates": "drop"}, "duplicates is 'drop' (allowed: skip, keep, refuse)"),
         ({"conflicts": "no"}, "conflicts is 'no' (allowed: ignore, warn, refuse)"),
-        ({"near": 1.0}, "near is 1.0: it is a cosine between 0 and 1, such as 0.99"),
-        ({"near": 0}, "near is 0: it is a cosine between 0 and 1, such as 0.99"),
-        ({"near": True}, "near is True: it is a cosine between 0 and 1, such as 0.99"),
-        ({"near": float("nan")}, "near is nan: it is a cosine between 0 and 1, such as 0.99"),
+        ({"near": 1.0}, "near is 1.0 (allowed: a cosine similarity between 0 and 1, such as 0.99)"),
+        ({"near": 0}, "near is 0 (allowed: a cosine similarity between 0 and 1, such as 0.99)"),
+        (
+            {"near": True},
+            "near is True (allowed: a cosine similarity between 0 and 1, such as 0.99)",
+        ),
+        (
+            {"near": float("nan")},
+            "near is nan (allowed: a cosine similarity between 0 and 1, such as 0.99)",
+        ),
         (
             {"conflicts": "ignore", "conflict_point": "many"},
-            "a conflict point is named, but conflicts are ignored",
+            "a conflict point is given, but conflicts are ignored: omit one of them",
         ),
         (
             {"conflicts": "refuse"},
-            "conflicts cannot be refused: there is no operating point to tell one by",
+            "conflicts cannot be refused: the gallery has no operating point",
         ),
         ({"conflict_point": "door"}, "unknown operating point 'door' (allowed: )"),
     ],
@@ -234,7 +240,7 @@ def test_what_is_not_allowed(change: dict, message: str) -> None:
 
 def test_a_named_point_must_fit(make_point) -> None:
     stored = {"many": make_point("1:N"), "more": make_point("1:N")}
-    with pytest.raises(GalleryError, match="compares people by 'mean'"):
+    with pytest.raises(GalleryError, match="uses 'mean'"):
         rules_for("skip", None, "warn", "many", stored, "mean", 12)
     with pytest.raises(GalleryError, match=r"^conflicts cannot be refused: .* one of many, more$"):
         rules_for("skip", None, "refuse", None, stored, "all", 12)

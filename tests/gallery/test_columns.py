@@ -13,7 +13,7 @@ def test_a_table_says_the_same_of_a_person_however_it_spells_them() -> None:
     assert metadata_of(rows, ["site"]) == {"Jos\u00e9": {"site": "A"}, "1": {"site": "B"}}
     assert metadata_of(rows.iloc[:1], ["site"], person=" p") == {"p": {"site": "A"}}
     rows.loc[1, "site"] = "B"
-    with pytest.raises(DataError, match="column 'site' says more than one thing of 'Jos\u00e9'"):
+    with pytest.raises(DataError, match="column 'site' has different values for 'Jos\u00e9'"):
         metadata_of(rows, ["site"])
 
 

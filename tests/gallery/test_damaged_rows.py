@@ -92,7 +92,7 @@ def test_a_damaged_id_names_nobody_else(
             assert damaged not in [one.person for one in answer.candidates if one.score > 0.99]
             assert len(answer.candidates) == 3
         assert any("people" in finding.problem for finding in opened.check())
-    assert "is damaged and left out" in capsys.readouterr().err
+    assert "is damaged and omitted" in capsys.readouterr().err
 
 
 META = ["dimension", "fingerprint", "templates", "storage", "index", "gallery", "audit_key"]
@@ -119,7 +119,7 @@ def test_points_and_migrations_that_are_no_json(gallery, make_point, value: str)
     assert any("door" in finding.problem for finding in gallery.check())
     gallery.remove_operating_point("door")
     spoil(gallery, f"INSERT INTO meta VALUES ('migration', '{value}')")
-    with pytest.raises(GalleryError, match="is damaged: what it says of its migration"):
+    with pytest.raises(GalleryError, match="is damaged: the record of its migration"):
         gallery.migration()
 
 

@@ -27,7 +27,7 @@ def test_the_only_fitting_point_is_taken_unasked(make_point) -> None:
 
 def test_without_one_or_with_several_nothing_decides(make_point) -> None:
     none = chosen(None, {"one": make_point()}, ONE_TO_MANY)
-    assert none == Decision(None, "scores only: there is no 1:N operating point to decide by")
+    assert none == Decision(None, "scores only: the gallery has no 1:N operating point")
     both = {"strict": make_point(), "loose": make_point()}
     assert (
         "name one of the 1:1 operating points (strict, loose)"
@@ -71,7 +71,7 @@ def test_a_point_that_the_gallery_has_outgrown_decides_nothing_and_silences_noth
     assert for_search(choice, 3, "max", named=named) is choice
     grown = for_search(choice, 25, None, named=named)
     assert grown.point is None
-    assert "measured with 12 people and the gallery has 25" in grown.note
+    assert "measured with 12 people, but the gallery has 25" in grown.note
 
 
 def test_a_point_for_other_scores_is_wrong_use_where_it_is_named(make_point) -> None:
@@ -122,16 +122,18 @@ def test_a_one_to_one_point_decides_no_search_and_its_fpir_is_told(
         assert math.isclose(decision.implied_rate, people * fmr, rel_tol=1e-6)
     else:
         assert math.isclose(decision.implied_rate, 1 - (1 - fmr) ** people, rel_tol=1e-9)
-    assert f"among {people} people (FPIR)" in decision.note
+    assert f"the FPIR among {people} people would be" in decision.note
 
 
 def test_the_example_of_the_design(make_point) -> None:
     decision = for_search(Decision(make_point(target_rate=1e-4)), 10_000, None)
-    assert "about 0.63 of strangers" in decision.note
+    assert "would be about 0.63" in decision.note
 
 
 def test_verification_takes_only_one_to_one(make_point) -> None:
-    with pytest.raises(GalleryError, match="a 1:N operating point is not for a verification"):
+    with pytest.raises(
+        GalleryError, match="a 1:N operating point does not apply to a verification"
+    ):
         for_verification(Decision(make_point("1:N")), 1, "max", named=True)
     assert for_verification(Decision(make_point("1:N")), 1, "max").point is None
     single = Decision(make_point())
@@ -150,13 +152,13 @@ def test_with_a_filter_those_searched_count(make_point) -> None:
     fewer = for_search(choice, 5, None, filtered=True)
     assert fewer.point is choice.point
     assert fewer.note == (
-        "5 people are searched and the operating point was measured with 12: it is on the safe "
-        "side, fewer strangers pass"
+        "5 people are searched, fewer than the 12 of the operating point's measurement: the "
+        "FPIR is lower than stated"
     )
     assert for_search(choice, 5, None) is choice
     more = for_search(choice, 25, None, filtered=True)
     assert more.point is None
-    assert "measured with 12 people and 25 are searched, more than 2 times as many" in more.note
+    assert "measured with 12 people, but 25 are searched, more than 2 times as many" in more.note
 
 
 @pytest.mark.parametrize("kind", ["1:N", "1:1-template"])
@@ -175,8 +177,8 @@ def test_a_point_of_other_templates_is_refused(make_point, kind: str) -> None:
         unasked = ask(point, templates)
         assert (unasked.point, unasked.note) == (None, f"scores only: {refusal.value}")
         assert str(refusal.value) == (
-            f"the operating point was measured with templates '{point.point.templates}' and the "
-            f"gallery compares people by '{templates}': measure one with the gallery's policy"
+            f"the operating point was measured with templates '{point.point.templates}', but the "
+            f"gallery uses '{templates}': measure one with the gallery's policy"
         )
 
 
@@ -184,7 +186,7 @@ def test_a_point_for_two_images_serves_several_images_but_no_mean(make_point) ->
     choice = Decision(make_point())
     assert "the best of 3 images" in for_verification(choice, 3, "max", "medoids:3").note
     for templates in ("mean", "quality_mean"):
-        with pytest.raises(GalleryError, match=f"compares people by '{templates}'"):
+        with pytest.raises(GalleryError, match=f"uses '{templates}'"):
             for_verification(choice, 1, "max", templates, named=True)
 
 

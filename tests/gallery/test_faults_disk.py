@@ -111,7 +111,7 @@ def test_a_new_gallery_on_a_disk_that_fails(
 
     monkeypatch.setattr("tempfile.mkdtemp", full)
     made = _refused(lambda: Gallery.create(tmp_path / "new", fingerprint="m", dimension=8))
-    assert made == f"{tmp_path / 'new'} cannot be made: No space left on device"
+    assert made == f"{tmp_path / 'new'} cannot be created: No space left on device"
 
 
 def test_a_search_of_a_gallery_that_nobody_has_open_on_a_full_disk(

@@ -19,7 +19,7 @@ from facever.gallery.store.schema import FORMAT
 
 DAMAGED = "it is damaged; restore it from a copy"
 NO_SQLITE = "it is not an SQLite file; restore it from a copy"
-NO_STORE = "is not the store of a gallery"
+NO_STORE = "is not a gallery's store"
 
 
 @pytest.fixture

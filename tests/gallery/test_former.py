@@ -158,7 +158,7 @@ def test_ids_become_canonical_and_nobody_is_merged(former: Path, capsys: Any) ->
         gallery.merge("p0 ", "p0")
         assert gallery.images("Jose\u0301") == gallery.images("Jos\u00e9")
         assert len(gallery.images("p0")) == 3
-        with pytest.raises(GalleryError, match="somebody is enrolled as 'p0'"):
+        with pytest.raises(GalleryError, match="the id 'p0' is already taken"):
             gallery.update("plain", new_id=" p0 ")
         assert gallery.check() == []
     Gallery.open(path).close()

@@ -44,7 +44,7 @@ def test_every_verb_knows_the_person(named: Gallery, tmp_path: Path, form: str) 
     assert named.remove(f"new {form.strip()}", "0.jpg") == 1
     assert named.remove_all([f"new {form.strip()}"]) == 3
     assert named.removed(f"new {form.strip()}").action == "remove"  # type: ignore[union-attr]
-    with pytest.raises(GalleryError, match="nobody is enrolled"):
+    with pytest.raises(GalleryError, match=r"no person .* is enrolled"):
         named.remove(form)
     assert named.check() == []
 
@@ -55,7 +55,7 @@ def test_ids_that_are_nothing_or_twice(empty: Gallery) -> None:
     with pytest.raises(GalleryError, match="given twice"):
         empty.enroll(np.eye(1, 8), "a", fingerprint=MODEL, metadata={"a": {"x": 1}, " a": {"x": 2}})
     empty.enroll(np.eye(2, 8), ["a", "b"], fingerprint=MODEL)
-    with pytest.raises(GalleryError, match="somebody is enrolled as 'a'"):
+    with pytest.raises(GalleryError, match="the id 'a' is already taken"):
         empty.update("b", new_id=" a ")
     with pytest.raises(GalleryError, match="the same person"):
         empty.merge("a ", "a")

@@ -109,7 +109,7 @@ def test_what_was_removed_and_when(gallery: Gallery) -> None:
     assert [e.action for e in found[1:]] == ["remove", "merge", "rename"]
     assert gallery.removed("c") is None
     assert gallery.removed("nobody ever") is None
-    with pytest.raises(GalleryError, match="a person id cannot be written in UTF-8"):
+    with pytest.raises(GalleryError, match="a person id cannot be encoded in UTF-8"):
         gallery.removed("\ud800")
     with Gallery.open(gallery.path) as again:
         assert again.audit() == found
@@ -129,8 +129,11 @@ def test_files_that_others_may_read(gallery: Gallery) -> None:
     (gallery.path / "gallery.db").chmod(0o604)
     gallery.path.chmod(0o755)
     assert [(f.part, f.problem) for f in gallery.check()] == [
-        ("files", f"{gallery.path} is open to others than its owner (mode 755)"),
-        ("files", f"{gallery.path}/gallery.db is open to others than its owner (mode 604)"),
+        ("files", f"{gallery.path} is accessible to users other than the owner (mode 755)"),
+        (
+            "files",
+            f"{gallery.path}/gallery.db is accessible to users other than the owner (mode 604)",
+        ),
     ]
 
 
@@ -191,7 +194,7 @@ def test_a_decision_of_another_model(gallery: Gallery, make_point) -> None:
     point = make_point("1:N", fingerprint="model-0")
     gallery._store.add_measured("operating point", "door", "1:N", point.model_dump_json())
     assert [(f.part, f.problem) for f in gallery.check()] == [
-        ("decisions", "'door' is of another model, model-0")
+        ("decisions", "'door' is for another model, model-0: remove it")
     ]
 
 
@@ -253,16 +256,16 @@ def test_a_migration(gallery: Gallery, faces, units) -> None:
         new = units(60, seed=5, dimension=5)
         gallery.begin_migration(Binding("model-2", 5))
         numbers = [each.image for each in gallery.pending_images()]
-        with pytest.raises(GalleryError, match=r"shape \[60, 8\] in a gallery of dimension 5"):
+        with pytest.raises(GalleryError, match=r"shape \[60, 8\], but the gallery has dimension 5"):
             gallery.add_migrated(numbers, faces.vectors, [1.0] * 60, fingerprint="model-2")
-        with pytest.raises(GalleryError, match="vector 3 is of length 2"):
+        with pytest.raises(GalleryError, match="vector 3 has length 2"):
             wrong = new * np.where(np.arange(60) == 3, 2, 1)[:, None]
             gallery.add_migrated(numbers, wrong, [1.0] * 60, fingerprint="model-2")
         gallery.add_migrated(numbers, new, [1.0] * 60, fingerprint="model-2")
         assert gallery.migration().pending == 0
         assert reader.search(faces, 1)[0].candidates  # the old model serves
         gallery.finish_migration("model-2")
-        with pytest.raises(GalleryError, match=r"model-1 do not belong .* model-2"):
+        with pytest.raises(GalleryError, match=r"model-1 do not match .* model-2"):
             reader.search(faces, 1)
         assert (reader.fingerprint, reader.dimension) == ("model-2", 5)
         best = reader.search(new[59:], 1, fingerprint="model-2")[0].candidates[0]

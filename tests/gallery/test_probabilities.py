@@ -27,14 +27,15 @@ def test_none_is_said_to_be_missing_only_where_there_are_some(make_calibration) 
     [
         (
             (25, "max", "all"),
-            "the calibration was measured with 12 people and the gallery has 25, more than 2 times "
+            "the calibration was measured with 12 people, but the gallery has 25, more than 2 "
+            "times "
             "as many: measure a new one",
         ),
         ((12, "mean", "all"), "the calibration is for score rule max, not for mean"),
         (
             (12, "max", "mean"),
-            "the calibration was measured with templates 'all' and the gallery compares people by "
-            "'mean': measure one with the gallery's policy",
+            "the calibration was measured with templates 'all', but the gallery uses 'mean': "
+            "measure one with the gallery's policy",
         ),
     ],
 )
@@ -53,9 +54,13 @@ def test_one_that_does_not_fit_a_search(make_calibration, ask, reason: str) -> N
 
 def test_kinds_keep_apart(make_calibration) -> None:
     many, one = make_calibration("1:N"), make_calibration()
-    with pytest.raises(GalleryError, match=r"^a 1:1-image calibration is not for a search: give "):
+    with pytest.raises(
+        GalleryError, match=r"^a 1:1-image calibration does not apply to a search: give "
+    ):
         for_search(one, {}, 12, "max", "all")
-    with pytest.raises(GalleryError, match=r"^a 1:N calibration is not for a verification: give "):
+    with pytest.raises(
+        GalleryError, match=r"^a 1:N calibration does not apply to a verification: give "
+    ):
         for_verification(many, {}, 1, "max", "all")
     with pytest.raises(GalleryError, match="unknown calibration 'mnay'; did you mean 'many'"):
         for_search("mnay", {"many": many}, 12, "max", "all")
@@ -78,4 +83,4 @@ def test_one_for_two_images_serves_several_with_a_word(make_calibration, rule, w
 def test_with_a_filter_those_searched_count(make_calibration) -> None:
     stored = {"many": make_calibration("1:N")}
     told = for_search(None, stored, 30, "max", "all", filtered=True)
-    assert "with 12 people and 30 are searched" in told.note
+    assert "with 12 people, but 30 are searched" in told.note

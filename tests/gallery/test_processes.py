@@ -206,12 +206,13 @@ def test_a_migration_happens_at_once(helper: Helper, axes: Gallery) -> None:
         except GalleryError as error:
             seen[str(error)] += 1
     refused = (
-        "vectors of fingerprint model-1 do not belong in a gallery of fingerprint model-2: "
-        "embed the images with the gallery's model"
+        "vectors with fingerprint model-1 do not match the gallery's fingerprint model-2: embed "
+        "the "
+        "images with the gallery's model"
     )
     assert set(seen) == {OLD, (1.0,), refused}
     assert axes.fingerprint == "model-2"
-    with pytest.raises(GalleryError, match=r"model-1 do not belong in a gallery of .* model-2"):
+    with pytest.raises(GalleryError, match=r"model-1 do not match the gallery's .* model-2"):
         axes.enroll(np.eye(1, 8), "late", fingerprint="model-1")
     assert axes.check() == []
 
@@ -224,7 +225,7 @@ def test_threads_share_a_gallery_whose_entries_become_others(axes: Gallery) -> N
             try:
                 seen[ask(axes)] += 1
             except GalleryError as error:
-                if "do not belong in a gallery" not in str(error):
+                if "do not match the gallery" not in str(error):
                     errors.append(error)
             except BaseException as error:
                 errors.append(error)

@@ -104,7 +104,7 @@ def test_every_change_is_one_line(locked: Path, faces, make_point) -> None:
                     said.append(str(error))
         return said
 
-    line = f"{locked / 'gallery.db'} cannot be written by this user; it is open for reading only"
+    line = f"{locked / 'gallery.db'} cannot be written by this user; it is open read-only"
     assert as_another_user(try_all) == [line] * len(changes)
 
 

@@ -55,7 +55,7 @@ def test_what_is_near_is_there_already(gallery, units, ada, policy: str) -> None
     with pytest.raises(GalleryError) as refusal:
         gallery.enroll(near[:2], "dee", near=0.9, duplicates="refuse", **MODEL)
     assert str(refusal.value) == (
-        "image 0 is enrolled already as 'bob' (and 1 more); nothing was enrolled"
+        "image 0 is already enrolled as 'bob' (and 1 more); nothing was enrolled"
     )
     assert gallery.info() == before
     kept = gallery.enroll(near[0], "ada", near=0.98, duplicates="keep", **MODEL)
@@ -105,7 +105,9 @@ def test_or_refused_whole(gallery, ada, make_point) -> None:
 def test_or_not_looked_for_without_a_point(gallery, ada, make_point) -> None:
     done = gallery.enroll(ada, "bob", **MODEL)
     assert (done.conflicts, done.conflict_point, done.note) == ([], None, "")
-    with pytest.raises(GalleryError, match=r"^conflicts cannot be refused: there is no operating"):
+    with pytest.raises(
+        GalleryError, match=r"^conflicts cannot be refused: the gallery has no operating"
+    ):
         gallery.enroll(ada, "cy", conflicts="refuse", **MODEL)
     gallery.add_operating_point("one", make_point(threshold=0.8))
     assert {c.matches for c in gallery.enroll(ada, "cy", **MODEL).conflicts} <= {"ada", "bob"}
@@ -113,7 +115,7 @@ def test_or_not_looked_for_without_a_point(gallery, ada, make_point) -> None:
     done = gallery.enroll(ada, "dee", **MODEL)
     assert (done.conflicts, done.note) == (
         [],
-        "conflicts were not looked for: name one of one, two",
+        "conflicts were not checked: name one of one, two",
     )
     assert len(gallery.enroll(ada, "eve", conflict_point="two", **MODEL).conflicts) == 1
 

@@ -95,7 +95,7 @@ def test_lengths_count_for_nothing(empty: Gallery, make_point, capsys) -> None:
     probe = np.zeros(8, np.float32)
     probe[:2] = 1.0009 * np.float64([cosine, np.sqrt(1 - cosine**2)])
     empty.enroll(enrolled, "a", fingerprint=MODEL)
-    assert "1 of 1 vectors are not of length 1 (up to 1.0009)" in capsys.readouterr().err
+    assert "1 of 1 vectors do not have length 1 (up to 1.0009)" in capsys.readouterr().err
     found = empty.search(
         probe, 1, fingerprint=MODEL, operating_point=make_point("1:N", 0.5, gallery_size=1)
     )

@@ -9,17 +9,17 @@ from facever.errors import GalleryError
 from facever.gallery.gallery import Gallery
 
 WRONG: list[tuple[Callable[[Gallery], object], str]] = [
-    (lambda g: g.remove_all("ab"), "ids are given as a list, such as ['ab']"),
-    (lambda g: g.split("a", "12", "new"), "sources or numbers are given as a list, such as ['12']"),
-    (lambda g: g.update("a", None, "xy"), "keys are given as a list, such as ['xy']"),
+    (lambda g: g.remove_all("ab"), "ids must be a list, such as ['ab']"),
+    (lambda g: g.split("a", "12", "new"), "sources or numbers must be a list, such as ['12']"),
+    (lambda g: g.update("a", None, "xy"), "keys must be a list, such as ['xy']"),
     (
         lambda g: g.update("a", [1]),
-        "metadata of a person is keys with values, such as site=A, not [1]",
+        "metadata of a person must be keys with values, such as site=A, not [1]",
     ),
-    (lambda g: list(g.people(5)), "a filter is keys with values, such as site=A, not 5"),
+    (lambda g: list(g.people(5)), "a filter must be keys with values, such as site=A, not 5"),
     (
         lambda g: g.rebuild(5),
-        "an index is auto, flat or what FAISS's index_factory takes, not 5",
+        "an index must be auto, flat or a FAISS factory string such as HNSW32, not 5",
     ),
 ]
 

@@ -102,8 +102,8 @@ class Model:
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"fingerprint": ""}, "Model.fingerprint must be a text"),
-        ({"fingerprint": 7}, "Model.fingerprint must be a text"),
+        ({"fingerprint": ""}, "Model.fingerprint must be a string"),
+        ({"fingerprint": 7}, "Model.fingerprint must be a string"),
         ({"dimension": 2.0}, "Model.dimension must be a whole number"),
         ({"dimension": 0}, "Model.dimension must be a whole number"),
         ({"options": ["flip"]}, "Model.options must be a mapping"),

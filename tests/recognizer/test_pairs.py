@@ -60,7 +60,7 @@ def test_the_operating_point_of_a_run_decides(
     pair = people / "a" / "0.png", people / "a" / "0.png"
     recognizer = Recognizer.load(tmp_path)
     assert recognizer.model.operating_point is None
-    assert recognizer.verify(*pair).note == "score only: there is no operating point to decide by"
+    assert recognizer.verify(*pair).note == "score only: there is no operating point"
     given = make_point(recognizer.model, threshold=0.5)
     given.save(tmp_path / "operating_point.json")
     run = load_model(tmp_path)

@@ -117,7 +117,7 @@ def test_what_was_measured_on_crops_says_so_on_photos(recognizer, photos, make_p
             assert ("measured on crops, these images are photos" in note) == noted
     recognizer.gallery.add_operating_point("crops", point)
     assert (
-        "measured on crops and 4 of 4 images of the gallery are photos" in capsys.readouterr().err
+        "measured on crops, but 4 of 4 images of the gallery are photos" in capsys.readouterr().err
     )
     kept = recognizer.gallery.operating_points()["crops"]
     assert kept.images == "crops"
@@ -130,7 +130,7 @@ def test_photos_come_into_a_gallery_of_crops(recognizer, photos: Path):
     assert crops.enroll([crop], "a").note.count("photos and") == 0
     assert recognizer.gallery.info().photos == 0
     done = recognizer.enroll(photos)
-    assert "the gallery holds 4 photos and 1 crops" in done.note
+    assert "the gallery contains 4 photos and 1 crops" in done.note
     assert "4 of them photos" in recognizer.gallery.info().to_text()
     assert crops.search(crop)[0].candidates[0].person == "a"
     assert crops.search(crop)[0].face is None

@@ -163,7 +163,7 @@ def test_what_cannot_be_trained_is_a_warning(gallery, probes) -> None:
     assert [row.kind for row in found.rows] == ["flat", "IVF32,Flat"]
     assert found.warnings == [
         "index 'IVF1000,Flat' needs at least 1,000 gallery vectors to train; there are 900",
-        "index 'IVF32,Flat' was trained on 900 vectors; FAISS advises 39 for each of its 32 "
+        "index 'IVF32,Flat' was trained on 900 vectors; FAISS recommends 39 for each of its 32 "
         "centroids, 1,248",
     ]
 

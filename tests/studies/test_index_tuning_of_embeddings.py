@@ -166,7 +166,7 @@ def test_a_kind_that_these_vectors_cannot_have_is_a_warning(sets):
     found = tune(*sets, kinds, fpir=[0.1, 1e-4])
     assert [row.kind for row in found.rows] == ["flat", "IVF64,Flat"]
     few, none, other = found.warnings
-    assert few.startswith("index 'IVF64,Flat' was trained on 2,100 vectors; FAISS advises 39")
+    assert few.startswith("index 'IVF64,Flat' was trained on 2,100 vectors; FAISS recommends 39")
     assert none.startswith("index 'IVF4096,Flat' needs at least 4,096 gallery vectors to train")
     assert other.startswith("index 'PQ8x4:ht=20' cannot search these (")
     assert ".cpp" not in other

@@ -1,4 +1,4 @@
-"""`facever evaluate calibration`: from scores to likelihood ratios and probabilities."""
+"""`facever evaluate calibration`: convert scores to likelihood ratios and probabilities."""
 
 from pathlib import Path
 from typing import Annotated
@@ -30,11 +30,14 @@ def calibration(
             "identity_a, identity_b.",
         ),
     ],
-    method: Annotated[str, typer.Option(help="logistic or isotonic.")] = "logistic",
+    method: Annotated[
+        str, typer.Option(help="Calibration method: logistic or isotonic.")
+    ] = "logistic",
     prior: Annotated[
         float | None,
         typer.Option(
-            help="The share of genuine pairs where the system is used. [default: the trials' own]"
+            help="The share of genuine pairs in operation, between 0 and 1. [default: their "
+            "share in these trials]"
         ),
     ] = None,
     pairs: Pairs = None,
@@ -47,7 +50,7 @@ def calibration(
     save_calibration: SaveCalibration = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fit scores to likelihood ratios on half of the people, judge on the others: Cllr."""
+    """Fit likelihood ratios on half of the people and measure them (Cllr) on the other half."""
     from facever import evaluate
     from facever.errors import EvaluationError
 
@@ -56,15 +59,15 @@ def calibration(
             option is not None for option in (pairs, similarity, where, templates, media, quality)
         ):
             raise EvaluationError(
-                f"{source} is a file of scores: --pairs, --similarity, --where and --templates "
-                "are for embeddings"
+                f"{source} is a file of scores: omit --pairs, --similarity, --where and "
+                "--templates, which apply to embeddings only"
             )
         result = evaluate.calibrate_scores(source, method=method, prior=prior, distances=distances)
         keep_calibration(result, prior, save_calibration)
         show(result, as_json)
         return
     if distances:
-        raise EvaluationError("--distances belongs to a file of scores")
+        raise EvaluationError("--distances applies to a file of scores only: omit it")
     rows = load(source, where, templates, media, quality)
     result = evaluate.calibrate(
         rows, method=method, similarity=similarity, pairs=pairs, prior=prior

@@ -1,4 +1,4 @@
-"""`facever evaluate compare`: two models on the same trials."""
+"""`facever evaluate compare`: compare two models on the same trials."""
 
 from pathlib import Path
 from typing import Annotated
@@ -22,8 +22,12 @@ from facever.cli.options import AsJson, Fars
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(help="Embeddings by one model.")],
-    second: Annotated[Path, typer.Argument(help="Embeddings of the same images by another.")],
+    first: Annotated[
+        Path, typer.Argument(help="Embeddings of the first model: a folder made by facever embed.")
+    ],
+    second: Annotated[
+        Path, typer.Argument(help="Embeddings of the same images by the second model.")
+    ],
     pairs: Pairs = None,
     protocol: Protocol = None,
     far: Fars = None,
@@ -35,27 +39,32 @@ def compare(
     allow_overlap: AllowOverlap = False,
     data: DataRoot = None,
     retrieval: Annotated[
-        bool, typer.Option("--retrieval", help="Compare CMC, mAP and mINP, not TAR at FAR.")
+        bool, typer.Option("--retrieval", help="Compare CMC, mAP and mINP instead of TAR at FAR.")
     ] = False,
     queries: Annotated[
         list[str] | None,
         typer.Option(
-            help="With --retrieval: COLUMN=VALUE of queries. Repeatable. [default: subset=query]"
+            help="With --retrieval: rows with COLUMN=VALUE are queries. Repeatable. [default: "
+            "subset=query]"
         ),
     ] = None,
     gallery: Annotated[
         list[str] | None,
         typer.Option(
-            help="With --retrieval: COLUMN=VALUE of these. Repeatable. [default: subset=gallery]"
+            help="With --retrieval: rows with COLUMN=VALUE are the gallery. Repeatable. "
+            "[default: subset=gallery]"
         ),
     ] = None,
     camera: Annotated[
         str | None,
-        typer.Option(help="With --retrieval: the column of the cross-camera rule."),
+        typer.Option(
+            help="With --retrieval: the camera column; images of the query's identity from the "
+            "query's camera are ignored."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare two models on the same trials: which difference is resolved."""
+    """Compare two models on the same trials; report which differences are significant."""
     from facever import evaluate
     from facever.errors import EvaluationError
     from facever.evaluation.defaults import DEFAULT_FARS
@@ -65,8 +74,8 @@ def compare(
     if retrieval:
         if any(option is not None for option in pairwise) or allow_overlap:
             raise EvaluationError(
-                "--retrieval ranks a gallery: of the options only --where, --queries, --gallery "
-                "and --camera go with it"
+                "--retrieval accepts only --where, --queries, --gallery and --camera: omit the "
+                "other options"
             )
         one, two = (
             evaluate.retrieval(side, queries=queries, gallery=gallery, camera=camera)
@@ -75,7 +84,7 @@ def compare(
         show(evaluate.compare_retrieval(one, two), as_json)
         return
     if any(option is not None for option in (queries, gallery, camera)):
-        raise EvaluationError("--queries, --gallery and --camera belong to --retrieval")
+        raise EvaluationError("--queries, --gallery and --camera require --retrieval")
     result = evaluate.compare(
         load(first, where, *pooled),
         load(second, where, *pooled),

@@ -1,4 +1,4 @@
-"""`facever evaluate identification`: probes in a gallery of people, some of them not in it."""
+"""`facever evaluate identification`: open-set identification of probes in a gallery."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,56 +16,60 @@ MANY_INDEXES = several(
 
 def identification(
     probes: Annotated[Path, typer.Argument(help="The probes: a folder made by facever embed.")],
-    gallery: Annotated[Path, typer.Argument(help="The people enrolled, by the same model.")],
+    gallery: Annotated[
+        Path,
+        typer.Argument(help="The gallery: embeddings of the enrolled people by the same model."),
+    ],
     fpir: Annotated[
         list[float] | None,
         typer.Option(help="False positive identification rates. [default: 0.1 0.01]"),
     ] = None,
     rank: Annotated[
         list[int] | None,
-        typer.Option(help="How many candidates are looked at, one or several. [default: 1 10]"),
+        typer.Option(
+            help="Ranks (number of candidates considered), one or several. [default: 1 10]"
+        ),
     ] = None,
-    rule: Annotated[str, typer.Option(help="A person's score over templates: max or mean.")] = (
-        "max"
-    ),
+    rule: Annotated[
+        str, typer.Option(help="How the scores of a person's templates are combined: max or mean.")
+    ] = ("max"),
     templates: Annotated[
         str,
         typer.Option(
-            help="What people are compared by, as in a gallery: all, mean, quality_mean or "
-            "medoids:K."
+            help="Templates of a person, as in a gallery: all, mean, quality_mean or medoids:K."
         ),
     ] = "all",
     similarity: Metric = None,
     index: Annotated[
         list[str] | None,
         typer.Option(
-            help="Former name of facever gallery tune GALLERY PROBES --index; goes with the next "
+            help="Deprecated: use facever gallery tune GALLERY PROBES --index. Removed in the next "
             "version."
         ),
     ] = None,
     candidates: Annotated[
         int | None,
-        typer.Option(help="With --index, as there."),
+        typer.Option(help="With --index: see facever gallery tune --candidates."),
     ] = None,
     operating_point: Annotated[
         list[Path] | None,
-        typer.Option(help="A stored 1:N threshold to judge here. Repeatable."),
+        typer.Option(help="A file with a 1:N operating point to evaluate here. Repeatable."),
     ] = None,
     save_operating_point: Annotated[
         Path | None,
-        typer.Option(help="Write the threshold of the smallest FPIR to this file."),
+        typer.Option(help="Write the operating point at the smallest FPIR to this file."),
     ] = None,
     calibrate: Annotated[
         str | None,
         typer.Option(
-            help="Fit how probable it is that the first candidate is right: logistic or isotonic."
+            help="Fit the probability that the first candidate is correct: logistic or isotonic."
         ),
     ] = None,
     prior: Annotated[
         float | None,
         typer.Option(
-            help="With --calibrate: the share of searches whose first candidate is right where "
-            "the gallery is used. [default: the probes' own]"
+            help="With --calibrate: the share of searches in operation whose first candidate is "
+            "correct, between 0 and 1. [default: their share in these probes]"
         ),
     ] = None,
     save_calibration: SaveCalibration = None,
@@ -80,14 +84,14 @@ def identification(
     from facever.operating_point import OperatingPoint
 
     if candidates is not None and not index:
-        raise EvaluationError("--candidates belongs to --index")
+        raise EvaluationError("--candidates requires --index")
     if index and (rule != "max" or templates != "all" or operating_point or calibrate):
         raise EvaluationError(
-            "--index compares at the thresholds of exact search by the best image: omit --rule, "
+            "--index uses the thresholds of exact search with rule max: omit --rule, "
             "--templates, --operating-point and --calibrate"
         )
     if calibrate is None and (prior is not None or save_calibration is not None):
-        raise EvaluationError("--prior and --save-calibration belong to --calibrate METHOD")
+        raise EvaluationError("--prior and --save-calibration require --calibrate METHOD")
     options: dict[str, Any] = {
         "fpir": list(fpir or DEFAULT_FPIRS),
         "ranks": list(rank or DEFAULT_RANKS),
@@ -98,7 +102,8 @@ def identification(
         from facever.studies.former import index_cost
 
         warn(
-            "--index of evaluate identification goes with the next version: use facever gallery "
+            "--index of evaluate identification is deprecated and removed in the next version: use "
+            "facever gallery "
             "tune GALLERY PROBES --index ..."
         )
         result: Any = index_cost(first, second, index, candidates=candidates, **options)
@@ -116,7 +121,7 @@ def identification(
             **options,
         )
     if fpir and not exact.points:
-        exact.operating_point(max(fpir))  # refuses it
+        exact.operating_point(max(fpir))  # raises the error
     if save_operating_point is not None:
         exact.operating_point(min(options["fpir"])).save(save_operating_point)
         say(f"operating point: {save_operating_point}")

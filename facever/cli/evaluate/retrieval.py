@@ -1,4 +1,4 @@
-"""`facever evaluate retrieval`: queries in a gallery, ranked (ReID)."""
+"""`facever evaluate retrieval`: rank a gallery for each query (ReID)."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,46 +17,58 @@ def retrieval(
     queries: Annotated[
         list[str] | None,
         typer.Option(
-            help="COLUMN=VALUE of the queries' rows. Repeatable: values of one column are "
+            help="Rows with COLUMN=VALUE are queries. Repeatable: values of one column are "
             "alternatives. [default: subset=query]"
         ),
     ] = None,
     gallery: Annotated[
         list[str] | None,
         typer.Option(
-            help="COLUMN=VALUE of the gallery's rows. Repeatable. [default: subset=gallery]"
+            help="Rows with COLUMN=VALUE are the gallery. Repeatable. [default: subset=gallery]"
         ),
     ] = None,
     camera: Annotated[
         str | None,
-        typer.Option(help="The cross-camera rule by this column, such as camera."),
+        typer.Option(
+            help="Camera column for the cross-camera rule: images of the query's identity from "
+            "the query's camera are ignored."
+        ),
     ] = None,
     similarity: Metric = None,
     rerank: Annotated[
-        bool, typer.Option("--rerank", help="Re-rank by k-reciprocal lists.")
+        bool, typer.Option("--rerank", help="Re-rank with k-reciprocal neighbours.")
     ] = False,
     k1: Annotated[
         int | None,
-        typer.Option(help="Neighbours that can be reciprocal. [default: 20]"),
+        typer.Option(
+            help="With --rerank: number of neighbours searched for reciprocal ones (k1). "
+            "[default: 20]"
+        ),
     ] = None,
     k2: Annotated[
         int | None,
-        typer.Option(help="Rows averaged in the local expansion. [default: 6]"),
+        typer.Option(
+            help="With --rerank: number of rows averaged in the local query expansion (k2). "
+            "[default: 6]"
+        ),
     ] = None,
     lambda_value: Annotated[
         float | None,
-        typer.Option("--lambda", help="Share of the original distance, 0..1. [default: 0.3]"),
+        typer.Option(
+            "--lambda",
+            help="With --rerank: weight of the original distance, 0 to 1. [default: 0.3]",
+        ),
     ] = None,
     expand: Annotated[
         int | None,
-        typer.Option(help="Average each query with its first K gallery rows."),
+        typer.Option(help="Query expansion: average each query with its K nearest gallery rows."),
     ] = None,
     alpha: Annotated[
         float | None,
-        typer.Option(help="Weigh these by cosine^alpha (alpha-QE)."),
+        typer.Option(help="With --expand: weight these rows by cosine^alpha (alpha-QE)."),
     ] = None,
     expand_gallery: Annotated[
-        bool, typer.Option("--expand-gallery", help="Expand the gallery's rows before.")
+        bool, typer.Option("--expand-gallery", help="With --expand: expand the gallery rows first.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -83,7 +95,7 @@ def _reranking(wanted: bool, given: dict[str, float | None]) -> "Reranking | Non
     named = {name: value for name, value in given.items() if value is not None}
     if not wanted:
         if named:
-            raise EvaluationError(f"--{next(iter(named))} belongs to --rerank")
+            raise EvaluationError(f"--{next(iter(named))} requires --rerank")
         return None
     standard = Reranking()
     return Reranking(
@@ -104,6 +116,6 @@ def _expansion(
     if neighbours is None:
         if alpha is not None or gallery:
             name = "--alpha" if alpha is not None else "--expand-gallery"
-            raise EvaluationError(f"{name} belongs to --expand K")
+            raise EvaluationError(f"{name} requires --expand K")
         return None
     return Expansion(neighbours, alpha, gallery)

@@ -1,4 +1,4 @@
-"""`facever evaluate scores`: the scores of any system."""
+"""`facever evaluate scores`: measure the scores of any system."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +12,10 @@ from facever.cli.options import AsJson, Fars
 def scores(
     file: Annotated[
         Path,
-        typer.Argument(help="CSV, Parquet or npz: score, label[, identity_a, identity_b]."),
+        typer.Argument(
+            help="A CSV, Parquet or npz file with the columns score, label[, identity_a, "
+            "identity_b]."
+        ),
     ],
     far: Fars = None,
     distances: Distances = False,
@@ -24,5 +27,5 @@ def scores(
 
     result = evaluate.scores(file, far=list(far or DEFAULT_FARS), distances=distances)
     if far and not result.operating_points:
-        result.at(max(far))  # refuses it
+        result.at(max(far))  # raises the error
     show(result, as_json)

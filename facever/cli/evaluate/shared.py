@@ -1,4 +1,4 @@
-"""What the commands of `facever evaluate` share: their options and how results are printed."""
+"""Options and output shared by the commands of `facever evaluate`."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ MANY_FARS = several("--far", is_number)
 Embeddings = Annotated[Path, typer.Argument(help="A folder made by facever embed.")]
 Metric = Annotated[
     str | None,
-    typer.Option(help="cosine, euclidean or dot. [default: the model's own]"),
+    typer.Option(help="cosine, euclidean or dot. [default: the model's metric]"),
 ]
 Pairs = Annotated[
     Path | None,
@@ -29,49 +29,59 @@ Pairs = Annotated[
 ]
 Protocol = Annotated[
     str | None,
-    typer.Option(help="all-pairs (default), pairs, lfw-view1, lfw-view2, cfp-ff or cfp-fp."),
+    typer.Option(
+        help="Trials: all-pairs (default), pairs, lfw-view1, lfw-view2, cfp-ff or cfp-fp."
+    ),
 ]
 Where = Annotated[
     list[str] | None,
     typer.Option(
-        help="Only rows with COLUMN=VALUE, such as subset=test. Repeatable: values of one column "
-        "are alternatives, several columns must all be met."
+        help="Only rows with COLUMN=VALUE, such as subset=test. Repeatable: values of one "
+        "column are alternatives; a row must match every column."
     ),
 ]
 Exclude = Annotated[
     list[str] | None,
-    typer.Option(help="Leave out pairs that agree in this column (camera). Repeatable."),
+    typer.Option(
+        help="Exclude pairs with the same value in this column, such as camera. Repeatable."
+    ),
 ]
 AllowOverlap = Annotated[
-    bool, typer.Option(help="Score LFW's lists although the model knows their people.")
+    bool, typer.Option(help="Evaluate LFW's lists even if the model was trained on people in them.")
 ]
 DataRoot = Annotated[
     Path | None,
-    typer.Option(help="Where official lists are (default: $FACEVER_DATA, ./data)."),
+    typer.Option(help="Folder of the official lists (default: $FACEVER_DATA, ./data)."),
 ]
 Templates = Annotated[
     str | None,
     typer.Option(
-        help="Pool images into templates: the column that names them, or a CSV or Parquet list "
+        help="Pool images into templates: the column with the template's name, or a CSV or "
+        "Parquet list "
         "with template, path[, identity, media]."
     ),
 ]
 Media = Annotated[
     str | None,
-    typer.Option(help="With --templates: the column of the media. [default: media, if there]"),
+    typer.Option(
+        help="With --templates: the column with the medium (photo or video) of each image. "
+        "[default: media, if present]"
+    ),
 ]
 Quality = Annotated[
     str | None,
-    typer.Option(help="With --templates: the column of the images' weights, such as norm."),
+    typer.Option(help="With --templates: the column with the weight of each image, such as norm."),
 ]
 SaveCalibration = Annotated[
     Path | None,
-    typer.Option(help="Write the calibration to this file, for galleries; needs --prior."),
+    typer.Option(
+        help="Write the calibration to this file, for use in galleries. Requires --prior."
+    ),
 ]
 Distances = Annotated[
     bool,
     typer.Option(
-        "--distances", help="The scores are distances (smaller is more alike): turn them round."
+        "--distances", help="The scores are distances (smaller means more similar): negate them."
     ),
 ]
 
@@ -83,7 +93,7 @@ def load(
     media: str | None = None,
     quality: str | None = None,
 ) -> "EmbeddingSet":
-    """Open an embedding set, keep the rows asked for, and pool them into templates if asked to."""
+    """Open an embedding set, select rows, and pool them into templates where `templates` is set."""
     from facever.embeddings.embedding_set import EmbeddingSet
     from facever.errors import EvaluationError
     from facever.evaluation.inputs import rows_where
@@ -93,12 +103,12 @@ def load(
     if templates is not None:
         return template_set(rows, templates, media=media, quality=quality)
     if media is not None or quality is not None:
-        raise EvaluationError("--media and --quality belong to --templates COLUMN|LIST")
+        raise EvaluationError("--media and --quality require --templates COLUMN|LIST")
     return rows
 
 
 def keep_calibration(result: "CalibrationResult", prior: float | None, path: Path | None) -> None:
-    """Write a calibration to a file where one is named."""
+    """Write a calibration to a file, if a file is given."""
     from facever.core.console import say
     from facever.errors import EvaluationError
 
@@ -106,8 +116,8 @@ def keep_calibration(result: "CalibrationResult", prior: float | None, path: Pat
         return
     if prior is None:
         raise EvaluationError(
-            "--save-calibration needs --prior: the share of trials of one person (1:1), or of "
-            "searches whose first candidate is right (1:N), where the gallery is used"
+            "--save-calibration needs --prior: in operation, the share of genuine trials (1:1), or "
+            "of searches whose first candidate is correct (1:N)"
         )
     result.stored().save(path)
     say(f"calibration: {path}")

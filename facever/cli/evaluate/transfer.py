@@ -1,4 +1,4 @@
-"""`facever evaluate transfer`: thresholds of one set on another."""
+"""`facever evaluate transfer`: apply thresholds of one set to another."""
 
 from pathlib import Path
 from typing import Annotated
@@ -27,11 +27,11 @@ def transfer(
         Path,
         typer.Argument(
             metavar="SOURCE",
-            help="An operating point's file, or the embeddings on which thresholds are chosen.",
+            help="An operating point file, or a folder of embeddings to choose thresholds on.",
         ),
     ],
     embeddings: Annotated[
-        Path, typer.Argument(help="The embeddings of other people, by the same model.")
+        Path, typer.Argument(help="A folder of embeddings of other people by the same model.")
     ],
     far: Fars = None,
     pairs: Pairs = None,
@@ -46,10 +46,10 @@ def transfer(
     data: DataRoot = None,
     as_json: AsJson = False,
 ) -> None:
-    """Apply thresholds to other people and state the FMR and FNMR that they have there.
+    """Apply thresholds to other people and report the resulting FMR and FNMR.
 
-    --pairs, --protocol and --where choose the trials of EMBEDDINGS; where SOURCE is embeddings,
-    all of its pairs choose the thresholds.
+    --pairs, --protocol and --where select the trials of EMBEDDINGS. If SOURCE is a folder of
+    embeddings, all of its pairs are used to choose the thresholds.
     """
     from facever import evaluate
     from facever.errors import EvaluationError
@@ -57,7 +57,9 @@ def transfer(
     from facever.operating_point import OperatingPoint
 
     if source.is_file() and (far or similarity):
-        raise EvaluationError("an operating point has its own rate and similarity: name neither")
+        raise EvaluationError(
+            "an operating point includes its rate and similarity: omit --far and --similarity"
+        )
     pooled = templates, media, quality
     result = evaluate.transfer(
         OperatingPoint.load(source) if source.is_file() else load(source, None, *pooled),

@@ -1,4 +1,4 @@
-"""`facever evaluate verification`: all pairs of embeddings, a pair list, or a protocol."""
+"""`facever evaluate verification`: measure all pairs, a pair list, or a protocol."""
 
 from pathlib import Path
 from typing import Annotated
@@ -32,27 +32,34 @@ def verification(
     where: Where = None,
     against: Annotated[
         Path | None,
-        typer.Option(help="A gallery, same model: compare each row with each of its rows only."),
+        typer.Option(
+            help="A second set of embeddings by the same model: compare each row with each row "
+            "of this set only."
+        ),
     ] = None,
     against_where: Annotated[
         list[str] | None,
-        typer.Option(help="Only rows of --against with COLUMN=VALUE. Repeatable, as --where."),
+        typer.Option(help="Only rows of --against with COLUMN=VALUE. Repeatable, like --where."),
     ] = None,
     exclude: Exclude = None,
     group: Annotated[
         list[str] | None,
-        typer.Option(help="FMR and FNMR by the values of this column. Repeatable."),
+        typer.Option(help="Also report FMR and FNMR for each value of this column. Repeatable."),
     ] = None,
     group_far: Annotated[
         float | None,
-        typer.Option(help="The FAR of the groups' threshold. [default: the smallest supported]"),
+        typer.Option(
+            help="With --group: the FAR of the common threshold. [default: the smallest supported]"
+        ),
     ] = None,
     templates: Templates = None,
     media: Media = None,
     quality: Quality = None,
     cohort: Annotated[
         Path | None,
-        typer.Option(help="Normalise scores by these embeddings of other people, same model."),
+        typer.Option(
+            help="Normalise scores with a cohort: embeddings of other people by the same model."
+        ),
     ] = None,
     snorm: Annotated[
         str | None,
@@ -60,23 +67,30 @@ def verification(
     ] = None,
     cohort_top: Annotated[
         int | None,
-        typer.Option(help="With --snorm as: how many of the highest scores. [default: 200]"),
+        typer.Option(
+            help="With --snorm as: the number of highest cohort scores used. [default: 200]"
+        ),
     ] = None,
     detail: Annotated[
-        bool, typer.Option(help="Also intervals along the curve and suspected wrong names.")
+        bool,
+        typer.Option(
+            help="Also report confidence intervals along the ROC curve and suspected label errors."
+        ),
     ] = False,
     allow_overlap: AllowOverlap = False,
     data: DataRoot = None,
     save_operating_point: Annotated[
         Path | None,
-        typer.Option(help="Write the threshold of --at-far to this file, for galleries."),
+        typer.Option(
+            help="Write the operating point at --at-far to this file, for use in galleries."
+        ),
     ] = None,
     at_far: Annotated[
         float | None,
-        typer.Option(help="The FAR of the operating point to save."),
+        typer.Option(help="The FAR for --save-operating-point."),
     ] = None,
     device: Annotated[
-        str, typer.Option(help="Where all pairs are multiplied: cpu, cuda or auto.")
+        str, typer.Option(help="Device that computes the scores of all pairs: cpu, cuda or auto.")
     ] = "cpu",
     as_json: AsJson = False,
 ) -> None:
@@ -87,19 +101,19 @@ def verification(
     from facever.evaluation.defaults import DEFAULT_FARS
 
     if (save_operating_point is None) != (at_far is None):
-        raise EvaluationError("--save-operating-point FILE and --at-far RATE belong together")
+        raise EvaluationError("--save-operating-point FILE and --at-far RATE require each other")
     fars = list(far or DEFAULT_FARS)
     judged = load(embeddings, where, templates, media, quality)
     others = None
     if against_where and against is None:
-        raise EvaluationError("--against-where belongs to --against EMBEDDINGS")
+        raise EvaluationError("--against-where requires --against EMBEDDINGS")
     gallery = None
     if against is not None:
         gallery = load(against, against_where, templates, media, quality)
     if cohort is not None:
         others = evaluate.cohort_of(load(cohort), judged, snorm or "as", cohort_top)
     elif snorm is not None or cohort_top is not None:
-        raise EvaluationError("--snorm and --cohort-top belong to --cohort EMBEDDINGS")
+        raise EvaluationError("--snorm and --cohort-top require --cohort EMBEDDINGS")
     result = evaluate.verification(
         judged,
         protocol=protocol,
@@ -120,5 +134,5 @@ def verification(
         result.operating_point(at_far).save(save_operating_point)
         say(f"operating point: {save_operating_point}")
     if far and not result.operating_points:
-        result.at(max(far))  # refuses it
+        result.at(max(far))  # raises the error
     show(result, as_json)

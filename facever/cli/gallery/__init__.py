@@ -1,4 +1,4 @@
-"""`facever gallery`: keep a gallery of people. One file per group of verbs."""
+"""`facever gallery`: create, search and maintain galleries. One file per group of verbs."""
 
 import typer
 
@@ -25,30 +25,36 @@ app = typer.Typer(
 )
 
 for _name, _verb, _line in (
-    ("create", creating.create, "Make an empty gallery, bound to a model."),
+    ("create", creating.create, "Create an empty gallery, bound to a model."),
     ("enroll", enrolling.enroll, "Add images of people."),
-    ("search", search.search, "Find the people who are nearest to each image (1:N)."),
-    ("verify", search.verify, "Say whether an image shows a person (1:1)."),
-    ("update", edits.update, "Change what is known of a person, or their id."),
+    ("search", search.search, "Find the most similar people for each image (1:N)."),
+    ("verify", search.verify, "Decide whether an image shows a given person (1:1)."),
+    ("update", edits.update, "Change a person's metadata or id."),
     ("remove", removing.remove, "Remove people, or an image of a person."),
-    ("purge", removing.purge, "Remove the last bytes of what was removed."),
-    ("merge", edits.merge, "Make two ids one person."),
-    ("split", edits.split, "Make one id two people."),
+    (
+        "purge",
+        removing.purge,
+        "Erase the remaining bytes of removed data from the gallery's files.",
+    ),
+    ("merge", edits.merge, "Combine two people into one."),
+    ("split", edits.split, "Split one person into two."),
     ("threshold", thresholds.threshold, "List, add or remove operating points."),
     ("calibration", thresholds.calibration, "List, add or remove calibrations."),
-    ("info", showing.info, "Show the model that it is bound to, its settings and counts."),
+    ("info", showing.info, "Show the gallery's model, settings and counts."),
     ("people", showing.people, "List the people."),
-    ("images", showing.images, "List what is known of a person and their images."),
-    ("audit", showing.audit, "List what was removed, and when."),
-    ("check", maintenance.check, "Check the whole gallery and list what is damaged."),
+    ("images", showing.images, "List a person's metadata and images."),
+    ("audit", showing.audit, "List removals with their time."),
+    ("check", maintenance.check, "Check the whole gallery and list damage."),
     (
         "rebuild",
         maintenance.rebuild,
         "Rebuild the index; change templates, storage or kind of index.",
     ),
-    ("export", maintenance.export, "Write all people as an embedding set."),
-    ("import", enrolling.import_, "Enroll everybody of an export."),
-    ("migrate", migrating.migrate, "Move to another model."),
+    ("export", maintenance.export, "Write all people and images as an embedding set."),
+    ("import", enrolling.import_, "Enroll all people of an export."),
+    ("migrate", migrating.migrate, "Migrate to another model."),
 ):
     app.command(_name, short_help=_line)(_verb)
-app.command(cls=tuning.MANY_KINDS, short_help="Compare kinds of index on its people.")(tuning.tune)
+app.command(cls=tuning.MANY_KINDS, short_help="Compare kinds of index on the gallery's people.")(
+    tuning.tune
+)

@@ -1,4 +1,4 @@
-"""`facever gallery create`: an empty gallery, bound to a model."""
+"""`facever gallery create`: create an empty gallery, bound to a model."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -16,42 +16,55 @@ def create(
     gallery: Folder,
     model: Annotated[
         Path | None,
-        typer.Option(help="Bind it to this model: a run folder or a .safetensors file."),
+        typer.Option(
+            help="Bind the gallery to this model: a run folder, a .safetensors or .onnx file, "
+            "or a public model's name."
+        ),
     ] = None,
     from_embeddings: Annotated[
         Path | None,
-        typer.Option(help="Bind it to what made this embedding set."),
+        typer.Option(help="Bind the gallery to the model of this embedding set."),
     ] = None,
     flip: Annotated[
-        bool, typer.Option("--flip", help="With --model: average with the mirror image's.")
+        bool,
+        typer.Option(
+            "--flip",
+            help="With --model: average each embedding with that of the mirrored image. Takes "
+            "twice the time.",
+        ),
     ] = False,
     precision: Annotated[
-        str, typer.Option(help="With --model: fp32, or bf16: faster, other vectors.")
+        str,
+        typer.Option(
+            help="With --model: fp32 or bf16. bf16 is faster; its vectors differ slightly."
+        ),
     ] = "fp32",
     templates: Annotated[
         str,
         typer.Option(
-            help="Compare people by: all of their images, mean, quality_mean or medoids:K."
+            help="Templates of a person: all (each image), mean, quality_mean or medoids:K."
         ),
     ] = "all",
     storage: Annotated[
-        str, typer.Option(help="Write vectors as float32, float16 or int8.")
+        str, typer.Option(help="Number format of stored vectors: float32, float16 or int8.")
     ] = "float32",
     index: IndexKind = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make an empty gallery, bound to a model.
+    """Create an empty gallery, bound to a model.
 
-    How people are compared, stored and indexed can be changed later: facever gallery rebuild.
+    To change --templates, --storage and --index later, use facever gallery rebuild.
     """
     from facever.embeddings.embedding_set import EmbeddingSet
     from facever.errors import ConfigError
     from facever.gallery.gallery import Gallery
 
     if (model is None) == (from_embeddings is None):
-        raise ConfigError("bind the gallery to a model: either --model or --from-embeddings")
+        raise ConfigError(
+            "a gallery is bound to one model: give either --model or --from-embeddings"
+        )
     if from_embeddings is not None and (flip or precision != "fp32"):
-        raise ConfigError("--flip and --precision are decided already: leave them away")
+        raise ConfigError("--flip and --precision are set by the embedding set: omit them")
     made_by: LoadedModel | EmbeddingSet
     if model is not None:
         from facever.models.loading import load_model

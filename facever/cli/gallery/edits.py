@@ -1,4 +1,4 @@
-"""`facever gallery update`, `merge` and `split`: what is known of people, and who is who."""
+"""`facever gallery update`, `merge` and `split`: edit people."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ import typer
 from facever.cli.gallery.shared import Folder, Person, counted, pairs_of, print_json, source_in
 from facever.cli.options import AsJson
 
-_DIGITS = 20  # more than an image's number has
+_DIGITS = 20  # more digits than any image number has
 
 
 def update(
@@ -19,15 +19,15 @@ def update(
     ] = None,
     forget: Annotated[
         list[str] | None,
-        typer.Option(help="A key of the metadata to forget. Repeatable."),
+        typer.Option(help="A metadata key to delete. Repeatable."),
     ] = None,
     rename: Annotated[
         str | None,
-        typer.Option(help="Another id for the person."),
+        typer.Option(help="New id for the person."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change what is known of a person, or their id."""
+    """Change a person's metadata or id."""
     from facever.errors import ConfigError
     from facever.gallery.gallery import Gallery
     from facever.gallery.records import shown
@@ -36,7 +36,8 @@ def update(
         raise ConfigError("nothing to change: give KEY=VALUE, --forget KEY or --rename ID")
     values = dict(pairs_of(given or [], "metadata"))
     with Gallery.open(gallery) as opened:
-        known = {**opened.metadata(person), **values}  # what is read afterwards undoes nothing
+        # Read before the change: an error in reading must not hide that it was made.
+        known = {**opened.metadata(person), **values}
         opened.update(person, values, remove_keys=forget or [], new_id=rename)
     name = person if rename is None else rename
     known = {
@@ -52,12 +53,14 @@ def update(
 def merge(
     gallery: Folder,
     person: Person,
-    into: Annotated[str, typer.Argument(metavar="INTO", help="Whom they really are.")],
+    into: Annotated[
+        str, typer.Argument(metavar="INTO", help="Id of the person who gets the images.")
+    ],
     as_json: AsJson = False,
 ) -> None:
-    """Give a person's images to another: two ids turned out to be one person.
+    """Move all images of a person to another person: two ids are the same person.
 
-    What is known of INTO wins where both have a key.
+    Where both people have a metadata key, the value of INTO is kept.
     """
     from facever.gallery.gallery import Gallery
     from facever.gallery.records import shown
@@ -67,22 +70,23 @@ def merge(
     if as_json:
         print_json({"person": into, "merged": person, "images": moved})
         return
-    print(f"merged: {counted(moved, 'image')} of {shown(person)} now of {shown(into)}")
+    print(f"merged: {counted(moved, 'image')} moved from {shown(person)} to {shown(into)}")
 
 
 def split(
     gallery: Folder,
     person: Person,
-    new: Annotated[str, typer.Argument(metavar="NEW", help="The new person's id.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Id of the new person.")],
     images: Annotated[
         list[str],
         typer.Argument(
-            metavar="IMAGE...", help="The new one's: sources, or numbers (see gallery images)."
+            metavar="IMAGE...",
+            help="Images of the new person: sources, or numbers (see facever gallery images).",
         ),
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Give some of a person's images to a new person: one id turned out to be two people."""
+    """Move some of a person's images to a new person: one id was two people."""
     from facever.gallery.gallery import Gallery
     from facever.gallery.records import shown
 
@@ -97,4 +101,4 @@ def split(
     if as_json:
         print_json({"person": new, "split": person, "images": moved})
         return
-    print(f"split: {counted(moved, 'image')} of {shown(person)} now of {shown(new)}")
+    print(f"split: {counted(moved, 'image')} moved from {shown(person)} to {shown(new)}")

@@ -1,4 +1,4 @@
-"""`facever gallery enroll` and `import`: people's images into a gallery."""
+"""`facever gallery enroll` and `import`: add images of people to a gallery."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from facever.embeddings.embedding_set import EmbeddingSet
     from facever.gallery.answers import Enrollment
 
-_DUPLICATES = typer.Option(help="Images that are there already: skip, keep or refuse.")
+_DUPLICATES = typer.Option(help="Images that are already enrolled: skip, keep or refuse.")
 Near = Annotated[
     float | None,
-    typer.Option(help="Images nearer than this cosine to one there are there already, too."),
+    typer.Option(
+        help="Treat images above this cosine similarity to an enrolled one as duplicates."
+    ),
 ]
 Conflicts = Annotated[
     str, typer.Option(help="Faces that match another person: ignore, warn or refuse.")
@@ -41,11 +43,11 @@ Conflicts = Annotated[
 ConflictPoint = Annotated[
     str | None,
     typer.Option(
-        help="The gallery's operating point that tells them. [default: its only 1:N one, else its "
+        help="The gallery's operating point for --conflicts. [default: its only 1:N one, else its "
         "only 1:1 one]"
     ),
 ]
-_EXAMPLES = 3  # of what is said in one line
+_EXAMPLES = 3  # listed in one line
 
 
 def enroll(
@@ -61,15 +63,15 @@ def enroll(
     model: Model = None,
     person: Annotated[
         str | None,
-        typer.Option(help="Whom all of the images show."),
+        typer.Option(help="Id of the one person shown in all of the images."),
     ] = None,
     metadata: Annotated[
         list[str] | None,
-        typer.Option(help="With --person: KEY=VALUE to keep of the person. Repeatable."),
+        typer.Option(help="With --person: KEY=VALUE metadata of the person. Repeatable."),
     ] = None,
     metadata_columns: Annotated[
         str | None,
-        typer.Option(help="Columns to keep of the people, such as site,role."),
+        typer.Option(help="Columns to store as metadata of the people, such as site,role."),
     ] = None,
     duplicates: Annotated[str, _DUPLICATES] = "skip",
     near: Near = None,
@@ -77,7 +79,10 @@ def enroll(
     conflict_point: ConflictPoint = None,
     quality: Annotated[
         str | None,
-        typer.Option(help="The column of the images' weights. [default: quality, if there]"),
+        typer.Option(
+            help="The column with the weight of each image, for --templates quality_mean. "
+            "[default: quality, if present]"
+        ),
     ] = None,
     photos: Photos = None,
     face: Face = None,
@@ -88,9 +93,9 @@ def enroll(
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Add images of people: all of them, or on any error none.
+    """Add images of people. On an error, nothing is added.
 
-    Images that cannot be read, and photos without a face, are left out and named.
+    Images that cannot be read and photos without a face are skipped and listed.
     """
     from dataclasses import replace
 
@@ -98,12 +103,12 @@ def enroll(
     from facever.gallery.gallery import Gallery
 
     if metadata and person is None:
-        raise ConfigError("--metadata is about one person: name them with --person")
+        raise ConfigError("--metadata applies to one person: give --person")
     if model is None and (data is not None or device != "auto"):
-        raise ConfigError("--data and --device are for images: give --model, or leave them away")
+        raise ConfigError("--data and --device apply to images: give --model, or omit them")
     how = photos, face, min_quality, rotations, detector
     if model is None and asked_of_photos(how):
-        raise ConfigError("--photos and what belongs to it are for images: give --model")
+        raise ConfigError("--photos and its options apply to images: give --model, or omit them")
     columns = names_in(metadata_columns)
     rules: dict[str, Any] = {
         "metadata": {person: dict(pairs_of(metadata, "--metadata"))} if metadata else {},
@@ -125,7 +130,7 @@ def enroll(
             from facever.data.sources import gather
             from facever.recognizer import Recognizer
 
-            images = gather(given, person, data)  # looked at before a model takes its time
+            images = gather(given, person, data)  # checked before the model is loaded
             recognizer = Recognizer.load(model, opened, device=device)
             recognizer.photos = photos_of(recognizer.model, *how)
             rules |= {"metadata_columns": columns, "quality": quality}
@@ -142,8 +147,8 @@ def import_(
     duplicates: Annotated[
         str | None,
         typer.Option(
-            help="Images that are there already: skip, keep or refuse. [default: skip; an empty "
-            "gallery takes all]"
+            help="Images that are already enrolled: skip, keep or refuse. [default: skip; an "
+            "empty gallery accepts all]"
         ),
     ] = None,
     near: Near = None,
@@ -151,9 +156,9 @@ def import_(
     conflict_point: ConflictPoint = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take all of an export into a gallery of the same model, or on any error nothing.
+    """Add all people of an export to a gallery of the same model. On an error, nothing is added.
 
-    A new gallery for it: facever gallery create DIR --from-embeddings EXPORT.
+    To create a new gallery for it: facever gallery create DIR --from-embeddings EXPORT.
     """
     from facever.gallery.gallery import Gallery
 
@@ -183,21 +188,21 @@ def _show(done: "Enrollment", gallery: Path, now: dict[str, int], as_json: bool)
 
 
 def _embeddings_in(given: list[str]) -> "EmbeddingSet":
-    """Open the one embedding set that is named where no model is."""
+    """Open the embedding set given without --model."""
     from facever.embeddings.embedding_set import META, EmbeddingSet
     from facever.errors import DataError
 
     path = Path(given[0])
     if len(given) > 1:
-        raise DataError("without --model one embedding set is enrolled at a time")
+        raise DataError("without --model, give exactly one embedding set")
     if not (path / META).is_file():
         what = f"{path} is not an embedding set" if path.exists() else f"no such path: {path}"
-        raise DataError(f"{what}; images are enrolled with --model MODEL")
+        raise DataError(f"{what}; to enroll images, give --model MODEL")
     return EmbeddingSet.load(path)
 
 
 def _tell(done: "Enrollment") -> None:
-    """Say what was left out and what is strange, each in one line."""
+    """Report skipped images, duplicates and conflicts, each in one line."""
     from facever.core.console import say, warn
     from facever.gallery.records import shown
 
@@ -209,7 +214,7 @@ def _tell(done: "Enrollment") -> None:
     same = [d for d in done.duplicates if d.known_as == d.person]
     other = [d for d in done.duplicates if d.known_as != d.person]
     if same:
-        say(f"there already: {_some([d.what() for d in same])}")
+        say(f"already enrolled: {_some([d.what() for d in same])}")
     if done.conflicts:
         warn(
             "enrolled although another person matches: "
@@ -224,13 +229,13 @@ def _tell(done: "Enrollment") -> None:
         say(done.note)
     if other:
         warn(
-            "there already, as another person: "
+            "already enrolled as another person: "
             + _some([f"{d.what()} of {shown(d.person)} as {shown(d.known_as)}" for d in other])
         )
 
 
 def _some(what: list[str]) -> str:
-    """Return a count and the first few."""
+    """Return the count and the first few."""
     count = counted(len(what), "image")
     more = ", ..." if len(what) > _EXAMPLES else ""
     return f"{count} ({', '.join(what[:_EXAMPLES])}{more})"

@@ -1,4 +1,4 @@
-"""`facever gallery rebuild`, `check` and `export`: a gallery's files."""
+"""`facever gallery rebuild`, `check` and `export`: maintain a gallery's files."""
 
 from pathlib import Path
 from typing import Annotated
@@ -22,15 +22,18 @@ def rebuild(
     index: IndexKind = None,
     templates: Annotated[
         str | None,
-        typer.Option(help="Compare people by: all, mean, quality_mean or medoids:K."),
+        typer.Option(help="Templates of a person: all, mean, quality_mean or medoids:K."),
     ] = None,
     storage: Annotated[
         str | None,
-        typer.Option(help="Write vectors as float32, float16 or int8; rounded, they stay so."),
+        typer.Option(
+            help="Number format of stored vectors: float32, float16 or int8. Rounding cannot be "
+            "undone."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the index anew; or change how people are compared, stored or indexed."""
+    """Rebuild the index; optionally change templates, storage or kind of index."""
     from facever.gallery.gallery import Gallery
 
     with Gallery.open(gallery) as opened:
@@ -44,9 +47,9 @@ def rebuild(
 
 
 def check(gallery: Folder, as_json: AsJson = False) -> None:
-    """Look at every row, the index and the files, and say what is wrong.
+    """Check every row, the index and the files; list problems.
 
-    Exit status: 0 all is well, 1 something is wrong, 2 an error.
+    Exit status: 0 no problem, 1 at least one problem, 2 an error.
     """
     from facever.gallery.gallery import Gallery
 
@@ -58,18 +61,18 @@ def check(gallery: Folder, as_json: AsJson = False) -> None:
         for one in found:
             print(f"{one.part}: {one.problem}")
         if not found:
-            print(f"all is well: {now['images']} images of {now['people']} people")
+            print(f"no problem found: {now['images']} images of {now['people']} people")
     raise typer.Exit(int(bool(found)))
 
 
 def export(
     gallery: Folder,
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The output folder.")],
     as_json: AsJson = False,
 ) -> None:
-    """Write all people and images as an embedding set, with all that is known of them.
+    """Write all people and images with their metadata as an embedding set.
 
-    It is as worth protecting as the gallery. Operating points and calibrations are not in it.
+    Protect the export like the gallery. It does not contain operating points and calibrations.
     """
     from facever.gallery.gallery import Gallery
 

@@ -1,4 +1,4 @@
-"""`facever gallery migrate`: to another model, while the old one serves."""
+"""`facever gallery migrate`: migrate to another model while the old one stays in use."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -21,34 +21,42 @@ if TYPE_CHECKING:
     from facever.gallery.migration import Migration, Missing
     from facever.models.extraction import Precision
 
-_EXAMPLES = 20  # missing images that are listed without --json
+_EXAMPLES = 20  # missing images listed without --json
 
 
 def migrate(
     gallery: Folder,
     model: Annotated[
         Path | None,
-        typer.Option(help="The new model: a run folder or a .safetensors file."),
+        typer.Option(
+            help="The new model: a run folder, a .safetensors or .onnx file, or a public "
+            "model's name."
+        ),
     ] = None,
     missing: Annotated[
         str,
         typer.Option(
-            help="Images whose source is gone or changed: refuse to finish, or remove them."
+            help="Images whose source file is missing or changed: refuse (do not finish) or remove."
         ),
     ] = "refuse",
     data: Annotated[
         Path | None,
-        typer.Option(help="Where images are that are not at their source any more."),
+        typer.Option(help="Folder of images that are no longer at their enrolled path."),
     ] = None,
     flip: Annotated[
         bool | None,
         typer.Option(
-            "--flip/--no-flip", help="Average with the mirror image's. [default: as it is]"
+            "--flip/--no-flip",
+            help="Average each embedding with that of the mirrored image. [default: as in the "
+            "gallery]",
         ),
     ] = None,
     precision: Annotated[
         str | None,
-        typer.Option(help="fp32, or bf16: faster, other vectors. [default: as it is]"),
+        typer.Option(
+            help="fp32 or bf16. bf16 is faster; its vectors differ slightly. [default: as in "
+            "the gallery]"
+        ),
     ] = None,
     photos: Photos = None,
     face: Face = None,
@@ -56,38 +64,40 @@ def migrate(
     rotations: Rotations = False,
     detector: Detector = None,
     abandon: Annotated[
-        bool, typer.Option("--abandon", help="Forget a migration that has begun.")
+        bool, typer.Option("--abandon", help="Discard an unfinished migration.")
     ] = False,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Move to another model: embed all images again from their sources, then let it serve.
+    """Migrate to another model: embed all images again from their sources, then use that model.
 
-    Images that were enrolled as photos are cut by the landmarks that are known of them; of the
-    others --photos or --crops says what they are (default: what the new model needs). Stopped or
-    killed, the same command goes on where it was. Until all is there the old model
-    serves. Operating points and calibrations are of the old model and go with it.
+    Images enrolled as photos are cropped by their stored landmarks. --photos or --crops states the
+    kind of the other images (default: what the new model needs). After an interruption, the same
+    command continues. The old model stays in use until all images are embedded. Operating points
+    and calibrations belong to the old model and are removed with it.
 
-    Exit status: 0 moved, 2 images are missing (nothing changed) or an error.
+    Exit status: 0 migrated, 2 images are missing (nothing changed) or an error.
     """
     from facever.errors import ConfigError, GalleryError
     from facever.gallery.gallery import Gallery
     from facever.recognizer import Recognizer
 
     if abandon == (model is not None):
-        raise ConfigError("either move to a --model, or --abandon a migration that has begun")
+        raise ConfigError(
+            "give either --model MODEL to migrate, or --abandon to discard an unfinished migration"
+        )
     how = photos, face, min_quality, rotations, detector
     if abandon and asked_of_photos(how):
-        raise ConfigError("--abandon forgets a migration: omit --photos and what belongs to it")
+        raise ConfigError("--abandon discards a migration: omit --photos and its options")
     if abandon and (missing, data, flip, precision, device) != ("refuse", None, None, None, "auto"):
-        raise ConfigError("--abandon forgets a migration: leave what is for one away")
+        raise ConfigError("--abandon discards a migration: omit all other options")
     with Gallery.open(gallery) as opened:
         if model is None:
             opened.abandon_migration()
             if as_json:
                 print_json({"abandoned": True, "fingerprint": opened.fingerprint})
             else:
-                print(f"abandoned: the gallery stays with {opened.fingerprint}")
+                print(f"abandoned: the gallery keeps the model {opened.fingerprint}")
             return
         chosen = cast("Precision | None", precision)
         new = Recognizer.load(model, opened, flip=flip, precision=chosen, device=device)
@@ -99,8 +109,8 @@ def migrate(
         _print(done)
     if not done.finished:
         raise GalleryError(
-            f"{counted(len(done.missing), 'image')} cannot be embedded again, and the old model "
-            "goes on serving: bring them back (--data ROOT), or run it with --missing remove"
+            f"{counted(len(done.missing), 'image')} cannot be embedded again, so the old model "
+            "stays in use: restore them, give their folder (--data ROOT), or give --missing remove"
         )
 
 
@@ -121,4 +131,4 @@ def _print(done: "Migration") -> None:
     print(f"moved:    from {done.before} to {done.fingerprint}")
     if done.lost:
         names = ", ".join(shown(name) for name in done.lost)
-        say(f"gone with the old model: {names}; measure operating points for the new one")
+        say(f"removed with the old model: {names}; measure new operating points for the new model")

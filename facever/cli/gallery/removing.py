@@ -1,4 +1,4 @@
-"""`facever gallery remove` and `purge`: people go, and then their last bytes."""
+"""`facever gallery remove` and `purge`: remove people and erase their data."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,26 +14,29 @@ def remove(
     people: Annotated[list[str], typer.Argument(metavar="PERSON...", help="Ids of people.")],
     source: Annotated[
         str | None,
-        typer.Option(help="Only the image from here, of one person."),
+        typer.Option(help="Remove only the image of one person with this source."),
     ] = None,
     image: Annotated[
         int | None,
-        typer.Option(help="Only the image of this number (see gallery images), of one person."),
+        typer.Option(
+            help="Remove only the image of one person with this number (see facever gallery "
+            "images)."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Remove people, or one image of a person; nobody asks back.
+    """Remove people, or one image of a person, without confirmation.
 
-    When the command returns they are in no answer any more. Bytes of them may stay in the store's
-    log and in the index until facever gallery purge.
+    After the command, no answer contains them. Their bytes can remain in the store's log and in the
+    index until facever gallery purge.
     """
     from facever.errors import ConfigError
     from facever.gallery.gallery import Gallery
 
     if source is not None and image is not None:
-        raise ConfigError("either --source or --image")
+        raise ConfigError("give either --source or --image, not both")
     if (source is not None or image is not None) and len(people) > 1:
-        raise ConfigError("--source and --image are an image of one person: name one person")
+        raise ConfigError("--source and --image select an image of one person: give one person")
     with Gallery.open(gallery) as opened:
         before = totals(opened)
         if source is not None:
@@ -48,14 +51,13 @@ def remove(
         return
     print(f"removed: {counted(images, 'image')}, {counted(gone, 'person')}")
     print(f"gallery: {now['images']} images of {now['people']} people in {gallery}")
-    print(f"next:    facever gallery purge {gallery}   (until then bytes may stay in its files)")
+    print(f"next:    facever gallery purge {gallery}   (erases remaining bytes from its files)")
 
 
 def purge(gallery: Folder, as_json: AsJson = False) -> None:
-    """Write the gallery's files anew, so that no byte of what was removed stays in them.
+    """Rewrite the gallery's files so that no byte of removed data remains in them.
 
-    Copies that were made of the folder, and what a disk or its snapshots keep of overwritten files,
-    are out of reach.
+    This does not erase copies of the folder, disk snapshots, or overwritten blocks on the disk.
     """
     from facever.gallery.gallery import Gallery
 

@@ -1,4 +1,4 @@
-"""`facever gallery search` and `verify`: who is it, and is it them."""
+"""`facever gallery search` and `verify`: identification (1:N) and verification (1:1)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,11 +39,11 @@ Images = Annotated[
 ]
 Embeddings = Annotated[
     Path | None,
-    typer.Option(help="Ask about the rows of this embedding set instead."),
+    typer.Option(help="Use the rows of this embedding set as probes instead of images."),
 ]
 Rule = Annotated[
     str | None,
-    typer.Option(help="A person's score: max or mean over their images. [default: max]"),
+    typer.Option(help="A person's score: max or mean over their templates. [default: max]"),
 ]
 
 
@@ -52,14 +52,14 @@ def search(
     images: Images = None,
     model: Model = None,
     embeddings: Embeddings = None,
-    k: Annotated[int, typer.Option("-k", help="How many people to show.")] = 5,
+    k: Annotated[int, typer.Option("-k", help="Number of candidates to show.")] = 5,
     operating_point: Point = None,
     rule: Rule = None,
     calibration: Calibration = None,
     where: Where = None,
     decide: Annotated[
         bool,
-        typer.Option("--decide", help="End with status 2 where no operating point decides."),
+        typer.Option("--decide", help="Exit with status 2 if no operating point can decide."),
     ] = False,
     photos: Photos = None,
     face: Face = None,
@@ -72,10 +72,10 @@ def search(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find the people who are nearest to each image (1:N).
+    """Find the most similar people for each image (1:N).
 
-    Exit status: 0 answered, with or without a decision; 2 an error, and with --decide also where
-    nothing decides: a line says why.
+    Exit status: 0 with or without a decision, 2 an error. With --decide, also 2 if there is no
+    decision; one line states the reason.
     """
     from facever.core.console import say
     from facever.embeddings.embedding_set import EmbeddingSet
@@ -83,9 +83,9 @@ def search(
     from facever.gallery.gallery import Gallery
 
     how = photos, face, min_quality, rotations, detector
-    _check("search for", images, model, embeddings, device, how)
+    _check("search", images, model, embeddings, device, how)
     if as_csv and as_json:
-        raise ConfigError("either --csv or --json")
+        raise ConfigError("give either --csv or --json, not both")
     asked: dict[str, Any] = {
         "operating_point": point_of(operating_point),
         "rule": rule,
@@ -130,15 +130,15 @@ def _check(
     device: str,
     how: tuple[object, ...],
 ) -> None:
-    """Refuse anything but images with a model, or embeddings."""
+    """Check that either images with a model or embeddings are given."""
     from facever.errors import ConfigError
 
     if (embeddings is None) == (not images) or (embeddings is None) != (model is not None):
-        raise ConfigError(f"{verb} images with --model, or {verb} --embeddings")
+        raise ConfigError(f"give images with --model MODEL to {verb}, or --embeddings SET")
     if embeddings is not None and device != "auto":
-        raise ConfigError("--device is for images: --embeddings need none")
+        raise ConfigError("--device applies to images: omit it with --embeddings")
     if embeddings is not None and asked_of_photos(how):
-        raise ConfigError("--photos and what belongs to it are for images: --embeddings need none")
+        raise ConfigError("--photos and its options apply to images: omit them with --embeddings")
 
 
 def _names_in(probes: "EmbeddingSet") -> list[str]:
@@ -147,7 +147,7 @@ def _names_in(probes: "EmbeddingSet") -> list[str]:
 
 
 def _owners_of(images: list[str], faces: Sequence[dict[str, Any] | None]) -> list[str]:
-    """Return the image of each probe: several are of one where every face of it is asked for."""
+    """Return the image of each probe; with --face all, several probes can have the same image."""
     return [
         images[face["image"] if face is not None and "image" in face else row]
         for row, face in enumerate(faces)
@@ -155,9 +155,9 @@ def _owners_of(images: list[str], faces: Sequence[dict[str, Any] | None]) -> lis
 
 
 def _names_of(owners: list[str], faces: Sequence[dict[str, Any] | None]) -> list[str]:
-    """Return what to call each probe: its image, and where its face is if there may be several."""
+    """Return the label of each probe: its image and, with --face all, the face's box."""
     return [
-        f"{owner}, face {face['face']} at {face.get('box', 'an unknown place')}"
+        f"{owner}, face {face['face']} at {face.get('box', 'an unknown position')}"
         if face is not None and "face" in face
         else owner
         for owner, face in zip(owners, faces, strict=True)
@@ -176,17 +176,17 @@ def _print_answers(names: list[str], found: "SearchResult", filtered: bool) -> N
         if answer.error is not None:
             print(f"  no vector: {printable(answer.error)}")
         elif not answer.candidates:
-            print("  nobody is as asked" if filtered else "  nobody is enrolled")
+            print("  no person matches the filter" if filtered else "  the gallery is empty")
         else:
             rows = [(f"{c.score:.4f}", shown(c.person)) for c in answer.candidates]
             print("  " + table(["score", "person"], rows).replace("\n", "\n  "))
             likely = answer.candidates[0].probability
             if likely is not None:
-                print(f"  the first is right with probability {likely:.4f}")
+                print(f"  probability that the first is correct: {likely:.4f}")
 
 
 def _print_csv(names: list[str], found: "SearchResult") -> None:
-    """Print a row for each candidate; one without a person for a probe that has none."""
+    """Print one CSV row per candidate; a probe without candidates has one row without a person."""
     import csv
     import sys
 
@@ -210,7 +210,7 @@ def _print_csv(names: list[str], found: "SearchResult") -> None:
 
 def verify(
     gallery: Folder,
-    person: Annotated[str, typer.Argument(help="Who it is claimed to be.")],
+    person: Annotated[str, typer.Argument(help="Id of the claimed person.")],
     images: Images = None,
     model: Model = None,
     embeddings: Embeddings = None,
@@ -225,9 +225,9 @@ def verify(
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Say whether images show a person of the gallery (1:1).
+    """Decide whether images show a given person of the gallery (1:1).
 
-    Exit status: 0 the same, 1 different (one of them at least), 2 no decision or an error.
+    Exit status: 0 the same person, 1 different (at least one image), 2 no decision or an error.
     """
     from facever.core.console import say
     from facever.embeddings.embedding_set import EmbeddingSet
@@ -265,7 +265,7 @@ def verify(
 
 
 def _print_verified(names: list[str], result: "Verification") -> None:
-    """Print the score of each probe and what was decided; their names where they are several."""
+    """Print the score and decision of each probe, with its name if there are several."""
     from facever.core.console import printable
     from facever.gallery.records import shown
 

@@ -1,4 +1,4 @@
-"""What the commands of `facever gallery` share: their options and how results are printed."""
+"""Options and output shared by the commands of `facever gallery`."""
 
 import json
 import os
@@ -18,27 +18,36 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The gallery's folde
 Person = Annotated[str, typer.Argument(metavar="PERSON", help="A person's id.")]
 Model = Annotated[
     Path | None,
-    typer.Option(help="The gallery's model: a run folder or a .safetensors file."),
+    typer.Option(
+        help="The gallery's model: a run folder, a .safetensors or .onnx file, or a public "
+        "model's name."
+    ),
 ]
 Point = Annotated[
     str | None,
-    typer.Option(help="Decide by this file, or by the gallery's own of this name."),
+    typer.Option(
+        help="Operating point to decide by: a file, or the name of one stored in the gallery."
+    ),
 ]
 Calibration = Annotated[
     str | None,
-    typer.Option(help="Probabilities by this file, or by the gallery's own of this name."),
+    typer.Option(
+        help="Calibration for probabilities: a file, or the name of one stored in the gallery."
+    ),
 ]
 
 Where = Annotated[
     list[str] | None,
     typer.Option(
-        help="Only people with KEY=VALUE in their metadata, such as site=A. Repeatable: one of the "
-        "values of a key, all of the keys."
+        help="Only people with KEY=VALUE in their metadata, such as site=A. Repeatable: values "
+        "of one key are alternatives; a person must match every key."
     ),
 ]
 IndexKind = Annotated[
     str | None,
-    typer.Option(help="auto, flat, or a FAISS factory string such as IVF1024,Flat or HNSW32."),
+    typer.Option(
+        help="Kind of index: auto, flat, or a FAISS factory string such as IVF1024,Flat or HNSW32."
+    ),
 ]
 
 
@@ -48,21 +57,21 @@ def print_json(value: Any) -> None:
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
-    """Print names and values, one a line, the values below each other."""
+    """Print one name and value per line, the values aligned."""
     width = max(map(len, fields)) + 2
     for name, value in fields.items():
         print(f"{name + ':':<{width}}{value}")
 
 
 def source_in(gallery: "Gallery", person: str, given: str) -> str:
-    """Return a source as the gallery has it: what was enrolled by a path is there absolute."""
+    """Return a source as the gallery stores it: paths are absolute."""
     sources = {image.source for image in gallery.images(person)}
     absolute = os.path.abspath(given)  # noqa: PTH100 - of "a.npy#7" too
     return absolute if given not in sources and absolute in sources else given
 
 
 def print_info(gallery: "Gallery", as_json: bool) -> None:
-    """Print what a gallery is bound to and holds."""
+    """Print a gallery's model, settings and counts."""
     from facever.cli.evaluate.shared import show
 
     show(gallery.info(), as_json)
@@ -70,9 +79,9 @@ def print_info(gallery: "Gallery", as_json: bool) -> None:
 
 @contextmanager
 def after_change() -> Iterator[None]:
-    """Read or show what a change that was made led to: where that fails the change stays made.
+    """Report an error in reading or printing after a change as a warning; the change remains.
 
-    It is a warning, and the command ends with status 0. What must be readable is read before.
+    The command then ends with status 0. Anything that must be readable is read before the change.
     """
     from facever.core.console import warn
     from facever.errors import FaceverError
@@ -80,11 +89,11 @@ def after_change() -> Iterator[None]:
     try:
         yield
     except (FaceverError, OSError) as error:
-        warn(f"the change was made, but the gallery cannot be read after it: {error}")
+        warn(f"the change was made, but the gallery cannot be read afterwards: {error}")
 
 
 def totals_after(gallery: "Gallery", before: dict[str, int]) -> dict[str, int]:
-    """Return how many people and images there are after a change; else how many there were."""
+    """Return the counts of people and images after a change; the counts before it if that fails."""
     now = before
     with after_change():
         now = totals(gallery)
@@ -92,13 +101,13 @@ def totals_after(gallery: "Gallery", before: dict[str, int]) -> dict[str, int]:
 
 
 def totals(gallery: "Gallery") -> dict[str, int]:
-    """Return how many people and images there are now."""
+    """Return the current counts of people and images."""
     info = gallery.info()
     return {"people": info.people, "images": info.images}
 
 
 def point_of(given: str | None) -> "OperatingPoint | str | None":
-    """Return the operating point in a file of that name, else the name."""
+    """Return the operating point in the file `name`; if there is no such file, `name`."""
     from facever.operating_point import OperatingPoint
 
     if given is not None and os.path.isfile(given):  # noqa: PTH113 - False for any text
@@ -107,7 +116,7 @@ def point_of(given: str | None) -> "OperatingPoint | str | None":
 
 
 def calibration_of(given: str | None) -> "ScoreCalibration | str | None":
-    """Return the calibration in a file of that name, else the name."""
+    """Return the calibration in the file `name`; if there is no such file, `name`."""
     from facever.evaluation.score_calibration import ScoreCalibration
 
     if given is not None and os.path.isfile(given):  # noqa: PTH113 - False for any text
@@ -116,10 +125,10 @@ def calibration_of(given: str | None) -> "ScoreCalibration | str | None":
 
 
 def pairs_of(given: Sequence[str], option: str) -> list[tuple[str, str]]:
-    """Return the KEY=VALUE words of an option, in their order.
+    """Return the KEY=VALUE words of an option as pairs, in order.
 
     Raises:
-        ConfigError: A word of another form.
+        ConfigError: A word is not KEY=VALUE.
     """
     from facever.errors import ConfigError
 
@@ -133,12 +142,13 @@ def pairs_of(given: Sequence[str], option: str) -> list[tuple[str, str]]:
 
 
 def where_of(given: Sequence[str] | None) -> dict[str, list[Any]] | None:
-    """Return the filter of --where: by key, the values that are wanted.
+    """Return the filter of --where: a list of allowed values for each key.
 
-    A word that is also a number, true, false or null stands for both: tables bring numbers.
+    A word that is also a number, true, false or null matches both: metadata from tables can hold
+    numbers.
 
     Raises:
-        ConfigError: A word that is not KEY=VALUE.
+        ConfigError: A word is not KEY=VALUE.
     """
     if not given:
         return None
@@ -154,7 +164,7 @@ def where_of(given: Sequence[str] | None) -> dict[str, list[Any]] | None:
 
 
 def names_in(given: str | None) -> list[str]:
-    """Return the names of an option such as site,role."""
+    """Return the names in an option such as site,role."""
     return [name.strip() for name in (given or "").split(",") if name.strip()]
 
 

@@ -1,4 +1,4 @@
-"""`facever gallery info`, `people`, `images` and `audit`: what a gallery is, holds and held."""
+"""`facever gallery info`, `people`, `images` and `audit`: show a gallery's contents and history."""
 
 from typing import Annotated
 
@@ -16,7 +16,7 @@ _WENT = {
 
 
 def info(gallery: Folder, as_json: AsJson = False) -> None:
-    """Say what a gallery is bound to and holds."""
+    """Show a gallery's model, settings and counts."""
     from facever.gallery.gallery import Gallery
 
     with Gallery.open(gallery) as opened:
@@ -24,7 +24,7 @@ def info(gallery: Folder, as_json: AsJson = False) -> None:
 
 
 def people(gallery: Folder, where: Where = None, as_json: AsJson = False) -> None:
-    """List the people, those enrolled first first, with the number of their images."""
+    """List the people in order of enrolment, with their number of images."""
     from facever.gallery.gallery import Gallery
     from facever.gallery.records import shown
     from facever.render.text import table
@@ -38,7 +38,7 @@ def people(gallery: Folder, where: Where = None, as_json: AsJson = False) -> Non
 
 
 def images(gallery: Folder, person: Person, as_json: AsJson = False) -> None:
-    """List what is known of a person and of their images."""
+    """List a person's metadata and images."""
     from facever.gallery.gallery import Gallery
     from facever.gallery.records import shown
     from facever.render.text import table
@@ -62,14 +62,14 @@ def audit(
     gallery: Folder,
     person: Annotated[
         str | None,
-        typer.Option(help="Only say whether this id was removed, merged or renamed, and when."),
+        typer.Option(help="Report only whether and when this id was removed, merged or renamed."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what was removed and when; of whom is there only as a code, which names nobody.
+    """List removals with their time. Ids are stored as codes that do not reveal the person.
 
-    With --person the exit status is 0 where the id was removed and 1 where it was not: somebody
-    who was merged or renamed is still there, under another id.
+    With --person the exit status is 0 if the id was removed, else 1. A merged or renamed person is
+    still in the gallery, with another id.
     """
     from facever.gallery.gallery import Gallery
     from facever.gallery.records import shown

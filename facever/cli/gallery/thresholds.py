@@ -1,4 +1,4 @@
-"""`facever gallery threshold` and `calibration`: what a gallery decides and tells odds by."""
+"""`facever gallery threshold` and `calibration`: operating points and calibrations of a gallery."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 Name = Annotated[
     str | None,
-    typer.Option(help="Under which name (default: the file's)."),
+    typer.Option(help="Name to store it under (default: the file's name)."),
 ]
 Remove = Annotated[
     str | None,
-    typer.Option(help="Forget the one of this name."),
+    typer.Option(help="Remove the one with this name."),
 ]
 
 
@@ -25,13 +25,13 @@ def threshold(
     gallery: Folder,
     file: Annotated[
         Path | None,
-        typer.Argument(help="An operating point to keep in the gallery."),
+        typer.Argument(help="An operating point file to add to the gallery."),
     ] = None,
     name: Name = None,
     remove: Remove = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the gallery's operating points; before that add one, or remove one."""
+    """List the gallery's operating points, after adding or removing one if given."""
     from facever.core.console import warn
     from facever.gallery.gallery import Gallery
     from facever.gallery.records import shown
@@ -39,7 +39,7 @@ def threshold(
 
     _check(file, name, remove)
     with Gallery.open(gallery) as opened:
-        opened.info()  # what cannot be read is refused before a change
+        opened.info()  # an unreadable gallery is refused before the change
         if file is not None:
             opened.add_operating_point(name or file.stem, OperatingPoint.load(file))
         if remove is not None:
@@ -55,20 +55,20 @@ def threshold(
     for key, point in points.items():
         print(f"{shown(key)}: {point.kind}, {point.summary}")
     if not points:
-        print("no operating points: searching and verifying give scores only")
+        print("no operating points: search and verify return scores without decisions")
 
 
 def calibration(
     gallery: Folder,
     file: Annotated[
         Path | None,
-        typer.Argument(help="A calibration to keep in the gallery."),
+        typer.Argument(help="A calibration file to add to the gallery."),
     ] = None,
     name: Name = None,
     remove: Remove = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the gallery's calibrations; before that add one, or remove one."""
+    """List the gallery's calibrations, after adding or removing one if given."""
     from facever.core.console import warn
     from facever.evaluation.score_calibration import ScoreCalibration
     from facever.gallery.gallery import Gallery
@@ -76,7 +76,7 @@ def calibration(
 
     _check(file, name, remove)
     with Gallery.open(gallery) as opened:
-        opened.info()  # what cannot be read is refused before a change
+        opened.info()  # an unreadable gallery is refused before the change
         if file is not None:
             opened.add_calibration(name or file.stem, ScoreCalibration.load(file))
         if remove is not None:
@@ -92,16 +92,16 @@ def calibration(
     for key, one in kept.items():
         print(f"{shown(key)}: {one.kind}, {_line(one)}")
     if not kept:
-        print("no calibrations: searching and verifying give no probabilities")
+        print("no calibrations: search and verify return no probabilities")
 
 
 def _check(file: Path | None, name: str | None, remove: str | None) -> None:
     from facever.errors import ConfigError
 
     if name is not None and file is None:
-        raise ConfigError("--name is of something to add: give its file")
+        raise ConfigError("--name applies to a file to add: give the file")
     if remove is not None and file is not None:
-        raise ConfigError("either add a file or --remove a name, one at a time")
+        raise ConfigError("give either a file to add or --remove NAME, not both")
 
 
 def _line(calibration: "ScoreCalibration") -> str:

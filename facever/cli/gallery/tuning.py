@@ -1,4 +1,4 @@
-"""`facever gallery tune`: which kind of index a gallery should have."""
+"""`facever gallery tune`: compare kinds of index for a gallery."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,49 +22,49 @@ def tune(
         Path | None,
         typer.Argument(
             metavar="[PROBES]",
-            help="Embeddings of its people, by other images, and of strangers. [default: held out "
-            "of the gallery]",
+            help="Probes: embeddings of other images of the enrolled people, and of people not "
+            "enrolled. [default: people and images held out of the gallery]",
         ),
     ] = None,
     index: Annotated[
         list[str] | None,
         typer.Option(
-            help="Kinds to try: flat IVF1024,Flat:nprobe=64 HNSW32 and so on. [default: some that "
-            "fit its size]"
+            help="Kinds of index to compare, such as flat IVF1024,Flat:nprobe=64 HNSW32. "
+            "[default: a choice by the gallery's size]"
         ),
     ] = None,
     operating_point: Annotated[
         str | None,
         typer.Option(
-            help="Take the threshold of this file, or of the gallery's own of this name. "
-            "[default: its only 1:N one, without --fpir and --rule]"
+            help="Operating point whose threshold is used: a file, or the name of one stored in "
+            "the gallery. [default: the gallery's only 1:N one, unless --fpir or --rule is given]"
         ),
     ] = None,
     fpir: Annotated[
         list[float] | None,
         typer.Option(
-            help="The FPIR that exact search is set for, one or several, in place of the "
-            "gallery's operating point. [default where there is none: 0.01]"
+            help="FPIR of exact search that sets the threshold, one or several, instead of the "
+            "gallery's operating point. [default if there is none: 0.01]"
         ),
     ] = None,
     rank: Annotated[
         list[int] | None,
-        typer.Option(help="Ranks at which FNIR is counted, one or several. [default: 1]"),
+        typer.Option(help="Ranks at which FNIR is measured, one or several. [default: 1]"),
     ] = None,
     rule: Annotated[
         str | None,
         typer.Option(
-            help="A person's score, max or mean, in place of the gallery's operating point's. "
-            "[default where there is none: max]"
+            help="A person's score over their templates, max or mean, instead of the rule of "
+            "the gallery's operating point. [default if there is none: max]"
         ),
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="How many people a search lists.")] = 10,
+    k: Annotated[int, typer.Option("-k", help="Number of candidates per search.")] = 10,
     similarity: Metric = None,
     candidates: Annotated[
         int | None,
         typer.Option(
-            help="Of embeddings: how many images an index is asked for. [default: k times the "
-            "most images of a person]"
+            help="For embeddings: number of images requested from the index. [default: k times "
+            "the largest number of images of a person]"
         ),
     ] = None,
     share: Annotated[
@@ -73,13 +73,14 @@ def tune(
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(help="Without PROBES: of what is held out. [default: 0]"),
+        typer.Option(help="Without PROBES: seed of the choice of people held out. [default: 0]"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare kinds of index: recall, FNIR, FPIR, memory, latency. Nothing of the gallery changes.
+    """Compare kinds of index by recall, FNIR, FPIR, memory and latency. Does not change the
+    gallery.
 
-    Choose one by facever gallery rebuild DIR --index KIND.
+    To use one: facever gallery rebuild DIR --index KIND.
     """
     from facever.embeddings.embedding_set import META, EmbeddingSet
     from facever.errors import ConfigError
@@ -87,11 +88,11 @@ def tune(
     from facever.studies import index_tuning
 
     if probes is not None and (share is not None or seed is not None):
-        raise ConfigError("--share and --seed are of probes held out: omit them or PROBES")
+        raise ConfigError("--share and --seed apply to held-out probes: omit them, or omit PROBES")
     wanted: dict[str, Any] = {"fpir": fpir, "rule": rule, "share": share, "seed": seed}
     wanted = {name: value for name, value in wanted.items() if value is not None}
     if operating_point is not None and {"fpir", "rule"} & set(wanted):
-        raise ConfigError("an operating point has its own FPIR and rule: omit --fpir and --rule")
+        raise ConfigError("an operating point includes its FPIR and rule: omit --fpir and --rule")
     with ExitStack() as stack:
         if (gallery / META).is_file():
             people: Gallery | EmbeddingSet = EmbeddingSet.load(gallery)

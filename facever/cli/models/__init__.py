@@ -1,4 +1,4 @@
-"""`facever models`: public models, and models from elsewhere."""
+"""`facever models`: public models and added ONNX models."""
 
 import typer
 
@@ -9,7 +9,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="List, show and fetch public models; take in models from elsewhere.",
+    help="List, show and fetch public models; add other models.",
 )
 app.command("list")(list_)
 app.command("show")(show)

@@ -1,4 +1,4 @@
-"""`facever models add`: an ONNX model from elsewhere becomes one of facever."""
+"""`facever models add`: make an ONNX model usable by facever."""
 
 import re
 from pathlib import Path
@@ -14,47 +14,81 @@ _NUMBERS = re.compile(r"[\s,x]+")
 def add(
     file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="The model.")],
     out: Annotated[
-        Path | None, typer.Option(help="Where the model with its card goes: NAME.onnx.")
+        Path | None, typer.Option(help="Output file NAME.onnx: the model with its card.")
     ] = None,
     like: Annotated[
         str | None,
-        typer.Option(help="Take what is not given from insightface, or a public model: sface."),
+        typer.Option(
+            help="Take omitted values from insightface, or from a public model such as sface."
+        ),
     ] = None,
     size: Annotated[
         str | None,
-        typer.Option(help="Of its input in pixels: 112, or HEIGHTxWIDTH. [default: the file's]"),
+        typer.Option(
+            help="Size of the model's input in pixels: 112, or HEIGHTxWIDTH. [default: from the "
+            "file]"
+        ),
     ] = None,
-    color: Annotated[str | None, typer.Option(help="rgb, bgr or grey. [default: rgb]")] = None,
+    color: Annotated[
+        str | None, typer.Option(help="Colour order of the input: rgb, bgr or grey. [default: rgb]")
+    ] = None,
     mean: Annotated[
         str | None,
-        typer.Option(help="Subtracted, of 0 to 255: a number, or three in the order of --color."),
+        typer.Option(
+            help="Mean to subtract from pixel values (0 to 255): one number, or three in the "
+            "order of --color."
+        ),
     ] = None,
-    std: Annotated[str | None, typer.Option(help="Divided by, of 0 to 255, as --mean.")] = None,
-    layout: Annotated[str | None, typer.Option(help="NCHW or NHWC. [default: the file's]")] = None,
+    std: Annotated[
+        str | None,
+        typer.Option(
+            help="Standard deviation to divide by, on the scale 0 to 255; one number or three, "
+            "like --mean."
+        ),
+    ] = None,
+    layout: Annotated[
+        str | None, typer.Option(help="Axes of the input: NCHW or NHWC. [default: from the file]")
+    ] = None,
     alignment: Annotated[
         str | None,
-        typer.Option(help="arcface-112 (five points), or none: crops. [default: none]"),
+        typer.Option(
+            help="Alignment of faces in photos: arcface-112 (five points), or none (the model "
+            "takes crops). [default: none]"
+        ),
     ] = None,
     output: Annotated[
-        str | None, typer.Option(help="The embedding, where there are several outputs.")
+        str | None,
+        typer.Option(
+            help="Name of the output with the embedding, if the model has several outputs."
+        ),
     ] = None,
     metric: Annotated[
-        str | None, typer.Option(help="cosine, euclidean or dot. [default: cosine]")
+        str | None,
+        typer.Option(
+            help="Metric that compares the embeddings: cosine, euclidean or dot. [default: cosine]"
+        ),
     ] = None,
     interpolation: Annotated[
-        str | None, typer.Option(help="area, bilinear or bicubic. [default: area]")
+        str | None,
+        typer.Option(
+            help="Interpolation for resizing images: area, bilinear or bicubic. [default: area]"
+        ),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="What it is called.")] = None,
-    licence: Annotated[str | None, typer.Option(help="As its authors state it.")] = None,
-    trained_on: Annotated[str | None, typer.Option(help="What it was trained on.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the model in the card.")] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="Licence stated by the model's authors.")
+    ] = None,
+    trained_on: Annotated[
+        str | None, typer.Option(help="Data that the model was trained on.")
+    ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a file that stands at --out.")
+        bool, typer.Option("--overwrite", help="Replace an existing file at --out.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write what facever needs into an ONNX file, and try it on a few images.
+    """Write the card that facever needs into an ONNX file and try the model on a few images.
 
-    Given options go before --like, this before what the file says of itself.
+    Options have priority over --like, and --like over the file's own metadata.
     """
     import json
     from dataclasses import asdict
@@ -66,7 +100,7 @@ def add(
 
     refuse_weights(file)
     if out is None:
-        raise ConfigError("where does the model go? --out NAME.onnx")
+        raise ConfigError("no output file: give --out NAME.onnx")
     added = add_model(
         file,
         out,
@@ -103,8 +137,8 @@ def add(
             "input": f"'{card.input}' {height} x {width} {card.color}, mean {_shown(card.mean)}, "
             f"std {_shown(card.std)}, {card.layout}",
             "alignment": card.alignment,
-            "output": f"'{card.output}', {added.dimension} components, compared by {card.metric}",
-            "speed": f"{added.images_per_second:.1f} images a second with one core",
+            "output": f"'{card.output}', {added.dimension} components, metric {card.metric}",
+            "speed": f"{added.images_per_second:.1f} images per second on one core",
             "fingerprint": added.fingerprint,
             "next": f"facever embed {added.path} DATA --out EMBEDDINGS",
         }
@@ -132,7 +166,7 @@ def _numbers(option: str, text: str | None) -> list[float] | None:
     except ValueError:
         numbers = []
     if len(numbers) not in (1, 2, 3) or (len(numbers) == 2 and option != "size"):
-        raise ConfigError(f"--{option} is '{text}': it must be numbers, such as 112 or 127.5")
+        raise ConfigError(f"--{option} is '{text}' (allowed: numbers, such as 112 or 127.5)")
     return numbers
 
 

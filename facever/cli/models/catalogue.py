@@ -10,11 +10,15 @@ from facever.cli.options import AsJson
 if TYPE_CHECKING:
     from facever.catalogue import Entry
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A name of facever models list.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="A model's name from facever models list.")
+]
 
 
 def list_(as_json: AsJson = False) -> None:
-    """List the public models that facever knows, whether they are here, and those of plug-ins."""
+    """List the public models of the catalogue, with their local files, and the models of
+    plug-ins.
+    """
     from facever import plugins
     from facever.catalogue import entries
     from facever.core.console import byte_count
@@ -33,7 +37,7 @@ def list_(as_json: AsJson = False) -> None:
 
 
 def show(name: Name, as_json: AsJson = False) -> None:
-    """Show all that is known of a public model."""
+    """Show all information about a public model."""
     from facever.catalogue import entry
     from facever.cli.gallery.shared import print_fields
     from facever.core.console import byte_count
@@ -74,9 +78,9 @@ def show(name: Name, as_json: AsJson = False) -> None:
 
 
 def get(name: Name, as_json: AsJson = False) -> None:
-    """Fetch a public model into the user's cache, where it is not on this machine already.
+    """Download a public model into the user's cache, unless it is already on this machine.
 
-    Its licence is said first; the file must have the SHA-256 that the catalogue states.
+    Prints the licence first. The file must have the SHA-256 hash of the catalogue.
     """
     from facever.catalogue import entry
     from facever.catalogue.fetching import fetch

@@ -1,1 +1,1 @@
-"""The search index: derived from the store, and rebuilt from it when it is missing or damaged."""
+"""The search index: derived from the store, and rebuilt from it if it is missing or damaged."""

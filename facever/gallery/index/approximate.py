@@ -1,9 +1,8 @@
-"""An approximate FAISS index beside the snapshot: it proposes rows, and exact scores decide.
-
-The file has what FAISS writes, then the numbers of the indexed entries (int64 [N]), and the seal
-(`sealed.py`), which is checked before FAISS reads a byte. Entries that came later are searched
-exactly; removed ones are skipped. A file without FAISS bytes holds the reason why the kind could
-not be built: search is exact until the store has changed enough to try again.
+"""An approximate FAISS index of the snapshot: it proposes rows, and exact scores decide.\n\nThe
+file contains the FAISS index, the numbers of the indexed entries (int64 [N]), and the seal
+(`sealed.py`), which is checked before FAISS reads a byte. Later entries are searched exactly;
+removed ones are skipped. A file without FAISS bytes contains the reason why the index could not be
+built: search is exact until the store has changed enough to try again.
 """
 
 import errno
@@ -29,8 +28,8 @@ from facever.gallery.records import Keys, Vectors
 
 FILE = "index.faiss"
 MAGIC = b"FVFAISS1"
-_NO_ROOM = 1 << 20  # bytes: a disk with less is full for a file of FAISS's
-_UNREADABLE = (RuntimeError, MemoryError)  # what FAISS raises for bytes that are no index
+_NO_ROOM = 1 << 20  # bytes: a disk with less free space is treated as full
+_UNREADABLE = (RuntimeError, MemoryError)  # raised by FAISS for bytes that are not an index
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,8 @@ class Approximate:
     Args:
         kind: A factory string, or "flat" on a GPU.
         index: The FAISS index.
-        rows: For each of its rows the row of the snapshot, int64 [N]; -1 where that was removed.
-        covered: It has only entries of the first so many rows of the snapshot.
+        rows: Row of the snapshot for each row of the index, int64 [N]; -1 if removed.
+        covered: The index has only entries of the first `covered` rows of the snapshot.
     """
 
     kind: str
@@ -53,16 +52,17 @@ class Approximate:
     def read(
         cls, path: Path, asked: str, snapshot: Snapshot, belongs: Callable[[State], bool]
     ) -> Self | str:
-        """Open the file of an approximate index, or return why there is none of this kind.
+        """Open the file of an approximate index, or return why the index could not be built.
 
         Args:
             path: The file.
-            asked: The kind of index that is set for the gallery.
-            snapshot: The snapshot whose rows it proposes.
-            belongs: Returns whether a state is one of the store's.
+            asked: The gallery's setting for the kind of index.
+            snapshot: The snapshot of the rows.
+            belongs: Returns whether a state is one of the store's states.
 
         Raises:
-            SealError: It is missing, damaged, of another state of the gallery or of another kind.
+            SealError: The file is missing, damaged, of another state of the gallery or of another
+                kind.
         """
         faiss, stamp = import_faiss(), stamp_of(path)
         content, said = unseal(path, MAGIC)
@@ -76,7 +76,7 @@ class Approximate:
             index = _opened(faiss, path)
         except _UNREADABLE as error:
             raise SealError(f"not readable by FAISS ({reason(error)})") from error
-        if stamp_of(path) != stamp:  # FAISS opens by name: another may have taken its place
+        if stamp_of(path) != stamp:  # FAISS opens by name: the file may have been replaced
             return cls.read(path, asked, snapshot, belongs)
         known = content[len(content) - 8 * said["count"] :].view("<i8")
         width = snapshot.entries.vectors.shape[1]
@@ -98,11 +98,11 @@ class Approximate:
         return cls(FLAT, index, np.arange(len(vectors)), len(vectors))
 
     def propose(self, queries: Vectors, depth: int) -> Keys:
-        """Return rows of the snapshot near each query, int64 [Q, depth]; -1 where there are none.
+        """Return rows of the snapshot near each query, int64 [Q, depth]; -1 for missing ones.
 
         Args:
             queries: float32 [Q, D].
-            depth: How many, at least 1.
+            depth: Number of rows per query, at least 1.
         """
         found: Keys = self.index.search(queries, min(depth, len(self.rows)))[1]
         return np.where(found >= 0, self.rows[found], -1)
@@ -111,12 +111,12 @@ class Approximate:
 def write_approximate(path: Path, kind: str, asked: str, snapshot: Snapshot) -> None:
     """Build an index of a snapshot's vectors and write it, atomically and for the owner only.
 
-    Where it cannot be built, a line says so, and the file holds only the reason.
+    If it cannot be built, print a message; the file then contains only the reason.
 
     Args:
         path: The file.
         kind: A factory string.
-        asked: The kind of index that is set for the gallery; "auto" was resolved to `kind`.
+        asked: The gallery's setting for the kind of index; "auto" was resolved to `kind`.
         snapshot: A snapshot with at least one entry.
     """
     faiss, entries = import_faiss(), snapshot.entries
@@ -141,7 +141,7 @@ def write_approximate(path: Path, kind: str, asked: str, snapshot: Snapshot) -> 
 
 
 def rows_among(known: Keys, numbers: Keys) -> Keys:
-    """Return the place of each known number among `numbers`, both ascending; -1 of the gone."""
+    """Return the position of each known number in `numbers`, both ascending; -1 if not found."""
     if len(known) == len(numbers) and np.array_equal(known, numbers):
         return np.arange(len(known))
     if not len(numbers):
@@ -151,7 +151,7 @@ def rows_among(known: Keys, numbers: Keys) -> Keys:
 
 
 def _opened(faiss: ModuleType, path: Path) -> Any:
-    """Return the index, mapped where FAISS can map its kind and read where it cannot."""
+    """Return the index, memory-mapped if FAISS can map its kind, else read."""
     try:
         return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     except RuntimeError:
@@ -159,11 +159,11 @@ def _opened(faiss: ModuleType, path: Path) -> Any:
 
 
 def _write(faiss: ModuleType, index: Any, kind: str, path: Path) -> None:
-    """Write the index so that it can be read.
+    """Write the index and check that it can be read.
 
     Raises:
-        OSError: It cannot be written, as to a full disk.
-        GalleryError: FAISS cannot read what it writes of this kind.
+        OSError: It cannot be written, for example to a full disk.
+        GalleryError: FAISS cannot read an index of this kind again.
     """
     try:
         faiss.write_index(index, str(path))
@@ -178,19 +178,26 @@ def _write(faiss: ModuleType, index: Any, kind: str, path: Path) -> None:
 
 
 def _on_gpu(faiss: ModuleType, index: Any) -> Any:
-    """Return the index on the first GPU, or itself where there is none or none for its kind."""
+    """Return the index on the first GPU; the index itself without a GPU or if its kind cannot use
+    one.
+    """
     if not faiss.get_num_gpus():
         return index
     try:
         return faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index)
     except RuntimeError as error:
-        say(f"this kind of index does not work on the GPU ({reason(error)}): searched on the CPU")
+        say(
+            f"this kind of index does not work on the GPU ({reason(error)}): it is searched on "
+            "the CPU"
+        )
         return index
 
 
 def _try(index: Any, kind: str, vectors: Vectors) -> None:
-    """Refuse an index that can be built but cannot search by cosine."""
+    """Refuse an index that cannot search by cosine similarity."""
     try:
         index.search(np.ascontiguousarray(vectors[:1]), 1)
     except RuntimeError as error:
-        raise GalleryError(f"index '{kind}' cannot search by cosine ({reason(error)})") from error
+        raise GalleryError(
+            f"index '{kind}' cannot search by cosine similarity ({reason(error)})"
+        ) from error

@@ -1,4 +1,4 @@
-"""Whether the files of a gallery's index agree with the store."""
+"""Checks of the files of a gallery's index against the store."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ from facever.gallery.store.store import Store
 
 
 def check_index(store: Store) -> Iterator[Finding]:
-    """Yield what is wrong with the index of a store; a missing one is no finding."""
+    """Yield the problems of a store's index; a missing index is not a problem."""
 
     def belongs(state: State) -> bool:
         return state.is_of(store)
@@ -36,9 +36,9 @@ def check_index(store: Store) -> Iterator[Finding]:
 
 
 def _wrong(store: Store, snapshot: Snapshot) -> str:
-    """Return how a snapshot differs from the store, as far as the snapshot's last entry.
+    """Return how a snapshot differs from the store, up to the snapshot's last entry.
 
-    Entries removed since do not count; those damaged in the store are the store's findings.
+    Entries removed since are ignored; entries damaged in the store are findings of the store.
     """
     there = snapshot.entries
     gone = store.entries_removed_after(snapshot.state.change.number)

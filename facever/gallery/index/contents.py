@@ -1,4 +1,4 @@
-"""What an index holds: the entries of a snapshot and later ones, without the removed."""
+"""Contents of an index: the entries of a snapshot and later ones, without removed ones."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ class Contents:
 
     Args:
         snapshot: Entries of an earlier state, memory-mapped; they are not copied.
-        approximate: Proposes rows of the snapshot; None for exact search.
+        approximate: An index that proposes rows of the snapshot; None for exact search.
     """
 
     def __init__(self, snapshot: Snapshot, approximate: Approximate | None = None) -> None:
@@ -25,13 +25,13 @@ class Contents:
         self.state = snapshot.state
         self._approximate = approximate
         self._first, self._tail = Part(entries), Tail(entries.vectors.shape[1])
-        self._mended = entries.rows(slice(0))  # copies of the store's that replace damaged ones
+        self._mended = entries.rows(slice(0))  # copies from the store that replace damaged entries
         self._last = int(entries.numbers[-1]) if len(entries.numbers) else 0
         self.view = self._view(snapshot.state.people)
 
     @classmethod
     def empty(cls, state: State) -> "Contents":
-        """Return contents without entries, for a store that is in this state."""
+        """Return contents without entries, for a store in this state."""
         none = np.empty(0, np.int64)
         vectors = np.empty((0, state.dimension), np.float32)
         entries = Entries(none, none, vectors, np.empty(0, np.uint32))
@@ -39,10 +39,10 @@ class Contents:
         return cls(Snapshot(before, entries))
 
     def refresh(self, store: Store) -> None:
-        """Add and remove what the store did since the last time, within one transaction of it.
+        """Add and remove the entries that the store has changed since the last call.
 
-        `view` changes at the end. After an exception it is as before, and the next call completes
-        the change.
+        It reads the store in one transaction. `view` changes at the end. After an exception it is
+        unchanged, and the next call completes the update.
         """
         newest = State.of(store)
         if newest == self.state:
@@ -56,7 +56,9 @@ class Contents:
         self.view, self.state = self._view(newest.people), newest
 
     def mend(self, numbers: Keys, entries: Entries) -> None:
-        """Replace the entries of these numbers, which are damaged, by those given; others go."""
+        """Replace the damaged entries of these numbers by the given ones; remove those not
+        given.
+        """
         self._forget(numbers)
         both = joined([self._mended, entries])
         self._mended = both.rows(np.argsort(both.numbers))

@@ -1,4 +1,4 @@
-"""The one place where FAISS is imported, because two wheels provide it and break each other."""
+"""The only import of FAISS: two wheels provide it, and they break each other."""
 
 from functools import cache
 from importlib import metadata
@@ -6,15 +6,15 @@ from types import ModuleType
 
 from facever.errors import GalleryError
 
-# Queries times dimension from which FAISS compares by a matrix product. Its own limit is that of
-# 250 queries of 512 dimensions; the product was measured faster from 3 on, 10 times at 64.
+# Number of queries x dimension from which FAISS uses a matrix product. Its default is 250 queries
+# of 512 dimensions; the product was measured to be faster from 3 queries, and 10 times at 64.
 _BY_PRODUCT = 2048
 
 WHEELS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12")
 
 
 def installed_wheels() -> list[str]:
-    """Return the FAISS wheels of this environment."""
+    """Return the FAISS wheels installed in this environment."""
     found = []
     for wheel in WHEELS:
         try:
@@ -27,10 +27,10 @@ def installed_wheels() -> list[str]:
 
 @cache
 def import_faiss() -> ModuleType:
-    """Import FAISS; to look for its wheels takes a millisecond, so it is done once.
+    """Import FAISS. The search for its wheels takes a millisecond, so it runs once.
 
     Raises:
-        GalleryError: Two wheels are installed at once, or none.
+        GalleryError: Two wheels are installed, or none.
     """
     wheels = installed_wheels()
     if len(wheels) > 1:

@@ -1,4 +1,4 @@
-"""The search index of a store: it follows every change, and a thread writes it to files."""
+"""The search index of a store: it applies every change, and a thread writes it to files."""
 
 import threading
 from collections.abc import Iterator
@@ -30,11 +30,11 @@ class Index:
     """The search index of an open store. Threads may share one.
 
     The first search opens its files: a snapshot of the store's entries and, for some kinds, an
-    approximate index. What the store changed since is held in memory; when it is much, a thread
+    approximate index. Later changes of the store are kept in memory; after many changes, a thread
     writes the files again.
 
     Args:
-        store: The truth, which the index follows.
+        store: The store that the index is derived from.
         wait: Seconds to wait for another process that writes the index.
     """
 
@@ -45,29 +45,30 @@ class Index:
         self._contents: Contents | None = None
         self._files: _Files | None = None
         self._renewing = threading.RLock()  # by one thread at a time
-        self._upkeep = threading.Lock()  # of the two that follow; it is held for moments only
+        self._upkeep = threading.Lock()  # for the next two attributes; held only briefly
         self._writing: threading.Thread | None = None
-        self._held_off = 0  # how many callers let no thread write
+        self._held_off = 0  # number of callers that block writing
 
     # -- searching --------------------------------------------------------------------------
 
     def search(
         self, queries: Vectors, k: int, rule: ScoreRule, among: Keys | None = None
     ) -> tuple[Scores, Keys]:
-        """Return the k best people of each query, by the entries that are in the store now.
+        """Return the k best people for each query, by the current entries of the store.
 
-        Scores are `pair_cosines` of vectors that were just verified, by whatever kind of index the
-        candidates were found. A damaged entry is read from the store again, and the index is
-        written anew; one that is damaged in the store too is omitted.
+        Scores are `pair_cosines` of vectors verified in this search, for every kind of index. A
+        damaged entry is read from the store again, and the index is rebuilt; an entry that is also
+        damaged in the store is omitted.
 
         Args:
             queries: float32 [Q, D], unit rows.
-            k: How many people, 1 or more.
-            rule: A person's score is the largest ("max") or the mean cosine over their entries.
+            k: Number of people, at least 1.
+            rule: A person's score is the maximum ("max") or the mean ("mean") of the cosine
+                similarities over their entries.
             among: Only these people, int64 [P]; all by default.
 
         Returns:
-            Scores float32 [Q, k] and people's keys int64 [Q, k], best first; where there are fewer
+            Scores float32 [Q, k] and people's keys int64 [Q, k], best first; if there are fewer
             than k people, -inf and -1.
         """
         mended = np.empty(0, np.int64)
@@ -76,13 +77,13 @@ class Index:
             try:
                 return view.search(queries, k, rule, among)
             except DamagedError as damaged:
-                self._mend(damaged.numbers, skip=mended)  # a second time it is omitted
+                self._mend(damaged.numbers, skip=mended)  # omitted the second time
                 mended = np.union1d(mended, damaged.numbers)
 
     def refresh(self) -> View:
-        """Return the entries that are in the store now, as a search sees them.
+        """Return the current entries of the store for a search.
 
-        The index's files are opened the first time, and when others took their place.
+        The index's files are opened at the first call, and after they were replaced.
         """
         with self._lock:
             files, usable = self._found(), True
@@ -103,15 +104,15 @@ class Index:
             return contents.view
 
     def forget_people(self, people: Keys) -> None:
-        """Read the entries of some people from the store again; those not there are removed."""
+        """Read the entries of some people from the store again; remove people who are not in it."""
         self._mend(self.refresh().numbers_of(people))
 
     def _mend(self, numbers: Keys, skip: Keys | None = None) -> None:
-        """Read damaged entries from the store again, and write the index anew.
+        """Read damaged entries from the store again, and rebuild the index.
 
         Args:
-            numbers: Of the entries. Those that are damaged in the store too are removed.
-            skip: Numbers of entries that are removed in any case.
+            numbers: Numbers of the entries. Those also damaged in the store are removed.
+            skip: Numbers of entries to remove in any case.
         """
         if not len(numbers):
             return
@@ -123,16 +124,16 @@ class Index:
         if not self._store.read_only:
             self._write(anew=True)
 
-    # -- the files that are there -----------------------------------------------------------
+    # -- reading files ----------------------------------------------------------------------
 
     def _found(self) -> _Files:
-        """Return the kind of index that is set, and what differs when a file is replaced."""
+        """Return the index setting and the stamps that change when a file is replaced."""
         names = (snapshots.FILE, approximates.FILE)
         first, second = (stamp_of(self._folder / name) for name in names)
         return self._store.settings.index, first, second
 
     def _opened(self, kind: str) -> tuple[Contents, bool]:
-        """Return what the files hold, and whether none of them must be written again."""
+        """Return the contents of the files, and whether none of them must be written again."""
         path = self._folder / snapshots.FILE
         try:
             snapshot = Snapshot.read(path, lambda state: state.is_of(self._store))
@@ -156,7 +157,7 @@ class Index:
         return Contents(snapshot, approximate), True
 
     def _is_expected(self, error: SealError, message: str) -> bool:
-        """Return whether a file is missing that need not exist yet; otherwise print a message."""
+        """Return whether a missing file need not exist yet; otherwise print a message."""
         if str(error) == "missing" and (
             self._is_writing()
             or self._store.read_only
@@ -166,12 +167,12 @@ class Index:
         say(message)
         return False
 
-    # -- the files that are written ---------------------------------------------------------
+    # -- writing files ----------------------------------------------------------------------
 
     def settle(self) -> None:
-        """Begin to write the index if it is too far behind the store.
+        """Start writing the index if it is too far behind the store.
 
-        This follows a change that is already made: an error here is only a warning.
+        It runs after a completed change: an error here is only a warning.
         """
         try:
             if not self._store.read_only and is_due(self._store):
@@ -181,7 +182,7 @@ class Index:
 
     @contextmanager
     def held_off(self) -> Iterator[None]:
-        """Wait for a thread that writes the index, and let no other begin meanwhile."""
+        """Wait for a thread that writes the index, and block others meanwhile."""
         with self._upkeep:
             self._held_off += 1
         try:
@@ -192,7 +193,7 @@ class Index:
                 self._held_off -= 1
 
     def renew(self) -> None:
-        """Write the index anew from the store alone; nothing of the old files is left.
+        """Rebuild the index from the store only; nothing of the old files remains.
 
         Raises:
             GalleryError: Another process keeps writing the index, or it cannot be written.
@@ -216,7 +217,7 @@ class Index:
             writing.join()
 
     def close(self) -> None:
-        """Wait for a thread that writes the index, and let no other begin."""
+        """Wait for a thread that writes the index, and block others."""
         with self._upkeep:
             self._held_off += 1
         self.wait()
@@ -226,23 +227,23 @@ class Index:
             return self._writing is not None and self._writing.is_alive()
 
     def _write(self, anew: bool = False) -> None:
-        """Start a thread that writes the index, unless one is writing or none may."""
+        """Start a thread that writes the index, unless one is running or writing is blocked."""
         with self._upkeep:
             if self._held_off or (self._writing is not None and self._writing.is_alive()):
                 return
             writing = threading.Thread(target=_write, args=(self._folder, self._wait, anew))
             try:
                 writing.start()
-            except RuntimeError as error:  # the system has no more threads
+            except RuntimeError as error:  # no more threads available
                 _warn_unwritten(self._folder, error)
             else:
-                self._writing = writing  # one that has started: others may join it
+                self._writing = writing  # started: others may join it
 
 
 def _write(folder: Path, wait: float, anew: bool = False) -> None:
-    """Write the index, and again while the store has changed too much meanwhile.
+    """Write the index, and repeat while the store has changed too much meanwhile.
 
-    An error is a warning and costs only speed: the store has everything.
+    An error is only a warning: the store has all data, and search is only slower.
     """
     try:
         store = Store.open(folder, wait)
@@ -257,4 +258,4 @@ def _write(folder: Path, wait: float, anew: bool = False) -> None:
 
 
 def _warn_unwritten(folder: Path, error: Exception) -> None:
-    warn(f"the index of {folder} was not written ({error}); searching works without it")
+    warn(f"the index of {folder} was not written ({error}); search works without it")

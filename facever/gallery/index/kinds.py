@@ -1,18 +1,16 @@
-"""Kinds of index: exact, one of FAISS's by its factory string, or chosen by size.
-
-"flat" is exact search. Anything else is what FAISS's `index_factory` takes, with search parameters
-after a colon: "IVF4096,SQ8:nprobe=64", "HNSW32:efSearch=64", "PQ64". "auto" chooses when the index
-is written:
+"""Kinds of index: exact, a FAISS factory string, or chosen by size.\n\n"flat" is exact search.
+Other kinds are strings for FAISS's `index_factory`, with search parameters after a colon:
+"IVF4096,SQ8:nprobe=64", "HNSW32:efSearch=64", "PQ64". "auto" chooses when the index is written:
 
 1. up to a million entries: flat;
-2. beyond, flat too where its vectors fit the memory wanted and reading them all takes no longer
-   than the latency wanted;
-3. else IVF with about 4 sqrt(N) cells, whose codes are the first of Flat (4 bytes a dimension),
-   SQ8 (1 byte) and PQ (1/8 byte) that fits the memory wanted, or PQ; it probes as many cells as
-   can be read within the latency wanted, from 8 to an eighth of them.
+2. above, also flat if its vectors fit the memory limit and reading all of them takes no longer than
+the latency limit; 3. else IVF with about 4 sqrt(N) cells, whose codes are the first of Flat (4
+bytes a dimension),
+   SQ8 (1 byte) and PQ (1/8 byte) that fits the memory limit, or PQ; it probes as many cells as can
+   be read within the latency limit, between 8 and an eighth of all cells.
 
-Memory wanted is half of the machine's and latency 50 ms, or as said:
-"auto:memory_gb=8,latency_ms=20". Reading is taken to be 4 GB/s.
+The default limits are half of the machine's memory and 50 ms. To set them:
+"auto:memory_gb=8,latency_ms=20". The assumed reading speed is 4 GB/s.
 """
 
 import math
@@ -30,28 +28,28 @@ from facever.gallery.records import Vectors
 
 FLAT, AUTO = "flat", "auto"
 _AUTO_FLAT = 1_000_000  # entries
-_BYTES_PER_SECOND = 4e9  # that a search reads
+_BYTES_PER_SECOND = 4e9  # reading speed of a search
 _LATENCY_MS = 50.0
-_ENOUGH = 39  # training vectors for one centroid, as FAISS advises
-_MOST = 256  # training vectors for one centroid that FAISS makes use of
-_MANY = 1_000_000  # training vectors: beyond, those that are enough
-_SAMPLE = 100_000  # training vectors for what learns no centroids
+_ENOUGH = 39  # training vectors per centroid that FAISS recommends
+_MOST = 256  # training vectors per centroid that FAISS uses at most
+_MANY = 1_000_000  # training vectors: above this number, only _ENOUGH per centroid
+_SAMPLE = 100_000  # training vectors for kinds without centroids
 _BLOCK = 65536
 
 
 def checked_kind(kind: str, dimension: int) -> str:
-    """Return a kind of index in the form it is kept in.
+    """Return a kind of index in stored form.
 
     Args:
         kind: "flat", "auto" or a FAISS factory string.
-        dimension: Of the vectors.
+        dimension: Dimension of the vectors.
 
     Raises:
-        GalleryError: Neither, or parameters that the kind does not have.
+        GalleryError: The kind is unknown, or does not have these parameters.
     """
     if not isinstance(kind, str):
         raise GalleryError(
-            f"an index is auto, flat or what FAISS's index_factory takes, not {kind!r}"
+            f"an index must be auto, flat or a FAISS factory string such as HNSW32, not {kind!r}"
         )
     key, _, parameters = kind.strip().partition(":")
     if key.lower() == AUTO:
@@ -67,12 +65,12 @@ def checked_kind(kind: str, dimension: int) -> str:
 
 
 def resolved(kind: str, count: int, dimension: int) -> str:
-    """Return what serves so many entries: "flat" or a factory string.
+    """Return the kind for a number of entries: "flat" or a factory string.
 
     Args:
-        kind: As `checked_kind` gave it.
-        count: Of entries.
-        dimension: Of the vectors.
+        kind: A kind from `checked_kind`.
+        count: Number of entries.
+        dimension: Dimension of the vectors.
     """
     key, _, parameters = kind.partition(":")
     if key != AUTO:
@@ -90,7 +88,7 @@ def resolved(kind: str, count: int, dimension: int) -> str:
 
 
 def _wanted(parameters: str) -> tuple[float, float]:
-    """Return the memory wanted in bytes and the latency in milliseconds."""
+    """Return the limits of memory in bytes and of latency in milliseconds."""
     wanted = {"memory_gb": 0.0, "latency_ms": _LATENCY_MS}
     for part in filter(None, parameters.split(",")):
         name, _, value = part.partition("=")
@@ -100,7 +98,8 @@ def _wanted(parameters: str) -> tuple[float, float]:
             wanted[name] = math.nan
         if not 0 < wanted[name] < math.inf:
             raise GalleryError(
-                f"index 'auto' has no parameters '{parameters}': such as memory_gb=8,latency_ms=20"
+                f"index 'auto' has no parameters '{parameters}' (allowed: such as "
+                "memory_gb=8,latency_ms=20)"
             )
     if not wanted["memory_gb"]:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2, wanted["latency_ms"]
@@ -111,20 +110,20 @@ def make(faiss: ModuleType, key: str, dimension: int, metric: int) -> Any:
     """Return an empty index by its factory string.
 
     Raises:
-        GalleryError: FAISS does not know it.
+        GalleryError: FAISS does not know this kind.
     """
     try:
         index = faiss.index_factory(dimension, key, metric)
     except RuntimeError as error:
         raise GalleryError(
-            f"no index '{key}' for vectors of width {dimension} ({reason(error)}): name one as "
-            "FAISS's index_factory does, such as Flat, IVF256,Flat, HNSW32 or PQ64"
+            f"no index '{key}' for vectors of width {dimension} ({reason(error)}): give a FAISS "
+            "factory string, such as Flat, IVF256,Flat, HNSW32 or PQ64"
         ) from error
     return index
 
 
 def set_parameters(faiss: ModuleType, index: Any, kind: str) -> None:
-    """Set what the kind says after its colon.
+    """Set the search parameters after the colon of a kind.
 
     Raises:
         GalleryError: The index has no such parameters.
@@ -136,21 +135,22 @@ def set_parameters(faiss: ModuleType, index: Any, kind: str) -> None:
         faiss.ParameterSpace().set_index_parameters(index, parameters)
     except RuntimeError as error:
         raise GalleryError(
-            f"index '{key}' has no parameters '{parameters}': such as nprobe=8 for IVF, "
+            f"index '{key}' has no parameters '{parameters}': valid are, for example, nprobe=8 "
+            "for IVF, "
             "efSearch=64 for HNSW"
         ) from error
 
 
 def build(kind: str, vectors: Vectors, metric: int | None = None) -> tuple[Any, str]:
-    """Return an index of vectors, trained on a seeded sample of them, and a note or "".
+    """Return an index of vectors, trained on a seeded sample of them, and a note (may be empty).
 
     Args:
         kind: A factory string, with search parameters after a colon.
-        vectors: float32 [N, D]; row numbers are what a search finds.
+        vectors: float32 [N, D]; a search returns their row numbers.
         metric: FAISS's; inner product by default.
 
     Raises:
-        GalleryError: FAISS does not know the kind, or the vectors cannot train it.
+        GalleryError: FAISS does not know the kind, or cannot train it on these vectors.
     """
     faiss = import_faiss()
     key, _, parameters = kind.partition(":")
@@ -160,8 +160,8 @@ def build(kind: str, vectors: Vectors, metric: int | None = None) -> tuple[Any, 
     most = _centroids(faiss, index)
     quantiser = faiss.downcast_index(index)
     if hasattr(quantiser, "do_polysemous_training") and "ht=" not in parameters:
-        # it orders the codes for a filter by Hamming distance, which only ht= switches on, for
-        # seconds a sub-quantiser; the distances are the same
+        # The polysemous training only serves the Hamming filter (ht=) and takes seconds per
+        # sub-quantiser; the distances are the same without it.
         quantiser.do_polysemous_training = False
     try:
         index.train(_sample(vectors, max(_ENOUGH * most, min(_MOST * most, _MANY)) or _SAMPLE))
@@ -178,22 +178,22 @@ def build(kind: str, vectors: Vectors, metric: int | None = None) -> tuple[Any, 
     note = ""
     if size < _ENOUGH * most:
         note = (
-            f"index '{key}' was trained on {size:,} vectors; FAISS advises {_ENOUGH} for each "
-            f"of its {most:,} centroids, {_ENOUGH * most:,}"
+            f"index '{key}' was trained on {size:,} vectors; FAISS recommends {_ENOUGH} for "
+            f"each of its {most:,} centroids, {_ENOUGH * most:,}"
         )
     return index, note
 
 
 def reason(error: Exception) -> str:
-    """Return what FAISS says, without where in its sources it says so."""
+    """Return the message of a FAISS error without the position in its source code."""
     text = " ".join(str(error).split())
     return re.split(r"failed: |\.cpp:\d+: ", text)[-1]
 
 
 def _centroids(faiss: ModuleType, index: Any) -> int:
-    """Return the largest number of centroids that training learns at once.
+    """Return the largest number of centroids that are trained at once.
 
-    FAISS is kept from printing its own advice about too few vectors.
+    Suppresses FAISS's own message about too few vectors.
     """
     parts = []
     inverted = faiss.try_extract_index_ivf(index)

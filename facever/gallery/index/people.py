@@ -1,4 +1,4 @@
-"""From entries to people: who can be among the best, and who is by the exact scores."""
+"""From entries to people: candidates for the best people, and the best by exact scores."""
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -11,25 +11,25 @@ from facever.operating_point import ScoreRule
 
 _ROWS_AT_ONCE = 16384
 _QUERIES_AT_ONCE = 1024
-_MOST = 1.5  # the size of a product of unit vectors, with room for rounding
+_MOST = 1.5  # largest product of unit vectors, with margin for rounding
 
 
 def leaders(
     scores: Scores, owners: Keys, k: int, slack: float
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which entries of a list can decide who the best k people are, and with what scores.
+    """Return the entries of a list that can decide the best k people and their scores.
 
-    They are those that are not worse, by more than `slack`, than the best of the k-th person, nor
-    than their own person's best.
+    An entry can decide if it is at most `slack` below the best entry of the k-th person and at most
+    `slack` below the best entry of its own person.
 
     Args:
-        scores: float32 [Q, M], each row falling.
-        owners: Whose entry each is, int64 [Q, M]; -1 for nobody's.
-        k: How many people.
-        slack: How far the scores may lie from the exact ones' order.
+        scores: float32 [Q, M], each row descending.
+        owners: Person of each entry, int64 [Q, M]; -1 for none.
+        k: Number of people.
+        slack: Largest error of the scores that can change their order.
 
     Returns:
-        The entries, [Q, M]; and whether the list goes down far enough to have all such, [Q].
+        The entries, [Q, M]; and whether the list is long enough to contain all of them, [Q].
     """
     chosen, settled = np.zeros(scores.shape, bool), np.zeros(len(scores), bool)
     for row, (each, whose) in enumerate(zip(scores, owners, strict=True)):
@@ -41,7 +41,9 @@ def leaders(
 def _leading(
     scores: list[float], owners: list[int], k: int, slack: float
 ) -> tuple[list[int], bool]:
-    """Return what `leaders` does of one row: places in it, and whether it goes down far enough."""
+    """Return the result of `leaders` for one row: positions, and whether the list is long
+    enough.
+    """
     best: dict[int, float] = {}
     places: list[int] = []
     cut = -np.inf
@@ -60,19 +62,19 @@ def _leading(
 def ranked(
     rows: Keys, owners: Keys, scores: Scores, queries: int, k: int, rule: ScoreRule
 ) -> tuple[Scores, Keys]:
-    """Return the best k people of each query by the scores of their entries.
+    """Return the best k people for each query by the scores of their entries.
 
     Args:
         rows: The query of each score, int64 [M].
         owners: The person of each score, int64 [M].
         scores: float32 [M].
-        queries: How many queries there are, Q.
-        k: How many people.
-        rule: The largest score of a person's, or the mean in float64.
+        queries: Number of queries, Q.
+        k: Number of people.
+        rule: "max": a person's highest score; "mean": the mean, in float64.
 
     Returns:
-        Scores float32 [Q, k] and people int64 [Q, k], best first, equal ones by their keys; where
-        there are fewer, -inf and -1.
+        Scores float32 [Q, k] and people int64 [Q, k], best first, equal ones in order of their
+        keys; -inf and -1 if there are fewer.
     """
     best_scores, best_owners = nobody(queries, k)
     if not len(rows):
@@ -98,16 +100,16 @@ def ranked(
 
 
 def nobody(queries: int, k: int) -> tuple[Scores, Keys]:
-    """Return the answer in which nobody is found: -inf and -1."""
+    """Return an answer without people: -inf and -1."""
     return np.full((queries, k), -np.inf, np.float32), np.full((queries, k), -1, np.int64)
 
 
 class Part:
-    """Entries that are searched as one; removed ones have owner -1.
+    """Entries that are searched together; removed ones have owner -1.
 
     Args:
-        entries: What is searched.
-        grouped: Rows in the order of their owners, from an earlier state of the same rows.
+        entries: The entries.
+        grouped: Rows sorted by owner, from an earlier state of the same rows.
     """
 
     def __init__(self, entries: Entries, grouped: tuple[Keys, Keys] | None = None) -> None:
@@ -116,18 +118,20 @@ class Part:
             self.grouped = grouped
 
     def with_owners(self, owners: Keys) -> "Part":
-        """Return the same rows, some of them forgotten."""
+        """Return the same rows, with some of them removed."""
         entries = self.entries._replace(owners=owners)
         return Part(entries, self.__dict__.get("grouped"))
 
     @cached_property
     def grouped(self) -> tuple[Keys, Keys]:
-        """Owners, ascending, and the row of each."""
+        """Owners, ascending, and their rows."""
         order = np.argsort(self.entries.owners, kind="stable")
         return self.entries.owners[order], order
 
     def sizes_of(self, people: Keys) -> Keys:
-        """Return how many rows each of these people has, with those removed since `grouped`."""
+        """Return the number of rows of each of these people, including rows removed since
+        `grouped`.
+        """
         owners = self.grouped[0]
         sizes: Keys = np.searchsorted(owners, people, side="right") - np.searchsorted(
             owners, people
@@ -135,7 +139,7 @@ class Part:
         return sizes
 
     def rows_of(self, people: Keys) -> Keys:
-        """Return the rows of these people that are not removed, in no order that matters."""
+        """Return the rows of these people that are not removed, in arbitrary order."""
         owners, rows = self.grouped
         begins, counts = np.searchsorted(owners, people), self.sizes_of(people)
         ends = np.cumsum(counts)
@@ -147,17 +151,17 @@ class Part:
 def best_of(
     queries: Vectors, k: int, people: Keys, parts: Sequence[Part], rule: ScoreRule
 ) -> tuple[Scores, Keys]:
-    """Compare queries with every entry of some people and return the best people, in float32.
+    """Compare queries with every entry of some people, in float32, and return the best people.
 
     Args:
         queries: float32 [Q, D], unit rows.
-        k: How many people.
+        k: Number of people.
         people: Keys, int64 [P], without repetition.
-        parts: Where their entries are.
-        rule: The largest or the mean cosine over a person's entries.
+        parts: The parts with their entries.
+        rule: Maximum or mean of the cosine similarities over a person's entries.
 
     Returns:
-        Scores float32 [Q, k] and people int64 [Q, k]; where there are fewer, -inf and -1.
+        Scores float32 [Q, k] and people int64 [Q, k]; -inf and -1 if there are fewer.
     """
     scores, keys = nobody(len(queries), k)
     for owners, vectors in _gathered(people, parts):
@@ -165,7 +169,8 @@ def best_of(
         for start in range(0, len(queries), _QUERIES_AT_ONCE):
             block = slice(start, start + _QUERIES_AT_ONCE)
             cosines = queries[block] @ vectors.T
-            # no score of a unit vector: the person is found, and the vector verified
+            # not a score of a unit vector: make the person a candidate, so that the vector is
+            # verified
             cosines[~(np.abs(cosines) < _MOST)] = np.inf
             if rule == "max":
                 found = np.maximum.reduceat(cosines, begins, axis=1)
@@ -179,7 +184,7 @@ def best_of(
 
 
 def merged(first: tuple[Scores, Keys], second: tuple[Scores, Keys]) -> tuple[Scores, Keys]:
-    """Return the best of two answers over different people, each [Q, k]."""
+    """Return the best of two answers with different people, each [Q, k]."""
     scores = np.concatenate([first[0], second[0]], axis=1)
     keys = np.concatenate([first[1], second[1]], axis=1)
     return top(scores, keys, first[0].shape[1])
@@ -188,7 +193,7 @@ def merged(first: tuple[Scores, Keys], second: tuple[Scores, Keys]) -> tuple[Sco
 def mean_vectors(parts: Sequence[Part], dimension: int) -> tuple[Keys, Vectors]:
     """Return each person's key and the mean of their vectors, not normalised.
 
-    The inner product with it is the mean cosine over the person's entries.
+    The inner product with the mean is the mean cosine similarity over the person's entries.
 
     Args:
         parts: All entries.
@@ -211,7 +216,7 @@ def mean_vectors(parts: Sequence[Part], dimension: int) -> tuple[Keys, Vectors]:
 
 
 def _gathered(people: Keys, parts: Sequence[Part]) -> Iterator[tuple[Keys, Vectors]]:
-    """Yield owners [n], each person's together, and vectors [n, D], some people at a time."""
+    """Yield owners [n], sorted by person, and vectors [n, D], in blocks of people."""
     sizes = sum((part.sizes_of(people) for part in parts), np.zeros(len(people), np.int64))
     pieces = np.cumsum(sizes) // _ROWS_AT_ONCE
     for some in np.split(people, np.flatnonzero(np.diff(pieces)) + 1):
@@ -226,12 +231,12 @@ def _gathered(people: Keys, parts: Sequence[Part]) -> Iterator[tuple[Keys, Vecto
 
 
 def top(scores: NDArray[np.float32], keys: Keys, k: int) -> tuple[Scores, Keys]:
-    """Return the k best columns of each row, best first; -inf and -1 where there are fewer.
+    """Return the k best columns of each row, best first; -inf and -1 if there are fewer.
 
     Args:
         scores: float32 [Q, n].
-        keys: Of the columns, int64 [n], or of each score, [Q, n].
-        k: How many.
+        keys: Keys of the columns, int64 [n], or of each score, [Q, n].
+        k: Number of columns.
     """
     best_scores, best_keys = nobody(len(scores), k)
     if keys.ndim == 1:

@@ -1,10 +1,10 @@
 """Sealed files: content, a JSON trailer that describes it, and a checksum of both.
 
-A reader uses nothing of such a file before its checksum is verified. The checksum is made for files
-of gigabytes that are opened often: one multiplication and one addition for eight bytes, four times
-as fast as zlib's CRC-32. Every block of 8 KiB, read as 64-bit words, is multiplied by odd weights
-that all differ and summed modulo 2^64, so that one wrong word, or any two wrong bits, change the
-sum; a CRC-32 goes over the sums and what follows the last whole block.
+A reader verifies the checksum before it uses the content. The checksum is designed for files of
+gigabytes that are opened often: one multiplication and one addition per eight bytes, four times as
+fast as zlib's CRC-32. Every block of 8 KiB, read as 64-bit words, is multiplied by different odd
+weights and summed modulo 2^64, so that one wrong word, or any two wrong bits, change the sum. A
+CRC-32 covers the sums and the bytes after the last whole block.
 """
 
 import json
@@ -25,10 +25,12 @@ from facever.core.json_files import parse_json
 
 Bytes = NDArray[np.uint8]
 
-CHUNK = 1 << 20  # bytes read at once, a whole number of blocks
-_WORDS = 1024  # of 8 bytes: a block
+CHUNK = 1 << 20  # bytes per read, a whole number of blocks
+_WORDS = 1024  # words of 8 bytes per block
 _WEIGHTS = (2 * np.arange(_WORDS, dtype=np.uint64) + 1) * np.uint64(0x9E3779B97F4A7C15)
-_FOOTER = struct.Struct("<8sII")  # magic, length of the trailer, checksum of all before it
+_FOOTER = struct.Struct(
+    "<8sII"
+)  # magic, length of the trailer, checksum of all bytes before the footer
 
 
 class SealError(Exception):
@@ -36,7 +38,7 @@ class SealError(Exception):
 
 
 def checksum(chunks: Iterable[Bytes]) -> int:
-    """Return the checksum of bytes that come in chunks.
+    """Return the checksum of bytes given in chunks.
 
     Args:
         chunks: uint8 arrays; all but the last are a whole number of blocks of 8 KiB long.
@@ -54,9 +56,9 @@ def seal(path: Path, magic: bytes, said: Mapping[str, Any]) -> None:
     """Append trailer and checksum to a file.
 
     Args:
-        path: The file, with all of its content.
-        magic: Eight bytes that name the kind of file.
-        said: The trailer: plain values.
+        path: The file with its complete content.
+        magic: Eight bytes that identify the kind of file.
+        said: The trailer, as plain values.
     """
     trailer = json.dumps(said, allow_nan=False).encode()
     with path.open("ab") as file:
@@ -68,26 +70,26 @@ def seal(path: Path, magic: bytes, said: Mapping[str, Any]) -> None:
 
 
 def unseal(path: Path, magic: bytes, former: Sequence[bytes] = ()) -> tuple[Bytes, dict[str, Any]]:
-    """Map a sealed file into memory, check all of it, and return content and trailer.
+    """Map a sealed file into memory, verify it, and return content and trailer.
 
     Args:
         path: The file.
-        magic: What `seal` was given.
-        former: The magics of older formats.
+        magic: The value given to `seal`.
+        former: The values of older formats.
 
     Raises:
         SealError: "missing", "damaged", "of an older format" or "of another format".
     """
     try:
         with BufferedReader(open_regular(path)) as file:
-            size = os.fstat(file.fileno()).st_size  # another may have taken its place
+            size = os.fstat(file.fileno()).st_size  # the file may have been replaced
             if size < _FOOTER.size:
                 raise SealError("damaged")
             file.seek(size - _FOOTER.size)
             found, length, expected = _FOOTER.unpack(file.read(_FOOTER.size))
             if found in former:
                 raise SealError("of an older format")
-            file.seek(0)  # reading takes no longer than touching mapped pages, and no memory
+            file.seek(0)  # reading is as fast as touching mapped pages, and needs no memory
             if checksum(_chunks(file, size - 4)) != expected:
                 raise SealError("damaged")
             content = np.memmap(file, np.uint8, mode="r")
@@ -108,7 +110,7 @@ def unseal(path: Path, magic: bytes, former: Sequence[bytes] = ()) -> tuple[Byte
 
 
 def said_by(path: Path) -> dict[str, Any]:
-    """Return the trailer of a sealed file without verifying it; empty where there is none."""
+    """Return the trailer of a sealed file without verification; empty if there is no file."""
     with suppress(OSError, ValueError, struct.error), BufferedReader(open_regular(path)) as file:
         file.seek(-_FOOTER.size, 2)
         length = _FOOTER.unpack(file.read())[1]
@@ -120,7 +122,7 @@ def said_by(path: Path) -> dict[str, Any]:
 
 
 def stamp_of(path: Path) -> tuple[int, int, int] | None:
-    """Return what differs when another file takes this one's place; None for a missing file."""
+    """Return a value that changes when the file is replaced; None for a missing file."""
     try:
         found = path.stat()
     except OSError:
@@ -129,7 +131,7 @@ def stamp_of(path: Path) -> tuple[int, int, int] | None:
 
 
 def padding(size: int) -> int:
-    """Return how many bytes of padding align what follows to eight bytes."""
+    """Return the number of padding bytes for an alignment to eight bytes."""
     return -size % 8
 
 

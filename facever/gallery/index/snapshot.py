@@ -1,8 +1,8 @@
 """The snapshot of a gallery's index: one file, derived from the store and memory-mapped.
 
-Vectors (float32 [N, D]), entry numbers and people's keys (int64 [N]) and the vectors' checksums
-(uint32 [N]) follow each other; the trailer (`sealed.py`) says which state of the store they are.
-The file is written under a temporary name and renamed: a reader opens the old one or the new one.
+The file contains vectors (float32 [N, D]), entry numbers and people's keys (int64 [N]) and the
+vectors' checksums (uint32 [N]); the trailer (`sealed.py`) has the state of the store. The file is
+written under a temporary name and renamed: a reader opens the old or the new file.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,8 +20,8 @@ from facever.gallery.records import Entries
 
 FILE = "index.snapshot"
 MAGIC, _FORMER = b"FVINDEX3", (b"FVINDEX2", b"FVINDEX\0")
-_SHARE = 0.05  # of its entries: a snapshot farther behind the store is written again
-_LEAST = 1000  # entries: so few are searched as fast without a snapshot
+_SHARE = 0.05  # share of its entries: a snapshot further behind the store is written again
+_LEAST = 1000  # entries: fewer are searched as fast without a snapshot
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Snapshot:
     """The entries of a store at one state.
 
     Args:
-        state: Which store and which change.
-        entries: In the order of their numbers; vectors and numbers are memory-mapped.
+        state: The store and change.
+        entries: The entries in order of their numbers; vectors and numbers are memory-mapped.
     """
 
     state: State
@@ -42,11 +42,11 @@ class Snapshot:
 
         Args:
             path: The file.
-            belongs: Returns whether a state is one of the store's. None: any state is accepted.
+            belongs: Returns whether a state is one of the store's states; None accepts any state.
 
         Raises:
-            SealError: It is missing, truncated, damaged, of another format or of another state of
-                the gallery.
+            SealError: The file is missing, truncated, damaged, or of another format or another
+                state of the gallery.
         """
         content, said = unseal(path, MAGIC, _FORMER)
         count = int(said["count"])
@@ -97,12 +97,12 @@ def write_snapshot(path: Path, state: State, batches: Iterable[Entries]) -> None
 
 
 def count_in(path: Path) -> int:
-    """Return how many entries a file's trailer names, unverified; 0 without a file."""
+    """Return the number of entries in a file's trailer, unverified; 0 without a file."""
     with suppress(TypeError, ValueError):
         return int(said_by(path).get("count", 0))
     return 0
 
 
 def allowed_lag(count: int) -> int:
-    """Return how many entries a snapshot of `count` may be behind the store."""
+    """Return the number of entries that a snapshot of `count` entries may be behind the store."""
     return max(_LEAST, int(_SHARE * count))

@@ -1,4 +1,4 @@
-"""The state of a store: what an index holds, or a file of it, is the entries of one."""
+"""The state of a store, which an index or one of its files was made from."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ class State:
 
     Args:
         gallery: The gallery's own identifier.
-        generation: Changes when all entries become others.
+        generation: Changes when all entries are replaced.
         change: The newest change.
-        dimension: Of the vectors.
-        people: How many people there are, at most.
+        dimension: Dimension of the vectors.
+        people: Upper bound of the number of people.
     """
 
     gallery: str
@@ -30,7 +30,7 @@ class State:
 
     @classmethod
     def of(cls, store: Store) -> Self:
-        """Return the state that a store is in."""
+        """Return the current state of a store."""
         with store.reading():
             return cls(
                 store.gallery,
@@ -41,7 +41,7 @@ class State:
             )
 
     def is_of(self, store: Store) -> bool:
-        """Return whether a store had this state and has only added and removed entries since."""
+        """Return whether a store had this state and since then only added and removed entries."""
         with store.reading():
             now = State.of(store)
             same = (self.gallery, self.generation, self.dimension)
@@ -60,7 +60,7 @@ class State:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Return the state that `to_dict` gave; other keys are ignored."""
+        """Return the state from the result of `to_dict`; other keys are ignored."""
         return cls(
             values["gallery"],
             values["generation"],
@@ -71,7 +71,7 @@ class State:
 
 
 def entries_after(store: Store, number: int) -> Iterator[Entries]:
-    """Yield the entries after a number, in blocks; within one reading transaction."""
+    """Yield the entries after a number, in blocks, in one reading transaction."""
     while True:
         entries = store.entries_after(number, AT_ONCE)
         if not len(entries.numbers):

@@ -1,4 +1,4 @@
-"""Entries that came after the snapshot, in arrays that grow in place."""
+"""Entries added after the snapshot, in growing arrays."""
 
 from typing import TypeVar
 
@@ -11,10 +11,10 @@ T = TypeVar("T", bound=np.generic)
 
 
 class Tail:
-    """Entries in memory, in the order of their numbers.
+    """Entries in memory, in order of their numbers.
 
     Args:
-        dimension: Of the vectors.
+        dimension: Dimension of the vectors.
     """
 
     def __init__(self, dimension: int) -> None:
@@ -25,7 +25,7 @@ class Tail:
         self.count = 0
 
     def add(self, entries: Entries) -> None:
-        """Append entries whose numbers are larger than all before."""
+        """Append entries; their numbers must be larger than all existing ones."""
         end = self.count + len(entries.numbers)
         if end > len(self._numbers):
             capacity = max(end, len(self._numbers) * 3 // 2)
@@ -39,24 +39,24 @@ class Tail:
         self.count = end
 
     def entries(self) -> Entries:
-        """Return the entries as they are now; what is returned does not change later."""
+        """Return the current entries; the result does not change later."""
         here = slice(self.count)
         return Entries(
             self._numbers[here], self._owners[here], self._vectors[here], self._checksums[here]
         )
 
     def forget(self, numbers: Keys) -> None:
-        """Set the owners of these entries to -1; numbers that are not here are ignored."""
+        """Set the owners of these entries to -1; ignore unknown numbers."""
         self._owners = forgotten(self._numbers[: self.count], self._owners, numbers)
 
 
 def forgotten(there: Keys, owners: Keys, numbers: Keys) -> Keys:
-    """Return the owners with -1 for the entries of some numbers: a copy, if any changes.
+    """Return the owners with -1 for some entries; a copy if any owner changes.
 
     Args:
         there: Numbers of all entries, int64 [N], ascending.
-        owners: Their owners, int64 [N] or longer.
-        numbers: Of the removed entries, int64 [M].
+        owners: Owners of the entries, int64 [N] or longer.
+        numbers: Numbers of the removed entries, int64 [M].
     """
     at = np.searchsorted(there, numbers)
     at = at[at < len(there)]

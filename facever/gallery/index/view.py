@@ -1,7 +1,7 @@
-"""What a search sees: the entries at one change of the store.
+"""The view of a search: the entries at one change of the store.
 
 A search has two steps. Products in float32, or an approximate index, propose the few entries that
-can be among the best. Their vectors are verified by their checksums, and exact scores decide.
+can be among the best. Then their vectors are verified by checksums, and exact scores decide.
 """
 
 from collections.abc import Iterator
@@ -20,18 +20,18 @@ from facever.gallery.records import Entries, Keys, Scores, Vectors, joined
 from facever.gallery.scores import scores_of, slack
 from facever.operating_point import ScoreRule
 
-_CELLS = 1 << 22  # scores held at once
-_JUDGED = 1 << 15  # pairs whose vectors are held at once
-_LEAST_PROPOSED, _MOST_PROPOSED = 64, 4096  # entries, of which exact scores pick people
-_OVERSAMPLED = 4  # times the entries that exact search would look at first
-_MORE = 8  # people, or entries, that are looked at beside those wanted, for what is nearly as good
+_CELLS = 1 << 22  # scores in memory at once
+_JUDGED = 1 << 15  # pairs with vectors in memory at once
+_LEAST_PROPOSED, _MOST_PROPOSED = 64, 4096  # entries proposed for exact scores
+_OVERSAMPLED = 4  # times the entries that exact search proposes first
+_MORE = 8  # additional people, or entries, for scores that are nearly equal
 
 
 class DamagedError(Exception):
-    """Entries that a search has read are not as they were enrolled.
+    """Entries read by a search are damaged.
 
     Args:
-        numbers: Of the entries, int64 [N].
+        numbers: Numbers of the entries, int64 [N].
     """
 
     def __init__(self, numbers: Keys) -> None:
@@ -40,7 +40,7 @@ class DamagedError(Exception):
 
 
 class Pairs(NamedTuple):
-    """Pairs to be scored: rows of the queries and positions of entries, int64 [M]."""
+    """Pairs to score: rows of the queries and positions of entries, int64 [M]."""
 
     rows: Keys
     positions: Keys
@@ -52,16 +52,16 @@ class View:
     A position is a row of the parts, one after the other.
 
     Args:
-        parts: Of the snapshot, of the tail, and others.
-        people: How many people there are, at most.
-        approximate: Proposes rows of the first part; None for exact search.
+        parts: The parts of the snapshot, of the tail, and others.
+        people: Upper bound of the number of people.
+        approximate: An index that proposes rows of the first part; None for exact search.
     """
 
     def __init__(self, parts: list[Part], people: int, approximate: Approximate | None) -> None:
         self.parts, self.people, self._approximate = parts, people, approximate
         sizes = [len(part.entries.numbers) for part in parts]
         self._begins = np.cumsum([0, *sizes])[:-1]
-        self._living = [  # parts that are not empty, each with the position that it begins at
+        self._living = [  # non-empty parts with their first position
             (begin, part.entries)
             for begin, part, size in zip(self._begins.tolist(), parts, sizes, strict=True)
             if size
@@ -71,17 +71,17 @@ class View:
     def search(
         self, queries: Vectors, k: int, rule: ScoreRule, among: Keys | None = None
     ) -> tuple[Scores, Keys]:
-        """Search these entries as `Index.search` does.
+        """Search these entries; see `Index.search`.
 
-        Queries of another width are of a model that a migration has just replaced: nobody is found,
-        and the caller sees by the store's generation that the search must be repeated.
+        Queries of another dimension belong to a model that a migration has just replaced: the
+        answer is empty, and the store's generation tells the caller to repeat the search.
 
         Raises:
-            DamagedError: Candidates are not as they were enrolled.
+            DamagedError: Candidates are damaged.
         """
         if queries.shape[1] != self.parts[0].entries.vectors.shape[1]:
             return nobody(len(queries), k)
-        with np.errstate(over="ignore", invalid="ignore"):  # of rows that are damaged
+        with np.errstate(over="ignore", invalid="ignore"):  # from damaged rows
             if among is not None:
                 pairs = self._of_people(queries, k, np.unique(among), rule)
             elif self._approximate is not None:
@@ -92,7 +92,7 @@ class View:
 
     @property
     def kind(self) -> str:
-        """The kind of index that proposes entries; "flat" where search is exact."""
+        """The kind of index that proposes entries; "flat" for exact search."""
         return FLAT if self._approximate is None else self._approximate.kind
 
     def numbers_of(self, people: Keys) -> Keys:
@@ -105,10 +105,10 @@ class View:
     def _judged(
         self, queries: Vectors, k: int, rule: ScoreRule, pairs: Pairs
     ) -> tuple[Scores, Keys]:
-        """Return the best people of each query by the exact scores of verified vectors.
+        """Return the best people for each query by the exact scores of verified vectors.
 
         Raises:
-            DamagedError: Some are not as they were enrolled.
+            DamagedError: Some entries are damaged.
         """
         order = np.argsort(pairs.rows, kind="stable")
         rows, positions = pairs.rows[order], pairs.positions[order]
@@ -116,7 +116,7 @@ class View:
         damaged = [np.empty(0, np.int64)]
         start = 0
         while start < len(rows):
-            last = rows[min(start + _JUDGED, len(rows)) - 1]  # a query's pairs stay together
+            last = rows[min(start + _JUDGED, len(rows)) - 1]  # keep the pairs of a query together
             end = int(np.searchsorted(rows, last, side="right"))
             entries, at = self._taken(positions[start:end])
             whole = intact(*entries)
@@ -139,7 +139,9 @@ class View:
         return scores, keys
 
     def _taken(self, positions: Keys) -> tuple[Entries, Keys]:
-        """Return a copy of the entries at positions [M], each once, and which is whose, [M]."""
+        """Return a copy of the distinct entries at positions [M], and the row of each position,
+        [M].
+        """
         order = np.argsort(positions)
         ascending = positions[order]
         new = np.ones(len(order), bool)
@@ -155,10 +157,10 @@ class View:
         ]
         return joined(taken), at
 
-    # -- what can decide --------------------------------------------------------------------
+    # -- candidates -------------------------------------------------------------------------
 
     def _pieces(self) -> Iterator[Entries]:
-        """Yield the entries of people, some at a time."""
+        """Yield the entries of people, in blocks."""
         for _, entries in self._living:
             for start in range(0, len(entries.numbers), _JUDGED):
                 some = entries.rows(slice(start, start + _JUDGED))
@@ -166,10 +168,10 @@ class View:
 
     @cached_property
     def _means(self) -> Entries:
-        """Means of verified vectors: one damaged vector would hide a person's others.
+        """Means of verified vectors: one damaged vector would spoil a person's mean.
 
         Raises:
-            DamagedError: Some are not as they were enrolled.
+            DamagedError: Some entries are damaged.
         """
         damaged = [some.numbers[~intact(*some)] for some in self._pieces()]
         if any(map(len, damaged)):
@@ -178,13 +180,13 @@ class View:
         return Entries(keys, keys, means, np.zeros(len(keys), np.uint32))
 
     def _exact(self, queries: Vectors, which: Keys, k: int, rule: ScoreRule) -> Pairs:
-        """Widen the search from the best entries until all who can be among the best k are there.
+        """Widen the search until it contains everyone who can be among the best k.
 
         Args:
             queries: float32 [Q, D].
             which: Rows of the queries to search for.
-            k: How many people.
-            rule: Of the scores.
+            k: Number of people.
+            rule: The score rule.
         """
         entries = self._living if rule == "max" else [(0, self._means)]
         total = sum(len(some.numbers) for _, some in entries)
@@ -210,7 +212,7 @@ class View:
         return self._entries_of(queries, pairs.rows, self._means.owners[pairs.positions], rule)
 
     def _of_people(self, queries: Vectors, k: int, people: Keys, rule: ScoreRule) -> Pairs:
-        """Return the pairs that can decide among some people, int64 [P] ascending."""
+        """Return the pairs that can decide among some people (keys int64 [P], ascending)."""
         more = _MORE
         while True:
             looked = min(k + more, len(people))
@@ -223,7 +225,7 @@ class View:
             more *= 8
 
     def _entries_of(self, queries: Vectors, rows: Keys, people: Keys, rule: ScoreRule) -> Pairs:
-        """Return the pairs that decide the scores of queries with people, each int64 [M]."""
+        """Return the pairs that decide the scores of queries and people, each int64 [M]."""
         asked = np.unique(people)
         found = [part.rows_of(asked) for part in self.parts]
         owners = np.concatenate(
@@ -247,7 +249,9 @@ class View:
         return Pairs(pairs.rows[kept], pairs.positions[kept])
 
     def _products(self, queries: Vectors, pairs: Pairs) -> Scores:
-        """Return the float32 product of each pair; what is not finite is infinite: to be judged."""
+        """Return the float32 product of each pair; non-finite products become inf, to be
+        verified.
+        """
         products = np.empty(len(pairs.rows), np.float32)
         for start in range(0, len(products), _JUDGED):
             part = slice(start, start + _JUDGED)
@@ -259,7 +263,7 @@ class View:
     def _by_proposals(
         self, queries: Vectors, k: int, rule: ScoreRule, approximate: Approximate
     ) -> Pairs:
-        """Look at the people of the proposed entries; at more while there are fewer than k."""
+        """Score the people of the proposed entries; propose more while there are fewer than k."""
         total = sum(len(some.numbers) for _, some in self._living)
         wanted = min(k, self.people)
         found: list[Pairs] = []
@@ -288,7 +292,7 @@ class View:
         )
 
     def _proposed(self, queries: Vectors, depth: int, approximate: Approximate) -> Keys:
-        """Return whose the entries near each query are, int64 [Q, n]; -1 of nobody."""
+        """Return the owners of the entries near each query, int64 [Q, n]; -1 for none."""
         first, covered = self.parts[0].entries, approximate.covered
         rows = approximate.propose(queries, depth)
         owners = np.where(rows >= 0, first.owners[rows], -1)
@@ -303,15 +307,15 @@ class View:
 def nearest(
     queries: Vectors, depth: int, entries: list[tuple[int, Entries]]
 ) -> tuple[Scores, Keys, Keys]:
-    """Return scores, positions and owners [Q, depth] of the nearest entries, the best first.
+    """Return scores, positions and owners [Q, depth] of the nearest entries, best first.
 
     Args:
         queries: float32 [Q, D], unit rows.
-        depth: How many; fewer where there are fewer. What is missing has position and owner -1.
-        entries: Where to search, each with the position that it begins at.
+        depth: Number of entries. Missing ones have position and owner -1.
+        entries: Parts to search, with their first positions.
 
     Raises:
-        DamagedError: The list has room for entries that have no score.
+        DamagedError: Some entries have no score.
     """
     faiss = import_faiss()
     scored: list[Scores] = []
@@ -322,7 +326,7 @@ def nearest(
         near, at = faiss.knn(
             queries, vectors, min(depth, len(vectors)), metric=faiss.METRIC_INNER_PRODUCT
         )
-        there = at >= 0  # a vector that is NaN is in no list
+        there = at >= 0  # NaN vectors are in no list
         if not there.all():
             _require_scores(queries[(~there).any(axis=1)][0], some)
         scored.append(near if there.all() else np.where(there, near, -np.inf))
@@ -341,7 +345,7 @@ def nearest(
 
 
 def _require_scores(query: Vectors, entries: Entries) -> None:
-    """Refuse entries of people that have no finite score with a query [D].
+    """Refuse entries of people without a finite score with a query [D].
 
     Raises:
         DamagedError: Some have none.

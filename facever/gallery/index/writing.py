@@ -1,4 +1,4 @@
-"""The files of the index: when they are written, and by one process at a time."""
+"""Writing the files of the index, when needed and by one process at a time."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -23,12 +23,12 @@ LOCK = "index.lock"
 
 
 def write_index(store: Store, wait: float, anew: bool = False) -> None:
-    """Write the snapshot and the approximate index, each only if it is out of date or damaged.
+    """Write the snapshot and the approximate index if they are out of date or damaged.
 
     Args:
-        store: What they are made of. A reading transaction is held while the snapshot is written.
+        store: The source. A reading transaction stays open while the snapshot is written.
         wait: Seconds to wait for another process that writes the index.
-        anew: Write both, and from the store alone, so that nothing old stays in them.
+        anew: Write both from the store only, so that nothing old remains in them.
 
     Raises:
         GalleryError: Another process is writing the index, or the store cannot be read.
@@ -50,7 +50,7 @@ def write_index(store: Store, wait: float, anew: bool = False) -> None:
 
 
 def is_due(store: Store) -> bool:
-    """Return whether the files are too far behind the store, or not of the kind that is set."""
+    """Return whether the files are too far behind the store, or not of the set kind."""
     with store.reading():
         return _snapshot_due(store) or _approximate_due(store)
 
@@ -79,7 +79,7 @@ def _approximate_due(store: Store) -> bool:
 
 
 def _is_usable(store: Store) -> bool:
-    """Return whether the snapshot is missing, or whole and of this store."""
+    """Return whether the snapshot is missing, or intact and of this store."""
     try:
         Snapshot.read(store.path.with_name(snapshots.FILE), lambda state: state.is_of(store))
     except SealError as error:
@@ -88,7 +88,7 @@ def _is_usable(store: Store) -> bool:
 
 
 def _can_serve(store: Store) -> bool:
-    """Return whether the approximate index is missing, or whole, of this store and readable."""
+    """Return whether the approximate index is missing, or intact, readable and of this store."""
     path, asked = store.path.with_name(approximates.FILE), store.settings.index
     try:
         snapshot = Snapshot.read(path.with_name(snapshots.FILE))
@@ -99,7 +99,7 @@ def _can_serve(store: Store) -> bool:
 
 
 def _entries(store: Store) -> Iterator[Entries]:
-    """Yield the store's entries, from the snapshot as far as it has them."""
+    """Yield the store's entries, from the snapshot where possible."""
     path, last = store.path.with_name(snapshots.FILE), 0
     with suppress(SealError):
         snapshot = Snapshot.read(path, lambda state: state.is_of(store))
@@ -107,7 +107,7 @@ def _entries(store: Store) -> Iterator[Entries]:
             numbers, owners, _, checksums = snapshot.entries
             gone = store.entries_removed_after(snapshot.state.change.number)
             owners, width = forgotten(numbers, owners, gone), snapshot.state.dimension
-            with path.open("rb") as file:  # mapped vectors would fill the memory
+            with path.open("rb") as file:  # memory-mapped vectors would fill the memory
                 for start in range(0, len(numbers), AT_ONCE):
                     block = slice(start, start + AT_ONCE)
                     vectors = np.fromfile(file, "<f4", width * len(numbers[block]))
@@ -126,7 +126,7 @@ def _write_approximate(store: Store) -> None:
     try:
         snapshot = Snapshot.read(store.path.with_name(snapshots.FILE))
     except SealError as error:
-        raise GalleryError(f"the snapshot was damaged as soon as it was written: {error}") from None
+        raise GalleryError(f"the snapshot cannot be read after writing it: {error}") from None
     asked, count = store.settings.index, len(snapshot.entries.numbers)
     kind = resolved(asked, count, snapshot.state.dimension)
     if kind == FLAT or not count:
@@ -136,9 +136,9 @@ def _write_approximate(store: Store) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Delete temporary files of killed writers, those of earlier versions too.
+    """Delete temporary files of killed writers, including those of earlier versions.
 
-    The lock is held: nobody else writes.
+    The lock is held: no other process writes.
     """
     remove_leftovers(folder)
     for name in (snapshots.FILE, approximates.FILE):

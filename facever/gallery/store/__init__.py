@@ -1,1 +1,1 @@
-"""The truth about people, images and their vectors: one SQLite file."""
+"""The store of people, images and their vectors: one SQLite file."""

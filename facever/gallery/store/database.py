@@ -29,7 +29,7 @@ _PARAMETERS_AT_ONCE = 10_000
 
 
 class Damage:
-    """Warns of damaged rows, of each once.
+    """Warns of damaged rows, once per row.
 
     Args:
         path: The store's file.
@@ -41,7 +41,7 @@ class Damage:
         self._said: set[str] = set()
 
     def unnamed(self, table: str, numbers: Sequence[int]) -> list[int]:
-        """Return the numbers of rows that were not asked about before."""
+        """Return the numbers of rows that were not reported before."""
         new = [number for number in numbers if (table, number) not in self._named]
         self._named |= {(table, number) for number in new}
         return new
@@ -51,22 +51,22 @@ class Damage:
         warn(f"{self._path}: {what}")
 
     def warn_once(self, what: str) -> None:
-        """Print that something is damaged, unless that was printed before."""
+        """Print a warning about damage, once."""
         if what not in self._said:
             self._said.add(what)
-            self.warn(f"{what}; 'facever gallery check' looks at every row")
+            self.warn(f"{what}; 'facever gallery check' checks every row")
 
 
 @dataclass(eq=False)
 class Transaction:
-    """A transaction: all that is read in it is one state; all that it writes is kept, or nothing.
+    """A transaction: it reads one state, and its writes are atomic.
 
     Attributes:
         db: The connection.
         path: The store's file, for messages.
         damage: Warns of damaged rows.
-        read_facts: Reads what the store says of itself.
-        removes: Set where something is removed: then it must leave the log, too.
+        read_facts: Reads the store's facts.
+        removes: Set if something is removed, which must then be removed from the log, too.
     """
 
     db: sqlite3.Connection
@@ -77,25 +77,25 @@ class Transaction:
     _facts: StoreFacts | None = None
 
     def facts(self) -> StoreFacts:
-        """Return what the store says of itself."""
+        """Return the store's facts."""
         if self._facts is None:
             self._facts = self.read_facts()
         return self._facts
 
     def write_facts(self, facts: Mapping[str, Any]) -> None:
-        """Change what the store says of itself."""
+        """Change the store's facts."""
         write_facts(self.db, facts)
         self._facts = None
 
     def first(self, sql: str, *values: object) -> Any:
-        """Return the first row of what a statement finds; None where that is nothing."""
+        """Return the first row of a statement's result; None if there is none."""
         return self.db.execute(sql, values).fetchone()
 
 
 class Database:
     """An open SQLite file of a store.
 
-    Threads may share one: reading and writing have a connection each, and each is used by one
+    Threads may share one: there is one connection for reading and one for writing, each used by one
     thread at a time.
 
     Args:
@@ -107,10 +107,10 @@ class Database:
         self.path, self._wait = path, wait
         self._read_lock, self._write_lock = threading.RLock(), threading.RLock()
         self._writer: sqlite3.Connection | None = None
-        self._memory: dict[str, Any] = {}  # what was read of one state of the store
-        self._version = -1  # which state that is
+        self._memory: dict[str, Any] = {}  # values read from one state of the store
+        self._version = -1  # version of that state
         self.read_only = not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
-        self._unlocked = False  # no lock keeps writers off: the file is watched instead
+        self._unlocked = False  # opened without a lock: the file is checked for changes instead
         self._log = Log(path, wait, self._read_lock)
         self._damage = Damage(path)
         self._reader = self._connect_reader()
@@ -118,7 +118,7 @@ class Database:
 
     def close(self) -> None:
         """Close the connections."""
-        with self._write_lock, self._read_lock:  # in the order that writers take them
+        with self._write_lock, self._read_lock:  # in the same order as writers
             self._closed = True
             self._reader.close()
             if self._writer is not None:
@@ -129,10 +129,12 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
-        """Yield a transaction that reads one state of the store; within another one, that one's."""
+        """Yield a transaction that reads one state of the store; a nested one reads the same
+        state.
+        """
         with self._read_lock:
             self._require_open()
-            if self._reader.in_transaction:  # within another, which explains its errors
+            if self._reader.in_transaction:  # nested: the outer one converts errors
                 yield self._of_reader()
                 return
             with self._one_state():
@@ -142,11 +144,11 @@ class Database:
         return Transaction(self._reader, self.path, self._damage, self.facts)
 
     def facts(self) -> StoreFacts:
-        """Return what the store says of itself now."""
+        """Return the store's current facts."""
         return self.remembered("facts", lambda read: facts_in(read.db, self.path))
 
     def remembered(self, what: str, read: Callable[[Transaction], T]) -> T:
-        """Return what `read` returns, which is called once for each state of the store."""
+        """Return the result of `read`, called once for each state of the store."""
         with self._read_lock:
             self._require_open()
             if self._reader.in_transaction and what in self._memory:  # within `reading`
@@ -158,7 +160,7 @@ class Database:
 
     @contextmanager
     def _one_state(self) -> Iterator[None]:
-        """Hold the reading connection at the newest state."""
+        """Keep the reading connection at the newest state."""
         with explained(self.path, reading=True):
             if self._unlocked and self._look() != self._seen:
                 self._reader.close()
@@ -168,29 +170,29 @@ class Database:
             self._reader.execute("BEGIN")
             try:
                 (version,) = self._reader.execute("PRAGMA data_version").fetchone()
-                if version != self._version:  # someone has changed something
+                if version != self._version:  # the store has changed
                     self._memory.clear()
                     self._version = version
                 yield
                 self._require_unchanged()
             except sqlite3.Error:
-                self._require_unchanged()  # else the error is what it says
+                self._require_unchanged()  # if unchanged, the error is real
                 raise
             finally:
-                if self._reader.in_transaction:  # else an error has ended it
+                if self._reader.in_transaction:  # otherwise an error has ended it
                     self._reader.execute("ROLLBACK")
 
     # -- writing ----------------------------------------------------------------------------
 
     @contextmanager
     def writing(self, much: bool = False) -> Iterator[Transaction]:
-        """Yield the transaction that writes.
+        """Yield the writing transaction.
 
-        Until it ends nobody else writes, and `reading` sees the state before it.
+        Until it ends, no one else can write, and `reading` sees the state before it.
 
         Args:
-            much: More may be written than the disk has room for. The log is brought home first, so
-                that a log which filled the disk in vain can be dropped.
+            much: The transaction may write more than fits on the disk. The log is written back
+                first, so that a log that has filled the disk can be discarded.
         """
         self.require_writable()
         with self._write_lock, explained(self.path, self._wait):
@@ -221,12 +223,12 @@ class Database:
                 self._log.bring_home(writer)
 
     def rewrite(self) -> None:
-        """Write the file anew without what was removed, and empty its log.
+        """Rewrite the file without removed data, and empty its log.
 
         Raises:
             GalleryError: Another process keeps reading or writing, or the disk has no room.
         """
-        with self.writing():  # the connection is there, and nobody else writes now
+        with self.writing():  # opens the connection, and blocks other writers
             pass
         with self._write_lock, self._read_lock, explained(self.path, self._wait):
             assert self._writer is not None
@@ -240,31 +242,30 @@ class Database:
             try:
                 if not db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
                     return
-            except sqlite3.OperationalError as error:  # such as a full disk
+            except sqlite3.OperationalError as error:  # for example a full disk
                 if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _IN_USE:
                     raise
             if time.monotonic() > until:
                 raise GalleryError(
-                    f"{self.path}: another process keeps reading it (waited {self._wait:g} s), and "
-                    "its log still holds what was removed; purge again when that process is done"
+                    f"{self.path}: another process keeps reading it (waited {self._wait:g} s), "
+                    "and its log still contains removed data; purge again when that process has "
+                    "finished"
                 )
             time.sleep(_STEP)
 
     def require_writable(self) -> None:
-        """Refuse a change where nothing can be written.
+        """Refuse a change if the store is read-only.
 
         Raises:
             GalleryError: The file or its folder cannot be written by this user.
         """
         if self.read_only:
-            raise GalleryError(
-                f"{self.path} cannot be written by this user; it is open for reading only"
-            )
+            raise GalleryError(f"{self.path} cannot be written by this user; it is open read-only")
 
     # -- connections ------------------------------------------------------------------------
 
     def _connect_reader(self) -> sqlite3.Connection:
-        """Return a connection that reads, also where the disk has no room for the log's index."""
+        """Return a reading connection, even if the disk has no room for the log's index."""
         try:
             return self._connect()
         except sqlite3.OperationalError as error:
@@ -274,13 +275,13 @@ class Database:
                 raise
             if log_bytes(self.path):
                 raise GalleryError(
-                    f"{self.path}: the disk is full, and without {INDEX_BYTES} free bytes the "
-                    "changes in its log cannot be read"
+                    f"{self.path}: the disk is full; free at least {INDEX_BYTES} bytes to read "
+                    "the changes in its log"
                 ) from error
             return self._connect(unlocked=True)
 
     def _connect_writer(self) -> sqlite3.Connection:
-        unlocked = self._unlocked  # is of the connection that reads
+        unlocked = self._unlocked  # belongs to the reading connection
         try:
             return self._connect()
         finally:
@@ -290,19 +291,19 @@ class Database:
         """Return a connection.
 
         Args:
-            unlocked: Read the file as it is, without a lock; its log is empty.
+            unlocked: Read the file without a lock; its log is empty.
         """
         mode, self._unlocked = "mode=rw", unlocked
         if unlocked:
             mode, self._seen = "mode=ro&immutable=1", self._look()
         elif self.read_only:
-            # Without a log and a folder to make one in, SQLite reads a file only when told that
-            # it does not change. It may all the same: then another user writes.
+            # Without a log, and without permission to create one, SQLite reads a file only if told
+            # that it is immutable. Another user may still change it.
             fixed, log = not os.access(self.path.parent, os.W_OK), log_bytes(self.path)
             if fixed and log and not self.path.with_name(f"{self.path.name}-shm").exists():
                 raise GalleryError(
-                    f"{self.path} was copied while in use, with changes that are only in its log: "
-                    "open it once where it can be written"
+                    f"{self.path} was copied while in use, and its log has changes that are not "
+                    "in the file: open it once with write permission"
                 )
             self._unlocked = fixed and not log
             mode = "mode=ro&immutable=1" if self._unlocked else "mode=ro"
@@ -317,7 +318,7 @@ class Database:
         try:
             db.execute("PRAGMA foreign_keys = ON")
             db.execute("PRAGMA secure_delete = ON")
-            db.execute("PRAGMA synchronous = FULL")  # opens the log
+            db.execute("PRAGMA synchronous = FULL")  # also opens the log
         except BaseException:
             db.close()
             raise
@@ -325,16 +326,16 @@ class Database:
 
     def _require_unchanged(self) -> None:
         if self._unlocked and self._look() != self._seen:
-            raise GalleryError(f"{self.path} was written to while it was read; try again")
+            raise GalleryError(f"{self.path} was changed while it was read; try again")
 
     def _require_open(self) -> None:
         if self._closed:
             raise GalleryError(f"{self.path} is closed; open the gallery again")
 
     def _require_same_file(self) -> None:
-        """Refuse to go on with a file that is not at its path any more.
+        """Refuse to use a file that is no longer at its path.
 
-        It would answer with what others removed since, and its changes would be lost.
+        It would return data that others have removed since, and its changes would be lost.
         """
         try:
             found = self._identity()
@@ -352,14 +353,14 @@ class Database:
         return found.st_dev, found.st_ino
 
     def _look(self) -> Seen:
-        """Return what tells whether the file or its log was written to."""
+        """Return a value that changes when the file or its log is written."""
         found = self.path.stat()
         return found.st_ino, found.st_mtime_ns, found.st_size, log_bytes(self.path)
 
 
 @contextmanager
 def explained(path: Path, wait: float = 0, *, reading: bool = False) -> Iterator[None]:
-    """Turn SQLite's errors into one line that says what to do."""
+    """Convert SQLite's errors into one line with a remedy."""
     unchanged = "" if reading else "; nothing was changed"
     try:
         yield
@@ -401,7 +402,7 @@ def now() -> str:
 
 
 def later(db: sqlite3.Connection) -> str:
-    """Return the time, or that of the newest change where the clock says an earlier one."""
+    """Return the current time, or that of the newest change if the clock is earlier."""
     newest = db.execute("SELECT time FROM changes ORDER BY change DESC LIMIT 1").fetchone()
     return max(now(), newest[0]) if newest else now()
 
@@ -417,21 +418,21 @@ def record(db: sqlite3.Connection, action: str, *, people: int, images: int) -> 
 
 
 def planted(db: sqlite3.Connection) -> list[str]:
-    """Return the names of triggers and views, of which a gallery has none."""
+    """Return the names of triggers and views; a gallery has none."""
     sql = "SELECT name FROM sqlite_schema WHERE type IN ('trigger', 'view') ORDER BY name"
     return [str(name) for (name,) in db.execute(sql)]
 
 
 def _refuse_planted(db: sqlite3.Connection, path: Path) -> None:
-    """Refuse to change a store in which something would act on the change.
+    """Refuse to change a store with triggers or views, which could modify the change.
 
     Raises:
-        GalleryError: It has a trigger or a view.
+        GalleryError: The store has a trigger or a view.
     """
     if names := planted(db):
         raise GalleryError(
-            f"{path} has a trigger or view that no gallery has, {shown(names[0])}: somebody put it "
-            "there, and nothing is changed while it is; drop it with SQLite, or restore a copy"
+            f"{path} has an unknown trigger or view, {shown(names[0])}: changes are refused; "
+            "drop it with SQLite, or restore a copy"
         )
 
 

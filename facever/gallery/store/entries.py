@@ -1,4 +1,4 @@
-"""Entries: the vectors that a search compares with, images or the templates made of them."""
+"""Entries: the vectors that a search compares with (images, or templates made of them)."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -28,11 +28,11 @@ from facever.gallery.templates import ALL, templates_of
 _PEOPLE_AT_ONCE = 1024
 
 
-# -- questions ----------------------------------------------------------------------------------
+# -- queries ------------------------------------------------------------------------------------
 
 
 def entries_after(read: Transaction, number: int, limit: int | None) -> Entries:
-    """Return the entries after a number, those that are whole."""
+    """Return the intact entries after a number."""
     table = entry_table(read.facts().settings)
     sql = f"SELECT {columns(table)} FROM {joined(table)} WHERE t.{table.number} > ?"
     sql += f" ORDER BY t.{table.number} LIMIT ?"
@@ -45,7 +45,7 @@ def entries_after(read: Transaction, number: int, limit: int | None) -> Entries:
 
 
 def entries_numbered(read: Transaction, numbers: Sequence[int]) -> Entries:
-    """Return the entries of these numbers, ascending, those that are whole."""
+    """Return the intact entries of these numbers, ascending."""
     table = entry_table(read.facts().settings)
     sql = f"SELECT {columns(table)} FROM {joined(table)} WHERE t.{table.number} IN ({{}})"
     rows = sorted(among(read.db, sql, numbers), key=itemgetter(0))
@@ -53,25 +53,25 @@ def entries_numbered(read: Transaction, numbers: Sequence[int]) -> Entries:
 
 
 def vectors_of(read: Transaction, key: int) -> Vectors | None:
-    """Return the vectors [n, D] of a person's entries, those that are whole; None without any."""
+    """Return the intact vectors [n, D] of a person's entries; None if the person has no entries."""
     table = entry_table(read.facts().settings)
     sql = f"SELECT {columns(table)} FROM {joined(table)} WHERE t.person = ?"
     rows = read.db.execute(f"{sql} ORDER BY t.{table.number}", [key]).fetchall()
     return whole(read, table, rows).vectors if rows else None
 
 
-# -- templates follow the images ----------------------------------------------------------------
+# -- update of templates ------------------------------------------------------------------------
 
 
 def derive(change: Transaction, number: int, keys: Sequence[int]) -> None:
-    """Make the templates of some people again; nothing where every image is an entry.
+    """Compute the templates of some people again; do nothing if every image is an entry.
 
-    Images whose vector is damaged are named and not counted.
+    Images with damaged vectors are reported and ignored.
 
     Args:
-        change: What changed their images.
-        number: Of the change.
-        keys: Of the people.
+        change: The transaction that changed their images.
+        number: Number of the change.
+        keys: Keys of the people.
     """
     if change.facts().settings.templates != ALL:
         forget_entries_of(change, number, keys)
@@ -80,7 +80,7 @@ def derive(change: Transaction, number: int, keys: Sequence[int]) -> None:
 
 
 def forget_entries_of(change: Transaction, number: int, keys: Sequence[int]) -> None:
-    """Note that all entries of some people are removed with a change."""
+    """Record that a change removes all entries of some people."""
     table = entry_table(change.facts().settings)
     each(
         change.db,
@@ -92,7 +92,7 @@ def forget_entries_of(change: Transaction, number: int, keys: Sequence[int]) -> 
 
 
 def forget_images(change: Transaction, number: int, images: Iterable[int]) -> None:
-    """Note that images are removed with a change, where these are entries."""
+    """Record that a change removes images, if images are entries."""
     if change.facts().settings.templates == ALL:
         change.db.executemany(
             "INSERT INTO removed (entry, change) VALUES (?, ?)",
@@ -101,7 +101,7 @@ def forget_images(change: Transaction, number: int, images: Iterable[int]) -> No
 
 
 def _write_templates(change: Transaction, keys: Sequence[int]) -> None:
-    """Write the templates of people who have none."""
+    """Write the templates of people without templates."""
     db, facts = change.db, change.facts()
     storage, dimension = facts.settings.storage, facts.binding.dimension
     for owners, templates in made_templates(change, keys, named=True):
@@ -116,12 +116,12 @@ def _write_templates(change: Transaction, keys: Sequence[int]) -> None:
 def made_templates(
     read: Transaction, keys: Sequence[int], *, named: bool = False
 ) -> Iterator[tuple[Keys, Vectors]]:
-    """Yield the keys and templates of some people as their images make them.
+    """Yield the keys and templates of some people, computed from their images.
 
     Args:
-        read: The store.
-        keys: Of the people.
-        named: Warn of images whose vector is damaged; they are not counted in any case.
+        read: The transaction.
+        keys: Keys of the people.
+        named: Whether to warn of images with damaged vectors, which are always ignored.
     """
     sql = (
         f"SELECT {columns(IMAGES)}, coalesce(quality, norm) FROM {joined(IMAGES)}"
@@ -145,7 +145,7 @@ def made_templates(
 
 
 def remake_damaged_templates(change: Transaction) -> None:
-    """Make the templates again of people of whom one is damaged."""
+    """Compute the templates again of people with a damaged one."""
     db, facts = change.db, change.facts()
     found = pages(db, TEMPLATES, facts.settings.storage, facts.binding.dimension)
     damaged = [number for some in found for number in some.damaged]
@@ -162,11 +162,11 @@ def remake_damaged_templates(change: Transaction) -> None:
     derive(change, number, owners)
 
 
-# -- all entries become others ------------------------------------------------------------------
+# -- replacement of all entries -----------------------------------------------------------------
 
 
 def change_templates(change: Transaction, policy: str) -> None:
-    """Compare people by other templates from now on."""
+    """Change the template policy."""
     settings = change.facts().settings
     if policy != settings.templates:
         record(change.db, "templates", people=0, images=0)
@@ -174,7 +174,7 @@ def change_templates(change: Transaction, policy: str) -> None:
 
 
 def change_storage(change: Transaction, storage: Storage) -> None:
-    """Write all vectors in another number format; a damaged one stays as it is."""
+    """Write all vectors in another number format; damaged ones remain unchanged."""
     facts = change.facts()
     before, dimension = facts.settings.storage, facts.binding.dimension
     if storage == before:
@@ -186,7 +186,7 @@ def change_storage(change: Transaction, storage: Storage) -> None:
 
 
 def begin_generation(change: Transaction, settings: Settings) -> None:
-    """Make all entries anew by settings; the vectors of the images are as these say already."""
+    """Create all entries again for new settings; the images' vectors already have their format."""
     db = change.db
     change.write_facts(
         {

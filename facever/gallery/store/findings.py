@@ -1,4 +1,4 @@
-"""What is wrong with a store: every row of it is looked at."""
+"""Problems of a store: checks of every row."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -23,8 +23,8 @@ from facever.gallery.store.vectors import (
 from facever.gallery.templates import ALL, checked_policy
 
 _TOLERANCE = {"float32": 1e-5, "float16": 1e-3, "int8": 1e-2}  # of a template's values
-_MOST = 100  # findings of one kind that are listed; then their number is
-_TYPES = {  # of what is known of images
+_MOST = 100  # findings of one kind that are listed; of more, only the number
+_TYPES = {  # of the columns of images
     "source": ("text", "null"),
     "hash": ("text", "null"),
     "enrolled": ("text",),
@@ -34,7 +34,7 @@ _TYPES = {  # of what is known of images
 
 
 def findings(read: Transaction) -> Iterator[Finding]:
-    """Yield what is wrong with a store."""
+    """Yield the problems of a store."""
     db = read.db
     yield from _check_file(db)
     yield from _check_people(db)
@@ -50,7 +50,7 @@ def findings(read: Transaction) -> Iterator[Finding]:
     table = entry_table(settings)
     sql = f"SELECT count(*) FROM removed JOIN {table.name} ON {table.number} = entry"
     if count := db.execute(sql).fetchone()[0]:
-        yield Finding("store", f"{count} {table.name} are there and noted as removed")
+        yield Finding("store", f"{count} {table.name} exist, but are recorded as removed")
 
 
 def _check_vectors(read: Transaction, table: VectorTable) -> Iterator[Finding]:
@@ -62,7 +62,7 @@ def _check_vectors(read: Transaction, table: VectorTable) -> Iterator[Finding]:
         storage, dimension = "float32", 0 if pending is None else pending.dimension
     damaged = [number for found in pages(db, table, storage, dimension) for number in found.damaged]
     for what in described(db, table, damaged[:_MOST]):
-        yield Finding(part, f"{what} is damaged: it is not what was enrolled")
+        yield Finding(part, f"{what} is damaged: it differs from the enrolled vector")
     if len(damaged) > _MOST:
         yield Finding(part, f"{len(damaged) - _MOST} more {table.name} are damaged")
 
@@ -71,13 +71,13 @@ def _check_templates(read: Transaction) -> Iterator[Finding]:
     db, settings, dimension = read.db, read.facts().settings, read.facts().binding.dimension
     if settings.templates == ALL:
         if count := db.execute("SELECT count(*) FROM templates").fetchone()[0]:
-            yield Finding("templates", f"there are {count} where images are compared")
+            yield Finding("templates", f"there are {count}, although images are compared")
         return
     checked_policy(settings.templates)
     keys = [key for (key,) in db.execute("SELECT DISTINCT person FROM images")]
     extra = "SELECT count(*) FROM templates WHERE person NOT IN (SELECT person FROM images)"
     if count := db.execute(extra).fetchone()[0]:
-        yield Finding("templates", f"{count} are of people without images")
+        yield Finding("templates", f"{count} belong to people without images")
     sql = "SELECT vector FROM templates WHERE person = ? ORDER BY template"
     wrong = 0
     for owners, templates in made_templates(read, keys):
@@ -91,28 +91,30 @@ def _check_templates(read: Transaction) -> Iterator[Finding]:
                 there, wanted, rtol=0, atol=_TOLERANCE[settings.storage]
             )
     if wrong:
-        yield Finding("templates", f"those of {wrong} people are not what their images make")
+        yield Finding(
+            "templates", f"those of {wrong} people differ from the templates of their images"
+        )
 
 
 def _check_file(db: sqlite3.Connection) -> Iterator[Finding]:
     for (line,) in db.execute("PRAGMA integrity_check"):
         if line != "ok":
-            yield Finding("store", f"SQLite says: {' '.join(line.split())}")
+            yield Finding("store", f"SQLite reports: {' '.join(line.split())}")
     tables = [row[0] for row in db.execute("PRAGMA foreign_key_check")]
     for table in sorted(set(tables)):
         count = tables.count(table)
-        yield Finding("store", f"{count} rows of {table} refer to rows that are not there")
+        yield Finding("store", f"{count} rows of {table} refer to missing rows")
     for name in planted(db):
-        yield Finding("store", f"a trigger or view that no gallery has: {shown(name)}")
+        yield Finding("store", f"unknown trigger or view: {shown(name)}")
 
 
 def _check_people(db: sqlite3.Connection) -> Iterator[Finding]:
     wrong = []
     for person, metadata in db.execute("SELECT id, metadata FROM people"):
         if not isinstance(person, str) or not person:
-            wrong.append(f"a person's id is damaged: {shown(repr(person))} is no text")
+            wrong.append(f"a person's id is damaged: {shown(repr(person))} is not text")
         elif metadata_in(metadata) is None:
-            wrong.append(f"the metadata of {shown(person)} cannot be read: it is no JSON object")
+            wrong.append(f"the metadata of {shown(person)} cannot be read: it is not a JSON object")
     for problem in wrong[:_MOST]:
         yield Finding("store", problem)
     if len(wrong) > _MOST:

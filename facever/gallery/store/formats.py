@@ -1,7 +1,6 @@
-"""The format of a store's file: a file is made in today's, and upgraded from an older one.
-
-Nothing is lost in an upgrade. A vector that cannot be one gets no checksum: it matches nobody from
-then on and is named. People whose ids become equal are named and stay as they are.
+"""The format of a store's file: new files have the current one, older files are upgraded.\n\nAn
+upgrade loses nothing. An invalid vector gets no checksum: it matches nobody from then on and is
+reported. People whose ids become equal are reported and remain unchanged.
 """
 
 import os
@@ -43,21 +42,21 @@ from facever.gallery.store.vectors import (
 )
 
 _ROWS_AT_ONCE = 4096
-_MOST = 10  # things that are named
-_PAGE_BYTES = 16384  # a 512-d vector takes half of SQLite's usual page and would waste the rest
+_MOST = 10  # items listed in a message
+_PAGE_BYTES = 16384  # a 512-d vector takes half of SQLite's default page and would waste the rest
 
 
 def make_file(path: Path, binding: Binding, settings: Settings, shown_as: Path) -> None:
-    """Make the file of a new, empty store, readable by its owner only.
+    """Create the file of a new, empty store, readable by its owner only.
 
     Args:
-        path: Where to make it.
-        binding: What the gallery is bound to.
-        settings: Of the gallery.
-        shown_as: Where it will be, for messages.
+        path: The file.
+        binding: The gallery's binding.
+        settings: The gallery's settings.
+        shown_as: The final path, for messages.
 
     Raises:
-        GalleryError: It cannot be written.
+        GalleryError: The file cannot be written.
     """
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     facts = {
@@ -79,21 +78,21 @@ def make_file(path: Path, binding: Binding, settings: Settings, shown_as: Path) 
 
 
 def open_file(path: Path, wait: float) -> Database:
-    """Open the file of a store; one of an older format is upgraded.
+    """Open the file of a store; upgrade an older format.
 
     Args:
         path: The file.
         wait: Seconds to wait for another writer.
 
     Raises:
-        GalleryError: No store there, of a newer format, damaged, or not to be opened.
+        GalleryError: There is no store, or it has a newer format, is damaged, or cannot be opened.
     """
     try:
         there = path.is_file()
     except OSError as error:
         raise GalleryError(f"{path.parent} cannot be read: {error.strerror}") from error
     if not there:
-        raise GalleryError(f"no gallery at {path.parent}; make one with 'facever gallery create'")
+        raise GalleryError(f"no gallery at {path.parent}; create one with 'facever gallery create'")
     require_regular(path)
     with explained(path, reading=True):
         database = Database(path, wait)
@@ -110,15 +109,15 @@ def open_file(path: Path, wait: float) -> Database:
 
 
 def _is_older(read: Transaction) -> bool:
-    """Return whether a file is of an older format.
+    """Return whether a file has an older format.
 
     Raises:
-        GalleryError: It is not the store of a gallery, or of a newer format.
+        GalleryError: The file is not the store of a gallery, or has a newer format.
     """
     application = read.db.execute("PRAGMA application_id").fetchone()[0]
     version = _format_in(read.db)
     if application != APPLICATION_ID:
-        raise GalleryError(f"{read.path} is not the store of a gallery")
+        raise GalleryError(f"{read.path} is not a gallery's store")
     if version > FORMAT:
         raise GalleryError(
             f"{read.path} has format {version}, newer than this facever reads ({FORMAT}); "
@@ -132,13 +131,13 @@ def _upgrade(database: Database) -> None:
         with database.reading() as read:
             version = _format_in(read.db)
         raise GalleryError(
-            f"{database.path} has the older format {version} and cannot be written by this user: "
-            "open it once as a user who may write, and it is upgraded"
+            f"{database.path} has the older format {version} and cannot be written by this "
+            "user: to upgrade it, open it once as a user with write permission"
         )
     said: list[str] = []
     with database.writing(much=True) as change:
         db = change.db
-        if (version := _format_in(db)) < FORMAT:  # nobody else did meanwhile
+        if (version := _format_in(db)) < FORMAT:  # no one else did meanwhile
             make_tables(db, version)
             facts = change.facts()
             _upgrade_measured(db)
@@ -157,13 +156,13 @@ def _format_in(db: sqlite3.Connection) -> int:
 def _upgrade_vectors(
     db: sqlite3.Connection, storage: Storage, dimension: int, migration: Binding | None
 ) -> list[str]:
-    """Make the checksum of every vector that can be one, and return what to say.
+    """Compute the checksums of all valid vectors, and return messages.
 
     Args:
-        db: A transaction has begun, and the tables are those of today.
-        storage: How vectors are written.
-        dimension: Of the vectors.
-        migration: What a migration that has begun moves to.
+        db: A connection in a transaction, with the current tables.
+        storage: Storage format of the vectors.
+        dimension: Dimension of the vectors.
+        migration: Binding of a migration that has begun, or None.
     """
     said = []
     for table, kind, width in (
@@ -174,20 +173,22 @@ def _upgrade_vectors(
         damaged, normalised = _seal(db, table, kind, width)
         if normalised:
             said.append(
-                f"{normalised} vectors of {table.name} were of length 1 only to within 0.001 and "
+                f"{normalised} vectors of {table.name} differed from length 1 by up to 0.001 and "
                 "are now"
             )
         if damaged:
             names = described(db, table, damaged[:_MOST])
             more = f" and {len(damaged) - _MOST} more" if len(damaged) > _MOST else ""
-            said.append(f"{', '.join(names)}{more} cannot be right and match nobody: {REMEDY}")
+            said.append(f"{', '.join(names)}{more} are invalid and match nobody: {REMEDY}")
     return said
 
 
 def _seal(
     db: sqlite3.Connection, table: VectorTable, storage: Storage, dimension: int
 ) -> tuple[list[int], int]:
-    """Write a table's checksums; return the numbers of damaged rows, and how many were not unit."""
+    """Write a table's checksums; return the numbers of damaged rows and the count of non-unit
+    ones.
+    """
     sql = (
         f"SELECT {columns(table)} FROM {joined(table)} WHERE t.{table.number} > ?"
         f" ORDER BY t.{table.number} LIMIT {_ROWS_AT_ONCE}"
@@ -223,7 +224,7 @@ def _seal(
 
 
 def _upgrade_measured(db: sqlite3.Connection) -> None:
-    """Make the checksums of operating points and calibrations."""
+    """Compute the checksums of operating points and calibrations."""
     for table, column in (("operating_points", "point"), ("calibrations", "calibration")):
         texts = ", ".join(f"CAST({one} AS BLOB)" for one in ("name", "kind", column))
         rows = db.execute(f"SELECT rowid, {texts} FROM {table}").fetchall()
@@ -234,7 +235,9 @@ def _upgrade_measured(db: sqlite3.Connection) -> None:
 
 
 def _upgrade_people(db: sqlite3.Connection) -> list[str]:
-    """Write ids as they are kept now (`canonical`), but no two as one; return what to say."""
+    """Convert ids to their current stored form (`canonical`) unless two become equal; return
+    messages.
+    """
     by_id: dict[str, list[str]] = {}
     for (person,) in db.execute("SELECT id FROM people WHERE typeof(id) = 'text' ORDER BY person"):
         by_id.setdefault(canonical(person), []).append(person)
@@ -244,15 +247,16 @@ def _upgrade_people(db: sqlite3.Connection) -> list[str]:
     said = []
     if renamed:
         said.append(
-            f"{len(renamed)} ids are written in composed letters and without space around them "
-            f"now, such as {shown(renamed[0][0])}"
+            f"{len(renamed)} ids were converted to composed letters without surrounding spaces, "
+            f"such as {shown(renamed[0][0])}"
         )
     pairs = [ids for ids in by_id.values() if len(ids) > 1]
     for ids in pairs[:_MOST]:
         said.append(
-            f"these ids are one name and stay {len(ids)} people: {', '.join(map(ascii, ids))}; if "
-            f"they are one person: facever gallery merge GALLERY {shown(ids[1])} {shown(ids[0])}"
+            f"these ids are equal in normal form and remain {len(ids)} people: "
+            f"{', '.join(map(ascii, ids))}; if they are one person: facever gallery merge "
+            f"GALLERY {shown(ids[1])} {shown(ids[0])}"
         )
     if len(pairs) > _MOST:
-        said.append(f"{len(pairs) - _MOST} more names are several people's")
+        said.append(f"{len(pairs) - _MOST} more names belong to several people")
     return said

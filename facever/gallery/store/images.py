@@ -1,4 +1,4 @@
-"""The rows of images: added, named, moved to other people and removed; and which are photos."""
+"""The rows of images: add, read, move and remove them; and photos."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ from facever.gallery.store.vectors import (
     write_checksums,
 )
 
-_WRITTEN_AT_ONCE = 256  # pages that SQLite holds in memory until their checksums are written
+_WRITTEN_AT_ONCE = 256  # images: SQLite keeps their pages in memory until the checksums exist
 _READ_AT_ONCE = 4096
 
 _PHOTOS = """
@@ -46,14 +46,14 @@ CREATE TABLE IF NOT EXISTS photos (
     image INTEGER PRIMARY KEY REFERENCES images (image) ON DELETE CASCADE,
     landmarks TEXT NOT NULL
 )
-"""  # made with the first photo: a store of crops is as it was before photos were known
+"""  # created with the first photo: a store of crops has the same tables as in earlier versions
 
 
-# -- questions ----------------------------------------------------------------------------------
+# -- queries ------------------------------------------------------------------------------------
 
 
 def images_of(read: Transaction, key: int, person: str) -> list[StoredImage]:
-    """Return what is known of a person's images, in the order of their numbers."""
+    """Return the records of a person's images, in order of their numbers."""
     sql = "SELECT image, source, hash, enrolled, norm, quality FROM images WHERE person = ?"
     rows = read.db.execute(f"{sql} ORDER BY image", [key]).fetchall()
     return [StoredImage(*row) for row in rows if _is_sound(read, person, row[0], row[1:])]
@@ -78,7 +78,7 @@ def images_named(
 def vectors_after(read: Transaction, image: int) -> tuple[tuple[Keys, Vectors], int | None]:
     """Return the owners and vectors of the next images after a number, and the last number.
 
-    It is None when there are no more images. Damaged vectors are named and skipped.
+    The last number is None at the end. Damaged vectors are reported and skipped.
     """
     rows = _rows_after(read.db, image, "")
     found = whole(read, IMAGES, rows)
@@ -88,7 +88,7 @@ def vectors_after(read: Transaction, image: int) -> tuple[tuple[Keys, Vectors], 
 def rows_after(read: Transaction, image: int) -> tuple[tuple[list[Row], Vectors], int | None]:
     """Return the next images after a number with their vectors, and the last number.
 
-    It is None when there are no more images. A damaged vector is named, and NaN.
+    The last number is None at the end. A damaged vector is reported and NaN.
     """
     more = ", p.id, p.metadata, t.source, t.hash, t.enrolled, t.norm, t.quality, "
     rows = _rows_after(read.db, image, more + landmarks_column(read.db, "t.image"))
@@ -102,7 +102,7 @@ def rows_after(read: Transaction, image: int) -> tuple[tuple[list[Row], Vectors]
 
 
 def _rows_after(db: sqlite3.Connection, image: int, more: str) -> list[tuple[Any, ...]]:
-    """Return the next rows of images after a number as `verified` takes them."""
+    """Return the next rows of images after a number, for `verified`."""
     sql = (
         f"SELECT {columns(IMAGES)}{more} FROM {joined(IMAGES)} WHERE t.image > ?"
         f" ORDER BY t.image LIMIT {_READ_AT_ONCE}"
@@ -111,9 +111,9 @@ def _rows_after(db: sqlite3.Connection, image: int, more: str) -> list[tuple[Any
 
 
 def find_duplicates(db: sqlite3.Connection, images: NewImages) -> Iterator[Duplicate]:
-    """Yield the images that are in the store already, or twice among those given.
+    """Yield the images that are already in the store, or given twice.
 
-    Images are the same when their hashes are; where either has none, when their sources are.
+    Images are the same if their hashes are equal; if one has no hash, if their sources are equal.
     """
     sql = "SELECT i.{0}, i.hash, p.id FROM images i JOIN people p USING (person) WHERE i.{0} IN "
     hashes = [value for value in images.hashes if value is not None]
@@ -139,10 +139,7 @@ def find_duplicates(db: sqlite3.Connection, images: NewImages) -> Iterator[Dupli
 
 
 def _is_sound(read: Transaction, person: object, image: int, known: Sequence[object]) -> bool:
-    """Return whether what is known of an image has the types that it was written with.
-
-    An image that has not is named.
-    """
+    """Return whether the columns of an image have valid types; report the image if not."""
     source, hash_, enrolled, norm, quality = known
     if (
         isinstance(person, str)
@@ -159,16 +156,16 @@ def _is_sound(read: Transaction, person: object, image: int, known: Sequence[obj
 
 
 def count_photos(db: sqlite3.Connection) -> int:
-    """Return how many images were enrolled as photos."""
+    """Return the number of images enrolled as photos."""
     return db.execute("SELECT count(*) FROM photos").fetchone()[0] if _has_photos(db) else 0
 
 
 def landmarks_column(db: sqlite3.Connection, image: str) -> str:
-    """Return the SQL of an image's landmarks: NULL for one that is no photo, empty if damaged.
+    """Return SQL for an image's landmarks: NULL for a crop, empty if damaged.
 
     Args:
-        db: The store.
-        image: The SQL of its number.
+        db: A connection to the store.
+        image: SQL for the image's number.
     """
     if not _has_photos(db):
         return "NULL"
@@ -183,7 +180,7 @@ def _has_photos(db: sqlite3.Connection) -> bool:
 
 
 def _write_photos(db: sqlite3.Connection, landmarks: Iterable[tuple[int, str]]) -> None:
-    """Keep the landmarks of the faces of images, by number; empty where they are not known."""
+    """Store the landmarks of the faces in images, by number; empty if unknown."""
     rows = list(landmarks)
     if rows:
         db.execute(_PHOTOS)
@@ -196,7 +193,7 @@ def _write_photos(db: sqlite3.Connection, landmarks: Iterable[tuple[int, str]]) 
 def add_images(
     change: Transaction, images: NewImages, kept: Sequence[int], owners: Sequence[int], time: str
 ) -> None:
-    """Write some of the images, whose people have these keys, and their checksums."""
+    """Write images of people with these keys, and their checksums."""
     db, facts = change.db, change.facts()
     storage, begin = facts.settings.storage, next_number(db, IMAGES)
     times, qualities = images.times, images.qualities
@@ -228,7 +225,7 @@ def add_images(
 
 
 def remove_people(change: Transaction, people: Mapping[str, int]) -> int:
-    """Remove people, whose keys are given by their ids, and return how many images they had."""
+    """Remove people (keys by id), and return their number of images."""
     db, keys = change.db, list(people.values())
     sql = "SELECT person, count(*) FROM images WHERE person IN ({}) GROUP BY person"
     counts: dict[int, int] = dict(among(db, sql, keys))
@@ -242,7 +239,7 @@ def remove_people(change: Transaction, people: Mapping[str, int]) -> int:
 
 
 def remove_images(change: Transaction, number: int, images: Sequence[int], action: str) -> None:
-    """Remove images by their numbers, and note it in the audit log."""
+    """Remove images by number, and add it to the audit log."""
     sql = "SELECT p.id, p.person FROM images i JOIN people p USING (person) WHERE image IN ({})"
     counts: dict[str, int] = {}
     keys: dict[str, int] = {}
@@ -256,9 +253,9 @@ def remove_images(change: Transaction, number: int, images: Sequence[int], actio
 
 
 def give_images(change: Transaction, number: int, images: Sequence[int], of: int, to: int) -> None:
-    """Make images another person's; they get new numbers, as what follows the store expects.
+    """Move images to another person, with new numbers, so that indexes notice it.
 
-    A vector that is damaged stays so: it gets no checksum.
+    A damaged vector remains damaged: it gets no checksum.
     """
     db, facts = change.db, change.facts()
     named = "source, hash, enrolled, norm, quality, vector"
@@ -291,7 +288,7 @@ def _renew_checksums(
     storage: Storage,
     binding: Binding,
 ) -> None:
-    """Give copies of rows their checksums, where the rows that they were made of are whole."""
+    """Write the checksums of copied rows whose originals are intact."""
     sql = f"SELECT {columns(table)} FROM {joined(table)} WHERE t.{table.number} IN ({{}})"
     found = verified(list(among(db, sql, list(fresh))), storage, binding.dimension)
     numbers = np.array([fresh[number] for number in found.numbers.tolist()], np.int64)

@@ -1,7 +1,6 @@
-"""The log of a store (SQLite's -wal): what was removed must not stay in it.
-
-A damaged log is taken up to the damage. So a removal that is only in the log could be undone by one
-wrong bit, and a log that holds what was before a removal could bring it back.
+"""The log of a store (SQLite's -wal): removed data must not remain in it.\n\nSQLite reads a damaged
+log up to the damage. So one wrong bit could undo a removal that is only in the log, and a log with
+the state before a removal could restore the removed data.
 """
 
 import sqlite3
@@ -13,37 +12,37 @@ from pathlib import Path
 from facever.core.console import warn
 from facever.errors import GalleryError
 
-INDEX_BYTES = 32768  # that SQLite keeps beside a log
-_FILES = ("", "-wal", "-shm", "-journal")  # that SQLite opens
-_TAKES_AWAY = ("remove", "remove images", "merge", "update", "migrate")  # changes
-_PATIENCE = 1.0  # seconds that a removal waits for readers to let it out of the log
+INDEX_BYTES = 32768  # size of SQLite's index of a log
+_FILES = ("", "-wal", "-shm", "-journal")  # files that SQLite opens
+_TAKES_AWAY = ("remove", "remove images", "merge", "update", "migrate")  # changes that remove data
+_PATIENCE = 1.0  # seconds that a removal waits for readers before it leaves the log
 
 
 class Log:
-    """What keeps removals out of a store's log.
+    """Keeps removed data out of a store's log.
 
     Args:
         path: The store.
         wait: Seconds that its connections wait for others.
-        reading: Held by whatever reads in this process.
+        reading: Lock held by readers in this process.
     """
 
     def __init__(self, path: Path, wait: float, reading: threading.RLock) -> None:
         self._path, self._wait, self._reading = path, wait, reading
-        self._may_hold_removed = True  # a killed process does not tell
+        self._may_hold_removed = True  # unknown after a killed process
 
     def bring_home(self, db: sqlite3.Connection) -> None:
-        """Bring a removal that was committed into the file and empty the log; else a warning."""
+        """Write a committed removal to the file and empty the log; warn if that fails."""
         if not self._empties(db, min(self._wait, _PATIENCE)):
             self._may_hold_removed = True
             warn(
-                f"{self._path}: what was removed is in no answer any more, but its log still holds "
-                "it, because somebody reads or the disk is full; the next change of the gallery "
-                "finishes the removal"
+                f"{self._path}: no answer contains the removed data any more, but the log still "
+                "does, because another process is reading or the disk is full; the next change "
+                "of the gallery finishes the removal"
             )
 
     def finish_removals(self, db: sqlite3.Connection) -> None:
-        """Do what an earlier change could not; before another one begins."""
+        """Finish an earlier removal before the next change begins."""
         if not log_bytes(self._path):
             self._may_hold_removed = False
             return
@@ -52,7 +51,7 @@ class Log:
             self._may_hold_removed = not self._empties(db, 0)
 
     def _empties(self, db: sqlite3.Connection, patience: float) -> bool:
-        """Empty the log, and return whether readers and the disk allowed it."""
+        """Empty the log; return whether readers and the disk allowed it."""
         if not self._reading.acquire(timeout=patience):
             return False
         try:
@@ -66,13 +65,13 @@ class Log:
 
 
 def checkpoint(db: sqlite3.Connection, how: str) -> None:
-    """Bring home what is in the log, as far as readers and the disk allow."""
+    """Write the log back to the file, as far as readers and the disk allow."""
     with suppress(sqlite3.OperationalError):
         db.execute(f"PRAGMA wal_checkpoint({how})")
 
 
 def log_bytes(path: Path) -> int:
-    """Return the size of a store's log; 0 where there is none."""
+    """Return the size of a store's log in bytes; 0 if there is none."""
     try:
         return path.with_name(f"{path.name}-wal").stat().st_size
     except FileNotFoundError:
@@ -80,10 +79,10 @@ def log_bytes(path: Path) -> int:
 
 
 def require_regular(path: Path) -> None:
-    """Refuse a store of which something is a FIFO or a device: to read it might never end.
+    """Refuse a store with a FIFO or device, which could block reading forever.
 
     Raises:
-        GalleryError: It is; the message names the file.
+        GalleryError: A file of the store is not a regular file; the message names it.
     """
     for suffix in _FILES:
         file = path.with_name(path.name + suffix)

@@ -1,6 +1,5 @@
-"""A migration to another model: new vectors gather beside the old ones, then replace them.
-
-Between the steps the old model serves, and images come and go.
+"""A migration to another model: new vectors are collected, then replace the old ones.\n\nUntil
+then, the old model stays in use, and images can be added and removed.
 """
 
 import sqlite3
@@ -23,14 +22,14 @@ _PENDING = "images i WHERE NOT EXISTS (SELECT 1 FROM migrated m WHERE m.image = 
 
 
 def begin(change: Transaction, binding: Binding) -> None:
-    """Begin to move to another model, or resume."""
+    """Begin or resume a migration to another model."""
     now, begun = change.facts().binding, under_way(change.db, change.path)
     if binding.fingerprint == now.fingerprint:
-        raise GalleryError(f"the gallery is of fingerprint {now.fingerprint} already")
+        raise GalleryError(f"the gallery already has fingerprint {now.fingerprint}")
     if begun is not None and begun != binding:
         raise GalleryError(
-            f"a migration to fingerprint {begun.fingerprint} has begun, so none to "
-            f"{binding.fingerprint} can: finish or abandon it first"
+            f"a migration to fingerprint {begun.fingerprint} has begun: finish or abandon it "
+            f"before one to {binding.fingerprint}"
         )
     if begun is not None:
         _drop_damaged(change.db, begun)
@@ -38,7 +37,7 @@ def begin(change: Transaction, binding: Binding) -> None:
 
 
 def state(read: Transaction) -> MigrationState | None:
-    """Return how far a migration is; None when there is none."""
+    """Return the progress of a migration; None if there is none."""
     binding = under_way(read.db, read.path)
     if binding is None:
         return None
@@ -48,9 +47,9 @@ def state(read: Transaction) -> MigrationState | None:
 
 
 def pending_after(read: Transaction, image: int) -> tuple[list[PendingImage], int | None]:
-    """Return the next images after a number that have no new vector, and the last number.
+    """Return the next images after a number without a new vector, and the last number.
 
-    It is None when there are no more.
+    The last number is None at the end.
     """
     sql = (
         "SELECT image, (SELECT id FROM people p WHERE p.person = i.person), source,"
@@ -68,7 +67,7 @@ def add(
     norms: Sequence[float | None],
     fingerprint: str,
 ) -> None:
-    """Keep new vectors [N, D] of images [N]; those of images that are gone are dropped."""
+    """Store new vectors [N, D] of images [N]; ignore those of removed images."""
     db, binding = change.db, _require(change, fingerprint)
     blobs = list(encoded(vectors, "float32"))
     db.executemany(
@@ -83,19 +82,18 @@ def add(
 
 
 def drop_damaged(change: Transaction, fingerprint: str) -> None:
-    """Forget new vectors that are damaged: their images are pending again."""
+    """Delete damaged new vectors: their images are pending again."""
     _drop_damaged(change.db, _require(change, fingerprint))
 
 
 def finish(change: Transaction, fingerprint: str, remove: Sequence[int]) -> int:
-    """Let the new model serve, and return how many images were removed."""
+    """Switch to the new model, and return the number of images removed."""
     db, binding = change.db, _require(change, fingerprint)
     pending = {image for (image,) in db.execute(f"SELECT image FROM {_PENDING}")}
     gone = sorted(pending & set(remove))
     if left := len(pending) - len(gone):
         raise GalleryError(
-            f"{left} images are not embedded by the new model yet; the gallery stays with "
-            "the old one"
+            f"{left} images are not embedded by the new model yet; the gallery keeps the old one"
         )
     images = db.execute("SELECT count(*) FROM images").fetchone()[0]
     number = record(db, "migrate", people=0, images=images - len(gone))
@@ -112,15 +110,15 @@ def finish(change: Transaction, fingerprint: str, remove: Sequence[int]) -> int:
 
 
 def abandon(change: Transaction) -> None:
-    """Drop a migration; the gallery stays with its model."""
+    """Discard a migration; the gallery keeps its model."""
     if under_way(change.db, change.path) is None:
-        raise GalleryError("no migration is under way")
+        raise GalleryError("there is no migration")
     change.db.execute("DELETE FROM migrated")
     change.db.execute("DELETE FROM meta WHERE key = 'migration'")
 
 
 def _take_migrated(db: sqlite3.Connection, storage: Storage, dimension: int) -> None:
-    """Give every image its new vector; all of these are whole."""
+    """Replace every image's vector by its new one; all new ones are intact."""
     db.execute(
         "UPDATE images SET norm = (SELECT m.norm FROM migrated m WHERE m.image = images.image)"
     )
@@ -135,7 +133,7 @@ def _require(change: Transaction, fingerprint: str) -> Binding:
     binding = under_way(change.db, change.path)
     if binding is None or binding.fingerprint != fingerprint:
         begun = "none" if binding is None else f"one to {binding.fingerprint}"
-        raise GalleryError(f"no migration to fingerprint {fingerprint} is under way, but {begun}")
+        raise GalleryError(f"there is no migration to fingerprint {fingerprint}, but {begun}")
     return binding
 
 

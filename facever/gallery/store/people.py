@@ -16,22 +16,22 @@ _ROWS_AT_ONCE = 4096
 _NOTHING = "{}"  # metadata
 
 
-# -- questions ----------------------------------------------------------------------------------
+# -- queries ------------------------------------------------------------------------------------
 
 
 def key_of(db: sqlite3.Connection, person: str) -> int:
     """Return a person's key."""
     known = known_as(db, [person])
     if not known:
-        raise GalleryError(f"nobody is enrolled as {shown(person)}")
+        raise GalleryError(f"no person {shown(person)} is enrolled")
     return next(iter(known.values()))[1]
 
 
 def known_as(db: sqlite3.Connection, people: Sequence[str]) -> dict[str, tuple[str, int]]:
-    """Return, by the ids given, the ids as they are kept and the keys of those who are enrolled.
+    """Return stored ids and keys, by given id, of those who are enrolled.
 
-    People whom an older version kept under an id that is written otherwise (`person_id`) are found
-    by exactly that one.
+    A person stored by an older version with an id in another form (`person_id`) is found by exactly
+    that id.
     """
     forms = {text(given, "a person id"): canonical(given) for given in people}
     sql = "SELECT id, person FROM people WHERE id IN ({})"
@@ -43,9 +43,9 @@ def known_as(db: sqlite3.Connection, people: Sequence[str]) -> dict[str, tuple[s
 def people_after(
     read: Transaction, key: int, conditions: Conditions
 ) -> tuple[list[PersonImages], int | None]:
-    """Return the next people after a key who match a filter, and the key to go on after.
+    """Return the next people after a key who match a filter, and the last key.
 
-    It is None when there are no more people.
+    The last key is None at the end.
     """
     condition, values = _narrowed(conditions)
     sql = (
@@ -73,10 +73,10 @@ def keys_matching(read: Transaction, conditions: Conditions) -> list[int]:
 
 
 def _narrowed(conditions: Conditions) -> tuple[str, list[str]]:
-    """Return a condition in SQL, and its values, that everybody who matches a filter fulfils.
+    """Return an SQL condition with its values that is true for all people who match a filter.
 
-    Metadata is JSON as Python writes it, so a key or text is in it as Python writes that. Texts
-    that may be there as a number or a boolean narrow nothing.
+    Metadata is JSON written by Python, so keys and texts are searched in Python's notation. Texts
+    that can be stored as a number or boolean do not narrow the condition.
     """
     parts, values = ["1"], []
     for key, wanted in conditions.items():
@@ -89,7 +89,7 @@ def _narrowed(conditions: Conditions) -> tuple[str, list[str]]:
 
 
 def _is_plain_value(text_: str) -> bool:
-    """Return whether a number or a boolean may be written so by `text_of`."""
+    """Return whether a text can be the result of `text_of` for a number or boolean."""
     try:
         float(text_)
     except ValueError:
@@ -104,41 +104,42 @@ def metadata_of(db: sqlite3.Connection, key: int) -> dict[str, Any]:
     known = metadata_in(written)
     if known is None:
         raise GalleryError(
-            f"the metadata of {shown(str(person))} is damaged: it is no JSON object; restore the "
+            f"the metadata of {shown(str(person))} is damaged: it is not a JSON object; restore "
+            "the "
             "gallery from a copy, or remove and enroll the person"
         )
     return known
 
 
 def without_images(read: Transaction) -> dict[str, str]:
-    """Return the metadata, as JSON, of the people who have no image, by their ids."""
+    """Return the metadata (JSON) of people without images, by id."""
     sql = "SELECT id, metadata FROM people WHERE person NOT IN (SELECT person FROM images)"
     rows = read.db.execute(f"{sql} ORDER BY person").fetchall()
     return {id_: whole_json(read, id_, known) for id_, known in rows if _is_text(read, id_)}
 
 
 def whole_json(read: Transaction, person: object, written: str) -> str:
-    """Return a person's metadata as JSON; an empty object, with a warning, where damaged."""
+    """Return a person's metadata as JSON; if damaged, warn and return an empty object."""
     if written == _NOTHING:
         return written
     return written if _metadata_or_warning(read, person, written) else _NOTHING
 
 
 def _metadata_or_warning(read: Transaction, person: object, written: object) -> dict[str, Any]:
-    """Return a person's metadata; none, with a warning, where it is damaged."""
+    """Return a person's metadata; if damaged, warn and return none."""
     known = metadata_in(written)
     if known is None:
         read.damage.warn_once(
-            f"the metadata of {shown(str(person))} is damaged: it is no JSON object"
+            f"the metadata of {shown(str(person))} is damaged: it is not a JSON object"
         )
     return known or {}
 
 
 def _is_text(read: Transaction, person: object) -> bool:
-    """Return whether a person's id is a text; one that is not is named."""
+    """Return whether a person's id is text; report one that is not."""
     if isinstance(person, str):
         return True
-    read.damage.warn_once(f"a person's id is damaged: {shown(repr(person))} is no text")
+    read.damage.warn_once(f"a person's id is damaged: {shown(repr(person))} is not text")
     return False
 
 
@@ -146,7 +147,7 @@ def _is_text(read: Transaction, person: object) -> bool:
 
 
 def add_people(db: sqlite3.Connection, people: Sequence[str], time: str) -> int:
-    """Add the people who are not there yet, and return how many these are."""
+    """Add missing people, and return their number."""
     before = db.total_changes
     db.executemany(
         "INSERT OR IGNORE INTO people (id, created) VALUES (?, ?)",
@@ -160,7 +161,7 @@ def add_metadata(
     keys: Mapping[str, int],
     metadata: Mapping[str, Mapping[str, Any]],
 ) -> bool:
-    """Add to the metadata of people who have a key, by their ids; return whether there is any."""
+    """Add metadata to people by id; return whether any was added."""
     told = [person for person in sorted(keys) if metadata.get(person)]
     for person in told:
         write_metadata(
@@ -170,20 +171,20 @@ def add_metadata(
 
 
 def write_metadata(db: sqlite3.Connection, key: int, metadata: Mapping[str, Any]) -> None:
-    """Write a person's metadata; it is `merged`."""
+    """Write a person's metadata, the result of `merged`."""
     db.execute("UPDATE people SET metadata = ? WHERE person = ?", [json.dumps(metadata), key])
 
 
 def require_free(db: sqlite3.Connection, person: str) -> str:
-    """Return an id as it is kept, when nobody has it."""
+    """Return an id in stored form if it is free."""
     kept = person_id(person)
     if known_as(db, [kept]):
-        raise GalleryError(f"somebody is enrolled as {shown(person)} already")
+        raise GalleryError(f"the id {shown(person)} is already taken")
     return kept
 
 
 def add_person(db: sqlite3.Connection, person: str) -> int:
-    """Add a person under an id that nobody has, and return their key."""
+    """Add a person with a free id, and return their key."""
     db.execute("INSERT INTO people (id, created) VALUES (?, ?)", [person, later(db)])
     return key_of(db, person)
 
@@ -195,14 +196,14 @@ def update_person(
     remove_keys: Sequence[str],
     new_id: str | None,
 ) -> None:
-    """Change a person's metadata, or their id."""
+    """Change a person's metadata or id."""
     db = change.db
     change.removes = bool(remove_keys)
     key = key_of(db, person)
     known = metadata_of(db, key)
     for name in remove_keys:
         if name not in known:
-            raise GalleryError(f"nothing is known of {shown(person)} under {shown(name)}")
+            raise GalleryError(f"{shown(person)} has no metadata {shown(name)}")
     kept = {name: value for name, value in known.items() if name not in remove_keys}
     write_metadata(db, key, merged(person, kept, metadata))
     number = record(db, "update", people=0, images=0)
@@ -215,12 +216,12 @@ def update_person(
 
 
 def mark_of(audit_key: bytes, person: str) -> str:
-    """Return what stands for a person's id in the audit log."""
+    """Return the keyed hash of a person's id for the audit log."""
     return hmac.digest(audit_key, text(person, "a person id").encode(), "sha256").hex()
 
 
 def note_removal(change: Transaction, number: int, action: str, images: Mapping[str, int]) -> None:
-    """Add to the audit log how many images were removed with a change, by person id."""
+    """Add the number of images removed by a change to the audit log, by person id."""
     change.removes = True
     time, key = later(change.db), change.facts().audit_key
     change.db.executemany(

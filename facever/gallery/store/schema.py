@@ -1,15 +1,11 @@
-"""The tables of a store, and the facts in one of them: what the store says of itself.
-
-Every transaction that changes what is read adds one row to `changes`; its number only grows, and
-its random stamp tells it from the change of the same number in another copy of the store.
-
-What a search compares with are *entries*: the images, or the rows of `templates` where the policy
-makes templates of a person's images. Their numbers are never used twice, so that "all entries after
-number n" are the additions since, and `removed` names those that went. Where all entries become
-others, the generation in `meta` changes and `removed` begins anew.
-
-Each vector has a checksum in a table of its own (`vectors.py`): adding them to a gallery of a
-million writes some megabytes, not every vector again.
+"""The tables of a store, and the facts in its table `meta`.\n\nEvery transaction that changes
+readable data adds one row to `changes`. Its number is ascending, and its random stamp distinguishes
+it from the change of the same number in another copy of the store.\n\nA search compares with
+*entries*: the images, or the rows of `templates` if the policy makes templates of a person's
+images. Their numbers are never reused, so that "all entries after number n" are the additions
+since, and `removed` lists the removed ones. If all entries are replaced, the generation in `meta`
+changes and `removed` is emptied.\n\nThe checksums of vectors are in separate tables (`vectors.py`):
+adding them to a gallery of a million images writes some megabytes instead of every vector again.
 """
 
 import json
@@ -28,7 +24,7 @@ from facever.gallery.templates import checked_policy
 APPLICATION_ID = 0x46435652  # "FCVR"
 FORMAT = 3
 
-_META = "what it says of itself is not usable"
+_META = "its table of facts cannot be used"
 _RESTORE = "restore it from a copy"
 
 _FROM_THE_BEGINNING = """
@@ -137,11 +133,11 @@ CREATE TABLE migrated_checksums (
 
 
 def make_tables(db: sqlite3.Connection, format_: int = 0) -> None:
-    """Make, within a transaction, the tables that a store of an older format does not have.
+    """Create the tables that a store of an older format does not have.
 
     Args:
-        db: A transaction has begun.
-        format_: Which format the store has; 0 is an empty file's.
+        db: A connection in a transaction.
+        format_: Format of the store; 0 for an empty file.
     """
     scripts = [_FROM_THE_BEGINNING, _SINCE_FORMAT_2, _SINCE_FORMAT_3][format_:]
     for statement in "".join(scripts).split(";"):  # executescript would end the transaction
@@ -152,7 +148,7 @@ def make_tables(db: sqlite3.Connection, format_: int = 0) -> None:
 
 
 def new_facts() -> dict[str, Any]:
-    """Return what a store knows since format 2, as it is in a gallery that nobody set."""
+    """Return the facts that are new in format 2, with their defaults."""
     return {
         "generation": new_generation(),
         "templates": "all",
@@ -163,12 +159,12 @@ def new_facts() -> dict[str, Any]:
 
 
 def new_generation() -> str:
-    """Return a stamp that no generation of entries had before."""
+    """Return a new unique stamp of a generation of entries."""
     return secrets.token_hex(8)
 
 
 def write_facts(db: sqlite3.Connection, facts: Mapping[str, Any]) -> None:
-    """Write rows of `meta`, in place of those of the same names."""
+    """Write rows of `meta`, replacing those of the same names."""
     db.executemany(
         "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
         [(key, json.dumps(value, allow_nan=False)) for key, value in facts.items()],
@@ -176,7 +172,7 @@ def write_facts(db: sqlite3.Connection, facts: Mapping[str, Any]) -> None:
 
 
 class StoreFacts(NamedTuple):
-    """What `meta` says in one generation."""
+    """The contents of `meta` in one generation."""
 
     gallery: str
     created: str
@@ -190,7 +186,7 @@ def facts_in(db: sqlite3.Connection, path: Path) -> StoreFacts:
     """Read `meta`.
 
     Raises:
-        GalleryError: Something is not there, or not what it must be.
+        GalleryError: A row is missing or invalid.
     """
     try:
         said = {key: stored_json(value) for key, value in db.execute("SELECT * FROM meta")}
@@ -206,19 +202,19 @@ def facts_in(db: sqlite3.Connection, path: Path) -> StoreFacts:
         )
         texts = (facts.gallery, facts.created, facts.generation, facts.settings.index)
         if not all(isinstance(value, str) for value in texts):
-            raise TypeError("something is no text")
+            raise TypeError("a value is not text")
     except KeyError as error:
-        raise GalleryError(f"{path} is damaged: it does not say its {error}") from error
+        raise GalleryError(f"{path} is damaged: its table of facts lacks {error}") from error
     except (ValueError, TypeError, GalleryError) as error:
         raise GalleryError(f"{path} is damaged: {_META} ({error}); {_RESTORE}") from error
     return facts
 
 
 def under_way(db: sqlite3.Connection, path: Path) -> Binding | None:
-    """Return what a migration that has begun moves to, or None.
+    """Return the binding of a migration that has begun, or None.
 
     Raises:
-        GalleryError: What is said of it is damaged.
+        GalleryError: The record of the migration is damaged.
     """
     row = db.execute("SELECT value FROM meta WHERE key = 'migration'").fetchone()
     if row is None:
@@ -227,15 +223,15 @@ def under_way(db: sqlite3.Connection, path: Path) -> Binding | None:
         return _binding(stored_json(row[0]))
     except (ValueError, TypeError, KeyError) as error:
         raise GalleryError(
-            f"{path} is damaged: what it says of its migration is not usable ({error}); {_RESTORE}"
+            f"{path} is damaged: the record of its migration cannot be used ({error}); {_RESTORE}"
         ) from error
 
 
 def _binding(said: Mapping[str, Any]) -> Binding:
-    """Return a binding as it was written.
+    """Return a binding from its stored form.
 
     Raises:
-        KeyError, TypeError: It is damaged.
+        KeyError, TypeError: The stored form is damaged.
     """
     binding = Binding(**{name: said[name] for name in Binding.__dataclass_fields__})
     texts = (binding.fingerprint, binding.metric)
@@ -246,5 +242,5 @@ def _binding(said: Mapping[str, Any]) -> Binding:
         and all(isinstance(value, str) for value in texts)
         and all(isinstance(value, dict) for value in maps)
     ):
-        raise TypeError("it does not say what it is bound to")
+        raise TypeError("the binding is missing")
     return binding

@@ -1,34 +1,32 @@
-"""The store of a gallery: the truth about its people, their images and the images' vectors.
+"""The store of a gallery: its people, their images and the images' vectors.\n\n`Store` is the
+complete interface; the rest of this folder implements it with one SQLite file. The guarantees of
+every store:
 
-`Store` is its whole interface; the rest of this folder is how it is kept in one SQLite file. What
-every store promises, whatever it is kept in:
+**Changes.** Each method that changes something is one change: atomic (complete, or nothing on an
+error or a kill), durable when the method returns, and serial: one writer at a time, others wait. A
+change raises GalleryError, and changes nothing, when another writer keeps writing, when this user
+cannot write, when there is no disk space, and for the reasons documented at the method of the same
+name of `Gallery`.
 
-**Changes.** Each method that changes something is one change: atomic (all of it is kept, or on an
-error or a kill nothing), durable when the method returns, and serial: one writer at a time, others
-wait. A change raises GalleryError when another writer keeps on, when this user cannot write, and
-when there is no room; and where it is refused for the reasons that the method of the same name of
-`Gallery` documents. Nothing is changed then.
-
-**Readers.** A reader sees whole changes only, and never waits for a writer. Each question is
-answered from the newest state; within `reading` all questions are answered from one state. What was
-removed is in no answer that is asked for after the removal returned. A vector, an id or metadata
-that is damaged is named in a warning, once, and left out of answers.
+**Readers.** A reader sees only complete changes, and never waits for a writer. Each query reads the
+newest state; within `reading`, all queries read one state. Queries that start after a removal has
+returned never return removed data. A damaged vector, id or metadata is reported in a warning, once,
+and omitted from answers.
 
 **Change number.** Each change of people, images, settings, operating points or calibrations has a
-number, larger than all before, and a random stamp; so has the end of a migration, but not its other
-steps, which alter no answer of the serving model. The stamp differs in another copy of the store
-that went on by itself, so that `had` tells whether this store went through a given state.
+number, larger than all earlier ones, and a random stamp; so has the end of a migration, but not its
+other steps, which do not affect the answers of the model in use. In another copy of the store that
+was changed independently the stamp is different, so that `had` returns whether this store was in a
+given state.
 
-**Entries.** What a search compares with: images, or the templates made of them. An entry has a
-number that is never used twice, and never changes: its vector and owner stay what they are. So what
-follows a store (an index) needs two questions: which entries have a number after the largest that
-it knows (`entries_after`), and which were removed after the change that it knows
-(`entries_removed_after`).
+**Entries.** A search compares with entries: images, or the templates made of them. The number of an
+entry is never reused, and its vector and owner never change. So an index needs two queries to
+follow a store: the entries with numbers after the largest known one (`entries_after`), and those
+removed after the last known change (`entries_removed_after`).
 
-**Generation.** Where all entries become others (another template policy, storage or model), the
-generation changes: what follows the store begins anew.
-
-People have keys, numbers that are never used twice and stay when the id changes.
+**Generation.** If all entries are replaced (another template policy, storage or model), the
+generation changes, and an index must be built again.\n\nPeople have keys: numbers that are never
+reused and remain when the id changes.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -80,10 +78,10 @@ T = TypeVar("T")
 
 
 class Store:
-    """An open store; make it with `create` and open it with `open`. Threads may share one.
+    """An open store; create it with `create` or open it with `open`. Threads may share one.
 
     Args:
-        database: Open; it is closed with the store.
+        database: An open database; it is closed with the store.
     """
 
     def __init__(self, database: Database) -> None:
@@ -99,77 +97,78 @@ class Store:
         settings: Settings | None = None,
         shown_as: Path | None = None,
     ) -> None:
-        """Make a new, empty store, readable by its owner only.
+        """Create a new, empty store, readable by its owner only.
 
         Args:
-            folder: Where to make it.
-            binding: What the gallery is bound to.
-            settings: Of the gallery.
-            shown_as: What the folder will be called, for messages.
+            folder: The gallery's folder.
+            binding: The gallery's binding.
+            settings: The gallery's settings.
+            shown_as: The final name of the folder, for messages.
 
         Raises:
-            GalleryError: It cannot be written.
+            GalleryError: The store cannot be written.
         """
         shown_at = (shown_as or folder) / FILE
         make_file(folder / FILE, binding, settings or Settings(), shown_at)
 
     @classmethod
     def open(cls, folder: Path, wait: float) -> Self:
-        """Open the store of a gallery; one of an older format is upgraded.
+        """Open the store of a gallery; upgrade an older format.
 
-        Where it cannot be written it is open for reading only.
+        It is open read-only if this user cannot write to it.
 
         Args:
             folder: The gallery.
             wait: Seconds to wait for another writer.
 
         Raises:
-            GalleryError: No store there, of a newer format, damaged, or not to be opened.
+            GalleryError: There is no store, or it has a newer format, is damaged, or cannot be
+                opened.
         """
         return cls(open_file(folder / FILE, wait))
 
     def close(self) -> None:
-        """Close the store; whatever is asked of it afterwards raises GalleryError."""
+        """Close the store; later calls raise GalleryError."""
         self._database.close()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Answer all questions within from one state of the store."""
+        """Read one state of the store in all queries within this context."""
         with self._database.reading():
             yield
 
     def require_writable(self) -> None:
-        """Refuse what would change the store where this user cannot write it.
+        """Refuse changes if this user cannot write to the store.
 
         Raises:
             GalleryError: The file or its folder cannot be written by this user.
         """
         self._database.require_writable()
 
-    # -- what it is -------------------------------------------------------------------------
+    # -- properties -------------------------------------------------------------------------
 
     @property
     def gallery(self) -> str:
-        """The gallery's own identifier; copies of a gallery share it."""
+        """The gallery's identifier; copies of a gallery share it."""
         return self._database.facts().gallery
 
     @property
     def created(self) -> str:
-        """When the gallery was made, ISO 8601 in UTC."""
+        """Creation time of the gallery, ISO 8601 in UTC."""
         return self._database.facts().created
 
     @property
     def binding(self) -> Binding:
-        """What the gallery is bound to now; a migration changes it."""
+        """The gallery's current binding; a migration changes it."""
         return self._database.facts().binding
 
     @property
     def settings(self) -> Settings:
-        """The gallery's settings now."""
+        """The gallery's current settings."""
         return self._database.facts().settings
 
     def generation(self) -> str:
-        """Return what changes whenever all entries become others."""
+        """Return the generation, which changes when all entries are replaced."""
         return self._database.facts().generation
 
     def change(self) -> Change:
@@ -178,7 +177,7 @@ class Store:
         return self._database.remembered("change", lambda read: Change(*read.first(sql)))
 
     def had(self, change: Change) -> bool:
-        """Return whether this store went through a change."""
+        """Return whether this store has had a change."""
         with self._database.reading() as read:
             rows = read.db.execute("SELECT stamp FROM changes WHERE change = ?", [change.number])
             return rows.fetchall() == [(change.stamp,)]
@@ -202,19 +201,19 @@ class Store:
         return self._database.remembered("counts", counted)
 
     def photo_count(self) -> int:
-        """Return how many images were enrolled as photos."""
+        """Return the number of images enrolled as photos."""
         with self._database.reading() as read:
             return images.count_photos(read.db)
 
-    # -- entries, for what follows the store ------------------------------------------------
+    # -- entries, for indexes ---------------------------------------------------------------
 
     def entries_after(self, number: int, limit: int | None = None) -> Entries:
         """Return the entries after a number, without damaged ones.
 
         Args:
-            number: Of an entry.
-            limit: How many at most, the first ones; by default all. There are none only when none
-                are left.
+            number: Number of an entry.
+            limit: Maximum number of entries, the first ones; by default all. The result is empty
+                only at the end.
         """
         with self._database.reading() as read:
             return entries.entries_after(read, number, limit)
@@ -225,7 +224,7 @@ class Store:
             return entries.entries_numbered(read, numbers)
 
     def entries_among(self, numbers: Keys) -> set[int]:
-        """Return which of these numbers are of entries, damaged ones included."""
+        """Return which of these numbers are numbers of entries, including damaged ones."""
         with self._database.reading() as read:
             table = entry_table(read.facts().settings)
             sql = f"SELECT {table.number} FROM {table.name} WHERE {table.number} IN ({{}})"
@@ -241,13 +240,13 @@ class Store:
     # -- people -----------------------------------------------------------------------------
 
     def ids(self, keys: Iterable[int]) -> dict[int, str]:
-        """Return the ids of people by their keys, without those who are gone or damaged."""
+        """Return the ids of people by their keys, without removed or damaged ones."""
         sql = f"SELECT person, id FROM people p WHERE typeof(id) = 'text' AND {WHOLE_ID}"
         with self._database.reading() as read:
             return dict(among(read.db, f"{sql} AND person IN ({{}})", list(keys)))
 
     def people(self, where: Mapping[str, Any] | None = None) -> Iterator[PersonImages]:
-        """Yield people by ascending keys, some of one state at a time; damaged ids are named."""
+        """Yield people by ascending keys, in blocks of one state each; report damaged ids."""
         conditions = checked_where(where or {})
         for found in self._paged(lambda read, key: people.people_after(read, key, conditions)):
             yield from found
@@ -259,55 +258,56 @@ class Store:
             return np.array(people.keys_matching(read, conditions), dtype=np.int64)
 
     def metadata(self, person: str) -> dict[str, Any]:
-        """Return a person's metadata; GalleryError where it is damaged."""
+        """Return a person's metadata; raise GalleryError if it is damaged."""
         with self._database.reading() as read:
             return people.metadata_of(read.db, people.key_of(read.db, person))
 
     def without_images(self) -> dict[str, str]:
-        """Return the metadata, as JSON, of the people who have no image, by their ids."""
+        """Return the metadata (JSON) of people without images, by id."""
         with self._database.reading() as read:
             return people.without_images(read)
 
     # -- images -----------------------------------------------------------------------------
 
     def images(self, person: str) -> list[StoredImage]:
-        """Return a person's images by ascending numbers; damaged rows are named and left out."""
+        """Return a person's images by ascending numbers; report and omit damaged rows."""
         with self._database.reading() as read:
             return images.images_of(read, people.key_of(read.db, person), person)
 
     def vectors_of(self, person: str) -> Vectors:
-        """Return the vectors [n, D] that a person is compared by: their entries.
+        """Return the vectors [n, D] of a person's entries.
 
         Raises:
-            GalleryError: No such person, one without images, or all vectors are damaged.
+            GalleryError: There is no such person, or the person has no images, or all vectors are
+                damaged.
         """
         with self._database.reading() as read:
             known = people.known_as(read.db, [person])
             vectors = entries.vectors_of(read, known[person][1]) if known else None
         if vectors is None:
-            raise GalleryError(f"nobody with images is enrolled as {shown(person)}")
+            raise GalleryError(f"no person {shown(person)} with images is enrolled")
         if not len(vectors):
             raise GalleryError(f"{self.path}: all vectors of {shown(person)} are damaged: {REMEDY}")
         return vectors
 
     def image_vectors(self) -> Iterator[tuple[Keys, Vectors]]:
-        """Yield people's keys [n] and the vectors [n, D] of all images, some at a time."""
+        """Yield people's keys [n] and the vectors [n, D] of all images, in blocks."""
         yield from self._paged(images.vectors_after)
 
     def rows(self) -> Iterator[tuple[list[Row], Vectors]]:
-        """Yield all images and their vectors [n, D], some at a time; within one `reading`.
+        """Yield all images and their vectors [n, D], in blocks; call it within one `reading`.
 
         A damaged vector is NaN.
         """
         yield from self._paged(images.rows_after)
 
     def duplicates_of(self, new: NewImages) -> list[Duplicate]:
-        """Return the images that are enrolled already, by hash or source."""
+        """Return the images that are already enrolled, by hash or source."""
         with self._database.reading() as read:
             return list(images.find_duplicates(read.db, new))
 
     def _paged(self, page: Callable[[Transaction, int], tuple[T, int | None]]) -> Iterator[T]:
-        """Yield what `page` returns after a number, until it returns no number to go on after."""
+        """Yield the results of `page`, each after the last number of the one before."""
         after = 0
         while True:
             with self._database.reading() as read:
@@ -332,30 +332,30 @@ class Store:
         """Add images.
 
         Args:
-            new: What to add.
-            metadata: By person id; keys are added to the person's metadata, also where no image of
-                theirs is new. Who is not enrolled afterwards is passed over.
-            duplicates: What to do with an image that is enrolled already.
-            fingerprint: The gallery's when the vectors were checked against it.
-            review: Given the duplicates by hash and source, it returns further ones, or refuses the
-                enrolment. It is called within the change: nobody else writes meanwhile, and what
-                it asks the store is answered from the state before.
+            new: The images to add.
+            metadata: Metadata by person id; its keys are added to the person's metadata, even if
+                none of their images is new. People not enrolled afterwards are ignored.
+            duplicates: What to do with an image that is already enrolled.
+            fingerprint: The gallery's fingerprint when the vectors were checked.
+            review: Takes the duplicates by hash and source, and returns further ones or refuses the
+                enrolment. It runs within the change: no one else can write meanwhile, and its
+                queries read the state before the change.
             nobody: Ids of people to add without any image.
 
         Returns:
-            The number of images and of new people, and the duplicates. Where nothing is new, there
-            is no change.
+            The number of images and of new people, and the duplicates. If nothing is new, there is
+            no change.
 
         Raises:
-            GalleryError: A duplicate with "refuse", metadata that cannot be kept, or another model
-                since the vectors were checked.
+            GalleryError: There is a duplicate with "refuse", metadata cannot be stored, or the
+                gallery's model has changed since the check.
         """
         with self._database.writing(much=len(new.people) > _MANY) as change:
             db, binding = change.db, change.facts().binding
             if fingerprint not in (None, binding.fingerprint):
                 raise GalleryError(
-                    f"the gallery is of fingerprint {binding.fingerprint} now, and no more of "
-                    f"{fingerprint} as these vectors: embed the images again"
+                    f"the gallery now has fingerprint {binding.fingerprint}, but these vectors "
+                    f"have {fingerprint}: embed the images again"
                 )
             found = list(images.find_duplicates(db, new))
             if review is not None:
@@ -363,7 +363,7 @@ class Store:
             if found and duplicates == "refuse":
                 first, more = found[0], len(found) - 1
                 raise GalleryError(
-                    f"{first.what()} is enrolled already as {shown(first.known_as)}"
+                    f"{first.what()} is already enrolled as {shown(first.known_as)}"
                     f"{f' (and {more} more)' if more else ''}; nothing was enrolled"
                 )
             skipped = {d.index for d in found} if duplicates == "skip" else set()
@@ -391,13 +391,15 @@ class Store:
         remove_keys: Sequence[str] = (),
         new_id: str | None = None,
     ) -> None:
-        """Change a person's metadata, or their id; the entries stay. A former id is audited."""
+        """Change a person's metadata or id; the entries remain. A former id is added to the audit
+        log.
+        """
         several(remove_keys, "keys")
         with self._database.writing() as change:
             people.update_person(change, person, metadata, remove_keys, new_id)
 
     def merge(self, person: str, into: str) -> int:
-        """Give a person's images to another one as new entries; the person's id is audited."""
+        """Move a person's images to another one as new entries; add the id to the audit log."""
         with self._database.writing() as change:
             db = change.db
             gone, kept = people.key_of(db, person), people.key_of(db, into)
@@ -415,7 +417,7 @@ class Store:
         return len(moved)
 
     def split(self, person: str, which: Sequence[str | int], new_person: str) -> int:
-        """Give some of a person's images to a new person, as new entries."""
+        """Move some of a person's images to a new person, as new entries."""
         several(which, "sources or numbers")
         with self._database.writing() as change:
             db = change.db
@@ -424,11 +426,11 @@ class Store:
             moved = images.images_named(db, key, person, which)
             if not moved:
                 raise GalleryError(
-                    f"name at least one image of {shown(person)} that shows {shown(new_id)}"
+                    f"give at least one image of {shown(person)} that shows {shown(new_id)}"
                 )
             if len(moved) == change.first("SELECT count(*) FROM images WHERE person = ?", key)[0]:
                 raise GalleryError(
-                    f"these are all images of {shown(person)}: give the person another id instead"
+                    f"these are all images of {shown(person)}: rename the person instead"
                 )
             new_key = people.add_person(db, new_id)
             number = record(db, "split", people=1, images=len(moved))
@@ -436,7 +438,7 @@ class Store:
         return len(moved)
 
     def remove(self, person: str, image: str | int | None = None) -> int:
-        """Remove a person, or only one image of theirs; it is audited."""
+        """Remove a person, or only one of their images; add it to the audit log."""
         if image is None:
             return self.remove_all([person])
         with self._database.writing() as change:
@@ -447,7 +449,7 @@ class Store:
         return len(named)
 
     def remove_all(self, persons: Sequence[str]) -> int:
-        """Remove people in one change; each is audited."""
+        """Remove people in one change; add each to the audit log."""
         given = several(persons, "ids")
         wanted = list(dict.fromkeys(text(person, "a person id") for person in given))
         with self._database.writing() as change:
@@ -456,13 +458,13 @@ class Store:
             if missing:
                 others = f" (nor {len(missing) - 1} more of these)" if len(missing) > 1 else ""
                 raise GalleryError(
-                    f"nobody is enrolled as {shown(missing[0])}{others}"
+                    f"no person {shown(missing[0])} is enrolled{others}"
                     f"{'; nobody was removed' if len(wanted) > 1 else ''}"
                 )
             return images.remove_people(change, dict(known.values())) if wanted else 0
 
     def audit(self, mark: str | None = None) -> list[Audited]:
-        """Return what was removed, the oldest first; of one person only where a `mark` is given."""
+        """Return the removals, oldest first; with a `mark`, only those of one person."""
         with self._database.reading() as read:
             sql = "SELECT time, action, images, person, change FROM audit"
             where, values = ("", []) if mark is None else (" WHERE person = ?", [mark])
@@ -470,13 +472,13 @@ class Store:
             return [Audited(*row) for row in rows]
 
     def mark(self, person: str) -> str:
-        """Return what stands for a person's id in the audit log; another one in each gallery."""
+        """Return the keyed hash of a person's id in the audit log; it differs between galleries."""
         return people.mark_of(self._database.facts().audit_key, person)
 
     # -- operating points and calibrations --------------------------------------------------
 
     def measured(self, what: str) -> dict[str, str | None]:
-        """Return the JSON of what is kept of a kind by its name; None for one that is damaged.
+        """Return the JSON of all operating points or calibrations by name; None for a damaged one.
 
         Args:
             what: "operating point" or "calibration".
@@ -493,7 +495,7 @@ class Store:
         }
 
     def add_measured(self, what: str, name: str, kind: str, written: str) -> None:
-        """Keep the JSON of something measured under a new name.
+        """Store the JSON of an operating point or calibration under a new name.
 
         Raises:
             GalleryError: The name is taken.
@@ -510,7 +512,7 @@ class Store:
             record(db, what, people=0, images=0)
 
     def remove_measured(self, what: str, name: str) -> None:
-        """Remove something measured.
+        """Remove an operating point or calibration.
 
         Raises:
             GalleryError: There is none of that name.
@@ -524,43 +526,43 @@ class Store:
     # -- settings ---------------------------------------------------------------------------
 
     def set_templates(self, policy: str) -> None:
-        """Compare people by other templates from now on: another generation."""
+        """Change the template policy: a new generation."""
         policy = checked_policy(policy)
         with self._database.writing(much=True) as change:
             entries.change_templates(change, policy)
 
     def set_storage(self, kind: str) -> None:
-        """Write all vectors in another number format: another generation. A damaged one stays."""
+        """Write all vectors in another number format: a new generation. Damaged ones remain."""
         storage = checked_storage(kind)
         with self._database.writing(much=True) as change:
             entries.change_storage(change, storage)
 
     def set_index(self, kind: str) -> None:
-        """Keep which kind of index is wanted; it is not checked here."""
+        """Store the setting for the kind of index; it is not checked here."""
         with self._database.writing() as change:
             if kind != change.facts().settings.index:
                 change.write_facts({"index": kind})
                 record(change.db, "index", people=0, images=0)
 
     def remake_templates(self) -> None:
-        """Make the templates again of people of whom one is damaged."""
+        """Compute the templates again of people with a damaged one."""
         with self._database.writing() as change:
             entries.remake_damaged_templates(change)
 
     # -- migration to another model ---------------------------------------------------------
 
     def begin_migration(self, binding: Binding) -> None:
-        """Begin to move to another model, or resume; new vectors that are damaged are dropped."""
+        """Begin or resume a migration to another model; delete damaged new vectors."""
         with self._database.writing() as change:
             migration.begin(change, binding)
 
     def migration(self) -> MigrationState | None:
-        """Return how far a migration is; None when there is none."""
+        """Return the progress of a migration; None if there is none."""
         with self._database.reading() as read:
             return migration.state(read)
 
     def pending_images(self) -> Iterator[PendingImage]:
-        """Yield the images without a new vector by ascending numbers, some at a time."""
+        """Yield the images without a new vector by ascending numbers, in blocks."""
         for found in self._paged(migration.pending_after):
             yield from found
 
@@ -571,14 +573,14 @@ class Store:
         norms: Sequence[float | None],
         fingerprint: str,
     ) -> None:
-        """Keep new vectors, float32 [N, D], unit rows, of images that are still there."""
+        """Store new vectors, float32 [N, D], unit rows, of images that still exist."""
         with self._database.writing() as change:
             migration.add(change, numbers, vectors, norms, fingerprint)
 
     def finish_migration(self, fingerprint: str, remove: Sequence[int] = ()) -> int:
-        """Let the new model serve: another binding and generation, the same images.
+        """Switch to the new model: a new binding and generation, the same images.
 
-        Where it is refused, new vectors that are damaged have become pending again all the same.
+        Even if it is refused, damaged new vectors have been deleted and are pending again.
         """
         with self._database.writing() as change:
             migration.drop_damaged(change, fingerprint)
@@ -586,14 +588,14 @@ class Store:
             return migration.finish(change, fingerprint, remove)
 
     def abandon_migration(self) -> None:
-        """Drop a migration and its new vectors."""
+        """Discard a migration and its new vectors."""
         with self._database.writing() as change:
             migration.abandon(change)
 
     # -- maintenance ------------------------------------------------------------------------
 
     def purge(self) -> None:
-        """Rewrite the store: no byte of what was removed is left in it. No answer changes.
+        """Rewrite the store so that no byte of removed data remains. Answers do not change.
 
         Raises:
             GalleryError: Another process keeps reading.
@@ -601,7 +603,7 @@ class Store:
         self._database.rewrite()
 
     def check(self) -> Iterator[Finding]:
-        """Yield what is wrong, as far as the store can be read."""
+        """Yield the problems, as far as the store can be read."""
         try:
             with self._database.reading() as read:
                 yield from findings(read)
@@ -610,5 +612,5 @@ class Store:
 
 
 def _table_of(what: str) -> str:
-    """Return the table of operating points, or that of calibrations."""
+    """Return the table of operating points or of calibrations."""
     return f"{what.replace(' ', '_')}s"

@@ -1,4 +1,4 @@
-"""Vectors in a store's tables: written with their checksums, and verified when read."""
+"""Vectors in a store's tables: written with checksums, verified when read."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,11 +18,11 @@ REMEDY = (
     "enroll it again"
 )
 _ROWS_AT_ONCE = 4096
-_MOST = 20  # damaged rows that are named; of more, the number is
+_MOST = 20  # damaged rows that are listed; of more, only the number
 
 
 class VectorTable(NamedTuple):
-    """A table of vectors, the name of their numbers, whose they are, and where checksums are."""
+    """A table of vectors: its columns for numbers and owners, and the table of checksums."""
 
     name: str
     number: str
@@ -31,8 +31,9 @@ class VectorTable(NamedTuple):
 
 
 WHOLE_ID = "p.person = (SELECT q.person FROM people q WHERE q.id = p.id)"
-"""Whether a row of people (p) has the id that the index of ids has for it: each is kept twice, so
-that a damaged id does not name somebody else."""
+"""Whether a row of people (p) has the same id as in the index of ids: each is stored twice, so that
+a damaged id is not taken for another person.
+"""
 
 IMAGES = VectorTable("images", "image", "person", "image_checksums")
 TEMPLATES = VectorTable("templates", "template", "person", "template_checksums")
@@ -46,14 +47,14 @@ def entry_table(settings: Settings) -> VectorTable:
 
 
 class Verified(NamedTuple):
-    """Vectors that are as they were enrolled, and the rows that are not.
+    """Intact vectors, and the numbers of damaged rows.
 
     Args:
         numbers: int64 [N].
         owners: People's keys, int64 [N].
         vectors: float32 [N, D], unit rows.
         checksums: uint32 [N].
-        damaged: Numbers of rows whose vector, owner or checksum is not what was written.
+        damaged: Numbers of rows with a damaged vector, owner or checksum.
     """
 
     numbers: Keys
@@ -64,13 +65,13 @@ class Verified(NamedTuple):
 
 
 def columns(table: VectorTable) -> str:
-    """Return what to select `FROM {joined(table)}` for `verified`."""
+    """Return the columns to select `FROM {joined(table)}` for `verified`."""
     kind = f"CASE WHEN {WHOLE_ID} THEN typeof(p.id) END" if table.owner == "person" else "'text'"
     return f"t.{table.number}, {_owner(table)}, t.vector, c.checksum, {kind}"
 
 
 def joined(table: VectorTable) -> str:
-    """Return a table (t) beside its checksums (c) and people (p), whatever of these is missing."""
+    """Return the outer join of a table (t), its checksums (c) and people (p)."""
     whose = "people" if table.owner == "person" else "(SELECT 0 AS person, 'all' AS id)"
     return (
         f"{table.name} t LEFT JOIN {table.checksums} c ON c.{table.number} = t.{table.number}"
@@ -83,11 +84,11 @@ def _owner(table: VectorTable) -> str:
 
 
 def verified(rows: Sequence[tuple[Any, ...]], storage: Storage, dimension: int) -> Verified:
-    """Return the vectors of rows that are as they were written, in their order.
+    """Return the vectors of the intact rows, in order.
 
     Args:
-        rows: What `columns` selects; further columns do not matter.
-        storage: How the vectors are written.
+        rows: Rows with the columns of `columns`; further columns are ignored.
+        storage: Storage format of the vectors.
         dimension: D.
     """
     size = bytes_of(storage, dimension)
@@ -125,13 +126,13 @@ def write_checksums(
     storage: Storage,
     dimension: int,
 ) -> None:
-    """Write the checksums of vectors that have just been written, in place of those there.
+    """Write the checksums of new vectors, replacing existing ones.
 
     Args:
-        db: A transaction has begun.
-        table: Where the vectors are.
+        db: A connection in a transaction.
+        table: The table of the vectors.
         rows: Number, person's key and bytes of each vector.
-        storage: How they are written.
+        storage: Storage format of the vectors.
         dimension: D.
     """
     left = iter(rows)
@@ -139,7 +140,7 @@ def write_checksums(
         numbers = np.array([row[0] for row in some], np.int64)
         owners = np.array([row[1] for row in some], np.int64)
         blobs = [row[2] for row in some]
-        if storage == "float32":  # comes back as it was written
+        if storage == "float32":  # decoding is the identity
             checksums = checksums_of_bytes(numbers, owners, blobs)
         else:
             checksums = checksums_of(numbers, owners, decoded(blobs, storage, dimension))
@@ -149,7 +150,7 @@ def write_checksums(
 def insert_checksums(
     db: sqlite3.Connection, table: VectorTable, numbers: Keys, checksums: Checksums
 ) -> None:
-    """Write the checksums [N] of rows by their numbers [N], in place of those there."""
+    """Write the checksums [N] of rows by their numbers [N], replacing existing ones."""
     db.executemany(
         f"INSERT OR REPLACE INTO {table.checksums} VALUES (?, ?)",
         zip(numbers.tolist(), checksums.tolist(), strict=True),
@@ -159,7 +160,7 @@ def insert_checksums(
 def pages(
     db: sqlite3.Connection, table: VectorTable, storage: Storage, dimension: int, after: int = 0
 ) -> Iterator[Verified]:
-    """Yield all rows of a table after a number, some at a time."""
+    """Yield all rows of a table after a number, in blocks."""
     sql = (
         f"SELECT {columns(table)} FROM {joined(table)} WHERE t.{table.number} > ?"
         f" ORDER BY t.{table.number} LIMIT {_ROWS_AT_ONCE}"
@@ -177,7 +178,7 @@ def rewrite(
     storage: Storage,
     dimension: int,
 ) -> None:
-    """Write other vectors [N, D] of images [N], and their checksums."""
+    """Replace the vectors [N, D] of images [N], and their checksums."""
     blobs = list(encoded(vectors, storage))
     db.executemany(
         "UPDATE images SET vector = ? WHERE image = ?", zip(blobs, images.tolist(), strict=True)
@@ -187,13 +188,13 @@ def rewrite(
 
 
 def next_number(db: sqlite3.Connection, table: VectorTable) -> int:
-    """Return the number after the largest that a table ever used."""
+    """Return the next unused number of a table."""
     row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", [table.name]).fetchone()
     return 1 if row is None else int(row[0]) + 1
 
 
 def whole(read: Transaction, table: VectorTable, rows: Sequence[tuple[Any, ...]]) -> Verified:
-    """Return what `verified` does, of rows of the images or templates; the damaged are named."""
+    """Return `verified` rows of images or templates; report damaged ones."""
     facts = read.facts()
     found = verified(rows, facts.settings.storage, facts.binding.dimension)
     name_damaged(read, table, found.damaged)
@@ -201,20 +202,20 @@ def whole(read: Transaction, table: VectorTable, rows: Sequence[tuple[Any, ...]]
 
 
 def name_damaged(read: Transaction, table: VectorTable, numbers: Sequence[int]) -> None:
-    """Warn of vectors that are damaged and left out, of each once."""
+    """Warn of damaged vectors that are omitted, once each."""
     new = read.damage.unnamed(table.name, numbers)
-    remedy = "'facever gallery rebuild' makes it again" if table is TEMPLATES else REMEDY
+    remedy = "repair it with 'facever gallery rebuild'" if table is TEMPLATES else REMEDY
     for what in described(read.db, table, new[:_MOST]):
-        read.damage.warn(f"{what} is damaged and left out: {remedy}")
+        read.damage.warn(f"{what} is damaged and omitted: {remedy}")
     if len(new) > _MOST:
         read.damage.warn(
-            f"{len(new) - _MOST} more vectors are damaged and left out; 'facever gallery check' "
+            f"{len(new) - _MOST} more vectors are damaged and omitted; 'facever gallery check' "
             "names them"
         )
 
 
 def described(db: sqlite3.Connection, table: VectorTable, numbers: Sequence[int]) -> list[str]:
-    """Return what to call the vectors of these numbers: by person and source where known."""
+    """Return a description of the vectors of these numbers, with person and source if known."""
     source = "t.source" if table is IMAGES else "NULL"
     whose = "p.person = t.person" if table.owner == "person" else "0"
     sql = (

@@ -18,12 +18,12 @@ def test_update_sets_forgets_and_renames(facever, gallery: Path) -> None:
 
 def test_merge_and_split(facever, gallery: Path, people: Path) -> None:
     status, said, _ = facever("gallery", "merge", gallery, "b", "a")
-    assert (status, said) == (0, "merged: 2 images of 'b' now of 'a'\n")
+    assert (status, said) == (0, "merged: 2 images moved from 'b' to 'a'\n")
     told = json.loads(facever("gallery", "images", gallery, "a", "--json")[1])["images"]
     second = next(one["image"] for one in told if one["source"].endswith("/b/3.png"))
     source = people / "b" / "2.png"
     status, said, _ = facever("gallery", "split", gallery, "a", "bob", source, second)
-    assert (status, said) == (0, "split: 2 images of 'a' now of 'bob'\n")
+    assert (status, said) == (0, "split: 2 images moved from 'a' to 'bob'\n")
     words = ("gallery", "merge", gallery, "bob", "c", "--json")
     assert json.loads(facever(*words)[1]) == {"person": "c", "merged": "bob", "images": 2}
     words = ("gallery", "split", gallery, "c", "bea", source, "--json")

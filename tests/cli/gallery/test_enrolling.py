@@ -49,7 +49,8 @@ def test_one_person(facever, gallery: Path, model: Path, people: Path) -> None:
     status, said, noted = facever(*words, "--person", "ann", "--metadata", "team=red")
     assert (status, said.splitlines()[0]) == (0, "enrolled: 0 images, 0 new people")
     assert noted == (
-        f"warning: there already, as another person: 1 image ('{people}/a/0.png' of 'ann' as 'a')\n"
+        f"warning: already enrolled as another person: 1 image ('{people}/a/0.png' of 'ann' as "
+        "'a')\n"
     )
     keep = (*words, "--person", "a\x1b[31m<b>", "--metadata", "team=red", "--duplicates", "keep")
     assert facever(*keep)[0] == 0
@@ -61,7 +62,7 @@ def test_known_images_are_one_line(facever, gallery: Path, model: Path, people: 
     status, said, noted = facever("gallery", "enroll", gallery, people, "--model", model)
     assert (status, said.splitlines()[0]) == (0, "enrolled: 0 images, 0 new people")
     known = ", ".join(f"'{people}/{name}.png'" for name in ("a/0", "a/1", "b/2"))
-    assert noted.splitlines()[1:] == [f"there already: 6 images ({known}, ...)"]
+    assert noted.splitlines()[1:] == [f"already enrolled: 6 images ({known}, ...)"]
 
 
 def test_columns_of_a_table_become_metadata(
@@ -77,7 +78,10 @@ def test_columns_of_a_table_become_metadata(
         assert opened.metadata("bob") == {"site": "B"}
     for column, message in (
         ("siet", "unknown column 'siet'; did you mean 'site'?"),
-        ("shot", "column 'shot' says more than one thing of 'ann' (x, y): metadata is of a person"),
+        (
+            "shot",
+            "column 'shot' has different values for 'ann' (x, y): metadata belongs to a person",
+        ),
     ):
         status, _, refused = facever(*words, "--metadata-columns", column)
         assert (status, refused.count("\n")) == (2, 1)
@@ -109,7 +113,7 @@ def test_near_duplicates(facever, gallery, model, people, tmp_path: Path) -> Non
     words = ("gallery", "enroll", gallery, copy, "--model", model, "--person", "a")
     status, said, noted = facever(*words, "--near", "0.999")
     assert (status, said.splitlines()[0]) == (0, "enrolled: 0 images, 0 new people")
-    assert noted == f"there already: 1 image ('{copy}')\n"
+    assert noted == f"already enrolled: 1 image ('{copy}')\n"
     assert facever(*words)[1].splitlines()[0] == "enrolled: 1 image, 0 new people"
 
 

@@ -102,7 +102,7 @@ def test_commands_show_each_in_one_line(facever, strange: Path, tmp_path: Path) 
         status, said, error = facever("gallery", "update", strange, name, "--rename", IDS[0])
         if name != IDS[0]:
             assert (status, len(_printed(error))) == (2, 1)
-            assert "somebody is enrolled as '../../x' already" in error
+            assert "the id '../../x' is already taken" in error
     status, said, error = facever("gallery", "remove", strange, "nobody\n\x1b[31m")
     assert (status, said) == (2, "")
-    assert _printed(error)[0].startswith("error: nobody is enrolled as 'nobody\\n\\x1b[31m'")
+    assert _printed(error)[0].startswith("error: no person 'nobody\\n\\x1b[31m' is enrolled")

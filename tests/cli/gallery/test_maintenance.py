@@ -44,13 +44,13 @@ def test_export_and_import(facever, gallery: Path, tmp_path: Path) -> None:
 
 def test_check_says_what_is_wrong(facever, gallery: Path) -> None:
     words = ("gallery", "check", gallery)
-    assert facever(*words)[:2] == (0, "all is well: 6 images of 3 people\n")
+    assert facever(*words)[:2] == (0, "no problem found: 6 images of 3 people\n")
     assert json.loads(facever(*words, "--json")[1])["findings"] == []
     gallery.chmod(0o755)
     status, said, _ = facever(*words)
     assert (status, said) == (
         1,
-        f"files: {gallery} is open to others than its owner (mode 755)\n",
+        f"files: {gallery} is accessible to users other than the owner (mode 755)\n",
     )
     (finding,) = json.loads(facever(*words, "--json")[1])["findings"]
     assert finding["part"] == "files"

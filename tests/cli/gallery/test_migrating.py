@@ -15,7 +15,7 @@ def test_migrate(facever, gallery: Path, models: list[Path], people: Path, save_
         f"moved:    from {old} to {new}\n",
     )
     assert noted == (
-        "gone with the old model: 'strict'; measure operating points for the new one\n"
+        "removed with the old model: 'strict'; measure new operating points for the new model\n"
     )
     image = people / "b" / "2.png"
     told = json.loads(
@@ -37,8 +37,8 @@ def test_missing_images_and_giving_up(
         assert (status, said) == (2, "embedded: 5 images\n")
         assert refused.splitlines() == [
             f"missing: image 1 of 'a', '{gone}': no such file",
-            "error: 1 image cannot be embedded again, and the old model goes on serving: bring "
-            "them back (--data ROOT), or run it with --missing remove",
+            "error: 1 image cannot be embedded again, so the old model stays in use: restore "
+            "them, give their folder (--data ROOT), or give --missing remove",
         ]
         told = json.loads(facever(*words, "--json")[1])
         assert (told["finished"], told["resumed"], len(told["missing"])) == (False, 5, 1)
@@ -49,7 +49,7 @@ def test_missing_images_and_giving_up(
         status, said, _ = facever("gallery", "migrate", gallery, "--abandon")
         assert (status, said) == (
             0,
-            f"abandoned: the gallery stays with {load_model(models[0]).fingerprint}\n",
+            f"abandoned: the gallery keeps the model {load_model(models[0]).fingerprint}\n",
         )
         told = json.loads(facever(*words, "--flip", "--missing", "remove", "--json")[1])
         assert (told["finished"], told["images"], len(told["missing"])) == (True, 5, 1)

@@ -21,7 +21,7 @@ def test_remove_says_what_it_did(facever, gallery: Path, people: Path, monkeypat
     assert (told["people"], told["images"], told["total"]) == (2, 3, {"people": 1, "images": 1})
     status, said, refused = facever("gallery", "remove", gallery, "c", "nobody")
     assert (status, said) == (2, "")
-    assert "nobody is enrolled as 'nobody'" in refused
+    assert "no person 'nobody' is enrolled" in refused
     assert json.loads(facever("gallery", "info", gallery, "--json")[1])["people"] == 1
 
 

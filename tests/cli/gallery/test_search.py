@@ -16,7 +16,7 @@ def test_search_for_images(facever, gallery: Path, model: Path, people: Path) ->
     probes = [people / "a" / "0.png", people / "c" / "4.png"]
     words = ("gallery", "search", gallery, *probes, "--model", model, "-k", 2)
     status, said, noted = facever(*words)
-    assert (status, noted) == (0, "scores only: there is no 1:N operating point to decide by\n")
+    assert (status, noted) == (0, "scores only: the gallery has no 1:N operating point\n")
     assert f"'{probes[0]}'\n   score  person\n  ------  ------\n  1.0000  'a'\n" in said
     told = json.loads(facever(*words, "--json")[1])
     assert [answer["candidates"][0]["person"] for answer in told["answers"]] == ["a", "c"]
@@ -50,7 +50,10 @@ def test_search_decides_by_a_one_to_many_point(
     file = save_point("one", 0.5)
     _, said, noted = facever(*words, "--operating-point", file)
     assert said.splitlines()[0].endswith("0.png'")
-    assert "does not decide a search; at its FMR of 0.001 about 0.003 of strangers" in noted
+    assert (
+        "does not decide a search; at its FMR of 0.001 the FPIR among 3 people would be about 0.003"
+        in noted
+    )
 
 
 def test_a_search_of_a_gallery_that_was_outgrown_is_answered(
@@ -66,7 +69,7 @@ def test_a_search_of_a_gallery_that_was_outgrown_is_answered(
         answer = json.loads(said)["answers"][0]
         assert (status, answer["known"], answer["person"]) == (0, None, None)
         assert answer["candidates"][0]["person"] == "a"
-        assert "measured with 1 people and the gallery has 3" in noted
+        assert "measured with 1 people, but the gallery has 3" in noted
         status, said, noted = facever(*words, *more, "--decide")
         assert (status, said) == (2, "")
         assert "the gallery has 3" in noted
@@ -112,7 +115,7 @@ def test_verify_exit_status(facever, gallery, model, people, save_point) -> None
     words = ("gallery", "verify", gallery, "a", people / "a" / "1.png", "--model", model)
     status, said, noted = facever(*words)
     assert (status, said) == (2, "score:       1.0000 (best of 2 images)\n")
-    assert noted == "scores only: there is no 1:1 operating point to decide by\n"
+    assert noted == "scores only: the gallery has no 1:1 operating point\n"
     for threshold, expected, decided in ((0.9999, 0, "'a'"), (1.000001, 1, "not 'a'")):
         file = save_point("one", threshold)
         status, said, _ = facever(*words, "--operating-point", file)
@@ -164,7 +167,7 @@ def test_search_among_some_people(facever, gallery: Path, model: Path, people: P
         assert found == set(expected) | ({"b", "c"} if not where else set())
         assert told["searched"] == (len(expected) if where else 3)
     status, said, _ = facever(*words[:-1], "--where", "site=C")
-    assert (status, said.splitlines()[1]) == (0, "  nobody is as asked")
+    assert (status, said.splitlines()[1]) == (0, "  no person matches the filter")
 
 
 def test_search_prints_csv(facever, gallery: Path, model: Path, people: Path, save_point) -> None:
@@ -206,7 +209,7 @@ def test_probabilities(facever, gallery: Path, model: Path, people: Path, save_c
     assert said == "score:       1.0000 (best of 2 images)\nprobability: 0.9933\n"
     facever("gallery", "calibration", gallery, many)
     words = ("gallery", "search", gallery, image, "--model", model, "-k", 2)
-    assert "  the first is right with probability 0.9933\n" in facever(*words)[1]
+    assert "  probability that the first is correct: 0.9933\n" in facever(*words)[1]
     first, second = json.loads(facever(*words, "--json")[1])["answers"][0]["candidates"]
     assert first["probability"] == pytest.approx(1 / (1 + np.exp(-5)), abs=1e-4)
     assert second["probability"] is None

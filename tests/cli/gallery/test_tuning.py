@@ -62,7 +62,10 @@ def test_tune_by_what_the_gallery_decides_by(facever, many: Path, tmp_path: Path
     assert (status, told["fpir_target"], told["rule"]) == (0, 0.1, "max")
     assert (told["operating_point"], told["threshold"] != 0.9) == (None, True)
     status, _, refused = facever(*words, tmp_path / "faces", "--seed", 1)
-    assert (status, refused.startswith("error: --share and --seed are of probes")) == (2, True)
+    assert (status, refused.startswith("error: --share and --seed apply to held-out probes")) == (
+        2,
+        True,
+    )
     told = json.loads(facever(*words[:3], "--index", "tree", "--json")[1] or "{}")
     assert told == {}
 

@@ -108,7 +108,7 @@ def test_of_another_state_or_kind(tmp_path, snapshot) -> None:
     ("kind", "reason"),
     [
         ("IVF4096,Flat", "index 'IVF4096,Flat' needs at least 4,096 gallery vectors to train; "),
-        ("PQ4x4:ht=2", "index 'PQ4x4:ht=2' cannot search by cosine ("),
+        ("PQ4x4:ht=2", "index 'PQ4x4:ht=2' cannot search by cosine similarity ("),
     ],
 )
 def test_what_cannot_be_made_says_why_and_leaves_no_index(

@@ -27,19 +27,21 @@ def test_kinds_that_there_are(given: str, kept: str) -> None:
     [
         (
             "nonsense",
-            "no index 'nonsense' for vectors of width 32 (could not parse index string nonsense): "
-            "name one as FAISS's index_factory does, such as Flat, IVF256,Flat, HNSW32 or PQ64",
+            "no index 'nonsense' for vectors of width 32 (could not parse index string "
+            "nonsense): give a FAISS factory string, such as Flat, IVF256,Flat, HNSW32 or PQ64",
         ),
         (
             "IVF16,Flat:efSearch=3",
-            "index 'IVF16,Flat' has no parameters 'efSearch=3': such as nprobe=8 for IVF, "
+            "index 'IVF16,Flat' has no parameters 'efSearch=3': valid are, for example, "
+            "nprobe=8 for IVF, "
             "efSearch=64 for HNSW",
         ),
         ("flat:nprobe=3", "index 'flat' has no parameters 'nprobe=3'"),
         *(
             (
                 f"auto:{wrong}",
-                f"index 'auto' has no parameters '{wrong}': such as memory_gb=8,latency_ms=20",
+                f"index 'auto' has no parameters '{wrong}' (allowed: such as "
+                "memory_gb=8,latency_ms=20)",
             )
             for wrong in ("disk=3", "memory_gb=x", "latency_ms=0", "memory_gb=-1", "latency_ms")
         ),
@@ -127,7 +129,7 @@ def test_training_takes_a_sample_from_everywhere(units, monkeypatch) -> None:
 def test_few_vectors_train_with_a_note_and_too_few_do_not(units, capfd) -> None:
     note = build("IVF16,Flat", units(100, dimension=8))[1]
     assert note == (
-        "index 'IVF16,Flat' was trained on 100 vectors; FAISS advises 39 for each of its 16 "
+        "index 'IVF16,Flat' was trained on 100 vectors; FAISS recommends 39 for each of its 16 "
         "centroids, 624"
     )
     with pytest.raises(GalleryError) as refusal:

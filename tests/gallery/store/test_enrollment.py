@@ -34,7 +34,7 @@ def test_what_is_known_of_an_image(make_store, some) -> None:
         (2, "1", "hash 1", 2.0, None),
     ]
     assert found[0][3] == store.images("a")[0].to_dict()["norm"]
-    with pytest.raises(GalleryError, match=r"^nobody is enrolled as 'z'$"):
+    with pytest.raises(GalleryError, match=r"^no person 'z' is enrolled$"):
         store.images("z")
 
 
@@ -71,7 +71,9 @@ def test_an_enrolment_that_has_no_templates_is_undone(make_store, some) -> None:
 
 def test_vectors_of_a_model_that_is_gone(make_store, some) -> None:
     store = make_store()
-    with pytest.raises(GalleryError, match=r"of fingerprint model-1 now, and no more of model-0"):
+    with pytest.raises(
+        GalleryError, match=r"now has fingerprint model-1, but these vectors have model-0"
+    ):
         store.enroll(some("a"), {}, "keep", fingerprint="model-0")
     assert store.counts() == (0, 0)
 
@@ -167,7 +169,7 @@ def test_metadata_that_cannot_be_kept(make_store, some, metadata: dict) -> None:
         lambda: store.update("a", metadata),
         lambda: store.enroll(some("ab", first=1), {"a": metadata}, "keep"),
     ):
-        with pytest.raises(GalleryError, match=r"^metadata of 'a' cannot be kept: ") as refusal:
+        with pytest.raises(GalleryError, match=r"^metadata of 'a' cannot be stored: ") as refusal:
             change()
         assert len(str(refusal.value)) < 300
     assert (store.change(), store.counts(), store.metadata("a")) == (before, (1, 1), {})

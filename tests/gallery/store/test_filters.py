@@ -119,11 +119,11 @@ def test_who_is_found(make_store, some) -> None:
 @pytest.mark.parametrize(
     ("where", "message"),
     [
-        ({"k": {"a": 1}}, "not by {'a': 1}"),
-        ({"k": [["a"]]}, r"not by \['a'\]"),
-        ({"": "a"}, "a key of metadata must be a text"),
-        ({3: "a"}, "a key of metadata must be a text"),
-        ({"k": "\ud800"}, "cannot be written in UTF-8"),
+        ({"k": {"a": 1}}, "not {'a': 1}"),
+        ({"k": [["a"]]}, r"not \['a'\]"),
+        ({"": "a"}, "a key of metadata must be a string"),
+        ({3: "a"}, "a key of metadata must be a string"),
+        ({"k": "\ud800"}, "cannot be encoded in UTF-8"),
     ],
 )
 def test_what_nobody_is_found_by(where: dict, message: str) -> None:

@@ -24,10 +24,10 @@ def test_many_people_at_once(make_store, some, follower) -> None:
 @pytest.mark.parametrize(
     ("people", "message"),
     [
-        (["x"], "^nobody is enrolled as 'x'$"),
-        (["a", "x"], "^nobody is enrolled as 'x'; nobody was removed$"),
-        (["x", "a", "y", "z"], r"^nobody is enrolled as 'x' \(nor 2 more of these\); nobody was"),
-        ([""], "a person id must be a text"),
+        (["x"], "^no person 'x' is enrolled$"),
+        (["a", "x"], "^no person 'x' is enrolled; nobody was removed$"),
+        (["x", "a", "y", "z"], r"^no person 'x' is enrolled \(nor 2 more of these\); nobody was"),
+        ([""], "a person id must be a string"),
     ],
 )
 def test_all_or_nobody(make_store, some, people: list[str], message: str) -> None:
@@ -63,7 +63,7 @@ def test_an_image_goes(make_store, some, follower, policy: str, image: str | int
     assert sorted(following.refresh()) == store.entries_after(0)[0].tolist()
     store.remove("a", "0")
     assert (store.metadata("a"), store.images("a")) == ({"k": 1}, [])
-    with pytest.raises(GalleryError, match=r"^nobody with images is enrolled as 'a'$"):
+    with pytest.raises(GalleryError, match=r"^no person 'a' with images is enrolled$"):
         store.vectors_of("a")
     assert sorted(following.refresh()) == store.entries_after(0)[0].tolist()
     assert len(store.entries_after(0)[0]) == 1

@@ -22,11 +22,12 @@ DAMAGES = [
     ("UPDATE people SET id = x'41ff' WHERE person = 2", "a person's id is damaged"),
     ("UPDATE image_checksums SET checksum = checksum + 1 WHERE image = 2", "the vector of image 2"),
     ("DELETE FROM image_checksums WHERE image = 2", "the vector of image 2 of 'b' ('1')"),
-    ("CREATE TRIGGER t AFTER DELETE ON people BEGIN SELECT 1; END", "a trigger or view that no"),
+    ("CREATE TRIGGER t AFTER DELETE ON people BEGIN SELECT 1; END", "unknown trigger or view"),
     ("DELETE FROM people WHERE person = 2", "the vector of image 2 of nobody ('1') is damaged"),
-    ("DELETE FROM people WHERE person = 2", "1 rows of images refer to rows that are not there"),
-    ("INSERT INTO removed VALUES (1, 1)", "1 images are there and noted as removed"),
-    ("INSERT INTO templates SELECT 1, 1, vector FROM images WHERE image = 1", "there are 1 where"),
+    ("DELETE FROM people WHERE person = 2", "1 rows of images refer to missing rows"),
+    ("INSERT INTO removed VALUES (1, 1)", "1 images exist, but are recorded as removed"),
+    ("INSERT INTO templates SELECT 1, 1, vector FROM images WHERE image = 1", "there are 1, "
+    "although"),
     ("UPDATE meta SET value = '\"int4\"' WHERE key = 'storage'", "storage is 'int4'"),
 ]  # fmt: skip
 
@@ -48,9 +49,9 @@ def test_damage_is_found(make_store, some, sql: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("sql", "message"),
     [
-        ("DELETE FROM templates WHERE person = 1", "those of 1 people are not what their images"),
+        ("DELETE FROM templates WHERE person = 1", "those of 1 people differ from the templates"),
         ("UPDATE templates SET vector = (SELECT vector FROM images)", "the vector of template 1"),
-        ("DELETE FROM images WHERE person = 2", "1 are of people without images"),
+        ("DELETE FROM images WHERE person = 2", "1 belong to people without images"),
     ],
 )  # fmt: skip
 def test_templates_that_are_not_what_images_make(make_store, some, sql: str, message: str) -> None:

@@ -117,7 +117,7 @@ def test_settings_that_are_missing(make_store) -> None:
     with closing(sqlite3.connect(store.path)) as db:
         db.execute("DELETE FROM meta WHERE key IN ('storage', 'generation')")
         db.commit()
-    with pytest.raises(GalleryError, match="is damaged: it does not say its 'generation'"):
+    with pytest.raises(GalleryError, match="is damaged: its table of facts lacks 'generation'"):
         make_store()
 
 

@@ -128,7 +128,7 @@ def test_a_change_in_the_middle_of_reading_is_said(others: Path, monkeypatch) ->
     store = Store.open(others, 1)
     try:
         with (
-            pytest.raises(GalleryError, match=r"was written to while it was read; try again$"),
+            pytest.raises(GalleryError, match=r"was changed while it was read; try again$"),
             store.reading(),
         ):
             store.entries_after(0)
@@ -160,6 +160,6 @@ def test_a_log_that_nobody_folded_in(make_store, some, folder: Path, reader) -> 
     (folder / "gallery.db-shm").unlink()
     lock(folder)
     assert reader(folder).said == (
-        f"{folder / 'gallery.db'} was copied while in use, with changes that are only in its log: "
-        "open it once where it can be written"
+        f"{folder / 'gallery.db'} was copied while in use, and its log has changes that are not "
+        "in the file: open it once with write permission"
     )
