@@ -1,5 +1,7 @@
 """Scores that are compared with thresholds: `pair_cosines` of the few pairs that can
-decide.\n\nFloat32 products of whole blocks select these pairs: all within rounding (`slack`) of the
+decide.
+
+Float32 products of whole blocks select these pairs: all within rounding (`slack`) of the
 best. So the score of a pair does not depend on how it was found.
 """
 

@@ -1,4 +1,6 @@
-"""Kinds of index: exact, a FAISS factory string, or chosen by size.\n\n"flat" is exact search.
+"""Kinds of index: exact, a FAISS factory string, or chosen by size.
+
+"flat" is exact search.
 Other kinds are strings for FAISS's `index_factory`, with search parameters after a colon:
 "IVF4096,SQ8:nprobe=64", "HNSW32:efSearch=64", "PQ64". "auto" chooses when the index is written:
 

@@ -1,4 +1,6 @@
-"""A migration to another model: new vectors are collected, then replace the old ones.\n\nUntil
+"""A migration to another model: new vectors are collected, then replace the old ones.
+
+Until
 then, the old model stays in use, and images can be added and removed.
 """
 

@@ -1,4 +1,6 @@
-"""The store of a gallery: its people, their images and the images' vectors.\n\n`Store` is the
+"""The store of a gallery: its people, their images and the images' vectors.
+
+`Store` is the
 complete interface; the rest of this folder implements it with one SQLite file. The guarantees of
 every store:
 
@@ -25,7 +27,9 @@ follow a store: the entries with numbers after the largest known one (`entries_a
 removed after the last known change (`entries_removed_after`).
 
 **Generation.** If all entries are replaced (another template policy, storage or model), the
-generation changes, and an index must be built again.\n\nPeople have keys: numbers that are never
+generation changes, and an index must be built again.
+
+People have keys: numbers that are never
 reused and remain when the id changes.
 """
 
