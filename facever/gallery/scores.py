@@ -1,8 +1,7 @@
-"""Scores that are compared with thresholds: `pair_cosines` of the few pairs that can
-decide.
+"""Scores that are compared with thresholds: `pair_cosines` of the few pairs that can decide.
 
-Float32 products of whole blocks select these pairs: all within rounding (`slack`) of the
-best. So the score of a pair does not depend on how it was found.
+Float32 products of whole blocks select these pairs: all within rounding (`slack`) of the best. So
+the score of a pair does not depend on how it was found.
 """
 
 import numpy as np

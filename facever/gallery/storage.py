@@ -1,10 +1,9 @@
 """Number formats of stored vectors: exact, or smaller and rounded.
 
-float32 is restored bit for
-bit. float16 takes half the bytes. int8 takes a quarter: each vector is scaled so that its largest
-absolute value is 127. Both are normalised again when read, so the scale is not stored: only the
-direction matters. The sum of their squares is exact in float64, so that the decoded vector and its
-checksum are the same on every machine.
+float32 is restored bit for bit. float16 takes half the bytes. int8 takes a quarter: each vector is
+scaled so that its largest absolute value is 127. Both are normalised again when read, so the scale
+is not stored: only the direction matters. The sum of their squares is exact in float64, so that the
+decoded vector and its checksum are the same on every machine.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,6 @@
 """An approximate FAISS index of the snapshot: it proposes rows, and exact scores decide.
 
-The
-file contains the FAISS index, the numbers of the indexed entries (int64 [N]), and the seal
+The file contains the FAISS index, the numbers of the indexed entries (int64 [N]), and the seal
 (`sealed.py`), which is checked before FAISS reads a byte. Later entries are searched exactly;
 removed ones are skipped. A file without FAISS bytes contains the reason why the index could not be
 built: search is exact until the store has changed enough to try again.

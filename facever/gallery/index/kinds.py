@@ -1,8 +1,8 @@
 """Kinds of index: exact, a FAISS factory string, or chosen by size.
 
-"flat" is exact search.
-Other kinds are strings for FAISS's `index_factory`, with search parameters after a colon:
-"IVF4096,SQ8:nprobe=64", "HNSW32:efSearch=64", "PQ64". "auto" chooses when the index is written:
+"flat" is exact search. Other kinds are strings for FAISS's `index_factory`, with search parameters
+after a colon: "IVF4096,SQ8:nprobe=64", "HNSW32:efSearch=64", "PQ64". "auto" chooses when the index
+is written:
 
 1. up to a million entries: flat;
 2. above, also flat if its vectors fit the memory limit and reading all of them takes no longer than

@@ -1,7 +1,6 @@
 """The format of a store's file: new files have the current one, older files are upgraded.
 
-An
-upgrade loses nothing. An invalid vector gets no checksum: it matches nobody from then on and is
+An upgrade loses nothing. An invalid vector gets no checksum: it matches nobody from then on and is
 reported. People whose ids become equal are reported and remain unchanged.
 """
 

@@ -1,8 +1,7 @@
 """The log of a store (SQLite's -wal): removed data must not remain in it.
 
-SQLite reads a damaged
-log up to the damage. So one wrong bit could undo a removal that is only in the log, and a log with
-the state before a removal could restore the removed data.
+SQLite reads a damaged log up to the damage. So one wrong bit could undo a removal that is only in
+the log, and a log with the state before a removal could restore the removed data.
 """
 
 import sqlite3

@@ -1,7 +1,6 @@
 """A migration to another model: new vectors are collected, then replace the old ones.
 
-Until
-then, the old model stays in use, and images can be added and removed.
+Until then, the old model stays in use, and images can be added and removed.
 """
 
 import sqlite3

@@ -1,17 +1,15 @@
 """The tables of a store, and the facts in its table `meta`.
 
-Every transaction that changes
-readable data adds one row to `changes`. Its number is ascending, and its random stamp distinguishes
-it from the change of the same number in another copy of the store.
+Every transaction that changes readable data adds one row to `changes`. Its number is ascending, and
+its random stamp distinguishes it from the change of the same number in another copy of the store.
 
-A search compares with
-*entries*: the images, or the rows of `templates` if the policy makes templates of a person's
-images. Their numbers are never reused, so that "all entries after number n" are the additions
-since, and `removed` lists the removed ones. If all entries are replaced, the generation in `meta`
-changes and `removed` is emptied.
+A search compares with *entries*: the images, or the rows of `templates` if the policy makes
+templates of a person's images. Their numbers are never reused, so that "all entries after number n"
+are the additions since, and `removed` lists the removed ones. If all entries are replaced, the
+generation in `meta` changes and `removed` is emptied.
 
-The checksums of vectors are in separate tables (`vectors.py`):
-adding them to a gallery of a million images writes some megabytes instead of every vector again.
+The checksums of vectors are in separate tables (`vectors.py`): adding them to a gallery of a
+million images writes some megabytes instead of every vector again.
 """
 
 import json

@@ -1,8 +1,7 @@
 """The store of a gallery: its people, their images and the images' vectors.
 
-`Store` is the
-complete interface; the rest of this folder implements it with one SQLite file. The guarantees of
-every store:
+`Store` is the complete interface; the rest of this folder implements it with one SQLite file. The
+guarantees of every store:
 
 **Changes.** Each method that changes something is one change: atomic (complete, or nothing on an
 error or a kill), durable when the method returns, and serial: one writer at a time, others wait. A
@@ -29,8 +28,7 @@ removed after the last known change (`entries_removed_after`).
 **Generation.** If all entries are replaced (another template policy, storage or model), the
 generation changes, and an index must be built again.
 
-People have keys: numbers that are never
-reused and remain when the id changes.
+People have keys: numbers that are never reused and remain when the id changes.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
