@@ -184,8 +184,15 @@ def _reference(
         label=name,
         fingerprint=model.fingerprint,
         judged=judge(name, kept, config, manifest, part, far),
-        overlap=str(find_overlap(model.trained_on, part.manifest.identities, None)),
+        overlap=_overlap(model, part),
     )
+
+
+def _overlap(model: LoadedModel, part: TestPart) -> str:
+    """Return which of the test people a model was trained on, or what its authors state."""
+    found = str(find_overlap(model.trained_on, part.manifest.identities, None))
+    stated = getattr(getattr(model, "card", None), "trained_on", None)
+    return f"{found}; its authors state: {stated}" if isinstance(stated, str) and stated else found
 
 
 def _curve(lines: Sequence[Mapping[str, Any]], figure: str) -> list[tuple[int, float]]:
