@@ -276,12 +276,12 @@ class BakeoffResult(Result):
         ]
         minus = [f"{name}, minus {self.baseline}" for name in self.figures]
         headers = ["model", "compared by", *self.figures, *minus]
-        overlaps = Facts([(one.label, one.overlap) for one in self.references])
+        overlaps = [Note(f"{one.label}, training data: {one.overlap}") for one in self.references]
         note = Note(
             "Models that were not trained here, on the same trials. They had other training data: "
             "the differences do not rank heads. Intervals: bootstrap of test identities."
         )
-        blocks: list[Block] = [note, Table("", headers, rows), overlaps]
+        blocks: list[Block] = [note, Table("", headers, rows), *overlaps]
         return Section("references", "Models for reference", blocks)
 
     def _curves(self) -> Section:
