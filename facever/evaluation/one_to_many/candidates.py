@@ -35,7 +35,7 @@ def searched_from_lists(
     held = at >= 0
     if at.size and (at.min() < -1 or at.max() >= len(gallery)):
         wrong = at.min() if at.min() < -1 else at.max()
-        raise EvaluationError(f"candidate row {wrong} of a gallery of {len(gallery)} rows")
+        raise EvaluationError(f"candidate row {wrong} is not in the gallery of {len(gallery)} rows")
     if not np.isfinite(values[held]).all():
         raise EvaluationError("a candidate's score is not finite")
     values = np.where(held, values, -np.inf).astype(np.float32)

@@ -141,7 +141,7 @@ def check_kept(run: Run, config: TrainConfig) -> None:
             config,
             load_config(TrainConfig, run.config),
             run.path,
-            "it goes on with the same configuration only; choose another folder",
+            "resume it with the same configuration, or choose another folder",
         )
 
 

@@ -143,7 +143,11 @@ def test_bad_input(run: Path, tmp_path: Path) -> None:
         (",x,y\nx,1,0\ny,0,1\n", EvaluationError, "names 0 identities of"),
         (",p0,p1\np0,1,a\np1,0,1\n", DataError, "column 'p1' must hold numbers; row 1 holds 'a'"),
         (",p0,p1\np0,1,0\np0,0,1\n", DataError, "has the name p0 twice"),
-        (",p0,p1\np0,1,0\np2,0,1\n", DataError, "p1 names a row or a column, not both"),
+        (
+            ",p0,p1\np0,1,0\np2,0,1\n",
+            DataError,
+            "p1 is the name of a row or of a column, not of both",
+        ),
         ("", DataError, "is empty"),
         (",p0,p1\np0,1,0,5\np1,0,1\n", DataError, "line 2: 4 fields; the header has 3"),
     ):
@@ -155,5 +159,5 @@ def test_bad_input(run: Path, tmp_path: Path) -> None:
     pd.DataFrame({"identity": NAMES[:4], "images": 1, "use": "train"}).to_parquet(
         run / "identities.parquet"
     )
-    with pytest.raises(DataError, match="has 6 prototypes and lists 4 identities"):
+    with pytest.raises(DataError, match="has 6 prototypes, but its list has 4 identities"):
         read_prototypes(run)
