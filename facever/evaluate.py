@@ -1,16 +1,16 @@
-"""Measuring: one function for each question.
+"""Evaluation: one function for each question.
 
-    facever.evaluate.verification(faces, far=[1e-3])        # 1:1: how often does a threshold err?
-    facever.evaluate.scores(scores, labels)                 # the same of another system's scores
+    facever.evaluate.verification(faces, far=[1e-3])        # 1:1: error rates of thresholds
+    facever.evaluate.scores(scores, labels)                 # the same on scores of any system
     facever.evaluate.identification(probes, gallery)        # 1:N, open set
     facever.evaluate.retrieval(faces, camera="camera")      # rankings: CMC, mAP, mINP
-    facever.evaluate.compare(first, second)                 # which difference of two is resolved?
+    facever.evaluate.compare(first, second)                 # differences of two models
     facever.evaluate.calibrate(faces)                       # from scores to probabilities
     facever.evaluate.transfer(point, faces)                 # a threshold on other people
 
 Embeddings are an EmbeddingSet, a mapping of columns (`vectors`, `identity`, `norm`, `acquired` and
-any other), or plain vectors with identities; what is known of the model (fingerprint, data set,
-people of its training) reaches the result in each case. Names are imported on first use.
+any other), or plain vectors with identities. Fingerprint, data set and people of the training are
+recorded in the result if they are known. Names are imported on first use.
 """
 
 from importlib import import_module

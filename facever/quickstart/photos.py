@@ -1,4 +1,4 @@
-"""Photos, out of the box: faces found and aligned, a public model, a gallery, a search."""
+"""Quickstart on photos: detection, alignment, a public model, a gallery, a search."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -24,25 +24,25 @@ from facever.report.examples import SearchExample, VerificationExample, examples
 from facever.report.faces import image_of, portraits
 
 MODEL = "sface"
-_RAW = Path("lfw") / "raw_sample"  # in a data folder
+_RAW = Path("lfw") / "raw_sample"  # path in a data folder
 _EXAMPLES = 6
 
 
 @dataclass(frozen=True)
 class PhotosTried:
-    """What a public model made of photos.
+    """Results of a public model on photos.
 
     Attributes:
-        photos: Their folder.
+        photos: Folder of the photos.
         model: The public model.
-        images: How many photos.
-        failed: Of how many no face could be acquired.
-        people: How many were enrolled, with one photo each.
-        probes: Photos that were searched.
-        right_first: Probes whose person came first.
-        genuine, impostor: Two photos of one person, and of two; None where there are none, or
-            nobody says whom photos show.
-        two: The first two photos, where nobody says whom they show.
+        images: Number of photos.
+        failed: Number of photos without an acquired face.
+        people: Number of enrolled people, with one photo each.
+        probes: Number of searched photos.
+        right_first: Probes whose person is the first candidate.
+        genuine, impostor: A genuine and an impostor pair of photos; None if there is none or the
+            identities are unknown.
+        two: The first two photos, if the identities are unknown.
     """
 
     photos: Path
@@ -57,7 +57,7 @@ class PhotosTried:
     two: PairVerification | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON's values."""
+        """Return JSON values."""
         pairs = {"genuine": self.genuine, "impostor": self.impostor, "two": self.two}
         said = {name: value for name, value in asdict(self).items() if name not in pairs}
         verified = {
@@ -68,41 +68,42 @@ class PhotosTried:
 
 
 def photos_folder(photos: Path | None) -> Path | None:
-    """Return the folder of photos to try: the one named, or the raw sample of $FACEVER_DATA.
+    """Return the folder of photos: the given one, or the raw sample of $FACEVER_DATA.
 
-    None, with a line that says why, where there are no photos or no public models.
+    Return None, with a message, if there are no photos or no public models.
 
     Raises:
-        DataError: The folder that is named is not there.
+        DataError: The given folder does not exist.
     """
     if photos is not None and not photos.is_dir():
-        raise DataError(f"--photos: no folder {photos}")
+        raise DataError(f"--photos {photos}: no such folder")
     data = os.environ.get("FACEVER_DATA")
     folder = photos or (Path(data) / _RAW if data and (Path(data) / _RAW).is_dir() else None)
     if folder is None:
-        say("no photos to try: give a folder of your own with --photos")
+        say("no photos: to try a public model, give a folder with --photos")
         return None
     missing = [name for name in (MODEL, "yunet") if found_at(entry(name)) is None]
     if missing:
-        say(f"photos are not tried: facever models get {' and '.join(missing)}")
+        commands = " and ".join(f"`facever models get {name}`" for name in missing)
+        say(f"photos are skipped, a model is missing: run {commands}")
         return None
     return folder
 
 
 def try_photos(folder: Path, out: Path) -> tuple[PhotosTried, Section]:
-    """Enroll one photo of each person, search for the others, verify a pair; with pictures.
+    """Enroll one photo of each person, search for the others, verify pairs; return pictures too.
 
-    Where nobody says whom photos show, each is a person of the name of its file, and the photo of
-    the last is searched for.
+    If the identities are unknown, each photo is a person with the name of its file, and the last
+    photo is searched for.
 
     Args:
         folder: A folder per person, or photos of unknown people.
-        out: Where embeddings and gallery are written.
+        out: Folder for embeddings and gallery.
 
     Raises:
-        DataError: No photos, or no face in any of them.
+        DataError: There are no photos, or none has a face.
     """
-    say(f"photos of {folder}: finding and aligning faces, embedding them by {MODEL}")
+    say(f"photos in {folder}: detecting, aligning and embedding faces with {MODEL}")
     photos = read(folder)
     named = photos.frame["identity"].notna()
     if not named.all():
@@ -141,7 +142,7 @@ def try_photos(folder: Path, out: Path) -> tuple[PhotosTried, Section]:
     )
     point = model.operating_point
     rule = (
-        f"Photos of {folder}, the largest face of each, found by YuNet, embedded by {MODEL}. "
+        f"Photos in {folder}: the largest face of each, detected by YuNet, embedded by {MODEL}. "
         + ("" if point is None else f"Two photos: {point.summary}.")
     )
     portrait = portraits(held, thumbnails=True)
@@ -163,7 +164,7 @@ _Pair = tuple[int, int, PairVerification]
 def _pairs(
     recognizer: Recognizer, held: EmbeddingSet, others: np.ndarray
 ) -> tuple[_Pair | None, _Pair | None]:
-    """Return a pair of photos of one person and one of two, verified; None where there is none."""
+    """Return a verified genuine and impostor pair of photos; None if there is none."""
     names = held.identities
 
     def verified(a: int, b: int) -> _Pair:
@@ -186,7 +187,7 @@ def _searches(
     enrolled: Mapping[str, int],
     portrait: Callable[[int], Picture],
 ) -> list[SearchExample]:
-    """Return the first probes; `enrolled` has the row whose portrait shows each person."""
+    """Return the searches of the first probes; `enrolled` has the row of each person."""
     probe = portraits(probes, thumbnails=True)
     return [
         SearchExample(

@@ -1,4 +1,4 @@
-"""The whole way on a small data set: train, embed, enroll, search, verify, evaluate, report."""
+"""Quickstart on a small data set: train, embed, enroll, search, verify, evaluate, report."""
 
 import time
 from dataclasses import replace
@@ -44,8 +44,8 @@ MODEL = {"backbone": "resnet10t", "embedding_size": 256, "preprocessing": {"size
 FARS = (1e-2, 1e-3)  # not the default ones: few people support no smaller one
 SHARES = {"train": 0.6, "development": 0.15, "test": 0.25}
 
-_TRAINING_SHARE = 0.7  # of the minutes; the rest is for everything after it
-_LOADING_SECONDS = 2.5e-4  # per image and core, beside the model's own time
+_TRAINING_SHARE = 0.7  # share of the minutes for training; the rest is for all later steps
+_LOADING_SECONDS = 2.5e-4  # per image and core, in addition to the time of the model
 _LEAST_EPOCHS, _MOST_EPOCHS = 5, 60
 _MOST_TEST_IMAGES = 5000
 _PER_PERSON = 5
@@ -58,27 +58,27 @@ def quickstart(
     data: str | Path | None = None,
     photos: str | Path | None = None,
 ) -> Quickstart:
-    """Go the whole way on the faces at hand.
+    """Run all steps on the available faces.
 
-    Every step calls what the separate commands call. The people who are embedded, enrolled and
-    judged are never trained on, and nothing is chosen on them.
+    Each step calls the same functions as the separate commands. The people who are embedded,
+    enrolled and tested are not used for training or selection.
 
     Args:
-        folder: Where everything is written; it must not exist or be empty.
-        minutes: About how long it may take; training gets most of it.
+        folder: Output folder; it must not exist or be empty.
+        minutes: Approximate total time; training uses most of it.
         data: The `--data` option: a folder of data sets, or of images.
-        photos: A folder of photos to try a public model on, at the end; by default the raw sample
-            of $FACEVER_DATA, where it is.
+        photos: A folder of photos for a public model, in the last step; by default the raw sample
+            of $FACEVER_DATA, if it exists.
 
     Raises:
-        ConfigError: `folder` is taken, or `minutes` is not positive.
-        DataError: Too few people.
+        ConfigError: `folder` is not empty, or `minutes` is not positive.
+        DataError: There are too few people.
     """
     if minutes <= 0:
         raise ConfigError(f"--minutes {minutes:g}: it must be more than 0")
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"{folder} is already there: choose another --out")
+        raise ConfigError(f"{folder} exists and is not an empty folder: choose another --out")
     started = time.monotonic()
     own_photos = photos_folder(None if photos is None else Path(photos))
     parts = divide(fallback(data))
@@ -88,14 +88,14 @@ def quickstart(
     parts.save(folder / "faces.csv")
     run = train(config, folder / "run")
 
-    say("embedding people who were never seen in training")
+    say("embedding people who were not used for training")
     extractor = load_model(run.path)
     embeddings = extractor.extract(parts.where(subset="test"), folder / "embeddings", photos=False)
     measured = measure_embeddings(embeddings, far=FARS)
     result = measured.verification
     write_json(folder / "evaluation.json", result.to_dict())
 
-    say("making a gallery: one image enrolled of each person with two or more, the rest as probes")
+    say("creating a gallery: one image of each person with two or more, the rest are probes")
     probes = choose_probes(embeddings)
     point = extractor.operating_point
     development = extractor.extract(
@@ -104,7 +104,7 @@ def quickstart(
     people = len(set(probes.enrolled.identities))
     searching = search_threshold(development, people)
     if searching.point is None:
-        say(f"searches will rank and not decide: {searching.reason}")
+        say(f"searches rank but do not decide: {searching.reason}")
     with make_gallery(
         folder / "gallery", extractor, probes.enrolled, point, searching.point
     ) as gallery:
@@ -147,8 +147,8 @@ def quickstart(
 def divide(manifest: Manifest) -> Manifest:
     """Return the images with a column `subset`: train, development or test, no person in two.
 
-    LFW has View 1 for that; any other data set is split by identity. Development and test keep
-    at most five images of a person.
+    LFW is split by View 1; any other data set is split by identity. Development and test keep
+    at most five images per person.
     """
     manifest.require_identities(8)
     own = set(manifest.frame["subset"]) if "subset" in manifest.frame else set()
@@ -167,21 +167,21 @@ def divide(manifest: Manifest) -> Manifest:
 
 
 def plan(parts: Manifest, model: ModelConfig, minutes: float, listed: Path) -> TrainConfig:
-    """Return the training that fits into the minutes, by a trial of this machine's speed."""
+    """Return a training configuration for the minutes, based on the measured speed."""
     images = len(parts.where(subset="train"))
     batch = min(128, max(8, images // 4))
     seconds = training_seconds(model, batch)
     precision = min(seconds, key=lambda name: seconds[name])
     each = seconds[precision] + _LOADING_SECONDS
     say(
-        f"speed here: {1 / seconds['fp32']:.0f} images/s in fp32, {1 / seconds['bf16']:.0f} in "
+        f"measured speed: {1 / seconds['fp32']:.0f} images/s in fp32, {1 / seconds['bf16']:.0f} in "
         f"bf16; training in {precision}"
     )
     affordable = _TRAINING_SHARE * 60 * minutes / each
     epochs = int(np.clip(affordable / images, _LEAST_EPOCHS, _MOST_EPOCHS))
     if epochs * images > 1.5 * affordable:
         say(
-            f"{epochs} epochs, the least that is of use, take about "
+            f"{epochs} epochs, the minimum, take about "
             f"{duration(epochs * images * each)} on this machine"
         )
     return parse(
@@ -205,7 +205,7 @@ def plan(parts: Manifest, model: ModelConfig, minutes: float, listed: Path) -> T
 
 
 class Faces:
-    """The gallery's answers with the pictures behind them, for the report."""
+    """The gallery's answers with their pictures, for the report."""
 
     def __init__(self, probes: Probes) -> None:
         self._probes = probes
@@ -213,7 +213,7 @@ class Faces:
         self._portrait = portraits(probes.enrolled, thumbnails=True)
 
     def searches(self, found: SearchResult, strangers: SearchResult | None) -> list[SearchExample]:
-        """Return the first mated probes, spread over people, and one stranger."""
+        """Return the first mated probes, one per person, and one non-mated probe."""
         mated = self._probes.mated
         first = pd.Series(mated.identities).drop_duplicates().index[: _EXAMPLES - 1]
         examples = [self._search(mated, row, found, enrolled=True) for row in first]
@@ -232,9 +232,9 @@ class Faces:
         return SearchExample(probe, candidates, result.operating_point, enrolled)
 
     def verification(self, answer: Verification) -> VerificationExample:
-        """Return the first mated probe against a person."""
+        """Return the verification of the first mated probe against a person."""
         scored = answer.scores[0]
-        assert scored is not None  # probes are images that have a vector
+        assert scored is not None  # probes are acquired images
         return VerificationExample(
             portraits(self._probes.mated, thumbnails=True)(0),
             self._portrait(self._rows[answer.person]),
@@ -245,20 +245,20 @@ class Faces:
 
 def _rule(verifying: OperatingPoint | None, searching: SearchThreshold) -> str:
     if verifying is None:
-        said = "Two pictures: the development people are too few for a threshold. "
+        said = "Verification: no threshold, there are too few development people. "
     else:
         said = (
-            f"Same person where the score is above {verifying.threshold:.3f}: the threshold at "
-            f"which {verifying.target_rate:g} of the impostor pairs of {verifying.dataset}'s "
-            "development people pass. "
+            f"Verification: same person if the score is above {verifying.threshold:.3f}, the "
+            f"threshold for FMR {verifying.target_rate:g} on development people of "
+            f"{verifying.dataset}. "
         )
     point = searching.point
     if point is None:
-        return f"{said}A search ranks and does not decide: {searching.reason}."
+        return f"{said}Search: ranking without decision, {searching.reason}."
     return (
-        f"{said}A search names whoever is above {point.threshold:.3f}: the threshold at which "
-        f"{point.target_rate:g} of the development people's strangers are taken for one of "
-        f"{point.gallery_size:,} people."
+        f"{said}Search: a candidate is accepted if its score is above {point.threshold:.3f}, the "
+        f"threshold for FPIR {point.target_rate:g} in a gallery of {point.gallery_size:,} "
+        "development people."
     )
 
 

@@ -1,4 +1,4 @@
-"""What a quickstart reached, in numbers and in words."""
+"""The result of a quickstart."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,18 +15,18 @@ from facever.studies.trial_gallery import SearchRates, SearchThreshold
 
 @dataclass(frozen=True)
 class Quickstart(Result):
-    """Where everything lies and what was reached.
+    """Paths and figures of a quickstart.
 
     Attributes:
-        folder, run, embeddings, gallery, report: Where.
-        result: Verification of people never trained on.
-        searches: What the gallery answered.
-        people: How many are enrolled.
-        searching: What decided the searches, or why nothing did.
+        folder, run, embeddings, gallery, report: Paths.
+        result: Verification of people that were not used for training.
+        searches: Counts of the search results.
+        people: Number of enrolled people.
+        searching: Operating point of the searches, or the reason why there is none.
         genuine, impostor: One probe against its own person, and against another.
-        photos: What a public model made of photos, None where there were none.
-        seconds: How long it took.
-        commands: To try next.
+        photos: Results of a public model on photos; None without photos.
+        seconds: Total time.
+        commands: Next commands to try.
     """
 
     folder: Path
@@ -70,19 +70,21 @@ class Quickstart(Result):
         return None if self.photos is None else self.photos.to_dict()
 
     def describe(self) -> list[Section]:
-        """Return what was reached, where it lies, and what to try next."""
+        """Return the figures, paths and next commands."""
         return [
-            Section("reached", "Reached", [Facts(self._rows()), List("next, try:", self.commands)])
+            Section(
+                "reached", "Results", [Facts(self._rows()), List("next commands:", self.commands)]
+            )
         ]
 
     def _rows(self) -> list[tuple[str, str]]:
-        """Return what was reached as a person reads it."""
+        """Return the figures and paths as text."""
         result, searches = self.result, self.searches
         rows = [
             (
                 "trials",
                 f"{result.trials.genuine:,} genuine and {result.trials.impostor:,} impostor pairs "
-                f"of people never trained on",
+                f"of people not used for training",
             ),
             ("AUC", f"{result.auc.value:.4f}"),
             ("EER", f"{result.eer.value:.4f}"),
@@ -93,7 +95,7 @@ class Quickstart(Result):
             rows.append((f"TAR at FAR {point.far_target:g}", reached))
         rows.append(
             (
-                "search: right person first",
+                "search: correct at rank 1",
                 f"{searches.right_first:,} of {searches.mated:,} among {self.people:,} people",
             )
         )
@@ -101,9 +103,9 @@ class Quickstart(Result):
             rows.append(("search: decision", f"none: {self.searching.reason}"))
         else:
             rows += [
-                ("search: known people missed", f"{searches.missed:,} of {searches.mated:,}"),
+                ("search: missed mates", f"{searches.missed:,} of {searches.mated:,}"),
                 (
-                    "search: strangers taken for someone",
+                    "search: false positives",
                     f"{searches.strangers_known:,} of {searches.nonmated:,}",
                 ),
             ]
@@ -118,8 +120,8 @@ class Quickstart(Result):
             rows.append(
                 (
                     f"photos by {tried.model}",
-                    f"faces in {tried.images - tried.failed:,} of {tried.images:,}; right person "
-                    f"first in {tried.right_first:,} of {tried.probes:,} searches among "
+                    f"faces in {tried.images - tried.failed:,} of {tried.images:,}; correct at "
+                    f"rank 1 in {tried.right_first:,} of {tried.probes:,} searches among "
                     f"{tried.people:,} people",
                 )
             )

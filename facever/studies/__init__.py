@@ -1,1 +1,1 @@
-"""Studies: bake-offs, figures, what an index costs."""
+"""Studies: bake-offs, figures, tuning of indexes."""

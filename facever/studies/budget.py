@@ -1,4 +1,4 @@
-"""What fits into a few minutes on this machine: measured, not guessed."""
+"""Measured training speed of this machine."""
 
 import time
 
@@ -15,8 +15,8 @@ def training_seconds(model: ModelConfig, batch: int, device: str = "auto") -> di
     """Return seconds per image of a forward and backward pass, for "fp32" and "bf16".
 
     Args:
-        model: The embedder to try; its weights and the images are random.
-        batch: Images in a batch.
+        model: The embedder; weights and images are random.
+        batch: Images per batch.
         device: As in a training's configuration.
     """
     where = choose_device(device)

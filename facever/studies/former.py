@@ -1,4 +1,4 @@
-"""`index_cost` as it was called before `tune` took embeddings; it goes with the next version."""
+"""Former function `index_cost`, replaced by `tune`; removed in the next version."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ DEFAULT_INDEXES = ("Flat", "IVF256,Flat", "HNSW32", "PQ64")
 
 @dataclass(frozen=True)
 class IndexCost(Result):
-    """Exact identification, and what each index makes of it; now an `IndexTuning`."""
+    """Exact identification and the rates of each index; replaced by `IndexTuning`."""
 
     tuning: IndexTuning
 
     @property
     def exact(self) -> IdentificationResult:
-        """Identification by comparison with everyone."""
+        """Identification by exact search."""
         return self.tuning.exact
 
     @property
@@ -32,7 +32,7 @@ class IndexCost(Result):
 
     @property
     def warnings(self) -> list[str]:
-        """What the reader must know."""
+        """Warnings for the reader."""
         return self.tuning.warnings
 
     def to_dict(self) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class IndexCost(Result):
         return {**self.exact.to_dict(), "indexes": indexes, "warnings": self.warnings}
 
     def describe(self) -> list[Section]:
-        """Return exact identification, and what each index makes of it."""
+        """Return exact identification, and the rates of each index."""
         return [*self.exact.describe(), *self.tuning.describe()]
 
 

@@ -1,7 +1,7 @@
-"""The same probes searched by one kind of FAISS index after the other.
+"""Searches of the same probes with several kinds of FAISS index.
 
-A gallery is searched as it searches itself: by lists of people, of as many proposals as these need.
-Of two embedding sets, FAISS is asked once for so many images, by any similarity.
+A gallery is searched by its own method: lists of people, with as many proposals as these need. For
+two embedding sets, FAISS is queried once for a fixed number of images, by any similarity.
 """
 
 import time
@@ -34,11 +34,11 @@ from facever.gallery.index.view import View
 from facever.gallery.records import Entries, Vectors
 from facever.operating_point import OperatingPoint, ScoreRule
 
-_MOST_PROBES = 2000  # of each sort, drawn of those held out
+_MOST_PROBES = 2000  # of each class, drawn from those held out
 
 
 class Rates(NamedTuple):
-    """The rates to count: at which FPIRs or stored points, at which ranks, by which rule."""
+    """The rates to measure: FPIRs or stored points, ranks and score rule."""
 
     fpirs: list[float]
     ranks: Sequence[int]
@@ -48,7 +48,7 @@ class Rates(NamedTuple):
 
 
 class BuiltIndex(NamedTuple):
-    """A kind that was built: lists of queries [Q, D], as scores and rows [Q, L]; its bytes."""
+    """A built index: function from queries [Q, D] to scores and rows [Q, L]; size in bytes."""
 
     search: Callable[[Vectors], tuple[Floats, Ints]]
     memory: int
@@ -56,7 +56,7 @@ class BuiltIndex(NamedTuple):
 
 
 class KindSearched(NamedTuple):
-    """What one kind found for all probes, and in what time."""
+    """The results of one kind for all probes, with times."""
 
     kind: str
     built: BuiltIndex
@@ -67,13 +67,13 @@ class KindSearched(NamedTuple):
 
 
 class Searches(ABC):
-    """The same probes searched by one kind of index after the other.
+    """Searches of the same probes with several kinds of index.
 
     Attributes:
         vectors: float32 [N, D], the entries.
         queries: float32 [P, D], the probes.
-        candidates: How many images an index is asked for, or None.
-        flat, exact: What exact search finds, and its rates.
+        candidates: Number of images requested from an index, or None.
+        flat, exact: The results of exact search, and its rates.
     """
 
     vectors: Vectors
@@ -87,12 +87,12 @@ class Searches(ABC):
         """Return an index of the entries.
 
         Raises:
-            GalleryError: The entries cannot train it, or it cannot search by this similarity.
+            GalleryError: The entries cannot train the index, or it does not support the similarity.
         """
 
     @abstractmethod
     def lists(self, scores: Floats, rows: Ints) -> Searched:
-        """Return what the lists of all probes come to."""
+        """Return the search results from the lists of all probes."""
 
     def searched(self, kind: str) -> KindSearched:
         """Build an index and search for all probes at once."""
@@ -101,9 +101,11 @@ class Searches(ABC):
         index = self.build(kind)
         built = time.perf_counter()
         try:
-            index.search(self.queries[:1])  # what the first search makes, and whether it can
+            index.search(self.queries[:1])  # the first search allocates memory, and may fail
         except RuntimeError as error:
-            raise GalleryError(f"index '{kind}' cannot search these ({reason(error)})") from error
+            raise GalleryError(
+                f"index '{kind}' cannot search these vectors ({reason(error)})"
+            ) from error
         before = time.perf_counter()
         scores, rows = index.search(self.queries)
         taken = (time.perf_counter() - before) / len(self.queries)
@@ -111,7 +113,7 @@ class Searches(ABC):
 
 
 class GallerySearches(Searches):
-    """Searches as those of a gallery with that index: each lists k people."""
+    """Searches of a gallery with each index: each lists k people."""
 
     def __init__(
         self,
@@ -128,8 +130,8 @@ class GallerySearches(Searches):
             policy = gallery.info().templates
             if policy != ALL:
                 raise GalleryError(
-                    f"people are compared by templates '{policy}', of which no probe can be held "
-                    "out: give probes"
+                    f"the gallery uses templates '{policy}', so probes cannot be held out: give "
+                    "probes"
                 )
             _, owners = np.unique(np.array(ids, dtype=str), return_inverse=True)
             kept, held = _held_out(owners, share, seed)
@@ -138,8 +140,8 @@ class GallerySearches(Searches):
         else:
             if probes.meta.fingerprint != gallery.fingerprint:
                 raise GalleryError(
-                    f"probes of fingerprint {probes.meta.fingerprint} are not of the gallery's "
-                    f"{gallery.fingerprint}: embed them with its model"
+                    f"the probes have fingerprint {probes.meta.fingerprint}, the gallery has "
+                    f"{gallery.fingerprint}: embed the probes with the gallery's model"
                 )
             if not ids:
                 raise GalleryError(f"nobody is enrolled in {gallery.path}")
@@ -160,7 +162,7 @@ class GallerySearches(Searches):
         )
 
     def build(self, kind: str) -> BuiltIndex:
-        """Return the view of a gallery with that index."""
+        """Return the view of the gallery with that index."""
         approximate, memory, note = None, self.vectors.nbytes, ""
         if kind != FLAT:
             index, note = build(kind, self.vectors)
@@ -174,13 +176,13 @@ class GallerySearches(Searches):
         )
 
     def lists(self, scores: Floats, rows: Ints) -> Searched:
-        """Return what lists of people come to."""
+        """Return the search results from lists of people."""
         places = np.where(rows >= 0, np.searchsorted(self._people, rows), -1)
         return searched_from_lists(scores, places, [self._codes, self._people])
 
 
 class ImageSearches(Searches):
-    """Searches that ask FAISS once for so many images; a person's score is their best one's."""
+    """Searches with one FAISS query per probe; a person's score is that of the best image."""
 
     def __init__(
         self,
@@ -194,10 +196,10 @@ class ImageSearches(Searches):
         seed: int,
     ) -> None:
         if candidates is not None and candidates < 1:
-            raise GalleryError(f"{candidates} candidates: ask for 1 or more")
+            raise GalleryError(f"candidates {candidates}: give 1 or more")
         if wanted.rule != "max":
             raise GalleryError(
-                f"embeddings are compared by a person's best image: omit rule '{wanted.rule}', or "
+                f"embedding sets support rule max only: omit rule '{wanted.rule}', or "
                 "give a gallery"
             )
         if probes is None:
@@ -230,7 +232,7 @@ class ImageSearches(Searches):
         self.flat = self.searched(FLAT)
 
     def build(self, kind: str) -> BuiltIndex:
-        """Return FAISS's index itself."""
+        """Return a FAISS index of the entries."""
         faiss = import_faiss()
         euclidean = self._similarity == "euclidean"
         metric = faiss.METRIC_L2 if euclidean else faiss.METRIC_INNER_PRODUCT
@@ -240,7 +242,7 @@ class ImageSearches(Searches):
         )
 
     def lists(self, scores: Floats, rows: Ints) -> Searched:
-        """Return what lists of images come to, by the pairs' own scores."""
+        """Return the search results from lists of images, with exact scores."""
         scores = np.full(rows.shape, -np.inf, np.float32)
         probe, place = np.nonzero(rows >= 0)
         scores[probe, place] = self._scorer.pairs(probe, rows[probe, place])
@@ -248,7 +250,7 @@ class ImageSearches(Searches):
 
 
 def _index_bytes(index: Any) -> int:
-    """Return the size of an index as FAISS writes it."""
+    """Return the serialised size of an index in bytes."""
     faiss, written = import_faiss(), 0
 
     def count(part: bytes) -> None:
@@ -260,12 +262,12 @@ def _index_bytes(index: Any) -> int:
 
 
 def _held_out(owners: Ints, share: float, seed: int) -> tuple[Bools, Ints]:
-    """Return which entries [N] stay, and the rows held out: strangers with all images, and mates.
+    """Return the entries [N] that stay, and the held-out rows: all of strangers, and mates.
 
     Args:
         owners: int64 [N], people numbered from 0.
-        share: Of the people to take for strangers.
-        seed: Of the choice.
+        share: Share of the people that become strangers (non-mated).
+        seed: Seed of the choice.
     """
     random = stream(seed, "tuning")
     people = random.permutation(int(owners.max(initial=-1)) + 1)
@@ -284,11 +286,13 @@ def _held_out(owners: Ints, share: float, seed: int) -> tuple[Bools, Ints]:
 
 
 def _require_both(mated: Bools) -> None:
-    """Refuse probes of one sort only.
+    """Raise unless there are mated and non-mated probes.
 
     Raises:
-        GalleryError: No probe of people in the gallery, or none of strangers.
+        GalleryError: All probes are mated, or all are non-mated.
     """
     if mated.all() or not mated.any():
-        lacking = "of strangers" if mated.any() else "of people in the gallery"
-        raise GalleryError(f"there are no probes {lacking}: FNIR and FPIR need both")
+        lacking = "non-mated" if mated.any() else "mated"
+        raise GalleryError(
+            f"there are no {lacking} probes: FNIR and FPIR need probes of enrolled and other people"
+        )

@@ -1,7 +1,7 @@
-"""Which FAISS index to take: kinds compared on the same probes, at the thresholds of exact search.
+"""Comparison of kinds of FAISS index on the same probes, at the thresholds of exact search.
 
-An index only proposes images; the pairs' own scores rank and decide. So an index misses whom it
-does not propose, which FNIR counts, and its FPIR is never above that of exact search.
+An index proposes images; exact scores rank them and decide. So people that the index does not
+propose are missed, which increases FNIR, and the FPIR is never above that of exact search.
 """
 
 import statistics
@@ -39,8 +39,8 @@ from facever.studies.index_searches import (
     Searches,
 )
 
-_FPIR = 0.01  # for which the threshold is set where nothing else is asked for
-_ALONE = 200  # probes that are searched one by one for the latency
+_FPIR = 0.01  # default target of the threshold
+_ALONE = 200  # probes that are searched singly for the latency
 
 __getattr__ = former_names(
     __name__,
@@ -58,13 +58,13 @@ class IndexRow:
     """One kind of index.
 
     Attributes:
-        kind: "flat", or as FAISS's factory names it with search parameters after a colon.
-        recall: Share of what exact search lists first that this index lists too.
+        kind: "flat", or a FAISS factory string with search parameters after a colon.
+        recall: Share of the first candidates of exact search that this index lists too.
         points: FPIR and FNIR at each threshold.
-        memory_bytes: What a search reads: the vectors of exact search, or the index.
-        latency_seconds: A probe searched alone, the median of up to 200.
-        batch_seconds: A probe, when all are searched at once.
-        build_seconds: Training and adding the entries.
+        memory_bytes: Size of the vectors of exact search, or of the index.
+        latency_seconds: Time of a single search, the median of up to 200 probes.
+        batch_seconds: Time per probe if all are searched at once.
+        build_seconds: Time to train the index and add the entries.
     """
 
     kind: str
@@ -81,17 +81,17 @@ class IndexTuning(Result):
     """Kinds of index on one gallery.
 
     Attributes:
-        exact: What exact search finds, at whose thresholds the kinds are compared. Of a gallery,
-            whose lists end after k people, its CMC ends there too.
+        exact: Rates of exact search, whose thresholds are used for all kinds. For a gallery, the
+            lists and the CMC end after k people.
         rows: The kinds, exact search first.
-        entries: How many images or templates were searched.
-        held_out: Whether the probes were taken out of the gallery itself.
-        operating_point: What gave the threshold; None where exact search gave it.
-        k: How many people are listed.
-        candidates: How many images FAISS was asked for; None of a gallery, which asks for as many
-            as it needs.
-        threads: That FAISS searched with.
-        warnings: What the reader must know.
+        entries: Number of searched images or templates.
+        held_out: Whether the probes were held out of the gallery.
+        operating_point: Source of the threshold; None if exact search set it.
+        k: Number of listed people.
+        candidates: Number of images requested from FAISS; None for a gallery, which requests as
+            many as it needs.
+        threads: Number of FAISS threads.
+        warnings: Warnings for the reader.
     """
 
     exact: IdentificationResult
@@ -128,7 +128,7 @@ class IndexTuning(Result):
         return [Section("indexes", "Indexes", blocks, lead)]
 
     def _table(self, place: int) -> Table:
-        """Return the kinds at one of the thresholds."""
+        """Return the table of the kinds at one of the thresholds."""
         exact, point = self.exact, self.rows[0].points[place]
         made = "the operating point's" if self.operating_point is not None else "exact search's"
         caption = (
@@ -155,7 +155,7 @@ class IndexTuning(Result):
 
     @property
     def _row_values(self) -> list[dict[str, Any]]:
-        """Return JSON values; those beside `operating_points` are of the first point."""
+        """Return JSON values; values outside `operating_points` are those of the first point."""
         exact = self.exact
         rank = exact.ranks[0]
         return [
@@ -194,49 +194,51 @@ def tune(
     seed: int = 0,
     level: float = 0.95,
 ) -> IndexTuning:
-    """Compare kinds of index on a gallery; nothing of it changes.
+    """Compare kinds of index on a gallery, which is not changed.
 
     Args:
-        gallery: An open gallery, or the embeddings of the people enrolled.
-        probes: Who is searched for: people of the gallery, by other images, and strangers. By
-            default they are held out: a share of the people is taken for strangers, and of the
-            others who have several images one each is taken for a probe.
-        kinds: As the gallery's setting: "flat" (always the first row), a factory string, "auto".
-            By default some that fit the gallery's size.
-        operating_point: A 1:N operating point or the name of the gallery's, whose threshold and
-            score rule are taken; by default the gallery's only one, where neither `fpir` nor
-            `rule` is given.
-        fpir: Without an operating point, the FPIR, one or several, for which exact search gives
-            the threshold; 0.01 by default. One that the probes do not support is left out.
-        ranks: At which FNIR is counted, from 1 to k.
-        rule: Without an operating point, a person's score: "max" (the default) or "mean"; of
+        gallery: An open gallery, or the embeddings of the enrolled people.
+        probes: Other images of enrolled people, and images of other people (strangers). By default
+            they are held out: a share of the people become strangers, and one image of each other
+            person with several images becomes a probe.
+        kinds: As for the gallery's setting: "flat" (always the first row), a factory string,
+            "auto". By default kinds that fit the gallery's size.
+        operating_point: A 1:N operating point, or the name of one of the gallery's, for threshold
+            and score rule; by default the gallery's only one, if neither `fpir` nor `rule` is
+            given.
+        fpir: Without an operating point, one or several FPIRs for which exact search sets the
+            threshold; 0.01 by default. FPIRs that the probes do not support are omitted.
+        ranks: Ranks at which FNIR is measured, from 1 to k.
+        rule: Without an operating point, a person's score: "max" (the default) or "mean"; for
             embedding sets "max" only.
-        similarity: Of embedding sets: as for `facever.evaluate.identification`.
-        k: How many people a search lists.
-        candidates: Of embedding sets: how many images FAISS is asked for. By default as many as
-            make sure of k people: k times the most images that a person has.
-        share: Of the people held out, above 0 and below 1.
-        seed: Of what is held out.
-        level: Confidence of the intervals.
+        similarity: For embedding sets: as for `facever.evaluate.identification`.
+        k: Number of people that a search lists.
+        candidates: For embedding sets: number of images requested from FAISS. By default enough
+            for k people: k times the largest number of images of a person.
+        share: Share of the people that are held out, above 0 and below 1.
+        seed: Seed of the held-out choice.
+        level: Confidence level of the intervals.
 
     Raises:
-        GalleryError: An unknown kind or rule; no operating point of that name, or one that decides
-            no search; probes of another model; nobody to hold out; what is not of embedding sets,
-            or not of galleries.
-        EvaluationError: No FPIR that the probes support, probes of one sort only, and what
-            `facever.evaluate.identification` raises of embedding sets.
+        GalleryError: A kind, rule or operating point is unknown, an operating point is not 1:N, the
+            probes are of another model, nobody can be held out, or an option does not apply to
+            embedding sets or to galleries.
+        EvaluationError: The probes support no FPIR, or all are mated or all non-mated; also the
+            errors of `facever.evaluate.identification` for embedding sets.
     """
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise GalleryError(f"k is a whole number from 1 on, not {k!r}")
+        raise GalleryError(f"k is {k!r}: it must be a whole number, 1 or more")
     if not ranks or max(ranks) > k:
-        raise GalleryError(f"ranks are {list(ranks)}: from 1 to k, which is {k}")
+        raise GalleryError(f"ranks are {list(ranks)}: they must be from 1 to k, which is {k}")
     if rule not in (None, "max", "mean"):
         raise GalleryError(f"rule is {rule!r} (allowed: max, mean)")
     if not 0 < share < 1:
-        raise GalleryError(f"share is {share:g}: above 0 and below 1")
+        raise GalleryError(f"share is {share:g}: it must be above 0 and below 1")
     asked_otherwise = fpir is not None or rule is not None
     if operating_point is not None and asked_otherwise:
-        raise GalleryError("an operating point has its own FPIR and rule: give it, or these")
+        raise GalleryError(
+            "an operating point has its own FPIR and rule: omit either it or fpir and rule"
+        )
     stored = gallery.operating_points() if isinstance(gallery, Gallery) else {}
     point = None if asked_otherwise else _point(stored, operating_point)
     wanted = Rates(
@@ -252,7 +254,7 @@ def tune(
     if isinstance(gallery, Gallery):
         if similarity is not None or candidates is not None:
             raise GalleryError(
-                "a gallery compares by cosine and asks an index for as many images as it needs: "
+                "a gallery compares by cosine and requests as many images as it needs: "
                 "omit similarity and candidates, or give embeddings in place of the gallery"
             )
         searches = GallerySearches(gallery, probes, wanted, k, share, seed)
@@ -261,7 +263,7 @@ def tune(
     exact, flat = searches.exact, searches.flat
     points = [one.found for one in exact.realised] if point is not None else exact.points
     if not points:
-        exact.at(max(wanted.fpirs))  # says how many probes it needs
+        exact.at(max(wanted.fpirs))  # names the number of probes that it needs
     size = len(searches.vectors)
     named = default_kinds(size, dimension) if asked is None else asked
     rows, warnings = [_row(flat, searches, points, wanted)], list(exact.warnings)
@@ -289,9 +291,9 @@ def tune(
 
 
 def default_kinds(entries: int, dimension: int) -> list[str]:
-    """Return kinds that fit so many entries.
+    """Return kinds that fit the number of entries.
 
-    IVF has about 4 sqrt(N) cells, as `auto` has, but none of less than 39 entries.
+    IVF has about 4 sqrt(N) cells, like `auto`, with at least 39 entries per cell.
     """
     cells = 2 ** max(1, round(np.log2(max(2.0, min(4 * entries**0.5, entries / 39)))))
     probed = max(1, cells // 16)
@@ -310,7 +312,7 @@ def default_kinds(entries: int, dimension: int) -> list[str]:
 def _row(
     found: KindSearched, searches: Searches, points: Sequence[IdentifiedPoint], wanted: Rates
 ) -> IndexRow:
-    """Count the rates of what was found at exact search's thresholds, and search one by one."""
+    """Measure the rates at the thresholds of exact search, and the time of single searches."""
     return IndexRow(
         kind=found.kind,
         recall=recall(found.rows, searches.flat.rows),
@@ -329,7 +331,7 @@ def _row(
 
 
 def _alone(search: Callable[[Vectors], object], probes: Vectors) -> float:
-    """Return the median seconds of a search for one probe, of some searched one by one."""
+    """Return the median time in seconds of single searches for some probes."""
     taken = []
     for row in range(min(_ALONE, len(probes))):
         start = time.perf_counter()
@@ -341,7 +343,7 @@ def _alone(search: Callable[[Vectors], object], probes: Vectors) -> float:
 def _point(
     stored: dict[str, OperatingPoint], given: OperatingPoint | str | None
 ) -> OperatingPoint | None:
-    """Return the 1:N operating point that is meant; None where there is not just one."""
+    """Return the given 1:N operating point, or the gallery's only one; else None."""
     if isinstance(given, str):
         if given not in stored:
             raise GalleryError(unknown("operating point", given, stored))
@@ -350,5 +352,7 @@ def _point(
         fitting = [point for point in stored.values() if point.kind == "1:N"]
         return fitting[0] if len(fitting) == 1 else None
     if given.kind != "1:N":
-        raise GalleryError(f"a {given.kind} operating point does not decide a search: give a 1:N")
+        raise GalleryError(
+            f"a {given.kind} operating point is not for searches: give a 1:N operating point"
+        )
     return given

@@ -1,4 +1,4 @@
-"""A gallery on trial: who is enrolled, who is asked about, and from which score on one is known."""
+"""Trial gallery: choice of enrolled people, probes and search threshold."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ VERIFYING, SEARCHING = "development", "development-search"  # operating points i
 
 @dataclass(frozen=True)
 class Probes:
-    """The gallery's test: who is enrolled, and who is asked about."""
+    """Enrolled images, and mated and non-mated probes."""
 
     enrolled: EmbeddingSet
     mated: EmbeddingSet
@@ -28,7 +28,7 @@ class Probes:
 
 
 class SearchThreshold(NamedTuple):
-    """What decides a search, or why nothing does."""
+    """The operating point of searches, or the reason why there is none."""
 
     point: OperatingPoint | None
     reason: str = ""
@@ -36,13 +36,14 @@ class SearchThreshold(NamedTuple):
 
 @dataclass(frozen=True)
 class SearchRates:
-    """What searches came to, in counts.
+    """Counts of search results.
 
     Attributes:
-        mated, nonmated: Probes.
-        right_first: Mated probes whose person came first.
-        missed: Mated probes whose person did not come first above the threshold; None without one.
-        strangers_known: Non-mated probes with a candidate above it; None without one.
+        mated, nonmated: Numbers of probes.
+        right_first: Mated probes whose person is the first candidate.
+        missed: Mated probes whose person is not the first candidate above the threshold; None
+            without a threshold.
+        strangers_known: Non-mated probes with a candidate above it; None without a threshold.
     """
 
     mated: int
@@ -53,16 +54,16 @@ class SearchRates:
 
 
 def choose_probes(embeddings: EmbeddingSet) -> Probes:
-    """Enroll the first image of everyone with two or more; ask about all others.
+    """Enroll the first image of each person with two or more; all others are probes.
 
-    The only image of a person becomes a non-mated probe: nobody in the gallery is theirs.
+    The only image of a person becomes a non-mated probe.
     """
     usable = embeddings.select(embeddings.acquired)
     counts = usable.rows.groupby("identity")["identity"].transform("size").to_numpy()
     place = usable.rows.groupby("identity").cumcount().to_numpy()
     several = counts > 1
     if len(set(usable.identities[several])) < 2:
-        raise DataError("fewer than two people of the test part have two images that can be read")
+        raise DataError("fewer than two people of the test part have two readable images")
     return Probes(
         usable.select(several & (place == 0)),
         usable.select(several & (place > 0)),
@@ -71,15 +72,15 @@ def choose_probes(embeddings: EmbeddingSet) -> Probes:
 
 
 def search_threshold(development: EmbeddingSet, people: int) -> SearchThreshold:
-    """Find the operating point for searches among so many people, on others.
+    """Measure an operating point for searches in a gallery, on development people.
 
-    One image each of half the people is enrolled, of more where a gallery of that size would be
-    less than half as large as the one to decide in; those with several images come first. The
-    enrolled people's other images are the mated probes, everyone else is a stranger.
+    One image each of half of the development people is enrolled, or of more people if that would be
+    less than half of the gallery's size; people with several images come first. The other images of
+    enrolled people are mated probes, all other people are non-mated probes.
 
     Args:
-        development: Images of people who are not in that gallery.
-        people: How many people are in it.
+        development: Images of people who are not in the gallery.
+        people: Number of people in the gallery.
     """
     usable = development.select(development.acquired)
     images = (
@@ -95,7 +96,7 @@ def search_threshold(development: EmbeddingSet, people: int) -> SearchThreshold:
         return SearchThreshold(
             None,
             f"{len(images):,} development people are too few for a gallery of {people:,}: a "
-            f"threshold needs {least:,} of them enrolled, and strangers besides",
+            f"threshold needs {least:,} enrolled people and other people",
         )
     strangers = int((~inside).sum())
     if strangers * FPIR < 1:
@@ -109,7 +110,7 @@ def search_threshold(development: EmbeddingSet, people: int) -> SearchThreshold:
             usable.select(~first), usable.select(first), fpir=[FPIR], similarity="cosine"
         )
     except EvaluationError as error:
-        return SearchThreshold(None, f"the development people give no threshold: {error}")
+        return SearchThreshold(None, f"no threshold from the development people: {error}")
     return SearchThreshold(found.operating_point(FPIR))
 
 
@@ -120,7 +121,7 @@ def make_gallery(
     verifying: OperatingPoint | None,
     searching: OperatingPoint | None,
 ) -> Gallery:
-    """Create a gallery bound to the model, enroll everyone and give it its operating points."""
+    """Create a gallery of the model, enroll all people and store the operating points."""
     gallery = Gallery.create(path, model)
     gallery.enroll(enrolled)
     for name, point in ((VERIFYING, verifying), (SEARCHING, searching)):
@@ -130,7 +131,7 @@ def make_gallery(
 
 
 def rates(probes: Probes, found: SearchResult, strangers: SearchResult | None) -> SearchRates:
-    """Count what the searches for mated probes and for strangers came to."""
+    """Count the results of searches for mated and non-mated probes."""
     right = [
         answer.candidates[0].person == person
         for answer, person in zip(found, probes.mated.identities, strict=True)
@@ -148,7 +149,7 @@ def rates(probes: Probes, found: SearchResult, strangers: SearchResult | None) -
 
 
 def pair_of(probes: Probes) -> tuple[str, str]:
-    """Return whom the first probe shows, and the person enrolled after them."""
+    """Return the person of the first probe, and the next enrolled person."""
     me = str(probes.mated.identities[0])
     people = probes.enrolled.identities.tolist()
     return me, people[(people.index(me) + 1) % len(people)]

@@ -73,12 +73,15 @@ def test_two_heads(call: Call, config: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--heads", "cosine", "cosface"), "which images judge the heads?"),
+        (("--heads", "cosine", "cosface"), "no test images: give --test"),
         (("--test", "subset=test"), "a bake-off needs two heads or more"),
         (("--heads", "cosine", "cosfase", "--test", "subset=test"), "did you mean 'cosface'?"),
         (("--heads", "cosine", "cosface:m=1", "--test", "subset=test"), "unknown key"),
         (("--heads", "cosine", "triplet", "--test", "subset=test"), "batch.images_per_identity"),
-        (("--heads", "cosine", "cosface", "--test", "subset=train"), "are trained on"),
+        (
+            ("--heads", "cosine", "cosface", "--test", "subset=train"),
+            "are used for training or selection",
+        ),
     ],
 )
 def test_wrong_use_is_one_line(

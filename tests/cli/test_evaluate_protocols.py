@@ -83,8 +83,8 @@ def test_a_cohort(make_set):
     )
     assert values(*words, "--snorm", "s")["normalisation"].startswith("S-norm over 120 images")
     cases = [
-        ((*words,), "^the top 200 of a cohort of 120: 2 or more, at most all$"),
-        ((*words, "--cohort-top", "0"), "^the top 0 of a cohort of 120"),
+        ((*words,), "^top 200 of a cohort of 120: give 2 to 120$"),
+        ((*words, "--cohort-top", "0"), "^top 0 of a cohort of 120"),
         ((*words, "--snorm", "s", "--cohort-top", "9"), "^S-norm uses the whole cohort"),
         ((*words, "--snorm", "z"), "^unknown score normalisation 'z'"),
         (("verification", faces, "--snorm", "s"), "^--snorm and --cohort-top require --cohort"),

@@ -72,7 +72,7 @@ def test_retrieval_takes_reranking_and_expansion(folders):
         (["--lambda", "0.1"], "--lambda requires --rerank"),
         (["--alpha", "3"], "--alpha requires --expand K"),
         (["--expand-gallery"], "--expand-gallery requires --expand K"),
-        (["--rerank", "--lambda", "2"], "re-ranking with lambda 2.0: it is a share, 0 to 1"),
+        (["--rerank", "--lambda", "2"], "it must be from 0 to 1"),
     ],
 )
 def test_options_that_do_not_belong_are_refused(folders, words, message):

@@ -154,12 +154,12 @@ def test_keypoints(call: Call, config: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("features", "CONFIG", "--out", "x.gif"), "x.gif: name a file that ends in .html, .png"),
-        (("features", "CONFIG"), "which heads? --heads softmax cosine ..."),
+        (("features", "CONFIG", "--out", "x.gif"), "x.gif: the file name must end in .html, .png"),
+        (("features", "CONFIG"), "no heads: give --heads softmax cosine ..."),
         (("features", "CONFIG", "--heads", "softmax", "--identities", "1"), "must be 2 or more"),
         (("prototypes", "nowhere"), "nowhere is not a run folder"),
         (("keypoints", "nowhere", "a.png"), "no model at nowhere: give a run folder"),
-        (("keypoints", "nowhere", "a.png", "--out", "k.gif"), "k.gif: name a file that ends in"),
+        (("keypoints", "nowhere", "a.png", "--out", "k.gif"), "k.gif: the file name must end in"),
         (("rbf", "--gamma", "0"), "--gamma 0: it must be more than 0"),
         (("rbf", "--scale", "-1"), "--scale -1: it must be more than 0"),
         (("rbf", "--identities", "1"), "--identities 1: it must be 2 or more"),

@@ -9,6 +9,7 @@ import io
 import json
 import math
 import platform
+import re
 import sys
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,34 @@ PASSING |= {"threads"}
 
 REWORDED: dict[str, str] = {}
 """Texts that were changed on purpose since: what former code said, and what is said instead."""
+
+PHRASES = (
+    ("genuine trials without exception, taken as", "genuine trials with equal outcome, counted as"),
+    ("trials without exception, taken as", "trials with equal outcome, counted as"),
+    (r"^(\d+) without exception, taken as", r"\1 trials with equal outcome, counted as"),
+    (r"(counted as \d+ independent) ones", r"\1 trials"),
+    ("trials, one a person", "trials, one per person"),
+    ("trials, one for two people", "trials, one per two people"),
+    (r"(rule of three: \S+; \S+) were all", r"\1 if all were"),
+    (
+        "^too narrow where trials share identities: it takes them for independent$",
+        "too narrow if trials share identities: it assumes independent trials",
+    ),
+    (
+        "^too narrow where images of one person fail together: it takes them for independent$",
+        "too narrow if images of one person fail together: it assumes independent images",
+    ),
+    (
+        "intervals take trials for independent and are too narrow where they share",
+        "intervals assume independent trials and are too narrow if trials share",
+    ),
+    (
+        "rates on the people by whom a threshold was chosen flatter",
+        "rates on the people that a threshold was chosen on are too optimistic",
+    ),
+    (r"; choices were made on (\d+) of them", r"; \1 of them were used for selection"),
+)
+"""Phrases in texts that were changed on purpose since: patterns, and what is said instead."""
 
 RELATIVE, ABSOLUTE = 1e-6, 1e-9
 """How far floating-point numbers may be from those of former code."""
@@ -138,10 +167,18 @@ def differences(
         if not math.isclose(before, now, rel_tol=relative, abs_tol=ABSOLUTE):
             yield f"{where}: {before!r}, now {now!r}"
     elif isinstance(before, str) and isinstance(now, str):
-        if REWORDED.get(before, before) != now:
+        if reworded(before) != now:
             yield f"{where}: {before!r}, now {now!r}"
     elif type(before) is not type(now) or before != now:
         yield f"{where}: {before!r}, now {now!r}"
+
+
+def reworded(text: str) -> str:
+    """Return what is said now in place of a text of former code."""
+    text = REWORDED.get(text, text)
+    for pattern, phrase in PHRASES:
+        text = re.sub(pattern, phrase, text)
+    return text
 
 
 @contextmanager

@@ -191,7 +191,7 @@ def test_a_point_for_two_images_serves_several_images_but_no_mean(make_point) ->
 
 
 def test_what_is_no_operating_point_is_named(make_calibration) -> None:
-    with pytest.raises(GalleryError, match=r"^the calibration is of fingerprint model-2, the "):
+    with pytest.raises(GalleryError, match=r"^the calibration has fingerprint model-2, the "):
         require_fit(make_calibration(fingerprint="model-2"), "model-1", "the gallery")
     with pytest.raises(GalleryError, match=r"^the calibration is for dot scores"):
         require_cosine(make_calibration(similarity="dot"))

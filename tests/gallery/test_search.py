@@ -195,7 +195,7 @@ def test_a_calibration_of_another_model_is_refused(known, faces, make_calibratio
     other = make_calibration("1:N", fingerprint="model-2")
     for ask in (lambda: known.add_calibration("x", other),
                 lambda: known.search(faces, calibration=other)):  # fmt: skip
-        with pytest.raises(GalleryError, match=r"^the calibration is of fingerprint model-2, the "):
+        with pytest.raises(GalleryError, match=r"^the calibration has fingerprint model-2, the "):
             ask()
     with pytest.raises(GalleryError, match="for dot scores"):
         known.verify(faces, "a", calibration=make_calibration(similarity="dot"))

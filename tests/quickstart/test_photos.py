@@ -15,13 +15,13 @@ def test_where_photos_are_looked_for(
     monkeypatch.delenv("FACEVER_DATA", raising=False)
     assert photos_folder(None) is None
     assert "--photos" in capsys.readouterr().err
-    with pytest.raises(DataError, match=r"--photos: no folder .*gone"):
+    with pytest.raises(DataError, match=r"--photos .*gone: no such folder"):
         photos_folder(tmp_path / "gone")
     monkeypatch.setenv("FACEVER_CACHE", str(tmp_path))
     monkeypatch.delenv("FACEVER_MODELS", raising=False)
     monkeypatch.setattr("facever.catalogue.finding.find_spec", lambda _: None)
     assert photos_folder(tmp_path) is None
-    assert "facever models get sface and yunet" in capsys.readouterr().err
+    assert "`facever models get sface` and `facever models get yunet`" in capsys.readouterr().err
 
 
 @pytest.mark.real

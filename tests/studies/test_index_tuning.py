@@ -182,20 +182,20 @@ def test_probes_without_a_vector_are_left_out(gallery, probes) -> None:
     [
         ({"kinds": ["nonsense"]}, "no index 'nonsense' for vectors of width 16 "),
         ({"fpir": 0.001}, "a FPIR of 0.001 needs 1,000 non-mated probes; there are 100"),
-        ({"k": 0}, "k is a whole number from 1 on, not 0"),
+        ({"k": 0}, "k is 0: it must be a whole number"),
         ({"rule": "best"}, "rule is 'best' (allowed: max, mean)"),
         ({"fpir": 0}, "a FPIR of 0 is not between 0 and 1"),
         ({"fpir": [0.1, 2]}, "a FPIR of 2 is not between 0 and 1"),
         ({"fpir": float("nan")}, "a FPIR of nan is not between 0 and 1"),
-        ({"ranks": [1, 11]}, "ranks are [1, 11]: from 1 to k, which is 10"),
-        ({"ranks": [0]}, "ranks count from 1"),
+        ({"ranks": [1, 11]}, "ranks are [1, 11]: they must be from 1 to k, which is 10"),
+        ({"ranks": [0]}, "ranks must be 1 or more"),
         ({"similarity": "dot"}, "a gallery compares by cosine"),
         ({"candidates": 5}, "a gallery compares by cosine"),
-        ({"probes": None, "share": 1.0}, "share is 1: above 0 and below 1"),
-        ({"probes": None, "share": 0.001}, "there are no probes of strangers: FNIR and FPIR need "),
-        ({"probes": "known"}, "there are no probes of strangers: FNIR and FPIR need both"),
-        ({"probes": "strange"}, "there are no probes of people in the gallery: FNIR and FPIR "),
-        ({"probes": "other"}, "probes of fingerprint g are not of the gallery's f: embed them "),
+        ({"probes": None, "share": 1.0}, "share is 1: it must be above 0 and below 1"),
+        ({"probes": None, "share": 0.001}, "there are no non-mated probes: FNIR and FPIR need "),
+        ({"probes": "known"}, "there are no non-mated probes: FNIR and FPIR need"),
+        ({"probes": "strange"}, "there are no mated probes: FNIR and FPIR "),
+        ({"probes": "other"}, "the probes have fingerprint g, the gallery has f: embed "),
     ],
 )
 def test_what_cannot_be_measured_is_one_line(gallery, probes, given, message) -> None:
@@ -214,7 +214,9 @@ def test_what_cannot_be_measured_is_one_line(gallery, probes, given, message) ->
 def test_templates_and_points_that_do_not_fit(images, tmp_path, gallery, probes) -> None:
     path = tmp_path / "gallery"
     with Gallery.create(path, fingerprint="f", dimension=WIDTH, templates="mean") as other:
-        with pytest.raises(GalleryError, match=r"templates 'mean', of which no probe can be held"):
+        with pytest.raises(
+            GalleryError, match=r"templates 'mean', so probes cannot be held out: give"
+        ):
             tune(other)
         with pytest.raises(GalleryError, match=r"^nobody is enrolled in "):
             tune(other, probes)
@@ -227,7 +229,7 @@ def test_templates_and_points_that_do_not_fit(images, tmp_path, gallery, probes)
         trials={"genuine": 10, "impostor": 10},
         fingerprint="f",
     )
-    with pytest.raises(GalleryError, match=r"^a 1:1-image operating point does not decide a sear"):
+    with pytest.raises(GalleryError, match=r"^a 1:1-image operating point is not for sear"):
         tune(gallery, probes, operating_point=pair)
 
 

@@ -168,7 +168,7 @@ def test_a_kind_that_these_vectors_cannot_have_is_a_warning(sets):
     few, none, other = found.warnings
     assert few.startswith("index 'IVF64,Flat' was trained on 2,100 vectors; FAISS recommends 39")
     assert none.startswith("index 'IVF4096,Flat' needs at least 4,096 gallery vectors to train")
-    assert other.startswith("index 'PQ8x4:ht=20' cannot search these (")
+    assert other.startswith("index 'PQ8x4:ht=20' cannot search these vectors (")
     assert ".cpp" not in other
     assert "FPIR 1e-4 is refused: it needs 10,000 non-mated probes" in found.to_text()
 
@@ -178,8 +178,8 @@ def test_a_kind_that_these_vectors_cannot_have_is_a_warning(sets):
     [
         ({"kinds": ["nonsense"]}, "no index 'nonsense' for vectors of width 32 "),
         ({"fpir": 1e-4}, "a FPIR of 0.0001 needs 10,000 non-mated probes; there are 200"),
-        ({"candidates": 0}, "0 candidates: ask for 1 or more"),
-        ({"rule": "mean"}, "embeddings are compared by a person's best image: omit rule 'mean'"),
+        ({"candidates": 0}, "candidates 0: give 1 or more"),
+        ({"rule": "mean"}, "embedding sets support rule max only: omit rule 'mean'"),
         ({"operating_point": "door"}, "unknown operating point 'door'"),
         ({"similarity": "taxi"}, "unknown similarity 'taxi'"),
     ],

@@ -65,14 +65,14 @@ def test_images_that_failed_play_no_part():
         (
             [4] * 5,
             20,
-            "5 development people are too few for a gallery of 20: a threshold needs 10 of them "
-            "enrolled, and strangers besides",
+            "5 development people are too few for a gallery of 20: a threshold needs 10 enrolled "
+            "people and other people",
         ),
         (
             [1] * 40,
             20,
-            "the development people give no threshold: no mated probes: an open set needs probes "
-            "of people in and not in the gallery",
+            "no threshold from the development people: no mated probes: open-set identification "
+            "needs probes of enrolled and of other people",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Intervals of means over queries or probes, which draw people and not images."""
+"""Bootstrap intervals of means over queries or probes; people are drawn, not images."""
 
 from typing import Any
 
@@ -21,14 +21,14 @@ def person_intervals(
 ) -> list[Interval]:
     """Return the identity bootstrap interval of each column's mean.
 
-    People are drawn with replacement, each with all of their rows; the same draws serve every
-    column. A share of 0 or 1 takes the interval of Clopper and Pearson, with one trial a person.
+    People are drawn with replacement, each with all of their rows; all columns use the same draws.
+    A share of 0 or 1 has the Clopper-Pearson interval, with one trial per person.
 
     Args:
-        values: [Q, M], a value in [0, 1] of each of Q rows for each of M measures.
-        codes: int64 [Q], whose rows they are.
-        level: Confidence.
-        seed: Of the draws.
+        values: [Q, M], values in [0, 1] of Q rows for M measures.
+        codes: int64 [Q], the person of each row.
+        level: Confidence level.
+        seed: Seed of the draws.
 
     Reference:
         Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13 (percentile
@@ -51,9 +51,9 @@ def paired_intervals(
 
     Args:
         differences: float64 [Q, M], second minus first.
-        codes: int64 [Q], whose rows they are.
-        level: Confidence.
-        seed: Of the draws.
+        codes: int64 [Q], the person of each row.
+        level: Confidence level.
+        seed: Seed of the draws.
     """
     sums, sizes = _by_person(differences, codes)
     ends = np.nanquantile(_draws(sums, sizes, seed), expanded(level, len(sizes)), axis=0)
@@ -65,15 +65,18 @@ def paired_intervals(
 
 
 def _around(mean: float, low: float, high: float, level: float) -> Interval:
-    """Return the interval of draws, which holds the mean that was measured."""
+    """Return the interval of draws, extended to contain the measured mean."""
     low, high = min(low, mean), max(high, mean)
     return Interval(low=low, high=high, level=level, method="identity bootstrap")
 
 
 def _without_exception(share: bool, sizes: Doubles, level: float) -> Interval:
-    """Return the interval of a share of 0 or 1, with one independent trial a person."""
+    """Return the interval of a share of 0 or 1, with one independent trial per person."""
     people = len(sizes)
-    note = f"{sizes.sum():.0f} without exception, taken as {people} independent ones, one a person"
+    note = (
+        f"{sizes.sum():.0f} trials with equal outcome, counted as {people} independent trials, "
+        "one per person"
+    )
     method = "clopper-pearson, effective trials"
     return clopper_pearson(share * people, people, level, note, method)
 

@@ -1,4 +1,4 @@
-"""Searches whose answers are lists of candidates, such as those of an approximate index."""
+"""Search results from lists of candidates, such as those of an approximate index."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,18 +11,18 @@ from facever.evaluation.scoring.similarity import Ints
 def searched_from_lists(
     scores: ArrayLike, rows: ArrayLike, people: list[Ints], *, distances: bool = False
 ) -> Searched:
-    """Return what lists of templates say of each probe, a person's score being their best one's.
+    """Return search results from candidate lists; the best template gives a person's score.
 
     Args:
-        scores: [P, k], larger is more alike. Where a threshold of a gallery is to decide, the
-            pairs' own scores (`pair_cosines`), not those of an index.
-        rows: Integer [P, k], rows of the gallery; -1 where a list has ended.
-        people: int64 [P] and [G], the probes' and the gallery rows' people, numbered alike.
-        distances: `scores` holds distances (smaller is more alike); minus these are the scores.
+        scores: [P, k], larger is more similar. For use with a gallery's threshold, give exact
+            scores (`pair_cosines`), not those of an index.
+        rows: Integer [P, k], rows of the gallery; -1 after the end of a list.
+        people: int64 [P] and [G], people of the probes and gallery rows, with common numbers.
+        distances: Whether `scores` are distances (smaller is more similar); they are negated.
 
     Raises:
-        EvaluationError: Shapes that do not fit, a score that is not finite, or a row that the
-            gallery does not have.
+        EvaluationError: Shapes do not match, a score is not finite, or a row is not in the
+            gallery.
     """
     values, at = np.asarray(scores, np.float32), np.asarray(rows, np.int64)
     values = -values if distances else values
@@ -30,12 +30,12 @@ def searched_from_lists(
     if values.ndim != 2 or values.shape != at.shape or len(values) != size:
         raise EvaluationError(
             f"candidates of shapes {values.shape} and {at.shape} for {size} probes: scores and "
-            "rows are both [P, k]"
+            "rows must both be [P, k]"
         )
     held = at >= 0
     if at.size and (at.min() < -1 or at.max() >= len(gallery)):
         wrong = at.min() if at.min() < -1 else at.max()
-        raise EvaluationError(f"candidate row {wrong} of a gallery of {len(gallery)} rows")
+        raise EvaluationError(f"candidate row {wrong} is not in the gallery of {len(gallery)} rows")
     if not np.isfinite(values[held]).all():
         raise EvaluationError("a candidate's score is not finite")
     values = np.where(held, values, -np.inf).astype(np.float32)
@@ -59,7 +59,7 @@ def searched_from_lists(
 
 
 def recall(found: ArrayLike, true: ArrayLike) -> float:
-    """Return the share of the true candidates [P, k] that were found, in whatever order."""
+    """Return the share of the true candidates [P, k] that were found, in any order."""
     have, want = np.asarray(found, np.int64), np.asarray(true, np.int64)
     last = max(have.max(initial=0), want.max(initial=0)) + 1
     keys = [(np.arange(len(side))[:, None] * last + side)[side >= 0] for side in (have, want)]

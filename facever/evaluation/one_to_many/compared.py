@@ -1,4 +1,4 @@
-"""Two rankings of the same queries: which difference of CMC, mAP and mINP is resolved."""
+"""Comparison of two rankings of the same queries: differences of CMC, mAP and mINP."""
 
 from dataclasses import dataclass, field
 
@@ -16,7 +16,7 @@ from facever.render.values import Record
 
 @dataclass(frozen=True)
 class ComparedMeasure(Record):
-    """A measure of both rankings, and the interval of the second minus the first."""
+    """A measure of both rankings, and the interval of second minus first."""
 
     first: float
     second: float
@@ -31,7 +31,7 @@ class ComparedMeasure(Record):
 
     @property
     def resolved(self) -> bool:
-        """Whether the queries tell the two apart: the interval does not hold zero."""
+        """Whether the interval of the difference excludes zero."""
         return not self.interval.holds(0)
 
 
@@ -40,9 +40,9 @@ class RetrievalComparison(Result):
     """Two rankings of the same queries.
 
     Attributes:
-        first, second: Each alone.
+        first, second: The result of each ranking.
         measures: By name, as in the intervals of a `RetrievalResult`.
-        warnings: What the reader must know.
+        warnings: Warnings for the reader.
     """
 
     first: RetrievalResult
@@ -60,24 +60,24 @@ class RetrievalComparison(Result):
 
     @property
     def ranked_by(self) -> list[str]:
-        """What each ranked the gallery by, in words."""
+        """The ranking method of each, as text."""
         return [self.first.ranked_by, self.second.ranked_by]
 
     def describe(self) -> list[Section]:
-        """Return each measure of both, and which difference is resolved."""
+        """Return the measures of both, and whether each difference is resolved."""
         first = self.first
         interval = self.measures["map_plain"].interval
         rule = "cross-camera" if first.cross_camera else "no camera rule"
         facts = Facts(
             [
                 ("queries", f"{first.queries:,} in a gallery of {first.gallery:,}, {rule}"),
-                ("without match", f"{first.without_match:,} queries, left out"),
+                ("without match", f"{first.without_match:,} queries, excluded"),
                 ("first", f"ranked by {first.ranked_by}"),
                 ("second", f"ranked by {self.second.ranked_by}"),
                 (
                     "failed images",
                     f"{first.failed_queries:,} queries, {first.failed_gallery:,} in the gallery "
-                    "failed in one of the two (left out)",
+                    "failed for either model (excluded)",
                 ),
             ]
         )
@@ -95,12 +95,12 @@ def compare_retrieval(
 ) -> RetrievalComparison:
     """Compare two rankings of the same queries.
 
-    People are drawn with replacement, the same for both; the gallery stays as it is.
+    People are drawn with replacement, the same for both; the gallery is fixed.
 
     Args:
         first, second: Results of the same queries, such as without and with re-ranking, or of two
             models on `same_images`.
-        level: Confidence.
+        level: Confidence level.
 
     Raises:
         EvaluationError: The queries differ.
@@ -108,7 +108,9 @@ def compare_retrieval(
     if not np.array_equal(first.each.rows, second.each.rows) or not np.array_equal(
         first.each.people, second.each.people
     ):
-        raise EvaluationError("the two results are of different queries: measure both on the same")
+        raise EvaluationError(
+            "the two results are of different queries: measure both on the same queries"
+        )
     one, two = measures(first.each), measures(second.each)
     differences = np.stack([two[name] - one[name] for name in one], axis=1)
     intervals = paired_intervals(differences, first.each.people, level)

@@ -1,7 +1,7 @@
-"""Query expansion: a query becomes the mean of itself and of what it finds first.
+"""Query expansion: a query is replaced by the mean of itself and its nearest gallery rows.
 
-Scores of expanded vectors are no scores of a pair of images: they rank, and no threshold of a
-verification applies to them.
+Scores of expanded vectors are not scores of pairs of images: thresholds of a verification do not
+apply to them.
 """
 
 from dataclasses import dataclass
@@ -17,24 +17,24 @@ from facever.render.values import Record
 
 @dataclass(frozen=True)
 class Expansion(Record):
-    """How vectors are expanded.
+    """Parameters of query expansion.
 
     Args:
-        neighbours: How many of the first gallery rows are averaged with the query, 1 or more.
-        alpha: Without, all count alike (AQE). With, a row counts by its cosine to the power of
-            alpha, negative cosines not at all (alpha-QE); 0 or more.
-        gallery: Expand the gallery's rows by their own neighbours in the gallery too (database
-            augmentation), before the queries search in it.
+        neighbours: Number of nearest gallery rows that are averaged with the query, 1 or more.
+        alpha: If None, all rows have equal weight (AQE). Else the weight is the cosine to the
+            power of alpha, 0 for negative cosines (alpha-QE); 0 or more.
+        gallery: Whether to expand the gallery's rows by their neighbours in the gallery too
+            (database augmentation), before the queries are expanded.
 
     Raises:
-        EvaluationError: A value out of range.
+        EvaluationError: A value is out of range.
 
     Reference:
         AQE: Chum, Philbin, Sivic, Isard, Zisserman, Total recall, ICCV 2007, section 3. alpha-QE:
         Radenovic, Tolias, Chum, Fine-tuning CNN image retrieval with no human annotation, TPAMI
         2019, section 3.4. Database augmentation: Arandjelovic and Zisserman, Three things everyone
-        should know to improve object retrieval, CVPR 2012, section 4. That the query itself counts
-        once, and that the gallery is expanded first, is our choice.
+        should know to improve object retrieval, CVPR 2012, section 4. The weight 1 of the query
+        itself and the expansion of the gallery first are our choice.
     """
 
     neighbours: int
@@ -60,15 +60,15 @@ def expand_sides(
 ) -> tuple[Floats, Floats]:
     """Return queries [Q, D] and gallery [G, D] expanded; unit rows stay unit rows for "cosine".
 
-    Whom the rows show plays no part: rows that are junk to a query count as any other.
+    Identities are not used: rows that are junk for a query count like any other.
 
     Raises:
-        EvaluationError: `alpha` with another similarity than cosine.
+        EvaluationError: `alpha` is given and the similarity is not cosine.
     """
     if settings.alpha is not None and similarity != "cosine":
         raise EvaluationError(
-            f"alpha-QE weighs neighbours by their cosine, and the scores are {similarity}: leave "
-            "alpha out"
+            f"alpha-QE weighs neighbours by their cosine, but the scores are {similarity}: omit "
+            "alpha"
         )
     if settings.gallery:
         found = nearest(make_scorer(gallery, similarity), settings.neighbours + 1, own_first=True)
@@ -81,7 +81,7 @@ def expand_sides(
 def _averaged(
     rows: Floats, gallery: Floats, found: Nearest, settings: Expansion, similarity: str
 ) -> Floats:
-    """Average each row with its neighbours; for "cosine" a sum of zero leaves the row as it is."""
+    """Average each row with its neighbours; for "cosine", a row with a sum of zero is unchanged."""
     total = rows.astype(np.float64)
     weight = np.ones(len(rows))
     for place in range(found.rows.shape[1]):

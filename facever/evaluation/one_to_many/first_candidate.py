@@ -1,4 +1,4 @@
-"""Calibration of searches (1:N): how probable it is that the first candidate is the right one."""
+"""Calibration of searches (1:N): the probability that the first candidate is correct."""
 
 from dataclasses import replace
 
@@ -24,34 +24,37 @@ def calibrate_search(
     templates: str = ALL,
     level: float = 0.95,
 ) -> CalibrationResult:
-    """Fit on the first candidates of half of the probes' people and judge on those of the others.
+    """Fit on the first candidates of half of the probes' people and test on the other half.
 
-    A trial is a probe with the score of its first candidate. It is genuine when that is the right
-    person; wrong candidates of mated probes and all of non-mated ones are impostor trials.
+    A trial is a probe with the score of its first candidate. It is genuine if the candidate is the
+    correct person; wrong candidates of mated probes and all of non-mated probes are impostor
+    trials.
 
     Args:
-        searched: What a search found.
-        rule: How a person's templates made one score.
-        similarity: What the scores are.
+        searched: The search results.
+        rule: How the scores of a person's templates are combined.
+        similarity: Kind of score.
         method: "logistic" or "isotonic".
-        prior: The share of searches whose first candidate is right where the system is used; by
-            default that of the judged probes.
-        templates: The policy that made the templates.
-        level: Confidence of the intervals.
+        prior: Share of searches in operation whose first candidate is correct; by default that of
+            the test probes.
+        templates: The template policy.
+        level: Confidence level of the intervals.
 
     Raises:
-        EvaluationError: An unknown method, a prior outside (0, 1), or a half of the people for
-            whom every first candidate is right, or every one wrong.
+        EvaluationError: The method is unknown, the prior is outside (0, 1), or in one half of the
+            people all first candidates are correct, or all are wrong.
     """
     right = searched.rank == 1
     if right.all() or not right.any():
         kind = "right" if right.all() else "wrong"
-        raise EvaluationError(f"every first candidate is {kind}: there is nothing to calibrate by")
+        raise EvaluationError(
+            f"every first candidate is {kind}: calibration needs correct and wrong ones"
+        )
     trials = JudgedTrials(searched.best, right, (searched.codes, searched.codes))
     try:
         result = calibrate_trials(trials, method=method, prior=prior, level=level)
     except EvaluationError as error:
-        raise EvaluationError(f"the first candidates make no calibration: {error}") from error
+        raise EvaluationError(f"calibration of the first candidates failed: {error}") from error
     return replace(
         result,
         similarity=similarity,

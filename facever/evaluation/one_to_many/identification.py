@@ -1,6 +1,7 @@
 """Identification (1:N, open set): FPIR and FNIR over threshold and rank.
 
-FPIR(N, T) is counted over non-mated probes, of whom any candidate passes; never over pairs.
+FPIR(N, T) is the share of non-mated probes with any candidate above the threshold, never a share of
+pairs.
 """
 
 from collections.abc import Sequence
@@ -46,7 +47,7 @@ from facever.operating_point import OperatingPoint, ScoreRule
 DEFAULT_FPIRS = (0.1, 0.01)
 DEFAULT_RANKS = (1, 10)
 RULES: tuple[ScoreRule, ...] = ("max", "mean")
-_OUTGROWN = 2  # times the people that a 1:N operating point was measured with
+_OUTGROWN = 2  # times the gallery size of a 1:N operating point
 
 
 def identification(
@@ -66,34 +67,32 @@ def identification(
     dataset: str = "",
     trained_on: pd.DataFrame | None = None,
 ) -> IdentificationResult:
-    """Search every probe in a gallery that does not hold everyone (1:N, open set).
+    """Measure open-set identification (1:N): search every probe in a gallery.
 
     Args:
-        probes: Who is searched for; those whose identity is in the gallery are mated. An
-            EmbeddingSet, a mapping of columns, or a pair (vectors [P, D], identities [P]); see
-            `Embeddings`. Rates are of the images that could be embedded; `to_dict()` has them with
-            the failures too.
-        gallery: The images of those enrolled, by the same model.
-        fpir: The false positive identification rates at which FNIR is wanted.
-        ranks: How many candidates are looked at.
+        probes: The probes; those whose identity is in the gallery are mated. An EmbeddingSet, a
+            mapping of columns, or a pair (vectors [P, D], identities [P]); see `Embeddings`. Rates
+            are over images that could be embedded; `to_dict()` has rates with failures too.
+        gallery: The enrolled images, by the same model.
+        fpir: False positive identification rates at which FNIR is measured.
+        ranks: Numbers of candidates that are considered.
         rule: A person's score is the "max" or the "mean" over their templates.
         similarity: "cosine", "euclidean" or "dot"; by default the metric of the model's head, or
             the cosine of templates.
-        operating_points: Stored 1:N thresholds, whose FPIR and FNIR here are wanted.
-        level: Confidence of the intervals, which draw the probes' people.
-        templates: A gallery's template policy: people are compared by what it makes of their
-            images.
-        calibrate: "logistic" or "isotonic", to fit how probable it is that the first candidate is
-            the right one, on half of the probes' people, and judge it on the others.
+        operating_points: Stored 1:N thresholds, whose FPIR and FNIR are measured here.
+        level: Confidence level of the intervals, which draw the probes' people.
+        templates: The template policy of the gallery.
+        calibrate: "logistic" or "isotonic": fit the probability that the first candidate is
+            correct on half of the probes' people, and test it on the other half.
         prior: As for `calibrate_search`.
         fingerprint, trained_on: As for `verification`.
-        dataset: What the gallery's data is called, where it does not say it.
+        dataset: Name of the gallery's data set, if it is not recorded.
 
     Raises:
-        EvaluationError: What `verification` raises of its input, two models, an unknown rule,
-            probes of one kind only, an operating point that is not for this, templates that are
-            not compared by cosine or that the policy cannot make, or what `calibrate_search`
-            raises.
+        EvaluationError: The models differ, the rule is unknown, all probes are mated or all are
+            non-mated, an operating point does not match, or templates are not compared by cosine
+            or cannot be made by the policy; also the input errors of `verification` and the errors
+            of `calibrate_search`.
     """
     asked = as_set(probes, similarity=similarity, fingerprint=fingerprint, trained_on=trained_on)
     enrolled = as_set(gallery, similarity=similarity, fingerprint=fingerprint, dataset=dataset)
@@ -161,7 +160,7 @@ def _enrolled(
 ) -> tuple[Names, Floats, Bools]:
     """Return the identity, vector and acquisition of each template of a gallery.
 
-    A person without any vector keeps one row, which failed.
+    A person without any vector keeps one failed row.
     """
     if templates == ALL:
         return gallery.identities, vectors_for(gallery, similarity), gallery.acquired
@@ -193,18 +192,20 @@ def measured(
     failures: ProbeFailures | None = None,
     templates: str = ALL,
 ) -> IdentificationResult:
-    """Count the rates of a search.
+    """Measure the rates of a search.
 
     Raises:
-        EvaluationError: Probes of one kind only, a rank below 1, or a FPIR outside (0, 1).
+        EvaluationError: All probes are mated or all are non-mated, a rank is below 1, or a FPIR is
+            outside (0, 1).
     """
     if not ranks or min(ranks) < 1:
-        raise EvaluationError("ranks count from 1")
+        raise EvaluationError("ranks must be 1 or more")
     mated = searched.mated
     if mated.all() or not mated.any():
         lacking = "non-mated" if mated.all() else "mated"
         raise EvaluationError(
-            f"no {lacking} probes: an open set needs probes of people in and not in the gallery"
+            f"no {lacking} probes: open-set identification needs probes of enrolled and of other "
+            "people"
         )
     asked = sorted(set(ranks))
     nonmated = int((~mated).sum())
@@ -237,8 +238,9 @@ def measured(
         failures=failures or ProbeFailures(),
         templates=templates,
         warnings=[
-            f"the operating point was measured with {point.gallery_size:,} people and this gallery "
-            f"has {searched.people:,}, more than {_OUTGROWN} times as many: more strangers pass"
+            f"the operating point was measured with {point.gallery_size:,} people, but this "
+            "gallery "
+            f"has {searched.people:,}, more than {_OUTGROWN} times as many: the FPIR is higher"
             for point in stored
             if searched.people > _OUTGROWN * (point.gallery_size or 0)
         ],
@@ -249,7 +251,7 @@ def measured(
 def _asked_later(
     searched: Searched, ranks: Sequence[int], level: float, fpir: float
 ) -> IdentifiedPoint | Refused:
-    """Count one more point, as it would have been had it been asked for at once."""
+    """Measure one more point, with the same result as a request from the start."""
     check_fars([fpir], "FPIR")
     allowed = budget(fpir, int((~searched.mated).sum()))
     if not allowed:
@@ -264,15 +266,15 @@ def _require_fit(
     templates: str,
     fingerprint: str,
 ) -> None:
-    """Refuse an operating point that is not for an identification by these scores."""
+    """Raise if an operating point is not for identification with these scores."""
     if (point.fingerprint or UNDECLARED) != fingerprint:
         raise EvaluationError(
-            f"the operating point is of fingerprint {point.fingerprint}, the gallery of "
-            f"{fingerprint}: measure one on this model's own scores"
+            f"the operating point has fingerprint {point.fingerprint}, the gallery has "
+            f"{fingerprint}: measure one on the scores of this model"
         )
     if point.kind != "1:N":
         raise EvaluationError(
-            f"a {point.kind} operating point does not decide an identification: give a 1:N one"
+            f"a {point.kind} operating point is not for identification: give a 1:N operating point"
         )
     if (point.similarity, point.score_rule) != (similarity, rule):
         raise EvaluationError(
@@ -288,10 +290,9 @@ def _require_fit(
 def searchable(
     people: list[Ints], probes: Bools, gallery: Bools
 ) -> tuple[tuple[Bools, Bools], ProbeFailures]:
-    """Return the rows that are searched with and in, and who is missing.
+    """Return the rows of probes and gallery, and the failures.
 
-    A person none of whose gallery images could be embedded was to be enrolled: their probes are
-    neither mated nor non-mated.
+    Probes of a person whose gallery images all failed are neither mated nor non-mated.
     """
     lost = np.setdiff1d(people[1], people[1][gallery])
     expected = np.isin(people[0], people[1])

@@ -1,4 +1,4 @@
-"""What identification measured: rates over threshold and rank, with their counts and intervals."""
+"""The result of identification: rates over threshold and rank, with counts and intervals."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -46,13 +46,13 @@ class IdentifiedPoint:
     """FNIR and FPIR at a threshold.
 
     Attributes:
-        fpir_target: The FPIR asked for; never exceeded where the threshold was chosen for it.
-        threshold: A candidate is named when its score is larger. Where it was chosen for the
-            target it lies half way to the next score; see `cut` in `search`.
+        fpir_target: The requested FPIR; never exceeded if the threshold was chosen for it.
+        threshold: A candidate is accepted if its score is larger. A threshold that was chosen for
+            the target lies half way to the next score; see `cut` in `search`.
         false_positives: Non-mated probes with any candidate above the threshold.
         missed: Mated probes whose mate is not among the first `rank` above the threshold, by rank.
-        fpir_interval: Of the FPIR.
-        fnir_intervals: Of the FNIR, by rank.
+        fpir_interval: Interval of the FPIR.
+        fnir_intervals: Intervals of the FNIR, by rank.
     """
 
     fpir_target: float
@@ -65,7 +65,7 @@ class IdentifiedPoint:
 
 @dataclass(frozen=True)
 class JudgedPoint:
-    """What a stored 1:N operating point comes to with these probes and this gallery."""
+    """A stored 1:N operating point with its rates for these probes and this gallery."""
 
     stored: OperatingPoint
     found: IdentifiedPoint
@@ -88,7 +88,7 @@ class Det(Record):
     json_keys = "threshold=thresholds fpir fnir"
 
     def thinned(self, points: int = _DET_POINTS) -> "Det":
-        """Return about so many of its points, denser where the FPIR is small."""
+        """Return the curve with about `points` points, denser at small FPIR."""
         size = len(self.thresholds)
         kept = size - np.unique(np.geomspace(1, size, points).astype(np.int64))[::-1]
         return Det(
@@ -100,12 +100,12 @@ class Det(Record):
 
 @dataclass(frozen=True)
 class ProbeFailures(Record):
-    """Who could not be searched for, or not be found, because an image could not be embedded.
+    """Failures to acquire or to enrol: images that could not be embedded.
 
     Attributes:
         mated, nonmated: Probes that could not be embedded.
-        people: People none of whose gallery images could be embedded.
-        orphans: Probes of these people that could be embedded themselves.
+        people: People whose gallery images all failed.
+        orphans: Embedded probes of these people.
     """
 
     mated: int = 0
@@ -121,26 +121,26 @@ class ProbeFailures(Record):
 
 @dataclass(frozen=True)
 class IdentificationResult(Result):
-    """What was identified.
+    """The result of identification.
 
     Attributes:
-        mated, nonmated: Probes whose person is, and is not, in the gallery.
+        mated, nonmated: Numbers of probes whose person is, and is not, in the gallery.
         gallery_size: People in the gallery (N).
-        score_rule: How a person's templates make one score.
-        similarity: What the scores are.
+        score_rule: How the scores of a person's templates are combined.
+        similarity: Kind of score.
         points: FNIR at each FPIR that the probes support.
         refused: The other FPIRs, with the non-mated probes that they need.
-        cmc: float64 [N], share of mated probes with the mate among the first r, whatever the score.
+        cmc: float64 [N], share of mated probes with the mate among the first r, at any score.
         det: FPIR and FNIR over all thresholds.
-        realised: Stored operating points, judged here.
+        realised: Stored operating points, measured here.
         failures: Images that could not be embedded.
-        templates: The policy that made the gallery's templates.
-        calibration: How probable it is that the first candidate is right, where asked for.
-        overlap: The people of both sides whom the model was trained on, where that was looked up.
+        templates: The template policy of the gallery.
+        calibration: Calibration of the first candidate, if requested.
+        overlap: Overlap of the people of both sides with the training, if it was determined.
         dataset, fingerprint: Of the gallery.
-        images: Whether both sides are of photos or of crops; None where that is not known.
-        warnings: What the reader must know.
-        measure_at: Counts further points on the scores that were kept.
+        images: Whether both sides are of photos or of crops; None if unknown.
+        warnings: Warnings for the reader.
+        measure_at: Measures further points on the kept scores.
     """
 
     mated: int
@@ -167,7 +167,7 @@ class IdentificationResult(Result):
 
     @property
     def ranks(self) -> list[int]:
-        """The ranks at which FNIR was asked for."""
+        """The requested ranks."""
         return list(self.det.fnir)
 
     def rank(self, rank: int) -> float:
@@ -177,10 +177,10 @@ class IdentificationResult(Result):
         return float(self.cmc[min(rank, len(self.cmc)) - 1])
 
     def at(self, fpir: float) -> IdentifiedPoint:
-        """Return what is measured at a FPIR, whether it was asked for before or not.
+        """Return the point at a FPIR, measured now if it was not requested before.
 
         Raises:
-            EvaluationError: A FPIR outside (0, 1), or one that the probes cannot support.
+            EvaluationError: The FPIR is outside (0, 1), or the probes cannot support it.
         """
         point: IdentifiedPoint | Refused | None = next(
             (one for one in self.points if one.fpir_target == fpir), None
@@ -188,7 +188,7 @@ class IdentificationResult(Result):
         if point is None and self.measure_at is not None:
             point = self.measure_at(fpir)
         if point is None:
-            raise EvaluationError(f"FPIR {fpir:g} was not measured: name it among the FPIRs")
+            raise EvaluationError(f"FPIR {fpir:g} was not measured: add it to the FPIRs")
         if isinstance(point, Refused):
             raise EvaluationError(
                 f"a FPIR of {fpir:g} needs {point.needs:,} non-mated probes; there are "
@@ -202,11 +202,11 @@ class IdentificationResult(Result):
         """Return the 1:N operating point that meets a FPIR in a gallery of this size.
 
         Args:
-            fpir: The rate.
-            dataset, fingerprint: Of the gallery; by default what is known of it.
+            fpir: The target FPIR.
+            dataset, fingerprint: Of the gallery; by default those of the result.
 
         Raises:
-            EvaluationError: What `at` raises.
+            EvaluationError: The errors of `at`.
         """
         point = self.at(fpir)
         return OperatingPoint(
@@ -234,7 +234,7 @@ class IdentificationResult(Result):
     )
 
     def describe(self) -> list[Section]:
-        """Return FNIR at FPIR by rank, the CMC, and how probable a first candidate is right."""
+        """Return FNIR at FPIR by rank, the CMC, and the calibration of the first candidate."""
         failed = self.failures
         policy = "" if self.templates == ALL else f", templates '{self.templates}'"
         facts: list[tuple[str, Cell]] = [
@@ -248,7 +248,7 @@ class IdentificationResult(Result):
                 "failed images",
                 f"{failed.mated:,} mated and {failed.nonmated:,} non-mated probes; "
                 f"{failed.people:,} people not enrolled, with {failed.orphans:,} probes "
-                "(all left out)",
+                "(all excluded)",
             ),
         ]
         if failed != ProbeFailures():
@@ -258,11 +258,14 @@ class IdentificationResult(Result):
         facts += [(f"rank {k} without threshold", rate(self.rank(k))) for k in self.ranks]
         blocks: list[Block] = [
             Facts(facts),
-            Figure("CMC", self._cmc_drawing(), "Mated probes whose mate is among the first k."),
+            Figure(
+                "CMC", self._cmc_drawing(), "Share of mated probes with the mate within rank k."
+            ),
             Figure(
                 "DET",
                 self._det_drawing(),
-                "Mates missed (FNIR) over strangers taken for someone (FPIR). Lower is better.",
+                "Missed mates (FNIR) against false positives (FPIR, logarithmic axis). Lower is "
+                "better.",
             ),
         ]
         if self.points:
@@ -275,22 +278,22 @@ class IdentificationResult(Result):
             caption = (
                 f"The stored threshold {one.stored.threshold:.6g} (FPIR "
                 f"{one.stored.achieved_rate:.4g} in a gallery of {one.stored.gallery_size:,}, "
-                f"{one.stored.dataset or 'unnamed data'}) comes to"
+                f"{one.stored.dataset or 'unnamed data'}) gives"
             )
             blocks += self._points_blocks([one.found], caption)
         sections = [Section("identification", "Identification", blocks)]
         if self.calibration is not None:
             (calibrated,) = self.calibration.describe()
-            lead = f"That the first candidate is right: {calibrated.lead}"
+            lead = f"Probability that the first candidate is correct: {calibrated.lead}"
             sections.append(replace(calibrated, lead=lead))
         return sections
 
     def plot_cmc(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw the CMC into matplotlib axes, or into new ones; return them."""
+        """Draw the CMC into axes (new ones by default) and return them."""
         return plot(self._cmc_drawing(), ax)
 
     def plot_det(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw FNIR over FPIR into matplotlib axes, or into new ones; return them."""
+        """Draw FNIR against FPIR into axes (new ones by default) and return them."""
         return plot(self._det_drawing(), ax)
 
     def _cmc_drawing(self) -> Drawing:
@@ -302,7 +305,7 @@ class IdentificationResult(Result):
         return figures.open_set({f"rank {k}": (det.fpir, fnir) for k, fnir in det.fnir.items()})
 
     def _points_blocks(self, points: Sequence[IdentifiedPoint], caption: str = "") -> list[Block]:
-        """Return the table of FNIR by rank at each FPIR, and how the intervals were made."""
+        """Return the table of FNIR by rank at each FPIR, and notes on the intervals."""
         level = level_of(points[0].fpir_interval)
         rows: list[list[Cell]] = []
         for point in points:
@@ -343,7 +346,7 @@ class IdentificationResult(Result):
 
     @property
     def failure_rates(self) -> dict[str, FailureRate]:
-        """Failures of probes to be acquired ("FTA"), and of people to be enrolled ("FTE")."""
+        """Failures to acquire of probes ("FTA"), and failures to enrol of people ("FTE")."""
         failed = self.failures
         lost = failed.mated + failed.nonmated
         probes = self.mated + self.nonmated + lost + failed.orphans
@@ -351,7 +354,7 @@ class IdentificationResult(Result):
         return {"FTA": FailureRate(lost, probes), "FTE": FailureRate(failed.people, people)}
 
     def with_failures(self, point: IdentifiedPoint) -> tuple[float, dict[int, float]]:
-        """Return FPIR and FNIR by rank; a failed probe finds nobody: FPIR falls and FNIR rises."""
+        """Return FPIR and FNIR by rank, counting a failed probe as a search without candidates."""
         lost = self.failures.mated + self.failures.orphans
         return (
             point.false_positives / (self.nonmated + self.failures.nonmated),
@@ -415,11 +418,11 @@ def rates_at(
     """Return FPIR and FNIR at thresholds, with intervals that draw the probes' people.
 
     Args:
-        searched: What was found.
-        targets: The FPIR that each threshold is for.
-        thresholds: As many.
+        searched: The search results.
+        targets: The target FPIR of each threshold.
+        thresholds: The thresholds.
         ranks: Ascending.
-        level: Confidence.
+        level: Confidence level.
     """
     if not thresholds:
         return []

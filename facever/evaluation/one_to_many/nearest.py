@@ -1,4 +1,4 @@
-"""The nearest rows of another set, block by block, in an order that nothing but the scores sets."""
+"""The nearest rows of another set, computed by blocks, in an order that depends on scores only."""
 
 from dataclasses import dataclass
 
@@ -7,16 +7,16 @@ import numpy as np
 from facever.evaluation.scoring.similarity import Floats, Ints, Scorer
 
 _CELLS = 1 << 22  # scores held at once
-_GROUP = 32  # columns of which the best is looked at first
+_GROUP = 32  # columns per group; the best of each group is compared first
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """The best k rows of the right side for each row of the left.
+    """The k best rows of the right side for each row of the left side.
 
     Attributes:
-        rows: int64 [N, k], best first; of equal scores the lower row number first.
-        scores: float32 [N, k], the pairs' own scores (see `Scorer`).
+        rows: int64 [N, k], best first; the lower row number first for equal scores.
+        scores: float32 [N, k], exact scores of the pairs (see `Scorer`).
         lowest: float32 [N], the lowest score with any row.
     """
 
@@ -26,7 +26,7 @@ class Nearest:
 
 
 def rows_at_once(columns: int, cells: int) -> int:
-    """Return how many rows of so many columns make a block of about so many cells."""
+    """Return the number of rows of a block with this many columns and about `cells` cells."""
     return max(1, cells // max(columns, 1))
 
 
@@ -44,14 +44,14 @@ def above(scores: Floats, distance: float) -> Floats:
 def nearest(scorer: Scorer, k: int, *, own_first: bool = False) -> Nearest:
     """Find the k nearest rows on the right of every row on the left.
 
-    A block's float32 products only screen; what may be among the best is scored again, so that the
-    lists do not depend on blocks or threads.
+    Float32 products of blocks are a first filter; possible best rows are scored again exactly, so
+    that the lists do not depend on blocks or threads.
 
     Args:
-        scorer: Of both sides.
-        k: 1 or more; as many rows as there are on the right are returned at most.
-        own_first: Both sides are one set and every row comes first in its own list, whatever its
-            duplicates score.
+        scorer: Scorer of both sides.
+        k: 1 or more; at most the number of rows on the right is returned.
+        own_first: Whether both sides are one set and every row is first in its own list, before
+            its duplicates.
     """
     size, columns = len(scorer.left), len(scorer.right)
     k = min(k, columns)
@@ -70,14 +70,14 @@ def nearest(scorer: Scorer, k: int, *, own_first: bool = False) -> Nearest:
         scores = scorer.pairs(rows[at], column)
         rank_by = np.where(column == rows[at], np.inf, scores) if own_first else scores
         order = np.lexsort((column, -rank_by, at))
-        first = np.searchsorted(at, np.arange(len(rows)))  # lexsort keeps each row's place
+        first = np.searchsorted(at, np.arange(len(rows)))  # lexsort keeps the order of rows
         chosen = order[first[:, None] + np.arange(k)]
         found.rows[rows], found.scores[rows] = column[chosen], scores[chosen]
     return found
 
 
 def _at_most_kth(block: Floats, k: int) -> Floats:
-    """Return, for each row, a value that at least k of its scores reach, close to the k-th largest.
+    """Return a lower bound of the k-th largest score of each row.
 
     It is the k-th largest of the maxima of groups of columns.
     """

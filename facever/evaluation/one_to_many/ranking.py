@@ -1,9 +1,9 @@
-"""Where the positives of a query stand among all that a gallery offers.
+"""Ranks of the positives of each query in a gallery.
 
-For each query only the ranks of its positives matter. They are counted, not sorted: a positive's
-rank is one more than the number of gallery rows that score at least as high as it does, so that a
-tie never helps. What lies too close to a positive for float32 products to tell is scored again, so
-that ranks do not depend on blocks or threads. Junk (same identity and same camera) is left out.
+The ranks of positives are counted without sorting: the rank of a positive is one more than the
+number of gallery rows with at least its score, so that ties count against it. Scores too close to a
+positive for float32 products are computed again exactly, so that ranks do not depend on blocks or
+threads. Junk (same identity and same camera) is excluded.
 """
 
 from dataclasses import dataclass
@@ -35,15 +35,15 @@ class WrongFirst(NamedTuple):
 
 @dataclass(frozen=True)
 class QueryRanks:
-    """What each query with a positive reached.
+    """Ranks and precisions of each query with a positive.
 
     Attributes:
-        rows: int64 [Q], the query's row.
+        rows: int64 [Q], the row of the query.
         people: int64 [Q], a number for its identity.
-        first: int64 [Q], the rank of its first positive.
-        plain, trapezoid: float64 [Q], its average precision by both definitions.
-        minp: float64 [Q], its inverse negative penalty P / r_P.
-        wrong: Those whose first candidate is wrong, in the order of the rows.
+        first: int64 [Q], rank of the first positive.
+        plain, trapezoid: float64 [Q], average precision by both definitions.
+        minp: float64 [Q], inverse negative penalty P / r_P.
+        wrong: Queries whose first candidate is wrong, in the order of the rows.
     """
 
     rows: Ints
@@ -60,13 +60,13 @@ class Ranking(Protocol):
 
     @property
     def error(self) -> float:
-        """Bound on the distance of a block's scores from the pairs' own; 0 where they are these."""
+        """Bound on the error of a block's scores; 0 if they are exact."""
 
     def block(self, rows: Ints) -> Floats:
-        """Return the scores of some queries with the whole gallery, [b, G], for the caller."""
+        """Return the scores of some queries with the whole gallery, [b, G], in a new array."""
 
     def own(self, row: int, columns: Ints, scores: Floats) -> Floats:
-        """Return the pairs' own scores of one query, [K], given those of the block."""
+        """Return exact scores of one query, [K], given those of the block."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class ByScore:
 
     @property
     def error(self) -> float:
-        """Of float32 products."""
+        """Error bound of float32 products."""
         return self.scorer.error
 
     def block(self, rows: Ints) -> Floats:
@@ -86,18 +86,18 @@ class ByScore:
         return product
 
     def own(self, row: int, columns: Ints, scores: Floats) -> Floats:  # noqa: ARG002
-        """Return the pairs' own scores of one query."""
+        """Return exact scores of one query."""
         return self.scorer.pairs(np.full(len(columns), row), columns)
 
 
 @dataclass(frozen=True)
 class Sides:
-    """Whom queries and gallery rows show, and by which camera.
+    """Identities and cameras of queries and gallery rows.
 
     Attributes:
-        queries, gallery: int64 [Q] and [G], identities numbered alike.
+        queries, gallery: int64 [Q] and [G], identities with common numbers.
         cameras: int64 [Q] and [G], or None without a cross-camera rule.
-        junk: Bool [G], rows that are left out for every query.
+        junk: Bool [G], rows that are excluded for every query.
     """
 
     queries: Ints
@@ -106,11 +106,11 @@ class Sides:
     junk: Bools
 
     def of_own_person(self) -> Ints:
-        """Count each query's gallery rows of its own person that are no junk, int64 [Q]."""
+        """Count the gallery rows of each query's person without junk, int64 [Q]."""
         return _occurrences(self.queries, self.gallery[~self.junk])
 
     def positives(self) -> Ints:
-        """Count each query's positives, int64 [Q]: without those by its own camera."""
+        """Count each query's positives, int64 [Q], without those of its own camera."""
         if self.cameras is None:
             return self.of_own_person()
         cameras = int(max(side.max(initial=0) for side in self.cameras)) + 1
@@ -120,7 +120,7 @@ class Sides:
 
 
 def _occurrences(wanted: Ints, there: Ints) -> Ints:
-    """Count how often each number occurs among others, int64 like `wanted`."""
+    """Count how often each number of `wanted` occurs in the other array, int64."""
     ordered = np.sort(there)
     ends = (np.searchsorted(ordered, wanted, side=side) for side in ("left", "right"))
     first, last = ends
@@ -128,7 +128,7 @@ def _occurrences(wanted: Ints, there: Ints) -> Ints:
 
 
 def shown_ranks(last: int, points: int = 60) -> list[int]:
-    """Return the ranks from 1 to `last` at which a CMC is written down, first ones closest."""
+    """Return ranks from 1 to `last` for a CMC, denser at small ranks."""
     return [int(rank) for rank in np.unique(np.geomspace(1, last, points).astype(np.int64))]
 
 
@@ -159,7 +159,7 @@ class _Counter:
         self._wrong: list[WrongFirst] = []
 
     def add(self, row: int, scores: Floats) -> None:
-        """Rank the gallery for one query; its scores [G] are overwritten."""
+        """Rank the gallery for one query; overwrites its scores [G]."""
         same = self._by_person[self._lows[row] : self._highs[row]]
         positives = same[~self._sides.junk[same]]
         if self._sides.cameras is not None:
@@ -185,12 +185,12 @@ class _Counter:
             self._wrong.append(WrongFirst(row, candidate, score, int(best), float(own.max())))
 
     def _ahead(self, row: int, scores: Floats, ascending: Floats) -> Ints:
-        """Count the others that come before each positive, the best positive first.
+        """Count the other rows before each positive, best positive first.
 
         Args:
             row: The query.
-            scores: float32 [G], the others' scores, -inf for what does not count.
-            ascending: float32 [P], the positives' own scores.
+            scores: float32 [G], scores of the other rows, -inf for excluded rows.
+            ascending: float32 [P], exact scores of the positives.
         """
         error = self._ranking.error
         lowest = below(ascending[:1], error)[0] if error else ascending[0]
@@ -208,7 +208,7 @@ class _Counter:
         return len(values) - np.searchsorted(values, ascending[::-1], side="left")
 
     def _highest(self, row: int, scores: Floats) -> tuple[int, float]:
-        """Return the best other row and its score; of equal ones the lowest row."""
+        """Return the best other row and its score; the lowest row for equal scores."""
         error = self._ranking.error
         top = np.flatnonzero(scores >= below(scores.max(keepdims=True), 2 * error)[0])
         values = self._ranking.own(row, top, scores[top])
@@ -216,7 +216,7 @@ class _Counter:
         return int(top[best]), float(values[best])
 
     def found(self) -> QueryRanks:
-        """Return what was counted."""
+        """Return the results of all queries."""
         rows = np.array(self._rows, np.int64)
         values = np.array(self._values, np.float64).reshape(-1, 4)
         return QueryRanks(

@@ -1,12 +1,13 @@
-"""k-reciprocal re-ranking from the first neighbours alone, without an N x N matrix.
+"""k-reciprocal re-ranking from nearest neighbours, without an N x N matrix.
 
-Queries and gallery are one set of N rows. A row's k-reciprocal neighbours have it among their own
-first k; the row becomes a sparse vector of weights over them, and two rows are as far apart as
-these vectors by Jaccard's distance. Everything but the last step touches the first k1 + 1
-neighbours of a row only; the final distances are made for a block of queries at a time.
+Queries and gallery are one set of N rows. A row is a k-reciprocal neighbour of another if each is
+among the k nearest of the other. Each row is encoded as a sparse vector of weights over its
+k-reciprocal neighbours; the distance of two rows is the Jaccard distance of these vectors. All but
+the last step use the k1 + 1 nearest neighbours of a row only; the final distances are computed for
+a block of queries at a time.
 
-The distances are no scores of a pair of images, as they depend on everyone else: they rank, and no
-threshold of a verification applies to them.
+The distances depend on all other rows, so they are not scores of pairs of images: thresholds of a
+verification do not apply to them.
 """
 
 from dataclasses import dataclass
@@ -27,12 +28,12 @@ class Reranking(Record):
     """The parameters of k-reciprocal re-ranking.
 
     Args:
-        k1: Neighbours that can be reciprocal, 1 or more.
-        k2: Rows averaged in the local query expansion, 1 (none) or more.
+        k1: Number of neighbours that can be reciprocal, 1 or more.
+        k2: Number of rows averaged in the local query expansion, 1 (none) or more.
         lambda_value: Share of the original distance in the final one, 0..1.
 
     Raises:
-        EvaluationError: A value out of range.
+        EvaluationError: A value is out of range.
 
     Reference:
         Zhong, Zheng, Cao, Li, Re-ranking person re-identification with k-reciprocal encoding, CVPR
@@ -46,11 +47,11 @@ class Reranking(Record):
     def __post_init__(self) -> None:
         if self.k1 < 1 or self.k2 < 1:
             raise EvaluationError(
-                f"re-ranking with k1 {self.k1} and k2 {self.k2}: both count from 1"
+                f"re-ranking with k1 {self.k1} and k2 {self.k2}: both must be 1 or more"
             )
         if not 0 <= self.lambda_value <= 1:
             raise EvaluationError(
-                f"re-ranking with lambda {self.lambda_value}: it is a share, 0 to 1"
+                f"re-ranking with lambda {self.lambda_value}: it must be from 0 to 1"
             )
 
     def __str__(self) -> str:
@@ -62,19 +63,19 @@ class Reranking(Record):
 class Reranked:
     """The ranking of a gallery by re-ranked distances; its scores are minus the distances.
 
-    The original form works on an N x N matrix; these are its details, or ours where it leaves a
-    choice:
+    The original algorithm uses an N x N matrix. Details, including our choices where the paper is
+    open:
 
     - The original distance is the squared Euclidean one (of unit rows for "cosine"), divided by
       each row's largest distance to any of the N rows.
-    - A row stands first in its own list and so is one of its own reciprocal neighbours. Of equal
+    - A row is first in its own list, so it is one of its own reciprocal neighbours. For equal
       distances the lower row comes first (our choice).
-    - Half of k1 is rounded to the nearest whole number, to the even one of two.
+    - Half of k1 is rounded to the nearest whole number, ties to even.
     - A neighbour's own reciprocal set is added when more than two thirds of it are in the row's;
       at two thirds exactly it is not.
     - Weights exp(-d) are divided by their sum, so that the sum of maxima in Jaccard's distance is
       2 minus the sum of minima.
-    - All N rows take part, junk and distractors too: whom a row shows is not known when ranking.
+    - All N rows are used, including junk and distractors: identities are unknown when ranking.
 
     Args:
         queries: float32 [Q, D], unit rows for "cosine".
@@ -83,7 +84,7 @@ class Reranked:
         similarity: "cosine" or "euclidean".
 
     Raises:
-        EvaluationError: The similarity "dot", which is no distance.
+        EvaluationError: The similarity is "dot", which has no distance.
     """
 
     error = 0.0
@@ -93,7 +94,7 @@ class Reranked:
     ) -> None:
         if similarity == "dot":
             raise EvaluationError(
-                "re-ranking needs a distance, and dot products are none: use cosine or euclidean"
+                "re-ranking needs a distance: use the similarity cosine or euclidean, not dot"
             )
         self._settings, self._similarity = settings, similarity
         self._scorer = make_scorer(np.concatenate([queries, gallery]), similarity)
@@ -107,7 +108,7 @@ class Reranked:
             averaged = found.rows[:, : settings.k2]
             weights = (_lists(averaged) @ weights) / np.float32(averaged.shape[1])
         self._left: csr_matrix = weights[: self._queries].tocsr()
-        # by neighbour: which gallery rows have it, and how much
+        # by neighbour: the gallery rows with it, and their weights
         self._right: csr_matrix = weights[self._queries :].T.tocsr()
 
     def block(self, rows: Ints) -> Floats:
@@ -120,7 +121,7 @@ class Reranked:
         return scores
 
     def own(self, row: int, columns: Ints, scores: Floats) -> Floats:  # noqa: ARG002
-        """Return the scores given: those of a block are the pairs' own."""
+        """Return the given scores: those of a block are exact."""
         return scores
 
     def _distances(self, scores: Floats) -> Floats:
@@ -147,9 +148,9 @@ class Reranked:
         return csr_matrix((weights, (members.row, members.col)), shape=members.shape)
 
     def _jaccard(self, rows: Ints) -> Floats:
-        """Return Jaccard's distance of some queries to the whole gallery, [b, G].
+        """Return the Jaccard distance of some queries to the whole gallery, [b, G].
 
-        Only gallery rows that share a neighbour with the query are touched.
+        Only gallery rows that share a neighbour with the query are visited.
         """
         found = np.empty((len(rows), self._gallery), np.float32)
         touched = np.diff(self._right.indptr)
@@ -177,7 +178,7 @@ class Reranked:
 
 
 def _lists(rows: Ints) -> csr_matrix:
-    """Return which rows are in each list, int32 [N, N] of ones."""
+    """Return the membership of rows in lists, int32 [N, N] of ones."""
     size, length = rows.shape
     ends = np.arange(0, size * length + 1, length)
     ones = np.ones(size * length, np.int32)
@@ -185,6 +186,6 @@ def _lists(rows: Ints) -> csr_matrix:
 
 
 def _reciprocal(rows: Ints) -> csr_matrix:
-    """Return whose lists hold each other, int32 [N, N] of ones."""
+    """Return the pairs of rows that are in each other's lists, int32 [N, N] of ones."""
     lists = _lists(rows)
     return lists.multiply(lists.T).tocsr()

@@ -55,27 +55,26 @@ def retrieval(
     expand: Expansion | None = None,
     level: float = 0.95,
 ) -> RetrievalResult:
-    """Rank a gallery for each query. Rows in the result are those of the embeddings given.
+    """Rank a gallery for each query. Rows in the result are rows of the given embeddings.
 
     Args:
-        embeddings: Queries and gallery, or the queries alone; as for `verification`.
-        identities: [N], where `embeddings` are vectors [N, D]. A gallery row called "-1" is junk
-            to every query.
+        embeddings: Queries and gallery, or queries only; as for `verification`.
+        identities: [N], if `embeddings` are vectors [N, D]. A gallery row with identity "-1" is
+            junk for every query.
         queries, gallery: Conditions "column=value" on the rows; see `where`. By default
-            "subset=query" and "subset=gallery", and all rows where `against` is given.
-        against: The gallery where it is another set, by the same model.
-        camera: The column of the cross-camera rule: gallery rows of the query's own identity and
+            "subset=query" and "subset=gallery", and all rows if `against` is given.
+        against: The gallery, if it is another set by the same model.
+        camera: The column of the cross-camera rule: gallery rows with the query's identity and
             camera are junk.
         similarity: "cosine", "euclidean" or "dot"; by default the metric of the model's head.
         rerank: Re-rank by k-reciprocal neighbours, after any expansion.
-        expand: Expand the queries, and the gallery where it says so.
-        level: Confidence of the intervals, which draw the queries' people.
+        expand: Expand the queries, and the gallery if set.
+        level: Confidence level of the intervals, which draw the queries' people.
 
     Raises:
-        EvaluationError: No rows meet a condition, none of them could be embedded, rows without a
-            camera, rows that are query and gallery both (but for the cross-camera rule, which
-            leaves them out), no query with a positive, two models, and what `verification` raises
-            of its input.
+        EvaluationError: No row matches a condition, no image could be embedded, a row has no
+            camera, a row is query and gallery (without a cross-camera rule, which excludes it), no
+            query has a positive, or the models differ; also the input errors of `verification`.
     """
     first = as_set(embeddings, identities, similarity=similarity)
     sets = first, first if against is None else as_set(against, similarity=similarity)
@@ -94,8 +93,8 @@ def retrieval(
     both = np.intersect1d(held[0], held[1])
     if against is None and camera is None and len(both):
         raise EvaluationError(
-            f"{len(both)} images are query and gallery both, first row {both[0]}: each would find "
-            "itself; choose queries and a gallery without common rows"
+            f"{len(both)} images are both query and gallery, first row {both[0]}: choose queries "
+            "and a gallery without common rows"
         )
     sides = [
         side if len(part) == len(side) else side.select(part)
@@ -181,15 +180,15 @@ def _ranked(
 
 
 def _cameras(sides: Sequence[EmbeddingSet], camera: str) -> tuple[Ints, Ints]:
-    """Return the cameras of both sides, numbered alike."""
+    """Return the cameras of both sides, with common numbers."""
     named = []
     for name, side in zip(("query set", "gallery"), sides, strict=True):
         check_column(side, camera)
         column = comparable_column(side.rows[camera])
         if column.isna().all():
             raise EvaluationError(
-                f"the {name} has no cameras: its rows have nothing in the column '{camera}', "
-                "so that the cross-camera rule cannot be kept"
+                f"the {name} has no cameras: its column '{camera}', which the cross-camera rule "
+                "needs, is empty"
             )
         named.append(column)
     one, two = shared_codes(
@@ -202,7 +201,7 @@ def _cameras(sides: Sequence[EmbeddingSet], camera: str) -> tuple[Ints, Ints]:
 
 
 def _answerable(sets: Sequence[EmbeddingSet], rows: Sequence[Ints], camera: str | None) -> int:
-    """Count the queries that have a positive in the gallery, embedded or not."""
+    """Count the queries with a positive in the gallery, embedded or not."""
     names = [
         people_column(side.identities)[part].reset_index(drop=True)
         for side, part in zip(sets, rows, strict=True)
@@ -219,20 +218,17 @@ def _answerable(sets: Sequence[EmbeddingSet], rows: Sequence[Ints], camera: str 
 
 
 def _alike(queries: "pd.Series[str]", gallery: "pd.Series[str]") -> Ints:
-    """Count the gallery's names that agree with each query's, int64 [Q]."""
+    """Count the gallery's names that are equal to each query's, int64 [Q]."""
     return np.asarray(queries.map(gallery.value_counts()).fillna(0), np.int64)
 
 
 def _without_positives(sides: Sides) -> str:
-    """Say why no query has a positive."""
+    """Return the reason why no query has a positive."""
     removed = sides.of_own_person()
     if not removed.any():
-        return (
-            "no query has a positive in the gallery: no identity of the queries is among those of "
-            "the gallery"
-        )
+        return "no query has a positive in the gallery: queries and gallery have no common identity"
     return (
         f"no query has a positive in the gallery: the cross-camera rule removed all "
-        f"{int(removed.sum()):,} of {int((removed > 0).sum()):,} queries, as they are by the "
-        "query's own camera: omit the cameras, or give a gallery of other cameras"
+        f"{int(removed.sum()):,} of {int((removed > 0).sum()):,} queries, which are of the "
+        "query's camera: omit the camera, or give a gallery with other cameras"
     )

@@ -1,4 +1,4 @@
-"""What retrieval measured: CMC, mean average precisions and mINP, and how they are shown."""
+"""The result of retrieval: CMC, mean average precisions and mINP."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -40,37 +40,37 @@ if TYPE_CHECKING:
 
 DEFAULT_RANKS = (1, 5, 10, 20)
 MEASURES = ("map_plain", "map_trapezoid", "minp")
-_BAND = (1, 2, 5, 10, 20, 50, 100)  # the ranks of the CMC that have intervals
+_BAND = (1, 2, 5, 10, 20, 50, 100)  # ranks of the CMC with intervals
 _SHOWN_WRONG = 12
 
 
 @dataclass(frozen=True)
 class RetrievalResult(Result):
-    """What was retrieved. It holds no threshold: a ranking is no verification.
+    """The result of retrieval. It has no thresholds: a ranking is not a verification.
 
     Attributes:
-        queries: How many queries have a positive in the gallery.
-        without_match: How many have none; they are left out.
-        gallery: Rows of the gallery.
+        queries: Number of queries with a positive in the gallery.
+        without_match: Number of queries without one; they are excluded.
+        gallery: Number of gallery rows.
         cmc: float64 [R], the share of queries whose first positive is among the first r.
         map_plain: Mean over queries of mean_j j / r_j.
         map_trapezoid: The official Market-1501 form, averaging precision before and at each
             positive.
-        minp: Mean over queries of P / r_P, P positives, the last at rank r_P.
-        similarity: What the original scores are.
-        cross_camera: Whether positives of the query's own camera were left out.
-        reranking, expansion: How the ranking was changed, or None.
+        minp: Mean over queries of P / r_P, with P positives, the last at rank r_P.
+        similarity: Kind of the original scores.
+        cross_camera: Whether positives of the query's camera were excluded.
+        reranking, expansion: Parameters of re-ranking and query expansion, or None.
         intervals: Of "rank 1", "rank 2" and so on, "map_plain", "map_trapezoid" and "minp".
-        each: What each query reached.
+        each: Ranks and precisions of each query.
         first_wrong: Queries whose first candidate is wrong, highest scores first, at most 50. A
             re-ranked score is minus the final distance.
-        failed_queries, failed_gallery: Images that could not be embedded; they are left out.
-        answerable: How many queries would have a positive, had every image been embedded; None
-            where none failed.
-        own_camera_only: How many of the queries without a positive have some by their own camera,
-            which the cross-camera rule removed.
-        overlap: The people of both sides whom the model was trained on, where that was looked up.
-        warnings: What the reader must know.
+        failed_queries, failed_gallery: Images that could not be embedded; they are excluded.
+        answerable: Number of queries that would have a positive if every image had been embedded;
+            None without failures.
+        own_camera_only: Number of queries without a positive because the cross-camera rule removed
+            all.
+        overlap: Overlap of the people of both sides with the training, if it was determined.
+        warnings: Warnings for the reader.
     """
 
     queries: int
@@ -106,7 +106,7 @@ class RetrievalResult(Result):
 
     @property
     def ranked_by(self) -> str:
-        """What the gallery was ranked by, in words."""
+        """The ranking method, as text."""
         steps = [f"{self.similarity} scores", self.expansion, self.reranking]
         return ", ".join(str(step) for step in steps if step is not None)
 
@@ -117,29 +117,29 @@ class RetrievalResult(Result):
         return float(self.cmc[min(rank, len(self.cmc)) - 1])
 
     def with_failures(self, value: float) -> float:
-        """Return a mean over queries in which those that a failure lost reach 0.
+        """Return a mean over queries in which queries lost by failures count as 0.
 
-        Such a query could not be embedded itself, or none of its positives could. Failed images
-        of the gallery are no positives of the other queries.
+        A query is lost if it could not be embedded, or if none of its positives could. Failed
+        gallery images do not count as positives of other queries.
         """
         return value * self.queries / (self.answerable or self.queries)
 
     def describe(self) -> list[Section]:
-        """Return the CMC, the mean average precisions and what they are of."""
+        """Return the CMC and the mean average precisions."""
         removed = (
-            f" ({self.own_camera_only:,} of them have positives by their own camera only)"
+            f" ({self.own_camera_only:,} of them have positives of their own camera only)"
             if self.own_camera_only
             else ""
         )
         rule = "cross-camera" if self.cross_camera else "no camera rule"
         facts: list[tuple[str, Cell]] = [
             ("queries", f"{self.queries:,} in a gallery of {self.gallery:,}, {rule}"),
-            ("without match", f"{self.without_match:,} queries, left out{removed}"),
+            ("without match", f"{self.without_match:,} queries, excluded{removed}"),
             ("ranked by", self.ranked_by),
             (
                 "failed images",
                 f"{self.failed_queries:,} queries, {self.failed_gallery:,} in the gallery "
-                "(left out)",
+                "(excluded)",
             ),
         ]
         if self.overlap is not None:
@@ -147,29 +147,30 @@ class RetrievalResult(Result):
         figure = Figure(
             "CMC",
             self._drawing(),
-            "Queries whose right person is among the first k of the list, over k. The band holds "
-            "the intervals.",
+            "Share of queries with the correct person within rank k. The band shows confidence "
+            "intervals.",
         )
         blocks: list[Block] = [Facts(facts), figure, *self._measures()]
         if self.answerable is not None:
             blocks.append(
                 Note(
-                    f"with failures: of {self.answerable:,} queries, those that a failed image "
-                    "lost count as never matched"
+                    f"with failures: of {self.answerable:,} queries, those lost by failed images "
+                    "count "
+                    "as never matched"
                 )
             )
         if self.reranking or self.expansion:
             blocks.append(
-                Note("a ranking changed like this has no threshold: verify by the scores alone")
+                Note("thresholds of a verification do not apply to a re-ranked or expanded ranking")
             )
         return [Section("retrieval", "Retrieval", blocks)]
 
     def wrong_at_first(self) -> Comparisons:
-        """Return the queries whose first candidate is wrong, beside it and the best right one."""
+        """Return the queries whose first candidate is wrong, with it and the best correct image."""
         return Comparisons(
             "Wrong at rank 1",
-            "The query, who came first, and the best image of the right person. The highest "
-            "scores first: one person under two names may be among them.",
+            "The query, the first candidate, and the best image of the correct person, highest "
+            "scores first. Some may be one person with two names.",
             [
                 Comparison(
                     Picture.of_row(wrong.query),
@@ -186,11 +187,11 @@ class RetrievalResult(Result):
         )
 
     def plot_cmc(self, ax: "Axes | None" = None) -> "Axes":
-        """Draw the CMC into matplotlib axes, or into new ones; return them."""
+        """Draw the CMC into axes (new ones by default) and return them."""
         return plot(self._drawing(), ax)
 
     def _measures(self) -> list[Block]:
-        """Return the table of all measures, and how their intervals were made."""
+        """Return the table of all measures, and notes on the methods of their intervals."""
         named = [(f"rank {rank}", f"rank {rank}", self.rank(rank)) for rank in DEFAULT_RANKS]
         named += [
             ("mAP (plain)", "map_plain", self.map_plain),
@@ -209,7 +210,7 @@ class RetrievalResult(Result):
         return [Table("", headers, rows), *interval_notes(made, over=", over the queries' people")]
 
     def _drawing(self) -> Drawing:
-        """Return the CMC at the ranks that have intervals, or at all that are shown."""
+        """Return the CMC at the ranks with intervals, else at all shown ranks."""
         ranks = [k for k in range(1, len(self.cmc) + 1) if f"rank {k}" in self.intervals]
         if not ranks:
             ranks = shown_ranks(len(self.cmc))
@@ -236,6 +237,6 @@ class RetrievalResult(Result):
 
 
 def measures(each: QueryRanks) -> dict[str, Doubles]:
-    """Return what each query adds to each measure."""
+    """Return the value of each query for each measure."""
     hits = {f"rank {rank}": (each.first <= rank).astype(np.float64) for rank in _BAND}
     return hits | {"map_plain": each.plain, "map_trapezoid": each.trapezoid, "minp": each.minp}

@@ -1,4 +1,4 @@
-"""Every probe against a whole gallery of people: its best score, its mate's score and rank."""
+"""Search of probes in a gallery: best score, and score and rank of the mate."""
 
 from dataclasses import dataclass
 
@@ -15,16 +15,16 @@ _CELLS = 1 << 22  # scores held at once
 
 @dataclass(frozen=True)
 class Searched:
-    """What a search found for each probe.
+    """Search results of each probe.
 
     Attributes:
-        best: float32 [P], the score of the first candidate; -inf where there is none.
-        mate: float32 [P], the mate's score; -inf for non-mated probes and where it was not found.
-        rank: int64 [P], the mate's rank. A mate that ties with others comes after them; without a
-            mate it is one more than there are people.
+        best: float32 [P], the score of the first candidate; -inf without candidates.
+        mate: float32 [P], the mate's score; -inf for non-mated probes and if it was not found.
+        rank: int64 [P], the mate's rank. A mate that ties with others is ranked after them; without
+            a mate it is the number of people plus 1.
         mated: Bool [P], whether the probe's person is in the gallery.
-        codes: int64 [P], the probes' people, numbered.
-        people: How many people are in the gallery.
+        codes: int64 [P], numbers of the probes' people.
+        people: Number of people in the gallery.
     """
 
     best: Floats
@@ -40,13 +40,13 @@ def search(
 ) -> Searched:
     """Search every probe by exact comparison with every row of the gallery.
 
-    A block's float32 products only screen; what lies too close to tell is scored again, so that
-    scores and ranks do not depend on blocks or threads.
+    Float32 products of blocks are a first filter; scores that are too close are computed again
+    exactly, so that scores and ranks do not depend on blocks or threads.
 
     Args:
         probes: float32 [P, D], unit rows for "cosine".
-        gallery: float32 [G, D], one or several templates a person.
-        people: int64 [P] and [G], numbered alike.
+        gallery: float32 [G, D], one or several templates per person.
+        people: int64 [P] and [G], with common numbers.
         rule: A person's score is the "max" or the "mean" over their templates.
         similarity: "cosine", "euclidean" or "dot".
     """
@@ -73,14 +73,14 @@ def search(
 
 
 def cut(searched: Searched, k: int) -> float:
-    """Return a threshold that the best scores of at most k non-mated probes are above.
+    """Return a threshold that is exceeded by the best scores of at most k non-mated probes.
 
-    It lies half way from the (k + 1)-th highest of them to the next score that it is compared with,
-    of a non-mated probe or of a mate; see `half_way`.
+    It lies half way from the (k + 1)-th highest of these to the next score of a non-mated probe or
+    of a mate; see `half_way`.
 
     Args:
-        searched: What was found, with non-mated probes among it.
-        k: From 0 to one less than there are non-mated probes.
+        searched: The search results, with non-mated probes.
+        k: 0 to the number of non-mated probes minus 1.
     """
     strangers = np.sort(searched.best[~searched.mated])
     score = strangers[len(strangers) - 1 - k]
@@ -90,7 +90,7 @@ def cut(searched: Searched, k: int) -> float:
 
 @dataclass(frozen=True)
 class _PersonScores:
-    """Scores of probes with people, whose templates stand together in the gallery."""
+    """Scores of probes with people, whose templates are contiguous in the gallery."""
 
     scorer: Scorer
     starts: Ints
@@ -99,14 +99,14 @@ class _PersonScores:
 
     @property
     def _error(self) -> float:
-        """Bound on the distance of a block's scores from the people's own."""
+        """Bound on the error of a block's scores."""
         if self.rule == "max":
             return self.scorer.error
         largest = max(abs(self.scorer.low), abs(self.scorer.high))
         return self.scorer.error + (int(self.counts.max()) + 2) * 2.0**-24 * largest
 
     def block(self, rows: Ints) -> Floats:
-        """Return the scores of some probes with everyone, up to the error, [b, N]."""
+        """Return the scores of some probes with all people, up to the error, [b, N]."""
         product: Floats = self.scorer.left[rows] @ self.scorer.right.T
         if self.rule == "max":
             return np.maximum.reduceat(product, self.starts, axis=1)
@@ -134,7 +134,7 @@ class _PersonScores:
         )
 
     def ranked(self, rows: Ints, block: Floats, mates: Ints) -> tuple[Floats, Ints]:
-        """Return the mates' scores and ranks, [b] each: how many score at least as high."""
+        """Return the mates' scores and ranks, [b] each; the rank counts equal or higher scores."""
         if not len(rows):
             return np.empty(0, np.float32), np.empty(0, np.int64)
         own = self.own(rows, mates)

@@ -139,7 +139,7 @@ def verification(
     warnings = list(result.warnings)
     if found.scored is not None and found.scored.repeated:
         warnings.append(
-            f"{found.scored.repeated} pairs stand in the list of {request.name} twice; all are "
+            f"{found.scored.repeated} pairs are in the list of {request.name} twice; all are "
             "counted"
         )
     if request.metric != rows.meta.metric:

@@ -1,1 +1,1 @@
-"""From vectors to trials: which pairs are compared, by what, block by block."""
+"""Scoring: from vectors to trials, computed by blocks."""

@@ -1,4 +1,4 @@
-"""Whom trials compare: what intervals that respect identities are computed from."""
+"""Pairs of people (dyads) of trials, for intervals clustered by identity."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ class Dyads(ABC):
     """The impostor trials of every pair of people (dyad), T_ij, i != j.
 
     Attributes:
-        people: How many people there are, I; they are numbered from 0.
+        people: Number of people, I; they are numbered from 0.
         per_person: float64 [I], T_i = sum over j of T_ij.
         squares: The sum of T_ij² over the pairs i < j.
     """
@@ -33,11 +33,11 @@ class Dyads(ABC):
 
 
 class ListedDyads(Dyads):
-    """The dyads of trials that are listed one by one.
+    """The dyads of listed trials.
 
     Args:
         i, j: int64 [M], the two people of each impostor trial.
-        people: How many people there are.
+        people: Number of people.
     """
 
     def __init__(self, i: Ints, j: Ints, people: int) -> None:
@@ -57,18 +57,18 @@ class ListedDyads(Dyads):
 
 
 class BlockDyads(Dyads):
-    """The dyads of all pairs of rows, from how many rows each person has.
+    """The dyads of all pairs of rows, from the number of rows of each person.
 
     T is a sum over the sets S of excluding columns of ± A_S B_S', where A_S [I, values] counts a
-    person's rows by their values in S; nothing of size I x I is made.
+    person's rows by their values in S; no I x I matrix is made.
 
     Args:
         codes: int64 [N], the person of each row.
         excluded: int64 [N, C], codes of the columns whose equality excludes a pair.
         other_codes: int64 [M], of a second set.
         other_excluded: int64 [M, C], of a second set.
-        people: How many people there are, also such without rows; by default as many as `codes`
-            name.
+        people: Number of people, including people without rows; by default the number of people
+            in `codes`.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class BlockDyads(Dyads):
 
 @dataclass(frozen=True)
 class DyadErrors:
-    """The errors of the pairs of people that have any.
+    """The errors of the pairs of people with errors.
 
     Attributes:
         i, j: int64 [K], i < j, each pair once.
@@ -169,7 +169,7 @@ class DyadErrors:
 
 @dataclass(frozen=True)
 class DyadSums:
-    """What the dyadic variance needs of errors_ij; sums of disjoint sets of dyads add up.
+    """Sums of errors_ij for the dyadic variance; sums of disjoint sets of dyads can be added.
 
     Attributes:
         total: Sum of errors_ij over i < j.

@@ -1,4 +1,4 @@
-"""Which engine multiplies the blocks: NumPy, torch in bfloat16, or torch on a GPU."""
+"""Choice of the engine for block products: NumPy, torch in bfloat16, or torch on a GPU."""
 
 import sys
 from importlib.util import find_spec
@@ -10,24 +10,24 @@ from facever.evaluation.scoring.products import NUMPY, BlockEngine
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 DEVICES = ("cpu", "cuda", "auto")
-_WORTH_IT = 4e11  # multiply-adds below which importing torch costs more than it saves
-_WORTH_IT_LOADED = 1e10  # and where torch is there already
+_WORTH_IT = 4e11  # multiply-adds; below, the import of torch takes longer than it saves
+_WORTH_IT_LOADED = 1e10  # the same if torch is already imported
 
 
 def choose_engine(
     pairs: AllPairs, wanted: int, precision: str = "auto", device: str = "cpu"
 ) -> BlockEngine:
-    """Return the engine that walks over the pairs.
+    """Return the engine for block products of the pairs.
 
     Args:
-        pairs: What is compared.
-        wanted: How many of the highest impostor trials are to be kept.
-        precision: Of the screening, "float32", "bfloat16" or "auto": see `worth_it`. The counts are
-            the same.
-        device: "cpu", "cuda" or "auto": a GPU where torch finds one.
+        pairs: The pairs.
+        wanted: Number of the highest impostor trials to keep.
+        precision: Precision of the screening, "float32", "bfloat16" or "auto" (see `worth_it`); it
+            does not change the counts.
+        device: "cpu", "cuda" or "auto" (a GPU if torch finds one).
 
     Raises:
-        EvaluationError: An unknown precision or device, or no GPU where one is asked for.
+        EvaluationError: The precision or device is unknown, or "cuda" is not available.
     """
     for kind, name, known in (("precision", precision, PRECISIONS), ("device", device, DEVICES)):
         if name not in known:
@@ -48,8 +48,8 @@ def choose_engine(
 def worth_it(pairs: AllPairs, wanted: int) -> bool:
     """Return whether screening in bfloat16 saves time.
 
-    It does where there are many products, few scores are kept, and the CPU has instructions for it.
-    Nothing is measured: the same input takes the same way on the same machine.
+    It does if there are many products, few scores are kept, and the CPU supports bfloat16. The
+    choice is deterministic: the same input uses the same engine on the same machine.
     """
     least = _WORTH_IT_LOADED if "torch" in sys.modules else _WORTH_IT
     products = pairs.impostor * pairs.scorer.left.shape[1]

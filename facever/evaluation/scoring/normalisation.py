@@ -2,14 +2,14 @@
 
 s' = [(s - mean_a) / sd_a + (s - mean_b) / sd_b] / 2, where mean and sd are those of the scores of
 one side of the pair with the cohort: with all of it (S-norm), or with the images of it that are
-most like that side (adaptive S-norm). With r = 1 / sd this is s (r_a + r_b) / 2 minus a term of a
-and one of b: again a product of two rows, of twice the width. So whatever streams products streams
-normalised scores, exactly and without a matrix of all pairs.
+most similar to that side (adaptive S-norm). With r = 1 / sd this is s (r_a + r_b) / 2 minus a term
+of a and one of b: again a product of two rows, of twice the width. So normalised scores are
+streamed like other products, exactly and without a matrix of all pairs.
 
 Reference:
     Kenny, Bayesian speaker verification with heavy-tailed priors, Odyssey 2010 (S-norm); Matějka et
     al., Analysis of score normalization in multilingual speaker recognition, Interspeech 2017
-    (adaptive S-norm, there AS-norm 1). That sd divides by the number of scores is our choice.
+    (adaptive S-norm, there AS-norm 1). Division by the number of scores in sd is our choice.
 """
 
 from collections.abc import Iterable
@@ -28,13 +28,13 @@ _TILE = 1 << 22  # scores with the cohort computed at a time
 
 @dataclass(frozen=True)
 class Cohort:
-    """People who are in no trial, and how they normalise scores.
+    """People outside the trials for score normalisation.
 
     Attributes:
         vectors: float32 [K, D].
-        people: str [K], whom they show.
-        norms: float32 [K], lengths before normalising, or None.
-        top: How many of the highest scores with the cohort count (adaptive S-norm); None: all.
+        people: str [K], their identities.
+        norms: float32 [K], lengths before normalisation, or None.
+        top: Number of highest scores with the cohort that are used (adaptive S-norm); None: all.
     """
 
     vectors: Floats
@@ -54,27 +54,29 @@ class Cohort:
         """Check arrays and return them as a cohort.
 
         Args:
-            vectors: [K, D], of the model whose scores are to be normalised.
-            identities: [K], whom each row shows.
-            norms: [K], lengths before normalising, for "euclidean" and "dot".
+            vectors: [K, D], of the model whose scores are normalised.
+            identities: [K], the identity of each row.
+            norms: [K], lengths before normalisation, for "euclidean" and "dot".
             top: 2 to K for adaptive S-norm; None for S-norm.
 
         Raises:
-            EvaluationError: Not a matrix of two rows or more, lengths that differ, NaN, or a `top`
-                out of range.
+            EvaluationError: The vectors are not a matrix of two rows or more, lengths differ,
+                values are NaN, or `top` is out of range.
         """
         rows, people = np.asarray(vectors, np.float32), people_column(identities)
         lengths = None if norms is None else np.asarray(norms, np.float32)
         if rows.ndim != 2 or len(rows) < 2:
-            raise EvaluationError(f"a cohort is a matrix [K, D], K > 1, not of shape {rows.shape}")
+            raise EvaluationError(
+                f"a cohort must be a matrix [K, D] with K > 1, not of shape {rows.shape}"
+            )
         if len(people) != len(rows) or (lengths is not None and len(lengths) != len(rows)):
-            raise EvaluationError(f"a cohort needs an identity (and norm) for each of {len(rows)}")
+            raise EvaluationError(
+                f"a cohort needs an identity (and a norm) for each of its {len(rows)} rows"
+            )
         if not np.isfinite(rows.sum()):
             raise EvaluationError("the cohort holds NaN or infinity")
         if top is not None and not 2 <= top <= len(rows):
-            raise EvaluationError(
-                f"the top {top} of a cohort of {len(rows)}: 2 or more, at most all"
-            )
+            raise EvaluationError(f"top {top} of a cohort of {len(rows)}: give 2 to {len(rows)}")
         return cls(rows, required(people, len(rows), "identities"), lengths, top)
 
     def __str__(self) -> str:
@@ -84,16 +86,16 @@ class Cohort:
         return f"adaptive S-norm over the top {self.top:,} of {size}"
 
     def check(self, people: Iterable[str]) -> None:
-        """Refuse a cohort that shares people with the trials.
+        """Raise if the cohort shares people with the trials.
 
         Raises:
-            EvaluationError: Names the first and counts them.
+            EvaluationError: People are shared; the message has their number and the first name.
         """
         shared = sorted(set(self.people.tolist()) & set(people_column(list(people))))
         if shared:
             raise EvaluationError(
                 f"the cohort shares {len(shared)} people with the trials, first {shared[0]}: "
-                "it must consist of others"
+                "use a cohort of other people"
             )
 
     def normalise(
@@ -102,22 +104,23 @@ class Cohort:
         """Return the scorer of normalised scores of a set with itself.
 
         Args:
-            scorer: Of the set, as `make_scorer` makes it of the other arguments.
+            scorer: Scorer of the set, made by `make_scorer` from the other arguments.
             vectors: float32 [N, D].
             similarity: "cosine", "euclidean" or "dot".
             norms: float32 [N], or None.
 
         Raises:
-            EvaluationError: Widths that differ, rows that are not unit, or a row that the whole
-                cohort scores alike with.
+            EvaluationError: Widths differ, rows are not of unit length, or a row has the same score
+                with the whole cohort.
         """
         between = make_scorer(vectors, similarity, norms, self.vectors, self.norms)
         means, deviations = self._statistics(between)
         flat = np.flatnonzero(deviations <= between.error)
         if len(flat):
             raise EvaluationError(
-                f"row {flat[0]} has the same score with all of the cohort that counts: its images "
-                "must differ"
+                f"row {flat[0]} has the same score with the whole cohort (or its top): use a "
+                "cohort "
+                "of different images"
             )
         return normalised(scorer, means, deviations)
 
@@ -139,10 +142,10 @@ class Cohort:
 def normalised(scorer: Scorer, means: Doubles, deviations: Doubles) -> Scorer:
     """Return the scorer of normalised scores.
 
-    The term of each side is carried as a float32 and its remainder.
+    The term of each side is stored as a float32 and its remainder.
 
     Args:
-        scorer: The scores of a set with itself, row i being the same on both sides.
+        scorer: Scorer of a set with itself; row i is the same on both sides.
         means, deviations: float64 [N], of each row's scores with the cohort.
     """
     rates = 1 / deviations

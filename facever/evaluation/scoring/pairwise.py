@@ -1,4 +1,4 @@
-"""All pairs of a set of rows, or of two sets, walked in blocks and never held at once."""
+"""All pairs of one or two sets of rows, processed in blocks and never all in memory."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from facever.evaluation.scoring.similarity import Floats, Ints, Scorer
 Bools = npt.NDArray[np.bool_]
 _ROWS, _COLUMNS = 1024, 2048
 _TILE = 1 << 22  # scores of genuine pairs computed at a time
-_GATHERED = 1 << 19  # numbers gathered for them at a time; stays in the cache
+_GATHERED = 1 << 19  # values gathered for them at a time; fits the cache
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Side:
     """The rows of one side of the comparison, in the order of their identities.
 
     Attributes:
-        numbers: int64 [N], how the user numbers each row.
+        numbers: int64 [N], row numbers of the user.
         codes: int64 [N], ascending identity codes, shared by both sides.
         excluded: int64 [N, C], codes of the columns whose equality excludes a pair.
         places: int64 [N], 0 to N - 1.
@@ -36,13 +36,13 @@ class Side:
     places: Ints
 
     def moved(self, move: Callable[[Ints], Any]) -> "Side":
-        """Return the side with each array moved, such as to another device."""
+        """Return the side with each array converted, for example to another device."""
         return Side(*(move(a) for a in (self.numbers, self.codes, self.excluded, self.places)))
 
 
 @dataclass(frozen=True)
 class PairScores:
-    """Scores of single trials and the rows they compare (-1 where there are none)."""
+    """Scores of single trials and their rows (-1 without rows)."""
 
     scores: Floats
     a: Ints
@@ -57,7 +57,7 @@ class PairScores:
 
     @staticmethod
     def join(parts: Sequence["PairScores"]) -> "PairScores":
-        """Return the trials of several parts, one after the other."""
+        """Return the concatenated trials of several parts."""
         if not parts:
             return PairScores(np.empty(0, np.float32), np.empty(0, np.int64), np.empty(0, np.int64))
         return PairScores(
@@ -74,9 +74,9 @@ class AllPairs:
         scorer: The score of two rows.
         codes: int64 [N], the identity of each row of the first set.
         other_codes: int64 [M], of the second set; None compares the first set with itself.
-        excluded: int64 [N, C]; a pair that agrees in any of these columns is no trial.
+        excluded: int64 [N, C]; pairs with equal values in any of these columns are not trials.
         other_excluded: int64 [M, C], of the second set.
-        numbers: int64 [N], the user's row numbers; 0 to N - 1 without.
+        numbers: int64 [N], row numbers of the user; by default 0 to N - 1.
         other_numbers: int64 [M], of the second set.
     """
 
@@ -102,7 +102,7 @@ class AllPairs:
         self.genuine, self.impostor = count_trials(self.first.codes, self.first.excluded, *other)
 
     def blocks(self, shape: tuple[int, int] | None = None) -> Iterator[tuple[slice, slice]]:
-        """Yield the blocks of rows and columns that hold trials, of at most this shape."""
+        """Yield the blocks of rows and columns with trials, of at most this shape."""
         high, wide = shape or (_ROWS, _COLUMNS)
         for start in range(0, len(self.first.codes), high):
             rows = slice(start, min(start + high, len(self.first.codes)))
@@ -112,11 +112,11 @@ class AllPairs:
     def no_impostor(
         self, rows: slice, columns: slice, sides: tuple[Side, Side] | None = None
     ) -> Any:
-        """Return which pairs of a block are no impostor trials, or None where all are.
+        """Return a mask of the pairs of a block that are not impostor trials; None if all are.
 
         Args:
             rows, columns: The block.
-            sides: Both sides where their arrays are tensors on some device; the mask is one then.
+            sides: Both sides with tensors on a device; the mask is then a tensor too.
         """
         first, second = self.first.codes[rows], self.second.codes[columns]
         left, right = sides or (self.first, self.second)
@@ -132,7 +132,7 @@ class AllPairs:
     def genuine_scores(self) -> Iterator[PairScores]:
         """Yield the genuine trials, by batches of people with equally many rows.
 
-        Rows count in the order of their identities; see `in_user_order`.
+        Row numbers are in the order of identities; see `in_user_order`.
         """
         for starts, count, other_starts, other_count in self._people():
             step = max(1, _TILE // other_count)
@@ -156,7 +156,7 @@ class AllPairs:
             yield PairScores(scores[i, j], i + rows.start, j + columns.start)
 
     def in_user_order(self, pairs: PairScores) -> PairScores:
-        """Return the trials with the rows as the user numbered them."""
+        """Return the trials with the row numbers of the user."""
         return PairScores(pairs.scores, self.first.numbers[pairs.a], self.second.numbers[pairs.b])
 
     def _tile(self, rows: Ints, columns: Ints) -> PairScores:
@@ -170,7 +170,7 @@ class AllPairs:
         return PairScores(scores[keep], i[keep], j[keep])
 
     def _people(self) -> Iterator[tuple[Ints, int, Ints, int]]:
-        """Yield the people with equally many rows on each side: first rows and how many."""
+        """Yield people with equal numbers of rows on each side: first rows and numbers of rows."""
         codes, starts, counts = np.unique(self.first.codes, return_index=True, return_counts=True)
         other_starts, other_counts = starts, counts
         if not self.one_set:
@@ -192,9 +192,9 @@ def count_trials(
     other_codes: Ints | None = None,
     other_excluded: Ints | None = None,
 ) -> tuple[int, int]:
-    """Count the genuine and impostor trials of `AllPairs`, from group sizes alone.
+    """Count the genuine and impostor trials of `AllPairs` from group sizes.
 
-    Inclusion and exclusion over the sets of excluding columns.
+    It uses inclusion and exclusion over the sets of excluding columns.
     """
 
     def count(*, same: bool) -> int:

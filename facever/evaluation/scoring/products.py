@@ -1,8 +1,8 @@
-"""Products of blocks of rows: the one seam between the walks of `streaming` and a device.
+"""Products of blocks of rows: the interface between `streaming` and a device.
 
-An engine multiplies blocks of two matrices and counts the scores in ordered bins. The walks know
-nothing of where that happens: here it is NumPy, in `torch_blocks` a processor with fast bfloat16
-or a GPU.
+An engine multiplies blocks of two matrices and counts the scores in ordered bins. `streaming` does
+not depend on the device: this file uses NumPy, `torch_blocks` a processor with fast bfloat16 or a
+GPU.
 """
 
 from collections.abc import Callable
@@ -17,17 +17,17 @@ from facever.evaluation.scoring.similarity import Doubles, Floats, Ints, Scorer
 
 Bins = npt.NDArray[np.uint16]
 BINS = 1 << 16
-_CACHED = 1 << 16  # scores put into bins at a time
+_CACHED = 1 << 16  # scores binned at a time
 
 
 class Screen(Protocol):
-    """Impostor scores of blocks, counted in bins whose order is that of the scores.
+    """Impostor scores of blocks, counted in bins in the order of the scores.
 
     Attributes:
         edges: float64 [B + 1], B at most 65,536; bin b holds block scores in
-            [edges[b], edges[b + 1]). Bin 0 is kept for pairs that are no trial.
-        error: Bound on the distance between a block score and the pair's score.
-        shape: Rows and columns of the blocks that suit, or None for those of `AllPairs`.
+            [edges[b], edges[b + 1]). Bin 0 is reserved for pairs that are not trials.
+        error: Bound on the difference between a block score and the pair's score.
+        shape: Preferred rows and columns of the blocks, or None for those of `AllPairs`.
     """
 
     edges: Doubles
@@ -43,15 +43,15 @@ class Screen(Protocol):
         ...
 
     def above(self, floor: int) -> tuple[Ints, Bins]:
-        """Return the places (row by row) and bins of the last block's scores from a bin up."""
+        """Return the indices (row by row) and bins of the last block's scores from a bin up."""
         ...
 
 
 class Exact(Screen, Protocol):
-    """Blocks in float32, which lie within the scorer's error of the pairs' scores."""
+    """Blocks in float32, within the scorer's error of the pairs' scores."""
 
     def scores(self, rows: slice, columns: slice) -> Any:
-        """Return float32 scores [R, C], an array or a tensor, -inf where no impostor trial is.
+        """Return float32 scores [R, C] (array or tensor), -inf for pairs that are not impostors.
 
         They are valid until the next call.
         """
@@ -60,11 +60,11 @@ class Exact(Screen, Protocol):
 
 @dataclass(frozen=True)
 class BlockEngine:
-    """Where and how blocks are multiplied.
+    """The engine for block products.
 
     Attributes:
-        screen: Makes what a first walk over the pairs counts in.
-        exact: Makes the same in float32, over a range (low, high) of scores where one is given.
+        screen: Makes the `Screen` of a first pass over the pairs.
+        exact: Makes the `Exact` blocks in float32, optionally for a range (low, high) of scores.
     """
 
     screen: Callable[[AllPairs], Screen]
@@ -72,7 +72,7 @@ class BlockEngine:
 
 
 def places(mask: Any) -> Ints:
-    """Return the places, row by row, where a mask (array or tensor) is true, int64 [K]."""
+    """Return the indices, row by row, of true values of a mask (array or tensor), int64 [K]."""
     if not isinstance(mask, np.ndarray):
         mask = mask.flatten()
         if mask.device.type != "cpu":
@@ -86,9 +86,9 @@ class LinearBins:
     """65,536 bins of equal width: bin = floor(score · slope + start), clipped to 1 .. 65,535.
 
     Attributes:
-        slope, start: As float32 has them.
+        slope, start: Values in float32.
         edges: float64 [65537].
-        error: By how much float32 may misplace a score.
+        error: Bound on the rounding error of a score in float32.
     """
 
     slope: float
@@ -98,7 +98,7 @@ class LinearBins:
 
     @classmethod
     def over(cls, scorer: Scorer, low: float | None, high: float | None) -> "LinearBins":
-        """Return the bins of a range; of all scores by default."""
+        """Return the bins of a range; by default of all scores."""
         low = scorer.low if low is None else low
         high = scorer.high if high is None else high
         slope = float(np.float32((BINS - 1) / (high - low)))
@@ -107,7 +107,7 @@ class LinearBins:
         return cls(slope, start, edges, 4 * BINS * 2.0**-24 / slope)
 
     def of(self, scores: Floats, out: Floats) -> Floats:
-        """Write the bins of scores into `out`, each the whole part of a float32, and return it."""
+        """Write the bins of scores into `out`, as integer parts of float32, and return it."""
         np.multiply(scores, np.float32(self.slope), out=out)
         np.add(out, np.float32(self.start), out=out)
         return np.clip(out, 1, BINS - 1, out=out)
@@ -117,9 +117,8 @@ class Float32Blocks:
     """Blocks by NumPy's float32 product, in bins of equal width.
 
     Args:
-        pairs: What is compared.
-        low, high: The range that the bins divide; lower scores count in bin 1, higher ones in
-            the last.
+        pairs: The pairs.
+        low, high: Range of the bins; lower scores count in bin 1, higher scores in the last bin.
     """
 
     def __init__(
@@ -143,7 +142,7 @@ class Float32Blocks:
         return np.matmul(left, right.T, out=self._product)
 
     def scores(self, rows: slice, columns: slice) -> Floats:
-        """Return the impostor scores of a block [R, C], -inf where there is none."""
+        """Return the impostor scores of a block [R, C], -inf for other pairs."""
         product = self.product(rows, columns)
         masked = self._pairs.no_impostor(rows, columns)
         if masked is not None:
@@ -166,7 +165,7 @@ class Float32Blocks:
         return counts
 
     def above(self, floor: int) -> tuple[Ints, Bins]:
-        """Return the places (row by row) and bins of the last block's scores from a bin up."""
+        """Return the indices (row by row) and bins of the last block's scores from a bin up."""
         index = places(self._bins >= floor)
         return index, self._bins.ravel()[index]
 

@@ -15,26 +15,25 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-_CHUNK = 1 << 18  # numbers gathered at a time when single pairs are scored; stays in the cache
+_CHUNK = 1 << 18  # values gathered at a time for scores of single pairs; fits the cache
 
 
 @dataclass(frozen=True)
 class Scorer:
     """The scores of the rows of one set with those of another (or the same).
 
-    A pair has one score, which depends neither on blocks nor on threads, precision or processor: by
-    "cosine" it is `pair_cosines` of the two rows, which gallery and verify compare with a threshold
-    too; otherwise it is the product left_i · right_j in float64, rounded to float32. Blocks are
-    multiplied in float32 and lie within `error` of it; whatever lies that close to a threshold is
-    scored again.
+    The score of a pair does not depend on blocks, threads, precision or processor. For "cosine" it
+    is `pair_cosines` of the two rows, as in gallery and verify; otherwise it is the product
+    left_i · right_j in float64, rounded to float32. Blocks are multiplied in float32, with an error
+    of at most `error`; scores that close to a threshold are computed again exactly.
 
     Attributes:
         left: float32 [N, D].
         right: float32 [M, D].
-        low, high: No score lies outside.
-        error: Bound on the distance of a float32 block product from the pair's score.
-        cosines: float32 [N, D] and [M, D], the rows whose cosine is the pair's score; None where
-            the product is.
+        low, high: Range of the scores.
+        error: Bound on the difference of a float32 block product from the pair's score.
+        cosines: float32 [N, D] and [M, D], the rows whose cosine is the pair's score; None if the
+            score is the product.
     """
 
     left: Floats
@@ -46,7 +45,7 @@ class Scorer:
 
     @classmethod
     def between(cls, left: Floats, right: Floats) -> Self:
-        """Return the scorer of the products of two matrices, with bounds by Cauchy and Schwarz."""
+        """Return the scorer of the products of two matrices, with bounds by Cauchy-Schwarz."""
         scale = _longest(left) * _longest(right)
         # gamma_D of a float32 dot product of D terms, and one rounding of the result
         error = 1.01 * (left.shape[1] + 1) * 2.0**-24 * scale
@@ -54,7 +53,7 @@ class Scorer:
 
     @classmethod
     def cosine(cls, left: Floats, right: Floats) -> Self:
-        """Return the scorer of the cosines of rows whose lengths are about 1."""
+        """Return the scorer of the cosines of rows with lengths of about 1."""
         off = _off_unit(left, right)
         near = (left, right)
         if off > 2 * ROUNDING:
@@ -93,8 +92,8 @@ class Scorer:
     def tiles(self, rows: Ints, columns: Ints) -> Floats:
         """Return the scores of all pairs of rows [K, n] with columns [K, m], float32 [K, n, m].
 
-        They are those of `pairs`: products in float64, and what lies so close to the middle of two
-        float32 values that the order of a sum decides is scored as a single pair.
+        They are equal to those of `pairs`: products in float64. Scores so close to the midpoint of
+        two float32 values that the order of summation matters are computed as single pairs.
         """
         first, second = self.cosines or (self.left, self.right)
         left, right = first[rows].astype(np.float64), second[columns].astype(np.float64)
@@ -103,7 +102,9 @@ class Scorer:
             lengths = [np.sqrt(np.einsum("knd,knd->kn", side, side)) for side in (left, right)]
             products /= lengths[0][:, :, None] * lengths[1][:, None, :]
             np.clip(products, -1, 1, out=products)
-        noise = self.error * 2.0**-27  # float64 rounds 2**-29 as much, in two sums and two lengths
+        noise = (
+            self.error * 2.0**-27
+        )  # float64 rounding is 2**-29 of that, in two sums and two lengths
         scores: Floats = (products - noise).astype(np.float32)
         unsure = np.nonzero(scores != (products + noise).astype(np.float32))
         batch, i, j = unsure
@@ -123,14 +124,14 @@ def make_scorer(
     Args:
         vectors: float32 [N, D]; unit rows for "cosine".
         similarity: "cosine", "dot" or "euclidean" (minus the squared distance).
-        norms: float32 [N], the lengths before normalising; for "dot" and "euclidean" the rows
-            are scaled back by them. Without, the rows count as they are.
+        norms: float32 [N], the lengths before normalisation; for "dot" and "euclidean" the rows
+            are multiplied by them. If None, the rows are used unchanged.
         others: float32 [M, D], a second set.
         other_norms: float32 [M], as `norms`.
 
     Raises:
-        EvaluationError: An unknown similarity, widths that differ, or rows for "cosine" that are
-            not of unit length.
+        EvaluationError: The similarity is unknown, widths differ, or rows for "cosine" are not of
+            unit length.
     """
     similarity = named_similarity(similarity)
     if others is not None and others.shape[1] != vectors.shape[1]:
@@ -154,12 +155,12 @@ def make_scorer(
 
 
 def pair_scores(first: Floats, second: Floats, similarity: Similarity) -> Floats:
-    """Return the score of each pair of rows, float32 [N]: what `Scorer.pairs` gives for it.
+    """Return the score of each pair of rows, float32 [N], equal to `Scorer.pairs`.
 
     Args:
-        first: float32 [N, D]; any lengths for "cosine", else as they are to be compared.
+        first: float32 [N, D]; any lengths for "cosine", else with their final lengths.
         second: float32 [N, D].
-        similarity: What the score is.
+        similarity: Kind of score.
     """
     if similarity == "cosine":
         return pair_cosines(first, second)
@@ -171,25 +172,24 @@ def pair_scores(first: Floats, second: Floats, similarity: Similarity) -> Floats
 
 
 def check_unit(vectors: Floats) -> None:
-    """Refuse rows whose length is not 1.
+    """Raise for rows whose length is not 1.
 
     Raises:
-        EvaluationError: Names the first such row and its length.
+        EvaluationError: A row is not of unit length; the message has the first row and its length.
     """
     row = first_not_unit(vectors)
     if row is not None:
         length = float(np.linalg.norm(vectors[row].astype(np.float64)))
         raise EvaluationError(
             f"vector {row} has length {length:.4g}, not 1: divide each row by its length, or "
-            "compare by the similarity dot or euclidean"
+            "use the similarity dot or euclidean"
         )
 
 
 def _euclidean(left: Floats, right: Floats) -> Scorer:
-    """Write -|a - b|² = 2 a·b - |a|² - |b|² as one product of widened rows.
+    """Return the scorer of -|a - b|² = 2 a·b - |a|² - |b|² as one product of widened rows.
 
-    The squared lengths are carried as a float32 and its remainder, so that the widening costs no
-    precision.
+    The squared lengths are stored as a float32 and its remainder, without loss of precision.
     """
 
     def widen(rows: Floats, own: Callable[[Floats, Floats, Floats], list[Floats]]) -> Floats:
@@ -213,7 +213,7 @@ def _longest(rows: Floats) -> float:
 
 
 def _off_unit(left: Floats, right: Floats) -> float:
-    """Return how far the product of the lengths of a row of either side may lie from 1."""
+    """Return a bound on the difference from 1 of the product of two lengths."""
     ends = []
     for rows in (left, right):
         squares = np.einsum("nd,nd->n", rows, rows, dtype=np.float64)
@@ -222,6 +222,6 @@ def _off_unit(left: Floats, right: Floats) -> float:
 
 
 def _taken(sides: tuple[Floats, Floats], rows: Ints, columns: Ints) -> tuple[Floats, Floats]:
-    """Return rows of either side; one matrix where there was one."""
+    """Return rows of either side; one matrix if both sides are the same."""
     left = sides[0][rows]
     return left, left if sides[1] is sides[0] and columns is rows else sides[1][columns]

@@ -1,10 +1,9 @@
-"""The exact ROC over all pairs: one walk over the blocks, in bounded memory.
+"""The exact ROC over all pairs: one pass over the blocks, in bounded memory.
 
-Every impostor score is counted in a histogram, and the highest are kept under a running floor:
-once `wanted` scores lie in the bins above it, nothing below can be among the `wanted` largest.
-What was kept is scored again as single pairs, so that every count is that of the pairs' own scores
-(see `Scorer`). Where more than `MOST_KEPT` would be kept, the walk is repeated over the bin that
-brackets the quantile.
+Every impostor score is counted in a histogram. The highest scores are kept above a rising floor:
+once `wanted` scores are in the bins above it, no lower score can be among the `wanted` largest.
+Kept scores are computed again as single pairs, so that every count is exact (see `Scorer`). If more
+than `MOST_KEPT` would be kept, the pass is repeated over the bin that contains the quantile.
 """
 
 from collections.abc import Iterator
@@ -25,21 +24,21 @@ from facever.evaluation.scoring.trials import (
     next_above,
 )
 
-WHOLE = 4_000_000  # up to so many impostor trials every score is kept
+WHOLE = 4_000_000  # up to this number of impostor trials, every score is kept
 MOST_KEPT = 20_000_000
-_LOWEST = 1_000  # genuine trials kept where there are more than MOST_KEPT
+_LOWEST = 1_000  # genuine trials kept if there are more than MOST_KEPT
 
 
 class StreamedTrials(Trials):
     """All pairs of embeddings as trials.
 
     Args:
-        pairs: Which rows are compared, and their scores.
-        wanted: How many of the highest impostor trials are to be kept.
-        engine: Where and how blocks are multiplied; NumPy in float32 by default.
+        pairs: The pairs and their scores.
+        wanted: Number of the highest impostor trials to keep.
+        engine: Engine for block products; NumPy in float32 by default.
 
     Raises:
-        EvaluationError: One class of trials only.
+        EvaluationError: There is one class of trials only.
     """
 
     def __init__(
@@ -74,11 +73,11 @@ class StreamedTrials(Trials):
 
     @property
     def histogram(self) -> Histogram:
-        """The scores counted in some thousand bins."""
+        """The scores counted in a few thousand bins."""
         return self._histogram
 
     def numbered(self, pairs: PairScores) -> PairScores:
-        """Return trials with their rows as the user numbers them."""
+        """Return trials with the row numbers of the user."""
         return self.pairs.in_user_order(pairs)
 
     def people_of(self, pairs: PairScores) -> tuple[Ints, Ints]:
@@ -88,8 +87,8 @@ class StreamedTrials(Trials):
     def threshold(self, k: int) -> float:
         """Return the (k + 1)-th largest impostor score, 0 <= k < impostor.
 
-        Where more than `MOST_KEPT` scores lie so close to it that float32 products cannot tell
-        them apart, a threshold just above all of them is returned, which accepts fewer.
+        If more than `MOST_KEPT` scores are so close to it that float32 products cannot distinguish
+        them, the threshold is just above all of them and accepts fewer.
         """
         if k < len(self.top):
             return float(self.top.scores[k])
@@ -109,9 +108,9 @@ class StreamedTrials(Trials):
             counts = _screen(self.pairs, finer, 0)[2]
 
     def impostor_above(self, score: "np.floating[Any]") -> "np.floating[Any]":
-        """Return the first impostor score above a score; infinity where none is.
+        """Return the lowest impostor score above a score; infinity if there is none.
 
-        Below the kept top it is looked for in a bin's width first, where scores lie that dense.
+        Below the kept scores, it searches within the width of one bin first.
         """
         if score >= self.complete_above:
             return next_above(self.top.scores[::-1], score)
@@ -137,8 +136,8 @@ class StreamedTrials(Trials):
     def error_sums(self, threshold: float) -> DyadSums:
         """Sum the impostor scores above a threshold by pairs of people.
 
-        Below the kept top it walks all blocks. A pair of people is summed up as soon as no later
-        block can hold it: of one set, when the rows have passed its first person.
+        Below the kept scores, it processes all blocks. A pair of people is summed as soon as no
+        later block can contain it: for one set, when the rows have passed its first person.
         """
         if threshold >= self.complete_above:
             return super().error_sums(threshold)
@@ -173,7 +172,7 @@ class StreamedTrials(Trials):
             yield rows, columns, dyad_keys(first, second, self.dyads.people)
 
     def genuine_parts(self) -> Iterator[PairScores]:
-        """Yield every genuine trial, in parts where they are too many to be held."""
+        """Yield every genuine trial, in parts if they do not fit in memory."""
         return super().genuine_parts() if self._all_genuine else self.pairs.genuine_scores()
 
     @property
@@ -189,9 +188,9 @@ class StreamedTrials(Trials):
         return float(np.sort(np.concatenate(parts))[::-1][k - total])
 
     def _around(self, low: float, high: float) -> Iterator[tuple[int, PairScores]]:
-        """Yield, by blocks, how many scores are above `high` and the trials that lie around.
+        """Yield, by blocks, the number of scores above `high`, and the trials near the range.
 
-        The trials hold every pair whose score lies in [low, high]; none of them is counted.
+        The trials contain every pair whose score is in [low, high]; they are not in the number.
         """
         blocks = self._engine.exact(self.pairs)
         margin = 2 * self.pairs.scorer.error
@@ -220,13 +219,13 @@ def stream(
     """Return all pairs as trials.
 
     Args:
-        pairs: Which rows are compared, and their scores.
-        wanted: How many of the highest impostor trials are to be kept.
-        precision, device: Of the walks, see `choose_engine`; counts and thresholds are the same,
-            only the bounds of AUC and EER differ. Few trials are scored in NumPy at once.
+        pairs: The pairs and their scores.
+        wanted: Number of the highest impostor trials to keep.
+        precision, device: See `choose_engine`; counts and thresholds do not depend on them, only
+            the bounds of AUC and EER. Few trials are scored in NumPy at once.
 
     Raises:
-        EvaluationError: What `choose_engine` raises, or one class of trials only.
+        EvaluationError: There is one class of trials only; also the errors of `choose_engine`.
     """
     engine = choose_engine(pairs, wanted, precision, device)
     return StreamedTrials(pairs, wanted, engine if pairs.impostor > WHOLE else NUMPY)
@@ -236,7 +235,7 @@ def _screen(pairs: AllPairs, blocks: Screen, wanted: int) -> tuple[PairScores, i
     """Count all impostor scores in bins and keep at least the `wanted` highest.
 
     Returns:
-        The kept trials with their exact scores, the lowest bin that is held completely, and the
+        The kept trials with their exact scores, the lowest bin that is kept completely, and the
         counts of all bins.
     """
     counts = np.zeros(len(blocks.edges) - 1, np.int64)
@@ -260,10 +259,9 @@ def _screen(pairs: AllPairs, blocks: Screen, wanted: int) -> tuple[PairScores, i
 
 
 def _floor(counts: Counts, blocks: Screen, wanted: int) -> int:
-    """Return the lowest bin that may hold one of the `wanted` highest scores.
+    """Return the lowest bin that may contain one of the `wanted` highest scores.
 
-    The bins above are never allowed to hold more than `MOST_KEPT` by much: crowded bins are left
-    to a second walk.
+    The bins above contain at most about `MOST_KEPT` scores; larger bins are left to a second pass.
     """
     above = np.cumsum(counts[::-1])[::-1]
     crowded = int(np.searchsorted(-above, -1.25 * MOST_KEPT))

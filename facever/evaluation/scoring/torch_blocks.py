@@ -1,9 +1,9 @@
-"""Blocks multiplied by torch: screening in bfloat16 on a processor that is fast at it, or a GPU.
+"""Block products by torch: screening in bfloat16 on a processor with fast bfloat16, or on a GPU.
 
-One code for every device. On the processor it runs in every test; **on a GPU it has not been run
-yet**. There it holds the rows once in bfloat16 (and once more in float32 where a second walk is
-taken) and a few blocks of 8,192 x 8,192; only counts and what passes the running floor leave the
-device. Torch is imported when a class is made, never before.
+The code is the same for every device. Tests run it on the processor; **it has not been run on a GPU
+yet**. On a GPU it keeps the rows in bfloat16 (and in float32 for a second pass) and a few blocks of
+8,192 x 8,192; only counts and scores above the floor are copied from the device. Torch is imported
+when a class is instantiated.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from facever.evaluation.scoring.products import BINS, Bins, BlockEngine, LinearB
 from facever.evaluation.scoring.similarity import Floats, Ints
 
 _ON_CPU, _ON_DEVICE = (1024, 1024), (8192, 8192)
-_REACH = 4096  # the largest score in bins, at most; at least half: finer than bfloat16 rounds
+_REACH = 4096  # largest score in bins, and at least half of it: finer than the rounding of bfloat16
 
 
 class _TorchBlocks:
@@ -41,7 +41,7 @@ class _TorchBlocks:
         return self._torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
 
     def _moved(self, rows: Floats) -> Any:
-        """Return the rows on the device, converted a part at a time."""
+        """Return the rows on the device, converted in parts."""
         parts = np.array_split(rows, max(1, len(rows) >> 16))
         return self._torch.cat([self._tensor(part).to(self._type) for part in parts])
 
@@ -64,23 +64,23 @@ class _TorchBlocks:
         return np.asarray(counts)
 
     def above(self, floor: int) -> tuple[Ints, Bins]:
-        """Return the places (row by row) and bins of the last block's scores from a bin up."""
+        """Return the indices (row by row) and bins of the last block's scores from a bin up."""
         index = places(self._bins >= floor)
         bins = self._bins.flatten()[self._tensor(index)]
         return index, bins.cpu().numpy().astype(np.uint16)
 
 
 class Bfloat16Blocks(_TorchBlocks):
-    """Screening by the bfloat16 product, in some 4,000 bins of equal width.
+    """Screening by the bfloat16 product, in about 4,000 bins of equal width.
 
-    The inputs are rounded by 2^-9 each and the score by 2^-9 of itself, so for unit vectors a
-    block score lies within 2^-8 + |s| 2^-9 of the pair's, plus what float32 adds up wrongly. The
-    rows of one side are scaled by a power of two, which rounds nothing, so that a score's whole
-    part is its bin.
+    The relative rounding error of each input and of the score is 2^-9. So for unit vectors a block
+    score is within 2^-8 + |s| 2^-9 of the pair's score, plus the summation error of float32. The
+    rows of one side are scaled by a power of two, which is exact, so that the integer part of a
+    score is its bin.
 
     Args:
-        pairs: What is compared.
-        device: Of torch, such as "cpu" or "cuda".
+        pairs: The pairs.
+        device: Torch device, such as "cpu" or "cuda".
     """
 
     def __init__(self, pairs: AllPairs, device: str = "cpu") -> None:
@@ -91,7 +91,7 @@ class Bfloat16Blocks(_TorchBlocks):
         self.error = 1.02 * largest * (2.0**-8 + 2.0**-9) + scorer.error
         self._middle = int((largest + self.error) * scale) + 2  # the bin of 0; none reaches bin 0
         whole = np.arange(2 * self._middle + 2, dtype=np.float64) - self._middle
-        # whole parts are cut towards zero, so the bin of 0 is twice as wide
+        # integer parts are truncated towards zero, so the bin of 0 is twice as wide
         self.edges = np.where(whole <= 0, whole - 1, whole) / scale
         self._keys = self._torch.empty(0, 0, dtype=self._torch.int16)
 
@@ -105,12 +105,12 @@ class Bfloat16Blocks(_TorchBlocks):
 
 
 class TorchFloat32Blocks(_TorchBlocks):
-    """What `blocks.Float32Blocks` is, on a device.
+    """`products.Float32Blocks` on a device.
 
     Args:
-        pairs: What is compared.
-        low, high: The range that the bins divide.
-        device: Of torch, such as "cpu" or "cuda".
+        pairs: The pairs.
+        low, high: Range of the bins.
+        device: Torch device, such as "cpu" or "cuda".
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class TorchFloat32Blocks(_TorchBlocks):
         self.edges, self.error = self._linear.edges, pairs.scorer.error + self._linear.error
 
     def scores(self, rows: slice, columns: slice) -> Any:
-        """Return the impostor scores of a block [R, C], -inf where there is none."""
+        """Return the impostor scores of a block [R, C], -inf for other pairs."""
         product = self.product(rows, columns)
         masked = self._pairs.no_impostor(rows, columns, self._sides)
         return product if masked is None else product.masked_fill_(masked, -np.inf)
@@ -139,14 +139,14 @@ class TorchFloat32Blocks(_TorchBlocks):
 
 
 def torch_engine(device: str, *, half: bool = True) -> BlockEngine:
-    """Return the engine of a device: bfloat16 screening (or float32), float32 second walks."""
+    """Return the engine of a device: bfloat16 (or float32) screening, float32 second passes."""
     exact = partial(TorchFloat32Blocks, device=device)
     return BlockEngine(partial(Bfloat16Blocks, device=device) if half else exact, exact)
 
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Multiply float32 as float32 and add bfloat16 products in float32, whatever training set."""
+    """Set full precision: float32 products in float32, bfloat16 products summed in float32."""
     import torch
 
     matmul = torch.backends.cuda.matmul

@@ -1,4 +1,4 @@
-"""Scored trials: what every rate is counted from, whether streamed or listed."""
+"""Scored trials, streamed or listed: the input of all rates."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -21,14 +21,14 @@ Counts = npt.NDArray[np.int64]
 class Histogram:
     """Genuine and impostor scores counted in bins.
 
-    Bin b counts the scores in [edges[b], edges[b + 1]), up to an error that moves an impostor
-    score by at most `error`.
+    Bin b counts the scores in [edges[b], edges[b + 1]), with an error of at most `error` in the
+    impostor scores.
 
     Attributes:
         edges: float64 [B + 1], ascending.
         genuine: int64 [B].
         impostor: int64 [B].
-        error: Bound on how far an impostor score may lie from the bin that counts it.
+        error: Bound on the distance of an impostor score from its bin.
     """
 
     edges: Doubles
@@ -37,7 +37,7 @@ class Histogram:
     error: float = 0.0
 
     def thinned(self, bins: int = 100) -> "Histogram":
-        """Return about `bins` bins of equal width over the range that holds scores."""
+        """Return about `bins` bins of equal width over the range of the scores."""
         filled = np.flatnonzero(self.genuine + self.impostor)
         low, high = self.edges[filled[0]], self.edges[filled[-1] + 1]
         edges = np.linspace(low, high, bins + 1)
@@ -49,16 +49,16 @@ class Histogram:
 
 
 class Trials(ABC):
-    """Genuine and impostor trials with their scores. Larger scores are more alike.
+    """Genuine and impostor trials with their scores. Larger scores are more similar.
 
     Attributes:
-        genuine: How many genuine trials there are.
-        impostor: How many impostor trials there are.
-        top: The highest impostor trials, in descending order; all of them when `whole`. Their rows
-            are the trials' own; see `numbered`.
+        genuine: Number of genuine trials.
+        impostor: Number of impostor trials.
+        top: The highest impostor trials, in descending order; all of them if `whole`. Their rows
+            have internal numbers; see `numbered`.
         genuine_scores: All genuine trials in ascending order.
-        whole: Whether `top` holds every impostor trial, so that every rate is exact.
-        dyads: The impostor trials by pairs of people, or None where the people are not known.
+        whole: Whether `top` has every impostor trial, so that every rate is exact.
+        dyads: The impostor trials by pairs of people; None if the people are unknown.
     """
 
     genuine: int
@@ -78,10 +78,10 @@ class Trials(ABC):
         """Return the (k + 1)-th largest impostor score, 0 <= k < impostor."""
 
     def cut(self, k: int) -> float:
-        """Return a threshold that at most k impostor scores are above, 0 <= k < impostor.
+        """Return a threshold that at most k impostor scores exceed, 0 <= k < impostor.
 
         It lies half way from the (k + 1)-th largest of them to the next score of either class, so
-        that the counts are those at that score itself; see `half_way`.
+        that the counts are those at that score; see `half_way`.
         """
         score = self.top.scores.dtype.type(self.threshold(k))
         above = [self.impostor_above(score)]
@@ -91,7 +91,7 @@ class Trials(ABC):
 
     @abstractmethod
     def impostor_above(self, score: "np.floating[Any]") -> "np.floating[Any]":
-        """Return the first impostor score above a score; infinity where none is."""
+        """Return the lowest impostor score above a score; infinity if there is none."""
 
     @abstractmethod
     def false_accepts(self, threshold: float) -> int:
@@ -99,14 +99,14 @@ class Trials(ABC):
 
     @abstractmethod
     def numbered(self, pairs: PairScores) -> PairScores:
-        """Return trials with their rows as the user numbers them."""
+        """Return trials with the row numbers of the user."""
 
     @abstractmethod
     def people_of(self, pairs: PairScores) -> tuple[Ints, Ints]:
         """Return the two people of each trial, numbered as in `dyads`."""
 
     def genuine_parts(self) -> Iterator[PairScores]:
-        """Yield every genuine trial, in parts where they are too many to be held."""
+        """Yield every genuine trial, in parts if they do not fit in memory."""
         yield self.genuine_scores
 
     def true_accepts(self, threshold: float) -> int:
@@ -115,7 +115,7 @@ class Trials(ABC):
 
     def true_accepts_at(self, thresholds: Doubles) -> Counts:
         """Count the genuine scores above ascending thresholds [T], int64 [T]."""
-        below = np.zeros(len(thresholds) + 1, np.int64)  # by how many thresholds a score is above
+        below = np.zeros(len(thresholds) + 1, np.int64)  # number of thresholds below each score
         for part in self.genuine_parts():
             below += np.bincount(_passed(part.scores, thresholds), minlength=len(below))
         return np.cumsum(below[::-1])[::-1][1:]
@@ -127,7 +127,7 @@ class Trials(ABC):
         return DyadSums.of(DyadErrors.of(*self.people_of(above), self._people), self.dyads)
 
     def accepted_by_person(self, thresholds: Doubles) -> tuple[Doubles, Doubles]:
-        """Count each person's genuine scores above ascending thresholds [T], and all of them.
+        """Count each person's genuine scores above ascending thresholds [T], and in total.
 
         Returns:
             float64 [I, T] and float64 [I].
@@ -148,16 +148,16 @@ class Trials(ABC):
 
 
 class ListedTrials(Trials):
-    """Trials whose scores are all in memory, such as a pair list's.
+    """Trials with all scores in memory, such as those of a pair list.
 
     Args:
         scores: Float [T], finite.
         same: Bool [T], True for genuine trials.
-        rows: int64 [T] each, the two rows that each trial compares; its own number without.
-        people: int64 [T] each, the two people that each trial compares, where known.
+        rows: int64 [T] each, the two rows of each trial; by default the number of the trial.
+        people: int64 [T] each, the two people of each trial, if known.
 
     Raises:
-        EvaluationError: Scores that are not finite, lengths that differ, or one class only.
+        EvaluationError: Scores are not finite, lengths differ, or there is one class only.
     """
 
     def __init__(
@@ -169,13 +169,14 @@ class ListedTrials(Trials):
     ) -> None:
         if scores.shape != same.shape or scores.ndim != 1:
             raise EvaluationError(
-                f"{scores.shape} scores and {same.shape} labels: one score and one label per trial"
+                f"{scores.shape} scores and {same.shape} labels: give one score and one label per "
+                "trial"
             )
         wrong = np.flatnonzero(~np.isfinite(scores))
         if len(wrong):
             raise EvaluationError(
                 f"{len(wrong)} of {len(scores)} scores are not finite, the first is trial "
-                f"{wrong[0]} with {scores[wrong[0]]}: leave failed trials out and count them"
+                f"{wrong[0]} with {scores[wrong[0]]}: omit failed trials and count them"
             )
         self.impostor, self.genuine = int((~same).sum()), int(same.sum())
         check_both_classes(self.genuine, self.impostor)
@@ -191,7 +192,7 @@ class ListedTrials(Trials):
             self.dyads = ListedDyads(people[0][impostor], people[1][impostor], size)
 
     def numbered(self, pairs: PairScores) -> PairScores:
-        """Return trials with their rows as the user numbers them."""
+        """Return trials with the row numbers of the user."""
         return PairScores(pairs.scores, self._rows[0][pairs.a], self._rows[1][pairs.b])
 
     def people_of(self, pairs: PairScores) -> tuple[Ints, Ints]:
@@ -212,7 +213,7 @@ class ListedTrials(Trials):
         return float(self.top.scores[k])
 
     def impostor_above(self, score: "np.floating[Any]") -> "np.floating[Any]":
-        """Return the first impostor score above a score; infinity where none is."""
+        """Return the lowest impostor score above a score; infinity if there is none."""
         return next_above(self.top.scores[::-1], score)
 
     def false_accepts(self, threshold: float) -> int:
@@ -222,11 +223,11 @@ class ListedTrials(Trials):
 
 
 def half_way(score: "np.floating[Any]", following: "np.floating[Any]") -> float:
-    """Return the threshold between a score that is to be refused and the next one above it.
+    """Return the threshold between a score that must be rejected and the next higher score.
 
-    It lies half way between the two, as a number of their own type, so that what differs by
-    rounding is decided alike. Where no such number lies strictly between, it is the next score,
-    which is refused too: a false accept rate is never above its target. Without a next score
+    It is the midpoint in the type of the scores, so that scores that differ by rounding get the
+    same decision. If no value of the type lies strictly between, it is the next score, which is
+    then rejected too: a false accept rate is never above its target. Without a next score
     (infinity) it is the score itself.
     """
     if np.isinf(following):
@@ -238,62 +239,62 @@ def half_way(score: "np.floating[Any]", following: "np.floating[Any]") -> float:
 def next_above(
     ascending: npt.NDArray[np.floating], score: "np.floating[Any]"
 ) -> "np.floating[Any]":
-    """Return the first of ascending scores that is above a score; infinity where none is."""
+    """Return the first of ascending scores above a score; infinity if there is none."""
     at = int(np.searchsorted(ascending, score, side="right"))
     found: np.floating[Any] = np.append(ascending[at : at + 1], ascending.dtype.type(np.inf))[0]
     return found
 
 
 def check_both_classes(genuine: int, impostor: int) -> None:
-    """Refuse trials of one class only.
+    """Raise if there are trials of one class only.
 
     Raises:
-        EvaluationError: Says which class is missing and what gives one.
+        EvaluationError: The message names the missing class and how to get it.
     """
     if not genuine:
         raise EvaluationError(
-            "no genuine trials: some person needs two images that are compared with each other"
+            "no genuine trials: at least one person needs two images that are compared"
         )
     if not impostor:
         raise EvaluationError("no impostor trials: at least two people must be compared")
 
 
 def budget(far: float, impostor: int) -> int:
-    """Return how many false accepts a FAR allows: floor(far · impostor) in exact arithmetic.
+    """Return the number of false accepts that a FAR allows: floor(far · impostor), exact.
 
-    `far` counts as the decimal that it prints as, so that 0.1 of 30 is 3.
+    `far` is read as its decimal representation, so that 0.1 of 30 is 3.
     """
     return int(Fraction(repr(float(far))) * impostor)
 
 
 def most_wanted(fars: Sequence[float], impostor: int) -> int:
-    """Return how many of the highest impostor scores the FARs and their intervals need."""
+    """Return the number of highest impostor scores that the FARs and their intervals need."""
     allowed = max(budget(far, impostor) for far in fars)
     return allowed + allowed // 4 + 1000
 
 
 def needed(far: float) -> int:
-    """Return how many impostor trials a FAR needs to allow one false accept."""
+    """Return the number of impostor trials for which a FAR allows one false accept."""
     fraction = Fraction(repr(float(far)))
     return -(-fraction.denominator // fraction.numerator)
 
 
 def check_fars(fars: Sequence[float], name: str = "FAR") -> list[float]:
-    """Return the FARs asked for, largest first and each once.
+    """Return the distinct requested FARs, largest first.
 
     Raises:
-        EvaluationError: None given, or one outside (0, 1).
+        EvaluationError: There is none, or one is outside (0, 1).
     """
     for far in fars:
         if not 0 < far < 1:
             raise EvaluationError(f"a {name} of {far} is not between 0 and 1, such as 1e-3")
     if not fars:
-        raise EvaluationError(f"no {name} given: name at least one, such as 1e-3")
+        raise EvaluationError(f"no {name} given: give at least one, such as 1e-3")
     return sorted(set(fars), reverse=True)
 
 
 def _passed(scores: Floats, thresholds: Doubles) -> Ints:
-    """Count for each score how many of the ascending thresholds it is above."""
+    """Return the number of ascending thresholds below each score."""
     return np.searchsorted(thresholds, scores.astype(np.float64), side="left")
 
 

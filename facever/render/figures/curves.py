@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 _PROBIT_TICKS = (0.5, 0.2, 0.8, 0.05, 0.95, 0.01, 0.99, 1e-3, 0.999, 1e-4, 1e-5, 1e-6, 1e-7)
-_TICK_DISTANCE = 0.11  # of the axis; nearer ticks, named later above, are left out
+_TICK_DISTANCE = 0.11  # share of the axis; closer ticks, later in the list, are omitted
 _LARGEST_FMR = 0.8
 _FEW = 30  # false accepts; the part of the curve with fewer is shaded
 

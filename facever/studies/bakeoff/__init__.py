@@ -1,4 +1,4 @@
-"""The bake-off: which head, on evidence."""
+"""Bake-off: comparison of heads on the same data."""
 
 from facever.studies.bakeoff.contenders import read_configs, read_contenders
 from facever.studies.bakeoff.result import BakeoffResult

@@ -1,4 +1,4 @@
-"""The heads of a bake-off as a person writes them: `rbf:scale=10,gamma=2`, `softmax+center`."""
+"""Parser for the heads of a bake-off, such as `rbf:scale=10,gamma=2` or `softmax+center`."""
 
 import json
 import re
@@ -13,20 +13,22 @@ from facever.training.config import TrainConfig, import_plugins
 
 Heads = list[dict[str, Any]]
 
-_PARTS = re.compile(r"([^:=]+(?::[^:=]+(?=:|$))?)(?::([^:]*=.*|))?")  # pml:NAME is one name
+_PARTS = re.compile(
+    r"([^:=]+(?::[^:=]+(?=:|$))?)(?::([^:]*=.*|))?"
+)  # pml:NAME is one name, not parameters
 
 
 def read_contenders(words: Sequence[str]) -> dict[str, Heads]:
     """Return the heads of each contender by its label.
 
     Args:
-        words: Each a head by name, such as "cosine", with parameters, such as
+        words: Each is the name of a head, such as "cosine", with parameters, such as
             "rbf:scale=10,gamma=2", or a sum of heads, such as "softmax+center:weight=0.008"; or a
             YAML file with a list of such words, of mappings {name: rbf, scale: 10}, or of lists of
             mappings (sums).
 
     Raises:
-        ConfigError: An unknown head, something that cannot be read, or a contender named twice.
+        ConfigError: A head is unknown, a word or file is invalid, or a contender is repeated.
     """
     found: list[tuple[str, Heads]] = []
     for word in words:
@@ -37,7 +39,7 @@ def read_contenders(words: Sequence[str]) -> dict[str, Heads]:
     contenders = dict(found)
     for label in contenders:
         if [name for name, _ in found].count(label) > 1:
-            raise ConfigError(f"'{label}' is named twice among the heads")
+            raise ConfigError(f"'{label}' is given twice: heads must differ")
     return contenders
 
 
@@ -46,16 +48,16 @@ def read_configs(
 ) -> dict[str, TrainConfig]:
     """Return a training's configuration for each contender, by its label.
 
-    The modules of its `imports` are imported first: the words may name heads that they bring.
+    The modules of its `imports` are imported first: words may name heads that they register.
 
     Args:
-        path: The YAML file; what it says of heads is replaced.
-        overrides: Each "dotted.key=value".
-        words: As of `read_contenders`.
+        path: The YAML file; its heads are replaced.
+        overrides: Overrides "dotted.key=value".
+        words: As for `read_contenders`.
 
     Raises:
-        ConfigError: What `read_contenders` raises, and what does not fit, such as a head that
-            needs several images of each identity where the batches do not have them.
+        ConfigError: The errors of `read_contenders`; or a configuration is invalid, for example a
+            head needs several images of each identity and the batches do not have them.
     """
     import_plugins(Path(path), overrides)
     return {
@@ -67,7 +69,7 @@ def read_configs(
 
 
 def folder_name(label: str) -> str:
-    """Return a contender's label as the name of a folder."""
+    """Return the folder name of a contender's label."""
     return re.sub(r"[^\w.+=-]+", "-", label).strip("-.")
 
 
@@ -83,7 +85,7 @@ def _of_item(item: Any, where: str) -> tuple[str, Heads]:
         return item, _of_word(item)
     heads = item if isinstance(item, list) else [item]
     if not heads or not all(isinstance(head, Mapping) and "name" in head for head in heads):
-        raise ConfigError(f"{where}: {item} is no head; write rbf:scale=10 or {{name: rbf}}")
+        raise ConfigError(f"{where}: {item} is not a head: write rbf:scale=10 or {{name: rbf}}")
     for head in heads:
         head_class(str(head["name"]))
     return "+".join(map(_label, heads)), [dict(head) for head in heads]
@@ -104,7 +106,9 @@ def _head(word: str) -> dict[str, Any]:
     except ConfigError:
         values = None
     if not isinstance(values, dict) or not values or None in values.values():
-        raise ConfigError(f"'{word}' is no head with parameters such as rbf:scale=10,gamma=2")
+        raise ConfigError(
+            f"'{word}' is not a head with parameters: write for example rbf:scale=10,gamma=2"
+        )
     return {"name": name, **values}
 
 

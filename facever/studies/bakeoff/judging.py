@@ -1,4 +1,4 @@
-"""Judging the models of a bake-off: the test images, the threshold's people, the figures."""
+"""Evaluation of the models of a bake-off: test images, threshold and figures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,11 +41,11 @@ ACCURACY = "accuracy"
 
 @dataclass(frozen=True)
 class TestPart:
-    """What the runs are judged by.
+    """The test part of a bake-off.
 
     Attributes:
-        words: As the user named it.
-        manifest: The images, of people whom no run is trained on or chosen by.
+        words: The words of the user.
+        manifest: The images, of people that no run uses for training or selection.
         pairs: The trials, or None for all pairs of the images.
     """
 
@@ -55,21 +55,21 @@ class TestPart:
 
     @property
     def name(self) -> str:
-        """What it is called in results."""
+        """Name in results."""
         return " ".join(self.words)
 
 
 @dataclass(frozen=True)
 class RunFigures:
-    """What one model reached on the test part.
+    """The figures of one model on the test part.
 
     Attributes:
-        metric: How its embeddings are compared.
-        figures: By name: "accuracy", and "tar@1e-3" and so on where the trials support the FAR.
+        metric: Similarity of its embeddings.
+        figures: By name: "accuracy", and "tar@1e-3" and so on for FARs that the trials support.
         draws: The same figures in drawn populations, float64 [draws] each.
-        per_person: The impostor trials of each person, by which runs are known to be comparable.
-        genuine, impostor: Counts of trials.
-        threshold: Of the accuracy.
+        per_person: Number of impostor trials of each person; comparable runs have equal numbers.
+        genuine, impostor: Numbers of trials.
+        threshold: Threshold of the accuracy.
         refused: By FAR that the trials cannot support: the impostor trials that it needs.
     """
 
@@ -86,27 +86,28 @@ class RunFigures:
 def test_part(
     manifest: Manifest, words: Sequence[str], known: set[str], data: str | Path | None
 ) -> TestPart:
-    """Return the images and trials that the words name.
+    """Return the test images and trials.
 
     Args:
-        manifest: The whole data set.
-        words: Conditions "COLUMN=VALUE[,VALUE]", all of which must hold, and at most one pair
-            list: a file, or "lfw-view1" for LFW's pairsDevTest.txt.
-        known: Everyone whom the runs are trained on or chosen by.
+        manifest: The complete data set.
+        words: Conditions "COLUMN=VALUE[,VALUE]", which must all hold, and at most one pair list:
+            a file, or "lfw-view1" for LFW's pairsDevTest.txt.
+        known: All people that the runs use for training or selection.
         data: The `--data` option.
 
     Raises:
-        ConfigError: No word at all, or two pair lists.
-        DataError: A condition that no image meets, no such list, or test people that are known.
+        ConfigError: There is no word, or there are several pair lists.
+        DataError: No image matches a condition, a list is missing, or test people are used for
+            training or selection.
     """
     if not words:
         raise ConfigError(
-            "which images judge the heads? --test COLUMN=VALUE (such as subset=test), a pair list, "
+            "no test images: give --test COLUMN=VALUE (such as --test subset=test), a pair list, "
             f"or {LFW_VIEW1}"
         )
     lists = [word for word in words if "=" not in word]
     if len(lists) > 1:
-        raise ConfigError(f"one pair list can judge, not {len(lists)}: {', '.join(lists)}")
+        raise ConfigError(f"--test has {len(lists)} pair lists ({', '.join(lists)}): give one")
     chosen = manifest
     for word in words:
         if word not in lists:
@@ -118,7 +119,7 @@ def test_part(
     elif not strangers.all():
         shared = sorted(set(chosen.frame["identity"][~strangers]))
         raise DataError(
-            f"{len(shared)} people of --test {' '.join(words)} are trained on or used for choices "
+            f"{len(shared)} people of --test {' '.join(words)} are used for training or selection "
             f"(first: {shared[0]}): choose data.train and --test without common people"
         )
     if pairs is not None:
@@ -127,7 +128,7 @@ def test_part(
 
 
 def known_people(manifest: Manifest, config: TrainConfig) -> set[str]:
-    """Return everyone whom a run of this configuration is trained on or chosen by."""
+    """Return all people that a run of this configuration uses for training or selection."""
     train, development = select(manifest, config.data, config.batch, config.seed)
     return {*train.identities, *(development.identities if development is not None else ())}
 
@@ -140,18 +141,18 @@ def judge(
     test: TestPart,
     fars: Sequence[float],
 ) -> RunFigures:
-    """Embed the test images with a model and measure them.
+    """Embed the test images with a model and measure the figures.
 
-    The threshold of the accuracy is the best one on the configuration's development people, or
-    else on those that it trains on, never on the test.
+    The threshold of the accuracy is the best on the configuration's development people, else on its
+    training people; never on test people.
 
     Args:
-        model: A finished run, or any other model that `load_model` takes.
-        kept: Where the embeddings of the model are kept.
-        config: Of the run, or of the runs that another model is compared with.
-        manifest: The whole data set.
-        test: What judges.
-        fars: The false accept rates at which TAR is wanted.
+        model: A finished run, or any other model that `load_model` accepts.
+        kept: Folder for the embeddings of the model.
+        config: Configuration of the run, or of the runs that a reference is compared with.
+        manifest: The complete data set.
+        test: The test part.
+        fars: False accept rates at which TAR is measured.
     """
     embeddings = _embed(model, config, test.manifest, kept.embeddings)
     fars = check_fars(fars)
@@ -162,7 +163,7 @@ def judge(
     else:
         trials = score_pairs(embeddings, test.pairs, embeddings.meta.metric).trials
     if trials.dyads is None:
-        raise EvaluationError("a bake-off needs to know the two people of each trial")
+        raise EvaluationError("a bake-off needs the identities of both images of each trial")
     threshold = best_threshold(_threshold_trials(model, kept, config, manifest))
     figures = {ACCURACY: balanced_accuracy(trials, threshold)}
     draws = {ACCURACY: accuracy_over_people(trials, threshold)}
@@ -184,20 +185,20 @@ def judge(
 
 
 def tar_name(far: float) -> str:
-    """Return how TAR at a FAR is called, such as "tar@1e-3"."""
+    """Return the name of TAR at a FAR, such as "tar@1e-3"."""
     return f"tar@{far_text(far)}"
 
 
 def _check_pairs(pairs: PairList, manifest: Manifest) -> None:
-    """Refuse pairs that name other images than those of the manifest."""
+    """Raise if pairs name images that are not in the manifest."""
     size = len(manifest)
     rows = EmbeddingSet(np.empty((size, 0), np.float32), manifest.frame, EmbeddingMeta("", 0))
     try:
         find_rows(rows, [*pairs.frame["a"], *pairs.frame["b"]], pairs.name)
     except EvaluationError as error:
         raise DataError(
-            f"{str(error).partition(',')[0]}, which cannot judge: it is not in the data once, or "
-            "shows someone who is trained on or used for choices"
+            f"{str(error).partition(',')[0]}, which is not a test image: it is missing or "
+            "ambiguous in the data, or its person is used for training or selection"
         ) from error
 
 
@@ -212,7 +213,7 @@ def _threshold_trials(
 
 
 def _embed(model: str | Path, config: TrainConfig, manifest: Manifest, out: Path) -> EmbeddingSet:
-    """Return the embeddings of a manifest; those that are there already are used again."""
+    """Return the embeddings of a manifest; existing embeddings are reused."""
     if (out / META).is_file():
         held = EmbeddingSet.load(out)
         same = held.rows["path"].tolist() == manifest.frame["path"].tolist()
@@ -225,7 +226,7 @@ def _embed(model: str | Path, config: TrainConfig, manifest: Manifest, out: Path
         workers=config.workers,
         on_error=config.data.on_error,
         overwrite=True,
-        photos=False,  # as the training takes them
+        photos=False,  # the same choice as in training
     )
 
 

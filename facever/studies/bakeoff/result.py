@@ -1,4 +1,4 @@
-"""What a bake-off found: figures per head, and which differences from the baseline are resolved."""
+"""The result of a bake-off: figures per head, and differences from the baseline."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -41,15 +41,15 @@ _FEW = 30
 
 @dataclass(frozen=True)
 class BakeoffRun(Record):
-    """One run and what it reached.
+    """One run with its figures.
 
     Attributes:
         label: The contender.
-        seed: Of the run.
+        seed: Seed of the run.
         path: The run folder.
         judged: Its figures on the test part.
-        updates, seconds: Of the training.
-        curve_name: What the learning curve shows.
+        updates, seconds: Number of updates and time of the training.
+        curve_name: Name of the figure in the learning curve.
         curve: Updates and values.
     """
 
@@ -70,14 +70,14 @@ class BakeoffRun(Record):
 
 @dataclass(frozen=True)
 class ReferenceRecord(Record):
-    """A model that was not trained here, judged on the same trials.
+    """A model that was not trained here, measured on the same trials.
 
     Attributes:
-        label: As the user named it.
-        fingerprint: Of the model.
+        label: Name given by the user.
+        fingerprint: Fingerprint of the model.
         judged: Its figures on the test part.
-        overlap: Which of the test people it was trained on, in words.
-        differences: Its figure minus the mean of the baseline's seeds, over people; by figure.
+        overlap: Overlap of its training with the test people, as text.
+        differences: By figure: the model minus the mean of the baseline's seeds, over people.
     """
 
     label: str
@@ -97,11 +97,11 @@ class HeadFigures(Record):
     """A contender over its seeds.
 
     Attributes:
-        label: As the user named it.
-        metric: How its embeddings are compared.
-        means: By figure.
+        label: Name given by the user.
+        metric: Similarity of its embeddings.
+        means: Mean of each figure.
         intervals: Student's t over seeds; None for a single seed.
-        seconds: Mean of the trainings.
+        seconds: Mean time of the trainings.
     """
 
     label: str
@@ -123,13 +123,13 @@ class HeadFigures(Record):
 
 @dataclass(frozen=True)
 class Verdict(Record):
-    """One contender minus the baseline, on one figure.
+    """Difference of one contender from the baseline, for one figure.
 
     Attributes:
-        label, figure: What is compared.
-        seeds: Over trainings: would other seeds say the same? None for a single seed.
-        people: Over test identities: would other people say the same?
-        corrected: Holm's p values of the two, over the contenders of this figure.
+        label, figure: The contender and the figure.
+        seeds: Difference over trainings with different seeds; None for a single seed.
+        people: Difference over test identities.
+        corrected: Holm's p values of both, over the contenders of this figure.
         level: A corrected p below 1 - level is resolved.
     """
 
@@ -144,12 +144,12 @@ class Verdict(Record):
 
     @property
     def resolved(self) -> dict[str, bool]:
-        """Whether the difference is told from none, over "seeds" and over "people"."""
+        """Whether the difference from zero is resolved, over "seeds" and over "people"."""
         return {over: p is not None and p < 1 - self.level for over, p in self.corrected.items()}
 
     @property
     def words(self) -> str:
-        """The verdict in words."""
+        """The verdict as text."""
         over = [name for name, yes in self.resolved.items() if yes]
         if len(over) == 2:
             return "resolved"
@@ -158,18 +158,18 @@ class Verdict(Record):
 
 @dataclass(frozen=True)
 class BakeoffResult(Result):
-    """The whole bake-off.
+    """The result of a bake-off.
 
     Attributes:
-        test: The test part, as the user named it.
+        test: Name of the test part, given by the user.
         baseline: The contender that all others are compared with.
-        level: Confidence of the intervals.
+        level: Confidence level of the intervals.
         genuine, impostor, people: Test trials and the people in them.
         runs: One for each contender and seed.
         heads: One for each contender.
         verdicts: One for each other contender and figure.
         refused: By FAR that the trials cannot support: the impostor trials that it needs.
-        references: Models that were judged on the same trials and not trained here.
+        references: Models that were not trained here, measured on the same trials.
     """
 
     test: str
@@ -204,7 +204,7 @@ class BakeoffResult(Result):
     )
 
     def describe(self) -> list[Section]:
-        """Return what each head reached, which differences are resolved, curves and runs."""
+        """Return the figures of each head, the differences, curves and runs."""
         references = [self._references()] if self.references else []
         return [
             self._heads(), self._differences(), *references, self._curves(), self._all_runs(),
@@ -227,7 +227,7 @@ class BakeoffResult(Result):
         headers = ["head", "compared by", *self.figures, "seconds"]
         notes = [Note(note, warning=True) for note in self.notes()]
         blocks = [Table("", headers, rows), *notes]
-        return Section("heads", "What each head reached", blocks, self.summary())
+        return Section("heads", "Results of each head", blocks, self.summary())
 
     def _differences(self) -> Section:
         blocks: list[Block] = [Note(self.how_compared())]
@@ -245,7 +245,9 @@ class BakeoffResult(Result):
                 Figure(
                     name,
                     figures.differences(bars, name, self.baseline),
-                    "Where an interval holds zero, that source of chance alone can explain it.",
+                    "If an interval contains zero, the difference can be due to this source of "
+                    "chance "
+                    "(seeds or people).",
                 )
             )
         headers = ["figure", "head", "over seeds", "p (Holm)", "over people", "p (Holm)", "verdict"]
@@ -262,7 +264,7 @@ class BakeoffResult(Result):
             for verdict in self.verdicts
         ]
         blocks.append(Table(f"Each head minus {self.baseline}", headers, rows))
-        return Section("differences", "Which differences are resolved", blocks)
+        return Section("differences", f"Differences from {self.baseline}", blocks)
 
     def _references(self) -> Section:
         rows: list[list[Cell]] = [
@@ -278,19 +280,19 @@ class BakeoffResult(Result):
         headers = ["model", "compared by", *self.figures, *minus]
         overlaps = [Note(f"{one.label}, training data: {one.overlap}") for one in self.references]
         note = Note(
-            "Models that were not trained here, on the same trials. They had other training data: "
-            "the differences do not rank heads. Intervals: bootstrap of test identities."
+            "Models that were not trained here, on the same trials. Their training data differs, "
+            "so the differences do not rank heads. Intervals: bootstrap of test identities."
         )
         blocks: list[Block] = [note, Table("", headers, rows), *overlaps]
-        return Section("references", "Models for reference", blocks)
+        return Section("references", "Reference models", blocks)
 
     def _curves(self) -> Section:
         shown = {head.label: [run.curve for run in self.of(head.label)] for head in self.heads}
         shown = {label: curves for label, curves in shown.items() if all(curves)}
-        block: Block = Note("No curve was logged.")
+        block: Block = Note("No learning curve was logged.")
         if shown:
             drawing = figures.learning_curves(shown, self.runs[0].curve_name)
-            caption = "Mean over the seeds; behind it the range of the seeds."
+            caption = "Lines: mean over the seeds. Bands: range of the seeds."
             block = Figure("Learning curves", drawing, caption)
         return Section("curves", "Learning curves", [block])
 
@@ -307,10 +309,10 @@ class BakeoffResult(Result):
         ]
         facts = Facts([("test", self.test), ("confidence", f"{self.level:.0%}")])
         headers = ["head", "seed", *self.figures, "seconds", "run"]
-        return Section("runs", "Every run", [facts, Table("All runs", headers, rows, folded=True)])
+        return Section("runs", "Runs", [facts, Table("All runs", headers, rows, folded=True)])
 
     def summary(self) -> str:
-        """Return in one line what was judged by what."""
+        """Return seeds, test trials and intervals in one line."""
         return (
             f"{len(self.seeds)} seeds; test {self.test}: {self.genuine:,} genuine and "
             f"{self.impostor:,} impostor trials of {self.people:,} people; means and "
@@ -318,29 +320,29 @@ class BakeoffResult(Result):
         )
 
     def notes(self) -> list[str]:
-        """Return what a reader must know before trusting the figures."""
+        """Return warnings for the reader."""
         notes = [
             f"FAR {far:g} is refused: it needs {n:,} impostor trials"
             for far, n in self.refused.items()
         ]
         if self.people < _FEW:
             notes.append(
-                f"only {self.people} test people: what differs over people can hardly be resolved"
+                f"only {self.people} test people: differences over people can hardly be resolved"
             )
         return notes
 
     def how_compared(self) -> str:
-        """Return in one line what the intervals of differences are."""
+        """Return the methods of the intervals of differences in one line."""
         return (
-            "differences: over seeds, Student t on seed by seed differences; over people, "
+            "differences: over seeds, Student t on paired differences by seed; over people, "
             "bootstrap of test identities, the same for both heads, mean over seeds; p by Holm "
             "over the heads of a figure, intervals not corrected; accuracy is "
-            "(TAR + 1 - FAR) / 2 at a threshold chosen on other people than the test's"
+            "(TAR + 1 - FAR) / 2 at a threshold that was not chosen on test people"
         )
 
 
 def figure_cell(head: HeadFigures, name: str) -> Number:
-    """Return "0.5450 ± 0.0120", or the mean alone for a single seed."""
+    """Return "0.5450 ± 0.0120", or only the mean for a single seed."""
     interval = head.intervals[name]
     reach = "" if interval is None else f" ± {(interval.high - interval.low) / 2:.4f}"
     return Number(f"{head.means[name]:.4f}{reach}", head.means[name])
@@ -366,20 +368,20 @@ def compare_heads(
     level: float = 0.95,
     references: Sequence[ReferenceRecord] = (),
 ) -> BakeoffResult:
-    """Compare every contender with the baseline, seed by seed and person by person.
+    """Compare every contender with the baseline, over seeds and over people.
 
-    The references, which have no seeds, are compared with the mean of the baseline's.
+    References, which have no seeds, are compared with the mean of the baseline's seeds.
 
     Raises:
-        EvaluationError: Runs with different trials, which cannot be paired.
+        EvaluationError: Runs have different trials and cannot be paired.
     """
     first = runs[0].judged
     judged = {run.path: run.judged for run in runs} | {one.label: one.judged for one in references}
     for name, other in judged.items():
         if not np.array_equal(other.per_person, first.per_person):
             raise EvaluationError(
-                f"{name} has other trials than {runs[0].path}: an image can be embedded by one "
-                "of them only"
+                f"{name} and {runs[0].path} have different trials: an image could be embedded by "
+                "only one of them"
             )
     people = int((first.per_person > 0).sum())
     labels = list(dict.fromkeys(run.label for run in runs))

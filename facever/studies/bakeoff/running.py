@@ -1,4 +1,4 @@
-"""Heads trained on the same data, batches and budget, judged on the same strangers."""
+"""Run a bake-off: train heads on the same data and budget, and test them on the same people."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -46,40 +46,40 @@ def bakeoff(
     data: str | Path | None = None,
     level: float = 0.95,
 ) -> BakeoffResult:
-    """Train every contender with every seed, judge all runs on the test part, and compare.
+    """Train every contender with every seed, measure all runs on the test part, and compare.
 
-    Finished runs in `folder` are kept and an interrupted one goes on, so the same call goes on
-    after an interruption; more heads, more seeds, another test or baseline may be asked for later.
+    Finished runs in `folder` are kept and an interrupted run is resumed: repeat the call after an
+    interruption, or with more heads, more seeds, another test or baseline.
 
     Args:
         contenders: Configurations by label, which differ in their heads only.
         folder: FOLDER/runs/LABEL/seed-N are ordinary runs; bakeoff.json, bakeoff.txt and
-            bakeoff.html the result.
-        test: Which images judge; see `judging.test_part`.
-        seeds: How many; they count up from the configuration's own.
-        baseline: The label that the others are compared with; the first by default.
-        far: The false accept rates at which TAR is wanted.
-        references: Models that are judged on the same trials and not trained here: names of
+            bakeoff.html contain the result.
+        test: The test images; see `judging.test_part`.
+        seeds: Number of seeds, counted up from the configuration's seed.
+        baseline: Label of the baseline; the first contender by default.
+        far: False accept rates at which TAR is measured.
+        references: Models that are measured on the same trials and not trained here: names of
             public models, .onnx or .safetensors files, runs.
         data: The `--data` option.
-        level: Confidence of the intervals.
+        level: Confidence level of the intervals.
 
     Raises:
-        ConfigError: One contender only, an unknown baseline, or a run in `folder` that was made
-            with another configuration.
-        ModelError: A reference that cannot be loaded.
-        DataError, EvaluationError: What the test part and the trainings raise.
+        ConfigError: There is one contender only, the baseline is unknown, or a run in `folder` was
+            made with another configuration.
+        ModelError: A reference cannot be loaded.
+        DataError, EvaluationError: Errors of the test part and the trainings.
     """
     folder = Path(folder)
     if len(contenders) < 2:
-        raise ConfigError("a bake-off needs two heads or more: --heads cosine cosface ...")
+        raise ConfigError("a bake-off needs two heads or more: give --heads cosine cosface ...")
     if seeds < 1:
         raise ConfigError(f"--seeds {seeds}: it must be 1 or more")
     first = next(iter(contenders))
     if any(config.precision == "auto" for config in contenders.values()):
         raise ConfigError(
-            "precision 'auto' depends on the machine, and heads must be trained in the same one: "
-            "name it, for example precision=fp32"
+            "precision 'auto' depends on the machine, but all heads must use the same precision: "
+            "set it, for example precision=fp32"
         )
     if baseline is not None and baseline not in contenders:
         raise ConfigError(unknown("baseline", baseline, contenders))
@@ -93,7 +93,7 @@ def bakeoff(
     models = {name: load_model(name) for name in dict.fromkeys(references)}
     shared = contenders[first].data
     manifest = load_data(shared.root, data, shared.layout)
-    # Other seeds may set other people aside for choices.
+    # other seeds may select other development people
     known = set().union(
         *(known_people(manifest, config) for label, config in plan if label == first)
     )
@@ -119,29 +119,29 @@ def _run_of(folder: Path, label: str, config: TrainConfig) -> Run:
 
 
 def trained(run: Run, config: TrainConfig, data: str | Path | None) -> Run:
-    """Return the run, trained to its end: kept, resumed or new.
+    """Return the finished run: kept, resumed or new.
 
     Raises:
-        ConfigError: It was made with another configuration.
+        ConfigError: The run was made with another configuration.
     """
     check_kept(run, config)
     if run.model.is_file():
         return run
     if run.last.is_file():
         return Trainer.resume(run.path, data).fit()
-    if run.config.is_file():  # stopped before its first checkpoint: nothing is lost
+    if run.config.is_file():  # stopped before its first checkpoint: start again
         shutil.rmtree(run.path)
     return Trainer.start(config, run.path, data).fit()
 
 
 def check_kept(run: Run, config: TrainConfig) -> None:
-    """Refuse a run that was made with another configuration; one that is not there is fine."""
+    """Raise if a run exists that was made with another configuration."""
     if run.config.is_file():
         require_same(
             config,
             load_config(TrainConfig, run.config),
             run.path,
-            "it goes on with the same configuration only; choose another folder",
+            "resume it with the same configuration, or choose another folder",
         )
 
 
@@ -178,7 +178,7 @@ def _reference(
     part: TestPart,
     far: Sequence[float],
 ) -> ReferenceRecord:
-    say(f"bake-off: {name}, for reference")
+    say(f"bake-off: {name} (reference)")
     kept = RunFolder(folder / "references" / model.fingerprint[:16])
     return ReferenceRecord(
         label=name,

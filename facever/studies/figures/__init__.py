@@ -1,1 +1,1 @@
-"""Figures of a model or a data set: numbers and drawing."""
+"""Figures of a model or a data set, with their numbers."""

@@ -1,4 +1,4 @@
-"""Where keypoints look: maps of attention over images."""
+"""Attention maps of keypoints over images."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
 _SIDE = 144  # pixels of the longer side of a cell
-_STRONGEST = 0.75  # opacity where a keypoint looks most
+_STRONGEST = 0.75  # opacity at the maximum of a map
 
 
 def attention_sheet(
@@ -29,18 +29,17 @@ def attention_sheet(
     attention: Mapping[int, Floats],
     caption: str,
 ) -> Figure:
-    """Draw each image and, beside it, what each keypoint looks at.
+    """Draw each image with the attention map of each keypoint next to it.
 
-    Each map is drawn relative to its own maximum: a keypoint without a preference colours all of
-    the image.
+    Each map is drawn relative to its own maximum: a uniform map colours the whole image.
 
     Args:
         name: Unique within a page.
-        title: Of the panel.
+        title: Title of the panel.
         images: uint8 [H, W, 3] RGB each, all of one size.
-        names: Of the images.
-        attention: By stage, [images, keypoints, h, w], not negative; what they cover is the image.
-        caption: How to read it.
+        names: Names of the images.
+        attention: By stage, [images, keypoints, h, w], not negative; each map covers the image.
+        caption: Caption of the figure.
     """
     maps = [(stage, key) for stage, found in attention.items() for key in range(found.shape[1])]
     rows = [
@@ -67,7 +66,7 @@ def attention_sheet(
 
 
 def overlay(image: Pixels, attention: Floats) -> Pixels:
-    """Return the image in grey, coloured where a map [h, w] of attention is high."""
+    """Return the image in grey, with high values of an attention map [h, w] in colour."""
     shown = _shown(image)
     size = (shown.shape[1], shown.shape[0])
     share = cv2.resize(attention, size, interpolation=cv2.INTER_LINEAR) / attention.max()
@@ -83,7 +82,7 @@ def _framed(cell: Pixels) -> Pixels:
 
 
 def _shown(image: Pixels) -> Pixels:
-    """Return the image with its longer side of `_SIDE` pixels."""
+    """Return the image resized to a longer side of `_SIDE` pixels."""
     scale = _SIDE / max(image.shape[:2])
     size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
     shown = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)

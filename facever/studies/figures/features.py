@@ -1,4 +1,4 @@
-"""The two-dimensional feature picture: heads trained on an embedding of two numbers."""
+"""Figure of two-dimensional embeddings: one panel per head."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,25 +27,25 @@ from facever.training.run import Run
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-HELD_OUT = 0.2  # of each identity's images, drawn and not trained on
-_DRAWN = 200  # images of each identity
-_FAR_OUT = 99.5  # percentile of the lengths that the axes reach to
+HELD_OUT = 0.2  # share of each identity's images that is drawn and not used for training
+_DRAWN = 200  # minimum images per identity
+_FAR_OUT = 99.5  # percentile of the lengths that limits the axes
 _COLORS = (*SERIES, "#3aa0a8", "#7a7f1f", "#d06fb0", "#6b4a2b")
-"""Ten colours that are told apart on light and on dark paper."""
+"""Ten colours that can be distinguished on light and on dark backgrounds."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """What one head made of the images that it was not trained on.
+    """Embeddings of held-out images by one head.
 
     Attributes:
         label: The contender.
         run: Its run folder.
-        metric: How embeddings are compared.
+        metric: Similarity of the embeddings.
         points: float32 [N, 2], not normalised.
         labels: int64 [N].
         identities: The name of each label.
-        prototypes: float32 [C, 2], or None where the head has none.
+        prototypes: float32 [C, 2]; None if the head has no prototypes.
     """
 
     label: str
@@ -58,7 +58,7 @@ class Features:
 
     @property
     def accuracy(self) -> float | None:
-        """The share of images that are most similar to their own prototype."""
+        """Share of images that are most similar to their own prototype."""
         if self.prototypes is None:
             return None
         nearest = _similarities(self.points, self.prototypes, self.metric).argmax(1)
@@ -67,7 +67,7 @@ class Features:
     def figure(self) -> Figure:
         """Return the drawing."""
         right = self.accuracy
-        said = "" if right is None else f"; {right:.2%} are most like their own prototype"
+        said = "" if right is None else f"; {right:.2%} are most similar to their own prototype"
         few = np.concatenate([np.flatnonzero(self.labels == k)[:_DRAWN] for k in self._codes])
         return feature_figure(
             f"features-{folder_name(self.label)}",
@@ -77,7 +77,7 @@ class Features:
             self.identities,
             self.prototypes,
             metric=self.metric,
-            caption=f"{len(self.points):,} images not trained on, compared by {self.metric}{said}.",
+            caption=f"{len(self.points):,} held-out images, compared by {self.metric}{said}.",
         )
 
     @property
@@ -92,25 +92,26 @@ def learn_features(
     identities: int = 10,
     data: str | Path | None = None,
 ) -> list[Features]:
-    """Train a two-dimensional embedding with each head and embed the images held out.
+    """Train a two-dimensional embedding with each head and embed held-out images.
 
-    The identities with the most images are taken; a fifth of each one's images is drawn and the
-    rest trained on. The neck is a Linear alone, so that lengths are the head's own doing.
+    The identities with the most images are used. A fifth of the images of each identity is held out
+    and drawn, the rest is used for training. The neck is a single Linear, so that the lengths
+    depend on the head only.
 
     Args:
-        contenders: Configurations by label; data.train says which rows are used at all.
-        folder: Of the runs; finished ones are kept, an interrupted one goes on.
-        identities: How many, 2 or more.
+        contenders: Configurations by label; data.train selects the rows.
+        folder: Folder of the runs; finished runs are kept, an interrupted run is resumed.
+        identities: Number of identities, 2 or more.
         data: The `--data` option.
 
     Raises:
-        ConfigError: No contender, fewer than two identities asked for, or a run in `folder` that
-            was made with another configuration.
-        DataError: Fewer than two identities with images enough.
+        ConfigError: There is no contender, `identities` is below 2, or a run in `folder` was made
+            with another configuration.
+        DataError: Fewer than two identities have enough images.
     """
     folder = Path(folder)
     if not contenders:
-        raise ConfigError("which heads? --heads softmax cosine ...")
+        raise ConfigError("no heads: give --heads softmax cosine ...")
     if identities < 2:
         raise ConfigError(f"--identities {identities}: it must be 2 or more")
     first = next(iter(contenders.values()))
@@ -130,7 +131,7 @@ def learn_features(
 
 
 def split_images(manifest: Manifest, identities: int, seed: int) -> Manifest:
-    """Return the best-known identities with a column `subset` that parts each one's images."""
+    """Return the identities with the most images, with a column `subset` for the split."""
     counts = manifest.frame["identity"].value_counts()
     wanted = sorted(counts.index[counts >= 2][:identities])
     chosen = manifest.where(identity=wanted).require_identities(2)
@@ -155,18 +156,17 @@ def feature_figure(
 ) -> Figure:
     """Draw two-dimensional embeddings of several identities, and the prototypes.
 
-    Where embeddings are compared by distance a prototype is a place; elsewhere it is a direction
-    and drawn as a ray.
+    If embeddings are compared by distance, a prototype is drawn as a point, else as a ray.
 
     Args:
         name: Unique within a page.
-        title: Of the panel.
+        title: Title of the panel.
         points: [N, 2], not normalised.
-        labels: int [N], the place of each point's identity in `identities`.
-        identities: As the legend names them.
-        prototypes: [C, 2], or None where the head has none.
+        labels: int [N], index of each point's identity in `identities`.
+        identities: Names in the legend.
+        prototypes: [C, 2]; None if the head has no prototypes.
         metric: "cosine", "euclidean" or "dot".
-        caption: How to read it.
+        caption: Caption of the figure.
     """
     xy, who = np.asarray(points, np.float64), np.asarray(labels)
     own = None if prototypes is None else np.asarray(prototypes, np.float64)
@@ -231,7 +231,7 @@ def _embed(label: str, run: Run, images: Manifest) -> Features:
 def _similarities(
     points: NDArray[np.float32], prototypes: NDArray[np.float32], metric: str
 ) -> NDArray[np.float32]:
-    """Return how similar each point is to each prototype, [N, C]."""
+    """Return the similarity of each point to each prototype, [N, C]."""
     if metric == "euclidean":
         distances: NDArray[np.float32] = np.square(points[:, None] - prototypes[None]).sum(2)
         return -distances

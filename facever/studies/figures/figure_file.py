@@ -1,4 +1,4 @@
-"""Figures as a file: an HTML page, or a picture, as the file's suffix says."""
+"""Figures in a file: an HTML page or an image, depending on the suffix."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +12,13 @@ SUFFIXES = (".html", ".png", ".svg", ".pdf")
 
 
 def check_suffix(path: Path) -> None:
-    """Refuse a file that no writer is for, before anything is computed.
+    """Raise for an unknown file suffix, before any computation.
 
     Raises:
-        ConfigError: Names the suffixes.
+        ConfigError: The suffix is unknown; the message lists the suffixes.
     """
     if path.suffix not in SUFFIXES or path.is_dir():
-        raise ConfigError(f"{path}: name a file that ends in {', '.join(SUFFIXES)}")
+        raise ConfigError(f"{path}: the file name must end in {', '.join(SUFFIXES)}")
 
 
 def write_figures(
@@ -27,9 +27,9 @@ def write_figures(
     """Write a description to a file.
 
     Args:
-        path: .html for a page of everything, else a picture of the figures alone.
-        sections: What is described.
-        title, verdict, meaning: As of a `Report`.
+        path: .html for a complete page, else an image of the figures only.
+        sections: The description.
+        title, verdict, meaning: As for a `Report`.
     """
     check_suffix(path)
     if path.suffix == ".html":

@@ -1,4 +1,4 @@
-"""What the RBF head's gamma and s mean: reach of the kernel, bounds of probability and loss."""
+"""Meaning of gamma and s of the RBF head: width of the kernel, bounds of probability and loss."""
 
 import math
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from facever.render.svg import MUTED, SERIES
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_REACH = 0.01  # K at the right end of the axes, for the largest gamma
+_REACH = 0.01  # K at the right end of the axis, for the largest gamma
 
 
 @dataclass(frozen=True)
 class RbfCurves(Result):
-    """The kernel for some gammas and the best that some scales can reach.
+    """The kernel for some gammas, and the highest probability and lowest loss for some scales.
 
     Attributes:
         gammas: Widths of the kernel.
@@ -36,13 +36,13 @@ class RbfCurves(Result):
 
     @property
     def farthest(self) -> float:
-        """The distance at which the widest kernel has all but vanished."""
+        """The distance at which the widest kernel is almost 0."""
         return math.sqrt(-math.log(_REACH) * max(self.gammas))
 
     json_keys = "identities gammas=_reach scales=_reached"
 
     def describe(self) -> list[Section]:
-        """Return K for all gammas, p for each, and what each scale can reach."""
+        """Return K for all gammas, p for each, and the bounds of each scale."""
         drawn = [
             own_probability(gamma, self.scales, self.identities, self.farthest)
             for gamma in self.gammas
@@ -83,7 +83,7 @@ def rbf_curves(gammas: Sequence[float], scales: Sequence[float], identities: int
     """Return the curves for widths and scales.
 
     Raises:
-        ConfigError: A width or scale that is not positive, or fewer than two identities.
+        ConfigError: A width or scale is not positive, or there are fewer than two identities.
     """
     for name, values in (("gamma", gammas), ("scale", scales)):
         wrong = [value for value in values if not (value > 0 and math.isfinite(value))]
@@ -110,14 +110,14 @@ def kernel(gammas: Sequence[float], farthest: float) -> Figure:
     spoken = "; ".join(
         f"gamma {gamma:g}: K is one half at {np.sqrt(gamma * np.log(2)):.2f}" for gamma in gammas
     )
-    caption = "K = exp(-d² / γ): a larger γ forgives larger distances."
-    return Figure("K over the distance", Drawing("rbf-kernel", spoken, paint), caption)
+    caption = "K = exp(-d² / γ): a larger γ gives a wider kernel."
+    return Figure("K against distance", Drawing("rbf-kernel", spoken, paint), caption)
 
 
 def own_probability(
     gamma: float, scales: Sequence[float], identities: int, farthest: float
 ) -> Figure:
-    """Draw the probability of the own identity over the distance, all others being far away.
+    """Draw the probability of the true identity against the distance; all others are far away.
 
     p = e^{s K} / (e^{s K} + C - 1), with K = 0 for every wrong identity.
     """
@@ -130,7 +130,9 @@ def own_probability(
             color = SERIES[place % len(SERIES)]
             probability = expit(scale * similarity - np.log(max(identities - 1, 1e-300)))
             axes.plot(distance, probability, color=color, label=f"s = {scale:g}")
-        axes.set(xlabel="distance d to the own prototype", ylabel="p of the own identity")
+        axes.set(
+            xlabel="distance d to the prototype of the identity", ylabel="p of the true identity"
+        )
         axes.set(ylim=(0, 1.02), xlim=(0, farthest))
         axes.legend(loc="upper right")
 
@@ -139,8 +141,9 @@ def own_probability(
         for scale in scales
     )
     return Figure(
-        f"p over the distance, γ = {gamma:g}",
+        f"p against distance, γ = {gamma:g}",
         Drawing(f"rbf-probability-{gamma:g}", spoken, paint),
-        f"Of {identities} identities, the others far away (K = 0). A small s keeps p low even at "
-        "distance 0; the dotted line is chance.",
+        f"{identities} identities; the others are far away (K = 0). With a small s, p is low even "
+        "at "
+        "distance 0. The dotted line is the chance level.",
     )

@@ -1,4 +1,4 @@
-"""Where the keypoints of a model look, on images of one's own."""
+"""Attention of a model's keypoints on given images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Keypoints(Result):
 
     Attributes:
         paths: The images, M.
-        images: As the model sees them, in colour: uint8 [H, W, 3] each.
+        images: The preprocessed images in RGB: uint8 [H, W, 3] each.
         attention: By stage, float32 [M, N, h, w]; each map sums to 1.
     """
 
@@ -41,8 +41,8 @@ class Keypoints(Result):
     def keypoints(self) -> list[dict[str, Any]]:
         """Return each keypoint's means over the images.
 
-        `spread` is the share of the image that it looks at: e^entropy over the number of places, 1
-        for everywhere alike. `row` and `column` are where, from 0 (top, left) to 1.
+        `spread` is the attended share of the image: e^entropy over the number of positions, 1 for a
+        uniform map. `row` and `column` are the mean position, from 0 (top, left) to 1.
         """
         return [
             {"stage": stage, "keypoint": key + 1, **_place(maps[:, key].astype(np.float64))}
@@ -51,15 +51,15 @@ class Keypoints(Result):
         ]
 
     def describe(self) -> list[Section]:
-        """Return where each keypoint looks, drawn and as means over the images."""
+        """Return the attention of each keypoint, as maps and as means over the images."""
         figure = attention_sheet(
             "keypoints",
-            "Where each keypoint looks",
+            "Attention of each keypoint",
             self.images,
             [Path(path).name for path in self.paths],
             self.attention,
-            "Columns are STAGE.KEYPOINT. Each map is drawn relative to its own maximum: a keypoint "
-            "without a preference colours the whole image.",
+            "Columns are STAGE.KEYPOINT. Each map is drawn relative to its own maximum: a uniform "
+            "map colours the whole image.",
         )
         places = ("spread", "row", "column")
         rows: list[list[Cell]] = [
@@ -78,21 +78,21 @@ def keypoints_of(
     data: str | Path | None = None,
     device: str = "auto",
 ) -> Keypoints:
-    """Look at images with a model's keypoints.
+    """Compute the attention of a model's keypoints on images.
 
     Args:
         model: A run folder or a .safetensors file, trained with `model.local`.
-        given: Images; or one folder, table or data set, of which the first image of each of
-            `count` identities is taken.
-        count: At most so many images.
+        given: Images; or one folder, table or data set, from which the first image of each of
+            `count` identities is used.
+        count: Maximum number of images.
         data: The `--data` option.
         device: "auto", "cpu", "cuda" or "cuda:N".
 
     Raises:
         ConfigError: `count` is below 1.
-        DataError: Images and a data set together, or no such data.
-        ModelError: No usable model, or one without keypoints.
-        ImageError: An image that cannot be read.
+        DataError: Images and a data set are combined, or the data does not exist.
+        ModelError: The model is not usable or has no keypoints.
+        ImageError: An image cannot be read.
     """
     if count < 1:
         raise ConfigError(f"--count {count}: it must be 1 or more")
@@ -115,13 +115,13 @@ def _paths(given: Sequence[str], count: int, data: str | Path | None) -> list[st
     if all(Path(word).suffix.lower() in READABLE for word in given):
         return list(given)[:count]
     if len(given) > 1:
-        raise DataError("give images, or one folder, table or data set")
+        raise DataError("give either images, or one folder, table or data set")
     people = load(given[0], data).at_most(1)
     return [people.locate(index) for index in range(min(count, len(people)))]
 
 
 def _place(maps: NDArray[np.float64]) -> dict[str, float]:
-    """Return spread and place of one keypoint's maps [M, h, w]."""
+    """Return spread and mean position of one keypoint's maps [M, h, w]."""
     _, height, width = maps.shape
     entropy = -(maps * np.log(np.maximum(maps, 1e-300))).sum((1, 2))
     rows, columns = (np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width

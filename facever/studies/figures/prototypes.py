@@ -1,4 +1,4 @@
-"""The structure of a run's prototypes: similarities, clustered, and against another matrix."""
+"""Structure of a run's prototypes: clustered similarities, and agreement with another matrix."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -37,11 +37,11 @@ class RunPrototypes:
     """The prototypes of a run's last checkpoint.
 
     Attributes:
-        head: The head that they are of.
-        metric: How it compares.
+        head: The head.
+        metric: Its similarity.
         weight: float32 [C, D].
         identities: The name of each row.
-        images: How many images of each were trained on.
+        images: Number of training images of each.
     """
 
     head: str
@@ -56,12 +56,12 @@ class PrototypeStructure(Result):
     """Similarities of prototypes in the order of their clustering.
 
     Attributes:
-        head: The head that they are of.
-        score: What a similarity is.
+        head: The head.
+        score: Kind of similarity.
         identities: In the order of the matrix.
         similarities: float64 [C, C].
-        of: How many identities the run has.
-        agreement: With another matrix, where one was given.
+        of: Number of identities in the run.
+        agreement: Agreement with another matrix, if one was given.
     """
 
     head: str
@@ -93,13 +93,13 @@ class PrototypeStructure(Result):
             self.similarities,
             self.identities,
             score=self.score,
-            caption="Identities that the head takes for alike stand beside each other (average "
-            "linkage, optimal order of the leaves); bright blocks are groups of look-alikes.",
+            caption="Similar identities are next to each other (average linkage, optimal leaf "
+            "order); bright blocks are groups of similar identities.",
         )
         rows: list[list[Cell]] = [[a, b, rate(value)] for a, b, value in self.closest()]
-        blocks: list[Block] = [figure, Table("", ["the most alike", "", self.score], rows)]
+        blocks: list[Block] = [figure, Table("", ["most similar", "", self.score], rows)]
         if self.agreement is not None:
-            blocks.append(Note(f"with the matrix given: {self.agreement}"))
+            blocks.append(Note(f"agreement with the given matrix: {self.agreement}"))
         lead = f"{len(self.identities)} of {self.of} prototypes of the head {self.head}"
         return [Section("figures", "Figures", blocks, lead)]
 
@@ -109,30 +109,33 @@ class PrototypeStructure(Result):
 
 
 def read_prototypes(run: str | Path) -> RunPrototypes | None:
-    """Return the prototypes of the first head of a run that has some, None where none has.
+    """Return the prototypes of the first head of a run with prototypes; None without one.
 
     Raises:
-        DataError, TrainingError: Not a run folder with a checkpoint and a list of identities.
+        DataError, TrainingError: `run` is not a run folder with a checkpoint and a list of
+            identities.
     """
     opened = Run.open(Path(run))
     config = load(TrainConfig, opened.config)
     checkpoint = load_checkpoint(opened.last)
-    if checkpoint.get("pieces"):  # of a training in shards
+    if checkpoint.get("pieces"):  # of a sharded training
         load_pieces(opened.checkpoints, checkpoint["pieces"], checkpoint["step"])
     state = checkpoint["step"]["heads"]
-    # Of two heads of one name the first keeps the plain name.
+    # of two heads with the same name, the first keeps the plain name
     keys = {head.name: f"parts.{head.name}.prototypes.weight" for head in config.heads}
     head = next((head for head in config.heads if keys[head.name] in state), None)
     if head is None:
         return None
     if not opened.identities.is_file():
-        raise DataError(f"{run} does not say whom it was trained on (no {opened.identities.name})")
+        raise DataError(f"{run} has no list of training identities ({opened.identities.name})")
     people = read_table(opened.identities)
     people = check_table(people, ["identity", "use", "images"], str(opened.identities))
     people = people[people["use"] == "train"].sort_values("identity")
     weight = state[keys[head.name]].float().numpy()
     if len(people) != len(weight):
-        raise DataError(f"{run} has {len(weight)} prototypes and lists {len(people)} identities")
+        raise DataError(
+            f"{run} has {len(weight)} prototypes, but its list has {len(people)} identities"
+        )
     return RunPrototypes(
         head=head.name,
         metric=build_head(head, weight.shape[1], len(weight)).metric,
@@ -154,20 +157,20 @@ def prototype_structure(
 
     Args:
         run: The run folder.
-        identities: At most so many, those with the most images; where a matrix is given, those
-            that it names.
+        identities: Maximum number; those with the most images are used, or those in the matrix if
+            one is given.
         matrix: A CSV table of similarities with names in the first row and column, symmetric.
-        permutations: Of the Mantel test against it.
-        seed: Of the permutations.
+        permutations: Number of permutations of the Mantel test.
+        seed: Seed of the permutations.
 
     Raises:
         ModelError: The run's heads have no prototypes.
-        DataError: A matrix that cannot be read.
-        EvaluationError: Fewer than two identities, or a matrix that cannot be compared.
+        DataError: The matrix cannot be read.
+        EvaluationError: There are fewer than two identities, or the matrix cannot be compared.
     """
     own = read_prototypes(run)
     if own is None:
-        raise ModelError(f"the heads of {run} have no prototypes to compare")
+        raise ModelError(f"the heads of {run} have no prototypes")
     given = None if matrix is None else read_matrix(matrix)
     if given is None:
         rows = np.argsort(-own.images, kind="stable")[:identities]
@@ -179,7 +182,7 @@ def prototype_structure(
             if given is not None
             else (f"--identities {identities}")
         )
-        raise EvaluationError(f"{what}: two prototypes or more can be compared")
+        raise EvaluationError(f"{what}: at least two are needed")
     values, score = similarities(own.weight[rows], own.metric)
     names = [own.identities[row] for row in rows]
     order = cluster_order(values)
@@ -197,10 +200,10 @@ def prototype_structure(
 
 
 def similarities(weight: NDArray[np.float32], metric: str) -> tuple[NDArray[np.float64], str]:
-    """Return how alike prototypes are, [C, C], and what it is.
+    """Return the similarities of prototypes, [C, C], and their kind.
 
-    Cosines, where the head compares by cosine or dot product (whose own lengths say how common an
-    identity is, not whom it resembles), else minus the distance.
+    They are cosines if the head compares by cosine or dot product (lengths then reflect the
+    frequency of an identity, not its similarity), else negated distances.
     """
     rows = weight.astype(np.float64)
     if metric == "euclidean":
@@ -216,7 +219,7 @@ def similarities(weight: NDArray[np.float32], metric: str) -> tuple[NDArray[np.f
 def similarity_matrix(
     name: str, title: str, values: ArrayLike, identities: Sequence[str], *, score: str, caption: str
 ) -> Figure:
-    """Draw a matrix [C, C] of similarities, its rows already in the order wanted."""
+    """Draw a matrix [C, C] of similarities in the given order."""
     matrix = np.asarray(values, np.float64)
     size = len(matrix)
 
@@ -233,7 +236,7 @@ def similarity_matrix(
             axes.set_xticks(range(size), ticks, rotation=90, fontsize=small)
             axes.set_yticks(range(size), ticks, fontsize=small)
         else:
-            axes.set_xlabel(f"{size} identities, neighbours alike")
+            axes.set_xlabel(f"{size} identities, similar ones adjacent")
         assert axes.figure is not None
         axes.figure.colorbar(image, ax=axes, label=printable(score), shrink=0.8)
 
@@ -242,7 +245,7 @@ def similarity_matrix(
 
 
 def cluster_order(values: NDArray[np.float64]) -> list[int]:
-    """Return an order of the rows in which similar ones are neighbours (average linkage)."""
+    """Return an order of the rows with similar rows adjacent (average linkage)."""
     if len(values) < 3:
         return list(range(len(values)))
     distance = values.max() - values
@@ -256,7 +259,8 @@ def read_matrix(path: str | Path) -> pd.DataFrame:
     """Read a symmetric table of similarities with names in its first row and column.
 
     Raises:
-        DataError: No such file, no numbers, names given twice, or rows and columns that differ.
+        DataError: The file does not exist, values are not numbers, names are repeated, or names of
+            rows and columns differ.
     """
     path = Path(path)
     if not path.is_file():
@@ -269,8 +273,8 @@ def read_matrix(path: str | Path) -> pd.DataFrame:
     frame.index = pd.Index(canonical_column(table[names]))
     twice = [name for name in frame.index if (frame.index == name).sum() > 1]
     if twice:
-        raise DataError(f"{path} names {twice[0]} twice")
+        raise DataError(f"{path} has the name {twice[0]} twice")
     if set(frame.index) != set(frame.columns):
         differ = sorted(set(frame.index) ^ set(frame.columns))
-        raise DataError(f"{path}: {differ[0]} names a row or a column, not both")
+        raise DataError(f"{path}: {differ[0]} is the name of a row or of a column, not of both")
     return frame

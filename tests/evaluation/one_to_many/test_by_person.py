@@ -59,7 +59,7 @@ def test_a_share_without_exception_counts_people(rows):
     exact = clopper_pearson(0, 12)
     assert (never.low, never.high) == (0, pytest.approx(exact.high))
     assert (always.low, always.high) == (pytest.approx(1 - exact.high), 1)
-    assert "taken as 12 independent" in never.note
+    assert "counted as 12 independent" in never.note
 
 
 def test_many_people_are_drawn_in_parts(rows, monkeypatch):

@@ -48,8 +48,8 @@ def test_recall_is_the_share_of_true_candidates():
     ("scores", "rows", "message"),
     [
         (np.zeros((2, 3)), np.zeros((2, 2)), r"candidates of shapes \(2, 3\) and \(2, 2\) for 2"),
-        (np.zeros((2, 2)), [[0, 1], [0, 4]], "candidate row 4 of a gallery of 4 rows"),
-        (np.zeros((2, 2)), [[0, 1], [0, -2]], "candidate row -2 of a gallery of 4 rows"),
+        (np.zeros((2, 2)), [[0, 1], [0, 4]], "candidate row 4 is not in the gallery of 4 rows"),
+        (np.zeros((2, 2)), [[0, 1], [0, -2]], "candidate row -2 is not in the gallery of 4 rows"),
         ([[np.nan, 0], [0, 0]], np.zeros((2, 2)), "a candidate's score is not finite"),
     ],
 )

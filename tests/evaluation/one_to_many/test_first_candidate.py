@@ -66,13 +66,10 @@ def made_up(rank):
 
 @pytest.mark.parametrize(("rank", "kind"), [([1] * 6, "right"), ([2] * 6, "wrong")])
 def test_without_an_exception_there_is_nothing_to_calibrate(rank, kind):
-    with pytest.raises(EvaluationError) as raised:
+    with pytest.raises(EvaluationError, match=f"^every first candidate is {kind}: calibration "):
         calibrate_search(made_up(rank), "max", "cosine")
-    assert str(raised.value) == (
-        f"every first candidate is {kind}: there is nothing to calibrate by"
-    )
 
 
 def test_a_half_of_one_kind_is_one_clear_line():
-    with pytest.raises(EvaluationError, match=r"^the first candidates make no calibration: no "):
+    with pytest.raises(EvaluationError, match=r"^calibration of the first candidates failed: no "):
         calibrate_search(made_up([1, 2, 2, 2]), "max", "cosine")

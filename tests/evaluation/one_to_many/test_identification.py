@@ -175,8 +175,8 @@ def test_a_stored_operating_point_is_judged_at_its_threshold(sets):
     of_few = identification(probes, probe_ids, gallery[few], gallery_ids[few], fpir=[0.2])
     grown = identification(*sets, operating_points=[of_few.operating_point(0.2)])
     assert grown.warnings == [
-        "the operating point was measured with 4 people and this gallery has 18, more than 2 times "
-        "as many: more strangers pass"
+        "the operating point was measured with 4 people, but this gallery has 18, more than 2 "
+        "times as many: the FPIR is higher"
     ]
 
 
@@ -189,7 +189,7 @@ def test_an_operating_point_of_another_kind_is_refused(sets):
         (
             pair,
             {},
-            "a 1:1-image operating point does not decide an identification: give a 1:N one",
+            "a 1:1-image operating point is not for identification: give a 1:N operating point",
         ),
         (
             point,
@@ -307,7 +307,7 @@ def test_bad_input_is_one_clear_line(sets):
         ((probes[known], probe_ids[known], gallery, gallery_ids), {}, "no non-mated probes"),
         ((probes[~known], probe_ids[~known], gallery, gallery_ids), {}, "no mated probes"),
         (sets, {"rule": "median"}, "unknown score rule 'median'"),
-        (sets, {"ranks": [0]}, "ranks count from 1"),
+        (sets, {"ranks": [0]}, "ranks must be 1 or more"),
         (sets, {"fpir": [2]}, "not between 0 and 1"),
         ((probes, probe_ids[1:], gallery, gallery_ids), {}, "149 identities for 150"),
     ]

@@ -99,9 +99,9 @@ def test_it_gains_where_people_form_clusters(make_faces):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"k1": 0}, "re-ranking with k1 0 and k2 6: both count from 1"),
-        ({"k2": 0}, "re-ranking with k1 20 and k2 0: both count from 1"),
-        ({"lambda_value": 1.1}, "re-ranking with lambda 1.1: it is a share, 0 to 1"),
+        ({"k1": 0}, "re-ranking with k1 0 and k2 6: both must be 1 or more"),
+        ({"k2": 0}, "re-ranking with k1 20 and k2 0: both must be 1 or more"),
+        ({"lambda_value": 1.1}, "re-ranking with lambda 1.1: it must be from 0 to 1"),
     ],
 )
 def test_wrong_settings_are_one_clear_line(settings, message):
@@ -112,8 +112,5 @@ def test_wrong_settings_are_one_clear_line(settings, message):
 
 def test_dot_products_are_no_distance(make_faces):
     vectors, names = make_faces(20, people=4)
-    with pytest.raises(EvaluationError) as raised:
+    with pytest.raises(EvaluationError, match="use the similarity cosine or euclidean"):
         retrieval((vectors, names), against=(vectors, names), similarity="dot", rerank=Reranking())
-    assert str(raised.value) == (
-        "re-ranking needs a distance, and dot products are none: use cosine or euclidean"
-    )

@@ -73,9 +73,8 @@ def test_a_row_is_not_its_own_positive(faces):
     with pytest.raises(EvaluationError) as raised:
         retrieval(faces, gallery="camera=1")
     common = np.flatnonzero((faces.rows.subset == "query") & (faces.rows.camera == 1))
-    assert str(raised.value) == (
-        f"{len(common)} images are query and gallery both, first row {common[0]}: each would find "
-        "itself; choose queries and a gallery without common rows"
+    assert str(raised.value).startswith(
+        f"{len(common)} images are both query and gallery, first row {common[0]}: choose queries"
     )
     everyone = replace(faces, rows=faces.rows.assign(all="yes"))
     found = retrieval(everyone, queries="all=yes", gallery="all=yes", camera="camera")
@@ -142,8 +141,8 @@ def test_a_query_set_without_cameras_is_one_clear_line(failing, faces):
     with pytest.raises(EvaluationError) as raised:
         retrieval(replace(faces, rows=faces.rows.assign(camera=gone)), camera="camera")
     assert str(raised.value) == (
-        "the query set has no cameras: its rows have nothing in the column 'camera', so that the "
-        "cross-camera rule cannot be kept"
+        "the query set has no cameras: its column 'camera', which the cross-camera rule needs, "
+        "is empty"
     )
     with pytest.raises(EvaluationError, match="no query image could be embedded"):
         retrieval(failing(faces, np.arange(0, 160, 4)))
@@ -176,8 +175,8 @@ def test_an_operating_point_of_another_model_is_refused(faces):
     with pytest.raises(EvaluationError) as raised:
         identification(probes, gallery, operating_points=[point])
     assert str(raised.value) == (
-        "the operating point is of fingerprint None, the gallery of f: measure one on this model's "
-        "own scores"
+        "the operating point has fingerprint None, the gallery has f: measure one on the scores "
+        "of this model"
     )
 
 
@@ -240,7 +239,7 @@ def test_a_calibration_of_searches_names_its_gallery(faces):
     assert (stored.templates, stored.method, stored.prior) == ("medoids:1", "isotonic", 0.3)
     assert (stored.dataset, stored.fingerprint) == ("made up", gallery.meta.fingerprint)
     assert found.to_dict()["calibration"] == found.calibration.to_dict()
-    assert "That the first candidate is right: isotonic calibration" in found.to_text()
+    assert "the first candidate is correct: isotonic calibration" in found.to_text()
     assert identification(probes, gallery).to_dict()["calibration"] is None
 
 

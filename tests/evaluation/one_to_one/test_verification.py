@@ -294,7 +294,7 @@ def test_bad_input_is_one_clear_line(make_faces):
     vectors, names = make_faces(30)
     cases = [
         ((vectors, ["one"] * 30), {}, "no impostor trials: at least two people"),
-        ((vectors, list(range(30))), {}, "no genuine trials: some person needs two images"),
+        ((vectors, list(range(30))), {}, "no genuine trials: at least one person needs two images"),
         ((vectors, names[:-1]), {}, "29 identities for 30 vectors"),
         ((vectors, [None, *names[1:]]), {}, "identities: value 0 is missing"),
         ((vectors[0], names), {}, "must be a matrix"),

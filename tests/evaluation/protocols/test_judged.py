@@ -82,7 +82,7 @@ def test_pairs_that_its_authors_wrote_twice_are_counted_and_said(little_cfp, tmp
     same.write_text(same.read_text() + same.read_text().splitlines()[0] + "\n")
     result = verification(faces, protocol="cfp-fp", far=[0.25])
     assert result.trials.genuine == 13
-    assert result.warnings == ["1 pairs stand in the list of cfp-fp twice; all are counted"]
+    assert result.warnings == ["1 pairs are in the list of cfp-fp twice; all are counted"]
 
 
 def test_a_list_of_ones_own_may_not_repeat(little_cfp):

@@ -109,22 +109,26 @@ def test_a_cohort_of_the_same_people_is_refused(faces):
     with pytest.raises(
         EvaluationError,
         match=rf"^the cohort shares 1 people with the trials, first {people[0]}: "
-        "it must consist of others$",
+        "use a cohort of other people$",
     ):
         verification(rows, people, cohort=cohort)
 
 
 @pytest.mark.parametrize("top", [1, 31])
 def test_a_top_that_the_cohort_has_not_is_refused(faces, top):
-    with pytest.raises(EvaluationError, match=f"^the top {top} of a cohort of 30: 2 or more, at "):
+    with pytest.raises(EvaluationError, match=f"^top {top} of a cohort of 30: give 2 to 30"):
         Cohort.of(faces[2], faces[3], top=top)
 
 
 def test_bad_cohorts_are_one_line(faces):
     rows, people, others, names = faces
-    with pytest.raises(EvaluationError, match=r"^a cohort is a matrix \[K, D\], K > 1, not of "):
+    with pytest.raises(
+        EvaluationError, match=r"^a cohort must be a matrix \[K, D\] with K > 1, not of "
+    ):
         Cohort.of(others[:1], names[:1])
-    with pytest.raises(EvaluationError, match=r"^a cohort needs an identity \(and norm\) for each"):
+    with pytest.raises(
+        EvaluationError, match=r"^a cohort needs an identity \(and a norm\) for each"
+    ):
         Cohort.of(others, names[:-1])
     with pytest.raises(EvaluationError, match=r"^the cohort holds NaN or infinity$"):
         Cohort.of(np.where(np.arange(8) == 3, np.nan, others), names)
@@ -133,5 +137,5 @@ def test_bad_cohorts_are_one_line(faces):
     with pytest.raises(EvaluationError, match=r"^vector 2 has length 2, not 1"):
         tripled = others * np.where(np.arange(COHORT) == 2, 2, 1)[:, None]
         verification(rows, people, cohort=Cohort.of(tripled, names))
-    with pytest.raises(EvaluationError, match=r"^row 0 has the same score with all of the cohort"):
+    with pytest.raises(EvaluationError, match=r"^row 0 has the same score with the whole cohort"):
         verification(rows, people, cohort=Cohort.of(others[[0, 0, 0]], names[:3]))

@@ -65,7 +65,9 @@ def test_bad_scores_are_refused():
         ListedTrials(np.array([0.1, np.nan, 0.2]), np.array([True, False, False]))
     with pytest.raises(EvaluationError, match="no impostor trials: at least two people"):
         ListedTrials(np.array([0.1, 0.2]), np.array([True, True]))
-    with pytest.raises(EvaluationError, match="no genuine trials: some person needs two images"):
+    with pytest.raises(
+        EvaluationError, match="no genuine trials: at least one person needs two images"
+    ):
         ListedTrials(np.array([0.1, 0.2]), np.array([False, False]))
     with pytest.raises(EvaluationError, match="one score and one label per trial"):
         ListedTrials(np.array([0.1, 0.2]), np.array([True]))

@@ -41,12 +41,15 @@ def test_a_list(tmp_path: Path) -> None:
     [
         (["cosfase"], "unknown head 'cosfase'; did you mean 'cosface'?"),
         (["softmax+centre"], "did you mean 'center'?"),
-        (["cosface:"], "'cosface:' is no head with parameters such as rbf:scale=10,gamma=2"),
-        (["cosface:scale=[1"], "is no head with parameters"),
-        (["cosface:scale="], "is no head with parameters"),
-        (["cosine", "cosine"], "'cosine' is named twice among the heads"),
-        (["cosface:scale=" + 99 * "[" + 99 * "]"], "is no head with parameters"),
-        (["cosface:scale=" + 5_000 * "9"], "is no head with parameters"),
+        (
+            ["cosface:"],
+            "'cosface:' is not a head with parameters: write for example rbf:scale=10,gamma=2",
+        ),
+        (["cosface:scale=[1"], "is not a head with parameters"),
+        (["cosface:scale="], "is not a head with parameters"),
+        (["cosine", "cosine"], "'cosine' is given twice"),
+        (["cosface:scale=" + 99 * "[" + 99 * "]"], "is not a head with parameters"),
+        (["cosface:scale=" + 5_000 * "9"], "is not a head with parameters"),
         (["nowhere.yaml"], "no list of heads at nowhere.yaml"),
     ],
 )

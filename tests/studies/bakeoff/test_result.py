@@ -115,5 +115,5 @@ def test_one_seed_has_no_interval_over_seeds() -> None:
 def test_runs_with_other_trials_cannot_be_compared() -> None:
     one, two = record("base", 0), record("better", 0)
     other = replace(two, judged=replace(two.judged, per_person=np.full(PEOPLE, 97.0)))
-    with pytest.raises(EvaluationError, match="better-0 has other trials than base-0"):
+    with pytest.raises(EvaluationError, match="better-0 and base-0 have different trials"):
         compare_heads([one, other], "t", "base")

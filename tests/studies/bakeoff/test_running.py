@@ -202,12 +202,16 @@ def test_a_changed_configuration_is_refused_before_anything_is_trained(
 @pytest.mark.parametrize(
     ("test", "error", "message"),
     [
-        ([], ConfigError, "which images judge the heads? --test COLUMN=VALUE"),
-        (["subset=test", "a.csv", "b.csv"], ConfigError, "one pair list can judge, not 2"),
+        ([], ConfigError, "no test images: give --test COLUMN=VALUE"),
+        (["subset=test", "a.csv", "b.csv"], ConfigError, "--test has 2 pair lists"),
         (["subset=tset"], DataError, "no image has subset tset"),
         (["subst=test"], DataError, "unknown column 'subst'; did you mean 'subset'?"),
-        (["subset=test,train"], DataError, "5 people of --test subset=test,train are trained on"),
-        (["subset=development"], DataError, "3 people of --test subset=development are trained on"),
+        (
+            ["subset=test,train"],
+            DataError,
+            "5 people of --test subset=test,train are used for training",
+        ),
+        (["subset=development"], DataError, "3 people of --test subset=development are used for"),
         (["lfw-view1"], DataError, "LFW's list pairsDevTest.txt is not in"),
         (["pairs.csv"], DataError, "no table at pairs.csv"),
     ],
@@ -227,7 +231,9 @@ def test_a_pair_list_of_people_who_are_trained_on_is_refused_first(
 ) -> None:
     pairs = tmp_path / "pairs.csv"
     pairs.write_text("a,b,same\n8_0.png,8_1.png,1\n0_0.png,9_0.png,0\n")
-    with pytest.raises(DataError, match=r"names 0_0.png, which cannot judge: .* trained on"):
+    with pytest.raises(
+        DataError, match=r"names 0_0.png, which is not a test image: .* used for training"
+    ):
         bakeoff(configs(), tmp_path / "out", [str(pairs)])
     assert not (tmp_path / "out").exists()
 
@@ -250,7 +256,7 @@ def test_nobody_judges_whom_any_seed_sets_aside_for_choices(
     ]
     assert not known[0]
     assert any(known)
-    with pytest.raises(DataError, match="people of --test identity=p00,p01 are trained on or used"):
+    with pytest.raises(DataError, match="people of --test identity=p00,p01 are used for training"):
         bakeoff(both, tmp_path / "out", ["identity=p00,p01"], seeds=4)
 
 

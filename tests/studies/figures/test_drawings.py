@@ -75,7 +75,7 @@ def test_rows_of_three(tmp_path: Path) -> None:
 
 
 def test_other_suffixes_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"x.gif: name a file that ends in .html, .png, .svg"):
+    with pytest.raises(ConfigError, match=r"x.gif: the file name must end in .html, .png, .svg"):
         write_figures(tmp_path / "x.gif", [], title="", verdict="", meaning="")
 
 

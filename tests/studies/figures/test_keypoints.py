@@ -86,7 +86,7 @@ def test_what_cannot_be_looked_at(model: Path, people: Path, tmp_path: Path) -> 
     image = str(people / "p0" / "0.png")
     with pytest.raises(DataError) as error:
         keypoints_of(model, [str(people), image])
-    assert str(error.value) == "give images, or one folder, table or data set"
+    assert str(error.value) == "give either images, or one folder, table or data set"
     with pytest.raises(ConfigError) as wrong:
         keypoints_of(model, [image], count=0)
     assert str(wrong.value) == "--count 0: it must be 1 or more"
