@@ -109,7 +109,7 @@ def _lfw_pair(row: list[str], same: bool, path: Path) -> tuple[str, str, bool, s
     numbers = (row[1:2] + row[-1:]) if len(row) == (3 if same else 4) else []
     if not numbers or not all(number.isdigit() for number in numbers):
         wanted = "<Name> <number> <number>" if same else "<Name> <number> <Name> <number>"
-        raise DataError(f"{path}: expected '{wanted}' and found '{' '.join(row)}'")
+        raise DataError(f"{path}: expected '{wanted}', found '{' '.join(row)}'")
     first, second = row[0], row[0] if same else row[2]
     i, j = map(int, numbers)
     return image_path(first, i), image_path(second, j), same, first, second

@@ -92,7 +92,7 @@ def test_ways_to_say_same(words: list[object]) -> None:
         ({"a": ["p"], "b": ["q"]}, r"pairs: no column 'same' \(found: a, b\)"),
         ({"a": [], "b": [], "same": []}, "pairs: no rows"),
         ({"a": ["p"], "b": [None], "same": [1]}, "pairs: no b in 1 of 1 rows, first in row 1"),
-        ({"a": ["p"], "b": ["q"], "same": ["maybe"]}, "pairs: 'same' is 'maybe' (allowed: 1, 0"),
+        ({"a": ["p"], "b": ["q"], "same": ["maybe"]}, "pairs: 'same' is 'maybe' .allowed: 1, 0"),
         (
             {"a": ["p"], "b": ["q"], "same": [1], "identity_a": [""], "identity_b": ["x"]},
             "pairs: no identity_a in 1 of 1 rows, first in row 1",
