@@ -212,7 +212,11 @@ def test_photos_without_any_face_make_no_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"size": 0}, "size is 0 "), ({"format": "gif"}, "'gif'.*jpg, png"), ({"workers": 0}, "workers")],
+    [
+        ({"size": 0}, "size is 0 "),
+        ({"format": "gif"}, "'gif'.*jpg, png"),
+        ({"workers": 0}, "workers"),
+    ],
 )
 def test_settings_that_cannot_be(
     photos: Path, tmp_path: Path, options: dict[str, object], message: str
