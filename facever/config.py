@@ -1,4 +1,4 @@
-"""Typed configuration: YAML files, `key=value` overrides, and errors that name the key."""
+"""Typed configuration: YAML files, `key=value` overrides, and errors with the key."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from facever.errors import ConfigError, nearest
 _MOST_BYTES = 2**22
 _MOST_DEPTH = 64
 _MOST_VALUES = 100_000
-"""Values of one YAML text, each counted as often as aliases and merges repeat it."""
+"""Maximum number of values in a YAML text, with aliases and merges resolved."""
 _INTEGERS = range(-(2**63), 2**64)
 
 
@@ -30,7 +30,7 @@ class Config(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _lists_as_tuples(cls, values: Any) -> Any:
-        """Let a YAML list stand for a tuple."""
+        """Convert YAML lists to tuples."""
         if not isinstance(values, dict):
             return values
         tuples = {
@@ -57,21 +57,21 @@ def load(kind: type[C], path: Path, changes: Sequence[str] | Mapping[str, Any] =
             their index, such as "heads.0.margin=0.4".
 
     Raises:
-        ConfigError: No such file, not YAML, a change without "=", or a key or value that is not
-            allowed.
+        ConfigError: There is no such file, it is not YAML, a change has no "=", or a key or value
+            is not allowed.
     """
     values = read_yaml_file(path, "configuration file") or {}
     if not isinstance(values, dict):
-        raise ConfigError(f"{path} must hold 'key: value' lines, not a {type(values).__name__}")
+        raise ConfigError(f"{path} must contain 'key: value' lines, not a {type(values).__name__}")
     changes = changes if isinstance(changes, Mapping) else read_overrides(changes)
     return parse(kind, with_changes(values, changes), where=str(path))
 
 
 def read_overrides(words: Sequence[str]) -> dict[str, Any]:
-    """Return the values of "dotted.key=value" words by their keys; the last one of a key counts.
+    """Return the values of "dotted.key=value" words by key; the last value of a key is used.
 
     Raises:
-        ConfigError: A word without "=", or a value that is not YAML.
+        ConfigError: A word has no "=", or a value is not YAML.
     """
     changes: dict[str, Any] = {}
     for word in words:
@@ -84,12 +84,12 @@ def read_overrides(words: Sequence[str]) -> dict[str, Any]:
 
 
 def dotted(kind: type[BaseModel], changes: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return changes by dotted key; a mapping for a configuration changes the keys that it names.
+    """Return changes by dotted key; a mapping for a nested configuration changes only its keys.
 
     Args:
         kind: The class of the whole configuration.
-        changes: Values by key, as Python code gives them: paths and tuples become text and lists.
-        prefix: The dotted key that they are below.
+        changes: Values by key, from Python: paths and tuples become text and lists.
+        prefix: The dotted key of their parent.
     """
     found: dict[str, Any] = {}
     for name, value in changes.items():
@@ -103,7 +103,7 @@ def dotted(kind: type[BaseModel], changes: Mapping[str, Any], prefix: str = "") 
 
 
 def with_changes(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Set the values of dotted keys in place, and return the whole."""
+    """Set the values of dotted keys in place, and return all values."""
     for key, value in changes.items():
         _assign(values, key, value)
     return values
@@ -121,7 +121,8 @@ def parse(kind: type[C], values: Mapping[str, Any], where: str = "configuration"
     """Validate values against a configuration class.
 
     Raises:
-        ConfigError: One line for the first wrong key: its path, what is allowed, the nearest match.
+        ConfigError: A key is wrong; the message has its path, the allowed values and the nearest
+            match.
     """
     try:
         return kind.model_validate(values)
@@ -137,14 +138,14 @@ def dump(config: Config, path: Path) -> None:
 
 
 def read_yaml_file(path: Path, what: str = "file") -> Any:
-    """Return the value of a YAML file (UTF-8) that may come from anywhere; see `read_yaml`.
+    """Return the value of a YAML file (UTF-8) from any source; see `read_yaml`.
 
     Args:
         path: A regular file of at most 4 MiB.
-        what: What it is, for the message where it is missing.
+        what: Kind of file, for the message if it is missing.
 
     Raises:
-        ConfigError: No such file, one that cannot be read, and what `read_yaml` refuses.
+        ConfigError: There is no such file, it cannot be read, or as in `read_yaml`.
     """
     try:
         text = read_regular(path, _MOST_BYTES).decode()
@@ -158,18 +159,18 @@ def read_yaml_file(path: Path, what: str = "file") -> Any:
 
 
 def read_yaml(text: str, where: str) -> Any:
-    """Return the value of a YAML text that may come from anywhere.
+    """Return the value of a YAML text from any source.
 
-    Every YAML text is read here. 1e-3 is a number, as in YAML 1.2, and a key is given once.
+    All YAML texts are read here. 1e-3 is a number, as in YAML 1.2; duplicate keys are errors.
 
     Args:
         text: The YAML.
-        where: What an error names, such as the path of the file.
+        where: Name of the text for errors, such as the path of the file.
 
     Raises:
-        ConfigError: Not YAML, nested more than 64 deep, more than 100,000 values with aliases
-            resolved, an integer beyond 64 bits, a value that does not fit its tag, or a key that is
-            given twice.
+        ConfigError: The text is not YAML, is nested more than 64 deep, has more than 100,000 values
+            with aliases resolved, an integer beyond 64 bits, a value that does not fit its tag, or
+            a duplicate key.
     """
     try:
         return yaml.load(text, _Loader)
@@ -185,15 +186,15 @@ class _Refused(Exception):  # noqa: N818 - becomes a ConfigError that names the 
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML whose size, depth and integers are bounded, and whose keys are given once."""
+    """YAML loader with limits on size, depth and integers, and without duplicate keys."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._depth = 0
-        self._sizes: dict[yaml.Node, int] = {}  # of finished nodes, aliases resolved
+        self._sizes: dict[yaml.Node, int] = {}  # sizes of finished nodes, aliases resolved
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Bound the depth and the number of values; an alias inside itself is refused."""
+        """Limit the depth and the number of values; refuse an alias inside itself."""
         event = self.peek_event()  # type: ignore[no-untyped-call]
         self._depth += 1
         if self._depth > _MOST_DEPTH:
@@ -210,7 +211,7 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """Name the line of a value that does not fit its tag, such as the date 2020-99-99."""
+        """Report the line of a value that does not fit its tag, such as the date 2020-99-99."""
         try:
             return super().construct_object(node, deep)
         except (ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
@@ -218,14 +219,14 @@ class _Loader(yaml.SafeLoader):
             raise _Refused(node.start_mark, f"'{str(node.value)[:40]}' {reason}") from error
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        """Bound integers, before their digits are converted."""
+        """Limit integers before their digits are converted."""
         value = int(super().construct_yaml_int(node)) if len(node.value) <= 80 else 2**64
         if value not in _INTEGERS:
             raise _Refused(node.start_mark, f"the integer {node.value[:24]}... is beyond 64 bits")
         return value
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a key that is given twice; one that is merged in may be given again."""
+        """Refuse a duplicate key; merged keys may be overridden."""
         seen: set[Any] = set()
         for key_node in _parts(node)[::2] if isinstance(node, yaml.MappingNode) else ():
             if isinstance(key_node, yaml.ScalarNode) and key_node.tag != "tag:yaml.org,2002:merge":
@@ -236,7 +237,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _parts(node: yaml.Node) -> list[yaml.Node]:
-    """Return the nodes that a node holds."""
+    """Return the child nodes of a node."""
     if isinstance(node, yaml.MappingNode):
         return [part for pair in node.value for part in pair]
     return list(node.value) if isinstance(node, yaml.SequenceNode) else []
@@ -249,7 +250,7 @@ _Loader.add_implicit_resolver(
 
 
 def _assign(values: dict[str, Any], key: str, value: Any) -> None:
-    """Set the dotted key, making the mappings on its way."""
+    """Set a dotted key, creating missing mappings."""
     *parents, last = key.split(".")
     if len(parents) >= _MOST_DEPTH:
         raise ConfigError(f"'{key[:60]}...': nested more than {_MOST_DEPTH} deep")
@@ -274,7 +275,7 @@ def _assign(values: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _one_per_place(kind: type[BaseModel], errors: list[ErrorDetails]) -> list[ErrorDetails]:
-    """Merge the complaints that the choices of a union have about one value."""
+    """Merge the errors of the alternatives of a union about one value."""
     places: dict[str, list[ErrorDetails]] = {}
     for error in errors:
         place = ".".join(_written(error["loc"], kind))
@@ -282,11 +283,11 @@ def _one_per_place(kind: type[BaseModel], errors: list[ErrorDetails]) -> list[Er
     for place, complaints in list(places.items()):
         inner = [other for other in places if other.startswith(f"{place}.")]
         if inner and isinstance(complaints[0]["input"], dict | list):
-            del places[place]  # what is wrong inside says more
+            del places[place]  # errors inside are more specific
             continue
         right_type = [error for error in complaints if not error["type"].endswith("_type")]
         if all(error["type"] == "literal_error" for error in right_type):
-            right_type = []  # it may have been meant as one of the other choices
+            right_type = []  # another alternative may have been intended
         shown = right_type or [error for error in complaints if error["type"] != "model_type"]
         said = dict.fromkeys(error["msg"].removeprefix("Value error, ") for error in shown)
         complaints[0] = shown[0] if shown else complaints[0]
@@ -321,12 +322,12 @@ def _describe(kind: type[BaseModel], error: ErrorDetails) -> str:
 
 
 def _written(location: Sequence[int | str], kind: type[BaseModel]) -> list[str]:
-    """Return the path as the user writes it, without what tells the choices of a union apart."""
+    """Return the path as the user writes it, without the names of union alternatives."""
     return [str(part) for part, _, tag in _walk(location, kind) if not tag]
 
 
 def _model_at(kind: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel] | None:
-    """Return the configuration class that the path of an error leads to."""
+    """Return the configuration class at the path of an error."""
     candidates: list[Any] = [kind]
     for _, candidates, _ in _walk(location, kind):  # noqa: B007 - the last ones
         pass
@@ -336,9 +337,9 @@ def _model_at(kind: type[BaseModel], location: Sequence[int | str]) -> type[Base
 def _walk(
     location: Sequence[int | str], kind: type[BaseModel]
 ) -> Iterator[tuple[int | str, list[Any], bool]]:
-    """Yield each part of an error's path, the types it may lead to, and whether it is no key.
+    """Yield each part of an error's path, its possible types, and whether it is not a key.
 
-    What is no key is the name of one choice of a union: a class, a type, or a head's name.
+    A part that is not a key is the name of a union alternative: a class, a type, or a head's name.
     """
     candidates: list[Any] = [kind]
     for part in location:
@@ -364,7 +365,7 @@ def _walk(
 
 def _unfold(annotation: Any, into_items: bool) -> list[Any]:
     origin = get_origin(annotation)
-    if origin in (Union, UnionType):  # None is no choice that a path names
+    if origin in (Union, UnionType):  # None is not an alternative in a path
         choices = [arg for arg in get_args(annotation) if arg is not NoneType]
         return [leaf for arg in choices for leaf in _unfold(arg, into_items)]
     if origin is not None and hasattr(annotation, "__metadata__"):

@@ -1,4 +1,4 @@
-"""Two images, one answer: without a gallery, and without pandas, which costs a start its time."""
+"""Verification of two images, without a gallery, and without pandas, which takes time to import."""
 
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PairVerification(Record):
-    """Whether two images show the same person.
+    """The result of a verification of two images.
 
     Args:
-        score: How alike they are; larger means more alike.
-        similarity: What the score is: cosine, euclidean (minus the squared distance) or dot.
-        same: The decision, or None where nothing decides.
-        operating_point: What decided, or None.
-        fingerprint: Of the model and its options.
-        note: Why there is no decision, or what to know about it; or an empty text.
-        faces: What was found in each of the two photos (box, landmarks, quality, ...), by the names
-            of the columns of a photo's row; None for crops.
+        score: Similarity; larger means more similar.
+        similarity: Kind of score: cosine, euclidean (minus the squared distance) or dot.
+        same: The decision, or None without an operating point.
+        operating_point: The operating point of the decision, or None.
+        fingerprint: Fingerprint of the model and its options.
+        note: Why there is no decision, or a remark about it; else empty.
+        faces: The face in each of the two photos (box, landmarks, quality, ...), by column name;
+            None for crops.
     """
 
     score: float
@@ -52,7 +52,7 @@ def verify_pair(
     operating_point: "OperatingPoint | None" = None,
     photos: Photos = None,
 ) -> PairVerification:
-    """Say whether two images show the same person (1:1).
+    """Decide whether two images show the same person (1:1).
 
     Args:
         model: Any model.
@@ -85,7 +85,7 @@ def verify_pair(
     similarity = point.similarity if point else named_similarity(said.metric)
     rows = vectors if similarity == "cosine" else vectors * norms[:, None]
     score = float(pair_scores(rows[:1], rows[1:], similarity)[0])
-    note = "score only: there is no operating point to decide by"
+    note = "score only: there is no operating point"
     if point:
         own = "" if operating_point else getattr(model, "operating_point_note", "")
         note = "; ".join(filter(None, [point.other_images(acquisition(faces)), own]))

@@ -1,4 +1,4 @@
-"""The Recognizer: a model and a gallery joined. Images in, answers out, all in memory."""
+"""The Recognizer: a model and a gallery. It takes images and returns answers, all in memory."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class EnrollmentRules(TypedDict, total=False):
-    """What `Gallery.enroll` can be told beside the images."""
+    """Options of `Gallery.enroll` in addition to the images."""
 
     metadata: "Mapping[str, Mapping[str, Any]] | None"
     duplicates: "Duplicates"
@@ -37,22 +37,22 @@ class EnrollmentRules(TypedDict, total=False):
 
 
 class Recognizer:
-    """A model, and a gallery of its vectors, that answer questions about images.
+    """A model with a gallery: enrols, identifies and verifies images.
 
     Images are paths, bytes of image files, Pillow images or RGB arrays uint8 [H, W, 3], in any
-    mixture; a single one counts as a list of one. Nothing is written but the gallery. An image that
-    cannot be read has the reason for its answer and stops no other.
+    mixture; a single image is a list of one. Only the gallery is written. For an unreadable image
+    the answer is the reason; other images are not affected.
 
     Args:
-        model: What `facever.load_model` returns, or any `facever.Model`.
-        gallery: Bound to this model (`Gallery.create(path, model)`); two images can be verified
+        model: A model from `facever.load_model`, or any `facever.Model`.
+        gallery: A gallery bound to this model (`Gallery.create(path, model)`); `verify` works
             without one.
-        photos: Whether the images are photos, in which faces are found and aligned, or crops; see
-            `facever.models.photos.Photos`. By default what the model and the data say. A cropper
-            of every face serves searches and `verify_person`: they answer for each face.
+        photos: Whether the images are photos, in which faces are detected and aligned, or crops;
+            see `facever.models.photos.Photos`. By default the model and the data decide. With a
+            cropper of every face, `search` and `verify_person` answer for each face.
 
     Raises:
-        ModelError: `model` is not one.
+        ModelError: `model` is not a model.
 
     Example:
         >>> model = facever.load_model("RUN")  # doctest: +SKIP
@@ -83,16 +83,16 @@ class Recognizer:
         """Load a gallery's model with the extraction options that the gallery is bound to.
 
         Args:
-            model: A run folder, or a .safetensors file that facever wrote.
+            model: A run folder, or a .safetensors file written by facever.
             gallery: As in `Recognizer`.
-            flip: As in `facever.load_model`; where not given it is the gallery's.
-            precision: As `flip`.
+            flip: As in `facever.load_model`; by default as in the gallery.
+            precision: Like `flip`.
             device: As in `facever.load_model`.
             photos: As in `Recognizer`.
 
         Raises:
             ModelError: There is no usable model.
-            ConfigError: An unknown device or precision.
+            ConfigError: Device or precision is unknown.
         """
         from facever.models.loading import load_model
 
@@ -107,7 +107,7 @@ class Recognizer:
         """The gallery.
 
         Raises:
-            GalleryError: There is none.
+            GalleryError: There is no gallery.
         """
         if self._gallery is None:
             raise GalleryError("this needs a gallery: Recognizer(model, gallery)")
@@ -124,25 +124,27 @@ class Recognizer:
         workers: Workers | None = None,
         **rules: Unpack[EnrollmentRules],
     ) -> "Enrollment":
-        """Embed images and enroll them, all in one transaction: all of them, or on any error none.
+        """Embed images and enroll them in one transaction. On an error, nothing is enrolled.
 
-        Unreadable images, and photos without a face, are left out and reported. Duplicates are
-        recognised by the images' bytes. Images are loaded and forgotten some at a time; the vectors
-        take 4 x D bytes an image.
+        Unreadable images and photos without a face are skipped and reported. Duplicates are
+        recognised by the images' bytes. Images are loaded in batches; the vectors need 4 x D bytes
+        per image.
 
         Args:
-            images: A manifest, a folder that holds a folder per person, a table or a data set's
-                name; or, with `people`, images, and folders of images of one person.
-            people: Whom the images show: one id for all, or one each.
-            metadata_columns: Columns of the manifest that are kept of the people.
-            quality: Its column of the images' weights; by default `quality`, if there is one.
-            data: Where named data sets are.
-            workers: Processes that load images; chosen by their number when not given.
+            images: A manifest, a folder with a folder per person, a table or a data set's name; or,
+                with `people`, images and folders of images of one person.
+            people: Id of the person in each image, or one id for all.
+            metadata_columns: Columns of the manifest to store as metadata of the people.
+            quality: Column of the manifest with the weights of the images; by default `quality`, if
+                present.
+            data: Folder of named data sets.
+            workers: Number of processes that load images; by default chosen by the number of
+                images.
             rules: As in `Gallery.enroll`.
 
         Raises:
-            GalleryError: As in `Gallery.enroll`, or another model.
-            DataError: No such data, not one image could be read, or nobody says whom they show.
+            GalleryError: As in `Gallery.enroll`, or the gallery is bound to another model.
+            DataError: There is no such data, no image could be read, or an image has no identity.
         """
         gallery = self._require_own()
         one_face_each(self.photos, "an enrolment")
@@ -178,10 +180,10 @@ class Recognizer:
         calibration: "ScoreCalibration | str | None" = None,
         decide: bool = False,
     ) -> "SearchResult":
-        """Find the people who are nearest to each image (1:N), as `Gallery.search` does.
+        """Find the most similar people for each image (1:N); see `Gallery.search`.
 
         Raises:
-            DataError: Not one image could be read.
+            DataError: No image could be read.
             GalleryError: As in `Gallery.search`, or another model.
         """
         gallery = self._require_own()
@@ -204,10 +206,10 @@ class Recognizer:
         rule: "ScoreRule" = "max",
         calibration: "ScoreCalibration | str | None" = None,
     ) -> "Verification":
-        """Say whether each image shows a person of the gallery (1:1), as `Gallery.verify` does.
+        """Decide whether each image shows a person of the gallery (1:1); see `Gallery.verify`.
 
         Raises:
-            DataError: Not one image could be read.
+            DataError: No image could be read.
             GalleryError: As in `Gallery.verify`, or another model.
         """
         gallery = self._require_own()
@@ -222,20 +224,20 @@ class Recognizer:
     def verify(
         self, image_a: Given, image_b: Given, operating_point: "OperatingPoint | None" = None
     ) -> PairVerification:
-        """Say whether two images show the same person (1:1); no gallery is needed.
+        """Decide whether two images show the same person (1:1); this needs no gallery.
 
         Args:
             image_a: An image.
             image_b: Another one.
-            operating_point: What decides, of kind 1:1-image; by default the model's own, that of
-                the run that it was loaded from. The score is the operating point's; where there is
-                none it is the model's, and nothing decides.
+            operating_point: Operating point of kind 1:1-image; by default that of the model or its
+                run. It sets the similarity; without one, the similarity is the model's metric and
+                there is no decision.
 
         Raises:
             ImageError: An image cannot be read.
-            FailureToAcquire: A photo without a face: there is no score, and no decision.
-            DataError: Something else than an image, or its embedding has no length.
-            GalleryError: The operating point is of another model or not for two images.
+            FailureToAcquire: A photo has no face: there is no score and no decision.
+            DataError: Something is not an image, or its embedding is zero.
+            GalleryError: The operating point is for another model or not for two images.
         """
         return verify_pair(self.model, image_a, image_b, operating_point, self.photos)
 
@@ -246,7 +248,7 @@ class Recognizer:
         root: str | Path | None = None,
         workers: Workers | None = None,
     ) -> "Migration":
-        """Move the gallery to this model, from that of another; see `migrate_gallery`."""
+        """Migrate the gallery to this model; see `migrate_gallery`."""
         from facever.gallery.migration import migrate_gallery
 
         return migrate_gallery(
@@ -259,12 +261,12 @@ class Recognizer:
         )
 
     def _require_own(self) -> "Gallery":
-        """Return the gallery; refuse one of another model, before images are embedded for it."""
+        """Return the gallery; refuse one of another model before images are embedded."""
         if self.model.fingerprint != self.gallery.fingerprint:
             raise GalleryError(
-                f"the model is of fingerprint {self.model.fingerprint}, the gallery "
-                f"{self.gallery.path} of {self.gallery.fingerprint}: use the gallery's model, or "
-                "make another gallery"
+                f"the model has fingerprint {self.model.fingerprint}, but the gallery "
+                f"{self.gallery.path} has {self.gallery.fingerprint}: use the gallery's model, "
+                "or create another gallery"
             )
         return self.gallery
 
@@ -280,16 +282,16 @@ def _taken(
     given = listed(images)
     paths = [one for one in given if isinstance(one, str | os.PathLike)]
     if len(paths) == len(given) and (people is None or isinstance(people, str)):
-        from facever.data.sources import gather  # all readers, for those who need them
+        from facever.data.sources import gather  # all readers, imported only if needed
 
         return gather(paths, people, data)
     if people is None:
-        raise DataError("the people in these images are not named: give people=")
+        raise DataError("the people in these images are unknown: give people=")
     return _absolute(given)
 
 
 def _absolute(images: Sequence[Given]) -> list[Given]:
-    """Return the images with absolute paths, of "a.npy#7" too."""
+    """Return the images with absolute paths, also for "a.npy#7"."""
     return [
         os.path.abspath(one) if isinstance(one, str | os.PathLike) else one  # noqa: PTH100
         for one in images

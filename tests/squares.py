@@ -34,7 +34,7 @@ class SquareCropper:
         if not found:
             raise FailureToAcquire("no face found")
         if self.which == "only" and len(found) > 1:
-            raise FailureToAcquire(f"{len(found)} faces found where only one is allowed")
+            raise FailureToAcquire(f"{len(found)} faces found, but only one is allowed")
         acquired = []
         for left, top, width, height in found if self.which == "all" else found[:1]:
             right, bottom = left + width, top + height

@@ -104,7 +104,7 @@ def test_further_mistakes_are_counted() -> None:
     ("text", "overrides", "message"),
     [
         ("a: [", [], "is not YAML"),
-        ("- 1", [], "must hold 'key: value' lines, not a list"),
+        ("- 1", [], "must contain 'key: value' lines, not a list"),
         ("", ["epochs"], "'epochs' is not an override of the form key=value"),
         ("", ["=3"], "'=3' is not an override"),
         ("", ["epochs=["], "the value of 'epochs=[' is not YAML"),

@@ -43,7 +43,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.slow
 def test_the_python_of_the_readme(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code = block("The whole way in Python", "python")
+    code = block("All steps in Python", "python")
     assert len([line for line in code.splitlines() if line]) <= 20
     exec(compile(code, "README.md", "exec"), {})
     out = capsys.readouterr().out
@@ -55,7 +55,7 @@ def test_the_python_of_the_readme(place: Path, capsys: pytest.CaptureFixture[str
 def test_the_commands_of_the_readme(
     place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for line in block("The whole way, command by command", "bash").splitlines():
+    for line in block("All steps on the command line", "bash").splitlines():
         words = shlex.split(line, comments=True)
         assert words[0] == "facever"
         monkeypatch.setattr(sys, "argv", words)

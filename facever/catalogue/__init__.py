@@ -1,4 +1,6 @@
-"""Public models: what they are, whose, under which licence, where they lie; found and fetched."""
+"""The catalogue of public models: description, licence and address; finding and downloading
+them.
+"""
 
 from facever.catalogue.finding import found_at, introduce, path_of
 from facever.catalogue.listing import Entry, entries, entry, is_name

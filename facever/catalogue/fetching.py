@@ -1,4 +1,4 @@
-"""Fetching a model of the catalogue from where its authors publish it; only when asked to."""
+"""Download of a model of the catalogue from its authors' address; only on request."""
 
 import hashlib
 import urllib.error
@@ -21,11 +21,11 @@ _PATIENCE = 30.0  # seconds without an answer
 def fetch(one: Entry) -> Path:
     """Return the file of a model, from this machine or from its authors' address.
 
-    The licence is said first. The file lies in the user's cache once its size and its SHA-256 are
-    those of the catalogue; whatever happens before, nothing of it stays.
+    Prints the licence first. The file is stored in the user's cache only after its size and SHA-256
+    match the catalogue.
 
     Raises:
-        ModelError: No address can be reached, or each gives another file.
+        ModelError: No address can be reached, or every address returns another file.
     """
     introduce(one)
     here = found_at(one)
@@ -38,10 +38,10 @@ def fetch(one: Entry) -> Path:
         except (OSError, urllib.error.URLError, ValueError) as error:
             reason = getattr(error, "reason", None) or error
             reasons.append(f"{urlsplit(url).netloc}: {reason}")
-            say(f"not from {reasons[-1]}")
+            say(f"download failed: {reasons[-1]}")
     raise ModelError(
-        f"model '{one.name}' cannot be fetched ({'; '.join(reasons)}): download {one.file} "
-        "yourself and set FACEVER_MODELS to its folder"
+        f"model '{one.name}' cannot be downloaded ({'; '.join(reasons)}): download {one.file} "
+        "manually and set FACEVER_MODELS to its folder"
     )
 
 
@@ -59,12 +59,12 @@ def _fetched(one: Entry, url: str) -> Path:
         while chunk := answer.read(_CHUNK):
             size += len(chunk)
             if size > one.size:
-                raise ValueError(f"more than the {one.size:,} bytes that the catalogue states")
+                raise ValueError(f"more than the {one.size:,} bytes of the catalogue")
             digest.update(chunk)
             file.write(chunk)
             shown.advance(len(chunk))
         if size != one.size:
-            raise ValueError(f"{size:,} bytes, not the {one.size:,} that the catalogue states")
+            raise ValueError(f"{size:,} bytes, not the {one.size:,} of the catalogue")
         if digest.hexdigest() != one.sha256:
             raise ValueError(f"its SHA-256 is {digest.hexdigest()}, not {one.sha256}")
     return path
@@ -84,5 +84,5 @@ class _SameScheme(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         scheme = urlsplit(newurl).scheme
         if scheme not in {"https", urlsplit(req.full_url).scheme}:
-            raise ValueError(f"it redirects to {scheme}: only https is followed")
+            raise ValueError(f"it redirects to {scheme}: only https is allowed")
         return super().redirect_request(req, fp, code, msg, headers, newurl)

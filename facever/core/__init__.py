@@ -1,1 +1,1 @@
-"""What every room stands on: files, texts, seeds, the console, processes."""
+"""Foundations of all rooms: files, texts, seeds, the console, processes."""

@@ -1,4 +1,4 @@
-"""Where facever keeps what it can make or fetch again."""
+"""The cache folder: files that facever can create or download again."""
 
 import os
 from pathlib import Path

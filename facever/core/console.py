@@ -1,7 +1,7 @@
-"""What a person reads while a command works: lines and progress.
+"""Messages and progress while a command runs.
 
-Everything here goes to standard error, so that standard output holds results only. On a terminal
-progress is a bar with speed and time left; elsewhere it is a plain line now and then.
+They are printed to standard error, so that standard output contains only results. On a terminal,
+progress is a bar with speed and remaining time; elsewhere it is a line from time to time.
 """
 
 import sys
@@ -19,7 +19,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 def say(line: str) -> None:
-    """Print one line for the person who runs the command; of several processes the first does."""
+    """Print one line; with several processes, only the first one prints."""
     if is_main():
         print(printable(line), file=sys.stderr, flush=True)
 
@@ -30,13 +30,14 @@ def warn(line: str) -> None:
 
 
 def printable(text: str) -> str:
-    """Return lines for a terminal: what it would obey, such as an escape code in the name of a
-    file, is spelled out."""
+    """Return lines that are safe for a terminal: control characters, such as escape codes in file
+    names, are escaped.
+    """
     return "\n".join(plain(line) for line in text.split("\n"))
 
 
 class Progress:
-    """A running count of `total` things, shown with speed and time left."""
+    """A running count of `total` items, shown with speed and remaining time."""
 
     def __init__(self, description: str, total: int | None, unit: str) -> None:
         self.description, self.total, self.unit = description, total, unit
@@ -52,7 +53,7 @@ class Progress:
         self.done = self._initial = done
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """Add `count` finished things and, where given, a short note such as the loss."""
+        """Add `count` finished items and optionally a short note such as the loss."""
         self.done += count
         self.note = note or self.note
         if self._bar is not None:
@@ -64,7 +65,7 @@ class Progress:
 
     @property
     def speed(self) -> float:
-        """Things per second in this process."""
+        """Items per second in this process."""
         return (self.done - self._initial) / max(time.monotonic() - self._start, 1e-9)
 
     def line(self) -> str:
@@ -102,7 +103,7 @@ def track(items: Iterable[T], description: str, total: int, unit: str = "") -> I
 
 
 def duration(seconds: float) -> str:
-    """Return seconds in the form a person reads: 45 s, 3 min 20 s, 2 h 5 min."""
+    """Return seconds in readable form: 45 s, 3 min 20 s, 2 h 5 min."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -112,7 +113,7 @@ def duration(seconds: float) -> str:
 
 
 def byte_count(count: float) -> str:
-    """Return a number of bytes in the form a person reads: 4.9 MB, 21.12 GB."""
+    """Return a number of bytes in readable form: 4.9 MB, 21.12 GB."""
     return f"{count / 1e6:.1f} MB" if count < 1e9 else f"{count / 1e9:.2f} GB"
 
 

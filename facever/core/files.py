@@ -1,6 +1,6 @@
-"""Files that are whole or not there: written to a temporary name, flushed and renamed.
+"""Atomic writes: files are written to a temporary name, flushed and renamed.
 
-And how foreign files are read: regular ones only.
+Also safe reading of files from other sources: regular files only.
 """
 
 import errno
@@ -27,12 +27,13 @@ _FORMER_AGE = 86_400  # seconds
 def atomic_path(path: Path, private: bool = False) -> Iterator[Path]:
     """Yield a temporary path; on success flush the file there to disk and rename it to `path`.
 
-    On any exception the temporary file is removed and whatever stood at `path` is untouched. It has
-    the name of `path`, in a hidden folder beside it: writers choose a format by the suffix.
+    On an exception, the temporary file is removed and `path` is unchanged. The temporary file has
+    the name of `path`, in a hidden folder next to it, because writers choose a format by the
+    suffix.
 
     Args:
-        path: Where the file will be.
-        private: For its owner only, from the first moment on.
+        path: Final path of the file.
+        private: Whether it is accessible to its owner only, from its creation.
     """
     with naming(path), _hidden_folder(path) as hidden:
         temporary = hidden / path.name
@@ -45,18 +46,18 @@ def atomic_path(path: Path, private: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path, private: bool = False, replace: bool = True) -> Iterator[Path]:
-    """Yield a temporary folder; on success it takes the place of `path`.
+    """Yield a temporary folder; on success it is renamed to `path`.
 
-    Its files are flushed to disk first. A folder that stood at `path` is moved aside and deleted
-    once the new one is in place.
+    Its files are flushed to disk first. An existing folder at `path` is moved aside, and deleted
+    after the rename.
 
     Args:
-        path: Where the folder will be.
-        private: For its owner only, from the first moment on.
-        replace: Whether what stands at `path` may be replaced; an empty folder always may.
+        path: Final path of the folder.
+        private: Whether it is accessible to its owner only, from its creation.
+        replace: Whether an existing `path` may be replaced; an empty folder always may.
 
     Raises:
-        OSError: Something stands there, perhaps since a moment ago, and may not be replaced.
+        OSError: `path` exists, possibly since a moment ago, and may not be replaced.
     """
     with naming(path), _hidden_folder(path) as hidden:
         temporary = hidden / path.name
@@ -66,13 +67,12 @@ def atomic_folder(path: Path, private: bool = False, replace: bool = True) -> It
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes were writing in a folder with `atomic_path` or `atomic_folder`.
+    """Remove temporary files of killed processes from `atomic_path` or `atomic_folder`.
 
-    These call it for the folder that they write in. What a living process writes stays: it holds a
-    lock on its hidden folder, which says more than a process id, used again and again and by
-    several containers. The id in the name is for people. A folder that a killed process had moved
-    aside, without another in its place, is put back. Where nothing can be locked (NFS) nothing is
-    removed.
+    Both call it for their folder. Temporary files of running processes are kept: these hold a lock
+    on their hidden folder, which is more reliable than a process id, which can be reused and occur
+    in several containers. The id in the name is for users. A folder that a killed process had moved
+    aside without replacing it is moved back. Without file locks (NFS), nothing is removed.
     """
     for hidden in _entries(folder):
         said = _HIDDEN.fullmatch(hidden.name)
@@ -88,14 +88,15 @@ def put_into_place(folder: Path, path: Path, aside: Path | None) -> None:
     """Flush a folder to disk and rename it to `path`.
 
     Args:
-        folder: What is finished.
-        path: Where it will be.
-        aside: Where a folder that stands at `path` goes first; None where it may not be replaced.
+        folder: The finished folder.
+        path: The final path.
+        aside: Path to which an existing folder at `path` is moved first; None if it may not be
+            replaced.
 
     Raises:
-        OSError: What stands at `path` is no empty folder and may not be replaced.
+        OSError: `path` exists, is not an empty folder, and may not be replaced.
     """
-    with ThreadPoolExecutor(8) as pool:  # the disk takes many at once: 15 times faster
+    with ThreadPoolExecutor(8) as pool:  # parallel flushes are 15 times faster
         list(pool.map(_sync, [folder, *folder.rglob("*")]))
     if aside is not None and path.exists():
         path.replace(aside)
@@ -105,7 +106,7 @@ def put_into_place(folder: Path, path: Path, aside: Path | None) -> None:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Let an OSError that names no file, as of a write to a full disk, name this one."""
+    """Add this file's name to an OSError without one, for example of a write to a full disk."""
     try:
         yield
     except OSError as error:
@@ -116,14 +117,14 @@ def naming(path: Path) -> Iterator[None]:
 
 @contextmanager
 def alone(lock: Path, taken: Exception, wait: float = 0.0) -> Iterator[None]:
-    """Keep out every other process and thread that does the same; a killed one keeps nobody out.
+    """Hold an exclusive lock among processes and threads; it is released if the process is killed.
 
-    Who holds the lock may delete its file. What is in the file does not matter.
+    The holder of the lock may delete the file. The contents of the file are not used.
 
     Args:
-        lock: A file beside what is worked on; it is made where there is none.
-        taken: What to raise where another one holds the lock.
-        wait: Seconds to wait for that one.
+        lock: The lock file; it is created if missing.
+        taken: Error to raise if another process holds the lock.
+        wait: Seconds to wait for the lock.
 
     Raises:
         OSError: The file cannot be made, it is not a regular one, or this file system has no locks.
@@ -139,7 +140,7 @@ def alone(lock: Path, taken: Exception, wait: float = 0.0) -> Iterator[None]:
                 raise taken
             time.sleep(_LOCK_STEP)
         if not _is_at(handle, lock):
-            raise taken  # what is held here was deleted, another file may be there
+            raise taken  # the locked file was deleted, and may have been replaced
         yield
     finally:
         _let_go(handle)
@@ -154,7 +155,7 @@ def write_text(path: Path, text: str) -> None:
 def open_regular(path: str | os.PathLike[str]) -> io.FileIO:
     """Open a file for reading (binary, unbuffered) that is a regular file, or a link to one.
 
-    A FIFO or a device never ends, or waits for a writer: neither is opened, whatever its name.
+    FIFOs and devices are not opened: reading them may never end.
 
     Raises:
         OSError: No such file, a folder, not a regular file, or one that cannot be opened.
@@ -194,7 +195,9 @@ def sha256_of_file(path: Path) -> str:
 
 @contextmanager
 def _hidden_folder(path: Path) -> Iterator[Path]:
-    """Yield a new folder beside `path`, for its owner only; this process holds a lock on it."""
+    """Yield a new folder next to `path`, accessible to its owner only; this process holds a lock on
+    it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent)
     _remove_former(path)
@@ -202,7 +205,7 @@ def _hidden_folder(path: Path) -> Iterator[Path]:
     while True:
         hidden = Path(tempfile.mkdtemp(dir=path.parent, prefix=prefix, suffix=".tmp"))
         handle = _locked(hidden, wait=True)
-        if handle is not None or hidden.exists():  # else it was removed before it was locked
+        if handle is not None or hidden.exists():  # otherwise it was removed before it was locked
             break
     try:
         yield hidden
@@ -215,7 +218,7 @@ def _hidden_folder(path: Path) -> Iterator[Path]:
 
 
 def _remove_hidden(hidden: Path, path: Path) -> None:
-    """Remove a hidden folder; what was moved aside in it goes back where nothing took its place."""
+    """Remove a hidden folder; move a folder inside it back if it was not replaced."""
     aside = _aside(hidden, path.name)
     if aside.exists() and not os.path.lexists(path):
         aside.replace(path)
@@ -227,10 +230,10 @@ def _aside(hidden: Path, name: str) -> Path:
 
 
 def _remove_former(path: Path) -> None:
-    """Remove what killed processes of earlier versions left of `path`; they held no locks.
+    """Remove temporary files of killed processes of earlier versions, which held no locks.
 
-    Only what such a process can have made goes: of this user, untouched for a day, and with eight
-    characters that are no word.
+    Only files that such a process can have created are removed: owned by this user, unchanged for a
+    day, and with eight random characters in the name.
     """
     folder, file = (
         re.compile(
@@ -250,7 +253,7 @@ def _remove_former(path: Path) -> None:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """Return what is in a folder and has the name of something temporary."""
+    """Return the entries of a folder with the name of a temporary file."""
     try:
         with os.scandir(folder) as found:
             return [Path(one) for one in found if one.name[0] == "." and ".tmp" in one.name]
@@ -259,7 +262,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _locked(folder: Path, wait: bool = False) -> int | None:
-    """Return the handle of a folder that is locked now; None where another one holds it."""
+    """Lock a folder and return its handle; None if another process holds the lock."""
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY | os.O_NOFOLLOW
     try:
         handle = _held_open(folder, flags)

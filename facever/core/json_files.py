@@ -1,4 +1,4 @@
-"""JSON files: written whole, and read so that foreign ones cannot exhaust anything."""
+"""JSON files: atomic writes, and reading with limits for files from any source."""
 
 import json
 import math
@@ -18,7 +18,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path, most: int = _MOST_JSON_BYTES) -> Any:
-    """Read a JSON file (UTF-8) that may come from anywhere; see `parse_json`.
+    """Read a JSON file (UTF-8) from any source; see `parse_json`.
 
     Raises:
         OSError: As `open_regular`.
@@ -28,11 +28,11 @@ def read_json(path: Path, most: int = _MOST_JSON_BYTES) -> Any:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Return the value of a JSON text that may come from anywhere.
+    """Return the value of a JSON text from any source.
 
     Raises:
-        ValueError: Not JSON (UTF-8), nested more than 64 deep, an integer beyond 64 bits, or NaN or
-            an infinity.
+        ValueError: The text is not JSON (UTF-8), is nested more than 64 deep, or contains an
+            integer beyond 64 bits, NaN or infinity.
     """
     if isinstance(text, bytes | bytearray):
         text = text.decode("utf-8-sig")

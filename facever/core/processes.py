@@ -1,8 +1,8 @@
-"""Several processes that work as one: who this one is, and what all of them exchange.
+"""Several processes of one run: rank, collectives and failures.
 
-`torchrun --nproc-per-node N -m facever ...` starts them; `started` joins them. In one process every
-function here does nothing, so that nobody need ask how many there are. torch is imported only where
-it is used.
+`torchrun --nproc-per-node N -m facever ...` starts them; `started` joins them. In a single process
+every function here does nothing, so that callers need not check. torch is imported only where it is
+used.
 """
 
 import ctypes
@@ -42,11 +42,11 @@ _rank = 0  # among the processes that it was one of, also once they have parted
 
 
 class ProcessError(FaceverError):
-    """Processes that cannot find one another, or one of them that is gone."""
+    """The processes cannot connect, or one of them has ended."""
 
 
 class EndedElsewhere(Exception):  # noqa: N818 - the error is another process's, which tells it
-    """Another process failed and has said why: leave without a word, with this exit status."""
+    """Another process has failed and reported the error: exit silently with this status."""
 
     exit_status = 2
 
@@ -64,7 +64,7 @@ def rank() -> int:
 
 
 def is_main() -> bool:
-    """Return whether this is the process that writes files and talks: the one of rank 0."""
+    """Return whether this process writes files and messages: the one of rank 0."""
     return rank() == 0
 
 
@@ -116,7 +116,9 @@ def gather_rows(rows: "Tensor") -> "Tensor":
 
 
 def gather_objects(value: T) -> list[T]:
-    """Return what every process gave, in their order: small things, told over the CPU."""
+    """Return the objects of all processes, in order of rank; for small objects, sent over the
+    CPU.
+    """
     group = _group()
     if group is None or world() == 1:
         return [value]
@@ -126,7 +128,7 @@ def gather_objects(value: T) -> list[T]:
 
 
 def from_main(value: T) -> T:
-    """Return what the process of rank 0 gave: a small thing, told over the CPU."""
+    """Return the object of rank 0; for a small object, sent over the CPU."""
     group = _group()
     if group is None or world() == 1:
         return value
@@ -141,16 +143,16 @@ def started(device: object = "auto") -> Iterator[None]:
 
     gloo serves tensors on the CPU, NCCL those on GPUs, where each process takes the one of its
     number on its machine. What fails in one process ends all: the first to fail raises its error,
-    the others end without a word, within 10 seconds also where they wait for it. The group is then
-    left as it is: NCCL would wait for the others to take it down.
+    the others exit silently, within 10 seconds even if they wait for it. The group is then not
+    destroyed: NCCL would wait for the others.
 
     Args:
-        device: "cpu" leaves GPUs alone.
+        device: "cpu" uses no GPUs.
 
     Raises:
-        ConfigError: More processes on a machine than it has GPUs.
-        ProcessError: The processes do not find one another, or one of them was killed.
-        EndedElsewhere: Another process has failed and said why.
+        ConfigError: There are more processes on a machine than GPUs.
+        ProcessError: The processes cannot connect, or one of them was killed.
+        EndedElsewhere: Another process has failed and reported the error.
     """
     if not _are_several() or world() > 1:
         yield
@@ -255,7 +257,7 @@ def _join(device: str, store: Any) -> None:
 def _apart(error: Exception) -> ProcessError:
     return ProcessError(
         f"the {os.environ['WORLD_SIZE']} processes could not connect (rendezvous failed): "
-        f"{str(error).splitlines()[0]}. Start them by torchrun"
+        f"{str(error).splitlines()[0]}. Start them with torchrun"
     )
 
 
@@ -303,7 +305,8 @@ def _backend(device: str) -> str:
         return "gloo"
     if device.startswith("cuda:"):
         raise ConfigError(
-            f"device '{device}' is one GPU for several processes: write cuda, and each takes its "
+            f"device '{device}' is one GPU for several processes: use cuda, so that each "
+            "process takes its "
             "own"
         )
     local, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
@@ -317,11 +320,11 @@ def _backend(device: str) -> str:
 
 
 def _end(error: BaseException, store: Any) -> None:
-    """Tell the other processes that this one failed.
+    """Notify the other processes that this one failed.
 
     Raises:
-        EndedElsewhere: Another one was the first to fail, and this error is its or follows from it.
-        ProcessError: Another one is gone without having said why.
+        EndedElsewhere: Another process failed first, and this error is the same or a consequence.
+        ProcessError: Another process has ended without reporting an error.
     """
     lost = _is_of_communication(error)
     try:
@@ -348,7 +351,7 @@ def _is_of_communication(error: BaseException) -> bool:
 
 
 def _tell_torchrun(message: str) -> None:
-    """Write the error where torchrun looks for what its last lines say."""
+    """Write the error to the file that torchrun reads for its last lines."""
     path = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if path:
         told = {"message": message, "extraInfo": {"timestamp": str(int(time.time()))}}
@@ -357,7 +360,7 @@ def _tell_torchrun(message: str) -> None:
 
 
 def _watch(store: Any, over: threading.Event) -> None:
-    """End this process when another one has failed and this one waits for it for ever."""
+    """End this process if another one has failed and this one would wait for it forever."""
     while not over.wait(1.0):
         try:
             failed = store.check([FAILED])

@@ -9,7 +9,7 @@ from facever.errors import DataError
 
 
 class RunFolder:
-    """Where the files of a run are, or will be. It creates and checks nothing.
+    """The paths of a run's files. It creates and checks nothing.
 
     Attributes:
         path: The folder.
@@ -21,12 +21,12 @@ class RunFolder:
         tensorboard: Folder of events.
         batch_picture: The first training batch.
         environment: Versions, processor, threads, device.
-        identities: Whom it was trained on, and on whom choices were made.
+        identities: Identities of the training data and of the development data.
         operating_point: The 1:1 operating point of the development people.
-        profile: Folder of a trace and what took the time.
+        profile: Folder of a trace and the times of operations.
         embeddings: The embedding set on which a report measures the model.
-        development: That of the development people, in a bake-off.
-        lock: Held while a process trains.
+        development: The embedding set of the development people, in a bake-off.
+        lock: Lock file of a running training.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -61,12 +61,12 @@ class RunFolder:
 
 
 def read_metrics(path: str | Path) -> list[dict[str, Any]]:
-    """Return the lines of a metrics.jsonl; none where there is no such file.
+    """Return the lines of a metrics.jsonl; none if there is no such file.
 
-    A last line that a kill cut short is left out.
+    An incomplete last line (after a kill) is omitted.
 
     Raises:
-        DataError: A line is damaged; names it.
+        DataError: A line is damaged; the message has its number.
     """
     path = Path(path)
     if not path.exists():

@@ -10,7 +10,7 @@ def stream(seed: int, *keys: int | str) -> np.random.Generator:
 
     Args:
         seed: The run's seed, 0 or larger.
-        keys: What the stream is for, for example ("augment", epoch, index).
+        keys: Purpose of the stream, for example ("augment", epoch, index).
     """
     words = [zlib.crc32(key.encode()) if isinstance(key, str) else key for key in keys]
     # As a spawn key: in the entropy itself a trailing key of 0 would change nothing.

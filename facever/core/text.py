@@ -1,7 +1,7 @@
 """Names and other values as text: one rule for every column, list and filter.
 
-Two sides of a comparison go through the same function, so that a camera which one file holds as the
-number 1, another as 1.0 and a third as "1" is one camera.
+Both sides of a comparison are converted by the same function, so that a camera stored as the number
+1, as 1.0 or as "1" in different files is one camera.
 """
 
 import unicodedata
@@ -15,28 +15,28 @@ NUMERIC = frozenset(
     {"norm", "quality", "score", "fold", "row", "width", "height", "images", "failed_images"}
     | {"detection_score"}
 )
-"""The columns that hold numbers. Every other column of a table is text, whatever file it is of,
-but those that a caller names."""
+"""The numeric columns. Every other column of a table is text, in every kind of file, except those
+given by the caller.
+"""
 
 _EXACT = 2.0**63
-"""Floats below it in size are written as whole numbers where they are whole."""
+"""Integral floats below this magnitude are written as integers."""
 
 
 def canonical(name: str) -> str:
-    """Return the name of an identity as it is kept and compared: composed (NFC), without space
-    around it.
+    """Return the name of an identity in stored form: composed (NFC), without surrounding spaces.
 
-    "José" typed on one system and on another may be different code points; a person sees one name.
-    Paths are never changed: a file system tells the two apart.
+    "José" can be different code points on different systems, although it looks the same. Paths are
+    never changed: file systems distinguish the two.
     """
     return unicodedata.normalize("NFC", name).strip()
 
 
 def text_of(value: object) -> str:
-    """Return one value as text: 1, 1.0 and numpy's 1 are "1", 1.5 is "1.5", text stays as it is.
+    """Return one value as text: 1, 1.0 and numpy's 1 are "1", 1.5 is "1.5", text is unchanged.
 
     Raises:
-        ValueError: Bytes that are not UTF-8.
+        ValueError: Bytes are not UTF-8.
     """
     if isinstance(value, str):
         return str(value)
@@ -51,7 +51,7 @@ def text_of(value: object) -> str:
 
 
 def as_text(values: Iterable[object]) -> "pd.Series[str]":
-    """Return each value as text (`text_of`); what is missing stays missing (None).
+    """Return each value as text (`text_of`); missing values remain missing (None).
 
     Args:
         values: A column, an array or a list, [N]. The index of a pandas series is kept.
@@ -73,17 +73,17 @@ def as_text(values: Iterable[object]) -> "pd.Series[str]":
 
 
 def text_column(column: "pd.Series[Any]") -> "pd.Series[str]":
-    """Return a column as text (`as_text`) in pandas' own type of it; one of that type as it is."""
+    """Return a column as text (`as_text`) in pandas' string type; one of that type unchanged."""
     if isinstance(column.dtype, pd.StringDtype):
         return column
     return pd.Series(as_text(column).tolist(), index=column.index, name=column.name)
 
 
 def canonical_column(names: "pd.Series[Any]") -> "pd.Series[str]":
-    """Return a column of identities as text, each as `canonical` keeps it.
+    """Return a column of identities as text in the form of `canonical`.
 
     Args:
-        names: [N]; what is missing stays missing.
+        names: [N]; missing values remain missing.
 
     Returns:
         [N]; the same object where all are text and canonical.

@@ -1,4 +1,4 @@
-"""Threads that do the same to many things, and hand on the results in order."""
+"""Threads that process many items and return the results in order."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -9,17 +9,17 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-_AHEAD = 4  # things that are begun before their turn, for each thread
+_AHEAD = 4  # items started in advance per thread
 
 
 def in_order(work: Callable[[T], R], things: Iterable[T], threads: int) -> Generator[R, None, None]:
-    """Yield what `work` returns for each thing, in their order; threads are a few things ahead.
+    """Yield the result of `work` for each item, in order; threads work a few items ahead.
 
     Args:
-        work: What is done; it is called in several threads at once, in this one where `threads`
-            is 1. Its first error ends all.
-        things: What it is done to; they are taken as they are needed.
-        threads: How many work.
+        work: Called in several threads at once, or in this thread if `threads` is 1. Its first
+            error ends the iteration.
+        things: The items; they are read as needed.
+        threads: Number of threads.
     """
     if threads == 1:
         yield from map(work, things)

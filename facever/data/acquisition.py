@@ -1,7 +1,7 @@
 """Acquisition: a photo becomes the crop of a face, or a failure to acquire with its reason.
 
-The seam between what loads images and what finds faces in them (`facever.faces.FaceCropper`, or a
-user's own class). What a crop's row says of its face are plain columns, written and read here.
+The interface between image loading and face detection (`facever.faces.FaceCropper`, or a user's
+class). The columns that describe the face of a crop are written and read here.
 """
 
 import re
@@ -14,23 +14,27 @@ from numpy.typing import ArrayLike, NDArray
 from facever.errors import DataError
 
 OnError = Literal["raise", "skip"]
-"""What an image that cannot be used does: end all with its error, or be left out with it."""
+"""What to do with an image that cannot be used: raise its error, or skip it and record the
+error.
+"""
 
 FACE_COLUMNS = ("box", "landmarks", "detection_score", "quality", "quality_reasons")
-"""What a row made from a photo says of its face; see `face_columns`."""
+"""Columns of a row made from a photo; see `face_columns`."""
 
 POINTS = 5
-"""Landmarks of a face: right eye, left eye, nose, right and left mouth corner, the person's own."""
+"""Number of landmarks: right eye, left eye, nose, right and left mouth corner, as seen from the
+person.
+"""
 
 _BETWEEN = re.compile(r"[\s,;]+")
 
 
 class FailureToAcquire(DataError):  # noqa: N818 - ISO/IEC 19795-1's name
-    """No vector can be made of a photo: no face, several, or none above the quality gate.
+    """A photo gives no vector: it has no face, several faces, or none of sufficient quality.
 
     Args:
-        reason: Why, without the photo's name: "no face found", for one.
-        path: The photo's name, where it is known.
+        reason: The reason without the photo's name, such as "no face found".
+        path: The photo's name, if known.
     """
 
     def __init__(self, reason: str, path: str = "") -> None:
@@ -38,15 +42,15 @@ class FailureToAcquire(DataError):  # noqa: N818 - ISO/IEC 19795-1's name
         self.reason, self.path = reason, path
 
     def __reduce__(self) -> tuple[type["FailureToAcquire"], tuple[str, str]]:
-        return type(self), (self.reason, self.path)  # it travels between processes
+        return type(self), (self.reason, self.path)  # sent between processes
 
 
 class Acquired(NamedTuple):
-    """A face that was cut from a photo.
+    """A face cropped from a photo.
 
     Args:
         pixels: The crop, uint8 [H, W, 3] RGB.
-        columns: What its row says of it, as `face_columns` makes it.
+        columns: Columns of its row, from `face_columns`.
     """
 
     pixels: NDArray[np.uint8]
@@ -55,34 +59,36 @@ class Acquired(NamedTuple):
 
 @runtime_checkable
 class PhotoCropper(Protocol):
-    """What loaders call to cut faces from photos. Picklable, usable from several threads.
+    """Crops faces from photos for loaders. Must be picklable and thread-safe.
 
-    Photos are uint8 [H, W, 3] RGB, upright, as `facever.data.decode` gives them; sizes are
-    (height, width) in pixels, those of `Preprocessing.size`.
+    Photos are uint8 [H, W, 3] RGB, upright, as from `facever.data.decode`; sizes are (height,
+    width) in pixels, as in `Preprocessing.size`.
     """
 
     provenance: dict[str, Any]
-    """What cut: plain values, such as {"detector": name, "detector_sha256": hash, "template":
-    "arcface-112", "face": "largest", "min_quality": 0.0}. `EmbeddingMeta.acquisition` keeps it."""
+    """Description of the cropper: plain values, such as {"detector": name, "detector_sha256": hash,
+    "template": "arcface-112", "face": "largest", "min_quality": 0.0}. It is stored in
+    `EmbeddingMeta.acquisition`.
+    """
 
     def crop(self, photo: NDArray[np.uint8], size: tuple[int, int]) -> Acquired:
-        """Cut the one face that was asked for.
+        """Crop the selected face.
 
         Raises:
-            FailureToAcquire: There is none.
+            FailureToAcquire: There is no such face.
         """
 
     def crops(self, photo: NDArray[np.uint8], size: tuple[int, int]) -> Sequence[Acquired]:
-        """Cut every face.
+        """Crop every face.
 
         Raises:
-            FailureToAcquire: There is none.
+            FailureToAcquire: There is no face.
         """
 
     def cut(
         self, photo: NDArray[np.uint8], landmarks: NDArray[np.float32], size: tuple[int, int]
     ) -> NDArray[np.uint8]:
-        """Cut a face by landmarks that are known, float32 [5, 2], without detection.
+        """Crop a face by given landmarks, float32 [5, 2], without detection.
 
         Returns:
             uint8 [H, W, 3] RGB of this size.
@@ -90,19 +96,20 @@ class PhotoCropper(Protocol):
 
 
 Acquire: TypeAlias = Callable[[NDArray[np.uint8], int], Acquired]
-"""What loaders do with each photo, a number its row, before a model's preprocessing; it raises
-FailureToAcquire where there is no face. `FaceStep` is one."""
+"""Step of loaders before a model's preprocessing, called with a photo and its row number. It raises
+FailureToAcquire if there is no face. `FaceStep` is one.
+"""
 
 
 class FaceStep:
-    """What loaders do with each photo before the preprocessing of a model.
+    """Crops a photo's face before a model's preprocessing.
 
     Args:
-        cropper: Finds and cuts faces.
+        cropper: Detects and crops faces.
         size: (height, width) of the crops, in pixels; see `Preprocessing.uncropped_size`.
-        landmarks: Of each photo as `landmarks_of` reads them, where the data bring some: these
-            photos are cut by them, the others (None or missing) are searched for a face.
-        failures: Of each photo, why it is known to have no face, or None.
+        landmarks: Landmarks of each photo, as from `landmarks_of`, if the data has some. Photos
+            with landmarks are cropped by them; in the others (None or missing) faces are detected.
+        failures: For each photo the reason why it has no face, or None if unknown.
     """
 
     def __init__(
@@ -117,19 +124,19 @@ class FaceStep:
 
     @property
     def landmarks_given(self) -> bool:
-        """Whether the data brought landmarks; those of a first pass have failures beside them."""
+        """Whether the landmarks are from the data; those of a first pass have failures, too."""
         return self._landmarks is not None and self._failures is None
 
     @property
     def every_face(self) -> bool:
-        """Whether all faces of a photo are asked for, not one."""
+        """Whether all faces of a photo are used, not one."""
         return getattr(self.cropper, "which", None) == "all"
 
     def __call__(self, photo: NDArray[np.uint8], row: int) -> Acquired:
-        """Cut the face of the photo of a row. Without columns where the data had landmarks.
+        """Crop the face of the photo of a row; without columns if the data has landmarks.
 
         Raises:
-            FailureToAcquire: There is none.
+            FailureToAcquire: There is no face.
             DataError: The row's landmarks are not ten numbers.
         """
         if self._failures is not None and (failure := self._failures[row]) is not None:
@@ -141,15 +148,15 @@ class FaceStep:
 
 
 def may_reduce(faces: Acquire | None) -> bool:
-    """Return whether a photo of too many pixels may be read at a part of its size.
+    """Return whether a photo with too many pixels may be decoded at a reduced size.
 
-    Crops may not, and photos neither whose landmarks the data bring: those are in whole pixels.
+    Not for crops, nor for photos with landmarks from the data, which refer to the full size.
     """
     return faces is not None and not getattr(faces, "landmarks_given", False)
 
 
 def named(error: DataError, path: str) -> DataError:
-    """Return the error of an image with its name in it; one that has it stays as it is."""
+    """Return the error of an image with the image's name, which is added if missing."""
     return FailureToAcquire(error.reason, path) if isinstance(error, FailureToAcquire) else error
 
 
@@ -160,14 +167,14 @@ def face_columns(
     quality: float,
     reasons: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return what a row says of its face.
+    """Return the columns that describe a face.
 
     Args:
         box: Left, top, width and height in pixels of the upright photo.
         landmarks: [5, 2], x and y in pixels of the upright photo.
-        detection_score: Of the detector, 0 to 1.
-        quality: 0 to 100.
-        reasons: What lowers the quality, in words.
+        detection_score: Score of the detector, 0 to 1.
+        quality: Quality, 0 to 100.
+        reasons: Reasons for a low quality, as text.
     """
     return {
         "box": _written(box),
@@ -179,19 +186,19 @@ def face_columns(
 
 
 def landmarks_of(text: str) -> NDArray[np.float32]:
-    """Return the landmarks that a cell holds, float32 [5, 2].
+    """Return the landmarks of a cell, float32 [5, 2].
 
     Raises:
-        DataError: It does not hold ten numbers.
+        DataError: The cell does not contain ten numbers.
     """
     return _numbers(text, "landmarks", 2 * POINTS, "x y of five points").reshape(POINTS, 2)
 
 
 def box_of(text: str) -> tuple[float, float, float, float]:
-    """Return the box that a cell holds: left, top, width and height in pixels.
+    """Return the box of a cell: left, top, width and height in pixels.
 
     Raises:
-        DataError: It does not hold four numbers.
+        DataError: The cell does not contain four numbers.
     """
     left, top, width, height = _numbers(text, "box", 4, "left top width height").tolist()
     return left, top, width, height

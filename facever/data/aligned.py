@@ -1,4 +1,4 @@
-"""What a folder of aligned crops says of itself: its `alignment.json`."""
+"""The file `alignment.json` of a folder of aligned crops."""
 
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,10 @@ FORMAT = 1
 
 
 def alignment_in(folder: Path) -> dict[str, Any] | None:
-    """Return what `facever data align` wrote of a folder; None where it wrote nothing.
+    """Return the contents of a folder's `alignment.json`; None if it has none.
 
     Raises:
-        DataError: The file is damaged, or of a later facever.
+        DataError: The file is damaged, or was written by a later version of facever.
     """
     path = folder / ALIGNMENT
     if not path.is_file():
@@ -25,12 +25,13 @@ def alignment_in(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, DataError) as error:
         raise DataError(f"{path} is damaged: {again}") from error
     if not isinstance(said, dict) or "facever" not in said:
-        return None  # a file of that name by someone else
+        return None  # a file of that name from another program
     if said.get("format") != FORMAT:
         raise DataError(
-            f"{path} has format {said.get('format')!r}, and this facever reads {FORMAT}: "
+            f"{path} has format {said.get('format')!r}, but this version of facever reads "
+            f"{FORMAT}: "
             "update facever, or align the photos again (facever data align)"
         )
     if not isinstance(said.get("alignment"), str):
-        raise DataError(f"{path} is damaged (no text 'alignment'): {again}")
+        raise DataError(f"{path} is damaged ('alignment' is missing or not text): {again}")
     return said

@@ -18,7 +18,7 @@ _IDX_UINT8 = 8
 
 
 def split_address(path: str) -> tuple[str, int] | None:
-    """Return the array file and the index that a path like "images.npy#7" addresses, or None."""
+    """Return the array file and the index of a path like "images.npy#7", or None."""
     found = _ADDRESS.fullmatch(path) if "#" in path else None
     return (found[1], int(found[2])) if found else None
 
@@ -27,17 +27,19 @@ def read_item(file: str, index: int) -> np.ndarray:
     """Return image `index` of an array file, uint8 [H, W] or [H, W, 3], a copy.
 
     The file is opened once per process: .npy and plain idx files are memory-mapped, compressed idx
-    files are held in memory.
+    files are loaded into memory.
 
     Raises:
-        ValueError: The reason why there is no such image.
+        ValueError: There is no such image; the message is the reason.
         OSError: The file cannot be opened.
     """
     images = open_array(file)
     if images.ndim not in (3, 4) or images.shape[3:] not in ((), (1,), (3,)):
-        raise ValueError(f"shape {images.shape} is not that of images: [N, H, W] or [N, H, W, 3]")
+        raise ValueError(
+            f"shape {images.shape} is not a shape of images (allowed: [N, H, W] or [N, H, W, 3])"
+        )
     if index >= len(images):
-        raise ValueError(f"no image {index}; the file holds {len(images)}, counted from 0")
+        raise ValueError(f"no image {index}; the file has {len(images)} images, counted from 0")
     item = np.array(images[index])
     return item[..., 0] if item.shape[2:] == (1,) else item
 
@@ -46,7 +48,7 @@ def open_array(file: str) -> np.ndarray:
     """Return the uint8 array of a .npy or idx file (MNIST's format; may be gzipped).
 
     Raises:
-        ValueError: The reason why it is no such array.
+        ValueError: It is not such an array; the message is the reason.
         OSError: The file cannot be opened.
     """
     status = Path(file).stat()
@@ -59,7 +61,7 @@ def _open(file: str, _modified: int, size: int) -> np.ndarray:
     if file.endswith(".npy"):
         array: np.ndarray = np.load(file, mmap_mode="r", allow_pickle=False)
         if array.dtype != np.uint8:
-            raise ValueError(f"an array of {array.dtype}; images are uint8")
+            raise ValueError(f"an array of {array.dtype}; images must be uint8")
         return array
     return _open_idx(file, size)
 
@@ -72,15 +74,18 @@ def _open_idx(file: str, size: int) -> np.ndarray:
             if len(start) < 4 or start[:2] != b"\0\0":
                 raise ValueError("not an idx file")
             if start[2] != _IDX_UINT8:
-                raise ValueError(f"idx values of type 0x{start[2]:02x}; only bytes (0x08) are read")
+                raise ValueError(
+                    f"idx values of type 0x{start[2]:02x}; only bytes (0x08) are supported"
+                )
             dimensions = stream.read(4 * start[3])
             if len(dimensions) < 4 * start[3]:
                 raise ValueError("truncated idx file")
             shape = tuple(np.frombuffer(dimensions, ">u4").tolist())
             if packed and math.prod(shape) > (free := free_memory(shared=False)):
                 raise ValueError(
-                    f"it unpacks to {byte_count(math.prod(shape))} of {byte_count(free)} of free "
-                    "memory: unpack it (gunzip), so that it is read from the disk"
+                    f"uncompressed it has {byte_count(math.prod(shape))}, but "
+                    f"{byte_count(free)} of memory are free: unpack it (gunzip), so that it is "
+                    "read from the disk"
                 )
             values = stream.read(math.prod(shape) + 1) if packed else b""
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

@@ -1,4 +1,4 @@
-"""What a data set holds and what is wrong with it: every image is read and decoded once."""
+"""Audit of a data set: contents and problems. Reads and decodes every image once."""
 
 import hashlib
 import os
@@ -19,9 +19,9 @@ from facever.render.blocks import Block, Cell, Facts, List, Section, Table
 from facever.render.numbers import count
 from facever.render.result import Result
 
-_CHUNK = 64  # images that a thread takes at once
-_MANY_BELOW = 10  # folders in the average identity's folder: people rarely have so many
-_SHOWN = 10  # lines of each kind in the text
+_CHUNK = 64  # images per task of a thread
+_MANY_BELOW = 10  # average number of folders per identity; more suggest a misread layout
+_SHOWN = 10  # lines per kind in the text
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class PartSize:
-    """How much of the data set a subset or a camera holds."""
+    """The share of a subset or a camera in the data set."""
 
     images: int
     identities: int
@@ -43,7 +43,7 @@ class PartSize:
 
 @dataclass(frozen=True)
 class Corrupt:
-    """An image that cannot be used, and why."""
+    """An image that cannot be used, and the reason."""
 
     path: str
     reason: str
@@ -51,15 +51,16 @@ class Corrupt:
 
 @dataclass(frozen=True)
 class Inspection(Result):
-    """What `inspect` found.
+    """Result of `inspect`.
 
     `histogram` counts the identities with 1, 2-3, 4-7, ... images. Widths, heights and `sizes`
     ("width x height", the most frequent first) are those of upright images in pixels. `colours`
     counts images as "transparent" (the file has an alpha channel), "grey" (the three channels are
     equal) or "colour". Duplicates are groups of paths whose files are equal byte for byte: `within`
-    an identity, or `across` identities, where at least one name is wrong; of `unnamed` ones an
-    image has no identity. `unnamed` counts these images. `layout` is how the data
-    was read; where that looks wrong, `doubt` says what was assumed and what else is possible.
+    an identity, or `across` identities, where at least one label is wrong; in `unnamed` groups, at
+    least one image has no identity. `unnamed` counts the images without identity. `layout` is the
+    layout that the data was read with; if it seems wrong, `doubt` states the assumption and
+    alternatives.
     """
 
     dataset: str
@@ -86,7 +87,7 @@ class Inspection(Result):
     unnamed: int = 0
 
     def describe(self) -> list[Section]:
-        """Return what the data set holds and what is wrong with it; long lists are cut."""
+        """Return the contents and problems of the data set; long lists are shortened."""
         each = self.per_identity
         layout = f" (layout: {self.layout})" if self.layout else ""
         facts: list[tuple[str, Cell]] = [
@@ -94,7 +95,7 @@ class Inspection(Result):
             (
                 "images per identity",
                 f"{each.minimum} to {each.maximum}, median {each.median:g}; "
-                f"{self.singletons:,} identities have a single one",
+                f"{self.singletons:,} identities have one image",
             )
             if self.identities
             else ("identities", f"none ({self.unnamed:,} images without)"),
@@ -125,7 +126,7 @@ class Inspection(Result):
             _listed("equal files within an identity", map(" = ".join, self.duplicates_within)),
             _listed("equal files across identities", map(" = ".join, self.duplicates_across)),
             *(
-                [_listed("equal files of which one has no identity", map(" = ".join, found))]
+                [_listed("equal files, one without identity", map(" = ".join, found))]
                 if (found := self.duplicates_unnamed)
                 else []
             ),
@@ -139,7 +140,7 @@ _Groups = list[list[str]]
 
 
 class _Look(NamedTuple):
-    """What one image says."""
+    """The audit of one image."""
 
     digest: bytes = b""
     width: int = 0
@@ -150,11 +151,11 @@ class _Look(NamedTuple):
 
 
 def inspect(manifest: Manifest, threads: int | None = None) -> Inspection:
-    """Read and decode every image once and say what was found.
+    """Read and decode every image once, and report contents and problems.
 
     Args:
         manifest: The data set.
-        threads: How many at once; as many as there are cores when not given.
+        threads: Number of threads; by default the number of cores.
     """
     chunks = [range(i, min(i + _CHUNK, len(manifest))) for i in range(0, len(manifest), _CHUNK)]
     looks: list[_Look] = []
@@ -202,7 +203,7 @@ def inspect(manifest: Manifest, threads: int | None = None) -> Inspection:
 
 
 def _doubt(manifest: Manifest) -> str | None:
-    """Return what the reader assumed, and what else is possible, where the layout looks misread."""
+    """Return the reader's assumption and alternatives if the layout seems wrong."""
     depth = 1 if "subset" in manifest.frame else 0
     ways = [path.split("/") for path in manifest.frame["path"]]
     people, below = (
@@ -217,19 +218,20 @@ def _doubt(manifest: Manifest) -> str | None:
     if manifest.layout != "folder":
         name = manifest.layout or "this table"
         return (
-            f"by the layout '{name}' every image shows '{first}'; --layout reads the data in "
-            "another way, and a table with the columns path and identity says it for each image"
+            f"with layout '{name}', every image shows '{first}'; give another --layout, or a "
+            "table with the columns path and identity"
         )
-    assumed = "the first folder on an image's way is taken for its identity" + (
+    assumed = "the first folder of an image's path is used as its identity" + (
         " (after the subset)" if depth else ""
     )
     inside = os.path.join(manifest.root, *ways[0][: depth + 1])  # noqa: PTH118
     other = (
-        f"if the {len(below):,} folders below are the identities, give {inside}"
+        f"if the {len(below):,} folders below it are the identities, give {inside}"
         if below
-        else "if the names of the files say it, write a table with the columns path and identity"
+        else "if the file names contain the identity, write a table with the columns path and "
+        "identity"
     )
-    return f"{assumed}, such as '{first}'; {other}, or name another --layout"
+    return f"{assumed}, such as '{first}'; {other}, or give another --layout"
 
 
 def _look(path: str, unended: list[str]) -> _Look:

@@ -1,9 +1,9 @@
 """Augmentation: random changes of a training image, each sample seeded by (seed, epoch, index).
 
-The pipeline is one albumentations `Compose`; no other module knows of albumentations. All its
-transforms share one pair of generators, whose state is set anew for every sample: what happens to
-an image depends on nothing but the seed, the epoch and the image's index, whichever process
-loads it and whatever was loaded before. Setting the state costs about 7 us, a new seed 100.
+The pipeline is one albumentations `Compose`; only this module imports albumentations. All
+transforms share one pair of generators, whose state is reset for every sample: the changes of an
+image depend only on the seed, the epoch and the image's index, not on the process that loads it or
+on images loaded before. Setting the state takes about 7 us, a new seed 100.
 """
 
 import os
@@ -26,7 +26,7 @@ from facever.errors import ConfigError
 if TYPE_CHECKING:
     from albumentations import BasicTransform, Compose
 
-_TRIALS = 8  # images that a transform of a configuration is tried on
+_TRIALS = 8  # images on which a configured transform is tested
 
 
 def _ordered(value: tuple[float, float]) -> tuple[float, float]:
@@ -49,15 +49,16 @@ QualityRange = Annotated[tuple[_Quality, _Quality], AfterValidator(_ordered)]
 
 
 class Flip(Config):
-    """Mirror left and right."""
+    """Mirror horizontally."""
 
     probability: Share = 0.5
 
 
 class Crop(Config):
-    """Cut a part out and resize it to the whole: `area` its share of the image, `ratio` w / h.
+    """Crop a part and resize it to the full size: `area` is its share of the image, `ratio` its w /
+    h.
 
-    `ratio` is relative to the image's own.
+    `ratio` is relative to the ratio of the image.
     """
 
     probability: Share = 0.3
@@ -68,7 +69,7 @@ class Crop(Config):
 class Affine(Config):
     """Rotate (up to +-`rotation` degrees), scale by a factor, shift by a share of each side.
 
-    What comes in from outside mirrors the image.
+    Areas outside the image are filled by mirroring.
     """
 
     probability: Share = 0.3
@@ -78,9 +79,10 @@ class Affine(Config):
 
 
 class Color(Config):
-    """Jitter by factors 1 +- `brightness`, `contrast`, `saturation`; `hue` +- turns of the circle.
+    """Jitter by factors 1 +- `brightness`, `contrast`, `saturation`; `hue` by +- turns of the
+    colour circle.
 
-    In random order.
+    The order is random.
     """
 
     probability: Share = 0.5
@@ -91,7 +93,7 @@ class Color(Config):
 
 
 class Grey(Config):
-    """Take the colour away."""
+    """Convert to grey."""
 
     probability: Share = 0.05
 
@@ -104,7 +106,7 @@ class Blur(Config):
 
 
 class Downscale(Config):
-    """Shrink to `scale` of the size and enlarge again, as a face seen from afar."""
+    """Shrink to `scale` of the size and enlarge again, to simulate a distant face."""
 
     probability: Share = 0.1
     scale: PartRange = (0.4, 0.8)
@@ -129,14 +131,15 @@ class Erase(Config):
 
 
 class TransformConfig(Config):
-    """Any albumentations transform: of the library, or of a class derived from its BasicTransform.
+    """Any albumentations transform: one of the library, or a class derived from its BasicTransform.
 
-    It must draw from its `py_random` or `random_generator` only: these are seeded for each sample.
+    It must draw random numbers only from its `py_random` or `random_generator`, which are seeded
+    for each sample.
     """
 
-    name: str = Field(description="its path, such as albumentations.GaussNoise")
+    name: str = Field(description="path of the class, such as albumentations.GaussNoise")
     probability: Share = 0.5
-    parameters: dict[str, Any] = Field({}, description="its arguments, all but p")
+    parameters: dict[str, Any] = Field({}, description="arguments of the class, except p")
 
     @field_validator("name")
     @classmethod
@@ -149,7 +152,7 @@ class TransformConfig(Config):
     @classmethod
     def _without_p(cls, parameters: dict[str, Any]) -> dict[str, Any]:
         if "p" in parameters:
-            raise ValueError("p is set by probability: omit it here")
+            raise ValueError("p is set by `probability`: omit it here")
         return parameters
 
 
@@ -159,9 +162,9 @@ def _with_colon(name: str) -> str:
 
 
 class AugmentationConfig(Config):
-    """The changes, in the order in which they are applied; probability 0 leaves one out.
+    """The changes, in the order in which they are applied; probability 0 disables one.
 
-    The defaults are mild: they suit aligned faces.
+    The defaults are mild: they are made for aligned faces.
     """
 
     flip: Flip = Flip()
@@ -173,19 +176,21 @@ class AugmentationConfig(Config):
     downscale: Downscale = Downscale()
     jpeg: Jpeg = Jpeg()
     erase: Erase = Erase()
-    transforms: list[TransformConfig] = Field([], description="further ones, applied in this order")
+    transforms: list[TransformConfig] = Field(
+        [], description="additional transforms, applied in this order"
+    )
 
 
 class Augmentation:
-    """A pipeline for images of one size; may be copied to other processes.
+    """A pipeline for images of one size; can be copied to other processes.
 
     Args:
-        config: What to do.
+        config: The changes.
         size: (height, width) of the images, in pixels.
 
     Raises:
         ConfigError: Crops or shrunk images of this size would have no pixel; or one of
-            `config.transforms` cannot be imported or made, is not seeded, or changes the size.
+            `config.transforms` cannot be imported or created, is not seeded, or changes the size.
     """
 
     def __init__(self, config: AugmentationConfig, size: tuple[int, int]) -> None:
@@ -203,17 +208,17 @@ class Augmentation:
         return Augmentation, (self.config, self.size)
 
     def __call__(self, image: Image, seed: int, epoch: int, index: int, repeat: int = 0) -> Image:
-        """Return a changed copy of an image, or the image itself where nothing is configured.
+        """Return a changed copy of an image, or the image itself if nothing is configured.
 
         Args:
-            image: uint8 [H, W, 3], RGB, of the pipeline's size. Never written to.
-            seed: The run's seed; 0 or larger, as all four.
+            image: uint8 [H, W, 3], RGB, of the pipeline's size. It is not changed.
+            seed: The run's seed; at least 0, like the next three.
             epoch: The epoch.
             index: The image's index in its manifest.
-            repeat: How many times the image came before in the same batch.
+            repeat: Number of earlier copies of the image in the same batch.
 
         Returns:
-            uint8 [H, W, 3]; the same for the same four numbers, always.
+            uint8 [H, W, 3]; always the same for the same four numbers.
         """
         if self._pipeline is None:
             return image
@@ -222,7 +227,7 @@ class Augmentation:
         return changed
 
     def _seeded(self, transforms: "Sequence[BasicTransform]") -> "Compose | None":
-        """Return a pipeline that draws from this object's generators; None for no transforms."""
+        """Return a pipeline that uses this object's generators; None without transforms."""
         if not transforms:
             return None
         import albumentations
@@ -232,10 +237,10 @@ class Augmentation:
         return pipeline
 
     def _require_seeded(self, transform: "BasicTransform", key: str) -> None:
-        """Refuse a transform that gives something else for the same seed, or no image of its size.
+        """Refuse a transform that is not reproducible or changes the size or type.
 
         Raises:
-            ConfigError: It does, or it fails.
+            ConfigError: It is not reproducible, changes size or type, or fails.
         """
         name = type(transform).__name__
         probability, transform.p = transform.p, 1.0
@@ -248,29 +253,30 @@ class Augmentation:
                 self._seed(number, 0, 0, 0)
                 try:
                     given.append(pipeline(image=image.copy())["image"])
-                except Exception as error:  # whatever the code of a user raises
+                except Exception as error:  # any error of user code
                     said = f"{type(error).__name__}: {error}"
                     raise ConfigError(f"{key}: {name} fails on an image: {said}") from error
             if given[0].shape != image.shape or given[0].dtype != np.uint8:
                 raise ConfigError(
-                    f"{key}: {name} gives {given[0].dtype} {list(given[0].shape)} for uint8 "
-                    f"{list(image.shape)}: kind and size must stay"
+                    f"{key}: {name} returns {given[0].dtype} {list(given[0].shape)} for uint8 "
+                    f"{list(image.shape)}: type and size must not change"
                 )
             if not np.array_equal(*given):
                 raise ConfigError(
-                    f"{key}: {name} gives two images for one seed: draw from self.py_random or "
-                    "self.random_generator only"
+                    f"{key}: {name} returns different images for one seed: use self.py_random "
+                    "or self.random_generator only"
                 )
         transform.p = probability
 
     def _seed(self, *key: int) -> None:
-        """Set both generators to the states that a hash of the key gives."""
+        """Set both generators to states derived from a hash of the key."""
         digest = blake2b(_pack(*key), digest_size=40).digest()
         self._bits.state = {
             "bit_generator": "PCG64",
             "state": {
                 "state": int.from_bytes(digest[:16], "little"),
-                "inc": int.from_bytes(digest[16:32], "little") | 1,  # PCG64 wants it odd
+                "inc": int.from_bytes(digest[16:32], "little")
+                | 1,  # PCG64 requires an odd increment
             },
             "has_uint32": 0,
             "uinteger": 0,
@@ -284,7 +290,7 @@ _pack = struct.Struct("<4Q").pack
 def _require_pixels(config: AugmentationConfig, size: tuple[int, int]) -> None:
     height, width = size
     low, high = config.crop.ratio
-    left = {  # of the shorter side, in pixels, before rounding
+    left = {  # pixels of the shorter side, before rounding
         f"downscale.scale {config.downscale.scale[0]:g}": (
             config.downscale.probability,
             config.downscale.scale[0] * min(size),
@@ -301,8 +307,9 @@ def _require_pixels(config: AugmentationConfig, size: tuple[int, int]) -> None:
     for setting, (probability, side) in left.items():
         if probability and side <= 0.5:
             raise ConfigError(
-                f"augmentation.{setting} is not for images of {height} x {width} pixels: "
-                "choose larger images (model.preprocessing.size), a milder range or probability 0"
+                f"augmentation.{setting} is not possible for images of {height} x {width} "
+                "pixels: choose larger images (model.preprocessing.size), a milder range or "
+                "probability 0"
             )
 
 
@@ -310,7 +317,7 @@ def _transform(config: TransformConfig, place: int) -> "BasicTransform":
     """Return a transform by its path.
 
     Raises:
-        ConfigError: It cannot be imported or made, or is not of albumentations.
+        ConfigError: It cannot be imported or created, or is not an albumentations transform.
     """
     _prepare_albumentations()
     from albumentations import BasicTransform
@@ -323,15 +330,17 @@ def _transform(config: TransformConfig, place: int) -> "BasicTransform":
         )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # so albumentations refuses arguments
+            warnings.simplefilter(
+                "error", UserWarning
+            )  # albumentations only warns of invalid arguments
             return made(**config.parameters, p=config.probability)
-    except Exception as error:  # whatever the code of a user raises
+    except Exception as error:  # any error of user code
         said = " ".join(str(error).split())
-        raise ConfigError(f"{key}: {config.name} cannot be made: {said}") from error
+        raise ConfigError(f"{key}: {config.name} cannot be created: {said}") from error
 
 
 def _prepare_albumentations() -> None:
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # read when it is imported
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # read at import
 
 
 def _transforms(config: AugmentationConfig, size: tuple[int, int]) -> Iterable["BasicTransform"]:

@@ -1,4 +1,4 @@
-"""Arrays that come out of a library, written once as .npy so that they are read like any image."""
+"""Arrays from a library, written once as .npy so that they are read like other images."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from facever.data.manifest import Manifest
 
 
 def cached_manifest(name: str, load: Callable[[], tuple[np.ndarray, np.ndarray]]) -> Manifest:
-    """Return the manifest of images kept in the cache under `name`, made by `load` the first time.
+    """Return the manifest of images cached under `name`; the first call creates them with `load`.
 
     Args:
         name: The data set's name.

@@ -1,7 +1,7 @@
-"""CSV files in and out: every cell is text, every row has as many fields as the header.
+"""Reading and writing CSV files: every cell is text, every row has as many fields as the header.
 
-A spreadsheet runs a cell that begins with "=", "+", "-" or "@" as a formula. Such cells are written
-with an apostrophe before them, as spreadsheets themselves mark text; it is taken off in reading.
+Spreadsheets evaluate a cell that begins with "=", "+", "-" or "@" as a formula. Such cells are
+written with a leading apostrophe, which spreadsheets use to mark text; it is removed when reading.
 """
 
 import csv
@@ -18,7 +18,7 @@ from facever.core.files import open_regular
 from facever.core.text import text_column
 from facever.errors import DataError
 
-_BLOCK = 16 * 2**20  # bytes that are parsed at once; the longest row
+_BLOCK = 16 * 2**20  # bytes per block: the maximum length of a row
 _RUN = r"'*[=+\-@\t\r]"
 _IS_RUN = re.compile(_RUN)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -28,9 +28,9 @@ def read_csv(path: Path) -> pd.DataFrame:
     """Read a CSV (UTF-8, commas, a header line) as text; only an empty cell is a missing value.
 
     Raises:
-        DataError: It is empty, a column has no name of its own, or a row has another number of
-            fields than the header.
-        OSError, ValueError, pyarrow.ArrowException: It cannot be read.
+        DataError: The file is empty, a column name is missing or repeated, or the number of fields
+            of a row differs from the header.
+        OSError, ValueError, pyarrow.ArrowException: The file cannot be read.
     """
     with open_regular(path) as file:
         names, skipped = _header(file, path)
@@ -40,7 +40,7 @@ def read_csv(path: Path) -> pd.DataFrame:
         except pa.ArrowInvalid:
             _refuse_row(file, len(names), path)
             raise
-        if table.num_rows + skipped != _count_lines(file):  # empty ones, or line ends in quotes
+        if table.num_rows + skipped != _count_lines(file):  # empty lines, or line ends in quotes
             _refuse_row(file, len(names), path)
     columns = [_unescaped(column) for column in table.columns]
     frame: pd.DataFrame = pa.table(columns, names=names).to_pandas()
@@ -48,19 +48,19 @@ def read_csv(path: Path) -> pd.DataFrame:
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table; see `cell_for_people` for what begins like a formula."""
+    """Write a table; see `cell_for_people` for cells like formulas."""
     written = {
         cell_for_people(str(name)): _escaped(frame[name])
-        for name in frame  # one column after the other: a table may be large
+        for name in frame  # column by column: a table can be large
     }
     pd.DataFrame(written).to_csv(path, index=False)
 
 
 def cell_for_people(text: str) -> str:
-    """Return a text for a cell of a CSV: an apostrophe comes before what a spreadsheet would run.
+    """Return a text for a cell of a CSV, with a leading apostrophe if it looks like a formula.
 
-    Numbers, such as -1.5, are no formulas. An apostrophe that stands before such a text already
-    gets another one, so that reading gives exactly what was written.
+    Numbers, such as -1.5, are not formulas. If such a text already has a leading apostrophe,
+    another one is added, so that reading returns exactly the written text.
     """
     return f"'{text}" if _IS_RUN.match(text) and not _NUMBER.fullmatch(text) else text
 
@@ -85,7 +85,7 @@ def _lines(file: io.FileIO) -> io.TextIOWrapper:
 
 
 class _Borrowed(io.RawIOBase):
-    """A file that whoever opened it closes."""
+    """A file that is closed by its opener."""
 
     def __init__(self, file: io.FileIO) -> None:
         self._file = file
@@ -98,7 +98,7 @@ class _Borrowed(io.RawIOBase):
 
 
 def _header(file: io.FileIO, path: Path) -> tuple[list[str], int]:
-    """Return the names of the columns and the number of lines up to there, empty ones too."""
+    """Return the names of the columns and the number of lines up to them, including empty lines."""
     reader = csv.reader(_lines(file), strict=True)
     try:
         skipped = 0
@@ -107,7 +107,7 @@ def _header(file: io.FileIO, path: Path) -> tuple[list[str], int]:
             if row:
                 break
         else:
-            raise DataError(f"{path} is empty; a table begins with the names of its columns")
+            raise DataError(f"{path} is empty: a table must begin with the names of its columns")
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num}: {error}") from error
     names = [_text(name) or f"Unnamed: {place}" for place, name in enumerate(row)]
@@ -126,9 +126,9 @@ def _count_lines(file: io.FileIO) -> int:
 
 
 def _refuse_row(file: io.FileIO, fields: int, path: Path) -> None:
-    """Raise DataError with the line of the first row that is no row of the table.
+    """Raise DataError with the line of the first invalid row of the table.
 
-    The parser itself takes what follows a quote that nobody closed for one long cell.
+    The parser itself reads the text after an unclosed quote as one long cell.
     """
     file.seek(0)
     reader, first = csv.reader(_lines(file), strict=True), 1
@@ -136,8 +136,8 @@ def _refuse_row(file: io.FileIO, fields: int, path: Path) -> None:
         for row in reader:
             if row and len(row) != fields:
                 raise DataError(
-                    f"{path}, line {first}: {len(row)} fields; the header has {fields}. Put quotes "
-                    "around a cell with a comma in it, or add what is missing"
+                    f"{path}, line {first}: {len(row)} fields; the header has {fields}. Quote a "
+                    "cell that contains a comma, or add the missing fields"
                 )
             first = reader.line_num + 1
     except csv.Error as error:

@@ -1,4 +1,6 @@
-"""Image files to RGB arrays: upright, eight bits, whole, or an error that names the file."""
+"""Decoding of image files to RGB arrays: upright, eight bits, complete, or an error with the file's
+name.
+"""
 
 import io
 import os
@@ -17,15 +19,15 @@ from facever.data.jpeg import decode_jpeg, upright
 from facever.data.members import read_member, split_member
 from facever.errors import ConfigError, DataError
 
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # ImageError says it better
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # ImageError reports it
 
 MAX_PIXELS = 100_000_000
 LIMIT = "FACEVER_MAX_PIXELS"
-"""The environment variable that sets another limit than `MAX_PIXELS`."""
+"""Environment variable that replaces the limit `MAX_PIXELS`."""
 _BY_PILLOW = frozenset({"AVIF", "HEIF"})
 _MOST_BYTES_PER_PIXEL = 8  # 16-bit RGBA, uncompressed
 _SLACK_BYTES = 16_000_000  # metadata
-_FACTORS = (1, 2, 4, 8)  # by which libjpeg reduces while it decodes
+_FACTORS = (1, 2, 4, 8)  # factors by which libjpeg can reduce while decoding
 _warned: list[str] = []
 
 
@@ -46,31 +48,31 @@ def decode(
     unended: list[str] | None = None,
     reduce: bool = False,
 ) -> np.ndarray:
-    """Read an image as a person sees it: RGB, upright, eight bits a channel.
+    """Read an image as displayed: RGB, upright, eight bits per channel.
 
     JPEG, PNG, BMP, PNM (PGM, PPM, PBM), TIFF, WebP, GIF, JPEG 2000 and AVIF (the first frame or
-    page); HEIC where the extra `heif` is installed. EXIF orientation is applied; grey is repeated
-    in three channels; 16 bits keep the upper eight; transparent pixels lie on white, so that
-    nothing invisible gets in. The header is read before anything is decoded, and a truncated or
-    damaged file is refused rather than filled up.
+    page); HEIC if the extra `heif` is installed. EXIF orientation is applied; grey is repeated in
+    three channels; of 16 bits the upper eight are used; transparent pixels are blended with white,
+    so that invisible content is not used. The header is checked before decoding. A truncated or
+    damaged file is refused.
 
     Args:
         path: An image file, or an image of an array file: "images.npy#7" of uint8 [N, H, W] or
             [N, H, W, 3], "t10k-images-idx3-ubyte.gz#7" of an idx file, plain or compressed; or one
             of a tar file: "shard-00001.tar#1536+20480".
-        max_pixels: Images with more are refused before they are decoded (a small file can hold a
+        max_pixels: Images with more pixels are refused before decoding (a small file can contain a
             huge image). None: the environment variable FACEVER_MAX_PIXELS, else 100,000,000.
-        unended: Where to add the path of a JPEG that lacks only its end marker; the first such
-            file of a process is warned of when not given.
-        reduce: Whether a JPEG with more pixels is decoded at a half, a quarter or an eighth of its
-            size, the first that has few enough, rather than refused.
+        unended: List to which the path of a JPEG without end marker is added. By default the first
+            such file of a process causes a warning.
+        reduce: Whether a JPEG with too many pixels is decoded at 1/2, 1/4 or 1/8 of its size (the
+            largest that fits) instead of being refused.
 
     Returns:
         The image, uint8 [H, W, 3], writable and contiguous.
 
     Raises:
-        ImageError: No such file or image; zero bytes; not an image; truncated or damaged; too many
-            pixels.
+        ImageError: There is no such file or image, or it is empty, not an image, truncated or
+            damaged, or has too many pixels.
     """
     name = os.fspath(path)
     try:
@@ -84,11 +86,11 @@ def decode(
 
 
 def read_bytes(path: str | Path, max_pixels: int | None = None) -> bytes:
-    """Return what `decode` would decode: the bytes of a file, or of a tar file's member, or the
-    pixels of an array file's image.
+    """Return the undecoded data: the bytes of a file, or of a tar file's member, or the pixels of
+    an array file's image.
 
     Raises:
-        ImageError: No such file or image, or more bytes than `max_pixels` can take.
+        ImageError: There is no such file or image, or it has more bytes than `max_pixels` allows.
     """
     name = os.fspath(path)
     try:
@@ -109,7 +111,7 @@ def decode_bytes(
     unended: list[str] | None = None,
     reduce: bool = False,
 ) -> np.ndarray:
-    """Decode the bytes of an image file as `decode` does; `name` stands for it in errors."""
+    """Decode the bytes of an image file like `decode`; `name` is used in errors."""
     try:
         return _decode(data, _most_pixels(max_pixels), name, unended, reduce)
     except ValueError as error:
@@ -117,7 +119,7 @@ def decode_bytes(
 
 
 def _most_pixels(given: int | None) -> int:
-    """Return the limit that was given, or the user's, or the default."""
+    """Return the given limit, else that of the environment variable, else the default."""
     if given is not None:
         return given
     setting = os.environ.get(LIMIT)
@@ -128,14 +130,14 @@ def _most_pixels(given: int | None) -> int:
     except ValueError:
         most = 0
     if most < 1:
-        raise ConfigError(f"{LIMIT} is '{setting}': it must be a whole number of pixels, 1 or more")
+        raise ConfigError(f"{LIMIT} is '{setting}' (allowed: a number of pixels, at least 1)")
     return most
 
 
 def describe_unended(names: Collection[str]) -> str:
-    """Return a line that counts the JPEG files without an end marker."""
+    """Return a message with the number of JPEG files without an end marker."""
     count, first = len(names), min(names)
-    return f"JPEG files without their end marker, with whole pixels: {count:,}, first {first}"
+    return f"JPEG files without end marker, but with complete pixels: {count:,}, first {first}"
 
 
 def _read(name: str, max_pixels: int) -> bytes:
@@ -191,7 +193,7 @@ def _by_opencv(data: bytes, header: Header) -> np.ndarray:
 
 
 def rgb_of(image: Image.Image) -> np.ndarray:
-    """Return a Pillow image as a person sees it: upright, on white, uint8 [H, W, 3] RGB."""
+    """Return a Pillow image as displayed: upright, on white, uint8 [H, W, 3] RGB."""
     upright_image = ImageOps.exif_transpose(image)
     if upright_image.mode.startswith("I;16"):
         grey = (np.asarray(upright_image) >> 8).astype(np.uint8)
@@ -204,7 +206,7 @@ def rgb_of(image: Image.Image) -> np.ndarray:
 
 
 def _by_pillow(data: bytes, header: Header) -> np.ndarray:
-    """Decode with Pillow: what is transparent, and what OpenCV may not read."""
+    """Decode with Pillow: images with transparency, and formats that OpenCV may not read."""
     try:
         with Image.open(io.BytesIO(data), formats=[header.format]) as image:
             return rgb_of(image)

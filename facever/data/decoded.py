@@ -1,7 +1,7 @@
-"""Decoded images in memory: an image is decoded and resized once, not in every epoch.
+"""Cache of decoded images in memory: an image is decoded and resized once, not in every epoch.
 
-The pixels lie in memory that all worker processes of a training process share. They are what
-`Preprocessing.resize` made, before anything random, so that batches are equal bit for bit.
+All worker processes of a training process share this memory. The cached pixels are the result of
+`Preprocessing.resize`, before random changes, so that batches are equal bit for bit.
 """
 
 from typing import Literal
@@ -18,16 +18,16 @@ from facever.errors import ConfigError
 Keep = Literal["auto", "always", "never"]
 
 SHARE = 0.5
-"""Of the free memory that "auto" takes at most, for all training processes of this machine."""
+"""Largest share of the free memory that "auto" uses for all training processes of this machine."""
 
 
 class DecodedImages:
-    """Room for `images` images of `size` (height, width), filled by whoever decodes one first.
+    """Memory for `images` images of `size`; the first process that decodes an image stores it.
 
     Args:
-        images: How many there are.
-        size: Of each, in pixels.
-        shared: Whether worker processes will use it.
+        images: Number of images.
+        size: (height, width) of each in pixels.
+        shared: Whether worker processes use it.
     """
 
     def __init__(self, images: int, size: tuple[int, int], shared: bool) -> None:
@@ -37,25 +37,25 @@ class DecodedImages:
         if shared:
             self._pixels.share_memory_()  # type: ignore[no-untyped-call]
             self._filled.share_memory_()  # type: ignore[no-untyped-call]
-            # Its taking orders what the processes write and read: pixels first, then the mark.
+            # Taking it orders writes and reads of the processes: pixels first, then the mark.
             self._lock = multiprocessing.get_context().Lock()
 
     def which(self, indices: list[int]) -> dict[int, bool]:
-        """Return for each of these images whether it is here."""
+        """Return for each of these images whether it is cached."""
         self._order()
         return dict(zip(indices, self._filled[indices].tolist(), strict=True))
 
     def get(self, index: int) -> Image:
-        """Return a copy of an image that is here, uint8 [H, W, 3] RGB."""
+        """Return a copy of a cached image, uint8 [H, W, 3] RGB."""
         copy: Image = self._pixels[index].numpy().copy()
         return copy
 
     def put(self, index: int, image: Image) -> None:
-        """Copy an image in; it is here for others once `mark` has named it."""
+        """Copy an image into the cache; others can use it after `mark`."""
         self._pixels[index].numpy()[:] = image
 
     def mark(self, indices: list[int]) -> None:
-        """Say that these images were put in whole."""
+        """Mark these images as completely stored."""
         self._order()
         self._filled[indices] = True
         self._order()
@@ -67,19 +67,19 @@ class DecodedImages:
 
 
 def room_for(images: int, size: tuple[int, int], keep: Keep, workers: int) -> DecodedImages | None:
-    """Return room for decoded images where they are to be kept; one line says so.
+    """Return memory for decoded images, or None if they are not cached; print the decision.
 
-    All processes decide alike: by the least memory that any of them found free before one took it.
+    All processes decide alike, by the smallest amount of free memory that any of them found.
 
     Args:
-        images: How many there are.
+        images: Number of images.
         size: (height, width) in pixels, after resizing.
-        keep: "auto" where all training processes of this machine together take at most `SHARE` of
-            its free memory, "always" or "never".
-        workers: Worker processes of this process.
+        keep: "auto" (cache if all training processes of this machine together use at most `SHARE`
+            of its free memory), "always" or "never".
+        workers: Number of worker processes of this process.
 
     Raises:
-        ConfigError: "always" takes more than the free memory.
+        ConfigError: "always" needs more than the free memory.
     """
     if keep == "never":
         return None
@@ -88,11 +88,11 @@ def room_for(images: int, size: tuple[int, int], keep: Keep, workers: int) -> De
     told = f"{byte_count(needed)} of {byte_count(free)} of free memory"
     if keep == "always" and needed > free:
         raise ConfigError(
-            f"data.cache is always, but the decoded images take {told}: set it to auto or never, "
-            "or make the images smaller"
+            f"data.cache is always, but the decoded images need {told}: set it to auto or "
+            "never, or choose smaller images"
         )
     if keep == "auto" and needed > SHARE * free:
-        say(f"decoded images are not kept: {told}, more than {SHARE:.0%}")
+        say(f"decoded images are not cached: they need {told}, more than {SHARE:.0%}")
         return None
-    say(f"decoded images are kept in memory: {told}")
+    say(f"decoded images are cached in memory: {told}")
     return DecodedImages(images, size, shared=workers > 0)

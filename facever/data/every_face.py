@@ -1,7 +1,7 @@
-"""Photos whose every face is wanted: a row for each face, found with all cores.
+"""Photos of which every face is used: one row per face, detected with all cores.
 
-Of a manifest only the rows and landmarks are kept: a second pass loads the photos as any others,
-and cuts by these landmarks. Of images given one by one the crops are kept.
+For a manifest, only rows and landmarks are kept: a second pass loads the photos and crops them by
+these landmarks. For images given one by one, the crops are kept.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +24,7 @@ FACE = "face"
 
 
 class _Found(NamedTuple):
-    """The faces of a photo, or why there are none."""
+    """The faces of a photo, or the reason why there are none."""
 
     faces: Sequence[Acquired]
     error: ImageError | FailureToAcquire | None = None
@@ -33,17 +33,17 @@ class _Found(NamedTuple):
 def every_face(
     manifest: Manifest, step: FaceStep, on_error: OnError = "skip"
 ) -> tuple[Manifest, FaceStep]:
-    """Find the faces of all photos of a manifest.
+    """Detect the faces in all photos of a manifest.
 
     Args:
         manifest: The photos.
-        step: How they become crops; its cropper is asked for every face.
-        on_error: "skip" keeps the row of a photo without a face, or of an unreadable one, for its
-            reason; "raise" ends with its error.
+        step: The cropping step; its cropper returns every face.
+        on_error: "skip" keeps the row of a photo without a face, or of an unreadable one, with the
+            reason; "raise" raises its error.
 
     Returns:
-        A manifest with the columns of its photo and those of the face for each face, and the step
-        that cuts these rows. The faces of a photo that shows several have no identity.
+        A manifest with one row per face, with the columns of its photo and of the face; and the
+        step that crops these rows. Faces of a photo with several faces have no identity.
 
     Raises:
         ImageError: With "raise", a photo that cannot be read.
@@ -71,9 +71,8 @@ def every_face(
     shared = counts[rows] > 1
     if made.frame["identity"][shared].notna().any():
         say(
-            f"{int((counts > 1).sum()):,} photos show several faces, and the data does not say "
-            "which one "
-            f"has the identity: their {int(shared.sum()):,} rows have none"
+            f"{int((counts > 1).sum()):,} photos have several faces, and the data does not "
+            f"state which one has the identity: their {int(shared.sum()):,} rows have none"
         )
         made = made.assign(identity=made.frame["identity"].mask(shared))
     landmarks = [said.get("landmarks") for said in columns]
@@ -83,7 +82,7 @@ def every_face(
 def every_face_given(
     images: Sequence[Given], step: FaceStep, on_error: OnError = "skip"
 ) -> tuple[list[Given], list[int], Acquire]:
-    """Cut every face of images that are given in any way.
+    """Crop every face of images given in any form.
 
     Args:
         images: The photos.
@@ -91,8 +90,8 @@ def every_face_given(
         on_error: See `every_face`; a photo without a face has one row, whose step fails.
 
     Returns:
-        A crop for each row, the image that each row is of, and the step of these rows, which says
-        what was found.
+        A crop for each row, the position of each row's image, and the step of these rows with their
+        columns.
 
     Raises:
         ImageError: As `every_face`.
@@ -124,7 +123,7 @@ def every_face_given(
 def _in_order(
     count: int, image: Callable[[int], Given], step: FaceStep, on_error: OnError
 ) -> Iterator[_Found]:
-    """Yield what is found in each photo; threads are a few photos ahead."""
+    """Yield the faces of each photo; threads work a few photos ahead."""
 
     def found(number: int) -> _Found:
         try:

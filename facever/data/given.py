@@ -1,4 +1,4 @@
-"""Images as Python code gives them: paths, bytes, Pillow images, arrays."""
+"""Images given in Python: paths, bytes, Pillow images, arrays."""
 
 import hashlib
 import os
@@ -24,10 +24,10 @@ _SINGLE = (str, os.PathLike, bytes, bytearray, memoryview, PIL.Image.Image)
 
 
 def listed(images: Given | Sequence[Given]) -> list[Given]:
-    """Return the images one by one; one array [N, H, W, 3] or [N, H, W, 1] holds several.
+    """Return the images as a list; one array [N, H, W, 3] or [N, H, W, 1] contains several.
 
     Raises:
-        DataError: An array of another shape.
+        DataError: An array has another shape.
     """
     if isinstance(images, _SINGLE):
         return [cast(Given, images)]
@@ -42,15 +42,15 @@ def listed(images: Given | Sequence[Given]) -> list[Given]:
 
 
 def pixels_of(image: Given, reduce: bool = False) -> NDArray[np.uint8]:
-    """Return the pixels of an image, uint8 [H, W, 3] RGB, upright, as `decode` gives them.
+    """Return the pixels of an image, uint8 [H, W, 3] RGB, upright, like `decode`.
 
     Args:
-        image: Given in any way.
+        image: An image in any form.
         reduce: As for `decode`.
 
     Raises:
-        ImageError: A file, or bytes, that cannot be read as an image.
-        DataError: Something else, or an array of another kind or shape.
+        ImageError: A file or bytes cannot be read as an image.
+        DataError: It is not an image, or an array has another type or shape.
     """
     if isinstance(image, str | os.PathLike):
         return decode(os.fspath(image), reduce=reduce)
@@ -65,7 +65,7 @@ def pixels_of(image: Given, reduce: bool = False) -> NDArray[np.uint8]:
         return rgb_of(image)
     try:
         array = np.asarray(image)
-    except (TypeError, ValueError, RuntimeError):  # a tensor on a GPU, for one
+    except (TypeError, ValueError, RuntimeError):  # for example a tensor on a GPU
         array = np.empty(0, object)
     if array.dtype == object or not array.ndim:
         raise DataError(
@@ -85,24 +85,24 @@ def read_images(
     faces: Acquire | None = None,
     first: int = 0,
 ) -> tuple[list[NDArray[np.uint8]], list[str | None], list[dict[str, Any]]]:
-    """Read images, one after the other.
+    """Read images one after the other.
 
     Args:
-        images: Given in any way.
-        prepare: What is done with each image's pixels, before the next one is read.
-        on_error: "skip" leaves an unreadable image, or a photo without a face, out; "raise" ends
-            with its error.
-        faces: How photos become crops, before `prepare`; None where the images are crops.
-        first: The number of the first of them, of those that the caller has.
+        images: Images in any form.
+        prepare: Applied to each image's pixels before the next one is read.
+        on_error: "skip" omits an unreadable image or a photo without a face; "raise" raises its
+            error.
+        faces: Cropping of photos, before `prepare`; None for crops.
+        first: Number of the first image among those of the caller.
 
     Returns:
-        The pixels of those that could be read, for each image why not, or None, and for each of
-        those that could be read what was found in its photo (nothing for crops).
+        The pixels of the readable images; for each image the error, or None; and for each readable
+        image the columns of its face (empty for crops).
 
     Raises:
-        ImageError: With "raise", an image that cannot be read.
-        FailureToAcquire: With "raise", a photo without a face.
-        DataError: Something that is not an image.
+        ImageError: With "raise", an image cannot be read.
+        FailureToAcquire: With "raise", a photo has no face.
+        DataError: Something is not an image.
     """
     read: list[NDArray[np.uint8]] = []
     errors: list[str | None] = []
@@ -124,14 +124,14 @@ def read_images(
 
 
 def name_of(image: Given, number: int) -> str:
-    """Return what to call an image in a message: its path, or its number among those given."""
+    """Return an image's name for messages: its path, or its position."""
     return os.fspath(image) if isinstance(image, str | os.PathLike) else f"image {number}"
 
 
 def hash_of(image: Given) -> str:
-    """Return the SHA-256 of an image's bytes, or of its pixels where it is not a file's bytes.
+    """Return the SHA-256 of an image's bytes, or of its pixels if it has no file.
 
-    A file and its bytes have the same; so have an image of an array file and its pixels.
+    A file and its bytes have the same hash, as have an image of an array file and its pixels.
     """
     if isinstance(image, bytes | bytearray | memoryview):
         return hashlib.sha256(image).hexdigest()

@@ -1,8 +1,8 @@
-"""What an image's bytes say before its pixels are decoded: format, size, transparency, wholeness.
+"""Headers of images, read before decoding: format, size, transparency, completeness.
 
 JPEG and PNG are read here: the segments of a JPEG up to its first scan, in 3 us (Pillow takes 22,
 and the whole decoding of a crop of 112 x 112 takes 73), and every chunk of a PNG with its checksum,
-in 13 us (27 and 258). Pillow reads the header of the other formats; HEIC is one of them where the
+in 13 us (27 and 258). Pillow reads the header of the other formats; HEIC is one of them if the
 extra `heif` is installed.
 """
 
@@ -18,10 +18,10 @@ from PIL import Image, UnidentifiedImageError, features
 
 from facever.data.jpeg import Frame, read_frame
 
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # decode has its limit
 warnings.filterwarnings(
-    "ignore", category=UserWarning, module=r"PIL\."
-)  # ImageError says it better
+    "ignore", category=Image.DecompressionBombWarning
+)  # decode has its own limit
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # ImageError reports it
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
@@ -29,17 +29,18 @@ _BY_PILLOW = ("BMP", "GIF", "JPEG2000", "PPM", "TIFF", "WEBP")
 _BEGINS = {b"II*\0": "TIFF", b"MM\0*": "TIFF", b"RIFF": "WEBP", b"GIF8": "GIF", b"BM": "BMP"}
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _ZEROS_AT_END = {"AVIF": 0.0, "HEIF": 0.0, "JPEG2000": 0.0, "WEBP": 1 / 8}
-"""Of compressed formats, the share of the file, beyond 64 bytes, that can be zeros at its end: a
-plain colour takes 5 % of a WebP; a larger part was never written."""
+"""Largest share of zeros at the end of a compressed file, beyond 64 bytes: an image of one colour
+has 5 % in WebP; if there are more, a part was never written.
+"""
 _PNM_GAP = rb"(?:\s|#[^\n]*\n)+"
 _PNM = re.compile(rb"P([2356])" + (_PNM_GAP + rb"\d+") * 2 + _PNM_GAP + rb"(\d+)")
 
 
 class Header(NamedTuple):
-    """The size is the stored one, before any EXIF rotation.
+    """The header of an image; the size is the stored one, before EXIF rotation.
 
-    `maximum` is the value of white where that is neither 255 nor 65535 and OpenCV ignores it;
-    `frame` is what else the header of a JPEG says.
+    `maximum` is the value of white if it is neither 255 nor 65535 and OpenCV ignores it; `frame`
+    contains further fields of a JPEG header.
     """
 
     format: str
@@ -54,7 +55,8 @@ def read_header(data: bytes) -> Header:
     """Read the header of an image file's bytes.
 
     Raises:
-        ValueError: The reason why these bytes are no whole image of a supported format.
+        ValueError: The bytes are not a complete image of a supported format; the message is the
+            reason.
     """
     if not data:
         raise ValueError("the file is empty (0 bytes)")
@@ -79,7 +81,7 @@ def _png(data: bytes) -> Header:
         if after > end:
             break
         if zlib.crc32(data[at + 4 : after - 4]) != int.from_bytes(data[after - 4 : after]):
-            raise ValueError("damaged PNG: a chunk does not match its checksum")
+            raise ValueError("damaged PNG: the checksum of a chunk is wrong")
         kind = data[at + 4 : at + 8]
         if kind == b"tRNS":
             transparent = True
@@ -96,10 +98,9 @@ def _other(data: bytes) -> Header:
         with Image.open(io.BytesIO(data), formats=formats) as image:
             if image.mode == "F":
                 raise ValueError("pixels are floating-point numbers; 8 or 16 bits are supported")
-            if image.mode == "I" and image.format == "TIFF":  # 32 bits, or 16 with a sign
+            if image.mode == "I" and image.format == "TIFF":  # 32 bits, or 16 signed bits
                 raise ValueError(
-                    "pixels are integers of 32 bits or with a sign; 8 or 16 bits without a sign "
-                    "are supported"
+                    "pixels are 32-bit or signed integers; 8 or 16 unsigned bits are supported"
                 )
             if image.format == "PPM":  # Pillow's name for all of PNM
                 return Header("PNM", *image.size, maximum=_unscaled_maximum(data))
@@ -119,20 +120,23 @@ def _other(data: bytes) -> Header:
 
 
 def _candidates(data: bytes) -> tuple[tuple[str, ...], str | None]:
-    """Return Pillow's names of the formats that these bytes may be, and the one that they begin as.
+    """Return Pillow's names of the possible formats of these bytes, and the name of their
+    signature.
 
     Raises:
-        ValueError: AVIF or HEIC, and what reads it is not installed.
+        ValueError: The format is AVIF or HEIC, and its reader is not installed.
     """
     if data[4:8] == b"ftyp":
         brands = {data[at : at + 4] for at in range(8, min(int.from_bytes(data[:4]), 256), 4)}
         if brands & {b"avif", b"avis"}:
             if not features.check("avif"):
-                raise ValueError("AVIF is not read by this Pillow: install Pillow 11.3 or newer")
+                raise ValueError(
+                    "this version of Pillow cannot read AVIF: install Pillow 11.3 or newer"
+                )
             return ("AVIF",), "AVIF"
         if brands & _HEIF_BRANDS:
             if not _reads_heif():
-                raise ValueError("HEIC is read by an extra only: pip install 'facever[heif]'")
+                raise ValueError("HEIC needs an extra: pip install 'facever[heif]'")
             return ("HEIF",), "HEIF"
     return _BY_PILLOW, next(
         (name for start, name in _BEGINS.items() if data.startswith(start)), None

@@ -1,4 +1,4 @@
-"""The rows of a folder of images per identity: `root/<identity>/.../image.jpg`."""
+"""Rows of data with one folder of images per identity: `root/<identity>/.../image.jpg`."""
 
 from pathlib import Path
 
@@ -14,16 +14,16 @@ SUBSETS = frozenset({"dev", "gallery", "query", "test", "train", "val", "valid",
 
 
 def rows_of_folder(root: Path, on_error: OnError = "skip") -> pd.DataFrame:
-    """Return the images below `root`; an identity is the first folder on an image's way.
+    """Return the images below `root`; the identity is the first folder of an image's path.
 
-    Where all of these folders are called train, test, val, query, gallery and the like, they
-    become the column `subset`, and the identity is the second folder. Hidden files, what systems
-    leave and files without an image's suffix are passed over.
+    If all of these folders are named train, test, val, query, gallery or similar, they become the
+    column `subset`, and the identity is the second folder. Hidden files, system files and files
+    without an image suffix are ignored.
 
-    Where all images lie directly in `root`, nobody says whom they show: they have no identity.
+    If all images lie directly in `root`, they have no identity.
 
     Raises:
-        DataError: No such folder, or no image in it.
+        DataError: There is no such folder, or no image in it.
     """
     if not root.is_dir():
         raise DataError(f"no folder {root}")
@@ -40,7 +40,7 @@ def rows_of_folder(root: Path, on_error: OnError = "skip") -> pd.DataFrame:
     if not kept:
         raise DataError(
             f"{len(parts)} images lie directly in the folders {', '.join(sorted(SUBSETS))} of "
-            f"{root}; a folder per identity is expected there, or a CSV with columns path and "
+            f"{root}: put them into one folder per identity, or a CSV with columns path and "
             "identity"
         )
     if len(kept) < len(parts):

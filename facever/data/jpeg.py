@@ -1,7 +1,7 @@
-"""JPEG: whole pictures to pixels, damaged ones refused.
+"""JPEG decoding that refuses damaged files.
 
-libjpeg fills what is missing with grey and only warns. Here its first warning is an error, unless
-a second look shows that the picture is whole: cameras write bytes between segments and before
+libjpeg fills missing parts with grey and only warns. Here its first warning is an error, unless a
+second check shows that the image is complete: cameras write bytes between segments and before
 markers, and some files lack only their end marker. The pixels are those of OpenCV, bit for bit
 (both use libjpeg-turbo's accurate transform and smooth upsampling).
 """
@@ -20,9 +20,13 @@ _PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _EXTRA = re.compile(r"(\d+) extraneous bytes before marker 0x([0-9a-f]{2})")
 _RESTART = re.compile(rb"\xff([\xd0-\xd7])")
 _HARMLESS = ("unknown JFIF revision", "Unknown Adobe color transform")
-_NOT_READ = ("data precision", "color conversion", "subsampling level")  # by simplejpeg
-_MOST_EXTRA = 64  # bytes that a camera writes before a marker; more are a damaged part
-_MOST_ZEROS = 8  # that pixels may end with before such bytes; more were never written
+_NOT_READ = (
+    "data precision",
+    "color conversion",
+    "subsampling level",
+)  # not supported by simplejpeg
+_MOST_EXTRA = 64  # bytes that a camera may write before a marker; more mean damage
+_MOST_ZEROS = 8  # zeros before such bytes; more mean that a part was never written
 _ALL = 64  # coefficients of a block
 _REDUCED = {
     1: cv2.IMREAD_COLOR_RGB,
@@ -34,11 +38,11 @@ _ORIENTATION = 0x0112  # the EXIF tag
 
 
 class Frame(NamedTuple):
-    """What the segments before the first scan say.
+    """Contents of the segments before the first scan.
 
-    `start` is where the frame's segment is and `scan` where the first scan's is; `restarts` counts
-    the blocks (MCUs) between restart markers, 0 where there are none; `several` tells whether more
-    than one scan is needed.
+    `start` and `scan` are the positions of the frame's and of the first scan's segment; `restarts`
+    is the number of blocks (MCUs) between restart markers, 0 without them; `several` is whether
+    more than one scan is needed.
     """
 
     width: int
@@ -54,14 +58,14 @@ def read_frame(data: bytes) -> Frame:
     """Walk the segments of a JPEG file's bytes to its first scan.
 
     Raises:
-        ValueError: There is none, or no frame before it.
+        ValueError: There is no scan, or no frame before it.
     """
     at, last = 2, len(data) - 4
-    frame = exif = restarts = 0  # where those segments are
+    frame = exif = restarts = 0  # positions of these segments
     while at <= last:
         marker = data[at + 1]
         if data[at] != 0xFF or marker == 0xFF or not marker:
-            at += 1  # bytes between segments, which libjpeg skips too
+            at += 1  # bytes between segments, which libjpeg also skips
             continue
         if marker in _FRAMES:
             frame = at
@@ -86,17 +90,17 @@ def read_frame(data: bytes) -> Frame:
 
 
 def decode_jpeg(data: bytes, frame: Frame, factor: int = 1) -> tuple[np.ndarray, bool]:
-    """Decode a JPEG file's bytes, whose `frame` was read, at 1 / `factor` of its size: 1, 2, 4, 8.
+    """Decode a JPEG file's bytes at 1 / `factor` of its size (1, 2, 4 or 8).
 
-    What simplejpeg does not read, such as rare subsamplings, is decoded by OpenCV; of that only
-    the end marker is checked.
+    Files that simplejpeg does not support, such as rare subsamplings, are decoded by OpenCV; for
+    these only the end marker is checked.
 
     Returns:
-        Pixels as stored, before any EXIF rotation, uint8 [H, W, 3] RGB; and whether the end marker
-        is there.
+        Pixels as stored, before EXIF rotation, uint8 [H, W, 3] RGB; and whether the end marker
+        exists.
 
     Raises:
-        ValueError: Truncated, damaged, or of a kind that is not supported.
+        ValueError: The file is truncated, damaged, or of an unsupported kind.
     """
     try:
         pixels, ended = _whole(data, factor), True
@@ -110,7 +114,7 @@ def decode_jpeg(data: bytes, frame: Frame, factor: int = 1) -> tuple[np.ndarray,
 
 
 def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn and mirror pixels as an EXIF orientation, 1 to 8, asks for."""
+    """Rotate and mirror pixels for an EXIF orientation, 1 to 8."""
     if orientation in (5, 6, 7, 8):
         pixels = cv2.transpose(pixels)
     if orientation in (2, 3, 6, 7):
@@ -121,7 +125,7 @@ def upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _whole(data: bytes, factor: int, strict: bool = True) -> np.ndarray:
-    """Decode by simplejpeg, which raises ValueError at libjpeg's first warning where `strict`."""
+    """Decode with simplejpeg; if `strict`, it raises ValueError at libjpeg's first warning."""
     if factor == 1:
         pixels: np.ndarray = simplejpeg.decode_jpeg(data, strict=strict)
         return pixels
@@ -132,7 +136,7 @@ def _whole(data: bytes, factor: int, strict: bool = True) -> np.ndarray:
 
 
 def _second_look(data: bytes, said: str, factor: int) -> tuple[np.ndarray, bool]:
-    """Decode without what libjpeg warned of: nothing else may be wrong then."""
+    """Decode without the bytes that libjpeg warned of; any other defect is an error."""
     ended = True
     for _ in range(4):
         extra = _EXTRA.search(said)
@@ -161,7 +165,7 @@ def _damaged(said: str) -> str:
 
 
 def _without(data: bytes, extra: int) -> bytes:
-    """Take out the bytes before the end marker that no pixel needed."""
+    """Remove the bytes before the end marker that no pixel needs."""
     end = data.rfind(_END)
     kept = data[: end - extra]
     _check_extra(kept, extra)
@@ -169,13 +173,13 @@ def _without(data: bytes, extra: int) -> bytes:
 
 
 def _check_extra(before: bytes, extra: int) -> None:
-    """Raise ValueError where so many bytes, or zeros before them, are a part that was damaged."""
+    """Raise ValueError if the number of bytes, or of zeros before them, means damage."""
     if extra > _MOST_EXTRA or before.endswith(bytes(_MOST_ZEROS + 1)):
         raise ValueError(f"damaged JPEG: {extra:,} bytes follow the last pixels")
 
 
 def _check_restarts(data: bytes, extra: int) -> None:
-    """Raise ValueError unless every restart marker is in its place, and then the end marker."""
+    """Raise ValueError unless all restart markers and then the end marker are in place."""
     frame = read_frame(data)
     end = data.rfind(_END)
     _check_extra(data[frame.scan : end], extra)
@@ -191,9 +195,9 @@ def _check_restarts(data: bytes, extra: int) -> None:
 
 
 def _check_scans(data: bytes, frame: Frame, ended: bool) -> None:
-    """Raise ValueError where scans are missing: a file can end right between two.
+    """Raise ValueError if scans are missing: a file can end between two scans.
 
-    With its end marker a progressive file may have left out details, but no component's averages.
+    A progressive file with end marker may lack details, but not the averages of a component.
     """
     sent = {number: [_ALL] * _ALL for number in _components(data, frame)}  # the lowest bit so far
     at = data.find(_SCAN, frame.scan)
@@ -228,7 +232,7 @@ def _sixteen(data: bytes, at: int) -> int:
 
 
 def _orientation(exif: bytes) -> int:
-    """Return what the first folder of EXIF data says, 1 where it says nothing."""
+    """Return the orientation in the first EXIF directory; 1 if there is none."""
     order: Literal["little", "big"] = "little" if exif.startswith(b"II") else "big"
 
     def number(at: int, length: int = 2) -> int:
@@ -243,7 +247,9 @@ def _orientation(exif: bytes) -> int:
 
 
 def _plain_header(data: bytes) -> bytes:
-    """Return the file without bytes between its segments, and with numbers that libjpeg knows."""
+    """Return the file without bytes between its segments, and with version numbers known to
+    libjpeg.
+    """
     frame = read_frame(data)
     parts, at = [data[:2]], 2
     while at < frame.scan:
@@ -256,7 +262,7 @@ def _plain_header(data: bytes) -> bytes:
         if marker == 0xE0 and part[4:9] == b"JFIF\0" and len(part) > 9:
             part[9] = 1  # revision 1
         elif marker == 0xEE and part[4:9] == b"Adobe" and len(part) > 15 and part[15] > 2:
-            part[15] = 1 if data[frame.start + 9] == 3 else 2  # what libjpeg assumes
+            part[15] = 1 if data[frame.start + 9] == 3 else 2  # assumed by libjpeg
         parts.append(bytes(part))
         at = end
     return b"".join(parts) + data[frame.scan :]

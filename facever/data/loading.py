@@ -1,8 +1,8 @@
 """Loading: from a manifest and a sampler to batches of pixels, with or without worker processes.
 
-A worker builds a whole batch: decode, crop, resize, augment and write into one uint8 tensor.
-Pixels stay uint8 until the device normalises them. The same batches come from 0, 1 or many
-workers: the epoch travels with the indices, so that workers live through all epochs.
+A worker builds a complete batch: decode, crop, resize, augment and write into one uint8 tensor. The
+device normalises the pixels. Batches do not depend on the number of workers: the epoch is sent with
+the indices, so that workers run for all epochs.
 """
 
 import os
@@ -35,12 +35,11 @@ Key = tuple[int, list[int]]
 class Batch(NamedTuple):
     """Images that were loaded together.
 
-    `images` is uint8 [B, 3, H, W] in the colour order of the preprocessing, `labels` int64 [B]
-    the positions of the identities in the manifest's `identities`, `indices` int64 [B] the
-    manifest's rows. `failed` names the rows of unreadable images and of photos without a face, and
-    the reason; they are not among the B, which may become 0. `unended` names JPEG files that lack
-    only their end marker. `columns` says of each of the B what was found in its photo; it is empty
-    for crops.
+    `images` is uint8 [B, 3, H, W] in the colour order of the preprocessing, `labels` int64 [B] are
+    positions in the manifest's `identities`, `indices` int64 [B] rows of the manifest. `failed`
+    lists the rows of unreadable images and of photos without a face, with the reason; they are not
+    among the B, which can be 0. `unended` lists JPEG files that lack only their end marker.
+    `columns` has the columns of the face in each photo; it is empty for crops.
     """
 
     images: Tensor
@@ -52,13 +51,13 @@ class Batch(NamedTuple):
 
 
 class Batches:
-    """An iterable over the batches of an epoch; `len()` is the whole epoch's.
+    """An iterable over the batches of an epoch; `len()` is that of the whole epoch.
 
-    Its worker processes start with the first iteration and stay until `close`.
+    Its worker processes start with the first iteration and run until `close`.
 
     Raises:
-        DataError: In iterating, a worker process was lost, with its batches.
-        ImageError: In iterating, an unreadable image, unless such are left out.
+        DataError: During iteration, a worker process died.
+        ImageError: During iteration, an image cannot be read, unless these are skipped.
     """
 
     def __init__(
@@ -67,32 +66,32 @@ class Batches:
         self._sampler = sampler
         self._unended: set[str] = set()
         self._kept = dataset.decoded is not None
-        if processes_here() > 1:  # otherwise OpenCV takes all cores in each of them
+        if processes_here() > 1:  # otherwise OpenCV uses all cores in each process
             cv2.setNumThreads(torch.get_num_threads())
         self._loader: DataLoader[Batch | DataError] | None = DataLoader(
             dataset,
-            batch_size=None,  # the dataset's items are batches
+            batch_size=None,  # items of the dataset are batches
             sampler=_Keys(sampler),
             num_workers=planned.workers,
             collate_fn=_unchanged,
             pin_memory=to_gpu,
             worker_init_fn=start_worker,
-            generator=torch.Generator(),  # otherwise it draws from the global one
+            generator=torch.Generator(),  # otherwise the global generator is used
             prefetch_factor=planned.ahead if planned.workers else None,
             persistent_workers=planned.workers > 0,
         )
 
     @property
     def are_kept(self) -> bool:
-        """Whether decoded images stay in memory for the next epoch."""
+        """Whether decoded images are kept in memory for the next epoch."""
         return self._kept
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next iteration, from its first batch."""
+        """Set the epoch of the next iteration, which begins at its first batch."""
         self._sampler.set_epoch(epoch)
 
     def start_at(self, batch: int) -> None:
-        """Leave out the first `batch` batches of this epoch."""
+        """Skip the first `batch` batches of this epoch."""
         self._sampler.start_at(batch)
 
     def __len__(self) -> int:
@@ -115,7 +114,7 @@ class Batches:
             batch = next(loaded, None)
         except (RuntimeError, OSError) as error:
             if not (self._loader and self._loader.num_workers) or str(error).startswith("Caught "):
-                raise  # what the dataset raised
+                raise  # an error of the dataset
             raise lost(error) from error
         if isinstance(batch, DataError):
             raise batch
@@ -144,21 +143,21 @@ def training_batches(
     to_gpu: bool = False,
     held: int = 3,
 ) -> Batches:
-    """Return the batches that a sampler draws, augmented.
+    """Return augmented batches drawn by a sampler.
 
     Args:
         manifest: The images; its `labels()` become the batches' labels.
         preprocessing: The model's preprocessing.
-        augmentation: What to change at random; None changes nothing.
-        sampler: Which images come together.
-        seed: The seed of the augmentation.
-        epoch: The epoch to begin with; `set_epoch` chooses the next ones.
+        augmentation: Random changes; None for none.
+        sampler: Draws the images of each batch.
+        seed: Seed of the augmentation.
+        epoch: First epoch; `set_epoch` sets the next ones.
         workers: Number of worker processes, 0 to load in this one, or "auto".
-        on_error: "raise" ends with the ImageError of the first unreadable image; "skip" leaves
-            it out of its batch and names it there.
+        on_error: "raise" raises the ImageError of the first unreadable image; "skip" omits it from
+            its batch and lists it there.
         cache: Whether decoded images are kept in memory for the next epochs; see `room_for`.
-        to_gpu: Whether the batches go to a GPU: they lie in memory that it copies from.
-        held: Batches that the caller keeps at once; they take shared memory too.
+        to_gpu: Whether the batches are copied to a GPU: they are then in pinned memory.
+        held: Number of batches that the caller keeps at once; they also need shared memory.
 
     Raises:
         ConfigError: `workers` is out of range, or `cache` "always" does not fit.
@@ -186,18 +185,18 @@ def plain_batches(
     """Return the images of a manifest in order, unchanged.
 
     Args:
-        manifest: As for `training_batches`, like the arguments that are not here.
+        manifest: As for `training_batches`.
         preprocessing: The model's preprocessing.
-        batch_size: Images per batch; the last one of a run may be smaller.
+        batch_size: Images per batch; the last batch of a run can be smaller.
         workers: As for `training_batches`.
         on_error: As for `training_batches`.
-        runs: Which rows, as runs of neighbours; None for all.
+        runs: Rows to load, as ranges of neighbours; None for all.
         to_gpu: As for `training_batches`.
-        faces: How photos become crops; None where the images are crops. A photo without a face is
-            treated as an unreadable image is.
+        faces: Cropping of photos; None for crops. A photo without a face is treated like an
+            unreadable image.
 
     Raises:
-        ConfigError: `workers` is out of range, or a batch takes more than the free memory.
+        ConfigError: `workers` is out of range, or a batch needs more than the free memory.
     """
     sampler = SequentialSampler([range(len(manifest))] if runs is None else runs, batch_size)
     images, (height, width) = sampler.largest, preprocessing.size
@@ -217,12 +216,12 @@ def given_batches(
     on_error: OnError = "raise",
     faces: Acquire | None = None,
 ) -> Generator[Batch, None, None]:
-    """Yield images that are given in any way, loaded in this process; nobody is their label (0).
+    """Yield batches of images in any form, loaded in this process; all labels are 0.
 
     Args:
-        images: Their positions become the batches' `indices`.
+        images: The images; their positions become the batches' `indices`.
         preprocessing: The model's preprocessing.
-        batch_size: Images per batch; the last one may be smaller.
+        batch_size: Images per batch; the last batch can be smaller.
         on_error: As for `training_batches`.
         faces: As for `plain_batches`.
     """
@@ -242,10 +241,10 @@ def given_batches(
 
 
 class BatchDataset(Dataset["Batch | DataError"]):
-    """A dataset whose items are whole batches; the key is (epoch, indices).
+    """A dataset of complete batches; the key is (epoch, indices).
 
-    An unreadable image under `on_error` "raise" is returned, not raised, as its ImageError: one
-    that is raised in a worker process arrives as a page of traceback.
+    With `on_error` "raise", the ImageError of an unreadable image is returned, not raised: an error
+    raised in a worker process arrives as a long traceback.
     """
 
     def __init__(
@@ -264,7 +263,7 @@ class BatchDataset(Dataset["Batch | DataError"]):
         self.seed, self.on_error = seed, on_error
         self.decoded, self._faces = decoded, faces
         self._root = str(manifest.root)
-        self._paths = manifest.frame["path"].array  # taken by the batch: 50 times faster
+        self._paths = manifest.frame["path"].array  # indexed by batch: 50 times faster
         self._labels = manifest.labels()
 
     def __getitem__(self, key: Key) -> Batch | DataError:
@@ -316,7 +315,7 @@ class BatchDataset(Dataset["Batch | DataError"]):
 
 
 class _Keys(Sampler[Key]):
-    """The sampler's batches, each with its epoch."""
+    """The sampler's batches with their epoch."""
 
     def __init__(self, sampler: BatchSampler) -> None:
         self._sampler = sampler

@@ -1,4 +1,4 @@
-"""What this process may use of its machine: memory, CPUs, open files; containers have less."""
+"""Resources that this process may use: memory, CPUs, open files; with the limits of containers."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 _SHARED = Path("/dev/shm")
 _INFORMATION = Path("/proc/meminfo")
 
-_MEMORY = (  # of cgroup v2 and v1: what may be taken, what is, and how much of that is given back
+_MEMORY = (  # cgroup v2 and v1: limit, usage, and the part of it that can be reclaimed
     ("memory.max", "memory.current", "memory.stat", "inactive_file"),
     (
         "memory/memory.limit_in_bytes",
@@ -22,22 +22,22 @@ _MEMORY = (  # of cgroup v2 and v1: what may be taken, what is, and how much of 
 
 
 def processes_here() -> int:
-    """Return how many training processes share this machine (torchrun's LOCAL_WORLD_SIZE)."""
+    """Return the number of training processes on this machine (torchrun's LOCAL_WORLD_SIZE)."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def free_memory(shared: bool, cgroup: Path = _CGROUP) -> int:
-    """Return the bytes that this process may still take: of the machine and of its container.
+    """Return the bytes that this process can still use, on the machine and in its container.
 
     Args:
-        shared: Memory that processes share, for which /dev/shm may have less.
-        cgroup: Where the container's limits are, of cgroup v1 or v2.
+        shared: Whether the memory is shared between processes, which /dev/shm may limit.
+        cgroup: Folder of the container's limits, cgroup v1 or v2.
     """
     found = [_available()]
     for limit, used, statistics, cached in _MEMORY:
         numbers = _words(cgroup / limit) + _words(cgroup / used)
         if len(numbers) == 2 and numbers[0] != "max":
-            given_back = _field(cgroup / statistics, cached) or 0  # files that were read
+            given_back = _field(cgroup / statistics, cached) or 0  # cache of files
             found.append(max(int(numbers[0]) - int(numbers[1]) + given_back, 0))
     if shared and (free := free_shared()) is not None:
         found.append(free)
@@ -45,26 +45,26 @@ def free_memory(shared: bool, cgroup: Path = _CGROUP) -> int:
 
 
 def require_memory(needed: int, what: str) -> None:
-    """Refuse what needs more memory than is free, before it is made.
+    """Refuse an allocation of more memory than is free.
 
-    A system that lends more than it has would otherwise end this process, or others, later.
+    A system that overcommits memory would otherwise kill this process, or others, later.
 
     Args:
         needed: Bytes.
-        what: What needs them, with the settings that it comes from.
+        what: Description of the allocation with its settings, for the message.
 
     Raises:
-        ConfigError: Names both numbers.
+        ConfigError: The free memory is too small; the message has both numbers.
     """
     free = free_memory(shared=False)
     if needed > free:
         raise ConfigError(
-            f"{what} needs {byte_count(needed)} of memory, and {byte_count(free)} are free here"
+            f"{what} needs {byte_count(needed)} of memory, but {byte_count(free)} are free"
         )
 
 
 def free_shared() -> int | None:
-    """Return the bytes that are free in /dev/shm, None where there is no such file system."""
+    """Return the free bytes of /dev/shm; None if there is no such file system."""
     if not _SHARED.is_dir():
         return None
     status = os.statvfs(_SHARED)
@@ -72,7 +72,7 @@ def free_shared() -> int | None:
 
 
 def usable_cpus(cgroup: Path = _CGROUP) -> int:
-    """Return how many CPUs this process may use: it is bound to some, its container has a quota.
+    """Return the number of CPUs that this process may use, by affinity and the container's quota.
 
     Args:
         cgroup: As for `free_memory`.
@@ -87,20 +87,24 @@ def usable_cpus(cgroup: Path = _CGROUP) -> int:
 
 
 def most_processes() -> int:
-    """Return how many processes of one kind may be asked for: 64, or four for each usable CPU."""
+    """Return the largest allowed number of processes: 64 or four per usable CPU, whichever is
+    larger.
+    """
     return max(64, 4 * usable_cpus())
 
 
 def most_open_files() -> int:
-    """Return how many files this process may have open (RLIMIT_NOFILE, the soft limit)."""
+    """Return the number of files that this process may have open (RLIMIT_NOFILE, the soft
+    limit).
+    """
     limit = os.sysconf("SC_OPEN_MAX") if hasattr(os, "sysconf") else 512  # not on Windows
-    return limit if limit >= 0 else 2**31  # -1: as many as it wants
+    return limit if limit >= 0 else 2**31  # -1: no limit
 
 
 def multiplies_bfloat16() -> bool:
-    """Return whether the CPU has instructions for products of bfloat16: AMX or AVX-512 BF16.
+    """Return whether the CPU has instructions for bfloat16 products: AMX or AVX-512 BF16.
 
-    torch computes such products on any CPU, but slower than those of float32 where it has none.
+    torch computes such products on every CPU, but without these instructions slower than float32.
     """
     import torch
 
@@ -123,6 +127,6 @@ def _words(path: Path) -> list[str]:
 
 
 def _field(path: Path, name: str) -> int | None:
-    """Return the number that follows a name."""
+    """Return the number after a name."""
     words = _words(path)
     return int(words[words.index(name) + 1]) if name in words else None

@@ -1,4 +1,4 @@
-"""The manifest: which image shows whom, as a data frame with a checked contract."""
+"""The manifest: images and their identities, as a data frame with a checked contract."""
 
 import os
 from collections.abc import Collection
@@ -29,30 +29,29 @@ REQUIRED = ("path",)
 
 
 class Manifest:
-    """Images and the identities they show, where these are known.
+    """Images and their identities, as far as known.
 
-    A manifest is never changed: every method that narrows it returns a new one.
+    A manifest is immutable: every method that selects rows returns a new one.
 
     Args:
         frame: One row per image. `path` (relative to `root`, or absolute; "#7" at the end of an
             array file's name addresses its image 7, "#1536+20480" at the end of a tar file's name
-            so many bytes of it, where "=9ae0c1f2" may follow, their CRC-32) is required;
-            `identity` is missing (None) where nobody knows whom an image shows: each such image is
-            nobody's, and two of them are not of one person; `camera`, `template`, `subset` and any
-            other column ride along. Columns are
-            text (1, 1.0 and "1" are "1"), but those of `facever.core.text.NUMERIC`; identities are
-            composed (NFC) and without space around them.
+            addresses 20,480 bytes from byte 1,536, optionally followed by their CRC-32,
+            "=9ae0c1f2") is required; `identity` is missing (None) if unknown: such images match no
+            other image; `camera`, `template`, `subset` and any other column are kept. Columns are
+            text (1, 1.0 and "1" are "1"), except those of `facever.core.text.NUMERIC`; identities
+            are composed (NFC) and without surrounding spaces.
         root: The folder that relative paths are relative to.
         dataset: A short name of the data set.
-        numbers: Further columns that hold numbers.
+        numbers: Further numeric columns.
 
     Attributes:
-        layout: Which reader read it; empty where none did.
+        layout: Name of the reader; empty if it was not read by one.
 
     Raises:
         DataError: A required column is missing, the table is empty, a cell of `path` is empty,
-            a column of numbers holds something else, or `root` is not a folder or its
-            name not in UTF-8.
+            a numeric column contains another value, `root` is not a folder, or its name is not in
+            UTF-8.
     """
 
     def __init__(
@@ -75,8 +74,8 @@ class Manifest:
         if merged:
             twice = self._written.groupby(names).nunique().idxmax()
             warn(
-                f"{dataset}: {merged} names differ from another one only in how they are encoded "
-                f"or in space around them, and are taken for the same person (first: {twice})"
+                f"{dataset}: {merged} names differ from another one only in encoding or "
+                f"surrounding spaces, and are treated as the same person (first: {twice})"
             )
 
     def _hold(self, frame: pd.DataFrame) -> None:
@@ -92,14 +91,16 @@ class Manifest:
 
     @classmethod
     def from_folder(cls, root: str | Path, on_error: OnError = "skip") -> "Manifest":
-        """Read a folder that holds one folder of images per identity.
+        """Read a folder with one folder of images per identity.
 
         Args:
             root: The folder.
-            on_error: Whether a folder that cannot be read is skipped with a warning, or raised.
+            on_error: Whether an unreadable folder is skipped with a warning ("skip"), or raises its
+                error ("raise").
 
         Raises:
-            DataError: No such folder, no image in it, or images only outside of identity folders.
+            DataError: There is no such folder, no image in it, or images only outside of identity
+                folders.
         """
         root = Path(root)
         return cls(rows_of_folder(root, on_error), root, root.absolute().name)
@@ -115,8 +116,8 @@ class Manifest:
 
         Args:
             path: The file.
-            root: What relative paths are relative to; the file's own folder when not given.
-            numbers: Columns that hold numbers, beside those of `facever.core.text.NUMERIC`.
+            root: Folder of relative paths; by default the file's folder.
+            numbers: Further numeric columns, in addition to `facever.core.text.NUMERIC`.
         """
         return cls._from_table(Path(path), root, numbers)
 
@@ -139,10 +140,10 @@ class Manifest:
         return cls(frame, path.parent if root is None else root, dataset, numbers)
 
     def save(self, path: str | Path) -> None:
-        """Write a .csv or .parquet file, atomically, from which the same manifest is read.
+        """Write a .csv or .parquet file, atomically; reading it returns the same manifest.
 
-        Outside of `root` the paths are written absolute. A column `dataset` is added where the
-        file's name does not say it.
+        Paths outside of `root` are written as absolute paths. A column `dataset` is added if the
+        file's name differs from the data set's.
         """
         frame, path = self.frame, Path(path)
         if path.absolute().parent != self.root:
@@ -159,40 +160,43 @@ class Manifest:
 
     @cached_property
     def identities(self) -> list[str]:
-        """The identities that are known, each once, sorted."""
+        """The distinct known identities, sorted."""
         return sorted(self.frame["identity"].dropna().unique())
 
     @property
     def alignment(self) -> str:
-        """The template that the images are aligned by, such as "arcface-112"; else "none".
+        """The alignment template of the images, such as "arcface-112", or "none".
 
-        It is the column `alignment`, which `facever data align` writes.
+        It is the column `alignment`, written by `facever data align`.
 
         Raises:
-            DataError: Rows of several alignments.
+            DataError: Rows have different alignments.
         """
         if "alignment" not in self.frame:
             return "none"
         found = self.frame["alignment"].fillna("none").unique().tolist()
         if len(found) > 1:
             raise DataError(
-                f"{self.dataset} mixes images of alignments {', '.join(map(str, found))}: align "
-                "all photos by one template (facever data align)"
+                f"{self.dataset} has images of several alignments "
+                f"({', '.join(map(str, found))}): align all photos by one template (facever "
+                "data align)"
             )
         return str(found[0])
 
     def labels(self) -> np.ndarray:
-        """Return the position of each image's identity in `identities`, int64 [N]; -1: unknown."""
+        """Return the position of each image's identity in `identities`, int64 [N]; -1 if
+        unknown.
+        """
         codes, _ = pd.factorize(self.frame["identity"], sort=True)
         return codes.astype(np.int64)
 
     def where(self, **columns: Any) -> "Manifest":
-        """Return the images whose columns hold the given value, or one of a list of values.
+        """Return the images whose columns have the given value, or one of a list of values.
 
-        Values are compared as text: 1, 1.0 and "1" are one value.
+        Values are compared as text: 1, 1.0 and "1" are equal.
 
         Raises:
-            DataError: No such column, or no image is left.
+            DataError: There is no such column, or no image is left.
         """
         frame = self.frame
         for name, value in columns.items():
@@ -212,15 +216,15 @@ class Manifest:
         return self._like(frame)
 
     def assign(self, **columns: Any) -> "Manifest":
-        """Return the same images with further columns, or others in place of those of a name."""
+        """Return the same images with added or replaced columns."""
         where = f"manifest '{self.dataset}'"
         frame = typed(self.frame.assign(**columns), where, self._numbers)
         return self._like(frame)
 
     def as_written(self) -> "Manifest":
-        """Return the images with each identity as the data spells it, not made canonical.
+        """Return the images with identities as spelled in the data, not canonical.
 
-        A run that was trained on such names keeps them, and so the order of its classes.
+        A run trained on such names keeps them, and so the order of its classes.
         """
         made = self._like(self.frame.assign(identity=self._written))
         made._canonical = False
@@ -242,32 +246,33 @@ class Manifest:
         return self._like(self.frame.iloc[rows])
 
     def locate(self, index: int) -> str:
-        """Return the absolute path of an image; it may address an image inside a file."""
+        """Return the absolute path of an image; it can address an image inside a file."""
         return os.path.join(self._root, self._paths[index])  # noqa: PTH118  (3 us, Path takes 10)
 
     def require_identities(self, least: int = 2) -> "Manifest":
-        """Return this manifest, or raise DataError when it holds fewer identities, or an image has
-        none."""
+        """Return this manifest; raise DataError if it has too few identities or an image has
+        none.
+        """
         unknown_rows = self.frame["identity"].isna().to_numpy(bool)
         if unknown_rows.any():
             first = int(unknown_rows.argmax())
             raise DataError(
                 f"{self.dataset}: {int(unknown_rows.sum()):,} of {len(self):,} images have no "
-                f"identity, first in row {first + 1} ({self.frame['path'].iloc[first]}): name one "
-                "for each in a column 'identity', or use a folder per identity (to enroll images "
-                "of one person: --person ID, people=ID)"
+                f"identity, first in row {first + 1} ({self.frame['path'].iloc[first]}): add "
+                "them in a column 'identity', or use a folder per identity (to enroll images of "
+                "one person: --person ID, people=ID)"
                 + nearest("identity", [str(name) for name in self.frame if name != "identity"])
             )
         names = self.identities
         if len(names) < least:
             people = "1 identity" if len(names) == 1 else f"{len(names)} identities"
             raise DataError(
-                f"{self.dataset} shows {people} ({shortened(names)}); at least {least} are needed"
+                f"{self.dataset} has {people} ({shortened(names)}); at least {least} are needed"
             )
         return self
 
     def check_files(self) -> "Manifest":
-        """Return this manifest, or raise DataError when image files are missing."""
+        """Return this manifest; raise DataError if image files are missing."""
         located = (self.locate(index) for index in range(len(self)))
         files = dict.fromkeys(file_of(path) for path in located)
         missing = [file for file in files if not Path(file).is_file()]
@@ -277,8 +282,7 @@ class Manifest:
         return self
 
     def _like(self, frame: pd.DataFrame) -> "Manifest":
-        """Return a manifest of rows of this one, which need no further check but that there are
-        some."""
+        """Return a manifest of rows of this one, checked only for being non-empty."""
         made = copy(self)
         made.__dict__.pop("identities", None)
         made._written = self._written.loc[frame.index].reset_index(drop=True)
@@ -287,8 +291,7 @@ class Manifest:
 
 
 def _known(frame: pd.DataFrame) -> "pd.Series[str]":
-    """Return the column of identities, None where nobody knows them: there, an empty cell counts
-    as one."""
+    """Return the column of identities, None if unknown (also for an empty cell)."""
     if "identity" not in frame:
         return pd.Series([None] * len(frame), index=frame.index, dtype=object)
     column = frame["identity"]

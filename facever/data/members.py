@@ -17,10 +17,10 @@ from facever.data.machine import most_open_files
 from facever.data.recordio import parse_record
 
 BLOCK = 512
-"""A tar file's unit: a header takes one, and stands right before its member's bytes."""
+"""Block size of a tar file: a header is one block, directly before its member's bytes."""
 
 _ADDRESS = re.compile(r"(.+\.(?:tar|rec|bin))#(\d+)\+(\d+)(?:=([0-9a-f]{8}))?", re.DOTALL)
-_SIZE = slice(124, 136)  # of a header: the member's size, octal
+_SIZE = slice(124, 136)  # field of a header: the member's size, octal
 _MOST_OPEN = min(most_open_files() // 2, 4096)
 
 
@@ -38,18 +38,18 @@ def split_member(path: str) -> tuple[str, int, int, int | None] | None:
 
 
 def file_of(path: str) -> str:
-    """Return the file that an image's path needs: itself, or the file that the image lies in."""
+    """Return the file of an image's path: the path itself, or the file that contains the image."""
     return (split_member(path) or split_address(path) or (path,))[0]
 
 
 def read_member(tar: str, offset: int, size: int, checksum: int | None = None) -> bytes:
-    """Return the bytes of one member. The tar file stays open, for the next one.
+    """Return the bytes of one member; the tar file stays open for the next one.
 
-    Its header is looked at too, and the checksum computed where one is known: a tar file that is
-    not the one that was indexed is refused rather than read at a wrong place.
+    Checks the member's header, and the checksum if known, so that a tar file that has changed since
+    it was indexed is refused.
 
     Raises:
-        ValueError: The reason why there is no such member.
+        ValueError: There is no such member; the message is the reason.
         OSError: The file cannot be opened.
     """
     file = _open(tar)
@@ -58,12 +58,12 @@ def read_member(tar: str, offset: int, size: int, checksum: int | None = None) -
     except ValueError:
         if os.path.samestat(os.stat(tar), os.fstat(file.fileno())):  # noqa: PTH116
             raise
-    close_files()  # another one has taken its name since it was opened
+    close_files()  # the file was replaced after it was opened
     return _read(tar, _open(tar), offset, size, checksum)
 
 
 def close_files() -> None:
-    """Forget the open tar files: others may have taken their names."""
+    """Close the open tar files, which may have been replaced."""
     _open.cache_clear()
 
 
@@ -75,17 +75,22 @@ def _read(tar: str, file: FileIO, offset: int, size: int, checksum: int | None) 
     found = os.pread(file.fileno(), BLOCK + size, offset - BLOCK) if offset >= BLOCK else b""
     if len(found) < BLOCK + size and offset + size > (length := os.fstat(file.fileno()).st_size):
         raise ValueError(
-            f"truncated shard: it has {length:,} bytes, and the image ends at byte "
+            f"truncated shard: it has {length:,} bytes, but the image ends at byte "
             f"{offset + size:,}"
         )
     if len(found) != BLOCK + size or not _says(found[_SIZE], size):
-        raise ValueError(f"another shard than was indexed: no image of {size:,} bytes is there")
+        raise ValueError(
+            "the shard has changed since it was indexed: there is no image of "
+            f"{size:,} bytes at this position"
+        )
     return _checked(found[BLOCK:], checksum)
 
 
 def _checked(content: bytes, checksum: int | None) -> bytes:
     if checksum is not None and zlib.crc32(content) != checksum:
-        raise ValueError("another shard than was indexed, or a damaged one: other bytes are there")
+        raise ValueError(
+            "the shard has changed since it was indexed, or is damaged: the checksum is wrong"
+        )
     return content
 
 
@@ -108,4 +113,4 @@ def _says(field: bytes, size: int) -> bool:
 
 @lru_cache(_MOST_OPEN)
 def _open(tar: str) -> FileIO:
-    return open_regular(tar)  # closed when nobody reads it and others came
+    return open_regular(tar)  # closed when unused and others are opened

@@ -1,4 +1,4 @@
-"""Pair lists: which two images are compared, and whether they show the same person."""
+"""Pair lists: pairs of images to compare, and whether they show the same person."""
 
 from pathlib import Path
 
@@ -21,9 +21,9 @@ class PairList:
 
     Args:
         frame: One row per pair: `a` and `b` (paths as in the manifest), `same` (bool or 0/1), and
-            where known `fold` (a whole number from 0), `identity_a` and `identity_b`.
-        name: What it is called in errors.
-        repeats: Whether a pair may stand in it twice, as its authors wrote it.
+            optionally `fold` (an integer from 0), `identity_a` and `identity_b`.
+        name: Name of the list for errors.
+        repeats: Whether a pair may occur twice, as in some official lists.
 
     Raises:
         DataError: A column is missing, there are no rows, or a value is empty or not allowed.
@@ -38,7 +38,7 @@ class PairList:
         truth = frame["same"].str.lower().map(_TRUTH)
         if truth.isna().any():
             wrong = frame["same"][truth.isna()].iloc[0]
-            raise DataError(f"{name}: 'same' is {wrong!r}; it must be 1 or 0, true or false")
+            raise DataError(f"{name}: 'same' is {wrong!r} (allowed: 1, 0, true, false)")
         frame["same"] = truth.astype(bool)
         fold = frame["fold"] if folds else pd.Series([0])
         if not pd.api.types.is_integer_dtype(fold) or fold.min() < 0:
@@ -50,7 +50,7 @@ class PairList:
 
     @property
     def same(self) -> np.ndarray:
-        """Which pairs are genuine, bool [M]."""
+        """Whether each pair is genuine, bool [M]."""
         return self.frame["same"].to_numpy(bool)
 
     def save(self, path: str | Path) -> None:
@@ -68,7 +68,7 @@ def read_pairs(path: str | Path) -> PairList:
     in the manifests of the readers of these sets.
 
     Raises:
-        DataError: No such file, or one that is not whole in one of these forms.
+        DataError: There is no such file, or it is not complete in one of these formats.
     """
     path = Path(path)
     if is_table(path):
@@ -93,7 +93,7 @@ def _read_lfw(path: Path) -> pd.DataFrame:
     folds, each = int(header[0]) if len(header) == 2 else 1, int(header[-1])
     rows = [_fields(line) for line in lines if line.strip()]
     if len(rows) != 2 * folds * each:
-        raise DataError(f"{path} declares {2 * folds * each} pairs but holds {len(rows)}")
+        raise DataError(f"{path} declares {2 * folds * each} pairs but contains {len(rows)}")
     pairs = [_lfw_pair(row, index // each % 2 == 0, path) for index, row in enumerate(rows)]
     frame = pd.DataFrame(pairs, columns=["a", "b", "same", "identity_a", "identity_b"])
     if len(header) == 2:
@@ -102,16 +102,16 @@ def _read_lfw(path: Path) -> pd.DataFrame:
 
 
 def _fields(line: str) -> list[str]:
-    """Return the fields of a line; between tabs a name may have spaces."""
+    """Return the fields of a line; if separated by tabs, names may contain spaces."""
     return [field.strip() for field in line.strip().split("\t")] if "\t" in line else line.split()
 
 
 def _lfw_pair(row: list[str], same: bool, path: Path) -> tuple[str, str, bool, str, str]:
-    """Read "Name 1 4" where the pair must be genuine, "Name 1 Other 2" where it must not."""
+    """Read "Name 1 4" for a genuine pair, "Name 1 Other 2" for an impostor pair."""
     numbers = (row[1:2] + row[-1:]) if len(row) == (3 if same else 4) else []
     if not numbers or not all(number.isdigit() for number in numbers):
         wanted = "<Name> <number> <number>" if same else "<Name> <number> <Name> <number>"
-        raise DataError(f"{path}: expected '{wanted}' and found '{' '.join(row)}'")
+        raise DataError(f"{path}: expected '{wanted}', found '{' '.join(row)}'")
     first, second = row[0], row[0] if same else row[2]
     i, j = map(int, numbers)
     return image_path(first, i), image_path(second, j), same, first, second

@@ -1,8 +1,8 @@
-"""Preprocessing: how an image becomes the pixels that a model was trained on.
+"""Preprocessing: from an image to the input of a model.
 
-The same object travels with the weights, so that training, extraction and every later use agree.
-Sizes and colours change here, on uint8; the normalisation by `mean` and `std` is arithmetic for
-the device and is applied by the Embedder.
+The preprocessing is stored with the weights, so that training, extraction and every later use
+agree. Size and colour order are changed here, on uint8; the Embedder normalises by `mean` and `std`
+on the device.
 """
 
 from typing import Annotated, Any, Literal, TypeAlias
@@ -24,7 +24,7 @@ _INTERPOLATION = {
 
 
 def _square(value: Any) -> Any:
-    """Let a single number stand for both sides."""
+    """Convert a single number to both sides."""
     return (value, value) if isinstance(value, int) else value
 
 
@@ -36,10 +36,10 @@ Spread = Annotated[float, Field(gt=0)]
 class Preprocessing(Config):
     """Crop, size, colour order and normalisation of a model's input.
 
-    `size` is (height, width) in pixels, or one number for a square. `crop` is the share of each
-    side that is kept, centred, before resizing: (0, 1]. `interpolation` "area" averages when an
-    image shrinks and is bilinear when it grows. `mean` and `std` are per channel, in the order of
-    `color`, of values scaled to 0..1.
+    `size` is (height, width) in pixels, or one number for a square. `crop` is the central share of
+    each side that is kept before resizing, in (0, 1]. `interpolation` "area" averages when an image
+    is reduced and is bilinear when it is enlarged. `mean` and `std` are per channel, in the order
+    of `color`, for values scaled to 0..1.
     """
 
     size: Annotated[tuple[Side, Side], BeforeValidator(_square)] = (112, 112)
@@ -51,12 +51,14 @@ class Preprocessing(Config):
 
     @property
     def uncropped_size(self) -> tuple[int, int]:
-        """Of an image whose centre `crop` has the size of the input: (height, width) in pixels."""
+        """Size of an image whose central `crop` has the size of the input: (height, width) in
+        pixels.
+        """
         height, width = self.size
         return round(height / self.crop), round(width / self.crop)
 
     def apply(self, image: Image) -> Image:
-        """Crop, resize and order the colours.
+        """Crop, resize and convert the colour order.
 
         Args:
             image: uint8 [H, W, 3], RGB, of any size.
@@ -80,7 +82,7 @@ class Preprocessing(Config):
         return resized
 
     def recolor(self, image: Image) -> Image:
-        """Order the colours only: uint8 [H, W, 3] RGB to the order `color`."""
+        """Convert the colour order only: uint8 [H, W, 3] RGB to the order `color`."""
         if self.color == "rgb":
             return image
         if self.color == "bgr":

@@ -1,8 +1,8 @@
-"""Samplers of training batches: which images come together, on which process, in which order.
+"""Samplers of training batches: the images of each batch, on each process.
 
-A sampler is an iterable of batches, each a list of image indices. Batch b of an epoch is a
-function of (seed, epoch, b) and of nothing else, so that a run resumed in the middle of an epoch
-goes on exactly, and every process of a distributed run knows its share without talking.
+A sampler is an iterable of batches, each a list of image indices. Batch b of an epoch depends only
+on (seed, epoch, b), so that a run resumed in the middle of an epoch continues exactly, and every
+process of a distributed run knows its share without communication.
 """
 
 from abc import ABC, abstractmethod
@@ -24,10 +24,10 @@ class BatchSampler(ABC):
     Args:
         seed: The run's seed.
         rank: This process, 0 to `world` - 1.
-        world: How many processes share every epoch; all get the same number of batches.
+        world: Number of processes that share every epoch; all get the same number of batches.
 
     Attributes:
-        largest: Images of the largest batch.
+        largest: Number of images of the largest batch.
     """
 
     largest: int
@@ -39,11 +39,11 @@ class BatchSampler(ABC):
         self.epoch = self._start = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration draws, from its first batch."""
+        """Set the epoch of the next iteration, which begins at its first batch."""
         self.epoch, self._start = epoch, 0
 
     def start_at(self, batch: int) -> None:
-        """Leave out the first `batch` batches of this epoch, after a resume in its middle."""
+        """Skip the first `batch` batches of this epoch, after a resume in its middle."""
         if not 0 <= batch <= len(self):
             raise ConfigError(f"cannot start at batch {batch} of an epoch of {len(self)}")
         self._start = batch
@@ -53,7 +53,7 @@ class BatchSampler(ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """Return the batches of one whole epoch on this process."""
+        """Return the number of batches of a complete epoch on this process."""
 
     @abstractmethod
     def _batches(self, epoch: int, start: int) -> Iterator[list[int]]:
@@ -61,10 +61,10 @@ class BatchSampler(ABC):
 
 
 class SequentialSampler(BatchSampler):
-    """Runs of neighbouring images, in order; the last batch of a run may be smaller.
+    """Batches of neighbouring images, in order; the last batch of a run can be smaller.
 
     Args:
-        runs: The images, e.g. [range(n)] for all of n.
+        runs: Ranges of images, e.g. [range(n)] for all n.
         batch_size: Images per batch.
 
     Raises:
@@ -89,22 +89,22 @@ class SequentialSampler(BatchSampler):
 class ShuffleSampler(BatchSampler):
     """Every image once per epoch, in random order.
 
-    The processes take neighbouring pieces of the same global batches: one process with batches of
-    w x B sees what w processes with batches of B see together.
+    The processes take neighbouring parts of the same global batches: one process with batches of w
+    x B gets the same images as w processes with batches of B together.
 
     Args:
-        images: How many images there are.
+        images: Number of images.
         batch_size: Images per batch and process.
         seed: The run's seed.
-        drop_last: Leave out the images that do not fill a batch on every process. Otherwise they
-            form a last, smaller batch, shared out as evenly as they can be; it is left out where
-            it has fewer images than there are processes.
+        drop_last: Omit the images that do not fill a batch on every process. Otherwise they form a
+            last, smaller batch, distributed as evenly as possible; it is omitted if it has fewer
+            images than there are processes.
         rank: This process.
         world: Number of processes.
 
     Raises:
         ConfigError: `batch_size` is below 1, or `rank` is not one of `world`.
-        DataError: Too few images for a single batch.
+        DataError: There are too few images for one batch.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class ShuffleSampler(BatchSampler):
             needed = batch_size * world if drop_last else world
             raise DataError(
                 f"{images} images do not fill a batch of {batch_size} on {_processes(world)}: "
-                f"at least {needed} are needed; make the batch smaller"
+                f"at least {needed} are needed; choose a smaller batch"
             )
 
     def __len__(self) -> int:
@@ -143,30 +143,30 @@ class ShuffleSampler(BatchSampler):
 class PKSampler(BatchSampler):
     """P identities x K images per batch, for heads that compare images within a batch.
 
-    An epoch is about one pass over the images: as many batches as the images of the eligible
-    identities fill. It goes in rounds; a round is a random order of the identities, cut into
-    batches, so that within a round no identity comes twice, on any process. From round to round
-    an identity shows its next images, until all have been shown, and then begins again.
+    An epoch is about one pass over the images: its number of batches is what the images of the
+    eligible identities fill. It consists of rounds; a round is a random order of the identities,
+    divided into batches, so that no identity occurs twice in a round, on any process. In each round
+    an identity provides its next images; after the last one it starts again.
 
-    An identity with fewer than K images repeats them, each as often as the others (give or take
-    one). A repeated image is augmented differently each time.
+    An identity with fewer than K images repeats them equally often (up to one). A repeated image is
+    augmented differently each time.
 
     Args:
         labels: [N] the identity of each image, as integers.
         identities: P, the identities per batch and process.
-        images: K, the images of each.
+        images: K, the images per identity.
         seed: The run's seed.
-        min_images: Identities with fewer images are left out; 2, the default, leaves out the
-            singletons, which have no positive pair to show; 1 keeps them, repeated.
-        cameras: [N] the camera of each image, of any type: the K images are then spread over as
-            many cameras as there are, as evenly as the images allow.
+        min_images: Identities with fewer images are omitted; 2, the default, omits singletons,
+            which have no positive pair; 1 keeps them and repeats their image.
+        cameras: [N] the camera of each image, of any type: the K images are then distributed over
+            the identity's cameras as evenly as possible.
         rank: This process.
         world: Number of processes.
 
     Raises:
         ConfigError: P, K or `min_images` is below 1, `cameras` has another length than `labels`,
             or `rank` is not one of `world`.
-        DataError: Fewer eligible identities than one batch on every process takes.
+        DataError: There are fewer eligible identities than one batch on every process needs.
 
     Reference:
         Hermans et al., "In Defense of the Triplet Loss for Person Re-Identification",
@@ -189,7 +189,7 @@ class PKSampler(BatchSampler):
         if min(identities, images, min_images) < 1:
             raise ConfigError(
                 f"P x K batches of {identities} x {images} with at least {min_images} images per "
-                "identity: each of the three must be 1 or larger"
+                "identity: all three must be at least 1"
             )
         codes = np.asarray(labels)
         self._cameras = None
@@ -206,8 +206,8 @@ class PKSampler(BatchSampler):
         if self._per_round == 0:
             raise DataError(
                 f"batches of {identities} identities on {_processes(world)} need "
-                f"{identities * world} identities with at least {min_images} images each, and "
-                f"{len(self._groups)} of the {len(counts)} have as many; lower P or min_images"
+                f"{identities * world} identities with at least {min_images} images each, but "
+                f"only {len(self._groups)} of {len(counts)} qualify: lower P or min_images"
             )
         eligible = sum(map(len, self._groups))
         self._length = max(1, eligible // (identities * images * world))
@@ -227,16 +227,16 @@ class PKSampler(BatchSampler):
                 ).tolist()
 
     def _pick(self, identity: int, epoch: int, round_: int) -> Indices:
-        """Return the K images that an identity shows in a round."""
+        """Return the K images of an identity in a round."""
         group = stream(self.seed, "pk-images", epoch, identity).permutation(self._groups[identity])
-        group = np.roll(group, -round_ * self.images)  # not yet shown ones first
+        group = np.roll(group, -round_ * self.images)  # unused images first
         if self._cameras is not None:
             group = group[np.argsort(_occurrence(self._cameras[group]), kind="stable")]
         return np.resize(group, self.images)  # repeats from the start
 
 
 def _occurrence(values: Indices) -> Indices:
-    """Return for each value how many equal ones stand before it."""
+    """Return for each value the number of equal values before it."""
     order = np.argsort(values, kind="stable")
     new = np.diff(values[order], prepend=-1) != 0
     position = np.arange(len(values))
@@ -247,7 +247,7 @@ def _occurrence(values: Indices) -> Indices:
 
 def _require_batch(batch_size: int) -> None:
     if batch_size < 1:
-        raise ConfigError(f"a batch size of {batch_size}: it must be 1 or larger")
+        raise ConfigError(f"batch size is {batch_size} (allowed: at least 1)")
 
 
 def _processes(world: int) -> str:

@@ -1,7 +1,7 @@
-"""Shards: a data set in few large tar files, for file systems that hate small ones.
+"""Shards: a data set in a few large tar files, for file systems that are slow with small files.
 
-The layout is WebDataset's: `000000007.jpg` beside `000000007.json`, in files of a size that is
-read in one go. Here the images are read by their place, in any order, as from single files.
+The layout is WebDataset's: `000000007.jpg` with `000000007.json`, in files that can be read
+sequentially. facever reads the images by position, in any order, like single files.
 """
 
 import io
@@ -27,7 +27,7 @@ from facever.data.suffixes import READABLE
 from facever.errors import ConfigError
 
 ORIGINAL = "original"
-"""The column of the path that an image had before it was put into a shard."""
+"""Column of the path of an image before it was copied into a shard."""
 MEGABYTES = 256
 _MEGABYTE = 1_000_000
 
@@ -35,27 +35,27 @@ _MEGABYTE = 1_000_000
 def write_shards(manifest: Manifest, out: str | Path, megabytes: int = MEGABYTES) -> Manifest:
     """Copy a data set into tar files.
 
-    An image's file is copied as it is, byte for byte, even where it cannot be decoded; an image of
-    an array file becomes a PNG, which keeps its pixels. All columns go into its .json, and into
-    `manifest.parquet`, by which the folder is read. Equal data makes equal files.
+    An image's file is copied byte for byte, even if it cannot be decoded; an image of an array file
+    becomes a PNG with the same pixels. All columns are written to its .json and to
+    `manifest.parquet`, from which the folder is read. Equal data gives equal files.
 
     Args:
         manifest: The data set.
-        out: The folder to make, with `shard-00000.tar` and so on.
-        megabytes: A shard is closed when its images have so many (of 10^6 bytes).
+        out: The output folder, with `shard-00000.tar` and so on.
+        megabytes: Size of the images after which a shard is closed, in units of 10^6 bytes.
 
     Returns:
-        The manifest of the shards: the same rows in the same order, whose paths point into them.
+        The manifest of the shards: the same rows in the same order, with paths into the shards.
 
     Raises:
-        ConfigError: `megabytes` is below 1, or `out` is there already.
+        ConfigError: `megabytes` is below 1, or `out` already exists.
         DataError: An image's file is missing, or has no such image.
     """
     if megabytes < 1:
-        raise ConfigError(f"shards of {megabytes} MB: it must be 1 or larger")
+        raise ConfigError(f"shard size is {megabytes} MB (allowed: at least 1)")
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out} exists: name a new or an empty folder")
+        raise ConfigError(f"{out} already exists: give a new or an empty folder")
     manifest.check_files()
     with atomic_folder(out) as folder:
         rows = _write(manifest, folder, megabytes * _MEGABYTE)
@@ -92,7 +92,7 @@ def _write(manifest: Manifest, folder: Path, largest: int) -> Iterator[str]:
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> int:
-    """Append a member; return where its bytes begin. Nothing of this machine gets in."""
+    """Append a member without data about this machine; return the position of its bytes."""
     member = tarfile.TarInfo(name)
     member.size = len(content)
     header = tar.offset
@@ -101,7 +101,7 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> int:
 
 
 def _metadata(manifest: Manifest) -> Iterator[dict[str, Any]]:
-    """Yield what each row says but its path, without empty cells."""
+    """Yield the columns of each row except its path, without empty cells."""
     frame = manifest.frame.rename(columns={} if ORIGINAL in manifest.frame else {"path": ORIGINAL})
     frame = frame.drop(columns="path", errors="ignore")
     if "dataset" not in frame:
@@ -116,7 +116,7 @@ def _is_said(cell: Any) -> bool:
 
 
 def _plain(cell: Any) -> Any:
-    """Return a cell as a value that JSON can hold."""
+    """Return a cell as a value that JSON can store."""
     plain = cell.item() if isinstance(cell, np.generic) else cell
     return plain if isinstance(plain, str | bool | int | float) else str(plain)
 
@@ -143,4 +143,4 @@ def _format(content: bytes) -> str:
         name = read_header(content).format
         return {"JPEG": "jpg", "JPEG2000": "jp2", "PNM": "ppm"}.get(name, name.lower())
     except ValueError:
-        return "jpg"  # no image: refused under this name as under its own
+        return "jpg"  # not an image: it is refused under this name, too

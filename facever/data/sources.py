@@ -1,4 +1,4 @@
-"""Where data is looked for: the place named, $FACEVER_DATA, ./data, then what needs no files."""
+"""Search for data sets: a given folder, $FACEVER_DATA, ./data, then built-in data."""
 
 import os
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ from facever.data.tables import is_table
 from facever.data.walking import images_below
 from facever.errors import DataError
 
-BUILT_IN = ("digits", "olivetti")  # come with, or through, scikit-learn
+BUILT_IN = ("digits", "olivetti")  # included in, or downloaded by, scikit-learn
 GENERATED_IDENTITIES, GENERATED_IMAGES = 300, 10  # about 6 s on one core
 
 
 def data_roots(option: str | Path | None = None) -> list[Path]:
-    """Return the folders that data sets are looked for in: `option`, $FACEVER_DATA, ./data.
+    """Return the folders in which data sets are searched: `option`, $FACEVER_DATA, ./data.
 
     Raises:
         DataError: `option` or $FACEVER_DATA is given and is not a folder.
@@ -37,10 +37,10 @@ def data_roots(option: str | Path | None = None) -> list[Path]:
 
 
 def find(name: str | Path, option: str | Path | None = None) -> Path:
-    """Return `name` where it is an existing path, else `name` in the first data root that has it.
+    """Return `name` if it is an existing path, else `name` in the first data root that has it.
 
     Raises:
-        DataError: It is nowhere; the message says where it was looked for.
+        DataError: It was not found; the message lists the searched folders.
     """
     path = Path(name)
     if path.exists():
@@ -50,7 +50,7 @@ def find(name: str | Path, option: str | Path | None = None) -> Path:
         if (root / path).exists():
             return root / path
     looked = ", ".join(map(str, ["here", *roots]))
-    raise DataError(f"no data '{name}' (looked in: {looked}); give a path, --data or $FACEVER_DATA")
+    raise DataError(f"no data '{name}' (searched: {looked}); give a path, --data or $FACEVER_DATA")
 
 
 def load(
@@ -62,13 +62,13 @@ def load(
     """Return the data set of a path, of a name in a data root, or one of `BUILT_IN`.
 
     Args:
-        name: What is looked for.
-        option: Where it is looked for first.
+        name: A path or a data set's name.
+        option: Folder that is searched first.
         layout: One of the readers' names, or "auto".
-        on_error: What a folder that cannot be read does, see `facever.data.readers.read`.
+        on_error: For folders that cannot be read, see `facever.data.readers.read`.
 
     Raises:
-        DataError: It is nowhere, or not laid out as `layout`.
+        DataError: It was not found, or does not have the layout.
     """
     try:
         root = find(name, option)
@@ -86,16 +86,16 @@ def gather(
     person: str | None = None,
     option: str | Path | None = None,
 ) -> Manifest:
-    """Return the images that a person names, and whom they show.
+    """Return given images with their identities.
 
     Args:
-        given: Images and folders of images of one `person`; without one, a single folder that
-            holds a folder per person, a table or a data set's name, which says whom images show.
-        person: Whom all of them show.
-        option: Where named data sets are.
+        given: Images and folders of images of one `person`; without `person`, one folder with a
+            folder per person, a table or a data set's name.
+        person: Id of the person in all images.
+        option: Folder of named data sets.
 
     Raises:
-        DataError: No such path, no images, or nobody says whom one of them shows.
+        DataError: There is no such path, there are no images, or an image has no identity.
     """
     several = [given] if isinstance(given, str | os.PathLike) else given
     names = [os.fspath(one) for one in several]
@@ -105,7 +105,7 @@ def gather(
         if len(names) == 1 and (is_table(Path(names[0])) or not Path(names[0]).is_file()):
             return load(names[0], option).require_identities(1)
         raise DataError(
-            f"the person in {names[0]} is not named: give --person ID (people=ID in Python)"
+            f"the person in {names[0]} is unknown: give --person ID (people=ID in Python)"
         )
     paths: list[str] = []
     for name in names:
@@ -123,13 +123,13 @@ def gather(
 
 
 def fallback(option: str | Path | None = None) -> Manifest:
-    """Return the best faces at hand, saying in one line each what was found or not.
+    """Return the best available faces, printing one line for each source tried.
 
-    LFW, or else ORL, of each data root, or the root itself where it is a data set; the Olivetti
-    faces; faces generated into the cache.
+    The order is: LFW, else ORL, in each data root, or the root itself if it is a data set; the
+    Olivetti faces; synthetic faces generated in the cache.
 
     Raises:
-        DataError: `option` is given and holds no images.
+        DataError: `option` is given and contains no images.
     """
     for root in data_roots(option):
         for candidate in (root, root / "lfw"):
@@ -137,18 +137,18 @@ def fallback(option: str | Path | None = None) -> Manifest:
                 return _said(lfw.read(candidate), "Labeled Faces in the Wild")
         if (root / "orl").is_dir():
             return _said(read(root / "orl", "folder"), "ORL faces")
-        if root != Path("data"):  # the project's own folder holds a sample and a guide
+        if root != Path("data"):  # the project's folder contains a sample and a guide
             try:
                 return _said(read(root), "your own images")
             except DataError as error:
                 if option is not None and root == Path(option):
                     raise
-                say(f"no faces to start with in {root}: {error}")
+                say(f"no usable faces in {root}: {error}")
     try:
         return _said(_built_in("olivetti"), "Olivetti faces through scikit-learn")
     except DataError as error:
         say(str(error))
-    return _said(_generated(), "generated faces, no real person")
+    return _said(_generated(), "synthetic faces")
 
 
 def _said(manifest: Manifest, what: str) -> Manifest:

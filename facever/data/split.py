@@ -1,4 +1,4 @@
-"""Identity-disjoint splits: nobody is in two subsets."""
+"""Identity-disjoint splits: no identity is in two subsets."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -14,20 +14,19 @@ def split(
 ) -> Manifest:
     """Return the manifest with a column `subset` that gives each identity to one subset.
 
-    Identities stand in the order of a hash of (seed, identity) and are cut into shares of exact
-    size. So adding images moves nobody, and new identities move only few at the cuts.
+    Identities are sorted by a hash of (seed, identity) and divided into shares of exact size. So
+    adding images moves no identity, and new identities move only a few at the boundaries.
 
     Args:
-        manifest: The images; a column `subset` that it has is replaced.
+        manifest: The images; an existing column `subset` is replaced.
         shares: The share of the identities of each subset, adding up to 1.
-        seed: Another seed gives another split.
-        stratify: Deal out each group of identities with about as many images (1, 2-3, 4-7, ...) in
-            turn, so that every subset gets its share of singletons and of the well-known. Then
-            adding images may move identities, too.
+        seed: Seed of the split.
+        stratify: Distribute each group of identities with similar numbers of images (1, 2-3, 4-7,
+            ...) evenly over the subsets. Then adding images can move identities, too.
 
     Raises:
-        ConfigError: Shares that are not positive or do not add up to 1.
-        DataError: So few identities that a subset would get none, or an image has none.
+        ConfigError: Shares are not positive or do not add up to 1.
+        DataError: A subset would get no identity, or an image has none.
     """
     manifest.require_identities(1)
     if not shares or min(shares.values()) <= 0 or not abs(sum(shares.values()) - 1) < 1e-6:
@@ -57,7 +56,7 @@ def parse_shares(words: Iterable[str]) -> dict[str, float]:
     """Read "train=0.8", "test=0.2".
 
     Raises:
-        ConfigError: A word of another form, or a subset named twice.
+        ConfigError: A word has another form, or a subset occurs twice.
     """
     shares: dict[str, float] = {}
     for word in words:
@@ -73,7 +72,7 @@ def parse_shares(words: Iterable[str]) -> dict[str, float]:
 
 
 def _in_turn(count: int, parts: np.ndarray) -> np.ndarray:
-    """Give each identity to the subset that is furthest behind its share, int [count]."""
+    """Assign each identity to the subset that is furthest below its share, int [count]."""
     owners, given = np.empty(count, np.int64), np.zeros(len(parts))
     for position in range(count):
         owners[position] = owner = int(np.argmax(parts * (position + 1) - given))
@@ -82,5 +81,5 @@ def _in_turn(count: int, parts: np.ndarray) -> np.ndarray:
 
 
 def _hash(seed: int, identity: str) -> bytes:
-    """A hash rather than a random stream: an identity's place depends on nobody else."""
+    """Return a hash: an identity's position does not depend on other identities."""
     return hashlib.sha256(f"{seed} {identity}".encode()).digest()

@@ -1,31 +1,31 @@
-"""Which files are images, by their suffix: those that are read, and those that are not."""
+"""Suffixes of image files: supported and unsupported ones."""
 
 from collections.abc import Iterable
 from importlib.util import find_spec
 
 HEIC = frozenset({".heic", ".heif", ".hif"})
-"""Read where the package pillow-heif is installed."""
+"""Supported if the package pillow-heif is installed."""
 
 RAW = frozenset(
     {".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mrw"}
     | {".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw"}
     | {".x3f"}
 )
-"""Raw files of cameras: not read."""
+"""Raw files of cameras: not supported."""
 
 READABLE = frozenset(
     {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png"}
     | {".pnm", ".ppm", ".tif", ".tiff", ".webp"}
     | (HEIC if find_spec("pillow_heif") else frozenset())
 )
-"""Suffixes of the images that are read, in lower case."""
+"""Supported suffixes of images, in lower case."""
 
 UNREAD = (HEIC | RAW | {".jxl", ".psd"}) - READABLE
-"""Suffixes of images that are not read, in lower case."""
+"""Unsupported suffixes of images, in lower case."""
 
 
 def not_read(suffixes: Iterable[str]) -> str:
-    """Return what to do about images with these suffixes, which are all in `UNREAD`."""
+    """Return the remedy for images with these suffixes, all of them in `UNREAD`."""
     kinds = set(suffixes)
     done = ["convert them to JPEG or PNG"]
     if kinds & HEIC:

@@ -1,8 +1,8 @@
-"""The generator of synthetic identities: faces of people who do not exist.
+"""The generator of synthetic identities.
 
-Every image is a function of (seed, identity, shot, size). The nuisance between two images of a
-person - pose, light, expression, glasses, a hat, what covers the face, blur, noise and background
-- is strong, so that comparing pixels does badly and learning pays.
+Every image is a function of (seed, identity, shot, size). Images of a person differ strongly in
+pose, light, expression, glasses, hat, occlusion, blur, noise and background, so that comparing
+pixels gives poor results and training is useful.
 """
 
 from collections.abc import Callable, Iterator
@@ -41,7 +41,7 @@ def face(identity: int, shot: int, size: int = 64, seed: int = 0) -> Image:
         identity: The person's number, 0 or larger, in the population of the seed.
         shot: The image's number, 0 or larger.
         size: Height and width in pixels, at least 8.
-        seed: The population.
+        seed: Seed of the population.
 
     Returns:
         uint8 [size, size, 3], RGB; always the same for the same four numbers.
@@ -63,33 +63,33 @@ def synthesize(
     format: Format = "jpg",
     pairs: int = 0,
 ) -> Manifest:
-    """Write synthetic people: a folder per identity, manifest.csv and, if asked for, pairs.csv.
+    """Write synthetic people: a folder per identity, manifest.csv and optionally pairs.csv.
 
     Args:
-        out: The folder to make; it must not exist yet, or be empty.
-        identities: How many people.
-        images_per_identity: How many images of each.
+        out: The output folder; it must be new or empty.
+        identities: Number of identities.
+        images_per_identity: Number of images per identity.
         size: Height and width in pixels, at least 8.
-        seed: The population.
-        workers: Processes that draw; the images do not depend on it.
+        seed: Seed of the population.
+        workers: Number of processes; the images do not depend on it.
         format: "jpg" (quality 92) or "png" (exactly the pixels of `face`).
-        pairs: How many genuine pairs to list in pairs.csv, and as many impostor pairs.
+        pairs: Number of genuine pairs, and of impostor pairs, in pairs.csv.
 
     Returns:
-        The manifest of what was written, with the path, identity and shot of each image.
+        The manifest of the images, with the path, identity and shot of each.
 
     Raises:
-        ConfigError: A number out of its range, an unknown format, more pairs than there are, or
-            `out` is not empty.
+        ConfigError: A number is out of range, the format is unknown, there are fewer pairs than
+            requested, or `out` is not empty.
     """
     _check(size, seed=seed)
     if min(identities, images_per_identity, workers) < 1:
         raise ConfigError(
             f"{identities} identities x {images_per_identity} images by {workers} processes: "
-            "each of the three must be 1 or larger"
+            "all three must be at least 1"
         )
     if workers > (most := most_processes()):
-        raise ConfigError(f"{workers} processes: at most {most} may draw on this machine")
+        raise ConfigError(f"{workers} processes (allowed on this machine: at most {most})")
     if format not in ("jpg", "png"):
         raise ConfigError(f"unknown image format '{format}' (allowed: jpg, png)")
     genuine = identities * comb(images_per_identity, 2)
@@ -100,7 +100,7 @@ def synthesize(
         )
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out} is there already; name a new or an empty folder")
+        raise ConfigError(f"{out} already exists: give a new or an empty folder")
     with atomic_folder(out) as folder:
         write = partial(_write, folder, images_per_identity, size, seed, format)
         done = track(_mapped(write, identities, workers), "drawing", identities, unit="people")
@@ -131,7 +131,7 @@ def _write(folder: Path, images: int, size: int, seed: int, format: Format, iden
 
 
 def _mapped(work: Callable[[int], _Rows], count: int, workers: int) -> Iterator[_Rows]:
-    """Yield work(0), work(1), ... from this process or from others."""
+    """Yield work(0), work(1), ... computed in this process or in others."""
     if workers == 1:
         yield from map(work, range(count))
         return
@@ -145,7 +145,7 @@ def _draw_pairs(frame: pd.DataFrame, images: int, count: int, seed: int) -> Pair
     random = stream(seed, "synthetic pairs")
     rows: list[tuple[int, int]] = []
     for same in (True, False):
-        drawn: dict[tuple[int, int], None] = {}  # a set that keeps its order
+        drawn: dict[tuple[int, int], None] = {}  # an ordered set
         while len(drawn) < count:
             people = random.integers(len(frame) // images, size=1 if same else 2)
             shots = random.integers(images, size=2)
@@ -166,7 +166,7 @@ def _draw_pairs(frame: pd.DataFrame, images: int, count: int, seed: int) -> Pair
 
 def _check(size: int, **numbers: int) -> None:
     if not 8 <= size <= 4096:
-        raise ConfigError(f"a size of {size}: it must be 8 to 4096 pixels")
+        raise ConfigError(f"size is {size} (allowed: 8 to 4096 pixels)")
     for name, number in numbers.items():
         if number < 0:
-            raise ConfigError(f"{name} {number}: it must be 0 or larger")
+            raise ConfigError(f"{name} is {number} (allowed: at least 0)")

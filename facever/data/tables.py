@@ -1,7 +1,7 @@
-"""CSV and Parquet tables, in and out, with one clear line for each thing that can be wrong.
+"""Reading and writing of CSV and Parquet tables, with a one-line message for every error.
 
-Every column is text, as it was written or as `facever.core.text.text_of` writes it, but those of
-`facever.core.text.NUMERIC` and those that a caller names.
+Every column is text, as written or as `facever.core.text.text_of` writes it, except those of
+`facever.core.text.NUMERIC` and those given by the caller.
 """
 
 import os
@@ -21,9 +21,9 @@ from facever.data.csv_files import read_csv, write_csv
 from facever.errors import DataError, nearest
 
 SUFFIXES = (".csv", ".parquet")
-"""Of tables, in lower case; a name may have capital letters."""
+"""Suffixes of tables, in lower case; file names may have capital letters."""
 
-_INDEX = re.compile(r"__index_level_\d+__")  # pandas keeps its row numbers there
+_INDEX = re.compile(r"__index_level_\d+__")  # row numbers of pandas
 
 
 def read_table(path: str | os.PathLike[str], numbers: Collection[str] = ()) -> pd.DataFrame:
@@ -31,14 +31,14 @@ def read_table(path: str | os.PathLike[str], numbers: Collection[str] = ()) -> p
 
     Args:
         path: The file.
-        numbers: Columns that hold numbers, beside those of `NUMERIC`.
+        numbers: Further numeric columns, in addition to `NUMERIC`.
 
     Returns:
-        Text and numbers. In a CSV only an empty cell is a missing value.
+        Text and numbers. In a CSV, only an empty cell is a missing value.
 
     Raises:
-        DataError: No such file, another kind of file, one that cannot be read, a row with more or
-            fewer fields than the header, or a column of numbers that holds something else.
+        DataError: There is no such file, it has another suffix or cannot be read, a row has more or
+            fewer fields than the header, or a numeric column contains another value.
     """
     path = Path(path)
     if not path.is_file():
@@ -59,7 +59,7 @@ def write_table(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
     """Write a .csv or .parquet file, atomically.
 
     Raises:
-        DataError: Another suffix.
+        DataError: The suffix is neither .csv nor .parquet.
     """
     suffix = table_suffix(path)
     with atomic_path(Path(path)) as temporary:
@@ -82,21 +82,21 @@ def table_suffix(path: str | os.PathLike[str]) -> str:
 
 
 def is_table(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a name is that of a table, .csv or .parquet in any letters."""
+    """Return whether a name has the suffix .csv or .parquet, in upper or lower case."""
     return Path(path).suffix.lower() in SUFFIXES
 
 
 def typed(frame: pd.DataFrame, where: str, numbers: Collection[str] = ()) -> pd.DataFrame:
-    """Return a table whose columns are text, or numbers where they are declared so.
+    """Return a table with text columns, and numbers in numeric columns.
 
     Args:
-        frame: From anywhere.
-        where: What it is called in errors.
-        numbers: Columns that hold numbers, beside those of `NUMERIC`.
+        frame: A table of any origin.
+        where: Name of the table for errors.
+        numbers: Further numeric columns, in addition to `NUMERIC`.
 
     Raises:
-        DataError: Two columns of one name, bytes that are not UTF-8, or something else than a
-            number in a column of numbers.
+        DataError: Two columns have the same name, bytes are not UTF-8, or a numeric column contains
+            another value.
     """
     names = [str(name) for name in frame]
     twice = next((name for name in names if names.count(name) > 1), None)
@@ -111,10 +111,10 @@ def typed(frame: pd.DataFrame, where: str, numbers: Collection[str] = ()) -> pd.
 
 
 def to_numbers(column: "pd.Series[Any]", where: str) -> "pd.Series[float]":
-    """Return a column as numbers (int64, or float64 with NaN for what is missing).
+    """Return a column as numbers (int64, or float64 with NaN for missing values).
 
     Raises:
-        DataError: A cell holds something that is no number; the first one is named.
+        DataError: A cell is not a number; the message has the first one.
     """
     if isinstance(column.dtype, np.dtype) and column.dtype.kind in "iuf":
         return column
@@ -131,7 +131,7 @@ def to_numbers(column: "pd.Series[Any]", where: str) -> "pd.Series[float]":
 
 
 def check_table(frame: pd.DataFrame, required: Sequence[str], where: str) -> pd.DataFrame:
-    """Return a copy with a fresh index whose required columns are there and have no empty cell.
+    """Return a copy with a new index, checked for required columns without empty cells.
 
     Raises:
         DataError: A column is missing, there are no rows, or a required cell is empty.
@@ -157,20 +157,22 @@ def check_table(frame: pd.DataFrame, required: Sequence[str], where: str) -> pd.
 
 
 def check_utf8(texts: Iterable[str], where: str) -> None:
-    """Refuse texts in another encoding, as names of files and of tar members may be.
+    """Refuse texts that are not UTF-8, as names of files and of tar members can be.
 
     Raises:
-        DataError: The first of them.
+        DataError: A text is not UTF-8; the message has the first one.
     """
     for text in texts:
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise DataError(f"{where}: '{text}' is not in UTF-8: rename or rewrite it so") from None
+            raise DataError(
+                f"{where}: '{text}' is not in UTF-8: rename it, or convert it to UTF-8"
+            ) from None
 
 
 def shortened(names: Iterable[object], most: int = 12) -> str:
-    """Return the names with commas, the first `most` of them."""
+    """Return the first `most` names, separated by commas."""
     shown = [str(name) for name in names]
     return ", ".join(shown[:most]) + (f", ... ({len(shown)} in all)" if len(shown) > most else "")
 

@@ -35,7 +35,7 @@ def unpack(manifest: Manifest, out: str | Path) -> Manifest:
     """
     out = Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out} exists: name a new or an empty folder")
+        raise ConfigError(f"{out} already exists: give a new or an empty folder")
     manifest.check_files()
     digits = len(str(max(len(manifest) - 1, 0)))
     folders = _folders(manifest)

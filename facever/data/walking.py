@@ -1,7 +1,7 @@
-"""The images below a folder: what is read, and what is not, said in a line each.
+"""The images below a folder, with messages about ignored files.
 
-Thumbnails and waste that systems and network drives leave (`@eaDir`, `._*`, `Thumbs.db`, ...) are
-nobody's images.
+Thumbnails and other files of systems and network drives (`@eaDir`, `._*`, `Thumbs.db`, ...) are
+ignored.
 """
 
 import os
@@ -27,14 +27,14 @@ _NAMED = 3
 
 @dataclass
 class Found:
-    """What lies below a folder; paths are relative to it, with "/".
+    """The images below a folder; paths are relative to it, with "/".
 
     Attributes:
         root: The folder.
-        images: Of a suffix that is read, sorted within each folder that was asked for.
-        unread: Images of a suffix that is not read.
-        skipped: How many files and folders of each kind were passed over.
-        refused: Folders that cannot be read, and why.
+        images: Images with a supported suffix, sorted within each given folder.
+        unread: Images with an unsupported suffix.
+        skipped: Number of ignored files and folders of each kind.
+        refused: Folders that cannot be read, with the reason.
     """
 
     root: Path
@@ -44,18 +44,17 @@ class Found:
     refused: list[str] = field(default_factory=list)
 
     def tell(self, whose: Callable[[str], str] = lambda path: path.rpartition("/")[0]) -> None:
-        """Say in a line each what is not read.
+        """Print messages about ignored files and folders.
 
         Args:
-            whose: Of a path: the person it shows, as far as the layout tells; the folder it is in
-                where nothing is given.
+            whose: Returns the identity of a path, if the layout has one; by default its folder.
         """
         if self.skipped:
             kinds = ", ".join(f"{count:,} {kind}" for kind, count in self.skipped.most_common())
             say(f"skipped in {self.root}: {kinds}")
         if self.refused:
             warn(
-                f"{len(self.refused)} folders cannot be read and are left out: "
+                f"{len(self.refused)} folders cannot be read and are skipped: "
                 f"{shortened(self.refused, most=_NAMED)}"
             )
         if self.unread:
@@ -68,26 +67,25 @@ class Found:
 
 
 def by_suffix(unread: Iterable[str]) -> str:
-    """Return counts by suffix of images that are not read, and what to do about them."""
+    """Return the counts of unsupported images by suffix, with the remedy."""
     counts = Counter(suffix_of(path) for path in unread)
     kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in counts.most_common())
     return f"{kinds} ({not_read(counts)})"
 
 
 def walk(root: Path, folders: Iterable[str] = ("",), on_error: OnError = "skip") -> Found:
-    """Look for images in a folder, or in some of its subfolders.
+    """Find images in a folder, or in some of its subfolders.
 
-    Links are followed; a folder is read once, however many links lead to it.
+    Links are followed; a folder with several links to it is read once.
 
     Args:
-        root: The folder. No folder, no images.
-        folders: Which of its subfolders; by default all of it.
-        on_error: What a folder that cannot be read does: "skip" keeps its name for `Found.tell`,
-            "raise" ends.
+        root: The folder; without such a folder there are no images.
+        folders: Subfolders to read; by default all.
+        on_error: For folders that cannot be read: "skip" keeps the name for `Found.tell`, "raise"
+            raises the error.
 
     Raises:
-        DataError: With "raise" a folder cannot be read, or `root` itself; or a name is not in
-            UTF-8.
+        DataError: `root`, or with "raise" a folder, cannot be read, or a name is not in UTF-8.
     """
     found = Found(root)
 
@@ -127,14 +125,14 @@ def walk(root: Path, folders: Iterable[str] = ("",), on_error: OnError = "skip")
 def images_below(
     root: Path, folders: Iterable[str] = ("",), on_error: OnError = "skip"
 ) -> list[str]:
-    """Return the images that `walk` finds, having said what is not read."""
+    """Return the images that `walk` finds; print messages about ignored files."""
     found = walk(root, folders, on_error)
     found.tell()
     return found.images
 
 
 def left_by_system(name: str) -> str | None:
-    """Return what kind of file or folder a name is that is nobody's image, or None.
+    """Return the kind of an ignored file or folder by its name, or None.
 
     Args:
         name: The last part of a path.

@@ -1,6 +1,6 @@
-"""Processes that load images: how many, how far ahead, and how one is lost or ended.
+"""Worker processes that load images: their number, prefetching, failures and end.
 
-Their batches lie in shared memory, of which a container may have little (Docker gives 64 MB).
+Their batches are in shared memory, which containers limit (Docker: 64 MB by default).
 """
 
 import os
@@ -21,28 +21,27 @@ from facever.data.machine import (
 )
 from facever.errors import ConfigError, DataError
 
-AHEAD = 4  # batches that a worker loads before they are asked for
-_SHARE = 0.8  # of the free shared memory
+AHEAD = 4  # batches that a worker loads in advance
+_SHARE = 0.8  # share of the free shared memory
 _PAGE = 4096
 
 
 class Plan(NamedTuple):
-    """Worker processes, and how many batches each of them may have ready."""
+    """Number of worker processes, and of batches that each may have ready."""
 
     workers: int
     ahead: int
 
 
 def worker_count(workers: int | Literal["auto"], to_gpu: bool) -> int:
-    """Return how many worker processes to start.
+    """Return the number of worker processes.
 
-    "auto" shares the usable cores among the training processes of this machine. Where batches go to
-    a GPU it takes all but one, up to 16. Elsewhere the model needs the cores too: a quarter of
-    them, up to 4, and none below four, where a worker and the model's threads would only be in each
-    other's way.
+    "auto" divides the usable cores among the training processes of this machine. If batches go to a
+    GPU, it uses all cores but one, up to 16. Otherwise the model needs the cores, too: it uses a
+    quarter of them, up to 4, and none below four cores, where workers would slow down the model.
 
     Raises:
-        ConfigError: A number below 0, or more than 64 and four for each usable core.
+        ConfigError: The number is below 0, or above both 64 and four per usable core.
     """
     if workers == "auto":
         cores = usable_cpus() // processes_here()
@@ -50,21 +49,21 @@ def worker_count(workers: int | Literal["auto"], to_gpu: bool) -> int:
     most = most_processes()
     if not 0 <= workers <= most:
         raise ConfigError(
-            f"{workers} worker processes: it must be 0 to {most} on this machine, or 'auto'"
+            f"{workers} worker processes (allowed on this machine: 0 to {most}, or 'auto')"
         )
     return workers
 
 
 def plan(workers: int, images: int, size: tuple[int, int], held: int) -> Plan:
-    """Fit the workers and the batches that they load ahead into the free shared memory.
+    """Reduce the workers and their prefetched batches to fit into the free shared memory.
 
-    The batches are the same for any plan. One line says what was reduced.
+    The batches do not depend on the plan. A reduction is printed.
 
     Args:
-        workers: How many are wanted.
-        images: Of the largest batch.
-        size: Of an image: (height, width) in pixels.
-        held: Batches that whoever takes them keeps at once.
+        workers: Requested number of workers.
+        images: Number of images of the largest batch.
+        size: (height, width) of an image in pixels.
+        held: Number of batches that the caller keeps at once.
     """
     batch = images * size[0] * size[1] * 3
     shared = free_shared()
@@ -79,14 +78,14 @@ def plan(workers: int, images: int, size: tuple[int, int], held: int) -> Plan:
         ahead = f"{fitting.ahead} batches ahead each" if fitting.workers else "so this process does"
         say(
             f"{byte_count(shared)} of shared memory are free: {fitting.workers} of {workers} "
-            f"worker processes load images, {ahead} (in Docker give more by --shm-size or "
+            f"worker processes load images, {ahead} (in Docker, increase it with --shm-size or "
             "--ipc=host)"
         )
     return fitting
 
 
 def share(tensors: tuple[torch.Tensor, ...]) -> DataError | None:
-    """Move tensors into shared memory, where this is a worker; return why it cannot be."""
+    """Move tensors into shared memory if this is a worker; return the error if that fails."""
     if torch.utils.data.get_worker_info() is None:
         return None
     try:
@@ -98,22 +97,22 @@ def share(tensors: tuple[torch.Tensor, ...]) -> DataError | None:
 
 
 def lost(error: Exception) -> DataError:
-    """Return the error of a batch that a worker could not deliver."""
+    """Return the error for a batch that a worker could not deliver."""
     reason = str(error).strip().splitlines()
     shared = free_shared()
     free = "" if shared is None else f"; {byte_count(shared)} of shared memory are free"
     return DataError(
         f"a worker process that loads images ended ({reason[0] if reason else error!r}){free}: "
-        "choose fewer workers or smaller batches, or give more memory (in Docker by --shm-size or "
+        "choose fewer workers or smaller batches, or more memory (in Docker with --shm-size or "
         "--ipc=host)"
     )
 
 
 def start_worker(_: int) -> None:
-    """One thread per process; Ctrl-C and SIGTERM, sent to all, are for the main process to answer.
+    """Use one thread per process; leave Ctrl-C and SIGTERM to the main process.
 
-    The main process itself ends its workers by SIGTERM, and that they obey. What a worker cannot
-    send ends it, so that the main process learns of it instead of waiting for ever.
+    A SIGTERM from the main process ends a worker. A worker ends if it cannot send a result, so that
+    the main process does not wait forever.
     """
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

@@ -1,1 +1,1 @@
-"""Embedding sets: one unit vector per image, its rows, and the files that hold them."""
+"""Embedding sets: one unit vector per image, with its row, in memory and in files."""

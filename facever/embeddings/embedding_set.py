@@ -1,8 +1,8 @@
-"""The embedding set: one unit vector per image with the rows that say whom each shows.
+"""The embedding set: one unit vector per image, and rows with the identities.
 
 On disk it is a folder: `vectors.npy` (float32 [N, D], memory-mapped when read), `rows.parquet` (the
 manifest's rows in the same order, with `norm` and `error`), `meta.json`, and `trained_on.parquet`
-where it is known on whom the model was trained.
+if the identities of the training data are known.
 """
 
 import reprlib
@@ -35,14 +35,14 @@ class EmbeddingSet:
     """Unit vectors and their rows.
 
     Args:
-        vectors: float32 [N, D]; row i belongs to `rows.iloc[i]`. Unit length, or zero where the
-            image could not be embedded.
-        rows: `identity` (str, or missing where nobody knows it), `norm` (float32, the length
-            before normalising), `error` (str, or missing where there is a vector), and any other
-            column such as `path` or `camera`.
-        meta: What made them.
-        trained_on: `identity` and `dataset` of everyone whom the model was trained on, or None
-            where that is not known.
+        vectors: float32 [N, D]; row i belongs to `rows.iloc[i]`. Unit length, or zero if the image
+            could not be embedded.
+        rows: `identity` (str, missing if unknown), `norm` (float32, the length before
+            normalisation), `error` (str, missing if there is a vector), and any other column such
+            as `path` or `camera`.
+        meta: Origin of the vectors.
+        trained_on: `identity` and `dataset` of all people in the model's training data, or None if
+            unknown.
     """
 
     vectors: NDArray[np.float32]
@@ -60,20 +60,20 @@ class EmbeddingSet:
         normalize: bool = True,
         **columns: Any,
     ) -> Self:
-        """Make an embedding set of vectors from anywhere.
+        """Make an embedding set from vectors of any origin.
 
         Args:
             vectors: [N, D], finite, no zero row.
-            identities: [N], whom each vector shows; None where nobody knows it.
-            fingerprint: The declared origin of the vectors, any text that names the model and its
-                options, such as "arcface-r50 2024-05 flip". Without one the set is "undeclared":
-                it can be measured, but no gallery takes it.
-            normalize: Divide each row by its length. False takes unit rows only.
+            identities: [N], identity of each vector; None if unknown.
+            fingerprint: The declared origin of the vectors: any text that identifies the model and
+                its options, such as "arcface-r50 2024-05 flip". Without one, the set is
+                "undeclared": it can be evaluated, but not enrolled in a gallery.
+            normalize: Divide each row by its length. With False, only unit rows are accepted.
             columns: Further columns of the rows, each [N], such as `path` or `camera`.
 
         Raises:
-            DataError: Not a matrix, lengths that differ, NaN, infinity, a zero row, or, without
-                `normalize`, a row that is not of unit length.
+            DataError: The vectors are not a matrix, lengths differ, or a row is NaN, infinite or
+                zero, or, without `normalize`, not of unit length.
 
         Example:
             >>> faces = EmbeddingSet.from_arrays([[3.0, 4.0]], ["Ada"], camera=[1])
@@ -103,11 +103,11 @@ class EmbeddingSet:
         return cls(units, with_outcome(rows, norms, [None] * len(units)), meta)
 
     def save(self, path: str | Path) -> None:
-        """Write the folder atomically; an embedding set that stood there is replaced.
+        """Write the folder atomically, replacing an existing embedding set.
 
         Raises:
-            DataError: Something that is not an embedding set stands at `path`, or a column holds
-                values that Parquet cannot.
+            DataError: Something other than an embedding set exists at `path`, or a column has
+                values that Parquet cannot store.
         """
         path = Path(path)
         refuse_to_replace(path)
@@ -120,8 +120,8 @@ class EmbeddingSet:
         """Open a folder; the vectors are memory-mapped and read when used.
 
         Raises:
-            DataError: No such folder, files missing, unfinished, truncated, not in agreement, of a
-                newer format, or vectors that are not of unit length.
+            DataError: There is no such folder, files are missing, unfinished, truncated,
+                inconsistent or of a newer format, or vectors are not of unit length.
         """
         path = Path(path)
         _check_files(path)
@@ -134,7 +134,7 @@ class EmbeddingSet:
             loaded._check(path)
         except DataError:
             raise
-        except Exception as error:  # what the readers raise on damaged bytes is not told anywhere
+        except Exception as error:  # the readers' errors for damaged bytes are undocumented
             raise DataError(
                 f"{path} is damaged ({str(error) or type(error).__name__}); {_MEND}"
             ) from error
@@ -146,8 +146,8 @@ class EmbeddingSet:
         if self.vectors.dtype != np.float32 or self.vectors.shape != shape:
             found = f"{self.vectors.dtype} {list(self.vectors.shape)}"
             raise DataError(
-                f"{path} is damaged: its vectors are {found} but its rows and meta.json "
-                f"say float32 {list(shape)}; {_MEND}"
+                f"{path} is damaged: its vectors are {found}, but its rows and meta.json "
+                f"require float32 {list(shape)}; {_MEND}"
             )
         missing = {"identity", "norm", "error"} - set(self.rows.columns)
         if missing:
@@ -164,37 +164,37 @@ class EmbeddingSet:
 
     @property
     def root(self) -> str | None:
-        """The folder that relative paths in the rows are relative to, where there is one."""
+        """The folder of relative paths in the rows, or None."""
         return self.meta.root
 
     @property
     def identities(self) -> NDArray[np.str_]:
-        """Whom each row shows, str [N], as `facever.core.text.canonical` writes names.
+        """The identity of each row, str [N], in the form of `facever.core.text.canonical`.
 
         Raises:
-            DataError: Rows without an identity; `named` tells which have one.
+            DataError: Rows have no identity; `named` is a mask of those that have one.
         """
         self.require_identities()
         return canonical_column(self.rows["identity"]).to_numpy().astype(str)
 
     @property
     def named(self) -> NDArray[np.bool_]:
-        """Where the identity is known, bool [N]."""
+        """Whether the identity is known, bool [N]."""
         return self.rows["identity"].notna().to_numpy(dtype=bool)
 
     def require_identities(self) -> None:
-        """Refuse rows whose identity nobody knows.
+        """Refuse rows without identity.
 
         Raises:
-            DataError: There are some; it names the first three.
+            DataError: Rows have no identity; the message has the first three.
         """
         unnamed = np.flatnonzero(~self.named)
         if len(unnamed):
             first = ", ".join(self._row_name(int(row)) for row in unnamed[:_LISTED])
             more = ", ..." if len(unnamed) > _LISTED else ""
             raise DataError(
-                f"{len(unnamed):,} of {len(self):,} rows have no identity: {first}{more}; name the "
-                "person of each row, or take the rows that have one (in Python: "
+                f"{len(unnamed):,} of {len(self):,} rows have no identity: {first}{more}; add "
+                "the identity of each row, or select the rows that have one (in Python: "
                 "faces.select(faces.named))"
             )
 
@@ -204,7 +204,7 @@ class EmbeddingSet:
 
     @property
     def acquired(self) -> NDArray[np.bool_]:
-        """Where there is a vector, bool [N]; False where the image could not be embedded."""
+        """Whether there is a vector, bool [N]; False if the image could not be embedded."""
         return self.rows["error"].isna().to_numpy(dtype=bool)
 
     @property
@@ -216,7 +216,7 @@ class EmbeddingSet:
         """Return the rows of a boolean mask [N] or of indices, in their order.
 
         Raises:
-            DataError: A mask of another length, or an index that does not exist.
+            DataError: The mask has another length, or an index does not exist.
         """
         chosen = np.asarray(which)
         if chosen.dtype == bool:
@@ -234,7 +234,7 @@ def _columns(columns: Mapping[str, Any], size: int) -> pd.DataFrame:
     """Return the columns as a table of `size` rows."""
     reserved = sorted({"norm", "error"} & set(columns))
     if reserved:
-        raise DataError(f"column '{reserved[0]}' is made by the embedding set itself")
+        raise DataError(f"column '{reserved[0]}' is reserved: rename it")
     series = {}
     for name, values in columns.items():
         try:
@@ -246,7 +246,7 @@ def _columns(columns: Mapping[str, Any], size: int) -> pd.DataFrame:
     return pd.DataFrame(series)
 
 
-_MEND = "make it again with 'facever embed' or EmbeddingSet.save"
+_MEND = "create it again with 'facever embed' or EmbeddingSet.save"
 
 
 def with_outcome(
@@ -258,12 +258,12 @@ def with_outcome(
 
 
 def with_found(rows: pd.DataFrame, found: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return the rows with columns of what was found in their photos.
+    """Return the rows with the columns of the faces in their photos.
 
     Args:
         rows: [N].
-        found: [N], by column, and empty where nothing was looked for (crops, photos that brought
-            their landmarks) or found: such rows keep what they had. Or empty as a whole.
+        found: [N], values by column; empty for rows without detection (crops, photos with given
+            landmarks) or without a face: such rows keep their values. Or an empty list.
     """
     made = rows.reset_index(drop=True)
     for name in dict.fromkeys(name for said in found for name in said):
@@ -276,10 +276,10 @@ def with_found(rows: pd.DataFrame, found: Sequence[Mapping[str, Any]]) -> pd.Dat
 
 
 def require_some(meta: EmbeddingMeta, errors: Sequence[str | None]) -> None:
-    """Refuse images of which not one could be embedded.
+    """Refuse images if none of them could be embedded.
 
     Raises:
-        DataError: With the first reason.
+        DataError: No image could be embedded; the message has the first reason.
     """
     if errors and None not in errors:
         photos = meta.acquisition.get("images") == "photos"
@@ -290,15 +290,20 @@ def require_some(meta: EmbeddingMeta, errors: Sequence[str | None]) -> None:
 def write_tables(
     folder: Path, rows: pd.DataFrame, meta: EmbeddingMeta, trained_on: pd.DataFrame | None
 ) -> None:
-    """Write everything of an embedding set but its vectors, `meta.json` last.
+    """Write all files of an embedding set except its vectors, `meta.json` last.
 
-    All files of the folder become their owner's only: vectors of faces are biometric data.
+    All files of the folder become accessible to their owner only: vectors of faces are biometric
+    data.
     """
     try:
         rows.to_parquet(folder / ROWS)
         if trained_on is not None:
             trained_on.to_parquet(folder / TRAINED_ON)
-    except (TypeError, ValueError, NotImplementedError) as error:  # what pyarrow's errors are
+    except (
+        TypeError,
+        ValueError,
+        NotImplementedError,
+    ) as error:  # base classes of pyarrow's errors
         reason = " ".join(str(error).split())
         raise DataError(f"a column of the rows cannot be written as Parquet: {reason}") from error
     write_json(folder / META, {"format": FORMAT, "rows": len(rows), **asdict(meta)})
@@ -307,10 +312,10 @@ def write_tables(
 
 
 def refuse_to_replace(path: Path) -> None:
-    """Refuse a path whose present content is not an embedding set.
+    """Refuse an existing path that is not an embedding set.
 
     Raises:
-        DataError: It is a file, or a folder that holds anything but an embedding set.
+        DataError: It is a file, or a folder with other contents than an embedding set.
     """
     if path.is_dir() and ((path / META).is_file() or not any(path.iterdir())):
         return
@@ -334,7 +339,7 @@ def _read_rows(path: Path) -> pd.DataFrame:
     with open_regular(path) as file:
         rows = pd.read_parquet(file)
     for name in rows.columns:
-        if isinstance(rows[name].dtype, pd.StringDtype):  # kept as it was read, unlooked at
+        if isinstance(rows[name].dtype, pd.StringDtype):  # kept unchanged
             pa.array(rows[name].array).validate(full=True)
         elif pd.api.types.infer_dtype(rows[name], skipna=True) == "bytes":
             rows[name] = text_column(rows[name])
@@ -344,7 +349,7 @@ def _read_rows(path: Path) -> pd.DataFrame:
 
 
 def _people(names: "pd.Series[Any]") -> "pd.Series[str]":
-    """Return a column of identities, canonical, and missing where it holds no letter."""
+    """Return a column of identities, canonical, and missing where empty."""
     people = canonical_column(names)
     blank = (people == "").fillna(False).to_numpy(dtype=bool)
     return people.mask(blank, None) if blank.any() else people
@@ -362,7 +367,7 @@ def _read_meta(path: Path) -> EmbeddingMeta:
             "update facever (pip install -U facever)"
         )
     names = {field.name for field in fields(EmbeddingMeta)}
-    values.setdefault("acquisition", {})  # not in files of before
+    values.setdefault("acquisition", {})  # missing in older files
     try:
         meta = EmbeddingMeta(**{name: values[name] for name in names})
     except KeyError as error:

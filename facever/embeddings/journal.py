@@ -1,7 +1,7 @@
-"""The journal of an extraction: a line for each block of rows that was written.
+"""The journal of an extraction: a line for each written block of rows.
 
-A line holds the block's first row, norms and errors, size and time of each image's file, what was
-found in each photo, and a checksum of these and of its vectors.
+A line contains the block's first row, norms and errors, size and time of each image's file, the
+columns of the face in each photo, and a checksum of these and of its vectors.
 """
 
 import json
@@ -15,22 +15,22 @@ from numpy.typing import NDArray
 from facever.core.json_files import parse_json
 
 Stamp: TypeAlias = tuple[int, int] | None
-"""A file's size in bytes and time of modification in nanoseconds; None where there is no file."""
+"""A file's size in bytes and modification time in nanoseconds; None if there is no file."""
 
 
 class JournalBlock(NamedTuple):
-    """Neighbouring rows that were written together: what is known of them beside the vectors."""
+    """Neighbouring rows that were written together: their data without the vectors."""
 
     norms: NDArray[np.float32]
     errors: list[str | None]
     files: list[Stamp] | None = None
-    """Of each row's file, when it was read; None where that is not known."""
+    """Stamp of each row's file when it was read; None if unknown."""
     columns: Sequence[Mapping[str, Any]] = ()
-    """What was found in each row's photo; empty for crops."""
+    """Columns of the face in each row's photo; empty for crops."""
 
 
 def key_line(key: str) -> bytes:
-    """Return the first line of a journal: of which extraction it is."""
+    """Return the first line of a journal, which identifies the extraction."""
     return json.dumps({"key": key}).encode() + b"\n"
 
 
@@ -48,12 +48,12 @@ def block_line(first: int, block: JournalBlock, vectors: bytes) -> bytes:
 def read_block(
     line: bytes, rows: int, vectors: Callable[[int, int], bytes]
 ) -> tuple[int, JournalBlock] | None:
-    """Return the first row and the block of a line, or None where either is not whole.
+    """Return the first row and the block of a line, or None if the line or its vectors are damaged.
 
     Args:
-        line: With its end.
-        rows: How many the extraction has.
-        vectors: Returns the bytes of the vectors that are there: the first row and how many.
+        line: The line with its line end.
+        rows: Number of rows of the extraction.
+        vectors: Returns the bytes of stored vectors, given the first row and the number of rows.
     """
     try:
         said = parse_json(line)

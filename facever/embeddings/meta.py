@@ -1,4 +1,4 @@
-"""What made a set of vectors, and how; without pandas, for who embeds two images and no more."""
+"""Origin of a set of vectors; without pandas, so that embedding two images starts fast."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,22 +16,22 @@ def _versions() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class EmbeddingMeta:
-    """What made the vectors, and how.
+    """Origin of the vectors.
 
     Args:
-        fingerprint: Of the extractor (weights, preprocessing, extraction options), or any name that
-            tells one origin of vectors from another. Vectors of different fingerprints are never
+        fingerprint: Fingerprint of the extractor (weights, preprocessing, extraction options), or
+            any name that identifies the origin. Vectors with different fingerprints are never
             compared with each other.
         dimension: D.
-        metric: "cosine", "euclidean" or "dot": how the model's head wants them compared.
+        metric: "cosine", "euclidean" or "dot": the metric of the model's head.
         dataset: Short name of the data set.
         preprocessing: The embedder's preprocessing.
         options: Extraction options such as flip averaging and precision.
-        versions: Of the packages that made them.
-        root: The folder that relative paths in the rows are relative to, where there is one.
-        acquisition: {"images": "crops"}, or {"images": "photos"} and what cut the faces (detector,
-            hash of its file, template, which face, quality gate); empty where that is not known,
-            as in files of older versions. It does not enter the fingerprint.
+        versions: Versions of the packages used.
+        root: The folder of relative paths in the rows, or None.
+        acquisition: {"images": "crops"}, or {"images": "photos"} with the cropper (detector, hash
+            of its file, template, face selection, minimum quality); empty if unknown, as in files
+            of older versions. It is not part of the fingerprint.
     """
 
     fingerprint: str

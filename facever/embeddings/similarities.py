@@ -1,4 +1,4 @@
-"""Similarities of two embeddings, by name: what scores are."""
+"""Similarities of two embeddings by name."""
 
 from typing import Literal, get_args
 
@@ -12,7 +12,7 @@ def named_similarity(name: str) -> Similarity:
     """Return a similarity by its name.
 
     Raises:
-        EvaluationError: There is none of that name.
+        EvaluationError: There is no such similarity.
     """
     for similarity in SIMILARITIES:
         if similarity == name:

@@ -1,4 +1,4 @@
-"""Size and time of the files that vectors are made of, so that a file that changed is noticed."""
+"""Size and time of image files, to detect files that changed after they were embedded."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -8,15 +8,15 @@ from itertools import chain
 from facever.embeddings.journal import Stamp
 
 _TOGETHER = 1024
-_THREADS = 16  # a file system of a network answers many at once
+_THREADS = 16  # network file systems answer many requests in parallel
 
 
 def stamps_of(rows: Sequence[int], file_of: Callable[[int], str]) -> Iterator[Stamp]:
     """Yield the stamp of each row's file, in order.
 
     Args:
-        rows: Their numbers.
-        file_of: Returns the file of a row; neighbours may be in one file.
+        rows: Row numbers.
+        file_of: Returns the file of a row; neighbouring rows can share a file.
     """
     with ThreadPoolExecutor(_THREADS) as pool:
         parts = (rows[start : start + _TOGETHER] for start in range(0, len(rows), _TOGETHER))

@@ -1,4 +1,4 @@
-"""Template policies by name: what a gallery compares a person by (`evaluation.policies`)."""
+"""Template policies of a gallery by name (`evaluation.policies`)."""
 
 from facever.errors import EvaluationError
 
@@ -8,10 +8,10 @@ _MOST_MEDOIDS = 64
 
 
 def named_policy(name: str) -> str:
-    """Return a policy's name as it is written: "all", "mean", "quality_mean" or "medoids:K".
+    """Return a policy's canonical name: "all", "mean", "quality_mean" or "medoids:K".
 
     Raises:
-        EvaluationError: There is none of that name, or K is not a whole number from 1 to 64.
+        EvaluationError: There is no such policy, or K is not an integer from 1 to 64.
     """
     if name in (ALL, MEAN, QUALITY_MEAN) or (isinstance(name, str) and medoids_of(name)):
         return name
@@ -22,7 +22,7 @@ def named_policy(name: str) -> str:
 
 
 def medoids_of(policy: str) -> int:
-    """Return the K of "medoids:K", or 0 where that is not what it says."""
+    """Return the K of "medoids:K"; 0 for other policies."""
     count = policy.removeprefix(_MEDOIDS)
     if count == policy or not count.isascii() or not count.isdecimal() or count != str(int(count)):
         return 0

@@ -1,11 +1,11 @@
-"""Writes an embedding set block by block, so that an interrupted extraction goes on.
+"""Writes an embedding set block by block, so that an interrupted extraction can continue.
 
-The work happens in `<out>.partial`, by one extraction at a time. Each of its processes writes its
-blocks of rows at their places of `set/vectors.npy`, and a line for each into a journal of its own.
-What a journal vouches for is kept after a kill or a power cut, the rest is written again, by
-however many processes there are then. Only `finish` puts the set into its place; what stood there
-waits in `old`, and the journals stay until that is done, so that a kill loses neither. What of the
-files that the vectors are made of has changed since is written again, too.
+One extraction at a time writes to `<out>.partial`. Each of its processes writes its blocks of rows
+at their positions in `set/vectors.npy`, and a line for each into its journal. Blocks in a journal
+are kept after a kill or a power cut; the others are written again, by any number of processes. Only
+`finish` moves the set to its final path; the previous set is kept in `old`, and the journals are
+kept, until that is done, so that a kill loses neither. Blocks of image files that have changed
+since are written again, too.
 """
 
 import hashlib
@@ -44,28 +44,28 @@ from facever.embeddings.stamps import stamps_of
 from facever.embeddings.unit import unit_block
 from facever.errors import DataError
 
-JOURNAL = Path(UNFINISHED).stem  # those of processes other than the first add their number
+JOURNAL = Path(UNFINISHED).stem  # names of other processes than the first have its number added
 
 
 class EmbeddingWriter:
     """A resumable writer of one embedding set; use it in a `with` statement.
 
-    Opening goes on where interrupted writers of the same rows and meta stopped: embed the rows that
-    are `missing`. Leftovers of other rows or another model are dropped, and that is said. Several
-    processes (see `facever.core.processes`) open it together, and each has its own missing rows.
+    It continues after interrupted writers of the same rows and meta: embed the rows that are
+    `missing`. Leftovers of other rows or another model are deleted with a warning. Several
+    processes (see `facever.core.processes`) open it together; each has its own missing rows.
 
     Args:
-        path: Where the finished set will be.
+        path: Path of the finished set.
         rows: The manifest's rows, in order: `identity`, and any other column.
-        meta: What makes the vectors.
-        trained_on: `identity` and `dataset` of whom the model was trained on, where known.
-        overwrite: Whether an embedding set that stands at `path` is replaced in the end.
-        file_of: Returns the file that a row's image is in. Blocks of files that changed since they
-            were written are missing again; without it nobody looks.
+        meta: Origin of the vectors.
+        trained_on: `identity` and `dataset` of the people in the model's training data, if known.
+        overwrite: Whether an existing embedding set at `path` is replaced at the end.
+        file_of: Returns the file of a row's image. Blocks of files that have changed since are
+            missing again; without it, changes are not checked.
 
     Raises:
-        DataError: Another extraction is writing there, or what stands at `path` is not an embedding
-            set or may not be replaced.
+        DataError: Another extraction is writing to `path`, or `path` is not an embedding set or may
+            not be replaced.
 
     Example:
         >>> with EmbeddingWriter(path, manifest.frame, meta) as writer:  # doctest: +SKIP
@@ -94,7 +94,7 @@ class EmbeddingWriter:
         key = _key(rows, meta)
         if set(gather_objects(key)) != {key}:
             raise DataError(
-                "the processes have different images or models: give all of them the same data"
+                "the processes have different images or models: give all processes the same data"
             )
         with ExitStack() as lock:
             if is_main():
@@ -110,15 +110,15 @@ class EmbeddingWriter:
 
     @property
     def done(self) -> int:
-        """The number of rows written: by processes before, and by this one."""
+        """The number of rows written by earlier processes and by this one."""
         lengths = dict(self._begun) | {first: len(b.norms) for first, b in self._blocks.items()}
         return sum(lengths.values())
 
     def missing(self, block: int) -> list[range]:
-        """Return the rows that this process has to write, as runs of whole blocks.
+        """Return the rows that this process must write, as ranges of complete blocks.
 
-        What was missing when the writers were opened is shared out in neighbouring pieces. Their
-        files are looked at here, so what changes from now on is noticed by the next writer.
+        The rows that were missing at opening are divided into contiguous parts. The stamps of their
+        files are read here, so that the next writer notices later changes.
 
         Args:
             block: Rows that are embedded together; only the last block of all is smaller.
@@ -147,15 +147,14 @@ class EmbeddingWriter:
         """Write a block of rows.
 
         Args:
-            first: The row of the block's first.
-            embeddings: [B, D], not normalised; the rows from `first` on, in order. What stands in
-                the row of a failed image is ignored.
-            errors: [B], why an image could not be embedded, or None where it was.
-            columns: [B], values that JSON can hold by the names of columns: what was found in each
-                photo; they become columns of the rows. Empty for crops.
+            first: The first row of the block.
+            embeddings: [B, D], not normalised, in order. Rows of failed images are ignored.
+            errors: [B], the reason why an image could not be embedded, or None.
+            columns: [B], values (JSON) by column name for the face in each photo; they become
+                columns of the rows. Empty for crops.
 
         Raises:
-            DataError: Another dimension, more rows than there are, NaN, or a zero vector.
+            DataError: The dimension is wrong, there are too many rows, or a vector is NaN or zero.
         """
         block = np.array(embeddings, dtype=np.float32)
         reasons: list[str | None] = [None] * len(block) if errors is None else list(errors)
@@ -180,11 +179,11 @@ class EmbeddingWriter:
         self._blocks[first] = made
 
     def finish(self) -> EmbeddingSet:
-        """Check that every row is there, flush to disk, rename into place and open.
+        """Check that no row is missing, flush to disk, rename to the final path and open.
 
         Raises:
-            DataError: Rows are missing, a column cannot be written, or not one image could be
-                embedded; nothing is kept of such an extraction.
+            DataError: Rows are missing, a column cannot be written, or no image could be embedded;
+                such an extraction is deleted.
         """
         self._vectors.flush()
         os.fsync(self._vectors.fileno())
@@ -206,13 +205,13 @@ class EmbeddingWriter:
                 for said in blocks[first].columns or [{}] * len(blocks[first].norms)
             ]
             self._put_into_place(with_outcome(with_found(self.rows, found), norms, errors))
-        from_main(None)  # it is there now
+        from_main(None)  # the set exists now
         made = EmbeddingSet.load(self.path)
         self.close()
         return made
 
     def close(self) -> None:
-        """Close the files and let others write there; what was written stays for the next time."""
+        """Close the files and release the lock; written blocks are kept for the next call."""
         self._close_files()
         self._locked.close()
 
@@ -242,33 +241,35 @@ class EmbeddingWriter:
         self._journal.close()
 
     def _lock(self, held: ExitStack) -> None:
-        """Keep other extractions out for as long as `held` is open."""
+        """Block other extractions while `held` is open."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         lock = self.path.with_name(f".{self.path.name}.lock")
         taken = DataError(
-            f"{self.path}: another extraction is writing there; wait for its end, or choose "
+            f"{self.path}: another extraction is writing to it; wait until it has finished, or "
+            "choose "
             "another path"
         )
         held.enter_context(alone(lock, taken))
         held.callback(lock.unlink, missing_ok=True)
 
     def _prepare(self, key: str, overwrite: bool) -> None:
-        """Find what there is of these rows in `.partial`, or begin it."""
+        """Find the written blocks of these rows in `.partial`, or create it."""
         if self.partial.exists() and not self._set.exists():
-            shutil.rmtree(self.partial)  # a kill came when the set was in its place already
+            shutil.rmtree(self.partial)  # killed after the set was moved to its final path
         elif self._old.exists() and not self.path.exists():
-            self._old.replace(self.path)  # or when it was about to be
+            self._old.replace(self.path)  # or just before that
         if not overwrite and (self.path / META).is_file():
             raise DataError(
-                f"{self.path} already holds an embedding set: choose another, or overwrite it"
+                f"{self.path} already contains an embedding set: choose another path, or "
+                "overwrite it"
             )
         if self.partial.exists() and not self._recover(key):
-            warn(f"{self.partial} holds nothing of this extraction: starting again")
+            warn(f"{self.partial} belongs to another extraction: starting from the beginning")
             shutil.rmtree(self.partial)
         if not self.partial.exists():
             self._begin(key)
         for folder in (self.partial, self._set):
-            folder.chmod(0o700)  # one that an older version began
+            folder.chmod(0o700)  # created by an older version
         if self._blocks:
             there = sum(len(block.norms) for block in self._blocks.values())
             say(f"resuming with {there} of {len(self.rows)} rows in {self.partial}")
@@ -283,9 +284,9 @@ class EmbeddingWriter:
         (self.partial / UNFINISHED).write_bytes(key_line(key))
 
     def _recover(self, key: str) -> bool:
-        """Take over the blocks that interrupted writers of the same key left whole.
+        """Keep the intact blocks of interrupted writers with the same key.
 
-        Their journals become one, which holds these blocks only.
+        Their journals are merged into one with only these blocks.
         """
         journal, vectors = self.partial / UNFINISHED, self._set / VECTORS
         if not journal.is_file() or not vectors.is_file():
@@ -322,7 +323,7 @@ class EmbeddingWriter:
     def _unchanged(
         self, found: dict[bytes, tuple[int, JournalBlock]], file_of: Callable[[int], str]
     ) -> dict[bytes, tuple[int, JournalBlock]]:
-        """Return the lines of blocks whose files are those that were read; say what of others."""
+        """Return the lines of blocks whose files are unchanged; warn of the others."""
         rows = [first + row for first, block in found.values() for row in range(len(block.norms))]
         now, kept, changed, unknown = stamps_of(rows, file_of), {}, 0, 0
         for line, (first, block) in found.items():
@@ -335,18 +336,18 @@ class EmbeddingWriter:
                 changed += sum(a != b for a, b in zip(current, block.files, strict=True))
         if changed:
             say(
-                f"{changed:,} image files have changed since they were embedded: they are embedded "
-                "again, with their batches"
+                f"{changed:,} image files have changed since they were embedded: they are "
+                "embedded again, with their batches"
             )
         if unknown:
             say(
-                f"{unknown:,} rows in {self.partial} do not name their files (an older version "
-                "wrote them): they are embedded again"
+                f"{unknown:,} rows in {self.partial} lack the stamps of their files (written by "
+                "an older version): they are embedded again"
             )
         return kept
 
     def _put_into_place(self, rows: pd.DataFrame) -> None:
-        remove_leftovers(self._set)  # of a kill in here
+        remove_leftovers(self._set)  # from a kill during this call
         for leftover in set(self._set.iterdir()) - {self._set / VECTORS}:
             leftover.unlink()
         write_tables(self._set, rows, self.meta, self.trained_on)
@@ -357,16 +358,17 @@ class EmbeddingWriter:
 
 
 def _skip_header(file: BinaryIO) -> int:
-    """Return where the rows of a .npy begin, and go there."""
+    """Seek to the first row of an .npy file, and return the position."""
     np.lib.format.read_magic(file)
     np.lib.format.read_array_header_1_0(file)
     return file.tell()
 
 
 def _key(rows: pd.DataFrame, meta: EmbeddingMeta) -> str:
-    """Return what must be equal for a resume: the rows, and all that is known of the vectors.
+    """Return the key that must be equal to resume: the rows, and the origin of the vectors.
 
-    Crops are as before versions knew photos: an extraction that they began goes on.
+    For crops it is the same as in versions without photos, so that their extractions can be
+    resumed.
     """
     said = asdict(meta)
     if said["acquisition"].get("images") != "photos":

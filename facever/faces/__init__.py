@@ -1,4 +1,4 @@
-"""Faces: found in photos, chosen, judged and aligned; a photo becomes crops.
+"""Faces: detection in photos, selection, quality and alignment.
 
 The names are imported on first use.
 """

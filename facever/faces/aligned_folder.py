@@ -1,10 +1,10 @@
-"""A folder of aligned crops: photos in, crops out, with all that is known of each.
+"""A folder of aligned crops made from photos, with the data about each face.
 
-The folder holds the crops in the folders of their photos, `manifest.csv` (the photos' rows with
-the crops' paths, `photo`, what was found of the face, and `alignment`), `failures.csv`,
-`alignment.json` and `contact_sheet.jpg`. The work happens in `<out>.partial`, whose journal has a
-line for each photo that is done: after a kill the same call goes on. Only what is finished is
-renamed to `out`.
+The folder contains the crops in the folder structure of the photos, `manifest.csv` (the photos'
+rows with the crops' paths, `photo`, the columns of the face, and `alignment`), `failures.csv`,
+`alignment.json` and `contact_sheet.jpg`. Crops are written to `<out>.partial`, whose journal has
+one line for each finished photo: after an interruption, the same call continues. The finished
+folder is renamed to `out`.
 """
 
 import hashlib
@@ -40,15 +40,15 @@ from facever.faces.cropping import FaceCropper
 
 MANIFEST, FAILURES, SHEET = "manifest.csv", "failures.csv", "contact_sheet.jpg"
 PHOTO = "photo"
-"""The column of the photo that a crop was cut from, an absolute path."""
+"""Column of the photo of a crop, an absolute path."""
 
 Format = Literal["jpg", "png"]
-JPEG_QUALITY = 95  # with full colour resolution
+JPEG_QUALITY = 95  # without chroma subsampling
 _JOURNAL = "journal.jsonl"
 
 
 class _Done(NamedTuple):
-    """What became of a photo: its crops (path and columns), or why there is none."""
+    """Result of a photo: its crops (path and columns), or the reason why there is none."""
 
     stamp: list[int] | None
     crops: list[tuple[str, dict[str, Any]]]
@@ -57,14 +57,14 @@ class _Done(NamedTuple):
 
 @dataclass(frozen=True)
 class AlignedFolder:
-    """What became of photos.
+    """Result of an alignment of photos.
 
     Args:
         folder: The folder of crops.
-        photos: How many were looked at.
-        crops: How many faces were cut.
-        failures: By position of the photo, why there is no crop of it.
-        provenance: What cut; see `FaceCropper`.
+        photos: Number of photos.
+        crops: Number of crops.
+        failures: Reasons for missing crops, by position of the photo.
+        provenance: Description of the cropper; see `FaceCropper`.
     """
 
     folder: Path
@@ -84,27 +84,27 @@ def align_photos(
     workers: int | None = None,
     overwrite: bool = False,
 ) -> AlignedFolder:
-    """Cut the faces of photos into a folder; interrupted, the same call goes on.
+    """Crop the faces of photos into a folder; after an interruption, the same call continues.
 
-    A photo without a face, and one that cannot be read, is listed in `failures.csv`. A photo that
-    changed since it was done is done again.
+    A photo without a face, or one that cannot be read, is listed in `failures.csv`. A photo that
+    has changed since it was processed is processed again.
 
     Args:
-        photos: The photos; all columns ride along.
-        out: The folder to make; it must not lie in the photos' folder.
-        cropper: What finds and cuts faces. With "all" a photo gives a crop for each face, numbered
-            from the largest on.
+        photos: The photos; all columns are kept.
+        out: The output folder; it must not be inside the photos' folder.
+        cropper: Detects and crops faces. With "all", a photo gives a crop for each face, numbered
+            by decreasing size.
         size: (height, width) of the crops in pixels, or one number for a square.
-        format: "jpg" (quality 95, full colour resolution) or "png" (without loss).
-        workers: Threads; all cores by default.
-        overwrite: Replace a folder of crops that stands at `out`.
+        format: "jpg" (quality 95, no chroma subsampling) or "png" (lossless).
+        workers: Number of threads; by default all cores.
+        overwrite: Replace an existing folder of crops at `out`.
 
     Returns:
-        What became of the photos.
+        The result.
 
     Raises:
-        ConfigError: A format, size or number of threads that cannot be.
-        DataError: `out` is taken or lies in the photos' folder, another call is writing there, or
+        ConfigError: Format, size or number of threads are invalid.
+        DataError: `out` exists or is inside the photos' folder, another call is writing to it, or
             no photo has a face.
     """
     out = Path(out)
@@ -112,12 +112,14 @@ def align_photos(
     if format not in ("jpg", "png"):
         raise ConfigError(f"format is '{format}' (allowed: jpg, png)")
     if not all(1 <= side <= 4096 for side in sides):
-        raise ConfigError(f"size {sides[0]} x {sides[1]}: a crop has 1 to 4096 pixels a side")
+        raise ConfigError(f"size is {sides[0]} x {sides[1]} (allowed: 1 to 4096 pixels per side)")
     if workers is not None and workers < 1:
-        raise ConfigError(f"workers is {workers}: give a number from 1 on")
+        raise ConfigError(f"workers is {workers} (allowed: at least 1)")
     _check_place(photos, out, overwrite)
     out.parent.mkdir(parents=True, exist_ok=True)
-    taken = DataError(f"{out}: another 'facever data align' is writing there; wait for its end")
+    taken = DataError(
+        f"{out}: another 'facever data align' is writing to it; wait until it has finished"
+    )
     lock = out.with_name(f".{out.name}.lock")
     with alone(lock, taken):
         try:
@@ -132,26 +134,30 @@ def _check_place(photos: Manifest, out: Path, overwrite: bool) -> None:
     for folder in {each.resolve() for each in listed}:
         if place in (folder, *folder.parents):
             raise DataError(
-                f"{out} holds photos, which are never changed (in {folder}): name another folder"
+                f"{out} contains photos, which are never changed (in {folder}): give another folder"
             )
     sources = listed if photos.layout == "table" else {*listed, photos.root}
     for folder in sorted({each.resolve() for each in sources}):
         if folder in place.parents:
             raise DataError(
-                f"{out} lies in the photos' folder {folder}: name a folder outside it, so that "
-                "crops are not taken for photos"
+                f"{out} is inside the photos' folder {folder}: give a folder outside it, so "
+                "that crops are not used as photos"
             )
     if _holds_something(partial) and not (partial / _JOURNAL).is_file():
         raise DataError(
-            f"{partial}, where crops are kept until all are cut, holds something else: move it "
-            "away, or name another --out"
+            f"{partial}, the temporary folder for crops, contains other files: move it, or give "
+            "another --out"
         )
     if not _holds_something(out):
         return
     if not (out / ALIGNMENT).is_file():
-        raise DataError(f"{out} is there already and holds no aligned crops: name another folder")
+        raise DataError(
+            f"{out} already exists and does not contain aligned crops: give another folder"
+        )
     if not overwrite:
-        raise DataError(f"{out} already holds aligned crops: name another folder, or overwrite it")
+        raise DataError(
+            f"{out} already contains aligned crops: give another folder, or overwrite it"
+        )
 
 
 def _partial(out: Path) -> Path:
@@ -163,7 +169,7 @@ def _holds_something(path: Path) -> bool:
 
 
 class _Work:
-    """One call: what is done already, and the rest."""
+    """One call: finished and remaining photos."""
 
     def __init__(
         self,
@@ -182,7 +188,7 @@ class _Work:
         done = self._recovered()
         missing = [row for row in range(len(self.photos)) if row not in done]
         threads = cv2.getNumThreads()
-        cv2.setNumThreads(1)  # a photo is a thread's
+        cv2.setNumThreads(1)  # one thread per photo
         try:
             with (
                 (self.partial / _JOURNAL).open("ab") as journal,
@@ -220,13 +226,13 @@ class _Work:
         return name, one.columns
 
     def _recovered(self) -> dict[int, _Done]:
-        """Return what an interrupted call with the same settings has done, by position now."""
+        """Return the results of an interrupted call with the same settings, by current position."""
         key = {"key": self._key()}
         journal = self.partial / _JOURNAL
         lines = journal.read_bytes().splitlines(keepends=True) if journal.is_file() else []
         if not lines or _parsed(lines[0]) != key:
             if self.partial.exists():
-                warn(f"{self.partial} was made with other settings: starting again")
+                warn(f"{self.partial} was made with other settings: starting from the beginning")
                 shutil.rmtree(self.partial)
             self.partial.mkdir(0o700, parents=True)
             journal.write_bytes(json.dumps(key).encode() + b"\n")
@@ -253,13 +259,13 @@ class _Work:
         return json.dumps([self.photos.locate(row), *one]).encode() + b"\n"
 
     def _is_whole(self, row: int, one: _Done) -> bool:
-        """Tell whether the crops are there, under the names that they would get now."""
+        """Return whether the crops exist under their current names."""
         names = [self._name(row, i) for i in range(len(one.crops))]
         whole = all((self.partial / name).is_file() for name in names)
         return whole and [name for name, _ in one.crops] == names
 
     def _remove_others(self, done: dict[int, _Done]) -> None:
-        """Remove crops of photos that changed, are gone, or were not done to the end."""
+        """Remove crops of photos that have changed, are missing, or were not finished."""
         wanted = {self.partial / name for one in done.values() for name, _ in one.crops}
         for path in self.partial.rglob("*"):
             if path.is_file() and path not in wanted and path.name != _JOURNAL:
@@ -280,7 +286,7 @@ class _Work:
             first = next(iter(failures.items()))
             shutil.rmtree(self.partial)
             raise DataError(
-                f"no face was cut from {len(done)} photos, first: "
+                f"none of {len(done)} photos gave a crop, first: "
                 f"{self.photos.locate(first[0])}: {first[1]}"
             )
         self._write_tables(done, failures)
@@ -334,7 +340,7 @@ class _Work:
 
 
 def encoded(crop: NDArray[np.uint8], format: Format) -> bytes:
-    """Return a crop, uint8 [H, W, 3] RGB, as the bytes of an image file."""
+    """Encode a crop, uint8 [H, W, 3] RGB, as an image file."""
     if format == "jpg":
         import simplejpeg
 
@@ -345,13 +351,13 @@ def encoded(crop: NDArray[np.uint8], format: Format) -> bytes:
 
 
 def _names(photos: Manifest) -> Iterator[str]:
-    """Yield where each photo's crop lies, without a suffix: as the photo does below the root."""
+    """Yield the path of each photo's crop, without suffix: the photo's path below the root."""
     taken: set[str] = set()
     root = photos.root
     for row in range(len(photos)):
         path = photos.locate(row).replace("#", "/")
         relative = os.path.relpath(path, root)
-        if relative.startswith(".."):  # a table that names photos elsewhere
+        if relative.startswith(".."):  # a table with photos outside of the root
             relative = os.path.join(*Path(path).parts[-2:])  # noqa: PTH118
         stem, _ = os.path.splitext(relative)  # noqa: PTH122
         name, number = stem, 1
@@ -363,7 +369,7 @@ def _names(photos: Manifest) -> Iterator[str]:
 
 
 def _stamp(path: str) -> list[int] | None:
-    """Return the size and the time of change of a photo's file, or None where there is none."""
+    """Return the size and modification time of a photo's file, or None if there is no file."""
     try:
         found = Path(file_of(path)).stat()
     except OSError:

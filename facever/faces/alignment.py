@@ -1,4 +1,4 @@
-"""Alignment: a face's landmarks onto a template, by a similarity transform."""
+"""Alignment: map a face's landmarks to a template by a similarity transform."""
 
 import cv2
 import numpy as np
@@ -22,22 +22,22 @@ TEMPLATES: dict[str, tuple[int, NDArray[np.float64]]] = {
         ),
     )
 }
-"""By name: the side of the square crop in pixels, and where its five landmarks lie, [5, 2].
-
-`arcface-112`: Deng et al., ArcFace, CVPR 2019, as insightface publishes the points.
+"""Templates by name: the side of the square crop in pixels, and the positions of its five
+landmarks, [5, 2].\n\n`arcface-112`: Deng et al., ArcFace, CVPR 2019, with the points published by
+insightface.
 """
 
 
 def template(name: str, size: int | tuple[int, int]) -> NDArray[np.float64]:
-    """Return where the landmarks lie in a crop of a size, [5, 2] x and y in pixels.
+    """Return the landmarks' positions in a crop of a size, [5, 2] x and y in pixels.
 
     Args:
         name: One of `TEMPLATES`.
-        size: (height, width) of the crop, or one number for a square. A crop that is not square
-            has the template in its middle, scaled to its shorter side.
+        size: (height, width) of the crop, or one number for a square. In a crop that is not square,
+            the template is centred and scaled to the shorter side.
 
     Raises:
-        DataError: No such template.
+        DataError: There is no such template.
     """
     if name not in TEMPLATES:
         raise DataError(unknown("alignment", name, TEMPLATES))
@@ -45,23 +45,23 @@ def template(name: str, size: int | tuple[int, int]) -> NDArray[np.float64]:
     height, width = (size, size) if isinstance(size, int) else size
     scale = min(height, width) / side
     shift = (np.array([width, height]) - scale * side) / 2
-    # Pixels have their centres at whole numbers: scaling is about the crop's corner at -0.5.
+    # Pixel centres are at integers: the scaling is about the crop's corner at -0.5.
     return (points + 0.5) * scale - 0.5 + shift
 
 
 def similarity_transform(source: ArrayLike, target: ArrayLike) -> NDArray[np.float64]:
-    """Return the rotation, scale and shift that moves points nearest to others.
+    """Return the similarity transform that maps points to others with the least squared error.
 
     Args:
-        source: [N, 2], N at least 2 and not all in one place.
+        source: [N, 2], at least 2 points, not all equal.
         target: [N, 2].
 
     Returns:
         [2, 3], for `cv2.warpAffine`: target ~ source @ M[:, :2].T + M[:, 2], with the least sum of
-        squared distances. It never mirrors.
+        squared distances. It contains no reflection.
 
     Raises:
-        DataError: Points in one place, or not finite.
+        DataError: All points are equal, or a point is not finite.
 
     Reference:
         Umeyama, Least-Squares Estimation of Transformation Parameters Between Two Point Patterns,
@@ -74,7 +74,7 @@ def similarity_transform(source: ArrayLike, target: ArrayLike) -> NDArray[np.flo
     x, y = x - mean_x, y - mean_y
     variance = (x**2).sum() / len(x)
     if not variance > 0:
-        raise DataError("landmarks that lie in one place cannot be aligned")
+        raise DataError("landmarks that are all equal cannot be aligned")
     u, singular, v = np.linalg.svd(y.T @ x / len(x))
     signs = np.array([1.0, np.sign(np.linalg.det(u @ v)) or 1.0])
     rotation = (u * signs) @ v
@@ -89,7 +89,7 @@ def align(
     size: int | tuple[int, int] = 112,
     name: str = ARCFACE,
 ) -> NDArray[np.uint8]:
-    """Cut a face out of a photo so that its landmarks lie on the template's.
+    """Crop a face from a photo so that its landmarks match the template.
 
     Args:
         photo: uint8 [H, W, 3].
@@ -98,10 +98,10 @@ def align(
         name: The template.
 
     Returns:
-        uint8 [height, width, 3], by linear interpolation; what lies outside the photo is black.
+        uint8 [height, width, 3], by linear interpolation; areas outside the photo are black.
 
     Raises:
-        DataError: Landmarks that cannot be aligned, or no such template.
+        DataError: The landmarks cannot be aligned, or there is no such template.
     """
     height, width = (size, size) if isinstance(size, int) else size
     transform = similarity_transform(landmarks, template(name, (height, width)))

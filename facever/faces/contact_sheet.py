@@ -1,4 +1,4 @@
-"""A contact sheet: what was cut, beside its photo, and what was not."""
+"""A contact sheet: crops with their photos, and photos without a crop."""
 
 import textwrap
 from collections.abc import Sequence
@@ -29,24 +29,24 @@ def write_sheet(
 ) -> None:
     """Write a contact sheet of an alignment, as a JPEG picture.
 
-    Some of all, evenly spaced: photos with the box and the landmarks of the face, each beside its
-    crop, then photos without a crop, with the faces that the detector sees in them and the reason.
+    A sample of all photos, evenly spaced: first photos with the box and the landmarks of the face,
+    next to the crop; then photos without a crop, with detected faces and the reason.
 
     Args:
-        path: Where to.
-        cut: The photo, the crop's file and the crop's columns.
-        failed: The photo and the reason.
-        detector: What looks for faces in the photos that failed.
+        path: The output file.
+        cut: For each crop: the photo, the crop's file and columns.
+        failed: For each photo without a crop: the photo and the reason.
+        detector: Detector for the photos without a crop.
     """
     tiles = [_cut(*cut[i]) for i in _spaced(len(cut), _MOST_CUT)]
     rows = [
-        _title(f"cut: {len(cut):,} faces, {len(tiles)} of them shown"),
+        _title(f"crops: {len(cut):,} faces, {len(tiles)} shown"),
         *_rows(tiles, _COLUMNS // 2),
     ]
     if failed:
         tiles = [_failed(*failed[i], detector) for i in _spaced(len(failed), _MOST_FAILED)]
         rows += [
-            _title(f"not cut: {len(failed):,} photos, {len(tiles)} of them shown"),
+            _title(f"no crop: {len(failed):,} photos, {len(tiles)} shown"),
             *_rows(tiles, _COLUMNS),
         ]
     width = max(row.shape[1] for row in rows)
@@ -65,7 +65,7 @@ def drawn(photo: Picture, columns: dict[str, Any], color: tuple[int, int, int] =
 
     Args:
         photo: uint8 [H, W, 3], RGB.
-        columns: `box` and `landmarks`, as `facever.data.acquisition.face_columns` writes them.
+        columns: `box` and `landmarks`, as from `facever.data.acquisition.face_columns`.
         color: RGB.
     """
     copy = photo.copy()
@@ -108,7 +108,7 @@ def _photo(
 
 
 def _fitted(picture: Picture) -> Picture:
-    """Return a picture in the middle of a square."""
+    """Return an image centred in a square."""
     height, width = picture.shape[:2]
     scale = _SIDE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -121,7 +121,7 @@ def _fitted(picture: Picture) -> Picture:
 
 
 def _labelled(picture: Picture, name: str, reason: str = "") -> Picture:
-    """Return a picture with its name below in one line, and a reason in at most two."""
+    """Return an image with its name below in one line, and a reason in at most two."""
     length = picture.shape[1] // 6
     lines = [name if len(name) <= length else f"...{name[3 - length :]}"]
     lines += textwrap.wrap(reason, length, max_lines=2, placeholder=" ...")
@@ -138,7 +138,7 @@ def _title(text: str) -> Picture:
 
 
 def _write(picture: Picture, text: str, where: tuple[int, int], size: float) -> None:
-    plain = text.encode("ascii", "replace").decode()  # what OpenCV's letters have
+    plain = text.encode("ascii", "replace").decode()  # characters available in OpenCV's font
     cv2.putText(picture, plain, where, cv2.FONT_HERSHEY_SIMPLEX, size, _INK, 1, cv2.LINE_AA)
 
 

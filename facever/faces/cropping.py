@@ -1,4 +1,4 @@
-"""The face step: a photo becomes the aligned crops of its faces."""
+"""Cropping: from a photo to the aligned crops of its faces."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,24 +18,26 @@ _TURNS = (90, 180, 270)
 
 
 class FaceCropper:
-    """Finds the faces of photos, chooses, judges and aligns them. Picklable, and usable by threads.
+    """Detects the faces in photos, selects them by rule and quality, and aligns them.
+
+    It is picklable and thread-safe.
 
     Args:
-        detector: What finds faces; YuNet by default.
-        which: Which face of a photo is meant: "largest", "central", "only" (a photo with several
-            is refused) or "all".
-        min_quality: Faces below this quality (0 to 100) are not acquired.
-        rotations: Whether each photo is also tried turned by 90, 180 and 270 degrees: the turn
-            with the face of the highest score counts. It takes four times as long.
+        detector: Detector of faces; by default YuNet.
+        which: Face of a photo to use: "largest", "central", "only" (refuse a photo with several) or
+            "all".
+        min_quality: Faces below this quality (0 to 100) are refused.
+        rotations: Whether faces are also detected in the photo rotated by 90, 180 and 270 degrees.
+            The rotation with the highest detection score is used. It takes four times as long.
         alignment: The template that faces are aligned to.
-        learned_quality: A model that gives the quality in place of the simple measures.
+        learned_quality: A model that gives the quality instead of the simple measures.
 
     Attributes:
-        provenance: What cut, as plain values: the detector and its file's SHA-256, the template,
-            which face, and the gate.
+        provenance: Description as plain values: the detector and its file's SHA-256, the template,
+            the rule and the minimum quality.
 
     Raises:
-        ConfigError: No such rule, or a quality out of range.
+        ConfigError: There is no such rule, or the quality is out of range.
         ModelError: The default detector is not on this machine.
 
     Example:
@@ -54,7 +56,7 @@ class FaceCropper:
         learned_quality: LearnedQuality | None = None,
     ) -> None:
         if not 0 <= min_quality <= 100:
-            raise ConfigError(f"min_quality is {min_quality:g}: give a number from 0 to 100")
+            raise ConfigError(f"min_quality is {min_quality:g} (allowed: 0 to 100)")
         self.detector = YuNet() if detector is None else detector
         self.which, self.min_quality = checked_which(which), float(min_quality)
         self.rotations, self.alignment = rotations, alignment
@@ -63,13 +65,13 @@ class FaceCropper:
         self.provenance = self._provenance()
 
     def faces(self, photo: NDArray[np.uint8]) -> list[Face]:
-        """Return the faces that are meant, best first, whatever their quality.
+        """Return the selected faces, best first, of any quality.
 
         Args:
             photo: uint8 [H, W, 3], RGB, upright.
 
         Raises:
-            FailureToAcquire: No face, or several with "only".
+            FailureToAcquire: There is no face, or several with "only".
         """
         found = list(self.detector.detect(photo))
         for turn in _TURNS if self.rotations else ():
@@ -84,22 +86,23 @@ class FaceCropper:
         return [face if face.turn else refine(photo, face) for face in meant]
 
     def crop(self, photo: NDArray[np.uint8], size: tuple[int, int]) -> Acquired:
-        """Cut the face that is meant; see `facever.data.acquisition.PhotoCropper`.
+        """Crop the selected face; see `facever.data.acquisition.PhotoCropper`.
 
         Raises:
-            FailureToAcquire: No face, several with "only", or one below the quality gate.
+            FailureToAcquire: There is no face, several with "only", or one below the minimum
+                quality.
         """
         return self.crops(photo, size)[0]
 
     def crops(self, photo: NDArray[np.uint8], size: tuple[int, int]) -> list[Acquired]:
-        """Cut the faces that are meant: all of them with "all", else one.
+        """Crop the selected faces: all with "all", else one.
 
         Args:
             photo: uint8 [H, W, 3], RGB, upright.
             size: (height, width) of the crops in pixels.
 
         Raises:
-            FailureToAcquire: As `crop`; with "all" where no face passes the gate.
+            FailureToAcquire: As `crop`; with "all" if no face reaches the minimum quality.
         """
         acquired, refused = [], []
         for face in self.faces(photo):
@@ -116,18 +119,18 @@ class FaceCropper:
             best = max(refused, key=lambda one: one.score)
             why = f": {'; '.join(best.reasons)}" if best.reasons else ""
             raise FailureToAcquire(
-                f"quality {best.score:.0f} is below the gate of {self.min_quality:g}{why}"
+                f"quality {best.score:.0f} is below the minimum of {self.min_quality:g}{why}"
             )
         return acquired
 
     def cut(
         self, photo: NDArray[np.uint8], landmarks: ArrayLike, size: tuple[int, int]
     ) -> NDArray[np.uint8]:
-        """Cut a face by landmarks that are known, [5, 2], without detection."""
+        """Crop a face by given landmarks, [5, 2], without detection."""
         return align(photo, landmarks, size, self.alignment)
 
     def judge(self, photo: NDArray[np.uint8], face: Face, crop: NDArray[np.uint8]) -> Quality:
-        """Return the quality of a face; a crop of another size than 112 is cut again for it."""
+        """Return the quality of a face; it is cropped again if the crop is not 112 x 112."""
         if crop.shape[:2] != (112, 112):
             crop = align(photo, face.landmarks, 112, self.alignment)
         return quality_of(face, crop, self._learned, face.inside(photo.shape[:2]))
@@ -154,12 +157,12 @@ def _best(faces: Sequence[Face]) -> float:
 
 
 def turned_back(face: Face, turn: int, size: tuple[int, int]) -> Face:
-    """Return a face of a turned photo in the pixels of the photo as it was.
+    """Return a face of a rotated photo in the pixels of the original photo.
 
     Args:
-        face: Found in the photo that was turned clockwise.
-        turn: By how many degrees: 90, 180 or 270.
-        size: (height, width) of the photo as it was.
+        face: The face in the photo rotated clockwise.
+        turn: The rotation in degrees: 90, 180 or 270.
+        size: (height, width) of the original photo.
     """
     height, width = size
 

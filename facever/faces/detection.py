@@ -1,4 +1,4 @@
-"""Detectors: a photo to the faces in it."""
+"""Detectors of faces in photos."""
 
 import threading
 from collections.abc import Sequence
@@ -17,33 +17,33 @@ from facever.faces.face import Face
 
 Photo = NDArray[np.uint8]
 
-_LONGEST = 960  # pixels of a side: larger photos are searched on a reduced copy
+_LONGEST = 960  # pixels per side: in larger photos, faces are detected in a reduced copy
 _BEFORE_SUPPRESSION = 5000  # boxes
-_PATCH, _SHARE = 256, 0.4  # pixels of a side, and how much of it the face takes
-_STEADY = (55.0, 170.0)  # pixels: faces of this size are not looked at again (docs/photos.md)
-_log_level = threading.Lock()  # OpenCV has one for the process
+_PATCH, _SHARE = 256, 0.4  # pixels per side, and the face's share of it
+_STEADY = (55.0, 170.0)  # pixels: faces of this size are not refined (docs/photos.md)
+_log_level = threading.Lock()  # OpenCV has one log level per process
 
 
 class Detector(Protocol):
-    """What finds faces; a class of one's own can be one.
+    """Interface of a face detector; a user's class can implement it.
 
-    It is used by several threads at once, and travels to worker processes by pickle.
+    Several threads use it at once, and it is pickled for worker processes.
     """
 
     name: str
     sha256: str | None
-    """Of the file that it was read from, in hexadecimal; None where there is none."""
+    """SHA-256 of the detector's file, in hexadecimal; None if it has no file."""
 
     def detect(self, photo: Photo, /) -> Sequence[Face]:
         """Return the faces of a photo, uint8 [H, W, 3] RGB, in any order."""
 
 
 class YuNet:
-    """YuNet by OpenCV's FaceDetectorYN.
+    """YuNet with OpenCV's FaceDetectorYN.
 
-    A photo with a side above 960 pixels is searched on a reduced copy. Its landmarks depend on the
-    size of the face in the picture that it is given, so `refine` looks at a face again in a patch
-    that shows it at the size of those that it is steady for.
+    In a photo with a side above 960 pixels, faces are detected in a reduced copy. YuNet's landmarks
+    depend on the size of the face in its input, so `refine` detects a face again in a patch in
+    which it has a suitable size.
 
     Args:
         path: The ONNX file; by default that of the catalogue (`facever.catalogue.path_of`).
@@ -54,7 +54,7 @@ class YuNet:
 
     Raises:
         ModelError: The model is not on this machine, or OpenCV cannot read the file.
-        ConfigError: A score out of range.
+        ConfigError: The score is out of range.
 
     Reference:
         Wu, Peng and Yu, YuNet: A Tiny Millisecond-level Face Detector, Machine Intelligence
@@ -63,7 +63,7 @@ class YuNet:
 
     def __init__(self, path: str | Path | None = None, *, min_score: float = 0.7) -> None:
         if not 0 < min_score < 1:
-            raise ConfigError(f"min_score is {min_score:g}: give a number between 0 and 1")
+            raise ConfigError(f"min_score is {min_score:g} (allowed: between 0 and 1)")
         if path is None:
             introduce(entry("yunet"))
         self._path = path_of("yunet") if path is None else Path(path)
@@ -71,14 +71,14 @@ class YuNet:
         self.sha256: str | None = _hash_of(self._path)
         known = {one.sha256: one.name for one in entries()}
         self.name = known.get(self.sha256 or "", self._path.name)
-        self._own = threading.local()  # FaceDetectorYN keeps buffers: one for each thread
+        self._own = threading.local()  # FaceDetectorYN has buffers: one instance per thread
         self._engine()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (self._path, self.min_score)
 
     def detect(self, photo: Photo) -> list[Face]:
-        """Return the faces of a photo, those of the highest score first.
+        """Return the faces of a photo, highest score first.
 
         Args:
             photo: uint8 [H, W, 3], RGB.
@@ -93,14 +93,14 @@ class YuNet:
         return [_placed(face, scale, (scale - 1) / 2) for face in self._faces(copy)]
 
     def refine(self, photo: Photo, face: Face) -> Face:
-        """Return the face with landmarks from a patch that shows it about 100 pixels wide.
+        """Return the face with landmarks from a patch in which it is about 100 pixels wide.
 
-        A face that was found at 55 to 170 pixels stays as it is, and so does one that the patch
-        does not show again.
+        A face detected at 55 to 170 pixels is unchanged, and so is one that is not detected in the
+        patch.
 
         Args:
             photo: uint8 [H, W, 3], RGB.
-            face: One that `detect` returned.
+            face: A face from `detect`.
         """
         left, top, width, height = face.box
         longer = max(width, height)
@@ -144,7 +144,7 @@ class YuNet:
 
 
 def _created(path: Path, min_score: float) -> Any:
-    """Return OpenCV's detector, without the warning of OpenCV 5; its errors are exceptions."""
+    """Return OpenCV's detector, without OpenCV 5's warning; errors are exceptions."""
     logging = cv2.utils.logging
     level = logging.getLogLevel()
     logging.setLogLevel(min(level, logging.LOG_LEVEL_ERROR))
@@ -182,7 +182,7 @@ def _placed(face: Face, scale: NDArray[np.float64], shift: NDArray[np.float64]) 
 
 
 def _patch(photo: Photo, corner: NDArray[np.float64], side: float) -> Photo:
-    """Return the square of a photo from `corner` on, resized; what lies outside is black."""
+    """Return the square of a photo at `corner`, resized; areas outside the photo are black."""
     x, y = (int(value) for value in np.floor(corner))
     whole = int(np.ceil(side)) + 1
     part = photo[max(0, y) : max(0, y + whole), max(0, x) : max(0, x + whole)]

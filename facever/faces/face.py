@@ -15,10 +15,11 @@ class Face:
     Args:
         box: Left, top, width and height.
         landmarks: float32 [5, 2], x and y of the right eye, the left eye, the tip of the nose, the
-            right and the left corner of the mouth (the person's own right, which is on the left of
-            the picture, comes first).
-        score: The detector's, 0 to 1.
-        turn: By how many degrees the photo was turned clockwise to find the face: 0, 90, 180, 270.
+            right and the left corner of the mouth (right as seen from the person, which is left in
+            the image).
+        score: The detector's score, 0 to 1.
+        turn: Clockwise rotation of the photo in which the face was detected, in degrees: 0, 90,
+            180, 270.
     """
 
     box: tuple[float, float, float, float]
@@ -28,16 +29,16 @@ class Face:
 
     @property
     def centre(self) -> tuple[float, float]:
-        """Of the box, x and y."""
+        """The centre of the box, x and y."""
         left, top, width, height = self.box
         return left + width / 2, top + height / 2
 
     @property
     def eye_distance(self) -> float:
-        """Pixels between the eyes; in a turned head, what they are in a frontal face of its size.
+        """The eye distance in pixels; for a turned head, that of a frontal face of the same size.
 
-        The larger one of the distance between the eyes and 0.87 of that from the middle of the eyes
-        to the middle of the mouth, the ratio of a frontal face in ArcFace's template.
+        The larger one of the distance between the eyes and 0.87 times the distance between the
+        middle of the eyes and the middle of the mouth (the ratio in ArcFace's template).
         """
         right, left, _, mouth_right, mouth_left = self.landmarks.astype(np.float64)
         between = float(np.linalg.norm(left - right))

@@ -1,4 +1,4 @@
-"""Quality: how good a face in a photo is for recognition, as one number and reasons in words.
+"""Quality of a face in a photo for recognition, as one number with reasons as text.
 
 The components are simple measures that follow ISO/IEC 29794-5:2025 in name (inter-eye distance,
 sharpness, head pose, exposure); they are not the algorithms of that standard, and the number is not
@@ -16,35 +16,37 @@ from numpy.typing import ArrayLike, NDArray
 from facever.faces.face import Face
 
 LearnedQuality: TypeAlias = Callable[[NDArray[np.uint8]], float]
-"""A model that judges an aligned crop, uint8 [112, 112, 3] RGB: 0 (useless) to 100."""
+"""A model that returns the quality of an aligned crop, uint8 [112, 112, 3] RGB: 0 (useless) to
+100.
+"""
 
 _POINTS = np.array(
     [[-0.5, 0.0, 0.0], [0.5, 0.0, 0.0], [0.0, 0.57, 0.42], [-0.41, 1.15, 0.05], [0.41, 1.15, 0.05]]
 )
-"""The five landmarks of a face in units of the distance between its eyes: right in the picture,
-down, and towards the camera. The plane is that of ArcFace's template, the nose's tip is 0.42
-before it."""
+"""The five landmarks of a face in units of the eye distance: right in the image, down, and towards
+the camera. The plane is that of ArcFace's template; the tip of the nose is 0.42 in front of it.
+"""
 
 _CAMERA = np.linalg.pinv(_POINTS - _POINTS.mean(axis=0))
-"""[3, 5], the affine camera that fits best is this times the landmarks."""
+"""[3, 5]; the best-fitting affine camera is this matrix times the landmarks."""
 
-_LOW = 0.5  # components below it are a reason
+_LOW = 0.5  # components below it become a reason
 
 
 @dataclass(frozen=True)
 class Quality:
-    """How good a face is for recognition.
+    """Quality of a face for recognition.
 
     Args:
-        score: 0 to 100: a hundred times the product of the components, or what a learned model
-            says.
+        score: 0 to 100: a hundred times the product of the components, or the score of a learned
+            model.
         detection: The detector's score, 0 to 1.
-        eye_distance: Pixels of the photo between the eyes.
+        eye_distance: Eye distance in pixels of the photo.
         sharpness: Standard deviation of the Laplacian of the crop's luma, in grey levels.
-        yaw, pitch, roll: Of the head in degrees, estimated from five landmarks: positive to the
-            left of the picture, upwards, and clockwise.
+        yaw, pitch, roll: Head pose in degrees, estimated from five landmarks: positive to the left
+            of the image, upwards, and clockwise.
         exposure: Median luma of the face, 0 to 255.
-        reasons: What lowers the score, in words.
+        reasons: Reasons for a low score, as text.
     """
 
     score: float
@@ -64,12 +66,12 @@ def quality_of(
     learned: LearnedQuality | None = None,
     inside: float = 1.0,
 ) -> Quality:
-    """Judge a face.
+    """Compute the quality of a face.
 
     Args:
-        face: With positions in pixels of the photo.
+        face: The face, with positions in pixels of the photo.
         crop: The aligned crop, uint8 [112, 112, 3] RGB.
-        learned: A model whose number becomes the score; the reasons stay those of the components.
+        learned: A model that gives the score; the reasons remain those of the components.
         inside: The share of the face's box that lies inside the photo, 0 to 1.
     """
     grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
@@ -104,15 +106,15 @@ def head_pose(landmarks: ArrayLike) -> tuple[float, float, float]:
     """Estimate yaw, pitch and roll of a head in degrees from five landmarks.
 
     Scaled orthographic projection of a rigid model of five points: the affine camera by least
-    squares, then the nearest rotation. It is right for faces of the model's proportions, and a
-    rough estimate for a person's.
+    squares, then the nearest rotation. It is exact for faces with the model's proportions, and a
+    rough estimate for real faces.
 
     Args:
         landmarks: [5, 2], in the order of `Face.landmarks`, in any unit.
 
     Returns:
-        Yaw (positive: to the left of the picture), pitch (positive: upwards) and roll (positive:
-        clockwise in the picture).
+        Yaw (positive: to the left of the image), pitch (positive: upwards) and roll (positive:
+        clockwise in the image).
     """
     points = np.asarray(landmarks, np.float64)
     affine = (_CAMERA @ (points - points.mean(axis=0))).T
@@ -126,5 +128,5 @@ def head_pose(landmarks: ArrayLike) -> tuple[float, float, float]:
 
 
 def _ramp(value: float, low: float, high: float) -> float:
-    """Return 0 up to `low`, 1 from `high` on, and what lies between in proportion."""
+    """Return 0 up to `low`, 1 from `high`, and linear values between them."""
     return float(np.clip((value - low) / (high - low), 0, 1))

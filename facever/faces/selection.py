@@ -1,4 +1,4 @@
-"""Which face of a photo is meant."""
+"""Selection of a photo's face."""
 
 from collections.abc import Sequence
 from typing import Literal, get_args
@@ -11,28 +11,28 @@ Which = Literal["largest", "central", "all", "only"]
 
 
 def checked_which(which: str) -> Which:
-    """Return a rule, or raise ConfigError where there is none of that name."""
+    """Return a rule; raise ConfigError if there is no rule of that name."""
     if which not in get_args(Which):
         raise ConfigError(f"face is '{which}' (allowed: {', '.join(get_args(Which))})")
     return which  # type: ignore[return-value]
 
 
 def select(faces: Sequence[Face], which: Which, size: tuple[int, int]) -> list[Face]:
-    """Return the faces that are meant, best first.
+    """Return the selected faces, best first.
 
     Args:
         faces: All faces of a photo.
-        which: "largest" by the area of the box; "central", whose box is nearest to the photo's
-            middle; "all", from the largest on; "only", the face of a photo that shows one.
+        which: "largest" (area of the box), "central" (box nearest to the centre of the photo),
+            "all" (by decreasing size), or "only" (the single face of a photo).
         size: (height, width) of the photo in pixels.
 
     Raises:
-        FailureToAcquire: No face, or several with "only".
+        FailureToAcquire: There is no face, or several with "only".
     """
     if not faces:
         raise FailureToAcquire("no face found")
     if which == "only" and len(faces) > 1:
-        raise FailureToAcquire(f"{len(faces)} faces found where only one is allowed")
+        raise FailureToAcquire(f"{len(faces)} faces found, but only one is allowed")
     if which == "central":
         middle_x, middle_y = (size[1] - 1) / 2, (size[0] - 1) / 2
 

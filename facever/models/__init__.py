@@ -1,6 +1,6 @@
-"""Models: the protocol, and the Embedder, a timm backbone and a neck, loaded and saved whole.
+"""Models: the protocol, and the Embedder (a timm backbone and a neck) with saving and loading.
 
-The names are imported on first use: a model of one's own needs no torch.
+The names are imported on first use: a user's own model needs no torch.
 """
 
 from importlib import import_module

@@ -36,7 +36,7 @@ WITH_NORM = ("bnneck", "linear_bn")
 
 
 class ModelConfig(Config):
-    """What an Embedder is built from."""
+    """Configuration of an Embedder."""
 
     backbone: str = Field(
         "resnet10t",
@@ -214,8 +214,8 @@ class Embedder(nn.Module):
             isinstance(part, _BatchNorm) and part.training for part in self.modules()
         ):
             raise ModelError(
-                "BatchNorm cannot train on a batch of one image: take batches of two or more, or "
-                "drop the last one"
+                "BatchNorm cannot train on a batch of one image: use batches of at least two, "
+                "or drop the last one"
             )
         if images.dtype == torch.uint8:
             images = (images.to(self.mean.dtype) - self.mean) / self.std

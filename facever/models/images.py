@@ -1,6 +1,6 @@
 """Images to embeddings in memory, with any Model: no folder, no journal, no lock.
 
-An image that cannot be read has its reason, and the others their vectors.
+An unreadable image has its reason instead of a vector; the others have vectors.
 """
 
 import os
@@ -122,7 +122,7 @@ def embed_given(
 
 
 def workers_for(images: int) -> Workers:
-    """Return how many processes load so many images soonest."""
+    """Return the number of processes that load the images fastest."""
     return "auto" if images > _WORTH_WORKERS else 0
 
 

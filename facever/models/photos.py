@@ -1,8 +1,8 @@
-"""Photos or crops: which of the two a model is given, and what cuts the faces.
+"""Photos or crops: the choice for a model, and its cropper.
 
 A model says of itself what it needs: `alignment` "arcface-112" means photos, whose faces are found
 and aligned, "none" means crops. Data that `facever data align` wrote are crops of that alignment
-already. The caller's word overrides both; nothing is ever guessed from the size of an image.
+already. The caller can override both; the size of an image has no influence.
 """
 
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -85,8 +85,8 @@ def default_cropper(model: "Model", **options: Any) -> PhotoCropper:
     alignment = alignment_of(model)
     if alignment == NONE:
         raise ModelError(
-            "the model takes crops: it has no alignment, so it is not known how the faces of "
-            "photos are cut for it; give crops (--crops, photos=False), train on what 'facever "
+            "the model takes crops: it has no alignment, so photos cannot be cropped for it; "
+            "give crops (--crops, photos=False), train on what 'facever "
             "data align' writes, or use an aligned model such as sface"
         )
     from facever.faces.cropping import FaceCropper  # OpenCV, for those who need it

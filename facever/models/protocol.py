@@ -81,7 +81,7 @@ def described(model: Model) -> EmbeddingMeta:
         )
     fingerprint, dimension = model.fingerprint, model.dimension
     if not isinstance(fingerprint, str) or not fingerprint:
-        raise ModelError(f"{kind}.fingerprint must be a text, not {fingerprint!r}")
+        raise ModelError(f"{kind}.fingerprint must be a string, not {fingerprint!r}")
     if isinstance(dimension, bool) or not isinstance(dimension, int) or dimension < 1:
         raise ModelError(f"{kind}.dimension must be a whole number from 1 on, not {dimension!r}")
     said: dict[str, Any] = {

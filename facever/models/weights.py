@@ -1,4 +1,4 @@
-"""Tensors in files, and what to say when they do not fit a module."""
+"""Tensors in files, and messages if they do not fit a module."""
 
 import hashlib
 import io

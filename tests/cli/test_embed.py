@@ -110,7 +110,7 @@ def test_several_subsets(facever, model: Path, data: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["MODEL", "nowhere", "--out", "OUT"], "no data 'nowhere' (looked in: here"),
+        (["MODEL", "nowhere", "--out", "OUT"], "no data 'nowhere' (searched: here"),
         (["gone", "TABLE", "--out", "OUT"], "no model at gone: give a run folder or a"),
         (["MODEL", "TABLE", "--out", "OUT", "--subset", "x"], "people: no image has subset x"),
         (["MODEL", "TABLE", "--out", "OUT", "--layout", "x"], "unknown layout 'x'"),
@@ -149,7 +149,8 @@ def test_a_finished_set_is_replaced_only_when_asked(
     status, _, warned = facever(*words, "--subset", "test")
     assert (status, warned) == (
         2,
-        f"error: {tmp_path}/out already holds an embedding set: choose another, or overwrite it\n",
+        f"error: {tmp_path}/out already contains an embedding set: choose another path, or "
+        "overwrite it\n",
     )
     assert facever(*words, "--subset", "test", "--overwrite")[0] == 0
     assert len(EmbeddingSet.load(tmp_path / "out")) == 4

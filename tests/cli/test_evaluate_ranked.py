@@ -72,13 +72,13 @@ def test_retrieval_takes_reranking_and_expansion(folders):
         (["--lambda", "0.1"], "--lambda requires --rerank"),
         (["--alpha", "3"], "--alpha requires --expand K"),
         (["--expand-gallery"], "--expand-gallery requires --expand K"),
-        (["--rerank", "--lambda", "2"], "it must be from 0 to 1"),
+        (["--rerank", "--lambda", "2"], "must be from 0 to 1"),
     ],
 )
 def test_options_that_do_not_belong_are_refused(folders, words, message):
     with pytest.raises(EvaluationError) as raised:
         run("retrieval", folders / "all", *words)
-    assert str(raised.value) == message
+    assert message in str(raised.value)
 
 
 def test_identification_takes_several_rates_and_ranks(folders):

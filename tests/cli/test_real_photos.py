@@ -91,4 +91,4 @@ def test_a_gallery_of_photos(facever: Call, lfw: Path, noise: list[Path], tmp_pa
     assert f"'{tmp_path}/group.png, face 1 at " in said
     status, _, warned = facever(*search, "--face", "only")
     assert status == 2
-    assert "faces found where only one is allowed" in warned
+    assert "faces found, but only one is allowed" in warned

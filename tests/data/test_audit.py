@@ -88,7 +88,7 @@ def test_the_text_says_it_too(faulty: Manifest) -> None:
     text = re.sub(" {2,}", ": ", inspect(faulty).to_text())
     for line in (
         "faulty: 10 images of 3 identities in ",
-        "images per identity: 1 to 5, median 4; 1 identities have a single one",
+        "images per identity: 1 to 5, median 4; 1 identities have one image",
         "sizes: 6 x 8 (4), 7 x 5 (3), 10 x 20 (1)",
         "formats: PNG (5), JPEG (1), PNM (1), array (1)",
         "corrupt images: 2\n: b/4.jpg: the file is empty (0 bytes)\n: b/gone.png: no such file\n",

@@ -54,7 +54,7 @@ def test_the_batches_are_equal_and_nothing_is_decoded_twice(
     workers: int, manifest: Manifest, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plain, kept = batches(manifest, "never"), batches(manifest, "always", workers)
-    assert "decoded images are kept in memory: 0.0 MB of " in capsys.readouterr().err
+    assert "decoded images are cached in memory: 0.0 MB of " in capsys.readouterr().err
     for epoch in range(4):
         for one in (plain, kept):
             one.set_epoch(epoch)
@@ -101,18 +101,18 @@ def test_it_is_kept_where_it_fits(
     assert room_for(1000, (10, 20), "never", 0) is None
     assert capsys.readouterr().err == ""
     assert room_for(1000, (10, 20), "auto", 0) is not None
-    said = "decoded images are kept in memory: 0.6 MB of 1.2 MB of free memory\n"
+    said = "decoded images are cached in memory: 0.6 MB of 1.2 MB of free memory\n"
     assert capsys.readouterr().err == said
     monkeypatch.setattr(decoded, "free_memory", lambda shared: 2 * needed - 1)
     assert room_for(1000, (10, 20), "auto", 0) is None
-    assert "decoded images are not kept: 0.6 MB of 1.2 MB" in capsys.readouterr().err
+    assert "decoded images are not cached: they need 0.6 MB of 1.2 MB" in capsys.readouterr().err
     assert room_for(1000, (10, 20), "always", 0) is not None
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # as much for the other process
     with pytest.raises(ConfigError) as error:
         room_for(1000, (10, 20), "always", 0)
     assert str(error.value) == (
-        "data.cache is always, but the decoded images take 1.2 MB of 1.2 MB of free memory: set it "
-        "to auto or never, or make the images smaller"
+        "data.cache is always, but the decoded images need 1.2 MB of 1.2 MB of free memory: set it "
+        "to auto or never, or choose smaller images"
     )
 
 

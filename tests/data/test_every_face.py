@@ -35,7 +35,7 @@ def test_a_manifest_gets_a_row_for_each_face(photos: Manifest, capsys):
         "c",
         "d",
     ]  # which of the two is a?
-    assert "1 photos show several faces" in capsys.readouterr().err
+    assert "1 photos have several faces" in capsys.readouterr().err
     assert frame["face"].fillna("none").tolist() == ["1", "2", "none", "none", "1"]
     assert frame["box"].iloc[1] == "50.0 40.0 20.0 20.0"
     assert frame["quality"].dtype == float

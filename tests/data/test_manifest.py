@@ -111,7 +111,7 @@ def test_the_root_must_be_a_folder(tmp_path: Path) -> None:
 
 def test_single_identity_is_a_manifest_but_can_be_refused(toy: Manifest) -> None:
     single = toy.where(identity="x")
-    with pytest.raises(DataError, match=r"toy shows 1 identity \(x\); at least 2 are needed"):
+    with pytest.raises(DataError, match=r"toy has 1 identity \(x\); at least 2 are needed"):
         single.require_identities(2)
     assert toy.require_identities(3) is toy
 
@@ -184,7 +184,7 @@ def test_a_folder_whose_name_is_not_in_utf8_is_one_line(tmp_path: Path) -> None:
         manifest(root, path=["p"], identity=["a"])
     shown = str(root).replace("\udce9", r"\udce9")
     assert str(error.value) == (
-        f"the folder of a data set: '{shown}' is not in UTF-8: rename or rewrite it so"
+        f"the folder of a data set: '{shown}' is not in UTF-8: rename it, or convert it to UTF-8"
     )
 
 

@@ -207,12 +207,12 @@ def test_sequential_begins_anywhere():
             lambda: ShuffleSampler(40, 64, seed=0),
             DataError,
             "40 images do not fill a batch of 64 on 1 process: at least 64 are needed; "
-            "make the batch smaller",
+            "choose a smaller batch",
         ),
         (
             lambda: ShuffleSampler(40, 0, seed=0),
             ConfigError,
-            "a batch size of 0: it must be 1 or larger",
+            "batch size is 0 (allowed: at least 1)",
         ),
         (
             lambda: ShuffleSampler(40, 4, seed=0, rank=2, world=2),
@@ -223,13 +223,13 @@ def test_sequential_begins_anywhere():
             lambda: PKSampler(LABELS, 8, 4, seed=0, world=2),
             DataError,
             "batches of 8 identities on 2 processes need 16 identities with at least 2 images "
-            "each, and 10 of the 12 have as many; lower P or min_images",
+            "each, but only 10 of 12 qualify: lower P or min_images",
         ),
         (
             lambda: PKSampler(LABELS, 8, 0, seed=0),
             ConfigError,
             "P x K batches of 8 x 0 with at least 2 images per identity: "
-            "each of the three must be 1 or larger",
+            "all three must be at least 1",
         ),
         (
             lambda: PKSampler(LABELS, 2, 2, seed=0, cameras=[1, 2]),

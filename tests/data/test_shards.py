@@ -198,7 +198,7 @@ def test_a_truncated_shard_fails_image_by_image(people: Manifest, tmp_path: Path
         with pytest.raises(ImageError) as error:
             decode(made.locate(row))
         assert error.value.reason == (
-            f"truncated shard: it has {offset + size - 1:,} bytes, and the image ends at byte "
+            f"truncated shard: it has {offset + size - 1:,} bytes, but the image ends at byte "
             f"{start + length:,}"
         )
     tar.unlink()
@@ -219,12 +219,15 @@ def test_a_shard_that_was_replaced_is_read_anew_and_wrong_places_are_refused(
     for start, length in ((offset + 1, size), (offset, size - 1), (100, size), (0, 7)):
         with pytest.raises(ImageError) as error:
             decode(address_of(tar, start, length))
-        wanted = f"another shard than was indexed: no image of {length:,} bytes is there"
+        wanted = (
+            "the shard has changed since it was indexed: "
+            f"there is no image of {length:,} bytes at this position"
+        )
         assert error.value.reason == wanted
     (tmp_path / "new").write_bytes(bytes(512) + Path(tar).read_bytes())
     (tmp_path / "new").replace(tar)
     assert read_member(tar, offset + 512, size) == content
-    with pytest.raises(ImageError, match="another shard"):
+    with pytest.raises(ImageError, match="the shard has changed"):
         decode(made.locate(2))
 
 
@@ -249,7 +252,7 @@ def test_a_shard_of_another_set_with_images_of_the_same_size_is_refused(
         with pytest.raises(ImageError) as error:
             decode(made[0].locate(row))
         assert error.value.reason == (
-            "another shard than was indexed, or a damaged one: other bytes are there"
+            "the shard has changed since it was indexed, or is damaged: the checksum is wrong"
         )
 
 
@@ -279,9 +282,9 @@ def test_shards_stay_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_bad_input_is_one_line(people: Manifest, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"^shards of 0 MB: it must be 1 or larger$"):
+    with pytest.raises(ConfigError, match=r"^shard size is 0 MB"):
         write_shards(people, tmp_path / "out", 0)
-    with pytest.raises(ConfigError, match="exists: name a new or an empty folder"):
+    with pytest.raises(ConfigError, match="already exists: give a new or an empty folder"):
         write_shards(people, people.root)
     gone = people.frame.assign(path=[*people.frame["path"][:8], "gone.png"])
     with pytest.raises(DataError, match=r"^those: 1 image file is missing: .*gone\.png$"):

@@ -56,7 +56,7 @@ def test_find_takes_a_path_before_a_name(tmp_path: Path, elsewhere: Path) -> Non
 
 def test_find_says_where_it_looked(tmp_path: Path, elsewhere: Path) -> None:
     (elsewhere / "data").mkdir()
-    with pytest.raises(DataError, match=rf"^no data 'lwf' \(looked in: here, {tmp_path}, data\);"):
+    with pytest.raises(DataError, match=rf"^no data 'lwf' \(searched: here, {tmp_path}, data\);"):
         sources.find("lwf", tmp_path)
 
 
@@ -101,7 +101,7 @@ def test_fallback_without_files_is_olivetti_then_generated(
     assert "data: Olivetti faces through scikit-learn: 2 images" in capsys.readouterr().err
 
     def failing(name: str) -> Manifest:
-        raise DataError("Olivetti faces: not fetched within 10 s")
+        raise DataError("Olivetti faces: not downloaded within 10 s")
 
     monkeypatch.setattr(sources, "_built_in", failing)
     monkeypatch.setattr(sources, "GENERATED_IDENTITIES", 3)
@@ -110,8 +110,8 @@ def test_fallback_without_files_is_olivetti_then_generated(
     assert (len(made), len(made.identities)) == (6, 3)
     made.check_files()
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "Olivetti faces: not fetched within 10 s"
-    assert lines[1].startswith("data: generated faces, no real person: 6 images of 3 identities")
+    assert lines[0] == "Olivetti faces: not downloaded within 10 s"
+    assert lines[1].startswith("data: synthetic faces: 6 images of 3 identities")
     assert sources.fallback().frame.equals(made.frame)
 
 

@@ -168,8 +168,8 @@ def test_jpeg_is_close_to_the_face(tmp_path):
         ({"identities": 0}, "0 identities x 3 images by 1 processes"),
         ({"images_per_identity": 0}, "5 identities x 0 images"),
         ({"workers": 0}, "5 identities x 3 images by 0 processes"),
-        ({"size": 7}, "a size of 7: it must be 8 to 4096 pixels"),
-        ({"seed": -1}, "seed -1: it must be 0 or larger"),
+        ({"size": 7}, "size is 7 (allowed: 8 to 4096 pixels)"),
+        ({"seed": -1}, "seed is -1 (allowed: at least 0)"),
         ({"format": "gif"}, "unknown image format 'gif' (allowed: jpg, png)"),
         ({"pairs": 16}, "16 pairs of each kind: the images make 15 genuine and 90 impostor"),
     ],
@@ -183,13 +183,13 @@ def test_refuses_with_one_line(tmp_path, options, message):
 
 def test_never_writes_over_anything(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(ConfigError, match="is there already; name a new or an empty folder"):
+    with pytest.raises(ConfigError, match="already exists: give a new or an empty folder"):
         synthesize(tmp_path, 2, 2, size=16)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
 def test_face_refuses_negative_numbers():
-    with pytest.raises(ConfigError, match="identity -1: it must be 0 or larger"):
+    with pytest.raises(ConfigError, match="identity is -1 "):
         face(-1, 0)
 
 

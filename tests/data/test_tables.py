@@ -15,7 +15,7 @@ from facever.errors import DataError
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("t.csv", b"", "is empty; a table begins with the names of its columns"),
+        ("t.csv", b"", "is empty: a table must begin with the names of its columns"),
         ("t.csv", b"path,identity\na,b\nc,d,e,f\n", "line 3: 4 fields; the header has 2"),
         ("t.csv", b"path,identity\n\xff\xfe,a\n", "cannot be read as a table: 'utf-8' codec"),
         ("t.parquet", b"PAR1 no", "cannot be read as a table: "),

@@ -51,5 +51,5 @@ def test_names_that_no_folder_can_have(tmp_path: Path) -> None:
         np.testing.assert_array_equal(
             decode(made.locate(row)), decode(f"{tmp_path}/images.npy#{row}")
         )
-    with pytest.raises(ConfigError, match=r"out exists"):
+    with pytest.raises(ConfigError, match=r"out already exists"):
         unpack(made, tmp_path / "out")

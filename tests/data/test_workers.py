@@ -63,7 +63,7 @@ def test_no_more_workers_than_the_machine_can_run(
 ) -> None:
     monkeypatch.setattr(machine, "usable_cpus", lambda: 12)
     assert worker_count(64, to_gpu=False) == 64
-    with pytest.raises(ConfigError, match=f"^{number} worker processes: it must be 0 to 64"):
+    with pytest.raises(ConfigError, match=f"^{number} worker processes .*0 to 64"):
         worker_count(number, to_gpu=False)
     monkeypatch.setattr(machine, "usable_cpus", lambda: 100)
     assert worker_count(400, to_gpu=False) == 400

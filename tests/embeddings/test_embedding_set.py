@@ -85,13 +85,13 @@ def test_from_arrays_normalises_and_keeps_the_norm() -> None:
 @pytest.mark.parametrize(
     ("vectors", "identities", "options", "message"),
     [
-        ([[1, np.nan]], ["a"], {}, "vector 0 holds NaN or infinity"),
+        ([[1, np.nan]], ["a"], {}, "vector 0 contains NaN or infinity"),
         ([[1, 0], [0, 0]], ["a", "b"], {}, "vector 1 has zero length"),
         ([1, 0], ["a", "b"], {}, r"must be a matrix \[N, D\], not of shape \(2,\)"),
         ([["x"]], ["a"], {}, "must be a matrix of numbers"),
         ([[1, 0]], ["a", "b"], {}, "column 'identity' has 2 values for 1 vectors"),
         ([[1, 0]], ["a"], {"camera": [1, 2]}, "column 'camera' has 2 values for 1 vectors"),
-        ([[1, 0]], ["a"], {"norm": [1]}, "column 'norm' is made by the embedding set"),
+        ([[1, 0]], ["a"], {"norm": [1]}, "column 'norm' is reserved"),
         ([[2, 0]], ["a"], {"normalize": False}, "vector 0 has length 2, not 1"),
     ],
 )
@@ -135,10 +135,10 @@ def _break(folder: Path, name: str) -> None:
     [
         (lambda f: (f / "vectors.npy").unlink(), "not an embedding set: it has no vectors.npy"),
         (lambda f: (f / "meta.json").unlink(), "it has no meta.json"),
-        (lambda f: _break(f, "vectors.npy"), "damaged .*make it again"),
-        (lambda f: _break(f, "rows.parquet"), "damaged .*make it again"),
+        (lambda f: _break(f, "vectors.npy"), "damaged .*create it again"),
+        (lambda f: _break(f, "rows.parquet"), "damaged .*create it again"),
         (lambda f: _break(f, "meta.json"), "meta.json is damaged"),
-        (lambda f: _change_meta(f, dimension=5), "float32 .7, 4. but its rows"),
+        (lambda f: _change_meta(f, dimension=5), "float32 .7, 4., but its rows"),
         (lambda f: _change_meta(f, dimension=True), "meta.json: its dimension cannot be True"),
         (lambda f: _change_meta(f, fingerprint=None), "meta.json: its fingerprint cannot be None"),
         (lambda f: _change_meta(f, options=[]), r"meta.json: its options cannot be \[\]"),
@@ -222,7 +222,7 @@ def test_columns_of_numbers_of_existing_sets_stay_numbers(tmp_path: Path) -> Non
 def test_meta_that_nobody_wrote_is_one_line(tmp_path: Path, text: str) -> None:
     EmbeddingSet.from_arrays(np.eye(2), ["a", "b"]).save(tmp_path / "faces")
     (tmp_path / "faces" / "meta.json").write_text(text)
-    with pytest.raises(DataError, match=r"meta\.json is damaged; make it again"):
+    with pytest.raises(DataError, match=r"meta\.json is damaged; create it again"):
         EmbeddingSet.load(tmp_path / "faces")
 
 

@@ -21,7 +21,7 @@ def test_extreme_lengths_neither_overflow_nor_vanish() -> None:
 
 
 def test_nan_is_refused() -> None:
-    with pytest.raises(DataError, match="vector 1 holds NaN or infinity"):
+    with pytest.raises(DataError, match="vector 1 contains NaN or infinity"):
         unit_rows(np.float32([[1, 0], [np.nan, 1]]))
 
 

@@ -81,5 +81,5 @@ def test_an_export_has_a_person_in_each_row(tmp_path: Path) -> None:
         said = json.loads(seal.read_text())
         said["sha256"]["rows.parquet"] = sha256_of_file(tmp_path / "out" / "rows.parquet")
         seal.write_text(json.dumps(said))
-        with pytest.raises(GalleryError, match=r"without a person; export it again"):
+        with pytest.raises(GalleryError, match=r"without a person; export the gallery again"):
             gallery.import_(tmp_path / "out")

@@ -141,7 +141,7 @@ def test_leftovers_of_something_else_are_dropped_and_said(
         write(writer, 20)
     with EmbeddingWriter(tmp_path / "out", rows, meta) as writer:
         assert writer.done == 0
-    assert "starting again" in capsys.readouterr().err
+    assert "starting from the beginning" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_only_an_embedding_set_is_replaced(tmp_path: Path) -> None:
             write(writer)
             writer.finish()
     check(tmp_path / "out")
-    with pytest.raises(DataError, match=r"out already holds an embedding set: choose another"):
+    with pytest.raises(DataError, match=r"out already contains an embedding set: choose another"):
         EmbeddingWriter(tmp_path / "out", ROWS, META, overwrite=False)
     assert list(tmp_path.iterdir()) == [tmp_path / "out"]
     (tmp_path / "file").write_text("mine")
@@ -225,7 +225,8 @@ def test_one_extraction_at_a_time(tmp_path: Path, meta: EmbeddingMeta) -> None:
         with pytest.raises(DataError) as refusal:
             EmbeddingWriter(tmp_path / "out", ROWS, meta)
         assert str(refusal.value) == (
-            f"{tmp_path}/out: another extraction is writing there; wait for its end, or choose "
+            f"{tmp_path}/out: another extraction is writing to it; wait until it has finished, "
+            "or choose "
             "another path"
         )
         with EmbeddingWriter(tmp_path / "elsewhere", ROWS, meta):
@@ -240,7 +241,7 @@ def test_nobody_begins_while_one_finishes(tmp_path: Path, monkeypatch: pytest.Mo
     real, refused = writers.put_into_place, []
 
     def refuse() -> None:
-        with pytest.raises(DataError, match="another extraction is writing there"):
+        with pytest.raises(DataError, match="another extraction is writing to it"):
             EmbeddingWriter(tmp_path / "out", ROWS, OTHER)
         refused.append(True)
 
@@ -331,7 +332,7 @@ def test_a_kill_inside_finish_loses_nothing(tmp_path: Path, then: str, overwritt
                 outcomes.add(found == new)
             continue
         if then == "not overwriting" and (out.exists() or overwritten):
-            with pytest.raises(DataError, match="already holds an embedding set"):
+            with pytest.raises(DataError, match="already contains an embedding set"):
                 EmbeddingWriter(out, ROWS, META, overwrite=False)
             assert content(out) in (old, new)
             if content(out) == new:

@@ -43,7 +43,7 @@ def test_all_faces_come_from_the_largest_on() -> None:
 
 def test_the_gate_says_why() -> None:
     cropper = FaceCropper(Placed(face_at(0, 0, 20, score=0.6)), min_quality=60)
-    with pytest.raises(FailureToAcquire, match=r"below the gate of 60.*small"):
+    with pytest.raises(FailureToAcquire, match=r"below the minimum of 60.*small"):
         cropper.crop(PHOTO, (112, 112))
 
 

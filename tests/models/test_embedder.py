@@ -73,7 +73,7 @@ def test_without_a_neck_the_size_is_the_backbones(make_embedder):
 
 def test_one_image_cannot_train_a_batch_norm(make_embedder, images):
     embedder = make_embedder().train()
-    with pytest.raises(ModelError, match=r"^BatchNorm cannot train on a batch of one image: take"):
+    with pytest.raises(ModelError, match=r"^BatchNorm cannot train on a batch of one image: use"):
         embedder(images[:1])
     assert embedder(images[:2]).shape == (2, 8)
     assert embedder.eval()(images[:1]).shape == (1, 8)

@@ -196,7 +196,8 @@ def test_all_processes_end_where_another_extraction_is_writing(
         assert first == (
             2,
             "",
-            f"error: {out}: another extraction is writing there; wait for its end, or choose "
+            f"error: {out}: another extraction is writing to it; wait until it has finished, or "
+            "choose "
             "another path\n",
         )
         assert second[:2] == (2, "")

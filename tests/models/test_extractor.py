@@ -285,7 +285,7 @@ def test_leftovers_of_something_else_are_not_used(
     elif change == "batch size":
         extractor = load_model(run, batch_size=3)
     made = extractor.extract(manifest, out, workers=0, on_error=on_error)
-    assert "starting again" in capsys.readouterr().err
+    assert "starting from the beginning" in capsys.readouterr().err
     given = [manifest.locate(i) for i in range(len(manifest))]
     np.testing.assert_allclose(made.vectors, extractor.embed(given), atol=1e-6)
 
@@ -294,7 +294,7 @@ def test_a_finished_set_is_not_replaced_unasked(run: Path, faces: Manifest, tmp_
     extractor = load_model(run)
     extractor.extract(faces, tmp_path / "out", workers=0)
     some = faces.select(np.array([0, 1]))
-    with pytest.raises(DataError, match=r"already holds an embedding set: choose another"):
+    with pytest.raises(DataError, match=r"already contains an embedding set: choose another"):
         extractor.extract(some, tmp_path / "out", workers=0)
     assert len(extractor.extract(some, tmp_path / "out", workers=0, overwrite=True)) == 2
 

@@ -145,7 +145,7 @@ def test_another_cropper_does_not_go_on(extractor, photos, tmp_path, monkeypatch
         with pytest.raises(ZeroDivisionError):
             extractor.extract(photos, tmp_path / "out", workers=0, photos=SquareCropper())
     extractor.extract(photos, tmp_path / "out", workers=0, photos=SquareCropper("only"))
-    assert "holds nothing of this extraction" in capsys.readouterr().err
+    assert "belongs to another extraction" in capsys.readouterr().err
 
 
 def test_landmarks_of_the_data_are_cut_by(extractor, photos, tmp_path):

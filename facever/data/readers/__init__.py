@@ -1,4 +1,4 @@
-"""Readers of data set layouts: one file per layout, each a function from a root to a Manifest.
+"""Readers of data set layouts: one file per layout, with a function from a root to a Manifest.
 
 A reader of another package has the same two functions, see `register_reader`.
 """
@@ -28,14 +28,14 @@ from facever.errors import ConfigError, DataError, unknown
 
 
 class Layout(Protocol):
-    """What a reader offers: a module with these two functions, or an object."""
+    """Interface of a reader: a module or an object with these two functions."""
 
     def detect(self, root: Path) -> bool:
-        """Tell, from names alone, whether `root` is laid out so."""
+        """Return, from names only, whether `root` has this layout."""
         ...
 
     def read(self, root: Path, on_error: OnError = "skip") -> Manifest:
-        """Read it, or raise DataError saying what does not fit."""
+        """Read the data set; raise DataError if it does not fit the layout."""
         ...
 
 
@@ -51,14 +51,14 @@ LAYOUTS: dict[str, Layout] = {
     "images": images,
     "folder": folder,
 }
-"""Facever's own readers, in the order in which they are asked whether a root is theirs."""
+"""Readers of facever, in the order in which `detect` is called."""
 
-_ANY_FOLDER = ("images", "folder")  # these recognise every folder of images: they are asked last
-_registered: dict[str, Layout] = {}  # of plug-ins
+_ANY_FOLDER = ("images", "folder")  # these accept every folder of images, so they are tried last
+_registered: dict[str, Layout] = {}  # readers of plug-ins
 
 
 class _Functions(NamedTuple):
-    """A reader that was registered as two functions."""
+    """A reader registered as two functions."""
 
     detect: Callable[..., bool]
     read: Callable[..., Manifest]
@@ -67,15 +67,15 @@ class _Functions(NamedTuple):
 def register_reader(
     name: str, read: Callable[..., Manifest], detect: Callable[[Path], bool] | None = None
 ) -> None:
-    """Make a reader known by a name: `layout: NAME` in a configuration, `--layout NAME`.
+    """Register a reader under a name, for `layout: NAME` in a configuration and `--layout NAME`.
 
     Args:
-        name: Of the layout.
+        name: Name of the layout.
         read: `read(root, on_error)` returns the Manifest of a folder or file, or raises DataError
-            where it does not fit. `on_error` is "skip" or "raise": what a folder that cannot be
-            read does.
-        detect: `detect(root)` returns, from names alone, whether `root` is laid out so; it is asked
-            before the readers that take any folder of images. Without it the name must be given.
+            if it does not fit. `on_error` ("skip" or "raise") is for folders that cannot be read.
+        detect: `detect(root)` returns, from names only, whether `root` has this layout; it is
+            called before the readers that accept any folder of images. Without it, the layout must
+            be given by name.
 
     Raises:
         ConfigError: The name is taken, or `read` does not take these two arguments.
@@ -85,7 +85,9 @@ def register_reader(
         ... # doctest: +SKIP
     """
     if name in (*LAYOUTS, "auto"):
-        raise ConfigError(f"reader '{name}': facever has a layout of this name: choose another")
+        raise ConfigError(
+            f"reader '{name}': facever already has a layout of this name: choose another name"
+        )
     try:
         signature(read).bind(Path(), "skip")
     except TypeError as error:
@@ -94,17 +96,17 @@ def register_reader(
         ) from error
     found = _Functions(detect or _never, read)
     if _origin(_registered.get(name, found)) != _origin(found):
-        raise ConfigError(f"reader '{name}' is registered twice: choose another name for one")
+        raise ConfigError(f"reader '{name}' is registered twice: rename one of them")
     _registered[name] = found
 
 
 def layouts() -> dict[str, Layout]:
-    """Return all readers, those of plug-ins too, in the order in which they are asked.
+    """Return all readers, including those of plug-ins, in the order of detection.
 
-    A plug-in that cannot be used is named in a warning.
+    A plug-in that cannot be used causes a warning.
 
     Raises:
-        ConfigError: FACEVER_IMPORTS names a module that cannot be imported.
+        ConfigError: A module in FACEVER_IMPORTS cannot be imported.
     """
     plugins.import_named_by_the_environment()
     for name, found in plugins.load_entries(plugins.READERS).items():
@@ -120,8 +122,8 @@ def _layout(name: str) -> Layout:
     """Return the reader of a name.
 
     Raises:
-        ConfigError: The plug-in that brings it cannot be used.
-        DataError: There is none.
+        ConfigError: The reader's plug-in cannot be used.
+        DataError: There is no such reader.
     """
     if name not in LAYOUTS and name not in _registered:
         plugins.import_named_by_the_environment()
@@ -134,7 +136,7 @@ def _layout(name: str) -> Layout:
 
 
 def _take(name: str, found: Any) -> None:
-    """Register what an entry point names, unless importing it has done so.
+    """Register the object of an entry point, unless importing it has registered it.
 
     Raises:
         ConfigError: It has no function `read`, or the name is taken.
@@ -144,8 +146,8 @@ def _take(name: str, found: Any) -> None:
     read = getattr(found, "read", None)
     if read is None:
         raise ConfigError(
-            f"{plugins.describe_entry(plugins.READERS, name)} is no reader: name a module or an "
-            "object with the functions read and detect"
+            f"{plugins.describe_entry(plugins.READERS, name)} is not a reader: give a module or "
+            "an object with the functions read and detect"
         )
     register_reader(name, read, getattr(found, "detect", None))
 
@@ -155,26 +157,26 @@ def _never(root: Path) -> bool:  # noqa: ARG001 - a reader's
 
 
 def _origin(reader: Layout) -> tuple[str, str]:
-    """Return where a reader's function was defined: a module may be imported again."""
+    """Return the place of a reader's function, to recognise it if its module is imported again."""
     return reader.read.__module__, reader.read.__qualname__
 
 
 def read(root: str | Path, layout: str = "auto", on_error: OnError = "skip") -> Manifest:
     """Read a data set.
 
-    Where the folder has the `alignment.json` that `facever data align` writes, all images are of
-    its alignment, but where a column `alignment` says otherwise.
+    If the folder has an `alignment.json` from `facever data align`, it is the alignment of all
+    images without a value in a column `alignment`.
 
     Args:
         root: The data set's folder, or a table.
-        layout: One of `layouts()`, or "auto" to recognise it.
-        on_error: What a folder that cannot be read does: "skip" leaves it out and names it, "raise"
-            ends.
+        layout: One of `layouts()`, or "auto" to detect it.
+        on_error: For folders that cannot be read: "skip" omits them with a warning, "raise" raises
+            the error.
 
     Raises:
-        ConfigError: The plug-in that brings the layout cannot be used.
-        DataError: No such path, an unknown layout, data that is not laid out so, or a damaged
-            `alignment.json`.
+        ConfigError: The layout's plug-in cannot be used.
+        DataError: There is no such path, the layout is unknown or does not fit the data, or
+            `alignment.json` is damaged.
     """
     chosen = None if layout == "auto" else _layout(layout)
     root = Path(root)
@@ -206,8 +208,7 @@ def _detected(root: Path) -> tuple[str, Layout]:
             if name not in _registered:
                 raise
             said = f"{type(error).__name__}: {error}"
-            plugins.warn_once(f"reader '{name}' cannot tell whether {root} is its layout: {said}")
+            plugins.warn_once(f"reader '{name}' cannot check the layout of {root}: {said}")
     raise DataError(
-        f"{root} is neither a folder of images, a .csv or .parquet table, a .tar, .rec nor .bin "
-        "file"
+        f"{root} is not a folder of images, a .csv or .parquet table, or a .tar, .rec or .bin file"
     )

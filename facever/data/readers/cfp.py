@@ -21,7 +21,7 @@ EXPERIMENTS = ("FF", "FP")  # frontal against frontal, frontal against profile
 
 
 def detect(root: Path) -> bool:
-    """Tell whether `root` holds the images and the lists, as the archive unpacks."""
+    """Return whether `root` contains the images and lists of the unpacked archive."""
     return (root / "Data" / "Images").is_dir() and (root / "Protocol").is_dir()
 
 
@@ -29,7 +29,7 @@ def read(root: Path, on_error: OnError = "skip") -> Manifest:
     """Return all images, with columns identity ("001"), view ("frontal", "profile") and number.
 
     Raises:
-        DataError: No images, or a file that is not called <person>/<view>/<number>.
+        DataError: There are no images, or a file is not named <person>/<view>/<number>.
     """
     images = images_below(root, ["Data/Images"], on_error)
     if not images:
@@ -47,7 +47,7 @@ def read_folds(folder: Path) -> pd.DataFrame:
             `Protocol/Pair_list_F.txt` and, on the right of FP, in `Protocol/Pair_list_P.txt`.
 
     Raises:
-        DataError: A list is missing or holds something else.
+        DataError: A list is missing or invalid.
     """
     if folder.name not in EXPERIMENTS:
         raise DataError(f"{folder} is not a CFP experiment: give Protocol/Split/FF or /FP")
@@ -69,7 +69,7 @@ def _row(root: Path, image: str) -> tuple[str, str, str, int]:
     parts = image.removeprefix("Data/Images/").split("/")
     number = parts[-1].rpartition(".")[0]
     if len(parts) != 3 or parts[1] not in _VIEWS.values() or not number.isdigit():
-        raise DataError(f"CFP: {root / image} is not called <person>/frontal|profile/<number>")
+        raise DataError(f"CFP: {root / image} is not named <person>/frontal|profile/<number>")
     return image, parts[0], parts[1], int(number)
 
 
@@ -79,7 +79,7 @@ def _images(path: Path) -> dict[int, str]:
     for line in _lines(path):
         number, _, image = line.partition(" ")
         if not number.isdigit() or "/" not in image:
-            raise DataError(f"{path}: expected '<number> <path>' and found '{line}'")
+            raise DataError(f"{path}: expected '<number> <path>', found '{line}'")
         images[int(number)] = posixpath.normpath(posixpath.join("Protocol", image.strip()))
     return images
 
@@ -89,14 +89,16 @@ def _numbers(path: Path) -> list[tuple[int, int]]:
     for line in _lines(path):
         words = [word.strip() for word in line.split(",")]
         if len(words) != 2 or not all(word.isdigit() for word in words):
-            raise DataError(f"{path}: expected '<number>,<number>' and found '{line}'")
+            raise DataError(f"{path}: expected '<number>,<number>', found '{line}'")
         pairs.append((int(words[0]), int(words[1])))
     return pairs
 
 
 def _image(images: dict[int, str], number: int, path: Path) -> str:
     if number not in images:
-        raise DataError(f"{path} names image {number}; the list of images has {len(images)}")
+        raise DataError(
+            f"{path} refers to image {number}, but the list of images has {len(images)}"
+        )
     return images[number]
 
 

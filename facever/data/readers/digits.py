@@ -12,7 +12,7 @@ from facever.data.manifest import Manifest
 
 
 def read() -> Manifest:
-    """Return the digits; a digit is an identity. Sixteen grey levels are spread over 0 to 255."""
+    """Return the digits; each digit is an identity. Sixteen grey levels are scaled to 0 to 255."""
 
     def load() -> tuple[np.ndarray, np.ndarray]:
         digits = load_digits()

@@ -1,4 +1,4 @@
-"""A folder of images per identity, `root/<identity>/.../image.jpg`; or images without one."""
+"""A folder of images per identity, `root/<identity>/.../image.jpg`; or images without identity."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from facever.data.manifest import Manifest
 
 
 def detect(root: Path) -> bool:
-    """Tell whether `root` is a folder; the layout of last resort."""
+    """Return whether `root` is a folder; this layout is tried last."""
     return root.is_dir()
 
 
@@ -15,6 +15,6 @@ def read(root: Path, on_error: OnError = "skip") -> Manifest:
     """Return the images below `root` by `facever.data.identity_folders.rows_of_folder`.
 
     Raises:
-        DataError: No such folder, or no image in it.
+        DataError: There is no such folder, or no image in it.
     """
     return Manifest.from_folder(root, on_error)

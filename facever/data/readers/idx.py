@@ -1,4 +1,4 @@
-"""idx files, MNIST's format: `t10k-images-idx3-ubyte.gz` beside `t10k-labels-idx1-ubyte.gz`.
+"""idx files, MNIST's format: `t10k-images-idx3-ubyte.gz` with `t10k-labels-idx1-ubyte.gz`.
 
 Reference:
     LeCun, Cortes, Burges: The MNIST database of handwritten digits, 1998.
@@ -21,18 +21,18 @@ _SUBSETS = {"t10k": "test"}
 
 
 def detect(root: Path) -> bool:
-    """Tell whether `root` is a folder with a file of images in idx format."""
+    """Return whether `root` is a folder with a file of images in idx format."""
     return root.is_dir() and bool(_image_files(root))
 
 
 def read(root: Path, on_error: OnError = "skip") -> Manifest:  # noqa: ARG001
-    """Return every image of every pair of files; a label is an identity.
+    """Return every image of every pair of files; each label is an identity.
 
-    The subset is what comes before "-images-idx3-ubyte" ("train"; "t10k" becomes "test"). Images
-    are addressed inside their files, plain or gzipped: "t10k-images-idx3-ubyte.gz#7".
+    The subset is the name before "-images-idx3-ubyte" ("train"; "t10k" becomes "test"). Images are
+    addressed inside their files, plain or gzipped: "t10k-images-idx3-ubyte.gz#7".
 
     Raises:
-        DataError: No such files, no labels beside images, counts that differ, a damaged file.
+        DataError: There are no such files, labels are missing, counts differ, or a file is damaged.
     """
     files = _image_files(root)
     if not files:
@@ -41,7 +41,7 @@ def read(root: Path, on_error: OnError = "skip") -> Manifest:  # noqa: ARG001
 
 
 def _image_files(root: Path) -> list[tuple[Path, re.Match[str]]]:
-    """Return the image files in order; where there is a plain file, not the gzipped one too."""
+    """Return the image files in order; without gzipped files that also exist uncompressed."""
     there = sorted(path for path in root.iterdir() if left_by_system(path.name) is None)
     files = {path: _NAME.fullmatch(path.name) for path in there}
     return [

@@ -1,4 +1,4 @@
-"""Any tree of images, without identities: `--layout images`."""
+"""A folder tree of images without identities: `--layout images`."""
 
 from pathlib import Path
 
@@ -11,15 +11,17 @@ from facever.errors import DataError
 
 
 def detect(root: Path) -> bool:  # noqa: ARG001
-    """Return False: the names of folders cannot tell that they name nobody; it must be said."""
+    """Return False: folder names cannot show that there are no identities, so the layout must be
+    given.
+    """
     return False
 
 
 def read(root: Path, on_error: OnError = "skip") -> Manifest:
-    """Return all images below `root`; nobody says whom they show.
+    """Return all images below `root`, without identities.
 
     Raises:
-        DataError: No such folder, or no image in it.
+        DataError: There is no such folder, or no image in it.
     """
     if not root.is_dir():
         raise DataError(f"no folder {root}")

@@ -16,7 +16,7 @@ from facever.data.manifest import Manifest
 from facever.data.walking import images_below
 from facever.errors import DataError
 
-# A later list has the last word: the people held out are taken out of train.
+# A later list has priority: held-out people are removed from train.
 _LISTS = {
     "train": "peopleDevTrain.txt",
     "test": "peopleDevTest.txt",
@@ -25,7 +25,7 @@ _LISTS = {
 
 
 def detect(root: Path) -> bool:
-    """Tell whether `root` holds the images and at least one of the official lists."""
+    """Return whether `root` contains the images and at least one of the official lists."""
     lists = [*_LISTS.values(), "pairs.txt", "pairsDevTrain.txt", "pairsDevTest.txt"]
     return (root / "images").is_dir() and any(
         (root / "protocol" / name).is_file() for name in lists
@@ -35,16 +35,16 @@ def detect(root: Path) -> bool:
 def read(root: Path, on_error: OnError = "skip") -> Manifest:
     """Return all images, with columns identity, number (of the image) and subset.
 
-    The subset is that of View 1: "train", "held_out" (`peopleDevHeldOut.txt`, left out of train for
-    thresholds and every other choice), "test", or "none" for who is in no list.
+    The subset is that of View 1: "train", "held_out" (`peopleDevHeldOut.txt`, removed from train,
+    for thresholds and all other choices), "test", or "none" for people in no list.
 
     Raises:
-        DataError: No images, a file that is not called <Name>/<Name>_<number>, or a list that is
-            not whole.
+        DataError: There are no images, a file is not named <Name>/<Name>_<number>, or a list is
+            incomplete.
     """
     images = images_below(root, ["images"], on_error)
     if not images:
-        raise DataError(f"LFW: no images in {root / 'images'}; the people's folders belong there")
+        raise DataError(f"LFW: no images in {root / 'images'}: put the people's folders there")
     rows = [_row(root, image) for image in images]
     frame = pd.DataFrame(rows, columns=["path", "identity", "number"])
     people = frame["identity"].map(canonical)
@@ -53,7 +53,7 @@ def read(root: Path, on_error: OnError = "skip") -> Manifest:
 
 
 def image_path(name: str, number: int) -> str:
-    """Return the path of a person's image in the manifest, as LFW's lists mean it."""
+    """Return the path in the manifest of a person's image in LFW's lists."""
     return f"images/{name}/{name}_{number:04d}.jpg"
 
 
@@ -61,7 +61,7 @@ def _row(root: Path, image: str) -> tuple[str, str, int]:
     folder, _, file = image.removeprefix("images/").rpartition("/")
     name, _, number = file.rpartition(".")[0].rpartition("_")
     if name != folder or not number.isdigit():
-        raise DataError(f"LFW: {root / image} is not called <Name>/<Name>_<number>")
+        raise DataError(f"LFW: {root / image} is not named <Name>/<Name>_<number>")
     return image, name, int(number)
 
 
@@ -79,9 +79,9 @@ def _subsets(root: Path, identities: set[str]) -> dict[str, str]:
 
 
 def _people(path: Path) -> list[str]:
-    """Read "<count>" and then so many lines "<Name>\t<images>"."""
+    """Read a line "<count>" and then <count> lines "<Name>\t<images>"."""
     count, *lines = read_regular(path).decode(errors="replace").split("\n")
     names = [canonical(line.split("\t")[0]) for line in lines if line.strip()]
     if not count.strip().isdigit() or int(count) != len(names):
-        raise DataError(f"LFW: {path} declares '{count.strip()}' people but names {len(names)}")
+        raise DataError(f"LFW: {path} declares '{count.strip()}' people but lists {len(names)}")
     return names

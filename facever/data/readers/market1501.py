@@ -22,7 +22,7 @@ _OFFICIAL = {"bounding_box_train": "train", "query": "query", "bounding_box_test
 
 
 def detect(root: Path) -> bool:
-    """Tell whether `root` is the official layout, or a split.csv beside images so named."""
+    """Return whether `root` has the official layout, or a split.csv and images with such names."""
     if (root / "bounding_box_train").is_dir():
         return True
     folder = root / "train"
@@ -34,14 +34,14 @@ def detect(root: Path) -> bool:
 def read(root: Path, on_error: OnError = "skip") -> Manifest:
     """Return the images with columns identity, camera, sequence, frame, box and subset.
 
-    With a `split.csv` (columns path, identity, camera, subset) its rows are the data set. Without
-    one, the official folders are: bounding_box_train as "train", query as "query" and
-    bounding_box_test as "gallery", with its distractors (identity "0000": in the gallery, always
-    wrong) and without its junk (identity "-1": neither right nor wrong, ignored by definition).
+    With a `split.csv` (columns path, identity, camera, subset), its rows are the data set. Without
+    one, the official folders are used: bounding_box_train as "train", query as "query" and
+    bounding_box_test as "gallery", with its distractors (identity "0000": in the gallery, never
+    correct) and without its junk (identity "-1": ignored by definition).
 
     Raises:
-        DataError: Neither layout, a file name that does not say whom it shows, or a row of
-            `split.csv` that contradicts the name of its file.
+        DataError: Neither layout fits, a file name has no identity, or a row of `split.csv`
+            contradicts the name of its file.
     """
     if (root / "split.csv").is_file():
         return _read_split(root)

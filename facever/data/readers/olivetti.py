@@ -1,4 +1,4 @@
-"""The Olivetti faces as scikit-learn keeps them: 400 images of 40 people, 64 x 64, grey.
+"""The Olivetti faces from scikit-learn: 400 images of 40 people, 64 x 64, grey.
 
 Reference:
     Samaria, Harter: Parameterisation of a Stochastic Model for Human Face Identification, 1994.
@@ -18,13 +18,13 @@ _FETCH = "from sklearn.datasets import fetch_olivetti_faces as f; f(n_retries=1,
 
 
 def read(seconds: float = 10.0) -> Manifest:
-    """Return the faces, fetched once through scikit-learn where they are not yet on this machine.
+    """Return the faces; download them with scikit-learn if they are not on this machine yet.
 
     Args:
-        seconds: How long the download may take in all.
+        seconds: Time limit of the download.
 
     Raises:
-        DataError: They are not here and could not be fetched in time.
+        DataError: The faces could not be downloaded in time.
     """
 
     def load() -> tuple[np.ndarray, np.ndarray]:
@@ -39,12 +39,12 @@ def read(seconds: float = 10.0) -> Manifest:
 
 
 def _fetch(seconds: float) -> None:
-    """Fetch in a process of its own: it alone can be stopped at the deadline, retries and all."""
+    """Download in a separate process, which can be stopped at the deadline, including retries."""
     try:
         command = [sys.executable, "-c", _FETCH]
         subprocess.run(command, check=True, capture_output=True, timeout=seconds)
     except subprocess.TimeoutExpired:
-        raise DataError(f"Olivetti faces: not fetched within {seconds:g} s") from None
+        raise DataError(f"Olivetti faces: not downloaded within {seconds:g} s") from None
     except subprocess.CalledProcessError as error:
         reason = error.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise DataError(f"Olivetti faces: could not be fetched ({reason})") from None
+        raise DataError(f"Olivetti faces: download failed ({reason})") from None

@@ -1,4 +1,4 @@
-"""A CSV or Parquet table with the columns path and, where it is known, identity."""
+"""A CSV or Parquet table with the columns path and, if known, identity."""
 
 from pathlib import Path
 
@@ -11,15 +11,15 @@ _IN_FOLDER = ("manifest.csv", "manifest.parquet")
 
 
 def detect(root: Path) -> bool:
-    """Tell whether `root` is a .csv or .parquet file, or a folder with a manifest file in it."""
+    """Return whether `root` is a .csv or .parquet file, or a folder with a manifest file."""
     return is_table(_table(root))
 
 
 def read(root: Path, on_error: OnError = "skip") -> Manifest:  # noqa: ARG001
-    """Return the table as a manifest; relative paths are relative to the table's own folder.
+    """Return the table as a manifest; relative paths are relative to the table's folder.
 
     Raises:
-        DataError: No such file, another kind of file, or a table that breaks the contract.
+        DataError: There is no such file, it has another suffix, or the table is invalid.
     """
     table = _table(root)
     if not is_table(table):

@@ -1,8 +1,8 @@
-"""Tar files in WebDataset's layout: `KEY.jpg` beside `KEY.json` or `KEY.cls`.
+"""Tar files in WebDataset's layout: `KEY.jpg` with `KEY.json` or `KEY.cls`.
 
-Shards that facever wrote have a manifest.parquet and are read as a table. Others are gone through
-once, header by header, and what was found is kept in the cache as long as they do not change.
-Of a member that is no image, .json or .cls not one byte is read: no pickle is ever opened.
+Shards written by facever have a manifest.parquet and are read as a table. Others are scanned once,
+header by header, and the result is cached until they change. Members that are not an image, .json
+or .cls are never read: no pickle is opened.
 
 Reference:
     WebDataset, https://github.com/webdataset/webdataset: the files of a sample share a key, which
@@ -36,15 +36,15 @@ from facever.data.tables import check_utf8, shortened, write_table
 from facever.data.walking import by_suffix, left_by_system
 from facever.errors import DataError
 
-_READ_AS = 3  # of the index: another number makes it anew
+_READ_AS = 3  # version of the index: another version rebuilds it
 _MOST_METADATA = 1_000_000  # bytes
-_PIECE = 1_000_000  # of what follows the end
+_PIECE = 1_000_000  # bytes per read after the end
 
 
 def detect(root: Path) -> bool:
-    """Tell whether `root` is a .tar file, or a folder of them and of nothing else.
+    """Return whether `root` is a .tar file or a folder that contains only .tar files.
 
-    The folder's subfolders may be called train, test and so on, with the files in them.
+    The files may be in subfolders named train, test and similar.
     """
     if root.is_file():
         return root.suffix == ".tar"
@@ -53,16 +53,15 @@ def detect(root: Path) -> bool:
 
 
 def read(root: Path, on_error: OnError = "skip") -> Manifest:  # noqa: ARG001
-    """Return the images of the shards, in their order.
+    """Return the images of the shards, in order.
 
-    The identity is `identity` of the sample's .json, or else `cls` there, or else its .cls file.
-    Other texts and numbers of the .json ride along as columns; `original` is the image's own name
-    where the .json does not say another. Of shards in folders train, test, ... the folder's name is
-    the `subset` where there is no other.
+    The identity is `identity` in the sample's .json, else `cls` in it, else the .cls file. Other
+    texts and numbers of the .json become columns; `original` is by default the image's name. For
+    shards in folders train, test, ..., the folder's name is the default of `subset`.
 
     Raises:
-        DataError: No shards, some on another level, a damaged one, a name that is not in UTF-8, a
-            sample without an identity or with several images.
+        DataError: There are no shards, some are on another level or damaged, a name is not in
+            UTF-8, or a sample has no identity or several images.
     """
     tars = _tars(root)
     if not tars:
@@ -98,12 +97,12 @@ def _tars(root: Path) -> list[Path]:
 
 
 def _wanted(paths: Iterable[Path]) -> list[Path]:
-    """Return the paths that no system left there."""
+    """Return the paths without system files."""
     return [path for path in paths if left_by_system(path.name) is None]
 
 
 def _refuse_others(root: Path, tars: list[Path]) -> None:
-    """Refuse shards on another level than those that are read, rather than leave them out."""
+    """Refuse shards on another level than those that are read."""
     known = set(tars)
     ways = (path.relative_to(root) for path in sorted(root.rglob("*.tar")) if path not in known)
     other = next((way for way in ways if not any(map(left_by_system, way.parts))), None)
@@ -116,7 +115,7 @@ def _refuse_others(root: Path, tars: list[Path]) -> None:
 
 
 def _index_of(folder: Path, tars: list[Path]) -> Path:
-    """Return where the index of exactly these files is kept."""
+    """Return the path of the cached index of exactly these files."""
     known: list[Any] = [_READ_AS, str(folder.absolute())]
     for tar in tars:
         status = tar.stat()
@@ -127,11 +126,11 @@ def _index_of(folder: Path, tars: list[Path]) -> Path:
 
 @dataclass
 class _Sample:
-    """What the members of one key say."""
+    """The members of one key."""
 
     key: str = ""
     images: list[tuple[str, str]] = field(default_factory=list)  # address, name
-    unread: list[str] = field(default_factory=list)  # names of images of suffixes not read
+    unread: list[str] = field(default_factory=list)  # names of images with unsupported suffixes
     values: dict[str, Any] = field(default_factory=dict)
     label: str | None = None
 
@@ -140,7 +139,7 @@ def _scan(folder: Path, tars: list[Path]) -> pd.DataFrame:
     """Read the headers of all members, one file after the other."""
     rows: list[dict[str, Any]] = []
     passed: Counter[str] = Counter()
-    unread: dict[str, str] = {}  # whom it shows, by the name of an image
+    unread: dict[str, str] = {}  # identity by image name
     for tar in track(tars, "indexing", len(tars), "shards"):
         name = tar.relative_to(folder).as_posix()
         subset = {} if tar.parent == folder else {"subset": tar.parent.name.lower()}
@@ -153,10 +152,12 @@ def _scan(folder: Path, tars: list[Path]) -> pd.DataFrame:
             rows.append(subset | row)
     if passed:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in passed.most_common())
-        warn(f"members of {folder} that are no image, .json or .cls file are not read: {kinds}")
+        warn(f"members of {folder} that are not an image, .json or .cls file are not read: {kinds}")
     if unread:
         people = sorted(set(unread.values()) - {canonical(row["identity"]) for row in rows})
-        lost = f". {len(people)} people have no other: {shortened(people, 3)}" if people else ""
+        lost = (
+            f". {len(people)} people have no other images: {shortened(people, 3)}" if people else ""
+        )
         warn(f"{len(unread):,} images in {folder} are not read: {by_suffix(unread)}{lost}")
     if not rows:
         raise DataError(f"no images in the .tar files of {folder}")
@@ -178,7 +179,7 @@ def _row(sample: _Sample, tar: Path) -> dict[str, Any]:
 
 
 def _identity(sample: _Sample, where: str) -> str:
-    """Return what a sample says of its identity, or an empty string where it says nothing."""
+    """Return the identity of a sample, or an empty string."""
     given = [sample.values.get("identity"), sample.values.get("cls"), sample.label]
     for value in given:
         if isinstance(value, str | int) and not isinstance(value, bool):
@@ -188,7 +189,7 @@ def _identity(sample: _Sample, where: str) -> str:
     for value in given:
         if value is not None:
             shown = reprlib.repr(value)
-            raise DataError(f"{where}: the identity {shown} is neither a text nor a whole number")
+            raise DataError(f"{where}: the identity {shown} is neither text nor an integer")
     return ""
 
 
@@ -242,15 +243,16 @@ def _parse(content: bytes, where: str) -> dict[str, Any]:
     except ValueError as error:
         raise DataError(f"{where} cannot be read as JSON: {error}") from error
     if not isinstance(values, dict):
-        raise DataError(f"{where} holds no names and values")
+        raise DataError(f"{where} is not a JSON object")
     return values
 
 
 def _members(tar: Path) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
-    """Yield all of a tar file but its folders; with the content where it is .json or .cls.
+    """Yield the members of a tar file except folders, with the content of .json and .cls.
 
     Raises:
-        DataError: It is no plain tar file, it is truncated or damaged, or goes on after its end.
+        DataError: It is not an uncompressed tar file, is truncated or damaged, or has data after
+            its end.
     """
     size, end = tar.stat().st_size, 0
     try:
@@ -274,8 +276,8 @@ def _members(tar: Path) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
             while piece := plain.read(_PIECE):
                 if more := piece.lstrip(b"\0"):
                     raise DataError(
-                        f"{tar} goes on after its end, at byte {plain.tell() - len(more):,}, as "
-                        "tar files joined by cat do: keep them apart, or use tar --concatenate"
+                        f"{tar} has data after its end, at byte {plain.tell() - len(more):,}, "
+                        "like tar files joined by cat: keep them separate, or use tar --concatenate"
                     )
     except (tarfile.TarError, OverflowError, ValueError) as error:
         raise DataError(_damaged(tar, end)) from error
@@ -293,5 +295,5 @@ def _metadata(file: tarfile.TarFile, member: tarfile.TarInfo, tar: Path) -> byte
 def _damaged(tar: Path, place: int) -> str:
     return (
         f"{tar} is truncated, damaged or compressed (no tar header at byte {place:,}): copy it "
-        "again, or unpack it to a plain .tar"
+        "again, or decompress it to a plain .tar"
     )

@@ -1,1 +1,1 @@
-"""Parametric faces: identities that nobody has, in shots that vary as photographs do."""
+"""Parametric synthetic faces, in shots that vary like photographs."""

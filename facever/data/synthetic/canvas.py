@@ -1,4 +1,4 @@
-"""A canvas in the coordinates of a head, and the pose that brings the head onto it."""
+"""A canvas in the coordinates of a head, and the projection of a posed head."""
 
 from math import cos, sin
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from facever.data.synthetic.palette import Color
 Points = NDArray[np.float64]
 
 _SHIFT = 4  # OpenCV takes points in 1/16 pixels
-_DEPTH = 0.75  # how far the middle of the face stands out
+_DEPTH = 0.75  # depth of the middle of the face
 _SPAN = 1.36  # half heights of the head from the middle of the image to its edge
 
 
@@ -75,7 +75,7 @@ class Canvas:
         self._shapes.append(_Shape(front[::-1], color, 0, 0, 0))
 
     def paint(self) -> None:
-        """Draw what was collected."""
+        """Draw the collected shapes."""
         shapes, self._shapes = self._shapes, []
         lengths = [len(shape.points) for shape in shapes]
         placed = self._place(
@@ -86,7 +86,7 @@ class Canvas:
         start = stop = 0
         for shape, length in zip(shapes, lengths, strict=True):
             stop += length
-            if shape.width < 0:  # goes on with the next
+            if shape.width < 0:  # continues with the next shape
                 continue
             points = [placed[start:stop]]
             if shape.width:
@@ -99,7 +99,7 @@ class Canvas:
             start = stop
 
     def soften(self, width: float) -> None:
-        """Draw what was collected and blur the whole image."""
+        """Draw the collected shapes and blur the whole image."""
         self.paint()
         pixels = 2 * round(width * self._unit / 2) + 1
         if pixels > 1:

@@ -1,4 +1,4 @@
-"""How the head and the face of a synthetic person are drawn."""
+"""Drawing of the head and the face of a synthetic person."""
 
 from typing import NamedTuple
 
@@ -53,7 +53,7 @@ def _ears(canvas: Canvas, identity: Identity, shot: Shot) -> None:
         return
     y, out, tall = identity.eye_y + 0.16 - 0.4 * shot.pitch, identity.ear_out, identity.ear_size
     for side in (-1, 1):
-        turned = identity.head_width * (1 - 0.22 * side * shot.yaw)  # the far ear comes out
+        turned = identity.head_width * (1 - 0.22 * side * shot.yaw)  # the far ear becomes visible
         x = side * (turned + 0.6 * out - 0.02)
         canvas.fill(oval(x, y, 0.07 + out, tall), dim(identity.skin, 0.9), flat=True)
         inside = oval(x, y, 0.03 + out / 2, tall * 0.6)
@@ -61,7 +61,7 @@ def _ears(canvas: Canvas, identity: Identity, shot: Shot) -> None:
 
 
 def _relief(canvas: Canvas, identity: Identity, shot: Shot) -> None:
-    """Lay light and dark areas on the skin, to be softened."""
+    """Add light and dark areas to the skin, to be blurred."""
     skin, eye_x, eye_y = identity.skin, identity.eye_x, identity.eye_y
     width, mouth, tip = identity.head_width, identity.mouth_y, eye_y + identity.nose_length
     inner = jaw(identity) * (0.85, 0.86)
@@ -108,7 +108,7 @@ def _eye(canvas: Canvas, identity: Identity, shot: Shot, side: int) -> None:
     canvas.fill(oval(x, y, radius * 0.45, radius * 0.45), (10, 8, 8))
     glint = radius * 0.22
     canvas.fill(oval(x - radius * 0.35, y - radius * 0.35, glint, glint), (250, 250, 250))
-    # The lids cover what stands out of the opening.
+    # The lids cover everything outside of the opening.
     canvas.fill(np.concatenate([upper, lid(1.2, -width * 1.05)[::-1]]), dim(skin, 0.9))
     canvas.fill(np.concatenate([lower, lid(1.2, width * 0.95)[::-1]]), dim(skin, 0.95))
     canvas.line(upper, _DARK, 0.028)
@@ -177,7 +177,7 @@ def _marks(canvas: Canvas, identity: Identity) -> None:
         canvas.fill(oval(x, y, radius, radius), dim(identity.skin, 0.45))
     if identity.freckles > 0.1:
         shade = mix(identity.skin, (130, 70, 40), 0.3 + 0.3 * identity.freckles)
-        for step in range(14):  # spread without a pattern that the eye would see
+        for step in range(14):  # spread without a visible pattern
             x = np.sin(step * 2.4) * (0.12 + 0.03 * step)
             y = identity.eye_y + 0.3 + 0.1 * np.cos(step * 1.7)
             canvas.fill(oval(x, y, 0.016, 0.016), shade)

@@ -1,4 +1,4 @@
-"""How hair, beard, clothes, glasses and what covers a face are drawn."""
+"""Drawing of hair, beard, clothes, glasses and occlusions."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from facever.data.synthetic.shot import Shot
 
 _ACROSS: Points = np.linspace(-1, 1, 13)
 
-# How far the hair comes down at the temples.
+# Length of the hair at the temples.
 _TEMPLES = {
     "buzz": -0.28,
     "short": -0.15,
@@ -24,7 +24,7 @@ _TEMPLES = {
 
 
 def behind(canvas: Canvas, identity: Identity, shot: Shot) -> None:
-    """Draw what the head covers: the hair at the back, the neck and the clothes."""
+    """Draw the parts behind the head: the hair at the back, the neck and the clothes."""
     _back_hair(canvas, identity, shot)
     neck = identity.head_width * 0.62
     throat = points((-neck, 0.4), (neck, 0.4), (1.1 * neck, 1.6), (-1.1 * neck, 1.6))
@@ -114,7 +114,7 @@ def beard(canvas: Canvas, identity: Identity) -> None:
 
 
 def glasses(canvas: Canvas, identity: Identity, shot: Shot) -> None:
-    """Draw glasses, where the shot has them."""
+    """Draw glasses, if the shot has them."""
     if shot.glasses is None:
         return
     shade, x, y = shot.glasses_color, identity.eye_x, identity.eye_y
@@ -134,7 +134,7 @@ def glasses(canvas: Canvas, identity: Identity, shot: Shot) -> None:
 
 
 def occlusion(canvas: Canvas, identity: Identity, shot: Shot) -> None:
-    """Draw what covers a part of the face, where the shot has it."""
+    """Draw the occlusion of the face, if the shot has one."""
     shade, where, wide = shot.occlusion_color, shot.occlusion_place, identity.head_width
     if shot.occlusion == "mask":
         top = identity.eye_y + identity.nose_length * 0.55

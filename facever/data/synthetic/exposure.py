@@ -1,4 +1,4 @@
-"""What the light and the camera do to a drawn image."""
+"""Effects of light and camera on a drawn image."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""What makes a synthetic person: the shapes and colours that all their images share.
+"""Parameters of a synthetic person: shapes and colours that all of their images share.
 
 Lengths are in half heights of the head (about 1 from the middle to the chin); x grows to the
 right of the image, y downwards.
@@ -70,7 +70,7 @@ class Identity:
     beard: str
     freckles: float
     moles: tuple[tuple[float, float, float], ...]  # x, y, radius
-    glasses: float  # how often they wear them
+    glasses: float  # share of images with glasses
 
     @classmethod
     def draw(cls, seed: int, number: int) -> "Identity":

@@ -1,4 +1,4 @@
-"""What changes from one image of a synthetic person to the next."""
+"""Parameters of one image of a synthetic person."""
 
 from dataclasses import dataclass
 
@@ -24,8 +24,8 @@ class Shot:
     shift_y: float
     scale: float
     light: tuple[float, float, float]  # unit vector towards the light
-    exposure: float  # brightness of what faces the light
-    ambient: float  # share of the light that comes from everywhere
+    exposure: float  # brightness of surfaces facing the light
+    ambient: float  # share of ambient light
     tint: Color  # gains of the three channels
     smile: float  # -1 to 1
     mouth_open: float

@@ -85,9 +85,9 @@ def test_broken_lists_are_one_line(root: Path) -> None:
     folder = root / "Protocol" / "Split" / "FP"
     same, images = folder / "01" / "same.txt", root / "Protocol" / "Pair_list_P.txt"
     cases = [
-        (same, "1;1\n", "expected '<number>,<number>' and found '1;1'"),
-        (same, "1,4\n", "same.txt names image 4; the list of images has 3"),
-        (images, "a/b.jpg\n", "expected '<number> <path>' and found 'a/b.jpg'"),
+        (same, "1;1\n", "expected '<number>,<number>', found '1;1'"),
+        (same, "1,4\n", "same.txt refers to image 4, but the list of images has 3"),
+        (images, "a/b.jpg\n", "expected '<number> <path>', found 'a/b.jpg'"),
     ]
     for path, text, message in cases:
         before = path.read_text()
@@ -108,9 +108,7 @@ def test_broken_lists_are_one_line(root: Path) -> None:
 
 def test_broken_images_are_one_line(root: Path) -> None:
     (root / "Data" / "Images" / "001" / "frontal" / "me.jpg").touch()
-    with pytest.raises(
-        DataError, match=r"me\.jpg is not called <person>/frontal\|profile/<number>"
-    ):
+    with pytest.raises(DataError, match=r"me\.jpg is not named <person>/frontal\|profile/<number>"):
         cfp.read(root)
     (root / "Empty" / "Data" / "Images").mkdir(parents=True)
     with pytest.raises(DataError, match=r"^CFP: no images in .*Images$"):

@@ -50,7 +50,9 @@ def test_bad_folders_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^no images in .* \(looked for \.avif \.bmp"):
         read(tmp_path)
     touch(tmp_path, "train/1.png", "test/2.png")
-    with pytest.raises(DataError, match=r"^2 images lie directly in .*; a folder per identity is"):
+    with pytest.raises(
+        DataError, match=r"^2 images lie directly in .*: put them into one folder per identity"
+    ):
         read(tmp_path)
 
 
@@ -63,7 +65,10 @@ def test_names_that_are_not_in_utf8_are_one_line(name: str, tmp_path: Path) -> N
     with pytest.raises(DataError) as error:
         read(tmp_path)
     shown = name.replace("\udce9", r"\udce9")
-    assert str(error.value) == f"{tmp_path}: '{shown}' is not in UTF-8: rename or rewrite it so"
+    assert (
+        str(error.value)
+        == f"{tmp_path}: '{shown}' is not in UTF-8: rename it, or convert it to UTF-8"
+    )
 
 
 def test_links_are_followed_once(tmp_path: Path) -> None:

@@ -54,12 +54,12 @@ def test_people_without_images_are_said(root: Path, capsys: pytest.CaptureFixtur
 
 def test_bad_input_is_one_line(root: Path, tmp_path: Path) -> None:
     (root / "protocol" / "peopleDevTest.txt").write_text("5\nCy_Al-X\t3\n")
-    with pytest.raises(DataError, match=r"peopleDevTest.txt declares '5' people but names 1$"):
+    with pytest.raises(DataError, match=r"peopleDevTest.txt declares '5' people but lists 1$"):
         lfw.read(root)
     for name in ("face.jpg", "Ann_Lee_0001.jpg", "Bo_x.jpg"):
         wrong = root / "images" / "Bo" / name
         wrong.touch()
-        with pytest.raises(DataError, match=rf"{name} is not called <Name>/<Name>_<number>$"):
+        with pytest.raises(DataError, match=rf"{name} is not named <Name>/<Name>_<number>$"):
             lfw.read(root)
         wrong.unlink()
     with pytest.raises(DataError, match=r"LFW: no images in .*/gone/images"):

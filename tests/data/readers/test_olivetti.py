@@ -41,7 +41,7 @@ def test_a_download_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(olivetti, "fetch_olivetti_faces", missing)
     monkeypatch.setattr(olivetti, "_FETCH", "import time; time.sleep(60)")
     start = time.monotonic()
-    with pytest.raises(DataError, match=r"^Olivetti faces: not fetched within 0\.3 s$"):
+    with pytest.raises(DataError, match=r"^Olivetti faces: not downloaded within 0\.3 s$"):
         olivetti.read(seconds=0.3)
     assert time.monotonic() - start < 5
 
@@ -49,7 +49,7 @@ def test_a_download_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_failure_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(olivetti, "fetch_olivetti_faces", missing)
     monkeypatch.setattr(olivetti, "_FETCH", "raise OSError('no network')")
-    with pytest.raises(DataError, match=r"could not be fetched \(OSError: no network\)$"):
+    with pytest.raises(DataError, match=r"download failed \(OSError: no network\)$"):
         olivetti.read()
 
 

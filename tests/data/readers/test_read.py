@@ -49,7 +49,7 @@ def test_bad_roots_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^unknown layout 'lwf'; did you mean 'lfw'\?"):
         read(tmp_path, "lwf")
     image = touch(tmp_path, "face.jpg") / "face.jpg"
-    with pytest.raises(DataError, match=r"neither a folder of images, a \.csv or \.parquet"):
+    with pytest.raises(DataError, match=r"not a folder of images, a \.csv or \.parquet"):
         read(image)
     with pytest.raises(DataError, match=r"not a \.csv or \.parquet table .* no manifest"):
         read(tmp_path, "table")

@@ -69,7 +69,7 @@ def test_images_and_identities(
     for row in range(3):
         np.testing.assert_array_equal(decode(found.locate(row)), IMAGE)
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f"warning: members of {root} that are no image, .json or .cls file are not read: "
+        f"warning: members of {root} that are not an image, .json or .cls file are not read: "
         "1 .pyd, 1 .pickle, 1 .pth, 1 .cls, 1 .txt"
     )
 
@@ -151,7 +151,7 @@ def test_an_archive_beside_folders_of_people_is_not_the_data(tmp_path: Path) -> 
 def damaged(tar: Path, at: int) -> str:
     return (
         f"{tar} is truncated, damaged or compressed (no tar header at byte {at:,}): copy it "
-        "again, or unpack it to a plain .tar"
+        "again, or decompress it to a plain .tar"
     )
 
 
@@ -174,7 +174,7 @@ def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:
             f"{tar}: sample a has several images (a.l.png, a.r.png); one is expected",
         ),
         ({"a.txt": b"x"}, f"no images in the .tar files of {tmp_path / 'w'}"),
-        ({"a.png": PNG, "a.json": b"[1]"}, f"{tar}: a.json holds no names and values"),
+        ({"a.png": PNG, "a.json": b"[1]"}, f"{tar}: a.json is not a JSON object"),
         ({"a.png": PNG, "a.json": b"{"}, f"{tar}: a.json cannot be read as JSON: Expecting"),
         (
             {"a.png": PNG, "a.json": b" " * 1_000_001},
@@ -205,7 +205,8 @@ def test_links_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
             file.addfile(link)
     assert len(read(tmp_path / "w")) == 1
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f"warning: members of {tmp_path / 'w'} that are no image, .json or .cls file are not read: "
+        f"warning: members of {tmp_path / 'w'} that are not an image, .json or .cls file are "
+        "not read: "
         "2 link or device"
     )
 
@@ -220,8 +221,8 @@ def test_a_shard_that_goes_on_after_its_end_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         read(tmp_path / "w")
     assert str(error.value) == (
-        f"{tar} goes on after its end, at byte {end + 3_000_000:,}, as tar files joined by cat do: "
-        "keep them apart, or use tar --concatenate"
+        f"{tar} has data after its end, at byte {end + 3_000_000:,}, like tar files joined by "
+        "cat: keep them separate, or use tar --concatenate"
     )
 
 
@@ -246,7 +247,7 @@ def test_what_is_no_identity_is_said(value: object, shown: str, tmp_path: Path) 
     with pytest.raises(DataError) as error:
         read(tmp_path / "w")
     assert str(error.value) == (
-        f"{tar}: a.png: the identity {shown} is neither a text nor a whole number"
+        f"{tar}: a.png: the identity {shown} is neither text nor an integer"
     )
 
 
@@ -265,7 +266,7 @@ def test_texts_that_are_not_in_utf8_are_one_line(
     tar = write(tmp_path / "w" / "s.tar", members)
     with pytest.raises(DataError) as error:
         read(tmp_path / "w")
-    assert str(error.value) == f"{tar}: '{text}' is not in UTF-8: rename or rewrite it so"
+    assert str(error.value) == f"{tar}: '{text}' is not in UTF-8: rename it, or convert it to UTF-8"
 
 
 def test_columns_of_mixed_types_become_text(tmp_path: Path) -> None:
@@ -335,4 +336,4 @@ def test_a_person_with_raw_images_only_is_said(
     assert read(tmp_path / "w").identities == ["1"]
     [line] = [line for line in capsys.readouterr().err.splitlines() if "nef" in line]
     assert "2 .nef" in line
-    assert "1 people have no other: Ada" in line
+    assert "1 people have no other images: Ada" in line

@@ -211,7 +211,7 @@ def test_bad_input_is_one_clear_line(sets):
     cases = [
         ((queries, query_ids, gallery[:, :5], gallery_ids), {}, "width 8 and 5"),
         ((queries, query_ids[1:], gallery, gallery_ids), {}, "39 identities for 40"),
-        ((queries * np.nan, query_ids, gallery, gallery_ids), {}, "vector 0 holds NaN"),
+        ((queries * np.nan, query_ids, gallery, gallery_ids), {}, "vector 0 contains NaN"),
         ((queries, ["z"] * 40, gallery, gallery_ids), {}, "no query has a positive"),
         ((queries[:0], [], gallery, gallery_ids), {}, "no query image could be embedded"),
         ((queries, query_ids, gallery, gallery_ids), {"camera": "cam"}, "unknown column 'cam'"),

@@ -298,7 +298,7 @@ def test_bad_input_is_one_clear_line(make_faces):
         ((vectors, names[:-1]), {}, "29 identities for 30 vectors"),
         ((vectors, [None, *names[1:]]), {}, "identities: value 0 is missing"),
         ((vectors[0], names), {}, "must be a matrix"),
-        ((np.where(np.eye(30, 8) == 1, np.nan, vectors), names), {}, "vector 0 holds NaN"),
+        ((np.where(np.eye(30, 8) == 1, np.nan, vectors), names), {}, "vector 0 contains NaN"),
         (({"vectors": vectors, "identity": names, "camera": [1, 2]},), {}, "2 camera for 30 v"),
         (({"vectors": vectors, "who": names},), {}, r"no column 'identity' \(found: vectors, who"),
         ((vectors,), {}, "vectors without identities: give"),

@@ -68,7 +68,7 @@ def test_a_new_run_has_canonical_names(
     names = pd.read_parquet(trainer.run.identities)["identity"].tolist()
     assert {COMPOSED, "person_09"} <= set(names)
     assert not {DECOMPOSED, " person_09"} & set(names)
-    assert "1 names differ from another one only in how they are encoded" in capsys.readouterr().err
+    assert "1 names differ from another one only in encoding" in capsys.readouterr().err
     made = Manifest.from_csv(spelled)
     assert names_as_trained(made, trainer.run.identities) is made
 
