@@ -1,4 +1,4 @@
-"""The trained attribute classifier of a run: labels read off embeddings."""
+"""The attribute classifier of a run: labels from embeddings."""
 
 import hashlib
 import json

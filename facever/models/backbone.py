@@ -122,10 +122,10 @@ def pools(backbone: nn.Module, name: str) -> bool:
 
 
 def width_of(backbone: nn.Module, name: str, size: tuple[int, int]) -> int:
-    """Return the number of features that a backbone gives, pooled; a plug-in's is tried out.
+    """Return the number of pooled features of a backbone; that of a plug-in is measured.
 
     Raises:
-        ConfigError: A plug-in does not take images of this size, or gives something else than
+        ConfigError: A plug-in does not take images of this size, or does not return
             [B, width] or [B, width, h, w].
     """
     if pools(backbone, name):
@@ -148,12 +148,12 @@ def width_of(backbone: nn.Module, name: str, size: tuple[int, int]) -> int:
 
 @torch.no_grad()
 def try_out(backbone: nn.Module, size: tuple[int, int], features: bool = False) -> Any:
-    """Return what a backbone gives for one black image, in evaluation mode.
+    """Return the output of a backbone for one black image, in evaluation mode.
 
     Args:
         backbone: It keeps its mode and its buffers, and the random generator its state.
         size: (height, width) of the image, in pixels.
-        features: Ask for its last features, see `last_features`.
+        features: Return its last features, see `last_features`.
     """
     training = backbone.training
     try:
@@ -166,7 +166,7 @@ def try_out(backbone: nn.Module, size: tuple[int, int], features: bool = False) 
 
 
 def last_features(backbone: nn.Module, images: Tensor) -> Tensor:
-    """Return a backbone's features before timm's pooling; all that one without pooling gives."""
+    """Return a backbone's features before timm's pooling; its output if it does not pool."""
     found: Tensor = getattr(backbone, "forward_features", backbone)(images)
     return found
 
@@ -207,7 +207,7 @@ def _shown(options: Mapping[str, Option]) -> str:
 
 
 def _load(model: nn.Module, name: str, path: Path) -> None:
-    """Load a file's weights, converted and resized as timm does for its own; all must fit."""
+    """Load the weights of a file, converted and resized as timm does; all must fit."""
     state, left_out = read_weights(path)
     convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
     try:
@@ -232,9 +232,9 @@ def _classifier(model: nn.Module) -> tuple[str, ...]:
 
 @contextmanager
 def _no_retries_without_network() -> Iterator[None]:
-    """Take weights from the cache, or fail at once, where their host cannot be reached.
+    """Take weights from the cache, or fail at once, if their host cannot be reached.
 
-    Its library would try again and again for most of a minute.
+    The library would retry for most of a minute.
     """
     from huggingface_hub import constants
 
@@ -247,7 +247,7 @@ def _no_retries_without_network() -> Iterator[None]:
 
 
 def _reachable(address: str) -> bool:
-    """Return whether a connection can be made; behind a proxy it is taken for granted."""
+    """Return whether a connection can be made; behind a proxy this is assumed."""
     if getproxies():
         return True
     parts = urlsplit(address)

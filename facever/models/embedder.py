@@ -74,7 +74,7 @@ class ModelConfig(Config):
 
     @property
     def architecture(self) -> dict[str, Any]:
-        """What decides, beside the weights, which embedding an image has, as JSON's values.
+        """All settings that affect embeddings, except the weights, as JSON values.
 
         Where the weights came from and what only matters while training is left out; so is every
         setting at its default: one that is added later does not change it.
@@ -110,7 +110,7 @@ class ModelConfig(Config):
 class Embedder(nn.Module):
     """A backbone with global pooling, then a neck: images to embeddings.
 
-    A timm backbone pools as it is made to; the feature map of a plug-in is averaged.
+    A timm backbone uses its own pooling; the feature map of a plug-in is averaged.
 
     With `local`, features of keypoints are concatenated with the pooled ones before the neck.
 
@@ -179,7 +179,7 @@ class Embedder(nn.Module):
         return self.around_norm(images)[1]
 
     def around_norm(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the neck's BatchNorm is given, and the embeddings; see `forward`.
+        """Return the input of the neck's BatchNorm, and the embeddings; see `forward`.
 
         A neck without BatchNorm gives the embeddings twice.
 
@@ -197,7 +197,7 @@ class Embedder(nn.Module):
         return features if before is None else before, features
 
     def attention(self, images: Tensor) -> dict[int, Tensor]:
-        """Return where the keypoints look, by stage: [B, keypoints, h, w], sums over space are 1.
+        """Return the attention of the keypoints, by stage: [B, keypoints, h, w], of sum 1.
 
         Raises:
             ModelError: The model has no keypoints; and what `forward` raises.
@@ -207,7 +207,7 @@ class Embedder(nn.Module):
         return self.local.attention(self._with_maps(self._ready(images), self.local.indices)[1])
 
     def _ready(self, images: Tensor) -> Tensor:
-        """Return checked images as the backbone takes them."""
+        """Check images and return them as the backbone needs them."""
         if images.ndim != 4 or images.shape[1] != 3:
             raise ModelError(f"images must be [B, 3, H, W], not {list(images.shape)}")
         if images.shape[0] == 1 and any(
@@ -222,7 +222,7 @@ class Embedder(nn.Module):
         return images
 
     def _features(self, images: Tensor) -> Tensor:
-        """Return what the neck takes, [B, width]."""
+        """Return the input of the neck, [B, width]."""
         maps: Sequence[Tensor] = ()
         if self.local is not None:
             last, maps = self._with_maps(images, self.local.indices)
@@ -242,7 +242,7 @@ class Embedder(nn.Module):
         return pooled if self.local is None else torch.cat([pooled, self.local(maps)], 1)
 
     def _with_maps(self, images: Tensor, indices: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
-        """Return the backbone's last features and some of its feature maps, by one forward."""
+        """Return the backbone's last features and some of its feature maps, in one forward pass."""
         found = self.backbone.forward_intermediates(images, indices=indices)  # type: ignore[operator]
         return cast("tuple[Tensor, list[Tensor]]", found)
 
@@ -258,7 +258,7 @@ class Embedder(nn.Module):
 
 
 def _require_undamaged(path: Path) -> None:
-    """Refuse a model of facever whose weights do not match the hash in its header.
+    """Refuse a facever model if its weights do not match the hash in its header.
 
     Raises:
         ModelError: They do not.
@@ -280,7 +280,7 @@ def _require_undamaged(path: Path) -> None:
 
 
 def _width(backbone: nn.Module, config: ModelConfig) -> int:
-    """Return the number of features before the neck; a flattened map's is tried out."""
+    """Return the number of features before the neck; that of a flattened map is measured."""
     pooled = width_of(backbone, config.backbone, config.preprocessing.size)
     if config.pooling == "backbone":
         return pooled

@@ -1,4 +1,4 @@
-"""What every model that facever loads does with images: a few, a data set, a folder of vectors.
+"""The operations of every loaded model: embed a few images, a data set, or into a folder.
 
 Torch models (`Extractor`) and ONNX models (`OnnxModel`) differ in `blocks`, and share the rest. It
 imports neither torch nor, until a data set is embedded, pandas.
@@ -59,12 +59,12 @@ class LoadedModel(ABC):
     @property
     @abstractmethod
     def versions(self) -> dict[str, str]:
-        """Of the packages that make the vectors."""
+        """Versions of the packages that compute the vectors."""
 
     @property
     @abstractmethod
     def operating_point(self) -> "OperatingPoint | None":
-        """The 1:1 operating point that comes with it, where there is one."""
+        """The 1:1 operating point that comes with the model, or None."""
 
     @abstractmethod
     def blocks(
@@ -76,7 +76,7 @@ class LoadedModel(ABC):
         on_error: OnError = "skip",
         faces: Acquire | None = None,
     ) -> Generator[EmbeddedBlock, None, None]:
-        """Embed images and yield them in their order, some at a time.
+        """Embed images and yield the embeddings in their order, in blocks.
 
         Args:
             images: A manifest; or images given as to `embed`.

@@ -103,7 +103,7 @@ class Extractor(LoadedModel):
 
     @property
     def versions(self) -> dict[str, str]:
-        """Of the packages that make the vectors."""
+        """Versions of the packages that compute the vectors."""
         return {
             "facever": __version__,
             "numpy": np.__version__,
@@ -113,7 +113,7 @@ class Extractor(LoadedModel):
 
     @cached_property
     def operating_point(self) -> "OperatingPoint | None":
-        """The 1:1 operating point of the run that it was loaded from, where there is one.
+        """The 1:1 operating point of the run that the model was loaded from, or None.
 
         Raises:
             EvaluationError: Its file is damaged.

@@ -1,6 +1,6 @@
 """Images to embeddings in memory, with any Model: no folder, no journal, no lock.
 
-An unreadable image has its reason instead of a vector; the others have vectors.
+An unreadable image gets a reason instead of a vector.
 """
 
 import os
@@ -40,7 +40,7 @@ def embed_images(
 ) -> EmbeddingSet:
     """Embed a data set in memory; `Extractor.extract` writes one to a folder instead.
 
-    Images are loaded and forgotten some at a time; the vectors take 4 x D bytes an image.
+    Images are loaded in blocks and released; the vectors take 4 x D bytes per image.
 
     Args:
         model: Any model.
@@ -93,7 +93,7 @@ def embed_given(
 ) -> EmbeddingSet:
     """Embed images given in any way, in this process; the rows have `path` where it is known.
 
-    Nobody says whom they show: the column `identity` is missing (None) in each row.
+    Their identities are unknown: the column `identity` is missing (None) in each row.
 
     Args:
         model: Any model.

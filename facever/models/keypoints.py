@@ -1,4 +1,4 @@
-"""The keypoint branch: a learned place to look at for each keypoint, and what is seen there."""
+"""The keypoint branch: a learned attention map for each keypoint, and its features."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, cast
@@ -14,7 +14,7 @@ Stage = Annotated[int, Field(ge=1, le=4)]
 
 
 class KeypointConfig(Config):
-    """A local branch beside the global feature.
+    """Configuration of a local branch in addition to the global feature.
 
     Stages are counted from the end, so that 4 is the backbone's last feature map and 3 the one
     before: 1/32 and 1/16 of the image's side, or as a backbone option (output_stride) has it.
@@ -130,7 +130,7 @@ class KeypointBranch(nn.Module):
 
 
 def _feature_maps(backbone: nn.Module, name: str) -> list[dict[str, Any]]:
-    """Return what timm says of the backbone's feature maps, which must shrink on their way."""
+    """Return timm's information on the feature maps, which must shrink by stage."""
     maps = list(cast("list[dict[str, Any]]", getattr(backbone, "feature_info", [])))
     known = all(hasattr(backbone, name) for name in ("forward_intermediates", "forward_head"))
     if not known or not maps or maps[-1]["reduction"] <= maps[0]["reduction"]:

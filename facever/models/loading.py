@@ -20,7 +20,7 @@ def load_model(
     precision: Precision = "fp32",
     batch_size: int = 64,
 ) -> LoadedModel:
-    """Load a model for use. One of torch needs torch, an ONNX model does not.
+    """Load a model. A torch model needs torch, an ONNX model does not.
 
     Args:
         model: A run folder, a .safetensors file that facever wrote, an .onnx file that
@@ -71,7 +71,7 @@ def is_onnx(model: str | os.PathLike[str]) -> bool:
 
 
 def refuse_weights(path: Path) -> None:
-    """Refuse files of weights from elsewhere, which are no use without the code of their network.
+    """Refuse weight files of other tools, which cannot be used without the code of their network.
 
     Raises:
         ModelError: It is one, or a folder of nothing else; says how to export the model.

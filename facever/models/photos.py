@@ -72,7 +72,7 @@ def face_step(model: "Model", photos: Photos, data: "Manifest | None" = None) ->
 
 
 def default_cropper(model: "Model", **options: Any) -> PhotoCropper:
-    """Return what cuts faces for a model where nothing else is asked for.
+    """Return the default cropper of a model.
 
     Args:
         model: What the crops are for.
@@ -118,7 +118,7 @@ def crop_size(model: "Model") -> tuple[int, int]:
 
 
 def acquisition(faces: FaceStep | None) -> dict[str, Any]:
-    """Return what `EmbeddingMeta.acquisition` says of vectors of such images."""
+    """Return the value of `EmbeddingMeta.acquisition` for vectors of such images."""
     if faces is None:
         return dict(_CROPS)
     given = {"landmarks": "of the data, where it has some"} if faces.landmarks_given else {}

@@ -59,7 +59,7 @@ def open_plugin_model(
 
 
 class PluginModel(LoadedModel):
-    """A `facever.Model` of another package with all that a loaded model can do.
+    """A `facever.Model` of another package with all methods of a loaded model.
 
     Args:
         model: Any model.

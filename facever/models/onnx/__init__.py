@@ -1,1 +1,1 @@
-"""ONNX models: files from elsewhere, read with care, repaired, and run without torch."""
+"""ONNX models: files of other tools, checked, repaired, and run without torch."""

@@ -1,4 +1,4 @@
-"""Making an ONNX file from elsewhere into a facever model: described, repaired, tried, written.
+"""Turn an ONNX file of another tool into a facever model: describe, repair, try and write it.
 
 Only here the package `onnx` is needed. What is written has one input, one output, all numbers in
 one file, and the card.
@@ -64,7 +64,7 @@ def add_model(
     overwrite: bool = False,
     **values: Any,
 ) -> Added:
-    """Write an ONNX file with the card that facever needs, after it was tried on a few images.
+    """Write an ONNX file with the card that facever needs, after a trial on a few images.
 
     Args:
         source: The file.
@@ -110,7 +110,7 @@ def _input_of(one: Entry) -> dict[str, Any]:
 
 
 def _described(file: OnnxFile, like: str | None, values: Mapping[str, Any]) -> Card:
-    """Return the card by what the caller, `like` and the file say, in this order."""
+    """Return the card from the values of the caller, of `like` and of the file, in this order."""
     known = card_of(file) or card_of_public(file.sha256)
     card = known or Card(source_sha256=file.sha256, name=file.path.stem)
     if like is not None:

@@ -1,4 +1,4 @@
-"""The card of an ONNX model: what facever must know to use it, as a text in the file itself."""
+"""The card of an ONNX model: the data that facever needs to use it, as text in the file."""
 
 import hashlib
 import json
@@ -94,10 +94,10 @@ class Card:
         return parse(Preprocessing, values, where="the model's input")
 
     def checked(self) -> Self:
-        """Return this card, if its values can be.
+        """Return this card if its values are valid.
 
         Raises:
-            ConfigError: A value that cannot be; the key is named.
+            ConfigError: An invalid value; the key is named.
         """
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
@@ -110,7 +110,7 @@ class Card:
         return self
 
     def fingerprint(self, *, flip: bool, precision: str) -> str:
-        """Return what names the vectors of this model under these options, in hexadecimal.
+        """Return the fingerprint of the embedding space of this model with these options, hexadecimal.
 
         Model, preprocessing, alignment, output, engine, precision and flip enter; neither the
         detector nor what images were given does.

@@ -1,4 +1,4 @@
-"""The one reader of ONNX files: what they say of themselves, checked before an engine sees them.
+"""The only reader of ONNX files: their contents are checked before an engine loads them.
 
 It needs neither onnx nor onnxruntime. A file that is damaged, that names files outside its folder,
 or that declares more numbers than it has, ends here with one line.
@@ -64,7 +64,7 @@ class Elsewhere:
 
 @dataclass(frozen=True)
 class OnnxFile:
-    """An ONNX file that was read and looked at.
+    """An ONNX file that was read and checked.
 
     Attributes:
         path: Where it lies.
@@ -127,7 +127,7 @@ def read_onnx(path: str | Path) -> OnnxFile:
 
 
 def parse_onnx(path: Path, content: bytes) -> OnnxFile:
-    """Look at the bytes of an ONNX file; `path` says where they are from.
+    """Parse the bytes of an ONNX file; `path` names their origin.
 
     Raises:
         ModelError: As `read_onnx`.
@@ -266,7 +266,7 @@ def _read_tensor(data: memoryview, found: _Graph, path: Path) -> str:
 
 
 def _outside(name: str, said: dict[str, str], needed: int, path: Path) -> Elsewhere:
-    """Check where a tensor's numbers lie: in a file of the model's own folder, all of them."""
+    """Check the location of a tensor's values: all of them in one file of the model's folder."""
     location = said.get("location", "")
     place = PurePosixPath(location)
     if not location or place.is_absolute() or ".." in place.parts or "\\" in location:

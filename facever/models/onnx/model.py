@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class OnnxModel(LoadedModel):
     """An ONNX model ready to embed images, computed by onnxruntime on the CPU.
 
-    Each image goes through the engine by itself, in one thread, and as many of them at once as
+    Each image is computed separately, in one thread, and as many images at once as
     there are cores: a vector depends on its image alone, not on its neighbours or on the machine's
     number of cores. Decoding, faces and preprocessing happen in the same threads.
 
@@ -110,7 +110,7 @@ class OnnxModel(LoadedModel):
 
     @property
     def operating_point_note(self) -> str:
-        """What whoever decides by `operating_point` must know: on whose data it was measured."""
+        """A note on `operating_point` for users: the data that it was measured on."""
         if self.operating_point is None:
             return ""
         return (

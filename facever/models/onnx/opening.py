@@ -19,7 +19,7 @@ def open_onnx(
     """Open an .onnx file, or a public model by its name; see `facever.load_model`.
 
     Raises:
-        ModelError: Nothing usable there.
+        ModelError: There is no usable model.
         ConfigError: An option that ONNX models do not have.
     """
     path = Path(model)
@@ -48,7 +48,7 @@ def open_onnx(
 
 
 def _repaired_copy(source: Path, sha256: str) -> tuple[OnnxFile, Card]:
-    """Return the copy of a public model that is in the user's cache, made the first time."""
+    """Return the copy of a public model in the user's cache; it is made at the first use."""
     path = cache_folder() / "onnx" / f"{sha256}.onnx"
     if path.is_file():
         try:

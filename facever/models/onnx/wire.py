@@ -1,7 +1,7 @@
 """Protocol buffers as they lie in a file: fields by number, lengths checked before they are used.
 
-Only what an ONNX file needs: numbers of variable length, and bytes. No library reads the bytes of
-a stranger before this has looked at them.
+Only what an ONNX file needs: varints and bytes. No library reads the bytes of
+a foreign file before these checks.
 
 Reference: Protocol Buffers, Encoding (protobuf.dev/programming-guides/encoding).
 """
@@ -13,7 +13,7 @@ _MOST_VARINT = 10  # bytes of a number
 
 
 class WireError(ValueError):
-    """Bytes that are no protocol buffer."""
+    """Invalid protocol buffer."""
 
 
 def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview, int, int]]:
