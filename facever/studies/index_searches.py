@@ -144,7 +144,7 @@ class GallerySearches(Searches):
                     f"{gallery.fingerprint}: embed the probes with the gallery's model"
                 )
             if not ids:
-                raise GalleryError(f"nobody is enrolled in {gallery.path}")
+                raise GalleryError(f"no person is enrolled in {gallery.path}")
             there = np.flatnonzero(probes.acquired)
             names = [people_column(probes.identities[there]), people_column(ids)]
             self.vectors = vectors

@@ -110,7 +110,7 @@ class Card:
         return self
 
     def fingerprint(self, *, flip: bool, precision: str) -> str:
-        """Return the fingerprint of the embedding space of this model with these options, hexadecimal.
+        """Return the fingerprint of the embedding space of this model with these options.
 
         Model, preprocessing, alignment, output, engine, precision and flip enter; neither the
         detector nor what images were given does.
