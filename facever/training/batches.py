@@ -26,7 +26,7 @@ def make_batches(config: TrainConfig, manifest: Manifest, device: torch.device) 
     if batch.size // each % world():
         held = f" ({batch.size // each} identities x {each})" if each > 1 else ""
         raise ConfigError(
-            f"batch.size {batch.size}{held} cannot be shared out evenly among {world()} processes: "
+            f"batch.size {batch.size}{held} cannot be divided evenly among {world()} processes: "
             f"take a multiple of {world() * each}"
         )
     sampler: BatchSampler

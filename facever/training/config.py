@@ -35,28 +35,34 @@ Images = Annotated[int, Field(le=2**20)]
 class DataConfig(Config):
     """Which images show whom, and which identities are kept for choices."""
 
-    root: str = Field(description="a path, or a name looked for in --data, $FACEVER_DATA, ./data")
+    root: str = Field(
+        description="a path, or a name of a data set in --data, $FACEVER_DATA or ./data"
+    )
     layout: str = Field("auto", description="how the folder is laid out, see facever.data.readers")
     train: Selection = Field({}, description="columns and values to train on, {} for all rows")
     development: Selection | None = Field(
         None, description="columns and values of the development rows; null: development_share"
     )
     development_share: Share = Field(
-        0.1, description="share of the identities set aside where `development` is null; 0: none"
+        0.1,
+        description="share of the identities for development if `development` is null; 0: none",
     )
     development_per_identity: int = Field(
-        5, ge=2, description="at most so many development images of one person"
+        5, ge=2, description="largest number of development images per person"
     )
-    on_error: Literal["raise", "skip"] = Field("skip", description="what an unreadable image does")
+    on_error: Literal["raise", "skip"] = Field(
+        "skip", description="what to do with an unreadable image"
+    )
     cache: Literal["auto", "always", "never"] = Field(
-        "auto", description="decoded training images in memory; auto: within half of what is free"
+        "auto",
+        description="keep decoded training images in memory; auto: up to half of the free memory",
     )
 
 
 class BatchConfig(Config):
     """How a batch is drawn."""
 
-    size: Images = Field(128, ge=2, description="images in a batch, of all processes together")
+    size: Images = Field(128, ge=2, description="images per batch, over all processes")
     images_per_identity: Images | None = Field(
         None, ge=2, description="K of a P x K batch (P = size / K); null: images in random order"
     )
@@ -64,7 +70,7 @@ class BatchConfig(Config):
     min_images: int | None = Field(
         None,
         ge=1,
-        description="identities with fewer images are left out; null: 2 for P x K batches, else 1",
+        description="identities with fewer images are not used; null: 2 for P x K batches, else 1",
     )
 
     @property
@@ -95,7 +101,7 @@ class DistributedConfig(Config):
     )
     pairs: Literal["global", "local"] = Field(
         "global",
-        description="heads that compare images see those of all processes, or of their own",
+        description="heads that compare images use those of all processes, or only local ones",
     )
 
 
@@ -118,8 +124,8 @@ class TrainConfig(Config):
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     epochs: int = Field(20, ge=1, le=1_000_000)
-    accumulation: Images = Field(1, ge=1, description="batches added up into one optimizer update")
-    clip_norm: float | None = Field(5.0, gt=0, description="largest norm of all gradients together")
+    accumulation: Images = Field(1, ge=1, description="batches per optimizer update")
+    clip_norm: float | None = Field(5.0, gt=0, description="largest norm of all gradients")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "fp32", description="auto: bf16 where the device and the model's layers suit it, else fp32"
     )
@@ -127,29 +133,31 @@ class TrainConfig(Config):
         "auto", description="auto: by device, precision and the model's convolutions"
     )
     compile: bool = Field(
-        False, description="torch.compile of the embedder; where it fails it is left out, aloud"
+        False, description="use torch.compile for the embedder; if it fails, a warning is printed"
     )
     gradient_checkpointing: bool = Field(
-        False, description="compute the backbone's stages twice, and keep less of them in memory"
+        False, description="compute the backbone's stages twice to save memory"
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     ema_decay: float | None = Field(None, gt=0, lt=1, description="exponential moving average")
     seed: int = Field(0, ge=0, lt=2**64)
     workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
-    evaluate_every: int = Field(1, ge=1, description="epochs between looks at development people")
+    evaluate_every: int = Field(
+        1, ge=1, description="epochs between evaluations on development people"
+    )
     metric: Metric | None = Field(
-        None, description="what verification compares by; null: as the first head on embeddings"
+        None, description="similarity for verification; null: that of the first head on embeddings"
     )
     best_by: Literal["auc", "tar@1e-2", "tar@1e-3", "eer"] = Field(
         "auc", description="the development figure that chooses the best checkpoint"
     )
     patience: int | None = Field(
-        None, ge=1, description="stop after so many evaluations without a better one"
+        None, ge=1, description="stop after this number of evaluations without improvement"
     )
     checkpoint_minutes: float = Field(
         5.0,
         gt=0,
-        description="minutes between checkpoints inside an epoch; each epoch's end has one",
+        description="minutes between checkpoints within an epoch; each epoch ends with one",
     )
     log_every: int = Field(10, ge=1, description="updates between two lines of metrics.jsonl")
     tensorboard: bool = Field(True, description="also write TensorBoard events, where installed")
@@ -178,8 +186,8 @@ class TrainConfig(Config):
     def _more_than_helpers(cls, heads: list[HeadConfig]) -> list[HeadConfig]:
         if all(head_class(head.name).helper for head in heads):
             raise ValueError(
-                f"head '{heads[0].name}' only draws embeddings together: add a head that tells "
-                "identities apart, such as cosface"
+                f"head '{heads[0].name}' only attracts embeddings: add a head that separates "
+                "identities, such as cosface"
             )
         return heads
 
@@ -199,7 +207,7 @@ class TrainConfig(Config):
                 )
             if head.input == "before_norm" and isinstance(head, Attributes.Config):
                 raise ValueError(
-                    "head 'attributes' reads labels off embeddings: it takes input embedding only"
+                    "head 'attributes' reads labels from embeddings: its input must be embedding"
                 )
         if self.adversarial is not None and self.batch.images_per_identity is None:
             raise ValueError(
@@ -215,17 +223,18 @@ class TrainConfig(Config):
         names = [head.name for head in self.heads if head_class(head.name).arrangeable]
         if not names:
             raise ValueError(
-                f"prototypes: head '{self.heads[0].name}' has none that can be held otherwise; "
-                "leave them out, or take a head such as cosface"
+                f"prototypes: head '{self.heads[0].name}' does not support other layouts: omit "
+                "prototypes, or use a head such as cosface"
             )
         if self.adversarial is not None:
             raise ValueError(
-                "prototypes: adversarial training takes them whole and kept only; leave them out"
+                "prototypes: adversarial training needs whole and kept prototypes: omit prototypes"
             )
         by_row = self.prototypes.stored == "sharded" or self.prototypes.sampled < 1
         if by_row and self.optimizer.name not in BY_ROW:
             raise ValueError(
-                f"prototypes: optimizer '{self.optimizer.name}' does not work row by row; take "
+                f"prototypes: optimizer '{self.optimizer.name}' does not update rows separately: "
+                "use "
                 f"{', '.join(sorted(BY_ROW))}, or prototypes that are whole and not sampled"
             )
         return self

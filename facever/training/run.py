@@ -47,8 +47,8 @@ class Run(RunFolder):
         """
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise TrainingError(
-                f"{self.path} is already there: choose another --out, or go on with "
-                f"--resume {self.path}"
+                f"{self.path} already exists: choose another --out, or continue with --resume "
+                f"{self.path}"
             )
 
     @classmethod
@@ -93,7 +93,7 @@ class Run(RunFolder):
             try:
                 if is_main() and self.stamp() != stamp:
                     raise TrainingError(
-                        f"another process has trained {self.path} meanwhile: resume it again"
+                        f"another process has trained {self.path} in the meantime: resume again"
                     )
                 for folder in (self.path, self.checkpoints) if is_main() else ():
                     remove_leftovers(folder)

@@ -69,6 +69,5 @@ def test_attributes_are_read_off_embeddings(make_config):
     with pytest.raises(ConfigError) as error:
         make_config(model=BNNECK, heads=heads)
     assert str(error.value) == (
-        "configuration: head 'attributes' reads labels off embeddings: it takes input embedding "
-        "only"
+        "configuration: head 'attributes' reads labels from embeddings: its input must be embedding"
     )

@@ -551,10 +551,10 @@ def _of_pairs(people: Path) -> Values:
 def test_what_cannot_be_shared_out_is_refused(two: Answers) -> None:
     for odd, identities in two("refused"):
         assert odd == (
-            "batch.size 15 cannot be shared out evenly among 2 processes: take a multiple of 2"
+            "batch.size 15 cannot be divided evenly among 2 processes: take a multiple of 2"
         )
         assert identities == (
-            "batch.size 10 (5 identities x 2) cannot be shared out evenly among 2 processes: "
+            "batch.size 10 (5 identities x 2) cannot be divided evenly among 2 processes: "
             "take a multiple of 4"
         )
 

@@ -31,7 +31,7 @@ class NetworkOptimizerConfig(Config):
     weight_decay: float = Field(0.05, ge=0, description="not applied to biases, norms and scales")
     momentum: float = Field(0.9, ge=0, lt=1, description="for the optimizers that have one")
     fused: Literal["auto"] | bool = Field(
-        "auto", description="all of a step in few kernels; auto: where the optimizer can"
+        "auto", description="compute a step in few kernels; auto: if the optimizer supports it"
     )
 
     @field_validator("name")
@@ -56,9 +56,10 @@ class ScheduleConfig(Config):
 
     name: Literal["cosine", "tanh", "step", "multistep", "constant"] = "cosine"
     warmup_epochs: Epochs = Field(1.0, description="linear warm-up from 1 % of the peak")
-    min_lr: float = Field(0.0, ge=0, description="where cosine and tanh end")
+    min_lr: float = Field(0.0, ge=0, description="final learning rate of cosine and tanh")
     decay_epochs: list[Annotated[Epochs, Field(gt=0)]] = Field(
-        [], description="when `multistep` decays; one entry: every so many epochs with `step`"
+        [],
+        description="epochs of the decays of `multistep`; for `step` the epochs between decays",
     )
     decay_rate: float = Field(0.1, gt=0, lt=1, description="factor of one decay of (multi)step")
 
@@ -131,7 +132,7 @@ def make_optimizer(groups: list[dict[str, Any]], config: NetworkOptimizerConfig)
         if not fused:
             raise
         raise ConfigError(
-            f"optimizer '{config.name}' has no fused form: leave fused at auto"
+            f"optimizer '{config.name}' has no fused form: set fused to auto"
         ) from error
     except ValueError as error:
         raise ConfigError(f"optimizer '{config.name}': {error}") from error

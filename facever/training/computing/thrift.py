@@ -25,14 +25,13 @@ def checkpoint_gradients(embedder: Embedder) -> None:
     name = embedder.config.backbone
     if embedder.local is not None:
         raise ConfigError(
-            "gradient_checkpointing does not reach the feature maps that model.local reads: leave "
-            "one of them out"
+            "gradient_checkpointing cannot be used with model.local: set one of them to its default"
         )
     try:
         embedder.backbone.set_grad_checkpointing(True)  # type: ignore[operator]
     except (AssertionError, AttributeError) as error:
         raise ConfigError(
-            f"backbone '{name}' has no gradient checkpointing: leave gradient_checkpointing off"
+            f"backbone '{name}' has no gradient checkpointing: set gradient_checkpointing to false"
         ) from error
 
 
@@ -62,7 +61,7 @@ def compile_module(module: nn.Module, example: Tensor, precision: Precision) -> 
     Returns:
         Whether it is compiled.
     """
-    say("torch.compile makes kernels for this model; that can take minutes")
+    say("torch.compile builds kernels for this model; this can take minutes")
     began, before = time.monotonic(), random_state(precision.device)
     module.compile(backend=COMPILER)
     try:
@@ -74,7 +73,7 @@ def compile_module(module: nn.Module, example: Tensor, precision: Precision) -> 
     except Exception as error:  # of the compiler, whatever it may be
         module._compiled_call_impl = None
         reason = " ".join(str(error).split())[:160]
-        warn(f"torch.compile does not work here, and is left out: {reason}")
+        warn(f"torch.compile failed and is not used: {reason}")
         return False
     finally:
         module.zero_grad(set_to_none=True)

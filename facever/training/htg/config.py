@@ -18,7 +18,7 @@ class NetworkConfig(Config):
     optimizer: NetworkOptimizerConfig = NetworkOptimizerConfig()
     schedule: ScheduleConfig = Field(
         ScheduleConfig(name="constant", warmup_epochs=0.0),
-        description="its epochs are counted from the end of the pre-training",
+        description="epochs are counted from the end of the pre-training",
     )
 
 
@@ -33,8 +33,7 @@ class AdversarialConfig(Config):
         0.5,
         ge=0,
         le=1,
-        description="share of all updates in which the embedder learns from mined triplets and "
-        "heads alone; 1: to the end",
+        description="share of the updates that train by mined triplets and heads only; 1: all",
     )
     mining: Mining = Field("batch_hard", description="which triplets of the batch are taken")
     margin: float = Field(

@@ -36,7 +36,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         state = read_archive(path)
     except ModelError as error:
         raise TrainingError(
-            f"{path} is not a whole checkpoint: delete it and train anew"
+            f"{path} is not a complete checkpoint: delete it and train again"
         ) from error
     if not isinstance(state, dict) or "format" not in state:
         raise TrainingError(f"{path} is not a checkpoint of facever")

@@ -121,7 +121,7 @@ def load_pieces(folder: Path, told: Mapping[str, Any], state: dict[str, Any]) ->
     except (OSError, KeyError, SafetensorError) as error:
         raise TrainingError(
             f"a file of {path} is missing or damaged, and {folder / 'last.pt'} needs it: "
-            "put it back, or train anew"
+            "restore it, or train again"
         ) from error
     for place, tensor in tensors.items():
         owner, key = _find(state, place)

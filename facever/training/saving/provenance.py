@@ -49,7 +49,7 @@ def names_as_trained(manifest: Manifest, identities: Path) -> Manifest:
     try:
         names = pd.read_parquet(identities, columns=["identity"])["identity"].astype(str)
     except (OSError, ValueError, KeyError) as error:
-        raise TrainingError(f"{identities} is damaged: put back the one of the run") from error
+        raise TrainingError(f"{identities} is damaged: restore the file of the run") from error
     return manifest if (names == names.map(canonical)).all() else manifest.as_written()
 
 

@@ -148,8 +148,8 @@ def test_soft_labels_need_whole_prototypes(layout: dict[str, Any]) -> None:
     [
         (
             {"heads": [{"name": "triplet"}], "batch": {"size": 8, "images_per_identity": 2}},
-            "prototypes: head 'triplet' has none that can be held otherwise; leave them out, or "
-            "take a head such as cosface",
+            "prototypes: head 'triplet' does not support other layouts: omit prototypes, or use a "
+            "head such as cosface",
         ),
         (
             {
@@ -157,11 +157,12 @@ def test_soft_labels_need_whole_prototypes(layout: dict[str, Any]) -> None:
                 "adversarial": {},
                 "batch": {"size": 8, "images_per_identity": 2},
             },
-            "prototypes: adversarial training takes them whole and kept only; leave them out",
+            "prototypes: adversarial training needs whole and kept prototypes: omit prototypes",
         ),
         (
             {"heads": [{"name": "cosface"}], "optimizer": {"name": "lamb"}},
-            "prototypes: optimizer 'lamb' does not work row by row; take adam, adamw, momentum, "
+            "prototypes: optimizer 'lamb' does not update rows separately: use adam, adamw, "
+            "momentum, "
             "sgd, or prototypes that are whole and not sampled",
         ),
     ],

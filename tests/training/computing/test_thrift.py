@@ -83,7 +83,7 @@ def test_running_statistics_would_take_a_batch_in_twice():
         ({"backbone": "test_mambaout"}, "has no gradient checkpointing"),
         (
             {"backbone": "resnet10t", "local": {}},
-            "gradient_checkpointing does not reach the feature maps that model.local reads",
+            "gradient_checkpointing cannot be used with model.local",
         ),
     ],
 )
@@ -151,8 +151,8 @@ def test_without_a_compiler_training_goes_on_and_says_so(
     run = Trainer.start(make_config(compile=True), tmp_path / "left out").fit()
     told = [line for line in capsys.readouterr().err.splitlines() if "compile" in line]
     assert len(told) == 2
-    assert told[0].startswith("torch.compile makes kernels for this model; ")
-    assert told[1].startswith("warning: torch.compile does not work here, and is left out: ")
+    assert told[0].startswith("torch.compile builds kernels for this model; ")
+    assert told[1].startswith("warning: torch.compile failed and is not used: ")
     assert "no compiler on this machine" in told[1]
     plain = Trainer.start(make_config(), tmp_path / "plain").fit()
     assert figures(run) == figures(plain)
@@ -206,5 +206,5 @@ def test_auto_is_fused_where_the_optimizer_can_and_what_has_no_fused_form_is_ref
     for name, fused in (("adamw", True), ("momentum", True), ("lamb", False)):
         optimizer = make_optimizer(groups, parse(NetworkOptimizerConfig, {"name": name}))
         assert bool(optimizer.defaults.get("fused")) == fused
-    with pytest.raises(ConfigError, match=r"^optimizer 'lamb' has no fused form: leave fused at a"):
+    with pytest.raises(ConfigError, match=r"^optimizer 'lamb' has no fused form: set fused to a"):
         make_optimizer(groups, parse(NetworkOptimizerConfig, {"name": "lamb", "fused": True}))

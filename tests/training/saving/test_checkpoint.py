@@ -49,7 +49,7 @@ def test_a_flipped_bit_of_a_weight_is_refused(path: Path) -> None:
     whole = bytearray(path.read_bytes())
     whole[whole.index(STATE["weights"].numpy().tobytes()) + 402] ^= 64
     path.write_bytes(whole)
-    with pytest.raises(TrainingError, match=r"last\.pt is not a whole checkpoint"):
+    with pytest.raises(TrainingError, match=r"last\.pt is not a complete checkpoint"):
         load_checkpoint(path)
 
 
@@ -62,5 +62,5 @@ def test_only_regular_files_are_opened(tmp_path: Path, kind: str) -> None:
         path.symlink_to("/dev/zero")
     elif kind == "folder":
         path.mkdir()
-    with pytest.raises(TrainingError, match=r"last\.pt is not a whole checkpoint"):
+    with pytest.raises(TrainingError, match=r"last\.pt is not a complete checkpoint"):
         load_checkpoint(path)

@@ -79,7 +79,7 @@ def test_a_damaged_piece_is_an_error_of_one_line(tmp_path: Path, told, damage: s
         load_pieces(tmp_path, told, state())
     assert str(error.value) == (
         f"a file of {tmp_path / told['folder']} is missing or damaged, and "
-        f"{tmp_path / 'last.pt'} needs it: put it back, or train anew"
+        f"{tmp_path / 'last.pt'} needs it: restore it, or train again"
     )
 
 
