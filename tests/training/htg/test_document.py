@@ -26,7 +26,7 @@ def test_its_configuration_is_one() -> None:
 
 
 def test_every_key_with_its_default() -> None:
-    rows = re.findall(r"^\| (`.+?) \| (.+?) \|", section("Switching it on"), re.MULTILINE)
+    rows = re.findall(r"^\| (`.+?) \| (.+?) \|", section("Configuration"), re.MULTILINE)
     told = {name: default for names, default in rows for name in re.findall(r"`(\w+)`", names)}
     assert told.keys() == AdversarialConfig.model_fields.keys()
     for name, default in told.items():
