@@ -157,7 +157,7 @@ def _check_finite(vectors: Floats, held: npt.NDArray[np.bool_]) -> None:
     finite = np.isfinite(vectors.sum(axis=1)) | ~held
     if not finite.all():
         raise EvaluationError(
-            f"vector {int(np.argmin(finite))} holds NaN or infinity "
+            f"vector {int(np.argmin(finite))} contains NaN or infinity "
             f"({int((~finite).sum())} such vectors): mark failed images in the column 'acquired'"
         )
 

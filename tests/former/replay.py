@@ -73,6 +73,9 @@ PHRASES = (
 )
 """Phrases in texts that were changed on purpose since: patterns, and what is said instead."""
 
+SAFELY: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+"""How archives are unpacked; Python before 3.11.4 has no filter."""
+
 RELATIVE, ABSOLUTE = 1e-6, 1e-9
 """How far floating-point numbers may be from those of former code."""
 
@@ -80,7 +83,7 @@ RELATIVE, ABSOLUTE = 1e-6, 1e-9
 def unpack(archive: str, folder: Path) -> Path:
     """Unpack an archive of this folder; galleries in it are their owner's only."""
     with tarfile.open(HERE / archive) as packed:
-        packed.extractall(folder, filter="data")
+        packed.extractall(folder, **SAFELY)
     for path in folder.rglob("gallery.db"):
         path.parent.chmod(0o700)
     for path in with_paths(folder):

@@ -16,6 +16,7 @@ import pytest
 from facever.errors import GalleryError
 from facever.gallery.gallery import Gallery
 from facever.gallery.records import Binding
+from tests.former.replay import SAFELY
 
 ARCHIVE = Path(__file__).with_name("former") / "format-2.tar.gz"
 KINDS = [
@@ -37,7 +38,7 @@ def units(count: int, seed: int, dimension: int = 16) -> np.ndarray:
 @pytest.fixture
 def former(tmp_path: Path) -> Path:
     with tarfile.open(ARCHIVE) as packed:
-        packed.extractall(tmp_path, filter="data")
+        packed.extractall(tmp_path, **SAFELY)
     for folder in tmp_path.iterdir():
         if folder.is_dir():
             folder.chmod(0o700)

@@ -263,7 +263,7 @@ def test_operating_points_are_kept_with_their_provenance(gallery, make_point) ->
     assert set(gallery.info().operating_points) == {"many", "one"}
     with pytest.raises(GalleryError, match="'one' already"):
         gallery.add_operating_point("one", make_point())
-    with pytest.raises(GalleryError, match=r"model-2, the gallery of model-1"):
+    with pytest.raises(GalleryError, match=r"model-2, the gallery has model-1"):
         gallery.add_operating_point("other", make_point(fingerprint="model-2"))
     with pytest.raises(GalleryError, match="cosine similarity: measure one"):
         gallery.add_operating_point("other", make_point(similarity="dot"))

@@ -151,7 +151,7 @@ def test_nothing_readable_and_other_rows_end_all_processes(two: Answers, folder:
         assert str(made["error"]).startswith("not one of 2 images could be read, first: ")
     for made in two("other"):
         assert made["error"] == (
-            "the processes have different images or models: give all of them the same data"
+            "the processes have different images or models: give all processes the same data"
         )
     assert not list(folder.glob("unreadable*"))
     assert not list(folder.glob("other*"))

@@ -74,7 +74,7 @@ class Cohort:
                 f"a cohort needs an identity (and a norm) for each of its {len(rows)} rows"
             )
         if not np.isfinite(rows.sum()):
-            raise EvaluationError("the cohort holds NaN or infinity")
+            raise EvaluationError("the cohort contains NaN or infinity")
         if top is not None and not 2 <= top <= len(rows):
             raise EvaluationError(f"top {top} of a cohort of {len(rows)}: give 2 to {len(rows)}")
         return cls(rows, required(people, len(rows), "identities"), lengths, top)

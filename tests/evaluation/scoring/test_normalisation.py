@@ -130,7 +130,7 @@ def test_bad_cohorts_are_one_line(faces):
         EvaluationError, match=r"^a cohort needs an identity \(and a norm\) for each"
     ):
         Cohort.of(others, names[:-1])
-    with pytest.raises(EvaluationError, match=r"^the cohort holds NaN or infinity$"):
+    with pytest.raises(EvaluationError, match=r"^the cohort contains NaN or infinity$"):
         Cohort.of(np.where(np.arange(8) == 3, np.nan, others), names)
     with pytest.raises(EvaluationError, match="vectors of width 8 and 7"):
         verification(rows, people, cohort=Cohort.of(np.eye(7), list("abcdefg")))
