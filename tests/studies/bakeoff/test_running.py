@@ -192,10 +192,9 @@ def test_a_changed_configuration_is_refused_before_anything_is_trained(
     changed = configs("cosine", "softmax", changes=("epochs=3",))
     with pytest.raises(ConfigError) as raised:
         bakeoff(changed, folder, ["subset=test"], seeds=1)
-    assert str(raised.value) == (
-        f"{folder}/runs/softmax/seed-0 was trained with epochs = 2, not 3: it goes on with the "
-        "same configuration only; choose another folder"
-    )
+    said = str(raised.value)
+    assert said.startswith(f"{folder}/runs/softmax/seed-0 was trained with epochs = 2, not 3")
+    assert "choose another folder" in said
     assert not (folder / "runs" / "cosine").exists()
 
 
