@@ -5,7 +5,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-from facever.core.files import open_regular
+from facever.core.files import read_regular
 from facever.errors import DataError
 
 _MOST_BYTES = 16_000_000_000
@@ -45,12 +45,11 @@ def read_pickle(path: Path, what: str) -> tuple[Any, bytes]:
             texts, bytes, numbers, booleans and NumPy arrays.
     """
     try:
-        with open_regular(path) as file:
-            content = file.read(_MOST_BYTES + 1) or b""
+        content = read_regular(path, _MOST_BYTES)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    if len(content) > _MOST_BYTES:
-        raise DataError(f"{path} has more than {_MOST_BYTES:,} bytes: it is not {what}")
+    except ValueError as error:
+        raise DataError(f"{path} is not {what}: {error}") from error
     try:
         return _Restricted(io.BytesIO(content), encoding="bytes").load(), content
     except Exception as error:  # damage can make pickle and NumPy raise anything

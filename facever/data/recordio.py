@@ -12,6 +12,7 @@ Reference:
     dmlc-core, recordio.h; MXNet, recordio.py (`IRHeader`).
 """
 
+import math
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -126,11 +127,17 @@ def _header(content: bytes | memoryview, start: int, length: int) -> tuple[tuple
         raise ValueError("its header is missing")
     flag, label, _, _ = _HEADER.unpack_from(content, start)
     if not flag:
-        return (label,), _HEADER.size
+        return _finite((label,)), _HEADER.size
     if flag > _MOST_LABELS or _HEADER.size + 4 * flag > length:
         raise ValueError(f"its header announces {flag:,} labels")
     labels = struct.unpack_from(f"<{flag}f", content, start + _HEADER.size)
-    return labels, _HEADER.size + 4 * flag
+    return _finite(labels), _HEADER.size + 4 * flag
+
+
+def _finite(labels: tuple[float, ...]) -> tuple[float, ...]:
+    if not all(map(math.isfinite, labels)):
+        raise ValueError("a label is NaN or infinite")
+    return labels
 
 
 def _padded(length: int) -> int:

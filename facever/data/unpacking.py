@@ -55,20 +55,17 @@ def unpack(manifest: Manifest, out: str | Path) -> Manifest:
 
 def _folders(manifest: Manifest) -> list[str]:
     """Return a folder for each row: one for each identity, with names that differ in any case."""
-    taken: dict[str, str | None] = {}
+    identities = [one if isinstance(one, str) else None for one in manifest.frame["identity"]]
+    taken: set[str] = set()
     found: dict[str | None, str] = {}
-    for identity in manifest.frame["identity"].astype(object).where(lambda known: known.notna()):
-        known = identity if isinstance(identity, str) else None
-        if known in found:
-            continue
-        plain = UNNAMED if known is None else _UNSAFE.sub("_", known).strip(". ")[:_LONGEST] or "_"
+    for identity in dict.fromkeys(identities):
+        plain = UNNAMED
+        if identity is not None:
+            plain = _UNSAFE.sub("_", identity).strip(". ")[:_LONGEST] or "_"
         name, number = plain, 1
         while name.lower() in taken:
             number += 1
             name = f"{plain}_{number}"
-        taken[name.lower()] = known
-        found[known] = name
-    return [
-        found[identity if isinstance(identity, str) else None]
-        for identity in manifest.frame["identity"]
-    ]
+        taken.add(name.lower())
+        found[identity] = name
+    return [found[identity] for identity in identities]

@@ -22,7 +22,7 @@ SUFFIX = ".rec"
 
 
 def detect(root: Path) -> bool:
-    """Tell whether `root` is a .rec file, or a folder with one and no .tar file."""
+    """Tell whether `root` is a .rec file, or a folder with one."""
     return bool(_files(root))
 
 

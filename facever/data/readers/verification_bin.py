@@ -32,7 +32,7 @@ def detect(root: Path) -> bool:
 
 
 def read(root: Path, on_error: OnError = "skip") -> Manifest:  # noqa: ARG001
-    """Return the images in their order, with identities that the pairs imply.
+    """Return each image once, in their order, with identities that the pairs imply.
 
     Images of one genuine pair, and images with equal bytes, are of one identity. A person whose
     images no pair connects has several identities: there are at most as many people as identities.
@@ -42,6 +42,7 @@ def read(root: Path, on_error: OnError = "skip") -> Manifest:  # noqa: ARG001
     """
     paths, same, contents = _opened(root)
     frame = pd.DataFrame({"path": paths, "identity": _identities(same, contents)})
+    frame = frame.drop_duplicates("path", ignore_index=True)
     say(
         f"{root} names nobody: {frame['identity'].nunique():,} identities follow from its genuine "
         "pairs and equal images; a person can have several of them"
@@ -84,23 +85,21 @@ def _opened(file: Path) -> tuple[list[str], list[bool], list[bytes]]:
 
 
 def _addresses(file: Path, content: bytes, images: list[bytes]) -> list[str]:
-    """Return where the bytes of each image lie in the file."""
-    found, place = [], 0
-    known: dict[bytes, int] = {}
+    """Return where the bytes of each image lie in the file; equal images have one address."""
+    place = 0
+    known: dict[bytes, str] = {}
     for number, image in enumerate(images):
+        if image in known:
+            continue
         offset = content.find(image, place)
-        if offset < 0:
-            offset = known.get(image, -1)  # the same object twice: it is written once
         if offset < 0:
             raise DataError(
                 f"{file}: image {number} does not lie in it byte by byte (a pickle of protocol 0 "
                 "to 2 by Python 3): load it and write it again with pickle protocol 4"
             )
-        else:
-            place = max(place, offset + len(image))
-        known[image] = offset
-        found.append(address_of(file.name, offset, len(image), zlib.crc32(image)))
-    return found
+        place = offset + len(image)
+        known[image] = address_of(file.name, offset, len(image), zlib.crc32(image))
+    return [known[image] for image in images]
 
 
 def _identities(same: list[bool], images: list[bytes]) -> list[str]:

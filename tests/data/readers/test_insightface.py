@@ -108,6 +108,8 @@ def test_several_labels_and_several_files(write) -> None:
         (lambda data: part(b"abcd", 1), ("last part is missing",)),
         (lambda data: part(b"abcd", 2), ("no record",)),
         (lambda data: record(b"", 3.0), ("holds no images",)),
+        (lambda data: record(b"x", float("nan")), ("NaN or infinite",)),
+        (lambda data: record(b"x", 1.0, float("inf")), ("NaN or infinite",)),
     ],
 )
 def test_damage_is_one_line(
