@@ -66,6 +66,10 @@ class BatchConfig(Config):
     images_per_identity: Images | None = Field(
         None, ge=2, description="K of a P x K batch (P = size / K); null: images in random order"
     )
+    epoch: Literal["identities", "images"] = Field(
+        "identities",
+        description="P x K: an epoch shows each identity equally often, or every image once",
+    )
     spread_cameras: bool = Field(False, description="P x K: take the K images from many cameras")
     min_images: int | None = Field(
         None,
@@ -84,6 +88,11 @@ class BatchConfig(Config):
             raise ValueError(
                 f"size {self.size} is not a multiple of images_per_identity "
                 f"{self.images_per_identity}"
+            )
+        if self.epoch == "images" and self.images_per_identity is None:
+            raise ValueError(
+                "epoch 'images' needs images_per_identity; batches in random order show every "
+                "image anyway"
             )
         if self.spread_cameras and self.images_per_identity is None:
             raise ValueError("spread_cameras needs images_per_identity")
@@ -213,6 +222,14 @@ class TrainConfig(Config):
             raise ValueError(
                 "adversarial training compares images of one identity: set "
                 "batch.images_per_identity to 2 or more"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _frozen_weights(self) -> "TrainConfig":
+        if self.model.frozen_epochs and not self.model.pretrained:
+            raise ValueError(
+                "model.frozen_epochs needs pretrained weights: give model.pretrained, or omit it"
             )
         return self
 

@@ -155,7 +155,8 @@ class AdversarialStep(EmbeddingStep):
     ) -> dict[str, Tensor]:
         """See Step."""
         stats = super().update(batches, number, agreement)
-        self._miner.step_completed()
+        if not stats.get("overflow", 0):
+            self._miner.step_completed()
         return stats
 
     def _objective(
