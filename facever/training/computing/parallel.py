@@ -108,7 +108,9 @@ class DataParallel:
     ) -> None:
         self._embedder, self._recomputes = embedder, recomputes
         self._frozen_updates, self._frozen = frozen_updates, False
-        self._freezable = [p for p in embedder.backbone.parameters() if p.requires_grad]
+        self._freezable = (
+            [p for p in embedder.backbone.parameters() if p.requires_grad] if frozen_updates else []
+        )
         self._choice = "local" if config is None else config.batch_norm
         self._norms = [part for part in embedder.modules() if isinstance(part, _BatchNorm)]
         self._shared: DistributedDataParallel | None = None
