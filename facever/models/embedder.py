@@ -51,7 +51,7 @@ class ModelConfig(Config):
     backbone_options: dict[str, Option] = Field(
         {}, description="further arguments of the backbone, such as drop_path_rate"
     )
-    embedding_size: int = Field(256, ge=1, le=65_536)
+    embedding_size: int = Field(256, ge=1, le=65_536, description="components of an embedding")
     pooling: Literal["backbone", "flatten"] = Field(
         "backbone",
         description="backbone: timm's own, mostly the average over the feature map; flatten: the "

@@ -122,17 +122,21 @@ class TrainConfig(Config):
     )
     data: DataConfig
     model: ModelConfig = ModelConfig()
-    heads: list[HeadChoice] = Field(min_length=1)
+    heads: list[HeadChoice] = Field(
+        min_length=1, description="training criteria, see facever heads; their losses are added"
+    )
     adversarial: AdversarialConfig | None = Field(
         None, description="hard triplets by a generator (HTG), see docs/htg.md; null: off"
     )
-    augmentation: AugmentationConfig | None = AugmentationConfig()
+    augmentation: AugmentationConfig | None = Field(
+        AugmentationConfig(), description="random changes of training images; null: none"
+    )
     batch: BatchConfig = BatchConfig()
     distributed: DistributedConfig = DistributedConfig()
     prototypes: PrototypesConfig = PrototypesConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
-    epochs: int = Field(20, ge=1, le=1_000_000)
+    epochs: int = Field(20, ge=1, le=1_000_000, description="length of the training")
     accumulation: Images = Field(1, ge=1, description="batches per optimizer update")
     clip_norm: float | None = Field(5.0, gt=0, description="largest norm of all gradients")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
@@ -149,8 +153,10 @@ class TrainConfig(Config):
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     ema_decay: float | None = Field(None, gt=0, lt=1, description="exponential moving average")
-    seed: int = Field(0, ge=0, lt=2**64)
-    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    seed: int = Field(0, ge=0, lt=2**64, description="the same seed gives the same model")
+    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
+        "auto", description="processes that load images; 0: this one"
+    )
     evaluate_every: int = Field(
         1, ge=1, description="epochs between evaluations on development people"
     )

@@ -57,7 +57,9 @@ class OptimizerConfig(NetworkOptimizerConfig):
 class ScheduleConfig(Config):
     """A timm learning-rate schedule, stepped at every update."""
 
-    name: Literal["cosine", "tanh", "polynomial", "step", "multistep", "constant"] = "cosine"
+    name: Literal["cosine", "tanh", "polynomial", "step", "multistep", "constant"] = Field(
+        "cosine", description="how the learning rate changes after the warm-up"
+    )
     warmup_epochs: Epochs = Field(1.0, description="linear warm-up from 1 % of the peak")
     min_lr: float = Field(0.0, ge=0, description="final learning rate of cosine, tanh, polynomial")
     power: float = Field(
