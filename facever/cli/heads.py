@@ -18,7 +18,8 @@ def heads(
     """List the heads with their parameters, defaults, metric, sampling need and paper."""
     import json
 
-    from facever.heads.catalogue import card, catalogue, parameter_lines
+    from facever.core.parameters import parameter_lines
+    from facever.heads.catalogue import card, catalogue
 
     if name is not None:
         one = card(name)

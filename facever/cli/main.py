@@ -31,6 +31,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "figure": ("figure", "Draw features, prototypes and heads."),
     "report": ("report", "Write a self-contained HTML report."),
     "heads": ("heads", "List the heads with their parameters and papers."),
+    "config": ("config", "Print or explain the keys of a training's configuration."),
     "recipes": ("recipes", "List the configurations that come with the package."),
 }
 

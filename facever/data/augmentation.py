@@ -36,6 +36,7 @@ def _ordered(value: tuple[float, float]) -> tuple[float, float]:
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Chance = Annotated[float, Field(ge=0, le=1, description="probability of this change")]
 _Positive = Annotated[float, Field(gt=0)]
 _Factor = Annotated[float, Field(ge=0.01, le=100)]
 _UpToOne = Annotated[float, Field(gt=0, le=1)]
@@ -51,7 +52,7 @@ QualityRange = Annotated[tuple[_Quality, _Quality], AfterValidator(_ordered)]
 class Flip(Config):
     """Mirror horizontally."""
 
-    probability: Share = 0.5
+    probability: Chance = 0.5
 
 
 class Crop(Config):
@@ -61,9 +62,11 @@ class Crop(Config):
     `ratio` is relative to the ratio of the image.
     """
 
-    probability: Share = 0.3
-    area: ShareRange = (0.8, 1.0)
-    ratio: FactorRange = (0.9, 1.1)
+    probability: Chance = 0.3
+    area: ShareRange = Field((0.8, 1.0), description="share of the image that is kept: low, high")
+    ratio: FactorRange = Field(
+        (0.9, 1.1), description="width over height, relative to that of the image: low, high"
+    )
 
 
 class Affine(Config):
@@ -72,10 +75,10 @@ class Affine(Config):
     Areas outside the image are filled by mirroring.
     """
 
-    probability: Share = 0.3
-    rotation: float = Field(default=8.0, ge=0, le=180)
-    scale: FactorRange = (0.92, 1.08)
-    shift: Share = 0.04
+    probability: Chance = 0.3
+    rotation: float = Field(default=8.0, ge=0, le=180, description="largest angle in degrees")
+    scale: FactorRange = Field((0.92, 1.08), description="factor of the size: low, high")
+    shift: Share = Field(0.04, description="largest shift, as a share of each side")
 
 
 class Color(Config):
@@ -85,38 +88,38 @@ class Color(Config):
     The order is random.
     """
 
-    probability: Share = 0.5
-    brightness: Share = 0.25
-    contrast: Share = 0.25
-    saturation: Share = 0.2
-    hue: float = Field(default=0.02, ge=0, le=0.5)
+    probability: Chance = 0.5
+    brightness: Share = Field(0.25, description="largest change of the factor from 1")
+    contrast: Share = Field(0.25, description="largest change of the factor from 1")
+    saturation: Share = Field(0.2, description="largest change of the factor from 1")
+    hue: float = Field(default=0.02, ge=0, le=0.5, description="largest turn of the colour circle")
 
 
 class Grey(Config):
     """Convert to grey."""
 
-    probability: Share = 0.05
+    probability: Chance = 0.05
 
 
 class Blur(Config):
     """Gaussian blur; `sigma` in pixels."""
 
-    probability: Share = 0.1
-    sigma: Range = (0.3, 1.5)
+    probability: Chance = 0.1
+    sigma: Range = Field((0.3, 1.5), description="width of the blur in pixels: low, high")
 
 
 class Downscale(Config):
     """Shrink to `scale` of the size and enlarge again, to simulate a distant face."""
 
-    probability: Share = 0.1
-    scale: PartRange = (0.4, 0.8)
+    probability: Chance = 0.1
+    scale: PartRange = Field((0.4, 0.8), description="share of each side: low, high")
 
 
 class Jpeg(Config):
     """Compress with JPEG at a `quality` of 1 to 100."""
 
-    probability: Share = 0.1
-    quality: QualityRange = (40, 90)
+    probability: Chance = 0.1
+    quality: QualityRange = Field((40, 90), description="of the JPEG: low, high")
 
 
 class Erase(Config):
@@ -126,8 +129,8 @@ class Erase(Config):
         Zhong et al., "Random Erasing Data Augmentation", AAAI 2020.
     """
 
-    probability: Share = 0.2
-    sides: PartRange = (0.1, 0.4)
+    probability: Chance = 0.2
+    sides: PartRange = Field((0.1, 0.4), description="sides, as shares of those of the image")
 
 
 class TransformConfig(Config):
@@ -138,7 +141,7 @@ class TransformConfig(Config):
     """
 
     name: str = Field(description="path of the class, such as albumentations.GaussNoise")
-    probability: Share = 0.5
+    probability: Chance = 0.5
     parameters: dict[str, Any] = Field({}, description="arguments of the class, except p")
 
     @field_validator("name")

@@ -36,18 +36,26 @@ Spread = Annotated[float, Field(gt=0)]
 class Preprocessing(Config):
     """Crop, size, colour order and normalisation of a model's input.
 
-    `size` is (height, width) in pixels, or one number for a square. `crop` is the central share of
-    each side that is kept before resizing, in (0, 1]. `interpolation` "area" averages when an image
-    is reduced and is bilinear when it is enlarged. `mean` and `std` are per channel, in the order
-    of `color`, for values scaled to 0..1.
+    The interpolation "area" is bilinear where an image is enlarged. `mean` and `std` are in the
+    order of `color`.
     """
 
-    size: Annotated[tuple[Side, Side], BeforeValidator(_square)] = (112, 112)
-    crop: float = Field(default=1.0, gt=0, le=1)
-    color: Literal["rgb", "bgr", "grey"] = "rgb"
-    mean: tuple[Level, Level, Level] = (0.5, 0.5, 0.5)
-    std: tuple[Spread, Spread, Spread] = (0.5, 0.5, 0.5)
-    interpolation: Literal["area", "bilinear", "bicubic"] = "area"
+    size: Annotated[tuple[Side, Side], BeforeValidator(_square)] = Field(
+        (112, 112), description="height and width in pixels, or one number for a square"
+    )
+    crop: float = Field(
+        default=1.0, gt=0, le=1, description="central share of each side, kept before resizing"
+    )
+    color: Literal["rgb", "bgr", "grey"] = Field("rgb", description="order of the channels")
+    mean: tuple[Level, Level, Level] = Field(
+        (0.5, 0.5, 0.5), description="of each channel, for values from 0 to 1"
+    )
+    std: tuple[Spread, Spread, Spread] = Field(
+        (0.5, 0.5, 0.5), description="of each channel, for values from 0 to 1"
+    )
+    interpolation: Literal["area", "bilinear", "bicubic"] = Field(
+        "area", description="of resizing; area averages where an image is reduced"
+    )
 
     @property
     def uncropped_size(self) -> tuple[int, int]:

@@ -143,10 +143,12 @@ class ShuffleSampler(BatchSampler):
 class PKSampler(BatchSampler):
     """P identities x K images per batch, for heads that compare images within a batch.
 
-    An epoch is about one pass over the images: its number of batches is what the images of the
-    eligible identities fill. It consists of rounds; a round is a random order of the identities,
-    divided into batches, so that no identity occurs twice in a round, on any process. In each round
-    an identity provides its next images; after the last one it starts again.
+    An epoch has as many batches as the images of the eligible identities fill, and shows each
+    identity about equally often. It consists of rounds; a round is a random order of the
+    identities, divided into batches, so that no identity occurs twice in a round, on any process.
+    In each round an identity provides its next images; after the last one it starts again. So if
+    some identities have many more images than the mean, an epoch shows only a part of theirs, and
+    repeats those of the others: `ExhaustivePKSampler` shows every image.
 
     An identity with fewer than K images repeats them equally often (up to one). A repeated image is
     augmented differently each time.
@@ -209,11 +211,15 @@ class PKSampler(BatchSampler):
                 f"{identities * world} identities with at least {min_images} images each, but "
                 f"only {len(self._groups)} of {len(counts)} qualify: lower P or min_images"
             )
-        eligible = sum(map(len, self._groups))
-        self._length = max(1, eligible // (identities * images * world))
+        self._length = self._needed()
 
     def __len__(self) -> int:
         return self._length
+
+    def _needed(self) -> int:
+        """Return the number of batches of an epoch."""
+        eligible = sum(map(len, self._groups))
+        return max(1, eligible // (self.identities * self.images * self.world))
 
     def _batches(self, epoch: int, start: int) -> Iterator[list[int]]:
         for round_ in range(start // self._per_round, -(-self._length // self._per_round)):
@@ -233,6 +239,54 @@ class PKSampler(BatchSampler):
         if self._cameras is not None:
             group = group[np.argsort(_occurrence(self._cameras[group]), kind="stable")]
         return np.resize(group, self.images)  # repeats from the start
+
+
+class ExhaustivePKSampler(PKSampler):
+    """P identities x K images per batch; an epoch shows every image of the eligible identities.
+
+    Each identity's images are shuffled and divided into groups of K; the last group is filled with
+    images of the identity that occurred before. The groups of one identity are in different batches
+    (McNaughton's wrap-around rule), so an epoch has at least as many batches as the largest
+    identity has groups. Batches with fewer than P groups are filled with other identities, whose
+    images then occur again.
+
+    Arguments and errors are those of `PKSampler`. With `cameras`, each group of K takes images from
+    as many cameras as the identity's remaining images allow.
+    """
+
+    def _needed(self) -> int:
+        self._counts = np.array([-(-len(group) // self.images) for group in self._groups])
+        at_once = self.identities * self.world
+        return max(-(-int(self._counts.sum()) // at_once), int(self._counts.max()))
+
+    def _batches(self, epoch: int, start: int) -> Iterator[list[int]]:
+        order = stream(self.seed, "pk", epoch).permutation(len(self._groups))
+        counts = self._counts[order]
+        owners = np.repeat(order, counts)
+        numbers = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
+        places = stream(self.seed, "pk-batches", epoch).permutation(self._length)
+        first, last = self.rank * self.identities, (self.rank + 1) * self.identities
+        for batch in range(start, self._length):
+            chosen, which = (
+                owners[places[batch] :: self._length],
+                numbers[places[batch] :: self._length],
+            )
+            missing = self.identities * self.world - len(chosen)
+            if missing:
+                random = stream(self.seed, "pk-fill", epoch, batch)
+                others = np.setdiff1d(np.arange(len(self._groups)), chosen)
+                more = random.choice(others, missing, replace=False)
+                chosen = np.concatenate([chosen, more])
+                which = np.concatenate([which, random.integers(self._counts[more])])
+            pairs = zip(chosen[first:last].tolist(), which[first:last].tolist(), strict=True)
+            yield np.concatenate([self._pick(one, epoch, number) for one, number in pairs]).tolist()
+
+    def _pick(self, identity: int, epoch: int, round_: int) -> Indices:
+        """Return group `round_` of an identity's images."""
+        group = stream(self.seed, "pk-images", epoch, identity).permutation(self._groups[identity])
+        if self._cameras is not None:
+            group = group[np.argsort(_occurrence(self._cameras[group]), kind="stable")]
+        return np.resize(np.roll(group, -round_ * self.images), self.images)
 
 
 def _occurrence(values: Indices) -> Indices:

@@ -23,7 +23,9 @@ TEMPLATES: dict[str, tuple[int, NDArray[np.float64]]] = {
     )
 }
 """Templates by name: the side of the square crop in pixels, and the positions of its five
-landmarks, [5, 2].\n\n`arcface-112`: Deng et al., ArcFace, CVPR 2019, with the points published by
+landmarks, [5, 2].
+
+`arcface-112`: Deng et al., ArcFace, CVPR 2019, with the points published by
 insightface.
 """
 

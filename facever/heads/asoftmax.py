@@ -11,7 +11,7 @@ from facever.heads.base import HeadConfig, HeadOutput
 from facever.heads.classes.vectors import EPSILON
 from facever.heads.common.bounds import warn_below
 from facever.heads.common.history import HeadHistory
-from facever.heads.common.margin import CosineSoftmaxHead
+from facever.heads.common.margin import CosineSoftmaxHead, straight_through
 from facever.heads.registry import register
 
 DEFAULT_MARGIN = {"annealed": 4.0, "stable": 1.7}
@@ -116,7 +116,7 @@ class ASoftmax(CosineSoftmaxHead):
 
     def change_target(self, cosine: Tensor) -> Tensor:
         """Return psi with the gradient of the cosine."""
-        return cosine + (detached_psi(cosine, self.margin) - cosine.detach())
+        return straight_through(cosine, detached_psi(cosine, self.margin))
 
     def own_alarms(self, figures: HeadHistory) -> dict[str, str]:
         """Report a training that begins with nearly the whole margin."""

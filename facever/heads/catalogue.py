@@ -1,48 +1,11 @@
 """A description of each head, for people who choose one."""
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
+from facever.core.parameters import Parameter, parameter_lines, parameters_of
 from facever.heads.base import Head, HeadConfig
 from facever.heads.registry import HEADS, head_class, head_names, written_name
 from facever.render.values import Record
-
-_BOUNDS = {
-    "exclusiveMinimum": "above",
-    "minimum": "from",
-    "exclusiveMaximum": "below",
-    "maximum": "up to",
-}
-_KINDS = {
-    "number": "number",
-    "integer": "whole number",
-    "boolean": "true or false",
-    "string": "text",
-    "null": "null",
-}
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One parameter of a head's configuration.
-
-    Attributes:
-        name: The key in a configuration.
-        required: Whether it must be given; `default` is None then.
-        default: Its value where it is not given, in JSON's terms.
-        takes: What it takes in words, such as "number above 0, or 'learned'".
-        description: What it is.
-        inside: The keys of a mapping, where it may be one.
-    """
-
-    name: str
-    required: bool
-    default: Any
-    takes: str
-    description: str
-    inside: tuple["Parameter", ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,8 +66,8 @@ def card(name: str) -> HeadCard:
 
 
 def _card(head: type[Head]) -> HeadCard:
-    schema = head.Config.model_json_schema()
-    parameters = tuple(_parameters(schema, schema.get("$defs", {})))
+    given = parameters_of(head.Config.model_json_schema())
+    parameters = [parameter for parameter in given if parameter.name != "name"]
     return HeadCard(
         name=written_name(head.name),
         summary=(head.__doc__ or "").partition("\n")[0],
@@ -115,61 +78,3 @@ def _card(head: type[Head]) -> HeadCard:
         parameters=tuple(p for p in parameters if p.name not in HeadConfig.model_fields),
         common=tuple(p for p in parameters if p.name in HeadConfig.model_fields),
     )
-
-
-def parameter_lines(parameter: Parameter) -> list[str]:
-    """Return a parameter as lines: its name, default, meaning and range; then what is inside."""
-    default = "(required)" if parameter.required else f"= {_written(parameter.default)}"
-    lines = [f"{parameter.name} {default}: {parameter.description} ({parameter.takes})"]
-    return lines + [f"    {line}" for inner in parameter.inside for line in parameter_lines(inner)]
-
-
-def _parameters(schema: dict[str, Any], named: dict[str, Any]) -> Iterator[Parameter]:
-    for key, field in schema["properties"].items():
-        if key == "name":
-            continue
-        mappings = [_resolved(choice, named) for choice in _choices(field)]
-        inside = [choice for choice in mappings if "properties" in choice]
-        yield Parameter(
-            name=key,
-            required=key in schema.get("required", ()),
-            default=field.get("default"),
-            takes=", or ".join(_takes(choice, named) for choice in _choices(field)),
-            description=field.get("description", ""),
-            inside=tuple(p for choice in inside for p in _parameters(choice, named)),
-        )
-
-
-def _choices(field: dict[str, Any]) -> list[dict[str, Any]]:
-    choices: list[dict[str, Any]] = field.get("anyOf") or field.get("oneOf") or [field]
-    return choices
-
-
-def _resolved(field: dict[str, Any], named: dict[str, Any]) -> dict[str, Any]:
-    definition: dict[str, Any] = named.get(field.get("$ref", "").rpartition("/")[2], field)
-    return definition
-
-
-def _takes(field: dict[str, Any], named: dict[str, Any]) -> str:
-    """Return what a field takes in words, such as "number from 0, below 1"."""
-    if "$ref" in field:
-        return "a mapping of the keys below"
-    if "const" in field:
-        return _quoted(field["const"])
-    if "enum" in field:
-        return ", ".join(_quoted(value) for value in field["enum"])
-    if field.get("type") == "array":
-        items = field.get("items", {})
-        return f"a list of {_takes(items, named)}" if items else "a list"
-    kind = _KINDS.get(field.get("type", ""), "a mapping")
-    bounds = ", ".join(f"{word} {field[key]:.4g}" for key, word in _BOUNDS.items() if key in field)
-    return f"{kind} {bounds}".strip()
-
-
-def _quoted(value: Any) -> str:
-    return f"'{value}'" if isinstance(value, str) else str(value)
-
-
-def _written(value: Any) -> str:
-    """Return a value as in YAML."""
-    return json.dumps(value) if isinstance(value, bool | None) else str(value)

@@ -10,7 +10,13 @@ from operator import or_
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import Discriminator, GetCoreSchemaHandler, Tag, TypeAdapter
+from pydantic import (
+    Discriminator,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    Tag,
+    TypeAdapter,
+)
 from pydantic_core import CoreSchema, core_schema
 
 from facever import plugins
@@ -139,6 +145,13 @@ class AnyHead:
         handler: GetCoreSchemaHandler,
     ) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self.validate)
+
+    def __get_pydantic_json_schema__(
+        self,
+        schema: CoreSchema,
+        handler: GetJsonSchemaHandler,
+    ) -> dict[str, Any]:
+        return {"type": "object", "title": "head"}
 
     def validate(self, values: Any) -> HeadConfig:
         """Return the configuration of the head that the values name."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from facever.heads.base import Head, HeadConfig, HeadOutput
 from facever.heads.classes.scores import cosine_scores
 from facever.heads.classes.vectors import Prototypes
-from facever.heads.common.margin import cosine_stats
+from facever.heads.common.margin import GRADIENT, Gradient, cosine_stats, straight_through
 from facever.heads.registry import register
 
 
@@ -24,6 +24,10 @@ class SphereFace2(Head):
     learned b, not decayed, shifts all boundaries. At its start the gradients of the own and the
     wrong identities are equal where all cosines are 0. lw / r is the authors' code's; lw = r gives
     the formula without a factor.
+
+    `gradient: authors` has the same values up to rounding; g has the derivative 1, as in the
+    authors' code, which computes g where no gradient is recorded. The exact one is
+    t ((z + 1) / 2)^(t - 1): for t = 3 it is 0.75 at z = 0 and 3 at z = 1.
 
     Reference:
         Wen et al., SphereFace2: Binary Classification is All You Need for Deep Face Recognition,
@@ -41,6 +45,7 @@ class SphereFace2(Head):
         margin: float = Field(0.4, ge=0, lt=1, description="m, on both sides of the boundary")
         exponent: float = Field(3.0, ge=1, le=10, description="t of g; 1: cosines unchanged")
         loss_factor: float = Field(50.0, gt=0, description="lw: the loss is multiplied by lw / r")
+        gradient: Gradient = GRADIENT
 
     arrangeable = True
     paper = "Wen et al., SphereFace2, ICLR 2022, section 3"
@@ -56,7 +61,10 @@ class SphereFace2(Head):
         r, m, t = self.config.scale, self.config.margin, self.config.exponent
         rows = self.prototypes.rows(labels)
         scores = cosine_scores(rows, embeddings, bend=self._bend, shift=self.bias)
-        own = r * (2 * ((scores.target + 1) / 2).clamp_min(0) ** t - 1 - m)
+        spread = 2 * ((scores.target + 1) / 2).clamp_min(0) ** t - 1
+        if self.config.gradient == "authors":
+            spread = straight_through(scores.target, spread)
+        own = r * (spread - m)
         sums = scores.one_vs_all_loss(own, self.config.own_share)
         loss = self.config.loss_factor / r * sums
         stats = cosine_stats(scores, embeddings, self.identities)
@@ -70,12 +78,13 @@ class SphereFace2(Head):
     def _bend(self, _: Tensor) -> Callable[[Tensor], Tensor]:
         """Return how cosines become r (g + m)."""
         r, m, t = self.config.scale, self.config.margin, self.config.exponent
+        exact = self.config.gradient == "exact"
 
         def change(z: Tensor) -> Tensor:
             half = z.add_(1).mul_(0.5).clamp_min_(0)
             power = half ** (t - 1)
             half.mul_(power).mul_(2 * r).add_(r * (m - 1))
-            return power.mul_(r * t)
+            return power.mul_(r * t) if exact else power.fill_(r)
 
         return change
 

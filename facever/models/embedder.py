@@ -45,10 +45,13 @@ class ModelConfig(Config):
     pretrained: bool | str = Field(
         False, description="true: timm's weights, downloaded once; or a local file or run folder"
     )
+    frozen_epochs: float = Field(
+        0.0, ge=0, le=1e6, description="epochs in which a pretrained backbone stays as it is"
+    )
     backbone_options: dict[str, Option] = Field(
         {}, description="further arguments of the backbone, such as drop_path_rate"
     )
-    embedding_size: int = Field(256, ge=1, le=65_536)
+    embedding_size: int = Field(256, ge=1, le=65_536, description="components of an embedding")
     pooling: Literal["backbone", "flatten"] = Field(
         "backbone",
         description="backbone: timm's own, mostly the average over the feature map; flatten: the "
@@ -80,7 +83,9 @@ class ModelConfig(Config):
         setting at its default: one that is added later does not change it.
         """
         return self.model_dump(
-            mode="json", exclude={"pretrained", "dropout"}, exclude_defaults=True
+            mode="json",
+            exclude={"pretrained", "frozen_epochs", "dropout"},
+            exclude_defaults=True,
         )
 
     @field_validator("backbone")

@@ -1,10 +1,10 @@
 """The keypoint branch: a learned attention map for each keypoint, and its features."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, Self, cast
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from facever.config import Config
@@ -24,6 +24,10 @@ class KeypointConfig(Config):
         (3, 4), min_length=1, description="the feature maps that are looked at, 4 the last"
     )
     keypoints: int = Field(8, ge=1, le=1024, description="N, keypoints of each stage")
+    pairing: Literal["all", "channel"] = Field(
+        "all",
+        description="all: each keypoint pools all channels; channel: one keypoint for each channel",
+    )
 
     @field_validator("stages")
     @classmethod
@@ -32,36 +36,50 @@ class KeypointConfig(Config):
             raise ValueError("name each stage once, in ascending order")
         return stages
 
+    @model_validator(mode="after")
+    def _one_for_each_channel(self) -> Self:
+        if (
+            self.pairing == "channel"
+            and self.keypoints != type(self).model_fields["keypoints"].default
+        ):
+            raise ValueError(
+                "pairing 'channel' has as many keypoints as channels: omit keypoints, or use 'all'"
+            )
+        return self
+
 
 class KeypointAttention(nn.Module):
     """N keypoints of one feature map: a map of attention for each, and the features it finds.
 
     A convolutional block gives A [N, H, W], and with a softmax over space, for each keypoint c,
 
-        M_c,ij = exp(A_c,ij) / sum_i'j' exp(A_c,i'j')        f_c = sum_ij M_c,ij X_ij
+        M_c,ij = exp(A_c,ij) / sum_i'j' exp(A_c,i'j')
 
-    The paper does not say which of X's channels go with which of A's. Our choice: every keypoint
-    takes all channels of X, so that it describes its place fully. The block is our choice too: 3x3
-    convolution to max(N, channels / 4), BatchNorm, ReLU, 1x1 convolution to N; without biases,
-    which a softmax over space would not feel.
+    With the pairing "channel" map c pools channel c of X: f_c = sum_ij M_c,ij X_c,ij, and N = C.
+    This is how the formula reads in the sources at hand, where both have the index c. With the
+    pairing "all" (our choice, and the default) a map pools all channels, so that a keypoint
+    describes its place fully: f_ck = sum_ij M_c,ij X_k,ij. The block is our choice too: 3x3
+    convolution to max(N, C / 4) channels, or C / 4 with the pairing "channel", BatchNorm, ReLU, 1x1
+    convolution to N; without biases, which a softmax over space does not change.
 
     Args:
         channels: C, of the feature map.
-        keypoints: N.
+        keypoints: N; None for the pairing "channel".
 
     Reference:
         Zhao et al., An Adversarial Approach to Hard Triplet Generation, ECCV 2018, the local
         branch of the network.
     """
 
-    def __init__(self, channels: int, keypoints: int) -> None:
+    def __init__(self, channels: int, keypoints: int | None) -> None:
         super().__init__()
-        hidden = max(keypoints, channels // 4)
+        self._by_channel = keypoints is None
+        hidden = max(keypoints or 1, channels // 4)
         self.block = nn.Sequential(
             nn.Conv2d(channels, hidden, 3, padding=1, bias=False),
             nn.BatchNorm2d(hidden),
             nn.ReLU(inplace=True),
-            nn.Conv2d(hidden, keypoints, 1, bias=False),
+            nn.Conv2d(hidden, keypoints or channels, 1, bias=False),
         )
 
     def attention(self, features: Tensor) -> Tensor:
@@ -71,13 +89,15 @@ class KeypointAttention(nn.Module):
         return exact.flatten(2).softmax(2).view_as(logits)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return f of a feature map [B, C, H, W]: [B, N * C], keypoint by keypoint.
+        """Return f of a feature map [B, C, H, W]: [B, N * C], keypoint by keypoint; or [B, C].
 
         float32 (float64 for float64), also under autocast.
         """
         attention = self.attention(features)
         with torch.autocast(features.device.type, enabled=False):
             exact = features.to(attention.dtype)
+            if self._by_channel:
+                return (attention * exact).sum((2, 3))
             return torch.einsum("bnhw,bchw->bnc", attention, exact).flatten(1)
 
 
@@ -91,7 +111,7 @@ class KeypointBranch(nn.Module):
 
     Attributes:
         indices: The places of the stages among the backbone's feature maps.
-        width: Number of features: for each stage, keypoints times its channels.
+        width: Number of features: for each stage, keypoints times its channels, or its channels.
 
     Raises:
         ConfigError: A backbone without feature maps, or without one of the stages.
@@ -109,13 +129,14 @@ class KeypointBranch(nn.Module):
         self.stages = config.stages
         self.indices = [len(maps) + stage - 5 for stage in config.stages]
         channels = [cast(int, maps[index]["num_chs"]) for index in self.indices]
+        keypoints = config.keypoints if config.pairing == "all" else None
         self.attentions = nn.ModuleDict(
             {
-                f"stage{stage}": KeypointAttention(count, config.keypoints)
+                f"stage{stage}": KeypointAttention(count, keypoints)
                 for stage, count in zip(config.stages, channels, strict=True)
             }
         )
-        self.width = config.keypoints * sum(channels)
+        self.width = (keypoints or 1) * sum(channels)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Return the features [B, width] of the stages' maps, each [B, C, H, W]."""

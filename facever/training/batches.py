@@ -7,7 +7,7 @@ import torch
 from facever.core.processes import rank, world
 from facever.data.loading import Batches, training_batches
 from facever.data.manifest import Manifest
-from facever.data.samplers import BatchSampler, PKSampler, ShuffleSampler
+from facever.data.samplers import BatchSampler, ExhaustivePKSampler, PKSampler, ShuffleSampler
 from facever.errors import ConfigError
 from facever.training.config import TrainConfig
 
@@ -35,7 +35,8 @@ def make_batches(config: TrainConfig, manifest: Manifest, device: torch.device) 
             len(manifest), batch.size // world(), seed=config.seed, rank=rank(), world=world()
         )
     else:
-        sampler = PKSampler(
+        drawn = PKSampler if batch.epoch == "identities" else ExhaustivePKSampler
+        sampler = drawn(
             manifest.labels(),
             identities=batch.size // each // world(),
             images=each,

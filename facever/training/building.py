@@ -131,10 +131,15 @@ def make_step(
     if config.gradient_checkpointing:
         checkpoint_gradients(embedder)
     heads = _make_heads(config, identities, updates_per_epoch).to(device)
+    chosen = config.optimizer
     groups = parameter_groups(
-        embedder, heads.heads, config.optimizer.weight_decay, config.optimizer.head_lr_scale
+        embedder,
+        heads.heads,
+        chosen.weight_decay,
+        chosen.head_lr_scale,
+        chosen.backbone_lr_scale,
     )
-    optimizer = make_optimizer(groups, config.optimizer)
+    optimizer = make_optimizer(groups, chosen)
     schedule = Schedule(optimizer, config.schedule, config.epochs, updates_per_epoch)
     on_embedding = config.adversarial is not None or any(
         head.input == "embedding" for head in config.heads
@@ -150,6 +155,7 @@ def make_step(
         only_before_norm=not on_embedding,
         compiler=compiler if config.compile else None,
         recomputes=config.gradient_checkpointing,
+        frozen_updates=round(config.model.frozen_epochs * updates_per_epoch),
     )
     parts = (
         *(embedder, heads, optimizer, schedule, precision, layout),

@@ -66,6 +66,10 @@ class BatchConfig(Config):
     images_per_identity: Images | None = Field(
         None, ge=2, description="K of a P x K batch (P = size / K); null: images in random order"
     )
+    epoch: Literal["identities", "images"] = Field(
+        "identities",
+        description="P x K: an epoch shows each identity equally often, or every image once",
+    )
     spread_cameras: bool = Field(False, description="P x K: take the K images from many cameras")
     min_images: int | None = Field(
         None,
@@ -84,6 +88,11 @@ class BatchConfig(Config):
             raise ValueError(
                 f"size {self.size} is not a multiple of images_per_identity "
                 f"{self.images_per_identity}"
+            )
+        if self.epoch == "images" and self.images_per_identity is None:
+            raise ValueError(
+                "epoch 'images' needs images_per_identity; batches in random order show every "
+                "image anyway"
             )
         if self.spread_cameras and self.images_per_identity is None:
             raise ValueError("spread_cameras needs images_per_identity")
@@ -113,17 +122,21 @@ class TrainConfig(Config):
     )
     data: DataConfig
     model: ModelConfig = ModelConfig()
-    heads: list[HeadChoice] = Field(min_length=1)
+    heads: list[HeadChoice] = Field(
+        min_length=1, description="training criteria, see facever heads; their losses are added"
+    )
     adversarial: AdversarialConfig | None = Field(
         None, description="hard triplets by a generator (HTG), see docs/htg.md; null: off"
     )
-    augmentation: AugmentationConfig | None = AugmentationConfig()
+    augmentation: AugmentationConfig | None = Field(
+        AugmentationConfig(), description="random changes of training images; null: none"
+    )
     batch: BatchConfig = BatchConfig()
     distributed: DistributedConfig = DistributedConfig()
     prototypes: PrototypesConfig = PrototypesConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
-    epochs: int = Field(20, ge=1, le=1_000_000)
+    epochs: int = Field(20, ge=1, le=1_000_000, description="length of the training")
     accumulation: Images = Field(1, ge=1, description="batches per optimizer update")
     clip_norm: float | None = Field(5.0, gt=0, description="largest norm of all gradients")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
@@ -140,8 +153,10 @@ class TrainConfig(Config):
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     ema_decay: float | None = Field(None, gt=0, lt=1, description="exponential moving average")
-    seed: int = Field(0, ge=0, lt=2**64)
-    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    seed: int = Field(0, ge=0, lt=2**64, description="the same seed gives the same model")
+    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
+        "auto", description="processes that load images; 0: this one"
+    )
     evaluate_every: int = Field(
         1, ge=1, description="epochs between evaluations on development people"
     )
@@ -213,6 +228,14 @@ class TrainConfig(Config):
             raise ValueError(
                 "adversarial training compares images of one identity: set "
                 "batch.images_per_identity to 2 or more"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _frozen_weights(self) -> "TrainConfig":
+        if self.model.frozen_epochs and not self.model.pretrained:
+            raise ValueError(
+                "model.frozen_epochs needs pretrained weights: give model.pretrained, or omit it"
             )
         return self
 

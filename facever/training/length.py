@@ -8,7 +8,7 @@ from facever.errors import ConfigError
 from facever.training.config import TrainConfig, require_warm_up_within, schedules_of
 from facever.training.saving.position import Position
 
-FOLLOWING = ("cosine", "tanh")
+FOLLOWING = ("cosine", "tanh", "polynomial")
 """The schedules that depend on the length of the training."""
 
 

@@ -47,8 +47,9 @@ class Step(ABC):
     ) -> dict[str, Tensor]:
         """Make update `number` (counted from 0) and return its statistics, 0-d tensors.
 
-        "loss" is always among them. With several processes the means over them are those of all;
-        what is missing in one counts there as 0.
+        "loss" is always among them. With fp16 "overflow" is, too: 1 where gradients were too large
+        for float16, and neither weights nor schedules have moved on. With several processes the
+        means over them are those of all; what is missing in one counts there as 0.
 
         Args:
             batches: This process's micro-batches, at least one image in all those of all processes.
@@ -61,7 +62,7 @@ class Step(ABC):
 
     @abstractmethod
     def learning_rate(self) -> float:
-        """Return the embedder's learning rate of the latest update."""
+        """Return the embedder's learning rate of the latest update, without factors of groups."""
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
@@ -135,7 +136,7 @@ class EmbeddingStep(Step):
     def _updated(
         self, batches: Sequence[Batch], number: int, agreement: Agreement
     ) -> dict[str, Tensor]:
-        self._parallel.train()
+        self._parallel.train(number)
         self._schedule.set(number)
         self._optimizer.zero_grad(set_to_none=True)
         images = agreement.together
@@ -160,10 +161,15 @@ class EmbeddingStep(Step):
             require_finite_gradients(norm, number, self.embedder, self.heads)
         if self._clip_norm is not None:
             nn.utils.clip_grads_with_norm_(self._parameters, self._clip_norm, norm)
+        scale = scaler.get_scale()
         scaler.step(self._optimizer)
         scaler.update()
-        self.heads.step_completed()
+        overflow = scaler.get_scale() < scale
+        if not overflow:
+            self.heads.step_completed()
         self._parallel.updated()
+        if scaler.is_enabled():
+            stats["overflow"] = torch.tensor(float(overflow), device=norm.device)
         stats["grad_norm"] = norm.detach()
         return stats
 
@@ -212,7 +218,8 @@ class EmbeddingStep(Step):
 
     def learning_rate(self) -> float:
         """See Step."""
-        return float(self._optimizer.param_groups[0]["lr"])
+        group = self._optimizer.param_groups[0]
+        return float(group["lr"]) / float(group.get("lr_scale", 1.0))
 
     def state_dict(self) -> dict[str, Any]:
         """See Step."""

@@ -293,12 +293,15 @@ class Trainer:
         with self._wait.working():
             stats = self.step.update(batches, position.update, agreement)
         position.batch += len(batches)
-        position.update += 1
         position.failed_images += agreement.failed
         self._images += sum(agreement.together)
+        self._means.note(stats)
+        if stats.get("overflow", 0):
+            shown.advance(len(batches))
+            return
+        position.update += 1
         if self._ema is not None:
             self._ema.update(self.embedder, position.update)
-        self._means.note(stats)
         if position.update % self.config.log_every == 0 or position.update == 1:
             self._log_training(log, shown, time.perf_counter() - started)
         shown.advance(len(batches))

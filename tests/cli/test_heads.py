@@ -47,4 +47,5 @@ def test_heads_as_json(monkeypatch, capsys):
         "margin": 0.5,
         "scale": 30.0,
         "easy_margin": False,
+        "gradient": "exact",
     }

@@ -5,7 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facever.data.samplers import PKSampler, SequentialSampler, ShuffleSampler
+from facever.data.samplers import (
+    ExhaustivePKSampler,
+    PKSampler,
+    SequentialSampler,
+    ShuffleSampler,
+)
 from facever.errors import ConfigError, DataError
 
 LABELS = np.repeat(np.arange(12), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 1, 30])[
@@ -75,6 +80,7 @@ SAMPLERS = {
     "pk": lambda: PKSampler(LABELS, 3, 2, seed=3),
     "pk, cameras": lambda: PKSampler(LABELS, 3, 4, seed=3, cameras=CAMERAS, min_images=1),
     "pk, rank 1 of 2": lambda: PKSampler(LABELS, 2, 4, seed=3, rank=1, world=2),
+    "pk, every image": lambda: ExhaustivePKSampler(LABELS, 2, 4, seed=3, rank=1, world=2),
     "sequential": lambda: SequentialSampler([range(86)], 7),
 }
 
@@ -97,7 +103,7 @@ def test_a_resume_at_any_batch_is_the_uninterrupted_tail(make):
         whole.start_at(len(batches) + 1)
 
 
-@pytest.mark.parametrize("make", list(SAMPLERS.values())[:5], ids=list(SAMPLERS)[:5])
+@pytest.mark.parametrize("make", list(SAMPLERS.values())[:6], ids=list(SAMPLERS)[:6])
 def test_the_same_epoch_is_the_same_and_another_is_not(make):
     first, second = make(), make()
     first.set_epoch(1)
@@ -242,3 +248,43 @@ def test_refuses_with_one_line(make, kind, message):
     with pytest.raises(kind) as caught:
         make()
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("world", [1, 2])
+@pytest.mark.parametrize("cameras", [False, True])
+@pytest.mark.parametrize("sizes", [[5, 9, 2, 40, 3, 7], [4, 4, 4, 4], [1, 2, 3, 4, 5, 6, 7, 8]])
+def test_every_image_occurs_in_an_epoch_of_images(sizes, cameras, world):
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    options = {"min_images": 1, "cameras": np.arange(len(labels)) % 3 if cameras else None}
+    parts = [
+        ExhaustivePKSampler(labels, 2, 4, seed=3, rank=rank, world=world, **options)
+        for rank in range(world)
+    ]
+    seen = Counter()
+    for batches in zip(*parts, strict=True):
+        people = [labels[batch].reshape(2, 4) for batch in batches]
+        assert all((rows == rows[:, :1]).all() for rows in people)
+        assert len({row[0] for rows in people for row in rows}) == 2 * world
+        seen.update(image for batch in batches for image in batch)
+    assert set(seen) == set(range(len(labels)))
+    groups = [
+        -(-size // 4) for size in sizes
+    ]  # of four; the largest identity needs its own batches
+    assert len(parts[0]) == max(-(-sum(groups) // (2 * world)), max(groups))
+
+
+def test_an_epoch_of_images_repeats_only_to_fill():
+    labels = np.repeat(np.arange(8), 8)  # two groups of four each: nothing is to fill
+    sampler = ExhaustivePKSampler(labels, 4, 4, seed=0)
+    assert sorted(image for batch in sampler for image in batch) == list(range(64))
+    tail = np.repeat([0, 1, 2, 3], [400, 8, 8, 8])  # today's epoch shows 4 of 400 in each batch
+    shown = {image for batch in PKSampler(tail, 4, 4, seed=0) for image in batch}
+    assert len(shown) < 200
+    shown = {image for batch in ExhaustivePKSampler(tail, 4, 4, seed=0) for image in batch}
+    assert len(shown) == len(tail)
+
+
+def test_an_epoch_of_images_spreads_each_group_over_the_cameras():
+    cameras = np.repeat([0, 1, 2, 3], 6)
+    sampler = ExhaustivePKSampler(np.zeros(24, int), 1, 4, seed=1, cameras=cameras)
+    assert [sorted(cameras[batch]) for batch in sampler] == [[0, 1, 2, 3]] * 6

@@ -57,3 +57,32 @@ def test_the_seam_is_where_and_as_high_as_documented(make_head):
 def test_without_margin_it_is_the_cosine_head(make_head, batch):
     arcface, cosine = make_head("arcface", margin=0.0), make_head("cosine", scale=30.0)
     assert arcface(*batch).loss.item() == pytest.approx(cosine(*batch).loss.item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("margin", [0.5, 1.2])
+def test_the_gradient_of_the_authors(margin, make_head, batch):
+    """Their code changes the cosines in place where nothing is recorded."""
+    head = make_head("arcface", margin=margin, gradient="authors")
+    embeddings, labels = batch
+    x = embeddings.detach().clone().requires_grad_()
+    W = head.prototypes.weight.detach().clone().requires_grad_()
+    logits = torch.nn.functional.normalize(x) @ torch.nn.functional.normalize(W).T
+    rows = torch.arange(len(labels))
+    with torch.no_grad():
+        theta = logits[rows, labels].clamp(-1, 1).arccos()
+        inside = theta + margin < math.pi
+        beyond = logits[rows, labels] - margin * math.sin(margin)
+        offset = torch.where(inside, (theta + margin).cos(), beyond) - logits[rows, labels]
+    given = logits.index_put((rows, labels), offset, accumulate=True)
+    loss = torch.nn.functional.cross_entropy(30.0 * given, labels)
+    loss.backward()
+    ours = embeddings.detach().clone().requires_grad_()
+    output = head(ours, labels)
+    output.loss.backward()
+    assert output.loss.item() == pytest.approx(loss.item(), rel=1e-5)
+    torch.testing.assert_close(ours.grad, x.grad, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(head.prototypes.weight.grad, W.grad, rtol=1e-4, atol=1e-6)
+    exact = make_head("arcface", margin=margin)
+    other = embeddings.detach().clone().requires_grad_()
+    exact(other, labels).loss.backward()
+    assert not torch.allclose(ours.grad, other.grad, rtol=0.05)

@@ -92,3 +92,28 @@ def test_cosines_beyond_1_by_rounding_are_safe():
             output.loss.backward()
             assert output.loss.isfinite()
             assert x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("exponent", [3.0, 2.5])
+def test_the_gradient_of_the_authors(exponent, make_head, batch):
+    """Their code computes g and the margins where nothing is recorded."""
+    head = make_head("sphereface2", exponent=exponent, gradient="authors")
+    embeddings, labels = batch
+    x = embeddings.detach().clone().requires_grad_()
+    W = head.prototypes.weight.detach().clone().requires_grad_()
+    cosines = torch.nn.functional.normalize(x) @ torch.nn.functional.normalize(W).T
+    own = torch.nn.functional.one_hot(labels, len(W)).bool()
+    with torch.no_grad():
+        g = 2 * ((cosines + 1) / 2) ** exponent - 1
+        offset = torch.where(own, g - 0.4, g + 0.4) - cosines
+    z = 40.0 * (cosines + offset) + head.bias.detach()
+    softplus = torch.nn.functional.softplus
+    terms = torch.where(own, 0.7 * softplus(-z), 0.3 * softplus(z))
+    loss = 50 / 40 * terms.sum(1).mean()
+    loss.backward()
+    ours = embeddings.detach().clone().requires_grad_()
+    output = head(ours, labels)
+    output.loss.backward()
+    assert output.loss.item() == pytest.approx(loss.item(), rel=1e-5)
+    torch.testing.assert_close(ours.grad, x.grad, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(head.prototypes.weight.grad, W.grad, rtol=1e-4, atol=1e-6)

@@ -216,3 +216,30 @@ def test_a_model_without_keypoints_does_not_look_anywhere(make_embedder, images)
     with pytest.raises(ModelError) as error:
         make_embedder().attention(images)
     assert str(error.value) == ("this model has no keypoints: it was trained without model.local")
+
+
+def test_a_keypoint_for_each_channel_pools_that_channel():
+    torch.manual_seed(0)
+    part = KeypointAttention(5, None).double().eval()
+    x = torch.randn(2, 5, 3, 4, dtype=torch.float64)
+    maps, scores = x.numpy(), part.block(x).detach().numpy()
+    wanted = np.zeros((2, 5))
+    for b in range(2):
+        for c in range(5):
+            total = sum(math.exp(scores[b, c, i, j]) for i in range(3) for j in range(4))
+            for i in range(3):
+                for j in range(4):
+                    wanted[b, c] += math.exp(scores[b, c, i, j]) / total * maps[b, c, i, j]
+    np.testing.assert_allclose(part(x).detach(), wanted, rtol=1e-10)
+    assert list(part.attention(x).shape) == [2, 5, 3, 4]
+
+
+def test_the_pairing_is_part_of_the_model(make_embedder, large, tmp_path):
+    paired = make_embedder(backbone="test_resnet", local={"stages": [3, 4], "pairing": "channel"})
+    assert paired.width == paired.backbone.head_hidden_size + 192 + 96
+    save_embedder(paired, tmp_path / "model.safetensors", metric="cosine")
+    loaded, _ = load_embedder(tmp_path / "model.safetensors")
+    torch.testing.assert_close(loaded(large), paired.eval()(large))
+    assert "pairing" not in KeypointConfig().model_dump(exclude_defaults=True)
+    with pytest.raises(ConfigError, match=r"pairing 'channel'.*omit keypoints"):
+        parse(ModelConfig, {"local": {"pairing": "channel", "keypoints": 4}})

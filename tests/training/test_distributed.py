@@ -19,6 +19,8 @@ from facever.config import parse
 from facever.core.processes import all_sum, rank, world
 from facever.errors import ConfigError, TrainingError
 from facever.heads import create_head
+from facever.models.embedder import Embedder
+from facever.models.saving import save_embedder
 from facever.training.computing.parallel import (
     DataParallel,
     arrange_norms,
@@ -157,6 +159,14 @@ def configurations(people: Path, holes: Path) -> dict[str, Values]:
             batch={"size": 12, "images_per_identity": 3},
             heads=[{"name": "softmax"}, {"name": "contrastive"}],
         ),
+        "frozen at first": values(
+            people,
+            model={
+                **values(people)["model"],
+                "pretrained": str(holes / "pretrained.safetensors"),
+                "frozen_epochs": 1,
+            },
+        ),
         "before norm": values(people, heads=[{"name": "softmax", "input": "before_norm"}]),
         "adversarial": values(
             people, batch=PAIRS, heads=[{"name": "softmax"}], adversarial=_players()
@@ -176,6 +186,8 @@ def holes(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             copied = root / name / path.relative_to(people)
             copied.parent.mkdir(parents=True, exist_ok=True)
             copied.write_bytes(b"no image" if unreadable else path.read_bytes())
+    embedder = Embedder(parse(TrainConfig, values(people)).model)
+    save_embedder(embedder, root / "pretrained.safetensors", metric="cosine")
     return root
 
 
@@ -394,7 +406,8 @@ def four(two: Answers, space: Path) -> Answers:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["unequal", "pairs", "unequal pairs", "before norm", "adversarial"]
+    "name",
+    ["unequal", "pairs", "unequal pairs", "frozen at first", "before norm", "adversarial"],
 )
 def test_two_processes_are_one(
     two: Answers, people: Path, holes: Path, tmp_path: Path, name: str
@@ -583,7 +596,6 @@ def test_synchronised_statistics_need_a_gpu(people: Path, tmp_path: Path) -> Non
 
 
 def test_synchronised_statistics_replace_batchnorm_and_keep_the_names(people: Path) -> None:
-    from facever.models.embedder import Embedder
 
     config = parse(TrainConfig, values(people))
     embedder = Embedder(config.model)
@@ -602,12 +614,10 @@ def test_synchronised_statistics_replace_batchnorm_and_keep_the_names(people: Pa
 
 
 def test_frozen_statistics_stay_also_in_one_process(people: Path) -> None:
-    from facever.models.embedder import Embedder
-
     embedder = Embedder(parse(TrainConfig, values(people)).model)
     parallel = DataParallel(embedder, DistributedConfig(batch_norm="frozen"))
     before = {name: value.clone() for name, value in embedder.named_buffers()}
-    parallel.train()
+    parallel.train(0)
     assert embedder.training
     _, embeddings = parallel(torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8))
     embeddings.sum().backward()

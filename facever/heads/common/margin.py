@@ -3,13 +3,22 @@
 import math
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from facever.heads.base import Head, HeadConfig, HeadOutput, mean_norm
 from facever.heads.classes.scores import Bend, Scores, cosine_scores
 from facever.heads.classes.vectors import Prototypes
+
+Gradient = Literal["exact", "authors"]
+"""The derivative of the loss, or what the authors of a head compute in its place."""
+
+GRADIENT: Gradient = Field(
+    "exact", description="exact: that of the loss; authors: that of their code, see the head"
+)
 
 
 class CosineSoftmaxHead(Head):
@@ -110,6 +119,11 @@ def with_angle(cosine: Tensor, margin: Tensor | float, easy: bool = False) -> Te
         return torch.where(cosine > 0, turned, cosine)
     m = margin if isinstance(margin, Tensor) else torch.tensor(margin, dtype=cosine.dtype)
     return torch.where(cosine > -m.cos(), turned, cosine - m * m.sin())
+
+
+def straight_through(value: Tensor, changed: Tensor) -> Tensor:
+    """Return `changed` with the gradient of `value`."""
+    return value + (changed - value).detach()
 
 
 def sine(cosine: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ def attention_sheet(
     names: Sequence[str],
     attention: Mapping[int, Floats],
     caption: str,
+    drawn: Mapping[int, Sequence[int]] | None = None,
 ) -> Figure:
     """Draw each image with the attention map of each keypoint next to it.
 
@@ -40,8 +41,10 @@ def attention_sheet(
         names: Names of the images.
         attention: By stage, [images, keypoints, h, w], not negative; each map covers the image.
         caption: Caption of the figure.
+        drawn: By stage, the numbers of the keypoints that are drawn, from 0; all by default.
     """
-    maps = [(stage, key) for stage, found in attention.items() for key in range(found.shape[1])]
+    drawn = drawn or {stage: range(found.shape[1]) for stage, found in attention.items()}
+    maps = [(stage, key) for stage, keys in drawn.items() for key in keys]
     rows = [
         [_shown(image), *(overlay(image, attention[s][n, k]) for s, k in maps)]
         for n, image in enumerate(images)

@@ -20,6 +20,8 @@ from facever.render.numbers import short
 from facever.render.result import Result
 from facever.studies.figures.attention import attention_sheet
 
+_MOST_SHOWN = 16  # keypoints of a stage in a figure and its table
+
 
 @dataclass(frozen=True)
 class Keypoints(Result):
@@ -51,7 +53,11 @@ class Keypoints(Result):
         ]
 
     def describe(self) -> list[Section]:
-        """Return the attention of each keypoint, as maps and as means over the images."""
+        """Return the attention of each keypoint, as maps and as means over the images.
+
+        Of a stage with many keypoints those of the smallest spread are shown.
+        """
+        shown = {stage: self._shown(stage) for stage in self.attention}
         figure = attention_sheet(
             "keypoints",
             "Attention of each keypoint",
@@ -59,15 +65,24 @@ class Keypoints(Result):
             [Path(path).name for path in self.paths],
             self.attention,
             "Columns are STAGE.KEYPOINT. Each map is drawn relative to its own maximum: a uniform "
-            "map colours the whole image.",
+            "map colours the whole image. A stage with many keypoints shows those of the smallest "
+            "spread.",
+            shown,
         )
         places = ("spread", "row", "column")
         rows: list[list[Cell]] = [
             [f"{one['stage']}.{one['keypoint']}", *(short(one[name]) for name in places)]
             for one in self.keypoints
+            if one["keypoint"] - 1 in shown[one["stage"]]
         ]
         table = Table("", ["keypoint", *places], rows)
         return [Section("figures", "Figures", [figure, table])]
+
+    def _shown(self, stage: int) -> list[int]:
+        """Return the keypoints of a stage that are drawn, in their order."""
+        spreads = [one["spread"] for one in self.keypoints if one["stage"] == stage]
+        order = np.argsort(spreads, kind="stable")[:_MOST_SHOWN]
+        return sorted(order.tolist())
 
 
 def keypoints_of(

@@ -1,7 +1,7 @@
 """Parameter groups, and timm's optimizers and schedules over them."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
@@ -49,14 +49,22 @@ class OptimizerConfig(NetworkOptimizerConfig):
 
     lr: float = Field(3e-3, gt=0, description="peak learning rate")
     head_lr_scale: float = Field(1.0, gt=0, description="the heads' learning rate over `lr`")
+    backbone_lr_scale: float = Field(
+        1.0, gt=0, description="the backbone's learning rate over `lr`, which the neck keeps"
+    )
 
 
 class ScheduleConfig(Config):
     """A timm learning-rate schedule, stepped at every update."""
 
-    name: Literal["cosine", "tanh", "step", "multistep", "constant"] = "cosine"
+    name: Literal["cosine", "tanh", "polynomial", "step", "multistep", "constant"] = Field(
+        "cosine", description="how the learning rate changes after the warm-up"
+    )
     warmup_epochs: Epochs = Field(1.0, description="linear warm-up from 1 % of the peak")
-    min_lr: float = Field(0.0, ge=0, description="final learning rate of cosine and tanh")
+    min_lr: float = Field(0.0, ge=0, description="final learning rate of cosine, tanh, polynomial")
+    power: float = Field(
+        1.0, gt=0, le=10, description="of polynomial: the rate falls as (1 - progress)^power"
+    )
     decay_epochs: list[Annotated[Epochs, Field(gt=0)]] = Field(
         [],
         description="epochs of the decays of `multistep`; for `step` the epochs between decays",
@@ -70,18 +78,25 @@ class ScheduleConfig(Config):
             raise ValueError("schedule 'multistep' needs decay_epochs")
         if wanted is not None and len(self.decay_epochs) != wanted:
             raise ValueError(f"schedule '{self.name}' takes {wanted} entries in decay_epochs")
+        if self.power != 1.0 and self.name != "polynomial":
+            raise ValueError(f"schedule '{self.name}' has no power: omit it, or take polynomial")
         if self.decay_epochs != sorted(self.decay_epochs):
             raise ValueError("decay_epochs must be in ascending order")
         return self
 
 
 def parameter_groups(
-    embedder: nn.Module, heads: Iterable[Head], weight_decay: float, head_lr_scale: float
+    embedder: nn.Module,
+    heads: Iterable[Head],
+    weight_decay: float,
+    head_lr_scale: float,
+    backbone_lr_scale: float = 1.0,
 ) -> list[dict[str, Any]]:
     """Return the groups: decayed and undecayed, of the embedder and of the heads.
 
     Biases, norms and scales - every parameter of fewer than two dimensions, and what a head or
-    the backbone names in `no_weight_decay` - are not decayed.
+    the backbone names in `no_weight_decay` - are not decayed. With a `backbone_lr_scale` other than
+    1, the backbone has groups of its own, after those of the rest of the embedder.
     """
     backbone = getattr(embedder, "backbone", None)
     spared = (
@@ -89,19 +104,31 @@ def parameter_groups(
         if backbone is not None and hasattr(backbone, "no_weight_decay")
         else set()
     )
-    groups = _split(embedder, spared, weight_decay, lr_scale=1.0)
+    own = backbone_lr_scale != 1.0
+    groups = _split(embedder, spared, weight_decay, 1.0, lambda name: not (own and _is_in(name)))
+    if own:
+        groups += _split(embedder, spared, weight_decay, backbone_lr_scale, _is_in)
     for head in heads:
         groups += _split(head, head.no_weight_decay(), weight_decay, head_lr_scale)
     return groups
 
 
+def _is_in(name: str) -> bool:
+    """Return whether a parameter of an embedder is the backbone's."""
+    return name.startswith("backbone.")
+
+
 def _split(
-    module: nn.Module, spared: set[str], weight_decay: float, lr_scale: float
+    module: nn.Module,
+    spared: set[str],
+    weight_decay: float,
+    lr_scale: float,
+    chosen: Callable[[str], bool] = lambda _: True,
 ) -> list[dict[str, Any]]:
     decayed: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
     for name, parameter in module.named_parameters():
-        if parameter.requires_grad:
+        if parameter.requires_grad and chosen(name):
             (plain if parameter.ndim < 2 or name in spared else decayed).append(parameter)
     return [
         {"params": parameters, "weight_decay": decay, "lr_scale": lr_scale}
@@ -196,11 +223,12 @@ class Schedule:
         config, decay = self._config, self._config.decay_epochs
         schedule, _ = create_scheduler_v2(
             self._optimizer,
-            sched=config.name,
+            sched="poly" if config.name == "polynomial" else config.name,
             num_epochs=self._epochs,
             decay_epochs=decay[0] if config.name == "step" else 0,
             decay_milestones=decay if config.name == "multistep" else (1,),
-            decay_rate=config.decay_rate,
+            # timm takes the power of its polynomial schedule from here, too
+            decay_rate=config.power if config.name == "polynomial" else config.decay_rate,
             min_lr=config.min_lr,
             warmup_lr=self._peak * 0.01,
             warmup_epochs=config.warmup_epochs,

@@ -93,6 +93,7 @@ class DataParallel:
         only_before_norm: Whether the loss takes nothing but what the neck's BatchNorm is given.
         compiler: Compiles the forward pass in place, or leaves it.
         recomputes: Whether backward passes compute the forward pass again.
+        frozen_updates: Updates during which the backbone stays as it is.
     """
 
     def __init__(
@@ -103,8 +104,13 @@ class DataParallel:
         only_before_norm: bool = False,
         compiler: Callable[[nn.Module], object] | None = None,
         recomputes: bool = False,
+        frozen_updates: int = 0,
     ) -> None:
         self._embedder, self._recomputes = embedder, recomputes
+        self._frozen_updates, self._frozen = frozen_updates, False
+        self._freezable = (
+            [p for p in embedder.backbone.parameters() if p.requires_grad] if frozen_updates else []
+        )
         self._choice = "local" if config is None else config.batch_norm
         self._norms = [part for part in embedder.modules() if isinstance(part, _BatchNorm)]
         self._shared: DistributedDataParallel | None = None
@@ -113,7 +119,7 @@ class DataParallel:
         self._forward: Callable[[Tensor], tuple[Tensor, Tensor]] = inner
         left_out = sharing and _leaves_some_out(inner, cast(Tensor, example))
         if compiler is not None:
-            self.train()  # as it will be used
+            self._train()  # as it will be used
             compiler(inner)
         if sharing:
             device = cast(Tensor, example).device
@@ -121,13 +127,27 @@ class DataParallel:
                 inner,
                 device_ids=[device] if device.type == "cuda" else None,
                 broadcast_buffers=False,
-                find_unused_parameters=left_out,
+                find_unused_parameters=left_out or frozen_updates > 0,
                 gradient_as_bucket_view=True,
             )
 
-    def train(self) -> None:
-        """Put the embedder into training mode; frozen BatchNorm stays in evaluation mode."""
+    def train(self, number: int) -> None:
+        """Put the embedder into training mode for update `number`, counted from 0.
+
+        Frozen BatchNorm, and a backbone that is frozen then, stay in evaluation mode; the
+        parameters of such a backbone get no gradients, so that no optimizer changes them.
+        """
+        frozen = number < self._frozen_updates
+        if frozen != self._frozen:
+            for parameter in self._freezable:
+                parameter.requires_grad_(not frozen)
+            self._frozen = frozen
+        self._train()
+
+    def _train(self) -> None:
         self._embedder.train()
+        if self._frozen:
+            self._embedder.backbone.eval()
         if self._choice == "frozen":
             for norm in self._norms:
                 norm.eval()
@@ -142,7 +162,7 @@ class DataParallel:
             return self._forward(images)
         self._embedder.eval()
         before, embeddings = self._forward(images.new_zeros(2, *images.shape[1:]))
-        self.train()
+        self._train()
         return before[:0], embeddings[:0]
 
     def apart(self) -> AbstractContextManager[None]:

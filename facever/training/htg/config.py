@@ -1,8 +1,8 @@
 """The configuration of adversarial hard-triplet generation."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from facever.config import Config
 from facever.heads.common.mining import Mining
@@ -35,6 +35,11 @@ class AdversarialConfig(Config):
         le=1,
         description="share of the updates that train by mined triplets and heads only; 1: all",
     )
+    pretraining_updates: int = Field(
+        0,
+        ge=0,
+        description="the last updates of the pre-training, in which G and D learn already",
+    )
     mining: Mining = Field("batch_hard", description="which triplets of the batch are taken")
     margin: float = Field(
         0.2, ge=0, description="m of every triplet loss, in squared distances of unit vectors"
@@ -47,14 +52,27 @@ class AdversarialConfig(Config):
         description="after the generator's last layer; relu, the paper's, can only raise "
         "coordinates",
     )
+    generator_start: Literal["random", "identity"] = Field(
+        "random",
+        description="G at first; identity: features as they are, needs last_activation none",
+    )
     without_discriminator: bool = Field(
         False, description="ablation: no D, so that L_G is its triplet loss alone"
     )
     generator: NetworkConfig = NetworkConfig(optimizer=NetworkOptimizerConfig(lr=3e-4))
     discriminator: NetworkConfig = NetworkConfig(optimizer=NetworkOptimizerConfig(lr=1e-2))
 
-    def pretraining_updates(self, updates: int) -> int:
-        """Return how many of a training's updates are the pre-training."""
+    @model_validator(mode="after")
+    def _learns(self) -> Self:
+        if self.generator_start == "identity" and self.last_activation == "relu":
+            raise ValueError(
+                "generator_start 'identity' needs last_activation 'none': a ReLU at 0 has no "
+                "gradient, and the generator would never learn"
+            )
+        return self
+
+    def first_update(self, updates: int) -> int:
+        """Return the number, from 0, of the update in which F first learns through G."""
         return round(self.pretraining * updates)
 
     def resized(self, before: int, now: int) -> "AdversarialConfig":
@@ -64,7 +82,7 @@ class AdversarialConfig(Config):
         """
         if not 0 < self.pretraining < 1:
             return self
-        share = min(1.0, self.pretraining_updates(before) / now)
+        share = min(1.0, self.first_update(before) / now)
         return self.model_copy(update={"pretraining": share})
 
     def schedules(self, epochs: int) -> list[tuple[str, ScheduleConfig, float]]:

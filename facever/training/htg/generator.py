@@ -19,6 +19,8 @@ class Generator(nn.Module):
     Args:
         size: L, components of an embedding, 4 or more.
         last_activation: What follows the last BatchNorm.
+        start: "random", or "identity": the weights of the last BatchNorm are 0, so that G(x) = x at
+            first (our choice; an untrained random G moves features by about 0.7 of their length).
 
     Raises:
         ConfigError: L is below 4.
@@ -27,7 +29,12 @@ class Generator(nn.Module):
         Zhao et al., An Adversarial Approach to Hard Triplet Generation, ECCV 2018, section 3.
     """
 
-    def __init__(self, size: int, last_activation: Literal["relu", "none"] = "relu") -> None:
+    def __init__(
+        self,
+        size: int,
+        last_activation: Literal["relu", "none"] = "relu",
+        start: Literal["random", "identity"] = "random",
+    ) -> None:
         super().__init__()
         if size < 4:
             raise ConfigError(
@@ -38,6 +45,8 @@ class Generator(nn.Module):
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
             layers += layer(before, after)
+        if start == "identity":
+            nn.init.zeros_(cast(BatchNorm, layers[-2]).weight)
         self.offset = nn.Sequential(*(layers if last_activation == "relu" else layers[:-1]))
 
     def forward(self, features: Tensor) -> Tensor:

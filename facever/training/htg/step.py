@@ -123,9 +123,15 @@ class AdversarialStep(EmbeddingStep):
         self._config, self._prototypes = config, prototypes
         self._whole_batch = whole_batch
         updates = epochs * updates_per_epoch
-        self.pretraining = config.pretraining_updates(updates)
+        self.pretraining = config.first_update(updates)
+        self._begin = self.pretraining - config.pretraining_updates  # of G and D
+        if self._begin < 0:
+            raise ConfigError(
+                f"{NAME}.pretraining_updates is {config.pretraining_updates}, and the pre-training "
+                f"has {self.pretraining} updates: lower it, or raise {NAME}.pretraining"
+            )
         size, device = self.embedder.embedding_size, prototypes.weight.device
-        left = max(1, math.ceil((updates - self.pretraining) / updates_per_epoch))
+        left = max(1, math.ceil((updates - self._begin) / updates_per_epoch))
 
         def player(network: nn.Module, training: NetworkConfig) -> Player:
             for part in network.modules():
@@ -133,7 +139,8 @@ class AdversarialStep(EmbeddingStep):
                     part.whole_batch = whole_batch
             return Player(network.to(device), training, left, updates_per_epoch)
 
-        self.generator = player(Generator(size, config.last_activation), config.generator)
+        generator = Generator(size, config.last_activation, config.generator_start)
+        self.generator = player(generator, config.generator)
         self.discriminator = (
             None
             if config.without_discriminator
@@ -155,7 +162,8 @@ class AdversarialStep(EmbeddingStep):
     ) -> dict[str, Tensor]:
         """See Step."""
         stats = super().update(batches, number, agreement)
-        self._miner.step_completed()
+        if not stats.get("overflow", 0):
+            self._miner.step_completed()
         return stats
 
     def _objective(
@@ -174,13 +182,14 @@ class AdversarialStep(EmbeddingStep):
             "real_kept": diagnosis.kept(features, self._prototypes.weight, labels),
             "pair_cosine": mean_pair_cosine(features),
         }
-        if number < self.pretraining:
-            triplet = losses.embedder_triplet(between, triplets, self._config.margin)
-        else:
-            since = number - self.pretraining
+        if number >= self._begin:
+            since = number - self._begin
             shares = losses.shares(triplets, len(labels), features.dtype)
             stats |= self._train_discriminator(features, labels, shares, since, local)
             stats |= self._train_generator(features, labels, triplets, shares, since, local)
+        if number < self.pretraining:
+            triplet = losses.embedder_triplet(between, triplets, self._config.margin)
+        else:
             triplet = self._through_generator(embeddings, triplets)
         stats["triplet"] = triplet.detach()
         if local != 1.0:

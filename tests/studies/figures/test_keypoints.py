@@ -94,3 +94,16 @@ def test_what_cannot_be_looked_at(model: Path, people: Path, tmp_path: Path) -> 
         keypoints_of(saved(tmp_path / "plain.safetensors"), [image])
     with pytest.raises(ImageError, match=r"none.png"):
         keypoints_of(model, [str(tmp_path / "none.png")])
+
+
+def test_a_stage_with_many_keypoints_shows_those_of_the_smallest_spread() -> None:
+    random = np.random.default_rng(0)
+    maps = random.random((2, 40, 3, 3)).astype(np.float32)
+    maps[:, [5, 17]] = np.eye(9, dtype=np.float32)[[2, 4]].reshape(2, 3, 3)  # one place each
+    maps /= maps.sum((2, 3), keepdims=True)
+    found = Keypoints(["a.png", "b.png"], [np.zeros((32, 32, 3), np.uint8)] * 2, {4: maps})
+    [section] = found.describe()
+    named = [row[0] for row in section.blocks[1].rows]
+    assert len(named) == 16
+    assert {"4.6", "4.18"} <= set(named)
+    assert len(found.to_dict()["keypoints"]) == 40

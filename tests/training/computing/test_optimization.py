@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from facever.errors import ConfigError
 from facever.heads import create_head
 from facever.training.computing.optimization import (
     NetworkOptimizerConfig,
@@ -26,6 +27,10 @@ def cosine(update: int) -> float:
     return 0.001 + (LR - 0.001) * (1 + math.cos(math.pi * update / (EPOCHS * PER_EPOCH))) / 2
 
 
+def squared(update: int) -> float:
+    return 0.001 + (LR - 0.001) * (1 - update / (EPOCHS * PER_EPOCH)) ** 2
+
+
 def multistep(update: int) -> float:  # timm decays at the update before the epoch of the decay
     return LR * 0.1 ** sum(update + 1 >= epoch * PER_EPOCH for epoch in (3, 5))
 
@@ -39,6 +44,7 @@ def constant(update: int) -> float:
     [
         ({"name": "constant"}, constant),
         ({"name": "cosine", "min_lr": 0.001}, cosine),
+        ({"name": "polynomial", "min_lr": 0.001, "power": 2}, squared),
         ({"name": "multistep", "decay_epochs": [3, 5]}, multistep),
     ],
 )
@@ -110,3 +116,25 @@ def test_a_run_with_the_factor_once_resumes_without_a_word(
     resumed.fit()
     assert head_rates(resumed) == {10.0}
     assert parts.model.read_bytes() == whole.model.read_bytes()
+
+
+def test_the_backbone_has_a_rate_of_its_own(make_config, tmp_path: Path) -> None:
+    config = make_config(optimizer={"lr": 0.003, "backbone_lr_scale": 0.1}, epochs=1)
+    trainer = Trainer.start(config, tmp_path / "run")
+    trainer.step.update(list(trainer._batches)[:1], 1)
+    backbone = {id(parameter) for parameter in trainer.embedder.backbone.parameters()}
+    rates = {
+        (id(parameter) in backbone): group["lr"] / trainer.step.learning_rate()
+        for group in trainer.step._optimizer.param_groups
+        for parameter in group["params"]
+    }
+    assert rates == {True: pytest.approx(0.1), False: pytest.approx(1.0)}
+    held = [p for group in trainer.step._optimizer.param_groups for p in group["params"]]
+    wanted = [*trainer.embedder.parameters(), *trainer._heads.parameters()]
+    assert {id(p) for p in held} == {id(p) for p in wanted if p.requires_grad}
+    assert len(held) == len({id(p) for p in held})
+
+
+def test_a_power_belongs_to_the_polynomial_schedule(make_config) -> None:
+    with pytest.raises(ConfigError, match=r"schedule.*'cosine'.*power.*polynomial"):
+        make_config(schedule={"name": "cosine", "power": 2})

@@ -79,3 +79,13 @@ def test_too_small_an_embedding_is_refused() -> None:
         "adversarial training needs embeddings of 4 components or more, not 3: set "
         "model.embedding_size"
     )
+
+
+def test_it_can_start_as_the_identity_and_learns() -> None:
+    generator = Generator(8, "none", "identity")
+    x = torch.randn(6, 8)
+    assert torch.equal(generator(x), x)
+    generator(x).square().sum().backward()
+    norms = [part for part in generator.modules() if isinstance(part, BatchNorm)]
+    assert norms[-1].weight.grad.abs().min() > 0
+    assert torch.equal(norms[0].weight, torch.ones(4))

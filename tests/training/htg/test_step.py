@@ -492,3 +492,44 @@ def test_two_processes_are_one(tmp_path: Path, assert_same) -> None:
     torch.testing.assert_close(ours[0]["bias"] + ours[1]["bias"], norm.bias.grad)
     for name, value in norm.named_buffers():
         torch.testing.assert_close(ours[0]["buffers"][name], value)
+
+
+def test_the_adversaries_can_learn_at_the_end_of_the_pre_training(assert_same) -> None:
+    """In updates 2 and 3 of 8 they learn, and F is what it is without them; from 4 on through G."""
+    early, plain = make_step(pretraining=0.5, pretraining_updates=2), make_step(pretraining=0.5)
+    for number in range(UPDATES):
+        before = snapshot(early)
+        told = early.update([batch(number)], number)
+        plain.update([batch(number)], number)
+        learns = "adversarial/generator_triplet" in told
+        assert learns == (number >= 2)
+        after = snapshot(early)
+        assert changed(before, after, assert_same) >= (
+            {"generator", "discriminator"} if learns else set()
+        )
+        if number < 4:
+            assert_same(early.embedder.state_dict(), plain.embedder.state_dict())
+    assert not torch.equal(early.embedder.map.weight, plain.embedder.map.weight)
+
+
+def test_the_first_update_through_an_identical_generator_is_the_plain_triplet() -> None:
+    still = {"optimizer": {"name": "sgd", "lr": 1e-12, "weight_decay": 0}}
+    config = {"generator_start": "identity", "last_activation": "none", "generator": still}
+    step, plain = make_step(**config), make_step(pretraining=1)
+    told, wanted = step.update([batch()], 0), plain.update([batch()], 0)
+    assert told["adversarial/triplet"].item() == pytest.approx(
+        wanted["adversarial/triplet"].item(), rel=1e-9
+    )
+    torch.testing.assert_close(step.embedder.map.weight, plain.embedder.map.weight)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"pretraining": 0.25, "pretraining_updates": 3}, r"pretraining_updates is 3.*lower it"),
+        ({"generator_start": "identity"}, r"generator_start.*needs last_activation 'none'"),
+    ],
+)
+def test_a_start_that_cannot_be_is_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_step(**values)
