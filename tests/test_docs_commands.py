@@ -8,6 +8,7 @@ docs/gallery.md have tests of their own.
 import re
 import shlex
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -103,7 +104,7 @@ def test_layouts(
         (tmp_path / "MSMT17_V1").mkdir(exist_ok=True)
         (tmp_path / "MSMT17_V1" / f"list_{name}.txt").write_text("\n".join(lines))
     ann, bo = ([f"{name}_{k:04d}.jpg" for k in range(11)] for name in ("Ann", "Bo"))
-    both = [(1, a, b) for a, b in zip(ann, ann[1:], strict=False)]
+    both = [(1, a, b) for a, b in pairwise(ann)]
     both += [(0, a, b) for a in ann[:10] for b in bo[:10]]
     pairs = [f"{image} {label}" for label, *images in both for image in images]
     for file in (

@@ -42,7 +42,7 @@ class CrossLfw:
         """Return whether the pair list is in `root`, or beside `root`, a folder of images."""
         if not root.is_dir():
             return False
-        beside = (root.parent / self.pairs).is_file() and first_image(root) is not None
+        beside = (root.absolute().parent / self.pairs).is_file() and first_image(root) is not None
         return (root / self.pairs).is_file() or beside
 
     def read(self, root: Path, on_error: OnError = "skip") -> Manifest:

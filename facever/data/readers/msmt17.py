@@ -30,9 +30,8 @@ _NAMES = Names(
 
 
 def detect(root: Path) -> bool:
-    """Return whether `root` has a folder and a list of the data set."""
-    folders = any((root / name).is_dir() for pair in _FOLDERS for name in pair)
-    return folders and any((root / f"list_{name}.txt").is_file() for name in _LISTS)
+    """Return whether `root`, or a version in it, has a folder and a list of the data set."""
+    return any(map(_has_lists, _places(root)))
 
 
 def read(root: Path, on_error: OnError = "skip") -> Manifest:
@@ -41,10 +40,30 @@ def read(root: Path, on_error: OnError = "skip") -> Manifest:
     The subsets are "train", "val" (images of the training people), "query" and "gallery". Numbers
     of people begin at 0 in both folders, so identities are "train_0000" and "test_0000".
 
+    Args:
+        root: The folder of a version, with the lists, or a folder with one of them.
+        on_error: For folders that cannot be read.
+
     Raises:
-        DataError: There are no such folders or lists, a line or a name does not fit, or a list
-            names an image twice or one that is missing.
+        DataError: There are no such folders or lists, or two versions, a line or a name does not
+            fit, or a list names an image twice or one that is missing.
     """
+    found = [place for place in _places(root) if _has_lists(place)]
+    if len(found) > 1:
+        raise DataError(f"MSMT17: {root} has two versions: give {found[0]} or {found[1]}")
+    return _read(found[0] if found else root, on_error)
+
+
+def _places(root: Path) -> tuple[Path, ...]:
+    return root, root / "MSMT17_V1", root / "MSMT17_V2"
+
+
+def _has_lists(root: Path) -> bool:
+    folders = any((root / name).is_dir() for pair in _FOLDERS for name in pair)
+    return folders and any((root / f"list_{name}.txt").is_file() for name in _LISTS)
+
+
+def _read(root: Path, on_error: OnError) -> Manifest:
     folders = next(
         (pair for pair in _FOLDERS if any((root / name).is_dir() for name in pair)), None
     )

@@ -16,7 +16,7 @@ from facever.core.console import say
 from facever.core.files import read_regular
 from facever.data.acquisition import OnError
 from facever.data.manifest import Manifest
-from facever.data.named_images import Names, check_listed, read_lines
+from facever.data.named_images import Names, check_listed, first_image, read_lines
 from facever.data.walking import images_below
 from facever.errors import DataError
 
@@ -42,10 +42,11 @@ _ENCODING = re.compile(rb"""<\?xml[^>]*encoding=["']([A-Za-z0-9_-]+)["']""")
 
 
 def detect(root: Path) -> bool:
-    """Return whether `root` has a folder of images and a list or labels of the data set."""
-    files = (*_LISTS.values(), *_LABELS)
-    return any((root / folder).is_dir() for folder in _FOLDERS) and any(
-        (root / name).is_file() for name in files
+    """Return whether `root` has a folder of images, and a list, labels or names of the data set."""
+    folders = [root / folder for folder in _FOLDERS if (root / folder).is_dir()]
+    files = (root / name for name in (*_LISTS.values(), *_LABELS))
+    return any(_NAMES.fit(first_image(folder)) for folder in folders) or (
+        bool(folders) and any(file.is_file() for file in files)
     )
 
 

@@ -49,6 +49,15 @@ def test_both_versions(tmp_path: Path, folders: tuple[str, str]) -> None:
     }
 
 
+def test_a_version_in_a_folder(tmp_path: Path) -> None:
+    make(tmp_path / "MSMT17_V1")
+    manifest = read(tmp_path)
+    assert (manifest.layout, manifest.root) == ("msmt17", tmp_path / "MSMT17_V1")
+    make(tmp_path / "MSMT17_V2", "mask_train_v2", "mask_test_v2")
+    with pytest.raises(DataError, match=r"two versions: give .*/MSMT17_V1 or .*/MSMT17_V2"):
+        read(tmp_path)
+
+
 def test_images_in_no_list_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tree(make(tmp_path), "train/0009/0009_000_01_0303morning_0001_0.jpg")
     assert len(read(tmp_path)) == 6

@@ -60,8 +60,7 @@ def test_names_and_labels(tmp_path: Path) -> None:
 def test_without_lists_and_labels(tmp_path: Path) -> None:
     make(tmp_path)
     for file in tmp_path.glob("*.*"):
-        if file.name != "name_query.txt":
-            file.unlink()
+        file.unlink()
     manifest = read(tmp_path)
     assert (manifest.layout, len(manifest)) == ("veri776", 5)
     assert "color" not in manifest.frame
