@@ -33,9 +33,9 @@ def read_text_pairs(path: Path) -> tuple[pd.DataFrame, bool]:
     text = read_regular(path).decode("utf-8-sig", errors="replace")
     rows = [_fields(line) for line in text.splitlines() if line.strip()]
     first = rows[0] if rows else []
-    if len(first) in (1, 2) and all(word.isdigit() for word in first):
+    if len(first) in (1, 2) and all(map(_is_number, first)):
         return _lfw(rows, path), False
-    if len(first) == 2 and _is_label(first[1]):
+    if len(first) == 2 and _is_number(first[1]):
         return _two_lines(rows, path), True
     if len(first) == 3 and first[2] in _LABELS:
         return _three_fields(rows, path), True
@@ -50,8 +50,8 @@ def _fields(line: str) -> list[str]:
     return [field.strip() for field in line.strip().split("\t")] if "\t" in line else line.split()
 
 
-def _is_label(word: str) -> bool:
-    return word.isascii() and word.isdigit()
+def _is_number(word: str) -> bool:
+    return word.isascii() and word.isdigit() and len(word) < 10
 
 
 def _lfw(rows: list[list[str]], path: Path) -> pd.DataFrame:
@@ -69,7 +69,7 @@ def _lfw(rows: list[list[str]], path: Path) -> pd.DataFrame:
 def _lfw_pair(row: list[str], same: bool, path: Path) -> tuple[str, str, bool, str, str]:
     """Read "Name 1 4" for a genuine pair, "Name 1 Other 2" for an impostor pair."""
     numbers = (row[1:2] + row[-1:]) if len(row) == (3 if same else 4) else []
-    if not numbers or not all(number.isdigit() for number in numbers):
+    if not numbers or not all(map(_is_number, numbers)):
         wanted = "<Name> <number> <number>" if same else "<Name> <number> <Name> <number>"
         raise DataError(f"{path}: expected '{wanted}', found '{' '.join(row)}'")
     first, second = row[0], row[0] if same else row[2]
@@ -81,9 +81,10 @@ def _two_lines(rows: list[list[str]], path: Path) -> pd.DataFrame:
     """Read two lines "Ada_0001.jpg 3" for each pair: a fold or 1 if genuine, 0 if impostor.
 
     Where genuine pairs have several labels, these are their folds. Impostor pairs, and genuine
-    pairs with one label, are divided into folds of equal size in the order of the list.
+    pairs with one label, are divided into folds of equal size in the order of the list (ten, if
+    labels do not say it). Without folds where the counts cannot be divided.
     """
-    wrong = next((row for row in rows if len(row) != 2 or not _is_label(row[1])), None)
+    wrong = next((row for row in rows if len(row) != 2 or not _is_number(row[1])), None)
     if wrong is not None:
         raise DataError(f"{path}: expected '<image> <label>', found '{' '.join(wrong)}'")
     if len(rows) % 2:
@@ -130,7 +131,7 @@ def _folds(labels: np.ndarray, path: Path) -> np.ndarray | None:
 
 
 def _three_fields(rows: list[list[str]], path: Path) -> pd.DataFrame:
-    """Read "<image> <image> 1"; ten folds in the order of the list, if its length allows it."""
+    """Read "<image> <image> 1"; folds as of `_two_lines`."""
     wrong = next((row for row in rows if len(row) != 3 or row[2] not in _LABELS), None)
     if wrong is not None:
         raise DataError(
@@ -142,6 +143,5 @@ def _three_fields(rows: list[list[str]], path: Path) -> pd.DataFrame:
     people = [[agedb.person_of(image) for image in side] for side in (a, b)]
     if None not in people[0] + people[1]:
         frame["identity_a"], frame["identity_b"] = people
-    if len(frame) % FOLDS == 0:
-        frame["fold"] = np.arange(len(frame)) // (len(frame) // FOLDS)
-    return frame
+    folds = _folds(frame["same"].to_numpy(np.int64), path)
+    return frame if folds is None else frame.assign(fold=folds)

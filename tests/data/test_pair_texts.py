@@ -50,11 +50,11 @@ def test_counts_without_folds(tmp_path: Path) -> None:
 
 def test_two_images_and_a_label(tmp_path: Path) -> None:
     a, b, c = "0_MariaCallas_35_f.jpg", "1_MariaCallas_70_f.jpg", "2_AlbertEinstein_7_m.jpg"
-    lines = [f"{a} {b} 1", f"{a} {c} 0"] * 5
+    lines = [f"{a} {b} 1"] * 20 + [f"{a} {c} 0"] * 10
     frame = read(tmp_path, "\n".join(lines)).frame
-    assert frame["fold"].tolist() == list(range(10))
-    assert frame["same"].tolist() == [True, False] * 5
-    assert frame["identity_b"].tolist() == ["MariaCallas", "AlbertEinstein"] * 5
+    assert frame["fold"].tolist() == [k // 2 for k in range(20)] + list(range(10))
+    assert frame["same"].tolist() == [True] * 20 + [False] * 10
+    assert frame["identity_b"].tolist() == ["MariaCallas"] * 20 + ["AlbertEinstein"] * 10
     frame = read(tmp_path, "a/1.jpg\tb/2.jpg\t-1\n").frame
     assert frame.to_dict("list") == {"a": ["a/1.jpg"], "b": ["b/2.jpg"], "same": [False]}
 

@@ -98,10 +98,14 @@ def _entries(path: Path) -> list[tuple[str, int]]:
     entries = []
     for line in read_lines(path, "MSMT17"):
         words = line.rsplit(None, 1)
-        if len(words) != 2 or not (words[1].isascii() and words[1].isdigit()):
+        if len(words) != 2 or not _is_number(words[1]):
             raise DataError(f"{path}: expected '<image> <person>', found '{line}'")
         entries.append((words[0], int(words[1])))
     return entries
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10
 
 
 def _compare(root: Path, images: list[str], people: "pd.Series[int]", names: list[str]) -> None:

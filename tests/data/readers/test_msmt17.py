@@ -86,6 +86,7 @@ def test_lists_have_the_word_on_people(tmp_path: Path, capsys: pytest.CaptureFix
     ("name", "text", "reason"),
     [
         ("list_train.txt", f"{TRAIN[0]}\n", r"list_train.txt: expected '<image> <person>', found"),
+        ("list_train.txt", f"{TRAIN[0]} {'1' * 5000}\n", r"list_train.txt: expected '<image> <per"),
         ("list_train.txt", f"{TRAIN[0]} x\n", r"list_train.txt: expected '<image> <person>'"),
         ("list_val.txt", "0000/none.jpg 0\n", r"name 1 image.* missing, first train/0000/none.jpg"),
         ("list_val.txt", LISTS["list_train.txt"], r"name train/0000/0000_000.* twice"),
