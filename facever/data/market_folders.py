@@ -1,4 +1,4 @@
-"""The folders of Market-1501 and of data sets that imitate it: one for each subset."""
+"""The folders of Market-1501 and of data sets with the same folders: one for each subset."""
 
 from pathlib import Path
 
