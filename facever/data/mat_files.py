@@ -24,6 +24,9 @@ from facever.errors import DataError
 MOST_BYTES = 1_000_000_000
 """Largest size of a file, of what is compressed in it, and of one array."""
 
+MOST_ARRAYS = 3_000_000
+"""Largest number of arrays in the cell arrays and structures of a file."""
+
 _HEADER = 128
 _ORDERS = {b"IM": "<", b"MI": ">"}
 _INT8, _INT32, _UINT32, _MATRIX, _COMPRESSED = 1, 5, 6, 14, 15
@@ -87,7 +90,7 @@ def _matrices(content: bytes) -> "Iterator[_Matrix]":
     order = _ORDERS.get(content[126:_HEADER])
     if order is None:
         raise ValueError("it is not a MATLAB 5 file")
-    rest, room = memoryview(content)[_HEADER:], MOST_BYTES
+    rest, room, left = memoryview(content)[_HEADER:], MOST_BYTES, [MOST_ARRAYS]
     while rest:
         kind, data, after = _element(rest, order)
         if kind == _COMPRESSED:  # not filled up to 8 bytes
@@ -99,7 +102,7 @@ def _matrices(content: bytes) -> "Iterator[_Matrix]":
             kind, data, _ = _element(memoryview(unpacked), order)
         if kind != _MATRIX:
             raise ValueError(f"it is damaged: element of type {kind} in the place of an array")
-        yield _Matrix(data, order)
+        yield _Matrix(data, order, left)
         rest = after
 
 
@@ -122,12 +125,17 @@ def _element(data: memoryview, order: str) -> tuple[int, memoryview, memoryview]
 class _Matrix:
     """An array whose flags, dimensions and name are read.
 
+    Args:
+        data: The content of its element.
+        order: "<" or ">".
+        left: How many more arrays the file may hold, one number.
+
     Raises:
         ValueError: It is damaged.
     """
 
-    def __init__(self, data: memoryview, order: str) -> None:
-        self._order = order
+    def __init__(self, data: memoryview, order: str, left: list[int]) -> None:
+        self._order, self._left = order, left
         self.name, self._class, self._shape, self._data = "", 6, (0, 0), data
         if not data:  # an empty array is an element without data
             return
@@ -200,6 +208,9 @@ class _Matrix:
         """Return arrays that follow each other, as objects [N]."""
         if size * 8 > len(data):  # each has a tag
             raise ValueError(f"'{self.name}' is truncated: {size:,} arrays are announced")
+        self._left[0] -= size
+        if self._left[0] < 0:
+            raise ValueError(f"it holds more than {MOST_ARRAYS:,} arrays")
         values = np.empty(size, object)
         for place in range(size):
             kind, held, data = _element(data, self._order)
@@ -207,7 +218,7 @@ class _Matrix:
                 raise ValueError(
                     f"'{self.name}' is damaged: element of type {kind} in a cell array"
                 )
-            values[place] = _Matrix(held, self._order).value()
+            values[place] = _Matrix(held, self._order, self._left).value()
         return values
 
     def _structures(self, size: int) -> np.ndarray:

@@ -110,6 +110,26 @@ def test_a_changed_byte_is_read_or_refused(tmp_path: Path, change: int) -> None:
     assert all(str(path) in message for message in messages)
 
 
+def test_cell_arrays_in_each_other_and_of_many_arrays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mat_files, "MOST_ARRAYS", 100)
+    path = tmp_path / "x.mat"
+    inner = cell([numbers([1])] * 9)
+    path.write_bytes(mat_file(cell([inner] * 10, "ids")))
+    assert read_mat(path, "a list", ["ids"])["ids"][9].tolist() == [1] * 9
+    path.write_bytes(mat_file(cell([inner] * 11, "ids")))
+    with pytest.raises(DataError, match="more than 100 arrays"):
+        read_mat(path, "a list", ["ids"])
+    monkeypatch.setattr(mat_files, "MOST_ARRAYS", 10**6)
+    deep = numbers([1])
+    for _ in range(1100):
+        deep = cell([deep])
+    path.write_bytes(mat_file(cell([deep], "ids")))
+    with pytest.raises(DataError, match=r"x.mat is not a list"):
+        read_mat(path, "a list", ["ids"])
+
+
 def test_big_endian_files(tmp_path: Path) -> None:
     def part(kind: int, data: bytes) -> bytes:
         return struct.pack(">II", kind, len(data)) + data + bytes(-len(data) % 8)
