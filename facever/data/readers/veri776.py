@@ -77,7 +77,20 @@ def read(root: Path, on_error: OnError = "skip") -> Manifest:
         raise DataError(f"VeRi-776: no images in {root} (looked for {', '.join(_FOLDERS)})")
     frame = pd.DataFrame({"path": images, **_NAMES.columns(root, images)})
     frame["subset"] = [_FOLDERS[image.partition("/")[0]] for image in images]
+    _tell_copies(frame)
     return Manifest(_labelled(root, frame), root, "veri776")
+
+
+def _tell_copies(frame: pd.DataFrame) -> None:
+    """Say how many queries are gallery images too: each would match itself."""
+    names = frame["path"].str.rpartition("/")[2]
+    queries = names[frame["subset"] == "query"]
+    copies = int(queries.isin(names[frame["subset"] == "gallery"]).sum())
+    if copies:
+        say(
+            f"VeRi-776: {copies:,} of {len(queries):,} queries are in the gallery too: use "
+            "evaluate retrieval --camera camera, which excludes them"
+        )
 
 
 def _labelled(root: Path, frame: pd.DataFrame) -> pd.DataFrame:

@@ -57,6 +57,19 @@ def test_names_and_labels(tmp_path: Path) -> None:
     }
 
 
+def test_queries_in_the_gallery_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read(make(tmp_path))
+    [line] = capsys.readouterr().err.splitlines()
+    assert "1 of 1 queries" in line
+    assert "--camera camera" in line
+    (tmp_path / "name_test.txt").write_text(TEST[1])
+    (tmp_path / "image_test" / TEST[0]).unlink()
+    read(tmp_path)
+    assert "queries" not in capsys.readouterr().err
+
+
 def test_without_lists_and_labels(tmp_path: Path) -> None:
     make(tmp_path)
     for file in tmp_path.glob("*.*"):
@@ -75,7 +88,7 @@ def test_labels_of_other_images_are_counted(
     )
     frame = read(tmp_path).frame
     assert frame["color"].isna().tolist() == [False, True, False, False, False]
-    [line] = capsys.readouterr().err.splitlines()
+    _, line = capsys.readouterr().err.splitlines()
     assert "lack 1 images" in line
     assert "name 1 others" in line
 
