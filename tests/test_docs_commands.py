@@ -8,15 +8,19 @@ docs/gallery.md have tests of their own.
 import re
 import shlex
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from facever import EmbeddingSet
 from facever.catalogue import path_of
 from facever.cli.main import main
+from facever.config import parse
 from facever.data.synthesize import synthesize
+from facever.models import Embedder, ModelConfig, save_embedder
 
 PROJECT = Path(__file__).parent.parent
 
@@ -82,6 +86,37 @@ def test_scaling_and_heads(
     synthesize(tmp_path / "DATA", 6, 3, size=32)
     assert run("docs/scaling.md", monkeypatch, capsys, "torchrun|gallery tune|train CONFIG") >= 1
     assert run("docs/heads.md", monkeypatch, capsys, "bakeoff|figure (features|prototypes)") >= 1
+
+
+@pytest.mark.slow
+def test_layouts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = {"backbone": "test_resnet", "embedding_size": 8, "preprocessing": {"size": 32}}
+    model = Embedder(parse(ModelConfig, config))
+    save_embedder(model, tmp_path / "model.safetensors", metric="cosine")
+    names = [
+        f"{p:04d}/{p:04d}_{c:03d}_{c:02d}_0303noon_0001_0.jpg" for p in range(3) for c in (1, 2)
+    ]
+    for name, part in (("query", names[::2]), ("gallery", names[1::2])):
+        lines = [f"{image} {int(image[:4])}" for image in part]
+        (tmp_path / "MSMT17_V1").mkdir(exist_ok=True)
+        (tmp_path / "MSMT17_V1" / f"list_{name}.txt").write_text("\n".join(lines))
+    ann, bo = ([f"{name}_{k:04d}.jpg" for k in range(11)] for name in ("Ann", "Bo"))
+    both = [(1, a, b) for a, b in pairwise(ann)]
+    both += [(0, a, b) for a in ann[:10] for b in bo[:10]]
+    pairs = [f"{image} {label}" for label, *images in both for image in images]
+    for file in (
+        *(f"MSMT17_V1/test/{name}" for name in names),
+        *(f"crops/{p}_c{c:02d}.jpg" for p in range(10000, 10003) for c in (1, 12)),
+        *(f"calfw/images/{name}" for name in ann + bo),
+    ):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(file, np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8))
+    (tmp_path / "calfw" / "pairs_CALFW.txt").write_text("\n".join(pairs))
+    others = r"^(?!.*(MSMT17_V1|reid|crops|calfw))"  # commands of other sections
+    assert run("docs/formats.md", monkeypatch, capsys, others) >= 7
 
 
 @pytest.fixture

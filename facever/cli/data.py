@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from facever.cli.options import AsJson, DataFolder
+from facever.cli.options import AsJson, DataFolder, Layout
 from facever.cli.photo_options import Detector, Face, MinQuality, Rotations
 from facever.cli.several import several
 
@@ -18,13 +18,6 @@ app = typer.Typer(
 
 Root = Annotated[
     str, typer.Argument(help="A folder, a .csv or .parquet table, or the name of a data set.")
-]
-Layout = Annotated[
-    str,
-    typer.Option(
-        help="auto, folder, images, table, lfw, cfp, market1501, idx, webdataset, insightface or "
-        "verification_bin."
-    ),
 ]
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
-from facever.cli.options import AsJson, DataFolder, Device, Flip, Precision
+from facever.cli.options import AsJson, DataFolder, Device, Flip, Layout, Precision
 from facever.cli.photo_options import Detector, Face, MinQuality, Photos, Rotations, photos_of
 
 if TYPE_CHECKING:
@@ -32,12 +32,7 @@ def embed(
         ),
     ],
     out: Annotated[Path, typer.Option(help="The output folder for the embedding set.")],
-    layout: Annotated[
-        str,
-        typer.Option(
-            help="Layout of the data: auto, folder, table, lfw, cfp, market1501, idx or webdataset."
-        ),
-    ] = "auto",
+    layout: Layout = "auto",
     subset: Annotated[
         list[str] | None,
         typer.Option(help="Only rows of this subset. Repeatable."),

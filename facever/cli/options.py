@@ -15,6 +15,20 @@ DataFolder = Annotated[
         help="Folder of named data sets and relative paths (default: $FACEVER_DATA, ./data)."
     ),
 ]
+LAYOUTS = (
+    *("table", "lfw", "cfp", "calfw", "cplfw", "agedb", "tinyface", "dukemtmc", "cuhk03"),
+    *("market1501", "msmt17", "veri776", "idx", "webdataset", "insightface", "verification_bin"),
+    *("images", "folder"),
+)
+"""Names of facever's readers, for help texts (importing the readers takes long)."""
+
+Layout = Annotated[
+    str,
+    typer.Option(
+        help=f"Layout of the data: auto, {', '.join(LAYOUTS)}, or 'pattern:REGEX' with groups "
+        "identity, camera and so on for other file names (docs/formats.md)."
+    ),
+]
 Device = Annotated[str, typer.Option(help="Device that runs the model: auto, cpu, cuda or cuda:N.")]
 Flip = Annotated[
     bool,

@@ -228,8 +228,8 @@ def _doubt(manifest: Manifest) -> str | None:
     other = (
         f"if the {len(below):,} folders below it are the identities, give {inside}"
         if below
-        else "if the file names contain the identity, write a table with the columns path and "
-        "identity"
+        else "if the file names contain the identity, give --layout 'pattern:REGEX' "
+        "(docs/formats.md)"
     )
     return f"{assumed}, such as '{first}'; {other}, or give another --layout"
 

@@ -5,10 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from facever.core.files import read_regular
 from facever.core.text import canonical_column
-from facever.data.readers import cfp, verification_bin
-from facever.data.readers.lfw import image_path
+from facever.data.pair_texts import read_text_pairs
+from facever.data.readers import agedb, cfp, verification_bin
 from facever.data.tables import check_table, is_table, read_table, typed, write_table
 from facever.errors import DataError
 
@@ -61,11 +60,20 @@ class PairList:
 def read_pairs(path: str | Path) -> PairList:
     """Read a pair list.
 
-    One of: a .csv or .parquet table with columns a, b, same and, where there are folds, fold; one
-    of LFW's lists, View 1 ("500", then 500 genuine and 500 impostor pairs) or View 2 ("10 300",
-    ten times 300 and 300), with tabs between the fields or else spaces; a folder of CFP's folds,
-    `Protocol/Split/FP` or `FF`; a verification set of insightface (`lfw.bin`). Images are named as
-    in the manifests of the readers of these sets.
+    One of:
+
+    - a .csv or .parquet table with columns a, b, same and, where there are folds, fold;
+    - one of LFW's lists (XQLFW has its form), View 1 ("500", then 500 genuine and 500 impostor
+      pairs) or View 2 ("10 300", ten times 300 and 300), with tabs between the fields or else
+      spaces;
+    - a list of CALFW or CPLFW: two lines "Ada_0001.jpg 3" for each pair, with the fold or 1 if it
+      is genuine and 0 if not;
+    - lines of two images and a label (1; 0 or -1), as AgeDB-30's lists;
+    - a protocol of AgeDB, `04_FINAL_protocol_30_years.mat`;
+    - a folder of CFP's folds, `Protocol/Split/FP` or `FF`;
+    - a verification set of insightface (`lfw.bin`).
+
+    Images are named as in the manifests of the readers of these sets, or by their file names.
 
     Raises:
         DataError: There is no such file, or it is not complete in one of these formats.
@@ -79,39 +87,7 @@ def read_pairs(path: str | Path) -> PairList:
         return PairList(verification_bin.read_bin_pairs(path), str(path), repeats=True)
     if not path.is_file():
         raise DataError(f"no pair list at {path}")
-    return PairList(_read_lfw(path), str(path))
-
-
-def _read_lfw(path: Path) -> pd.DataFrame:
-    first, *lines = read_regular(path).decode(errors="replace").splitlines() or [""]
-    header = first.split()
-    if len(header) not in (1, 2) or not all(word.isdigit() for word in header):
-        raise DataError(
-            f"{path} is neither a .csv or .parquet table nor a pair list of LFW (first line '500' "
-            "or '10 300')"
-        )
-    folds, each = int(header[0]) if len(header) == 2 else 1, int(header[-1])
-    rows = [_fields(line) for line in lines if line.strip()]
-    if len(rows) != 2 * folds * each:
-        raise DataError(f"{path} declares {2 * folds * each} pairs but contains {len(rows)}")
-    pairs = [_lfw_pair(row, index // each % 2 == 0, path) for index, row in enumerate(rows)]
-    frame = pd.DataFrame(pairs, columns=["a", "b", "same", "identity_a", "identity_b"])
-    if len(header) == 2:
-        frame["fold"] = np.arange(len(frame)) // (2 * each)
-    return frame
-
-
-def _fields(line: str) -> list[str]:
-    """Return the fields of a line; if separated by tabs, names may contain spaces."""
-    return [field.strip() for field in line.strip().split("\t")] if "\t" in line else line.split()
-
-
-def _lfw_pair(row: list[str], same: bool, path: Path) -> tuple[str, str, bool, str, str]:
-    """Read "Name 1 4" for a genuine pair, "Name 1 Other 2" for an impostor pair."""
-    numbers = (row[1:2] + row[-1:]) if len(row) == (3 if same else 4) else []
-    if not numbers or not all(number.isdigit() for number in numbers):
-        wanted = "<Name> <number> <number>" if same else "<Name> <number> <Name> <number>"
-        raise DataError(f"{path}: expected '{wanted}', found '{' '.join(row)}'")
-    first, second = row[0], row[0] if same else row[2]
-    i, j = map(int, numbers)
-    return image_path(first, i), image_path(second, j), same, first, second
+    if path.suffix == ".mat":
+        return PairList(agedb.read_protocol(path), str(path), repeats=True)
+    frame, repeats = read_text_pairs(path)
+    return PairList(frame, str(path), repeats=repeats)

@@ -16,6 +16,8 @@ from numpy.typing import ArrayLike
 
 from facever.core.console import warn
 from facever.core.text import canonical
+from facever.data.suffixes import READABLE
+from facever.data.walking import suffix_of
 from facever.embeddings.embedding_set import EmbeddingSet, with_outcome
 from facever.embeddings.meta import UNDECLARED, EmbeddingMeta
 from facever.embeddings.template_policies import ALL, MEAN, QUALITY_MEAN
@@ -311,7 +313,8 @@ def find_rows(embeddings: EmbeddingSet, names: Sequence[str], where: str) -> Int
     """Return the row of each image (or of each template, if the rows are templates), int64 [P].
 
     Images are found by their path in the rows, else by its last two parts without the suffix
-    ("Ada/Ada_0001"), if these match one row only. For images from shards the path is the original
+    ("Ada/Ada_0001"), if these match one row only; a name without a folder by the last part. For
+    images from shards the path is the original
     path, in the column `original`.
 
     Raises:
@@ -330,6 +333,10 @@ def find_rows(embeddings: EmbeddingSet, names: Sequence[str], where: str) -> Int
     if not templates and (rows == _NONE).any():
         loose = _look_up(known.map(_short, na_action="ignore"), wanted.map(_short))
         rows = np.where(rows == _NONE, loose, rows)
+    bare = (rows == _NONE) & ~wanted.str.contains(r"[/\\]").to_numpy(bool)
+    if not templates and bare.any():
+        stems = _look_up(known.map(_stem, na_action="ignore"), wanted.map(_stem))
+        rows = np.where(bare, stems, rows)
     for problem, text in ((_NONE, "which has no row"), (_SEVERAL, "which has several rows")):
         wrong = wanted[rows == problem].unique()
         if len(wrong):
@@ -355,3 +362,10 @@ def _short(path: str) -> str:
     """Return the last two parts of a path without the suffix."""
     pure = PurePath(path.replace("\\", "/"))
     return f"{pure.parent.name}/{pure.stem}"
+
+
+def _stem(path: str) -> str:
+    """Return the last part of a path without the suffix of an image."""
+    name = path.replace("\\", "/").rpartition("/")[2]
+    suffix = suffix_of(name)
+    return name[: -len(suffix)] if suffix in READABLE else name

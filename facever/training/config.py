@@ -38,7 +38,11 @@ class DataConfig(Config):
     root: str = Field(
         description="a path, or a name of a data set in --data, $FACEVER_DATA or ./data"
     )
-    layout: str = Field("auto", description="how the folder is laid out, see facever.data.readers")
+    layout: str = Field(
+        "auto",
+        description="how the folder is laid out: auto, a reader's name, or pattern:REGEX for file "
+        "names with identity and camera (docs/formats.md)",
+    )
     train: Selection = Field({}, description="columns and values to train on, {} for all rows")
     development: Selection | None = Field(
         None, description="columns and values of the development rows; null: development_share"

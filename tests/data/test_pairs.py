@@ -52,6 +52,7 @@ def test_view_2_has_folds(tmp_path: Path) -> None:
     [
         ("", "neither a .csv or .parquet table nor"),
         ("hello\n", "neither a .csv or .parquet table nor"),
+        ("\u00b2\n", "neither a .csv or .parquet table nor"),
         ("2\nA\t1\t2\nA\t1\tB\t1\n", "declares 4 pairs but contains 2"),
         ("1\nA\t1\tB\t1\nA\t1\t2\n", "expected '<Name> <number> <number>', found 'A 1 B 1'"),
         ("1\nA\t1\t2\nA\t1\tB\tx\n", "expected '<Name> <number> <Name> <number>', found"),

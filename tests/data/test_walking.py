@@ -50,6 +50,9 @@ def test_what_systems_leave_is_nobody(tmp_path: Path, capsys: pytest.CaptureFixt
         ("lfw", ["images/Ada/Ada_0001.jpg"]),
         ("cfp", ["Data/Images/001/frontal/01.jpg"]),
         ("market1501", ["bounding_box_train/0002_c1s1_000451_03.jpg"]),
+        ("dukemtmc", ["bounding_box_train/0001_c2_f0046182.jpg"]),
+        ("calfw", ["images/Ann_0001.jpg"]),
+        ("agedb", ["0_MariaCallas_35_f.jpg"]),
     ],
 )
 def test_every_reader_skips_them(tmp_path: Path, layout: str, kept: list[str]) -> None:
@@ -59,6 +62,8 @@ def test_every_reader_skips_them(tmp_path: Path, layout: str, kept: list[str]) -
         touch(tmp_path, "protocol/pairs.txt", "images/@eaDir/Ada/x.jpg")
     if layout == "cfp":
         touch(tmp_path, "Protocol/x")
+    if layout == "calfw":
+        touch(tmp_path, "pairs_CALFW.txt")
     manifest = read(tmp_path)
     assert manifest.layout == layout
     assert manifest.frame["path"].tolist() == kept

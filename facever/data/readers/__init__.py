@@ -13,17 +13,25 @@ from facever.data.acquisition import OnError
 from facever.data.aligned import alignment_in
 from facever.data.manifest import Manifest
 from facever.data.readers import (
+    agedb,
     cfp,
+    cuhk03,
+    dukemtmc,
     folder,
     idx,
     images,
     insightface,
     lfw,
     market1501,
+    msmt17,
     table,
+    tinyface,
+    veri776,
     verification_bin,
     webdataset,
 )
+from facever.data.readers.cross_lfw import calfw, cplfw
+from facever.data.readers.pattern import PREFIX, Pattern
 from facever.errors import ConfigError, DataError, unknown
 
 
@@ -43,7 +51,15 @@ LAYOUTS: dict[str, Layout] = {
     "table": table,
     "lfw": lfw,
     "cfp": cfp,
+    "calfw": calfw,
+    "cplfw": cplfw,
+    "agedb": agedb,
+    "tinyface": tinyface,
+    "dukemtmc": dukemtmc,
+    "cuhk03": cuhk03,
     "market1501": market1501,
+    "msmt17": msmt17,
+    "veri776": veri776,
     "idx": idx,
     "webdataset": webdataset,
     "insightface": insightface,
@@ -51,7 +67,10 @@ LAYOUTS: dict[str, Layout] = {
     "images": images,
     "folder": folder,
 }
-"""Readers of facever, in the order in which `detect` is called."""
+"""Readers of facever, in the order in which `detect` is called.
+
+`dukemtmc` and `cuhk03` have the folders of `market1501`, and recognise their own names.
+"""
 
 _ANY_FOLDER = ("images", "folder")  # these accept every folder of images, so they are tried last
 _registered: dict[str, Layout] = {}  # readers of plug-ins
@@ -84,7 +103,7 @@ def register_reader(
         >>> register_reader("studio", read_studio, lambda root: (root / "studio.txt").is_file())
         ... # doctest: +SKIP
     """
-    if name in (*LAYOUTS, "auto"):
+    if name in (*LAYOUTS, "auto") or name.startswith(PREFIX):
         raise ConfigError(
             f"reader '{name}': facever already has a layout of this name: choose another name"
         )
@@ -123,15 +142,17 @@ def _layout(name: str) -> Layout:
 
     Raises:
         ConfigError: The reader's plug-in cannot be used.
-        DataError: There is no such reader.
+        DataError: There is no such reader, or a pattern cannot be used.
     """
+    if name.startswith(PREFIX):
+        return Pattern(name.removeprefix(PREFIX))
     if name not in LAYOUTS and name not in _registered:
         plugins.import_named_by_the_environment()
         if (found := plugins.load_entry(plugins.READERS, name)) is not None:
             _take(name, found)
     known = LAYOUTS | _registered
     if name not in known:
-        raise DataError(unknown("layout", name, ["auto", *layouts()]))
+        raise DataError(unknown("layout", name, ["auto", *layouts(), f"{PREFIX}REGEX"], most=30))
     return known[name]
 
 
@@ -169,7 +190,8 @@ def read(root: str | Path, layout: str = "auto", on_error: OnError = "skip") -> 
 
     Args:
         root: The data set's folder, or a table.
-        layout: One of `layouts()`, or "auto" to detect it.
+        layout: One of `layouts()`, "auto" to detect it, or "pattern:REGEX" for images whose names
+            hold the identity; see `facever.data.readers.pattern`.
         on_error: For folders that cannot be read: "skip" omits them with a warning, "raise" raises
             the error.
 
@@ -210,5 +232,6 @@ def _detected(root: Path) -> tuple[str, Layout]:
             said = f"{type(error).__name__}: {error}"
             plugins.warn_once(f"reader '{name}' cannot check the layout of {root}: {said}")
     raise DataError(
-        f"{root} is not a folder of images, a .csv or .parquet table, or a .tar, .rec or .bin file"
+        f"{root} is not a folder of images, a .csv or .parquet table, a .tar, .rec or .bin file, "
+        "or a split file of CUHK03 (.mat)"
     )

@@ -12,23 +12,32 @@ import pandas as pd
 from facever.core.text import as_text
 from facever.data.acquisition import OnError
 from facever.data.manifest import Manifest
-from facever.data.walking import images_below
+from facever.data.market_folders import read_folders
+from facever.data.named_images import Names
 from facever.errors import DataError
 
-_JUNK = "-1"
-_NAME = re.compile(r"(-1|\d{4})_c(\d)s(\d)_(\d{6})_(\d{2})")
-_NUMBERS = ("camera", "sequence", "frame", "box")
-_OFFICIAL = {"bounding_box_train": "train", "query": "query", "bounding_box_test": "gallery"}
+_NAMES = Names(
+    layout="Market-1501",
+    example="0002_c1s1_000451_03.jpg",
+    pattern=re.compile(
+        r"(?P<identity>-1|\d{4})_c(?P<camera>\d)s(?P<sequence>\d)_(?P<frame>\d{6})_(?P<box>\d{2})",
+        re.ASCII,
+    ),
+    numbers=("camera", "sequence", "frame", "box"),
+)
 
 
 def detect(root: Path) -> bool:
-    """Return whether `root` has the official layout, or a split.csv and images with such names."""
+    """Return whether `root` has the official layout, or a split.csv and images with such names.
+
+    Data sets with these folders and other names are asked before this one.
+    """
     if (root / "bounding_box_train").is_dir():
         return True
     folder = root / "train"
     if not (root / "split.csv").is_file() or not folder.is_dir():
         return False
-    return any(_NAME.match(image.name) for image in folder.iterdir())
+    return any(_NAMES.fit(image.name) for image in folder.iterdir())
 
 
 def read(root: Path, on_error: OnError = "skip") -> Manifest:
@@ -45,24 +54,16 @@ def read(root: Path, on_error: OnError = "skip") -> Manifest:
     """
     if (root / "split.csv").is_file():
         return _read_split(root)
-    rows = [
-        {"path": image, **_parse(root / image), "subset": _OFFICIAL[image.split("/")[0]]}
-        for image in images_below(root, _OFFICIAL, on_error)
-    ]
-    frame = pd.DataFrame([row for row in rows if row["identity"] != _JUNK])
-    if frame.empty:
-        raise DataError(f"Market-1501: no images in {root} (looked for {', '.join(_OFFICIAL)})")
-    return Manifest(frame, root, "market1501")
+    return Manifest(read_folders(root, _NAMES, on_error), root, "market1501")
 
 
 def _read_split(root: Path) -> Manifest:
     frame = Manifest.from_csv(root / "split.csv").frame
-    parsed = pd.DataFrame([_parse(root / path) for path in frame["path"]])
-    for column in parsed:
-        own = as_text(parsed[column])
+    for column, values in _NAMES.columns(root, frame["path"].tolist()).items():
+        own = as_text(values)
         if column in frame:
             said = frame[column]
-            if column in _NUMBERS:
+            if column in _NAMES.numbers:
                 said = as_text(pd.to_numeric(said, errors="coerce"))
             if (said != own).any():
                 row = int((said != own).to_numpy().argmax())
@@ -72,11 +73,3 @@ def _read_split(root: Path) -> Manifest:
                 )
         frame[column] = own
     return Manifest(frame, root, "market1501")
-
-
-def _parse(path: Path) -> dict[str, str | int]:
-    found = _NAME.match(path.name)
-    if found is None:
-        raise DataError(f"Market-1501: {path} is not named like 0002_c1s1_000451_03.jpg")
-    identity, *numbers = found.groups()
-    return {"identity": identity, **dict(zip(_NUMBERS, map(int, numbers), strict=True))}

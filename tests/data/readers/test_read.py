@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from facever.cli.options import LAYOUTS as NAMED
 from facever.data.readers import LAYOUTS, read
 from facever.errors import DataError
 
@@ -29,6 +30,30 @@ def test_each_layout_is_recognised(tmp_path: Path) -> None:
     )
     (digits / "x-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + struct.pack(">I", 1) + b"\x03")
     assert read(digits).frame["identity"].tolist() == ["3"]
+
+
+@pytest.mark.parametrize(
+    ("layout", "names"),
+    [
+        ("calfw", ["pairs_CALFW.txt", "aligned images/Ann_0001.jpg"]),
+        ("cplfw", ["pairs_CPLFW.txt", "images/Ann_1.jpg"]),
+        ("agedb", ["0_MariaCallas_35_f.jpg"]),
+        ("dukemtmc", ["bounding_box_train/0001_c2_f0046182.jpg"]),
+        ("cuhk03", ["bounding_box_train/0001_c1_2.png"]),
+        ("market1501", ["bounding_box_train/0002_c1s1_000451_03.jpg"]),
+        ("veri776", ["image_train/0001_c001_00016450_0.jpg", "name_query.txt"]),
+        ("folder", ["train/0001/1.jpg", "test/0002/1.jpg"]),
+        ("folder", ["Ann/Ann_0001.jpg", "Bo/Bo_0001.jpg", "pairs.txt"]),  # XQLFW
+        ("folder", ["0001_c2_f0046182.jpg"]),
+        ("folder", ["train/a/1.jpg", "query/a/2.jpg", "gallery/a/3.jpg"]),
+    ],
+)
+def test_data_sets_are_told_apart(tmp_path: Path, layout: str, names: list[str]) -> None:
+    assert read(touch(tmp_path / "set", *names)).layout == layout
+
+
+def test_help_names_every_layout() -> None:
+    assert tuple(LAYOUTS) == NAMED
 
 
 def test_tables_and_folders_that_hold_a_manifest(tmp_path: Path) -> None:
