@@ -18,7 +18,7 @@ from facever.core.console import say
 from facever.data.acquisition import OnError
 from facever.data.manifest import Manifest
 from facever.data.members import address_of
-from facever.data.pickles import read_pickle
+from facever.core.pickles import read_pickle
 from facever.errors import DataError
 
 SUFFIX = ".bin"
