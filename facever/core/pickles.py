@@ -57,9 +57,8 @@ class _Restricted(pickle.Unpickler):
     """Builds lists, tuples, dictionaries, texts, bytes, numbers, booleans and NumPy arrays."""
 
     def find_class(self, module: str, name: str) -> Any:
-        found = _ALLOWED.get(("builtins" if module == "__builtin__" else module, name))
-        if found is None and module in _NUMPY:
-            found = _ALLOWED.get(("numpy.core", name))
+        of_numpy = module in _NUMPY
+        found = _OF_NUMPY.get(name) if of_numpy else _ALLOWED.get(f"{module}.{name}")
         if found is not None:
             return found
         hint = ": save tensors as arrays (tensor.cpu().numpy())" if module[:5] == "torch" else ""
@@ -176,14 +175,17 @@ def _text(value: Any) -> str:
 
 _PARTS = ("multiarray", "numeric")
 _NDARRAY = _Call(_refuse_class)  # only an argument of the others
-_ALLOWED: dict[tuple[str, str], Any] = {
-    ("_codecs", "encode"): _Call(_encode),
-    ("builtins", "bytearray"): _Call(_byte_array),
-    ("collections", "OrderedDict"): _Call(dict),
-    ("numpy", "dtype"): _Type,
-    ("numpy", "ndarray"): _NDARRAY,
-    ("numpy.core", "_reconstruct"): _Call(_empty),
-    ("numpy.core", "_frombuffer"): _Call(_from_bytes),
-    ("numpy.core", "scalar"): _Call(_scalar),
+_ALLOWED: dict[str, Any] = {
+    "_codecs.encode": _Call(_encode),
+    "builtins.bytearray": _Call(_byte_array),
+    "__builtin__.bytearray": _Call(_byte_array),
+    "collections.OrderedDict": _Call(dict),
+    "numpy.dtype": _Type,
+    "numpy.ndarray": _NDARRAY,
+}
+_OF_NUMPY: dict[str, Any] = {
+    "_reconstruct": _Call(_empty),
+    "_frombuffer": _Call(_from_bytes),
+    "scalar": _Call(_scalar),
 }
 _NUMPY = tuple(f"numpy.{core}.{part}" for core in ("core", "_core") for part in _PARTS)

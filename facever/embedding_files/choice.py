@@ -1,7 +1,7 @@
 """Which arrays of a file are the vectors, the identities and the other columns."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from facever.embedding_files.arrays import EmbeddingFile, StoredArray, told, turned
@@ -39,7 +39,7 @@ _TURN = (
 
 
 @dataclass(frozen=True)
-class Chosen:
+class VectorTable:
     """The arrays of one table of a file.
 
     Args:
@@ -65,7 +65,7 @@ def choose(
     identities: str | None = None,
     axis: str | None = None,
     rows: int | None = None,
-) -> list[Chosen]:
+) -> list[VectorTable]:
     """Return the table of a file, or two tables: those of the queries and of the gallery.
 
     Args:
@@ -99,6 +99,20 @@ def choose(
     ]
 
 
+def names_of(tables: Sequence[VectorTable]) -> dict[str, str]:
+    """Return the names in the file by column, of all tables."""
+    columns = dict.fromkeys(column for one in tables for column in one.names)
+    return {
+        column: ", ".join(one.names[column] for one in tables if column in one.names)
+        for column in columns
+    }
+
+
+def unused_in(tables: Sequence[VectorTable]) -> list[str]:
+    """Return the arrays that no table uses, with type and shape."""
+    return [name for name in tables[0].unused if all(name in one.unused for one in tables)]
+
+
 def _tables(arrays: Mapping[str, StoredArray]) -> dict[str | None, dict[str, str]]:
     """Return the short names of arrays with their names in the file, for each table."""
     sides: dict[str, dict[str, str]] = {"query": {}, "gallery": {}}
@@ -119,7 +133,7 @@ def _chosen(
     identities: str | None,
     axis: str | None,
     rows: int | None,
-) -> Chosen:
+) -> VectorTable:
     arrays = {short: file.arrays[name] for short, name in table.items()}
     short_of = {name: short for short, name in table.items()}
     main = _vectors(file, arrays) if vectors is None else short_of[vectors]
@@ -142,7 +156,7 @@ def _chosen(
     names = {column: name for column, name in names.items() if lengths[name] == matrix.shape[0]}
     used = {table[name] for name in (main, *names.values())}
     unused = [f"{name} {told(array)}" for name, array in file.arrays.items() if name not in used]
-    return Chosen(
+    return VectorTable(
         matrix,
         table[main],
         {column: arrays[name] for column, name in names.items()},

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from facever.core.text import canonical_column
 from facever.data.tables import shortened
 from facever.embedding_files.arrays import told, whole
-from facever.embedding_files.choice import choose
+from facever.embedding_files.choice import choose, names_of, unused_in
 from facever.embedding_files.formats import format_of, open_file
 from facever.embedding_files.labels import as_column
-from facever.render.blocks import Facts, Section
+from facever.render.blocks import Cell, Facts, Section
 from facever.render.numbers import count
 from facever.render.result import Result
 
@@ -41,7 +42,7 @@ class EmbeddingContents(Result):
 
     def describe(self) -> list[Section]:
         """Return the contents of the file."""
-        facts = [
+        facts: list[tuple[str, Cell]] = [
             ("layout", self.layout),
             ("vectors", ", ".join(self.vectors)),
             ("images", count(self.images)),
@@ -70,9 +71,10 @@ def contents_of(path: Path) -> EmbeddingContents:
         named = 0
         for one in tables:
             if "identity" in one.columns:
-                column = as_column(whole(one.columns["identity"], path))
-                people |= set(column.dropna())
-                named += int(column.notna().sum())
+                column = canonical_column(as_column(whole(one.columns["identity"], path)))
+                known = column[column.notna() & (column != "")]
+                people |= set(known)
+                named += len(known)
         images = sum(one.vectors.shape[0] for one in tables)
         return EmbeddingContents(
             path=str(path),
@@ -82,8 +84,8 @@ def contents_of(path: Path) -> EmbeddingContents:
             unnamed=images - named,
             dimension=tables[0].vectors.shape[1],
             vectors=[f"{one.vectors_name} {told(one.vectors)}" for one in tables],
-            columns={k: name for one in tables for k, name in one.names.items()},
-            unused=sorted({name for one in tables for name in one.unused}),
+            columns=names_of(tables),
+            unused=unused_in(tables),
         )
 
 

@@ -1,7 +1,7 @@
 """Import of embeddings that other tools computed, as an embedding set."""
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from facever.core.files import atomic_folder
 from facever.data.tables import typed
 from facever.embedding_files.arrays import EmbeddingFile, read_blocks, told, whole
-from facever.embedding_files.choice import Chosen, choose
+from facever.embedding_files.choice import VectorTable, choose, names_of, unused_in
 from facever.embedding_files.formats import open_file
 from facever.embedding_files.labels import as_column, read_labels
 from facever.embedding_files.writing import write_vectors
@@ -98,9 +98,9 @@ def import_embeddings(
             "file": path.name,
             "layout": opened.layout,
             "vectors": [f"{one.vectors_name} {told(one.vectors)}" for one in tables],
-            "columns": {column: name for one in tables for column, name in one.names.items()},
+            "columns": names_of(tables),
             "labels": None if labels is None else Path(labels).name,
-            "unused": sorted({name for one in tables for name in one.unused}),
+            "unused": unused_in(tables),
         }
         meta = EmbeddingMeta(
             space or UNDECLARED,
@@ -117,15 +117,15 @@ def import_embeddings(
 
 
 def _check(
-    opened: EmbeddingFile, tables: list[Chosen], rows: int | None, labels: str | Path | None
+    opened: EmbeddingFile, tables: list[VectorTable], rows: int | None, labels: str | Path | None
 ) -> None:
     """Refuse numbers that are no embeddings, and labels of another number of rows."""
     for one in tables:
         where = f"{opened.path}: '{one.vectors_name}' {told(one.vectors)}"
         if one.vectors.dtype.newbyteorder("=") not in _FLOATS:
             raise DataError(
-                f"{where}: vectors must be float16, float32 or float64: convert them, for example by "
-                "array.astype('float32')"
+                f"{where}: vectors must be float16, float32 or float64: convert them, for example "
+                "by array.astype('float32')"
             )
         if not one.vectors.shape[0]:
             raise DataError(f"{where}: no vectors")
@@ -139,7 +139,9 @@ def _check(
         raise DataError(f"{opened.path}: the vectors {said} differ in dimension")
 
 
-def _rows(opened: EmbeddingFile, tables: list[Chosen], given: pd.DataFrame | None) -> pd.DataFrame:
+def _rows(
+    opened: EmbeddingFile, tables: list[VectorTable], given: pd.DataFrame | None
+) -> pd.DataFrame:
     """Return the columns of all rows, without those of the vectors."""
     made = []
     for one in tables:
@@ -149,12 +151,26 @@ def _rows(opened: EmbeddingFile, tables: list[Chosen], given: pd.DataFrame | Non
         made.append(pd.DataFrame(columns, index=range(one.vectors.shape[0])))
     rows = typed(pd.concat(made, ignore_index=True), str(opened.path))
     if given is not None:
+        if "path" in rows and "path" in given:
+            _check_order(rows["path"], given["path"], opened.path)
         rows = pd.concat([given, rows[[name for name in rows if name not in given]]], axis=1)
-    return (
-        rows if "identity" in rows else rows.assign(identity=pd.array([None] * len(rows), "string"))
-    )
+    if "identity" not in rows:
+        rows["identity"] = pd.array([None] * len(rows), "string")
+    return rows
 
 
-def _blocks(opened: EmbeddingFile, tables: list[Chosen]) -> Iterator[NDArray[np.floating]]:
+def _check_order(paths: "pd.Series[str]", others: "pd.Series[str]", path: Path) -> None:
+    """Refuse labels in another order than the vectors; folders and suffixes can differ."""
+    stems = [column.map(lambda one: PurePath(one).stem, "ignore") for column in (paths, others)]
+    wrong = (stems[0].notna() & stems[1].notna() & (stems[0] != stems[1])).to_numpy(bool)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise DataError(
+            f"{path}: vector {row} is of image {paths[row]}, but its label is of "
+            f"image {others[row]}: write the labels in the order of the vectors"
+        )
+
+
+def _blocks(opened: EmbeddingFile, tables: list[VectorTable]) -> Iterator[NDArray[np.floating]]:
     for one in tables:
         yield from read_blocks(one.vectors, opened.path)

@@ -34,7 +34,7 @@ def open_parquet(path: Path, held: ExitStack) -> EmbeddingFile:
     for name, columns in wide.items():
         shape = (rows, len(columns))
         arrays[name] = _Columns(
-            file, columns, shape, schema.field(columns[0]).type.to_pandas_dtype()
+            file, columns, shape, np.dtype(schema.field(columns[0]).type.to_pandas_dtype())
         )
     taken = {column for columns in wide.values() for column in columns}
     for field in schema:
@@ -150,7 +150,7 @@ def _wide_columns(schema: pa.Schema) -> dict[str, list[str]]:
         if said and pa.types.is_floating(field.type):
             found.setdefault(said[1], {})[int(said[2])] = field.name
     return {
-        prefix: [columns[number] for number in sorted(columns)]
+        prefix or "columns": [columns[number] for number in sorted(columns)]
         for prefix, columns in found.items()
         if len(columns) >= _FEWEST_WIDE
         and sorted(columns) == list(range(min(columns), min(columns) + len(columns)))
