@@ -168,11 +168,10 @@ def _chosen(
 
 def _vectors(file: EmbeddingFile, arrays: Mapping[str, StoredArray]) -> str:
     """Return the name of the array of vectors."""
-    found = [name for name, array in arrays.items() if _named_vectors(name, array)] or [
-        name
-        for name, array in arrays.items()
-        if len(array.shape) == _MATRIX and array.dtype.kind == "f"
-    ]
+    matrices = [name for name, array in arrays.items() if len(array.shape) == _MATRIX]
+    found = [name for name in matrices if _named_vectors(name, arrays[name])]
+    found = found or [name for name in matrices if arrays[name].dtype.kind == "f"]
+    found = found or [name for name in matrices if not _is_column(arrays[name])]
     if len(found) > 1:  # a matrix of one row or column can be a column of the table
         found = [name for name in found if 1 not in arrays[name].shape] or found
     if len(found) == 1:
