@@ -86,7 +86,7 @@ def mat(*matrices: bytes) -> bytes:
 def pickled_array(values: np.ndarray) -> bytes:
     """Opcodes of protocol 2 for an array, as Python 2 writes them."""
     kind = values.dtype.str[1:].encode()
-    shape = b"(" + b"".join(b"J" + struct.pack("<i", size) for size in values.shape) + b"t"
+    shape = b"(" + b"".join(_integer(size) for size in values.shape) + b"t"
     body = values.tobytes()
     return (
         b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R(K\x01"
@@ -120,14 +120,17 @@ def pickled(value: bytes) -> bytes:
 def torch_tensor(key: str, values: np.ndarray) -> bytes:
     """Opcodes for a tensor: its storage is the member `data/KEY` of the archive."""
     storage = {"f4": b"FloatStorage", "i8": b"LongStorage"}[values.dtype.str[1:]]
-    sizes = b"(" + b"".join(b"K" + bytes([size]) for size in values.shape) + b"t"
-    steps = [stride // values.itemsize for stride in values.strides]
-    strides = b"(" + b"".join(b"K" + bytes([step]) for step in steps) + b"t"
+    sizes = b"(" + b"".join(_integer(size) for size in values.shape) + b"t"
+    strides = b"(" + b"".join(_integer(one // values.itemsize) for one in values.strides) + b"t"
     return (
         b"ctorch._utils\n_rebuild_tensor_v2\n((" + _unicode("storage") + b"ctorch\n" + storage
-        + b"\n" + _unicode(key) + _unicode("cpu") + b"K" + bytes([values.size]) + b"tQK\x00"
+        + b"\n" + _unicode(key) + _unicode("cpu") + _integer(values.size) + b"tQK\x00"
         + sizes + strides + b"\x89ccollections\nOrderedDict\n)RtR"
     )  # fmt: skip
+
+
+def _integer(value: int) -> bytes:
+    return b"J" + struct.pack("<i", value)
 
 
 def _unicode(text: str) -> bytes:
