@@ -39,7 +39,7 @@ _TURN = (
 
 
 @dataclass(frozen=True)
-class VectorTable:
+class FileTable:
     """The arrays of one table of a file.
 
     Args:
@@ -65,7 +65,7 @@ def choose(
     identities: str | None = None,
     axis: str | None = None,
     rows: int | None = None,
-) -> list[VectorTable]:
+) -> list[FileTable]:
     """Return the table of a file, or two tables: those of the queries and of the gallery.
 
     Args:
@@ -99,7 +99,7 @@ def choose(
     ]
 
 
-def names_of(tables: Sequence[VectorTable]) -> dict[str, str]:
+def names_of(tables: Sequence[FileTable]) -> dict[str, str]:
     """Return the names in the file by column, of all tables."""
     columns = dict.fromkeys(column for one in tables for column in one.names)
     return {
@@ -108,7 +108,7 @@ def names_of(tables: Sequence[VectorTable]) -> dict[str, str]:
     }
 
 
-def unused_in(tables: Sequence[VectorTable]) -> list[str]:
+def unused_in(tables: Sequence[FileTable]) -> list[str]:
     """Return the arrays that no table uses, with type and shape."""
     return [name for name in tables[0].unused if all(name in one.unused for one in tables)]
 
@@ -133,7 +133,7 @@ def _chosen(
     identities: str | None,
     axis: str | None,
     rows: int | None,
-) -> VectorTable:
+) -> FileTable:
     arrays = {short: file.arrays[name] for short, name in table.items()}
     short_of = {name: short for short, name in table.items()}
     main = _vectors(file, arrays) if vectors is None else short_of[vectors]
@@ -156,7 +156,7 @@ def _chosen(
     names = {column: name for column, name in names.items() if lengths[name] == matrix.shape[0]}
     used = {table[name] for name in (main, *names.values())}
     unused = [f"{name} {told(array)}" for name, array in file.arrays.items() if name not in used]
-    return VectorTable(
+    return FileTable(
         matrix,
         table[main],
         {column: arrays[name] for column, name in names.items()},

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from facever.core.files import atomic_folder
 from facever.data.tables import typed
 from facever.embedding_files.arrays import EmbeddingFile, read_blocks, told, whole
-from facever.embedding_files.choice import VectorTable, choose, names_of, unused_in
+from facever.embedding_files.choice import FileTable, choose, names_of, unused_in
 from facever.embedding_files.formats import open_file
 from facever.embedding_files.labels import as_column, read_labels
 from facever.embedding_files.writing import write_vectors
@@ -117,7 +117,7 @@ def import_embeddings(
 
 
 def _check(
-    opened: EmbeddingFile, tables: list[VectorTable], rows: int | None, labels: str | Path | None
+    opened: EmbeddingFile, tables: list[FileTable], rows: int | None, labels: str | Path | None
 ) -> None:
     """Refuse numbers that are no embeddings, and labels of another number of rows."""
     for one in tables:
@@ -140,7 +140,7 @@ def _check(
 
 
 def _rows(
-    opened: EmbeddingFile, tables: list[VectorTable], given: pd.DataFrame | None
+    opened: EmbeddingFile, tables: list[FileTable], given: pd.DataFrame | None
 ) -> pd.DataFrame:
     """Return the columns of all rows, without those of the vectors."""
     made = []
@@ -171,6 +171,6 @@ def _check_order(paths: "pd.Series[str]", others: "pd.Series[str]", path: Path) 
         )
 
 
-def _blocks(opened: EmbeddingFile, tables: list[VectorTable]) -> Iterator[NDArray[np.floating]]:
+def _blocks(opened: EmbeddingFile, tables: list[FileTable]) -> Iterator[NDArray[np.floating]]:
     for one in tables:
         yield from read_blocks(one.vectors, opened.path)

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
+from scipy.io import loadmat, savemat
+from scipy.sparse import csc_array
 
 from facever.embedding_files.arrays import whole
 from facever.embedding_files.formats import format_of, open_file
@@ -24,6 +27,8 @@ from tests.embedding_files.written import (
     mat,
     mat_array,
     mat_cells,
+    mat_packed,
+    mat_struct,
     mat_text,
     npy,
     npz,
@@ -44,7 +49,7 @@ def read(path: Path) -> tuple[str, dict[str, Any]]:
         arrays = {name: whole(array, path) for name, array in file.arrays.items()}
         for name, array in file.arrays.items():
             assert tuple(array.shape) == arrays[name].shape
-            parts = list(array.blocks(5))
+            parts = list(array.blocks(5)) or [np.empty(array.shape)]
             np.testing.assert_array_equal(np.concatenate(parts), arrays[name])
         return file.layout, arrays
 
@@ -135,6 +140,63 @@ def test_matlab_5(tmp_path: Path) -> None:
     assert arrays["pids"].tolist() == [PEOPLE.tolist()]
     assert arrays["names"].tolist() == ["Ada", "B", "Chi"]
     assert arrays["paths"].tolist() == PATHS
+
+
+def test_matlab_7_struct_order_and_small_types(tmp_path: Path) -> None:
+    held = mat_struct("data", {"feat": mat_array("", VECTORS), "label": mat_array("", PEOPLE[None])})
+    doubles = mat_array("pids", PEOPLE[:, None].astype("u1"), "f8")  # MATLAB stores them smaller
+    workspace = mat_array("", np.zeros((1, 8), "u1"))  # what MATLAB keeps for itself
+    (tmp_path / "a.mat").write_bytes(mat(*map(mat_packed, (held, doubles, workspace))))
+    arrays = read(tmp_path / "a.mat")[1]
+    assert list(arrays) == ["data/feat", "data/label", "pids"]
+    np.testing.assert_array_equal(arrays["data/feat"], VECTORS)
+    assert arrays["pids"].dtype == np.float64
+    assert arrays["pids"].ravel().tolist() == PEOPLE.tolist()
+    (tmp_path / "b.mat").write_bytes(mat(mat_array("v", VECTORS.astype(">f4")), order=">"))
+    np.testing.assert_array_equal(read(tmp_path / "b.mat")[1]["v"], VECTORS)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_matlab_files_of_scipy(tmp_path: Path, packed: bool) -> None:
+    values = {
+        "f": VECTORS.astype("f8"), "i": PEOPLE, "flag": PEOPLE > 4, "s": np.array(["Zoë", "b"]),
+        "cells": np.array(["a", "", "ccc", 4], dtype=object), "one": 3.0, "empty": np.zeros((0, 3)),
+        "d": {"x": VECTORS, "deep": {"y": PEOPLE}}, "z": VECTORS * 1j, "sparse": csc_array(VECTORS),
+        "nested": np.array([np.zeros((2, 2)), "a"], dtype=object),
+    }  # fmt: skip
+    savemat(tmp_path / "a.mat", values, do_compression=packed)
+    arrays = read(tmp_path / "a.mat")[1]
+    expected = loadmat(tmp_path / "a.mat")
+    for name in ("f", "i", "flag", "one", "empty"):
+        np.testing.assert_array_equal(arrays[name], expected[name])
+    assert arrays["s"].tolist() == ["Zoë", "b"]
+    assert arrays["cells"].tolist() == ["a", None, "ccc", 4]
+    np.testing.assert_array_equal(arrays["d/x"], VECTORS)
+    assert arrays["d/deep/y"].tolist() == [PEOPLE.tolist()]
+    with open_file(tmp_path / "a.mat") as file:
+        assert sorted(file.unread) == ["nested", "sparse", "z"]
+
+
+def test_an_object_of_matlab_is_left_out(tmp_path: Path) -> None:
+    opaque = struct.pack("<II", 6, 8) + struct.pack("<II", 17, 0)
+    for text in (b"names\0\0\0", b"MCOS\0\0\0\0", b"string\0\0"):
+        opaque += struct.pack("<II", 1, len(text.rstrip(b"\0"))) + text
+    opaque = struct.pack("<II", 14, len(opaque)) + opaque
+    (tmp_path / "a.mat").write_bytes(mat(opaque, mat_array("v", VECTORS)))
+    with open_file(tmp_path / "a.mat") as file:
+        assert (list(file.arrays), list(file.unread)) == (["v"], ["names"])
+
+
+def test_every_changed_byte_of_a_matlab_file_is_read_or_refused(tmp_path: Path) -> None:
+    """Some of these end scipy's reader with a segmentation fault."""
+    cells = mat_cells("c", [mat_text("", ["ab"])])
+    content = mat(mat_array("v", VECTORS[:2]), cells, mat_struct("s", {"x": mat_array("", PEOPLE[None])}))
+    for place in range(124, len(content)):
+        for value in (0, 255, content[place] ^ 1, content[place] ^ 0x40):
+            changed = content[:place] + bytes([value]) + content[place + 1 :]
+            (tmp_path / "a.mat").write_bytes(changed)
+            with suppress(DataError):
+                read(tmp_path / "a.mat")
 
 
 def test_damaged_matlab_files(tmp_path: Path) -> None:
