@@ -22,11 +22,13 @@ from facever.embedding_files.arrays import EmbeddingFile, StoredArray
 
 _WIDE = re.compile(r"(.*?)_?(\d+)")
 _FEWEST_WIDE = 2
+_BUFFER = 2**20  # bytes that are read at a time, instead of whole columns
 
 
 def open_parquet(path: Path, held: ExitStack) -> EmbeddingFile:
     """Open a Parquet file; a column of nested lists is not read."""
-    file = held.enter_context(parquet.ParquetFile(held.enter_context(open_regular(path))))
+    opened = held.enter_context(open_regular(path))
+    file = held.enter_context(parquet.ParquetFile(opened, buffer_size=_BUFFER, pre_buffer=False))
     schema, rows = file.schema_arrow, file.metadata.num_rows
     arrays: dict[str, StoredArray] = {}
     unread = {}

@@ -143,7 +143,8 @@ def test_matlab_5(tmp_path: Path) -> None:
 
 
 def test_matlab_7_struct_order_and_small_types(tmp_path: Path) -> None:
-    held = mat_struct("data", {"feat": mat_array("", VECTORS), "label": mat_array("", PEOPLE[None])})
+    fields = {"feat": mat_array("", VECTORS), "label": mat_array("", PEOPLE[None])}
+    held = mat_struct("data", fields)
     doubles = mat_array("pids", PEOPLE[:, None].astype("u1"), "f8")  # MATLAB stores them smaller
     workspace = mat_array("", np.zeros((1, 8), "u1"))  # what MATLAB keeps for itself
     (tmp_path / "a.mat").write_bytes(mat(*map(mat_packed, (held, doubles, workspace))))
@@ -190,7 +191,8 @@ def test_an_object_of_matlab_is_left_out(tmp_path: Path) -> None:
 def test_every_changed_byte_of_a_matlab_file_is_read_or_refused(tmp_path: Path) -> None:
     """Some of these end scipy's reader with a segmentation fault."""
     cells = mat_cells("c", [mat_text("", ["ab"])])
-    content = mat(mat_array("v", VECTORS[:2]), cells, mat_struct("s", {"x": mat_array("", PEOPLE[None])}))
+    held = mat_struct("s", {"x": mat_array("", PEOPLE[None])})
+    content = mat(mat_array("v", VECTORS[:2]), cells, held)
     for place in range(124, len(content)):
         for value in (0, 255, content[place] ^ 1, content[place] ^ 0x40):
             changed = content[:place] + bytes([value]) + content[place + 1 :]
