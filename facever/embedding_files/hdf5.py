@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facever.embedding_files.arrays import EmbeddingFile, SlicedArray, StoredArray, check_claim
+from facever.embedding_files.hdf5_heaps import check_heaps
 from facever.errors import DataError
 
 _MOST_DEPTH = 8
@@ -41,7 +42,7 @@ def open_hdf5(path: Path, held: ExitStack) -> EmbeddingFile:
     for name, dataset in _datasets(file, "", 0, unread):
         try:
             _check(name, dataset, path)
-            array = _of_matlab(dataset, file) if matlab else _plain(dataset)
+            array = _of_matlab(dataset, file) if matlab else _plain(dataset, path)
         except ValueError as error:
             unread[name] = str(error)
         else:
@@ -82,11 +83,15 @@ def _check(name: str, dataset: Any, path: Path) -> None:
         raise ValueError(f"chunks of {chunk:,} bytes (at most {_MOST_CHUNK:,})")
 
 
-def _plain(dataset: Any) -> StoredArray:
+def _plain(dataset: Any, path: Path) -> StoredArray:
     import h5py
 
+    def texts() -> Any:
+        check_heaps(path)
+        return dataset.asstr()[()]
+
     if h5py.check_string_dtype(dataset.dtype) is not None:
-        return _Texts(dataset.shape, lambda: dataset.asstr()[()])
+        return _Texts(dataset.shape, texts)
     if dataset.dtype.kind not in "biufS":
         raise ValueError(f"of type {dataset.dtype}")
     return SlicedArray(dataset)

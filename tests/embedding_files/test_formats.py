@@ -276,6 +276,19 @@ def test_damaged_hdf5_files(tmp_path: Path) -> None:
     refused(tmp_path / "b.h5")
 
 
+def test_a_heap_of_texts_that_libhdf5_would_read_for_ever(tmp_path: Path) -> None:
+    """Objects of a heap: number (2 bytes), references (2), zero (4), length (8), text."""
+    path = hdf5(tmp_path / "a.h5", lambda file: file.create_dataset("paths", data=PATHS))
+    content = bytearray(path.read_bytes())
+    place = content.index(b"GCOL") + 16
+    assert struct.unpack_from("<HHIQ", content, place) == (1, 0, 0, 8)
+    assert read(path)[1]["paths"].tolist() == PATHS
+    for length in (255, 2**40):
+        content[place + 8 : place + 16] = struct.pack("<Q", length)
+        path.write_bytes(content)
+        refused(path, "heap")
+
+
 def test_without_h5py_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + b"\0" * 100)
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
