@@ -134,17 +134,11 @@ def _empty(kind: Any, shape: Any, letter: Any) -> np.ndarray:
 def _from_bytes(values: Any, kind: _Type, shape: Any, order: Any) -> np.ndarray:
     """Return an array as protocol 5 writes it."""
     _size(shape)
-    return np.frombuffer(values, _plain(kind)).reshape(shape, order=_text(order))  # type: ignore[call-overload, no-any-return]
+    return np.frombuffer(values, kind.dtype).reshape(shape, order=_text(order))  # type: ignore[call-overload, no-any-return]
 
 
 def _scalar(kind: _Type, value: Any) -> Any:
-    return np.frombuffer(value, _plain(kind), count=1)[0]
-
-
-def _plain(kind: _Type) -> np.dtype[Any]:
-    if kind.dtype.hasobject:
-        raise pickle.UnpicklingError("it holds objects as bytes")
-    return kind.dtype
+    return np.frombuffer(value, kind.dtype, count=1)[0]
 
 
 def _encode(text: Any, coding: Any) -> bytes:

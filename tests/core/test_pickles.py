@@ -127,8 +127,9 @@ HOSTILE = {
     "a negative shape": python_2(MINUS + b"K\x03\x86", b"f4", b"\0" * 8),
     "objects from bytes": python_2(b"K\x01\x85", b"O8", b"\x10" * 8),
     "a structure": python_2(b"K\x01\x85", b"V8", b"\x10" * 8),
-    "fields in a plain type": python_2(
-        b"K\x01\x85", b"f8", b"\x10" * 8, b"NU\x01a\x85}U\x01aN(K\x00tsN"
+    "fields in a plain type": python_2(b"K\x01\x85", b"f8", b"\x10" * 8, b"NU\x01a\x85}"),
+    "fewer objects than the shape": python_2(b"K\x03\x85", b"O8", b"").replace(
+        b"T\0\0\0\0tb", b"]K\x01atb"
     ),
     "a scalar of objects": b"\x80\x02cnumpy.core.multiarray\nscalar\n"
     + DTYPE
@@ -150,6 +151,11 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_pickles(tmp_path: Path, name: str) -> None:
     refused(tmp_path, HOSTILE[name])
+
+
+def test_structures_and_lists_of_another_length_are_named(tmp_path: Path) -> None:
+    refused(tmp_path, HOSTILE["fields in a plain type"], "structures")
+    refused(tmp_path, HOSTILE["fewer objects than the shape"], "shape (3,)")
 
 
 def test_a_few_bytes_allocate_little(tmp_path: Path) -> None:
