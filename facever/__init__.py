@@ -12,6 +12,7 @@ from facever.deprecated import find_former_modules
 if TYPE_CHECKING:
     from facever import evaluate
     from facever.data.manifest import Manifest
+    from facever.embedding_files.importing import import_embeddings
     from facever.embeddings.embedding_set import EmbeddingSet
     from facever.gallery.gallery import Gallery
     from facever.models.loading import load_model
@@ -27,6 +28,7 @@ _HOMES = {
     "Model": "facever.models.protocol",
     "OperatingPoint": "facever.operating_point",
     "Recognizer": "facever.recognizer",
+    "import_embeddings": "facever.embedding_files.importing",
     "load_model": "facever.models.loading",
     "train": "facever.training.train",
 }
@@ -40,6 +42,7 @@ __all__ = [
     "Recognizer",
     "__version__",
     "evaluate",
+    "import_embeddings",
     "load_model",
     "train",
 ]

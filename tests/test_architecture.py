@@ -29,6 +29,7 @@ FLOORS = {
     "data": 1,
     "operating_point": 2,
     "catalogue": 2,
+    "embedding_files": 2,
     "faces": 3,
     "heads": 4,
     "models": 4,

@@ -78,6 +78,17 @@ def test_evaluation(
     assert run("docs/evaluation.md", monkeypatch, capsys) >= 7
 
 
+def test_embeddings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = faces(range(40), 4, 1)
+    np.save("vectors.npy", made.vectors)
+    made.rows[["identity", "camera"]].to_csv("labels.csv", index=False)
+    np.savez("features.npz", features=made.vectors, pids=np.arange(160) // 4)
+    assert run("docs/embeddings.md", monkeypatch, capsys) == 6
+
+
 @pytest.mark.slow
 def test_scaling_and_heads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

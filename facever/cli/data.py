@@ -28,12 +28,20 @@ def inspect(
     data: DataFolder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Report a data set's contents and problems. Decodes every image once."""
+    """Report a data set's contents and problems. Decodes every image once.
+
+    Of a file of embeddings, report its vectors, identities and columns.
+    """
     import json
 
     from facever.data import audit, sources
+    from facever.embedding_files import contents
     from facever.render.text import terminal_width
 
+    if layout == "auto" and contents.is_embedding_file(Path(root)):
+        held = contents.contents_of(Path(root))
+        print(json.dumps(held.to_dict(), indent=2) if as_json else held.to_text(terminal_width()))
+        return
     found = audit.inspect(sources.load(root, data, layout))
     print(json.dumps(found.to_dict(), indent=2) if as_json else found.to_text(terminal_width()))
 

@@ -24,6 +24,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "train": ("train", "Train an identity model from a configuration."),
     "bakeoff": ("bakeoff", "Compare heads: same data and budget, several seeds, intervals."),
     "embed": ("embed", "Turn images into a folder of embeddings."),
+    "embeddings": ("embeddings", "Import embeddings that other tools computed."),
     "evaluate": ("evaluate", "Measure verification, retrieval and identification."),
     "gallery": ("gallery", "Create, fill and search a gallery of people."),
     "models": ("models", "List and fetch public models; add other models."),

@@ -22,7 +22,12 @@ from facever.operating_point import Measured
 Faces: TypeAlias = EmbeddingSet | ArrayLike
 
 _LEAST_QUALITY = 0.1  # weight of a photo of quality 0
-_OF_A_RUN = ("batch_size", "device", "on_error")  # options without effect on a fingerprint
+_OF_A_RUN = (
+    "batch_size",
+    "device",
+    "on_error",
+    "imported",
+)  # options without effect on a fingerprint
 
 
 def checked_vectors(faces: Faces, fingerprint: str | None, binding: Binding) -> Vectors:

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 
 from facever.core.console import say
+from facever.core.pickles import read_pickle
 from facever.data.acquisition import OnError
 from facever.data.manifest import Manifest
 from facever.data.members import address_of
-from facever.data.pickles import read_pickle
 from facever.errors import DataError
 
 SUFFIX = ".bin"

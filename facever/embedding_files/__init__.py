@@ -1,0 +1,1 @@
+"""Files of embeddings that other tools wrote: read in blocks, and imported as embedding sets."""
