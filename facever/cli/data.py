@@ -22,8 +22,8 @@ Root = Annotated[
 Layout = Annotated[
     str,
     typer.Option(
-        help="auto, folder, images, table, lfw, cfp, market1501, idx, webdataset, insightface or "
-        "verification_bin."
+        help="auto, folder, images, table, lfw, cfp, market1501, ijb, idx, webdataset, insightface "
+        "or verification_bin."
     ),
 ]
 

@@ -35,7 +35,8 @@ def embed(
     layout: Annotated[
         str,
         typer.Option(
-            help="Layout of the data: auto, folder, table, lfw, cfp, market1501, idx or webdataset."
+            help="Layout of the data: auto, folder, table, lfw, cfp, market1501, ijb, idx or "
+            "webdataset."
         ),
     ] = "auto",
     subset: Annotated[

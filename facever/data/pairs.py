@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from facever.core.files import read_regular
@@ -10,6 +11,7 @@ from facever.core.text import canonical_column
 from facever.data.readers import cfp, verification_bin
 from facever.data.readers.lfw import image_path
 from facever.data.tables import check_table, is_table, read_table, typed, write_table
+from facever.data.template_pairs import TemplatePairs, is_template_pairs, read_template_pairs
 from facever.errors import DataError
 
 _OPTIONAL = ("fold", "identity_a", "identity_b")
@@ -24,6 +26,9 @@ class PairList:
             optionally `fold` (an integer from 0), `identity_a` and `identity_b`.
         name: Name of the list for errors.
         repeats: Whether a pair may occur twice, as in some official lists.
+
+    Attributes:
+        templates: Whether `a` and `b` are names of templates, not of images.
 
     Raises:
         DataError: A column is missing, there are no rows, or a value is empty or not allowed.
@@ -43,7 +48,19 @@ class PairList:
         fold = frame["fold"] if folds else pd.Series([0])
         if not pd.api.types.is_integer_dtype(fold) or fold.min() < 0:
             raise DataError(f"{name}: 'fold' must hold whole numbers from 0")
-        self.frame, self.name, self.repeats = frame, name, repeats
+        self.frame, self.name, self.repeats, self.templates = frame, name, repeats, False
+
+    @classmethod
+    def of_templates(cls, pairs: TemplatePairs, name: str = "pairs") -> "PairList":
+        """Return the pairs of IJB's list; its columns `a` and `b` are categories of names."""
+        made = cls.__new__(cls)
+        sides = {
+            column: pd.Categorical.from_codes(codes, pairs.names)
+            for column, codes in (("a", pairs.a), ("b", pairs.b))
+        }
+        made.frame = pd.DataFrame({**sides, "same": pairs.same})
+        made.name, made.repeats, made.templates = name, True, True
+        return made
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -52,6 +69,15 @@ class PairList:
     def same(self) -> np.ndarray:
         """Whether each pair is genuine, bool [M]."""
         return self.frame["same"].to_numpy(bool)
+
+    def coded(self) -> tuple[list[str], npt.NDArray[np.integer], npt.NDArray[np.integer]]:
+        """Return the distinct names, and the positions of each pair's two among them, [M] each."""
+        first, second = self.frame["a"], self.frame["b"]
+        if isinstance(first.dtype, pd.CategoricalDtype):
+            codes = (side.cat.codes.to_numpy() for side in (first, second))
+            return first.cat.categories.tolist(), *codes
+        both, names = pd.factorize(pd.concat([first, second]))
+        return names.tolist(), both[: len(first)], both[len(first) :]
 
     def save(self, path: str | Path) -> None:
         """Write the pairs to a .csv or .parquet file, atomically."""
@@ -64,8 +90,9 @@ def read_pairs(path: str | Path) -> PairList:
     One of: a .csv or .parquet table with columns a, b, same and, where there are folds, fold; one
     of LFW's lists, View 1 ("500", then 500 genuine and 500 impostor pairs) or View 2 ("10 300",
     ten times 300 and 300), with tabs between the fields or else spaces; a folder of CFP's folds,
-    `Protocol/Split/FP` or `FF`; a verification set of insightface (`lfw.bin`). Images are named as
-    in the manifests of the readers of these sets.
+    `Protocol/Split/FP` or `FF`; a verification set of insightface (`lfw.bin`); IJB's list of
+    template pairs (`ijbc_template_pair_label.txt`, recognised by its first line). Images and
+    templates are named as in the manifests of the readers of these sets.
 
     Raises:
         DataError: There is no such file, or it is not complete in one of these formats.
@@ -79,6 +106,8 @@ def read_pairs(path: str | Path) -> PairList:
         return PairList(verification_bin.read_bin_pairs(path), str(path), repeats=True)
     if not path.is_file():
         raise DataError(f"no pair list at {path}")
+    if is_template_pairs(path):
+        return PairList.of_templates(read_template_pairs(path), str(path))
     return PairList(_read_lfw(path), str(path))
 
 
@@ -88,7 +117,7 @@ def _read_lfw(path: Path) -> pd.DataFrame:
     if len(header) not in (1, 2) or not all(word.isdigit() for word in header):
         raise DataError(
             f"{path} is neither a .csv or .parquet table nor a pair list of LFW (first line '500' "
-            "or '10 300')"
+            "or '10 300') or of IJB (first line '1 11065 1': two templates, and 1 or 0)"
         )
     folds, each = int(header[0]) if len(header) == 2 else 1, int(header[-1])
     rows = [_fields(line) for line in lines if line.strip()]

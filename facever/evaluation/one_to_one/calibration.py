@@ -24,6 +24,7 @@ from facever.evaluation.overlap import find_overlap
 from facever.evaluation.protocols.all_pairs import all_pairs
 from facever.evaluation.protocols.judged import listed
 from facever.evaluation.protocols.request import Request
+from facever.evaluation.protocols.templates import templates_for
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.evaluation.scoring.pairwise import Bools, PairScores
 from facever.evaluation.scoring.similarity import Doubles, Ints
@@ -240,9 +241,11 @@ def calibrate(
         dataset=dataset,
         trained_on=trained_on,
     )
+    rows = templates_for(rows, pairs)
     request = Request(rows, pairs=pairs, similarity=similarity)
     if pairs is not None:
         scored, overlap = listed(request)
+        assert scored.codes is not None  # as_set requires identities
         trials = JudgedTrials(scored.scores, scored.same, scored.codes)
         result = calibrate_trials(trials, method=method, prior=prior, level=level, seed=seed)
     else:

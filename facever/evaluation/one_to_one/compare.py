@@ -31,6 +31,7 @@ from facever.evaluation.one_to_one.measure import measure
 from facever.evaluation.one_to_one.populations import tar_over_people
 from facever.evaluation.protocols.judged import Judged, judged
 from facever.evaluation.protocols.request import Request
+from facever.evaluation.protocols.templates import templates_for
 from facever.evaluation.scoring.pairwise import Bools
 from facever.evaluation.scoring.similarity import Doubles, Ints
 from facever.evaluation.scoring.trials import Trials, budget, check_fars, needed
@@ -209,7 +210,16 @@ def compare(
         *(as_set(side, identities, similarity=similarity) for side in (first, second))
     )
     requests = [
-        Request(side, protocol, pairs, similarity, exclude, None, allow_overlap, data)
+        Request(
+            templates_for(side, pairs),
+            protocol,
+            pairs,
+            similarity,
+            exclude,
+            None,
+            allow_overlap,
+            data,
+        )
         for side in both
     ]
     one, two = (judged(request, fars) for request in requests)
@@ -245,6 +255,7 @@ def _accuracies(
         accuracies.append(accuracy)
     first = sides[0].scored
     assert first is not None
+    assert first.codes is not None  # as_set requires identities
     folds = first.folds if len(accuracies[0].thresholds) > 1 else None
     one, two = accuracies
     return compare_accuracies(one, two, (decisions[0], decisions[1]), first.codes, folds, level)

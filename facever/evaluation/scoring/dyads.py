@@ -204,4 +204,4 @@ class DyadSums:
 
 def dyad_keys(i: Ints, j: Ints, people: int) -> Ints:
     """Return one number for each unordered pair of people."""
-    return np.minimum(i, j) * people + np.maximum(i, j)
+    return np.minimum(i, j).astype(np.int64) * people + np.maximum(i, j)

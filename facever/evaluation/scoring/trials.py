@@ -15,6 +15,7 @@ from facever.evaluation.scoring.pairwise import PairScores
 from facever.evaluation.scoring.similarity import Doubles, Floats, Ints
 
 Counts = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -153,8 +154,8 @@ class ListedTrials(Trials):
     Args:
         scores: Float [T], finite.
         same: Bool [T], True for genuine trials.
-        rows: int64 [T] each, the two rows of each trial; by default the number of the trial.
-        people: int64 [T] each, the two people of each trial, if known.
+        rows: Integers [T] each, the two rows of each trial; by default the number of the trial.
+        people: Integers [T] each, the two people of each trial, if known.
 
     Raises:
         EvaluationError: Scores are not finite, lengths differ, or there is one class only.
@@ -164,8 +165,8 @@ class ListedTrials(Trials):
         self,
         scores: npt.NDArray[np.floating],
         same: npt.NDArray[np.bool_],
-        rows: tuple[Ints, Ints] | None = None,
-        people: tuple[Ints, Ints] | None = None,
+        rows: tuple[Numbers, Numbers] | None = None,
+        people: tuple[Numbers, Numbers] | None = None,
     ) -> None:
         if scores.shape != same.shape or scores.ndim != 1:
             raise EvaluationError(
@@ -180,12 +181,10 @@ class ListedTrials(Trials):
             )
         self.impostor, self.genuine = int((~same).sum()), int(same.sum())
         check_both_classes(self.genuine, self.impostor)
-        numbers = np.arange(len(scores))
-        self._rows = (numbers, numbers) if rows is None else rows
-        trials = PairScores(scores, numbers, numbers)
-        genuine, impostor = np.flatnonzero(same), np.flatnonzero(~same)
-        self.genuine_scores = trials.take(genuine[np.argsort(scores[genuine], kind="stable")])
-        self.top = trials.take(impostor[np.argsort(-scores[impostor], kind="stable")])
+        self._rows = rows
+        impostor = np.flatnonzero(~same)
+        self.genuine_scores = _in_order(scores, np.flatnonzero(same), 1)
+        self.top = _in_order(scores, impostor, -1)
         self.whole, self.dyads, self._who = True, None, people
         if people is not None:
             size = int(max(side.max() for side in people)) + 1
@@ -193,6 +192,8 @@ class ListedTrials(Trials):
 
     def numbered(self, pairs: PairScores) -> PairScores:
         """Return trials with the row numbers of the user."""
+        if self._rows is None:
+            return pairs
         return PairScores(pairs.scores, self._rows[0][pairs.a], self._rows[1][pairs.b])
 
     def people_of(self, pairs: PairScores) -> tuple[Ints, Ints]:
@@ -220,6 +221,12 @@ class ListedTrials(Trials):
         """Count the impostor scores above a threshold."""
         scores = self.top.scores[::-1]
         return len(scores) - int(np.searchsorted(scores, np.float64(threshold), side="right"))
+
+
+def _in_order(scores: npt.NDArray[np.floating], which: Ints, sign: int) -> PairScores:
+    """Return the trials `which` in ascending (sign 1) or descending (-1) order of their scores."""
+    order = which[np.argsort(sign * scores[which], kind="stable")]
+    return PairScores(scores[order], order, order)
 
 
 def half_way(score: "np.floating[Any]", following: "np.floating[Any]") -> float:
