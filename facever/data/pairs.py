@@ -55,7 +55,7 @@ class PairList:
         """Return the pairs of IJB's list; its columns `a` and `b` are categories of names."""
         made = cls.__new__(cls)
         sides = {
-            column: pd.Categorical.from_codes(codes, pairs.names)
+            column: pd.Categorical.from_codes(codes, pd.Index(pairs.names))
             for column, codes in (("a", pairs.a), ("b", pairs.b))
         }
         made.frame = pd.DataFrame({**sides, "same": pairs.same})
@@ -74,10 +74,10 @@ class PairList:
         """Return the distinct names, and the positions of each pair's two among them, [M] each."""
         first, second = self.frame["a"], self.frame["b"]
         if isinstance(first.dtype, pd.CategoricalDtype):
-            codes = (side.cat.codes.to_numpy() for side in (first, second))
-            return first.cat.categories.tolist(), *codes
-        both, names = pd.factorize(pd.concat([first, second]))
-        return names.tolist(), both[: len(first)], both[len(first) :]
+            names = first.cat.categories.tolist()
+            return names, first.cat.codes.to_numpy(), second.cat.codes.to_numpy()
+        both, found = pd.factorize(pd.concat([first, second]))
+        return found.tolist(), both[: len(first)], both[len(first) :]
 
     def save(self, path: str | Path) -> None:
         """Write the pairs to a .csv or .parquet file, atomically."""

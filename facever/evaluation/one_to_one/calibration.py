@@ -27,7 +27,7 @@ from facever.evaluation.protocols.request import Request
 from facever.evaluation.protocols.templates import templates_for
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.evaluation.scoring.pairwise import Bools, PairScores
-from facever.evaluation.scoring.similarity import Doubles, Ints
+from facever.evaluation.scoring.similarity import Doubles, Numbers
 from facever.evaluation.scoring.streaming import WHOLE
 from facever.evaluation.scoring.trials import check_both_classes
 from facever.evaluation.statistics.clustered import share_interval
@@ -69,12 +69,12 @@ class JudgedTrials:
     Attributes:
         scores: Float [T].
         same: Bool [T].
-        people: int64 [T] each, the two people of each trial by number.
+        people: Integers [T] each, the two people of each trial by number.
     """
 
     scores: npt.NDArray[np.floating]
     same: Bools
-    people: tuple[Ints, Ints]
+    people: tuple[Numbers, Numbers]
 
 
 @dataclass(frozen=True)
@@ -323,7 +323,7 @@ def judge(
 def reliability(
     probabilities: Doubles,
     same: Bools,
-    people: tuple[Ints, Ints],
+    people: tuple[Numbers, Numbers],
     prior: float,
     *,
     bins: int = _BINS,
@@ -334,7 +334,7 @@ def reliability(
     Args:
         probabilities: float64 [T], predicted at `prior`.
         same: Bool [T].
-        people: int64 [T] each, the two people of each trial.
+        people: Integers [T] each, the two people of each trial.
         prior: Weight of the genuine class; the impostor class has weight 1 - prior.
         bins: Number of bins between 0 and 1.
         level: Confidence level of the intervals.

@@ -33,7 +33,7 @@ from facever.evaluation.protocols.judged import Judged, judged
 from facever.evaluation.protocols.request import Request
 from facever.evaluation.protocols.templates import templates_for
 from facever.evaluation.scoring.pairwise import Bools
-from facever.evaluation.scoring.similarity import Doubles, Ints
+from facever.evaluation.scoring.similarity import Doubles, Ints, Numbers
 from facever.evaluation.scoring.trials import Trials, budget, check_fars, needed
 from facever.evaluation.statistics.clustered import mean_interval
 from facever.evaluation.statistics.intervals import FEW_ERRORS
@@ -296,7 +296,7 @@ def compare_accuracies(
     first: Accuracy,
     second: Accuracy,
     decisions: tuple[Bools, Bools],
-    people: tuple[Ints, Ints],
+    people: tuple[Numbers, Numbers],
     folds: Ints | None = None,
     level: float = 0.95,
 ) -> ComparedAccuracy:
@@ -305,7 +305,7 @@ def compare_accuracies(
     Args:
         first, second: The accuracies of each model.
         decisions: Bool [T] each, whether each model was correct.
-        people: int64 [T] each, the two people of each trial.
+        people: Integers [T] each, the two people of each trial.
         folds: int64 [T] if the accuracy is the mean over folds.
         level: Confidence level of the interval.
     """

@@ -70,7 +70,7 @@ def template_set(
     made = pd.DataFrame(
         {
             "template": pooled.names,
-            "identity": np.where(pooled.identities == "", None, pooled.identities.astype(object)),
+            "identity": [name or None for name in pooled.identities.tolist()],
             **_constant(rows, members["template"]),
             "images": pooled.images,
             "media": pooled.media,

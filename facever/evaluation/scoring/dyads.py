@@ -4,17 +4,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from facever.evaluation.scoring.similarity import Doubles, Ints
+from facever.evaluation.scoring.similarity import Doubles, Ints, Numbers
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-Part = tuple[npt.NDArray[np.integer[Any]], npt.NDArray[np.integer[Any]], Doubles | None]
+Part = tuple[Numbers, Numbers, Doubles | None]
 """The two people of each trial [K], and a weight for each trial [K], or None for weights of 1."""
 
 _AT_ONCE = 1 << 20  # trials
@@ -46,7 +45,7 @@ class ListedDyads(Dyads):
         people: Number of people.
     """
 
-    def __init__(self, i: Ints, j: Ints, people: int) -> None:
+    def __init__(self, i: Numbers, j: Numbers, people: int) -> None:
         self.people = people
         self._keys, self._counts = _added([(i, j, None)], people, len(i))
         self.squares = float(self._counts @ self._counts)
@@ -160,7 +159,9 @@ class DyadErrors:
         return cls.of_keys(keys, people, np.concatenate([part.counts for part in parts]))
 
     @classmethod
-    def of(cls, i: Ints, j: Ints, people: int, weights: Doubles | None = None) -> "DyadErrors":
+    def of(
+        cls, i: Numbers, j: Numbers, people: int, weights: Doubles | None = None
+    ) -> "DyadErrors":
         """Add up the trials (i, j) by pairs of people."""
         return cls.of_parts([(i, j, weights)], people, len(i))
 
@@ -225,7 +226,8 @@ def _added(parts: Iterable[Part], people: int, trials: int) -> tuple[Ints, Doubl
             keys.append(dyad_keys(i, j, people))
             weights.append(np.ones(len(i)) if values is None else values)
         found, at = np.unique(np.concatenate(keys), return_inverse=True)
-        return found, np.bincount(at.ravel(), np.concatenate(weights), len(found))
+        added = np.bincount(at.ravel(), np.concatenate(weights), len(found))
+        return found, added.astype(np.float64)
     there, sums = np.zeros(people**2, bool), np.zeros(people**2)
     for i, j, values in parts:
         for start in range(0, len(i), _AT_ONCE):
@@ -237,6 +239,6 @@ def _added(parts: Iterable[Part], people: int, trials: int) -> tuple[Ints, Doubl
     return found, sums[found]
 
 
-def dyad_keys(i: Ints, j: Ints, people: int) -> Ints:
+def dyad_keys(i: Numbers, j: Numbers, people: int) -> Ints:
     """Return one number for each unordered pair of people."""
     return np.minimum(i, j).astype(np.int64) * people + np.maximum(i, j)

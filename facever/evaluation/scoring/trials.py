@@ -12,10 +12,9 @@ import numpy.typing as npt
 from facever.errors import EvaluationError
 from facever.evaluation.scoring.dyads import DyadErrors, Dyads, DyadSums, ListedDyads
 from facever.evaluation.scoring.pairwise import PairScores
-from facever.evaluation.scoring.similarity import Doubles, Floats, Ints
+from facever.evaluation.scoring.similarity import Doubles, Floats, Ints, Numbers
 
 Counts = npt.NDArray[np.int64]
-Numbers = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ class Trials(ABC):
         """Return trials with the row numbers of the user."""
 
     @abstractmethod
-    def people_of(self, pairs: PairScores) -> tuple[Ints, Ints]:
+    def people_of(self, pairs: PairScores) -> tuple[Numbers, Numbers]:
         """Return the two people of each trial, numbered as in `dyads`."""
 
     def genuine_parts(self) -> Iterator[PairScores]:
@@ -136,7 +135,9 @@ class Trials(ABC):
         steps = len(thresholds) + 1
         counts = np.zeros(self._people * steps)
         for part in self.genuine_parts():
-            keys = self.people_of(part)[0] * steps + _passed(part.scores, thresholds)
+            keys = self.people_of(part)[0].astype(np.int64) * steps + _passed(
+                part.scores, thresholds
+            )
             counts += np.bincount(keys, minlength=len(counts))
         by_person = counts.reshape(self._people, steps)
         accepted = np.cumsum(by_person[:, ::-1], axis=1)[:, ::-1]
@@ -196,7 +197,7 @@ class ListedTrials(Trials):
             return pairs
         return PairScores(pairs.scores, self._rows[0][pairs.a], self._rows[1][pairs.b])
 
-    def people_of(self, pairs: PairScores) -> tuple[Ints, Ints]:
+    def people_of(self, pairs: PairScores) -> tuple[Numbers, Numbers]:
         """Return the two people of each trial, numbered as in `dyads`."""
         assert self._who is not None
         return self._who[0][pairs.a], self._who[1][pairs.b]

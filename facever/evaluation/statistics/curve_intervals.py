@@ -17,7 +17,7 @@ from facever.core.seeding import stream
 from facever.evaluation.scoring.dyads import DyadErrors, DyadSums
 from facever.evaluation.scoring.pairwise import Bools, Side
 from facever.evaluation.scoring.products import LinearBins
-from facever.evaluation.scoring.similarity import Doubles, Floats, Ints
+from facever.evaluation.scoring.similarity import Doubles, Floats, Ints, Numbers
 from facever.evaluation.scoring.streaming import StreamedTrials
 from facever.evaluation.scoring.trials import Trials
 from facever.evaluation.statistics.intervals import DyadicRate, dyadic_rate, logit_interval
@@ -177,7 +177,7 @@ def _by_people(trials: Trials, values: Sequence[Value]) -> list[DyadicRate] | li
     return [dyadic_rate(DyadSums.of(part, trials.dyads), trials.dyads) for part in parts]
 
 
-def _parts(trials: Trials, value: Value) -> Iterator[tuple[Ints, Ints, Doubles]]:
+def _parts(trials: Trials, value: Value) -> Iterator[tuple[Numbers, Numbers, Doubles]]:
     """Yield the people of impostor trials and the value of their scores, some at a time."""
     for start in range(0, len(trials.top), _AT_ONCE):
         some = trials.top.take(slice(start, start + _AT_ONCE))
