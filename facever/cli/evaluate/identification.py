@@ -38,7 +38,7 @@ def identification(
         str | None,
         typer.Option(
             help="With --protocol: the column with the weight of each image in its template, such "
-            "as norm."
+            "as norm; several, separated by commas, are multiplied."
         ),
     ] = None,
     fpir: Annotated[

@@ -70,7 +70,10 @@ Media = Annotated[
 ]
 Quality = Annotated[
     str | None,
-    typer.Option(help="With --templates: the column with the weight of each image, such as norm."),
+    typer.Option(
+        help="With --templates: the column with the weight of each image, such as norm; several, "
+        "separated by commas, are multiplied."
+    ),
 ]
 SaveCalibration = Annotated[
     Path | None,

@@ -1,7 +1,7 @@
 """The 1:N protocol of IJB-B and IJB-C: the mixed probes searched in each of two galleries.
 
 A probe whose subject is in a gallery is mated for that gallery and non-mated for the other. The
-protocol reports the mean of both galleries.
+mean of both galleries is reported and, for the closed set, both galleries as one.
 
 Reference:
     Maze et al.: IARPA Janus Benchmark-C: face dataset and protocol, ICB 2018, section 4 (1:N). Mean
@@ -10,9 +10,9 @@ Reference:
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,13 +21,15 @@ from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import EvaluationError
 from facever.evaluation.cells import errors, level_of, rate_and_interval
 from facever.evaluation.columns import comparable_column
-from facever.evaluation.inputs import check_column
+from facever.evaluation.inputs import check_column, shared_codes
 from facever.evaluation.one_to_many.identification import (
     DEFAULT_FPIRS,
     DEFAULT_RANKS,
     identification,
+    searchable,
 )
-from facever.evaluation.one_to_many.identified import IdentificationResult
+from facever.evaluation.one_to_many.identified import IdentificationResult, rank_intervals
+from facever.evaluation.one_to_many.search import search
 from facever.evaluation.protocols.templates import template_set
 from facever.operating_point import Interval
 from facever.render.blocks import Block, Cell, Facts, Figure, Note, Section, Table
@@ -37,6 +39,7 @@ from facever.render.values import Record
 
 PROTOCOL = "ijb-1n"
 _METHOD = "MOVER"
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -54,24 +57,57 @@ class MeanRate(Record):
 
 
 @dataclass(frozen=True)
+class ClosedSet(Record):
+    """The ranks of mates in all galleries as one.
+
+    Attributes:
+        people: Number of people in the gallery.
+        mated: Number of mated probes.
+        missed: Probes whose mate is not among the first, by rank.
+        intervals: Intervals of the share of the others, by rank.
+    """
+
+    people: int
+    mated: int
+    missed: dict[int, int]
+    intervals: dict[int, Interval]
+
+    json_keys = "gallery_size=people probes.mated=mated missed cmc=_shares cmc_intervals=intervals"
+
+    def rank(self, rank: int) -> float:
+        """Return the share of mated probes with the mate among the first `rank`.
+
+        Raises:
+            EvaluationError: The rank was not measured.
+        """
+        return 1 - _of(self.missed, rank) / self.mated
+
+    @property
+    def _shares(self) -> dict[int, float]:
+        return {rank: self.rank(rank) for rank in self.missed}
+
+
+@dataclass(frozen=True)
 class GalleriesResult(Result):
     """The results of IJB's 1:N protocol.
 
     Attributes:
         galleries: The result of each gallery by its name, such as "G1" and "G2".
+        joined: The closed set with all galleries as one.
         templates, images: Numbers of pooled templates and of their images.
         dataset: Of the embeddings.
         warnings: Warnings for the reader.
     """
 
     galleries: dict[str, IdentificationResult]
+    joined: ClosedSet
     templates: int
     images: int
     dataset: str = ""
     warnings: list[str] = field(default_factory=list)
 
     protocol = PROTOCOL
-    json_keys = "protocol dataset templates images mean=_mean galleries warnings"
+    json_keys = "protocol dataset templates images mean=_mean joined galleries warnings"
 
     def rank(self, rank: int) -> MeanRate:
         """Return the mean share of mated probes with the mate among the first `rank`.
@@ -79,7 +115,7 @@ class GalleriesResult(Result):
         Raises:
             EvaluationError: The rank was not measured.
         """
-        each = [_of(found.rank_intervals, rank, "rank") for found in self._each]
+        each = [_of(found.rank_intervals, rank) for found in self._each]
         return _mean_of([found.rank(rank) for found in self._each], each)
 
     def fnir(self, fpir: float, rank: int = 1) -> MeanRate:
@@ -90,7 +126,7 @@ class GalleriesResult(Result):
                 FPIR.
         """
         points = [found.at(fpir) for found in self._each]
-        intervals = [_of(point.fnir_intervals, rank, "rank") for point in points]
+        intervals = [_of(point.fnir_intervals, rank) for point in points]
         counted = zip(points, self._each, strict=True)
         return _mean_of([point.missed[rank] / found.mated for point, found in counted], intervals)
 
@@ -125,6 +161,9 @@ class GalleriesResult(Result):
                 yield [f"rank {rank}", name, *_cells(found.rank(rank), interval, missed, found)]
             mean = self.rank(rank)
             yield [f"rank {rank}", "mean", *rate_and_interval(mean.value, mean.interval), "", ""]
+            one, interval = self.joined, self.joined.intervals[rank]
+            cells = _cells(one.rank(rank), interval, one.missed[rank], one)
+            yield [f"rank {rank}", " + ".join(self.galleries), *cells]
         for fpir in self._fpirs:
             for rank in self._each[0].ranks:
                 measure = f"FNIR at FPIR {far_text(fpir)}, rank {rank}"
@@ -205,7 +244,35 @@ def ijb_identification(
         for name, side in sides.items()
     }
     warnings = [f"{name}: {text}" for name, result in found.items() for text in result.warnings]
-    return GalleriesResult(found, len(pooled), len(images), embeddings.meta.dataset, warnings)
+    return GalleriesResult(
+        galleries=found,
+        joined=_closed_set(probes, list(sides.values()), ranks, level),
+        templates=len(pooled),
+        images=len(images),
+        dataset=embeddings.meta.dataset,
+        warnings=warnings,
+    )
+
+
+def _closed_set(
+    probes: EmbeddingSet, sides: Sequence[EmbeddingSet], ranks: Sequence[int], level: float
+) -> ClosedSet:
+    """Search the probes in all galleries as one."""
+    names = np.concatenate([side.identities for side in sides])
+    acquired = np.concatenate([side.acquired for side in sides])
+    vectors = np.concatenate([side.vectors for side in sides])
+    people = shared_codes([probes.identities, names])
+    kept, _ = searchable(people, probes.acquired, acquired)
+    codes = [code[rows] for code, rows in zip(people, kept, strict=True)]
+    searched = search(probes.vectors[kept[0]], vectors[kept[1]], codes, "max", "cosine")
+    asked = sorted(set(ranks))
+    place = searched.rank[searched.mated]
+    return ClosedSet(
+        people=searched.people,
+        mated=len(place),
+        missed={rank: int((place > min(rank, searched.people)).sum()) for rank in asked},
+        intervals=rank_intervals(searched, asked, level),
+    )
 
 
 def _check_disjoint(sides: dict[str, EmbeddingSet]) -> None:
@@ -228,13 +295,13 @@ def _mean_of(values: Sequence[float], intervals: Sequence[Interval]) -> MeanRate
     return MeanRate(mean, Interval(low=low, high=high, level=intervals[0].level, method=_METHOD))
 
 
-def _of(values: dict[int, Interval], key: int, what: str) -> Interval:
-    if key not in values:
-        raise EvaluationError(f"{what} {key} was not measured: add it to the ranks")
-    return values[key]
+def _of(values: Mapping[int, Value], rank: int) -> Value:
+    if rank not in values:
+        raise EvaluationError(f"rank {rank} was not measured: add it to the ranks")
+    return values[rank]
 
 
 def _cells(
-    value: float, interval: Interval, missed: int, found: IdentificationResult
+    value: float, interval: Interval, missed: int, found: IdentificationResult | ClosedSet
 ) -> list[Cell]:
     return [*rate_and_interval(value, interval), errors(missed), count(found.mated)]

@@ -1,6 +1,7 @@
 """Templates of an embedding set: images pooled by a column, or by a list as for IJB."""
 
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ def template_set(
         media: The column of the media, in the list or else in the rows; by default "media" if
             there is such a column, else every image is its own media.
         quality: The column of the images' weights, in the list or else in the rows ("norm": the
-            length of the embedding before normalisation).
+            length of the embedding before normalisation). Several columns, separated by commas,
+            are multiplied ("norm,detection_score").
 
     Raises:
         EvaluationError: A column or image does not exist, an identity contradicts the rows, or only
@@ -54,7 +56,8 @@ def template_set(
     columns = {str(name): table[name] for table in (rows, members) for name in table}
     if media is None and "media" in columns:
         media = "media"
-    for column in (media, quality):
+    factors = [] if quality is None else [quality] if quality in columns else quality.split(",")
+    for column in (media, *factors):
         if column is not None and column not in columns:
             raise EvaluationError(unknown("column", column, columns))
     at = members["row"].to_numpy(np.int64)
@@ -64,7 +67,7 @@ def template_set(
         members["template"],
         _people(rows["identity"], members["template"]),
         media=None if media is None else columns[media],
-        weights=None if quality is None else _numbers(columns[quality], quality),
+        weights=prod([_numbers(columns[name], name) for name in factors]) if factors else None,
         acquired=embeddings.acquired[at],
     )
     made = pd.DataFrame(

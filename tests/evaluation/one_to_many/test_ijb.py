@@ -29,13 +29,13 @@ def made(request, tmp_path_factory):
     return tree, embedded(tree, tmp_path_factory.mktemp("ijb") / "set")
 
 
-def by_loops(tree, name, weights=None):
-    """Return, for a gallery, the best score, mate's score and mate's rank of each probe.
+def by_loops(tree, names, weights=None):
+    """Return, for the galleries as one, the best score, mate's score and mate's rank of each probe.
 
     The mate's score and rank are None for a non-mated probe.
     """
     found = pooled(tree.vectors(), tree.template_of, tree.media_of, weights)
-    enrolled = [template for template in found if tree.subset[template] == name]
+    enrolled = [template for template in found if tree.subset[template] in names]
     rows = []
     for probe in (template for template in found if tree.subset[template] == "probe"):
         scores = [float(cosines([found[probe]], [found[one]])[0, 0]) for one in enrolled]
@@ -52,7 +52,7 @@ def is_mate(tree, one, two):
 def check(tree, result, weights=None):
     ranks, rates = {}, {}
     for name in GALLERIES[tree.prefix]:
-        rows = by_loops(tree, name, weights)
+        rows = by_loops(tree, [name], weights)
         mated = [row for row in rows if row[1] is not None]
         strangers = sorted((row[0] for row in rows if row[1] is None), reverse=True)
         one = result.galleries[name]
@@ -70,7 +70,13 @@ def check(tree, result, weights=None):
                 missed = sum(row[2] > rank or row[1] <= limit for row in mated)
                 assert point.missed[rank] == missed
                 rates.setdefault((fpir, rank), []).append(missed / len(mated))
+    rows = by_loops(tree, GALLERIES[tree.prefix], weights)
+    assert (result.joined.people, result.joined.mated) == (2 * tree.subjects, len(rows))
     for rank, each in ranks.items():
+        hits = sum(row[2] <= rank for row in rows)
+        assert result.joined.missed[rank] == len(rows) - hits
+        assert result.joined.rank(rank) == pytest.approx(hits / len(rows))
+        assert result.joined.intervals[rank].holds(hits / len(rows))
         assert result.rank(rank).value == pytest.approx(sum(each) / 2)
     for (fpir, rank), each in rates.items():
         assert result.fnir(fpir, rank).value == pytest.approx(sum(each) / 2)
@@ -120,8 +126,10 @@ def test_text_and_json_have_the_same_figures(made):
     means = frame[frame["gallery"] == "mean"].set_index("measure")["rate"]
     assert means["rank 1"] == result.rank(1).value
     assert means["FNIR at FPIR 1e-1, rank 5"] == result.fnir(0.1, 5).value
+    both = [*result.galleries.values(), result.joined]
     counts = frame[(frame["measure"] == "rank 1") & (frame["gallery"] != "mean")]
-    assert counts["mated probes"].tolist() == [one.mated for one in result.galleries.values()]
+    assert counts["mated probes"].tolist() == [one.mated for one in both]
+    assert values["joined"]["cmc"]["1"] == result.joined.rank(1)
     assert "FPIR 1e-4 has no mean" in result.to_text()
 
 

@@ -63,10 +63,12 @@ def test_images_are_pooled_and_counted_as_in_the_protocol(made):
 def test_images_may_be_weighted(made):
     tree, faces, path = made
     lengths = np.sqrt((tree.vectors() ** 2).sum(axis=1))
-    check(
-        verification(template_set(faces, quality="norm"), pairs=path, far=FARS),
-        *by_loops(tree, lengths),
-    )
+    scores = np.array(tree.scores)
+    for quality, weights in (("norm", lengths), ("norm,detection_score", lengths * scores)):
+        templates = template_set(faces, quality=quality)
+        check(verification(templates, pairs=path, far=FARS), *by_loops(tree, weights))
+    with pytest.raises(EvaluationError, match="unknown column 'sharpness'"):
+        template_set(faces, quality="norm,sharpness")
 
 
 def test_failed_images_and_templates_are_left_out(made):
