@@ -10,6 +10,7 @@ import shlex
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -17,6 +18,7 @@ from facever import EmbeddingSet
 from facever.catalogue import path_of
 from facever.cli.main import main
 from facever.data.synthesize import synthesize
+from tests.ijb_tree import Tree
 
 PROJECT = Path(__file__).parent.parent
 
@@ -122,6 +124,20 @@ def test_photos_and_models(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run(document, monkeypatch, capsys, "sface lfw ") >= least
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.usefixtures("real_models")
+def test_ijb(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Tree().write(tmp_path / "IJBC")
+    for number, image in enumerate(sorted((folder / "loose_crop").iterdir())):
+        pixels = np.random.default_rng(number).integers(0, 256, (100, 100, 3), np.uint8)
+        cv2.imwrite(str(image), pixels)
+    assert run("docs/ijb.md", monkeypatch, capsys) == 6
 
 
 @pytest.mark.real
