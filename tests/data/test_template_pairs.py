@@ -66,6 +66,7 @@ def test_pairs_are_held_as_numbers(tmp_path: Path) -> None:
     ("text", "line"),
     [
         ("1 20 1\n3 20\n", 2),
+        ("1 20 1\n3 20 \n", 2),
         ("1 20 1\n3 20 0 1\n", 2),
         ("1 20 1\n3 20 2\n", 2),
         ("1 20 1\n3 20 -1\n", 2),

@@ -98,6 +98,19 @@ def test_images_may_be_weighted(made):
     check(tree, ijb_identification(faces, fpir=FPIRS, ranks=RANKS, quality="norm"), weights)
 
 
+def test_other_templates_are_left_out(made):
+    """Templates in no 1:N list have no subset, and nobody knows whom they show."""
+    tree, faces = made
+    gone = [t for t in tree.subset if tree.subset[t] == "probe"][:3]
+    out = faces.rows["template"].isin([str(t) for t in gone]).to_numpy()
+    rows = faces.rows.assign(
+        subset=faces.rows["subset"].mask(out, None), identity=faces.rows["identity"].mask(out, None)
+    )
+    result = ijb_identification(replace(faces, rows=rows), fpir=FPIRS)
+    assert (result.images, result.templates) == (len(out) - out.sum(), len(tree.subject) - 3)
+    assert result.joined.mated == 2 * tree.subjects * tree.probes - 3
+
+
 def test_the_interval_of_a_mean(made):
     _, faces = made
     result = ijb_identification(faces, fpir=FPIRS, ranks=RANKS)
