@@ -19,7 +19,7 @@ import numpy as np
 from facever.data.readers.ijb import GALLERIES, PROBES
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import EvaluationError
-from facever.evaluation.cells import errors, level_of, rate_and_interval
+from facever.evaluation.cells import errors, few_notes, level_of, rate_and_interval
 from facever.evaluation.columns import comparable_column
 from facever.evaluation.inputs import check_column, shared_codes
 from facever.evaluation.one_to_many.identification import (
@@ -138,7 +138,8 @@ class GalleriesResult(Result):
         ]
         level = level_of(next(iter(self._each[0].rank_intervals.values())))
         headers = ["measure", "gallery", "rate", level, "missed", "mated probes"]
-        blocks: list[Block] = [Facts(facts), Table("", headers, list(self._rows()))]
+        rows = list(self._rows())
+        blocks: list[Block] = [Facts(facts), Table("", headers, rows), *few_notes(rows)]
         for fpir in sorted(self._refused, reverse=True):
             text = f"FPIR {far_text(fpir)} has no mean: a gallery has too few non-mated probes"
             blocks.append(Note(text))
@@ -232,7 +233,8 @@ def ijb_identification(
             f"{PROTOCOL} needs rows of the subset '{PROBES}' and of a gallery "
             f"({', '.join(GALLERIES)}): embed the whole folder with its 1:N lists"
         )
-    images = embeddings.select(subsets.isin([*names, PROBES]).to_numpy(bool))
+    used = subsets.isin([*names, PROBES]).to_numpy(bool)
+    images = embeddings if used.all() else embeddings.select(used)  # a copy can take gigabytes
     pooled = template_set(images, media=media, quality=quality)
     if "subset" not in pooled.rows:
         raise EvaluationError("a template is in two subsets: it would be searched for in itself")

@@ -183,8 +183,8 @@ class ListedTrials(Trials):
         self.impostor, self.genuine = int((~same).sum()), int(same.sum())
         check_both_classes(self.genuine, self.impostor)
         self._rows = rows
-        impostor = np.flatnonzero(~same)
-        self.genuine_scores = _in_order(scores, np.flatnonzero(same), 1)
+        impostor = _where(~same)
+        self.genuine_scores = _in_order(scores, _where(same), 1)
         self.top = _in_order(scores, impostor, -1)
         self.whole, self.dyads, self._who = True, None, people
         if people is not None:
@@ -224,7 +224,13 @@ class ListedTrials(Trials):
         return len(scores) - int(np.searchsorted(scores, np.float64(threshold), side="right"))
 
 
-def _in_order(scores: npt.NDArray[np.floating], which: Ints, sign: int) -> PairScores:
+def _where(mask: npt.NDArray[np.bool_]) -> Numbers:
+    """Return the positions of true values, as int32 where they fit."""
+    found = np.flatnonzero(mask)
+    return found.astype(np.int32) if len(mask) <= np.iinfo(np.int32).max else found
+
+
+def _in_order(scores: npt.NDArray[np.floating], which: Numbers, sign: int) -> PairScores:
     """Return the trials `which` in ascending (sign 1) or descending (-1) order of their scores."""
     order = which[np.argsort(sign * scores[which], kind="stable")]
     return PairScores(scores[order], order, order)
