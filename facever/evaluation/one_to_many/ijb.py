@@ -4,9 +4,9 @@ A probe whose subject is in a gallery is mated for that gallery and non-mated fo
 mean of both galleries is reported and, for the closed set, both galleries as one.
 
 Reference:
-    Maze et al.: IARPA Janus Benchmark-C: face dataset and protocol, ICB 2018, section 4 (1:N). Mean
+    Maze et al.: IARPA Janus Benchmark-C: face dataset and protocol, ICB 2018. Mean
     of two independent rates: Zou and Donner, Construction of confidence limits about effect
-    measures, Statistics in Medicine 27, 2008, equations 4 and 5 (MOVER).
+    measures, Statistics in Medicine 27, 2008 (MOVER).
 """
 
 import math
