@@ -3,6 +3,7 @@
     facever.evaluate.verification(faces, far=[1e-3])        # 1:1: error rates of thresholds
     facever.evaluate.scores(scores, labels)                 # the same on scores of any system
     facever.evaluate.identification(probes, gallery)        # 1:N, open set
+    facever.evaluate.ijb_identification(faces)              # IJB's 1:N: two galleries, their mean
     facever.evaluate.retrieval(faces, camera="camera")      # rankings: CMC, mAP, mINP
     facever.evaluate.compare(first, second)                 # differences of two models
     facever.evaluate.calibrate(faces)                       # from scores to probabilities
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from facever.evaluation.one_to_many.compared import compare_retrieval
     from facever.evaluation.one_to_many.expansion import Expansion
     from facever.evaluation.one_to_many.identification import identification
+    from facever.evaluation.one_to_many.ijb import ijb_identification
     from facever.evaluation.one_to_many.reranking import Reranking
     from facever.evaluation.one_to_many.retrieval import retrieval
     from facever.evaluation.one_to_one.calibration import calibrate
@@ -45,6 +47,7 @@ _HOMES = {
     "compare": "one_to_one.compare",
     "compare_retrieval": "one_to_many.compared",
     "identification": "one_to_many.identification",
+    "ijb_identification": "one_to_many.ijb",
     "pool_templates": "pooling",
     "retrieval": "one_to_many.retrieval",
     "rows_where": "inputs",
@@ -67,6 +70,7 @@ __all__ = [
     "compare",
     "compare_retrieval",
     "identification",
+    "ijb_identification",
     "pool_templates",
     "retrieval",
     "rows_where",

@@ -21,6 +21,7 @@ from facever.cli.main import main
 from facever.config import parse
 from facever.data.synthesize import synthesize
 from facever.models import Embedder, ModelConfig, save_embedder
+from tests.ijb_tree import Tree
 
 PROJECT = Path(__file__).parent.parent
 
@@ -168,6 +169,20 @@ def test_photos_and_models(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run(document, monkeypatch, capsys, "sface lfw ") >= least
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.usefixtures("real_models")
+def test_ijb(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Tree().write(tmp_path / "IJBC")
+    for number, image in enumerate(sorted((folder / "loose_crop").iterdir())):
+        pixels = np.random.default_rng(number).integers(0, 256, (100, 100, 3), np.uint8)
+        cv2.imwrite(str(image), pixels)
+    assert run("docs/ijb.md", monkeypatch, capsys) == 6
 
 
 @pytest.mark.real

@@ -17,8 +17,8 @@ DataFolder = Annotated[
 ]
 LAYOUTS = (
     *("table", "lfw", "cfp", "calfw", "cplfw", "agedb", "tinyface", "dukemtmc", "cuhk03"),
-    *("market1501", "msmt17", "veri776", "idx", "webdataset", "insightface", "verification_bin"),
-    *("images", "folder"),
+    *("market1501", "msmt17", "veri776", "ijb", "idx", "webdataset", "insightface"),
+    *("verification_bin", "images", "folder"),
 )
 """Names of facever's readers, for help texts (importing the readers takes long)."""
 

@@ -58,9 +58,9 @@ class Inspection(Result):
     counts images as "transparent" (the file has an alpha channel), "grey" (the three channels are
     equal) or "colour". Duplicates are groups of paths whose files are equal byte for byte: `within`
     an identity, or `across` identities, where at least one label is wrong; in `unnamed` groups, at
-    least one image has no identity. `unnamed` counts the images without identity. `layout` is the
-    layout that the data was read with; if it seems wrong, `doubt` states the assumption and
-    alternatives.
+    least one image has no identity. `unnamed` counts the images without identity, `templates` the
+    values of the column `template`. `layout` is the layout that the data was read with; if it seems
+    wrong, `doubt` states the assumption and alternatives.
     """
 
     dataset: str
@@ -85,6 +85,7 @@ class Inspection(Result):
     doubt: str | None = None
     alignment: str = "none"
     unnamed: int = 0
+    templates: int = 0
 
     def describe(self) -> list[Section]:
         """Return the contents and problems of the data set; long lists are shortened."""
@@ -104,6 +105,7 @@ class Inspection(Result):
                 if self.unnamed and self.identities
                 else []
             ),
+            *([("templates", count(self.templates))] if self.templates else []),
             ("sizes", _counts(self.sizes)),
             ("formats", _counts(self.formats)),
             ("colours", _counts(self.colours)),
@@ -199,6 +201,7 @@ def inspect(manifest: Manifest, threads: int | None = None) -> Inspection:
         doubt=_doubt(manifest),
         alignment=manifest.alignment,
         unnamed=int(manifest.frame["identity"].isna().sum()),
+        templates=manifest.frame["template"].nunique() if "template" in manifest.frame else 0,
     )
 
 

@@ -17,7 +17,8 @@ from facever.errors import DataError
 FOLDS = 10
 _ACCEPTED = (
     "LFW (first line '500' or '10 300'), of CALFW and CPLFW (two lines '<image> <label>' for each "
-    "pair), or of lines '<image> <image> <label>'"
+    "pair), of IJB ('<template> <template> <label>', whole numbers), or of lines "
+    "'<image> <image> <label>'"
 )
 _LABELS = {"1": True, "0": False, "-1": False}
 

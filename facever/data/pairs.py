@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from facever.core.text import canonical_column
 from facever.data.pair_texts import read_text_pairs
 from facever.data.readers import agedb, cfp, verification_bin
 from facever.data.tables import check_table, is_table, read_table, typed, write_table
+from facever.data.template_pairs import TemplatePairs, is_template_pairs, read_template_pairs
 from facever.errors import DataError
 
 _OPTIONAL = ("fold", "identity_a", "identity_b")
@@ -23,6 +25,9 @@ class PairList:
             optionally `fold` (an integer from 0), `identity_a` and `identity_b`.
         name: Name of the list for errors.
         repeats: Whether a pair may occur twice, as in some official lists.
+
+    Attributes:
+        templates: Whether `a` and `b` are names of templates, not of images.
 
     Raises:
         DataError: A column is missing, there are no rows, or a value is empty or not allowed.
@@ -42,7 +47,19 @@ class PairList:
         fold = frame["fold"] if folds else pd.Series([0])
         if not pd.api.types.is_integer_dtype(fold) or fold.min() < 0:
             raise DataError(f"{name}: 'fold' must hold whole numbers from 0")
-        self.frame, self.name, self.repeats = frame, name, repeats
+        self.frame, self.name, self.repeats, self.templates = frame, name, repeats, False
+
+    @classmethod
+    def of_templates(cls, pairs: TemplatePairs, name: str = "pairs") -> "PairList":
+        """Return the pairs of IJB's list; its columns `a` and `b` are categories of names."""
+        made = cls.__new__(cls)
+        sides = {
+            column: pd.Categorical.from_codes(codes, pd.Index(pairs.names))
+            for column, codes in (("a", pairs.a), ("b", pairs.b))
+        }
+        made.frame = pd.DataFrame({**sides, "same": pairs.same})
+        made.name, made.repeats, made.templates = name, True, True
+        return made
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -51,6 +68,15 @@ class PairList:
     def same(self) -> np.ndarray:
         """Whether each pair is genuine, bool [M]."""
         return self.frame["same"].to_numpy(bool)
+
+    def coded(self) -> tuple[list[str], npt.NDArray[np.integer], npt.NDArray[np.integer]]:
+        """Return the distinct names, and the positions of each pair's two among them, [M] each."""
+        first, second = self.frame["a"], self.frame["b"]
+        if isinstance(first.dtype, pd.CategoricalDtype):
+            names = first.cat.categories.tolist()
+            return names, first.cat.codes.to_numpy(), second.cat.codes.to_numpy()
+        both, found = pd.factorize(pd.concat([first, second]))
+        return found.tolist(), both[: len(first)], both[len(first) :]
 
     def save(self, path: str | Path) -> None:
         """Write the pairs to a .csv or .parquet file, atomically."""
@@ -71,9 +97,11 @@ def read_pairs(path: str | Path) -> PairList:
     - lines of two images and a label (1; 0 or -1), as AgeDB-30's lists;
     - a protocol of AgeDB, `04_FINAL_protocol_30_years.mat`;
     - a folder of CFP's folds, `Protocol/Split/FP` or `FF`;
-    - a verification set of insightface (`lfw.bin`).
+    - a verification set of insightface (`lfw.bin`);
+    - IJB's list of template pairs (`ijbc_template_pair_label.txt`, recognised by its first line).
 
-    Images are named as in the manifests of the readers of these sets, or by their file names.
+    Images and templates are named as in the manifests of the readers of these sets, or images by
+    their file names.
 
     Raises:
         DataError: There is no such file, or it is not complete in one of these formats.
@@ -89,5 +117,7 @@ def read_pairs(path: str | Path) -> PairList:
         raise DataError(f"no pair list at {path}")
     if path.suffix == ".mat":
         return PairList(agedb.read_protocol(path), str(path), repeats=True)
+    if is_template_pairs(path):
+        return PairList.of_templates(read_template_pairs(path), str(path))
     frame, repeats = read_text_pairs(path)
     return PairList(frame, str(path), repeats=repeats)

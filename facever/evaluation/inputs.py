@@ -52,6 +52,7 @@ def as_set(
     fingerprint: str | None = None,
     dataset: str = "",
     trained_on: pd.DataFrame | None = None,
+    unnamed: bool = False,
 ) -> EmbeddingSet:
     """Return embeddings in any accepted form as an EmbeddingSet.
 
@@ -64,6 +65,7 @@ def as_set(
         similarity: Similarity for plain vectors; "cosine" by default.
         fingerprint, dataset, trained_on: Values that the embeddings do not record; see
             EmbeddingMeta and EmbeddingSet.
+        unnamed: Whether rows of an EmbeddingSet may lack an identity, as for labelled pairs.
 
     Raises:
         EvaluationError: The vectors are not a matrix, lengths differ, an identity is missing, a
@@ -73,7 +75,8 @@ def as_set(
         made = _made(_columns(embeddings, identities), similarity)
     elif identities is None:
         made = embeddings
-        _require_identities(made)
+        if not unnamed:
+            _require_identities(made)
         _check_finite(made.vectors, made.acquired)
     else:
         raise EvaluationError("an EmbeddingSet has its own identities: omit identities")

@@ -14,7 +14,7 @@ from facever.evaluation.columns import comparable_column, people_column
 from facever.evaluation.scoring.pairwise import Bools
 from facever.evaluation.scoring.similarity import Doubles, Floats, Ints
 
-_CHUNK = 1 << 16  # images pooled at a time
+_CHUNK = 1 << 13  # images pooled at a time
 _VANISHING = 1e-6  # relative to the mean length; below, the vectors cancel
 
 

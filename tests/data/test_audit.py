@@ -75,6 +75,7 @@ def test_everything_is_found(faulty: Manifest) -> None:
         "doubt": None,
         "alignment": "none",
         "unnamed": 0,
+        "templates": 0,
         "duplicates_unnamed": [],
     }
 

@@ -17,9 +17,30 @@ MANY_INDEXES = several(
 def identification(
     probes: Annotated[Path, typer.Argument(help="The probes: a folder made by facever embed.")],
     gallery: Annotated[
-        Path,
-        typer.Argument(help="The gallery: embeddings of the enrolled people by the same model."),
-    ],
+        Path | None,
+        typer.Argument(
+            help="The gallery: embeddings of the enrolled people by the same model. Not with "
+            "--protocol."
+        ),
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="ijb-1n: PROBES are the embeddings of a whole IJB-B or IJB-C folder; measure both "
+            "galleries and their mean, on templates."
+        ),
+    ] = None,
+    media: Annotated[
+        str | None,
+        typer.Option(help="With --protocol: as for evaluate verification --templates."),
+    ] = None,
+    quality: Annotated[
+        str | None,
+        typer.Option(
+            help="With --protocol: the column with the weight of each image in its template, such "
+            "as norm; several, separated by commas, are multiplied."
+        ),
+    ] = None,
     fpir: Annotated[
         list[float] | None,
         typer.Option(help="False positive identification rates. [default: 0.1 0.01]"),
@@ -95,8 +116,32 @@ def identification(
     options: dict[str, Any] = {
         "fpir": list(fpir or DEFAULT_FPIRS),
         "ranks": list(rank or DEFAULT_RANKS),
-        "similarity": similarity,
     }
+    if protocol is not None:
+        others = {
+            "GALLERY": gallery,
+            "--rule": rule != "max",
+            "--templates": templates != "all",
+            "--similarity": similarity,
+            "--index": index,
+            "--operating-point": operating_point,
+            "--save-operating-point": save_operating_point,
+            "--calibrate": calibrate,
+        }
+        _by_protocol(protocol, [name for name, given in others.items() if given])
+        whole = EmbeddingSet.load(probes)
+        judged = evaluate.ijb_identification(whole, media=media, quality=quality, **options)
+        if fpir:
+            judged.fnir(max(fpir), min(options["ranks"]))  # raises the error
+        show(judged, as_json)
+        return
+    if gallery is None:
+        raise EvaluationError(
+            "no gallery: give PROBES and GALLERY, or PROBES and --protocol ijb-1n"
+        )
+    if media is not None or quality is not None:
+        raise EvaluationError("--media and --quality require --protocol ijb-1n")
+    options["similarity"] = similarity
     first, second = EmbeddingSet.load(probes), EmbeddingSet.load(gallery)
     if index:
         from facever.studies.former import index_cost
@@ -128,3 +173,14 @@ def identification(
     if exact.calibration is not None:
         keep_calibration(exact.calibration, prior, save_calibration)
     show(result, as_json)
+
+
+def _by_protocol(protocol: str, others: list[str]) -> None:
+    """Refuse an unknown protocol, and arguments that it does not support."""
+    from facever.errors import EvaluationError, unknown
+    from facever.evaluation.one_to_many.ijb import PROTOCOL
+
+    if protocol != PROTOCOL:
+        raise EvaluationError(unknown("protocol", protocol, (PROTOCOL,)))
+    if others:
+        raise EvaluationError(f"--protocol {PROTOCOL} does not support {others[0]}: omit it")

@@ -23,8 +23,8 @@ Metric = Annotated[
 Pairs = Annotated[
     Path | None,
     typer.Option(
-        help="A pair list: CSV or Parquet with a, b, same[, fold], LFW's text, or a folder of "
-        "CFP's folds (Protocol/Split/FP)."
+        help="A pair list: CSV or Parquet with a, b, same[, fold], LFW's text, a folder of CFP's "
+        "folds (Protocol/Split/FP), or IJB's list of templates (ijbc_template_pair_label.txt)."
     ),
 ]
 Protocol = Annotated[
@@ -70,7 +70,10 @@ Media = Annotated[
 ]
 Quality = Annotated[
     str | None,
-    typer.Option(help="With --templates: the column with the weight of each image, such as norm."),
+    typer.Option(
+        help="With --templates: the column with the weight of each image, such as norm; several, "
+        "separated by commas, are multiplied."
+    ),
 ]
 SaveCalibration = Annotated[
     Path | None,

@@ -32,6 +32,7 @@ from facever.evaluation.one_to_many.identified import (
     JudgedPoint,
     ProbeFailures,
     det_of,
+    rank_intervals,
     rates_at,
 )
 from facever.evaluation.one_to_many.search import Searched, cut, search
@@ -244,6 +245,7 @@ def measured(
             for point in stored
             if searched.people > _OUTGROWN * (point.gallery_size or 0)
         ],
+        rank_intervals=rank_intervals(searched, asked, level),
         measure_at=partial(_asked_later, searched, asked, level),
     )
 

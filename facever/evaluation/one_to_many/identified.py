@@ -17,6 +17,7 @@ from facever.evaluation.cells import (
     level_of,
     rate_and_interval,
     refused_note,
+    span,
 )
 from facever.evaluation.failures import FailureRate
 from facever.evaluation.one_to_many.by_person import person_intervals
@@ -29,7 +30,17 @@ from facever.evaluation.scoring.similarity import Doubles
 from facever.evaluation.statistics.intervals import FEW_ERRORS
 from facever.operating_point import Images, Interval, OperatingPoint, ScoreRule, TrialCounts
 from facever.render import figures
-from facever.render.blocks import Block, Cell, Drawing, Facts, Figure, Note, Section, Table
+from facever.render.blocks import (
+    Block,
+    Cell,
+    Drawing,
+    Facts,
+    Figure,
+    Note,
+    Number,
+    Section,
+    Table,
+)
 from facever.render.numbers import far, rate, score
 from facever.render.result import Result
 from facever.render.svg import plot
@@ -131,6 +142,7 @@ class IdentificationResult(Result):
         points: FNIR at each FPIR that the probes support.
         refused: The other FPIRs, with the non-mated probes that they need.
         cmc: float64 [N], share of mated probes with the mate among the first r, at any score.
+        rank_intervals: Intervals of that share, by requested rank.
         det: FPIR and FNIR over all thresholds.
         realised: Stored operating points, measured here.
         failures: Images that could not be embedded.
@@ -161,6 +173,7 @@ class IdentificationResult(Result):
     fingerprint: str | None = None
     images: Images | None = None
     warnings: list[str] = field(default_factory=list)
+    rank_intervals: dict[int, Interval] = field(default_factory=dict)
     measure_at: Callable[[float], IdentifiedPoint | Refused] | None = field(
         default=None, repr=False, compare=False
     )
@@ -229,7 +242,8 @@ class IdentificationResult(Result):
     json_keys = (
         "protocol similarity score_rule templates images gallery_size probes.mated=mated "
         "probes.nonmated=nonmated failure_to_acquire=failures failure_rates "
-        "cmc=_asked_cmc cmc_curve=_cmc_curve operating_points=_points refused=_refused "
+        "cmc=_asked_cmc cmc_intervals=rank_intervals cmc_curve=_cmc_curve "
+        "operating_points=_points refused=_refused "
         "realised=_realised det=_thinned_det calibration overlap warnings"
     )
 
@@ -255,7 +269,7 @@ class IdentificationResult(Result):
             facts += [(name, found.told(name)) for name, found in self.failure_rates.items()]
         if self.overlap is not None:
             facts.append(("training", str(self.overlap)))
-        facts += [(f"rank {k} without threshold", rate(self.rank(k))) for k in self.ranks]
+        facts += [(f"rank {k} without threshold", self._rank_cell(k)) for k in self.ranks]
         blocks: list[Block] = [
             Facts(facts),
             Figure(
@@ -287,6 +301,12 @@ class IdentificationResult(Result):
             lead = f"Probability that the first candidate is correct: {calibrated.lead}"
             sections.append(replace(calibrated, lead=lead))
         return sections
+
+    def _rank_cell(self, rank: int) -> Cell:
+        value, interval = rate(self.rank(rank)), self.rank_intervals.get(rank)
+        if interval is None:
+            return value
+        return Number(f"{value.text} ({interval.level:.0%}: {span(interval).text})", value.value)
 
     def plot_cmc(self, ax: "Axes | None" = None) -> "Axes":
         """Draw the CMC into axes (new ones by default) and return them."""
@@ -450,6 +470,14 @@ def rates_at(
         )
         for i, target in enumerate(targets)
     ]
+
+
+def rank_intervals(searched: Searched, ranks: Sequence[int], level: float) -> dict[int, Interval]:
+    """Return the interval of the share of mated probes with the mate among the first, by rank."""
+    mated = searched.mated
+    hits = searched.rank[mated, None] <= np.minimum(ranks, searched.people)
+    found = person_intervals(hits, searched.codes[mated], level)
+    return dict(zip(ranks, found, strict=True))
 
 
 def det_of(searched: Searched, ranks: Sequence[int]) -> Det:

@@ -7,7 +7,7 @@ from facever.errors import EvaluationError
 from facever.evaluation.one_to_one.counts import Accuracy
 from facever.evaluation.scoring.dyads import DyadErrors
 from facever.evaluation.scoring.pairwise import Bools
-from facever.evaluation.scoring.similarity import Floats, Ints
+from facever.evaluation.scoring.similarity import Floats, Ints, Numbers
 from facever.evaluation.scoring.trials import ListedTrials, Trials, half_way
 from facever.evaluation.statistics.distributions import student_quantile
 from facever.evaluation.statistics.intervals import (
@@ -44,7 +44,7 @@ def single_accuracy(
     threshold: float,
     method: str,
     level: float = 0.95,
-    people: tuple[Ints, Ints] | None = None,
+    people: tuple[Numbers, Numbers] | None = None,
 ) -> Accuracy:
     """Return the accuracy at one threshold.
 
@@ -54,7 +54,7 @@ def single_accuracy(
         threshold: Chosen on other trials.
         method: How it was chosen, for display.
         level: Confidence level of the interval, at this threshold.
-        people: int64 [T] each, the two people of each trial, if known.
+        people: Integers [T] each, the two people of each trial, if known.
     """
     right: Bools = (scores > np.float64(threshold)) == same
     mean = float(right.mean())
@@ -112,7 +112,7 @@ def fold_accuracy(scores: Floats, same: Bools, folds: Ints, level: float = 0.95)
     )
 
 
-def _by_people(right: Bools, first: Ints, second: Ints, level: float) -> Interval:
+def _by_people(right: Bools, first: Numbers, second: Numbers, level: float) -> Interval:
     """Return the dyadic interval of a share of correct answers.
 
     A genuine trial counts once for its person, an impostor trial for both people; see

@@ -24,9 +24,10 @@ from facever.evaluation.overlap import find_overlap
 from facever.evaluation.protocols.all_pairs import all_pairs
 from facever.evaluation.protocols.judged import listed
 from facever.evaluation.protocols.request import Request
+from facever.evaluation.protocols.templates import templates_for
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.evaluation.scoring.pairwise import Bools, PairScores
-from facever.evaluation.scoring.similarity import Doubles, Ints
+from facever.evaluation.scoring.similarity import Doubles, Numbers
 from facever.evaluation.scoring.streaming import WHOLE
 from facever.evaluation.scoring.trials import check_both_classes
 from facever.evaluation.statistics.clustered import share_interval
@@ -68,12 +69,12 @@ class JudgedTrials:
     Attributes:
         scores: Float [T].
         same: Bool [T].
-        people: int64 [T] each, the two people of each trial by number.
+        people: Integers [T] each, the two people of each trial by number.
     """
 
     scores: npt.NDArray[np.floating]
     same: Bools
-    people: tuple[Ints, Ints]
+    people: tuple[Numbers, Numbers]
 
 
 @dataclass(frozen=True)
@@ -240,9 +241,11 @@ def calibrate(
         dataset=dataset,
         trained_on=trained_on,
     )
+    rows = templates_for(rows, pairs)
     request = Request(rows, pairs=pairs, similarity=similarity)
     if pairs is not None:
         scored, overlap = listed(request)
+        assert scored.codes is not None  # as_set requires identities
         trials = JudgedTrials(scored.scores, scored.same, scored.codes)
         result = calibrate_trials(trials, method=method, prior=prior, level=level, seed=seed)
     else:
@@ -320,7 +323,7 @@ def judge(
 def reliability(
     probabilities: Doubles,
     same: Bools,
-    people: tuple[Ints, Ints],
+    people: tuple[Numbers, Numbers],
     prior: float,
     *,
     bins: int = _BINS,
@@ -331,7 +334,7 @@ def reliability(
     Args:
         probabilities: float64 [T], predicted at `prior`.
         same: Bool [T].
-        people: int64 [T] each, the two people of each trial.
+        people: Integers [T] each, the two people of each trial.
         prior: Weight of the genuine class; the impostor class has weight 1 - prior.
         bins: Number of bins between 0 and 1.
         level: Confidence level of the intervals.

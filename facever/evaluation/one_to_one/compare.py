@@ -31,8 +31,9 @@ from facever.evaluation.one_to_one.measure import measure
 from facever.evaluation.one_to_one.populations import tar_over_people
 from facever.evaluation.protocols.judged import Judged, judged
 from facever.evaluation.protocols.request import Request
+from facever.evaluation.protocols.templates import templates_for
 from facever.evaluation.scoring.pairwise import Bools
-from facever.evaluation.scoring.similarity import Doubles, Ints
+from facever.evaluation.scoring.similarity import Doubles, Ints, Numbers
 from facever.evaluation.scoring.trials import Trials, budget, check_fars, needed
 from facever.evaluation.statistics.clustered import mean_interval
 from facever.evaluation.statistics.intervals import FEW_ERRORS
@@ -209,7 +210,16 @@ def compare(
         *(as_set(side, identities, similarity=similarity) for side in (first, second))
     )
     requests = [
-        Request(side, protocol, pairs, similarity, exclude, None, allow_overlap, data)
+        Request(
+            templates_for(side, pairs),
+            protocol,
+            pairs,
+            similarity,
+            exclude,
+            None,
+            allow_overlap,
+            data,
+        )
         for side in both
     ]
     one, two = (judged(request, fars) for request in requests)
@@ -245,6 +255,7 @@ def _accuracies(
         accuracies.append(accuracy)
     first = sides[0].scored
     assert first is not None
+    assert first.codes is not None  # as_set requires identities
     folds = first.folds if len(accuracies[0].thresholds) > 1 else None
     one, two = accuracies
     return compare_accuracies(one, two, (decisions[0], decisions[1]), first.codes, folds, level)
@@ -285,7 +296,7 @@ def compare_accuracies(
     first: Accuracy,
     second: Accuracy,
     decisions: tuple[Bools, Bools],
-    people: tuple[Ints, Ints],
+    people: tuple[Numbers, Numbers],
     folds: Ints | None = None,
     level: float = 0.95,
 ) -> ComparedAccuracy:
@@ -294,7 +305,7 @@ def compare_accuracies(
     Args:
         first, second: The accuracies of each model.
         decisions: Bool [T] each, whether each model was correct.
-        people: int64 [T] each, the two people of each trial.
+        people: Integers [T] each, the two people of each trial.
         folds: int64 [T] if the accuracy is the mean over folds.
         level: Confidence level of the interval.
     """

@@ -27,6 +27,7 @@ from facever.evaluation.inputs import Embeddings, as_set, kind_of, others_measur
 from facever.evaluation.one_to_one.verification import verification
 from facever.evaluation.protocols.judged import judged
 from facever.evaluation.protocols.request import Request
+from facever.evaluation.protocols.templates import templates_for
 from facever.evaluation.scoring.trials import Trials
 from facever.evaluation.statistics.intervals import (
     FEW_ERRORS,
@@ -216,6 +217,7 @@ def transfer(
         dataset=dataset,
         trained_on=trained_on,
     )
+    target = templates_for(target, pairs)
     for point in points:
         _check_fit(point, target)
     if points[0].fingerprint is None:

@@ -24,6 +24,7 @@ from facever.evaluation.one_to_one.measure import measure
 from facever.evaluation.one_to_one.verified import VerificationResult
 from facever.evaluation.protocols.judged import judged
 from facever.evaluation.protocols.request import ALL_PAIRS, Request
+from facever.evaluation.protocols.templates import templates_for
 from facever.evaluation.scoring.normalisation import Cohort
 from facever.evaluation.scoring.streaming import StreamedTrials
 from facever.evaluation.scoring.trials import Trials, check_fars
@@ -65,7 +66,9 @@ def verification(
         protocol: "all-pairs", "pairs", "lfw-view1", "lfw-view2", "cfp-ff" or "cfp-fp"; by default
             "pairs" if a list is given, else "all-pairs".
         pairs: A pair list or its file; for the protocols of LFW and CFP it replaces the official
-            list.
+            list. For a list of templates, as IJB's, images are pooled by their column `template`.
+            A list has its own labels, so an EmbeddingSet may lack identities; the intervals then
+            assume independent trials.
         against: A second set (gallery) by the same model: trials are the pairs of a row of
             `embeddings` and a row of `against`. Plain arrays: a mapping or (vectors, identities).
         similarity: "cosine", "euclidean" (minus the squared distance) or "dot"; by default the
@@ -109,7 +112,9 @@ def verification(
         fingerprint=fingerprint,
         dataset=dataset,
         trained_on=trained_on,
+        unnamed=pairs is not None and protocol in (None, "pairs"),
     )
+    rows = templates_for(rows, pairs)
     gallery = None
     if against is not None:
         gallery = as_set(against, similarity=similarity, fingerprint=fingerprint)
@@ -141,6 +146,11 @@ def verification(
         warnings.append(
             f"{found.scored.repeated} pairs are in the list of {request.name} twice; all are "
             "counted"
+        )
+    if found.scored is not None and found.scored.codes is None:
+        warnings.append(
+            "the list has images or templates without identity: all intervals assume independent "
+            "trials and are too narrow"
         )
     if request.metric != rows.meta.metric:
         warnings.append(

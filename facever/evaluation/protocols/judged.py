@@ -78,9 +78,8 @@ def listed(request: Request) -> tuple[ScoredPairs, Overlap]:
     known, share = request.embeddings.trained_on, None
     shared = shared_people(known, scored.people)
     if shared:
-        people = people_column(request.embeddings.identities).to_numpy().astype(str)
-        touched = np.isin(people[scored.a], shared) | np.isin(people[scored.b], shared)
-        share = float(touched.mean())
+        trained = people_column(request.embeddings.rows["identity"]).isin(shared).to_numpy(bool)
+        share = float((trained[scored.a] | trained[scored.b]).mean())
     overlap = find_overlap(known, scored.people, share)
     if overlap and request.name in _REFUSE_OVERLAP and not request.allow_overlap:
         raise EvaluationError(

@@ -17,6 +17,8 @@ from facever.evaluation.scoring.pairwise import Bools
 from facever.evaluation.scoring.similarity import Floats, Ints, make_scorer
 from facever.evaluation.scoring.trials import ListedTrials
 
+Codes = npt.NDArray[np.int32]
+
 
 @dataclass(frozen=True)
 class ScoredPairs:
@@ -25,20 +27,21 @@ class ScoredPairs:
     Attributes:
         scores: float32 [T].
         same: Bool [T].
-        a, b: int64 [T], rows of the embedding set.
+        a, b: int32 [T], rows of the embedding set.
         folds: int64 [T]; None if the list has no folds.
-        codes: int64 [T] each, the two people of each trial by number.
-        people: Everyone in the list, scored or not.
+        codes: int32 [T] each, the two people of each trial by number; None if an image in the list
+            has no identity.
+        people: Everyone in the list with a known identity, scored or not.
         failures: Failures to acquire, in images and trials.
         repeated: Number of repeated pairs, in either order.
     """
 
     scores: Floats
     same: Bools
-    a: Ints
-    b: Ints
+    a: Codes
+    b: Codes
     folds: Ints | None
-    codes: tuple[Ints, Ints]
+    codes: tuple[Codes, Codes] | None
     people: npt.NDArray[np.str_]
     failures: Failures
     repeated: int = 0
@@ -65,58 +68,87 @@ def score_pairs(
             either order, unless the official list has repetitions) or contradicts the identities,
             or the cohort shares people with the list.
     """
-    frame = pairs.frame
-    rows = find_rows(embeddings, [*frame["a"], *frame["b"]], pairs.name)
-    a, b = rows[: len(frame)], rows[len(frame) :]
-    same = frame["same"].to_numpy(bool)
-    _check_pairs(embeddings, pairs, a, b, same)
+    names, *sides = pairs.coded()
+    found = find_rows(embeddings, names, pairs.name).astype(np.int32)
+    a, b = (found[side] for side in sides)
+    same = pairs.same
+    people, everyone = pd.factorize(people_column(embeddings.rows["identity"]), sort=True)
+    repeated = _check_pairs(pairs, people.astype(np.int32), a, b)
     held = embeddings.acquired[a] & embeddings.acquired[b]
-    index = np.flatnonzero(held)
-    used, at = np.unique(np.concatenate([a[index], b[index]]), return_inverse=True)
+    failures = Failures(
+        images=len(np.unique(found)),
+        failed=int((~embeddings.acquired[np.unique(found)]).sum()),
+        genuine=int((same & ~held).sum()),
+        impostor=int((~same & ~held).sum()),
+    )
+    folds = pairs.frame["fold"].to_numpy(np.int64) if "fold" in pairs.frame else None
+    if not held.all():
+        a, b, same = a[held], b[held], same[held]
+        folds = None if folds is None else folds[held]
+    used, at = _places(len(embeddings), a, b)
     norms = embeddings.rows["norm"].to_numpy(np.float32)
     scorer = make_scorer(embeddings.vectors[used], similarity, norms[used])
-    named = np.unique(rows)
-    people = people_column(embeddings.identities).to_numpy().astype(str)
+    known = people[np.unique(found)]
+    names_of = np.asarray(everyone, str)[np.unique(known[known >= 0])]
     if cohort is not None:
-        cohort.check(people[named])
+        cohort.check(names_of)
         scorer = cohort.normalise(scorer, embeddings.vectors[used], similarity, norms[used])
-    whom = np.unique(people[np.concatenate([a[index], b[index]])], return_inverse=True)[1]
+    whom = None
+    if (known >= 0).all():
+        numbers = np.unique(people[used], return_inverse=True)[1].astype(np.int32)
+        whom = (numbers[at[a]], numbers[at[b]])
     return ScoredPairs(
-        scores=scorer.pairs(at[: len(index)], at[len(index) :]),
-        same=same[index],
-        a=a[index],
-        b=b[index],
-        folds=frame["fold"].to_numpy(np.int64)[index] if "fold" in frame else None,
-        codes=(whom[: len(index)], whom[len(index) :]),
-        people=np.unique(people[named]),
-        failures=Failures(
-            images=len(named),
-            failed=int((~embeddings.acquired[named]).sum()),
-            genuine=int((same & ~held).sum()),
-            impostor=int((~same & ~held).sum()),
-        ),
-        repeated=int(_repeated(a, b).sum()),
+        scores=scorer.pairs(at[a], at[b]),
+        same=same,
+        a=a,
+        b=b,
+        folds=folds,
+        codes=whom,
+        people=names_of,
+        failures=failures,
+        repeated=repeated,
     )
 
 
-def _check_pairs(embeddings: EmbeddingSet, pairs: PairList, a: Ints, b: Ints, same: Bools) -> None:
-    people = people_column(embeddings.identities).to_numpy()
+def _places(size: int, a: Codes, b: Codes) -> tuple[Ints, Codes]:
+    """Return the rows that occur, ascending, and the position of each row among them [size]."""
+    present = np.zeros(size, bool)
+    present[a] = present[b] = True
+    return np.flatnonzero(present), (np.cumsum(present) - 1).astype(np.int32)
+
+
+def _check_pairs(pairs: PairList, people: Codes, a: Codes, b: Codes) -> int:
+    """Return the number of repeated pairs; raise if a pair is not a trial.
+
+    Args:
+        pairs: The list.
+        people: int32 [N], the person of each row, -1 if unknown.
+        a, b: int32 [M], the rows of the pairs.
+    """
+    repeated = _repeated(a, b)
+    known = (people[a] >= 0) & (people[b] >= 0)
+    one = people[a] == people[b]
     problems = (
-        (_repeated(a, b) & (not pairs.repeats), "is in the list twice"),
+        (repeated & (not pairs.repeats), "is in the list twice"),
         (a == b, "compares an image with itself"),
-        (same & (people[a] != people[b]), "is labelled as one person but has two identities"),
-        (~same & (people[a] == people[b]), "is labelled as two people but has one identity"),
+        (known & pairs.same & ~one, "is labelled as one person but has two identities"),
+        (known & ~pairs.same & one, "is labelled as two people but has one identity"),
     )
     for wrong, text in problems:
         if wrong.any():
             row = pairs.frame.iloc[int(wrong.argmax())]
+            what = text.replace("an image", "a template") if pairs.templates else text
             raise EvaluationError(
-                f"{pairs.name}: the pair {row['a']}, {row['b']} {text} "
+                f"{pairs.name}: the pair {row['a']}, {row['b']} {what} "
                 f"({int(wrong.sum())} such pairs)"
             )
+    return int(repeated.sum())
 
 
-def _repeated(a: Ints, b: Ints) -> Bools:
+def _repeated(a: Codes, b: Codes) -> Bools:
     """Return which pairs repeat an earlier pair, in either order, bool [T]."""
-    ordered = pd.DataFrame({"low": np.minimum(a, b), "high": np.maximum(a, b)})
-    return ordered.duplicated().to_numpy(bool)
+    keys = np.minimum(a, b).astype(np.int64) << 32 | np.maximum(a, b)
+    ordered = np.sort(keys)
+    if not (ordered[1:] == ordered[:-1]).any():
+        return np.zeros(len(a), bool)
+    return pd.Series(keys).duplicated().to_numpy(bool)

@@ -1,17 +1,20 @@
 """Templates of an embedding set: images pooled by a column, or by a list as for IJB."""
 
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from facever.data.pairs import PairList
 from facever.data.tables import check_table, is_table, read_table
+from facever.data.template_pairs import is_template_pairs
 from facever.embeddings.embedding_set import EmbeddingSet, with_outcome
 from facever.errors import EvaluationError, unknown
 from facever.evaluation.columns import comparable_column, people_column
-from facever.evaluation.inputs import TEMPLATES, find_rows
+from facever.evaluation.inputs import TEMPLATES, find_rows, kind_of
 from facever.evaluation.pooling import pool_templates
 from facever.evaluation.scoring.similarity import Doubles
 
@@ -29,7 +32,8 @@ def template_set(
 
     Columns that are constant within every template are kept, with the new columns `template`,
     `images`, `media` and `failed_images` (counts). Templates are compared by cosine; operating
-    points measured on them have kind "1:1-template".
+    points measured on them have kind "1:1-template". Images may lack an identity; their templates
+    then have none.
 
     Args:
         embeddings: Images, including failed images.
@@ -39,11 +43,12 @@ def template_set(
         media: The column of the media, in the list or else in the rows; by default "media" if
             there is such a column, else every image is its own media.
         quality: The column of the images' weights, in the list or else in the rows ("norm": the
-            length of the embedding before normalisation).
+            length of the embedding before normalisation). Several columns, separated by commas,
+            are multiplied ("norm,detection_score").
 
     Raises:
-        EvaluationError: A column or image does not exist, or an identity contradicts the rows; also
-            the errors of `pool_templates`.
+        EvaluationError: A column or image does not exist, an identity contradicts the rows, or only
+            some images of a template have one; also the errors of `pool_templates`.
         DataError: The list cannot be read.
     """
     members = _members(embeddings, templates)
@@ -51,22 +56,24 @@ def template_set(
     columns = {str(name): table[name] for table in (rows, members) for name in table}
     if media is None and "media" in columns:
         media = "media"
-    for column in (media, quality):
+    factors = [] if quality is None else [quality] if quality in columns else quality.split(",")
+    for column in (media, *factors):
         if column is not None and column not in columns:
             raise EvaluationError(unknown("column", column, columns))
     at = members["row"].to_numpy(np.int64)
+    every = np.array_equal(at, np.arange(len(embeddings)))
     pooled = pool_templates(
-        embeddings.vectors[at],
+        embeddings.vectors if every else embeddings.vectors[at],  # a copy can take gigabytes
         members["template"],
-        rows["identity"],
+        _people(rows["identity"], members["template"]),
         media=None if media is None else columns[media],
-        weights=None if quality is None else _numbers(columns[quality], quality),
+        weights=prod([_numbers(columns[name], name) for name in factors]) if factors else None,
         acquired=embeddings.acquired[at],
     )
     made = pd.DataFrame(
         {
             "template": pooled.names,
-            "identity": pooled.identities,
+            "identity": [name or None for name in pooled.identities.tolist()],
             **_constant(rows, members["template"]),
             "images": pooled.images,
             "media": pooled.media,
@@ -84,6 +91,37 @@ def template_set(
         rows=with_outcome(made, pooled.lengths, failed),
         meta=meta,
     )
+
+
+def templates_for(embeddings: EmbeddingSet, pairs: PairList | str | Path | None) -> EmbeddingSet:
+    """Return the templates of images if a pair list is of templates, as IJB's; else the same set.
+
+    Args:
+        embeddings: Images, with a column `template`, or templates.
+        pairs: A pair list or its file.
+
+    Raises:
+        EvaluationError: The images have no column `template`; also the errors of `template_set`.
+    """
+    listed = pairs.templates if isinstance(pairs, PairList) else False
+    if isinstance(pairs, str | Path) and Path(pairs).is_file() and not is_table(pairs):
+        listed = is_template_pairs(Path(pairs))
+    return template_set(embeddings) if listed and kind_of(embeddings) == "1:1-image" else embeddings
+
+
+def _people(identities: "pd.Series[Any]", templates: "pd.Series[str]") -> "pd.Series[str]":
+    """Return the identity of each row, empty if unknown; raise if it is known of a part only."""
+    people = people_column(identities)
+    named = people.notna()
+    if named.all():
+        return people
+    mixed = named.groupby(templates.to_numpy()).nunique() > 1
+    if mixed.any():
+        raise EvaluationError(
+            f"template {mixed.idxmax()} has images with and without an identity: give the "
+            "identity of all of its images"
+        )
+    return people.fillna("")
 
 
 def _members(embeddings: EmbeddingSet, templates: str | Path) -> pd.DataFrame:

@@ -1,17 +1,22 @@
 """Pairs of people (dyads) of trials, for intervals clustered by identity."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facever.evaluation.scoring.similarity import Doubles, Ints
+from facever.evaluation.scoring.similarity import Doubles, Ints, Numbers
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
+
+Part = tuple[Numbers, Numbers, Doubles | None]
+"""The two people of each trial [K], and a weight for each trial [K], or None for weights of 1."""
+
+_AT_ONCE = 1 << 20  # trials
 
 
 class Dyads(ABC):
@@ -40,10 +45,9 @@ class ListedDyads(Dyads):
         people: Number of people.
     """
 
-    def __init__(self, i: Ints, j: Ints, people: int) -> None:
+    def __init__(self, i: Numbers, j: Numbers, people: int) -> None:
         self.people = people
-        self._keys, counts = np.unique(dyad_keys(i, j, people), return_counts=True)
-        self._counts = counts.astype(np.float64)
+        self._keys, self._counts = _added([(i, j, None)], people, len(i))
         self.squares = float(self._counts @ self._counts)
         both = np.bincount(i, minlength=people) + np.bincount(j, minlength=people)
         self.per_person = both.astype(np.float64)
@@ -155,9 +159,17 @@ class DyadErrors:
         return cls.of_keys(keys, people, np.concatenate([part.counts for part in parts]))
 
     @classmethod
-    def of(cls, i: Ints, j: Ints, people: int, weights: Doubles | None = None) -> "DyadErrors":
+    def of(
+        cls, i: Numbers, j: Numbers, people: int, weights: Doubles | None = None
+    ) -> "DyadErrors":
         """Add up the trials (i, j) by pairs of people."""
-        return cls.of_keys(dyad_keys(i, j, people), people, weights)
+        return cls.of_parts([(i, j, weights)], people, len(i))
+
+    @classmethod
+    def of_parts(cls, parts: Iterable[Part], people: int, trials: int) -> "DyadErrors":
+        """Add up trials by pairs of people; they are given in parts (i, j, weights)."""
+        keys, counts = _added(parts, people, trials)
+        return cls(keys // people, keys % people, counts)
 
     @classmethod
     def of_keys(cls, keys: Ints, people: int, weights: Doubles | None = None) -> "DyadErrors":
@@ -202,6 +214,31 @@ class DyadSums:
         )
 
 
-def dyad_keys(i: Ints, j: Ints, people: int) -> Ints:
+def _added(parts: Iterable[Part], people: int, trials: int) -> tuple[Ints, Doubles]:
+    """Add up trials by pairs of people: ascending `dyad_keys` and their sums.
+
+    If there are more trials than pairs of people, a sum is held for every pair: this needs no
+    sorting, and no more memory for more trials.
+    """
+    if people**2 > trials:
+        keys, weights = [np.empty(0, np.int64)], [np.empty(0)]
+        for i, j, values in parts:
+            keys.append(dyad_keys(i, j, people))
+            weights.append(np.ones(len(i)) if values is None else values)
+        found, at = np.unique(np.concatenate(keys), return_inverse=True)
+        added = np.bincount(at.ravel(), np.concatenate(weights), len(found))
+        return found, added.astype(np.float64)
+    there, sums = np.zeros(people**2, bool), np.zeros(people**2)
+    for i, j, values in parts:
+        for start in range(0, len(i), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            some = dyad_keys(i[part], j[part], people)
+            np.add.at(sums, some, 1.0 if values is None else values[part])
+            there[some] = True
+    found = np.flatnonzero(there)
+    return found, sums[found]
+
+
+def dyad_keys(i: Numbers, j: Numbers, people: int) -> Ints:
     """Return one number for each unordered pair of people."""
-    return np.minimum(i, j) * people + np.maximum(i, j)
+    return np.minimum(i, j).astype(np.int64) * people + np.maximum(i, j)

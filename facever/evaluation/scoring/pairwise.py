@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from facever.evaluation.scoring.similarity import Floats, Ints, Scorer
+from facever.evaluation.scoring.similarity import Floats, Ints, Numbers, Scorer
 
 Bools = npt.NDArray[np.bool_]
 _ROWS, _COLUMNS = 1024, 2048
@@ -45,8 +45,8 @@ class PairScores:
     """Scores of single trials and their rows (-1 without rows)."""
 
     scores: Floats
-    a: Ints
-    b: Ints
+    a: Numbers
+    b: Numbers
 
     def __len__(self) -> int:
         return len(self.scores)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ from facever.errors import EvaluationError
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.integer[Any]]
+"""Row numbers and codes of any integer type: those of long lists are int32."""
 
 _CHUNK = 1 << 18  # values gathered at a time for scores of single pairs; fits the cache
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from facever.errors import EvaluationError
 from facever.evaluation.scoring.dyads import DyadErrors, Dyads, DyadSums, ListedDyads
 from facever.evaluation.scoring.pairwise import PairScores
-from facever.evaluation.scoring.similarity import Doubles, Floats, Ints
+from facever.evaluation.scoring.similarity import Doubles, Floats, Ints, Numbers
 
 Counts = npt.NDArray[np.int64]
 
@@ -102,7 +102,7 @@ class Trials(ABC):
         """Return trials with the row numbers of the user."""
 
     @abstractmethod
-    def people_of(self, pairs: PairScores) -> tuple[Ints, Ints]:
+    def people_of(self, pairs: PairScores) -> tuple[Numbers, Numbers]:
         """Return the two people of each trial, numbered as in `dyads`."""
 
     def genuine_parts(self) -> Iterator[PairScores]:
@@ -135,7 +135,9 @@ class Trials(ABC):
         steps = len(thresholds) + 1
         counts = np.zeros(self._people * steps)
         for part in self.genuine_parts():
-            keys = self.people_of(part)[0] * steps + _passed(part.scores, thresholds)
+            keys = self.people_of(part)[0].astype(np.int64) * steps + _passed(
+                part.scores, thresholds
+            )
             counts += np.bincount(keys, minlength=len(counts))
         by_person = counts.reshape(self._people, steps)
         accepted = np.cumsum(by_person[:, ::-1], axis=1)[:, ::-1]
@@ -153,8 +155,8 @@ class ListedTrials(Trials):
     Args:
         scores: Float [T], finite.
         same: Bool [T], True for genuine trials.
-        rows: int64 [T] each, the two rows of each trial; by default the number of the trial.
-        people: int64 [T] each, the two people of each trial, if known.
+        rows: Integers [T] each, the two rows of each trial; by default the number of the trial.
+        people: Integers [T] each, the two people of each trial, if known.
 
     Raises:
         EvaluationError: Scores are not finite, lengths differ, or there is one class only.
@@ -164,8 +166,8 @@ class ListedTrials(Trials):
         self,
         scores: npt.NDArray[np.floating],
         same: npt.NDArray[np.bool_],
-        rows: tuple[Ints, Ints] | None = None,
-        people: tuple[Ints, Ints] | None = None,
+        rows: tuple[Numbers, Numbers] | None = None,
+        people: tuple[Numbers, Numbers] | None = None,
     ) -> None:
         if scores.shape != same.shape or scores.ndim != 1:
             raise EvaluationError(
@@ -180,12 +182,10 @@ class ListedTrials(Trials):
             )
         self.impostor, self.genuine = int((~same).sum()), int(same.sum())
         check_both_classes(self.genuine, self.impostor)
-        numbers = np.arange(len(scores))
-        self._rows = (numbers, numbers) if rows is None else rows
-        trials = PairScores(scores, numbers, numbers)
-        genuine, impostor = np.flatnonzero(same), np.flatnonzero(~same)
-        self.genuine_scores = trials.take(genuine[np.argsort(scores[genuine], kind="stable")])
-        self.top = trials.take(impostor[np.argsort(-scores[impostor], kind="stable")])
+        self._rows = rows
+        impostor = _where(~same)
+        self.genuine_scores = _in_order(scores, _where(same), 1)
+        self.top = _in_order(scores, impostor, -1)
         self.whole, self.dyads, self._who = True, None, people
         if people is not None:
             size = int(max(side.max() for side in people)) + 1
@@ -193,9 +193,11 @@ class ListedTrials(Trials):
 
     def numbered(self, pairs: PairScores) -> PairScores:
         """Return trials with the row numbers of the user."""
+        if self._rows is None:
+            return pairs
         return PairScores(pairs.scores, self._rows[0][pairs.a], self._rows[1][pairs.b])
 
-    def people_of(self, pairs: PairScores) -> tuple[Ints, Ints]:
+    def people_of(self, pairs: PairScores) -> tuple[Numbers, Numbers]:
         """Return the two people of each trial, numbered as in `dyads`."""
         assert self._who is not None
         return self._who[0][pairs.a], self._who[1][pairs.b]
@@ -220,6 +222,18 @@ class ListedTrials(Trials):
         """Count the impostor scores above a threshold."""
         scores = self.top.scores[::-1]
         return len(scores) - int(np.searchsorted(scores, np.float64(threshold), side="right"))
+
+
+def _where(mask: npt.NDArray[np.bool_]) -> Numbers:
+    """Return the positions of true values, as int32 where they fit."""
+    found = np.flatnonzero(mask)
+    return found.astype(np.int32) if len(mask) <= np.iinfo(np.int32).max else found
+
+
+def _in_order(scores: npt.NDArray[np.floating], which: Numbers, sign: int) -> PairScores:
+    """Return the trials `which` in ascending (sign 1) or descending (-1) order of their scores."""
+    order = which[np.argsort(sign * scores[which], kind="stable")]
+    return PairScores(scores[order], order, order)
 
 
 def half_way(score: "np.floating[Any]", following: "np.floating[Any]") -> float:

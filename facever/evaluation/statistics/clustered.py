@@ -4,13 +4,13 @@ import numpy as np
 
 from facever.evaluation.scoring.dyads import dyad_keys
 from facever.evaluation.scoring.pairwise import Bools
-from facever.evaluation.scoring.similarity import Doubles, Ints
+from facever.evaluation.scoring.similarity import Doubles, Numbers
 from facever.evaluation.statistics.distributions import student_quantile
 from facever.evaluation.statistics.intervals import clopper_pearson, logit_interval
 from facever.operating_point import Interval
 
 
-def clustered_variance(residuals: Doubles, people: tuple[Ints, Ints]) -> tuple[float, int]:
+def clustered_variance(residuals: Doubles, people: tuple[Numbers, Numbers]) -> tuple[float, int]:
     """Return the variance of a sum over trials, and the number of people in them.
 
     V = sum_i S_i² - sum_{i<j} R_ij², where S_i is the sum of residuals of all trials with person i
@@ -19,7 +19,7 @@ def clustered_variance(residuals: Doubles, people: tuple[Ints, Ints]) -> tuple[f
 
     Args:
         residuals: float64 [T], each trial's value minus its expectation.
-        people: int64 [T] each, the two people of each trial by number; equal for a genuine trial.
+        people: Integers [T] each, the two people of each trial; equal for a genuine trial.
 
     Reference:
         As for `dyadic_rate`; treating a genuine trial as a dyad of one person is our choice.
@@ -38,7 +38,7 @@ def clustered_variance(residuals: Doubles, people: tuple[Ints, Ints]) -> tuple[f
     return variance * count / max(count - 1, 1), count
 
 
-def share_interval(hits: Bools, people: tuple[Ints, Ints], level: float = 0.95) -> Interval:
+def share_interval(hits: Bools, people: tuple[Numbers, Numbers], level: float = 0.95) -> Interval:
     """Return the interval of a share of trials, on the logit scale.
 
     For a share of 0 or 1 it is the Clopper-Pearson interval, with one independent trial per two
@@ -46,7 +46,7 @@ def share_interval(hits: Bools, people: tuple[Ints, Ints], level: float = 0.95) 
 
     Args:
         hits: Bool [T].
-        people: int64 [T] each, as for `clustered_variance`.
+        people: Integers [T] each, as for `clustered_variance`.
         level: Confidence level.
     """
     share = float(hits.mean())
@@ -63,14 +63,14 @@ def share_interval(hits: Bools, people: tuple[Ints, Ints], level: float = 0.95) 
 
 
 def mean_interval(
-    values: Doubles, weights: Doubles, people: tuple[Ints, Ints], level: float = 0.95
+    values: Doubles, weights: Doubles, people: tuple[Numbers, Numbers], level: float = 0.95
 ) -> Interval:
     """Return the interval of a weighted mean over trials, by Student's t.
 
     Args:
         values: float64 [T].
         weights: float64 [T], with sum 1.
-        people: int64 [T] each, as for `clustered_variance`.
+        people: Integers [T] each, as for `clustered_variance`.
         level: Confidence level.
     """
     mean = float(weights @ values)

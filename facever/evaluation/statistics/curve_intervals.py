@@ -8,7 +8,7 @@ random part of single pairs of people is counted twice in the variance, which ma
 smaller, and by little for hundreds of people.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from facever.core.seeding import stream
 from facever.evaluation.scoring.dyads import DyadErrors, DyadSums
 from facever.evaluation.scoring.pairwise import Bools, Side
 from facever.evaluation.scoring.products import LinearBins
-from facever.evaluation.scoring.similarity import Doubles, Floats, Ints
+from facever.evaluation.scoring.similarity import Doubles, Floats, Ints, Numbers
 from facever.evaluation.scoring.streaming import StreamedTrials
 from facever.evaluation.scoring.trials import Trials
 from facever.evaluation.statistics.intervals import DyadicRate, dyadic_rate, logit_interval
@@ -26,6 +26,7 @@ from facever.operating_point import Interval
 
 Value = Callable[[Floats | Doubles], Doubles]
 _COLUMNS, _ROWS = 512, 1024
+_AT_ONCE = 1 << 20  # impostor trials
 _WINDOW = 1.5  # the slopes at the EER are measured between EER / 1.5 and EER · 1.5
 SAMPLED = "from the trials with a sample of rows"
 
@@ -171,11 +172,16 @@ def _by_people(trials: Trials, values: Sequence[Value]) -> list[DyadicRate] | li
     if isinstance(trials, StreamedTrials) and not trials.whole:
         people = int((trials.dyads.per_person > 0).sum())
         return [SampledRate(parts, people) for parts in _sampled_parts(trials, values)]
-    both = trials.people_of(trials.top)
-    parts = (
-        DyadErrors.of(*both, trials.dyads.people, value(trials.top.scores)) for value in values
-    )
+    size = trials.dyads.people, len(trials.top)
+    parts = (DyadErrors.of_parts(_parts(trials, value), *size) for value in values)
     return [dyadic_rate(DyadSums.of(part, trials.dyads), trials.dyads) for part in parts]
+
+
+def _parts(trials: Trials, value: Value) -> Iterator[tuple[Numbers, Numbers, Doubles]]:
+    """Yield the people of impostor trials and the value of their scores, some at a time."""
+    for start in range(0, len(trials.top), _AT_ONCE):
+        some = trials.top.take(slice(start, start + _AT_ONCE))
+        yield *trials.people_of(some), value(some.scores)
 
 
 def _sampled_parts(trials: StreamedTrials, values: Sequence[Value]) -> Doubles:

@@ -53,10 +53,10 @@ class Roc:
     def __init__(self, trials: Trials) -> None:
         self.trials = trials
         if trials.whole:
-            impostor = trials.top.scores[::-1].astype(np.float64)
-            genuine = trials.genuine_scores.scores.astype(np.float64)
-            values = np.unique(np.concatenate([impostor, genuine]))
-            self.thresholds = np.concatenate([[-np.inf], values])
+            scores = trials.top.scores[::-1], trials.genuine_scores.scores
+            values = np.unique(np.concatenate(scores))
+            self.thresholds = np.concatenate([[-np.inf], values], dtype=np.float64)
+            impostor, genuine = (side.astype(np.float64) for side in scores)
             accepted = np.searchsorted(impostor, self.thresholds, side="right")
             self.false_accepts: Counts = (len(impostor) - accepted).astype(np.int64)
             self.false_rejects: Counts = np.searchsorted(
@@ -99,8 +99,12 @@ class Roc:
         The hull joins operating points by segments of decreasing slope, as pooling adjacent
         violators does.
         """
-        moves = (np.diff(self.false_rejects) != 0) | (np.diff(self.false_accepts) != 0)
-        points = np.concatenate([[True], moves])
+        # a point between two moves along a line of equal false rejects is no corner
+        rises = np.diff(self.false_rejects) != 0
+        points = np.flatnonzero(np.append(True, rises) | np.append(rises, True))
+        accepts, rejects = self.false_accepts[points], self.false_rejects[points]
+        moves = (np.diff(rejects) != 0) | (np.diff(accepts) != 0)
+        points = points[np.append(True, moves)]
         rejects = self.false_rejects[points].astype(np.float64)
         accepts = self.false_accepts[points].astype(np.float64)
         hull = _hull(-accepts, rejects)
@@ -193,12 +197,19 @@ def _spread(fmr: Doubles, fnmr: Doubles, points: int) -> Counts:
         return np.arange(len(fmr))
 
     def position(rate: Doubles) -> Doubles:
-        smallest = rate[rate > 0].min(initial=1.0)
-        logit = np.log(np.clip(rate, smallest / 2, 1.0)) - np.log(np.clip(1 - rate, 1e-9, 1.0))
-        return np.asarray(logit - logit.min(), np.float64)
+        smallest = rate.min(where=rate > 0, initial=1.0)
+        logit, other = np.clip(rate, smallest / 2, 1.0), 1 - rate
+        np.log(logit, out=logit)
+        np.log(np.clip(other, 1e-9, 1.0, out=other), out=other)
+        logit -= other
+        logit -= logit.min()
+        return logit
 
-    length = position(fnmr) / max(position(fnmr).max(), 1e-12)
-    down = position(fmr)
-    length = length + (down.max() - down) / max(down.max(), 1e-12)
+    length, down = position(fnmr), position(fmr)
+    length /= max(length.max(), 1e-12)
+    highest = down.max()
+    np.subtract(highest, down, out=down)
+    down /= max(highest, 1e-12)
+    length += down
     chosen = np.searchsorted(length, np.linspace(0, length[-1], points))
     return np.unique(np.concatenate([[0], chosen, [len(fmr) - 1]]))

@@ -118,3 +118,28 @@ def test_accepted_by_person_is_a_loop(make_faces):
         own = scores[(codes[i] == person) & (codes[j] == person)]
         assert genuine[person] == len(own)
         assert accepted[person].tolist() == [(own > t).sum() for t in thresholds]
+
+
+@pytest.mark.parametrize(("people", "trials"), [(5, 400), (200, 400)])
+def test_trials_are_added_up_by_pairs_of_people(people, trials):
+    """With more trials than pairs of people, and with fewer; in one part and in several."""
+    rng = np.random.default_rng(0)
+    i, j = rng.integers(people, size=(2, trials)).astype(np.int32)
+    weights = rng.standard_normal(trials)
+    sums, counts = {}, {}
+    for a, b, weight in zip(i.tolist(), j.tolist(), weights.tolist(), strict=True):
+        key = min(a, b), max(a, b)
+        sums[key] = sums.get(key, 0.0) + weight
+        counts[key] = counts.get(key, 0) + 1
+    parts = [(i[:100], j[:100], weights[:100]), (i[100:], j[100:], weights[100:])]
+    for found in (
+        DyadErrors.of(i, j, people, weights),
+        DyadErrors.of_parts(parts, people, trials),
+    ):
+        keys = list(zip(found.i.tolist(), found.j.tolist(), strict=True))
+        assert keys == sorted(sums)
+        assert found.counts == pytest.approx([sums[key] for key in keys])
+    listed = ListedDyads(i, j, people)
+    first, second = np.array(sorted(counts)).T
+    assert listed.between(first, second).tolist() == [counts[key] for key in sorted(counts)]
+    assert listed.squares == sum(count**2 for count in counts.values())
