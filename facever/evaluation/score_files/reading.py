@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,14 @@ Source = ArrayLike | str | Path | Sequence[str | Path]
 _BLOCK = 512  # rows of a matrix compared at a time
 
 
+def is_stored(source: Source) -> bool:
+    """Return whether scores are in a file, a folder or several files, not in arrays."""
+    if isinstance(source, str | Path):
+        return True
+    listed = isinstance(source, list | tuple) and len(source) > 0
+    return listed and all(isinstance(one, str | Path) for one in source)  # type: ignore[union-attr]
+
+
 def read_scores(
     source: Source,
     *,
@@ -76,13 +84,16 @@ def read_scores(
 def _read(source: Source) -> TrialTable | ScoreMatrix:
     if isinstance(source, str | Path):
         return _read_path(Path(source))
-    if isinstance(source, list | tuple) and all(isinstance(one, str | Path) for one in source):
-        if len(source) != 2:
+    if is_stored(source):
+        paths = [Path(str(one)) for one in cast(Sequence[str | Path], source)]
+        if len(paths) > 2:
             raise EvaluationError(
-                f"{len(source)} files of scores: give one file, or a genuine and an impostor file"
+                f"{len(paths)} files of scores: give one file, or a genuine and an impostor file"
             )
-        return _read_two(*in_order([Path(str(one)) for one in source]))
-    return ScoreMatrix(check_real(np.asarray(source), "the matrix of scores"), "the matrix")
+        return _read_two(*in_order(paths)) if len(paths) == 2 else _read_path(paths[0])
+    return ScoreMatrix(
+        check_real(np.asarray(cast(ArrayLike, source)), "the matrix of scores"), "the matrix"
+    )
 
 
 def _read_two(genuine: Path, impostor: Path) -> TrialTable:
@@ -139,8 +150,8 @@ def _of_bee(path: Path) -> ScoreMatrix:
         square = found.values.shape[0] == found.values.shape[1]
         one_set = square and found.queries == found.targets
     made = ScoreMatrix(found.values, str(path), one_set=one_set, distances=bool(found.distances))
-    sides = [found.sigset(path.parent, queries) for queries in (True, False)]
-    return made if None in sides else _completed(made, *sides, None)
+    queries, targets = (found.sigset(path.parent, queries) for queries in (True, False))
+    return made if None in (queries, targets) else _completed(made, queries, targets, None)
 
 
 def _completed(
@@ -178,9 +189,10 @@ def _with_sides(matrix: ScoreMatrix) -> ScoreMatrix:
     """Return a matrix for which it is decided whether both sides are the same images."""
     if matrix.mask is not None:
         return replace(matrix, one_set=False)  # the mask says which cells are trials
-    alike = matrix.rows is not None and np.array_equal(matrix.rows, matrix.columns)
+    rows, columns = matrix.rows, matrix.columns
+    alike = rows is not None and columns is not None and np.array_equal(rows, columns)
     if matrix.one_set:
-        if matrix.rows is not None and not alike:
+        if rows is not None and not alike:
             raise EvaluationError(
                 f"{matrix.name}: its rows and columns are one list of images, but their "
                 "identities differ"
@@ -198,7 +210,7 @@ def _with_sides(matrix: ScoreMatrix) -> ScoreMatrix:
             "symmetric: they are taken as the same images, and each pair is counted once"
         )
         return replace(matrix, one_set=True, warnings=[said])
-    return replace(matrix, one_set=False) if matrix.rows is not None else matrix
+    return replace(matrix, one_set=False) if rows is not None else matrix
 
 
 def _mask_of(mask: ArrayLike | str | Path, matrix: ScoreMatrix) -> Mask:
