@@ -3,6 +3,7 @@
     facever.evaluate.verification(faces, far=[1e-3])        # 1:1: error rates of thresholds
     facever.evaluate.scores(scores, labels)                 # the same on scores of any system
     facever.evaluate.identification(probes, gallery)        # 1:N, open set
+    facever.evaluate.identification_scores("scores.txt")    # the same on scores of any system
     facever.evaluate.retrieval(faces, camera="camera")      # rankings: CMC, mAP, mINP
     facever.evaluate.compare(first, second)                 # differences of two models
     facever.evaluate.calibrate(faces)                       # from scores to probabilities
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from facever.evaluation.one_to_many.identification import identification
     from facever.evaluation.one_to_many.reranking import Reranking
     from facever.evaluation.one_to_many.retrieval import retrieval
+    from facever.evaluation.one_to_many.score_search import (
+        identification_scores,
+        retrieval_scores,
+    )
     from facever.evaluation.one_to_one.calibration import calibrate
     from facever.evaluation.one_to_one.compare import compare
     from facever.evaluation.one_to_one.score_table import calibrate_scores, scores
@@ -45,8 +50,10 @@ _HOMES = {
     "compare": "one_to_one.compare",
     "compare_retrieval": "one_to_many.compared",
     "identification": "one_to_many.identification",
+    "identification_scores": "one_to_many.score_search",
     "pool_templates": "pooling",
     "retrieval": "one_to_many.retrieval",
+    "retrieval_scores": "one_to_many.score_search",
     "rows_where": "inputs",
     "same_images": "two_sets",
     "scores": "one_to_one.score_table",
@@ -67,8 +74,10 @@ __all__ = [
     "compare",
     "compare_retrieval",
     "identification",
+    "identification_scores",
     "pool_templates",
     "retrieval",
+    "retrieval_scores",
     "rows_where",
     "same_images",
     "scores",

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from facever.errors import EvaluationError
-from facever.evaluation.failures import ComparisonFailures, FailureRate
 from facever.evaluation.one_to_one.calibration import JudgedTrials
 from facever.evaluation.score_files.cells import open_cells
 from facever.evaluation.score_files.forms import ScoreMatrix
@@ -27,14 +26,6 @@ def matrix_trials(
     check_both_classes(counted.genuine, counted.impostor)
     pairs = MatrixPairs(GivenScores.of(cells, counted), counted)
     return StreamedTrials(pairs, most_wanted(fars, counted.impostor)), counted
-
-
-def failed_comparisons(counted: CellCounts) -> ComparisonFailures:
-    """Return the failed comparisons of a matrix, of all its trials."""
-    return ComparisonFailures(
-        FailureRate(counted.failed_genuine, counted.genuine),
-        FailureRate(counted.failed_impostor, counted.impostor),
-    )
 
 
 def listed_trials(matrix: ScoreMatrix, *, distances: bool) -> JudgedTrials:

@@ -19,13 +19,13 @@ from facever.evaluation.one_to_one.calibration import (
     calibrate_trials,
 )
 from facever.evaluation.one_to_one.measure import measure, wrong_way_round
-from facever.evaluation.one_to_one.score_matrix import (
-    failed_comparisons,
-    listed_trials,
-    matrix_trials,
-)
+from facever.evaluation.one_to_one.score_matrix import listed_trials, matrix_trials
 from facever.evaluation.one_to_one.verified import VerificationResult
-from facever.evaluation.score_files.cells import check_failing, refuse_failures
+from facever.evaluation.score_files.cells import (
+    check_failing,
+    failed_comparisons,
+    refuse_failures,
+)
 from facever.evaluation.score_files.forms import ACCEPTED, ScoreMatrix, TrialTable
 from facever.evaluation.score_files.reading import Source, is_stored, read_scores
 from facever.evaluation.scoring.given import lower_by

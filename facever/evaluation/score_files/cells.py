@@ -1,17 +1,15 @@
 """The cells of a matrix of scores, checked and counted; what a failed comparison counts as."""
 
-from collections.abc import Sequence
-from typing import Literal
-
 import numpy as np
 import pandas as pd
 
 from facever.errors import EvaluationError, unknown
+from facever.evaluation.failures import ComparisonFailures, FailureRate
 from facever.evaluation.score_files.forms import GENUINE, ScoreMatrix
 from facever.evaluation.scoring.given import CellCounts, Cells, count_cells
+from facever.evaluation.scoring.similarity import Ints
 
 FAILURES: tuple[str, ...] = ("refuse", "nan")
-Failing = Literal["refuse", "nan"]
 
 
 def check_failing(failures: str) -> None:
@@ -63,9 +61,18 @@ def open_cells(
     return cells, counted
 
 
-def _codes(matrix: ScoreMatrix) -> "tuple[np.ndarray, np.ndarray] | None":
+def failed_comparisons(counted: CellCounts) -> ComparisonFailures:
+    """Return the failed comparisons of a matrix, of all its trials."""
+    return ComparisonFailures(
+        FailureRate(counted.failed_genuine, counted.genuine),
+        FailureRate(counted.failed_impostor, counted.impostor),
+    )
+
+
+def _codes(matrix: ScoreMatrix) -> tuple[Ints, Ints] | None:
+    """Return the people of rows and columns by common numbers; None if they are unknown."""
     if matrix.rows is None or matrix.columns is None:
         return None
-    sides: Sequence[np.ndarray] = (matrix.rows, matrix.columns)
-    codes = pd.factorize(np.concatenate(sides).astype(object))[0].astype(np.int64)
-    return codes[: len(sides[0])], codes[len(sides[0]) :]
+    both = np.concatenate([matrix.rows, matrix.columns]).astype(object)
+    codes = pd.factorize(both)[0].astype(np.int64)
+    return codes[: len(matrix.rows)], codes[len(matrix.rows) :]

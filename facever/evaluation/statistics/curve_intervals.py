@@ -195,7 +195,7 @@ def _sampled_parts(trials: StreamedTrials, values: Sequence[Value]) -> Doubles:
     for turn, (first, second, scorer) in enumerate(turns):
         height, width = scorer.shape
         order = stream(0, "sample of columns", turn).permutation(width)
-        size = min(_COLUMNS, width // 2)
+        size = max(1, min(_COLUMNS, width // 2))
         for half in range(2):
             sample = np.sort(order[half * size : (half + 1) * size])
             sums, counts = np.zeros((len(tables), people)), np.zeros(people)
