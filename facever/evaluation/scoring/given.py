@@ -103,7 +103,8 @@ def count_cells(cells: Cells, name: str, *, both: bool = False) -> CellCounts:
                 f"{name}: the score of row {start + at[0]}, column {at[1]} (from 0) is "
                 f"{values[tuple(at)]}: scores must be finite; use NaN for a failed comparison"
             )
-        low, high = min(low, known.min(initial=np.inf)), max(high, known.max(initial=-np.inf))
+        if known.size:
+            low, high = min(low, float(known.min())), max(high, float(known.max()))
         searched[rows], mated[rows] = trials.any(axis=1), genuine.any(axis=1)
         for k, of_class in enumerate((genuine, trials & ~genuine)):
             counts[k] += int(of_class.sum()), int((of_class & failed).sum())
