@@ -218,7 +218,12 @@ def _with_failures(
 ) -> tuple[Doubles, ComparisonFailures, float]:
     """Return scores in which failed comparisons are below all others, their counts, and the lowest
     score of the others."""
-    failed = np.isnan(values)
+    failed, infinite = np.isnan(values), np.isinf(values)
+    if infinite.any():
+        raise EvaluationError(
+            f"{name}: {int(infinite.sum()):,} of {len(values):,} scores are not finite, the first "
+            f"is trial {int(infinite.argmax())}: use NaN for a failed comparison"
+        )
     if not failed.any():
         none = ComparisonFailures(
             FailureRate(0, int(same.sum())), FailureRate(0, int((~same).sum()))

@@ -55,3 +55,24 @@ def listed():
         return np.array([one[0] for one in found]), [one[1:] for one in found]
 
     return by_loop
+
+
+@pytest.fixture
+def alike():
+    """A function (result, other, but=()) that asserts that two verifications are equal.
+
+    Thresholds may differ by the rounding of float32, which some files hold.
+    """
+
+    def compare(found, right, but=()):
+        one, two = found.to_dict(), right.to_dict()
+        for name in {*one} - {"worst_impostors", "worst_genuine", "curve", *but}:
+            if name != "operating_points":
+                assert one[name] == two[name], name
+        for first, second in zip(one["operating_points"], two["operating_points"], strict=True):
+            assert first.pop("threshold") == pytest.approx(second.pop("threshold"), rel=1e-5)
+            assert first == second
+        for name in ("fmr", "fnmr"):
+            assert np.array_equal(getattr(found.curve, name), getattr(right.curve, name))
+
+    return compare

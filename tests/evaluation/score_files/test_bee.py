@@ -20,31 +20,22 @@ def sigset(people):
     return SIGSET.format("".join(ONE.format(person, IMAGE) for person in people))
 
 
-def rates(result):
-    return {
-        name: value
-        for name, value in result.to_dict().items()
-        if name not in ("worst_impostors", "worst_genuine", "distances")
-    }
-
-
 @pytest.mark.parametrize(("order", "end"), [("<", b"\n"), (">", b"\n"), ("<", b"\r\n")])
-def test_similarities_with_sigsets_beside_them(made, bee, listed, tmp_path, order, end):
+def test_similarities_with_sigsets_beside_them(made, bee, listed, alike, tmp_path, order, end):
     values, rows, columns = made()
     (tmp_path / "s.mtx").write_bytes(bee(values, order=order, end=end))
     (tmp_path / "q.xml").write_text(sigset(rows))
     (tmp_path / "t.xml").write_text(sigset(columns))
     found = scores(tmp_path / "s.mtx", far=FAR)
-    by_loop = scores(
-        *listed(values, rows, columns)[:1], identities=listed(values, rows, columns)[1], far=FAR
-    )
-    assert rates(found) == rates(by_loop)
+    one, pairs = listed(values, rows, columns)
+    by_loop = scores(one, identities=pairs, far=FAR)
+    alike(found, by_loop)
     row, column, worst = found.worst_impostors[0]
     assert values[row, column] == worst
     assert rows[row] != columns[column]
 
 
-def test_distances_say_so_themselves(made, bee, tmp_path):
+def test_distances_say_so_themselves(made, bee, alike, tmp_path):
     values, rows, columns = made()
     (tmp_path / "s.mtx").write_bytes(bee(values))
     (tmp_path / "d.mtx").write_bytes(bee(-values, kind=b"D2"))
@@ -56,10 +47,10 @@ def test_distances_say_so_themselves(made, bee, tmp_path):
         scores(tmp_path / "w.mtx", **sides, distances=True),
     ):
         assert found.distances
-        assert rates(found) == rates(right)
+        alike(found, right, but=["distances"])
 
 
-def test_a_mask_says_which_cells_are_trials(made, bee, listed, tmp_path):
+def test_a_mask_says_which_cells_are_trials(made, bee, listed, alike, tmp_path):
     values, rows, columns = made()
     rng = np.random.default_rng(1)
     same = rows[:, None] == columns[None, :]
@@ -72,7 +63,7 @@ def test_a_mask_says_which_cells_are_trials(made, bee, listed, tmp_path):
     by_loop = scores(made_list, identities=pairs, far=FAR)
     for given in (tmp_path / "m.mtx", tmp_path / "m.npy", mask):
         found = scores(tmp_path / "s.mtx", rows=rows, columns=columns, mask=given, far=FAR)
-        assert rates(found) == rates(by_loop)
+        alike(found, by_loop)
     alone = scores(tmp_path / "s.mtx", mask=mask, far=FAR)
     assert alone.trials == by_loop.trials
     assert alone.auc == by_loop.auc
@@ -81,20 +72,20 @@ def test_a_mask_says_which_cells_are_trials(made, bee, listed, tmp_path):
     assert "--rows, --columns" in alone.warnings[0]
 
 
-def test_one_sigset_on_both_sides_is_one_set_of_images(made, bee, listed, tmp_path):
+def test_one_sigset_on_both_sides_is_one_set_of_images(made, bee, listed, alike, tmp_path):
     values, rows, _ = made(30, 30)
     values = (values + values.T) / 2
     (tmp_path / "s.mtx").write_bytes(bee(values, targets=b"dir/all.xml", queries=b"dir/all.xml"))
     (tmp_path / "all.xml").write_text(sigset(rows))
     one, pairs = listed(values, rows, rows, lambda i, j: i < j)
     found = scores(tmp_path / "s.mtx", far=FAR)
-    assert rates(found) == rates(scores(one, identities=pairs, far=FAR))
+    alike(found, scores(one, identities=pairs, far=FAR))
     values[3, 7] += 1
     (tmp_path / "s.mtx").write_bytes(bee(values, targets=b"all.xml", queries=b"all.xml"))
     assert "is not symmetric" in scores(tmp_path / "s.mtx", far=FAR).warnings[0]
 
 
-def test_signatures_of_several_presentations(made, bee, tmp_path):
+def test_signatures_of_several_presentations(made, bee, alike, tmp_path):
     values, rows, columns = made(6, 4, people=2)
     (tmp_path / "s.mtx").write_bytes(bee(values))
     several = [ONE.format(rows[0], 2 * IMAGE), *(ONE.format(p, IMAGE) for p in rows[2:])]
@@ -102,10 +93,10 @@ def test_signatures_of_several_presentations(made, bee, tmp_path):
     rows[1] = rows[0]
     (tmp_path / "q.xml").write_text(SIGSET.format("".join(several)))
     of_images = scores(tmp_path / "s.mtx", far=[0.5])
-    assert rates(of_images) == rates(scores(values, rows=rows, columns=columns, far=[0.5]))
+    alike(of_images, scores(values, rows=rows, columns=columns, far=[0.5]))
     of_people = SIGSET.format("".join(ONE.format(person, 3 * IMAGE) for person in rows))
     (tmp_path / "q.xml").write_text(of_people)
-    assert rates(scores(tmp_path / "s.mtx", far=[0.5])) == rates(of_images)
+    alike(scores(tmp_path / "s.mtx", far=[0.5]), of_images)
 
 
 def test_damaged_files_are_one_line(made, bee, tmp_path):
