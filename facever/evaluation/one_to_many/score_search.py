@@ -27,7 +27,7 @@ from facever.evaluation.scoring.given import CellCounts, Cells, GivenScores
 from facever.evaluation.scoring.pairwise import Bools
 from facever.evaluation.scoring.similarity import Ints
 
-_LAST = float(np.finfo(np.float32).min)  # of a failed comparison in a ranking
+_LAST = -1e32  # of a failed comparison in a ranking: below all scores
 
 
 def identification_scores(

@@ -28,7 +28,7 @@ from facever.evaluation.score_files.cells import (
 )
 from facever.evaluation.score_files.forms import ACCEPTED, ScoreMatrix, TrialTable
 from facever.evaluation.score_files.reading import Source, is_stored, read_scores
-from facever.evaluation.scoring.given import lower_by
+from facever.evaluation.scoring.given import LARGEST, lower_by
 from facever.evaluation.scoring.pairwise import Bools
 from facever.evaluation.scoring.similarity import Doubles, Ints
 from facever.evaluation.scoring.trials import ListedTrials, Trials, check_fars
@@ -218,11 +218,12 @@ def _with_failures(
 ) -> tuple[Doubles, ComparisonFailures, float]:
     """Return scores in which failed comparisons are below all others, their counts, and the lowest
     score of the others."""
-    failed, infinite = np.isnan(values), np.isinf(values)
+    failed, infinite = np.isnan(values), np.abs(values) > LARGEST
     if infinite.any():
         raise EvaluationError(
-            f"{name}: {int(infinite.sum()):,} of {len(values):,} scores are not finite, the first "
-            f"is trial {int(infinite.argmax())}: use NaN for a failed comparison"
+            f"{name}: {int(infinite.sum()):,} of {len(values):,} scores are not finite or above "
+            f"{LARGEST:g}, the first is trial {int(infinite.argmax())}: use NaN for a failed "
+            "comparison"
         )
     if not failed.any():
         none = ComparisonFailures(

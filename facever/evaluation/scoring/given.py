@@ -16,6 +16,7 @@ from facever.evaluation.scoring.pairwise import AllPairs, Bools, PairScores
 from facever.evaluation.scoring.similarity import Ints
 
 _CELLS = 1 << 21  # cells copied at a time
+LARGEST = 1e30  # magnitude of a score
 _LOWER = 0.01  # of the range: how far below all others a failed comparison is drawn
 
 
@@ -97,14 +98,15 @@ def count_cells(cells: Cells, name: str, *, both: bool = False) -> CellCounts:
         values = np.asarray(cells.values[rows])
         failed = np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, bool)
         known = values[trials & ~failed]
-        if not np.isfinite(known).all():
-            at = np.argwhere(trials & np.isinf(values))[0]
-            raise EvaluationError(
-                f"{name}: the score of row {start + at[0]}, column {at[1]} (from 0) is "
-                f"{values[tuple(at)]}: scores must be finite; use NaN for a failed comparison"
-            )
         if known.size:
             low, high = min(low, float(known.min())), max(high, float(known.max()))
+        if known.size and max(-low, high) > LARGEST:
+            at = np.argwhere(trials & (np.abs(values.astype(np.float64)) > LARGEST))[0]
+            raise EvaluationError(
+                f"{name}: the score of row {start + at[0]}, column {at[1]} (from 0) is "
+                f"{values[tuple(at)]}: scores must be finite, at most {LARGEST:g}; use NaN for a "
+                "failed comparison"
+            )
         searched[rows], mated[rows] = trials.any(axis=1), genuine.any(axis=1)
         for k, of_class in enumerate((genuine, trials & ~genuine)):
             counts[k] += int(of_class.sum()), int((of_class & failed).sum())
