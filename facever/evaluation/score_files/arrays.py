@@ -8,6 +8,7 @@ import os
 import zipfile
 import zlib
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -22,6 +23,10 @@ ROWS, COLUMNS, MASK = "rows", "columns", "mask"
 """Names of the identities and of the mask in a .npz file with a matrix."""
 
 _PARTS = {ROWS, COLUMNS, MASK}
+_DAMAGED = (
+    *(ValueError, OSError, EOFError, zlib.error, zipfile.BadZipFile),
+    *(NotImplementedError, RuntimeError),  # other compression, encryption
+)
 
 
 def load_npy(path: Path, *, mapped: bool = False) -> npt.NDArray[Any]:
@@ -67,7 +72,7 @@ def load_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
                     array = np.lib.format.read_array(member, allow_pickle=False)
                 found[one.filename.removesuffix(".npy")] = array
             return found
-    except (ValueError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
+    except _DAMAGED as error:
         raise EvaluationError(f"{path} is not an npz file of arrays: {error}") from error
 
 
@@ -121,7 +126,7 @@ def _check(file: IO[bytes], size: int, name: str) -> None:
         if read is None:
             raise EvaluationError(f"{name}: version {version} of the npy format is not supported")
         shape, _, dtype = read(file)
-    except ValueError as error:
+    except (ValueError, SyntaxError, TokenError, RecursionError) as error:
         raise EvaluationError(f"{name} is not a .npy file: {error}") from error
     if dtype.hasobject:
         raise EvaluationError(f"{name} holds Python objects: save text or numbers")

@@ -112,6 +112,7 @@ def test_damaged_arrays_are_one_line(made, labels, tmp_path):
         (header((0, 4)), "is empty"),
         (b"\x93NUMPY\x09\x00" + raw, "version"),
         (b"\x93NUMPY\x01\x00\x05\x00ab", "is not a .npy file"),
+        (header((6, 4)).replace(b"(6, 4)", b"(6ape:") + raw, "is not a .npy file"),
         (objects.getvalue(), "holds Python objects"),
     ]
     for data, message in cases:
@@ -150,7 +151,12 @@ def test_a_zip_that_declares_more_than_it_has(made, tmp_path):
             archive.writestr("scores.npy", header(shape) + values.tobytes())
         with pytest.raises(EvaluationError, match=message):
             scores(path, rows=rows, columns=columns)
-    path.write_bytes(path.read_bytes()[:-20])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-20])
+    with pytest.raises(EvaluationError, match="is not an npz"):
+        scores(path)
+    start = whole.rindex(b"PK\x01\x02") + 42  # where the only member lies
+    path.write_bytes(whole[:start] + b"\xff" * 4 + whole[start + 4 :])
     with pytest.raises(EvaluationError, match="is not an npz"):
         scores(path)
 
