@@ -122,6 +122,8 @@ def test_damaged_files_are_one_line(made, bee, tmp_path):
         (whole, {**sides, "mask": mask.T}, r"shape \(4, 6\)"),
         (whole, {**sides, "mask": mask + np.uint8(1)}, "has the value 0x00|has the value 0x80"),
         (whole, {**sides, "mask": turned}, r"mask contradicts the identities in row 0, column 0"),
+        (whole, {**sides, "mask": np.full_like(mask, 0x7F)}, "mask contradicts the identities"),
+        (whole, {**sides, "mask": np.full_like(mask, 0xFF)}, "mask contradicts the identities"),
         (whole, {**sides, "mask": tmp_path / "none"}, "no mask at"),
     ]
     for data, options, message in cases:
