@@ -4,6 +4,7 @@
     facever.evaluate.scores(scores, labels)                 # the same on scores of any system
     facever.evaluate.identification(probes, gallery)        # 1:N, open set
     facever.evaluate.ijb_identification(faces)              # IJB's 1:N: two galleries, their mean
+    facever.evaluate.identification_scores("scores.txt")    # the same on scores of any system
     facever.evaluate.retrieval(faces, camera="camera")      # rankings: CMC, mAP, mINP
     facever.evaluate.compare(first, second)                 # differences of two models
     facever.evaluate.calibrate(faces)                       # from scores to probabilities
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from facever.evaluation.one_to_many.ijb import ijb_identification
     from facever.evaluation.one_to_many.reranking import Reranking
     from facever.evaluation.one_to_many.retrieval import retrieval
+    from facever.evaluation.one_to_many.score_search import (
+        identification_scores,
+        retrieval_scores,
+    )
     from facever.evaluation.one_to_one.calibration import calibrate
     from facever.evaluation.one_to_one.compare import compare
     from facever.evaluation.one_to_one.score_table import calibrate_scores, scores
@@ -47,9 +52,11 @@ _HOMES = {
     "compare": "one_to_one.compare",
     "compare_retrieval": "one_to_many.compared",
     "identification": "one_to_many.identification",
+    "identification_scores": "one_to_many.score_search",
     "ijb_identification": "one_to_many.ijb",
     "pool_templates": "pooling",
     "retrieval": "one_to_many.retrieval",
+    "retrieval_scores": "one_to_many.score_search",
     "rows_where": "inputs",
     "same_images": "two_sets",
     "scores": "one_to_one.score_table",
@@ -70,9 +77,11 @@ __all__ = [
     "compare",
     "compare_retrieval",
     "identification",
+    "identification_scores",
     "ijb_identification",
     "pool_templates",
     "retrieval",
+    "retrieval_scores",
     "rows_where",
     "same_images",
     "scores",

@@ -73,3 +73,20 @@ class Failures(Record):
 
     def __str__(self) -> str:
         return self.counted.told("FTA")
+
+
+@dataclass(frozen=True)
+class ComparisonFailures(Record):
+    """Comparisons without a score, of all comparisons of each class; they count as rejected."""
+
+    genuine: FailureRate = FailureRate()
+    impostor: FailureRate = FailureRate()
+
+    json_keys = "genuine impostor"
+
+    def __str__(self) -> str:
+        return (
+            f"{self.genuine.failed:,} of {self.genuine.attempts:,} genuine, "
+            f"{self.impostor.failed:,} of {self.impostor.attempts:,} impostor "
+            "(counted as rejected, in every rate)"
+        )

@@ -217,6 +217,7 @@ class ImageSearches(Searches):
             operating_points=wanted.points,
             level=wanted.level,
         )
+        assert self.exact.similarity is not None  # it was measured on vectors
         self._similarity = self.exact.similarity
         names = [people_column(side.identities).to_numpy() for side in (probes, gallery)]
         codes = shared_codes(names)

@@ -6,16 +6,20 @@ from typing import Annotated
 import typer
 
 from facever.cli.evaluate.shared import (
+    Columns,
     Distances,
+    Mask,
     Media,
     Metric,
     Pairs,
     Quality,
+    Rows,
     SaveCalibration,
     Templates,
     Where,
     keep_calibration,
     load,
+    of_scores,
     show,
 )
 from facever.cli.options import AsJson
@@ -26,8 +30,8 @@ def calibration(
         Path,
         typer.Argument(
             metavar="SOURCE",
-            help="A folder made by facever embed, or a CSV, Parquet or npz of score, label, "
-            "identity_a, identity_b.",
+            help="A folder made by facever embed, or a file of scores with identities: see facever "
+            "evaluate scores.",
         ),
     ],
     method: Annotated[
@@ -46,6 +50,9 @@ def calibration(
     templates: Templates = None,
     media: Media = None,
     quality: Quality = None,
+    rows: Rows = None,
+    columns: Columns = None,
+    mask: Mask = None,
     distances: Distances = False,
     save_calibration: SaveCalibration = None,
     as_json: AsJson = False,
@@ -54,6 +61,7 @@ def calibration(
     from facever import evaluate
     from facever.errors import EvaluationError
 
+    of_files = of_scores(rows, columns, mask, distances, "refuse")
     if source.is_file():
         if any(
             option is not None for option in (pairs, similarity, where, templates, media, quality)
@@ -62,15 +70,15 @@ def calibration(
                 f"{source} is a file of scores: omit --pairs, --similarity, --where and "
                 "--templates, which apply to embeddings only"
             )
-        result = evaluate.calibrate_scores(source, method=method, prior=prior, distances=distances)
+        result = evaluate.calibrate_scores(source, method=method, prior=prior, **of_files)
         keep_calibration(result, prior, save_calibration)
         show(result, as_json)
         return
-    if distances:
-        raise EvaluationError("--distances applies to a file of scores only: omit it")
-    rows = load(source, where, templates, media, quality)
+    if of_files:
+        raise EvaluationError(f"--{next(iter(of_files))} applies to a file of scores only: omit it")
+    embeddings = load(source, where, templates, media, quality)
     result = evaluate.calibrate(
-        rows, method=method, similarity=similarity, pairs=pairs, prior=prior
+        embeddings, method=method, similarity=similarity, pairs=pairs, prior=prior
     )
     keep_calibration(result, prior, save_calibration)
     show(result, as_json)

@@ -1,13 +1,28 @@
 """`facever evaluate identification`: open-set identification of probes in a gallery."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from facever.cli.evaluate.shared import Metric, SaveCalibration, keep_calibration, show
+from facever.cli.evaluate.shared import (
+    Columns,
+    Distances,
+    Failures,
+    Mask,
+    Metric,
+    Rows,
+    SaveCalibration,
+    keep_calibration,
+    of_scores,
+    refuse_options,
+    show,
+)
 from facever.cli.options import AsJson
 from facever.cli.several import is_kind, is_number, several
+
+if TYPE_CHECKING:
+    from facever.evaluation.one_to_many.identified import IdentificationResult
 
 MANY_INDEXES = several(
     "--index", is_kind, several("--rank", is_number, several("--fpir", is_number))
@@ -15,12 +30,19 @@ MANY_INDEXES = several(
 
 
 def identification(
-    probes: Annotated[Path, typer.Argument(help="The probes: a folder made by facever embed.")],
+    probes: Annotated[
+        Path,
+        typer.Argument(
+            help="The probes: a folder made by facever embed; or, without GALLERY, scores of any "
+            "system: a matrix, or Bob's 4 or 5 columns."
+        ),
+    ],
     gallery: Annotated[
         Path | None,
         typer.Argument(
             help="The gallery: embeddings of the enrolled people by the same model. Not with "
-            "--protocol."
+            "--protocol.",
+            show_default=False,
         ),
     ] = None,
     protocol: Annotated[
@@ -94,6 +116,11 @@ def identification(
         ),
     ] = None,
     save_calibration: SaveCalibration = None,
+    rows: Rows = None,
+    columns: Columns = None,
+    mask: Mask = None,
+    distances: Distances = False,
+    failures: Failures = "refuse",
     as_json: AsJson = False,
 ) -> None:
     """Measure open-set identification (1:N): FNIR at FPIR over ranks."""
@@ -104,6 +131,28 @@ def identification(
     from facever.evaluation.one_to_many.identification import DEFAULT_FPIRS, DEFAULT_RANKS
     from facever.operating_point import OperatingPoint
 
+    of_files = of_scores(rows, columns, mask, distances, failures)
+    if protocol is None and (media is not None or quality is not None):
+        raise EvaluationError("--media and --quality require --protocol ijb-1n")
+    if protocol is None and (gallery is None or probes.is_file()):
+        refuse_options(
+            {
+                "templates": templates if templates != "all" else None,
+                "similarity": similarity,
+                "index": index,
+                "candidates": candidates,
+                "operating_point": operating_point,
+                "save_operating_point": save_operating_point,
+                "calibrate": calibrate,
+                "prior": prior,
+                "save_calibration": save_calibration,
+            },
+            f"{probes} is of scores of another system",
+        )
+        files = [probes] if gallery is None else [probes, gallery]
+        show(_of_scores(files, fpir, rank, rule, of_files), as_json)
+        return
+    refuse_options(of_files, f"{probes} has embeddings, not scores")
     if candidates is not None and not index:
         raise EvaluationError("--candidates requires --index")
     if index and (rule != "max" or templates != "all" or operating_point or calibrate):
@@ -135,12 +184,7 @@ def identification(
             judged.fnir(max(fpir), min(options["ranks"]))  # raises the error
         show(judged, as_json)
         return
-    if gallery is None:
-        raise EvaluationError(
-            "no gallery: give PROBES and GALLERY, or PROBES and --protocol ijb-1n"
-        )
-    if media is not None or quality is not None:
-        raise EvaluationError("--media and --quality require --protocol ijb-1n")
+    assert gallery is not None  # without one, PROBES are scores
     options["similarity"] = similarity
     first, second = EmbeddingSet.load(probes), EmbeddingSet.load(gallery)
     if index:
@@ -184,3 +228,33 @@ def _by_protocol(protocol: str, others: list[str]) -> None:
         raise EvaluationError(unknown("protocol", protocol, (PROTOCOL,)))
     if others:
         raise EvaluationError(f"--protocol {PROTOCOL} does not support {others[0]}: omit it")
+
+
+def _of_scores(
+    files: list[Path],
+    fpir: list[float] | None,
+    rank: list[int] | None,
+    rule: str,
+    options: dict[str, Any],
+) -> "IdentificationResult":
+    """Measure identification from files of scores."""
+    from facever import evaluate
+    from facever.embeddings.embedding_set import VECTORS
+    from facever.errors import EvaluationError
+    from facever.evaluation.one_to_many.identification import DEFAULT_FPIRS, DEFAULT_RANKS
+
+    if (files[0] / VECTORS).is_file():
+        raise EvaluationError(
+            f"{files[0]} has embeddings of probes: give the GALLERY too, or "
+            "--protocol ijb-1n for a whole IJB-B or IJB-C"
+        )
+    result = evaluate.identification_scores(
+        files,
+        fpir=list(fpir or DEFAULT_FPIRS),
+        ranks=list(rank or DEFAULT_RANKS),
+        rule=rule,
+        **options,
+    )
+    if fpir and not result.points:
+        result.at(max(fpir))  # raises the error
+    return result

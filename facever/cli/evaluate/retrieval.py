@@ -1,10 +1,21 @@
 """`facever evaluate retrieval`: rank a gallery for each query (ReID)."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facever.cli.evaluate.shared import Embeddings, Metric, show
+from facever.cli.evaluate.shared import (
+    Columns,
+    Distances,
+    Failures,
+    Mask,
+    Metric,
+    Rows,
+    of_scores,
+    refuse_options,
+    show,
+)
 from facever.cli.options import AsJson
 
 if TYPE_CHECKING:
@@ -13,7 +24,13 @@ if TYPE_CHECKING:
 
 
 def retrieval(
-    embeddings: Embeddings,
+    embeddings: Annotated[
+        Path,
+        typer.Argument(
+            help="A folder made by facever embed; or a file of scores of any system: a matrix, or "
+            "Bob's 4 or 5 columns."
+        ),
+    ],
     queries: Annotated[
         list[str] | None,
         typer.Option(
@@ -70,12 +87,38 @@ def retrieval(
     expand_gallery: Annotated[
         bool, typer.Option("--expand-gallery", help="With --expand: expand the gallery rows first.")
     ] = False,
+    rows: Rows = None,
+    columns: Columns = None,
+    mask: Mask = None,
+    distances: Distances = False,
+    failures: Failures = "refuse",
     as_json: AsJson = False,
 ) -> None:
     """Measure retrieval (ReID): CMC, both mean average precisions, mINP."""
     from facever import evaluate
     from facever.embeddings.embedding_set import EmbeddingSet
 
+    of_files = of_scores(rows, columns, mask, distances, failures)
+    if embeddings.is_file():
+        refuse_options(
+            {
+                "queries": queries,
+                "gallery": gallery,
+                "camera": camera,
+                "similarity": similarity,
+                "rerank": rerank,
+                "k1": k1,
+                "k2": k2,
+                "lambda": lambda_value,
+                "expand": expand,
+                "alpha": alpha,
+                "expand_gallery": expand_gallery,
+            },
+            f"{embeddings} is a file of scores",
+        )
+        show(evaluate.retrieval_scores(embeddings, **of_files), as_json)
+        return
+    refuse_options(of_files, f"{embeddings} has embeddings, not scores")
     result = evaluate.retrieval(
         EmbeddingSet.load(embeddings),
         queries=queries,

@@ -1,7 +1,7 @@
 """Options and output shared by the commands of `facever evaluate`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -87,6 +87,55 @@ Distances = Annotated[
         "--distances", help="The scores are distances (smaller means more similar): negate them."
     ),
 ]
+Rows = Annotated[
+    Path | None,
+    typer.Option(
+        help="Identities of a matrix's rows (probes): .npy, text with one per line, CSV or Parquet "
+        "with a column identity, or a BEE sigset."
+    ),
+]
+Columns = Annotated[
+    Path | None,
+    typer.Option(
+        help="Identities of a matrix's columns (references). [default: those of the rows, if the "
+        "matrix is square]"
+    ),
+]
+Mask = Annotated[
+    Path | None,
+    typer.Option(
+        help="Mask of a matrix: a BEE mask or uint8 .npy, 0x00 not compared, 0x7f impostor, 0xff "
+        "genuine."
+    ),
+]
+Failures = Annotated[
+    str,
+    typer.Option(
+        help="NaN scores: refuse, or nan to count them as failed comparisons, which are rejected."
+    ),
+]
+
+
+def of_scores(
+    rows: Path | None, columns: Path | None, mask: Path | None, distances: bool, failures: str
+) -> dict[str, Any]:
+    """Return the options of scores that are given, by their names in Python."""
+    given: dict[str, Any] = {"rows": rows, "columns": columns, "mask": mask}
+    given = {name: value for name, value in given.items() if value is not None}
+    if distances:
+        given["distances"] = True
+    if failures != "refuse":
+        given["failures"] = failures
+    return given
+
+
+def refuse_options(given: Mapping[str, Any], why: str) -> None:
+    """Raise for the first option that is given and does not apply."""
+    from facever.errors import EvaluationError
+
+    for name, value in given.items():
+        if value not in (None, False, [], ()):
+            raise EvaluationError(f"{why}: omit --{name.replace('_', '-')}")
 
 
 def load(

@@ -185,7 +185,7 @@ def _enrolled(
 def measured(
     searched: Searched,
     rule: ScoreRule,
-    similarity: Similarity,
+    similarity: Similarity | None,
     fpir: Sequence[float] = DEFAULT_FPIRS,
     ranks: Sequence[int] = DEFAULT_RANKS,
     level: float = 0.95,

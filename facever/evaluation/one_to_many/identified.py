@@ -19,7 +19,7 @@ from facever.evaluation.cells import (
     refused_note,
     span,
 )
-from facever.evaluation.failures import FailureRate
+from facever.evaluation.failures import ComparisonFailures, FailureRate
 from facever.evaluation.one_to_many.by_person import person_intervals
 from facever.evaluation.one_to_many.ranking import shown_ranks
 from facever.evaluation.one_to_many.search import Searched
@@ -138,7 +138,7 @@ class IdentificationResult(Result):
         mated, nonmated: Numbers of probes whose person is, and is not, in the gallery.
         gallery_size: People in the gallery (N).
         score_rule: How the scores of a person's templates are combined.
-        similarity: Kind of score.
+        similarity: Kind of score; None for scores of another system.
         points: FNIR at each FPIR that the probes support.
         refused: The other FPIRs, with the non-mated probes that they need.
         cmc: float64 [N], share of mated probes with the mate among the first r, at any score.
@@ -146,6 +146,8 @@ class IdentificationResult(Result):
         det: FPIR and FNIR over all thresholds.
         realised: Stored operating points, measured here.
         failures: Images that could not be embedded.
+        comparisons: Failed comparisons, which are no candidates, if the scores may have them.
+        distances: Whether the scores are negated distances of another system.
         templates: The template policy of the gallery.
         calibration: Calibration of the first candidate, if requested.
         overlap: Overlap of the people of both sides with the training, if it was determined.
@@ -159,13 +161,15 @@ class IdentificationResult(Result):
     nonmated: int
     gallery_size: int
     score_rule: ScoreRule
-    similarity: Similarity
+    similarity: Similarity | None
     points: list[IdentifiedPoint]
     refused: list[Refused]
     cmc: Doubles
     det: Det
     realised: list[JudgedPoint] = field(default_factory=list)
     failures: ProbeFailures = field(default_factory=ProbeFailures)
+    comparisons: ComparisonFailures | None = None
+    distances: bool = False
     templates: str = ALL
     calibration: CalibrationResult | None = None
     overlap: Overlap | None = None
@@ -219,9 +223,11 @@ class IdentificationResult(Result):
             dataset, fingerprint: Of the gallery; by default those of the result.
 
         Raises:
-            EvaluationError: The errors of `at`.
+            EvaluationError: The scores are of another system; also the errors of `at`.
         """
         point = self.at(fpir)
+        if self.similarity is None:
+            raise EvaluationError("scores of another system give no operating point for a gallery")
         return OperatingPoint(
             kind="1:N",
             threshold=point.threshold,
@@ -242,6 +248,7 @@ class IdentificationResult(Result):
     json_keys = (
         "protocol similarity score_rule templates images gallery_size probes.mated=mated "
         "probes.nonmated=nonmated failure_to_acquire=failures failure_rates "
+        "failure_to_compare=comparisons distances "
         "cmc=_asked_cmc cmc_intervals=rank_intervals cmc_curve=_cmc_curve "
         "operating_points=_points refused=_refused "
         "realised=_realised det=_thinned_det calibration overlap warnings"
@@ -251,12 +258,13 @@ class IdentificationResult(Result):
         """Return FNIR at FPIR by rank, the CMC, and the calibration of the first candidate."""
         failed = self.failures
         policy = "" if self.templates == ALL else f", templates '{self.templates}'"
+        turned = " (negated distances)" if self.distances else ""
         facts: list[tuple[str, Cell]] = [
             ("probes", f"{self.mated:,} mated and {self.nonmated:,} non-mated"),
             (
                 "gallery",
-                f"{self.gallery_size:,} people, {self.score_rule} of {self.similarity} "
-                f"scores{policy}",
+                f"{self.gallery_size:,} people, {self.score_rule} of "
+                f"{self.similarity or 'external'} scores{turned}{policy}",
             ),
             (
                 "failed images",
@@ -267,6 +275,8 @@ class IdentificationResult(Result):
         ]
         if failed != ProbeFailures():
             facts += [(name, found.told(name)) for name, found in self.failure_rates.items()]
+        if self.comparisons is not None:
+            facts.append(("failed comparisons", str(self.comparisons)))
         if self.overlap is not None:
             facts.append(("training", str(self.overlap)))
         facts += [(f"rank {k} without threshold", self._rank_cell(k)) for k in self.ranks]

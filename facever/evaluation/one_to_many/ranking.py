@@ -6,6 +6,7 @@ positive for float32 products are computed again exactly, so that ranks do not d
 threads. Junk (same identity and same camera) is excluded.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from facever.evaluation.one_to_many.nearest import below, rows_at_once
 from facever.evaluation.scoring.pairwise import Bools
-from facever.evaluation.scoring.similarity import Doubles, Floats, Ints, Scorer
+from facever.evaluation.scoring.similarity import Doubles, Floats, Ints, PairScorer
 
 _CELLS = 1 << 22  # scores held at once
 
@@ -73,7 +74,7 @@ class Ranking(Protocol):
 class ByScore:
     """The ranking by a similarity."""
 
-    scorer: Scorer
+    scorer: PairScorer
 
     @property
     def error(self) -> float:
@@ -82,12 +83,13 @@ class ByScore:
 
     def block(self, rows: Ints) -> Floats:
         """Return the products of some queries with the gallery."""
-        product: Floats = self.scorer.left[rows] @ self.scorer.right.T
+        product: Floats = self.scorer.block(rows, slice(None))
         return product
 
     def own(self, row: int, columns: Ints, scores: Floats) -> Floats:  # noqa: ARG002
         """Return exact scores of one query."""
-        return self.scorer.pairs(np.full(len(columns), row), columns)
+        scores_of_pairs: Floats = self.scorer.pairs(np.full(len(columns), row), columns)
+        return scores_of_pairs
 
 
 @dataclass(frozen=True)
@@ -98,12 +100,14 @@ class Sides:
         queries, gallery: int64 [Q] and [G], identities with common numbers.
         cameras: int64 [Q] and [G], or None without a cross-camera rule.
         junk: Bool [G], rows that are excluded for every query.
+        left_out: Returns bool [G], the rows that a query is not compared with; by default none.
     """
 
     queries: Ints
     gallery: Ints
     cameras: tuple[Ints, Ints] | None
     junk: Bools
+    left_out: Callable[[int], Bools] | None = None
 
     def of_own_person(self) -> Ints:
         """Count the gallery rows of each query's person without junk, int64 [Q]."""
@@ -165,6 +169,10 @@ class _Counter:
         if self._sides.cameras is not None:
             queries, gallery = self._sides.cameras
             positives = positives[gallery[positives] != queries[row]]
+        if self._sides.left_out is not None:
+            left_out = self._sides.left_out(row)
+            positives = positives[~left_out[positives]]
+            scores[left_out] = -np.inf
         if not len(positives):
             return
         scores[self._junk] = -np.inf

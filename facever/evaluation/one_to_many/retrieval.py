@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from facever.embeddings.similarities import named_similarity
+from facever.embeddings.embedding_set import EmbeddingSet
+from facever.embeddings.similarities import Similarity, named_similarity
 from facever.errors import EvaluationError
 from facever.evaluation.columns import Names, comparable_column, people_column, required
 from facever.evaluation.inputs import (
@@ -28,14 +28,9 @@ from facever.evaluation.one_to_many.ranking import (
     query_ranks,
 )
 from facever.evaluation.one_to_many.reranking import Reranked, Reranking
-from facever.evaluation.scoring.similarity import Ints, make_scorer
-
-if TYPE_CHECKING:
-    pass
-from facever.embeddings.embedding_set import EmbeddingSet
-from facever.embeddings.similarities import Similarity
 from facever.evaluation.one_to_many.retrieved import RetrievalResult, measures
 from facever.evaluation.overlap import find_overlap
+from facever.evaluation.scoring.similarity import Ints, make_scorer
 from facever.evaluation.two_sets import check_comparable, images_in_both
 
 _MOST_RANKS = 1000
@@ -147,25 +142,44 @@ def _ranked(
     if rerank is not None:
         ranking = Reranked(queries, gallery, rerank, similarity)
     compared = Sides(people[0], people[1], cameras, names[1] == "-1")
+    result = ranked(ranking, compared, similarity, level)
+    return replace(result, reranking=rerank, expansion=expand)
+
+
+def ranked(
+    ranking: Ranking, compared: Sides, similarity: Similarity | None, level: float
+) -> RetrievalResult:
+    """Return the measures of a ranking, without re-ranking or expansion.
+
+    Args:
+        ranking: The scores of the queries with the gallery.
+        compared: The people of both sides.
+        similarity: Kind of score; None for scores of another system.
+        level: Confidence level of the intervals, which draw the queries' people.
+
+    Raises:
+        EvaluationError: No query has a positive.
+    """
     positives = compared.positives()
-    if not positives.any():
+    each = query_ranks(ranking, compared) if positives.any() else None
+    if each is None or not len(each.rows):
         raise EvaluationError(_without_positives(compared))
-    each = query_ranks(ranking, compared)
+    size, gallery = len(compared.queries), len(compared.gallery)
     count = len(each.rows)
-    last = min(_MOST_RANKS, len(gallery))
+    last = min(_MOST_RANKS, gallery)
     values = measures(each)
     return RetrievalResult(
         queries=count,
-        without_match=len(queries) - count,
-        gallery=len(gallery),
+        without_match=size - count,
+        gallery=gallery,
         cmc=np.cumsum(np.bincount(each.first, minlength=last + 1)[1 : last + 1]) / count,
         map_plain=float(each.plain.mean()),
         map_trapezoid=float(each.trapezoid.mean()),
         minp=float(each.minp.mean()),
         similarity=similarity,
-        cross_camera=cameras is not None,
-        reranking=rerank,
-        expansion=expand,
+        cross_camera=compared.cameras is not None,
+        reranking=None,
+        expansion=None,
         intervals=dict(
             zip(
                 values,
@@ -225,6 +239,8 @@ def _alike(queries: "pd.Series[str]", gallery: "pd.Series[str]") -> Ints:
 def _without_positives(sides: Sides) -> str:
     """Return the reason why no query has a positive."""
     removed = sides.of_own_person()
+    if removed.any() and sides.cameras is None:
+        return "no query is compared with an image of its person: nothing can be ranked"
     if not removed.any():
         return "no query has a positive in the gallery: queries and gallery have no common identity"
     return (

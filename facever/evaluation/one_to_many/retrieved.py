@@ -7,6 +7,7 @@ import numpy as np
 
 from facever.errors import EvaluationError
 from facever.evaluation.cells import interval_notes, level_of, rate_and_interval
+from facever.evaluation.failures import ComparisonFailures
 from facever.evaluation.one_to_many.expansion import Expansion
 from facever.evaluation.one_to_many.ranking import (
     QueryRanks,
@@ -57,7 +58,7 @@ class RetrievalResult(Result):
         map_trapezoid: The official Market-1501 form, averaging precision before and at each
             positive.
         minp: Mean over queries of P / r_P, with P positives, the last at rank r_P.
-        similarity: Kind of the original scores.
+        similarity: Kind of the original scores; None for scores of another system.
         cross_camera: Whether positives of the query's camera were excluded.
         reranking, expansion: Parameters of re-ranking and query expansion, or None.
         intervals: Of "rank 1", "rank 2" and so on, "map_plain", "map_trapezoid" and "minp".
@@ -69,6 +70,8 @@ class RetrievalResult(Result):
             None without failures.
         own_camera_only: Number of queries without a positive because the cross-camera rule removed
             all.
+        comparisons: Failed comparisons that are ranked last, if the scores may have them.
+        distances: Whether the scores are negated distances.
         overlap: Overlap of the people of both sides with the training, if it was determined.
         warnings: Warnings for the reader.
     """
@@ -80,7 +83,7 @@ class RetrievalResult(Result):
     map_plain: float
     map_trapezoid: float
     minp: float
-    similarity: str
+    similarity: str | None
     cross_camera: bool
     reranking: Reranking | None
     expansion: Expansion | None
@@ -91,6 +94,8 @@ class RetrievalResult(Result):
     failed_gallery: int = 0
     answerable: int | None = None
     own_camera_only: int = 0
+    comparisons: ComparisonFailures | None = None
+    distances: bool = False
     overlap: Overlap | None = None
     warnings: list[str] = field(default_factory=list)
 
@@ -99,7 +104,8 @@ class RetrievalResult(Result):
         "protocol similarity ranked_by reranking expansion cross_camera queries "
         "queries_without_match=without_match queries_by_own_camera_only=own_camera_only gallery "
         "overlap failure_to_acquire.queries=failed_queries "
-        "failure_to_acquire.gallery=failed_gallery cmc=_shown_cmc map_plain map_trapezoid minp "
+        "failure_to_acquire.gallery=failed_gallery failure_to_compare=comparisons distances "
+        "cmc=_shown_cmc map_plain map_trapezoid minp "
         "intervals with_failures=_all_with_failures cmc_curve=_cmc_curve "
         "wrong_first=first_wrong warnings"
     )
@@ -107,7 +113,8 @@ class RetrievalResult(Result):
     @property
     def ranked_by(self) -> str:
         """The ranking method, as text."""
-        steps = [f"{self.similarity} scores", self.expansion, self.reranking]
+        turned = " (negated distances)" if self.distances else ""
+        steps = [f"{self.similarity or 'external'} scores{turned}", self.expansion, self.reranking]
         return ", ".join(str(step) for step in steps if step is not None)
 
     def rank(self, rank: int) -> float:
@@ -142,6 +149,8 @@ class RetrievalResult(Result):
                 "(excluded)",
             ),
         ]
+        if self.comparisons is not None:
+            facts.append(("failed comparisons", f"{self.comparisons}, ranked last"))
         if self.overlap is not None:
             facts.append(("training", str(self.overlap)))
         figure = Figure(

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from facever.evaluation.one_to_many.nearest import above, below, rows_at_once
 from facever.evaluation.scoring.pairwise import Bools
-from facever.evaluation.scoring.similarity import Floats, Ints, Scorer, make_scorer
+from facever.evaluation.scoring.similarity import Floats, Ints, PairScorer, make_scorer
 from facever.evaluation.scoring.trials import half_way, next_above
 from facever.operating_point import ScoreRule
 
@@ -18,8 +19,8 @@ class Searched:
     """Search results of each probe.
 
     Attributes:
-        best: float32 [P], the score of the first candidate; -inf without candidates.
-        mate: float32 [P], the mate's score; -inf for non-mated probes and if it was not found.
+        best: Float [P], the score of the first candidate; -inf without candidates.
+        mate: Float [P], the mate's score; -inf for non-mated probes and if it was not found.
         rank: int64 [P], the mate's rank. A mate that ties with others is ranked after them; without
             a mate it is the number of people plus 1.
         mated: Bool [P], whether the probe's person is in the gallery.
@@ -27,8 +28,8 @@ class Searched:
         people: Number of people in the gallery.
     """
 
-    best: Floats
-    mate: Floats
+    best: npt.NDArray[np.floating]
+    mate: npt.NDArray[np.floating]
     rank: Ints
     mated: Bools
     codes: Ints
@@ -51,25 +52,40 @@ def search(
         similarity: "cosine", "euclidean" or "dot".
     """
     order = np.argsort(people[1], kind="stable")
-    codes, starts, counts = np.unique(people[1][order], return_index=True, return_counts=True)
-    scores = _PersonScores(
-        make_scorer(probes, similarity, others=gallery[order]), starts, counts, rule
-    )
-    size = len(probes)
+    scorer = make_scorer(probes, similarity, others=gallery[order])
+    return search_with(scorer, [people[0], people[1][order]], rule)
+
+
+def search_with(
+    scorer: PairScorer, people: list[Ints], rule: ScoreRule, mated: Bools | None = None
+) -> Searched:
+    """Search every probe by the scores of a scorer.
+
+    Args:
+        scorer: Scores of the probes with the gallery; -inf for no score.
+        people: int64 [P], and [G] in ascending order, with common numbers.
+        rule: A person's score is the "max" or the "mean" over their templates.
+        mated: Bool [P], whether the probe's person is in the gallery; by default where it has a
+            template there.
+    """
+    codes, starts, counts = np.unique(people[1], return_index=True, return_counts=True)
+    scores = _PersonScores(scorer, starts, counts, rule)
+    size = len(people[0])
     where = np.minimum(np.searchsorted(codes, people[0]), len(codes) - 1)
-    mated = codes[where] == people[0]
-    best, mate = np.empty(size, np.float32), np.full(size, -np.inf, np.float32)
+    enrolled = codes[where] == people[0] if mated is None else mated
+    best, mate = np.empty(size, scorer.dtype), np.full(size, -np.inf, scorer.dtype)
     rank = np.full(size, len(codes) + 1, np.int64)
-    step = rows_at_once(len(gallery), _CELLS)
+    step = rows_at_once(len(people[1]), _CELLS)
     for start in range(0, size, step):
         rows = np.arange(start, min(start + step, size))
         block = scores.block(rows)
         best[rows] = scores.highest(rows, block)
-        here = np.flatnonzero(mated[rows])
+        here = np.flatnonzero(enrolled[rows])
         mate[rows[here]], rank[rows[here]] = scores.ranked(
             rows[here], block[here], where[rows[here]]
         )
-    return Searched(best, mate, rank, mated, people[0], len(codes))
+    rank[np.isneginf(mate)] = len(codes) + 1
+    return Searched(best, mate, rank, enrolled, people[0], len(codes))
 
 
 def cut(searched: Searched, k: int) -> float:
@@ -92,7 +108,7 @@ def cut(searched: Searched, k: int) -> float:
 class _PersonScores:
     """Scores of probes with people, whose templates are contiguous in the gallery."""
 
-    scorer: Scorer
+    scorer: PairScorer
     starts: Ints
     counts: Ints
     rule: ScoreRule
@@ -107,7 +123,7 @@ class _PersonScores:
 
     def block(self, rows: Ints) -> Floats:
         """Return the scores of some probes with all people, up to the error, [b, N]."""
-        product: Floats = self.scorer.left[rows] @ self.scorer.right.T
+        product: Floats = self.scorer.block(rows, slice(None))
         if self.rule == "max":
             return np.maximum.reduceat(product, self.starts, axis=1)
         sums: Floats = np.add.reduceat(product, self.starts, axis=1)
@@ -119,11 +135,11 @@ class _PersonScores:
         counts = self.counts[people]
         firsts = np.cumsum(counts) - counts
         templates = np.arange(counts.sum()) + np.repeat(self.starts[people] - firsts, counts)
-        scores = self.scorer.pairs(np.repeat(rows, counts), templates)
+        scores: Floats = self.scorer.pairs(np.repeat(rows, counts), templates)
         if self.rule == "max":
             return np.maximum.reduceat(scores, firsts)
         means = np.add.reduceat(scores.astype(np.float64), firsts) / counts
-        return means.astype(np.float32)
+        return means.astype(scores.dtype)
 
     def highest(self, rows: Ints, block: Floats) -> Floats:
         """Return each probe's best score, [b]."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from facever.embeddings.similarities import Similarity
 from facever.embeddings.template_policies import ALL
-from facever.evaluation.failures import Failures
+from facever.evaluation.failures import ComparisonFailures, Failures
 from facever.evaluation.one_to_one.groups import GroupRates
 from facever.evaluation.one_to_one.suspects import Suspects
 from facever.evaluation.overlap import Overlap
@@ -113,8 +113,9 @@ class Counted:
     images with suspected wrong labels. `groups_at` is the operating point whose threshold all
     `groups` use. `kind`, `templates` and `images` are those of its operating points;
     `normalisation` names the score normalisation, if any; with `distances`, scores and thresholds
-    are negated distances of another system. `measure_at` measures further points on the kept
-    scores.
+    are negated distances of another system. `comparisons` are the failed comparisons among the
+    trials, where another system's scores may have them. `measure_at` measures further points on the
+    kept scores.
     """
 
     protocol: str
@@ -134,6 +135,7 @@ class Counted:
     accuracy: Accuracy | None = None
     overlap: Overlap = field(default_factory=lambda: Overlap(None, 0, [], None))
     failures: Failures = field(default_factory=Failures)
+    comparisons: ComparisonFailures | None = None
     groups: dict[str, list[GroupRates]] = field(default_factory=dict)
     groups_at: MeasuredPoint | None = None
     band: list[MeasuredPoint] = field(default_factory=list)

@@ -128,6 +128,8 @@ def _accuracy(result: "Counted") -> Section:
         ("EER", _rate(result.eer, result.eer_interval)),
         ("EER on the hull", Number(f"{result.eer_hull:.5f}", result.eer_hull)),
     ]
+    if result.comparisons is not None:
+        facts.insert(3, ("failed comparisons", str(result.comparisons)))
     if result.dataset:
         facts.insert(0, ("data set", result.dataset))
     if result.accuracy is not None:

@@ -176,7 +176,7 @@ class _Cells:
             chosen = groups[side.numbers] == group
             rows.append((side.codes[chosen], side.excluded[chosen]))
         alone = pairs.one_set and first == second
-        return BlockDyads(*rows[0], *(() if alone else rows[1]), people=self.trials.dyads.people)
+        return BlockDyads(*rows[0], *(() if alone else rows[1]), people=self.trials.people)
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ class _Genuine:
 
     @classmethod
     def of(cls, trials: StreamedTrials, cells: _Cells, threshold: float) -> "_Genuine":
-        people = trials.dyads.people
+        people = trials.people
         parts = []
         for part in trials.genuine_parts():
             cell = cells.of(part)

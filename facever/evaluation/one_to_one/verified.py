@@ -77,7 +77,7 @@ class VerificationResult(Counted, Result):
         "eer_bound=eer.bound eer_interval eer_hull accuracy "
         "operating_points=_points_with_failures refused overlap "
         "curve=_thinned_curve worst_impostors worst_genuine groups groups_at=_groups_threshold "
-        "band suspects failure_to_acquire=failures warnings"
+        "band suspects failure_to_acquire=failures failure_to_compare=comparisons warnings"
     )
 
     def describe(self) -> list[Section]:

@@ -37,7 +37,30 @@ class Dyads(ABC):
         """Return T_ij of each pair (i, j), float64 [K]."""
 
 
-class ListedDyads(Dyads):
+class SummedDyads(Dyads):
+    """The dyads of trials that are already counted.
+
+    Args:
+        trials: The number of impostor trials of each pair of people, in the order of `of_keys`.
+        people: Number of people.
+    """
+
+    def __init__(self, trials: "DyadErrors", people: int) -> None:
+        self.people = people
+        self._keys, self._counts = dyad_keys(trials.i, trials.j, people), trials.counts
+        self.squares = float(self._counts @ self._counts)
+        ends = np.concatenate([trials.i, trials.j])
+        both = np.bincount(ends, np.tile(self._counts, 2), people)
+        self.per_person = both.astype(np.float64)
+
+    def between(self, i: Ints, j: Ints) -> Doubles:
+        """Return T_ij of each pair (i, j), float64 [K]."""
+        if not len(i):
+            return np.empty(0)
+        return self._counts[np.searchsorted(self._keys, dyad_keys(i, j, self.people))]
+
+
+class ListedDyads(SummedDyads):
     """The dyads of listed trials.
 
     Args:
@@ -46,18 +69,7 @@ class ListedDyads(Dyads):
     """
 
     def __init__(self, i: Numbers, j: Numbers, people: int) -> None:
-        self.people = people
-        self._keys, self._counts = _added([(i, j, None)], people, len(i))
-        self.squares = float(self._counts @ self._counts)
-        both = np.bincount(i, minlength=people) + np.bincount(j, minlength=people)
-        self.per_person = both.astype(np.float64)
-
-    def between(self, i: Ints, j: Ints) -> Doubles:
-        """Return T_ij of each pair (i, j), float64 [K]."""
-        if not len(i):
-            return np.empty(0)
-        at = np.searchsorted(self._keys, dyad_keys(i, j, self.people))
-        return self._counts[at]
+        super().__init__(DyadErrors.of(i, j, people), people)
 
 
 class BlockDyads(Dyads):

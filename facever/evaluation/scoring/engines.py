@@ -52,7 +52,7 @@ def worth_it(pairs: AllPairs, wanted: int) -> bool:
     choice is deterministic: the same input uses the same engine on the same machine.
     """
     least = _WORTH_IT_LOADED if "torch" in sys.modules else _WORTH_IT
-    products = pairs.impostor * pairs.scorer.left.shape[1]
+    products = pairs.impostor * pairs.scorer.width
     if products < least or wanted > pairs.impostor * 3e-3:
         return False
     return find_spec("torch") is not None and multiplies_bfloat16()

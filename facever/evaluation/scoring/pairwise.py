@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from facever.evaluation.scoring.similarity import Floats, Ints, Numbers, Scorer
+from facever.evaluation.scoring.dyads import BlockDyads, Dyads
+from facever.evaluation.scoring.similarity import Floats, Ints, Numbers, PairScorer
 
 Bools = npt.NDArray[np.bool_]
 _ROWS, _COLUMNS = 1024, 2048
@@ -82,7 +83,7 @@ class AllPairs:
 
     def __init__(
         self,
-        scorer: Scorer,
+        scorer: PairScorer,
         codes: Ints,
         other_codes: Ints | None = None,
         *,
@@ -97,7 +98,7 @@ class AllPairs:
         if other_codes is not None:
             other_order, self.second = _sorted_side(other_codes, other_excluded, other_numbers)
         in_order = all(np.array_equal(o, np.arange(len(o))) for o in (order, other_order))
-        self.scorer = scorer if in_order else scorer.take(order, other_order)
+        self.scorer: PairScorer = scorer if in_order else scorer.take(order, other_order)
         other = (None, None) if self.one_set else (self.second.codes, self.second.excluded)
         self.genuine, self.impostor = count_trials(self.first.codes, self.first.excluded, *other)
 
@@ -129,6 +130,11 @@ class AllPairs:
             masks.append(left.excluded[rows, None, column] == right.excluded[None, columns, column])
         return reduce(or_, masks) if masks else None
 
+    def dyads(self) -> Dyads | None:
+        """Return the impostor trials by pairs of people; None if the people are unknown."""
+        other = () if self.one_set else (self.second.codes, self.second.excluded)
+        return BlockDyads(self.first.codes, self.first.excluded, *other)
+
     def genuine_scores(self) -> Iterator[PairScores]:
         """Yield the genuine trials, by batches of people with equally many rows.
 
@@ -138,7 +144,7 @@ class AllPairs:
             step = max(1, _TILE // other_count)
             for top in range(0, count, step):
                 size = min(step, count - top)
-                gathered = (size + other_count) * self.scorer.left.shape[1]
+                gathered = (size + other_count) * self.scorer.width
                 batch = max(1, min(_TILE // (size * other_count), _GATHERED // gathered))
                 for begin in range(0, len(starts), batch):
                     part = slice(begin, begin + batch)

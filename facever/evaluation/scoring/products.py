@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facever.evaluation.scoring.pairwise import AllPairs
-from facever.evaluation.scoring.similarity import Doubles, Floats, Ints, Scorer
+from facever.evaluation.scoring.similarity import Doubles, Floats, Ints, PairScorer, Scorer
 
 Bins = npt.NDArray[np.uint16]
 BINS = 1 << 16
@@ -97,14 +97,15 @@ class LinearBins:
     error: float
 
     @classmethod
-    def over(cls, scorer: Scorer, low: float | None, high: float | None) -> "LinearBins":
+    def over(cls, scorer: PairScorer, low: float | None, high: float | None) -> "LinearBins":
         """Return the bins of a range; by default of all scores."""
         low = scorer.low if low is None else low
         high = scorer.high if high is None else high
         slope = float(np.float32((BINS - 1) / (high - low)))
         start = float(np.float32(1 - low * slope))
         edges = (np.arange(BINS + 1, dtype=np.float64) - start) / slope
-        return cls(slope, start, edges, 4 * BINS * 2.0**-24 / slope)
+        largest = max(BINS, abs(low * slope), abs(high * slope))
+        return cls(slope, start, edges, 4 * largest * 2.0**-24 / slope)
 
     def of(self, scores: Floats, out: Floats) -> Floats:
         """Write the bins of scores into `out`, as integer parts of float32, and return it."""
@@ -134,12 +135,16 @@ class Float32Blocks:
     def product(self, rows: slice, columns: slice) -> Floats:
         """Return the scores of all pairs of a block [R, C], valid until the next call."""
         scorer = self._pairs.scorer
-        left, right = scorer.left[rows], scorer.right[columns]
-        shape = len(left), len(right)
-        if self._product.shape != shape:
-            self._product, self._bins = np.empty(shape, np.float32), np.empty(shape, np.uint16)
+        shape = rows.stop - rows.start, columns.stop - columns.start
+        if self._bins.shape != shape:
+            self._bins = np.empty(shape, np.uint16)
             self._scaled = np.empty((max(1, _CACHED // shape[1]), shape[1]), np.float32)
-        return np.matmul(left, right.T, out=self._product)
+        if not isinstance(scorer, Scorer):
+            found: Floats = scorer.block(rows, columns).astype(np.float32, copy=False)
+            return found
+        if self._product.shape != shape:
+            self._product = np.empty(shape, np.float32)
+        return np.matmul(scorer.left[rows], scorer.right[columns].T, out=self._product)
 
     def scores(self, rows: slice, columns: slice) -> Floats:
         """Return the impostor scores of a block [R, C], -inf for other pairs."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,52 @@ Numbers = npt.NDArray[np.integer[Any]]
 """Row numbers and codes of any integer type: those of long lists are int32."""
 
 _CHUNK = 1 << 18  # values gathered at a time for scores of single pairs; fits the cache
+
+
+class PairScorer(Protocol):
+    """The scores of the rows of one side with those of another: products, or given scores."""
+
+    @property
+    def low(self) -> float:
+        """Lower end of the range of the scores."""
+
+    @property
+    def high(self) -> float:
+        """Upper end of the range of the scores."""
+
+    @property
+    def error(self) -> float:
+        """Bound on the difference of a score of a block from the pair's score; 0 if exact."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of rows on the left and on the right."""
+
+    @property
+    def width(self) -> int:
+        """Numbers read for one row of one side."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the scores."""
+
+    def block(self, rows: Ints | slice, columns: Ints | slice) -> Any:
+        """Return the scores of rows with columns up to the error, [R, C], in a new array."""
+
+    def compared(self, rows: Ints | slice, columns: Ints | slice) -> Any:
+        """Return a mask [R, C] of the pairs that have a score; None if all have one."""
+
+    def pairs(self, i: npt.NDArray[np.integer], j: npt.NDArray[np.integer]) -> Any:
+        """Return the scores of single pairs, [K]."""
+
+    def tiles(self, rows: Ints, columns: Ints) -> Any:
+        """Return the scores of all pairs of rows [K, n] with columns [K, m], [K, n, m]."""
+
+    def take(self, rows: Ints, columns: Ints) -> Self:
+        """Return the same scores with the rows of both sides in another order."""
+
+    def turned(self) -> Self:
+        """Return the same scores with the sides exchanged."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +111,34 @@ class Scorer:
         made = cls.between(*near)
         reach, error = made.high + off, made.error + off
         return cls(*near, -reach, reach, error, (left, right))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of rows on the left and on the right."""
+        return len(self.left), len(self.right)
+
+    @property
+    def width(self) -> int:
+        """Numbers read for one row of one side."""
+        return int(self.left.shape[1])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the scores."""
+        return np.dtype(np.float32)
+
+    def block(self, rows: Ints | slice, columns: Ints | slice) -> Floats:
+        """Return the float32 products of rows with columns, [R, C]."""
+        product: Floats = self.left[rows] @ self.right[columns].T
+        return product
+
+    def compared(self, rows: Ints | slice, columns: Ints | slice) -> None:
+        """Return None: all pairs have a score."""
+
+    def turned(self) -> Self:
+        """Return the same scores with the sides exchanged."""
+        cosines = None if self.cosines is None else (self.cosines[1], self.cosines[0])
+        return type(self)(self.right, self.left, self.low, self.high, self.error, cosines)
 
     def take(self, rows: Ints, columns: Ints) -> Self:
         """Return the same scores with the rows of both sides in another order."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from facever.evaluation.scoring.dyads import BlockDyads, DyadErrors, DyadSums, dyad_keys
+from facever.evaluation.scoring.dyads import DyadErrors, DyadSums, dyad_keys
 from facever.evaluation.scoring.engines import choose_engine
 from facever.evaluation.scoring.pairwise import AllPairs, PairScores
 from facever.evaluation.scoring.products import NUMPY, Bins, BlockEngine, Screen, places
@@ -65,11 +65,7 @@ class StreamedTrials(Trials):
         if self.whole:
             counts = _count_in(blocks.edges, self.top.scores)
         self._histogram = Histogram(blocks.edges, genuine, counts, blocks.error)
-        self.dyads: BlockDyads = BlockDyads(
-            pairs.first.codes,
-            pairs.first.excluded,
-            *(() if pairs.one_set else (pairs.second.codes, pairs.second.excluded)),
-        )
+        self.dyads = pairs.dyads()
 
     @property
     def histogram(self) -> Histogram:
@@ -141,7 +137,8 @@ class StreamedTrials(Trials):
         """
         if threshold >= self.complete_above:
             return super().error_sums(threshold)
-        people, codes = self.dyads.people, self.pairs.first.codes
+        assert self.dyads is not None
+        people, codes = self.people, self.pairs.first.codes
         sums = DyadSums(0.0, np.zeros(people), 0.0, 0.0)
         parts: list[DyadErrors] = []
         for rows, columns, keys in self._errors_by_block(threshold):
@@ -169,7 +166,7 @@ class StreamedTrials(Trials):
             width = columns.stop - columns.start
             first = self.pairs.first.codes[rows.start + found // width]
             second = self.pairs.second.codes[columns.start + found % width]
-            yield rows, columns, dyad_keys(first, second, self.dyads.people)
+            yield rows, columns, dyad_keys(first, second, self.people)
 
     def genuine_parts(self) -> Iterator[PairScores]:
         """Yield every genuine trial, in parts if they do not fit in memory."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from facever.evaluation.scoring.pairwise import AllPairs, Side
 from facever.evaluation.scoring.products import BINS, Bins, BlockEngine, LinearBins, places
-from facever.evaluation.scoring.similarity import Floats, Ints
+from facever.evaluation.scoring.similarity import Floats, Ints, Scorer
 
 _ON_CPU, _ON_DEVICE = (1024, 1024), (8192, 8192)
 _REACH = 4096  # largest score in bins, and at least half of it: finer than the rounding of bfloat16
@@ -30,6 +30,7 @@ class _TorchBlocks:
         self._torch, self._pairs, self._device = torch, pairs, torch.device(device)
         self._type = torch.bfloat16 if half else torch.float32
         scorer = pairs.scorer
+        assert isinstance(scorer, Scorer)
         self._left = self._moved(scorer.left) * scale
         same = scorer.right is scorer.left and scale == 1
         self._right = self._left if same else self._moved(scorer.right)

@@ -124,7 +124,7 @@ class Trials(ABC):
         """Sum the impostor scores above a threshold by pairs of people."""
         assert self.dyads is not None
         above = self.top.take(slice(self.false_accepts(threshold)))
-        return DyadSums.of(DyadErrors.of(*self.people_of(above), self._people), self.dyads)
+        return DyadSums.of(DyadErrors.of(*self.people_of(above), self.people), self.dyads)
 
     def accepted_by_person(self, thresholds: Doubles) -> tuple[Doubles, Doubles]:
         """Count each person's genuine scores above ascending thresholds [T], and in total.
@@ -133,18 +133,19 @@ class Trials(ABC):
             float64 [I, T] and float64 [I].
         """
         steps = len(thresholds) + 1
-        counts = np.zeros(self._people * steps)
+        counts = np.zeros(self.people * steps)
         for part in self.genuine_parts():
             keys = self.people_of(part)[0].astype(np.int64) * steps + _passed(
                 part.scores, thresholds
             )
             counts += np.bincount(keys, minlength=len(counts))
-        by_person = counts.reshape(self._people, steps)
+        by_person = counts.reshape(self.people, steps)
         accepted = np.cumsum(by_person[:, ::-1], axis=1)[:, ::-1]
         return accepted[:, 1:], accepted[:, 0]
 
     @property
-    def _people(self) -> int:
+    def people(self) -> int:
+        """Number of people of the trials, if they are known."""
         assert self.dyads is not None
         return self.dyads.people
 

@@ -189,31 +189,35 @@ def _sampled_parts(trials: StreamedTrials, values: Sequence[Value]) -> Doubles:
 
     All rows are compared with a sample of the columns; with two sets, also with sides exchanged.
     """
+    assert trials.dyads is not None
     pairs, people = trials.pairs, trials.dyads.people
     linear = LinearBins.over(pairs.scorer, None, None)
     middles = (linear.edges[1:] + linear.edges[:-1]) / 2
     tables = [value(middles).astype(np.float32) for value in values]
-    turns = [(pairs.first, pairs.scorer.left, pairs.second, pairs.scorer.right)]
+    turns = [(pairs.first, pairs.second, pairs.scorer)]
     if not pairs.one_set:
-        turns.append((pairs.second, pairs.scorer.right, pairs.first, pairs.scorer.left))
+        turns.append((pairs.second, pairs.first, pairs.scorer.turned()))
     parts = np.zeros((len(tables), 2, people))
-    for turn, (first, left, second, right) in enumerate(turns):
-        order = stream(0, "sample of columns", turn).permutation(len(right))
-        size = min(_COLUMNS, len(right) // 2)
+    for turn, (first, second, scorer) in enumerate(turns):
+        height, width = scorer.shape
+        order = stream(0, "sample of columns", turn).permutation(width)
+        size = max(1, min(_COLUMNS, width // 2))
         for half in range(2):
             sample = np.sort(order[half * size : (half + 1) * size])
             sums, counts = np.zeros((len(tables), people)), np.zeros(people)
-            for start in range(0, len(left), _ROWS):
+            for start in range(0, height, _ROWS):
                 rows = slice(start, start + _ROWS)
-                scores = left[rows] @ right[sample].T
+                scores = scorer.block(rows, sample).astype(np.float32, copy=False)
                 bins = linear.of(scores, scores).astype(np.int32)
                 kept = _kept(first, rows, second, sample)
+                if (compared := scorer.compared(rows, sample)) is not None:
+                    kept *= compared
                 counts += np.bincount(first.codes[rows], kept.sum(axis=1), people)
                 for row, table in zip(sums, tables, strict=True):
                     by_row = np.einsum("rc,rc->r", table[bins], kept)
                     row += np.bincount(first.codes[rows], by_row, people)
             means = sums.sum(axis=1, keepdims=True) / max(counts.sum(), 1.0)
-            parts[:, half] += (sums - means * counts) * (len(right) / size / trials.impostor)
+            parts[:, half] += (sums - means * counts) * (width / size / trials.impostor)
     return parts
 
 
