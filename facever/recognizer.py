@@ -262,7 +262,7 @@ class Recognizer:
 
     def _require_own(self) -> "Gallery":
         """Return the gallery; refuse one of another model before images are embedded."""
-        if self.model.fingerprint != self.gallery.fingerprint:
+        if not self.gallery.accepts(self.model.fingerprint):
             raise GalleryError(
                 f"the model has fingerprint {self.model.fingerprint}, but the gallery "
                 f"{self.gallery.path} has {self.gallery.fingerprint}: use the gallery's model, "

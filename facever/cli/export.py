@@ -36,9 +36,7 @@ def export(
     ] = None,
     layout: Annotated[
         str | None,
-        typer.Option(
-            help="Axes of the input: NHWC or NCHW. [default: NHWC inside, NCHW outside]"
-        ),
+        typer.Option(help="Axes of the input: NHWC or NCHW. [default: NHWC inside, NCHW outside]"),
     ] = None,
     flip: Annotated[
         bool,

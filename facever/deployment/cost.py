@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facever.data.machine import processor_name
-from facever.errors import ModelError
+from facever.embeddings.distances import Distances, distances_of
+from facever.errors import DataError, ModelError
 from facever.models.extraction import LoadedModel
 from facever.models.onnx.engine import Engine
 from facever.models.onnx.file import OnnxFile
@@ -20,29 +21,9 @@ from facever.render.values import Record
 BATCHES = (1, 3, 17)
 """Batch sizes that an exported network is run with."""
 
-LARGEST = 1e-5
-"""Largest cosine distance of an fp32 export to its original: the same embedding space."""
-
 _TIMED = 32  # images
-_SECONDS = 1.0  # for each model, at least
+_SECONDS = 2.0  # for all models, at least
 _SAME = 1e-4  # of the longest vector: one image alone, and the same image in a batch
-
-
-@dataclass(frozen=True)
-class Distances(Record):
-    """Cosine distances (1 - cosine) of the vectors of the same images by two models.
-
-    Attributes:
-        images: Number of images.
-        largest: The largest distance.
-        mean: The mean distance.
-        lengths: Largest relative difference of the vectors' lengths before normalisation.
-    """
-
-    images: int
-    largest: float
-    mean: float
-    lengths: float
 
 
 @dataclass(frozen=True)
@@ -52,19 +33,19 @@ class Cost(Record):
     Attributes:
         distances: Of the exported model to its original.
         of: What images these are.
-        batches: Batch sizes that were run.
         engine: What computed the exported model, with its version.
         before: Images per second of the original: one thread, batches of its own size.
         after: Images per second of the exported model: one thread, one image at a time.
+        batches: Batch sizes that were run.
         machine: Name of the processor.
     """
 
     distances: Distances
     of: str
+    engine: str
+    before: float
+    after: float
     batches: list[int] = field(default_factory=lambda: list(BATCHES))
-    engine: str = ""
-    before: float = 0.0
-    after: float = 0.0
     machine: str = field(default_factory=processor_name)
 
 
@@ -74,27 +55,13 @@ def distances(
     """Compare two models on crops, uint8 [H, W, 3] RGB each.
 
     Raises:
-        ModelError: Their vectors have different dimensions, or are not finite.
+        ModelError: Their vectors cannot be compared.
     """
-    first = original.features(list(pixels), photos=False)
-    second = other.features(list(pixels), photos=False)
-    return distances_of(first, second)
-
-
-def distances_of(first: NDArray[np.floating], second: NDArray[np.floating]) -> Distances:
-    """Compare two matrices of vectors [N, D] row by row; see `distances`."""
-    if first.shape != second.shape:
-        raise ModelError(
-            f"the models give vectors of {first.shape[1]} and {second.shape[1]} components"
-        )
-    if not (np.isfinite(first).all() and np.isfinite(second).all()):
-        raise ModelError("a vector is infinite or NaN: this model cannot be used in this precision")
-    one, two = _units(first), _units(second)
-    far = 0.5 * np.square(one - two).sum(axis=1)  # 1 - cosine, without its rounding
-    lengths = np.linalg.norm(second, axis=1) / np.linalg.norm(first, axis=1)
-    return Distances(
-        len(far), float(far.max()), float(far.mean()), float(np.abs(lengths - 1).max())
-    )
+    both = (model.features(list(pixels), photos=False) for model in (original, other))
+    try:
+        return distances_of(*both)
+    except DataError as error:
+        raise ModelError(f"the exported model cannot be used: {error}") from error
 
 
 def check_batches(file: OnnxFile, model: OnnxModel) -> None:
@@ -119,17 +86,21 @@ def check_batches(file: OnnxFile, model: OnnxModel) -> None:
             )
 
 
-def speed(model: LoadedModel, pixels: Sequence[NDArray[np.uint8]]) -> float:
-    """Return how many images a second one thread embeds, with the model's own batches."""
+def speeds(models: Sequence[LoadedModel], pixels: Sequence[NDArray[np.uint8]]) -> list[float]:
+    """Return how many images a second each model embeds in one thread, with its own batches.
+
+    The models take turns, so that other work on the machine slows down all of them; the best turn
+    of each counts.
+    """
     images = [pixels[i % len(pixels)] for i in range(_TIMED)]
-    workers = 1 if isinstance(model, OnnxModel) else 0
-    best, begun = 0.0, time.perf_counter()
+    best, begun = [0.0] * len(models), time.perf_counter()
     with _one_thread():
-        deque(model.blocks(images, workers=workers), maxlen=0)  # to warm up
-        while not best or time.perf_counter() - begun < _SECONDS:
-            start = time.perf_counter()
-            deque(model.blocks(images, workers=workers), maxlen=0)
-            best = max(best, len(images) / (time.perf_counter() - start))
+        while not all(best) or time.perf_counter() - begun < _SECONDS:
+            for place, model in enumerate(models):
+                workers = 1 if isinstance(model, OnnxModel) else 0
+                start = time.perf_counter()
+                deque(model.blocks(images, workers=workers), maxlen=0)
+                best[place] = max(best[place], len(images) / (time.perf_counter() - start))
     return best
 
 
@@ -143,12 +114,3 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-def _units(vectors: NDArray[np.floating]) -> NDArray[np.float64]:
-    exact = vectors.astype(np.float64)
-    lengths = np.linalg.norm(exact, axis=1, keepdims=True)
-    if not lengths.all():
-        raise ModelError("a vector is zero: this model cannot be used in this precision")
-    units: NDArray[np.float64] = exact / lengths
-    return units

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from facever.deployment.check_images import CheckImages, images_of
-from facever.deployment.cost import LARGEST, Cost, check_batches, distances, speed
+from facever.deployment.cost import Cost, check_batches, distances, speeds
 from facever.deployment.exported import Exported
 from facever.deployment.graph import LAYOUTS, PLACES, Layout, Place
 from facever.deployment.origin import Origin, People, Precision, origin_of, quantised
 from facever.deployment.program import require_packages
 from facever.deployment.trials import Check, compared
+from facever.embeddings.distances import SAME_SPACE
 from facever.errors import ConfigError, ModelError, unknown
 from facever.models.onnx.engine import version
 from facever.models.onnx.model import OnnxModel
@@ -114,22 +115,19 @@ def _measured(
     model, made, card = origin.model, origin.exported(), origin.card
     check_batches(origin.file, made)
     apart = distances(model, made, shown.pixels)
-    if card.precision == "fp32" and not apart.largest <= LARGEST:
+    if card.precision == "fp32" and not apart.one_space:
         raise ModelError(
             f"the exported network differs from the model by a cosine distance of "
-            f"{apart.largest:.1e} on {shown.said} (allowed for fp32: {LARGEST:.0e}); nothing was "
-            "written: report this with the model's configuration"
+            f"{apart.largest:.1e} on {shown.said} (allowed for fp32: {SAME_SPACE:.0e}); nothing "
+            "was written: report this with the model's configuration"
         )
-    cost = Cost(
-        apart,
-        shown.said,
-        engine=f"onnxruntime {version()}",
-        before=speed(model, shown.pixels),
-        after=speed(made, shown.pixels),
-    )
+    before, after = speeds((model, made), shown.pixels)
+    cost = Cost(apart, shown.said, f"onnxruntime {version()}", before, after)
     trials = None if check is None else compared(model, made, check, data)
     points = _points(origin, made)
-    said = {} if check is None or trials is None else {"data": str(check.source), **trials.to_dict()}
+    said = (
+        {} if check is None or trials is None else {"data": str(check.source), **trials.to_dict()}
+    )
     record = replace(origin.record, cost=cost.to_dict(), check=said, operating_points=points)
     origin.write(out, record)
     return Exported(

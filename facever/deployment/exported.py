@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from facever.deployment.cost import LARGEST, Cost
+from facever.deployment.cost import Cost
 from facever.evaluation.one_to_one.compare import ComparisonResult
 from facever.render.blocks import Cell, Facts, Section
 from facever.render.result import Result
@@ -60,7 +60,7 @@ class Exported(Result):
     @property
     def same_space(self) -> bool:
         """Whether its vectors may be compared with the original's."""
-        return self.precision == "fp32" and self.cost.distances.largest <= LARGEST
+        return self.precision == "fp32" and self.cost.distances.one_space
 
     @property
     def people_kept(self) -> str:

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -135,8 +136,7 @@ def quantised(origin: Origin, images: Sequence[NDArray[np.uint8]]) -> Origin:
     Raises:
         ModelError: It cannot be quantised, or not by these images.
     """
-    from facever.models.onnx.quantizing import quantize
-
+    quantize: Any = import_module("facever.models.onnx.quantizing").quantize
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
         origin.write(source, origin.record)

@@ -64,8 +64,8 @@ def onnx_program(network: DeployedNetwork, backbone: str) -> bytes:
     model = program.model_proto
     if not model.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
         raise ModelError(
-            f"backbone '{backbone}' cannot be exported: it fixes the batch size ({_EXAMPLES} in the "
-            "trial); use images.shape[0] in its forward, not len(images) or a number"
+            f"backbone '{backbone}' cannot be exported: it fixes the batch size; use "
+            "images.shape[0] in its forward, not len(images) or a number"
         )
     _clean(model)
     return bytes(model.SerializeToString(deterministic=True))

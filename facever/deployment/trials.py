@@ -72,5 +72,7 @@ def _images(source: str | Path, data: Path | None) -> Manifest:
     if not faces.root or "path" not in faces.rows:
         raise DataError(f"{path} does not say where its images are: give the data set")
     rows = faces.rows[np.asarray(faces.acquired)]
-    names = [name for name in ("path", "identity", "subset", "template", "landmarks") if name in rows]
+    names = [
+        name for name in ("path", "identity", "subset", "template", "landmarks") if name in rows
+    ]
     return Manifest.from_frame(rows[names].reset_index(drop=True), faces.root, faces.meta.dataset)

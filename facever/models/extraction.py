@@ -43,6 +43,8 @@ class LoadedModel(ABC):
         alignment: "arcface-112", or "none" for a model that takes crops as they are.
         batch_size: Images that are embedded together.
         device: Where it computes.
+        verified: Whether the fingerprint is computed from the bytes of the network, so that no
+            other network can have it.
         metric, preprocessing, options, trained_on: See `facever.Model`.
     """
 
@@ -51,6 +53,7 @@ class LoadedModel(ABC):
     alignment: str
     batch_size: int
     device: Any
+    verified: bool = False
     metric: str
     preprocessing: dict[str, Any]
     options: dict[str, Any]

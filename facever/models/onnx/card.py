@@ -226,7 +226,7 @@ def card_of(file: OnnxFile) -> Card | None:
     card = Card.from_json(file.metadata[KEY], str(file.path))
     if card.body_sha256 != file.body_sha256:
         raise ModelError(
-            f"{file.path} is damaged, or was changed after its card was written: add the model again "
-            "(facever models add), or export it again (facever export)"
+            f"{file.path} is damaged, or was changed after its card was written: add the model "
+            "again (facever models add), or export it again (facever export)"
         )
     return card
