@@ -14,7 +14,7 @@ def accept_equivalent(
     gallery: Folder,
     model: Annotated[
         Path | None,
-        typer.Argument(metavar="[MODEL.onnx]", help="An fp32 file that facever export made."),
+        typer.Argument(metavar="MODEL.onnx", help="An fp32 file that facever export made."),
     ] = None,
     images: Annotated[
         str | None,
