@@ -24,6 +24,11 @@ OPSET = 18
 INPUT, OUTPUT, BATCH = "images", "embeddings", "batch"
 
 _EXAMPLES = 2  # images: a batch of one would be taken for a constant
+_STATIC = "inferred a static shape"  # of torch.export
+_FIXED = (
+    "cannot be exported: its forward fixes the batch size; use images.shape[0], not len(images) or "
+    "a Python number, and operations on the whole batch"
+)
 _FAMILIAR = ("torch.", "timm.", "facever.")
 _FLOAT_OPERATORS = ("ReduceL2", "Clip", "Expand", "Div")  # the unit length: fp16 overflows
 
@@ -60,13 +65,13 @@ def onnx_program(network: DeployedNetwork, backbone: str) -> bytes:
                 verbose=False,
             )
     except Exception as error:  # torch's exporter raises anything, a user's forward too
-        raise ModelError(_reason(error, network, backbone)) from error
+        fixed = any(_STATIC in str(one) for one in _causes(error))
+        raise ModelError(
+            f"backbone '{backbone}' {_FIXED}" if fixed else _reason(error, network, backbone)
+        ) from error
     model = program.model_proto
     if not model.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
-        raise ModelError(
-            f"backbone '{backbone}' cannot be exported: it fixes the batch size; use "
-            "images.shape[0] in its forward, not len(images) or a number"
-        )
+        raise ModelError(f"backbone '{backbone}' {_FIXED}")
     _clean(model)
     return bytes(model.SerializeToString(deterministic=True))
 
@@ -156,11 +161,17 @@ def _quiet() -> Iterator[None]:
                 log.setLevel(before[name])
 
 
-def _reason(error: BaseException, network: nn.Module, backbone: str) -> str:
-    """Return one line that names the module that cannot be exported."""
+def _causes(error: BaseException) -> list[BaseException]:
+    """Return an error and what caused it, the first cause last."""
     causes = [error]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
         causes.append(cause)
+    return causes
+
+
+def _reason(error: BaseException, network: nn.Module, backbone: str) -> str:
+    """Return one line that names the module that cannot be exported."""
+    causes = _causes(error)
     module = next((found for one in causes[::-1] if (found := _module_of(one, network))), "")
     said = first_line(causes[-1])
     where = f", in {module}" if module else ""
