@@ -41,7 +41,7 @@ LEAST, MOST = 8, 256
 _LENGTHS = 1e-3  # relative: a weight of quality_mean
 
 
-class Measured(NamedTuple):
+class MeasuredDistances(NamedTuple):
     """Distances of two models, and the images that they were measured on."""
 
     distances: Distances
@@ -128,7 +128,9 @@ def _require_candidate(store: Store, model: LoadedModel) -> None:
         )
 
 
-def _on_own_images(store: Store, model: LoadedModel, root: Path | None, photos: Photos) -> Measured:
+def _on_own_images(
+    store: Store, model: LoadedModel, root: Path | None, photos: Photos
+) -> MeasuredDistances:
     """Compare a model's vectors with the stored ones, on images whose files are unchanged."""
     if store.settings.storage != "float32":
         raise GalleryError(
@@ -168,7 +170,7 @@ def _on_own_images(store: Store, model: LoadedModel, root: Path | None, photos: 
             "(--data ROOT), or other images and the gallery's model (--images DATA --original "
             "MODEL)"
         )
-    return Measured(_distances(np.stack(old), np.stack(new)), "images of the gallery")
+    return MeasuredDistances(_distances(np.stack(old), np.stack(new)), "images of the gallery")
 
 
 def _embedded(
@@ -190,7 +192,7 @@ def _on_other_images(
     images: str | Path,
     root: Path | None,
     photos: Photos,
-) -> Measured:
+) -> MeasuredDistances:
     """Compare two models on a data set."""
     bound = store.binding.fingerprint
     if original.fingerprint != bound or not original.verified:
@@ -208,7 +210,7 @@ def _on_other_images(
     first, second = (
         one.vectors[both] * one.rows["norm"].to_numpy(np.float32)[both, None] for one in sets
     )
-    return Measured(_distances(first, second), f"{manifest.dataset} ({images})")
+    return MeasuredDistances(_distances(first, second), f"{manifest.dataset} ({images})")
 
 
 def _distances(first: NDArray[np.float32], second: NDArray[np.float32]) -> Distances:

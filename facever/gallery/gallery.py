@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from numpy.typing import ArrayLike
 
@@ -34,10 +34,12 @@ from facever.gallery.records import (
 from facever.gallery.storage import checked_storage
 from facever.gallery.store.store import Store
 from facever.gallery.templates import checked_policy
-from facever.models.extraction import LoadedModel
-from facever.models.photos import Photos
 from facever.models.protocol import Model
 from facever.operating_point import OperatingPoint, ScoreRule
+
+if TYPE_CHECKING:
+    from facever.models.extraction import LoadedModel
+    from facever.models.photos import Photos
 
 
 class Gallery:
@@ -596,12 +598,12 @@ class Gallery:
 
     def accept_equivalent(
         self,
-        model: LoadedModel,
+        model: "LoadedModel",
         *,
-        original: LoadedModel | None = None,
+        original: "LoadedModel | None" = None,
         images: str | Path | None = None,
         root: str | Path | None = None,
-        photos: Photos = None,
+        photos: "Photos" = None,
     ) -> Equivalence:
         """Take the vectors of another model like those of the gallery's, after a measurement.
 
