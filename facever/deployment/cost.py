@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from facever.core.seeding import stream
 from facever.data.machine import processor_name
 from facever.embeddings.distances import Distances, distances_of
 from facever.errors import DataError, ModelError
 from facever.models.extraction import LoadedModel
-from facever.models.onnx.engine import Engine
-from facever.models.onnx.file import OnnxFile
 from facever.models.onnx.model import OnnxModel
 from facever.render.values import Record
 
@@ -64,21 +63,18 @@ def distances(
         raise ModelError(f"the exported model cannot be used: {error}") from error
 
 
-def check_batches(file: OnnxFile, model: OnnxModel) -> None:
+def check_batches(model: OnnxModel) -> None:
     """Run a network with several batch sizes.
 
     Raises:
         ModelError: It fails, or an image has another vector in a batch than alone.
     """
-    engine = Engine(file, model.card.output)
-    shape = [side or 3 for side in engine.shape[1:]]
-    levels = np.random.default_rng(0).integers(0, 256, (max(BATCHES), *shape))
-    images = levels.astype(np.float32) if engine.takes_levels else (levels / 127.5 - 1)
-    alone = [engine.run(images[row : row + 1].astype(np.float32)) for row in range(max(BATCHES))]
-    whole = np.concatenate(alone).reshape(max(BATCHES), -1)
+    draw = stream(0, "batches of an export")
+    images = draw.integers(0, 256, (max(BATCHES), *model.card.size, 3), dtype=np.uint8)
+    alone = np.concatenate([model.embed_batch(images[row : row + 1]) for row in range(len(images))])
     for size in BATCHES:
-        found = engine.run(images[:size].astype(np.float32)).reshape(size, -1)
-        apart = np.abs(found - whole[:size]).max() / np.linalg.norm(whole, axis=1).max()
+        found = model.embed_batch(images[:size])
+        apart = np.abs(found - alone[:size]).max() / np.linalg.norm(alone, axis=1).max()
         if not apart <= _SAME:
             raise ModelError(
                 f"the exported network gives other vectors in a batch of {size} than for single "

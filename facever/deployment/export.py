@@ -14,7 +14,6 @@ from facever.deployment.program import require_packages
 from facever.deployment.trials import Check, compared
 from facever.embeddings.distances import SAME_SPACE
 from facever.errors import ConfigError, ModelError, unknown
-from facever.models.onnx.engine import version
 from facever.models.onnx.model import OnnxModel
 
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -99,13 +98,8 @@ def export_model(
         licence=licence,
     )
     if calibrate is not None:
-        found = images_of(origin.model, model, calibrate, data)
-        origin = quantised(origin, [_sized(origin, image) for image in found.pixels])
+        origin = quantised(origin, images_of(origin.model, model, calibrate, data))
     return _measured(origin, out, images_of(origin.model, model, check_images, data), check, data)
-
-
-def _sized(origin: Origin, image: Any) -> Any:
-    return origin.card.preprocessing.resize(image)
 
 
 def _measured(
@@ -113,7 +107,7 @@ def _measured(
 ) -> Exported:
     """Measure what an export costs, and write the file if it may be written."""
     model, made, card = origin.model, origin.exported(), origin.card
-    check_batches(origin.file, made)
+    check_batches(made)
     apart = distances(model, made, shown.pixels)
     if card.precision == "fp32" and not apart.one_space:
         raise ModelError(
@@ -122,7 +116,8 @@ def _measured(
             "was written: report this with the model's configuration"
         )
     before, after = speeds((model, made), shown.pixels)
-    cost = Cost(apart, shown.said, f"onnxruntime {version()}", before, after)
+    engine = made.options["engine"]
+    cost = Cost(apart, shown.said, f"{engine} {made.versions[engine]}", before, after)
     trials = None if check is None else compared(model, made, check, data)
     points = _points(origin, made)
     said = (
@@ -148,6 +143,7 @@ def _measured(
         operating_points=len(points),
         cost=cost,
         check=trials,
+        quantization=dict(getattr(card, "quantization", {})),
     )
 
 

@@ -1,7 +1,7 @@
 """The result of an export."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from facever.deployment.cost import Cost
@@ -32,6 +32,7 @@ class Exported(Result):
         operating_points: Number of operating points in the file.
         cost: Distances and speeds.
         check: Comparison of the error rates of both models; None if none was asked for.
+        quantization: Of int8: the layers that stayed in float, and what it was calibrated on.
     """
 
     path: str
@@ -51,10 +52,12 @@ class Exported(Result):
     operating_points: int
     cost: Cost
     check: ComparisonResult | None = None
+    quantization: Mapping[str, Any] = field(default_factory=dict)
 
     json_keys = (
         "model=path bytes fingerprint original precision preprocessing layout size flip dimension "
-        "alignment opset trained_on people=people_kept operating_points same_space cost check"
+        "alignment opset trained_on people=people_kept operating_points same_space cost check "
+        "quantization"
     )
 
     @property
@@ -123,6 +126,9 @@ class Exported(Result):
                 else "its own: migrate a gallery to it ('facever gallery migrate')",
             ),
         ]
+        if self.quantization:
+            floats, layers = self.quantization["float_layers"], self.quantization["layers"]
+            facts.insert(4, ("float layers", f"{len(floats)} of {layers} ({', '.join(floats)})"))
         sections = [Section("export", "Export", [Facts(facts)])]
         if self.check is not None:
             sections += self.check.describe()

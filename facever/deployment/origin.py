@@ -1,17 +1,15 @@
 """What an export begins with: a model, its network as an ONNX model, and its card."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from facever.core.files import atomic_path
+from facever.deployment.check_images import CheckImages
 from facever.deployment.graph import DeployedNetwork, Layout, Place
 from facever.deployment.program import INPUT, OPSET, OUTPUT, half_precision, onnx_program
 from facever.embeddings.coded_people import people_of
@@ -19,8 +17,7 @@ from facever.errors import ConfigError, ModelError
 from facever.models.extraction import LoadedModel
 from facever.models.extractor import Extractor
 from facever.models.loading import is_onnx, load_model
-from facever.models.onnx.card import KEY, Card
-from facever.models.onnx.engine import version
+from facever.models.onnx.card import KEY, Card, card_of
 from facever.models.onnx.export_record import ExportRecord
 from facever.models.onnx.file import OnnxFile, parse_onnx, read_onnx, with_metadata
 from facever.models.onnx.model import OnnxModel
@@ -50,12 +47,6 @@ class Origin:
     def exported(self) -> OnnxModel:
         """Return the exported model, as it is loaded from the file."""
         return OnnxModel(self.file, self.card)
-
-    def with_content(self, content: bytes, precision: Precision) -> "Origin":
-        """Return it with another network."""
-        file = parse_onnx(self.file.path, content)
-        card = replace(self.card, precision=precision, body_sha256=file.body_sha256)
-        return replace(self, file=file, card=card)
 
     def write(self, path: Path, record: ExportRecord) -> None:
         """Write the file with a card of this record, atomically."""
@@ -126,22 +117,27 @@ def origin_of(
     return Origin(model, file, replace(card, body_sha256=file.body_sha256), record)
 
 
-def quantised(origin: Origin, images: Sequence[NDArray[np.uint8]]) -> Origin:
+def quantised(origin: Origin, images: CheckImages) -> Origin:
     """Return the int8 model of an fp32 one.
 
     Args:
         origin: The fp32 model.
-        images: For the calibration, uint8 [H, W, 3] RGB of the model's size.
+        images: For the calibration.
 
     Raises:
-        ModelError: It cannot be quantised, or not by these images.
+        ModelError: It cannot be quantised.
+        DataError: Not by these images: too few, or too small.
     """
     quantize: Any = import_module("facever.models.onnx.quantizing").quantize
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
         origin.write(source, origin.record)
-        quantize(source, out, images)
-        return origin.with_content(out.read_bytes(), "int8")
+        quantize(source, out, images.pixels, dataset=images.said)
+        made = read_onnx(out)
+    card = card_of(made)
+    assert card is not None
+    card = replace(card, precision="int8")
+    return replace(origin, file=replace(made, path=origin.file.path), card=card)
 
 
 def _of_onnx(source: str | Path, licence: str) -> Origin:
@@ -161,7 +157,7 @@ def _record(model: LoadedModel, model_hash: str, **known: Any) -> ExportRecord:
         model_hash=model_hash,
         fingerprint=model.fingerprint,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions={**model.versions, "onnxruntime": version()},
+        versions=model.versions,
         **known,
     )
 

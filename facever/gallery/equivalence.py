@@ -111,10 +111,10 @@ def _require_candidate(store: Store, model: LoadedModel) -> None:
             "could have it: accept a file of 'facever export'"
         )
     card = model.card if isinstance(model, OnnxModel) else None
-    precision = str(model.options.get("precision", "fp32")) if card is None else card.precision
-    if precision != "fp32":
+    precisions = {str(model.options.get("precision", "fp32")), card.precision if card else "fp32"}
+    if other := precisions - {"fp32"}:
         raise GalleryError(
-            f"the model is {precision}, and only fp32 is the same embedding space: migrate to it "
+            f"the model is {other.pop()}, and only fp32 is the same embedding space: migrate to it "
             "instead (facever gallery migrate)"
         )
     if card is not None and card.export and card.export.fingerprint != bound.fingerprint:
