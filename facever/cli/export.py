@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from facever.cli.options import AsJson, DataFolder, Fars
+from facever.cli.photo_options import Photos
 
 if TYPE_CHECKING:
     from facever.deployment.graph import Layout, Place
@@ -77,6 +78,7 @@ def export(
     protocol: Annotated[
         str | None, typer.Option(help="With --check: the protocol, such as lfw-view2.")
     ] = None,
+    photos: Photos = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing file at --out.")
     ] = False,
@@ -106,8 +108,9 @@ def export(
         licence=licence,
         check_images=check_images,
         calibrate=calibrate,
-        check=None if check is None else Check(check, far or (), protocol),
+        check=None if check is None else Check(check, far or (), protocol, photos),
         data=data,
+        photos=photos,
         overwrite=overwrite,
     )
     show(made, as_json)

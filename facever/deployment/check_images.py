@@ -37,7 +37,11 @@ class CheckImages:
 
 
 def images_of(
-    model: LoadedModel, source: str | Path, given: str | Path | None, data: Path | None = None
+    model: LoadedModel,
+    source: str | Path,
+    given: str | Path | None,
+    data: Path | None = None,
+    photos: bool | None = None,
 ) -> CheckImages:
     """Return images to compare two models on.
 
@@ -47,21 +51,24 @@ def images_of(
         given: A data set; None for the run's development people, or, if the run's data is not on
             this machine or has photos, generated faces.
         data: Folder of named data sets.
+        photos: Whether the images are photos or crops; by default what model and data say.
 
     Raises:
         DataError: There is no such data, or no image could be read.
     """
     if given is not None:
         manifest = load(given, data)
-        return CheckImages(_read(model, manifest), f"{manifest.dataset} ({given})")
+        return CheckImages(_read(model, manifest, photos), f"{manifest.dataset} ({given})")
     try:
-        found = _development(model, RunFolder(source), data)
-        return CheckImages(_read(model, found), f"the run's own images ({found.dataset})")
+        found = _development(model, RunFolder(source), data, photos)
+        return CheckImages(_read(model, found, photos), f"the run's own images ({found.dataset})")
     except FaceverError as error:
         return CheckImages(_generated(), f"generated faces, because {error}")
 
 
-def _development(model: LoadedModel, run: RunFolder, data: Path | None) -> Manifest:
+def _development(
+    model: LoadedModel, run: RunFolder, data: Path | None, photos: bool | None
+) -> Manifest:
     """Return the data of a run, only development people where they are listed.
 
     Raises:
@@ -75,7 +82,7 @@ def _development(model: LoadedModel, run: RunFolder, data: Path | None) -> Manif
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{run.config} names no data") from error
     manifest = load(root, data, layout)
-    if model.alignment != NONE and manifest.alignment == NONE:
+    if photos is None and model.alignment != NONE and manifest.alignment == NONE:
         raise DataError(f"{root} has photos")
     people = model.trained_on
     if people is not None and "use" in people:
@@ -85,10 +92,10 @@ def _development(model: LoadedModel, run: RunFolder, data: Path | None) -> Manif
     return manifest
 
 
-def _read(model: LoadedModel, manifest: Manifest) -> list[NDArray[np.uint8]]:
+def _read(model: LoadedModel, manifest: Manifest, photos: bool | None) -> list[NDArray[np.uint8]]:
     step = -(-len(manifest) // MOST)
     manifest = manifest.select(np.arange(0, len(manifest), step))
-    faces = face_step(model, None, manifest)
+    faces = face_step(model, photos, manifest)
     paths = (manifest.locate(row) for row in range(len(manifest)))
     pixels, errors, _ = read_images(paths, None, "skip", faces)
     if not pixels:

@@ -34,6 +34,7 @@ def export_model(
     calibrate: str | Path | None = None,
     check: Check | None = None,
     data: Path | None = None,
+    photos: bool | None = None,
     overwrite: bool = False,
 ) -> Exported:
     """Write a trained model as an ONNX file that contains all that facever knows of it.
@@ -59,6 +60,8 @@ def export_model(
         calibrate: Images for the calibration of int8.
         check: Labelled images for a comparison of error rates.
         data: Folder of named data sets.
+        photos: Whether `check_images` and `calibrate` are photos or crops; by default what the
+            model and the data say.
         overwrite: Replace a file at `out`.
 
     Raises:
@@ -98,8 +101,9 @@ def export_model(
         licence=licence,
     )
     if calibrate is not None:
-        origin = quantised(origin, images_of(origin.model, model, calibrate, data))
-    return _measured(origin, out, images_of(origin.model, model, check_images, data), check, data)
+        origin = quantised(origin, images_of(origin.model, model, calibrate, data, photos))
+    shown = images_of(origin.model, model, check_images, data, photos)
+    return _measured(origin, out, shown, check, data)
 
 
 def _measured(

@@ -27,11 +27,13 @@ class Check:
         source: A data set, or an embedding set whose images are at their places.
         far: False accept rates; empty for the defaults that the trials support.
         protocol: As for `facever.evaluate.compare`.
+        photos: Whether they are photos or crops; by default what model and data say.
     """
 
     source: str | Path
     far: "Sequence[float]" = ()
     protocol: str | None = None
+    photos: bool | None = None
 
 
 def compared(
@@ -52,7 +54,9 @@ def compared(
     from facever import evaluate
 
     manifest = _images(check.source, data).require_identities(2)
-    first, second = (model.embed_images(manifest) for model in (original, exported))
+    first, second = (
+        model.embed_images(manifest, photos=check.photos) for model in (original, exported)
+    )
     return evaluate.compare(
         first,
         second,
