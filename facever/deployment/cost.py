@@ -35,7 +35,7 @@ class Cost(Record):
         engine: What computed the exported model, with its version.
         before: Images per second of the original: one thread, batches of its own size.
         after: Images per second of the exported model: one thread, one image at a time.
-        batches: Batch sizes that were run.
+        batches: Batch sizes that were run; empty for a model that was an ONNX file before.
         machine: Name of the processor.
     """
 
@@ -44,7 +44,7 @@ class Cost(Record):
     engine: str
     before: float
     after: float
-    batches: list[int] = field(default_factory=lambda: list(BATCHES))
+    batches: list[int]
     machine: str = field(default_factory=processor_name)
 
 
@@ -63,8 +63,8 @@ def distances(
         raise ModelError(f"the exported model cannot be used: {error}") from error
 
 
-def check_batches(model: OnnxModel) -> None:
-    """Run a network with several batch sizes.
+def check_batches(model: OnnxModel) -> list[int]:
+    """Run a network with several batch sizes, and return these.
 
     Raises:
         ModelError: It fails, or an image has another vector in a batch than alone.
@@ -80,6 +80,7 @@ def check_batches(model: OnnxModel) -> None:
                 f"the exported network gives other vectors in a batch of {size} than for single "
                 f"images (by {apart:.1e} of their length): its forward mixes the images of a batch"
             )
+    return list(BATCHES)
 
 
 def speeds(models: Sequence[LoadedModel], pixels: Sequence[NDArray[np.uint8]]) -> list[float]:

@@ -14,6 +14,7 @@ from facever.deployment.program import require_packages
 from facever.deployment.trials import Check, compared
 from facever.embeddings.distances import SAME_SPACE
 from facever.errors import ConfigError, ModelError, unknown
+from facever.models.extractor import Extractor
 from facever.models.onnx.model import OnnxModel
 
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -111,7 +112,8 @@ def _measured(
 ) -> Exported:
     """Measure what an export costs, and write the file if it may be written."""
     model, made, card = origin.model, origin.exported(), origin.card
-    check_batches(made)
+    trained = isinstance(model, Extractor)  # an ONNX file may have a fixed batch size
+    batches = check_batches(made) if trained else []
     apart = distances(model, made, shown.pixels)
     if card.precision == "fp32" and not apart.one_space:
         raise ModelError(
@@ -121,7 +123,7 @@ def _measured(
         )
     before, after = speeds((model, made), shown.pixels)
     engine = made.options["engine"]
-    cost = Cost(apart, shown.said, f"{engine} {made.versions[engine]}", before, after)
+    cost = Cost(apart, shown.said, f"{engine} {made.versions[engine]}", before, after, batches)
     trials = None if check is None else compared(model, made, check, data)
     points = _points(origin, made)
     said = (
@@ -134,6 +136,7 @@ def _measured(
         bytes=out.stat().st_size,
         fingerprint=made.fingerprint,
         original=model.fingerprint,
+        original_engine=str(model.options.get("engine", "torch")),
         precision=card.precision,
         preprocessing=record.preprocessing,
         layout=card.layout,

@@ -19,6 +19,7 @@ class Exported(Result):
         bytes: Its size.
         fingerprint: Of its vectors.
         original: Fingerprint of the model's own vectors.
+        original_engine: What computed these: "torch" or an engine of ONNX models.
         precision: "fp32", "fp16" or "int8".
         preprocessing: "inside" or "outside".
         layout: "NCHW" or "NHWC".
@@ -39,6 +40,7 @@ class Exported(Result):
     bytes: int
     fingerprint: str
     original: str
+    original_engine: str
     precision: str
     preprocessing: str
     layout: str
@@ -55,7 +57,7 @@ class Exported(Result):
     quantization: Mapping[str, Any] = field(default_factory=dict)
 
     json_keys = (
-        "model=path bytes fingerprint original precision preprocessing layout size flip dimension "
+        "model=path bytes fingerprint original original_engine precision preprocessing layout size flip dimension "
         "alignment opset trained_on people=people_kept operating_points same_space cost check "
         "quantization"
     )
@@ -111,11 +113,16 @@ class Exported(Result):
                 f"largest {apart.largest:.1e}, mean {apart.mean:.1e} (1 - cosine to the original; "
                 f"{apart.images} images: {cost.of})",
             ),
-            ("batches", f"{', '.join(map(str, cost.batches))} images: the same vectors"),
+            (
+                "batches",
+                f"{', '.join(map(str, cost.batches))} images: the same vectors"
+                if cost.batches
+                else "as in the original file",
+            ),
             (
                 "speed",
                 f"{cost.after:.0f} images per second ({cost.engine}), the original "
-                f"{cost.before:.0f} (torch): {cost.after / cost.before:.2f} x; one thread, "
+                f"{cost.before:.0f} ({self.original_engine}): {cost.after / cost.before:.2f} x; one thread, "
                 f"{cost.machine}",
             ),
             ("trained on", f"{self.trained_on or 'not known'} (people: {self.people_kept})"),

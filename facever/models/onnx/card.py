@@ -26,7 +26,7 @@ CHOICES = {
     "precision": ("fp32", "fp16", "int8"),
 }
 _MOST_COMPONENTS = 65_536
-_SINCE_FORMAT_2 = ("crop", "precision", "flip", "export")
+_LATER = ("crop", "precision", "flip", "export")
 
 LIKE: dict[str, dict[str, Any]] = {
     "insightface": {
@@ -150,9 +150,9 @@ class Card:
 
     def to_json(self) -> str:
         """Return the card as the file holds it."""
-        said = asdict(self)
-        if self.export is None:
-            for name in _SINCE_FORMAT_2:
+        said, usual = asdict(self), asdict(Card())
+        for name in _LATER:
+            if said[name] == usual[name]:
                 del said[name]
         version = 1 if self.export is None else FORMAT
         return json.dumps({"format": version, **said}, sort_keys=True)
