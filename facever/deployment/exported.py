@@ -57,9 +57,9 @@ class Exported(Result):
     quantization: Mapping[str, Any] = field(default_factory=dict)
 
     json_keys = (
-        "model=path bytes fingerprint original original_engine precision preprocessing layout size flip dimension "
-        "alignment opset trained_on people=people_kept operating_points same_space cost check "
-        "quantization"
+        "model=path bytes fingerprint original original_engine precision preprocessing layout "
+        "size flip dimension alignment opset trained_on people=people_kept operating_points "
+        "same_space cost check quantization"
     )
 
     @property
@@ -122,8 +122,8 @@ class Exported(Result):
             (
                 "speed",
                 f"{cost.after:.0f} images per second ({cost.engine}), the original "
-                f"{cost.before:.0f} ({self.original_engine}): {cost.after / cost.before:.2f} x; one thread, "
-                f"{cost.machine}",
+                f"{cost.before:.0f} ({self.original_engine}): "
+                f"{cost.after / cost.before:.2f} x; one thread, {cost.machine}",
             ),
             ("trained on", f"{self.trained_on or 'not known'} (people: {self.people_kept})"),
             (
