@@ -144,9 +144,14 @@ def _of_onnx(source: str | Path, licence: str) -> Origin:
     model = load_model(source)
     if not isinstance(model, OnnxModel):
         raise ModelError(f"{source} is not an ONNX model")
-    file, card = read_onnx(model.path), model.card
+    file, card, known = read_onnx(model.path), model.card, model.card.export
     record = _record(
-        model, card.source_sha256, preprocessing="outside", opset=file.opset, config={}, people={}
+        model,
+        card.source_sha256 if known is None else known.model_hash,
+        preprocessing="outside" if known is None else known.preprocessing,
+        opset=file.opset,
+        config={} if known is None else known.config,
+        people={} if known is None else known.people,
     )
     given = replace(card, export=record, licence=licence or card.licence)
     return Origin(model, file, given, record)
