@@ -117,9 +117,9 @@ def _require_candidate(store: Store, model: LoadedModel) -> None:
             f"the model is {other.pop()}, and only fp32 is the same embedding space: migrate to it "
             "instead (facever gallery migrate)"
         )
-    if card is not None and card.export and card.export.fingerprint != bound.fingerprint:
+    if model.exported_from not in (None, bound.fingerprint):
         raise GalleryError(
-            f"the file was exported from a model of fingerprint {card.export.fingerprint}, and the "
+            f"the file was exported from a model of fingerprint {model.exported_from}, and the "
             f"gallery has {bound.fingerprint}: export the gallery's model, with its --flip"
         )
     if model.dimension != bound.dimension:

@@ -45,6 +45,7 @@ class LoadedModel(ABC):
         device: Where it computes.
         verified: Whether the fingerprint is computed from the bytes of the network, so that no
             other network can have it.
+        exported_from: Fingerprint of the model that an exported file was made of; None otherwise.
         metric, preprocessing, options, trained_on: See `facever.Model`.
     """
 
@@ -54,6 +55,7 @@ class LoadedModel(ABC):
     batch_size: int
     device: Any
     verified: bool = False
+    exported_from: str | None = None
     metric: str
     preprocessing: dict[str, Any]
     options: dict[str, Any]

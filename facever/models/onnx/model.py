@@ -87,6 +87,7 @@ class OnnxModel(LoadedModel):
         self.fingerprint = card.fingerprint(flip=flip, precision=precision)
         self.metric, self.alignment = card.metric, card.alignment
         self.verified = card.export is not None  # else the card names the bytes it came from
+        self.exported_from = None if card.export is None else card.export.fingerprint
         self.preprocessing = self._preprocessing.model_dump(mode="json")
         self.options = {"flip": flip or card.flip, "precision": precision, "engine": ENGINE}
         self._points = [*operating_points, *(card.export.operating_points if card.export else ())]
