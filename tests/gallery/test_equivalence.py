@@ -226,14 +226,28 @@ def test_weights_by_length(
 
 
 def test_a_migration_ends_it(
-    gallery: Gallery, make_other: Callable, tmp_path: Path, weights: np.ndarray
+    gallery: Gallery,
+    make_other: Callable,
+    original: OnnxModel,
+    tmp_path: Path,
+    weights: np.ndarray,
 ) -> None:
     other = make_other()
     gallery.accept_equivalent(other)
     third = load_model(write_export(tmp_path / "third.onnx", weights[:, ::-1], "of a third"))
     assert Recognizer(third, gallery).migrate().finished
     assert not gallery.info().equivalents
+    assert Recognizer(original, gallery).migrate().finished  # back again
     assert not gallery.accepts(other.fingerprint)
+
+
+def test_images_without_a_hash_prove_nothing(
+    original: OnnxModel, make_other: Callable, tmp_path: Path, coloured: list[Path]
+) -> None:
+    faces = original.embed_images([str(path) for path in coloured])
+    with Gallery.create(tmp_path / "hashless", original) as gallery:
+        gallery.enroll(faces, "ada", duplicates="keep")
+        assert "enrolled bytes" in refused(gallery, make_other())
 
 
 def test_a_damaged_record(gallery: Gallery, make_other: Callable) -> None:
