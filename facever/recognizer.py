@@ -262,7 +262,13 @@ class Recognizer:
 
     def _require_own(self) -> "Gallery":
         """Return the gallery; refuse one of another model before images are embedded."""
-        if self.model.fingerprint != self.gallery.fingerprint:
+        if not self.gallery.accepts(self.model.fingerprint):
+            if getattr(self.model, "exported_from", None) == self.gallery.fingerprint:
+                raise GalleryError(
+                    f"the model is an export of the gallery's, and {self.gallery.path} has not "
+                    f"accepted its fingerprint {self.model.fingerprint}: facever gallery "
+                    f"accept-equivalent {self.gallery.path} MODEL.onnx"
+                )
             raise GalleryError(
                 f"the model has fingerprint {self.model.fingerprint}, but the gallery "
                 f"{self.gallery.path} has {self.gallery.fingerprint}: use the gallery's model, "

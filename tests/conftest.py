@@ -23,6 +23,7 @@ LONG = (
     "tests/test_readme.py",
     "tests/test_deprecated.py",
     "tests/studies/bakeoff/test_running.py",
+    "tests/deployment/test_families.py",
 )
 """The files that take longest. They begin first (tools/test.sh keeps this order): a long file that
 begins last would keep one process busy while the others have nothing to do."""

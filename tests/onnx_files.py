@@ -71,3 +71,33 @@ def write_network(
 
 def _numpy(kind: int) -> np.dtype[Any]:
     return np.dtype(helper.tensor_dtype_to_np_dtype(kind))
+
+
+def write_export(path: Path, weights: np.ndarray, fingerprint: str, **values: Any) -> Path:
+    """Write a small network as `facever export` writes one, with its card.
+
+    Args:
+        path: Where to.
+        weights: As in `write_network`.
+        fingerprint: Of the model that it says it was exported from.
+        values: Of its card; `last` and `outputs` go to `write_network`.
+    """
+    from facever.models.onnx.card import KEY, Card
+    from facever.models.onnx.export_record import ExportRecord
+    from facever.models.onnx.file import parse_onnx, with_metadata
+
+    network = {name: values.pop(name) for name in ("last", "outputs") if name in values}
+    write_network(path, weights, **network)
+    file = parse_onnx(path, path.read_bytes())
+    card = Card(
+        size=(24, 16),
+        input="pixels",
+        output=file.outputs[0].name,
+        dimension=weights.shape[1],
+        source_sha256="0" * 64,
+        body_sha256=file.body_sha256,
+        export=ExportRecord("0" * 64, fingerprint, "outside", OPSET, "2026-11-29T00:00:00+00:00"),
+    )
+    content = with_metadata(file.content, {KEY: card.with_values(values).to_json()})
+    path.write_bytes(content)
+    return path

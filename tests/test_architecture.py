@@ -37,6 +37,7 @@ FLOORS = {
     "evaluate": 6,
     "gallery": 6,
     "pair_verification": 6,
+    "deployment": 7,
     "training": 7,
     "recognizer": 7,
     "report": 7,

@@ -131,6 +131,26 @@ def test_layouts(
     assert run("docs/formats.md", monkeypatch, capsys, others) >= 7
 
 
+def test_deployment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("DATA", "PEOPLE"):
+        synthesize(tmp_path / name, 6, 3, size=32)
+    images = sorted((tmp_path / "DATA").rglob("*.jpg"))
+    shutil.copy(images[0], tmp_path / "a.jpg")
+    shutil.copy(images[1], tmp_path / "b.jpg")
+    config = {"backbone": "test_resnet", "embedding_size": 8, "preprocessing": {"size": 32}}
+    embedder = Embedder(parse(ModelConfig, config))
+    with torch.no_grad():
+        embedder.train()(torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8))
+    (tmp_path / "RUN").mkdir()
+    save_embedder(embedder, tmp_path / "RUN" / "model.safetensors", metric="cosine")
+    assert run("docs/deployment.md", monkeypatch, capsys) == 7
+
+
 @pytest.fixture
 def photos(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, real_data: Path, real_models: None

@@ -28,6 +28,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "evaluate": ("evaluate", "Measure verification, retrieval and identification."),
     "gallery": ("gallery", "Create, fill and search a gallery of people."),
     "models": ("models", "List and fetch public models; add other models."),
+    "export": ("export", "Write a trained model as an ONNX file; measure what it costs."),
     "verify": ("verify", "Decide whether two images show the same person."),
     "figure": ("figure", "Draw features, prototypes and heads."),
     "report": ("report", "Write a self-contained HTML report."),

@@ -1,6 +1,7 @@
 """Resources that this process may use: memory, CPUs, open files; with the limits of containers."""
 
 import os
+import platform
 from pathlib import Path
 
 from facever.core.console import byte_count
@@ -130,3 +131,13 @@ def _field(path: Path, name: str) -> int | None:
     """Return the number after a name."""
     words = _words(path)
     return int(words[words.index(name) + 1]) if name in words else None
+
+
+def processor_name() -> str:
+    """Return the name of this machine's processor."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

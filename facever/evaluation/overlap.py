@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from facever.embeddings.coded_people import known_as
 from facever.evaluation.columns import comparable_column, people_column
 from facever.render.values import Record
 
@@ -89,15 +90,16 @@ def shared_people(
     """Return the people of the trials with this use in the training, sorted; None if unknown.
 
     Args:
-        trained_on: Columns identity and dataset, and use ("train" or "development") if
-            development people are listed; None if unknown.
+        trained_on: Columns identity (a name or a code, see `facever.embeddings.coded_people`) and
+            dataset, and use ("train" or "development") if development people are listed; None if
+            unknown.
         people: The identities of the trials.
         use: "train" or "development".
     """
     if trained_on is None:
         return None
     listed = people_column(_used(trained_on, use)["identity"])
-    return sorted(set(listed.dropna()) & set(people_column(list(people))))
+    return sorted(set(known_as(listed.dropna(), people_column(list(people))).values()))
 
 
 def find_overlap(
@@ -115,7 +117,8 @@ def find_overlap(
     if trained_on is None or shared is None:
         return Overlap(None, len(names), [], None)
     rows = _used(trained_on, "train")
-    rows = rows[people_column(rows["identity"]).isin(shared).to_numpy()]
+    listed = people_column(rows["identity"])
+    rows = rows[listed.isin(list(known_as(listed.dropna(), shared))).to_numpy()]
     chosen_on = shared_people(trained_on, names, "development") or []
     datasets = sorted(comparable_column(rows["dataset"]).dropna().unique())
     return Overlap(shared, len(names), datasets, trials_share, chosen_on)

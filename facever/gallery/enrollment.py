@@ -43,7 +43,7 @@ def enroll(
 ) -> Enrollment:
     """Add images of people to a store; see `Gallery.enroll`."""
     binding = store.binding
-    vectors = checked_vectors(faces, fingerprint, binding)
+    vectors = checked_vectors(faces, fingerprint, binding, store.equivalents)
     images = images_of(faces, vectors, people, sources, hashes)
     known = _by_person(metadata or {})
     for person in set(known) - set(images.people):
@@ -65,7 +65,7 @@ def enroll_export(
         duplicates = "skip" if store.counts()[1] else "keep"
     checks = Checks(duplicates, near, conflicts, conflict_point)
     binding, found = store.binding, read_export(path)
-    vectors = checked_vectors(found.faces, None, binding)
+    vectors = checked_vectors(found.faces, None, binding, store.equivalents)
     images = replace(
         images_of(found.faces, vectors, None, None, found.hashes),
         times=found.times,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from numpy.typing import ArrayLike
 
@@ -22,6 +22,7 @@ from facever.gallery.records import (
     Audited,
     Binding,
     Duplicates,
+    Equivalence,
     Finding,
     MigrationState,
     PendingImage,
@@ -35,6 +36,10 @@ from facever.gallery.store.store import Store
 from facever.gallery.templates import checked_policy
 from facever.models.protocol import Model
 from facever.operating_point import OperatingPoint, ScoreRule
+
+if TYPE_CHECKING:
+    from facever.models.extraction import LoadedModel
+    from facever.models.photos import Photos
 
 
 class Gallery:
@@ -372,6 +377,10 @@ class Gallery:
         """The dimension of the vectors."""
         return self._store.binding.dimension
 
+    def accepts(self, fingerprint: str) -> bool:
+        """Return whether vectors of this fingerprint are taken: the gallery's, or an equivalent."""
+        return fingerprint == self.fingerprint or fingerprint in self._store.equivalents
+
     def info(self) -> GalleryInfo:
         """Return the gallery's model, settings and counts."""
         return info_of(self._store, self.path)
@@ -584,6 +593,56 @@ class Gallery:
         """
         self._store.set_storage(kind)
         self._index.settle()
+
+    # -- equivalent models ------------------------------------------------------------------
+
+    def accept_equivalent(
+        self,
+        model: "LoadedModel",
+        *,
+        original: "LoadedModel | None" = None,
+        images: str | Path | None = None,
+        root: str | Path | None = None,
+        photos: "Photos" = None,
+    ) -> Equivalence:
+        """Take the vectors of another model like those of the gallery's, after a measurement.
+
+        For an fp32 file that `facever export` made of the gallery's model: searches, verifications
+        and enrolments with it work then, and operating points stay valid. Every cosine distance
+        must be at most 1e-5. By default the stored vectors are compared, on images whose files
+        still have the enrolled bytes.
+
+        Args:
+            model: The other model.
+            original: The gallery's model, to compare with it on `images` instead.
+            images: A data set.
+            root: Folder of images that are no longer at their source, and of named data sets.
+            photos: As for `migrate_gallery`.
+
+        Returns:
+            What was measured, as it is stored (`info().equivalents`).
+
+        Raises:
+            GalleryError: The model is of another precision or was made of another model, its
+                fingerprint is not computed from its network, its vectors differ, or fewer than 8
+                images could be compared.
+        """
+        from facever.gallery.equivalence import equivalence_of  # data sets, for those who need them
+
+        self._store.require_writable()
+        found = equivalence_of(
+            self._store, model, original, images, None if root is None else Path(root), photos
+        )
+        self._store.accept_equivalent(found)
+        return found
+
+    def remove_equivalent(self, fingerprint: str) -> None:
+        """Refuse an equivalent model from now on; vectors that were enrolled by it remain.
+
+        Raises:
+            GalleryError: There is no equivalent of that fingerprint.
+        """
+        self._store.remove_equivalent(fingerprint)
 
     # -- migration to another model ---------------------------------------------------------
 

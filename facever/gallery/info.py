@@ -1,11 +1,12 @@
 """A gallery's model, settings and counts."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from facever.evaluation.score_calibration import ScoreCalibration
-from facever.gallery.records import shown
+from facever.gallery.records import Equivalence, shown
 from facever.gallery.store.store import Store
 from facever.gallery.thresholds import kept
 from facever.operating_point import OperatingPoint
@@ -21,6 +22,7 @@ class GalleryInfo(Result):
     `entries` is the number of vectors that a search compares with: images or templates. `unusable`
     lists the reasons for stored operating points and calibrations that cannot be used. `photos` is
     the number of images enrolled as photos, in which a face was found; the others are crops.
+    `equivalents` are the models whose vectors are taken like those of the gallery's model.
     """
 
     path: str
@@ -43,6 +45,7 @@ class GalleryInfo(Result):
     calibrations: dict[str, dict[str, Any]]
     unusable: list[str]
     photos: int = 0
+    equivalents: Mapping[str, Equivalence] = field(default_factory=dict)
 
     def describe(self) -> list[Section]:
         """Return a gallery's model, settings and counts."""
@@ -53,6 +56,7 @@ class GalleryInfo(Result):
             ("gallery", self.path),
             ("created", self.created),
             ("fingerprint", self.fingerprint),
+            *(("equivalent", _in_words(one)) for one in self.equivalents.values()),
             ("vectors", f"dimension {self.dimension}, cosine similarity"),
             ("templates", f"{self.templates}, {vectors} to compare with"),
             ("storage", self.storage),
@@ -98,4 +102,12 @@ def info_of(store: Store, path: Path) -> GalleryInfo:
             operating_points={name: one.model_dump(mode="json") for name, one in points.items()},
             calibrations={name: one.model_dump(mode="json") for name, one in calibrations.items()},
             unusable=[one.reason for one in unusable],
+            equivalents=dict(store.equivalents),
         )
+
+
+def _in_words(one: Equivalence) -> str:
+    return (
+        f"{one.fingerprint} (distance at most {one.largest:.1e} on {one.images} images, "
+        f"{one.measured_on}; {one.accepted})"
+    )

@@ -1,6 +1,6 @@
 """Checks of a gallery's inputs: vectors by its model and their columns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -30,13 +30,19 @@ _OF_A_RUN = (
 )  # options without effect on a fingerprint
 
 
-def checked_vectors(faces: Faces, fingerprint: str | None, binding: Binding) -> Vectors:
-    """Return the vectors [N, D] if they were made by the gallery's model.
+def checked_vectors(
+    faces: Faces,
+    fingerprint: str | None,
+    binding: Binding,
+    equivalents: Collection[str] = (),
+) -> Vectors:
+    """Return the vectors [N, D] if they were made by the gallery's model or an equivalent one.
 
     Args:
         faces: An EmbeddingSet, unit vectors [N, D] or one [D].
         fingerprint: Fingerprint of the model, for vectors without one.
         binding: The gallery's binding.
+        equivalents: Fingerprints of the models whose vectors are taken, too.
 
     Raises:
         GalleryError: The fingerprint is missing or different, or the vectors have another
@@ -54,7 +60,7 @@ def checked_vectors(faces: Faces, fingerprint: str | None, binding: Binding) -> 
             "vectors without a fingerprint of their model: give fingerprint=, such as "
             f"model.fingerprint (the gallery has {binding.fingerprint})"
         )
-    if declared != binding.fingerprint:
+    if declared != binding.fingerprint and declared not in equivalents:
         raise GalleryError(
             f"vectors with fingerprint {declared} do not match the gallery's fingerprint "
             f"{binding.fingerprint}: embed the images with the gallery's model"

@@ -2,7 +2,7 @@
 use.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
@@ -14,18 +14,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from facever.core.console import Progress, progress
-from facever.data.acquisition import FaceStep, landmarks_of
+from facever.data.acquisition import FaceStep
 from facever.data.decode import ImageError
-from facever.data.given import hash_of
 from facever.data.manifest import Manifest
-from facever.data.members import file_of
 from facever.embeddings.unit import unit_rows
-from facever.errors import DataError, GalleryError
+from facever.errors import GalleryError
 from facever.gallery.gallery import Gallery
 from facever.gallery.inputs import binding_of
 from facever.gallery.records import PendingImage
+from facever.gallery.sources import cropping, located
 from facever.models.images import workers_for
-from facever.models.photos import NONE, Photos, alignment_of, face_step, one_face_each
+from facever.models.photos import Photos, one_face_each
 from facever.models.protocol import Model
 from facever.models.streams import Workers, stream_of
 from facever.render.values import Record
@@ -187,27 +186,14 @@ class _Moving:
         found: list[tuple[PendingImage, str]] = []
         for image in images:
             try:
-                found.append((image, _located(image, self._root)))
+                found.append((image, located(image, self._root)))
             except ImageError as error:
                 self._miss(image, error.reason)
         for photos in (False, True):
             some = [one for one in found if (one[0].landmarks is not None) == photos]
             if some:
-                self._embed(some, self._step([image.landmarks for image, _ in some]))
-
-    def _step(self, landmarks: list[str | None]) -> FaceStep | None:
-        """Return the cropping of images that are all photos or all crops."""
-        if landmarks[0] is None or self._photos is False:
-            return face_step(self._model, self._photos)
-        if self._photos is None and alignment_of(self._model) == NONE:
-            raise GalleryError(
-                "images of the gallery were enrolled as photos, but the new model takes crops: "
-                "choose a model with an alignment, or give --crops (photos=False) to embed the "
-                "photos whole"
-            )
-        step = face_step(self._model, True if self._photos is None else self._photos)
-        known = [text if text and _are_landmarks(text) else None for text in landmarks]
-        return None if step is None else FaceStep(step.cropper, step.size, known)
+                known = [image.landmarks for image, _ in some]
+                self._embed(some, cropping(self._model, self._photos, known))
 
     def _embed(self, found: Sequence[tuple[PendingImage, str]], faces: FaceStep | None) -> None:
         images, paths = zip(*found, strict=True)
@@ -240,48 +226,3 @@ class _Moving:
     def _miss(self, image: PendingImage, reason: str) -> None:
         self.missing[image.image] = MissingImage(image.image, image.person, image.source, reason)
         self._shown.advance()
-
-
-def _are_landmarks(text: str) -> bool:
-    """Return whether a text contains landmarks; if not, it is damaged."""
-    try:
-        landmarks_of(text)
-    except DataError:
-        return False
-    return True
-
-
-def _located(image: PendingImage, root: Path | None) -> str:
-    """Return the path of the file with the enrolled bytes.
-
-    Raises:
-        ImageError: There is no such file, with the reason.
-    """
-    if image.source is None:
-        raise ImageError(f"image {image.image}", "it was enrolled as a vector, without a source")
-    there = [place for place in _places(image, root) if _is_there(place)]
-    for place in there:
-        if image.hash is None or hash_of(place) == image.hash:
-            return place
-    raise ImageError(
-        image.source, "the file has changed since enrolment" if there else "no such file"
-    )
-
-
-def _places(image: PendingImage, root: Path | None) -> Iterator[str]:
-    """Yield possible paths of an image, the most likely first."""
-    assert image.source is not None
-    source = Path(image.source)
-    if source.is_absolute():
-        yield str(source)
-    if root is None:
-        return
-    parts = source.parts[1:] if source.is_absolute() else source.parts
-    tails = (
-        range(len(parts)) if image.hash is not None else range(1)
-    )  # the hash identifies the right file
-    yield from (str(root.joinpath(*parts[start:])) for start in tails)
-
-
-def _is_there(place: str) -> bool:
-    return Path(file_of(place)).is_file()

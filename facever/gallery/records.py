@@ -58,6 +58,31 @@ class Settings:
     index: str = "auto"
 
 
+@dataclass(frozen=True)
+class Equivalence(Record):
+    """Another model whose vectors a gallery takes like those of its own model.
+
+    Args:
+        fingerprint: Fingerprint of the other model.
+        of: Fingerprint of the gallery's model.
+        images: Number of images that both models were compared on.
+        largest: Largest cosine distance of their vectors.
+        mean: Mean cosine distance.
+        measured_on: What these images were.
+        accepted: Time of the measurement, ISO 8601 in UTC.
+        versions: Versions of the packages that computed the vectors of the other model.
+    """
+
+    fingerprint: str
+    of: str
+    images: int
+    largest: float
+    mean: float
+    measured_on: str
+    accepted: str
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
 class Change(NamedTuple):
     """A state of the store: its number, and a stamp that is unique among copies of the store."""
 

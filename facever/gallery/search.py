@@ -58,7 +58,7 @@ def search(
     while found is None:
         with store.reading():  # one state: the decision must match the people
             before = store.generation(), store.change()
-            vectors = checked_vectors(probes, fingerprint, store.binding)
+            vectors = checked_vectors(probes, fingerprint, store.binding, store.equivalents)
             among = None if where is None else store.keys_where(where)
             plan = _plan(store, operating_point, rule, calibration, among)
             if decide and plan.decision.point is None:

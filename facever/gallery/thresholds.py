@@ -85,14 +85,15 @@ def findings(store: Store) -> Iterator[Finding]:
             yield Finding("decisions", f"{broken.reason}; remove it")
     for usable, _ in stored:
         for name, one in usable.items():
-            if one.fingerprint != store.binding.fingerprint:
+            if one.fingerprint not in (store.binding.fingerprint, *store.equivalents):
                 yield Finding(
                     "decisions", f"{shown(name)} is for another model, {one.fingerprint}: remove it"
                 )
 
 
 def _require_gallerys(store: Store, measured: Measured) -> None:
-    require_fit(measured, store.binding.fingerprint, "the gallery")
+    own, given = store.binding.fingerprint, measured.fingerprint
+    require_fit(measured, given if given and given in store.equivalents else own, "the gallery")
     require_cosine(measured)
 
 

@@ -34,7 +34,7 @@ def verify(
     """Compare probes with a person's entries; see `Gallery.verify`."""
     rule = checked_rule(rule) or "max"
     with store.reading():  # one state: the decision must match the vectors
-        vectors = checked_vectors(probes, fingerprint, store.binding)
+        vectors = checked_vectors(probes, fingerprint, store.binding, store.equivalents)
         enrolled = store.vectors_of(person)
         templates, count = store.settings.templates, len(enrolled)
         decision = for_verification(

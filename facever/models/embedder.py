@@ -238,7 +238,7 @@ class Embedder(nn.Module):
                 pooled = pooled.mean((2, 3))
         else:
             pooled = self._pool(last_features(self.backbone, images))
-        if pooled.shape != (len(images), self._pooled):
+        if pooled.shape != (images.shape[0], self._pooled):
             raise ModelError(
                 f"backbone '{self.config.backbone}' gives {list(pooled.shape)} where "
                 f"[{images.shape[0]}, {self._pooled}] is needed: images of "

@@ -43,6 +43,9 @@ class LoadedModel(ABC):
         alignment: "arcface-112", or "none" for a model that takes crops as they are.
         batch_size: Images that are embedded together.
         device: Where it computes.
+        verified: Whether the fingerprint is computed from the bytes of the network, so that no
+            other network can have it.
+        exported_from: Fingerprint of the model that an exported file was made of; None otherwise.
         metric, preprocessing, options, trained_on: See `facever.Model`.
     """
 
@@ -51,6 +54,8 @@ class LoadedModel(ABC):
     alignment: str
     batch_size: int
     device: Any
+    verified: bool = False
+    exported_from: str | None = None
     metric: str
     preprocessing: dict[str, Any]
     options: dict[str, Any]

@@ -138,7 +138,7 @@ class GallerySearches(Searches):
             self.vectors, self._owners = vectors[kept], owners[kept]
             self.queries, self._codes = vectors[held], owners[held]
         else:
-            if probes.meta.fingerprint != gallery.fingerprint:
+            if not gallery.accepts(probes.meta.fingerprint):
                 raise GalleryError(
                     f"the probes have fingerprint {probes.meta.fingerprint}, the gallery has "
                     f"{gallery.fingerprint}: embed the probes with the gallery's model"

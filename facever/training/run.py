@@ -15,6 +15,7 @@ from facever.core.files import alone, naming, read_regular, remove_leftovers, wr
 from facever.core.json_files import parse_json, write_json
 from facever.core.processes import is_main, world
 from facever.core.run_folder import RunFolder
+from facever.data.machine import processor_name
 from facever.deprecated import Former, former_names
 from facever.errors import TrainingError
 from facever.training.saving.position import Position
@@ -216,7 +217,7 @@ def write_environment(run: Run, device: str, threads: int) -> None:
                 "opencv": cv2.__version__,
             },
             "platform": platform.platform(),
-            "processor": _processor(),
+            "processor": processor_name(),
             "cpus": os.cpu_count(),
             "threads": threads,
             "processes": world(),
@@ -224,15 +225,6 @@ def write_environment(run: Run, device: str, threads: int) -> None:
             "gpu": torch.cuda.get_device_name() if device.startswith("cuda") else None,
         },
     )
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _is_before(line: str, step: int, epoch: int) -> bool:

@@ -1,5 +1,6 @@
 import pandas as pd
 
+from facever.embeddings.coded_people import frame_of, people_of
 from facever.evaluation.overlap import find_overlap, shared_people
 
 TRAINED = pd.DataFrame({"identity": ["Ada", "Ben", "Cy"], "dataset": ["x", "y", "x"]})
@@ -67,3 +68,15 @@ def test_what_a_figure_alone_must_say_is_short():
     assert find_overlap(None, ["Zoe"], None).brief == ""
     chosen = TRAINED.assign(use="development")
     assert find_overlap(chosen, ["Ben"], None).brief == "1 of the 1 people were used for selection"
+
+
+def test_codes_are_compared_with_names():
+    trained = TRAINED.assign(use=["train", "development", "train"])
+    coded = frame_of(people_of(trained, "salt", codes=True))
+    people = ["Ben", "Ada", "Zoe"]
+    assert find_overlap(coded, people, 0.5) == find_overlap(trained, people, 0.5)
+    assert shared_people(coded, people) == ["Ada"]
+    assert shared_people(coded, people, "development") == ["Ben"]
+    assert find_overlap(coded, ["Zoe"], None).known
+    both = pd.concat([coded, pd.DataFrame({"identity": ["Zoe"], "dataset": "z", "use": "train"})])
+    assert find_overlap(both, people, None).datasets == ["x", "z"]

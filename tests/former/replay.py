@@ -153,12 +153,13 @@ ADDED = {
     "failure_to_enroll",
     "images",
     "photos",
+    "equivalents",
     "probe",
     "probes",
     "unnamed",
     "without_identity",
 }
-"""Keys that came later: of alignments, photos and images without identity."""
+"""Keys that came later: of alignments, photos, images without identity and equivalent models."""
 
 
 def differences(

@@ -6,6 +6,7 @@ from facever.cli.gallery import (
     creating,
     edits,
     enrolling,
+    equivalence,
     maintenance,
     migrating,
     removing,
@@ -53,6 +54,11 @@ for _name, _verb, _line in (
     ("export", maintenance.export, "Write all people and images as an embedding set."),
     ("import", enrolling.import_, "Enroll all people of an export."),
     ("migrate", migrating.migrate, "Migrate to another model."),
+    (
+        "accept-equivalent",
+        equivalence.accept_equivalent,
+        "Use an exported model like the gallery's own, after a measurement.",
+    ),
 ):
     app.command(_name, short_help=_line)(_verb)
 app.command(cls=tuning.MANY_KINDS, short_help="Compare kinds of index on the gallery's people.")(

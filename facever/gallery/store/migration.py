@@ -104,7 +104,7 @@ def finish(change: Transaction, fingerprint: str, remove: Sequence[int]) -> int:
     _take_migrated(db, settings.storage, binding.dimension)
     for table in ("migrated", "operating_points", "calibrations"):
         db.execute(f"DELETE FROM {table}")
-    db.execute("DELETE FROM meta WHERE key = 'migration'")
+    db.execute("DELETE FROM meta WHERE key IN ('migration', 'equivalents')")
     change.write_facts(asdict(binding))
     begin_generation(change, settings)
     return len(gone)

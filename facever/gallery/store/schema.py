@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from facever.errors import GalleryError
 from facever.gallery.metadata import stored_json
-from facever.gallery.records import Binding, Settings
+from facever.gallery.records import Binding, Equivalence, Settings
 from facever.gallery.storage import checked_storage
 from facever.gallery.templates import checked_policy
 
@@ -184,6 +184,7 @@ class StoreFacts(NamedTuple):
     audit_key: bytes
     binding: Binding
     settings: Settings
+    equivalents: Mapping[str, Equivalence]
 
 
 def facts_in(db: sqlite3.Connection, path: Path) -> StoreFacts:
@@ -203,6 +204,7 @@ def facts_in(db: sqlite3.Connection, path: Path) -> StoreFacts:
             Settings(
                 checked_policy(said["templates"]), checked_storage(said["storage"]), said["index"]
             ),
+            _equivalents(said),
         )
         texts = (facts.gallery, facts.created, facts.generation, facts.settings.index)
         if not all(isinstance(value, str) for value in texts):
@@ -212,6 +214,18 @@ def facts_in(db: sqlite3.Connection, path: Path) -> StoreFacts:
     except (ValueError, TypeError, GalleryError) as error:
         raise GalleryError(f"{path} is damaged: {_META} ({error}); {_RESTORE}") from error
     return facts
+
+
+def _equivalents(said: Mapping[str, Any]) -> dict[str, Equivalence]:
+    """Return the accepted equivalents of the gallery's model by their fingerprints.
+
+    Raises:
+        TypeError: The record is damaged.
+    """
+    found = [Equivalence(**one) for one in said.get("equivalents", [])]
+    if any(not isinstance(one.fingerprint, str) for one in found):
+        raise TypeError("an equivalent model has no fingerprint")
+    return {one.fingerprint: one for one in found if one.of == said["fingerprint"]}
 
 
 def under_way(db: sqlite3.Connection, path: Path) -> Binding | None:

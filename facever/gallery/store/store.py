@@ -33,6 +33,7 @@ People have keys: numbers that are never reused and remain when the id changes.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -48,6 +49,7 @@ from facever.gallery.records import (
     Duplicate,
     Duplicates,
     Entries,
+    Equivalence,
     Finding,
     Keys,
     MigrationState,
@@ -168,6 +170,11 @@ class Store:
     def settings(self) -> Settings:
         """The gallery's current settings."""
         return self._database.facts().settings
+
+    @property
+    def equivalents(self) -> Mapping[str, Equivalence]:
+        """The accepted equivalents of the gallery's model by their fingerprints."""
+        return self._database.facts().equivalents
 
     def generation(self) -> str:
         """Return the generation, which changes when all entries are replaced."""
@@ -551,6 +558,36 @@ class Store:
         with self._database.writing() as change:
             entries.remake_damaged_templates(change)
 
+    # -- equivalent models ------------------------------------------------------------------
+
+    def accept_equivalent(self, equivalence: Equivalence) -> None:
+        """Store an equivalence; it replaces one of the same fingerprint.
+
+        Raises:
+            GalleryError: The gallery's model has changed since the measurement.
+        """
+        with self._database.writing() as change:
+            facts = change.facts()
+            if equivalence.of != facts.binding.fingerprint:
+                raise GalleryError(
+                    f"the gallery now has fingerprint {facts.binding.fingerprint}: measure again"
+                )
+            _write_equivalents(
+                change, {**facts.equivalents, equivalence.fingerprint: equivalence}, "accept"
+            )
+
+    def remove_equivalent(self, fingerprint: str) -> None:
+        """Remove an equivalence.
+
+        Raises:
+            GalleryError: There is none of that fingerprint.
+        """
+        with self._database.writing() as change:
+            known = dict(change.facts().equivalents)
+            if known.pop(fingerprint, None) is None:
+                raise GalleryError(f"the gallery has no equivalent model {shown(fingerprint)}")
+            _write_equivalents(change, known, "remove")
+
     # -- migration to another model ---------------------------------------------------------
 
     def begin_migration(self, binding: Binding) -> None:
@@ -611,6 +648,11 @@ class Store:
                 yield from findings(read)
         except GalleryError as error:
             yield Finding("store", str(error))
+
+
+def _write_equivalents(change: Transaction, known: Mapping[str, Equivalence], action: str) -> None:
+    change.write_facts({"equivalents": [asdict(one) for one in known.values()]})
+    record(change.db, f"{action} equivalent", people=0, images=0)
 
 
 def _table_of(what: str) -> str:

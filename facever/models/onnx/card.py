@@ -9,10 +9,13 @@ from typing import Any, Self
 
 from facever.data.preprocessing import Preprocessing
 from facever.errors import ConfigError, ModelError, unknown
+from facever.models.onnx.export_record import ExportRecord
 from facever.models.onnx.file import OnnxFile
 
 KEY = "facever.card"
-FORMAT = 1
+FORMAT = 2
+"""Of cards with an `export`; all others are written in format 1, which earlier versions read."""
+
 ENGINE = "onnxruntime"
 CHOICES = {
     "color": ("rgb", "bgr", "grey"),
@@ -20,8 +23,10 @@ CHOICES = {
     "alignment": ("arcface-112", "none"),
     "metric": ("cosine", "euclidean", "dot"),
     "interpolation": ("area", "bilinear", "bicubic"),
+    "precision": ("fp32", "fp16", "int8"),
 }
 _MOST_COMPONENTS = 65_536
+_LATER = ("crop", "precision", "flip", "export")
 
 LIKE: dict[str, dict[str, Any]] = {
     "insightface": {
@@ -56,6 +61,11 @@ class Card:
         trained_on: What it was trained on; empty where that is not known.
         source_sha256: Of the file that it was made from; it names the weights.
         body_sha256: Of the file that holds this card, without its metadata.
+        crop: The central share of each side of an image that is kept before resizing.
+        precision: Number format of an exported file: "fp32", "fp16" or "int8".
+        flip: Whether the file itself averages each image with its mirror image.
+        export: What `facever export` knows of the model: see `ExportRecord`. None in files of
+            `facever models add`.
     """
 
     size: tuple[int, int] = (112, 112)
@@ -74,6 +84,10 @@ class Card:
     trained_on: str = ""
     source_sha256: str = ""
     body_sha256: str = ""
+    crop: float = 1.0
+    precision: str = "fp32"
+    flip: bool = False
+    export: ExportRecord | None = None
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -90,6 +104,7 @@ class Card:
             "mean": [value / 255 for value in self.mean],
             "std": [value / 255 for value in self.std],
             "interpolation": self.interpolation,
+            "crop": self.crop,
         }
         return parse(Preprocessing, values, where="the model's input")
 
@@ -106,6 +121,8 @@ class Card:
             raise ConfigError(f"mean {self.mean} and std {self.std} must be numbers, std above 0")
         if not 0 <= self.dimension <= _MOST_COMPONENTS:
             raise ConfigError(f"dimension {self.dimension}: it must be at most {_MOST_COMPONENTS}")
+        if not isinstance(self.flip, bool):
+            raise ConfigError(f"flip is {self.flip!r} (allowed: true, false)")
         assert self.preprocessing
         return self
 
@@ -113,7 +130,9 @@ class Card:
         """Return the fingerprint of the embedding space of this model with these options.
 
         Model, preprocessing, alignment, output, engine, precision and flip enter; neither the
-        detector nor what images were given does.
+        detector nor what images were given does. Of an exported file the bytes of its network
+        enter, which are compared with the file when it is opened: another network cannot have the
+        same fingerprint.
         """
         said = asdict(self)
         space = {
@@ -123,13 +142,20 @@ class Card:
                 "alignment", "output",
             )
         }  # fmt: skip
-        options = {"engine": ENGINE, "flip": flip, "precision": precision}
+        if self.export is not None:
+            space |= {"body_sha256": self.body_sha256, "crop": self.crop}
+        options = {"engine": ENGINE, "flip": flip or self.flip, "precision": precision}
         written = json.dumps({**space, **options}, sort_keys=True)
         return hashlib.sha256(written.encode()).hexdigest()
 
     def to_json(self) -> str:
         """Return the card as the file holds it."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, sort_keys=True)
+        said, usual = asdict(self), asdict(Card())
+        for name in _LATER:
+            if said[name] == usual[name]:
+                del said[name]
+        version = 1 if self.export is None else FORMAT
+        return json.dumps({"format": version, **said}, sort_keys=True)
 
     @classmethod
     def from_json(cls, written: str, where: str) -> Self:
@@ -151,6 +177,8 @@ class Card:
                 )
             known = {one.name for one in fields(cls)}
             made = cls(**{name: value for name, value in values.items() if name in known})
+            if made.export is not None:
+                made = replace(made, export=ExportRecord.from_values(made.export))
             return made.with_values({}).checked()
         except (ValueError, TypeError, KeyError, AttributeError, ConfigError) as error:
             raise ModelError(
@@ -198,7 +226,7 @@ def card_of(file: OnnxFile) -> Card | None:
     card = Card.from_json(file.metadata[KEY], str(file.path))
     if card.body_sha256 != file.body_sha256:
         raise ModelError(
-            f"{file.path} is damaged, or was changed after 'facever models add' wrote it: add the "
-            "model again"
+            f"{file.path} is damaged, or was changed after its card was written: add the model "
+            "again (facever models add), or export it again (facever export)"
         )
     return card

@@ -1,6 +1,6 @@
 """OnnxModel: an ONNX file as a facever model, without torch."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,8 @@ from facever.models.onnx.file import OnnxFile, names
 from facever.models.streams import EmbeddedBlock, Workers, in_rows, located_by
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from facever.data.manifest import Manifest
     from facever.operating_point import OperatingPoint
 
@@ -36,13 +38,14 @@ class OnnxModel(LoadedModel):
         card: What is known of it.
         device: "auto" or "cpu".
         flip: Embed each image and its mirror image, and average the two embeddings before
-            normalising; twice the time.
+            normalising; twice the time. A file that does so itself always does.
         precision: "fp32": the numbers are those of the file.
         batch_size: Images that are handed on, and written, together.
         operating_points: 1:1 operating points that come with it; the first of its fingerprint
             decides.
 
     Attributes:
+        path: The file.
         card: As given.
         fingerprint: Of the model, its preprocessing, alignment and output, engine and options.
 
@@ -50,8 +53,6 @@ class OnnxModel(LoadedModel):
         ModelError: onnxruntime is not installed or cannot take the file, which is no embedder.
         ConfigError: Another device or precision, or a batch size below 1.
     """
-
-    trained_on = None
 
     def __init__(
         self,
@@ -61,7 +62,7 @@ class OnnxModel(LoadedModel):
         flip: bool = False,
         precision: Precision = "fp32",
         batch_size: int = 64,
-        operating_points: Sequence[dict[str, Any]] = (),
+        operating_points: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         if precision != "fp32":
             raise ConfigError(
@@ -74,7 +75,9 @@ class OnnxModel(LoadedModel):
             )
         if batch_size < 1:
             raise ConfigError(f"batch size {batch_size}: it must be 1 or larger")
-        self.card, self.flip, self.device, self.batch_size = card, flip, "cpu", batch_size
+        self.path, self.card = file.path, card
+        self.device, self.batch_size = "cpu", batch_size
+        self.flip = flip and not card.flip  # to be done here
         self._preprocessing = card.preprocessing
         self._engine = Engine(file, card.output)
         self._channels, self._together = fitting(self._engine, card, file)
@@ -83,9 +86,16 @@ class OnnxModel(LoadedModel):
         self.dimension = card.dimension
         self.fingerprint = card.fingerprint(flip=flip, precision=precision)
         self.metric, self.alignment = card.metric, card.alignment
+        self.verified = card.export is not None  # else the card names the bytes it came from
+        self.exported_from = None if card.export is None else card.export.fingerprint
         self.preprocessing = self._preprocessing.model_dump(mode="json")
-        self.options = {"flip": flip, "precision": precision, "engine": ENGINE}
-        self._points = operating_points
+        self.options = {"flip": flip or card.flip, "precision": precision, "engine": ENGINE}
+        self._points = [*operating_points, *(card.export.operating_points if card.export else ())]
+
+    @cached_property
+    def trained_on(self) -> "pd.DataFrame | None":  # type: ignore[override]
+        """Codes of the people that an exported model was trained on; None if not known."""
+        return None if self.card.export is None else self.card.export.trained_on
 
     @property
     def versions(self) -> dict[str, str]:
@@ -94,7 +104,7 @@ class OnnxModel(LoadedModel):
 
     @cached_property
     def operating_points(self) -> "list[OperatingPoint]":
-        """The 1:1 operating points that were measured with this model and ship with facever."""
+        """The 1:1 operating points of this model that ship with facever, or are in its file."""
         if not self._points:
             return []
         from facever.config import parse
@@ -113,6 +123,11 @@ class OnnxModel(LoadedModel):
         """A note on `operating_point` for users: the data that it was measured on."""
         if self.operating_point is None:
             return ""
+        if self.card.export is not None:
+            return (
+                "the threshold was measured with the model that was exported "
+                f"({self.card.export.fingerprint[:12]}), on {self.operating_point.dataset}"
+            )
         return (
             f"the threshold was measured on {self.operating_point.dataset}, not on your data: "
             "measure one of your own (facever evaluate verification EMBEDDINGS --at-far RATE "
@@ -179,6 +194,10 @@ class OnnxModel(LoadedModel):
             min(_threads("auto"), len(pieces)) or 1,
         )
         return np.concatenate([np.empty((0, self.dimension), np.float32), *done])
+
+    def embed_batch(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embed preprocessed images as `embed_pixels` does, but in one run of the network."""
+        return self._forward(images)
 
     def _forward(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the embeddings of as many images as go through together, or fewer."""

@@ -1,0 +1,82 @@
+"""The sources of enrolled images: where their files are, and how they become crops again."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from facever.data.acquisition import FaceStep, landmarks_of
+from facever.data.decode import ImageError
+from facever.data.given import hash_of
+from facever.data.members import file_of
+from facever.errors import DataError, GalleryError
+from facever.gallery.records import PendingImage
+from facever.models.photos import NONE, Photos, alignment_of, face_step
+from facever.models.protocol import Model
+
+
+def cropping(model: Model, photos: Photos, landmarks: Sequence[str | None]) -> FaceStep | None:
+    """Return the cropping of images that are all photos or all crops; None for crops.
+
+    Args:
+        model: The model that the crops are for.
+        photos: See `Photos`; None for what the images were enrolled as.
+        landmarks: Stored landmarks of each image: None for all crops, empty if unknown.
+
+    Raises:
+        GalleryError: The images are photos, and the model takes crops.
+    """
+    if landmarks[0] is None or photos is False:
+        return face_step(model, photos)
+    if photos is None and alignment_of(model) == NONE:
+        raise GalleryError(
+            "images of the gallery were enrolled as photos, but the new model takes crops: "
+            "choose a model with an alignment, or give --crops (photos=False) to embed the "
+            "photos whole"
+        )
+    step = face_step(model, True if photos is None else photos)
+    known = [text if text and _are_landmarks(text) else None for text in landmarks]
+    return None if step is None else FaceStep(step.cropper, step.size, known)
+
+
+def _are_landmarks(text: str) -> bool:
+    """Return whether a text contains landmarks; if not, it is damaged."""
+    try:
+        landmarks_of(text)
+    except DataError:
+        return False
+    return True
+
+
+def located(image: PendingImage, root: Path | None) -> str:
+    """Return the path of the file with the enrolled bytes.
+
+    Raises:
+        ImageError: There is no such file, with the reason.
+    """
+    if image.source is None:
+        raise ImageError(f"image {image.image}", "it was enrolled as a vector, without a source")
+    there = [place for place in _places(image, root) if _is_there(place)]
+    for place in there:
+        if image.hash is None or hash_of(place) == image.hash:
+            return place
+    raise ImageError(
+        image.source, "the file has changed since enrolment" if there else "no such file"
+    )
+
+
+def _places(image: PendingImage, root: Path | None) -> Iterator[str]:
+    """Yield possible paths of an image, the most likely first."""
+    assert image.source is not None
+    source = Path(image.source)
+    if source.is_absolute():
+        yield str(source)
+    if root is None:
+        return
+    parts = source.parts[1:] if source.is_absolute() else source.parts
+    tails = (
+        range(len(parts)) if image.hash is not None else range(1)
+    )  # the hash identifies the right file
+    yield from (str(root.joinpath(*parts[start:])) for start in tails)
+
+
+def _is_there(place: str) -> bool:
+    return Path(file_of(place)).is_file()
