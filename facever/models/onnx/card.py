@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
 from facever.data.preprocessing import Preprocessing
@@ -13,13 +13,13 @@ from facever.models.onnx.file import OnnxFile
 
 KEY = "facever.card"
 FORMAT = 1
-ENGINE = "onnxruntime"
 CHOICES = {
     "color": ("rgb", "bgr", "grey"),
     "layout": ("NCHW", "NHWC"),
     "alignment": ("arcface-112", "none"),
     "metric": ("cosine", "euclidean", "dot"),
     "interpolation": ("area", "bilinear", "bicubic"),
+    "precision": ("fp32", "int8"),
 }
 _MOST_COMPONENTS = 65_536
 
@@ -56,6 +56,10 @@ class Card:
         trained_on: What it was trained on; empty where that is not known.
         source_sha256: Of the file that it was made from; it names the weights.
         body_sha256: Of the file that holds this card, without its metadata.
+        precision: "fp32": layers are computed in floats; "int8": in integers of 8 bits, except
+            those that `quantization` lists.
+        quantization: Of an int8 model what it was made from and what it costs, see
+            `facever.models.onnx.quantizing.Quantized.to_dict`; empty otherwise.
     """
 
     size: tuple[int, int] = (112, 112)
@@ -74,6 +78,8 @@ class Card:
     trained_on: str = ""
     source_sha256: str = ""
     body_sha256: str = ""
+    precision: str = "fp32"
+    quantization: dict[str, Any] = field(default_factory=dict)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -109,7 +115,7 @@ class Card:
         assert self.preprocessing
         return self
 
-    def fingerprint(self, *, flip: bool, precision: str) -> str:
+    def fingerprint(self, *, flip: bool, precision: str, engine: str = "onnxruntime") -> str:
         """Return the fingerprint of the embedding space of this model with these options.
 
         Model, preprocessing, alignment, output, engine, precision and flip enter; neither the
@@ -123,7 +129,7 @@ class Card:
                 "alignment", "output",
             )
         }  # fmt: skip
-        options = {"engine": ENGINE, "flip": flip, "precision": precision}
+        options = {"engine": engine, "flip": flip, "precision": precision}
         written = json.dumps({**space, **options}, sort_keys=True)
         return hashlib.sha256(written.encode()).hexdigest()
 

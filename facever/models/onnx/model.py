@@ -14,8 +14,8 @@ from facever.data.given import Given, read_images
 from facever.data.machine import most_processes, processes_here, usable_cpus
 from facever.errors import ConfigError, ModelError
 from facever.models.extraction import LoadedModel, Precision
-from facever.models.onnx.card import ENGINE, Card
-from facever.models.onnx.engine import Engine, version
+from facever.models.onnx.card import Card
+from facever.models.onnx.engine import Engine, OnnxEngine, open_engine
 from facever.models.onnx.file import OnnxFile, names
 from facever.models.streams import EmbeddedBlock, Workers, in_rows, located_by
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class OnnxModel(LoadedModel):
-    """An ONNX model ready to embed images, computed by onnxruntime on the CPU.
+    """An ONNX model ready to embed images, computed by onnxruntime or OpenVINO on the CPU.
 
     Each image is computed separately, in one thread, and as many images at once as
     there are cores: a vector depends on its image alone, not on its neighbours or on the machine's
@@ -37,18 +37,20 @@ class OnnxModel(LoadedModel):
         device: "auto" or "cpu".
         flip: Embed each image and its mirror image, and average the two embeddings before
             normalising; twice the time.
-        precision: "fp32": the numbers are those of the file.
+        precision: None: that of the file. "fp32" and "int8" must be that of the file; "bf16" is a
+            choice that OpenVINO has for a file of "fp32".
         batch_size: Images that are handed on, and written, together.
         operating_points: 1:1 operating points that come with it; the first of its fingerprint
             decides.
+        engine: "onnxruntime" or "openvino".
 
     Attributes:
         card: As given.
         fingerprint: Of the model, its preprocessing, alignment and output, engine and options.
 
     Raises:
-        ModelError: onnxruntime is not installed or cannot take the file, which is no embedder.
-        ConfigError: Another device or precision, or a batch size below 1.
+        ModelError: The engine is not installed or cannot take the file, which is no embedder.
+        ConfigError: Another device, precision or engine, or a batch size below 1.
     """
 
     trained_on = None
@@ -59,15 +61,12 @@ class OnnxModel(LoadedModel):
         card: Card,
         device: str = "auto",
         flip: bool = False,
-        precision: Precision = "fp32",
+        precision: Precision | None = None,
         batch_size: int = 64,
         operating_points: Sequence[dict[str, Any]] = (),
+        engine: OnnxEngine = "onnxruntime",
     ) -> None:
-        if precision != "fp32":
-            raise ConfigError(
-                f"precision is '{precision}': an ONNX model is computed in the numbers of its file "
-                "(allowed: fp32)"
-            )
+        precision = _settled(precision, card, engine)
         if device not in ("auto", "cpu"):
             raise ConfigError(
                 f"device is '{device}': ONNX models are computed on the CPU (allowed: auto, cpu)"
@@ -76,21 +75,27 @@ class OnnxModel(LoadedModel):
             raise ConfigError(f"batch size {batch_size}: it must be 1 or larger")
         self.card, self.flip, self.device, self.batch_size = card, flip, "cpu", batch_size
         self._preprocessing = card.preprocessing
-        self._engine = Engine(file, card.output)
+        floats = "fp32" if precision == "int8" else precision
+        self._engine: Engine = open_engine(file, card.output, engine, floats)
         self._channels, self._together = fitting(self._engine, card, file)
         self._mean = np.array(card.mean, np.float32)[: self._channels]
         self._scale = 1 / np.array(card.std, np.float32)[: self._channels]
         self.dimension = card.dimension
-        self.fingerprint = card.fingerprint(flip=flip, precision=precision)
+        self.fingerprint = card.fingerprint(flip=flip, precision=precision, engine=engine)
         self.metric, self.alignment = card.metric, card.alignment
         self.preprocessing = self._preprocessing.model_dump(mode="json")
-        self.options = {"flip": flip, "precision": precision, "engine": ENGINE}
+        self.options = {"flip": flip, "precision": precision, "engine": engine}
         self._points = operating_points
 
     @property
     def versions(self) -> dict[str, str]:
         """Of the packages that make the vectors."""
-        return {"facever": __version__, "numpy": np.__version__, ENGINE: version()}
+        engine = self.options["engine"]
+        return {
+            "facever": __version__,
+            "numpy": np.__version__,
+            engine: self._engine.version,
+        }
 
     @cached_property
     def operating_points(self) -> "list[OperatingPoint]":
@@ -225,6 +230,27 @@ def fitting(engine: Engine, card: Card, file: OnnxFile) -> tuple[int, int]:
     if engine.takes_levels and (any(card.mean) or set(card.std) != {1.0}):
         raise ModelError(f"{file.path} takes levels 0 to 255 (uint8): its mean is 0 and its std 1")
     return channels or 3, batch or 1
+
+
+def _settled(precision: Precision | None, card: Card, engine: OnnxEngine) -> Precision:
+    """Return the precision that a file is computed in.
+
+    Raises:
+        ConfigError: The file or the engine does not have it.
+    """
+    own: Precision = "int8" if card.precision == "int8" else "fp32"
+    if precision in (None, own):
+        return own
+    if precision == "bf16" and own == "fp32" and engine == "openvino":
+        return "bf16"
+    remedy = {
+        "int8": "facever export RUN --precision int8 --calibrate DATA makes such a file",
+        "bf16": "engine openvino has bf16 for files of fp32",
+    }.get(str(precision), "omit it")
+    raise ConfigError(
+        f"precision is '{precision}': {engine} computes an ONNX model in the numbers of its file "
+        f"(allowed: {own}; {remedy})"
+    )
 
 
 def _threads(workers: Workers) -> int:

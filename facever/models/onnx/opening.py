@@ -9,12 +9,18 @@ from facever.core.console import warn
 from facever.errors import ModelError
 from facever.models.extraction import Precision
 from facever.models.onnx.card import Card, card_of
+from facever.models.onnx.engine import OnnxEngine
 from facever.models.onnx.file import OnnxFile, read_onnx
 from facever.models.onnx.model import OnnxModel
 
 
 def open_onnx(
-    model: str | Path, device: str, flip: bool, precision: Precision, batch_size: int
+    model: str | Path,
+    device: str,
+    flip: bool,
+    precision: Precision | None,
+    batch_size: int,
+    engine: OnnxEngine = "onnxruntime",
 ) -> OnnxModel:
     """Open an .onnx file, or a public model by its name; see `facever.load_model`.
 
@@ -44,7 +50,7 @@ def open_onnx(
             "--like insightface)"
         )
     points = list(public.operating_points.values()) if public else []
-    return OnnxModel(file, card, device, flip, precision, batch_size, points)
+    return OnnxModel(file, card, device, flip, precision, batch_size, points, engine)
 
 
 def _repaired_copy(source: Path, sha256: str) -> tuple[OnnxFile, Card]:
