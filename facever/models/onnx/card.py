@@ -19,7 +19,7 @@ CHOICES = {
     "alignment": ("arcface-112", "none"),
     "metric": ("cosine", "euclidean", "dot"),
     "interpolation": ("area", "bilinear", "bicubic"),
-    "precision": ("fp32", "int8"),
+    "precision": ("fp32", "fp16", "int8"),
 }
 _MOST_COMPONENTS = 65_536
 
@@ -56,8 +56,8 @@ class Card:
         trained_on: What it was trained on; empty where that is not known.
         source_sha256: Of the file that it was made from; it names the weights.
         body_sha256: Of the file that holds this card, without its metadata.
-        precision: "fp32": layers are computed in floats; "int8": in integers of 8 bits, except
-            those that `quantization` lists.
+        precision: Number format of its layers: "fp32", "fp16", or "int8" for all but those that
+            `quantization` lists.
         quantization: Of an int8 model what it was made from and what it costs, see
             `facever.models.onnx.quantizing.Quantized.to_dict`; empty otherwise.
     """

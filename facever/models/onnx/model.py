@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +37,8 @@ class OnnxModel(LoadedModel):
         device: "auto" or "cpu".
         flip: Embed each image and its mirror image, and average the two embeddings before
             normalising; twice the time.
-        precision: None: that of the file. "fp32" and "int8" must be that of the file; "bf16" is a
-            choice that OpenVINO has for a file of "fp32".
+        precision: None: that of the file (see `Card`), which it must be otherwise, too; but
+            OpenVINO can compute a file of "fp32" in "bf16".
         batch_size: Images that are handed on, and written, together.
         operating_points: 1:1 operating points that come with it; the first of its fingerprint
             decides.
@@ -75,7 +75,7 @@ class OnnxModel(LoadedModel):
             raise ConfigError(f"batch size {batch_size}: it must be 1 or larger")
         self.card, self.flip, self.device, self.batch_size = card, flip, "cpu", batch_size
         self._preprocessing = card.preprocessing
-        floats = "fp32" if precision == "int8" else precision
+        floats = "bf16" if precision == "bf16" else "fp32"
         self._engine: Engine = open_engine(file, card.output, engine, floats)
         self._channels, self._together = fitting(self._engine, card, file)
         self._mean = np.array(card.mean, np.float32)[: self._channels]
@@ -238,8 +238,8 @@ def _settled(precision: Precision | None, card: Card, engine: OnnxEngine) -> Pre
     Raises:
         ConfigError: The file or the engine does not have it.
     """
-    own: Precision = "int8" if card.precision == "int8" else "fp32"
-    if precision in (None, own):
+    own = cast("Precision", card.precision)
+    if precision is None or precision == own:
         return own
     if precision == "bf16" and own == "fp32" and engine == "openvino":
         return "bf16"

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 _FATAL_ONLY = 4  # of onnxruntime's severities: its errors are raised, its warnings are not ours
 _CODE = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")
-_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
+_TYPES: dict[str, type[np.generic]] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(uint8)": np.uint8,
+}
 
 
 class OnnxruntimeEngine:

@@ -17,7 +17,7 @@ from facever.models.onnx.file import OnnxFile
 from facever.models.onnx.packed_weights import has_packed_weights, with_float_weights
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}  # of INFERENCE_PRECISION_HINT
-_TYPES = {"f32": np.float32, "f16": np.float16, "u8": np.uint8}
+_TYPES: dict[str, type[np.generic]] = {"f32": np.float32, "f16": np.float16, "u8": np.uint8}
 _TELEMETRY = "openvino_telemetry"
 
 

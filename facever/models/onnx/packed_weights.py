@@ -8,6 +8,9 @@ Reference: ONNX, operator DequantizeLinear, opset 21 (block_size).
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from facever.errors import ModelError
 from facever.models.onnx.file import OnnxFile
 from facever.models.onnx.package import onnx_package
@@ -30,8 +33,6 @@ def with_float_weights(file: OnnxFile) -> bytes:
         ModelError: The package onnx is not installed, or weights cannot be unpacked.
     """
     onnx = onnx_package()
-    from onnx.reference import ReferenceEvaluator
-
     model = onnx.load_model_from_string(file.content)
     graph = model.graph
     held = {one.name: one for one in graph.initializer}
@@ -41,12 +42,11 @@ def with_float_weights(file: OnnxFile) -> bytes:
         if node.op_type != _UNPACK or any(name not in held for name in inputs):
             kept.append(node)
             continue
-        output = onnx.helper.make_tensor_value_info(node.output[0], onnx.TensorProto.FLOAT, None)
-        alone = onnx.helper.make_graph([node], "one", [], [output], [held[i] for i in inputs])
-        network = onnx.helper.make_model(alone, opset_imports=model.opset_import)
+        attributes = {one.name: one.i for one in node.attribute}
+        values = [onnx.numpy_helper.to_array(held[name]) for name in inputs]
         try:
-            value = ReferenceEvaluator(network).run(None, {})[0]
-        except Exception as error:  # the reference's errors have no class of their own
+            value = _unpacked(*values, **attributes)
+        except (TypeError, ValueError, IndexError) as error:
             raise ModelError(
                 f"{file.path}: weights '{node.output[0]}' cannot be unpacked: export the model in "
                 "float32"
@@ -58,3 +58,28 @@ def with_float_weights(file: OnnxFile) -> bytes:
     graph.node.extend(kept)
     graph.initializer.extend(needed)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def _unpacked(
+    levels: NDArray[Any],
+    scale: NDArray[Any],
+    zero: NDArray[Any] | None = None,
+    *,
+    axis: int = 1,
+    block_size: int = 0,
+    **_: int,
+) -> NDArray[np.float32]:
+    """Return (levels - zero) x scale; scale and zero are of all, of a channel or of a block."""
+
+    def spread(value: NDArray[Any]) -> NDArray[np.float32]:
+        value = value.astype(np.float32)
+        if value.size == 1:
+            return value.reshape(())
+        if block_size:
+            return value.repeat(block_size, axis)[(slice(None),) * axis + (slice(long),)]
+        return value.reshape([-1 if one == axis else 1 for one in range(levels.ndim)])
+
+    axis %= levels.ndim
+    long = levels.shape[axis]
+    shifted = levels.astype(np.float32) - (0 if zero is None else spread(zero))
+    return shifted * spread(scale)
