@@ -192,14 +192,31 @@ class OnnxModel(LoadedModel):
             rows = np.float32(0.5) * (rows + self._raw(images[:, :, ::-1]))
         return rows
 
-    def _raw(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    @property
+    def together(self) -> int:
+        """Images that go through the network at once: 1, or the fixed batch of the file."""
+        return self._together
+
+    def network_input(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return preprocessed images as the network takes them.
+
+        Args:
+            images: uint8 [B, H, W, 3] as for `embed_pixels`; B at most `together`.
+
+        Returns:
+            [`together`, ...] in the layout of the file; missing images repeat the first one.
+        """
         given = images[..., : self._channels]
         levels = given if self._engine.takes_levels else (given - self._mean) * self._scale
         if (missing := self._together - len(levels)) > 0:  # a file of a fixed batch
             levels = np.concatenate([levels, np.repeat(levels[:1], missing, axis=0)])
         if self.card.layout == "NCHW":
             levels = levels.transpose(0, 3, 1, 2)
-        found = self._engine.run(np.ascontiguousarray(levels))
+        return np.ascontiguousarray(levels)
+
+    def _raw(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        levels = self.network_input(images)
+        found = self._engine.run(levels)
         if found.shape[:1] != levels.shape[:1] or found.size != len(levels) * self.dimension:
             raise ModelError(
                 f"output '{self.card.output}' of {len(levels)} image(s) has the shape "

@@ -28,6 +28,20 @@ def open_onnx(
         ModelError: There is no usable model.
         ConfigError: An option that ONNX models do not have.
     """
+    file, card, public = find_onnx(model)
+    points = list(public.operating_points.values()) if public else []
+    return OnnxModel(file, card, device, flip, precision, batch_size, points, engine)
+
+
+def find_onnx(model: str | Path) -> tuple[OnnxFile, Card, Entry | None]:
+    """Read an .onnx file, or a public model by its name.
+
+    Returns:
+        The file, its card, and its entry of the catalogue if it is a public model.
+
+    Raises:
+        ModelError: There is no usable model.
+    """
     path = Path(model)
     if not path.exists() and is_name(os.fspath(model)):
         public: Entry | None = entry(os.fspath(model))
@@ -49,8 +63,7 @@ def open_onnx(
             "--color rgb --mean 127.5 --std 127.5 --alignment arcface-112 --out NAME.onnx (or "
             "--like insightface)"
         )
-    points = list(public.operating_points.values()) if public else []
-    return OnnxModel(file, card, device, flip, precision, batch_size, points, engine)
+    return file, card, public
 
 
 def _repaired_copy(source: Path, sha256: str) -> tuple[OnnxFile, Card]:
