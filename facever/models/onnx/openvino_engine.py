@@ -4,7 +4,9 @@ Reference: OpenVINO, CPU device (inference precision, streams), docs.openvino.ai
 """
 
 import sys
+import threading
 from collections import deque
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,10 @@ from facever.models.onnx.packed_weights import has_packed_weights, with_float_we
 _HINTS = {"fp32": "f32", "bf16": "bf16"}  # of INFERENCE_PRECISION_HINT
 _TYPES: dict[str, type[np.generic]] = {"f32": np.float32, "f16": np.float16, "u8": np.uint8}
 _TELEMETRY = "openvino_telemetry"
+
+# OpenVINO's binding prepares itself in the first run of a process: of two threads that do so at the
+# same time each waits for the other.
+_started, _first = threading.Event(), threading.Lock()
 
 
 class OpenvinoEngine:
@@ -80,8 +86,11 @@ class OpenvinoEngine:
             request = self._idle.pop()
         except IndexError:
             request = self._compiled.create_infer_request()
+        first = nullcontext() if _started.is_set() else _first
         try:
-            found = np.array(request.infer([images])[self._port])  # the request is used again
+            with first:
+                found = np.array(request.infer([images])[self._port])  # the request is used again
+            _started.set()
         except RuntimeError as error:
             raise ModelError(f"{self._path} fails on images: {one_line(str(error))}") from error
         finally:
