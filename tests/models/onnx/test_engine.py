@@ -238,3 +238,23 @@ def test_nothing_leaves_the_machine(path: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "home").iterdir()) == []
+
+
+def test_threads_that_are_the_first_of_a_process(path: Path) -> None:
+    """OpenVINO's binding prepares itself in the first run: two threads at once wait for ever."""
+    program = (
+        "import threading, numpy as np\n"
+        "from pathlib import Path\n"
+        "from facever.models.onnx.engine import open_engine\n"
+        "from facever.models.onnx.file import read_onnx\n"
+        f"engine = open_engine(read_onnx(Path({str(path)!r})), 'vector', 'openvino')\n"
+        "images, together = np.ones((1, 3, 24, 16), np.float32), threading.Barrier(8)\n"
+        "def run():\n"
+        "    together.wait()\n"
+        "    engine.run(images)\n"
+        "threads = [threading.Thread(target=run) for _ in range(8)]\n"
+        "[one.start() for one in threads]\n"
+        "[one.join() for one in threads]\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], timeout=60, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
