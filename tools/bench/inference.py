@@ -181,7 +181,7 @@ def figures_of_network(
         best = max((key for key in over if "int8" not in key), key=lambda key: over[key])
         name = f"{case}: best ({best}) over {base}"
         figure = at_least(name, over[best], "x", BEST if judged else None)
-        if judged and not amx:
+        if judged and not amx and figure.status != "unstable":
             figure = figure._replace(met=None, status="not judged, the processor has no AMX")
         figures.append(figure)
     return figures
