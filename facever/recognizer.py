@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from facever.gallery.migration import Migration, Missing
     from facever.gallery.records import Duplicates
     from facever.models.extraction import Precision
+    from facever.models.loading import Engine
     from facever.operating_point import OperatingPoint, ScoreRule
 
 
@@ -79,6 +80,7 @@ class Recognizer:
         precision: "Precision | None" = None,
         device: str = "auto",
         photos: Photos = None,
+        engine: "Engine | None" = None,
     ) -> Self:
         """Load a gallery's model with the extraction options that the gallery is bound to.
 
@@ -86,20 +88,24 @@ class Recognizer:
             model: A run folder, or a .safetensors file written by facever.
             gallery: As in `Recognizer`.
             flip: As in `facever.load_model`; by default as in the gallery.
-            precision: Like `flip`.
+            precision: Like `flip`, if it is a choice ("bf16"); else that of the model.
             device: As in `facever.load_model`.
             photos: As in `Recognizer`.
+            engine: As in `facever.load_model`; by default as in the gallery, if the model has it.
 
         Raises:
             ModelError: There is no usable model.
-            ConfigError: Device or precision is unknown.
+            ConfigError: Device, precision or engine is unknown.
         """
-        from facever.models.loading import load_model
+        from facever.models.loading import has_onnx, load_model
 
         options = {} if gallery is None else gallery.info().options
         flip = bool(options.get("flip", False)) if flip is None else flip
-        precision = options.get("precision", "fp32") if precision is None else precision
-        loaded = load_model(model, device=device, flip=flip, precision=precision)
+        if precision is None and options.get("precision") == "bf16":
+            precision = "bf16"
+        if engine is None:
+            engine = options.get("engine", "auto") if has_onnx(model) else "auto"
+        loaded = load_model(model, device=device, flip=flip, precision=precision, engine=engine)
         return cls(loaded, gallery, photos=photos)
 
     @property

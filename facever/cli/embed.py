@@ -2,15 +2,17 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from facever.cli.options import AsJson, DataFolder, Device, Flip, Layout, Precision
+from facever.cli.options import AsJson, DataFolder, Device, Engine, Flip, Layout, Precision
 from facever.cli.photo_options import Detector, Face, MinQuality, Photos, Rotations, photos_of
 
 if TYPE_CHECKING:
     from facever.embeddings.embedding_set import EmbeddingSet
+    from facever.models.extraction import Precision as PrecisionName
+    from facever.models.loading import Engine as EngineName
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -43,7 +45,8 @@ def embed(
     rotations: Rotations = False,
     detector: Detector = None,
     flip: Flip = False,
-    precision: Precision = "fp32",
+    engine: Engine = "auto",
+    precision: Precision = None,
     batch_size: Annotated[int, typer.Option(help="Number of images per batch.")] = 64,
     workers: Annotated[
         str, typer.Option(help="Number of processes that load images: auto, or a number from 0.")
@@ -85,8 +88,9 @@ def embed(
             model,
             device=device,
             flip=flip,
-            precision=cast("Literal['fp32', 'bf16']", precision),
+            precision=cast("PrecisionName | None", precision),
             batch_size=batch_size,
+            engine=cast("EngineName", engine),
         )
         begun = time.monotonic()
         made = extractor.extract(

@@ -11,6 +11,7 @@ from facever.cli.photo_options import Photos
 if TYPE_CHECKING:
     from facever.deployment.graph import Layout, Place
     from facever.deployment.origin import People, Precision
+    from facever.models.onnx.engine import OnnxEngine
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -79,6 +80,13 @@ def export(
         str | None, typer.Option(help="With --check: the protocol, such as lfw-view2.")
     ] = None,
     photos: Photos = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="Engine that computes the exported model in the measurements: onnxruntime or "
+            "openvino. The file is the same."
+        ),
+    ] = "onnxruntime",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing file at --out.")
     ] = False,
@@ -111,6 +119,7 @@ def export(
         check=None if check is None else Check(check, far or (), protocol, photos),
         data=data,
         photos=photos,
+        engine=cast("OnnxEngine", engine),
         overwrite=overwrite,
     )
     show(made, as_json)

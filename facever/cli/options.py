@@ -38,7 +38,19 @@ Flip = Annotated[
     ),
 ]
 Precision = Annotated[
-    str, typer.Option(help="fp32 or bf16. bf16 is faster; its vectors differ slightly.")
+    str | None,
+    typer.Option(
+        help="fp32 or bf16. bf16 is faster; its vectors differ slightly. An ONNX model has the "
+        "precision of its file; openvino also has bf16. [default: fp32, or that of the file]",
+        show_default=False,
+    ),
+]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="Engine that runs the model: auto, torch, onnxruntime or openvino. auto: torch for a "
+        "run, onnxruntime for an ONNX model. Vectors of two engines are not compared."
+    ),
 ]
 Fars = Annotated[
     list[float] | None,

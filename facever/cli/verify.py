@@ -1,15 +1,17 @@
 """`facever verify`: compare two images."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from facever.cli.options import AsJson, Device, Flip, Precision
+from facever.cli.options import AsJson, Device, Engine, Flip, Precision
 from facever.cli.photo_options import Detector, Face, MinQuality, Photos, Rotations, photos_of
 
 if TYPE_CHECKING:
-    from facever.models.extraction import LoadedModel, Precision
+    from facever.models.extraction import LoadedModel
+    from facever.models.extraction import Precision as PrecisionName
+    from facever.models.loading import Engine as EngineName
     from facever.operating_point import OperatingPoint
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -46,7 +48,8 @@ def verify(
     rotations: Rotations = False,
     detector: Detector = None,
     flip: Flip = False,
-    precision: Precision = "fp32",
+    engine: Engine = "auto",
+    precision: Precision = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -68,7 +71,11 @@ def verify(
         raise ConfigError("give either --operating-point or --far, not both")
     given = OperatingPoint.load(operating_point) if operating_point else None
     loaded = load_model(
-        model, device=device, flip=flip, precision=cast("Literal['fp32', 'bf16']", precision)
+        model,
+        device=device,
+        flip=flip,
+        precision=cast("PrecisionName | None", precision),
+        engine=cast("EngineName", engine),
     )
     if far is not None:
         given = _point_at(loaded, far)

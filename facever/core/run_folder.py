@@ -17,6 +17,7 @@ class RunFolder:
         checkpoints: Folder of `last`, the newest state of the training, of its shards, and of
             `best`, the weights that are best on the development people.
         model: The exported model.
+        onnx: The model as an ONNX file, if it was exported into the run.
         metrics: The log, a JSON value in each line; see `read_metrics`.
         tensorboard: Folder of events.
         batch_picture: The first training batch.
@@ -36,6 +37,7 @@ class RunFolder:
         self.last = self.checkpoints / "last.pt"
         self.best = self.checkpoints / "best.pt"
         self.model = path / "model.safetensors"
+        self.onnx = path / "model.onnx"
         self.metrics = path / "metrics.jsonl"
         self.tensorboard = path / "tensorboard"
         self.batch_picture = path / "train_batch.png"

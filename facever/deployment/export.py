@@ -15,6 +15,7 @@ from facever.deployment.trials import Check, compared
 from facever.embeddings.distances import SAME_SPACE
 from facever.errors import ConfigError, ModelError, unknown
 from facever.models.extractor import Extractor
+from facever.models.onnx.engine import ENGINES, OnnxEngine
 from facever.models.onnx.model import OnnxModel
 
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -36,6 +37,7 @@ def export_model(
     check: Check | None = None,
     data: Path | None = None,
     photos: bool | None = None,
+    engine: OnnxEngine = "onnxruntime",
     overwrite: bool = False,
 ) -> Exported:
     """Write a trained model as an ONNX file that contains all that facever knows of it.
@@ -63,6 +65,7 @@ def export_model(
         data: Folder of named data sets.
         photos: Whether `check_images` and `calibrate` are photos or crops; by default what the
             model and the data say.
+        engine: What computes the exported model in these measurements: "onnxruntime" or "openvino".
         overwrite: Replace a file at `out`.
 
     Raises:
@@ -77,6 +80,7 @@ def export_model(
         ("preprocessing", preprocessing or PLACES[0], PLACES),
         ("layout", layout or LAYOUTS[0], LAYOUTS),
         ("people", people, PEOPLE),
+        ("engine", engine, ENGINES),
     ):
         if value not in allowed:
             raise ConfigError(unknown(name, value, allowed))
@@ -104,14 +108,19 @@ def export_model(
     if calibrate is not None:
         origin = quantised(origin, images_of(origin.model, model, calibrate, data, photos))
     shown = images_of(origin.model, model, check_images, data, photos)
-    return _measured(origin, out, shown, check, data)
+    return _measured(origin, origin.exported(engine), out, shown, check, data)
 
 
 def _measured(
-    origin: Origin, out: Path, shown: CheckImages, check: Check | None, data: Path | None
+    origin: Origin,
+    made: OnnxModel,
+    out: Path,
+    shown: CheckImages,
+    check: Check | None,
+    data: Path | None,
 ) -> Exported:
     """Measure what an export costs, and write the file if it may be written."""
-    model, made, card = origin.model, origin.exported(), origin.card
+    model, card = origin.model, origin.card
     trained = isinstance(model, Extractor)  # an ONNX file may have a fixed batch size
     batches = check_batches(made) if trained else []
     apart = distances(model, made, shown.pixels)

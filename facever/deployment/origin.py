@@ -4,7 +4,6 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +17,7 @@ from facever.models.extraction import LoadedModel
 from facever.models.extractor import Extractor
 from facever.models.loading import is_onnx, load_model
 from facever.models.onnx.card import KEY, Card, card_of
+from facever.models.onnx.engine import OnnxEngine
 from facever.models.onnx.export_record import ExportRecord
 from facever.models.onnx.file import OnnxFile, parse_onnx, read_onnx, with_metadata
 from facever.models.onnx.model import OnnxModel
@@ -44,9 +44,9 @@ class Origin:
     card: Card
     record: ExportRecord
 
-    def exported(self) -> OnnxModel:
-        """Return the exported model, as it is loaded from the file."""
-        return OnnxModel(self.file, self.card)
+    def exported(self, engine: OnnxEngine = "onnxruntime") -> OnnxModel:
+        """Return the exported model in an engine, as it is loaded from the file."""
+        return OnnxModel(self.file, self.card, engine=engine)
 
     def write(self, path: Path, record: ExportRecord) -> None:
         """Write the file with a card of this record, atomically."""
@@ -128,7 +128,8 @@ def quantised(origin: Origin, images: CheckImages) -> Origin:
         ModelError: It cannot be quantised.
         DataError: Not by these images: too few, or too small.
     """
-    quantize: Any = import_module("facever.models.onnx.quantizing").quantize
+    from facever.models.onnx.quantizing import quantize
+
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
         origin.write(source, origin.record)

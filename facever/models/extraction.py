@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from facever.embeddings.embedding_set import EmbeddingSet
     from facever.operating_point import OperatingPoint
 
-Precision: TypeAlias = Literal["fp32", "bf16"]
+Precision: TypeAlias = Literal["fp32", "bf16", "fp16", "int8"]
 
 
 class LoadedModel(ABC):

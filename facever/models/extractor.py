@@ -5,7 +5,7 @@ import json
 from collections.abc import Generator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -60,8 +60,8 @@ class Extractor(LoadedModel):
         device: "auto" (the first GPU, else the CPU), "cpu", "cuda" or "cuda:N".
         flip: Embed each image and its mirror image, and average the two embeddings before
             normalising; twice the time.
-        precision: "fp32", or "bf16" for autocast: faster where the processor has it, and
-            different vectors, so that it enters the fingerprint.
+        precision: "fp32" (also by default), or "bf16" for autocast: faster where the processor
+            has it, and different vectors, so that it enters the fingerprint.
         batch_size: Images that go through the model together.
         source: The run folder or file that it was loaded from.
 
@@ -82,25 +82,28 @@ class Extractor(LoadedModel):
         card: ModelCard,
         device: str = "auto",
         flip: bool = False,
-        precision: Precision = "fp32",
+        precision: Precision | None = None,
         batch_size: int = 64,
         source: Path | None = None,
     ) -> None:
-        if precision not in ("fp32", "bf16"):
+        if precision not in (None, "fp32", "bf16"):
             raise ConfigError(f"precision is '{precision}' (allowed: fp32, bf16)")
         if batch_size < 1:
             raise ConfigError(f"batch size {batch_size}: it must be 1 or larger")
-        self.card, self.flip, self.precision = card, flip, precision
+        self.card, self.flip = card, flip
+        self.precision: Literal["fp32", "bf16"] = "bf16" if precision == "bf16" else "fp32"
         self.batch_size, self._source = batch_size, source
         self.device = choose_device(device)
-        self._layout = fastest_layout(embedder, precision, self.device)
+        self._layout = fastest_layout(embedder, self.precision, self.device)
         self.embedder = embedder.eval().to(self.device)
         self.embedder.to(memory_format=self._layout)
         self.dimension = embedder.embedding_size
-        self.fingerprint = extraction_fingerprint(card.model_hash, flip=flip, precision=precision)
+        self.fingerprint = extraction_fingerprint(
+            card.model_hash, flip=flip, precision=self.precision
+        )
         self.metric, self.trained_on = card.metric, card.trained_on
         self.preprocessing = embedder.preprocessing.model_dump(mode="json")
-        self.options = {"flip": flip, "precision": precision}
+        self.options = {"flip": flip, "precision": self.precision}
         self.alignment: str = embedder.config.alignment
 
     @property

@@ -2,13 +2,17 @@
 
 import os
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from facever.core.run_folder import RunFolder
-from facever.errors import ModelError
+from facever.errors import ConfigError, ModelError, unknown
 from facever.models.extraction import LoadedModel, Precision
 from facever.models.plugin import is_plugin_model, open_plugin_model
 
+Engine: TypeAlias = Literal["auto", "torch", "onnxruntime", "openvino"]
+
 ONNX = ".onnx"
+ENGINES: tuple[Engine, ...] = ("auto", "torch", "onnxruntime", "openvino")
 _WEIGHTS = (".pth", ".pt", ".ckpt", ".bin")
 
 
@@ -17,10 +21,14 @@ def load_model(
     *,
     device: str = "auto",
     flip: bool = False,
-    precision: Precision = "fp32",
+    precision: Precision | None = None,
     batch_size: int = 64,
+    engine: Engine = "auto",
 ) -> LoadedModel:
     """Load a model. A torch model needs torch, an ONNX model does not.
+
+    Engine and precision are part of the model's fingerprint: vectors of another engine or precision
+    are of another embedding space.
 
     Args:
         model: A run folder, a .safetensors file that facever wrote, an .onnx file that
@@ -31,14 +39,19 @@ def load_model(
             computed on the CPU.
         flip: Embed each image and its mirror image, and average the two embeddings before
             normalising; twice the time.
-        precision: "fp32", or "bf16" for autocast: faster where the processor has it, and other
-            vectors. ONNX models take "fp32" only: the precision is their file's.
+        precision: Number format of the computation. A torch model has "fp32" (default) and "bf16",
+            which is faster where the processor has it and gives other vectors. An ONNX model is
+            computed in the numbers of its file (default): "fp32", "fp16" or "int8"; OpenVINO also
+            has "bf16" for files of fp32.
         batch_size: Images that are embedded together.
+        engine: What computes: "torch", "onnxruntime" or "openvino". "auto" is torch for a run and
+            onnxruntime for an ONNX model; it depends on nothing else. A run is computed by
+            "onnxruntime" or "openvino" where it has a model.onnx (`facever export`).
 
     Raises:
-        ModelError: There is no usable model.
-        ConfigError: An unknown device or precision, or a batch size below 1; a package that cannot
-            be imported.
+        ModelError: There is no usable model; the engine is not installed.
+        ConfigError: An unknown device, engine or precision, or one that the model or the processor
+            does not have; a batch size below 1; a package that cannot be imported.
 
     Example:
         >>> model = facever.load_model("sface")  # doctest: +SKIP
@@ -46,19 +59,73 @@ def load_model(
         >>> float(a @ b)  # doctest: +SKIP
         0.71
     """
+    if engine not in ENGINES:
+        raise ConfigError(unknown("engine", engine, ENGINES))
     if is_onnx(model):
-        from facever.models.onnx.opening import open_onnx
-
-        return open_onnx(model, device, flip, precision, batch_size)
+        if engine == "torch":
+            raise ConfigError(
+                f"engine is 'torch': {model} is an ONNX model (allowed: auto, onnxruntime, "
+                "openvino)"
+            )
+        return _open_onnx(model, device, flip, precision, batch_size, engine)
     if is_plugin_model(os.fspath(model)):
-        return open_plugin_model(os.fspath(model), device, flip, precision, batch_size)
+        return open_plugin_model(os.fspath(model), device, flip, precision, batch_size, engine)
     path = Path(model)
     refuse_weights(path)
+    if engine not in ("auto", "torch"):
+        return _open_onnx(_exported(path, engine), device, flip, precision, batch_size, engine)
     from facever.models.extractor import Extractor  # torch, for those who need it
     from facever.models.saving import load_embedder
 
     embedder, card = load_embedder(path)
     return Extractor(embedder, card, device, flip, precision, batch_size, path)
+
+
+def has_onnx(model: str | os.PathLike[str]) -> bool:
+    """Return whether an engine of ONNX models can compute a model: ONNX, or a run with a file."""
+    return is_onnx(model) or RunFolder(Path(model)).onnx.is_file()
+
+
+def _open_onnx(
+    model: str | Path,
+    device: str,
+    flip: bool,
+    precision: Precision | None,
+    batch_size: int,
+    engine: Engine,
+) -> LoadedModel:
+    from facever.models.onnx.opening import open_onnx
+
+    return open_onnx(
+        model,
+        device,
+        flip,
+        precision,
+        batch_size,
+        "openvino" if engine == "openvino" else "onnxruntime",
+    )
+
+
+def _exported(run: Path, engine: str) -> Path:
+    """Return the ONNX file of a run.
+
+    Raises:
+        ModelError: It has none, or there is no such run.
+    """
+    if not run.exists():
+        raise ModelError(f"no model at {run}: give a run folder or an .onnx file")
+    path = RunFolder(run).onnx
+    if run.is_dir() and path.is_file():
+        return path
+    if run.is_dir():
+        raise ModelError(
+            f"engine {engine} needs an ONNX file and {run} has no {path.name}: export the run "
+            f"(facever export {run} --out {path})"
+        )
+    raise ModelError(
+        f"engine {engine} needs an ONNX file: export the model (facever export {run} --out "
+        "MODEL.onnx) and give MODEL.onnx"
+    )
 
 
 def is_onnx(model: str | os.PathLike[str]) -> bool:

@@ -27,7 +27,12 @@ def is_plugin_model(name: str) -> bool:
 
 
 def open_plugin_model(
-    name: str, device: str, flip: bool, precision: Precision, batch_size: int
+    name: str,
+    device: str,
+    flip: bool,
+    precision: Precision | None,
+    batch_size: int,
+    engine: str = "auto",
 ) -> LoadedModel:
     """Return a model of another package; see `facever.load_model`.
 
@@ -42,8 +47,13 @@ def open_plugin_model(
         if plugins.is_object(name)
         else plugins.load_entry(plugins.MODELS, name)
     )
-    given = {"device": device, "flip": flip, "precision": precision}
-    usual = {"device": ("auto", "cpu"), "flip": (False,), "precision": ("fp32",)}
+    given = {"device": device, "flip": flip, "precision": precision or "fp32", "engine": engine}
+    usual = {
+        "device": ("auto", "cpu"),
+        "flip": (False,),
+        "precision": ("fp32",),
+        "engine": ("auto",),
+    }
     made = isinstance(found, type) or not hasattr(found, "embed")
     known = signature(found).parameters if made and callable(found) else {}
     if refused := [key for key in given if key not in known and given[key] not in usual[key]]:

@@ -23,6 +23,7 @@ def test_the_names_are_those_of_earlier_versions() -> None:
         "last": "runs/one/checkpoints/last.pt",
         "best": "runs/one/checkpoints/best.pt",
         "model": "runs/one/model.safetensors",
+        "onnx": "runs/one/model.onnx",
         "metrics": "runs/one/metrics.jsonl",
         "tensorboard": "runs/one/tensorboard",
         "batch_picture": "runs/one/train_batch.png",

@@ -10,6 +10,7 @@ import pytest
 
 from facever import evaluate
 from facever.data.manifest import Manifest
+from facever.data.synthesize import synthesize
 from facever.deployment.export import export_model
 from facever.deployment.exported import Exported
 from facever.deployment.graph import DeployedNetwork
@@ -180,6 +181,65 @@ def test_fp16_is_another_space(
     assert isinstance(model, OnnxModel)
     assert model.card.precision == "fp16"
     assert "migrate" in made.to_text()
+
+
+def test_int8_is_another_space_and_says_which_layers_stayed(
+    run: Path, tmp_path: Path, faces: Manifest, many: Path
+) -> None:
+    made = export_model(
+        run, tmp_path / "m.onnx", precision="int8", calibrate=many, check_images=faces.root
+    )
+    assert not made.same_space
+    assert made.operating_points == 0
+    assert 1e-9 < made.cost.distances.largest < 0.1
+    assert "float layers" in made.to_text()
+    model = load_model(tmp_path / "m.onnx")
+    assert isinstance(model, OnnxModel)
+    assert model.card.precision == model.options["precision"] == "int8"
+    assert model.card.quantization["calibrated"] >= 24
+    assert model.card.export is not None
+    assert model.card.export.cost["distances"]["images"] == len(faces)
+    with pytest.raises(ConfigError, match="ONNX"):
+        export_model(tmp_path / "m.onnx", tmp_path / "n.onnx")
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """Forty generated images."""
+    synthesize(tmp_path / "many", 10, 4)
+    return tmp_path / "many"
+
+
+@pytest.mark.parametrize("case", ["too few", "too small"])
+def test_images_that_cannot_calibrate(
+    case: str, run: Path, tmp_path: Path, faces: Manifest
+) -> None:
+    images = faces.root
+    if case == "too small":
+        images = tmp_path / "small"
+        synthesize(images, 10, 4, size=16)
+    words = {"too few": "20 different", "too small": "16 x 16"}
+    with pytest.raises(DataError, match=words[case]):
+        export_model(run, tmp_path / "m.onnx", precision="int8", calibrate=images)
+    assert not (tmp_path / "m.onnx").exists()
+
+
+def test_int8_of_a_model_that_was_onnx(fp32: Files, tmp_path: Path, many: Path) -> None:
+    made = export_model(fp32[0], tmp_path / "m.onnx", precision="int8", calibrate=many)
+    assert made.original == fp32[1].fingerprint
+    assert made.original_engine == "onnxruntime"
+    assert made.preprocessing == "inside"
+    assert load_model(tmp_path / "m.onnx").trained_on is not None
+
+
+def test_by_openvino(run: Path, fp32: Files, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    made = export_model(run, tmp_path / "m.onnx", engine="openvino")
+    assert made.cost.engine.startswith("openvino")
+    assert made.cost.distances.largest < 1e-9
+    body, other = (read_onnx(path).body_sha256 for path in (fp32[0], tmp_path / "m.onnx"))
+    assert body == other
+    assert made.fingerprint != fp32[1].fingerprint
 
 
 def test_other_vectors_are_not_written(

@@ -623,6 +623,7 @@ def test_an_extraction_by_an_own_model_goes_on(
         ("mymodels:Plain", {"flip": True}, ["mymodels:Plain", "flip"]),
         ("mymodels:Plain", {"device": "cuda"}, ["mymodels:Plain", "device"]),
         ("mymodels:ready", {"precision": "bf16"}, ["mymodels:ready", "precision"]),
+        ("mymodels:Plain", {"engine": "openvino"}, ["mymodels:Plain", "engine"]),
         ("mymodels:Plain", {"batch_size": 0}, ["batch size"]),
     ],
 )

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from facever.cli.gallery.shared import Folder, IndexKind, print_info
-from facever.cli.options import AsJson
+from facever.cli.options import AsJson, Engine, Precision
 
 if TYPE_CHECKING:
-    from facever.models.extraction import LoadedModel, Precision
+    from facever.models.extraction import LoadedModel
+    from facever.models.extraction import Precision as PrecisionName
+    from facever.models.loading import Engine as EngineName
 
 
 def create(
@@ -33,12 +35,8 @@ def create(
             "twice the time.",
         ),
     ] = False,
-    precision: Annotated[
-        str,
-        typer.Option(
-            help="With --model: fp32 or bf16. bf16 is faster; its vectors differ slightly."
-        ),
-    ] = "fp32",
+    engine: Engine = "auto",
+    precision: Precision = None,
     templates: Annotated[
         str,
         typer.Option(
@@ -63,13 +61,20 @@ def create(
         raise ConfigError(
             "a gallery is bound to one model: give either --model or --from-embeddings"
         )
-    if from_embeddings is not None and (flip or precision != "fp32"):
-        raise ConfigError("--flip and --precision are set by the embedding set: omit them")
+    if from_embeddings is not None and (flip, precision, engine) != (False, None, "auto"):
+        raise ConfigError(
+            "--flip, --precision and --engine are set by the embedding set: omit them"
+        )
     made_by: LoadedModel | EmbeddingSet
     if model is not None:
         from facever.models.loading import load_model
 
-        made_by = load_model(model, flip=flip, precision=cast("Precision", precision))
+        made_by = load_model(
+            model,
+            flip=flip,
+            precision=cast("PrecisionName | None", precision),
+            engine=cast("EngineName", engine),
+        )
     else:
         assert from_embeddings is not None
         made_by = EmbeddingSet.load(from_embeddings)

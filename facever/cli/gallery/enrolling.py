@@ -1,13 +1,14 @@
 """`facever gallery enroll` and `import`: add images of people to a gallery."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from facever.cli.gallery.shared import (
     Folder,
     Model,
+    OwnEngine,
     counted,
     names_in,
     pairs_of,
@@ -29,6 +30,7 @@ from facever.cli.photo_options import (
 if TYPE_CHECKING:
     from facever.embeddings.embedding_set import EmbeddingSet
     from facever.gallery.answers import Enrollment
+    from facever.models.loading import Engine
 
 _DUPLICATES = typer.Option(help="Images that are already enrolled: skip, keep or refuse.")
 Near = Annotated[
@@ -91,6 +93,7 @@ def enroll(
     detector: Detector = None,
     data: DataFolder = None,
     device: Device = "auto",
+    engine: OwnEngine = None,
     as_json: AsJson = False,
 ) -> None:
     """Add images of people. On an error, nothing is added.
@@ -104,8 +107,10 @@ def enroll(
 
     if metadata and person is None:
         raise ConfigError("--metadata applies to one person: give --person")
-    if model is None and (data is not None or device != "auto"):
-        raise ConfigError("--data and --device apply to images: give --model, or omit them")
+    if model is None and (data, device, engine) != (None, "auto", None):
+        raise ConfigError(
+            "--data, --device and --engine apply to images: give --model, or omit them"
+        )
     how = photos, face, min_quality, rotations, detector
     if model is None and asked_of_photos(how):
         raise ConfigError("--photos and its options apply to images: give --model, or omit them")
@@ -131,7 +136,8 @@ def enroll(
             from facever.recognizer import Recognizer
 
             images = gather(given, person, data)  # checked before the model is loaded
-            recognizer = Recognizer.load(model, opened, device=device)
+            chosen = cast("Engine | None", engine)
+            recognizer = Recognizer.load(model, opened, device=device, engine=chosen)
             recognizer.photos = photos_of(recognizer.model, *how)
             rules |= {"metadata_columns": columns, "quality": quality}
             done = recognizer.enroll(images, person, **rules)

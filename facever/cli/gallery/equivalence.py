@@ -1,13 +1,16 @@
 """`facever gallery accept-equivalent`: use an exported model with a gallery of its original."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from facever.cli.gallery.shared import Folder, print_fields, print_json
 from facever.cli.options import AsJson
 from facever.cli.photo_options import Photos
+
+if TYPE_CHECKING:
+    from facever.models.loading import Engine
 
 
 def accept_equivalent(
@@ -32,6 +35,13 @@ def accept_equivalent(
         typer.Option(help="Folder of images that are no longer at their enrolled path."),
     ] = None,
     photos: Photos = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="Engine that computes the exported model: onnxruntime or openvino. It is accepted "
+            "with this engine only."
+        ),
+    ] = "onnxruntime",
     remove: Annotated[
         str | None,
         typer.Option(metavar="FINGERPRINT", help="Refuse an accepted model from now on, instead."),
@@ -61,7 +71,11 @@ def accept_equivalent(
         flip = bool(opened.info().options.get("flip", False))
         known = None if original is None else load_model(original, device="cpu", flip=flip)
         found = opened.accept_equivalent(
-            load_model(model), original=known, images=images, root=data, photos=photos
+            load_model(model, engine=cast("Engine", engine)),
+            original=known,
+            images=images,
+            root=data,
+            photos=photos,
         )
     if as_json:
         print_json(found.to_dict())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from facever.cli.gallery.shared import Folder, counted, print_json
-from facever.cli.options import AsJson, Device
+from facever.cli.options import AsJson, Device, Engine
 from facever.cli.photo_options import (
     Detector,
     Face,
@@ -20,6 +20,7 @@ from facever.cli.photo_options import (
 if TYPE_CHECKING:
     from facever.gallery.migration import Migration, Missing
     from facever.models.extraction import Precision
+    from facever.models.loading import Engine as EngineName
 
 _EXAMPLES = 20  # missing images listed without --json
 
@@ -54,10 +55,12 @@ def migrate(
     precision: Annotated[
         str | None,
         typer.Option(
-            help="fp32 or bf16. bf16 is faster; its vectors differ slightly. [default: as in "
-            "the gallery]"
+            help="fp32 or bf16. bf16 is faster; its vectors differ slightly. [default: bf16 if the "
+            "gallery has it, else that of the model]",
+            show_default=False,
         ),
     ] = None,
+    engine: Engine = "auto",
     photos: Photos = None,
     face: Face = None,
     min_quality: MinQuality = None,
@@ -89,7 +92,8 @@ def migrate(
     how = photos, face, min_quality, rotations, detector
     if abandon and asked_of_photos(how):
         raise ConfigError("--abandon discards a migration: omit --photos and its options")
-    if abandon and (missing, data, flip, precision, device) != ("refuse", None, None, None, "auto"):
+    given = missing, data, flip, precision, device, engine
+    if abandon and given != ("refuse", None, None, None, "auto", "auto"):
         raise ConfigError("--abandon discards a migration: omit all other options")
     with Gallery.open(gallery) as opened:
         if model is None:
@@ -100,7 +104,14 @@ def migrate(
                 print(f"abandoned: the gallery keeps the model {opened.fingerprint}")
             return
         chosen = cast("Precision | None", precision)
-        new = Recognizer.load(model, opened, flip=flip, precision=chosen, device=device)
+        new = Recognizer.load(
+            model,
+            opened,
+            flip=flip,
+            precision=chosen,
+            device=device,
+            engine=cast("EngineName", engine),
+        )
         new.photos = photos_of(new.model, *how)
         done = new.migrate(missing=cast("Missing", missing), root=data)
     if as_json:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -10,6 +10,7 @@ from facever.cli.gallery.shared import (
     Calibration,
     Folder,
     Model,
+    OwnEngine,
     Point,
     Where,
     calibration_of,
@@ -32,6 +33,7 @@ from facever.cli.photo_options import (
 if TYPE_CHECKING:
     from facever.embeddings.embedding_set import EmbeddingSet
     from facever.gallery.answers import SearchResult, Verification
+    from facever.models.loading import Engine
 
 Images = Annotated[
     list[str] | None,
@@ -67,6 +69,7 @@ def search(
     rotations: Rotations = False,
     detector: Detector = None,
     device: Device = "auto",
+    engine: OwnEngine = None,
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Print a row for each candidate, as CSV.")
     ] = False,
@@ -83,7 +86,7 @@ def search(
     from facever.gallery.gallery import Gallery
 
     how = photos, face, min_quality, rotations, detector
-    _check("search", images, model, embeddings, device, how)
+    _check("search", images, model, embeddings, (device, engine), how)
     if as_csv and as_json:
         raise ConfigError("give either --csv or --json, not both")
     asked: dict[str, Any] = {
@@ -103,7 +106,8 @@ def search(
 
             assert images
             assert model is not None
-            recognizer = Recognizer.load(model, opened, device=device)
+            chosen = cast("Engine | None", engine)
+            recognizer = Recognizer.load(model, opened, device=device, engine=chosen)
             recognizer.photos = photos_of(recognizer.model, *how)
             found = recognizer.search(list(images), k, **asked)
             names = _owners_of(images, [answer.face for answer in found])
@@ -127,7 +131,7 @@ def _check(
     images: list[str] | None,
     model: Path | None,
     embeddings: Path | None,
-    device: str,
+    computed: tuple[str, str | None],
     how: tuple[object, ...],
 ) -> None:
     """Check that either images with a model or embeddings are given."""
@@ -135,8 +139,8 @@ def _check(
 
     if (embeddings is None) == (not images) or (embeddings is None) != (model is not None):
         raise ConfigError(f"give images with --model MODEL to {verb}, or --embeddings SET")
-    if embeddings is not None and device != "auto":
-        raise ConfigError("--device applies to images: omit it with --embeddings")
+    if embeddings is not None and computed != ("auto", None):
+        raise ConfigError("--device and --engine apply to images: omit them with --embeddings")
     if embeddings is not None and asked_of_photos(how):
         raise ConfigError("--photos and its options apply to images: omit them with --embeddings")
 
@@ -223,6 +227,7 @@ def verify(
     rotations: Rotations = False,
     detector: Detector = None,
     device: Device = "auto",
+    engine: OwnEngine = None,
     as_json: AsJson = False,
 ) -> None:
     """Decide whether images show a given person of the gallery (1:1).
@@ -234,7 +239,7 @@ def verify(
     from facever.gallery.gallery import Gallery
 
     how = photos, face, min_quality, rotations, detector
-    _check("verify", images, model, embeddings, device, how)
+    _check("verify", images, model, embeddings, (device, engine), how)
     asked: dict[str, Any] = {
         "operating_point": point_of(operating_point),
         "rule": rule or "max",
@@ -250,7 +255,8 @@ def verify(
 
             assert images
             assert model is not None
-            recognizer = Recognizer.load(model, opened, device=device)
+            chosen = cast("Engine | None", engine)
+            recognizer = Recognizer.load(model, opened, device=device, engine=chosen)
             recognizer.photos = photos_of(recognizer.model, *how)
             result = recognizer.verify_person(list(images), person, **asked)
             names = _owners_of(images, result.faces)

@@ -23,6 +23,14 @@ Model = Annotated[
         "model's name."
     ),
 ]
+OwnEngine = Annotated[
+    str | None,
+    typer.Option(
+        help="Engine that runs --model: auto, torch, onnxruntime or openvino. [default: as in "
+        "the gallery]",
+        show_default=False,
+    ),
+]
 Point = Annotated[
     str | None,
     typer.Option(

@@ -18,7 +18,7 @@ from facever.core.files import atomic_path
 from facever.core.seeding import stream
 from facever.errors import ConfigError, ModelError, unknown
 from facever.models.onnx.card import KEY, LIKE, Card, card_of
-from facever.models.onnx.engine import Engine
+from facever.models.onnx.engine import open_engine
 from facever.models.onnx.file import (
     TYPES,
     OnnxFile,
@@ -29,6 +29,7 @@ from facever.models.onnx.file import (
     with_metadata,
 )
 from facever.models.onnx.model import OnnxModel, fitting
+from facever.models.onnx.package import onnx_package
 
 _PROBES = 5  # images
 _SECONDS = 0.2  # that the speed is measured for, at least
@@ -205,7 +206,7 @@ def _layout(image: Port) -> str | None:
 
 def _repaired(file: OnnxFile, card: Card) -> bytes:
     """Return the model with one input, one output, and all of its numbers."""
-    onnx = _onnx()
+    onnx = onnx_package()
     model = onnx.load_model_from_string(file.content)
     if file.elsewhere:  # `read_onnx` has looked at where they lie
         onnx.load_external_data_for_model(model, str(file.path.parent))
@@ -223,7 +224,7 @@ def _repaired(file: OnnxFile, card: Card) -> bytes:
 
 def _width(file: OnnxFile, card: Card) -> int:
     """Return how many components the output has for an image."""
-    engine = Engine(file, card.output)
+    engine = open_engine(file, card.output)
     _, together = fitting(engine, card, file)
     channels = engine.shape[1 if card.layout == "NCHW" else 3] or 3
     shape = (channels, *card.size) if card.layout == "NCHW" else (*card.size, channels)
@@ -273,13 +274,3 @@ def _speed(model: OnnxModel) -> float:
         model.embed_pixels(image)
         count += 1
     return count / taken
-
-
-def _onnx() -> Any:
-    try:
-        import onnx
-    except ImportError as error:
-        raise ModelError(
-            "this needs the package onnx, which is not installed: pip install 'facever[onnx]'"
-        ) from error
-    return onnx

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Self
 
 from facever.data.preprocessing import Preprocessing
@@ -15,8 +15,6 @@ from facever.models.onnx.file import OnnxFile
 KEY = "facever.card"
 FORMAT = 2
 """Of cards with an `export`; all others are written in format 1, which earlier versions read."""
-
-ENGINE = "onnxruntime"
 CHOICES = {
     "color": ("rgb", "bgr", "grey"),
     "layout": ("NCHW", "NHWC"),
@@ -26,7 +24,7 @@ CHOICES = {
     "precision": ("fp32", "fp16", "int8"),
 }
 _MOST_COMPONENTS = 65_536
-_LATER = ("crop", "precision", "flip", "export")
+_LATER = ("crop", "precision", "flip", "export", "quantization")
 
 LIKE: dict[str, dict[str, Any]] = {
     "insightface": {
@@ -62,10 +60,13 @@ class Card:
         source_sha256: Of the file that it was made from; it names the weights.
         body_sha256: Of the file that holds this card, without its metadata.
         crop: The central share of each side of an image that is kept before resizing.
-        precision: Number format of an exported file: "fp32", "fp16" or "int8".
         flip: Whether the file itself averages each image with its mirror image.
         export: What `facever export` knows of the model: see `ExportRecord`. None in files of
             `facever models add`.
+        precision: Number format of its layers: "fp32", "fp16", or "int8" for all but those that
+            `quantization` lists.
+        quantization: Of an int8 model what it was made from and what it costs, see
+            `facever.models.onnx.quantizing.Quantized.to_dict`; empty otherwise.
     """
 
     size: tuple[int, int] = (112, 112)
@@ -85,9 +86,10 @@ class Card:
     source_sha256: str = ""
     body_sha256: str = ""
     crop: float = 1.0
-    precision: str = "fp32"
     flip: bool = False
     export: ExportRecord | None = None
+    precision: str = "fp32"
+    quantization: dict[str, Any] = field(default_factory=dict)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -126,7 +128,7 @@ class Card:
         assert self.preprocessing
         return self
 
-    def fingerprint(self, *, flip: bool, precision: str) -> str:
+    def fingerprint(self, *, flip: bool, precision: str, engine: str = "onnxruntime") -> str:
         """Return the fingerprint of the embedding space of this model with these options.
 
         Model, preprocessing, alignment, output, engine, precision and flip enter; neither the
@@ -144,7 +146,7 @@ class Card:
         }  # fmt: skip
         if self.export is not None:
             space |= {"body_sha256": self.body_sha256, "crop": self.crop}
-        options = {"engine": ENGINE, "flip": flip or self.flip, "precision": precision}
+        options = {"engine": engine, "flip": flip or self.flip, "precision": precision}
         written = json.dumps({**space, **options}, sort_keys=True)
         return hashlib.sha256(written.encode()).hexdigest()
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +14,8 @@ from facever.data.given import Given, read_images
 from facever.data.machine import most_processes, processes_here, usable_cpus
 from facever.errors import ConfigError, ModelError
 from facever.models.extraction import LoadedModel, Precision
-from facever.models.onnx.card import ENGINE, Card
-from facever.models.onnx.engine import Engine, version
+from facever.models.onnx.card import Card
+from facever.models.onnx.engine import Engine, OnnxEngine, open_engine
 from facever.models.onnx.file import OnnxFile, names
 from facever.models.streams import EmbeddedBlock, Workers, in_rows, located_by
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class OnnxModel(LoadedModel):
-    """An ONNX model ready to embed images, computed by onnxruntime on the CPU.
+    """An ONNX model ready to embed images, computed by onnxruntime or OpenVINO on the CPU.
 
     Each image is computed separately, in one thread, and as many images at once as
     there are cores: a vector depends on its image alone, not on its neighbours or on the machine's
@@ -39,10 +39,12 @@ class OnnxModel(LoadedModel):
         device: "auto" or "cpu".
         flip: Embed each image and its mirror image, and average the two embeddings before
             normalising; twice the time. A file that does so itself always does.
-        precision: "fp32": the numbers are those of the file.
+        precision: None: that of the file (see `Card`), which it must be otherwise, too; but
+            OpenVINO can compute a file of "fp32" in "bf16".
         batch_size: Images that are handed on, and written, together.
         operating_points: 1:1 operating points that come with it; the first of its fingerprint
             decides.
+        engine: "onnxruntime" or "openvino".
 
     Attributes:
         path: The file.
@@ -50,8 +52,8 @@ class OnnxModel(LoadedModel):
         fingerprint: Of the model, its preprocessing, alignment and output, engine and options.
 
     Raises:
-        ModelError: onnxruntime is not installed or cannot take the file, which is no embedder.
-        ConfigError: Another device or precision, or a batch size below 1.
+        ModelError: The engine is not installed or cannot take the file, which is no embedder.
+        ConfigError: Another device, precision or engine, or a batch size below 1.
     """
 
     def __init__(
@@ -60,15 +62,12 @@ class OnnxModel(LoadedModel):
         card: Card,
         device: str = "auto",
         flip: bool = False,
-        precision: Precision = "fp32",
+        precision: Precision | None = None,
         batch_size: int = 64,
         operating_points: Sequence[Mapping[str, Any]] = (),
+        engine: OnnxEngine = "onnxruntime",
     ) -> None:
-        if precision != "fp32":
-            raise ConfigError(
-                f"precision is '{precision}': an ONNX model is computed in the numbers of its file "
-                "(allowed: fp32)"
-            )
+        precision = _settled(precision, card, engine)
         if device not in ("auto", "cpu"):
             raise ConfigError(
                 f"device is '{device}': ONNX models are computed on the CPU (allowed: auto, cpu)"
@@ -79,17 +78,18 @@ class OnnxModel(LoadedModel):
         self.device, self.batch_size = "cpu", batch_size
         self.flip = flip and not card.flip  # to be done here
         self._preprocessing = card.preprocessing
-        self._engine = Engine(file, card.output)
+        floats = "bf16" if precision == "bf16" else "fp32"
+        self._engine: Engine = open_engine(file, card.output, engine, floats)
         self._channels, self._together = fitting(self._engine, card, file)
         self._mean = np.array(card.mean, np.float32)[: self._channels]
         self._scale = 1 / np.array(card.std, np.float32)[: self._channels]
         self.dimension = card.dimension
-        self.fingerprint = card.fingerprint(flip=flip, precision=precision)
+        self.fingerprint = card.fingerprint(flip=flip, precision=precision, engine=engine)
         self.metric, self.alignment = card.metric, card.alignment
         self.verified = card.export is not None  # else the card names the bytes it came from
         self.exported_from = None if card.export is None else card.export.fingerprint
         self.preprocessing = self._preprocessing.model_dump(mode="json")
-        self.options = {"flip": flip or card.flip, "precision": precision, "engine": ENGINE}
+        self.options = {"flip": flip or card.flip, "precision": precision, "engine": engine}
         self._points = [*operating_points, *(card.export.operating_points if card.export else ())]
 
     @cached_property
@@ -100,7 +100,12 @@ class OnnxModel(LoadedModel):
     @property
     def versions(self) -> dict[str, str]:
         """Of the packages that make the vectors."""
-        return {"facever": __version__, "numpy": np.__version__, ENGINE: version()}
+        engine = self.options["engine"]
+        return {
+            "facever": __version__,
+            "numpy": np.__version__,
+            engine: self._engine.version,
+        }
 
     @cached_property
     def operating_points(self) -> "list[OperatingPoint]":
@@ -206,14 +211,31 @@ class OnnxModel(LoadedModel):
             rows = np.float32(0.5) * (rows + self._raw(images[:, :, ::-1]))
         return rows
 
-    def _raw(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    @property
+    def together(self) -> int:
+        """Images that go through the network at once: 1, or the fixed batch of the file."""
+        return self._together
+
+    def network_input(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return preprocessed images as the network takes them.
+
+        Args:
+            images: uint8 [B, H, W, 3] as for `embed_pixels`; B at most `together`.
+
+        Returns:
+            [`together`, ...] in the layout of the file; missing images repeat the first one.
+        """
         given = images[..., : self._channels]
         levels = given if self._engine.takes_levels else (given - self._mean) * self._scale
         if (missing := self._together - len(levels)) > 0:  # a file of a fixed batch
             levels = np.concatenate([levels, np.repeat(levels[:1], missing, axis=0)])
         if self.card.layout == "NCHW":
             levels = levels.transpose(0, 3, 1, 2)
-        found = self._engine.run(np.ascontiguousarray(levels))
+        return np.ascontiguousarray(levels)
+
+    def _raw(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        levels = self.network_input(images)
+        found = self._engine.run(levels)
         if found.shape[:1] != levels.shape[:1] or found.size != len(levels) * self.dimension:
             raise ModelError(
                 f"output '{self.card.output}' of {len(levels)} image(s) has the shape "
@@ -244,6 +266,27 @@ def fitting(engine: Engine, card: Card, file: OnnxFile) -> tuple[int, int]:
     if engine.takes_levels and (any(card.mean) or set(card.std) != {1.0}):
         raise ModelError(f"{file.path} takes levels 0 to 255 (uint8): its mean is 0 and its std 1")
     return channels or 3, batch or 1
+
+
+def _settled(precision: Precision | None, card: Card, engine: OnnxEngine) -> Precision:
+    """Return the precision that a file is computed in.
+
+    Raises:
+        ConfigError: The file or the engine does not have it.
+    """
+    own = cast("Precision", card.precision)
+    if precision is None or precision == own:
+        return own
+    if precision == "bf16" and own == "fp32" and engine == "openvino":
+        return "bf16"
+    remedy = {
+        "int8": "facever export RUN --precision int8 --calibrate DATA makes such a file",
+        "bf16": "engine openvino has bf16 for files of fp32",
+    }.get(str(precision), "omit it")
+    raise ConfigError(
+        f"precision is '{precision}': {engine} computes an ONNX model in the numbers of its file "
+        f"(allowed: {own}; {remedy})"
+    )
 
 
 def _threads(workers: Workers) -> int:

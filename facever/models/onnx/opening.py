@@ -9,18 +9,38 @@ from facever.core.console import warn
 from facever.errors import ModelError
 from facever.models.extraction import Precision
 from facever.models.onnx.card import Card, card_of
+from facever.models.onnx.engine import OnnxEngine
 from facever.models.onnx.file import OnnxFile, read_onnx
 from facever.models.onnx.model import OnnxModel
 
 
 def open_onnx(
-    model: str | Path, device: str, flip: bool, precision: Precision, batch_size: int
+    model: str | Path,
+    device: str,
+    flip: bool,
+    precision: Precision | None,
+    batch_size: int,
+    engine: OnnxEngine = "onnxruntime",
 ) -> OnnxModel:
     """Open an .onnx file, or a public model by its name; see `facever.load_model`.
 
     Raises:
         ModelError: There is no usable model.
         ConfigError: An option that ONNX models do not have.
+    """
+    file, card, public = find_onnx(model)
+    points = list(public.operating_points.values()) if public else []
+    return OnnxModel(file, card, device, flip, precision, batch_size, points, engine)
+
+
+def find_onnx(model: str | Path) -> tuple[OnnxFile, Card, Entry | None]:
+    """Read an .onnx file, or a public model by its name.
+
+    Returns:
+        The file, its card, and its entry of the catalogue if it is a public model.
+
+    Raises:
+        ModelError: There is no usable model.
     """
     path = Path(model)
     if not path.exists() and is_name(os.fspath(model)):
@@ -43,8 +63,7 @@ def open_onnx(
             "--color rgb --mean 127.5 --std 127.5 --alignment arcface-112 --out NAME.onnx (or "
             "--like insightface)"
         )
-    points = list(public.operating_points.values()) if public else []
-    return OnnxModel(file, card, device, flip, precision, batch_size, points)
+    return file, card, public
 
 
 def _repaired_copy(source: Path, sha256: str) -> tuple[OnnxFile, Card]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facever.errors import ModelError
-from facever.models.onnx.engine import Engine
+from facever.models.onnx.engine import open_engine
 from facever.models.onnx.file import names, read_onnx
 
 
@@ -40,7 +40,7 @@ class OnnxQuality:
                 f"as its input and one output; its inputs are {names(file.inputs)}"
             )
         self.sha256 = file.sha256
-        self._engine = Engine(file, file.outputs[0].name)
+        self._engine = open_engine(file, file.outputs[0].name)
         self._channels_first = shape[1] == 3
         height, width = (side or 112 for side in (shape[2:] if shape[1] == 3 else shape[1:3]))
         self._size = width, height
