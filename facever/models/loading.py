@@ -1,8 +1,9 @@
 """One way in for every model: a run, a .safetensors file, ONNX, a public model or a plug-in."""
 
+import json
 import os
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from facever.core.run_folder import RunFolder
 from facever.errors import ConfigError, ModelError, unknown
@@ -73,7 +74,7 @@ def load_model(
     path = Path(model)
     refuse_weights(path)
     if engine not in ("auto", "torch"):
-        return _open_onnx(_exported(path, engine), device, flip, precision, batch_size, engine)
+        return _open_exported(path, device, flip, precision, batch_size, engine)
     from facever.models.extractor import Extractor  # torch, for those who need it
     from facever.models.saving import load_embedder
 
@@ -104,6 +105,34 @@ def _open_onnx(
         batch_size,
         "openvino" if engine == "openvino" else "onnxruntime",
     )
+
+
+def _open_exported(run: Path, *options: Any) -> LoadedModel:
+    """Open the ONNX file of a run, if it was exported from the run's weights.
+
+    Raises:
+        ModelError: It is of other weights, or there is none.
+    """
+    path = _exported(run, options[-1])
+    model, weights = _open_onnx(path, *options), RunFolder(run).model
+    record = getattr(getattr(model, "card", None), "export", None)
+    if weights.is_file() and (record is None or record.model_hash != _said_hash(weights)):
+        raise ModelError(
+            f"{path} was not exported from {weights}, or the run was trained further since: export "
+            f"it again (facever export {run} --out {path} --overwrite)"
+        )
+    return model
+
+
+def _said_hash(weights: Path) -> str:
+    """Return the hash that a .safetensors file of facever says it has, without reading tensors."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(weights, framework="numpy") as file:
+            return str(json.loads((file.metadata() or {})["facever"])["fingerprint"])
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{weights} is damaged: it does not say which model it is") from error
 
 
 def _exported(run: Path, engine: str) -> Path:

@@ -84,9 +84,14 @@ def test_a_run_by_an_engine_of_onnx(
     status, _, noted = facever("verify", weights, *coloured[:2], "--engine", "openvino")
     assert status == 2
     assert f"facever export {weights} --out MODEL.onnx" in noted
-    exported = add_model(make_onnx(), RunFolder(run).onnx, mean=120, std=50)
+    file = RunFolder(run).onnx
+    add_model(make_onnx(), file, mean=120, std=50)
+    status, _, noted = facever(*words)
+    assert status == 2
+    assert f"facever export {run} --out {file} --overwrite" in noted  # of other weights
+    assert facever("export", run, "--out", file, "--overwrite")[0] == 0
     status, said, noted = facever(*words, "--json")
-    assert json.loads(said)["fingerprint"] == exported.fingerprint, noted
+    assert json.loads(said)["fingerprint"] == load_model(file).fingerprint, noted
     plain = json.loads(facever("verify", run, *coloured[:2], "--json")[1])
     assert plain["fingerprint"] == load_model(run).fingerprint  # auto: torch, as before
 
