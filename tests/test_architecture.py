@@ -40,6 +40,7 @@ FLOORS = {
     "recognizer": 7,
     "report": 7,
     "studies": 8,
+    "service": 8,
     "quickstart": 9,
     "workflows": 9,  # former names
     "cli": 10,

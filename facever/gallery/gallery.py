@@ -14,6 +14,7 @@ from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery import enrollment, export, maintenance, search, thresholds, verification
 from facever.gallery.answers import Enrollment, SearchResult, Verification
 from facever.gallery.checks import Conflicts
+from facever.gallery.export import PersonExport
 from facever.gallery.index.index import Index
 from facever.gallery.index.kinds import checked_kind
 from facever.gallery.info import GalleryInfo, info_of
@@ -372,6 +373,11 @@ class Gallery:
         """The dimension of the vectors."""
         return self._store.binding.dimension
 
+    @property
+    def change(self) -> int:
+        """The number of the last change."""
+        return self._store.change().number
+
     def info(self) -> GalleryInfo:
         """Return the gallery's model, settings and counts."""
         return info_of(self._store, self.path)
@@ -388,6 +394,38 @@ class Gallery:
         """
         return self._store.people(where)
 
+    def people_page(
+        self, limit: int, after: int = 0, where: Mapping[str, Any] | None = None
+    ) -> tuple[list[PersonImages], int | None]:
+        """Return some people, in the order of their first enrolment.
+
+        Args:
+            limit: Maximum number of people, at least 1.
+            after: Where to begin: the second value of the page before, else 0. It stays valid if
+                people are removed.
+            where: As in `search`; by default all people.
+
+        Returns:
+            Each person's id and number of images, and where the next page begins; None at the end.
+
+        Raises:
+            GalleryError: A key or value of the filter has an unsupported type.
+        """
+        return self._store.people_page(limit, after, where or {})
+
+    def add_person(self, person: str, metadata: Mapping[str, Any] | None = None) -> None:
+        """Add a person without images.
+
+        Args:
+            person: A free id.
+            metadata: Keys and values (JSON).
+
+        Raises:
+            TakenError: The id is taken.
+            GalleryError: The id or the metadata cannot be stored.
+        """
+        self._store.add_person(person, metadata or {})
+
     def images(self, person: str) -> list[StoredImage]:
         """Return the records of a person's images.
 
@@ -403,6 +441,14 @@ class Gallery:
             GalleryError: No person with that id is enrolled.
         """
         return self._store.metadata(person)
+
+    def person_export(self, person: str) -> PersonExport:
+        """Return all that the gallery keeps of one person.
+
+        Raises:
+            NotEnrolledError: No person with that id is enrolled.
+        """
+        return export.export_person(self._store, person)
 
     def entries(self) -> tuple[list[str], Vectors]:
         """Return the entries of searches: images, or the templates made of them.
