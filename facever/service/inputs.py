@@ -168,6 +168,15 @@ class Body:
             raise Problem(status, first_error(error, kind.model_fields)) from None
 
 
+class _CompleteForm(MultiPartParser):
+    """A parser that knows whether the last boundary has come; without it the last part is lost."""
+
+    ended = False
+
+    def on_end(self) -> None:
+        self.ended = True
+
+
 async def _body_of(request: Request) -> Body:
     """Read a body into memory; an image is never written to a temporary file.
 
@@ -182,7 +191,7 @@ async def _body_of(request: Request) -> Body:
             415, f"the body is '{kind}': send {FORM} or {JSON}", {"Accept-Post": f"{FORM}, {JSON}"}
         )
     limits: Limits = request.app.state.service.limits
-    parser = MultiPartParser(
+    parser = _CompleteForm(
         request.headers,
         request.stream(),
         max_files=limits.images + 1,
@@ -191,10 +200,13 @@ async def _body_of(request: Request) -> Body:
     )
     parser.spool_max_size = limits.body_bytes + 1  # above it, starlette writes to the disk
     try:
-        return Body(await _fields_of(await parser.parse()))
+        fields = await _fields_of(await parser.parse())
     except MultiPartException as error:
         large = error.message.startswith(("Too many", "Part exceeded"))
         raise Problem(413 if large else 400, error.message) from None
+    if not parser.ended:
+        raise Problem(400, "the form is truncated: its last boundary is missing")
+    return Body(fields)
 
 
 async def _fields_of(form: FormData) -> dict[str, Any]:
