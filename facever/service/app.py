@@ -15,6 +15,8 @@ from facever.service.problems import handle_problems
 from facever.service.routes import (
     detection,
     images,
+    maintenance,
+    page,
     people,
     searching,
     status,
@@ -25,11 +27,22 @@ from facever.service.service import Service
 from facever.service.tokens import Tokens
 
 _ROUTERS = [
-    one.router for one in (verification, searching, detection, images, people, thresholds, status)
+    one.router
+    for one in (
+        verification,
+        searching,
+        detection,
+        images,
+        people,
+        thresholds,
+        maintenance,
+        status,
+        page,
+    )
 ]
 
 OPENAPI = "/v1/openapi.json"
-OPEN_PATHS = ("/v1/health/live", "/v1/health/ready", OPENAPI)
+OPEN_PATHS = ("/v1/health/live", "/v1/health/ready", OPENAPI, *page.PATHS)
 """Paths that need no token."""
 
 _DESCRIPTION = (
