@@ -36,13 +36,14 @@ function faceRow(one, k, found, picture) {
     null: ["none", one.error ? "Not searched" : "No decision"],
   };
   const [kind, words] = verdicts[one.decision];
+  const likely = found.calibration !== null;
   const rows = one.candidates.map((candidate, place) => [String(place + 1),
     el("a", { href: `#people/${encodeURIComponent(candidate.person)}` }, candidate.person), candidate.score.toFixed(4),
-    candidate.probability === null ? "" : candidate.probability.toFixed(3)]);
+    ...(likely ? [candidate.probability === null ? "" : candidate.probability.toFixed(3)] : [])]);
   const details = el("div", {}, el("p", { class: `verdict ${kind}` }, words));
   if (one.error) details.append(el("p", {}, one.error));
   if (one.candidates.length) details.append(scale(one.candidates[0].score, found.operating_point),
-    table(`Candidates for face ${k + 1}, best first`, ["rank#", "person", "score#", "probability#"], rows));
+    table(`Candidates for face ${k + 1}, best first`, ["rank#", "person", "score#", ...(likely ? ["probability#"] : [])], rows));
   return el("div", { class: "face" }, el("figure", {}, crop(picture, one.face, `Face ${k + 1}`),
     el("figcaption", {}, `${k + 1}: ${quality(one.face)}`)), details);
 }
