@@ -53,6 +53,14 @@ def serve(
             "Repeatable.",
         ),
     ] = None,
+    log_days: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=36500,
+            help="Days that the log of uses keeps a row (facever gallery uses); 0 for no log.",
+        ),
+    ] = 183,
     photos: Photos = None,
     min_quality: MinQuality = None,
     rotations: Rotations = False,
@@ -92,6 +100,7 @@ def serve(
         rotations,
         None if detector is None else yunet_file(detector),
         parse(Limits, read_overrides(limit or []), where="--limit"),
+        log_days,
         tokens,
     )
     made = load_app(options)  # errors are reported before a port is open

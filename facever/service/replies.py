@@ -185,6 +185,7 @@ class InfoReply(BaseModel):
     gallery: dict[str, Any]
     photos: bool = Field(description="Whether faces are detected; false: images are crops.")
     limits: dict[str, float]
+    log_days: int = Field(description="Days that the log of uses keeps a row; 0: no log.")
 
 
 def face_of(columns: dict[str, Any] | None) -> FaceReply | None:

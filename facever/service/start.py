@@ -18,7 +18,7 @@ from facever.recognizer import Recognizer
 from facever.service.app import create_app
 from facever.service.croppers import MakeCropper
 from facever.service.limits import Limits
-from facever.service.service import Service
+from facever.service.service import LOG_DAYS, Service
 from facever.service.tokens import Tokens
 
 
@@ -35,6 +35,7 @@ class Options:
         rotations: Whether faces are also detected in rotated photos.
         detector: YuNet's file; None: that of the catalogue.
         limits: Limits of requests.
+        log_days: Days that the log of uses keeps a row; 0 for no log.
         tokens: File of tokens; None for a service that only this machine reaches.
     """
 
@@ -46,6 +47,7 @@ class Options:
     rotations: bool = False
     detector: Path | None = None
     limits: Limits = field(default_factory=Limits)
+    log_days: int = LOG_DAYS
     tokens: Path | None = None
 
 
@@ -63,7 +65,11 @@ def load_service(options: Options) -> Service:
         model = recognizer.model
     cv2.setNumThreads(1)  # requests are spread over the cores, not each image
     return Service(
-        model, options.gallery, cropper=_cropper_of(model, options), limits=options.limits
+        model,
+        options.gallery,
+        cropper=_cropper_of(model, options),
+        limits=options.limits,
+        log_days=options.log_days,
     )
 
 
