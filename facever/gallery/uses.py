@@ -97,18 +97,7 @@ class UseLog:
         self._lock = threading.Lock()
         self._cleaned = -_CLEANED_EVERY
         with self._explained():
-            if not self.path.exists():
-                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._db = sqlite3.connect(
-                self.path, timeout=wait, isolation_level=None, check_same_thread=False
-            )
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")  # a killed process loses no row
-            self._db.execute("PRAGMA secure_delete = ON")
-            self._db.executescript(_SCHEMA)
-            made = "INSERT OR IGNORE INTO facts VALUES ('key', ?)"
-            self._db.execute(made, [secrets.token_bytes(32)])
-            (self._key,) = self._db.execute("SELECT value FROM facts WHERE name = 'key'").fetchone()
+            self._open()
 
     @classmethod
     def existing(cls, folder: Path) -> Self | None:
@@ -161,6 +150,7 @@ class UseLog:
             values.append(since)
         sql = f"SELECT {_COLUMNS} FROM uses WHERE {' AND '.join(wanted)} ORDER BY use DESC"
         with self._lock, self._explained():
+            self._follow()
             rows = self._db.execute(f"{sql} LIMIT ?", [*values, -1 if last is None else last])
             return [Use(*row) for row in reversed(rows.fetchall())]
 
@@ -192,9 +182,38 @@ class UseLog:
             self._db.execute("VACUUM")
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
+    def _open(self) -> None:
+        if not self.path.exists():
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+        self._db = sqlite3.connect(
+            self.path, timeout=self._wait, isolation_level=None, check_same_thread=False
+        )
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")  # a killed process loses no row
+        self._db.execute("PRAGMA secure_delete = ON")
+        self._db.executescript(_SCHEMA)
+        made = "INSERT OR IGNORE INTO facts VALUES ('key', ?)"
+        self._db.execute(made, [secrets.token_bytes(32)])
+        (self._key,) = self._db.execute("SELECT value FROM facts WHERE name = 'key'").fetchone()
+        self._file = self._identity()
+
+    def _follow(self) -> None:
+        """Open the file again if the gallery's folder was replaced, as by a restored copy."""
+        if self._identity() != self._file:
+            self._db.close()
+            self._open()
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
+
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._lock, self._explained():
+            self._follow()
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
