@@ -11,6 +11,7 @@ from facever.deprecated import find_former_modules
 
 if TYPE_CHECKING:
     from facever import evaluate
+    from facever.client import Client
     from facever.data.manifest import Manifest
     from facever.embeddings.embedding_set import EmbeddingSet
     from facever.gallery.gallery import Gallery
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from facever.training.train import train
 
 _HOMES = {
+    "Client": "facever.client",
     "EmbeddingSet": "facever.embeddings.embedding_set",
     "Gallery": "facever.gallery.gallery",
     "Manifest": "facever.data.manifest",
@@ -32,6 +34,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Client",
     "EmbeddingSet",
     "Gallery",
     "Manifest",

@@ -39,6 +39,7 @@ FLOORS = {
     "training": 7,
     "recognizer": 7,
     "report": 7,
+    "client": 7,
     "studies": 8,
     "service": 8,
     "quickstart": 9,

@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "embed": ("embed", "Turn images into a folder of embeddings."),
     "evaluate": ("evaluate", "Measure verification, retrieval and identification."),
     "gallery": ("gallery", "Create, fill and search a gallery of people."),
+    "serve": ("serve", "Serve a gallery and its model over HTTP (REST)."),
     "models": ("models", "List and fetch public models; add other models."),
     "verify": ("verify", "Decide whether two images show the same person."),
     "figure": ("figure", "Draw features, prototypes and heads."),

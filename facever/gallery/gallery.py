@@ -1,6 +1,6 @@
 """The gallery: people and their images' vectors, for searches (1:N) and verifications (1:1)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -8,8 +8,9 @@ from typing import Any, Self
 from numpy.typing import ArrayLike
 
 from facever.core.files import atomic_folder
+from facever.core.text import canonical
 from facever.embeddings.embedding_set import EmbeddingSet
-from facever.errors import GalleryError
+from facever.errors import GalleryError, UnavailableError
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery import enrollment, export, maintenance, search, thresholds, verification
 from facever.gallery.answers import Enrollment, SearchResult, Verification
@@ -34,6 +35,7 @@ from facever.gallery.records import (
 from facever.gallery.storage import checked_storage
 from facever.gallery.store.store import Store
 from facever.gallery.templates import checked_policy
+from facever.gallery.uses import UseLog
 from facever.models.protocol import Model
 from facever.operating_point import OperatingPoint, ScoreRule
 
@@ -374,6 +376,11 @@ class Gallery:
         return self._store.binding.dimension
 
     @property
+    def identifier(self) -> str:
+        """The gallery's identifier; copies of a gallery share it."""
+        return self._store.gallery
+
+    @property
     def change(self) -> int:
         """The number of the last change."""
         return self._store.change().number
@@ -480,6 +487,8 @@ class Gallery:
             GalleryError: There is no such person or key, or the new id is taken.
         """
         self._store.update(person, metadata or {}, remove_keys, new_id)
+        if new_id is not None:
+            self._in_log(lambda log: log.rename(person, canonical(new_id)))
 
     def merge(self, person: str, into: str) -> int:
         """Move all images of a person to another person: two ids are the same person.
@@ -494,6 +503,7 @@ class Gallery:
         """
         moved = self._store.merge(person, into)
         self._index.settle()
+        self._in_log(lambda log: log.rename(person, canonical(into)))
         return moved
 
     def split(self, person: str, sources_or_images: Sequence[str | int], new_person: str) -> int:
@@ -518,7 +528,8 @@ class Gallery:
     def remove(self, person: str, image: str | int | None = None) -> int:
         """Remove a person, or only one of their images; return the number of images removed.
 
-        After the call, no answer of any process contains them. Their bytes are overwritten in the
+        After the call, no answer of any process contains them, and in the log of uses a random word
+        stands for a removed person. Their bytes are overwritten in the
         store, but can remain in its log and in the index until `purge`.
 
         Args:
@@ -531,6 +542,8 @@ class Gallery:
         """
         removed = self._store.remove(person, image)
         self._index.settle()
+        if image is None:
+            self._in_log(lambda log: log.forget([person]))
         return removed
 
     def remove_all(self, people: Sequence[str]) -> int:
@@ -541,6 +554,7 @@ class Gallery:
         """
         removed = self._store.remove_all(people)
         self._index.settle()
+        self._in_log(lambda log: log.forget(people))
         return removed
 
     def audit(self) -> list[Audited]:
@@ -745,3 +759,21 @@ class Gallery:
         with self._index.held_off():  # a reading index would keep the store's log in use
             self._store.purge()
             self._index.renew()
+        self._in_log(lambda log: log.purge())
+
+    def _in_log(self, change: Callable[[UseLog], None]) -> None:
+        """Change the log of uses, if the gallery has one, after a change of the gallery.
+
+        Raises:
+            UnavailableError: The log cannot be changed; the gallery was.
+        """
+        try:
+            log = UseLog.existing(self.path)
+            if log is not None:
+                with log:
+                    change(log)
+        except UnavailableError as error:
+            raise UnavailableError(
+                f"the gallery was changed, but its log of uses was not: {error}; erase the person "
+                "there with 'facever gallery uses --erase'"
+            ) from error

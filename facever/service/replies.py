@@ -23,6 +23,9 @@ class FaceReply(BaseModel):
     detection_score: float = Field(description="0 to 1.")
     quality: float = Field(description="0 to 100.")
     quality_reasons: list[str] = Field(description="Reasons for a low quality.")
+    number: int | None = Field(
+        None, description="Number of the face in its photo, from 1, where all faces are searched."
+    )
 
 
 class CandidateReply(BaseModel):
@@ -163,6 +166,8 @@ class EnrollmentReply(BaseModel):
     conflict_point: Point | None
     note: str
     given: int
+    people: int
+    not_enrolled: list[str]
 
 
 class CountReply(BaseModel):
@@ -185,6 +190,7 @@ class InfoReply(BaseModel):
     gallery: dict[str, Any]
     photos: bool = Field(description="Whether faces are detected; false: images are crops.")
     limits: dict[str, float]
+    log_days: int = Field(description="Days that the log of uses keeps a row; 0: no log.")
 
 
 def face_of(columns: dict[str, Any] | None) -> FaceReply | None:
@@ -198,6 +204,7 @@ def face_of(columns: dict[str, Any] | None) -> FaceReply | None:
         detection_score=columns["detection_score"],
         quality=columns["quality"],
         quality_reasons=[one for one in reasons.split("; ") if one],
+        number=int(columns["face"]) if "face" in columns else None,
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from facever.errors import GalleryError, UnavailableError
 from facever.faces.selection import Which
 from facever.gallery.gallery import Gallery
+from facever.gallery.uses import UseLog
 from facever.models.protocol import Model
 from facever.recognizer import Recognizer
 from facever.service.batching import BatchedModel
@@ -17,6 +18,8 @@ from facever.service.limits import Limits
 from facever.service.metrics import Metrics
 
 _STORE = "gallery.db"
+LOG_DAYS = 183
+"""Days that a row of the log of uses is kept: six months."""
 
 
 class Service:
@@ -27,10 +30,15 @@ class Service:
         gallery: The gallery's folder. It is opened at once, and again after it was replaced.
         cropper: Makes the cropper of a rule for photos; None for a model that takes crops.
         limits: Limits of requests.
+        log_days: Days that the log of uses keeps a row; 0 for no log.
         wait: Seconds to wait for another process that writes the gallery.
 
+    Attributes:
+        uses: The log of uses, or None.
+
     Raises:
-        GalleryError: There is no such gallery, or it is bound to another model.
+        GalleryError: There is no such gallery, it is bound to another model, or the log of uses
+            cannot be written.
     """
 
     def __init__(
@@ -40,15 +48,17 @@ class Service:
         *,
         cropper: MakeCropper | None = None,
         limits: Limits | None = None,
+        log_days: int = LOG_DAYS,
         wait: float = 10.0,
     ) -> None:
-        self.limits = limits or Limits()
+        self.limits, self.log_days = limits or Limits(), log_days
         self.croppers = Croppers(cropper, self.limits.faces)
         self.metrics = Metrics()
         self._gallery = _Reopened(Path(gallery), wait)
         try:
             with self._gallery.open() as opened:
                 Recognizer(model, opened, photos=False).require_own()
+            self.uses = UseLog(Path(gallery), log_days, wait) if log_days else None
         except BaseException:
             self._gallery.close()
             raise
@@ -90,6 +100,8 @@ class Service:
         """Compute what waits for the model, and close the gallery."""
         self.model.batcher.close()
         self._gallery.close()
+        if self.uses is not None:
+            self.uses.close()
 
 
 class _Reopened:

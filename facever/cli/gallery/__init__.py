@@ -13,6 +13,7 @@ from facever.cli.gallery import (
     showing,
     thresholds,
     tuning,
+    uses,
 )
 
 __all__ = ["app"]
@@ -44,6 +45,7 @@ for _name, _verb, _line in (
     ("people", showing.people, "List the people."),
     ("images", showing.images, "List a person's metadata and images."),
     ("audit", showing.audit, "List removals with their time."),
+    ("uses", uses.uses, "List what a service was asked, or erase rows of it."),
     ("check", maintenance.check, "Check the whole gallery and list damage."),
     (
         "rebuild",

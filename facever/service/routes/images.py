@@ -52,7 +52,7 @@ def enroll(person: PersonInPath, body: Given, service: In, response: Response) -
     and listed in `failed`. The status is 200 where nothing was added.
     """
     asked = body.read(AskedEnrollment)
-    count = asked.checked(service.limits)
+    asked.checked(service.limits)
     if asked.face == "all":
         raise Problem(422, "face: an enrolment takes one face of each photo, not all")
     rules = {
@@ -74,10 +74,7 @@ def enroll(person: PersonInPath, body: Given, service: In, response: Response) -
     if not done.images:
         response.status_code = 200
     said = json_value(done)
-    return EnrollmentReply(
-        **{name: said[name] for name in EnrollmentReply.model_fields if name != "given"},
-        given=count,
-    )
+    return EnrollmentReply(**{name: said[name] for name in EnrollmentReply.model_fields})
 
 
 @router.delete(

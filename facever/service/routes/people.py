@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from facever.gallery.export import PersonExport
+from facever.gallery.uses import Use
 from facever.render.values import json_value
 from facever.service.inputs import Asked, Given, takes
 from facever.service.problems import Problem
@@ -24,6 +26,7 @@ _README = """All that this gallery keeps of one person.
 
 person.json  id, metadata, the model's fingerprint, and a record of each image (source, SHA-256,
              time of enrolment, length of the embedding, quality, landmarks of the face)
+uses.json    rows of the log of uses whose answer was this person
 vectors.npy  float32 [N, D], NumPy's format: the embedding of each image, in the same order
 
 No image is kept.
@@ -180,9 +183,10 @@ def split(person: PersonInPath, body: Given, service: In) -> CountReply:
     summary="Export all that is kept of one person (the right of access).",
 )
 def export(person: PersonInPath, service: In) -> Response:
-    """A zip of person.json, vectors.npy and a README."""
+    """A zip of person.json, vectors.npy, uses.json and a README."""
     with service.gallery() as gallery:
-        archive = archive_of(gallery.person_export(person))
+        uses = [] if service.uses is None else service.uses.rows(person)
+        archive = archive_of(gallery.person_export(person), uses)
     return Response(
         archive,
         media_type="application/zip",
@@ -190,8 +194,8 @@ def export(person: PersonInPath, service: In) -> Response:
     )
 
 
-def archive_of(export: PersonExport) -> bytes:
-    """Return the zip of a person's export."""
+def archive_of(export: PersonExport, uses: Sequence[Use]) -> bytes:
+    """Return the zip of a person's export and of their rows in the log of uses."""
     vectors = io.BytesIO()
     np.save(vectors, export.vectors, allow_pickle=False)
     said = {
@@ -207,6 +211,7 @@ def archive_of(export: PersonExport) -> bytes:
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("README.txt", _README)
         archive.writestr("person.json", json.dumps(json_value(said), indent=2, allow_nan=False))
+        archive.writestr("uses.json", json.dumps([json_value(one) for one in uses], indent=2))
         archive.writestr("vectors.npy", vectors.getvalue())
     return made.getvalue()
 

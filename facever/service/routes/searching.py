@@ -11,8 +11,9 @@ from facever.models.images import embed_given
 from facever.recognizer import Recognizer
 from facever.service.inputs import AskedImages, Given, Values, takes
 from facever.service.problems import Problem
+from facever.service.recording import record_search
 from facever.service.replies import SearchReply, search_reply
-from facever.service.routes.shared import OF_IMAGES, In, needs
+from facever.service.routes.shared import OF_IMAGES, AskingNow, In, needs
 from facever.service.tracks import note_of, template_of
 
 router = APIRouter(prefix="/v1", tags=["recognition"], dependencies=needs("search"))
@@ -42,7 +43,7 @@ class AskedSearch(AskedImages):
     responses=OF_IMAGES,
     summary="Find the most similar people for each image (1:N).",
 )
-def search(body: Given, service: In) -> SearchReply:
+def search(body: Given, service: In, asking: AskingNow) -> SearchReply:
     """`unknown` is an answer. An operating point that the gallery has outgrown does not decide: the
     answer has scores, and `note` says why.
     """
@@ -55,7 +56,9 @@ def search(body: Given, service: In) -> SearchReply:
     with service.recognizer(asked.face) as recognizer:
         change = recognizer.gallery.change
         found = _found(recognizer, asked)
-    return search_reply(found, service.model.fingerprint, change)
+        reply = search_reply(found, service.model.fingerprint, change)
+        record_search(service, recognizer.gallery, asking, asked.images, reply)
+    return reply
 
 
 def _found(recognizer: Recognizer, asked: AskedSearch) -> SearchResult:

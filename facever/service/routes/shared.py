@@ -1,7 +1,6 @@
 """What routes share: the service, roles, and the person of a path."""
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal, TypeAlias, cast
+from typing import Annotated, Any, TypeAlias, cast
 from urllib.parse import unquote
 
 from fastapi import Depends, Path, Request, Security
@@ -10,6 +9,7 @@ from fastapi.security import HTTPBearer
 from facever.core.json_files import parse_json
 from facever.service.callers import LOCAL, Caller, Role, includes
 from facever.service.problems import Problem, ProblemDocument
+from facever.service.recording import Asking, now
 from facever.service.service import Service
 
 _BEARER = HTTPBearer(auto_error=False, description="A token of `facever serve --new-token`.")
@@ -25,8 +25,15 @@ def _caller_of(request: Request) -> Caller:
     return cast("Caller", getattr(request.state, "caller", LOCAL))
 
 
-In: TypeAlias = Annotated[Service, Depends(_service_of)]
 By: TypeAlias = Annotated[Caller, Depends(_caller_of)]
+
+
+def _asking(request: Request, caller: By) -> Asking:
+    return Asking(caller.name, str(request.state.request_id), now())
+
+
+AskingNow: TypeAlias = Annotated[Asking, Depends(_asking)]
+In: TypeAlias = Annotated[Service, Depends(_service_of)]
 
 
 def needs(role: Role) -> list[Any]:
@@ -76,6 +83,3 @@ def refusals(*statuses: int) -> Refusals:
 
 
 OF_IMAGES = refusals(400, 408, 413, 415, 422)
-
-Decision: TypeAlias = Literal["known", "unknown", "same", "different", "none"]
-Counted: TypeAlias = Callable[[str, Decision], None]

@@ -35,6 +35,7 @@ def info(service: In) -> InfoReply:
         gallery=said,
         photos=service.croppers.detects,
         limits=service.limits.model_dump(),
+        log_days=service.log_days,
     )
 
 

@@ -6,13 +6,14 @@ from pydantic import Field
 from facever.service.inputs import AskedImages, Given, takes
 from facever.service.pairs import compared, point_for_pairs
 from facever.service.problems import Problem
+from facever.service.recording import Asking, record_pair, record_person
 from facever.service.replies import (
     PairVerificationReply,
     PersonVerificationReply,
     pair_verification_reply,
     person_verification_reply,
 )
-from facever.service.routes.shared import OF_IMAGES, In, needs, refusals
+from facever.service.routes.shared import OF_IMAGES, AskingNow, In, needs, refusals
 from facever.service.service import Service
 
 router = APIRouter(prefix="/v1", tags=["recognition"], dependencies=needs("search"))
@@ -36,7 +37,9 @@ class AskedVerify(AskedImages):
     responses={**OF_IMAGES, **refusals(404)},
     summary="Decide whether two images show one person, or an image a given person (1:1).",
 )
-def verify(body: Given, service: In) -> PairVerificationReply | PersonVerificationReply:
+def verify(
+    body: Given, service: In, asking: AskingNow
+) -> PairVerificationReply | PersonVerificationReply:
     """Give two images or embeddings; or `person` and one or several.
 
     A photo without a face is an error, not a "no". Without an operating point there are scores and
@@ -45,7 +48,7 @@ def verify(body: Given, service: In) -> PairVerificationReply | PersonVerificati
     asked = body.read(AskedVerify)
     count = asked.checked(service.limits)
     if asked.person is not None:
-        return _person(service, asked, asked.person)
+        return _person(service, asking, asked, asked.person)
     if count != 2:
         raise Problem(422, f"images: {count} given; give two, or an image and a person")
     if asked.calibration is not None:
@@ -59,10 +62,14 @@ def verify(body: Given, service: In) -> PairVerificationReply | PersonVerificati
             result = recognizer.verify(asked.images[0], asked.images[1], point)
         else:
             result = compared(gallery, asked.embeddings, asked.fingerprint, point)
-    return pair_verification_reply(result)
+        reply = pair_verification_reply(result)
+        record_pair(service, gallery, asking, asked.images, reply)
+    return reply
 
 
-def _person(service: Service, asked: AskedVerify, person: str) -> PersonVerificationReply:
+def _person(
+    service: Service, asking: Asking, asked: AskedVerify, person: str
+) -> PersonVerificationReply:
     point, calibration = asked.operating_point, asked.calibration
     with service.recognizer(asked.face) as recognizer:
         if asked.images is not None:
@@ -77,4 +84,6 @@ def _person(service: Service, asked: AskedVerify, person: str) -> PersonVerifica
                 operating_point=point,
                 calibration=calibration,
             )
-    return person_verification_reply(result, service.model.fingerprint)
+        reply = person_verification_reply(result, service.model.fingerprint)
+        record_person(service, recognizer.gallery, asking, asked.images, reply)
+    return reply
