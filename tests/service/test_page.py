@@ -352,3 +352,16 @@ def test_the_page_is_only_its_own(page: Page) -> None:
     assert "unsafe" not in policy
     own = page.url.partition("#")[0]
     assert all(url.startswith(own) for url in asked)
+
+
+def test_the_log_of_uses_is_shown(page: Page, files) -> None:
+    enroll(page, "a", files["a"])
+    page.goto("/#search")
+    choose(page, files["a again"])
+    page.get_by_role("button", name="Search").click()
+    expect(page.locator("#search .verdict")).to_have_text(["This is a"])
+    page.goto("/#gallery")
+    page.get_by_role("button", name="Show the newest 100").click()
+    row = page.locator("#gallery table", has_text="who asked").locator("tbody tr").first
+    expect(row).to_contain_text("search")
+    expect(row).to_contain_text("known")

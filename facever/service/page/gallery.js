@@ -19,6 +19,7 @@ export function gallerySection(section, state) {
       ]),
       el("h2", {}, "Thresholds"), thresholds(gallery.operating_points),
       ...gallery.unusable.map((why) => el("p", { class: "problem" }, why)),
+      el("h2", {}, "Log of uses"), uses(),
       el("h2", {}, "Purge"),
       el("p", {}, "Removed people are in no answer. Their bytes stay in the gallery's files until the files are rewritten. " +
         "Copies and backups are not changed. The gallery cannot be written meanwhile."),
@@ -29,6 +30,18 @@ export function gallerySection(section, state) {
       }, { class: "danger" }));
   };
   return { open };
+}
+
+function uses() {
+  const shown = el("div", { "aria-live": "polite" });
+  return el("div", {}, action("Show the newest 100", async () => {
+    const { uses: rows, kept } = await get("/v1/uses?last=100");
+    shown.replaceChildren(!kept ? el("p", {}, "This service keeps no log of uses.")
+      : !rows.length ? el("p", {}, "No uses yet.")
+      : table("Newest first; images are named by a keyed hash", ["when", "who asked", "kind", "answer", "person", "score#", "image"],
+        rows.map((one) => [one.ended, one.caller, one.kind, one.outcome, one.person ?? "",
+          one.score === null ? "" : one.score.toFixed(4), one.image ? `${one.image.slice(0, 12)}…` : ""])));
+  }), shown);
 }
 
 function thresholds(points) {
