@@ -161,6 +161,18 @@ def test_a_server_answers_and_stops_on_sigterm(serve, gallery):
         assert opened.check() == []
 
 
+def test_an_answer_is_sent_at_once(serve):
+    """Two writes without TCP_NODELAY wait for a delayed acknowledgement: 40 ms and more."""
+    server = serve()
+    took = []
+    with Client(server.url) as client:
+        for _ in range(30):
+            began = time.perf_counter()
+            client.info()
+            took.append(time.perf_counter() - began)
+    assert min(took) < 0.03
+
+
 def test_a_kept_connection_may_not_trickle_a_second_header(serve):
     server = serve("--limit", "seconds=1")
     with socket.create_connection(("127.0.0.1", server.port)) as kept:
