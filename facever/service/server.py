@@ -210,13 +210,3 @@ class TimedProtocol(H11Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def limit_threads() -> None:
-    """Let each request's thread compute alone: call it before NumPy, FAISS or torch are imported.
-
-    A library that starts a thread per core in every request's thread slows all of them down. The
-    variable OMP_NUM_THREADS has priority.
-    """
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
