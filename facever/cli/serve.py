@@ -71,9 +71,9 @@ def serve(
     from facever.errors import ConfigError
 
     _require_extra()
-    from facever.service.server import Address, limit_threads
+    _limit_threads()
+    from facever.service.server import Address
 
-    limit_threads()
     if new_token is not None:
         _print_new_token(tokens, new_token, token_name)
         return
@@ -124,6 +124,18 @@ def _require_extra() -> None:
     needed = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
     if missing := [name for name in needed if find_spec(name) is None]:
         raise ConfigError(f"facever serve needs {', '.join(missing)}: pip install 'facever[serve]'")
+
+
+def _limit_threads() -> None:
+    """Let each request's thread compute alone; called before NumPy and FAISS are imported.
+
+    A library that starts a thread per core in every request's thread slows all of them down. The
+    variables have priority where they are set; a torch model gets its threads back when loaded.
+    """
+    import os
+
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
 
 
 def _print_new_token(path: Path | None, role: str, name: str | None) -> None:

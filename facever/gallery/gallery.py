@@ -198,7 +198,8 @@ class Gallery:
             rule: A person's score is the maximum ("max") or the mean ("mean") of the cosine
                 similarities over their images or templates. By default the operating point's rule,
                 or "max".
-            where: Filter by metadata: a value, or a list of allowed values, for each key.
+            where: Filter by metadata: for each key a value, a list of allowed values, or a range
+                {"from": VALUE, "to": VALUE}, of which one may be missing; both ends are included.
             calibration: A 1:N calibration, or the name of one in the gallery, or None for the
                 gallery's only one that fits. It gives the probability that the first candidate is
                 correct.

@@ -10,11 +10,44 @@ from numpy.typing import NDArray
 from facever.data.acquisition import Acquired, FailureToAcquire, PhotoCropper
 from facever.data.machine import usable_cpus
 from facever.faces.selection import Which
+from facever.service.batching import QueueFullError
 from facever.service.problems import Problem
 
 Pixels = NDArray[np.uint8]
 MakeCropper = Callable[[Which], PhotoCropper]
 """Makes the cropper of a rule; all of them detect alike."""
+
+
+class Turns:
+    """As many at once as there are CPUs; others wait, up to a number.
+
+    Args:
+        queue: How many may wait.
+    """
+
+    def __init__(self, queue: int) -> None:
+        self._free, self._queue = threading.Semaphore(usable_cpus()), queue
+        self._lock, self.waiting = threading.Lock(), 0
+
+    def __enter__(self) -> None:
+        """Wait for a turn.
+
+        Raises:
+            QueueFullError: Too many wait already.
+        """
+        with self._lock:
+            if self.waiting >= self._queue:
+                raise QueueFullError(
+                    f"{self.waiting} photos wait for detection, and at most {self._queue} may: try "
+                    "again later"
+                )
+            self.waiting += 1
+        self._free.acquire()
+        with self._lock:
+            self.waiting -= 1
+
+    def __exit__(self, *_: object) -> None:
+        self._free.release()
 
 
 class BoundedCropper:
@@ -26,7 +59,7 @@ class BoundedCropper:
         turns: Taken while a photo is worked on.
     """
 
-    def __init__(self, cropper: PhotoCropper, most: int, turns: threading.Semaphore) -> None:
+    def __init__(self, cropper: PhotoCropper, most: int, turns: Turns) -> None:
         self._cropper, self._most, self._turns = cropper, most, turns
         self.which = getattr(cropper, "which", None)
         self.provenance: dict[str, Any] = cropper.provenance
@@ -59,12 +92,13 @@ class Croppers:
     Args:
         make: Makes the cropper of a rule; None for a model that takes crops.
         faces: Faces of one photo that are taken.
+        queue: Photos that may wait for detection.
     """
 
-    def __init__(self, make: MakeCropper | None, faces: int) -> None:
-        turns = threading.BoundedSemaphore(usable_cpus())
+    def __init__(self, make: MakeCropper | None, faces: int, queue: int) -> None:
+        self.turns = Turns(queue)
         self._by_rule = {
-            which: BoundedCropper(make(which), faces, turns)
+            which: BoundedCropper(make(which), faces, self.turns)
             for which in get_args(Which)
             if make is not None
         }

@@ -19,6 +19,7 @@ from facever.service.problems import Problem, first_error
 
 JSON, FORM = "application/json", "multipart/form-data"
 FORMATS = "JPEG, PNG, WebP or AVIF"
+_IMAGES_OF_MOST_PIXELS = 4  # in one request: a model of crops gets them whole
 _FIELDS = 32  # of a form, without its files
 _FIELD_BYTES = 4 * 2**20  # of a form's field: embeddings as JSON
 
@@ -106,8 +107,13 @@ def check_images(images: Sequence[bytes], limits: Limits) -> None:
         Problem: 413 or 415; 422 without an image.
     """
     _check_count(len(images), limits)
-    for number, image in enumerate(images):
-        _check_image(image, f"image {number}", limits)
+    total = sum(_checked_image(one, f"image {row}", limits) for row, one in enumerate(images))
+    if total > _IMAGES_OF_MOST_PIXELS * limits.pixels:
+        raise Problem(
+            413,
+            f"{total:,} pixels of all images, and at most "
+            f"{_IMAGES_OF_MOST_PIXELS * limits.pixels:,}: send them in several requests",
+        )
 
 
 def _check_count(count: int, limits: Limits) -> None:
@@ -117,10 +123,10 @@ def _check_count(count: int, limits: Limits) -> None:
         raise Problem(413, f"{count} images: a request takes at most {limits.images}")
 
 
-def _check_image(data: bytes, name: str, limits: Limits) -> None:
-    """Refuse an image that is too large or of a format that the service does not decode.
+def _checked_image(data: bytes, name: str, limits: Limits) -> int:
+    """Return the pixels of an image; refuse a large one, and formats that are not decoded.
 
-    A damaged image passes: where it is decoded, the answer is the reason.
+    A damaged image has none: where it is decoded, the answer is the reason.
 
     Raises:
         Problem: 413 or 415.
@@ -132,11 +138,12 @@ def _check_image(data: bytes, name: str, limits: Limits) -> None:
     try:
         header = read_header(data)
     except ValueError:
-        return
+        return 0
     if header.width * header.height > limits.pixels:
         raise Problem(
             413, f"{name}: {header.width} x {header.height} pixels, and at most {limits.pixels:,}"
         )
+    return header.width * header.height
 
 
 def _is_known(data: bytes) -> bool:

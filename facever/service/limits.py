@@ -13,7 +13,7 @@ class Limits(Config):
     Attributes:
         body_bytes: Bytes of a request's body.
         image_bytes: Bytes of one image file.
-        pixels: Pixels of one image.
+        pixels: Pixels of one image; the images of one request have at most four times as many.
         faces: Faces of one photo, where every face is asked for.
         images: Images or embeddings of one request.
         candidates: Candidates for each probe, the largest `k`.
@@ -21,7 +21,7 @@ class Limits(Config):
         seconds: Seconds in which a request's header, and then its body, must arrive.
         requests: Requests in progress, of all callers.
         requests_each: Requests in progress, of one caller.
-        queue: Images that wait for the model.
+        queue: Photos that wait for detection, and images that wait for the model.
         batch: Images that the model gets at once.
     """
 

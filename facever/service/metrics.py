@@ -16,7 +16,7 @@ class Metrics:
         requests: Answered requests by method, route and status.
         seconds: Time from a request's first byte to the end of its answer, by route.
         batches: Images that the model computed together.
-        queue: Images that wait for the model.
+        queue: Images that wait for detection or for the model.
         answers: Answers by kind of question and decision.
     """
 
@@ -42,7 +42,9 @@ class Metrics:
             registry=self._registry,
         )
         self.queue = Gauge(
-            "facever_queue_images", "Images that wait for the model.", registry=self._registry
+            "facever_queue_images",
+            "Images that wait for detection or for the model.",
+            registry=self._registry,
         )
         self.answers = Counter(
             "facever_answers",

@@ -173,8 +173,15 @@ class TimedProtocol(H11Protocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for the first header."""
+        """Begin to wait for the first header.
+
+        asyncio sends small writes at once only for sockets that name their protocol, which those of
+        `socket.create_server` do not: an answer would wait 40 ms for the caller's kernel.
+        """
         super().connection_made(transport)
+        bound = transport.get_extra_info("socket")
+        if bound is not None:
+            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -203,13 +210,3 @@ class TimedProtocol(H11Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def limit_threads() -> None:
-    """Let each request's thread compute alone: call it before NumPy, FAISS or torch are imported.
-
-    A library that starts a thread per core in every request's thread slows all of them down. The
-    variable OMP_NUM_THREADS has priority.
-    """
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", os.environ["OMP_NUM_THREADS"])

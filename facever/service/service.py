@@ -52,7 +52,7 @@ class Service:
         wait: float = 10.0,
     ) -> None:
         self.limits, self.log_days = limits or Limits(), log_days
-        self.croppers = Croppers(cropper, self.limits.faces)
+        self.croppers = Croppers(cropper, self.limits.faces, self.limits.queue)
         self.metrics = Metrics()
         self._gallery = _Reopened(Path(gallery), wait)
         try:
@@ -65,7 +65,9 @@ class Service:
         self.model = BatchedModel(
             model, self.limits.batch, self.limits.queue, self.metrics.batches.observe
         )
-        self.metrics.queue.set_function(lambda: self.model.batcher.waiting)
+        self.metrics.queue.set_function(
+            lambda: self.croppers.turns.waiting + self.model.batcher.waiting
+        )
 
     @contextmanager
     def gallery(self) -> Iterator[Gallery]:

@@ -1,5 +1,6 @@
 """Starting: from the options of `facever serve` to a service and its app."""
 
+import sys
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -8,6 +9,7 @@ import cv2
 from fastapi import FastAPI
 
 from facever.data.acquisition import PhotoCropper
+from facever.data.machine import usable_cpus
 from facever.errors import ConfigError
 from facever.faces.detection import YuNet
 from facever.faces.selection import Which
@@ -64,6 +66,10 @@ def load_service(options: Options) -> Service:
         recognizer.require_own()
         model = recognizer.model
     cv2.setNumThreads(1)  # requests are spread over the cores, not each image
+    if "torch" in sys.modules:  # only one thread runs the model, and it may use all cores
+        import torch
+
+        torch.set_num_threads(usable_cpus())
     return Service(
         model,
         options.gallery,

@@ -6,6 +6,13 @@ from facever.gallery.gallery import Gallery
 from facever.models.loading import load_model
 
 
+@pytest.fixture(autouse=True)
+def threads(monkeypatch):
+    """The command sets these for its process, which is this one here."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.setenv(name, "1")
+
+
 @pytest.fixture
 def model(facever, make_onnx, tmp_path):
     path = tmp_path / "model.onnx"

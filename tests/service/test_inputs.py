@@ -58,11 +58,12 @@ def test_the_orientation_of_exif_is_honoured_and_exif_is_not_kept(client, galler
         ({"image_bytes": 100}, 413, "100"),
         ({"pixels": 8999}, 413, "8,999"),
         ({"images": 1}, 413, "1"),
+        ({"pixels": 9000, "image_bytes": 10**6}, 413, "36,000"),
     ],
 )
 def test_limits(start, limits, status, word):
     client = start(limits=limits)
-    images = [shot("a"), shot("b")]
+    images = [shot("a"), shot("b")] * (3 if word == "36,000" else 1)
     for reply in (
         client.post("/v1/search", files=files(*images)),
         client.post("/v1/search", json={"images": list(map(coded, images))}),

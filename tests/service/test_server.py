@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,10 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from facever.errors import ConfigError
+from facever.client import Client
+from facever.errors import ConfigError, UnavailableError
 from facever.gallery.gallery import Gallery
 from facever.models.loading import load_model
 from facever.service.server import Address
+from facever.service.tokens import new_token
 from tests.http_photos import coded, file_of
 from tests.squares import patch, photo
 
@@ -158,6 +161,18 @@ def test_a_server_answers_and_stops_on_sigterm(serve, gallery):
         assert opened.check() == []
 
 
+def test_an_answer_is_sent_at_once(serve):
+    """Two writes without TCP_NODELAY wait for a delayed acknowledgement: 40 ms and more."""
+    server = serve()
+    took = []
+    with Client(server.url) as client:
+        for _ in range(30):
+            began = time.perf_counter()
+            client.info()
+            took.append(time.perf_counter() - began)
+    assert min(took) < 0.03
+
+
 def test_a_kept_connection_may_not_trickle_a_second_header(serve):
     server = serve("--limit", "seconds=1")
     with socket.create_connection(("127.0.0.1", server.port)) as kept:
@@ -255,3 +270,35 @@ def test_a_taken_port_is_one_line():
             taken.bind()
     with pytest.raises(ConfigError, match=r"no\.such"):
         Address("no.such.host.example").bind()
+
+
+@pytest.fixture
+def certificate(tmp_path) -> tuple[Path, Path]:
+    """A certificate for this machine that it has signed itself."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not on this machine")
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command += ["-nodes", "-subj", "/CN=localhost", "-addext"]
+    command += ["subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(cert)]
+    subprocess.run(command, check=True, capture_output=True)
+    return cert, key
+
+
+def test_tls_and_tokens_with_the_client(serve, certificate, tmp_path):
+    cert, key = certificate
+    tokens = tmp_path / "tokens.json"
+    token = new_token(tokens, "enrol", "the desk")
+    server = serve("--tls-cert", str(cert), "--tls-key", str(key), "--tokens", str(tokens))
+    assert server.url.startswith("https://")
+    with Client(server.url, token, certificates=cert) as client:
+        pixels = photo((0, 0, 60, patch(ord("a"))))
+        assert client.enroll(pixels, "a").images == 1
+        assert client.search(pixels)[0].candidates[0].person == "a"
+        with pytest.raises(ConfigError, match="admin"):
+            client.remove("a")
+    with pytest.raises(ConfigError, match="token"):
+        Client(server.url, "wrong", certificates=cert).info()
+    with pytest.raises(UnavailableError, match="certificate"):
+        Client(server.url, token).info()
+    assert server.stop() == 0
