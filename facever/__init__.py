@@ -11,6 +11,7 @@ from facever.deprecated import find_former_modules
 
 if TYPE_CHECKING:
     from facever import evaluate
+    from facever.client import Client
     from facever.data.manifest import Manifest
     from facever.embedding_files.importing import import_embeddings
     from facever.embeddings.embedding_set import EmbeddingSet
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from facever.training.train import train
 
 _HOMES = {
+    "Client": "facever.client",
     "EmbeddingSet": "facever.embeddings.embedding_set",
     "Gallery": "facever.gallery.gallery",
     "Manifest": "facever.data.manifest",
@@ -34,6 +36,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Client",
     "EmbeddingSet",
     "Gallery",
     "Manifest",

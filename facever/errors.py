@@ -34,6 +34,18 @@ class GalleryError(FaceverError):
     """A gallery that cannot be opened, changed or asked."""
 
 
+class NotEnrolledError(GalleryError):
+    """A person, an image or a stored measurement that the gallery does not have."""
+
+
+class TakenError(GalleryError):
+    """An id, a name or an image that the gallery has already."""
+
+
+class UnavailableError(GalleryError):
+    """A gallery that cannot be used now: locked, full, read-only, replaced or damaged."""
+
+
 class EvaluationError(FaceverError):
     """Scores or trials that cannot support what was asked of them."""
 

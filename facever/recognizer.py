@@ -152,7 +152,7 @@ class Recognizer:
             GalleryError: As in `Gallery.enroll`, or the gallery is bound to another model.
             DataError: There is no such data, no image could be read, or an image has no identity.
         """
-        gallery = self._require_own()
+        gallery = self.require_own()
         one_face_each(self.photos, "an enrolment")
         taken = _taken(images, people, data)
         if isinstance(taken, Manifest):
@@ -192,7 +192,7 @@ class Recognizer:
             DataError: No image could be read.
             GalleryError: As in `Gallery.search`, or another model.
         """
-        gallery = self._require_own()
+        gallery = self.require_own()
         return gallery.search(
             embed_given(self.model, _absolute(listed(images)), photos=self.photos),
             k,
@@ -218,7 +218,7 @@ class Recognizer:
             DataError: No image could be read.
             GalleryError: As in `Gallery.verify`, or another model.
         """
-        gallery = self._require_own()
+        gallery = self.require_own()
         return gallery.verify(
             embed_given(self.model, _absolute(listed(images)), photos=self.photos),
             person,
@@ -266,8 +266,12 @@ class Recognizer:
             photos=self.photos,
         )
 
-    def _require_own(self) -> "Gallery":
-        """Return the gallery; refuse one of another model before images are embedded."""
+    def require_own(self) -> "Gallery":
+        """Return the gallery if it takes vectors of this model.
+
+        Raises:
+            GalleryError: It is bound to another model, or there is none.
+        """
         if not self.gallery.accepts(self.model.fingerprint):
             if getattr(self.model, "exported_from", None) == self.gallery.fingerprint:
                 raise GalleryError(

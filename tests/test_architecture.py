@@ -41,7 +41,9 @@ FLOORS = {
     "training": 7,
     "recognizer": 7,
     "report": 7,
+    "client": 7,
     "studies": 8,
+    "service": 8,
     "quickstart": 9,
     "workflows": 9,  # former names
     "cli": 10,

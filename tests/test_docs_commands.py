@@ -1,8 +1,8 @@
 """The commands of the documents run, one document after the other, on small data.
 
 Not run: those of docs/results.md and docs/htg.md and the bake-offs of docs/heads.md, which take
-hours, and those of docs/scaling.md under torchrun (tests/training/test_distributed.py). README and
-docs/gallery.md have tests of their own.
+hours, and those of docs/scaling.md under torchrun (tests/training/test_distributed.py). README,
+docs/gallery.md and docs/service.md have tests of their own.
 """
 
 import re

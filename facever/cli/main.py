@@ -27,6 +27,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "embeddings": ("embeddings", "Import embeddings that other tools computed."),
     "evaluate": ("evaluate", "Measure verification, retrieval and identification."),
     "gallery": ("gallery", "Create, fill and search a gallery of people."),
+    "serve": ("serve", "Serve a gallery and its model over HTTP (REST)."),
     "models": ("models", "List and fetch public models; add other models."),
     "export": ("export", "Write a trained model as an ONNX file; measure what it costs."),
     "verify": ("verify", "Decide whether two images show the same person."),

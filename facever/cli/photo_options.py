@@ -139,9 +139,15 @@ def cropper_of(
 
 
 def _yunet(named: str) -> "YuNet":
-    """Return the detector in a file, or of a public model. A file of that name has priority."""
-    from facever.catalogue import is_name, path_of
+    """Return the detector in a file, or of a public model."""
     from facever.faces.detection import YuNet
 
+    return YuNet(yunet_file(named))
+
+
+def yunet_file(named: str) -> Path:
+    """Return a detector's file: given, or a public model's. A file of that name has priority."""
+    from facever.catalogue import is_name, path_of
+
     taken = is_name(named) and not Path(named).exists()
-    return YuNet(path_of(named) if taken else Path(named))
+    return path_of(named) if taken else Path(named)

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
-from facever.errors import GalleryError
+from facever.errors import GalleryError, TakenError
 from facever.gallery.answers import Conflict
 from facever.gallery.decisions import chosen, misfit_in_search, misfit_in_verification
 from facever.gallery.records import Duplicate, Duplicates, Keys, NewImages, Scores, Vectors, shown
@@ -306,7 +306,7 @@ def refuse(conflicts: Sequence[Conflict]) -> None:
     """
     if conflicts:
         first, more = conflicts[0], len(conflicts) - 1
-        raise GalleryError(
+        raise TakenError(
             f"{first.what()} of {shown(first.person)} matches {shown(first.matches)} "
             f"({first.score:.4f}){f' (and {more} more)' if more else ''}; nothing was enrolled"
         )

@@ -27,7 +27,7 @@ from facever.embeddings.embedding_set import (
 )
 from facever.embeddings.meta import EmbeddingMeta
 from facever.errors import GalleryError
-from facever.gallery.records import Row
+from facever.gallery.records import Row, Vectors
 from facever.gallery.store.store import Store
 
 SEAL = "export.json"
@@ -56,6 +56,24 @@ class Export(NamedTuple):
     metadata: dict[str, dict[str, Any]]
     nobody: list[str]
     photos: list[str | None] | None = None
+
+
+class PersonExport(NamedTuple):
+    """All that a gallery keeps of one person.
+
+    Args:
+        person: Their id.
+        fingerprint: Fingerprint of the model that made the vectors.
+        metadata: Their metadata.
+        images: The records of their images.
+        vectors: float32 [N, D], a row for each image; NaN where it is damaged.
+    """
+
+    person: str
+    fingerprint: str
+    metadata: dict[str, Any]
+    images: list[Row]
+    vectors: Vectors
 
 
 def write_export(store: Store, path: Path) -> int:
@@ -97,6 +115,14 @@ def write_export(store: Store, path: Path) -> int:
     except OSError as error:
         raise GalleryError(f"{path} cannot be written: {error.strerror}") from error
     return sum(whole)
+
+
+def export_person(store: Store, person: str) -> PersonExport:
+    """Return all that a store keeps of one person, from one state."""
+    with store.reading():
+        metadata = store.metadata(person)
+        rows, vectors = store.rows_of(person)
+    return PersonExport(person, store.binding.fingerprint, metadata, rows, vectors)
 
 
 def _write_vectors(store: Store, path: Path) -> tuple[list[Row], list[bool]]:

@@ -1,6 +1,6 @@
 """The gallery: people and their images' vectors, for searches (1:N) and verifications (1:1)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, Self
 from numpy.typing import ArrayLike
 
 from facever.core.files import atomic_folder
+from facever.core.text import canonical
 from facever.embeddings.embedding_set import EmbeddingSet
-from facever.errors import GalleryError
+from facever.errors import GalleryError, UnavailableError
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery import enrollment, export, maintenance, search, thresholds, verification
 from facever.gallery.answers import Enrollment, SearchResult, Verification
 from facever.gallery.checks import Conflicts
+from facever.gallery.export import PersonExport
 from facever.gallery.index.index import Index
 from facever.gallery.index.kinds import checked_kind
 from facever.gallery.info import GalleryInfo, info_of
@@ -34,6 +36,7 @@ from facever.gallery.records import (
 from facever.gallery.storage import checked_storage
 from facever.gallery.store.store import Store
 from facever.gallery.templates import checked_policy
+from facever.gallery.uses import UseLog
 from facever.models.protocol import Model
 from facever.operating_point import OperatingPoint, ScoreRule
 
@@ -200,7 +203,8 @@ class Gallery:
             rule: A person's score is the maximum ("max") or the mean ("mean") of the cosine
                 similarities over their images or templates. By default the operating point's rule,
                 or "max".
-            where: Filter by metadata: a value, or a list of allowed values, for each key.
+            where: Filter by metadata: for each key a value, a list of allowed values, or a range
+                {"from": VALUE, "to": VALUE}, of which one may be missing; both ends are included.
             calibration: A 1:N calibration, or the name of one in the gallery, or None for the
                 gallery's only one that fits. It gives the probability that the first candidate is
                 correct.
@@ -381,6 +385,16 @@ class Gallery:
         """Return whether vectors of this fingerprint are taken: the gallery's, or an equivalent."""
         return fingerprint == self.fingerprint or fingerprint in self._store.equivalents
 
+    @property
+    def identifier(self) -> str:
+        """The gallery's identifier; copies of a gallery share it."""
+        return self._store.gallery
+
+    @property
+    def change(self) -> int:
+        """The number of the last change."""
+        return self._store.change().number
+
     def info(self) -> GalleryInfo:
         """Return the gallery's model, settings and counts."""
         return info_of(self._store, self.path)
@@ -397,6 +411,38 @@ class Gallery:
         """
         return self._store.people(where)
 
+    def people_page(
+        self, limit: int, after: int = 0, where: Mapping[str, Any] | None = None
+    ) -> tuple[list[PersonImages], int | None]:
+        """Return some people, in the order of their first enrolment.
+
+        Args:
+            limit: Maximum number of people, at least 1.
+            after: Where to begin: the second value of the page before, else 0. It stays valid if
+                people are removed.
+            where: As in `search`; by default all people.
+
+        Returns:
+            Each person's id and number of images, and where the next page begins; None at the end.
+
+        Raises:
+            GalleryError: A key or value of the filter has an unsupported type.
+        """
+        return self._store.people_page(limit, after, where or {})
+
+    def add_person(self, person: str, metadata: Mapping[str, Any] | None = None) -> None:
+        """Add a person without images.
+
+        Args:
+            person: A free id.
+            metadata: Keys and values (JSON).
+
+        Raises:
+            TakenError: The id is taken.
+            GalleryError: The id or the metadata cannot be stored.
+        """
+        self._store.add_person(person, metadata or {})
+
     def images(self, person: str) -> list[StoredImage]:
         """Return the records of a person's images.
 
@@ -412,6 +458,14 @@ class Gallery:
             GalleryError: No person with that id is enrolled.
         """
         return self._store.metadata(person)
+
+    def person_export(self, person: str) -> PersonExport:
+        """Return all that the gallery keeps of one person.
+
+        Raises:
+            NotEnrolledError: No person with that id is enrolled.
+        """
+        return export.export_person(self._store, person)
 
     def entries(self) -> tuple[list[str], Vectors]:
         """Return the entries of searches: images, or the templates made of them.
@@ -443,6 +497,8 @@ class Gallery:
             GalleryError: There is no such person or key, or the new id is taken.
         """
         self._store.update(person, metadata or {}, remove_keys, new_id)
+        if new_id is not None:
+            self._in_log(lambda log: log.rename(person, canonical(new_id)))
 
     def merge(self, person: str, into: str) -> int:
         """Move all images of a person to another person: two ids are the same person.
@@ -457,6 +513,7 @@ class Gallery:
         """
         moved = self._store.merge(person, into)
         self._index.settle()
+        self._in_log(lambda log: log.rename(person, canonical(into)))
         return moved
 
     def split(self, person: str, sources_or_images: Sequence[str | int], new_person: str) -> int:
@@ -481,7 +538,8 @@ class Gallery:
     def remove(self, person: str, image: str | int | None = None) -> int:
         """Remove a person, or only one of their images; return the number of images removed.
 
-        After the call, no answer of any process contains them. Their bytes are overwritten in the
+        After the call, no answer of any process contains them, and in the log of uses a random word
+        stands for a removed person. Their bytes are overwritten in the
         store, but can remain in its log and in the index until `purge`.
 
         Args:
@@ -494,6 +552,8 @@ class Gallery:
         """
         removed = self._store.remove(person, image)
         self._index.settle()
+        if image is None:
+            self._in_log(lambda log: log.forget([person]))
         return removed
 
     def remove_all(self, people: Sequence[str]) -> int:
@@ -504,6 +564,7 @@ class Gallery:
         """
         removed = self._store.remove_all(people)
         self._index.settle()
+        self._in_log(lambda log: log.forget(people))
         return removed
 
     def audit(self) -> list[Audited]:
@@ -758,3 +819,21 @@ class Gallery:
         with self._index.held_off():  # a reading index would keep the store's log in use
             self._store.purge()
             self._index.renew()
+        self._in_log(lambda log: log.purge())
+
+    def _in_log(self, change: Callable[[UseLog], None]) -> None:
+        """Change the log of uses, if the gallery has one, after a change of the gallery.
+
+        Raises:
+            UnavailableError: The log cannot be changed; the gallery was.
+        """
+        try:
+            log = UseLog.existing(self.path)
+            if log is not None:
+                with log:
+                    change(log)
+        except UnavailableError as error:
+            raise UnavailableError(
+                f"the gallery was changed, but its log of uses was not: {error}; erase the person "
+                "there with 'facever gallery uses --erase'"
+            ) from error

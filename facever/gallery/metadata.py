@@ -8,16 +8,40 @@ import json
 import re
 import reprlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from facever.core.json_files import parse_json
 from facever.core.text import text_of
 from facever.errors import GalleryError
 from facever.gallery.records import shown, text
 
-Conditions = dict[str, list[Any]]  # allowed values by key
+Conditions = dict[str, list[Any]]  # allowed values and ranges by key
 
 _MANY_DIGITS = re.compile(r"\d{19,}")
+
+
+class ValueRange(NamedTuple):
+    """Values from `first` to `last`, both included; None: without an end.
+
+    Numbers are compared with numbers, and texts with texts by their characters, as ISO 8601 times
+    of one zone are.
+    """
+
+    first: str | float | None
+    last: str | float | None
+
+    def holds(self, value: object) -> bool:
+        """Return whether a value lies in the range; values of another type do not."""
+        known = value is not None
+        return known and _reaches(value, self.first) and _reaches(self.last, value)
+
+
+def _reaches(value: Any, end: Any) -> bool:
+    """Return whether `value` is at or after `end`; an end of a range that is None is no end."""
+    if value is None or end is None:
+        return True
+    both_numbers = _is_number(value) and _is_number(end)
+    return (both_numbers or (isinstance(value, str) and isinstance(end, str))) and value >= end
 
 
 def metadata_in(written: object) -> dict[str, Any] | None:
@@ -67,13 +91,16 @@ def checked_where(where: Mapping[str, Any]) -> Conditions:
     """Return a filter with a list of allowed values for each key.
 
     Raises:
-        GalleryError: A key is not a string, or a value is not a string, a number, a boolean, None
-            or a list of these.
+        GalleryError: A key is not a string, or a value is not a string, a number, a boolean, None,
+            a list of these, or a range: {"from": VALUE, "to": VALUE} or one of them.
     """
     if not isinstance(where, Mapping):
         raise GalleryError(f"a filter must be keys with values, such as site=A, not {where!r}")
     conditions = {}
     for key, given in where.items():
+        if isinstance(given, Mapping):
+            conditions[text(key, "a key of metadata")] = [_range_of(given)]
+            continue
         values = list(given) if isinstance(given, (list, tuple, set, frozenset)) else [given]
         for value in values:
             if not (value is None or isinstance(value, (str, bool, int, float))):
@@ -95,7 +122,25 @@ def fits(metadata: Mapping[str, Any], conditions: Conditions) -> bool:
     )
 
 
+def _range_of(given: Mapping[Any, Any]) -> ValueRange:
+    ends = [given.get("from"), given.get("to")]
+    kinds = {isinstance(end, str) for end in ends if end is not None}
+    sound = all(end is None or isinstance(end, str) or _is_number(end) for end in ends)
+    if not set(given) <= {"from", "to"} or len(kinds) != 1 or not sound:
+        raise GalleryError(
+            'a range of a filter must be {"from": VALUE, "to": VALUE} or one of them, two texts or '
+            f"two numbers, not {reprlib.repr(dict(given))}"
+        )
+    return ValueRange(*ends)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _same(found: Any, wanted: Any) -> bool:
+    if isinstance(wanted, ValueRange):
+        return wanted.holds(found)
     if found is None or wanted is None:
         return found is wanted
     return isinstance(found, (str, bool, int, float)) and text_of(found) == text_of(wanted)

@@ -7,6 +7,7 @@ from facever.cli.gallery import (
     edits,
     enrolling,
     equivalence,
+    expiring,
     maintenance,
     migrating,
     removing,
@@ -14,6 +15,7 @@ from facever.cli.gallery import (
     showing,
     thresholds,
     tuning,
+    uses,
 )
 
 __all__ = ["app"]
@@ -37,6 +39,7 @@ for _name, _verb, _line in (
         removing.purge,
         "Erase the remaining bytes of removed data from the gallery's files.",
     ),
+    ("expire", expiring.expire, "Remove people whose time in the gallery is over."),
     ("merge", edits.merge, "Combine two people into one."),
     ("split", edits.split, "Split one person into two."),
     ("threshold", thresholds.threshold, "List, add or remove operating points."),
@@ -45,6 +48,7 @@ for _name, _verb, _line in (
     ("people", showing.people, "List the people."),
     ("images", showing.images, "List a person's metadata and images."),
     ("audit", showing.audit, "List removals with their time."),
+    ("uses", uses.uses, "List what a service was asked, or erase rows of it."),
     ("check", maintenance.check, "Check the whole gallery and list damage."),
     (
         "rebuild",

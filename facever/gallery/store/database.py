@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from facever.core.console import warn
-from facever.errors import GalleryError
+from facever.errors import GalleryError, UnavailableError
 from facever.gallery.records import shown
 from facever.gallery.store.log import INDEX_BYTES, Log, checkpoint, log_bytes
 from facever.gallery.store.schema import StoreFacts, facts_in, write_facts
@@ -246,7 +246,7 @@ class Database:
                 if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _IN_USE:
                     raise
             if time.monotonic() > until:
-                raise GalleryError(
+                raise UnavailableError(
                     f"{self.path}: another process keeps reading it (waited {self._wait:g} s), "
                     "and its log still contains removed data; purge again when that process has "
                     "finished"
@@ -260,7 +260,9 @@ class Database:
             GalleryError: The file or its folder cannot be written by this user.
         """
         if self.read_only:
-            raise GalleryError(f"{self.path} cannot be written by this user; it is open read-only")
+            raise UnavailableError(
+                f"{self.path} cannot be written by this user; it is open read-only"
+            )
 
     # -- connections ------------------------------------------------------------------------
 
@@ -274,7 +276,7 @@ class Database:
             if shutil.disk_usage(self.path.parent).free >= INDEX_BYTES:
                 raise
             if log_bytes(self.path):
-                raise GalleryError(
+                raise UnavailableError(
                     f"{self.path}: the disk is full; free at least {INDEX_BYTES} bytes to read "
                     "the changes in its log"
                 ) from error
@@ -326,11 +328,11 @@ class Database:
 
     def _require_unchanged(self) -> None:
         if self._unlocked and self._look() != self._seen:
-            raise GalleryError(f"{self.path} was changed while it was read; try again")
+            raise UnavailableError(f"{self.path} was changed while it was read; try again")
 
     def _require_open(self) -> None:
         if self._closed:
-            raise GalleryError(f"{self.path} is closed; open the gallery again")
+            raise UnavailableError(f"{self.path} is closed; open the gallery again")
 
     def _require_same_file(self) -> None:
         """Refuse to use a file that is no longer at its path.
@@ -340,11 +342,11 @@ class Database:
         try:
             found = self._identity()
         except OSError as error:
-            raise GalleryError(
+            raise UnavailableError(
                 f"{self.path} is gone: it was moved or deleted while it was open"
             ) from error
         if found != self._file:
-            raise GalleryError(
+            raise UnavailableError(
                 f"{self.path} was replaced while it was open; open the gallery again"
             )
 
@@ -375,7 +377,7 @@ def explained(path: Path, wait: float = 0, *, reading: bool = False) -> Iterator
             sqlite3.SQLITE_NOTADB: "it is not an SQLite file; restore it from a copy",
         }
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        raise GalleryError(f"{path}: {reasons.get(code, error)}") from error
+        raise UnavailableError(f"{path}: {reasons.get(code, error)}") from error
 
 
 def among(

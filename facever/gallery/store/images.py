@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from facever.errors import GalleryError
+from facever.errors import NotEnrolledError
 from facever.gallery.checksums import checksums_of
 from facever.gallery.records import (
     Binding,
@@ -70,7 +70,7 @@ def images_named(
         found = {row[0] for row in own if row[at] == wanted}
         if not found or isinstance(wanted, bool):
             name = f"from {shown(wanted)}" if isinstance(wanted, str) else f"number {wanted}"
-            raise GalleryError(f"{shown(person)} has no image {name}")
+            raise NotEnrolledError(f"{shown(person)} has no image {name}")
         images |= found
     return sorted(images)
 
@@ -90,15 +90,31 @@ def rows_after(read: Transaction, image: int) -> tuple[tuple[list[Row], Vectors]
 
     The last number is None at the end. A damaged vector is reported and NaN.
     """
+    rows = _rows_after(read.db, image, _record_columns(read.db))
+    return _records(read, rows), rows[-1][0] if rows else None
+
+
+def rows_of(read: Transaction, key: int) -> tuple[list[Row], Vectors]:
+    """Return all images of a person with their vectors; a damaged one is reported and NaN."""
+    sql = f"SELECT {columns(IMAGES)}{_record_columns(read.db)} FROM {joined(IMAGES)}"
+    where = " WHERE t.person = ? ORDER BY t.image"
+    return _records(read, read.db.execute(sql + where, [key]).fetchall())
+
+
+def _record_columns(db: sqlite3.Connection) -> str:
     more = ", p.id, p.metadata, t.source, t.hash, t.enrolled, t.norm, t.quality, "
-    rows = _rows_after(read.db, image, more + landmarks_column(read.db, "t.image"))
+    return more + landmarks_column(db, "t.image")
+
+
+def _records(read: Transaction, rows: Sequence[tuple[Any, ...]]) -> tuple[list[Row], Vectors]:
+    """Return the intact rows of images, and their vectors, NaN where damaged."""
     sound = [row for row in rows if _is_sound(read, row[5], row[0], row[7:12])]
     found = whole(read, IMAGES, sound)
     vectors = np.full((len(sound), read.facts().binding.dimension), np.nan, np.float32)
     at = {row[0]: place for place, row in enumerate(sound)}
     vectors[[at[number] for number in found.numbers.tolist()]] = found.vectors
     kept = [Row(row[5], whole_json(read, row[5], row[6]), *row[7:]) for row in sound]
-    return (kept, vectors), rows[-1][0] if rows else None
+    return kept, vectors
 
 
 def _rows_after(db: sqlite3.Connection, image: int, more: str) -> list[tuple[Any, ...]]:

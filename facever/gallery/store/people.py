@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from facever.core.text import canonical
-from facever.errors import GalleryError
+from facever.errors import GalleryError, NotEnrolledError, TakenError
 from facever.gallery.metadata import Conditions, fits, merged, metadata_in
 from facever.gallery.records import PersonImages, person_id, shown, text
 from facever.gallery.store.database import Transaction, among, later, record
@@ -23,7 +23,7 @@ def key_of(db: sqlite3.Connection, person: str) -> int:
     """Return a person's key."""
     known = known_as(db, [person])
     if not known:
-        raise GalleryError(f"no person {shown(person)} is enrolled")
+        raise NotEnrolledError(f"no person {shown(person)} is enrolled")
     return next(iter(known.values()))[1]
 
 
@@ -41,23 +41,23 @@ def known_as(db: sqlite3.Connection, people: Sequence[str]) -> dict[str, tuple[s
 
 
 def people_after(
-    read: Transaction, key: int, conditions: Conditions
-) -> tuple[list[PersonImages], int | None]:
-    """Return the next people after a key who match a filter, and the last key.
+    read: Transaction, key: int, conditions: Conditions, most: int = _ROWS_AT_ONCE
+) -> tuple[list[tuple[int, PersonImages]], int | None]:
+    """Return the next people after a key who match a filter, with their keys, and the last key.
 
     The last key is None at the end.
     """
     condition, values = _narrowed(conditions)
     sql = (
         "SELECT person, id, metadata, (SELECT count(*) FROM images i WHERE i.person = p.person)"
-        f" FROM people p WHERE person > ? AND {condition} ORDER BY person LIMIT {_ROWS_AT_ONCE}"
+        f" FROM people p WHERE person > ? AND {condition} ORDER BY person LIMIT {most}"
     )
     rows = read.db.execute(sql, [key, *values]).fetchall()
     found = []
-    for _, person, metadata, images in rows:
+    for number, person, metadata, images in rows:
         known = _metadata_or_warning(read, person, metadata) if conditions else {}
         if _is_text(read, person) and (not conditions or fits(known, conditions)):
-            found.append(PersonImages(person, images))
+            found.append((number, PersonImages(person, images)))
     return found, rows[-1][0] if rows else None
 
 
@@ -179,7 +179,7 @@ def require_free(db: sqlite3.Connection, person: str) -> str:
     """Return an id in stored form if it is free."""
     kept = person_id(person)
     if known_as(db, [kept]):
-        raise GalleryError(f"the id {shown(person)} is already taken")
+        raise TakenError(f"the id {shown(person)} is already taken")
     return kept
 
 

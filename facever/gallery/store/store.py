@@ -39,9 +39,9 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 
-from facever.errors import GalleryError
+from facever.errors import GalleryError, NotEnrolledError, TakenError
 from facever.gallery.checksums import checksum_of_texts
-from facever.gallery.metadata import checked_where
+from facever.gallery.metadata import checked_where, merged
 from facever.gallery.records import (
     Audited,
     Binding,
@@ -258,7 +258,22 @@ class Store:
         """Yield people by ascending keys, in blocks of one state each; report damaged ids."""
         conditions = checked_where(where or {})
         for found in self._paged(lambda read, key: people.people_after(read, key, conditions)):
-            yield from found
+            yield from (person for _, person in found)
+
+    def people_page(
+        self, limit: int, after: int, where: Mapping[str, Any]
+    ) -> tuple[list[PersonImages], int | None]:
+        """Return at most `limit` people by ascending keys, of one state; see `Gallery`."""
+        conditions = checked_where(where)
+        most = 4 * limit + 1 if conditions else limit + 1  # rows; some do not match a filter
+        held: list[tuple[int, PersonImages]] = []
+        last: int | None = after
+        with self._database.reading() as read:
+            while last is not None and len(held) <= limit:
+                found, last = people.people_after(read, last, conditions, most)
+                held += found
+        page = held[:limit]
+        return [person for _, person in page], page[-1][0] if len(held) > limit else None
 
     def keys_where(self, where: Mapping[str, Any]) -> Keys:
         """Return the keys, ascending, of the people whose metadata matches (`Gallery.search`)."""
@@ -283,6 +298,11 @@ class Store:
         with self._database.reading() as read:
             return images.images_of(read, people.key_of(read.db, person), person)
 
+    def rows_of(self, person: str) -> tuple[list[Row], Vectors]:
+        """Return all images of a person with their vectors [n, D]; a damaged vector is NaN."""
+        with self._database.reading() as read:
+            return images.rows_of(read, people.key_of(read.db, person))
+
     def vectors_of(self, person: str) -> Vectors:
         """Return the vectors [n, D] of a person's entries.
 
@@ -294,7 +314,7 @@ class Store:
             known = people.known_as(read.db, [person])
             vectors = entries.vectors_of(read, known[person][1]) if known else None
         if vectors is None:
-            raise GalleryError(f"no person {shown(person)} with images is enrolled")
+            raise NotEnrolledError(f"no person {shown(person)} with images is enrolled")
         if not len(vectors):
             raise GalleryError(f"{self.path}: all vectors of {shown(person)} are damaged: {REMEDY}")
         return vectors
@@ -371,7 +391,7 @@ class Store:
                 found = sorted([*found, *review(found)], key=lambda duplicate: duplicate.index)
             if found and duplicates == "refuse":
                 first, more = found[0], len(found) - 1
-                raise GalleryError(
+                raise TakenError(
                     f"{first.what()} is already enrolled as {shown(first.known_as)}"
                     f"{f' (and {more} more)' if more else ''}; nothing was enrolled"
                 )
@@ -390,6 +410,13 @@ class Store:
                 number = record(db, "enroll", people=new_people, images=len(kept))
                 entries.derive(change, number, sorted(set(owners)))
         return len(kept), new_people, found
+
+    def add_person(self, person: str, metadata: Mapping[str, Any]) -> None:
+        """Add a person without images."""
+        with self._database.writing() as change:
+            key = people.add_person(change.db, people.require_free(change.db, person))
+            people.write_metadata(change.db, key, merged(person, {}, metadata))
+            record(change.db, "enroll", people=1, images=0)
 
     # -- edits and removals -----------------------------------------------------------------
 
@@ -466,7 +493,7 @@ class Store:
             missing = [person for person in wanted if person not in known]
             if missing:
                 others = f" (nor {len(missing) - 1} more of these)" if len(missing) > 1 else ""
-                raise GalleryError(
+                raise NotEnrolledError(
                     f"no person {shown(missing[0])} is enrolled{others}"
                     f"{'; nobody was removed' if len(wanted) > 1 else ''}"
                 )
@@ -514,7 +541,7 @@ class Store:
         with self._database.writing() as change:
             db = change.db
             if change.first(f"SELECT 1 FROM {table} WHERE name = ?", name):
-                raise GalleryError(f"{what} {shown(name)} already exists")
+                raise TakenError(f"{what} {shown(name)} already exists")
             checksum = checksum_of_texts(name.encode(), kind.encode(), written.encode())
             row = [name, kind, written, later(db), checksum]
             db.execute(f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?)", row)
@@ -529,7 +556,7 @@ class Store:
         with self._database.writing() as change:
             sql = f"DELETE FROM {_table_of(what)} WHERE name = ?"
             if not change.db.execute(sql, [name]).rowcount:
-                raise GalleryError(f"there is no {what} {shown(name)}")
+                raise NotEnrolledError(f"there is no {what} {shown(name)}")
             record(change.db, f"remove {what}", people=0, images=0)
 
     # -- settings ---------------------------------------------------------------------------

@@ -1,0 +1,56 @@
+import { get, post } from "/page/api.js";
+import { action, confirmed, el, facts, say, table } from "/page/dom.js";
+import { interval, rate } from "/page/scale.js";
+
+export function gallerySection(section, state) {
+  const view = el("div");
+  section.append(view);
+  const open = async () => {
+    await state.load();
+    const { gallery, photos, version } = state.info;
+    const many = (count) => count.toLocaleString("en");
+    view.replaceChildren(
+      facts([
+        ["People", many(gallery.people)], ["Images", many(gallery.images)],
+        ["Images are", photos ? "photos, in which faces are detected" : "crops, taken as they are"],
+        ["Templates", gallery.templates], ["Index", gallery.index], ["Storage", gallery.storage],
+        ["Model", `fingerprint ${gallery.fingerprint}, dimension ${gallery.dimension}`],
+        ["Created", gallery.created], ["Last change", `number ${many(gallery.change)}`], ["Service", `facever ${version}`],
+      ]),
+      el("h2", {}, "Thresholds"), thresholds(gallery.operating_points),
+      ...gallery.unusable.map((why) => el("p", { class: "problem" }, why)),
+      el("h2", {}, "Log of uses"), uses(),
+      el("h2", {}, "Purge"),
+      el("p", {}, "Removed people are in no answer. Their bytes stay in the gallery's files until the files are rewritten. " +
+        "Copies and backups are not changed. The gallery cannot be written meanwhile."),
+      action("Purge", async () => {
+        if (!(await confirmed("Rewrite the gallery's files?", "It takes longer for large galleries.", "Purge"))) return;
+        await post("/v1/purge", {});
+        say("The gallery's files were rewritten.");
+      }, { class: "danger" }));
+  };
+  return { open };
+}
+
+function uses() {
+  const shown = el("div", { "aria-live": "polite" });
+  return el("div", {}, action("Show the newest 100", async () => {
+    const { uses: rows, kept } = await get("/v1/uses?last=100");
+    shown.replaceChildren(!kept ? el("p", {}, "This service keeps no log of uses.")
+      : !rows.length ? el("p", {}, "No uses yet.")
+      : table("Newest first; images are named by a keyed hash", ["when", "who asked", "kind", "answer", "person", "score#", "image"],
+        rows.map((one) => [one.ended, one.caller, one.kind, one.outcome, one.person ?? "",
+          one.score === null ? "" : one.score.toFixed(4), one.image ? `${one.image.slice(0, 12)}…` : ""])));
+  }), shown);
+}
+
+function thresholds(points) {
+  const rows = Object.entries(points).map(([name, point]) => [name, point.kind, point.threshold.toFixed(4),
+    rate(point.target_rate), rate(point.achieved_rate), interval(point.interval),
+    `${point.trials.impostor.toLocaleString("en")} / ${point.trials.genuine.toLocaleString("en")}`, point.dataset || "unnamed",
+    point.gallery_size === null || point.gallery_size === undefined ? "" : point.gallery_size.toLocaleString("en")]);
+  if (!rows.length) return el("p", {}, "None: answers are scores without decisions. Measure one with facever evaluate.");
+  return table("False match rate (1:1) or false positive identification rate (1:N) of each. The false non-match rate is " +
+    "not part of a threshold: see the report it came from.",
+  ["name", "kind", "score above#", "target#", "measured#", "interval", "impostor / genuine trials#", "data", "gallery size#"], rows);
+}
