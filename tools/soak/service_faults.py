@@ -1,0 +1,352 @@
+"""What happens to a service: slow clients, damaged bodies, kills, locks, full disks."""
+
+import base64
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from service_load import probes
+from service_process import SIZE, Caller, Server
+
+from facever.core.seeding import stream
+
+HUNG = 5.0  # seconds after which an answer of a fast client came too late
+DISK = "16m"
+GROWTH = 16.0  # MiB that a service may grow by in the second half of many requests
+
+
+# -- slow clients ---------------------------------------------------------------------------------
+
+
+def slow_clients(server: Server, slow: int, fast: int, seconds: float, limit: float) -> dict:
+    """Let fast clients search without and then with slow ones, which send a byte now and then.
+
+    Args:
+        server: The service, with the limit `seconds=limit`.
+        slow, fast: Numbers of clients.
+        seconds: How long, for each of the two.
+        limit: Seconds after which the service cuts a slow client off.
+    """
+    alone, _ = _ask_fast(server, fast, seconds)
+    stop = threading.Event()
+    lives: list[float] = []
+    threads = [
+        threading.Thread(target=_trickle, args=(server, number % 2 == 0, stop, lives))
+        for number in range(slow)
+    ]
+    for thread in threads:
+        thread.start()
+    beside, faults = _ask_fast(server, fast, seconds)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    if late := [f"{one:.1f} s" for one in lives if one > limit + HUNG]:
+        faults.append(f"slow clients were cut off after {late}, and the limit is {limit} s")
+    if len(lives) < slow:
+        faults.append(f"only {len(lives)} slow clients were cut off")
+    return {
+        "requests": len(beside),
+        "cut off": len(lives),
+        "median ms": [round(1000 * float(np.median(one)), 1) for one in (alone, beside)],
+        "slowest ms": [round(1000 * max(one), 1) for one in (alone, beside)],
+        "faults": faults,
+    }
+
+
+def _ask_fast(server: Server, clients: int, seconds: float) -> tuple[list[float], list[str]]:
+    """Return how long the answers took, in seconds, and the faults."""
+    took: list[float] = []
+    faults: list[str] = []
+    body = {"embeddings": probes()[:1].tolist(), "fingerprint": server.fingerprint}
+    until = time.monotonic() + seconds
+
+    def run() -> None:
+        caller = Caller(server)
+        while time.monotonic() < until:
+            began = time.monotonic()
+            try:
+                status, said = caller.ask("POST", "/v1/search", body)
+            except Exception as error:
+                faults.append(f"a fast client: {type(error).__name__}: {error}")
+                return
+            took.append(time.monotonic() - began)
+            if status != 200 or took[-1] > HUNG:
+                faults.append(f"a fast client: status {status} after {took[-1]:.1f} s: {said}")
+
+    threads = [threading.Thread(target=run) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return took, faults[:5]
+
+
+def _trickle(server: Server, in_header: bool, stop: threading.Event, lives: list[float]) -> None:
+    """Send a request a byte at a time, again and again; note for how long each was let live."""
+    head = b"POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    whole = head + b"Content-Length: 5000\r\n\r\n"
+    begun = False
+    while not (begun and stop.is_set()):
+        begun, began = True, time.monotonic()
+        with socket.create_connection(("127.0.0.1", server.port)) as one:
+            one.settimeout(0.2)
+            sent = 10 if in_header else len(whole)
+            try:
+                one.sendall(whole[:sent])
+                while time.monotonic() < began + 60:
+                    with suppress(TimeoutError):
+                        if one.recv(4096) == b"":
+                            break
+                    one.sendall(whole[sent : sent + 1] if in_header else b" ")
+                    sent += sent < len(head) - 2  # the header never ends
+            except OSError:
+                pass
+        lives.append(time.monotonic() - began)
+
+
+# -- damaged bodies -------------------------------------------------------------------------------
+
+_ROUTES = (
+    *(("POST", f"/v1/{one}") for one in ("search", "verify", "detect", "people", "thresholds")),
+    *(("POST", f"/v1/people/s-1/{one}") for one in ("images", "merge", "split")),
+    ("PATCH", "/v1/people/s-1"),
+)
+
+
+def damaged_bodies(server: Server, count: int, seed: int) -> dict:
+    """Send damaged bodies; none may have a status of 500, or stop the service."""
+    random, statuses, faults = stream(seed, "bodies"), Counter[str](), list[str]()
+    for number in range(count):
+        method, path = _ROUTES[number % len(_ROUTES)]
+        kind, body = _damaged(random, server.fingerprint)
+        cut = random.random() < 0.3
+        promised = len(body) + int(cut) * int(random.integers(1, 100))
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        head += f"Content-Type: {kind}\r\nContent-Length: {promised}\r\n\r\n"
+        status = _raw(server, head.encode() + body, cut)
+        statuses[status or "closed by the client"] += 1
+        if status.startswith("5") and status != "503":
+            faults.append(f"{method} {path} ({kind}, {body[:80]!r}): {status}")
+        if status == "late":
+            faults.append(f"{method} {path} ({kind}, {body[:80]!r}) was not answered")
+    if Caller(server).ask("GET", "/v1/health/ready")[0] != 200:
+        faults.append("the service is not ready any more")
+    faults += [f"metrics: {line}" for line in counted_as_defects(server)]
+    return {"requests": count, "statuses": dict(sorted(statuses.items())), "faults": faults}
+
+
+def _raw(server: Server, data: bytes, cut: bool) -> str:
+    """Send bytes, and close the connection if they are `cut`.
+
+    Returns:
+        The status; "" for none, "late" where the service neither answers nor closes.
+    """
+    with socket.create_connection(("127.0.0.1", server.port), timeout=HUNG) as one:
+        said = b""
+        try:
+            one.sendall(data)
+            if cut:
+                return ""
+            while more := one.recv(65536):
+                said += more
+        except TimeoutError:
+            return "late"
+        except OSError:
+            return ""
+    return said[9:12].decode()
+
+
+def counted_as_defects(server: Server) -> list[str]:
+    """Return the lines of the metrics that count answers with status 500."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics") as reply:
+        return [line for line in reply.read().decode().splitlines() if 'status="500"' in line]
+
+
+def _damaged(random: np.random.Generator, fingerprint: str) -> tuple[str, bytes]:
+    """Return the content type and the bytes of a damaged body."""
+    image = crop(random)
+    fields: dict[str, Any] = {"images": [base64.b64encode(image).decode()] * 2}
+    if random.random() < 0.4:
+        fields = {"embeddings": probes()[:2].tolist(), "fingerprint": fingerprint}
+    if random.random() < 0.5:
+        fields[
+            str(random.choice(["k", "where", "person", "into", "metadata", "face", "track"]))
+        ] = _STRANGE[int(random.integers(len(_STRANGE)))]
+    kind, body = "application/json", json.dumps(fields).encode()
+    if random.random() < 0.4:
+        kind = "multipart/form-data; boundary=x"
+        part = b'--x\r\nContent-Disposition: form-data; name="images"; filename="a"\r\n\r\n'
+        body = (part + image + b"\r\n") * 2 + b"--x--\r\n"
+        kind = kind if random.random() < 0.8 else "multipart/form-data"
+    return kind, _DAMAGES[int(random.integers(len(_DAMAGES)))](body, random)
+
+
+_STRANGE: tuple[Any, ...] = (
+    *(None, True, -1, 10**400, 1e308, "", "a" * 10_000, "\x00", "\ud800", "..", [], {}),
+    *([[[]]], {"": {"": []}}, {"a": [None] * 1000}, float("nan"), float("inf")),
+)
+
+
+def _flipped(body: bytes, random: np.random.Generator) -> bytes:
+    data = bytearray(body)
+    for place in random.integers(len(data), size=int(random.integers(1, 20))):
+        data[place] = int(random.integers(256))
+    return bytes(data)
+
+
+_DAMAGES = (
+    lambda body, random: body[: int(random.integers(len(body)))],
+    lambda body, random: body,  # only a field is strange, or too few bytes are sent
+    _flipped,
+    lambda body, random: body + random.bytes(int(random.integers(1, 200))),
+    lambda body, random: random.bytes(int(random.integers(1, 2000))),
+    lambda body, random: b"[" * 100_000,
+    lambda body, random: body.replace(b'"', b"'"),
+    lambda body, random: body.replace(b"\r\n", b"\n", int(random.integers(1, 5))),
+    lambda body, random: b"\xff\xfe" + body,
+    lambda body, random: b"",
+)
+
+
+def crop(random: np.random.Generator) -> bytes:
+    """Return a crop as a PNG file."""
+    return bytes(cv2.imencode(".png", random.integers(0, 256, (*SIZE, 3), np.uint8))[1])
+
+
+# -- memory ---------------------------------------------------------------------------------------
+
+
+def memory(server: Server, requests: int, clients: int, seed: int) -> dict:
+    """Ask many questions; the resident memory must be level in their second half."""
+    asked, taken, faults = threading.Lock(), [0], list[str]()
+    samples: list[tuple[int, float]] = []
+    image = base64.b64encode(crop(stream(seed, "crop"))).decode()
+    vectors = {"embeddings": probes()[:4].tolist(), "fingerprint": server.fingerprint}
+    questions = (
+        ("/v1/search", vectors),
+        ("/v1/search", {"images": [image, image]}),
+        ("/v1/verify", {"images": [image, image]}),
+        ("/v1/verify", {**vectors, "person": "s-1"}),
+    )
+
+    def run() -> None:
+        caller = Caller(server)
+        while not faults:
+            with asked:
+                if taken[0] >= requests:
+                    return
+                number, taken[0] = taken[0], taken[0] + 1
+                if number % max(requests // 40, 1) == 0:
+                    samples.append((number, server.memory()))
+            path, body = questions[number % len(questions)]
+            status, said = caller.ask("POST", path, body)
+            if status != 200:
+                faults.append(f"{path}: status {status}: {said}")
+
+    threads = [threading.Thread(target=run) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if taken[0] < requests and not faults:
+        faults.append("a client has ended")
+    before = max(size for number, size in samples if requests // 4 <= number < requests // 2)
+    after = max(size for number, size in samples if number >= 3 * requests // 4)
+    if after - before > GROWTH:
+        faults.append(f"the memory grew from {before:.0f} to {after:.0f} MiB")
+    return {
+        "requests": taken[0],
+        "MiB": [round(size, 1) for _, size in samples],
+        "growth MiB, last quarter over the second": round(after - before, 1),
+        "faults": faults,
+    }
+
+
+# -- disturbances of a load -----------------------------------------------------------------------
+
+
+def kill_workers(server: Server, kills: int, seconds: float) -> list[str]:
+    """Kill a worker (SIGKILL) again and again while clients ask; another must take its place."""
+    until, began = time.monotonic() + seconds, time.monotonic()
+    for kill in range(kills):
+        time.sleep(max(0.0, began + (kill + 0.5) * seconds / (kills + 1) - time.monotonic()))
+        before = server.workers()
+        os.kill(before[0], signal.SIGKILL)
+        while before[0] in server.workers() or len(server.workers()) < len(before):
+            if time.monotonic() > until + 60:
+                return ["no worker took the place of the killed one"]
+            time.sleep(0.05)
+        time.sleep(1.5)  # a starting worker that is killed is missed only after a while
+    return []
+
+
+_HOLD = (
+    "import sqlite3, sys, time;"
+    "db = sqlite3.connect(sys.argv[1], timeout=60, isolation_level=None);"
+    "db.execute('BEGIN IMMEDIATE'); print('held', flush=True); time.sleep(float(sys.argv[2]))"
+)
+
+
+def lock_store(server: Server, hold: float, seconds: float) -> list[str]:
+    """Let another process hold the store's write lock for some seconds."""
+    time.sleep(0.1 * seconds)
+    command = [sys.executable, "-c", _HOLD, str(server.gallery / "gallery.db"), str(hold)]
+    subprocess.run(command, check=True, capture_output=True, timeout=hold + 60)
+    return []
+
+
+def fill_disk(disk: Path, seconds: float) -> list[str]:
+    """Fill a disk for a third of the time."""
+    time.sleep(seconds / 3)
+    filling = disk / "filling"
+    with filling.open("wb", buffering=0) as file:
+        until = time.monotonic() + seconds / 3
+        while time.monotonic() < until:
+            with suppress(OSError):
+                file.write(bytes(4096))
+                continue
+            time.sleep(0.01)
+    filling.unlink()
+    return []
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path | None]:
+    """Yield a disk of its own, or None where this user may not mount one."""
+    disk = folder / "disk"
+    subprocess.run(["umount", "--lazy", str(disk)], capture_output=True, check=False)
+    shutil.rmtree(disk, ignore_errors=True)
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        yield None
+        return
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def integrity(gallery: Path) -> list[str]:
+    """Return what SQLite finds wrong with a gallery's store and log of uses."""
+    faults = []
+    for name in ("gallery.db", "uses.db"):
+        with closing(sqlite3.connect(gallery / name)) as db:
+            said = [line for (line,) in db.execute("PRAGMA integrity_check")]
+            faults += [] if said == ["ok"] else [f"{name}: {line}" for line in said]
+    return faults
