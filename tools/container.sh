@@ -114,7 +114,7 @@ run() {
   chown "$user" "$data"
   mount --bind "$root" "$root"
   mount --bind "$data" "$root/data"
-  mount --types tmpfs -o size=256m,mode=1777 tmpfs "$root/tmp"
+  mount --types tmpfs -o noexec,nosuid,nodev,size=256m,mode=1777 tmpfs "$root/tmp"
   system_mounts
   mount -o remount,bind,ro "$root"
   ip link set lo up

@@ -45,7 +45,7 @@ from facever.core.json_files import write_json
 from facever.gallery.gallery import Gallery
 from facever.models.loading import load_model
 
-CUT_OFF = 3.0  # seconds, the limit of slow clients
+CUT_OFF = 2.0  # seconds, the limit of slow clients
 MORE = ("--limit", "requests_each=200")
 
 
@@ -112,7 +112,7 @@ class Soak:
             return {**said, "faults": said["faults"] + server.stop()}
 
     def _slow_clients(self) -> dict:
-        seconds = max(20 * self._share, CUT_OFF)
+        seconds = 20 * self._share
         return self._plain(
             lambda server: slow_clients(server, self._count(50), 8, seconds, CUT_OFF),
             *("--limit", f"seconds={CUT_OFF}"),
