@@ -10,15 +10,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-SOAK = Path(__file__).parents[2] / "tools" / "soak"
+from tools.soak import service_load as load
+
+PROJECT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
 def test_a_service_under_load(tmp_path):
     parts = ["answers", "slow clients", "damaged bodies", "memory"]
-    command = [sys.executable, str(SOAK / "service.py"), "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "tools.soak.service", "--out", str(tmp_path / "out")]
     command += ["--share", "0.1", "--only", *parts]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT)
     assert done.returncode == 0, done.stdout + done.stderr
     said = json.loads((tmp_path / "out" / "soak.json").read_text())["parts"]
     assert list(said) == parts
@@ -26,38 +28,28 @@ def test_a_service_under_load(tmp_path):
     assert said["answers"]["searches judged"] > 200
     assert said["answers"]["removed"] > 3
     # they are done, and not begun again
-    again = subprocess.run(command, capture_output=True, check=False)
+    again = subprocess.run(command, capture_output=True, check=False, cwd=PROJECT)
     assert (again.returncode, again.stdout) == (0, b"")
 
 
-@pytest.fixture
-def load(monkeypatch):
-    """The soak's module, and a load of one client without a service."""
-    monkeypatch.syspath_prepend(str(SOAK))
-    import service_load
-
-    server = SimpleNamespace(port=1, fingerprint="none")
-    return service_load, service_load.Load(server, 1, 0)
-
-
-def answer(module, *, among: dict[str, np.ndarray], probe: int) -> list[tuple[str, float]]:
+def answer(*, among: dict[str, np.ndarray], probe: int) -> list[tuple[str, float]]:
     """The answer of a gallery with those who never change and others, by brute force."""
-    people = {f"s-{n}": module.vectors(module.NOBODY, n) for n in range(module.STABLE)} | among
-    row = module.probes()[probe].astype(np.float64)
+    people = {f"s-{n}": load.vectors(load.NOBODY, n) for n in range(load.STABLE)} | among
+    row = load.probes()[probe].astype(np.float64)
     best = {name: float((rows.astype(np.float64) @ row).max()) for name, rows in people.items()}
-    return sorted(best.items(), key=lambda item: -item[1])[: module.NEAREST]
+    return sorted(best.items(), key=lambda item: -item[1])[: load.NEAREST]
 
 
-def test_the_judge(load):
-    module, one = load
-    client, probe = one.clients[0], module.probe_of(0, 0)
-    person = {"0-0": module.vectors(0, 0)}  # near the probe: the first of any answer
+def test_the_judge():
+    one = load.Load(SimpleNamespace(port=1, fingerprint="none"), 1, 0)  # of one client
+    client, probe = one.clients[0], load.probe_of(0, 0)
+    person = {"0-0": load.vectors(0, 0)}  # near the probe: the first of any answer
     without, with_them = (
-        answer(module, among={}, probe=probe),
-        answer(module, among=person, probe=probe),
+        answer(among={}, probe=probe),
+        answer(among=person, probe=probe),
     )
     assert "0-0" in dict(with_them)
-    client.people["0-0"] = module.Times(10, 11, 20, 21)
+    client.people["0-0"] = load.Times(10, 11, 20, 21)
     right = {
         (1, 2): [without],
         (9, 12): [without, with_them],  # while it is enrolled
@@ -67,15 +59,15 @@ def test_the_judge(load):
     }
     for (sent, answered), answers in right.items():
         for given in (without, with_them):
-            client.searches = [module.Search(probe, sent, answered, given)]
+            client.searches = [load.Search(probe, sent, answered, given)]
             assert bool(one._wrong_answers()) == (given not in answers), (sent, answered)
     lost = without[1:]
     wrong_score = [(name, score + 1e-3) for name, score in without]
     stranger = [("x-1", 0.9), *without[1:]]
     for given in (lost, wrong_score, without[::-1][:4], stranger, []):
-        client.searches = [module.Search(probe, 1, 2, given)]
+        client.searches = [load.Search(probe, 1, 2, given)]
         assert one._wrong_answers(), given
-    client.people["0-0"] = module.Times(10, inf)  # the connection was dropped: perhaps enrolled
+    client.people["0-0"] = load.Times(10, inf)  # the connection was dropped: perhaps enrolled
     for given in (without, with_them):
-        client.searches = [module.Search(probe, 12, 13, given)]
+        client.searches = [load.Search(probe, 12, 13, given)]
         assert one._wrong_answers() == []

@@ -1,6 +1,6 @@
 """A service under load and misuse: are all answers right, and does it go on?
 
-    python tools/soak/service.py --out service [--share 1] [--seed 0] [--only PART ...]
+    python -m tools.soak.service --out service [--share 1] [--seed 0] [--only PART ...]
 
 Each part starts a service of its own on a loopback port, over a gallery of made-up people and a
 small model of crops, and stops it. Embeddings in the place of images make each answer exact:
@@ -10,6 +10,7 @@ small model of crops, and stops it. Embeddings in the place of images make each 
                      of their removal (service_load.py)
     two workers      the same with --workers 2
     slow clients     50 clients that send a byte now and then, beside 8 fast ones
+    requests         5,000 requests made up from the OpenAPI document: no status 500 (no server)
     damaged bodies   200 malformed or truncated bodies: no status 500
     memory           20,000 requests; the resident memory must be level
     killed workers   `answers` while workers are killed (SIGKILL), 16 clients
@@ -28,7 +29,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from service_faults import (
+from facever.core.json_files import write_json
+from facever.gallery.gallery import Gallery
+from facever.models.loading import load_model
+from tools.soak.service_faults import (
     damaged_bodies,
     fill_disk,
     integrity,
@@ -38,12 +42,9 @@ from service_faults import (
     slow_clients,
     small_disk,
 )
-from service_load import Load, enrol_stable
-from service_process import Server, make_model
-
-from facever.core.json_files import write_json
-from facever.gallery.gallery import Gallery
-from facever.models.loading import load_model
+from tools.soak.service_load import Load, enrol_stable
+from tools.soak.service_process import Server, make_model
+from tools.soak.service_requests import made_up_requests
 
 CUT_OFF = 2.0  # seconds, the limit of slow clients
 MORE = ("--limit", "requests_each=200")
@@ -64,6 +65,7 @@ class Soak:
             "answers": lambda: self._load(64, 60),
             "two workers": lambda: self._load(64, 60, "--workers", "2"),
             "slow clients": self._slow_clients,
+            "requests": self._requests,
             "damaged bodies": self._damaged_bodies,
             "memory": self._memory,
             "killed workers": self._killed_workers,
@@ -117,6 +119,10 @@ class Soak:
             lambda server: slow_clients(server, self._count(50), 8, seconds, CUT_OFF),
             *("--limit", f"seconds={CUT_OFF}"),
         )
+
+    def _requests(self) -> dict:
+        shutil.rmtree(self._out / "made-up", ignore_errors=True)
+        return made_up_requests(self._out, self._count(5000))
 
     def _damaged_bodies(self) -> dict:
         return self._plain(lambda one: damaged_bodies(one, self._count(200), self._seed))

@@ -20,14 +20,14 @@ from typing import Any
 
 import cv2
 import numpy as np
-from service_load import probes
-from service_process import SIZE, Caller, Server
 
 from facever.core.seeding import stream
+from tools.soak.service_load import probes
+from tools.soak.service_process import SIZE, Caller, Server
 
 HUNG = 5.0  # seconds after which an answer of a fast client came too late
 DISK = "16m"
-GROWTH = 16.0  # MiB that a service may grow by in the second half of many requests
+GROWTH = 8.0  # MiB that a service may grow by in the second half of many requests
 
 
 # -- slow clients ---------------------------------------------------------------------------------

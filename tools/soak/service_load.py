@@ -16,10 +16,10 @@ from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
-from service_process import DIMENSION, Caller, Server
 
 from facever.core.seeding import stream
 from facever.gallery.gallery import Gallery
+from tools.soak.service_process import DIMENSION, Caller, Server
 
 STABLE, PROBES, NEAREST = 300, 256, 5
 NOBODY = 1_000_000  # in the place of a client: those who are not changed
