@@ -3,7 +3,7 @@
 #
 #   tools/container.sh PHOTO ANOTHER       # two photos of one person
 #
-# As root; about 8 GB and ten minutes. The root directory is a fresh Debian (debootstrap) in the folder
+# As root; about 8 GB and five minutes. The root directory is a fresh Debian (debootstrap) in the folder
 # $FOLDER, or in a temporary one that is deleted; $FOLDER/base is used again. pip gets what it needs by
 # this machine's configuration. The service then runs as the image's user, without capabilities, with
 # a read-only root directory, and in a network of its own that has only a loopback address.
@@ -137,8 +137,8 @@ run() {
   "${ask[@]}" "$url/v1/info" | jq -c '{version, fingerprint: .gallery.fingerprint, people: .gallery.people}'
   [ "$(curl --silent --noproxy '*' --output /dev/null --write-out '%{http_code}' "$url/v1/info")" = 401 ] ||
     die "without a token the answer is not 401"
-  "${ask[@]}" --form "images=@$first" "$url/v1/people/trial/images" | jq -c '{person, images}'
-  "${ask[@]}" --form "images=@$second" --form person=trial "$url/v1/verify" | jq -c .
+  "${ask[@]}" --form "images=@$first" "$url/v1/people/trial/images" | jq -c '{images, new_people}'
+  "${ask[@]}" --form "images=@$second" --form person=trial "$url/v1/verify" | jq -c '.probes[] | {score, error}'
   "${ask[@]}" --form "images=@$first" --form "images=@$second" "$url/v1/verify" | jq -c '{same, score}'
   "${ask[@]}" --form "images=@$second" "$url/v1/search" | jq -c '.answers[0].candidates'
 
