@@ -134,6 +134,7 @@ run() {
   as_user "${health[@]}" || die "the health check fails"
   local ask=(curl --silent --show-error --fail-with-body --noproxy '*' --header "Authorization: Bearer $token")
   "${ask[@]}" "$url/v1/health/ready" && echo
+  "${ask[@]}" "$url/" | grep -o '<title>.*</title>'
   "${ask[@]}" "$url/v1/info" | jq -c '{version, fingerprint: .gallery.fingerprint, people: .gallery.people}'
   [ "$(curl --silent --noproxy '*' --output /dev/null --write-out '%{http_code}' "$url/v1/info")" = 401 ] ||
     die "without a token the answer is not 401"
@@ -170,7 +171,7 @@ given=${FOLDER:-}
 folder=${given:-$(mktemp --directory)}
 mkdir -p "$folder"
 clean() {
-  rm -rf --one-file-system "$folder/root" "$folder/data" "$folder/base.tmp"
+  rm -rf --one-file-system "$folder/root" "$folder/data" "$folder/base.tmp" "$folder/pip.conf"
   [ -n "$given" ] || rm -rf --one-file-system "$folder"
 }
 trap clean EXIT
