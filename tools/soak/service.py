@@ -32,16 +32,14 @@ from pathlib import Path
 from facever.core.json_files import write_json
 from facever.gallery.gallery import Gallery
 from facever.models.loading import load_model
-from tools.soak.service_faults import (
-    damaged_bodies,
+from tools.soak.service_disturbances import (
     fill_disk,
     integrity,
     kill_workers,
     lock_store,
-    memory,
-    slow_clients,
     small_disk,
 )
+from tools.soak.service_faults import damaged_bodies, memory, slow_clients
 from tools.soak.service_load import Load, enrol_stable
 from tools.soak.service_process import Server, make_model
 from tools.soak.service_requests import made_up_requests
