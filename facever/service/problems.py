@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from facever.core.console import warn
@@ -119,6 +120,10 @@ def handle_problems(app: FastAPI, methods_at: Callable[[str], list[str]]) -> Non
         assert isinstance(error, RequestValidationError)
         return response_of(Problem(422, first_error(error, {})), _id_of(request))
 
+    async def of_disconnect(request: Request, _: Exception) -> Response:
+        problem = Problem(400, "the connection was closed before the body was complete")
+        return response_of(problem, _id_of(request))
+
     async def of_system(request: Request, error: Exception) -> Response:
         assert isinstance(error, OSError)
         return response_of(busy(f"{error.strerror or error}"), _id_of(request))
@@ -132,6 +137,7 @@ def handle_problems(app: FastAPI, methods_at: Callable[[str], list[str]]) -> Non
     app.add_exception_handler(HTTPException, of_http)
     app.add_exception_handler(FaceverError, of_package)
     app.add_exception_handler(RequestValidationError, of_validation)
+    app.add_exception_handler(ClientDisconnect, of_disconnect)
     app.add_exception_handler(OSError, of_system)
     app.add_exception_handler(Exception, of_defect)
 

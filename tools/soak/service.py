@@ -1,188 +1,184 @@
-"""The service under load and under hostile requests: what must never happen, and figures.
+"""A service under load and misuse: are all answers right, and does it go on?
 
-    python -m tools.soak.service [--requests 5000] [--clients 64] [--seconds 60] [--level 20000]
+    python -m tools.soak.service --out service [--share 1] [--seed 0] [--only PART ...]
 
-It makes a small network and a gallery of its own, and starts one real server. tests/service has a
-tenth of it.
+Each part starts a service of its own on a loopback port, over a gallery of made-up people and a
+small model of crops, and stops it. Embeddings in the place of images make each answer exact:
 
-- Requests made up from the OpenAPI document: none is a failure of the service (5xx).
-- Clients that send nothing, half a header or half a body do not stop the others.
-- Searches while people are enrolled and removed: answers have the scores that the gallery alone
-  gives, and nobody whose removal was acknowledged before the question.
-- Memory stays level over many requests.
+    answers          64 clients search, verify, enrol and remove for 60 s; every answer is compared
+                     with the only one that is right, and nobody is in one after the acknowledgement
+                     of their removal (service_load.py)
+    two workers      the same with --workers 2
+    slow clients     50 clients that send a byte now and then, beside 8 fast ones
+    requests         5,000 requests made up from the OpenAPI document: no status 500 (no server)
+    damaged bodies   200 malformed or truncated bodies: no status 500
+    memory           20,000 requests; the resident memory must be level
+    killed workers   `answers` while workers are killed (SIGKILL), 16 clients
+    locked store     `answers` while another process holds the store's write lock for 15 s
+    full disk        `answers` on a disk of its own that is full for a third of the time (as root)
+
+Each part is written down when it is done: the same command goes on where it stopped, and stops for
+good at the first fault. `--share 0.1` is a tenth of all (tests/service/test_load.py).
 """
 
 import argparse
-import re
-import socket
-import subprocess
+import json
+import shutil
 import sys
-import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 
-import numpy as np
-from hypothesis import HealthCheck, given, settings
-from starlette.testclient import TestClient
-
-from facever.client import Client
+from facever.core.json_files import write_json
 from facever.gallery.gallery import Gallery
 from facever.models.loading import load_model
-from facever.service.app import create_app
-from facever.service.service import Service
-from tests.http_photos import HOST
-from tests.made_up_requests import MadeUp, requests
-from tests.onnx_files import write_network
-from tests.squares import AlignedColours, SquareCropper
+from tools.soak.service_disturbances import (
+    fill_disk,
+    integrity,
+    kill_workers,
+    lock_store,
+    small_disk,
+)
+from tools.soak.service_faults import damaged_bodies, memory, slow_clients
+from tools.soak.service_load import Load, enrol_stable
+from tools.soak.service_process import Server, make_model
+from tools.soak.service_requests import made_up_requests
 
-STAYING, PASSING = [f"stays {i}" for i in range(20)], [f"passes {i}" for i in range(6)]
+CUT_OFF = 2.0  # seconds, the limit of slow clients
+MORE = ("--limit", "requests_each=200")
 
 
-def crop(person: str, shot: int = 0) -> np.ndarray:
-    random = np.random.default_rng([*person.encode(), shot])
-    colour = np.random.default_rng([*person.encode()]).integers(40, 216, 3)
-    return np.uint8(np.clip(colour + random.normal(0, 20, (24, 16, 3)), 0, 255))
+class Soak:
+    """The parts.
 
+    Args:
+        out: Folder of all files.
+        share: Share of the counts and times.
+        seed: What is drawn.
+    """
 
-def made_up(folder: Path, count: int) -> None:
-    Gallery.create(folder / "made-up", AlignedColours()).close()
-    service = Service(AlignedColours(), folder / "made-up", cropper=SquareCropper)
-    with TestClient(create_app(service), base_url=HOST, raise_server_exceptions=False) as client:
-        statuses: dict[int, int] = {}
+    def __init__(self, out: Path, share: float, seed: int) -> None:
+        self._out, self._share, self._seed = out, share, seed
+        self.parts: dict[str, Callable[[], dict]] = {
+            "answers": lambda: self._load(64, 60),
+            "two workers": lambda: self._load(64, 60, "--workers", "2"),
+            "slow clients": self._slow_clients,
+            "requests": self._requests,
+            "damaged bodies": self._damaged_bodies,
+            "memory": self._memory,
+            "killed workers": self._killed_workers,
+            "locked store": self._locked_store,
+            "full disk": self._full_disk,
+        }
 
-        @settings(
-            max_examples=count, database=None, deadline=None, suppress_health_check=[*HealthCheck]
-        )
-        @given(asked=requests())
-        def ask(asked: MadeUp) -> None:
-            reply = client.request(
-                asked.method, asked.path, headers=asked.headers, content=asked.body
+    def _count(self, whole: int) -> int:
+        return max(1, round(whole * self._share))
+
+    def _gallery(self, folder: Path) -> Path:
+        path = folder / "gallery"
+        shutil.rmtree(path, ignore_errors=True)
+        with Gallery.create(path, load_model(make_model(self._out))) as gallery:
+            enrol_stable(gallery)
+        return path
+
+    def _load(
+        self,
+        clients: int,
+        seconds: float,
+        *options: str,
+        may_drop: bool = False,
+        folder: Path | None = None,
+        disturb: Callable[[Server, float], list[str]] | None = None,
+    ) -> dict:
+        """Run a load and judge it."""
+        gallery = self._gallery(folder or self._out)
+        with Server(self._out, gallery, *MORE, *options) as server:
+            load = Load(server, clients, self._seed, may_drop)
+            load.run(
+                seconds * self._share,
+                None if disturb is None else lambda whole: disturb(server, whole),
             )
-            statuses[reply.status_code] = statuses.get(reply.status_code, 0) + 1
-            assert reply.status_code < 500, (asked, reply.text)
+            faults = load.judge() + server.stop() + integrity(gallery)
+        return {
+            "searches judged": sum(len(one.searches) for one in load.clients),
+            "removed": sum(when.removed < 1e18 for c in load.clients for when in c.people.values()),
+            "done": load.done,
+            "faults": faults,
+        }
 
-        ask()
-    print(f"made-up requests: {dict(sorted(statuses.items()))}")
+    def _plain(self, ask: Callable[[Server], dict], *options: str) -> dict:
+        with Server(self._out, self._gallery(self._out), *options) as server:
+            said = ask(server)
+            return {**said, "faults": said["faults"] + server.stop()}
 
+    def _slow_clients(self) -> dict:
+        seconds = 20 * self._share
+        return self._plain(
+            lambda server: slow_clients(server, self._count(50), 8, seconds, CUT_OFF),
+            *("--limit", f"seconds={CUT_OFF}"),
+        )
 
-@contextmanager
-def server(folder: Path) -> Iterator[tuple[str, int]]:
-    """Yield the address of a server and its process id."""
-    weights = np.random.default_rng(3).normal(size=(3, 8)).astype(np.float32)
-    source, model = write_network(folder / "source.onnx", weights, batch=1), folder / "model.onnx"
-    facever = [sys.executable, "-m", "facever"]
-    how = ["--size", "24x16", "--mean", "127.5", "--std", "128", "--out", str(model)]
-    subprocess.run([*facever, "models", "add", str(source), *how], check=True, capture_output=True)
-    Gallery.create(folder / "people", load_model(model)).close()
-    command = [*facever, "serve", str(folder / "people"), "--model", str(model), "--port", "0"]
-    limits = ["--limit", "requests_each=256", "--limit", "seconds=20"]
-    process = subprocess.Popen([*command, *limits], stderr=subprocess.PIPE, text=True)
-    try:
-        line = ""
-        while "answers at" not in line:
-            assert process.stderr is not None
-            line = process.stderr.readline()
-            assert line, "the server did not start"
-        yield re.search(r"http\S+", line)[0], process.pid  # type: ignore[index]
-    finally:
-        process.terminate()
-        assert process.wait(60) == 0, "the server did not stop cleanly"
+    def _requests(self) -> dict:
+        shutil.rmtree(self._out / "made-up", ignore_errors=True)
+        return made_up_requests(self._out, self._count(5000))
 
+    def _damaged_bodies(self) -> dict:
+        return self._plain(lambda one: damaged_bodies(one, self._count(200), self._seed))
 
-def slow_clients(url: str, count: int = 50) -> None:
-    client, port = Client(url), int(url.rsplit(":", 1)[1])
+    def _memory(self) -> dict:
+        return self._plain(lambda one: memory(one, self._count(20_000), 8, self._seed))
 
-    def latency() -> float:
-        took = []
-        for shot in range(100):
-            began = time.perf_counter()
-            client.search(crop(STAYING[0], shot))
-            took.append(time.perf_counter() - began)
-        return median(took)
+    def _killed_workers(self) -> dict:
+        def kill(server: Server, seconds: float) -> list[str]:
+            return kill_workers(server, self._count(8), seconds)
 
-    before = latency()
-    head = b"POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n{"
-    slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
-    for number, one in enumerate(slow):
-        one.sendall((b"", b"POST /v1", head)[number % 3])
-    during = latency()
-    for one in slow:
-        one.close()
-    print(f"median latency: {1e3 * before:.1f} ms, with {count} slow clients {1e3 * during:.1f} ms")
-    assert during < 3 * before + 0.01
+        return self._load(16, 60, "--workers", "2", may_drop=True, disturb=kill)
 
+    def _locked_store(self) -> dict:
+        hold = 15 * self._share  # above 10 s, changes are refused
+        return self._load(16, 30, disturb=lambda one, whole: lock_store(one, hold, whole))
 
-def churn(url: str, clients: int, seconds: float) -> None:
-    client, lock, removed = Client(url, timeout=120), threading.Lock(), dict[str, float]()
-    alone = {one: client.search(crop(one, 1), 50)[0].candidates[0].score for one in STAYING}
-    until, counts = time.monotonic() + seconds, [0, 0]
-
-    def ask(number: int) -> None:
-        person = STAYING[number % len(STAYING)]
-        while time.monotonic() < until:
-            with lock:
-                gone = dict(removed)
-            candidates = client.search(crop(person, 1), 50)[0].candidates
-            with lock:
-                still = {one for one, since in gone.items() if removed.get(one) == since}
-                counts[0] += 1
-            scores = {one.person: one.score for one in candidates}
-            assert scores[person] == alone[person], "an answer differs from the gallery's own"
-            assert not still & set(scores), "a removed person was found"
-
-    def change(person: str) -> None:
-        while time.monotonic() < until:
-            with lock:
-                removed.pop(person, None)
-            client.enroll(crop(person), person, conflicts="ignore")
-            client.remove(person)
-            with lock:
-                removed[person] = time.monotonic()
-                counts[1] += 2
-
-    with ThreadPoolExecutor(clients) as pool:
-        tasks = [pool.submit(change, one) for one in PASSING]
-        tasks += [pool.submit(ask, number) for number in range(clients - len(PASSING))]
-        for task in tasks:
-            task.result()
-    print(
-        f"{clients} clients for {seconds:g} s: {counts[0]:,} searches, {counts[1]:,} changes, right"
-    )
-
-
-def level(url: str, process: int, count: int) -> None:
-    client = Client(url)
-    sizes = []
-    for _ in range(4):
-        with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda shot: client.search(crop(STAYING[3], shot)), range(count // 4)))
-        status = Path(f"/proc/{process}/status").read_text()
-        sizes.append(int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1e3)  # type: ignore[index]
-    print(f"memory over {count:,} requests: {', '.join(f'{one:.0f}' for one in sizes)} MB")
-    assert sizes[-1] < 1.1 * sizes[0] + 20
+    def _full_disk(self) -> dict:
+        with small_disk(self._out) as disk:
+            if disk is None:
+                return {"not run": "this user may not mount a disk", "faults": []}
+            return self._load(
+                16, 30, folder=disk, disturb=lambda _, seconds: fill_disk(disk, seconds)
+            )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--requests", type=int, default=5000)
-    parser.add_argument("--clients", type=int, default=64)
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--level", type=int, default=20_000)
-    asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        made_up(Path(name), asked.requests)
-        with server(Path(name)) as (url, process):
-            client = Client(url)
-            for person in STAYING:
-                client.enroll([crop(person), crop(person, 2)], person, conflicts="ignore")
-            slow_clients(url)
-            churn(url, asked.clients, asked.seconds)
-            level(url, process, asked.level)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, required=True, help="a folder for all of it")
+    parser.add_argument("--share", type=float, default=1.0, help="of the counts and times")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", help="parts to run")
+    options = parser.parse_args()
+    file, settings = options.out / "soak.json", {"seed": options.seed, "share": options.share}
+    soak = Soak(options.out, options.share, options.seed)
+    if wrong := set(options.only or ()) - set(soak.parts):
+        sys.exit(f"no part {sorted(wrong)}: choose of {', '.join(soak.parts)}")
+    if file.is_file():
+        said = json.loads(file.read_text())
+    else:
+        options.out.mkdir(parents=True, exist_ok=True)
+        said = {"settings": settings, "parts": {}}
+    if said["settings"] != settings:
+        sys.exit(f"{options.out} was made with other settings: choose another folder")
+    for name in options.only or soak.parts:
+        if name in said["parts"]:
+            continue
+        began = time.monotonic()
+        found = soak.parts[name]()
+        said["parts"][name] = {"seconds": round(time.monotonic() - began, 1), **found}
+        write_json(file, said)
+        print(f"{name}: {json.dumps(said['parts'][name])}", flush=True)
+        if found["faults"]:
+            break
+    if any(part["faults"] for part in said["parts"].values()):
+        sys.exit(f"a fault: {file} names it, and {options.out} has the gallery and the log")
 
 
 if __name__ == "__main__":
