@@ -195,7 +195,7 @@ class Database:
                 first, so that a log that has filled the disk can be discarded.
         """
         self.require_writable()
-        with self._write_lock, explained(self.path, self._wait):
+        with self._turn(), explained(self.path, self._wait):
             self._require_open()
             self._require_same_file()
             if self._writer is None:
@@ -235,6 +235,22 @@ class Database:
             self._empty_log(self._writer)
             self._writer.execute("VACUUM")
             self._empty_log(self._writer)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Hold the lock of this process's writers.
+
+        Raises:
+            UnavailableError: Another thread holds it for longer than writers wait.
+        """
+        if not self._write_lock.acquire(timeout=self._wait):
+            raise UnavailableError(
+                f"{self.path}: another thread is writing to it (waited {self._wait:g} s); try again"
+            )
+        try:
+            yield
+        finally:
+            self._write_lock.release()
 
     def _empty_log(self, db: sqlite3.Connection) -> None:
         until = time.monotonic() + self._wait

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from facever.errors import ConfigError, ModelError
 from facever.models.onnx.engine_checks import one_line, require_image_input, vectors_of
 from facever.models.onnx.file import OnnxFile
+from facever.models.onnx.package import onnxruntime_package
 from facever.models.onnx.packed_weights import has_packed_weights
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class OnnxruntimeEngine:
         self._type = require_image_input(
             file.path, [(one.name, _TYPES.get(one.type), one.shape) for one in given]
         )
-        self.input, self.version = given[0].name, str(_imported().__version__)
+        self.input, self.version = given[0].name, str(onnxruntime_package().__version__)
         self.shape = [n if isinstance(n, int) and n > 0 else None for n in given[0].shape]
 
     @property
@@ -65,7 +66,7 @@ class OnnxruntimeEngine:
 
 
 def _session(file: OnnxFile) -> "InferenceSession":
-    ort = _imported()
+    ort = onnxruntime_package()
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = _FATAL_ONLY
@@ -87,16 +88,6 @@ def _session(file: OnnxFile) -> "InferenceSession":
             f"{reason}; {remedy}"
         ) from error
     return session
-
-
-def _imported() -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ModelError(
-            "ONNX models need onnxruntime, which is not installed: pip install 'facever[onnx]'"
-        ) from error
-    return onnxruntime
 
 
 def _reason(error: Exception) -> str:

@@ -1,5 +1,6 @@
-"""The package onnx, imported where files are changed; nothing else needs it."""
+"""The only imports of onnx (for changing files) and of onnxruntime."""
 
+import os
 from typing import Any
 
 from facever.errors import ModelError
@@ -18,3 +19,22 @@ def onnx_package() -> Any:
             "this needs the package onnx, which is not installed: pip install 'facever[onnx]'"
         ) from error
     return onnx
+
+
+def onnxruntime_package() -> Any:
+    """Import onnxruntime without its telemetry.
+
+    From version 1.32 on it writes an identifier of the device to the home folder and can send usage
+    statistics, unless ORT_DISABLE_TELEMETRY is set when it is imported.
+
+    Raises:
+        ModelError: It is not installed.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ModelError(
+            "ONNX models need onnxruntime, which is not installed: pip install 'facever[onnx]'"
+        ) from error
+    return onnxruntime

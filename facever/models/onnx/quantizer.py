@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from facever.errors import ModelError
 from facever.models.onnx.engine_checks import one_line
 from facever.models.onnx.file import OnnxFile
-from facever.models.onnx.package import onnx_package
+from facever.models.onnx.package import onnx_package, onnxruntime_package
 from facever.models.onnx.packed_weights import has_packed_weights, with_float_weights
 
 _LAYERS = ("Conv", "Gemm", "MatMul")
@@ -124,9 +124,7 @@ class Quantizer:
 
 def _folded(file: OnnxFile, folder: Path) -> Any:
     """Return the model with float weights, constants computed and batch norms in their layers."""
-    onnx = onnx_package()
-    import onnxruntime
-
+    onnx, onnxruntime = onnx_package(), onnxruntime_package()
     source, target = folder / "source.onnx", folder / "folded.onnx"
     source.write_bytes(with_float_weights(file) if has_packed_weights(file) else file.content)
     options = onnxruntime.SessionOptions()
@@ -159,13 +157,10 @@ def _layers(model: Any) -> list[str]:
 
 
 def _imported() -> Any:
-    try:
-        import onnxruntime.quantization
-    except ImportError as error:
-        raise ModelError(
-            "int8 needs onnxruntime, which is not installed: pip install 'facever[onnx]'"
-        ) from error
-    return onnxruntime.quantization
+    onnxruntime_package()
+    from onnxruntime import quantization
+
+    return quantization
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Engines of ONNX models: one small network, one answer; other engines are other spaces."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -258,3 +259,16 @@ def test_threads_that_are_the_first_of_a_process(path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], timeout=60, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
+
+
+def test_onnxruntime_writes_nothing_into_the_home_folder(tmp_path: Path, make_onnx) -> None:
+    """Its telemetry would write an identifier of the device there."""
+    model = add_model(make_onnx(), tmp_path / "model.onnx", mean=120, std=50)
+    home = tmp_path / "home"
+    home.mkdir()
+    code = f"import facever; facever.load_model({str(model.path)!r})"
+    environment = {**os.environ, "HOME": str(home)}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    environment.pop("XDG_CACHE_HOME", None)
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+    assert list(home.rglob("*")) == []
