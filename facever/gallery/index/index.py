@@ -14,10 +14,11 @@ from facever.gallery.index import snapshot as snapshots
 from facever.gallery.index.approximate import Approximate
 from facever.gallery.index.contents import Contents
 from facever.gallery.index.kinds import FLAT, resolved
+from facever.gallery.index.scans import DamagedError
 from facever.gallery.index.sealed import SealError, stamp_of
 from facever.gallery.index.snapshot import Snapshot, allowed_lag
 from facever.gallery.index.state import State
-from facever.gallery.index.view import DamagedError, View
+from facever.gallery.index.view import View
 from facever.gallery.index.writing import is_due, write_index
 from facever.gallery.records import Keys, Scores, Vectors
 from facever.gallery.store.store import Store
