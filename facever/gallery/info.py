@@ -10,7 +10,7 @@ from facever.gallery.store.store import Store
 from facever.gallery.thresholds import kept
 from facever.operating_point import OperatingPoint
 from facever.render.blocks import Cell, Facts, Section
-from facever.render.numbers import count
+from facever.render.numbers import count, megabytes
 from facever.render.result import Result
 
 
@@ -21,6 +21,9 @@ class GalleryInfo(Result):
     `entries` is the number of vectors that a search compares with: images or templates. `unusable`
     lists the reasons for stored operating points and calibrations that cannot be used. `photos` is
     the number of images enrolled as photos, in which a face was found; the others are crops.
+    `screen` describes the int8 copy for exact search: its `bytes`, and since the index was opened
+    the number of probes that it `searched`, and of those that had too many candidates and were
+    compared with every vector (`fallbacks`); None without a copy.
     """
 
     path: str
@@ -43,6 +46,7 @@ class GalleryInfo(Result):
     calibrations: dict[str, dict[str, Any]]
     unusable: list[str]
     photos: int = 0
+    screen: dict[str, int] | None = None
 
     def describe(self) -> list[Section]:
         """Return a gallery's model, settings and counts."""
@@ -56,13 +60,19 @@ class GalleryInfo(Result):
             ("vectors", f"dimension {self.dimension}, cosine similarity"),
             ("templates", f"{self.templates}, {vectors} to compare with"),
             ("storage", self.storage),
-            ("index", self.index),
+            ("index", self._index),
             ("people", count(self.people)),
             ("images", self._images),
             ("operating points", points or "none: search and verify return scores only"),
             ("calibrations", calibrations or "none: no probabilities"),
         ]
         return [Section("gallery", "Gallery", [Facts(facts)])]
+
+    @property
+    def _index(self) -> Cell:
+        if self.screen is None:
+            return self.index
+        return f"{self.index}, int8 copy for exact search: {megabytes(self.screen['bytes'])} MB"
 
     @property
     def _images(self) -> Cell:
@@ -76,7 +86,7 @@ class GalleryInfo(Result):
         return [f"{reason}; remove it" for reason in self.unusable]
 
 
-def info_of(store: Store, path: Path) -> GalleryInfo:
+def info_of(store: Store, path: Path, screen: dict[str, int] | None) -> GalleryInfo:
     """Return the information about the gallery at a path, from one state of its store."""
     with store.reading():
         points, unusable_points = kept(store, OperatingPoint)
@@ -98,4 +108,5 @@ def info_of(store: Store, path: Path) -> GalleryInfo:
             operating_points={name: one.model_dump(mode="json") for name, one in points.items()},
             calibrations={name: one.model_dump(mode="json") for name, one in calibrations.items()},
             unusable=[one.reason for one in unusable],
+            screen=screen,
         )

@@ -31,7 +31,7 @@ from facever.gallery.index.codes import Codes
 from facever.gallery.index.faiss_import import import_faiss
 from facever.gallery.index.kinds import FLAT, build, reason
 from facever.gallery.index.people import Part
-from facever.gallery.index.screen import Screen
+from facever.gallery.index.screen import CodeScreen
 from facever.gallery.index.view import View
 from facever.gallery.records import Entries, Vectors
 from facever.operating_point import OperatingPoint, ScoreRule
@@ -168,7 +168,7 @@ class GallerySearches(Searches):
         approximate, screen, memory, note = None, None, self.vectors.nbytes, ""
         codes = Codes.of(self.vectors) if kind == FLAT else None
         if codes is not None:
-            screen, memory = Screen(codes), memory + codes.codes.nbytes
+            screen, memory = CodeScreen(codes), memory + codes.codes.nbytes
         if kind != FLAT:
             index, note = build(kind, self.vectors)
             rows = np.arange(len(self.vectors))

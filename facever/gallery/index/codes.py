@@ -57,7 +57,7 @@ class Scale:
     def of(cls, sample: Vectors) -> "Scale":
         """Return the scale for vectors like those of a sample, float32 [S, D]."""
         with np.errstate(over="ignore", invalid="ignore"):
-            usable = sample[np.isfinite(np.einsum("nd,nd->n", sample, sample))]
+            usable = sample[np.einsum("nd,nd->n", sample, sample) < 2]  # not damaged
         usable = usable if len(usable) else np.zeros((1, sample.shape[1]), np.float32)
         scale = cls._of_cone(usable)
         moved = scale.moved(usable)

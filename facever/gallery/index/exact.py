@@ -13,7 +13,7 @@ import numpy as np
 
 from facever.gallery.index.people import decisive, leaders
 from facever.gallery.index.scans import FloatScan, Scan, ScreenedScan, nearest
-from facever.gallery.index.screen import Engine, Screen, engine_for
+from facever.gallery.index.screen import CodeScreen, Engine, engine_for
 from facever.gallery.records import Entries, Keys, Scores, Vectors, joined
 from facever.gallery.scores import slack
 
@@ -47,7 +47,7 @@ class ExactSearch:
         parts: Sequence[tuple[int, Entries]],
         dimension: int,
         people: int,
-        screen: Screen | None = None,
+        screen: CodeScreen | None = None,
     ) -> None:
         self._parts, self._people, self._screen = list(parts), people, screen
         self._begins = [begin for begin, _ in self._parts]
@@ -128,7 +128,7 @@ class ExactSearch:
         return engine_for(queries, count, first.shape[1])
 
     def _screened(
-        self, screen: Screen, engine: Engine, chosen: Sequence[Keys] | None
+        self, screen: CodeScreen, engine: Engine, chosen: Sequence[Keys] | None
     ) -> list[Scan]:
         """Return the scans with the screen, of all entries or those chosen."""
         (_, first), *later = self._parts

@@ -21,6 +21,7 @@ _CROWDED = 8  # times the depth: more groups than this are sorted instead
 SECOND = 254  # the second word of a probe counts 1/254 of the first
 _WORTH_IT = 4e11  # multiply-adds: below, the import of torch takes longer than it saves
 
+_NONE = -(2**31)  # in place of a product
 Integers = NDArray[np.int8]
 
 
@@ -100,8 +101,7 @@ def _scanned(
     signed = torch.from_numpy(block.view(np.int8))
     sides = torch.from_numpy(np.ascontiguousarray(probes.reshape(-1, width)))
     buffer = torch.empty(words * size, step, dtype=torch.int32)
-    lowest = torch.iinfo(torch.int32).min
-    best = torch.full((size, depth), lowest, dtype=torch.int32)
+    best = torch.full((size, depth), _NONE, dtype=torch.int32)
     parts: list[tuple[Any, Any, Any]] = []
     for start in range(0, count, step):
         part = slice(start, min(start + step, count))
@@ -110,7 +110,7 @@ def _scanned(
         products = torch._int_mm(sides, signed.T, out=buffer)
         if words == 2:
             products = products[size:].add_(products[:size], alpha=SECOND)
-        products[:, len(source) :] = lowest
+        products[:, len(source) :] = _NONE
         groups = products.view(size, -1, _GROUP)
         highest = groups.amax(2)
         best = torch.cat([best, highest], 1).topk(depth, dim=1).values
@@ -139,7 +139,7 @@ def _above(parts: list[tuple[Any, Any, Any]], floor: Any) -> tuple[Doubles, Keys
     import torch
 
     products, places, owners = (torch.cat(column) for column in zip(*parts, strict=True))
-    kept = products >= floor[owners]
+    kept = (products >= floor[owners]) & (products > _NONE)
     return (
         products[kept].double().numpy(),
         places[kept].numpy(),

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facever.gallery.index.faiss_import import import_faiss, products_by_blas
-from facever.gallery.index.screen import Engine, Screen
+from facever.gallery.index.screen import CodeScreen, Engine
 from facever.gallery.records import Entries, Keys, Scores, Vectors
 from facever.gallery.scores import slack
 
@@ -24,7 +24,7 @@ class DamagedError(Exception):
         self.numbers = numbers
 
 
-class Nearest(NamedTuple):
+class NearEntries(NamedTuple):
     """The nearest entries of each query, best first.
 
     Args:
@@ -47,7 +47,7 @@ class Scan(Protocol):
         """Return the number of entries, including removed ones."""
         ...
 
-    def nearest(self, queries: Vectors, depth: int) -> Nearest:
+    def nearest(self, queries: Vectors, depth: int) -> NearEntries:
         """Return the nearest entries of each query, at most `depth`.
 
         Raises:
@@ -71,7 +71,7 @@ class FloatScan:
     def __len__(self) -> int:
         return len(self._entries.numbers)
 
-    def nearest(self, queries: Vectors, depth: int) -> Nearest:
+    def nearest(self, queries: Vectors, depth: int) -> NearEntries:
         """See `Scan`."""
         faiss, (_, owners, vectors, _) = import_faiss(), self._entries
         with products_by_blas(faiss, len(queries)):
@@ -88,7 +88,7 @@ class FloatScan:
             _require_scores(queries[(~there).any(axis=1)][0], self._entries)
             scores = np.where(there, scores, -np.inf)
             positions, owners = np.where(there, positions, -1), np.where(there, owners, -1)
-        return Nearest(scores, positions, owners, np.full(len(queries), self._error))
+        return NearEntries(scores, positions, owners, np.full(len(queries), self._error))
 
 
 class ScreenedScan:
@@ -102,22 +102,22 @@ class ScreenedScan:
     """
 
     def __init__(
-        self, screen: Screen, owners: Keys, engine: Engine, rows: Keys | None = None
+        self, screen: CodeScreen, owners: Keys, engine: Engine, rows: Keys | None = None
     ) -> None:
         self._screen, self._owners, self._engine, self._rows = screen, owners, engine, rows
 
     def __len__(self) -> int:
         return len(self._owners if self._rows is None else self._rows)
 
-    def nearest(self, queries: Vectors, depth: int) -> Nearest:
+    def nearest(self, queries: Vectors, depth: int) -> NearEntries:
         """See `Scan`."""
         near = self._screen.nearest(queries, min(depth, len(self)), self._engine, self._rows)
         owners = np.where(near.rows >= 0, self._owners[near.rows], -1)
         rounding = slack(queries.shape[1]) / 2  # of products, as scores of unit rows
-        return Nearest(near.scores, near.rows, owners, near.errors + rounding)
+        return NearEntries(near.scores, near.rows, owners, near.errors + rounding)
 
 
-def nearest(queries: Vectors, depth: int, scans: Sequence[Scan]) -> Nearest:
+def nearest(queries: Vectors, depth: int, scans: Sequence[Scan]) -> NearEntries:
     """Return the nearest entries of all scans, at most `depth`.
 
     Raises:
@@ -133,7 +133,7 @@ def nearest(queries: Vectors, depth: int, scans: Sequence[Scan]) -> Nearest:
     scores, positions, owners = (
         np.take_along_axis(column, best, axis=1) for column in (scores, positions, owners)
     )
-    return Nearest(scores, positions, owners, np.max([one.errors for one in each], axis=0))
+    return NearEntries(scores, positions, owners, np.max([one.errors for one in each], axis=0))
 
 
 def _require_scores(query: Vectors, entries: Entries) -> None:

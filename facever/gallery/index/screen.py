@@ -38,7 +38,7 @@ _MOST_COLUMNS = 2**31 // (128 * 128 * SECOND)  # so that sums of two words fit i
 _BLOCK = 1 << 16  # rows copied at once
 
 
-class Near(NamedTuple):
+class NearRows(NamedTuple):
     """The highest approximate scores of each query, descending.
 
     Args:
@@ -59,7 +59,7 @@ def engine_for(queries: int, rows: int, dimension: int) -> Engine:
     return "scalar quantiser" if queries < _SOME and _quantises() else "float32"
 
 
-class Screen:
+class CodeScreen:
     """Approximate scores of rows, from their codes. Threads may share one.
 
     Args:
@@ -80,7 +80,7 @@ class Screen:
 
     def nearest(
         self, queries: Vectors, depth: int, engine: Engine, rows: Keys | None = None
-    ) -> Near:
+    ) -> NearRows:
         """Return the rows with the highest scores; those outside the scale are arbitrary.
 
         Args:
@@ -102,7 +102,7 @@ class Screen:
         scores = level[:, None] + units[:, None] * products
         scores[found < 0] = -np.inf
         bound = self.codes.bound(moved, lost, queries.shape[1])
-        return Near(scores.astype(np.float32), found, bound)
+        return NearRows(scores.astype(np.float32), found, bound)
 
     def _by_faiss(
         self, whole: Integers, depth: int, rows: Keys | None

@@ -179,6 +179,14 @@ def lacks_codes(path: Path) -> bool:
     return bool(said) and "codes" not in said
 
 
+def codes_size(path: Path) -> int:
+    """Return the bytes of the codes in a file, by its trailer; 0 without codes."""
+    said = said_by(path)
+    with suppress(TypeError, ValueError, KeyError):
+        return int(said["count"]) * int(said["codes"]["columns"])
+    return 0
+
+
 def count_in(path: Path) -> int:
     """Return the number of entries in a file's trailer, unverified; 0 without a file."""
     with suppress(TypeError, ValueError):

@@ -16,7 +16,7 @@ from facever.gallery.index.exact import ExactSearch, Pairs, split
 from facever.gallery.index.kinds import FLAT
 from facever.gallery.index.people import Part, best_of, mean_vectors, nobody, ranked
 from facever.gallery.index.scans import DamagedError, FloatScan, nearest
-from facever.gallery.index.screen import Screen
+from facever.gallery.index.screen import CodeScreen
 from facever.gallery.records import Entries, Keys, Scores, Vectors
 from facever.gallery.scores import scores_of, slack
 from facever.operating_point import ScoreRule
@@ -46,7 +46,7 @@ class View:
         parts: list[Part],
         people: int,
         approximate: Approximate | None = None,
-        screen: Screen | None = None,
+        screen: CodeScreen | None = None,
     ) -> None:
         self.parts, self.people, self._approximate = parts, people, approximate
         self._screen = screen
@@ -160,7 +160,7 @@ class View:
     def _by_means(self) -> ExactSearch:
         """Exact search of the means, with a screen of them if the entries have one."""
         codes = Codes.of(self._means.vectors) if self._screen is not None else None
-        screen = None if codes is None else Screen(codes)
+        screen = None if codes is None else CodeScreen(codes)
         return ExactSearch([(0, self._means)], self._width, self.people, screen)
 
     def _exact(
