@@ -4,13 +4,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from facever.core.console import byte_count
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery.records import shown
 from facever.gallery.store.store import Store
 from facever.gallery.thresholds import kept
 from facever.operating_point import OperatingPoint
 from facever.render.blocks import Cell, Facts, Section
-from facever.render.numbers import count, megabytes
+from facever.render.numbers import count
 from facever.render.result import Result
 
 
@@ -72,7 +73,7 @@ class GalleryInfo(Result):
     def _index(self) -> Cell:
         if self.screen is None:
             return self.index
-        return f"{self.index}, int8 copy for exact search: {megabytes(self.screen['bytes'])} MB"
+        return f"{self.index}, int8 copy for exact search: {byte_count(self.screen['bytes'])}"
 
     @property
     def _images(self) -> Cell:

@@ -153,12 +153,13 @@ ADDED = {
     "failure_to_enroll",
     "images",
     "photos",
+    "screen",
     "probe",
     "probes",
     "unnamed",
     "without_identity",
 }
-"""Keys that came later: of alignments, photos and images without identity."""
+"""Keys that came later: of alignments, photos, int8 copies and images without identity."""
 
 
 def differences(
