@@ -20,7 +20,7 @@ from facever.gallery.scores import slack
 _CELLS = 1 << 22  # scores in memory at once
 _PAIRS = 512  # pairs whose products are computed at once: their vectors fit into the cache
 _MORE = 8  # additional entries, for scores that are nearly equal
-_LISTED: dict[Engine, int] = {"scalar quantiser": 256, "int8 products": 128}  # entries, at first
+_LISTED: dict[Engine, int] = {"scalar quantiser": 256, "int8 products": 96}  # entries, at first
 _MOST_LISTED = 4096  # entries listed by a screen
 _WIDER = 8  # times as many entries, if a list is too short
 

@@ -15,7 +15,7 @@ from facever.gallery.index.codes import LARGEST, ZERO, Bytes, Doubles
 from facever.gallery.records import Keys
 
 _PROBES = 128  # compared at once
-_ROWS = 4096  # compared at once: they fit into the cache
+_ROWS = 8192  # compared at once: they fit into the cache
 _GROUP = 32  # rows; the highest product of a group is compared first
 _CROWDED = 8  # times the depth: more groups than this are sorted instead
 SECOND = 254  # the second word of a probe counts 1/254 of the first

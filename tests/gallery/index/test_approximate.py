@@ -25,9 +25,6 @@ def written(path: Path, snapshot: Snapshot, kind: str = "IVF4,Flat:nprobe=4") ->
     return path / "index.faiss"
 
 
-RABITQ = "IVF4,RaBitQ4,RFlat:nprobe=4,k_factor_rf=4"
-
-
 def opened(path: Path, snapshot: Snapshot, kind: str = "IVF4,Flat:nprobe=4"):
     return Approximate.read(path, kind, snapshot, lambda state: state == STATE)
 
@@ -40,8 +37,7 @@ def opened(path: Path, snapshot: Snapshot, kind: str = "IVF4,Flat:nprobe=4"):
         "SQ8",
         "SQfp16",
         "IVF4_HNSW8,SQ8:nprobe=4",
-        "IVF4,RaBitQ:nprobe=4",
-        "IVF4,RaBitQ4,RFlat:nprobe=4,k_factor_rf=4",
+        RABITQ,
     ],
 )
 def test_it_proposes_the_rows_that_exact_search_finds(tmp_path, snapshot, units, kind) -> None:
