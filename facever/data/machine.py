@@ -2,6 +2,7 @@
 
 import os
 import platform
+from functools import cache
 from pathlib import Path
 
 from facever.core.console import byte_count
@@ -10,6 +11,7 @@ from facever.errors import ConfigError
 _CGROUP = Path("/sys/fs/cgroup")
 _SHARED = Path("/dev/shm")
 _INFORMATION = Path("/proc/meminfo")
+_CPUS = Path("/proc/cpuinfo")
 
 _MEMORY = (  # cgroup v2 and v1: limit, usage, and the part of it that can be reclaimed
     ("memory.max", "memory.current", "memory.stat", "inactive_file"),
@@ -114,6 +116,23 @@ def multiplies_bfloat16() -> bool:
         return any(capabilities.get(name, False) for name in ("amx_bf16", "avx512_bf16"))
     # torch 2.11
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+
+
+@cache
+def instruction_sets() -> frozenset[str]:
+    """Return the names of the CPU's instruction sets, as in /proc/cpuinfo of Linux.
+
+    Empty for an x86 CPU on another system; {"neon"} for a 64-bit ARM CPU.
+    """
+    if platform.machine() in ("aarch64", "arm64"):
+        return frozenset({"neon"})
+    lines = _CPUS.read_text(encoding="utf-8").splitlines() if _CPUS.is_file() else []
+    return frozenset(next((line.split() for line in lines if line.startswith("flags")), []))
+
+
+def multiplies_int8() -> bool:
+    """Return whether the CPU has instructions for sums of int8 products: AMX or AVX-512 VNNI."""
+    return bool(instruction_sets() & {"amx_int8", "avx512_vnni"})
 
 
 def _available() -> int:

@@ -397,7 +397,7 @@ class Gallery:
 
     def info(self) -> GalleryInfo:
         """Return the gallery's model, settings and counts."""
-        return info_of(self._store, self.path)
+        return info_of(self._store, self.path, self._index.screen())
 
     def people(self, where: Mapping[str, Any] | None = None) -> Iterator[PersonImages]:
         """Yield each person's id and number of images, in the order of their first enrolment.

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from facever.core.console import byte_count
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery.records import Equivalence, shown
 from facever.gallery.store.store import Store
@@ -23,6 +24,9 @@ class GalleryInfo(Result):
     lists the reasons for stored operating points and calibrations that cannot be used. `photos` is
     the number of images enrolled as photos, in which a face was found; the others are crops.
     `equivalents` are the models whose vectors are taken like those of the gallery's model.
+    `screen` describes the int8 copy for exact search: its `bytes`, and since the index was opened
+    the number of probes that it `searched`, and of those that had too many candidates and were
+    compared with every vector (`fallbacks`); None without a copy.
     """
 
     path: str
@@ -46,6 +50,7 @@ class GalleryInfo(Result):
     unusable: list[str]
     photos: int = 0
     equivalents: Mapping[str, Equivalence] = field(default_factory=dict)
+    screen: dict[str, int] | None = None
 
     def describe(self) -> list[Section]:
         """Return a gallery's model, settings and counts."""
@@ -60,13 +65,19 @@ class GalleryInfo(Result):
             ("vectors", f"dimension {self.dimension}, cosine similarity"),
             ("templates", f"{self.templates}, {vectors} to compare with"),
             ("storage", self.storage),
-            ("index", self.index),
+            ("index", self._index),
             ("people", count(self.people)),
             ("images", self._images),
             ("operating points", points or "none: search and verify return scores only"),
             ("calibrations", calibrations or "none: no probabilities"),
         ]
         return [Section("gallery", "Gallery", [Facts(facts)])]
+
+    @property
+    def _index(self) -> Cell:
+        if self.screen is None:
+            return self.index
+        return f"{self.index}, int8 copy for exact search: {byte_count(self.screen['bytes'])}"
 
     @property
     def _images(self) -> Cell:
@@ -80,7 +91,7 @@ class GalleryInfo(Result):
         return [f"{reason}; remove it" for reason in self.unusable]
 
 
-def info_of(store: Store, path: Path) -> GalleryInfo:
+def info_of(store: Store, path: Path, screen: dict[str, int] | None) -> GalleryInfo:
     """Return the information about the gallery at a path, from one state of its store."""
     with store.reading():
         points, unusable_points = kept(store, OperatingPoint)
@@ -103,6 +114,7 @@ def info_of(store: Store, path: Path) -> GalleryInfo:
             calibrations={name: one.model_dump(mode="json") for name, one in calibrations.items()},
             unusable=[one.reason for one in unusable],
             equivalents=dict(store.equivalents),
+            screen=screen,
         )
 
 

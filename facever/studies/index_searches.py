@@ -27,9 +27,11 @@ from facever.evaluation.scoring.similarity import Floats, Ints, make_scorer
 from facever.gallery.checksums import checksums_of
 from facever.gallery.gallery import Gallery
 from facever.gallery.index.approximate import Approximate
+from facever.gallery.index.codes import Codes
 from facever.gallery.index.faiss_import import import_faiss
 from facever.gallery.index.kinds import FLAT, build, reason
 from facever.gallery.index.people import Part
+from facever.gallery.index.screen import CodeScreen
 from facever.gallery.index.view import View
 from facever.gallery.records import Entries, Vectors
 from facever.operating_point import OperatingPoint, ScoreRule
@@ -163,14 +165,17 @@ class GallerySearches(Searches):
 
     def build(self, kind: str) -> BuiltIndex:
         """Return the view of the gallery with that index."""
-        approximate, memory, note = None, self.vectors.nbytes, ""
+        approximate, screen, memory, note = None, None, self.vectors.nbytes, ""
+        codes = Codes.of(self.vectors) if kind == FLAT else None
+        if codes is not None:
+            screen, memory = CodeScreen(codes), memory + codes.codes.nbytes
         if kind != FLAT:
             index, note = build(kind, self.vectors)
             rows = np.arange(len(self.vectors))
             approximate = Approximate(kind, index, rows, len(rows))
             memory = _index_bytes(index)
         nothing = Part(self._part.entries.rows(slice(0)))
-        view = View([self._part, nothing], len(self._people), approximate)
+        view = View([self._part, nothing], len(self._people), approximate, screen)
         return BuiltIndex(
             lambda queries: view.search(queries, self._k, self._rule, None), memory, note
         )

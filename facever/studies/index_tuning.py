@@ -305,6 +305,8 @@ def default_kinds(entries: int, dimension: int) -> list[str]:
         f"IVF{cells},Flat:nprobe={probed}",
         f"IVF{cells},SQ8:nprobe={probed}",
         f"IVF{cells},PQ{pieces}:nprobe={probed}",
+        f"IVF{cells},RaBitQ4:nprobe={probed}",
+        f"IVF{cells},RaBitQ,RFlat:nprobe={probed},k_factor_rf=4",
         "HNSW32:efSearch=64",
     ]
 

@@ -10,6 +10,7 @@ from facever.data.machine import (
     free_memory,
     most_open_files,
     multiplies_bfloat16,
+    multiplies_int8,
     processes_here,
     usable_cpus,
 )
@@ -132,3 +133,23 @@ def test_torch_2_11_tells_it_too(has, monkeypatch) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has[0])
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has[1])
     assert multiplies_bfloat16() == any(has)
+
+
+@pytest.mark.parametrize(
+    ("flags", "fast"),
+    [("fpu avx2 avx512_vnni", True), ("fpu avx2 amx_int8 sse", True), ("fpu avx2 avx512f", False)],
+)
+def test_int8_instructions_are_those_of_the_processor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: str, fast: bool
+) -> None:
+    processors = tmp_path / "cpuinfo"
+    processors.write_text(f"processor : 0\nflags\t\t: {flags}\nbugs : spectre_v1\n")
+    monkeypatch.setattr(machine, "_CPUS", processors)
+    monkeypatch.setattr(machine.platform, "machine", lambda: "x86_64")
+    machine.instruction_sets.cache_clear()
+    try:
+        assert "avx2" in machine.instruction_sets()
+        assert multiplies_int8() is fast
+    finally:
+        monkeypatch.undo()
+        machine.instruction_sets.cache_clear()

@@ -154,12 +154,13 @@ ADDED = {
     "images",
     "photos",
     "equivalents",
+    "screen",
     "probe",
     "probes",
     "unnamed",
     "without_identity",
 }
-"""Keys that came later: of alignments, photos, images without identity and equivalent models."""
+"""Keys that came later: of photos, int8 copies, equivalent models, images without identity."""
 
 
 def differences(

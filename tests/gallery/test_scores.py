@@ -12,7 +12,7 @@ from facever.gallery.gallery import Gallery
 from facever.gallery.scores import all_scores, nearest_of, slack
 
 MODEL, DIMENSION = "model-1", 128
-KINDS = ["flat", "HNSW16:efSearch=400", "IVF4,Flat:nprobe=4", "SQ8"]
+KINDS = ["flat", "HNSW16:efSearch=400", "IVF4,Flat:nprobe=4", "SQ8", "RaBitQ4"]
 
 
 def by_hand(one: np.ndarray, other: np.ndarray) -> np.float32:

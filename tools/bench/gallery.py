@@ -1,9 +1,13 @@
 """A gallery against what SQLite and FAISS do alone, in ratios; one run, one table.
 
     python tools/bench/gallery.py [--rows 100000] [--large 1000000] [--json]
-    python tools/bench/gallery.py --only search --rows 20000
+    python tools/bench/gallery.py --only search search_with_torch --rows 20000
 
 Every part runs in a process of its own, on 512-d vectors of made-up people with four images each.
+A ratio of searches has the name of what compared: `int8_products` (by torch, where it is loaded),
+`scalar_quantiser` (FAISS's) or `float32`. FAISS's flat index is measured with its default
+threshold for matrix products and with 1 ("tuned"). `pip install 'facever[bench]'` adds usearch's
+exact search.
 """
 
 import argparse
@@ -18,19 +22,34 @@ from pathlib import Path
 
 import faiss
 import numpy as np
-from _figures import Rounds, as_json, as_table, at_least, at_most, figures_of, ratios
+from _figures import Rounds, as_json, as_table, at_most, figures_of, ratios
 from common import WIDTH, faces, forget_peak, in_turns, peak, seconds
 
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.gallery.gallery import Gallery
+from facever.gallery.index.screen import engine_for
 from facever.gallery.index.snapshot import FILE
 
+try:
+    import usearch.index as usearch
+except ImportError:  # the extra `bench`
+    usearch = None
+
 BATCH, K, REPEATS = 1000, 5, 5
+BATCHES = (1, 4, 16, 64, 128, BATCH)
 FINGERPRINT = "bench"
 
 LIMITS = {
-    "single_over_faiss": (at_least, 0.95),
-    "batch_over_faiss": (at_least, 0.95),
+    "scalar_quantiser_1_over_faiss": (at_most, 0.35),
+    **{
+        f"{engine}_{batch}_over_tuned": (at_most, wanted)
+        for engine, wanted in (
+            ("int8_products", 0.65),
+            ("scalar_quantiser", 1.05),
+            ("float32", 1.05),
+        )
+        for batch in BATCHES[1:]
+    },
     "over_bare_loop": (at_most, 3.0),
     "open_s": (at_most, 1.0),
     "remove_1000_s": (at_most, 0.5),
@@ -51,43 +70,64 @@ def new_gallery(folder: Path) -> Gallery:
 
 
 def bench_search(rows: int, folder: Path) -> dict[str, float]:
-    """Search, one probe and a batch, over FAISS's exact index of the same vectors."""
-    given = embeddings(rows)
+    """Search, one probe and batches, over FAISS's exact index of the same vectors."""
+    given, found = embeddings(rows), {}
+    rounds = REPEATS if rows <= 200_000 else 2
     with new_gallery(folder) as gallery:
         gallery.enroll(given)
+        gallery.rebuild()
         raw = faiss.IndexFlatIP(WIDTH)
         raw.add(given.vectors)
         probes = faces(BATCH, seed=1)[0]
-        found = gallery.search(probes, K, fingerprint=FINGERPRINT)
+        answers = gallery.search(probes, K, fingerprint=FINGERPRINT)
         nearest = raw.search(probes, 1)[1][:, 0]
         names = given.identities
         assert all(
             answer.candidates[0].person == names[row]
-            for answer, row in zip(found, nearest, strict=True)
+            for answer, row in zip(answers, nearest, strict=True)
         )
+        for batch in BATCHES:
+            engine = engine_for(batch, rows, WIDTH).replace(" ", "_")
+            times = 20 if batch == 1 else 1
+            some = [probes[row : row + batch] for row in range(times)]
+            works = [
+                lambda some=some: [gallery.search(q, K, fingerprint=FINGERPRINT) for q in some],
+                lambda some=some: [raw.search(q, K) for q in some],
+                lambda some=some: with_products(lambda: [raw.search(q, K) for q in some]),
+            ]
+            if usearch is not None:
+                works.append(lambda some=some: [by_usearch(given.vectors, q) for q in some])
+            taken = in_turns(rounds, *works)
+            for name, each in zip(("gallery", "faiss", "tuned", "usearch"), taken, strict=False):
+                found[f"{name}_{batch}_s"] = Rounds([one / times for one in each])
+            found[f"{engine}_{batch}_over_faiss"] = ratios(taken[0], taken[1])
+            found[f"{engine}_{batch}_over_tuned"] = ratios(taken[0], taken[2])
+        screen = gallery.info().screen
+        found["fallbacks"] = -1 if screen is None else screen["fallbacks"]
+    return found
 
-        def one_by_one(search: Callable[[np.ndarray], object]) -> None:
-            for row in range(20):
-                search(probes[row : row + 1])
 
-        def ours(queries: np.ndarray) -> object:
-            return gallery.search(queries, K, fingerprint=FINGERPRINT)
+def bench_search_with_torch(rows: int, folder: Path) -> dict[str, float]:
+    """The same in a process that has loaded torch, with as many threads as FAISS."""
+    import torch
 
-        def theirs(queries: np.ndarray) -> object:
-            return raw.search(queries, K)
+    torch.set_num_threads(faiss.omp_get_max_threads())
+    return bench_search(rows, folder)
 
-        single, raw_single = in_turns(
-            2 * REPEATS, lambda: one_by_one(ours), lambda: one_by_one(theirs)
-        )
-        batch, raw_batch = in_turns(REPEATS, lambda: ours(probes), lambda: theirs(probes))
-    return {
-        "single_s": Rounds([taken / 20 for taken in single]),
-        "faiss_single_s": Rounds([taken / 20 for taken in raw_single]),
-        "single_over_faiss": ratios(raw_single, single),
-        "batch_s": Rounds(batch),
-        "faiss_batch_s": Rounds(raw_batch),
-        "batch_over_faiss": ratios(raw_batch, batch),
-    }
+
+def with_products(search: Callable[[], object]) -> None:
+    """Search with FAISS's threshold for matrix products at 1."""
+    usual = faiss.cvar.distance_compute_blas_threshold
+    faiss.cvar.distance_compute_blas_threshold = 1
+    try:
+        search()
+    finally:
+        faiss.cvar.distance_compute_blas_threshold = usual
+
+
+def by_usearch(vectors: np.ndarray, probes: np.ndarray) -> None:
+    threads = faiss.omp_get_max_threads()
+    usearch.search(vectors, probes, K, usearch.MetricKind.IP, exact=True, threads=threads)
 
 
 def bare_loop(given: EmbeddingSet, path: Path) -> None:
@@ -205,6 +245,7 @@ def open_large(rows: int, folder: Path) -> dict[str, float]:
 def main() -> None:
     parts = {
         "search": bench_search,
+        "search_with_torch": bench_search_with_torch,
         "enrolment": bench_enrolment,
         "removal": bench_removal,
         "large": bench_large,

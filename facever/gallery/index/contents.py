@@ -4,6 +4,7 @@ import numpy as np
 
 from facever.gallery.index.approximate import Approximate
 from facever.gallery.index.people import Part
+from facever.gallery.index.screen import CodeScreen
 from facever.gallery.index.snapshot import Snapshot
 from facever.gallery.index.state import State, entries_after
 from facever.gallery.index.tail import Tail, forgotten
@@ -24,6 +25,7 @@ class Contents:
         entries = snapshot.entries
         self.state = snapshot.state
         self._approximate = approximate
+        self.screen = None if snapshot.codes is None else CodeScreen(snapshot.codes)
         self._first, self._tail = Part(entries), Tail(entries.vectors.shape[1])
         self._mended = entries.rows(slice(0))  # copies from the store that replace damaged entries
         self._last = int(entries.numbers[-1]) if len(entries.numbers) else 0
@@ -74,4 +76,4 @@ class Contents:
         parts = [self._first, Part(self._tail.entries())]
         if len(self._mended.numbers):
             parts.append(Part(self._mended))
-        return View(parts, people, self._approximate)
+        return View(parts, people, self._approximate, self.screen)

@@ -1,14 +1,15 @@
 """The only import of FAISS: two wheels provide it, and they break each other."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
 from types import ModuleType
 
 from facever.errors import GalleryError
 
-# Number of queries x dimension from which FAISS uses a matrix product. Its default is 250 queries
-# of 512 dimensions; the product was measured to be faster from 3 queries, and 10 times at 64.
-_BY_PRODUCT = 2048
+_FEW = 4  # queries: FAISS compares fewer faster one by one than by a matrix product
 
 WHEELS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12")
 
@@ -50,5 +51,38 @@ def import_faiss() -> ModuleType:
         raise GalleryError(
             "FAISS is not installed: pip install 'facever[cpu]', or 'facever[gpu]' on Linux x86-64"
         ) from error
-    faiss.cvar.distance_compute_blas_threshold = _BY_PRODUCT
     return faiss
+
+
+_lock = threading.Lock()
+_users, _usual = 0, 0  # searches that need products, and the setting before the first of them
+
+
+@contextmanager
+def products_by_blas(faiss: ModuleType, queries: int) -> Iterator[None]:
+    """Let FAISS compare several queries by a matrix product, and restore its setting afterwards.
+
+    By default, FAISS uses a product from 250 queries of 512 dimensions; it was measured to be
+    faster from four on, and ten times at 64. The setting is one for the whole process: searches of
+    other threads see it meanwhile.
+
+    Args:
+        faiss: The module.
+        queries: Number of queries; fewer than four are compared one by one.
+    """
+    global _users, _usual
+    if queries < _FEW:
+        yield
+        return
+    with _lock:
+        if not _users:
+            _usual = faiss.cvar.distance_compute_blas_threshold
+            faiss.cvar.distance_compute_blas_threshold = 1
+        _users += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if not _users:
+                faiss.cvar.distance_compute_blas_threshold = _usual

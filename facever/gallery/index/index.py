@@ -14,10 +14,11 @@ from facever.gallery.index import snapshot as snapshots
 from facever.gallery.index.approximate import Approximate
 from facever.gallery.index.contents import Contents
 from facever.gallery.index.kinds import FLAT, resolved
+from facever.gallery.index.scans import DamagedError
 from facever.gallery.index.sealed import SealError, stamp_of
-from facever.gallery.index.snapshot import Snapshot, allowed_lag
+from facever.gallery.index.snapshot import Snapshot, allowed_lag, codes_size
 from facever.gallery.index.state import State
-from facever.gallery.index.view import DamagedError, View
+from facever.gallery.index.view import View
 from facever.gallery.index.writing import is_due, write_index
 from facever.gallery.records import Keys, Scores, Vectors
 from facever.gallery.store.store import Store
@@ -102,6 +103,18 @@ class Index:
                 if opens and not self._store.read_only and (not usable or is_due(self._store)):
                     self._write()
             return contents.view
+
+    def screen(self) -> dict[str, int] | None:
+        """Return the bytes of the int8 copy for exact search, and the probes that it screened and
+        that were compared with every vector instead, since the files were opened; None without it.
+        """
+        size = codes_size(self._folder / snapshots.FILE)
+        if not size:
+            return None
+        with self._lock:
+            screen = None if self._contents is None else self._contents.screen
+        searched, fallbacks = (0, 0) if screen is None else (screen.searched, screen.fallbacks)
+        return {"bytes": size, "searched": searched, "fallbacks": fallbacks}
 
     def forget_people(self, people: Keys) -> None:
         """Read the entries of some people from the store again; remove people who are not in it."""

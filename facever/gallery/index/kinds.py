@@ -18,12 +18,17 @@ The default limits are half of the machine's memory and 50 ms. To set them:
 import math
 import os
 import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from facever.core.console import duration, say
 from facever.core.seeding import stream
+from facever.data.machine import usable_cpus
 from facever.errors import GalleryError
 from facever.gallery.index.faiss_import import import_faiss
 from facever.gallery.records import Vectors
@@ -37,6 +42,8 @@ _MOST = 256  # training vectors per centroid that FAISS uses at most
 _MANY = 1_000_000  # training vectors: above this number, only _ENOUGH per centroid
 _SAMPLE = 100_000  # training vectors for kinds without centroids
 _BLOCK = 65536
+_FIRST = 10_000  # vectors added to a graph at once; the time of the first of them is measured
+_LONG = 10  # seconds: the duration of a longer build is announced
 
 
 def checked_kind(kind: str, dimension: int) -> str:
@@ -175,8 +182,12 @@ def build(kind: str, vectors: Vectors, metric: int | None = None) -> tuple[Any, 
             else f"cannot be trained on these {size:,} vectors ({reason(error)})"
         )
         raise GalleryError(f"index '{key}' {why}") from error
-    for start in range(0, size, _BLOCK):
-        index.add(np.ascontiguousarray(vectors[start : start + _BLOCK], np.float32))
+    if _has_graph(faiss, index):
+        with _all_cores(faiss):
+            _add_to_graph(index, key, vectors)
+    else:
+        for start in range(0, size, _BLOCK):
+            index.add(np.ascontiguousarray(vectors[start : start + _BLOCK], np.float32))
     note = ""
     if size < _ENOUGH * most:
         note = (
@@ -184,6 +195,42 @@ def build(kind: str, vectors: Vectors, metric: int | None = None) -> tuple[Any, 
             f"each of its {most:,} centroids, {_ENOUGH * most:,}"
         )
     return index, note
+
+
+def _has_graph(faiss: ModuleType, index: Any) -> bool:
+    """Return whether vectors are added to a graph (HNSW), by one search each."""
+    while hasattr(index, "base_index"):  # of a refinement
+        index = faiss.downcast_index(index.base_index)
+    return hasattr(index, "hnsw")
+
+
+@contextmanager
+def _all_cores(faiss: ModuleType) -> Iterator[None]:
+    """Let this thread's calls of FAISS use all cores that the process may use."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(usable_cpus())
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+def _add_to_graph(index: Any, key: str, vectors: Vectors) -> None:
+    """Add vectors, and say how long it takes if it takes long.
+
+    The time for a vector grows with the logarithm of the vectors before it.
+    """
+    size, start = len(vectors), time.monotonic()
+    for begin in range(0, size, _FIRST):
+        index.add(np.ascontiguousarray(vectors[begin : begin + _FIRST], np.float32))
+        if begin == 0 and size > _FIRST:
+            work = size * math.log(size) / (_FIRST * math.log(_FIRST))
+            expected = (time.monotonic() - start) * work
+            if expected > _LONG:
+                say(
+                    f"index '{key}': building the graph of {size:,} vectors takes about "
+                    f"{duration(expected)}"
+                )
 
 
 def reason(error: Exception) -> str:

@@ -15,7 +15,7 @@ _MOST = 1.5  # largest product of unit vectors, with margin for rounding
 
 
 def leaders(
-    scores: Scores, owners: Keys, k: int, slack: float
+    scores: Scores, owners: Keys, k: int, slack: float | NDArray[np.float64]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return the entries of a list that can decide the best k people and their scores.
 
@@ -26,14 +26,15 @@ def leaders(
         scores: float32 [Q, M], each row descending.
         owners: Person of each entry, int64 [Q, M]; -1 for none.
         k: Number of people.
-        slack: Largest error of the scores that can change their order.
+        slack: Largest error of the scores that can change their order, for all or each query, [Q].
 
     Returns:
         The entries, [Q, M]; and whether the list is long enough to contain all of them, [Q].
     """
     chosen, settled = np.zeros(scores.shape, bool), np.zeros(len(scores), bool)
-    for row, (each, whose) in enumerate(zip(scores, owners, strict=True)):
-        places, settled[row] = _leading(each.tolist(), whose.tolist(), k, slack)
+    slacks = np.broadcast_to(slack, len(scores)).tolist()
+    for row, (each, whose, error) in enumerate(zip(scores, owners, slacks, strict=True)):
+        places, settled[row] = _leading(each.tolist(), whose.tolist(), k, error)
         chosen[row, places] = True
     return chosen, settled
 
@@ -59,6 +60,41 @@ def _leading(
     return places, False
 
 
+def decisive(rows: Keys, owners: Keys, scores: Scores, k: int, slack: float) -> NDArray[np.bool_]:
+    """Return which entries of complete lists can decide the best k people (see `leaders`), [M].
+
+    Args:
+        rows: The query of each score, int64 [M].
+        owners: The person of each score, int64 [M].
+        scores: float32 [M].
+        k: Number of people.
+        slack: Largest error of the scores that can change their order.
+    """
+    kept = np.zeros(len(rows), bool)
+    if not len(rows):
+        return kept
+    order = np.lexsort((owners, rows))
+    begins = _begins(rows[order], owners[order])
+    best = np.maximum.reduceat(scores[order], np.flatnonzero(begins))
+    whose = rows[order][begins]
+    ranking = np.lexsort((-best, whose))
+    rank = np.arange(len(whose)) - np.searchsorted(whose, whose)  # the queries are in order
+    queries, at = np.unique(whose, return_inverse=True)
+    last = np.full(len(queries), -np.inf)
+    at_k = rank == k - 1
+    last[at[at_k]] = best[ranking][at_k]
+    floor = np.maximum(best, last[at])[np.cumsum(begins) - 1].astype(np.float64) - slack
+    kept[order] = scores[order] >= floor
+    return kept
+
+
+def _begins(rows: Keys, owners: Keys) -> NDArray[np.bool_]:
+    """Return where another query or person begins, of sorted pairs [M], at least one."""
+    begins = np.ones(len(rows), bool)
+    begins[1:] = (rows[1:] != rows[:-1]) | (owners[1:] != owners[:-1])
+    return begins
+
+
 def ranked(
     rows: Keys, owners: Keys, scores: Scores, queries: int, k: int, rule: ScoreRule
 ) -> tuple[Scores, Keys]:
@@ -81,9 +117,7 @@ def ranked(
         return best_scores, best_owners
     order = np.lexsort((owners, rows))
     rows, owners, scores = rows[order], owners[order], scores[order]
-    begins = np.ones(len(rows), bool)
-    begins[1:] = (rows[1:] != rows[:-1]) | (owners[1:] != owners[:-1])
-    starts = np.flatnonzero(begins)
+    starts = np.flatnonzero(_begins(rows, owners))
     if rule == "max":
         each = np.maximum.reduceat(scores, starts)
     else:

@@ -1,22 +1,23 @@
 """The view of a search: the entries at one change of the store.
 
-A search has two steps. Products in float32, or an approximate index, propose the few entries that
-can be among the best. Then their vectors are verified by checksums, and exact scores decide.
+A search has two steps. Exact search (`exact.py`), or an approximate index, proposes the few entries
+that can be among the best. Then their vectors are verified by checksums, and exact scores decide.
 """
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from facever.gallery.checksums import intact
 from facever.gallery.index.approximate import Approximate
-from facever.gallery.index.faiss_import import import_faiss
+from facever.gallery.index.codes import Codes
+from facever.gallery.index.exact import ExactSearch, Pairs, split
 from facever.gallery.index.kinds import FLAT
-from facever.gallery.index.people import Part, best_of, leaders, mean_vectors, nobody, ranked
-from facever.gallery.records import Entries, Keys, Scores, Vectors, joined
+from facever.gallery.index.people import Part, best_of, mean_vectors, nobody, ranked
+from facever.gallery.index.scans import DamagedError, FloatScan, nearest
+from facever.gallery.index.screen import CodeScreen
+from facever.gallery.records import Entries, Keys, Scores, Vectors
 from facever.gallery.scores import scores_of, slack
 from facever.operating_point import ScoreRule
 
@@ -24,26 +25,8 @@ _CELLS = 1 << 22  # scores in memory at once
 _JUDGED = 1 << 15  # pairs with vectors in memory at once
 _LEAST_PROPOSED, _MOST_PROPOSED = 64, 4096  # entries proposed for exact scores
 _OVERSAMPLED = 4  # times the entries that exact search proposes first
-_MORE = 8  # additional people, or entries, for scores that are nearly equal
-
-
-class DamagedError(Exception):
-    """Entries read by a search are damaged.
-
-    Args:
-        numbers: Numbers of the entries, int64 [N].
-    """
-
-    def __init__(self, numbers: Keys) -> None:
-        super().__init__(f"{len(numbers)} damaged entries")
-        self.numbers = numbers
-
-
-class Pairs(NamedTuple):
-    """Pairs to score: rows of the queries and positions of entries, int64 [M]."""
-
-    rows: Keys
-    positions: Keys
+_MORE = 8  # additional people, for scores that are nearly equal
+_MANY_FILTERED = 4096  # entries: fewer that match a filter are copied and compared in float32
 
 
 class View:
@@ -55,10 +38,19 @@ class View:
         parts: The parts of the snapshot, of the tail, and others.
         people: Upper bound of the number of people.
         approximate: An index that proposes rows of the first part; None for exact search.
+        screen: A screen of the first part, for exact search.
     """
 
-    def __init__(self, parts: list[Part], people: int, approximate: Approximate | None) -> None:
+    def __init__(
+        self,
+        parts: list[Part],
+        people: int,
+        approximate: Approximate | None = None,
+        screen: CodeScreen | None = None,
+    ) -> None:
         self.parts, self.people, self._approximate = parts, people, approximate
+        self._screen = screen
+        self._width = parts[0].entries.vectors.shape[1]
         sizes = [len(part.entries.numbers) for part in parts]
         self._begins = np.cumsum([0, *sizes])[:-1]
         self._living = [  # non-empty parts with their first position
@@ -66,7 +58,7 @@ class View:
             for begin, part, size in zip(self._begins.tolist(), parts, sizes, strict=True)
             if size
         ]
-        self._slack = slack(parts[0].entries.vectors.shape[1])
+        self._slack = slack(self._width)
 
     def search(
         self, queries: Vectors, k: int, rule: ScoreRule, among: Keys | None = None
@@ -79,11 +71,11 @@ class View:
         Raises:
             DamagedError: Candidates are damaged.
         """
-        if queries.shape[1] != self.parts[0].entries.vectors.shape[1]:
+        if queries.shape[1] != self._width:
             return nobody(len(queries), k)
         with np.errstate(over="ignore", invalid="ignore"):  # from damaged rows
             if among is not None:
-                pairs = self._of_people(queries, k, np.unique(among), rule)
+                pairs = self._filtered(queries, k, rule, np.unique(among))
             elif self._approximate is not None:
                 pairs = self._by_proposals(queries, k, rule, self._approximate)
             else:
@@ -118,7 +110,7 @@ class View:
         while start < len(rows):
             last = rows[min(start + _JUDGED, len(rows)) - 1]  # keep the pairs of a query together
             end = int(np.searchsorted(rows, last, side="right"))
-            entries, at = self._taken(positions[start:end])
+            entries, at = self._by_entries.taken(positions[start:end])
             whole = intact(*entries)
             if not whole.all():
                 damaged.append(entries.numbers[~whole])
@@ -137,25 +129,6 @@ class View:
         if len(damaged) > 1:
             raise DamagedError(np.unique(np.concatenate(damaged)))
         return scores, keys
-
-    def _taken(self, positions: Keys) -> tuple[Entries, Keys]:
-        """Return a copy of the distinct entries at positions [M], and the row of each position,
-        [M].
-        """
-        order = np.argsort(positions)
-        ascending = positions[order]
-        new = np.ones(len(order), bool)
-        new[1:] = ascending[1:] != ascending[:-1]
-        which, at = ascending[new], np.empty_like(order)
-        at[order] = np.cumsum(new) - 1
-        if len(self._living) == 1:
-            return self._living[0][1].rows(which), at
-        cuts = np.searchsorted(which, [begin for begin, _ in self._living[1:]])
-        taken = [
-            entries.rows(some - begin)
-            for (begin, entries), some in zip(self._living, np.split(which, cuts), strict=True)
-        ]
-        return joined(taken), at
 
     # -- candidates -------------------------------------------------------------------------
 
@@ -176,40 +149,52 @@ class View:
         damaged = [some.numbers[~intact(*some)] for some in self._pieces()]
         if any(map(len, damaged)):
             raise DamagedError(np.concatenate(damaged))
-        keys, means = mean_vectors(self.parts, self.parts[0].entries.vectors.shape[1])
+        keys, means = mean_vectors(self.parts, self._width)
         return Entries(keys, keys, means, np.zeros(len(keys), np.uint32))
 
-    def _exact(self, queries: Vectors, which: Keys, k: int, rule: ScoreRule) -> Pairs:
-        """Widen the search until it contains everyone who can be among the best k.
+    @cached_property
+    def _by_entries(self) -> ExactSearch:
+        return ExactSearch(self._living, self._width, self.people, self._screen)
+
+    @cached_property
+    def _by_means(self) -> ExactSearch:
+        """Exact search of the means, with a screen of them if the entries have one."""
+        codes = Codes.of(self._means.vectors) if self._screen is not None else None
+        screen = None if codes is None else CodeScreen(codes)
+        return ExactSearch([(0, self._means)], self._width, self.people, screen)
+
+    def _exact(
+        self, queries: Vectors, which: Keys, k: int, rule: ScoreRule, among: Keys | None = None
+    ) -> Pairs:
+        """Return the pairs that can decide among all people, or some, by exact search.
 
         Args:
             queries: float32 [Q, D].
             which: Rows of the queries to search for.
             k: Number of people.
             rule: The score rule.
+            among: Only these people, int64 [P], ascending.
         """
-        entries = self._living if rule == "max" else [(0, self._means)]
-        total = sum(len(some.numbers) for _, some in entries)
-        wanted = min(k, self.people)
-        rows, columns = [which[:0]], [which[:0]]
-        pending = which
-        depth = min(total, wanted * min(8, -(-total // max(self.people, 1))) + _MORE)
-        while len(pending) and depth:
-            unfinished = []
-            for block in _split(pending, max(1, _CELLS // depth)):
-                near, places, owners = nearest(queries[block], depth, entries)
-                chosen, settled = leaders(near, owners, wanted, self._slack)
-                settled |= depth >= total
-                at, place = np.nonzero(chosen & settled[:, None])
-                rows.append(block[at])
-                columns.append(places[at, place])
-                unfinished.append(block[~settled])
-            pending = np.concatenate(unfinished)
-            depth = min(total, depth * 8)
-        pairs = Pairs(np.concatenate(rows), np.concatenate(columns))
+        wanted = min(k, self.people if among is None else len(among))
         if rule == "max":
-            return pairs
+            chosen = None if among is None else self._rows_of(among)
+            return self._by_entries.pairs(queries, which, wanted, chosen)
+        chosen = None
+        if among is not None:
+            chosen = [np.flatnonzero(np.isin(self._means.owners, among))]
+        pairs = self._by_means.pairs(queries, which, wanted, chosen)
         return self._entries_of(queries, pairs.rows, self._means.owners[pairs.positions], rule)
+
+    def _rows_of(self, people: Keys) -> list[Keys]:
+        """Return the rows of some people in each part that is not empty, ascending."""
+        return [np.sort(part.rows_of(people)) for part in self.parts if len(part.entries.numbers)]
+
+    def _filtered(self, queries: Vectors, k: int, rule: ScoreRule, people: Keys) -> Pairs:
+        """Return the pairs that can decide among some people (keys int64 [P], ascending)."""
+        entries = sum(int(part.sizes_of(people).sum()) for part in self.parts)
+        if self._screen is None or entries < _MANY_FILTERED:
+            return self._of_people(queries, k, people, rule)
+        return self._exact(queries, np.arange(len(queries)), k, rule, people)
 
     def _of_people(self, queries: Vectors, k: int, people: Keys, rule: ScoreRule) -> Pairs:
         """Return the pairs that can decide among some people (keys int64 [P], ascending)."""
@@ -243,22 +228,10 @@ class View:
         pairs = Pairs(np.repeat(rows, counts), positions[at])
         if rule == "mean" or not len(at):
             return pairs
-        near = self._products(queries, pairs)
+        near, _ = self._by_entries.products(queries, pairs)
         best = np.maximum.reduceat(near, starts[counts > 0])
         kept = near >= np.repeat(best, counts[counts > 0]) - self._slack
         return Pairs(pairs.rows[kept], pairs.positions[kept])
-
-    def _products(self, queries: Vectors, pairs: Pairs) -> Scores:
-        """Return the float32 product of each pair; non-finite products become inf, to be
-        verified.
-        """
-        products = np.empty(len(pairs.rows), np.float32)
-        for start in range(0, len(products), _JUDGED):
-            part = slice(start, start + _JUDGED)
-            entries, at = self._taken(pairs.positions[part])
-            products[part] = np.einsum("nd,nd->n", queries[pairs.rows[part]], entries.vectors[at])
-        products[~np.isfinite(products)] = np.inf
-        return products
 
     def _by_proposals(
         self, queries: Vectors, k: int, rule: ScoreRule, approximate: Approximate
@@ -272,7 +245,7 @@ class View:
         depth = max(_LEAST_PROPOSED, _OVERSAMPLED * wanted * each)
         while len(pending) and depth <= _MOST_PROPOSED:
             unfinished = []
-            for block in _split(pending, max(1, _CELLS // depth)):
+            for block in split(pending, max(1, _CELLS // depth)):
                 owners = self._proposed(queries[block], depth, approximate)
                 for row, of in zip(block, owners, strict=True):
                     people = np.unique(of[of >= 0])
@@ -300,60 +273,5 @@ class View:
         later = [entries for entries in later if len(entries.numbers)]
         if not later:
             return owners
-        near = nearest(queries, depth, [(0, entries) for entries in later])[2]
-        return np.concatenate([owners, near], axis=1)
-
-
-def nearest(
-    queries: Vectors, depth: int, entries: list[tuple[int, Entries]]
-) -> tuple[Scores, Keys, Keys]:
-    """Return scores, positions and owners [Q, depth] of the nearest entries, best first.
-
-    Args:
-        queries: float32 [Q, D], unit rows.
-        depth: Number of entries. Missing ones have position and owner -1.
-        entries: Parts to search, with their first positions.
-
-    Raises:
-        DamagedError: Some entries have no score.
-    """
-    faiss = import_faiss()
-    scored: list[Scores] = []
-    placed: list[Keys] = []
-    owned: list[Keys] = []
-    for begin, some in entries:
-        _, part_owners, vectors, _ = some
-        near, at = faiss.knn(
-            queries, vectors, min(depth, len(vectors)), metric=faiss.METRIC_INNER_PRODUCT
-        )
-        there = at >= 0  # NaN vectors are in no list
-        if not there.all():
-            _require_scores(queries[(~there).any(axis=1)][0], some)
-        scored.append(near if there.all() else np.where(there, near, -np.inf))
-        placed.append(np.where(there, at + begin, -1))
-        owned.append(np.where(there, part_owners[at], -1))
-    if len(entries) == 1:
-        return scored[0], placed[0], owned[0]
-    scores, places = np.concatenate(scored, axis=1), np.concatenate(placed, axis=1)
-    owners = np.concatenate(owned, axis=1)
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :depth]
-    return (
-        np.take_along_axis(scores, best, axis=1),
-        np.take_along_axis(places, best, axis=1),
-        np.take_along_axis(owners, best, axis=1),
-    )
-
-
-def _require_scores(query: Vectors, entries: Entries) -> None:
-    """Refuse entries of people without a finite score with a query [D].
-
-    Raises:
-        DamagedError: Some have none.
-    """
-    without = ~np.isfinite(entries.vectors @ query) & (entries.owners >= 0)
-    if without.any():
-        raise DamagedError(entries.numbers[without])
-
-
-def _split(positions: NDArray[np.int64], size: int) -> list[Keys]:
-    return [positions[start : start + size] for start in range(0, len(positions), size)]
+        near = nearest(queries, depth, [FloatScan(entries, 0) for entries in later])
+        return np.concatenate([owners, near.owners], axis=1)

@@ -11,9 +11,16 @@ from facever.errors import GalleryError
 from facever.gallery.index import approximate as approximates
 from facever.gallery.index import snapshot as snapshots
 from facever.gallery.index.approximate import Approximate, write_approximate
+from facever.gallery.index.codes import LEAST
 from facever.gallery.index.kinds import FLAT, resolved
 from facever.gallery.index.sealed import SealError, said_by
-from facever.gallery.index.snapshot import Snapshot, allowed_lag, count_in, write_snapshot
+from facever.gallery.index.snapshot import (
+    Snapshot,
+    allowed_lag,
+    count_in,
+    lacks_codes,
+    write_snapshot,
+)
 from facever.gallery.index.state import AT_ONCE, State, entries_after
 from facever.gallery.index.tail import forgotten
 from facever.gallery.records import Entries
@@ -58,7 +65,7 @@ def is_due(store: Store) -> bool:
 def _snapshot_due(store: Store) -> bool:
     path = store.path.with_name(snapshots.FILE)
     had, there = count_in(path), store.entry_count()
-    if abs(there - had) > allowed_lag(had):
+    if abs(there - had) > allowed_lag(had) or (had >= LEAST and lacks_codes(path)):
         return True
     said = said_by(path)
     return bool(said) and said.get("generation") != store.generation()

@@ -31,7 +31,14 @@ def opened(path: Path, snapshot: Snapshot, kind: str = "IVF4,Flat:nprobe=4"):
 
 @pytest.mark.parametrize(
     "kind",
-    ["IVF4,Flat:nprobe=4", "HNSW8:efSearch=300", "SQ8", "SQfp16", "IVF4_HNSW8,SQ8:nprobe=4"],
+    [
+        "IVF4,Flat:nprobe=4",
+        "HNSW8:efSearch=300",
+        "SQ8",
+        "SQfp16",
+        "IVF4_HNSW8,SQ8:nprobe=4",
+        "IVF4,RaBitQ4,RFlat:nprobe=4,k_factor_rf=4",
+    ],
 )
 def test_it_proposes_the_rows_that_exact_search_finds(tmp_path, snapshot, units, kind) -> None:
     path = written(tmp_path, snapshot, kind)

@@ -1,5 +1,6 @@
 import builtins
 import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -20,9 +21,42 @@ def test_faiss_is_imported() -> None:
     assert len(faiss_import.installed_wheels()) == 1
 
 
-def test_few_queries_are_compared_by_a_product() -> None:
+def threshold() -> int:
+    return faiss_import.import_faiss().cvar.distance_compute_blas_threshold
+
+
+def test_several_queries_are_compared_by_a_product_and_the_setting_is_restored() -> None:
     faiss = faiss_import.import_faiss()
-    assert faiss.cvar.distance_compute_blas_threshold == 2048
+    before = threshold()
+    assert before > 1
+    with faiss_import.products_by_blas(faiss, 3):
+        assert threshold() == before
+    with pytest.raises(ValueError, match="stop"), faiss_import.products_by_blas(faiss, 4):
+        assert threshold() == 1
+        with faiss_import.products_by_blas(faiss, 100):
+            assert threshold() == 1
+        assert threshold() == 1
+        raise ValueError("stop")
+    assert threshold() == before
+
+
+def test_the_last_of_several_threads_restores_the_setting() -> None:
+    faiss = faiss_import.import_faiss()
+    before, inside, leave = threshold(), threading.Event(), threading.Event()
+
+    def search() -> None:
+        with faiss_import.products_by_blas(faiss, 4):
+            inside.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=search)
+    thread.start()
+    inside.wait(10)
+    with faiss_import.products_by_blas(faiss, 4):
+        leave.set()
+        thread.join()
+        assert threshold() == 1
+    assert threshold() == before
 
 
 def test_two_wheels_at_once_give_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,10 +16,11 @@ from facever.gallery.index import index as room
 from facever.gallery.index import snapshot as snapshots
 from facever.gallery.index import view as views
 from facever.gallery.index.index import Index
+from facever.gallery.index.scans import DamagedError
 from facever.gallery.index.sealed import said_by
 from facever.gallery.index.snapshot import Snapshot, count_in
 from facever.gallery.index.state import State
-from facever.gallery.index.view import DamagedError, View
+from facever.gallery.index.view import View
 from facever.gallery.index.writing import write_index
 from facever.gallery.records import Binding, Change
 from facever.gallery.store.store import Store

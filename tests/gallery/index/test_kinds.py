@@ -146,3 +146,24 @@ def test_codes_are_ordered_for_a_filter_only_where_it_is_used(units, kind, order
 
     index, _ = build(kind, units(100, dimension=8), faiss.METRIC_L2)
     assert faiss.downcast_index(index).do_polysemous_training == ordered
+
+
+@pytest.mark.parametrize("kind", ["HNSW8", "HNSW8,RFlat", "HNSW8_SQ8"])
+def test_a_graph_is_built_with_all_cores_and_says_how_long(
+    monkeypatch, units, capsys, kind
+) -> None:
+    threads, faiss = [], room.import_faiss()
+    before = faiss.omp_get_max_threads()
+    monkeypatch.setattr(room, "usable_cpus", lambda: 3)
+    monkeypatch.setattr(room, "_FIRST", 50)
+    monkeypatch.setattr(room, "_LONG", 0)
+    monkeypatch.setattr(room, "duration", lambda _: threads.append(faiss.omp_get_max_threads()))
+    index, _ = build(kind, units(200))
+    assert index.ntotal == 200
+    assert threads == [3]
+    assert faiss.omp_get_max_threads() == before
+    assert f"index '{kind}'" in capsys.readouterr().err
+    threads.clear()
+    build("SQ8", units(200))
+    build(kind, units(50))
+    assert threads == []

@@ -7,10 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facever.embeddings.unit import unit_rows
 from facever.gallery.index import sealed
 from facever.gallery.index import snapshot as snapshots
+from facever.gallery.index.codes import LEAST, Codes
 from facever.gallery.index.sealed import SealError, checksum, said_by, seal, stamp_of, unseal
-from facever.gallery.index.snapshot import Snapshot, allowed_lag, count_in, write_snapshot
+from facever.gallery.index.snapshot import (
+    Snapshot,
+    allowed_lag,
+    codes_size,
+    count_in,
+    lacks_codes,
+    write_snapshot,
+)
 from facever.gallery.index.state import State
 from facever.gallery.records import Change, Entries
 
@@ -51,6 +60,38 @@ def test_what_is_written_is_read(
     assert found.state == state(dimension)
     assert count_in(path) == living.sum()
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("cone", [False, True])
+def test_the_codes_are_those_of_the_vectors(
+    tmp_path: Path, cone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "CHUNK", 1000)
+    (given,), path = batches(LEAST + 100, dimension=20), tmp_path / "index.snapshot"
+    given = given._replace(vectors=unit_rows(given.vectors + 9 * cone)[0])
+    given.vectors[[5, 50]] = np.eye(20, dtype=np.float32)[[0, 3]]  # outside the scale
+    given.owners[:50] = -1
+    assert codes_size(path) == 0
+    write_snapshot(path, state(20), [given])
+    codes, expected = Snapshot.read(path).codes, Codes.of(given.vectors[50:])
+    assert codes is not None
+    assert expected is not None
+    assert np.array_equal(codes.codes, expected.codes)
+    assert np.array_equal(codes.outside, expected.outside)
+    assert 0 in codes.outside
+    assert (codes.scale.axis is not None) == cone
+    assert np.array_equal(codes.scale.axis, expected.scale.axis) if cone else True
+    assert (codes.scale.step, codes.reach) == (expected.scale.step, pytest.approx(expected.reach))
+    assert codes_size(path) == codes.codes.nbytes
+    assert not lacks_codes(path)
+
+
+def test_vectors_that_no_scale_fits_have_no_codes(tmp_path: Path) -> None:
+    (given,), path = batches(LEAST, dimension=4), tmp_path / "index.snapshot"
+    given.vectors[::3] = np.nan
+    write_snapshot(path, state(4), [given])
+    assert Snapshot.read(path).codes is None
+    assert (codes_size(path), lacks_codes(path)) == (0, False)
 
 
 @pytest.mark.parametrize("magic", [b"FVINDEX\0", b"FVINDEX2"])

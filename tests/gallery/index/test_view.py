@@ -7,7 +7,8 @@ from facever.gallery.checksums import checksums_of
 from facever.gallery.index import people as room
 from facever.gallery.index.approximate import Approximate
 from facever.gallery.index.people import Part, best_of, leaders, mean_vectors, merged, ranked, top
-from facever.gallery.index.view import DamagedError, View
+from facever.gallery.index.scans import DamagedError
+from facever.gallery.index.view import View
 from facever.gallery.records import Entries
 
 

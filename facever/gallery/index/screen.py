@@ -1,0 +1,137 @@
+"""Exact search in two steps: int8 codes screen the vectors, and exact scores decide.
+
+The screen returns the rows with the highest approximate scores, and a bound on the error of these.
+A row below the best k by more than twice the bound cannot be among them, so the answer is that of
+exact search. The way to compute follows from the CPU's instructions and the number of probes:
+
+| CPU | 1 to 3 probes | more |
+|---|---|---|
+| AMX or AVX-512 VNNI | FAISS's scalar quantiser | int8 products by torch, if it is loaded or its
+import pays; else up to 12 probes by the scalar quantiser, then float32 products |
+| AVX2 or 64-bit ARM | scalar quantiser | up to 12 probes by it, then float32 products |
+| other | float32 | float32 products |
+"""
+
+import threading
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facever.data.machine import instruction_sets
+from facever.gallery.index.codes import Codes
+from facever.gallery.index.faiss_import import import_faiss
+from facever.gallery.index.int8_products import (
+    SECOND,
+    Integers,
+    highest_products,
+    is_usable,
+    whole_queries,
+)
+from facever.gallery.records import Keys, Scores, Vectors
+
+Engine = Literal["scalar quantiser", "int8 products", "float32"]
+_FEW = 4  # probes: fewer are compared one by one
+_SOME = 13  # probes: fewer are compared one by one where int8 products are not fast
+_QUANTISED = frozenset({"avx2", "neon"})  # instructions that FAISS's scalar quantiser uses
+_MOST_COLUMNS = 2**31 // (128 * 128 * SECOND)  # so that sums of two words fit into 32 bits
+_BLOCK = 1 << 16  # rows copied at once
+
+
+class NearRows(NamedTuple):
+    """The highest approximate scores of each query, descending.
+
+    Args:
+        scores: float32 [Q, depth].
+        rows: int64 [Q, depth]; -1 for missing ones.
+        errors: Bound on the errors of the scores of each query, float64 [Q].
+    """
+
+    scores: Scores
+    rows: Keys
+    errors: NDArray[np.float64]
+
+
+def engine_for(queries: int, rows: int, dimension: int) -> Engine:
+    """Return how so many queries and rows are compared on this machine."""
+    if queries >= _FEW and is_usable(float(queries) * rows * dimension):
+        return "int8 products"
+    return "scalar quantiser" if queries < _SOME and _quantises() else "float32"
+
+
+class CodeScreen:
+    """Approximate scores of rows, from their codes. Threads may share one.
+
+    Args:
+        codes: The int8 copy of the rows' vectors.
+    """
+
+    def __init__(self, codes: Codes) -> None:
+        self.codes = codes
+        self._lock = threading.Lock()
+        self._quantiser: Any = None
+        self.searched, self.fallbacks = 0, 0
+
+    def count(self, searched: int, fallbacks: int) -> None:
+        """Count queries that were searched, and those of them whose candidates were too many."""
+        with self._lock:
+            self.searched += searched
+            self.fallbacks += fallbacks
+
+    def nearest(
+        self, queries: Vectors, depth: int, engine: Engine, rows: Keys | None = None
+    ) -> NearRows:
+        """Return the rows with the highest scores; those outside the scale are arbitrary.
+
+        Args:
+            queries: float32 [Q, D].
+            depth: Number of rows per query, at least 1.
+            engine: From `engine_for`, not "float32".
+            rows: Only these rows, int64 [M], ascending; all by default.
+        """
+        scale, codes, by_torch = self.codes.scale, self.codes.codes, engine == "int8 products"
+        moved, level = scale.moved_queries(queries)
+        words = 2 if by_torch and codes.shape[1] <= _MOST_COLUMNS else 1
+        whole, widths, lost = whole_queries(moved, words)
+        products: NDArray[np.floating]
+        if by_torch:
+            products, found = highest_products(codes, whole, depth, rows)
+        else:
+            products, found = self._by_faiss(whole[0], depth, rows)
+        units = scale.step * widths / (1 if words == 1 else SECOND)
+        scores = level[:, None] + units[:, None] * products
+        scores[found < 0] = -np.inf
+        bound = self.codes.bound(moved, lost, queries.shape[1])
+        return NearRows(scores.astype(np.float32), found, bound)
+
+    def _by_faiss(
+        self, whole: Integers, depth: int, rows: Keys | None
+    ) -> tuple[NDArray[np.float32], Keys]:
+        """Return the highest products of probes [Q, W] and their rows; see `highest_products`."""
+        faiss, parameters = import_faiss(), None
+        if rows is not None:
+            chosen = np.zeros(len(self.codes.codes), bool)
+            chosen[rows] = True
+            bits = np.packbits(chosen, bitorder="little")
+            parameters = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
+        products, found = self._index(faiss).search(
+            whole.astype(np.float32), depth, params=parameters
+        )
+        return products, found
+
+    def _index(self, faiss: Any) -> Any:
+        """Return the codes as FAISS's index, a copy in memory."""
+        with self._lock:
+            if self._quantiser is None:
+                codes = self.codes.codes
+                kind = faiss.ScalarQuantizer.QT_8bit_direct_signed
+                index = faiss.IndexScalarQuantizer(codes.shape[1], kind, faiss.METRIC_INNER_PRODUCT)
+                for start in range(0, len(codes), _BLOCK):
+                    block = np.ascontiguousarray(codes[start : start + _BLOCK])
+                    index.add_sa_codes(block)
+                self._quantiser = index
+            return self._quantiser
+
+
+def _quantises() -> bool:
+    return bool(instruction_sets() & _QUANTISED)
