@@ -101,9 +101,16 @@ def opened(path: Path) -> dict[str, Any]:
     }
 
 
+LATER = {"gradient"}
+"""Parameters of heads that came later."""
+
+
 def heads() -> Any:
     """Return the heads with their parameters and defaults, without what is for people to read."""
-    return without_prose(ask(["heads", "--json"], Path.cwd())["said"])
+    cards = without_prose(ask(["heads", "--json"], Path.cwd())["said"])
+    for card in cards:
+        card["parameters"] = [one for one in card["parameters"] if one["name"] not in LATER]
+    return cards
 
 
 def without_prose(value: Any) -> Any:

@@ -155,12 +155,19 @@ ADDED = {
     "photos",
     "equivalents",
     "screen",
+    "failure_to_compare",
+    "cmc_intervals",
+    "distances",
+    "templates",
+    "frozen_epochs",
+    "pairing",
     "probe",
     "probes",
     "unnamed",
     "without_identity",
 }
-"""Keys that came later: of photos, int8 copies, equivalent models, images without identity."""
+"""Keys that came later: of photos, int8 copies, equivalent models, images without identity, failed
+comparisons and settings of models."""
 
 
 def differences(

@@ -118,6 +118,6 @@ def test_no_permission(locked: Path) -> None:
     locked.chmod(0o555)
     (locked / "gallery.db").chmod(0o000)
     assert as_another_user(open_it) == (
-        f"GalleryError: {locked / 'gallery.db'}: it or its folder cannot be read and written by "
-        "this user"
+        f"UnavailableError: {locked / 'gallery.db'}: it or its folder cannot be read and written "
+        "by this user"
     )

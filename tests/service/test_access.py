@@ -55,6 +55,8 @@ ROUTES = [
     ("admin", "GET", "/v1/people/a/export"),
     ("admin", "DELETE", "/v1/people/a/images/1"),
     ("admin", "POST", "/v1/thresholds"),
+    ("admin", "GET", "/v1/uses"),
+    ("admin", "POST", "/v1/purge"),
 ]
 
 

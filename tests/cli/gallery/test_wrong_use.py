@@ -19,8 +19,14 @@ def test_bad_input_is_one_line_and_status_2(
         (("create", tmp_path / "g", "--from-embeddings", people, "--flip"), "omit them"),
         (("enroll", gallery, people), "is not an embedding set; to enroll images, give --model"),
         (("enroll", gallery, people, people), "give exactly one embedding set"),
-        (("enroll", gallery, people, "--data", people), "--data and --device apply to images"),
-        (("enroll", gallery, people, "--device", "cpu"), "--data and --device apply to images"),
+        (
+            ("enroll", gallery, people, "--data", people),
+            "--data, --device and --engine apply to images",
+        ),
+        (
+            ("enroll", gallery, people, "--device", "cpu"),
+            "--data, --device and --engine apply to images",
+        ),
         (("enroll", gallery, tmp_path / "no", "--model", model), "no data"),
         (("enroll", gallery, image, "--model", model), "--person ID"),
         (("enroll", gallery, image, "--model", model, "--metadata", "a=b"), "give --person"),
@@ -30,12 +36,12 @@ def test_bad_input_is_one_line_and_status_2(
         (("search", gallery, image), "give images with --model MODEL to search"),
         (
             ("search", gallery, "--embeddings", people, "--device", "cpu"),
-            "--device applies to images",
+            "--device and --engine apply to images",
         ),
         (("verify", gallery, "a"), "give images with --model MODEL to verify"),
         (
             ("verify", gallery, "a", "--embeddings", people, "--device", "cpu"),
-            "--device applies to images",
+            "--device and --engine apply to images",
         ),
         (("search", gallery, image, "--model", other), "use the gallery's model"),
         (("search", gallery, image, "--model", model, "-k", 0), "k is 0 "),

@@ -235,7 +235,11 @@ def test_nothing_leaves_the_machine(path: Path, tmp_path: Path) -> None:
     }
     (tmp_path / "home").mkdir()
     done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+        [sys.executable, "-X", "faulthandler", "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "home").iterdir()) == []
