@@ -162,17 +162,36 @@ def load(
     quality: str | None = None,
 ) -> "EmbeddingSet":
     """Open embeddings, select rows, and pool them into templates where `templates` is set."""
-    from facever.embedding_files.opening import open_embeddings
     from facever.errors import EvaluationError
     from facever.evaluation.inputs import rows_where
     from facever.evaluation.protocols.templates import template_set
 
-    rows = rows_where(open_embeddings(path), where or [])
+    rows = rows_where(_opened(path), where or [])
     if templates is not None:
         return template_set(rows, templates, media=media, quality=quality)
     if media is not None or quality is not None:
         raise EvaluationError("--media and --quality require --templates COLUMN|LIST")
     return rows
+
+
+def _opened(path: Path) -> "EmbeddingSet":
+    """Open embeddings; an error says what else a file can be."""
+    from facever.embedding_files.opening import open_embeddings
+    from facever.errors import DataError, EvaluationError
+    from facever.evaluation.path_kinds import kind_of
+
+    kind, doubt = kind_of(path) if path.is_file() else ("embeddings", None)
+    if kind == "scores" and doubt is None:
+        raise EvaluationError(f"{path} is a file of scores: use facever evaluate scores {path}")
+    try:
+        return open_embeddings(path)
+    except DataError as error:
+        if doubt is None:
+            raise
+        raise DataError(
+            f"{error}; if it is a matrix of scores, give identities (facever evaluate scores, "
+            "identification or retrieval, with --rows FILE --columns FILE)"
+        ) from error
 
 
 def keep_calibration(result: "CalibrationResult", prior: float | None, path: Path | None) -> None:
