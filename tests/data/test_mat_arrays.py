@@ -62,7 +62,7 @@ def test_limits_before_memory_is_allocated(tmp_path: Path) -> None:
     wide = arrays(path, mat_file(numbers(np.zeros((1, MOST // 4), "u1"), "v", "f8")))
     with pytest.raises(ValueError, match="'v' is too large"):
         wide["v"].numbers()
-    cut = zlib.compress(numbers([1.5] * 100, "v"))[:-8]
+    cut = zlib.compress(numbers([1.5] * 100, "v"))[:-2]  # of the checksum
     with pytest.raises(ValueError, match="truncated"):
         arrays(path, mat_file(struct.pack("<II", 15, len(cut)) + cut))
 

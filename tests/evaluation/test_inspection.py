@@ -32,6 +32,7 @@ TEXTS = {
     FIVE: ("scores-bob5", 5, 3, 2, 3, 1),
     "# made by Bob\n\n" + FOUR: ("scores-bob4", 4, 3, 1, 2, 0),
     "1 0.9\n-1 0.3\n-1 0.1\n": ("scores-bob2", None, None, 1, 2, 0),
+    "1 9\n-1 3\n": ("scores-bob2", None, None, 1, 1, 0),
     "2\nAda 1 2\nBo 1 2\nAda 1 Bo 2\nAda 2 Cy 1\n": ("pairs-lfw", 5, 3, 2, 2, None),
     "Ada_0001.jpg 1\nAda_0002.jpg 1\nAda_0001.jpg 0\nBo_0001.jpg 0\n": (
         *("pairs-calfw", 3, 2),
@@ -91,6 +92,12 @@ def test_arrays_of_numpy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert numbers_of(tmp_path / "t.npz") == ("scores-npz", None, None, 2, 2, 0)
     npz(tmp_path / "e.npz", features=values, pids=np.arange(4))
     assert found(tmp_path / "e.npz")["identities"] == 4
+    npz(tmp_path / "f.npz", x=values, pids=np.arange(4))
+    assert found(tmp_path / "f.npz")["layout"] == "embeddings-npz"
+    npz(tmp_path / "g.npz", features=values)
+    assert found(tmp_path / "g.npz")["layout"] == "embeddings-npz"
+    npz(tmp_path / "d.npz", similarity=values[:3])
+    assert found(tmp_path / "d.npz")["layout"] == "scores-npz"
     assert capsys.readouterr().err == ""
 
 
