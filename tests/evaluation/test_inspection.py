@@ -128,12 +128,20 @@ def test_folders_of_pairs_and_of_images(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\0\1\2" * 50, b"one two three four five six\n", b"1 0.9\n1 x\n"]
+    ("content", "reason"),
+    [
+        (b"", "accepted: a data set"),
+        (b"\0\1\2" * 50, "Bob's columns"),
+        (b"one two three four five six\n", "a list of pairs"),
+        (b"1 0.9\n1 x\n", "line 2"),
+        (b"1 0.9\nmaybe 0.3\n", "maybe"),
+    ],
 )
-def test_other_files_are_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+def test_other_files_are_refused_in_one_line(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "x.txt"
     path.write_bytes(content)
     with pytest.raises((DataError, EvaluationError)) as error:
         found(path)
     assert str(path) in str(error.value)
+    assert reason in str(error.value)
     assert "\n" not in str(error.value)
