@@ -12,9 +12,9 @@ from facever.evaluation.trial_contents import pairs_in, scores_in
 from facever.render.result import Result
 
 _ACCEPTED = (
-    "accepted: a data set (a folder of images, .csv, .parquet, .tar, .rec, .bin), embeddings ("
-    ".npy, .npz, .h5, .mat, .parquet, .pkl, .pt), scores (a table, Bob's columns, .mtx, .npy, .npz, a "
-    "genuine and an impostor file in a folder), or a list of pairs; see docs/formats.md"
+    "accepted: a data set (a folder of images, .csv, .parquet, .tar, .rec, .bin), embeddings "
+    "(.npy, .npz, .h5, .mat, .parquet, .pkl, .pt), scores (a table, Bob's columns, .mtx, .npy, "
+    ".npz, a folder of a genuine and an impostor file) or pairs; see docs/formats.md"
 )
 
 

@@ -132,7 +132,7 @@ def test_folders_of_pairs_and_of_images(tmp_path: Path) -> None:
     [
         (b"", "accepted: a data set"),
         (b"\0\1\2" * 50, "Bob's columns"),
-        (b"one two three four five six\n", "a list of pairs"),
+        (b"one two three four five six\n", "or pairs"),
         (b"1 0.9\n1 x\n", "line 2"),
         (b"1 0.9\nmaybe 0.3\n", "maybe"),
     ],
