@@ -16,6 +16,8 @@ from scipy.sparse import csc_array
 from facever.embedding_files.arrays import whole
 from facever.embedding_files.formats import format_of, open_file
 from facever.errors import DataError
+from tests.embedding_files.hdf5_bytes import hdf5_file
+from tests.embedding_files.parquet_bytes import parquet_file
 from tests.embedding_files.written import (
     CAMERAS,
     PATHS,
@@ -232,6 +234,16 @@ def test_hdf5(tmp_path: Path) -> None:
     assert arrays["fixed"].tolist() == PATHS
 
 
+def test_an_hdf5_file_written_byte_by_byte(tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    held = {"features": VECTORS, "labels": PEOPLE.astype("<i8")}
+    (tmp_path / "a.h5").write_bytes(hdf5_file(held))
+    layout, arrays = read(tmp_path / "a.h5")
+    assert (layout, sorted(arrays)) == ("embeddings-hdf5", ["features", "labels"])
+    np.testing.assert_array_equal(arrays["features"], VECTORS)
+    assert arrays["labels"].tolist() == PEOPLE.tolist()
+
+
 def test_other_files_are_not_followed(tmp_path: Path) -> None:
     """Links, external and virtual data sets would read any file of this machine."""
     h5py = pytest.importorskip("h5py")
@@ -327,6 +339,17 @@ def test_matlab_73(tmp_path: Path) -> None:
     assert "object" not in arrays
 
 
+def test_matlab_73_written_byte_by_byte(tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    before = b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(384)
+    held = {"features": np.ascontiguousarray(VECTORS.T), "people": PEOPLE[:, None].astype("<i8")}
+    (tmp_path / "a.mat").write_bytes(hdf5_file(held, before))
+    layout, arrays = read(tmp_path / "a.mat")
+    assert layout == "embeddings-matlab"
+    np.testing.assert_array_equal(arrays["features"], VECTORS)
+    assert arrays["people"].tolist() == [PEOPLE.tolist()]
+
+
 # Parquet
 
 
@@ -345,6 +368,14 @@ def test_parquet_with_lists(tmp_path: Path, kind: pa.DataType) -> None:
     np.testing.assert_array_equal(arrays["embedding"], values)
     assert arrays["identity"].tolist() == PEOPLE.tolist()
     assert arrays["path"].tolist() == PATHS
+
+
+def test_a_parquet_file_written_byte_by_byte(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_bytes(parquet_file(VECTORS, PEOPLE))
+    layout, arrays = read(tmp_path / "a.parquet")
+    assert (layout, sorted(arrays)) == ("embeddings-parquet", ["embedding", "identity"])
+    np.testing.assert_array_equal(arrays["embedding"], VECTORS)
+    assert arrays["identity"].tolist() == PEOPLE.tolist()
 
 
 def test_parquet_with_missing_and_unequal_lists(tmp_path: Path) -> None:
