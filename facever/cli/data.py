@@ -23,26 +23,32 @@ Root = Annotated[
 
 @app.command()
 def inspect(
-    root: Root,
-    layout: Layout = "auto",
+    root: Annotated[
+        str,
+        typer.Argument(
+            help="A data set: a folder, a table or a name; or a file of embeddings, scores or "
+            "pairs of another tool."
+        ),
+    ],
+    layout: Annotated[
+        str,
+        typer.Option(
+            help="auto, a layout of images as for other commands, or embeddings, scores or pairs."
+        ),
+    ] = "auto",
     data: DataFolder = None,
     as_json: AsJson = False,
 ) -> None:
     """Report a data set's contents and problems. Decodes every image once.
 
-    Of a file of embeddings, report its vectors, identities and columns.
+    Of a file of embeddings, scores or pairs, report its format, images, identities and trials.
     """
     import json
 
-    from facever.data import audit, sources
-    from facever.embedding_files import contents
+    from facever.evaluation.inspection import inspect as contents_of
     from facever.render.text import terminal_width
 
-    if layout == "auto" and contents.is_embedding_file(Path(root)):
-        held = contents.contents_of(Path(root))
-        print(json.dumps(held.to_dict(), indent=2) if as_json else held.to_text(terminal_width()))
-        return
-    found = audit.inspect(sources.load(root, data, layout))
+    found = contents_of(root, data, layout)
     print(json.dumps(found.to_dict(), indent=2) if as_json else found.to_text(terminal_width()))
 
 

@@ -33,8 +33,8 @@ _SIDE = re.compile(r"(query|gallery|q|g)[/_.]?(.+)", re.IGNORECASE)
 _SIDES = {"q": "query", "g": "gallery"}
 _MATRIX = 2  # axes
 _TURN = (
-    ": give the labels of these vectors, or say with --vectors-in rows or columns (vectors_in=) "
-    "what the first axis is"
+    ": import it with the labels of these vectors (facever embeddings import, --labels), or say "
+    "there with --vectors-in rows or columns (vectors_in=) what the first axis is"
 )
 
 
@@ -179,7 +179,7 @@ def _vectors(file: EmbeddingFile, arrays: Mapping[str, StoredArray]) -> str:
     if found:
         raise DataError(
             f"{file.path} has several matrices that can be the vectors ({', '.join(found)}): "
-            "choose one (--vectors NAME, vectors=)"
+            "choose one (facever embeddings import --vectors NAME, vectors=)"
         )
     raise DataError(
         f"{file.path} has no matrix of vectors [N, D]; it holds {file.contents() or 'no array'}"
@@ -225,8 +225,8 @@ def _identities(
         if len(fitting) > 1:
             raise DataError(
                 f"{file.path} has several arrays that can be the identities "
-                f"({', '.join(table[name] for name in fitting)}): choose one (--identities NAME, "
-                "identities=)"
+                f"({', '.join(table[name] for name in fitting)}): choose one (facever embeddings "
+                "import --identities NAME, identities=)"
             )
         if fitting:
             return fitting[0]

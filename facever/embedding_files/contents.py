@@ -7,7 +7,7 @@ from facever.core.text import canonical_column
 from facever.data.tables import shortened
 from facever.embedding_files.arrays import told, whole
 from facever.embedding_files.choice import choose, names_of, unused_in
-from facever.embedding_files.formats import format_of, open_file
+from facever.embedding_files.formats import open_file
 from facever.embedding_files.labels import as_column
 from facever.render.blocks import Cell, Facts, Section
 from facever.render.numbers import count
@@ -52,11 +52,6 @@ class EmbeddingContents(Result):
             *([("not imported", shortened(self.unused))] if self.unused else []),
         ]
         return [Section("file", self.path, [Facts(facts)])]
-
-
-def is_embedding_file(path: Path) -> bool:
-    """Return whether a path is a file of embeddings, and not one of images."""
-    return path.is_file() and path.stat().st_size > 0 and format_of(path) is not None
 
 
 def contents_of(path: Path) -> EmbeddingContents:

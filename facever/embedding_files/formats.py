@@ -66,6 +66,11 @@ def format_of(path: Path) -> str | None:
     return {".npy": "npy", ".npz": "npz", ".h5": "hdf5", ".hdf5": "hdf5"}.get(suffix)
 
 
+def is_embedding_file(path: Path) -> bool:
+    """Return whether a path is a file of embeddings, and not one of images."""
+    return path.is_file() and path.stat().st_size > 0 and format_of(path) is not None
+
+
 def _in_archive(path: Path, suffix: str) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:

@@ -13,10 +13,6 @@ from pyarrow import parquet
 
 from facever import EmbeddingSet, Manifest, load_model
 from tests.embedding_files.written import (
-    mat,
-    mat_array,
-    mat_cells,
-    mat_text,
     npy,
     npz,
     pickled,
@@ -28,6 +24,7 @@ from tests.embedding_files.written import (
     torch_file,
     torch_tensor,
 )
+from tests.mat_bytes import cell, mat_file, numbers, text
 
 PEOPLE, EACH = 12, 5
 
@@ -75,10 +72,10 @@ def as_npz(folder: Path, made: EmbeddingSet) -> list[Any]:
 def as_mat(folder: Path, made: EmbeddingSet) -> list[Any]:
     """[D, N], as MATLAB's users write vectors."""
     columns = columns_of(made)
-    paths = mat_cells("paths", [mat_text("", [one]) for one in columns.pop("path")])
-    texts = [mat_text(COLUMNS[name], values) for name, values in columns.items()]
-    vectors = mat_array("feat", np.array(made.vectors.T))
-    (folder / "v.mat").write_bytes(mat(vectors, *texts, paths))
+    paths = cell([text(one) for one in columns.pop("path")], "paths")
+    texts = [text(values, COLUMNS[name]) for name, values in columns.items()]
+    vectors = numbers(np.array(made.vectors.T), "feat")
+    (folder / "v.mat").write_bytes(mat_file(vectors, *texts, paths))
     return [folder / "v.mat"]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
-from facever.data import mat_files
+from facever.data import mat_arrays, mat_files
 from facever.data.mat_files import read_mat
 from facever.errors import DataError
 from tests.mat_bytes import cell, compressed, element, mat_file, numbers, structure, text
@@ -113,7 +113,7 @@ def test_a_changed_byte_is_read_or_refused(tmp_path: Path, change: int) -> None:
 def test_cell_arrays_in_each_other_and_of_many_arrays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mat_files, "MOST_ARRAYS", 100)
+    monkeypatch.setattr(mat_arrays, "MOST_ARRAYS", 100)
     path = tmp_path / "x.mat"
     inner = cell([numbers([1])] * 9)
     path.write_bytes(mat_file(cell([inner] * 10, "ids")))
@@ -121,7 +121,7 @@ def test_cell_arrays_in_each_other_and_of_many_arrays(
     path.write_bytes(mat_file(cell([inner] * 11, "ids")))
     with pytest.raises(DataError, match="more than 100 arrays"):
         read_mat(path, "a list", ["ids"])
-    monkeypatch.setattr(mat_files, "MOST_ARRAYS", 10**6)
+    monkeypatch.setattr(mat_arrays, "MOST_ARRAYS", 10**6)
     deep = numbers([1])
     for _ in range(1100):
         deep = cell([deep])

@@ -16,6 +16,8 @@ from scipy.sparse import csc_array
 from facever.embedding_files.arrays import whole
 from facever.embedding_files.formats import format_of, open_file
 from facever.errors import DataError
+from tests.embedding_files.hdf5_bytes import hdf5_file
+from tests.embedding_files.parquet_bytes import parquet_file
 from tests.embedding_files.written import (
     CAMERAS,
     PATHS,
@@ -24,12 +26,6 @@ from tests.embedding_files.written import (
     D,
     N,
     archive,
-    mat,
-    mat_array,
-    mat_cells,
-    mat_packed,
-    mat_struct,
-    mat_text,
     npy,
     npz,
     pickled,
@@ -42,6 +38,7 @@ from tests.embedding_files.written import (
     torch_tensor,
     zipped,
 )
+from tests.mat_bytes import cell, compressed, mat_file, numbers, structure, text
 
 
 def read(path: Path) -> tuple[str, dict[str, Any]]:
@@ -126,12 +123,12 @@ def test_an_array_that_its_archive_cannot_hold(tmp_path: Path) -> None:
 
 
 def test_matlab_5(tmp_path: Path) -> None:
-    cells = [mat_text("", [one]) for one in PATHS]
-    content = mat(
-        mat_array("features", VECTORS),
-        mat_array("pids", PEOPLE.astype("<f8")[None]),
-        mat_text("names", ["Ada", "B", "Chi"]),
-        mat_cells("paths", cells),
+    cells = [text(one) for one in PATHS]
+    content = mat_file(
+        numbers(VECTORS, "features"),
+        numbers(PEOPLE.astype("<f8")[None], "pids"),
+        text(["Ada", "B", "Chi"], "names"),
+        cell(cells, "paths"),
     )
     (tmp_path / "a.mat").write_bytes(content)
     layout, arrays = read(tmp_path / "a.mat")
@@ -143,17 +140,17 @@ def test_matlab_5(tmp_path: Path) -> None:
 
 
 def test_matlab_7_struct_order_and_small_types(tmp_path: Path) -> None:
-    fields = {"feat": mat_array("", VECTORS), "label": mat_array("", PEOPLE[None])}
-    held = mat_struct("data", fields)
-    doubles = mat_array("pids", PEOPLE[:, None].astype("u1"), "f8")  # MATLAB stores them smaller
-    workspace = mat_array("", np.zeros((1, 8), "u1"))  # what MATLAB keeps for itself
-    (tmp_path / "a.mat").write_bytes(mat(*map(mat_packed, (held, doubles, workspace))))
+    fields = {"feat": numbers(VECTORS), "label": numbers(PEOPLE[None])}
+    held = structure(fields, "data")
+    doubles = numbers(PEOPLE[:, None].astype("u1"), "pids", "f8")  # MATLAB stores them smaller
+    workspace = numbers(np.zeros((1, 8), "u1"))  # what MATLAB keeps for itself
+    (tmp_path / "a.mat").write_bytes(mat_file(*map(compressed, (held, doubles, workspace))))
     arrays = read(tmp_path / "a.mat")[1]
     assert list(arrays) == ["data/feat", "data/label", "pids"]
     np.testing.assert_array_equal(arrays["data/feat"], VECTORS)
     assert arrays["pids"].dtype == np.float64
     assert arrays["pids"].ravel().tolist() == PEOPLE.tolist()
-    (tmp_path / "b.mat").write_bytes(mat(mat_array("v", VECTORS.astype(">f4")), order=">"))
+    (tmp_path / "b.mat").write_bytes(mat_file(numbers(VECTORS.astype(">f4"), "v"), order=">"))
     np.testing.assert_array_equal(read(tmp_path / "b.mat")[1]["v"], VECTORS)
 
 
@@ -180,19 +177,19 @@ def test_matlab_files_of_scipy(tmp_path: Path, packed: bool) -> None:
 
 def test_an_object_of_matlab_is_left_out(tmp_path: Path) -> None:
     opaque = struct.pack("<II", 6, 8) + struct.pack("<II", 17, 0)
-    for text in (b"names\0\0\0", b"MCOS\0\0\0\0", b"string\0\0"):
-        opaque += struct.pack("<II", 1, len(text.rstrip(b"\0"))) + text
+    for part in (b"names\0\0\0", b"MCOS\0\0\0\0", b"string\0\0"):
+        opaque += struct.pack("<II", 1, len(part.rstrip(b"\0"))) + part
     opaque = struct.pack("<II", 14, len(opaque)) + opaque
-    (tmp_path / "a.mat").write_bytes(mat(opaque, mat_array("v", VECTORS)))
+    (tmp_path / "a.mat").write_bytes(mat_file(opaque, numbers(VECTORS, "v")))
     with open_file(tmp_path / "a.mat") as file:
         assert (list(file.arrays), list(file.unread)) == (["v"], ["names"])
 
 
 def test_every_changed_byte_of_a_matlab_file_is_read_or_refused(tmp_path: Path) -> None:
     """Some of these end scipy's reader with a segmentation fault."""
-    cells = mat_cells("c", [mat_text("", ["ab"])])
-    held = mat_struct("s", {"x": mat_array("", PEOPLE[None])})
-    content = mat(mat_array("v", VECTORS[:2]), cells, held)
+    cells = cell([text("ab")], "c")
+    held = structure({"x": numbers(PEOPLE[None])}, "s")
+    content = mat_file(numbers(VECTORS[:2], "v"), cells, held)
     for place in range(124, len(content)):
         for value in (0, 255, content[place] ^ 1, content[place] ^ 0x40):
             changed = content[:place] + bytes([value]) + content[place + 1 :]
@@ -202,7 +199,7 @@ def test_every_changed_byte_of_a_matlab_file_is_read_or_refused(tmp_path: Path) 
 
 
 def test_damaged_matlab_files(tmp_path: Path) -> None:
-    content = mat(mat_array("features", VECTORS))
+    content = mat_file(numbers(VECTORS, "features"))
     for length in (60, 130, 150, len(content) - 30):
         (tmp_path / "a.mat").write_bytes(content[:length])
         refused(tmp_path / "a.mat")
@@ -235,6 +232,16 @@ def test_hdf5(tmp_path: Path) -> None:
     assert arrays["query/labels"].tolist() == PEOPLE.tolist()
     assert arrays["query/paths"].tolist() == PATHS
     assert arrays["fixed"].tolist() == PATHS
+
+
+def test_an_hdf5_file_written_byte_by_byte(tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    held = {"features": VECTORS, "labels": PEOPLE.astype("<i8")}
+    (tmp_path / "a.h5").write_bytes(hdf5_file(held))
+    layout, arrays = read(tmp_path / "a.h5")
+    assert (layout, sorted(arrays)) == ("embeddings-hdf5", ["features", "labels"])
+    np.testing.assert_array_equal(arrays["features"], VECTORS)
+    assert arrays["labels"].tolist() == PEOPLE.tolist()
 
 
 def test_other_files_are_not_followed(tmp_path: Path) -> None:
@@ -332,6 +339,17 @@ def test_matlab_73(tmp_path: Path) -> None:
     assert "object" not in arrays
 
 
+def test_matlab_73_written_byte_by_byte(tmp_path: Path) -> None:
+    pytest.importorskip("h5py")
+    before = b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(384)
+    held = {"features": np.ascontiguousarray(VECTORS.T), "people": PEOPLE[:, None].astype("<i8")}
+    (tmp_path / "a.mat").write_bytes(hdf5_file(held, before))
+    layout, arrays = read(tmp_path / "a.mat")
+    assert layout == "embeddings-matlab"
+    np.testing.assert_array_equal(arrays["features"], VECTORS)
+    assert arrays["people"].tolist() == [PEOPLE.tolist()]
+
+
 # Parquet
 
 
@@ -350,6 +368,14 @@ def test_parquet_with_lists(tmp_path: Path, kind: pa.DataType) -> None:
     np.testing.assert_array_equal(arrays["embedding"], values)
     assert arrays["identity"].tolist() == PEOPLE.tolist()
     assert arrays["path"].tolist() == PATHS
+
+
+def test_a_parquet_file_written_byte_by_byte(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_bytes(parquet_file(VECTORS, PEOPLE))
+    layout, arrays = read(tmp_path / "a.parquet")
+    assert (layout, sorted(arrays)) == ("embeddings-parquet", ["embedding", "identity"])
+    np.testing.assert_array_equal(arrays["embedding"], VECTORS)
+    assert arrays["identity"].tolist() == PEOPLE.tolist()
 
 
 def test_parquet_with_missing_and_unequal_lists(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import io
 import struct
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,66 +41,6 @@ def archive(path: Path, members: Mapping[str, bytes], packed: bool = False) -> P
 def npz(path: Path, packed: bool = False, **arrays: Any) -> Path:
     members = {f"{name}.npy": npy(np.asarray(values)) for name, values in arrays.items()}
     return archive(path, members, packed)
-
-
-# MAT-File Level 5: a header of 128 bytes, then data elements: type, number of bytes, data to 8.
-_TYPES = {"i1": 1, "u1": 2, "i2": 3, "u2": 4, "i4": 5, "u4": 6, "f4": 7, "f8": 9, "i8": 12}
-_CLASSES = {"f8": 6, "f4": 7, "i1": 8, "u1": 9, "i2": 10, "u2": 11, "i4": 12, "u4": 13, "i8": 14}
-_MATRIX, _COMPRESSED, _CELL, _STRUCT, _CHAR = 14, 15, 1, 2, 4
-
-
-def _element(kind: int, data: bytes, order: str = "<") -> bytes:
-    return struct.pack(f"{order}II", kind, len(data)) + data + b"\0" * (-len(data) % 8)
-
-
-def _small(kind: int, data: bytes) -> bytes:
-    return struct.pack("<HH", kind, len(data)) + data.ljust(4, b"\0")
-
-
-def mat_matrix(
-    name: str, shape: tuple[int, ...], number: int, data: bytes, order: str = "<"
-) -> bytes:
-    flags = _element(6, struct.pack(f"{order}II", number, 0), order)
-    dimensions = _element(5, struct.pack(f"{order}{len(shape)}i", *shape), order)
-    named = _element(1, name.encode(), order)
-    return _element(_MATRIX, flags + dimensions + named + data, order)
-
-
-def mat_array(name: str, values: np.ndarray, shown: str | None = None) -> bytes:
-    """A matrix of numbers, column by column; `shown` is its class, if stored smaller."""
-    order, kind = values.dtype.str[0].replace("|", "<"), values.dtype.str[1:]
-    data = _element(_TYPES[kind], values.tobytes("F"), order)
-    return mat_matrix(name, values.shape, _CLASSES[shown or kind], data, order)
-
-
-def mat_text(name: str, rows: list[str]) -> bytes:
-    """A matrix of characters, its rows filled with spaces."""
-    width = max(len(row) for row in rows)
-    codes = np.array([[ord(c) for c in row.ljust(width)] for row in rows], "<u2")
-    return mat_matrix(name, codes.shape, _CHAR, _element(4, codes.tobytes("F")))
-
-
-def mat_cells(name: str, cells: list[bytes]) -> bytes:
-    """A cell array, [N, 1]."""
-    return mat_matrix(name, (len(cells), 1), _CELL, b"".join(cells))
-
-
-def mat_struct(name: str, fields: Mapping[str, bytes]) -> bytes:
-    names = b"".join(key.encode().ljust(16, b"\0") for key in fields)
-    data = _small(5, struct.pack("<i", 16)) + _element(1, names) + b"".join(fields.values())
-    return mat_matrix(name, (1, 1), _STRUCT, data)
-
-
-def mat_packed(matrix: bytes) -> bytes:
-    """As version 7 writes a matrix: compressed, and not filled to 8 bytes."""
-    data = zlib.compress(matrix)
-    return struct.pack("<II", _COMPRESSED, len(data)) + data
-
-
-def mat(*matrices: bytes, order: str = "<") -> bytes:
-    text = b"MATLAB 5.0 MAT-file, written by hand".ljust(116) + b"\0" * 8
-    end = b"IM" if order == "<" else b"MI"
-    return text + struct.pack(f"{order}H", 0x0100) + end + b"".join(matrices)
 
 
 def pickled_array(values: np.ndarray) -> bytes:

@@ -17,6 +17,7 @@ from facever.cli.evaluate.shared import (
     SaveCalibration,
     Templates,
     Where,
+    is_scores,
     keep_calibration,
     load,
     of_scores,
@@ -30,8 +31,8 @@ def calibration(
         Path,
         typer.Argument(
             metavar="SOURCE",
-            help="A folder made by facever embed, or a file of scores with identities: see facever "
-            "evaluate scores.",
+            help="A folder made by facever embed, or a file of embeddings or of scores with "
+            "identities: see facever evaluate scores.",
         ),
     ],
     method: Annotated[
@@ -62,7 +63,7 @@ def calibration(
     from facever.errors import EvaluationError
 
     of_files = of_scores(rows, columns, mask, distances, "refuse")
-    if source.is_file():
+    if is_scores(source, of_files):
         if any(
             option is not None for option in (pairs, similarity, where, templates, media, quality)
         ):

@@ -23,7 +23,11 @@ from facever.cli.options import AsJson, Fars
 
 def compare(
     first: Annotated[
-        Path, typer.Argument(help="Embeddings of the first model: a folder made by facever embed.")
+        Path,
+        typer.Argument(
+            help="Embeddings of the first model: a folder made by facever embed, or a file of "
+            "embeddings with identities."
+        ),
     ],
     second: Annotated[
         Path, typer.Argument(help="Embeddings of the same images by the second model.")

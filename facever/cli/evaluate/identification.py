@@ -13,7 +13,9 @@ from facever.cli.evaluate.shared import (
     Metric,
     Rows,
     SaveCalibration,
+    is_scores,
     keep_calibration,
+    load,
     of_scores,
     refuse_options,
     show,
@@ -33,8 +35,9 @@ def identification(
     probes: Annotated[
         Path,
         typer.Argument(
-            help="The probes: a folder made by facever embed; or, without GALLERY, scores of any "
-            "system: a matrix, or Bob's 4 or 5 columns."
+            help="The probes: a folder made by facever embed, or a file of embeddings with "
+            "identities; or, without GALLERY, scores of any system: a matrix, or Bob's 4 or 5 "
+            "columns."
         ),
     ],
     gallery: Annotated[
@@ -126,7 +129,6 @@ def identification(
     """Measure open-set identification (1:N): FNIR at FPIR over ranks."""
     from facever import evaluate
     from facever.core.console import say, warn
-    from facever.embeddings.embedding_set import EmbeddingSet
     from facever.errors import EvaluationError
     from facever.evaluation.one_to_many.identification import DEFAULT_FPIRS, DEFAULT_RANKS
     from facever.operating_point import OperatingPoint
@@ -134,7 +136,7 @@ def identification(
     of_files = of_scores(rows, columns, mask, distances, failures)
     if protocol is None and (media is not None or quality is not None):
         raise EvaluationError("--media and --quality require --protocol ijb-1n")
-    if protocol is None and (gallery is None or probes.is_file()):
+    if protocol is None and (gallery is None or is_scores(probes, of_files)):
         refuse_options(
             {
                 "templates": templates if templates != "all" else None,
@@ -178,7 +180,7 @@ def identification(
             "--calibrate": calibrate,
         }
         _by_protocol(protocol, [name for name, given in others.items() if given])
-        whole = EmbeddingSet.load(probes)
+        whole = load(probes)
         judged = evaluate.ijb_identification(whole, media=media, quality=quality, **options)
         if fpir:
             judged.fnir(max(fpir), min(options["ranks"]))  # raises the error
@@ -186,7 +188,7 @@ def identification(
         return
     assert gallery is not None  # without one, PROBES are scores
     options["similarity"] = similarity
-    first, second = EmbeddingSet.load(probes), EmbeddingSet.load(gallery)
+    first, second = load(probes), load(gallery)
     if index:
         from facever.studies.former import index_cost
 
@@ -243,7 +245,8 @@ def _of_scores(
     from facever.errors import EvaluationError
     from facever.evaluation.one_to_many.identification import DEFAULT_FPIRS, DEFAULT_RANKS
 
-    if (files[0] / VECTORS).is_file():
+    of_vectors = files[0].is_file() and not is_scores(files[0], options)
+    if of_vectors or (files[0] / VECTORS).is_file():
         raise EvaluationError(
             f"{files[0]} has embeddings of probes: give the GALLERY too, or "
             "--protocol ijb-1n for a whole IJB-B or IJB-C"

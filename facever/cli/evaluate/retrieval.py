@@ -12,6 +12,8 @@ from facever.cli.evaluate.shared import (
     Mask,
     Metric,
     Rows,
+    is_scores,
+    load,
     of_scores,
     refuse_options,
     show,
@@ -27,8 +29,8 @@ def retrieval(
     embeddings: Annotated[
         Path,
         typer.Argument(
-            help="A folder made by facever embed; or a file of scores of any system: a matrix, or "
-            "Bob's 4 or 5 columns."
+            help="A folder made by facever embed, or a file of embeddings with identities; or a "
+            "file of scores of any system: a matrix, or Bob's 4 or 5 columns."
         ),
     ],
     queries: Annotated[
@@ -96,10 +98,9 @@ def retrieval(
 ) -> None:
     """Measure retrieval (ReID): CMC, both mean average precisions, mINP."""
     from facever import evaluate
-    from facever.embeddings.embedding_set import EmbeddingSet
 
     of_files = of_scores(rows, columns, mask, distances, failures)
-    if embeddings.is_file():
+    if is_scores(embeddings, of_files):
         refuse_options(
             {
                 "queries": queries,
@@ -120,7 +121,7 @@ def retrieval(
         return
     refuse_options(of_files, f"{embeddings} has embeddings, not scores")
     result = evaluate.retrieval(
-        EmbeddingSet.load(embeddings),
+        load(embeddings),
         queries=queries,
         gallery=gallery,
         camera=camera,

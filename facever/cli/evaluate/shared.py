@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 MANY_FARS = several("--far", is_number)
 
-Embeddings = Annotated[Path, typer.Argument(help="A folder made by facever embed.")]
+Embeddings = Annotated[
+    Path,
+    typer.Argument(
+        help="A folder made by facever embed or embeddings import, or a file of embeddings with "
+        "identities (.npz, .h5, .mat, .parquet, .pkl)."
+    ),
+]
 Metric = Annotated[
     str | None,
     typer.Option(help="cosine, euclidean or dot. [default: the model's metric]"),
@@ -129,6 +135,16 @@ def of_scores(
     return given
 
 
+def is_scores(path: Path, options: Mapping[str, Any]) -> bool:
+    """Return whether a path is of scores: a file that is not one of embeddings.
+
+    A .npy or .npz matrix with options of scores (`of_scores`) is one.
+    """
+    from facever.evaluation.path_kinds import is_embeddings
+
+    return path.is_file() and (bool(options) or not is_embeddings(path))
+
+
 def refuse_options(given: Mapping[str, Any], why: str) -> None:
     """Raise for the first option that is given and does not apply."""
     from facever.errors import EvaluationError
@@ -145,18 +161,37 @@ def load(
     media: str | None = None,
     quality: str | None = None,
 ) -> "EmbeddingSet":
-    """Open an embedding set, select rows, and pool them into templates where `templates` is set."""
-    from facever.embeddings.embedding_set import EmbeddingSet
+    """Open embeddings, select rows, and pool them into templates where `templates` is set."""
     from facever.errors import EvaluationError
     from facever.evaluation.inputs import rows_where
     from facever.evaluation.protocols.templates import template_set
 
-    rows = rows_where(EmbeddingSet.load(path), where or [])
+    rows = rows_where(_opened(path), where or [])
     if templates is not None:
         return template_set(rows, templates, media=media, quality=quality)
     if media is not None or quality is not None:
         raise EvaluationError("--media and --quality require --templates COLUMN|LIST")
     return rows
+
+
+def _opened(path: Path) -> "EmbeddingSet":
+    """Open embeddings; an error says what else a file can be."""
+    from facever.embedding_files.opening import open_embeddings
+    from facever.errors import DataError, EvaluationError
+    from facever.evaluation.path_kinds import kind_of
+
+    kind, doubt = kind_of(path) if path.is_file() else ("embeddings", None)
+    if kind == "scores" and doubt is None:
+        raise EvaluationError(f"{path} is a file of scores: use facever evaluate scores {path}")
+    try:
+        return open_embeddings(path)
+    except DataError as error:
+        if doubt is None:
+            raise
+        raise DataError(
+            f"{error}; if it is a matrix of scores, give identities (facever evaluate scores, "
+            "identification or retrieval, with --rows FILE --columns FILE)"
+        ) from error
 
 
 def keep_calibration(result: "CalibrationResult", prior: float | None, path: Path | None) -> None:

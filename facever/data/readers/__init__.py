@@ -223,6 +223,14 @@ def read(root: str | Path, layout: str = "auto", on_error: OnError = "skip") -> 
     return manifest
 
 
+def layout_of(root: Path) -> str | None:
+    """Return the layout that `read` would detect; None for another file."""
+    try:
+        return _detected(root)[0]
+    except DataError:
+        return None
+
+
 def _detected(root: Path) -> tuple[str, Layout]:
     for name, candidate in layouts().items():
         try:

@@ -260,12 +260,16 @@ def _columns(table: TrialTable, distances: bool) -> tuple[Doubles, Bools, tuple[
         values = frame["score"].to_numpy(np.float64)
     except (TypeError, ValueError) as error:
         raise EvaluationError(f"{name}: 'score' has a value that is not a number") from error
-    truth = _truth(frame["label"], name)
+    truth = truth_of(frame["label"], name)
     return -values if distances else values, truth, _people(name, frame, truth)
 
 
-def _truth(labels: "pd.Series[Any]", name: str) -> Bools:
-    """Return labels as bool [T]."""
+def truth_of(labels: "pd.Series[Any]", name: str) -> Bools:
+    """Return the labels of trials as bool [T].
+
+    Raises:
+        EvaluationError: A label has none of the known forms, or forms are mixed.
+    """
     text = comparable_column(labels).str.lower().str.strip()
     same = text.map(_TRUTH)
     if same.isna().any():
