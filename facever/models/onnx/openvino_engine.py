@@ -6,7 +6,9 @@ Reference: OpenVINO, CPU device (inference precision, streams), docs.openvino.ai
 import sys
 import threading
 from collections import deque
+from collections.abc import Callable
 from contextlib import nullcontext
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -48,7 +50,7 @@ class OpenvinoEngine:
             raise ConfigError(f"precision is '{precision}' (allowed of openvino: {allowed})")
         package = _imported()
         self._path, self._output, self.version = file.path, output, _short(package.__version__)
-        core = package.Core()
+        core = _kept(package.Core)
         if precision == "bf16" and "BF16" not in core.get_property(
             "CPU", "OPTIMIZATION_CAPABILITIES"
         ):
@@ -117,6 +119,16 @@ def _settings(precision: str) -> dict[str, Any]:
         "ENABLE_CPU_PINNING": False,
         "CACHE_DIR": "",
     }
+
+
+@cache
+def _kept(kind: Callable[[], Any]) -> Any:
+    """Return the process's one core, which is never freed.
+
+    Its CPU plugin gives the thread that makes it another stack for signals, and frees that stack
+    with itself, also where it is still in use: the next signal would end the process.
+    """
+    return kind()
 
 
 def _imported() -> Any:
