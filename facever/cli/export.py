@@ -83,8 +83,8 @@ def export(
     engine: Annotated[
         str,
         typer.Option(
-            help="Engine that computes the exported model in the measurements: onnxruntime or "
-            "openvino. The file is the same."
+            help="Engine that computes the exported model in the measurements: onnxruntime (or "
+            "onnx) or openvino. The file is the same."
         ),
     ] = "onnxruntime",
     overwrite: Annotated[
@@ -119,7 +119,7 @@ def export(
         check=None if check is None else Check(check, far or (), protocol, photos),
         data=data,
         photos=photos,
-        engine=cast("OnnxEngine", engine),
+        engine=cast("OnnxEngine", "onnxruntime" if engine == "onnx" else engine),
         overwrite=overwrite,
     )
     show(made, as_json)

@@ -39,6 +39,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_whole_way(facever, run: Path, people: Path, tmp_path: Path) -> None:
     out, gallery, image = tmp_path / "m.onnx", tmp_path / "gallery", people / "a" / "0.png"
     words = ["--check-images", people, "--check", people, "--far", 0.1, "--licence", "CC0"]
+    words += ["--engine", "onnx"]
     status, said, _ = facever("export", run, "--out", out, *words, "--json")
     assert status == 0
     told = json.loads(said)

@@ -1,8 +1,8 @@
 """Genuine and impostor scores in two files: pyeer's pair, and the split form of Bob.
 
 Reference:
-    pyeer, https://pypi.org/project/pyeer, "Input file formats": one score per line, in the last
-    column. Its histogram format (counts by score) cannot be told from scores and is not read.
+    The documentation of pyeer, "Input file formats": one score per line, in the last column. Its
+    histogram format (counts by score) cannot be told from scores and is not read.
 """
 
 import re
