@@ -135,6 +135,33 @@ def test_layouts(
     assert run("docs/formats.md", monkeypatch, capsys) == 10
 
 
+@pytest.mark.slow
+def test_reid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On generated crops, with a shorter training than the guide's."""
+    monkeypatch.chdir(tmp_path)
+    draw = np.random.default_rng(0)
+    people = {"train": range(12), "query": range(40, 46), "gallery": range(40, 46)}
+    for subset, numbers in people.items():
+        (tmp_path / "CROPS" / subset).mkdir(parents=True)
+        for number in numbers:
+            pattern = np.random.default_rng(number).integers(0, 256, (8, 4, 3))
+            for image in range(8 if subset == "train" else 2):
+                camera = 2 if subset == "query" else 1 + image % 2
+                track = 1 if subset == "query" else 2 + image % 2
+                pixels = np.clip(pattern + draw.normal(0, 30, pattern.shape), 0, 255)
+                crop = cv2.resize(pixels.astype(np.uint8), (32, 64))
+                name = f"{number:04d}_c{camera}_t{track:04d}_{image:02d}.jpg"
+                assert cv2.imwrite(f"CROPS/{subset}/{name}", crop)
+    guide = (PROJECT / "docs" / "reid.md").read_text()
+    assert guide.count(" epochs=8 ") == 1
+    short = "epochs=1 batch.size=16 data.development_share=0.3 schedule.warmup_epochs=0"
+    (tmp_path / "reid.md").write_text(guide.replace("epochs=8", short))
+    assert run(str(tmp_path / "reid.md"), monkeypatch, capsys) == 11
+    assert "Wrong at rank 1" in (tmp_path / "report.html").read_text()
+
+
 def test_deployment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
