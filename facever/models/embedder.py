@@ -228,7 +228,7 @@ class Embedder(nn.Module):
                 "or drop the last one"
             )
         if images.dtype == torch.uint8:
-            images = (images.to(self.mean.dtype) - self.mean) / self.std
+            images = images.to(self.mean.dtype).sub_(self.mean).div_(self.std)
         return images
 
     def _features(self, images: Tensor) -> Tensor:
