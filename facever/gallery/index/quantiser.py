@@ -3,7 +3,9 @@
 FAISS compares a probe in one thread, so the codes are in parts, one for each of its threads.
 """
 
+import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,14 @@ from facever.gallery.records import Keys
 
 _PART = 8192  # codes at least: fewer are compared before another thread has started
 _BLOCK = 1 << 16  # codes copied at once
+
+
+@cache
+def _pool(threads: int, process: int) -> ThreadPoolExecutor:  # noqa: ARG001
+    """Return threads of a process, in each of which FAISS uses one. A fork has none of them."""
+    return ThreadPoolExecutor(
+        threads, "scan", initializer=import_faiss().omp_set_num_threads, initargs=(1,)
+    )
 
 
 class Quantiser:
@@ -71,8 +81,6 @@ class Quantiser:
         if workers == 1:
             each = list(map(scanned, self._parts))
         else:
-            one = {"initializer": faiss.omp_set_num_threads, "initargs": (1,)}
-            with ThreadPoolExecutor(workers, **one) as pool:
-                each = list(pool.map(scanned, self._parts))
+            each = list(_pool(workers, os.getpid()).map(scanned, self._parts))
         products, found = (np.concatenate(column, axis=1) for column in zip(*each, strict=True))
         return top(products, found, depth)
