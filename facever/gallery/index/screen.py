@@ -7,8 +7,8 @@ exact search. The way to compute follows from the CPU's instructions and the num
 | CPU | 1 to 3 probes | more |
 |---|---|---|
 | AMX or AVX-512 VNNI | FAISS's scalar quantiser | int8 products by torch, if it is loaded or its
-import pays; else up to 12 probes by the scalar quantiser, then float32 products |
-| AVX2 or 64-bit ARM | scalar quantiser | up to 12 probes by it, then float32 products |
+import pays; else up to 8 probes by the scalar quantiser, then float32 products |
+| AVX2 or 64-bit ARM | scalar quantiser | up to 8 probes by it, then float32 products |
 | other | float32 | float32 products |
 """
 
@@ -31,7 +31,7 @@ from facever.gallery.records import Keys, Scores, Vectors
 
 Engine = Literal["scalar quantiser", "int8 products", "float32"]
 _FEW = 4  # probes: fewer are compared one by one
-_SOME = 13  # probes: fewer are compared one by one where int8 products are not fast
+_SOME = 9  # probes: fewer are compared one by one where int8 products are not fast
 _QUANTISED = frozenset({"avx2", "neon"})  # instructions that FAISS's scalar quantiser uses
 _MOST_COLUMNS = 2**31 // (128 * 128 * SECOND)  # so that sums of two words fit into 32 bits
 

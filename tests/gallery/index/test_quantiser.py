@@ -1,5 +1,7 @@
 """The highest int8 products by FAISS, in parts and threads, against sorting all of them."""
 
+import os
+import signal
 from collections.abc import Iterator
 
 import faiss
@@ -45,3 +47,22 @@ def test_against_sorting(threads: int, rows: int, depth: int, chosen: bool) -> N
         assert all(len(set(row[row >= 0])) == (row >= 0).sum() for row in places)
         assert which is None or np.isin(places[there], which).all()
     assert faiss.omp_get_max_threads() == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_fork_starts_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantiser, "_PART", 4)
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(2)
+    try:
+        codes = np.random.default_rng(0).integers(1, 256, (20, 16), dtype=np.uint8)
+        held, probe = Quantiser(codes), np.ones((1, 16), np.int8)
+        expected = held.highest(probe, 3)[1].tolist()
+        child = os.fork()
+        if not child:
+            signal.alarm(20)  # ends the child if it waits for threads that it does not have
+            os._exit(held.highest(probe, 3)[1].tolist() != expected)
+        assert os.waitpid(child, 0)[1] == 0
+    finally:
+        faiss.omp_set_num_threads(before)
