@@ -12,7 +12,7 @@ from facever.evaluation.scoring.similarity import Floats, Ints, PairScorer, make
 from facever.evaluation.scoring.trials import half_way, next_above
 from facever.operating_point import ScoreRule
 
-_CELLS = 1 << 24  # scores of people held at once
+_CELLS = 1 << 23  # scores of people held at once
 _COLUMNS = 8192  # templates compared at once: their scores are reduced to people in the cache
 
 
