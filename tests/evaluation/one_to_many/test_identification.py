@@ -23,6 +23,7 @@ def identification(probes, names, gallery, enrolled, **options):
 @pytest.fixture
 def sets(make_faces, monkeypatch):
     monkeypatch.setattr(room, "_CELLS", 600)
+    monkeypatch.setattr(room, "_COLUMNS", 7)  # some people in each piece
     probes, probe_ids = make_faces(150, people=30)
     gallery, gallery_ids = make_faces(90, people=30)
     kept = gallery_ids < "p018"
