@@ -2,7 +2,7 @@
 
     python tools/bench/service.py [--photos 400] [--people 5000] [--clients 16] [--seconds 15]
 
-It needs Linux, FACEVER_DATA with lfw/raw_sample, and the public models `yunet` and `sface`. The bare
+It needs Linux, FACEVER_DATA with lfw/raw_sample, and the models `yunet` and `sface`. The bare
 pipeline decodes, detects, aligns, embeds and searches batches of photos in one process, without
 HTTP and without a log (`Recognizer.search`). The service is another process of the same machine,
 and the clients share its cores: what each of them costs is told as CPU time. Bare and served take
