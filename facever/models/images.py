@@ -19,7 +19,7 @@ from facever.data.acquisition import OnError
 from facever.data.every_face import every_face, every_face_given
 from facever.data.given import Given
 from facever.data.manifest import Manifest
-from facever.embeddings.embedding_set import EmbeddingSet, require_some, with_found, with_outcome
+from facever.embeddings.embedding_set import EmbeddingSet, require_some, with_outcome
 from facever.embeddings.meta import EmbeddingMeta
 from facever.embeddings.unit import unit_block
 from facever.models.photos import Photos, acquisition, face_step
@@ -149,7 +149,7 @@ def _collected(
             shown.advance(len(errors))
     require_some(meta, reasons)
     known = getattr(model, "trained_on", None)
-    return EmbeddingSet(vectors, with_outcome(with_found(rows, found), norms, reasons), meta, known)
+    return EmbeddingSet(vectors, with_outcome(rows, norms, reasons, found), meta, known)
 
 
 def _row_name(rows: pd.DataFrame, first: int, place: int) -> str:
