@@ -54,7 +54,6 @@ class GalleryInfo(Result):
 
     def describe(self) -> list[Section]:
         """Return a gallery's model, settings and counts."""
-        points = ", ".join(map(shown, self.operating_points))
         calibrations = ", ".join(map(shown, self.calibrations))
         vectors = f"{self.entries:,} {'vector' if self.entries == 1 else 'vectors'}"
         facts: list[tuple[str, Cell]] = [
@@ -68,10 +67,20 @@ class GalleryInfo(Result):
             ("index", self._index),
             ("people", count(self.people)),
             ("images", self._images),
-            ("operating points", points or "none: search and verify return scores only"),
+            *self._points,
             ("calibrations", calibrations or "none: no probabilities"),
         ]
         return [Section("gallery", "Gallery", [Facts(facts)])]
+
+    @property
+    def _points(self) -> list[tuple[str, Cell]]:
+        if not self.operating_points:
+            return [("operating points", "none: search and verify return scores only")]
+        points = {name: OperatingPoint(**one) for name, one in self.operating_points.items()}
+        return [
+            ("operating point", f"{shown(name)} ({one.kind}): {one.rates}")
+            for name, one in points.items()
+        ]
 
     @property
     def _index(self) -> Cell:

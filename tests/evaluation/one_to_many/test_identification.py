@@ -276,6 +276,10 @@ def test_the_operating_point_is_one_to_n(sets):
     assert (point.kind, point.score_rule, point.gallery_size) == ("1:N", "mean", 18)
     assert point.threshold == result.points[0].threshold
     assert (point.dataset, point.fingerprint) == ("made up", "f")
+    mates = [(mate, rank) for _, mate, rank in by_loop(*sets, "mean") if mate is not None]
+    missed = [rank > 1 or mate <= point.threshold for mate, rank in mates]
+    assert point.miss_rate == pytest.approx(np.mean(missed))
+    assert point.miss_interval.holds(point.miss_rate)
 
 
 def test_results_have_their_keys_and_text(sets):
