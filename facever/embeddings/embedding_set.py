@@ -267,7 +267,7 @@ def with_outcome(
         found: [N], values by column; empty for rows without detection (crops, photos with given
             landmarks) or without a face: such rows keep their values. Or an empty list.
     """
-    columns: dict[str, Any] = {name: column.array for name, column in rows.items()}
+    columns: dict[str, Any] = {str(name): column.array for name, column in rows.items()}
     for name in dict.fromkeys(name for said in found for name in said):
         had = rows[name].tolist() if name in rows else [None] * len(rows)
         values = [said.get(name) if said else old for said, old in zip(found, had, strict=True)]
