@@ -5,9 +5,9 @@ from typing import Literal
 
 import torch
 
-from facever.heads import Head, head_class
+from facever.heads import Head
 from facever.heads.classes.layout import PrototypesConfig
-from facever.heads.registry import build_head
+from facever.heads.registry import build_head, head_class
 from tools.gpu.context import Context, Finding, judged
 
 BATCH, WIDTH = 256, 512
