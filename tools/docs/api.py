@@ -9,15 +9,15 @@ from pathlib import Path
 from tools.docs.json_keys import COMMANDS, records
 
 ROOMS = {
-    "facever": "The main names: `import facever` is fast, and each name is imported on first use.",
-    "facever.evaluate": "One function for each question; [Evaluation](../../evaluation.md) explains them.",
+    "facever": "The main names. Each is imported on first use: `import facever` is fast.",
+    "facever.evaluate": "One function for each question: [Evaluation](../../evaluation.md).",
     "facever.heads": "Training criteria: [Heads](../../heads.md) says when to use which.",
     "facever.models": "Models that facever trains, and what every model has.",
     "facever.faces": "From photos to crops: [Photos](../../photos.md).",
     "facever.catalogue": "Public models: [Public models](../../models.md).",
-    "facever.client": "The calls of a recognizer, of a service elsewhere: [The service](../../service.md).",
+    "facever.client": "A recognizer at a service elsewhere: [The service](../../service.md).",
     "facever.render.figures": "Drawings of results, as matplotlib axes or SVG.",
-    "facever.studies.bakeoff": "Comparisons of heads over seeds and people: [Heads](../../heads.md).",
+    "facever.studies.bakeoff": "Comparisons of heads over seeds: [Heads](../../heads.md).",
 }
 """Packages whose `__all__` is public, with what they are for."""
 

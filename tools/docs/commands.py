@@ -27,7 +27,7 @@ Every command of `facever`, from `facever COMMAND --help`.
 |---|---|
 | 0 | done |
 | 1 | the answer is "no": only for the commands that say so below |
-| 2 | wrong use, bad input, or no decision possible: one line says what is wrong, where, and what to do |
+| 2 | wrong use, bad input, or no decision possible: one line says what, where, and what to do |
 | 130, 141 | interrupted (Ctrl-C); the program that reads the output ended |
 
 A training that is stopped by a signal ends with 128 + the number of the signal, after a checkpoint.

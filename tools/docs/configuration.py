@@ -12,14 +12,15 @@ from tools.docs.markdown import code, escaped, table
 
 _HEAD = """# Configuration keys
 
-The configuration of a training is a YAML file: a recipe (`facever recipes`) or your own. Each key can be changed on the command
-line (`facever train RECIPE optimizer.lr=0.1`) and in Python (`facever.train(RECIPE, optimizer={"lr": 0.1})`). An unknown key is an
-error that names the nearest one. `facever config` prints a file with every key, `facever config optimizer.lr` explains one.
+The configuration of a training is a YAML file: a recipe (`facever recipes`) or your own. Each key
+can be changed on the command line (`facever train RECIPE optimizer.lr=0.1`) and in Python
+(`facever.train(RECIPE, optimizer={"lr": 0.1})`). An unknown key is an error that names the
+nearest one. `facever config` prints a file with every key, `facever config optimizer.lr` explains one.
 """
 _HEADS = """## Heads
 
-`heads` is a list; the losses of its heads are summed. Each item has `name` and the keys of that head. [Heads](../heads.md) says when
-to use which.
+`heads` is a list; the losses of its heads are summed. Each item has `name` and the keys of that
+head. [Heads](../heads.md) says when to use which.
 """
 _LIMITS = """## Limits of the service
 

@@ -1,5 +1,6 @@
 """The page of JSON keys: what `--json` and `to_dict` give, from the classes of the results."""
 
+import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -67,11 +68,12 @@ SHARED = {
 
 _HEAD = """# JSON keys
 
-Every command that prints a result accepts `--json`: one JSON value on the standard output; messages go to the standard error. The
-keys are those of `.to_dict()` of the same result in Python. Arrays are lists; NaN, infinity and a value that does not exist are
-`null`. Keys are added in later versions; they are not renamed.
+Every command that prints a result accepts `--json`: one JSON value on the standard output; messages
+go to the standard error. The keys are those of `.to_dict()` of the same result in Python. Arrays are
+lists; NaN, infinity and a value that does not exist are `null`.
 
-Rates are from 0 to 1, scores are those of the result's `similarity`, times are in seconds, rows are counted from 0.
+Rates are from 0 to 1, scores are those of the result's `similarity`, times are in seconds, rows are
+counted from 0.
 """
 
 
@@ -99,9 +101,8 @@ def records() -> list[type[Record]]:
     for path in folder.rglob("*.py"):
         if re.search(r"^class .*\((Record|Result)\b", path.read_text(), re.MULTILINE):
             import_module(".".join(("facever", *path.relative_to(folder).with_suffix("").parts)))
-    return [
-        kind for kind in _below(Record) if is_dataclass(kind) and "former" not in kind.__module__
-    ]
+    kinds = [kind for kind in _below(Record) if is_dataclass(kind)]
+    return [kind for kind in kinds if not kind.__module__.endswith(".former")]
 
 
 def keys_of(kind: type) -> Iterator[tuple[str, str, str]]:
@@ -128,7 +129,7 @@ def _attribute(kind: type, path: list[str]) -> tuple[str, str]:
     else:
         declared: dict[str, Any] = {}
         for one in reversed(kind.__mro__):
-            declared |= one.__dict__.get("__annotations__", {})
+            declared |= inspect.get_annotations(one)
         said, meaning = declared.get(name, ""), attributes_of(kind).get(name, "")
     inner = next((one for one in _below(Record) if one.__name__ == _text(said)), None)
     if rest and inner is not None:

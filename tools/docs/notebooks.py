@@ -6,7 +6,6 @@ import io
 import os
 import sys
 import tempfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,17 +65,15 @@ def _empty_folder() -> Iterator[None]:
 
 
 def _run(source: str, names: dict[str, Any]) -> tuple[str, Any]:
-    """Run a cell; return what it prints, and the value of its last line if that is an expression."""
+    """Run a cell; return what it prints, and the value of a last line that is an expression."""
     tree = ast.parse(source)
     last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
     printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), warnings.catch_warnings():
+    shown = None
+    with contextlib.redirect_stdout(printed):
         exec(compile(tree, "cell", "exec"), names)
-        shown = None
-        if isinstance(last, ast.Expr) and not source.rstrip().endswith(";"):
+        if isinstance(last, ast.Expr):
             shown = eval(compile(ast.Expression(last.value), "cell", "eval"), names)
-        elif last is not None:
-            exec(compile(ast.Module([last], []), "cell", "exec"), names)
     return printed.getvalue(), shown
 
 

@@ -1,4 +1,4 @@
-"""The page of the REST service: every route with its fields and replies, from its OpenAPI document."""
+"""The page of the REST service: every route with its fields and replies, from the service."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,8 +9,9 @@ from tools.docs.markdown import code, escaped, table
 
 _HEAD = """# REST
 
-The routes of `facever serve`, from its OpenAPI document ([openapi.json](../openapi.json); the service has it at
-`/v1/openapi.json`). [The service](../service.md) has a command for each of them, the roles of tokens, and the limits.
+The routes of `facever serve`, from its OpenAPI document ([openapi.json](../openapi.json); the
+service has it at `/v1/openapi.json`). [The service](../service.md) has a command for each of them, the roles
+of tokens, and the limits.
 """
 
 
