@@ -15,7 +15,8 @@ _HEAD = """# Configuration keys
 The configuration of a training is a YAML file: a recipe (`facever recipes`) or your own. Each key
 can be changed on the command line (`facever train RECIPE optimizer.lr=0.1`) and in Python
 (`facever.train(RECIPE, optimizer={"lr": 0.1})`). An unknown key is an error that names the
-nearest one. `facever config` prints a file with every key, `facever config optimizer.lr` explains one.
+nearest one. `facever config` prints a file with every key, `facever config optimizer.lr`
+explains one.
 """
 _HEADS = """## Heads
 

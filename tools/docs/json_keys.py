@@ -24,7 +24,7 @@ COMMANDS = {
     "Equivalence": "gallery accept-equivalent",
     "Exported": "export",
     "Finding": "gallery check",
-    "GalleriesResult": "evaluate ijb-identification",
+    "GalleriesResult": "evaluate identification --protocol ijb-1n",
     "GalleryInfo": "gallery info",
     "HeadCard": "heads",
     "IdentificationResult": "evaluate identification",
@@ -69,8 +69,8 @@ SHARED = {
 _HEAD = """# JSON keys
 
 Every command that prints a result accepts `--json`: one JSON value on the standard output; messages
-go to the standard error. The keys are those of `.to_dict()` of the same result in Python. Arrays are
-lists; NaN, infinity and a value that does not exist are `null`.
+go to the standard error. The keys are those of `.to_dict()` of the same result in Python. Arrays
+are lists; NaN, infinity and a value that does not exist are `null`.
 
 Rates are from 0 to 1, scores are those of the result's `similarity`, times are in seconds, rows are
 counted from 0.

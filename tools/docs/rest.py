@@ -10,8 +10,8 @@ from tools.docs.markdown import code, escaped, table
 _HEAD = """# REST
 
 The routes of `facever serve`, from its OpenAPI document ([openapi.json](../openapi.json); the
-service has it at `/v1/openapi.json`). [The service](../service.md) has a command for each of them, the roles
-of tokens, and the limits.
+service has it at `/v1/openapi.json`). [The service](../service.md) has a command for each of
+them, the roles of tokens, and the limits.
 """
 
 
