@@ -18,11 +18,11 @@ from facever.service.app import openapi_document
 from facever.service.limits import Limits
 from facever.training.config import TrainConfig
 from tools.docs import api, commands, configuration, json_keys, rest
+from tools.docs.__main__ import examples
 from tools.docs.docstrings import attributes_of, text_of
 from tools.docs.markdown import code, escaped, table
 
 PACKAGE = Path(facever.__file__).parent
-PROJECT = PACKAGE.parent
 
 
 def test_every_command_and_option() -> None:
@@ -131,7 +131,7 @@ def test_commands_that_print_a_result_name_it() -> None:
 
 
 def test_every_public_name() -> None:
-    pages = api.pages(PROJECT / "docs")
+    pages = api.pages(examples())
     for room in api.ROOMS:
         for name in set(importlib.import_module(room).__all__) - {"__version__", "evaluate"}:
             assert f"::: {room}.{name}\n" in pages[room]

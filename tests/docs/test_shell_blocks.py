@@ -22,9 +22,8 @@ def test_blocks_are_run_or_say_why_not(path: Path) -> None:
     runs = [block for block in blocks_of(path) if not block.reason]
     for block in runs if name not in OTHER_LINES else ():
         for line in block.code.replace("\\\n", " ").splitlines():
-            assert line.startswith(("facever", "#")) or not line, (
-                f"{name}: no test runs '{line}': write <!-- not run: REASON --> before its block"
-            )
+            is_run = line.startswith(("facever", "#")) or not line
+            assert is_run, f"{name}: mark the block of '{line}': <!-- not run: REASON -->"
     assert not runs or any(path.name in text for text in TESTS), f"no test runs {name}"
 
 

@@ -10,7 +10,7 @@ pytest.importorskip("mkdocs", reason="no mkdocs: pip install 'facever[docs]'")
 from mkdocs.config import load_config
 
 from tools.docs import api
-from tools.docs.__main__ import GENERATED, sources, with_links
+from tools.docs.__main__ import GENERATED, examples, sources, with_links
 from tools.docs.notebooks import execute, write
 
 PROJECT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ def test_every_page_has_a_place() -> None:
     config = load_config(str(PROJECT / "mkdocs.yml"), strict=False)
     placed = _pages(config.nav)
     made = {page for page in sources().values() if page.endswith(".md")} | set(GENERATED)
-    made |= {f"reference/api/{name}.md" for name in api.pages(PROJECT / "docs")}
+    made |= {f"reference/api/{name}.md" for name in api.pages(examples())}
     assert made - set(placed) == set(), "write its line into the nav of mkdocs.yml"
     assert set(placed) - made == set(), "the nav of mkdocs.yml names pages that are not there"
     assert len(placed) == len(set(placed))

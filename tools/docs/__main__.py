@@ -30,6 +30,12 @@ GENERATED = {
 """Pages made from the code."""
 
 
+def examples() -> list[Path]:
+    """Return the documents and notebooks whose code imports public names."""
+    notebooks = sorted((DOCUMENTS / "notebooks").glob("*.py"))
+    return [PROJECT / "README.md", *sorted(DOCUMENTS.rglob("*.md")), *notebooks]
+
+
 def sources() -> dict[Path, str]:
     """Return the page of each document, notebook and picture."""
     files = [path for path in sorted(DOCUMENTS.rglob("*")) if path.is_file()]
@@ -65,7 +71,7 @@ def gather(folder: Path, run_notebooks: bool = True) -> None:
         else:
             shutil.copy(source, target)
     made = {page: make() for page, make in GENERATED.items()}
-    made |= {f"reference/api/{name}.md": text for name, text in api.pages(DOCUMENTS).items()}
+    made |= {f"reference/api/{name}.md": text for name, text in api.pages(examples()).items()}
     for page, text in made.items():
         target = folder / page
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -2,10 +2,11 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
+from facever import errors
 from tools.docs.json_keys import COMMANDS, records
 
 ROOMS = {
@@ -22,32 +23,39 @@ ROOMS = {
 """Packages whose `__all__` is public, with what they are for."""
 
 
-def pages(documents: Path) -> dict[str, str]:
+def pages(examples: Sequence[Path]) -> dict[str, str]:
     """Return the text of each page by its name.
 
     Args:
-        documents: The folder of the documents: what their examples import is public too.
+        examples: Documents and notebooks: what they import is public too.
     """
     made = {
         room: _page(room, said, [f"{room}.{name}" for name in import_module(room).__all__])
         for room, said in ROOMS.items()
     }
-    results = sorted(
-        f"{kind.__module__}.{kind.__name__}" for kind in records() if kind.__name__ in COMMANDS
-    )
+    kinds = [kind for kind in records() if kind.__name__ in COMMANDS]
+    results = sorted(f"{kind.__module__}.{kind.__name__}" for kind in kinds)
     made["results"] = _page("Results", "What evaluations, galleries and studies return.", results)
-    said = "Names of single modules that the pages of this site import."
-    made["modules"] = _page("Further modules", said, sorted(imported(documents)))
+    said = "Errors, and names of single modules that the pages of this site import."
+    made["modules"] = _page("Further modules", said, sorted(_errors() | imported(examples)))
     return made
 
 
-def imported(documents: Path) -> set[str]:
-    """Return the names that the examples of the documents import, but those of `ROOMS`."""
+def imported(examples: Sequence[Path]) -> set[str]:
+    """Return the names that examples import from facever, but those of `ROOMS`."""
     found = set()
-    for path in documents.rglob("*.md"):
-        for block in re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL):
+    for path in examples:
+        text = path.read_text(encoding="utf-8")
+        is_code = path.suffix == ".py"
+        for block in [text] if is_code else re.findall(r"```python\n(.*?)```", text, re.DOTALL):
             found |= set(_imports(block))
     return {name for name in found if name.rpartition(".")[0] not in ROOMS}
+
+
+def _errors() -> set[str]:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    own = [kind.__name__ for kind in kinds if kind.__module__ == errors.__name__]
+    return {f"{errors.__name__}.{name}" for name in own if not name.startswith("_")}
 
 
 def _imports(block: str) -> Iterator[str]:
