@@ -53,6 +53,15 @@ def run(
     return ran
 
 
+def run_python(document: str) -> dict[str, object]:
+    """Execute the Python blocks of a document, one after the other; return their names."""
+    names: dict[str, object] = {}
+    text = (PROJECT / document).read_text()
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, document, "exec"), names)
+    return names
+
+
 def faces(people: range, each: int, seed: int) -> EmbeddingSet:
     draw = np.random.default_rng(seed)
     centres = np.random.default_rng(0).normal(size=(2000, 64))
@@ -203,6 +212,16 @@ def test_photos_and_models(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run(document, monkeypatch, capsys) >= least
+    if document.startswith(("docs/start/", "docs/align")):
+        assert run_python(document)
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.usefixtures("photos")
+def test_python_from_insightface() -> None:
+    decision = run_python("docs/start/from-insightface.md")["decision"]
+    assert decision.same is True  # two photos of one person
 
 
 @pytest.mark.real
@@ -257,3 +276,9 @@ def test_from_pytorch_metric_learning(
     monkeypatch.chdir(tmp_path)
     synthesize(tmp_path / "FACES", 24, 4, size=32)
     assert run("docs/start/from-pytorch-metric-learning.md", monkeypatch, capsys) == 1
+    assert "output" in run_python("docs/start/from-pytorch-metric-learning.md")
+
+
+def test_python_from_fast_reid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert len(run_python("docs/start/from-fast-reid.md")["imported"]) == 40

@@ -28,7 +28,8 @@ def test_blocks_are_run_or_say_why_not(path: Path) -> None:
 
 
 def test_the_reader_of_blocks_sees_marks(tmp_path: Path) -> None:
-    text = "a\n\n<!-- not run: hours -->\n```bash\nfacever x\n```\n\n   ```bash\n   facever y\n   ```\n"
+    text = "a\n\n<!-- not run: hours -->\n```bash\nfacever x\n```\n\n"
+    text += "   ```bash\n   facever y\n   ```\n"
     (tmp_path / "page.md").write_text(text)
     first, second = blocks_of(tmp_path / "page.md")
     assert (first.code, first.reason) == ("facever x\n", "hours")
