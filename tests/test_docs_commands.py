@@ -179,8 +179,8 @@ def photos(
             if person.is_dir():
                 shutil.copytree(person, tmp_path / name / person.name, dirs_exist_ok=True)
     images = sorted(several[0].glob("*.jpg"))
-    named = [("a", 0), ("b", 1), ("group", 0), ("someone", 1), ("PEOPLE/ada/1", 0)]
-    (tmp_path / "PEOPLE" / "ada").mkdir()
+    named = [("a", 0), ("b", 1), ("group", 0), ("someone", 1)]
+    (tmp_path / "PEOPLE" / several[0].name).rename(tmp_path / "PEOPLE" / "ada")
     for name, image in ((name, images[number]) for name, number in named):
         shutil.copy(image, tmp_path / f"{name}.jpg")
     shutil.copy(path_of("sface"), tmp_path / "model.onnx")
