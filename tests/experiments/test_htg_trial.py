@@ -103,7 +103,7 @@ def test_arms_differ_and_records_are_kept(tools, done):
 
 
 def test_tables(tools, done):
-    hard = done.hardness(2)
+    hard = done.hardness([0, 1])
     assert read_json(done.folder / "hardness.json") == hard
     untrained, trained = (hard["random"][f"G {kind}"] for kind in ("untrained", "with D"))
     assert untrained != trained

@@ -1,6 +1,6 @@
 """Adversarial hard triplets after a long pre-training: does HTG help where triplets have run out?
 
-    python tools/experiments/htg_trial.py CONFIG RESULTS [key=value ...] [--seeds 5]
+    python tools/experiments/htg_trial.py CONFIG RESULTS [key=value ...] [--seeds 0 1 2 3 4]
 
 CONFIG is htg_trial_market.yaml or htg_trial_lfw.yaml of this folder, of the pre-training. It is
 one for all seeds: random triplets and unbiased softmax, until fewer than `VIOLATING` of the random
@@ -213,6 +213,7 @@ class Trial:
         sampler = PKSampler(
             labels.cpu().numpy(), config.batch.size // each, each, seed=derive(seed, "htg features")
         )
+        torch.manual_seed(derive(seed, "htg features"))  # of the miner
         miner = Miner(
             adversarial.mining, features.shape[1], squared=True, margin=adversarial.margin
         )
@@ -238,7 +239,7 @@ class Trial:
             for name, values in told.items()
         }
 
-    def hardness(self, seeds: int) -> dict[str, dict[str, Figures]]:
+    def hardness(self, seeds: Sequence[int]) -> dict[str, dict[str, Figures]]:
         """Return `FIGURES` by miner and by what makes the triplets, means over seeds."""
         file = self.folder / "hardness.json"
         if file.is_file():
@@ -248,10 +249,7 @@ class Trial:
             found[miner] = {}
             for name, overrides in GENERATORS.items():
                 arm = (*overrides, THROUGH_G, f"adversarial.mining={miner}")
-                told = [
-                    self.play(self.step(arm, seed), self._config(*arm), seed)
-                    for seed in range(seeds)
-                ]
+                told = [self.play(self.step(arm, seed), self._config(*arm), seed) for seed in seeds]
                 found[miner]["mined"] = _mean([one["mined"] for one in told])
                 found[miner][f"G {name}"] = _mean([one["generated"] for one in told])
         write_json(file, found)
@@ -281,6 +279,7 @@ class Trial:
         try:
             for number, batch in enumerate(islice(_endless(batches), UPDATES)):
                 for arm, step in steps.items():
+                    torch.manual_seed(derive(seed, "htg trial dropout", number))
                     began = time.process_time()
                     stats = step.update([batch], number)
                     seconds[arm] += time.process_time() - began
@@ -370,12 +369,12 @@ def main() -> None:
     parser.add_argument("config", type=Path)
     parser.add_argument("results", type=Path)
     parser.add_argument("overrides", nargs="*", metavar="key=value")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(5)))
     parser.add_argument("--table", action="store_true", help="tables of what is there, no training")
     asked = parser.parse_intermixed_args()
     trial = Trial(asked.config, asked.overrides, asked.results)
     try:
-        for seed in range(0 if asked.table else asked.seeds):
+        for seed in () if asked.table else asked.seeds:
             trial.run(seed)
         records = trial.records()
         if not records:
