@@ -131,7 +131,7 @@ def test_a_pre_training_that_is_too_short_is_refused(tools, trial, faces, monkey
 
 def test_the_last_epochs_violations(tools, tmp_path):
     lines = [
-        {"kind": "train", "epoch": epoch, "adversarial/mined_violation": share}
+        {"kind": "train", "step": 1, "epoch": epoch, "adversarial/mined_violation": share}
         for epoch, share in ((0, 0.9), (1, 0.2), (1, 0.4))
     ]
     metrics = tmp_path / "metrics.jsonl"
