@@ -109,7 +109,9 @@ def test_tables(tools, done):
     assert untrained != trained
     assert hard["random"]["mined"]["margin_loss"] >= 0
     records = done.records()
-    text = tools.htg_trial.tables(records, hard)
+    start = done.start()
+    text = tools.htg_trial.tables(start, records, hard)
+    assert f"pre-training alone | 1 | {start['AUC']:.3f} |" in text
     compared = text.split("### AUC, compared")[1].split("###")[0]
     rows = [line for line in compared.splitlines() if line.startswith("| htg-random | random |")]
     difference = sum(
@@ -117,7 +119,7 @@ def test_tables(tools, done):
         for s in (0, 1)
     )
     assert f"{difference / 2:+.3f} [" in rows[0]
-    kept = tools.htg_trial.summary(records, hard)
+    kept = tools.htg_trial.summary(start, records, hard)
     assert kept["arms"]["random"]["0"]["figures"] == records["random"][0]["figures"]
     assert "draws" not in json.dumps(kept)
 

@@ -255,6 +255,13 @@ class Trial:
         write_json(file, found)
         return found
 
+    def start(self) -> Figures:
+        """Return what the pre-training alone reached on the test people."""
+        file = self.folder / "start.json"
+        if not file.is_file():
+            write_json(file, judge(self.shared.path, self._start)["figures"])
+        return dict(read_json(file))
+
     def records(self) -> dict[str, dict[int, dict[str, Any]]]:
         """Return the records that are there, by arm and seed."""
         found: dict[str, dict[int, dict[str, Any]]] = {}
@@ -303,7 +310,9 @@ def last_violation(run: Run) -> float:
     return float(np.mean([line["adversarial/mined_violation"] for line in last]))
 
 
-def summary(records: Records, hard: Mapping[str, Any]) -> dict[str, Any]:
+def summary(
+    start: Figures, records: Records, hard: Mapping[str, Mapping[str, Figures]]
+) -> dict[str, Any]:
     """Return the numbers of the tables: figures by arm and seed, without those of each person."""
     arms = {
         arm: {
@@ -312,10 +321,10 @@ def summary(records: Records, hard: Mapping[str, Any]) -> dict[str, Any]:
         }
         for arm, found in records.items()
     }
-    return {"arms": arms, "hardness": hard}
+    return {"start": start, "arms": arms, "hardness": hard}
 
 
-def tables(records: Records, hard: Mapping[str, Mapping[str, Figures]]) -> str:
+def tables(start: Figures, records: Records, hard: Mapping[str, Mapping[str, Figures]]) -> str:
     """Return all tables: hardness, figures of the arms, their comparisons, the last updates."""
     rows = [
         [miner.replace("_", "-"), name, *(f"{figures[figure]:.3f}" for figure in FIGURES)]
@@ -324,8 +333,8 @@ def tables(records: Records, hard: Mapping[str, Mapping[str, Figures]]) -> str:
     ]
     headers = ["triplets", "made by", "violate", "margin loss", "identity kept", "offset"]
     texts = [markdown("Hardness", headers, rows)]
-    for figure in next(iter(next(iter(records.values())).values()))["figures"]:
-        rows = []
+    for figure, value in start.items():
+        rows = [["pre-training alone", "1", f"{value:.3f}"]]
         for arm, found in records.items():
             values = [one["figures"][figure] for one in found.values()]
             rows.append([arm, f"{len(values)}", mean_text(values)])
@@ -380,14 +389,15 @@ def main() -> None:
         if not records:
             raise TrainingError(f"no records in {asked.results}")
         hard = trial.hardness(asked.seeds)
-        text = tables(records, hard)
+        start = trial.start()
+        text = tables(start, records, hard)
     except Interrupted as stop:
         say(f"stopped; the same command goes on ({stop})")
         sys.exit(stop.exit_status)
     except FaceverError as error:
         sys.exit(str(error))
     write_text(asked.results / "tables.md", text)
-    write_json(asked.results / "summary.json", summary(records, hard))
+    write_json(asked.results / "summary.json", summary(start, records, hard))
     print(text)
 
 
