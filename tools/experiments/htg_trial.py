@@ -42,6 +42,7 @@ from facever.core.seeding import derive
 from facever.data.manifest import Manifest
 from facever.data.samplers import PKSampler
 from facever.data.sources import load as load_data
+from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import FaceverError, TrainingError
 from facever.heads.common.mining import Miner, Mining, Triplets
 from facever.models.loading import load_model
@@ -150,10 +151,11 @@ class Trial:
     @cached_property
     def features(self) -> tuple[Tensor, Tensor]:
         """Embeddings [N, L] of the training images, not normalised, and their labels [N]."""
-        out, workers = self.folder / "features", self._start.workers
-        faces = load_model(self.shared.path, device=self._start.device).extract(
-            self._images, out, workers=workers, on_error="raise", overwrite=True
-        )
+        out = self.folder / "features"
+        if not out.is_dir():
+            model = load_model(self.shared.path, device=self._start.device)
+            model.extract(self._images, out, workers=self._start.workers, on_error="raise")
+        faces = EmbeddingSet.load(out)
         lengths = faces.rows["norm"].to_numpy(np.float32)[:, None]
         labels = torch.from_numpy(np.asarray(self._images.labels(), np.int64))
         features = torch.from_numpy(np.asarray(faces.vectors) * lengths)
