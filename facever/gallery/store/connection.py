@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from facever.gallery.metadata import Conditions
 
 
-class Result(Protocol):
+class ResultRows(Protocol):
     """The rows of a statement."""
 
     @property
@@ -27,7 +27,7 @@ class Result(Protocol):
         """Yield the remaining rows."""
 
 
-class Connection(Protocol):
+class StoreConnection(Protocol):
     """A connection in a transaction.
 
     Attributes:
@@ -36,7 +36,7 @@ class Connection(Protocol):
 
     rows_at_once: int
 
-    def execute(self, sql: str, values: Sequence[Any] = ..., /) -> Result:
+    def execute(self, sql: str, values: Sequence[Any] = ..., /) -> ResultRows:
         """Run a statement."""
 
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> object:

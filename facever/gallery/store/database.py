@@ -1,22 +1,25 @@
 """What a store needs of its database: transactions, each with a connection.
 
 The folders beside this file implement it, one for each engine. Statements are written once, for all
-of them; what engines express in different ways is a method of `Connection`.
+of them; what engines express in different ways is a method of `StoreConnection`.
 """
 
 import secrets
+import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from facever.core.console import warn
+from facever.errors import UnavailableError
 from facever.gallery.records import Binding, Settings
-from facever.gallery.store.connection import Connection
-from facever.gallery.store.facts import StoreFacts, new_facts, write_facts
+from facever.gallery.store.connection import StoreConnection
+from facever.gallery.store.facts import StoreFacts, facts_in, new_facts, write_facts
 
 T = TypeVar("T")
 
@@ -62,7 +65,7 @@ class Transaction:
         removes: Set if something is removed, of which then no byte must remain in a log.
     """
 
-    db: Connection
+    db: StoreConnection
     name: str
     damage: Damage
     read_facts: Callable[[], StoreFacts]
@@ -85,37 +88,41 @@ class Transaction:
         return self.db.execute(sql, values).fetchone()
 
 
-class Database(Protocol):
+class Database(ABC):
     """An open database with the tables of one gallery. Threads may share one.
 
-    Attributes:
+    There is one connection for reading and one for writing, each used by one thread at a time.
+
+    Args:
         name: Where it is, for messages.
         folder: Folder for files that are derived from the store.
-        read_only: Whether this user cannot write to it.
+        wait: Seconds to wait for another writer.
     """
 
-    name: str
-    folder: Path
+    def __init__(self, name: str, folder: Path, wait: float) -> None:
+        self.name, self.folder, self._wait = name, folder, wait
+        self._read_lock, self._write_lock = threading.RLock(), threading.RLock()
+        self._damage = Damage(name)
+        self._memory: dict[str, Any] = {}  # values read from one state of the store
+        self._version: object = None  # version of that state
+        self._closed = False
+
+    # -- what each engine does --------------------------------------------------------------
 
     @property
+    @abstractmethod
     def read_only(self) -> bool:
         """Whether this user cannot write to it."""
 
-    def close(self) -> None:
-        """Close the connections; later calls raise UnavailableError."""
-
+    @abstractmethod
     def again(self) -> Self:
         """Open the same database once more, with connections of its own."""
 
+    @abstractmethod
     def reading(self) -> AbstractContextManager[Transaction]:
         """Yield a transaction that reads one state; a nested one reads the same state."""
 
-    def facts(self) -> StoreFacts:
-        """Return the store's current facts."""
-
-    def remembered(self, what: str, read: Callable[[Transaction], T]) -> T:
-        """Return the result of `read`, called once for each state of the store."""
-
+    @abstractmethod
     def writing(self, much: bool = False) -> AbstractContextManager[Transaction]:
         """Yield the writing transaction.
 
@@ -125,6 +132,7 @@ class Database(Protocol):
             much: The transaction may write more than fits on the disk.
         """
 
+    @abstractmethod
     def rewrite(self) -> None:
         """Rewrite the tables without removed data.
 
@@ -132,12 +140,78 @@ class Database(Protocol):
             GalleryError: Others keep reading or writing, or the disk has no room.
         """
 
+    @abstractmethod
+    def _disconnect(self) -> None:
+        """Close the connections."""
+
+    @abstractmethod
+    def _is_reading(self) -> bool:
+        """Return whether the reading connection is in a transaction."""
+
+    # -- what all have in common ------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the connections; later calls raise UnavailableError."""
+        with self._write_lock, self._read_lock:  # in the same order as writers
+            self._closed = True
+            self._disconnect()
+
+    def facts(self) -> StoreFacts:
+        """Return the store's current facts."""
+        return self.remembered("facts", lambda read: facts_in(read.db, self.name))
+
+    def remembered(self, what: str, read: Callable[[Transaction], T]) -> T:
+        """Return the result of `read`, called once for each state of the store."""
+        with self._read_lock:
+            self._require_open()
+            if self._is_reading() and what in self._memory:  # within `reading`
+                return self._memory[what]  # type: ignore[no-any-return]
+            with self.reading() as transaction:
+                if what not in self._memory:
+                    self._memory[what] = read(transaction)
+                return self._memory[what]  # type: ignore[no-any-return]
+
     def require_writable(self) -> None:
         """Refuse a change if the store is read-only.
 
         Raises:
-            GalleryError: This user cannot write.
+            UnavailableError: This user cannot write.
         """
+        if self.read_only:
+            raise UnavailableError(
+                f"{self.name} cannot be written by this user; it is open read-only"
+            )
+
+    def _follow(self, version: object) -> None:
+        """Forget what was read from another version of the store."""
+        if version != self._version:
+            self._memory.clear()
+            self._version = version
+
+    def _changing(self, db: StoreConnection) -> Transaction:
+        """Return the writing transaction of a connection."""
+        return Transaction(db, self.name, self._damage, lambda: facts_in(db, self.name))
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Hold the lock of this process's writers.
+
+        Raises:
+            UnavailableError: Another thread holds it for longer than writers wait.
+        """
+        if not self._write_lock.acquire(timeout=self._wait):
+            raise UnavailableError(
+                f"{self.name}: another thread is writing to it (waited {self._wait:g} s); try again"
+            )
+        try:
+            self._require_open()
+            yield
+        finally:
+            self._write_lock.release()
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise UnavailableError(f"{self.name} is closed; open the gallery again")
 
 
 def now() -> str:
@@ -145,13 +219,13 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def later(db: Connection) -> str:
+def later(db: StoreConnection) -> str:
     """Return the current time, or that of the newest change if the clock is earlier."""
     newest = db.execute("SELECT time FROM changes ORDER BY change DESC LIMIT 1").fetchone()
     return max(now(), newest[0]) if newest else now()
 
 
-def record(db: Connection, action: str, *, people: int, images: int) -> int:
+def record(db: StoreConnection, action: str, *, people: int, images: int) -> int:
     """Add a row to the log of changes and return its number."""
     number = db.allot("changes")
     db.execute(
@@ -162,7 +236,7 @@ def record(db: Connection, action: str, *, people: int, images: int) -> int:
     return number
 
 
-def begin_gallery(db: Connection, binding: Binding, settings: Settings) -> None:
+def begin_gallery(db: StoreConnection, binding: Binding, settings: Settings) -> None:
     """Write the facts and the first change of a new, empty gallery."""
     facts = {
         **asdict(binding),

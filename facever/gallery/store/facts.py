@@ -9,7 +9,7 @@ from facever.errors import GalleryError
 from facever.gallery.metadata import stored_json
 from facever.gallery.records import Binding, Equivalence, Settings
 from facever.gallery.storage import checked_storage
-from facever.gallery.store.connection import Connection
+from facever.gallery.store.connection import StoreConnection
 from facever.gallery.templates import checked_policy
 
 _META = "its table of facts cannot be used"
@@ -32,7 +32,7 @@ def new_generation() -> str:
     return secrets.token_hex(8)
 
 
-def write_facts(db: Connection, facts: Mapping[str, Any]) -> None:
+def write_facts(db: StoreConnection, facts: Mapping[str, Any]) -> None:
     """Write rows of `meta`, replacing those of the same names."""
     db.executemany(
         "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
@@ -52,7 +52,7 @@ class StoreFacts(NamedTuple):
     equivalents: Mapping[str, Equivalence]
 
 
-def facts_in(db: Connection, name: str) -> StoreFacts:
+def facts_in(db: StoreConnection, name: str) -> StoreFacts:
     """Read `meta`.
 
     Raises:
@@ -93,7 +93,7 @@ def _equivalents(said: Mapping[str, Any]) -> dict[str, Equivalence]:
     return {one.fingerprint: one for one in found if one.of == said["fingerprint"]}
 
 
-def under_way(db: Connection, name: str) -> Binding | None:
+def under_way(db: StoreConnection, name: str) -> Binding | None:
     """Return the binding of a migration that has begun, or None.
 
     Raises:

@@ -7,7 +7,7 @@ import numpy as np
 from facever.gallery.metadata import metadata_in
 from facever.gallery.records import Finding, shown
 from facever.gallery.storage import decoded
-from facever.gallery.store.connection import Connection
+from facever.gallery.store.connection import StoreConnection
 from facever.gallery.store.database import Transaction
 from facever.gallery.store.entries import made_templates
 from facever.gallery.store.facts import under_way
@@ -88,7 +88,7 @@ def _check_templates(read: Transaction) -> Iterator[Finding]:
         )
 
 
-def _check_people(db: Connection) -> Iterator[Finding]:
+def _check_people(db: StoreConnection) -> Iterator[Finding]:
     wrong = []
     for person, metadata in db.execute("SELECT id, metadata FROM people"):
         if not isinstance(person, str) or not person:

@@ -20,7 +20,7 @@ from facever.gallery.records import (
     shown,
 )
 from facever.gallery.storage import encoded
-from facever.gallery.store.connection import Connection
+from facever.gallery.store.connection import StoreConnection
 from facever.gallery.store.database import Transaction, record
 from facever.gallery.store.entries import derive, forget_entries_of, forget_images
 from facever.gallery.store.facts import under_way
@@ -50,7 +50,9 @@ def images_of(read: Transaction, key: int, person: str) -> list[StoredImage]:
     return [StoredImage(*row) for row in rows if _is_sound(read, person, row[0], row[1:])]
 
 
-def images_named(db: Connection, key: int, person: str, named: Sequence[str | int]) -> list[int]:
+def images_named(
+    db: StoreConnection, key: int, person: str, named: Sequence[str | int]
+) -> list[int]:
     """Return the numbers of images of a person, ascending, by their sources or numbers."""
     own = db.execute("SELECT image, source FROM images WHERE person = ?", [key]).fetchall()
     images: set[int] = set()
@@ -90,7 +92,7 @@ def rows_of(read: Transaction, key: int) -> tuple[list[Row], Vectors]:
     return _records(read, read.db.execute(sql + where, [key]).fetchall())
 
 
-def _record_columns(db: Connection) -> str:
+def _record_columns(db: StoreConnection) -> str:
     more = ", p.id, p.metadata, t.source, t.hash, t.enrolled, t.norm, t.quality, "
     return more + landmarks_column(db, "t.image")
 
@@ -106,7 +108,7 @@ def _records(read: Transaction, rows: Sequence[tuple[Any, ...]]) -> tuple[list[R
     return kept, vectors
 
 
-def _rows_after(db: Connection, image: int, more: str) -> list[tuple[Any, ...]]:
+def _rows_after(db: StoreConnection, image: int, more: str) -> list[tuple[Any, ...]]:
     """Return the next rows of images after a number, for `verified`."""
     sql = (
         f"SELECT {columns(db, IMAGES)}{more} FROM {joined(IMAGES)} WHERE t.image > ?"
@@ -115,7 +117,7 @@ def _rows_after(db: Connection, image: int, more: str) -> list[tuple[Any, ...]]:
     return db.execute(sql, [image]).fetchall()
 
 
-def find_duplicates(db: Connection, images: NewImages) -> Iterator[Duplicate]:
+def find_duplicates(db: StoreConnection, images: NewImages) -> Iterator[Duplicate]:
     """Yield the images that are already in the store, or given twice.
 
     Images are the same if their hashes are equal; if one has no hash, if their sources are equal.
@@ -160,12 +162,12 @@ def _is_sound(read: Transaction, person: object, image: int, known: Sequence[obj
 # -- photos -------------------------------------------------------------------------------------
 
 
-def count_photos(db: Connection) -> int:
+def count_photos(db: StoreConnection) -> int:
     """Return the number of images enrolled as photos."""
     return db.execute("SELECT count(*) FROM photos").fetchone()[0] if db.has_photos() else 0
 
 
-def landmarks_column(db: Connection, image: str) -> str:
+def landmarks_column(db: StoreConnection, image: str) -> str:
     """Return SQL for an image's landmarks: NULL for a crop, empty if damaged.
 
     Args:
@@ -179,7 +181,7 @@ def landmarks_column(db: Connection, image: str) -> str:
     return f"(SELECT {known} FROM photos f WHERE f.image = {image})"
 
 
-def _write_photos(db: Connection, landmarks: Iterable[tuple[int, str]]) -> None:
+def _write_photos(db: StoreConnection, landmarks: Iterable[tuple[int, str]]) -> None:
     """Store the landmarks of the faces in images, by number; empty if unknown."""
     rows = list(landmarks)
     if rows:
@@ -281,7 +283,7 @@ def give_images(change: Transaction, number: int, images: Sequence[int], of: int
 
 
 def _renew_checksums(
-    db: Connection,
+    db: StoreConnection,
     table: VectorTable,
     fresh: Mapping[int, int],
     owner: int,

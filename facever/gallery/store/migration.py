@@ -11,7 +11,7 @@ import numpy as np
 from facever.errors import GalleryError
 from facever.gallery.records import Binding, MigrationState, PendingImage, Storage, Vectors
 from facever.gallery.storage import encoded
-from facever.gallery.store.connection import Connection
+from facever.gallery.store.connection import StoreConnection
 from facever.gallery.store.database import Transaction, record
 from facever.gallery.store.entries import begin_generation
 from facever.gallery.store.facts import under_way
@@ -116,7 +116,7 @@ def abandon(change: Transaction) -> None:
     change.db.execute("DELETE FROM meta WHERE key = 'migration'")
 
 
-def _take_migrated(db: Connection, storage: Storage, dimension: int) -> None:
+def _take_migrated(db: StoreConnection, storage: Storage, dimension: int) -> None:
     """Replace every image's vector by its new one; all new ones are intact."""
     db.execute(
         "UPDATE images SET norm = (SELECT m.norm FROM migrated m WHERE m.image = images.image)"
@@ -136,6 +136,6 @@ def _require(change: Transaction, fingerprint: str) -> Binding:
     return binding
 
 
-def _drop_damaged(db: Connection, binding: Binding) -> None:
+def _drop_damaged(db: StoreConnection, binding: Binding) -> None:
     for found in pages(db, MIGRATED, "float32", binding.dimension):
         db.each("DELETE FROM migrated WHERE image IN ({})", found.damaged)

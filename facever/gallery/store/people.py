@@ -9,7 +9,7 @@ from facever.core.text import canonical
 from facever.errors import GalleryError, NotEnrolledError, TakenError
 from facever.gallery.metadata import Conditions, fits, merged, metadata_in
 from facever.gallery.records import PersonImages, person_id, shown, text
-from facever.gallery.store.connection import Connection
+from facever.gallery.store.connection import StoreConnection
 from facever.gallery.store.database import Transaction, later, record
 
 _ROWS_AT_ONCE = 4096
@@ -19,7 +19,7 @@ _NOTHING = "{}"  # metadata
 # -- queries ------------------------------------------------------------------------------------
 
 
-def key_of(db: Connection, person: str) -> int:
+def key_of(db: StoreConnection, person: str) -> int:
     """Return a person's key."""
     known = known_as(db, [person])
     if not known:
@@ -27,7 +27,7 @@ def key_of(db: Connection, person: str) -> int:
     return next(iter(known.values()))[1]
 
 
-def known_as(db: Connection, people: Sequence[str]) -> dict[str, tuple[str, int]]:
+def known_as(db: StoreConnection, people: Sequence[str]) -> dict[str, tuple[str, int]]:
     """Return stored ids and keys, by given id, of those who are enrolled.
 
     A person stored by an older version with an id in another form (`person_id`) is found by exactly
@@ -72,7 +72,7 @@ def keys_matching(read: Transaction, conditions: Conditions) -> list[int]:
     ]
 
 
-def metadata_of(db: Connection, key: int) -> dict[str, Any]:
+def metadata_of(db: StoreConnection, key: int) -> dict[str, Any]:
     """Return a person's metadata."""
     sql = "SELECT id, metadata FROM people WHERE person = ?"
     person, written = db.execute(sql, [key]).fetchone()
@@ -121,7 +121,7 @@ def _is_text(read: Transaction, person: object) -> bool:
 # -- changes ------------------------------------------------------------------------------------
 
 
-def add_people(db: Connection, people: Sequence[str], time: str) -> int:
+def add_people(db: StoreConnection, people: Sequence[str], time: str) -> int:
     """Add missing people, and return their number."""
     there = {person for (person,) in db.among("SELECT id FROM people WHERE id IN ({})", people)}
     new = [person for person in people if person not in there]
@@ -133,7 +133,7 @@ def add_people(db: Connection, people: Sequence[str], time: str) -> int:
 
 
 def add_metadata(
-    db: Connection,
+    db: StoreConnection,
     keys: Mapping[str, int],
     metadata: Mapping[str, Mapping[str, Any]],
 ) -> bool:
@@ -146,12 +146,12 @@ def add_metadata(
     return bool(told)
 
 
-def write_metadata(db: Connection, key: int, metadata: Mapping[str, Any]) -> None:
+def write_metadata(db: StoreConnection, key: int, metadata: Mapping[str, Any]) -> None:
     """Write a person's metadata, the result of `merged`."""
     db.execute("UPDATE people SET metadata = ? WHERE person = ?", [json.dumps(metadata), key])
 
 
-def require_free(db: Connection, person: str) -> str:
+def require_free(db: StoreConnection, person: str) -> str:
     """Return an id in stored form if it is free."""
     kept = person_id(person)
     if known_as(db, [kept]):
@@ -159,7 +159,7 @@ def require_free(db: Connection, person: str) -> str:
     return kept
 
 
-def add_person(db: Connection, person: str) -> int:
+def add_person(db: StoreConnection, person: str) -> int:
     """Add a person with a free id, and return their key."""
     key = db.allot("people")
     db.insert("people", ["person", "id", "created"], [(key, person, later(db))])

@@ -9,7 +9,7 @@ import numpy as np
 from facever.gallery.checksums import checksums_of, checksums_of_bytes, intact
 from facever.gallery.records import Checksums, Keys, Settings, Storage, Vectors, shown
 from facever.gallery.storage import bytes_of, decoded, encoded
-from facever.gallery.store.connection import Connection
+from facever.gallery.store.connection import StoreConnection
 from facever.gallery.store.database import Transaction
 from facever.gallery.templates import ALL
 
@@ -59,7 +59,7 @@ class Verified(NamedTuple):
     damaged: list[int]
 
 
-def columns(db: Connection, table: VectorTable) -> str:
+def columns(db: StoreConnection, table: VectorTable) -> str:
     """Return the columns to select `FROM {joined(table)}` for `verified`."""
     sound = db.is_sound_id("p") if table.owner == "person" else "1 = 1"
     return f"t.{table.number}, {_owner(table)}, t.vector, c.checksum, {sound}"
@@ -115,7 +115,7 @@ def _fits(owner: object, checksum: object) -> bool:
 
 
 def add_checksums(
-    db: Connection,
+    db: StoreConnection,
     table: VectorTable,
     rows: Iterable[tuple[int, int, bytes]],
     storage: Storage,
@@ -143,7 +143,7 @@ def add_checksums(
 
 
 def insert_checksums(
-    db: Connection, table: VectorTable, numbers: Keys, checksums: Checksums
+    db: StoreConnection, table: VectorTable, numbers: Keys, checksums: Checksums
 ) -> None:
     """Write the checksums [N] of rows without one by their numbers [N]."""
     rows = zip(numbers.tolist(), checksums.tolist(), strict=True)
@@ -151,7 +151,7 @@ def insert_checksums(
 
 
 def pages(
-    db: Connection, table: VectorTable, storage: Storage, dimension: int, after: int = 0
+    db: StoreConnection, table: VectorTable, storage: Storage, dimension: int, after: int = 0
 ) -> Iterator[Verified]:
     """Yield all rows of a table after a number, in blocks."""
     sql = (
@@ -164,7 +164,7 @@ def pages(
 
 
 def rewrite(
-    db: Connection,
+    db: StoreConnection,
     images: Keys,
     owners: Keys,
     vectors: Vectors,
@@ -202,7 +202,7 @@ def name_damaged(read: Transaction, table: VectorTable, numbers: Sequence[int]) 
         )
 
 
-def described(db: Connection, table: VectorTable, numbers: Sequence[int]) -> list[str]:
+def described(db: StoreConnection, table: VectorTable, numbers: Sequence[int]) -> list[str]:
     """Return a description of the vectors of these numbers, with person and source if known."""
     source = "t.source" if table is IMAGES else "NULL"
     whose = "p.person = t.person" if table.owner == "person" else "1 = 0"

@@ -336,7 +336,7 @@ def test_the_kind_wanted_serves_as_soon_as_it_is_written(kept, store, add, units
     store.set_index("flat")
     assert kept.refresh().kind == "flat"
     kept.wait()
-    assert not store.folder / approximates.FILE.exists()
+    assert not (store.folder / approximates.FILE).exists()
     assert capsys.readouterr().err == ""
 
 
@@ -397,7 +397,7 @@ def test_a_gallery_that_cannot_be_written_is_searched_without_a_word(
     kept, store, add, units, capsys, monkeypatch
 ) -> None:
     add(store, units(40), [f"p{i}" for i in range(40)])
-    store.read_only = True
+    monkeypatch.setattr(type(store), "read_only", True)
     writes: list[object] = []
     monkeypatch.setattr(room, "write_index", lambda *given: writes.append(given))
     kept.settle()

@@ -3,17 +3,15 @@
 import os
 import shutil
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from facever.errors import GalleryError, UnavailableError
 from facever.gallery.records import shown
-from facever.gallery.store.database import Damage, Transaction
-from facever.gallery.store.facts import StoreFacts, facts_in
+from facever.gallery.store.database import Database, Transaction
 from facever.gallery.store.sqlite.connection import SqliteConnection
 from facever.gallery.store.sqlite.log import INDEX_BYTES, Log, checkpoint, log_bytes
 
@@ -25,11 +23,8 @@ _IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _STEP = 0.02  # seconds between two attempts to empty the log
 
 
-class SqliteDatabase:
+class SqliteDatabase(Database):
     """An open SQLite file of a store.
-
-    Threads may share one: there is one connection for reading and one for writing, each used by one
-    thread at a time.
 
     Args:
         path: The file.
@@ -37,26 +32,25 @@ class SqliteDatabase:
     """
 
     def __init__(self, path: Path, wait: float) -> None:
-        self.path, self.name, self.folder, self._wait = path, str(path), path.parent, wait
-        self._read_lock, self._write_lock = threading.RLock(), threading.RLock()
+        super().__init__(str(path), path.parent, wait)
+        self.path = path
         self._writer: SqliteConnection | None = None
-        self._memory: dict[str, Any] = {}  # values read from one state of the store
-        self._version = -1  # version of that state
-        self.read_only = not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+        self._locked = not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
         self._unlocked = False  # opened without a lock: the file is checked for changes instead
         self._log = Log(path, wait, self._read_lock)
-        self._damage = Damage(self.name)
         self._reader = self._connect_reader()
-        self._file, self._closed = self._identity(), False
+        self._file = self._identity()
 
-    def close(self) -> None:
-        """Close the connections."""
-        with self._write_lock, self._read_lock:  # in the same order as writers
-            self._closed = True
-            self._reader.close()
-            if self._writer is not None:
-                self._writer.close()
-                self._writer = None
+    @property
+    def read_only(self) -> bool:
+        """Whether this user cannot write to the file or its folder."""
+        return self._locked
+
+    def _disconnect(self) -> None:
+        self._reader.close()
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
 
     def again(self) -> Self:
         """Open the same file once more, with connections of its own."""
@@ -80,20 +74,8 @@ class SqliteDatabase:
     def _of_reader(self) -> Transaction:
         return Transaction(self._reader, self.name, self._damage, self.facts)
 
-    def facts(self) -> StoreFacts:
-        """Return the store's current facts."""
-        return self.remembered("facts", lambda read: facts_in(read.db, self.name))
-
-    def remembered(self, what: str, read: Callable[[Transaction], T]) -> T:
-        """Return the result of `read`, called once for each state of the store."""
-        with self._read_lock:
-            self._require_open()
-            if self._reader.in_transaction and what in self._memory:  # within `reading`
-                return self._memory[what]  # type: ignore[no-any-return]
-            with self.reading() as transaction:
-                if what not in self._memory:
-                    self._memory[what] = read(transaction)
-                return self._memory[what]  # type: ignore[no-any-return]
+    def _is_reading(self) -> bool:
+        return self._reader.in_transaction
 
     @contextmanager
     def _one_state(self) -> Iterator[None]:
@@ -102,14 +84,11 @@ class SqliteDatabase:
             if self._unlocked and self._look() != self._seen:
                 self._reader.close()
                 self._reader, self._file = self._connect_reader(), self._identity()
-                self._version = -1
+                self._version = None
             self._require_same_file()
             self._reader.execute("BEGIN")
             try:
-                (version,) = self._reader.execute("PRAGMA data_version").fetchone()
-                if version != self._version:  # the store has changed
-                    self._memory.clear()
-                    self._version = version
+                self._follow(self._reader.execute("PRAGMA data_version").fetchone())
                 yield
                 self._require_unchanged()
             except sqlite3.Error:
@@ -133,7 +112,6 @@ class SqliteDatabase:
         """
         self.require_writable()
         with self._turn(), explained(self.path, self._wait):
-            self._require_open()
             self._require_same_file()
             if self._writer is None:
                 self._writer = self._connect_writer()
@@ -142,9 +120,7 @@ class SqliteDatabase:
             if much:
                 checkpoint(writer, "PASSIVE")
             writer.execute("BEGIN IMMEDIATE")
-            change = Transaction(
-                writer, self.name, self._damage, lambda: facts_in(writer, self.name)
-            )
+            change = self._changing(writer)
             try:
                 _refuse_planted(writer, self.path)
                 yield change
@@ -173,22 +149,6 @@ class SqliteDatabase:
             self._writer.execute("VACUUM")
             self._empty_log(self._writer)
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Hold the lock of this process's writers.
-
-        Raises:
-            UnavailableError: Another thread holds it for longer than writers wait.
-        """
-        if not self._write_lock.acquire(timeout=self._wait):
-            raise UnavailableError(
-                f"{self.path}: another thread is writing to it (waited {self._wait:g} s); try again"
-            )
-        try:
-            yield
-        finally:
-            self._write_lock.release()
-
     def _empty_log(self, db: sqlite3.Connection) -> None:
         until = time.monotonic() + self._wait
         while True:
@@ -205,17 +165,6 @@ class SqliteDatabase:
                     "finished"
                 )
             time.sleep(_STEP)
-
-    def require_writable(self) -> None:
-        """Refuse a change if the store is read-only.
-
-        Raises:
-            GalleryError: The file or its folder cannot be written by this user.
-        """
-        if self.read_only:
-            raise UnavailableError(
-                f"{self.path} cannot be written by this user; it is open read-only"
-            )
 
     # -- connections ------------------------------------------------------------------------
 
@@ -251,7 +200,7 @@ class SqliteDatabase:
         mode, self._unlocked = "mode=rw", unlocked
         if unlocked:
             mode, self._seen = "mode=ro&immutable=1", self._look()
-        elif self.read_only:
+        elif self._locked:
             # Without a log, and without permission to create one, SQLite reads a file only if told
             # that it is immutable. Another user may still change it.
             fixed, log = not os.access(self.path.parent, os.W_OK), log_bytes(self.path)
@@ -283,10 +232,6 @@ class SqliteDatabase:
     def _require_unchanged(self) -> None:
         if self._unlocked and self._look() != self._seen:
             raise UnavailableError(f"{self.path} was changed while it was read; try again")
-
-    def _require_open(self) -> None:
-        if self._closed:
-            raise UnavailableError(f"{self.path} is closed; open the gallery again")
 
     def _require_same_file(self) -> None:
         """Refuse to use a file that is no longer at its path.

@@ -18,7 +18,7 @@ from facever.errors import GalleryError
 from facever.gallery.checksums import checksum_of_texts, checksums_of
 from facever.gallery.records import Binding, Settings, Storage, shown
 from facever.gallery.storage import bytes_of, decoded, encoded, plausible
-from facever.gallery.store.connection import Connection
+from facever.gallery.store.connection import StoreConnection
 from facever.gallery.store.database import Transaction, begin_gallery
 from facever.gallery.store.facts import under_way
 from facever.gallery.store.sqlite.connection import SqliteConnection
@@ -138,12 +138,12 @@ def _upgrade(database: SqliteDatabase) -> None:
         warn(f"{database.path} was upgraded to format {FORMAT}: {line}")
 
 
-def _format_in(db: Connection) -> int:
+def _format_in(db: StoreConnection) -> int:
     return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _upgrade_vectors(
-    db: Connection, storage: Storage, dimension: int, migration: Binding | None
+    db: StoreConnection, storage: Storage, dimension: int, migration: Binding | None
 ) -> list[str]:
     """Compute the checksums of all valid vectors, and return messages.
 
@@ -173,7 +173,7 @@ def _upgrade_vectors(
 
 
 def _seal(
-    db: Connection, table: VectorTable, storage: Storage, dimension: int
+    db: StoreConnection, table: VectorTable, storage: Storage, dimension: int
 ) -> tuple[list[int], int]:
     """Write a table's checksums; return the numbers of damaged rows and the count of non-unit
     ones.
@@ -212,7 +212,7 @@ def _seal(
     return damaged, normalised
 
 
-def _upgrade_measured(db: Connection) -> None:
+def _upgrade_measured(db: StoreConnection) -> None:
     """Compute the checksums of operating points and calibrations."""
     for table, column in (("operating_points", "point"), ("calibrations", "calibration")):
         texts = ", ".join(f"CAST({one} AS BLOB)" for one in ("name", "kind", column))
@@ -223,7 +223,7 @@ def _upgrade_measured(db: Connection) -> None:
         )
 
 
-def _upgrade_people(db: Connection) -> list[str]:
+def _upgrade_people(db: StoreConnection) -> list[str]:
     """Convert ids to their current stored form (`canonical`) unless two become equal; return
     messages.
     """

@@ -12,7 +12,7 @@ The checksums of vectors are in separate tables (`vectors.py`): adding them to a
 million images writes some megabytes instead of every vector again.
 """
 
-from facever.gallery.store.connection import Connection
+from facever.gallery.store.connection import StoreConnection
 from facever.gallery.store.facts import new_facts, write_facts
 
 APPLICATION_ID = 0x46435652  # "FCVR"
@@ -123,7 +123,7 @@ CREATE TABLE migrated_checksums (
 """
 
 
-def make_tables(db: Connection, format_: int = 0) -> None:
+def make_tables(db: StoreConnection, format_: int = 0) -> None:
     """Create the tables that a store of an older format does not have.
 
     Args:
