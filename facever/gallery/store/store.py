@@ -68,6 +68,7 @@ from facever.gallery.storage import checked_storage
 from facever.gallery.store import entries, images, migration, people
 from facever.gallery.store.database import Database, Transaction, later, record
 from facever.gallery.store.findings import findings
+from facever.gallery.store.postgres.address import Address
 from facever.gallery.store.sqlite.formats import make_file, open_file
 from facever.gallery.store.vectors import REMEDY, entry_table
 from facever.gallery.templates import checked_policy
@@ -95,7 +96,7 @@ class Store:
     @classmethod
     def create(
         cls,
-        folder: Path,
+        place: Path | Address,
         binding: Binding,
         settings: Settings | None = None,
         shown_as: Path | None = None,
@@ -103,7 +104,7 @@ class Store:
         """Create a new, empty store, readable by its owner only.
 
         Args:
-            folder: The gallery's folder.
+            place: The gallery's folder, or its address in PostgreSQL.
             binding: The gallery's binding.
             settings: The gallery's settings.
             shown_as: The final name of the folder, for messages.
@@ -111,24 +112,33 @@ class Store:
         Raises:
             GalleryError: The store cannot be written.
         """
-        shown_at = (shown_as or folder) / FILE
-        make_file(folder / FILE, binding, settings or Settings(), shown_at)
+        settings = settings or Settings()
+        if isinstance(place, Address):
+            from facever.gallery.store.postgres.galleries import make_gallery
+
+            make_gallery(place, binding, settings)
+        else:
+            make_file(place / FILE, binding, settings, (shown_as or place) / FILE)
 
     @classmethod
-    def open(cls, folder: Path, wait: float) -> Self:
+    def open(cls, place: Path | Address, wait: float) -> Self:
         """Open the store of a gallery; upgrade an older format.
 
         It is open read-only if this user cannot write to it.
 
         Args:
-            folder: The gallery.
+            place: The gallery's folder, or its address in PostgreSQL.
             wait: Seconds to wait for another writer.
 
         Raises:
             GalleryError: There is no store, or it has a newer format, is damaged, or cannot be
                 opened.
         """
-        return cls(open_file(folder / FILE, wait))
+        if isinstance(place, Address):
+            from facever.gallery.store.postgres.galleries import open_gallery
+
+            return cls(open_gallery(place, wait))
+        return cls(open_file(place / FILE, wait))
 
     def again(self) -> Self:
         """Open the same store once more, for another thread."""
