@@ -1,8 +1,8 @@
 """Addresses of galleries in PostgreSQL: `postgresql://HOST/DATABASE?gallery=NAME`.
 
 An address is a connection URI of libpq with two options more, `gallery` and `cache`. All others,
-such as `sslmode` and `sslrootcert`, are passed on; what it omits comes from PGHOST, PGUSER, PGSERVICE,
-PGPASSFILE and so on, as in every program of PostgreSQL.
+such as `sslmode` and `sslrootcert`, are passed on. What it omits comes from PGHOST, PGUSER,
+PGSERVICE, PGPASSFILE and so on, as in every program of PostgreSQL.
 """
 
 import re
