@@ -5,6 +5,8 @@ import pytest
 from facever.cli.gallery_address import checked
 from facever.errors import GalleryError
 
+pytest.importorskip("psycopg")
+
 
 def test_unchanged(capsys: pytest.CaptureFixture[str]) -> None:
     for place in (None, "folder", "postgresql://ann@h/x?gallery=staff&passfile=/f"):

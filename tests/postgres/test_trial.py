@@ -9,9 +9,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import psycopg
 import pytest
 
+psycopg = pytest.importorskip("psycopg")
 PROJECT = Path(__file__).parents[2]
 
 

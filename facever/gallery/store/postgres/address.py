@@ -67,10 +67,16 @@ def parse_address(text: str) -> Address:
 
     Raises:
         GalleryError: It is not such an address, has an unknown option, or the name of the gallery
-            is not allowed. No message contains a password.
+            is not allowed; or psycopg is not installed. No message contains a password.
     """
-    from psycopg import ProgrammingError
-    from psycopg.conninfo import conninfo_to_dict
+    try:
+        from psycopg import ProgrammingError
+        from psycopg.conninfo import conninfo_to_dict
+    except ImportError as error:
+        raise GalleryError(
+            "galleries in PostgreSQL need psycopg, which is not installed: "
+            "pip install 'facever[postgres]'"
+        ) from error
 
     if not is_address(text):
         raise GalleryError(f"not the address of a gallery: write {_PATTERN}")

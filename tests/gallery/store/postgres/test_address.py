@@ -1,9 +1,9 @@
 """Addresses of galleries: what libpq gets, what messages show, and what is refused."""
 
+import sys
 from pathlib import Path
 
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
 from facever.errors import GalleryError
 from facever.gallery.store.postgres.address import (
@@ -11,6 +11,8 @@ from facever.gallery.store.postgres.address import (
     parse_address,
     refuse_folder_of_address,
 )
+
+conninfo_to_dict = pytest.importorskip("psycopg.conninfo").conninfo_to_dict
 
 
 @pytest.mark.parametrize(
@@ -140,3 +142,9 @@ def test_cache() -> None:
 def test_redacted() -> None:
     address = parse_address("postgresql://u:pass%20word@h/x?sslpassword=other")
     assert address.redacted("no: pass word, other, x") == "no: ***, ***, x"
+
+
+def test_without_psycopg(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(GalleryError, match=r"pip install 'facever\[postgres\]'"):
+        parse_address("postgresql://h/x")

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
-import psycopg
 import pytest
 
 from facever.errors import GalleryError, UnavailableError
@@ -12,6 +11,7 @@ from facever.gallery.store.postgres.address import Address, parse_address
 from facever.gallery.store.postgres.errors import connecting, explained, is_lost, require_utf8
 from tests.postgres.server import Server
 
+psycopg = pytest.importorskip("psycopg")
 PASSWORD = "a secret"
 Said = Callable[..., str]
 
