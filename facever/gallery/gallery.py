@@ -783,6 +783,10 @@ class Gallery:
 
     # -- maintenance ------------------------------------------------------------------------
 
+    def size(self) -> int:
+        """Return the bytes of the gallery's files, or of its tables in PostgreSQL."""
+        return self._store.size()
+
     def check(self) -> list[Finding]:
         """Return the problems of the gallery; an empty list if there are none.
 

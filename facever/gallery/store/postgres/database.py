@@ -55,7 +55,7 @@ class PostgresDatabase(Database):
         self._reader, self._writer = Session(address), Session(address)
         self._in_reading = False
         with explained(self.name, wait, reading=True):
-            (self._locked,) = self._reader.begin("READ ONLY", _READ_ONLY)
+            self._locked = bool(self._reader.begin("READ ONLY", _READ_ONLY)[0])
             self._reader.roll_back()
 
     @property
@@ -137,6 +137,15 @@ class PostgresDatabase(Database):
                             "contains removed rows; purge again when it has ended"
                         )
                     time.sleep(_STEP)
+
+    def size(self) -> int:
+        """Return the bytes of the gallery's tables and indexes, and of derived files here."""
+        sql = (
+            "SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class WHERE relkind = 'r'"
+            " AND relnamespace = current_schema()::regnamespace"
+        )
+        with self.reading() as read:
+            return int(read.first(sql)[0]) + self._bytes_in_folder()
 
     def _rows_kept_by_others(self, raw: "psycopg.Connection", table: str) -> int:
         """Rewrite a table; return the number of removed rows that others may still read."""
