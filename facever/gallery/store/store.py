@@ -66,10 +66,11 @@ from facever.gallery.records import (
 )
 from facever.gallery.storage import checked_storage
 from facever.gallery.store import entries, images, migration, people
-from facever.gallery.store.database import Database, Transaction, among, later, record
+from facever.gallery.store.database import Database, Transaction, later, record
 from facever.gallery.store.findings import findings
-from facever.gallery.store.formats import make_file, open_file
-from facever.gallery.store.vectors import REMEDY, WHOLE_ID, entry_table
+from facever.gallery.store.postgres.address import Address
+from facever.gallery.store.sqlite.formats import make_file, open_file
+from facever.gallery.store.vectors import REMEDY, entry_table
 from facever.gallery.templates import checked_policy
 
 __all__ = ["FILE", "Store"]
@@ -90,13 +91,12 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.path = database.path
-        self.read_only = database.read_only
+        self.name, self.folder = database.name, database.folder
 
     @classmethod
     def create(
         cls,
-        folder: Path,
+        place: Path | Address,
         binding: Binding,
         settings: Settings | None = None,
         shown_as: Path | None = None,
@@ -104,7 +104,7 @@ class Store:
         """Create a new, empty store, readable by its owner only.
 
         Args:
-            folder: The gallery's folder.
+            place: The gallery's folder, or its address in PostgreSQL.
             binding: The gallery's binding.
             settings: The gallery's settings.
             shown_as: The final name of the folder, for messages.
@@ -112,24 +112,37 @@ class Store:
         Raises:
             GalleryError: The store cannot be written.
         """
-        shown_at = (shown_as or folder) / FILE
-        make_file(folder / FILE, binding, settings or Settings(), shown_at)
+        settings = settings or Settings()
+        if isinstance(place, Address):
+            from facever.gallery.store.postgres.galleries import make_gallery
+
+            make_gallery(place, binding, settings)
+        else:
+            make_file(place / FILE, binding, settings, (shown_as or place) / FILE)
 
     @classmethod
-    def open(cls, folder: Path, wait: float) -> Self:
+    def open(cls, place: Path | Address, wait: float) -> Self:
         """Open the store of a gallery; upgrade an older format.
 
         It is open read-only if this user cannot write to it.
 
         Args:
-            folder: The gallery.
+            place: The gallery's folder, or its address in PostgreSQL.
             wait: Seconds to wait for another writer.
 
         Raises:
             GalleryError: There is no store, or it has a newer format, is damaged, or cannot be
                 opened.
         """
-        return cls(open_file(folder / FILE, wait))
+        if isinstance(place, Address):
+            from facever.gallery.store.postgres.galleries import open_gallery
+
+            return cls(open_gallery(place, wait))
+        return cls(open_file(place / FILE, wait))
+
+    def again(self) -> Self:
+        """Open the same store once more, for another thread."""
+        return type(self)(self._database.again())
 
     def close(self) -> None:
         """Close the store; later calls raise GalleryError."""
@@ -150,6 +163,11 @@ class Store:
         self._database.require_writable()
 
     # -- properties -------------------------------------------------------------------------
+
+    @property
+    def read_only(self) -> bool:
+        """Whether this user cannot write to the store."""
+        return self._database.read_only
 
     @property
     def gallery(self) -> str:
@@ -237,7 +255,7 @@ class Store:
         with self._database.reading() as read:
             table = entry_table(read.facts().settings)
             sql = f"SELECT {table.number} FROM {table.name} WHERE {table.number} IN ({{}})"
-            return {number for (number,) in among(read.db, sql, numbers.tolist())}
+            return {number for (number,) in read.db.among(sql, numbers.tolist())}
 
     def entries_removed_after(self, change: int) -> Keys:
         """Return the numbers of the entries that were removed after a change."""
@@ -250,9 +268,9 @@ class Store:
 
     def ids(self, keys: Iterable[int]) -> dict[int, str]:
         """Return the ids of people by their keys, without removed or damaged ones."""
-        sql = f"SELECT person, id FROM people p WHERE typeof(id) = 'text' AND {WHOLE_ID}"
         with self._database.reading() as read:
-            return dict(among(read.db, f"{sql} AND person IN ({{}})", list(keys)))
+            sql = f"SELECT person, id FROM people p WHERE {read.db.is_sound_id('p')}"
+            return dict(read.db.among(f"{sql} AND person IN ({{}})", list(keys)))
 
     def people(self, where: Mapping[str, Any] | None = None) -> Iterator[PersonImages]:
         """Yield people by ascending keys, in blocks of one state each; report damaged ids."""
@@ -316,7 +334,7 @@ class Store:
         if vectors is None:
             raise NotEnrolledError(f"no person {shown(person)} with images is enrolled")
         if not len(vectors):
-            raise GalleryError(f"{self.path}: all vectors of {shown(person)} are damaged: {REMEDY}")
+            raise GalleryError(f"{self.name}: all vectors of {shown(person)} are damaged: {REMEDY}")
         return vectors
 
     def image_vectors(self) -> Iterator[tuple[Keys, Vectors]]:
@@ -402,7 +420,7 @@ class Store:
             new_people = people.add_people(db, whose, time)
             named = sorted({*whose, *(person for person, said in metadata.items() if said)})
             sql = "SELECT id, person FROM people WHERE id IN ({})"
-            keys: dict[str, int] = dict(among(db, sql, named))
+            keys: dict[str, int] = dict(db.among(sql, named))
             told = people.add_metadata(db, keys, metadata)
             owners = [keys[new.people[index]] for index in kept]
             images.add_images(change, new, kept, owners, time)
@@ -520,9 +538,15 @@ class Store:
             what: "operating point" or "calibration".
         """
         table = _table_of(what)
-        texts = ", ".join(f"CAST({one} AS BLOB)" for one in ("name", "kind", what.split()[-1]))
-        sql = f"SELECT {texts}, checksum FROM {table} ORDER BY name"
-        rows = self._database.remembered(table, lambda read: read.db.execute(sql).fetchall())
+        columns = ("name", "kind", what.split()[-1])
+
+        def stored(read: Transaction) -> list[Any]:
+            texts = ", ".join(map(read.db.as_bytes, columns))
+            return read.db.execute(
+                f"SELECT {texts}, checksum FROM {table} ORDER BY name"
+            ).fetchall()
+
+        rows = self._database.remembered(table, stored)
         return {
             name.decode(errors="replace"): written.decode()
             if checksum_of_texts(name, kind, written) == checksum
