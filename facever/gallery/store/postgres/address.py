@@ -25,7 +25,7 @@ _SHOWN = ("host", "hostaddr", "service")  # of what a network location cannot sh
 
 
 @dataclass(frozen=True)
-class Address:
+class GalleryAddress:
     """Where a gallery is.
 
     Attributes:
@@ -59,7 +59,7 @@ def is_address(gallery: object) -> bool:
     return isinstance(gallery, str) and _SCHEME.match(gallery) is not None
 
 
-def parse_address(text: str) -> Address:
+def parse_address(text: str) -> GalleryAddress:
     """Return the address in a text.
 
     Args:
@@ -102,7 +102,7 @@ def parse_address(text: str) -> Address:
         )
     secrets = tuple(known[key] for key in _SECRETS if key in known)
     cache = Path(own["cache"]) if own["cache"] else None
-    return Address(conninfo, gallery, cache, _shown(known, gallery), secrets)
+    return GalleryAddress(conninfo, gallery, cache, _shown(known, gallery), secrets)
 
 
 def refuse_folder_of_address(folder: Path) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from facever.errors import GalleryError, UnavailableError
-from facever.gallery.store.postgres.address import PAGE, Address
+from facever.gallery.store.postgres.address import PAGE, GalleryAddress
 
 if TYPE_CHECKING:
     import psycopg
@@ -74,7 +74,7 @@ _KINDS = {
 
 
 @contextmanager
-def connecting(address: Address) -> Iterator[None]:
+def connecting(address: GalleryAddress) -> Iterator[None]:
     """Convert errors of an attempt to connect into one line with a remedy.
 
     Raises:
@@ -131,7 +131,7 @@ def is_lost(error: "psycopg.Error") -> bool:
     return state[:2] == "08" or state in ("57P01", "57P02", "57P05", "25P03", "25P04")
 
 
-def require_utf8(encoding: str, address: Address) -> None:
+def require_utf8(encoding: str, address: GalleryAddress) -> None:
     """Refuse a database that cannot hold every id.
 
     Args:
@@ -148,7 +148,7 @@ def require_utf8(encoding: str, address: Address) -> None:
         )
 
 
-def not_of_facever(address: Address) -> GalleryError:
+def not_of_facever(address: GalleryAddress) -> GalleryError:
     """Return the error for a schema of the gallery's name with other tables than facever's."""
     return GalleryError(
         f"{address.name}: the schema {address.schema} is not a gallery of facever; give another "
@@ -156,7 +156,7 @@ def not_of_facever(address: Address) -> GalleryError:
     )
 
 
-def no_gallery(address: Address) -> GalleryError:
+def no_gallery(address: GalleryAddress) -> GalleryError:
     """Return the error for a gallery that a database does not have."""
     return GalleryError(f"no gallery at {address.name}; create one with 'facever gallery create'")
 

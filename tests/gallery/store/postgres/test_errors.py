@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from facever.errors import GalleryError, UnavailableError
-from facever.gallery.store.postgres.address import Address, parse_address
+from facever.gallery.store.postgres.address import GalleryAddress, parse_address
 from facever.gallery.store.postgres.errors import connecting, explained, is_lost, require_utf8
 from tests.postgres.server import Server
 
@@ -36,7 +36,7 @@ def server(postgres_server: Server) -> Iterator[Server]:
     postgres_server.execute("DROP ROLE needs_password, ann, bob, closed, busy")
 
 
-def one_line(error: pytest.ExceptionInfo[Any], address: Address) -> str:
+def one_line(error: pytest.ExceptionInfo[Any], address: GalleryAddress) -> str:
     said = str(error.value)
     assert said.startswith(f"{address.name}: ")
     assert "\n" not in said
