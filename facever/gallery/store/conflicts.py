@@ -1,6 +1,5 @@
 """Changes that lost against another one, and are made again."""
 
-import random
 import time
 from collections.abc import Callable
 from functools import wraps
@@ -12,7 +11,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _ATTEMPTS = 5
-_PAUSE = 0.05  # seconds, at most, before the second attempt; twice that before the next one
+_PAUSE = 0.02  # seconds before the second attempt; twice that before the next one
 
 
 class ConflictError(UnavailableError):
@@ -35,7 +34,7 @@ def repeated(change: Callable[P, T]) -> Callable[P, T]:
             try:
                 return change(*given, **options)
             except ConflictError:
-                time.sleep(random.uniform(0, _PAUSE * 2**attempt))
+                time.sleep(_PAUSE * 2**attempt)
         return change(*given, **options)
 
     return make

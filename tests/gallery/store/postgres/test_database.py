@@ -1,4 +1,4 @@
-"""Writers on many connections, lost connections, conflicts, upgrades, and rows that are rewritten."""
+"""Writers on many connections, lost connections, conflicts, upgrades, and rewritten rows."""
 
 import threading
 from collections.abc import Callable
