@@ -69,6 +69,16 @@ class StoreQueries:
     # -- properties ------------------------------------------------------------------------
 
     @property
+    def index_writable(self) -> bool:
+        """Whether files can be written to the folder for derived files."""
+        return self._database.index_writable
+
+    @property
+    def folder_is_temporary(self) -> bool:
+        """Whether the folder for derived files is a new one, deleted when the store is closed."""
+        return self._database.folder_is_temporary
+
+    @property
     def gallery(self) -> str:
         """The gallery's identifier; copies of a gallery share it."""
         return self._database.facts().gallery

@@ -63,6 +63,16 @@ class PostgresDatabase(Database):
         """Whether the server or this role's rights allowed no change at the opening."""
         return self._locked
 
+    @property
+    def index_writable(self) -> bool:
+        """Whether the index can be written: always, to a folder of this machine."""
+        return True
+
+    @property
+    def folder_is_temporary(self) -> bool:
+        """Whether the folder for derived files is a new one, deleted when this is closed."""
+        return self._temporary is not None
+
     def again(self) -> Self:
         """Open the same gallery once more, with connections of its own."""
         return type(self)(self.address, self._wait, self.folder)
