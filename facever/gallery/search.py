@@ -161,7 +161,7 @@ def _candidates(
         if change == last:
             if forgotten:
                 raise GalleryError(
-                    f"the index of {store.path.parent} contains people who are not in the "
+                    f"the index of {store.name} contains people who are not in the "
                     "store: rebuild it with 'facever gallery rebuild'"
                 )
             index.forget_people(np.setdiff1d(keys[keys >= 0], list(ids)))

@@ -15,7 +15,7 @@ from facever.gallery.gallery import Gallery
 from facever.gallery.index import approximate as approximates
 from facever.gallery.index.sealed import seal, unseal
 from facever.gallery.index.writing import LOCK
-from facever.gallery.store.schema import FORMAT
+from facever.gallery.store.sqlite.schema import FORMAT
 
 DAMAGED = "it is damaged; restore it from a copy"
 NO_SQLITE = "it is not an SQLite file; restore it from a copy"

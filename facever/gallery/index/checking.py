@@ -22,7 +22,7 @@ def check_index(store: Store) -> Iterator[Finding]:
     def belongs(state: State) -> bool:
         return state.is_of(store)
 
-    path = store.path.with_name(snapshots.FILE)
+    path = store.folder / snapshots.FILE
     try:
         with store.reading():
             snapshot = Snapshot.read(path, belongs)

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,7 @@ class Index:
 
     def __init__(self, store: Store, wait: float) -> None:
         self._store, self._wait = store, wait
-        self._folder = store.path.parent
+        self._folder = store.folder
         self._lock = threading.Lock()  # of the contents
         self._contents: Contents | None = None
         self._files: _Files | None = None
@@ -100,7 +100,7 @@ class Index:
                     contents, usable = self._opened(files[0])
                     self._contents, self._files = contents, files
                 contents.refresh(self._store)
-                if opens and not self._store.read_only and (not usable or is_due(self._store)):
+                if opens and self._store.index_writable and (not usable or is_due(self._store)):
                     self._write()
             return contents.view
 
@@ -134,7 +134,7 @@ class Index:
             if contents is not None and contents.state.generation == self._store.generation():
                 kept = numbers if skip is None else np.setdiff1d(numbers, skip)
                 contents.mend(numbers, self._store.entries_numbered(kept.tolist()))
-        if not self._store.read_only:
+        if self._store.index_writable:
             self._write(anew=True)
 
     # -- reading files ----------------------------------------------------------------------
@@ -173,7 +173,8 @@ class Index:
         """Return whether a missing file need not exist yet; otherwise print a message."""
         if str(error) == "missing" and (
             self._is_writing()
-            or self._store.read_only
+            or not self._store.index_writable
+            or self._store.folder_is_temporary
             or self._store.entry_count() <= allowed_lag(0)
         ):
             return True
@@ -188,7 +189,7 @@ class Index:
         It runs after a completed change: an error here is only a warning.
         """
         try:
-            if not self._store.read_only and is_due(self._store):
+            if self._store.index_writable and is_due(self._store):
                 self._write()
         except (FaceverError, OSError) as error:
             _warn_unwritten(self._folder, error)
@@ -214,13 +215,13 @@ class Index:
         with self._renewing, self.held_off():
             with self._lock:
                 self._contents = self._files = None
-            store = Store.open(self._folder, self._wait)
-            try:
-                write_index(store, self._wait, anew=True)
-            except OSError as error:
-                raise GalleryError(f"{self._folder}: the index was not written: {error}") from error
-            finally:
-                store.close()
+            with closing(self._store.again()) as store:
+                try:
+                    write_index(store, self._wait, anew=True)
+                except OSError as error:
+                    raise GalleryError(
+                        f"{self._folder}: the index was not written: {error}"
+                    ) from error
 
     def wait(self) -> None:
         """Wait for a thread that writes the index."""
@@ -244,7 +245,7 @@ class Index:
         with self._upkeep:
             if self._held_off or (self._writing is not None and self._writing.is_alive()):
                 return
-            writing = threading.Thread(target=_write, args=(self._folder, self._wait, anew))
+            writing = threading.Thread(target=_write, args=(self._store, self._wait, anew))
             try:
                 writing.start()
             except RuntimeError as error:  # no more threads available
@@ -253,21 +254,18 @@ class Index:
                 self._writing = writing  # started: others may join it
 
 
-def _write(folder: Path, wait: float, anew: bool = False) -> None:
+def _write(store: Store, wait: float, anew: bool = False) -> None:
     """Write the index, and repeat while the store has changed too much meanwhile.
 
     An error is only a warning: the store has all data, and search is only slower.
     """
     try:
-        store = Store.open(folder, wait)
-        try:
-            write_index(store, wait, anew)
-            while is_due(store):
-                write_index(store, wait)
-        finally:
-            store.close()
+        with closing(store.again()) as own:
+            write_index(own, wait, anew)
+            while is_due(own):
+                write_index(own, wait)
     except Exception as error:
-        _warn_unwritten(folder, error)
+        _warn_unwritten(store.folder, error)
 
 
 def _warn_unwritten(folder: Path, error: Exception) -> None:

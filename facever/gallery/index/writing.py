@@ -41,7 +41,7 @@ def write_index(store: Store, wait: float, anew: bool = False) -> None:
         GalleryError: Another process is writing the index, or the store cannot be read.
         OSError: The files cannot be written.
     """
-    folder = store.path.parent
+    folder = store.folder
     taken = GalleryError(
         f"{folder}: another process is writing the index (waited {wait:g} s); try again"
     )
@@ -63,7 +63,7 @@ def is_due(store: Store) -> bool:
 
 
 def _snapshot_due(store: Store) -> bool:
-    path = store.path.with_name(snapshots.FILE)
+    path = store.folder / snapshots.FILE
     had, there = count_in(path), store.entry_count()
     if abs(there - had) > allowed_lag(had) or (had >= LEAST and lacks_codes(path)):
         return True
@@ -72,7 +72,7 @@ def _snapshot_due(store: Store) -> bool:
 
 
 def _approximate_due(store: Store) -> bool:
-    path = store.path.with_name(approximates.FILE)
+    path = store.folder / approximates.FILE
     asked, said, there = store.settings.index, said_by(path), store.entry_count()
     if asked == FLAT or not said:
         kind = resolved(asked, there, store.binding.dimension)
@@ -88,7 +88,7 @@ def _approximate_due(store: Store) -> bool:
 def _is_usable(store: Store) -> bool:
     """Return whether the snapshot is missing, or intact and of this store."""
     try:
-        Snapshot.read(store.path.with_name(snapshots.FILE), lambda state: state.is_of(store))
+        Snapshot.read(store.folder / snapshots.FILE, lambda state: state.is_of(store))
     except SealError as error:
         return str(error) == "missing"
     return True
@@ -96,7 +96,7 @@ def _is_usable(store: Store) -> bool:
 
 def _can_serve(store: Store) -> bool:
     """Return whether the approximate index is missing, or intact, readable and of this store."""
-    path, asked = store.path.with_name(approximates.FILE), store.settings.index
+    path, asked = store.folder / approximates.FILE, store.settings.index
     try:
         snapshot = Snapshot.read(path.with_name(snapshots.FILE))
         Approximate.read(path, asked, snapshot, lambda state: state.is_of(store))
@@ -107,7 +107,7 @@ def _can_serve(store: Store) -> bool:
 
 def _entries(store: Store) -> Iterator[Entries]:
     """Yield the store's entries, from the snapshot where possible."""
-    path, last = store.path.with_name(snapshots.FILE), 0
+    path, last = store.folder / snapshots.FILE, 0
     with suppress(SealError):
         snapshot = Snapshot.read(path, lambda state: state.is_of(store))
         if len(snapshot.entries.numbers):
@@ -129,9 +129,9 @@ def _entries(store: Store) -> Iterator[Entries]:
 
 
 def _write_approximate(store: Store) -> None:
-    path = store.path.with_name(approximates.FILE)
+    path = store.folder / approximates.FILE
     try:
-        snapshot = Snapshot.read(store.path.with_name(snapshots.FILE))
+        snapshot = Snapshot.read(store.folder / snapshots.FILE)
     except SealError as error:
         raise GalleryError(f"the snapshot cannot be read after writing it: {error}") from None
     asked, count = store.settings.index, len(snapshot.entries.numbers)

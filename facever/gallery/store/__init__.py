@@ -1,1 +1,1 @@
-"""The store of people, images and their vectors: one SQLite file."""
+"""The store of people, images and their vectors; each folder below keeps it in one engine."""

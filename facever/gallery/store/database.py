@@ -1,42 +1,38 @@
-"""The SQLite file of a store: connections, transactions, the log of changes, and plain errors."""
+"""What a store needs of its database: transactions, each with a connection.
 
-import os
+The folders beside this file implement it, one for each engine. Statements are written once, for all
+of them; what engines express in different ways is a method of `StoreConnection`.
+"""
+
 import secrets
-import shutil
-import sqlite3
 import threading
-import time
+import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from facever.core.console import warn
-from facever.errors import GalleryError, UnavailableError
-from facever.gallery.records import shown
-from facever.gallery.store.log import INDEX_BYTES, Log, checkpoint, log_bytes
-from facever.gallery.store.schema import StoreFacts, facts_in, write_facts
+from facever.errors import UnavailableError
+from facever.gallery.records import Binding, Settings
+from facever.gallery.store.connection import StoreConnection
+from facever.gallery.store.facts import StoreFacts, facts_in, new_facts, write_facts
 
 T = TypeVar("T")
-Seen = tuple[int, int, int, int]
-
-_NO_ROOM = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN)
-_IN_USE = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-_STEP = 0.02  # seconds between two attempts to empty the log
-_PARAMETERS_AT_ONCE = 10_000
 
 
 class Damage:
     """Warns of damaged rows, once per row.
 
     Args:
-        path: The store's file.
+        name: The store's name.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._named: set[tuple[str, int]] = set()
         self._said: set[str] = set()
 
@@ -48,7 +44,7 @@ class Damage:
 
     def warn(self, what: str) -> None:
         """Print a warning that names the store."""
-        warn(f"{self._path}: {what}")
+        warn(f"{self._name}: {what}")
 
     def warn_once(self, what: str) -> None:
         """Print a warning about damage, once."""
@@ -63,14 +59,14 @@ class Transaction:
 
     Attributes:
         db: The connection.
-        path: The store's file, for messages.
+        name: The store's name, for messages.
         damage: Warns of damaged rows.
         read_facts: Reads the store's facts.
-        removes: Set if something is removed, which must then be removed from the log, too.
+        removes: Set if something is removed, of which then no byte must remain in a log.
     """
 
-    db: sqlite3.Connection
-    path: Path
+    db: StoreConnection
+    name: str
     damage: Damage
     read_facts: Callable[[], StoreFacts]
     removes: bool = False
@@ -92,149 +88,126 @@ class Transaction:
         return self.db.execute(sql, values).fetchone()
 
 
-class Database:
-    """An open SQLite file of a store.
+class Database(ABC):
+    """An open database with the tables of one gallery. Threads may share one.
 
-    Threads may share one: there is one connection for reading and one for writing, each used by one
-    thread at a time.
+    There is one connection for reading and one for writing, each used by one thread at a time.
 
     Args:
-        path: The file.
+        name: Where it is, for messages.
+        folder: Folder for files that are derived from the store.
         wait: Seconds to wait for another writer.
     """
 
-    def __init__(self, path: Path, wait: float) -> None:
-        self.path, self._wait = path, wait
+    def __init__(self, name: str, folder: Path, wait: float) -> None:
+        self.name, self.folder, self._wait = name, folder, wait
         self._read_lock, self._write_lock = threading.RLock(), threading.RLock()
-        self._writer: sqlite3.Connection | None = None
+        self._damage = Damage(name)
         self._memory: dict[str, Any] = {}  # values read from one state of the store
-        self._version = -1  # version of that state
-        self.read_only = not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
-        self._unlocked = False  # opened without a lock: the file is checked for changes instead
-        self._log = Log(path, wait, self._read_lock)
-        self._damage = Damage(path)
-        self._reader = self._connect_reader()
-        self._file, self._closed = self._identity(), False
+        self._version: object = None  # version of that state
+        self._closed = False
+
+    # -- what each engine does --------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def read_only(self) -> bool:
+        """Whether this user cannot write to it."""
+
+    @property
+    def index_writable(self) -> bool:
+        """Whether files can be written to the folder for derived files."""
+        return not self.read_only
+
+    @property
+    def folder_is_temporary(self) -> bool:
+        """Whether the folder for derived files is a new one, deleted when this is closed."""
+        return False
+
+    @abstractmethod
+    def again(self) -> Self:
+        """Open the same database once more, with connections of its own."""
+
+    @abstractmethod
+    def reading(self) -> AbstractContextManager[Transaction]:
+        """Yield a transaction that reads one state; a nested one reads the same state."""
+
+    @abstractmethod
+    def writing(self, much: bool = False) -> AbstractContextManager[Transaction]:
+        """Yield the writing transaction.
+
+        Until it ends, no one else can write, and `reading` sees the state before it.
+
+        Args:
+            much: The transaction may write more than fits on the disk.
+        """
+
+    @abstractmethod
+    def rewrite(self) -> None:
+        """Rewrite the tables without removed data.
+
+        Raises:
+            GalleryError: Others keep reading or writing, or the disk has no room.
+        """
+
+    @abstractmethod
+    def size(self) -> int:
+        """Return the bytes of its files or tables, and of files derived from it."""
+
+    @abstractmethod
+    def _disconnect(self) -> None:
+        """Close the connections."""
+
+    @abstractmethod
+    def _is_reading(self) -> bool:
+        """Return whether the reading connection is in a transaction."""
+
+    # -- what all have in common ------------------------------------------------------------
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; later calls raise UnavailableError."""
         with self._write_lock, self._read_lock:  # in the same order as writers
             self._closed = True
-            self._reader.close()
-            if self._writer is not None:
-                self._writer.close()
-                self._writer = None
-
-    # -- reading ----------------------------------------------------------------------------
-
-    @contextmanager
-    def reading(self) -> Iterator[Transaction]:
-        """Yield a transaction that reads one state of the store; a nested one reads the same
-        state.
-        """
-        with self._read_lock:
-            self._require_open()
-            if self._reader.in_transaction:  # nested: the outer one converts errors
-                yield self._of_reader()
-                return
-            with self._one_state():
-                yield self._of_reader()
-
-    def _of_reader(self) -> Transaction:
-        return Transaction(self._reader, self.path, self._damage, self.facts)
+            self._disconnect()
 
     def facts(self) -> StoreFacts:
         """Return the store's current facts."""
-        return self.remembered("facts", lambda read: facts_in(read.db, self.path))
+        return self.remembered("facts", lambda read: facts_in(read.db, self.name))
 
     def remembered(self, what: str, read: Callable[[Transaction], T]) -> T:
         """Return the result of `read`, called once for each state of the store."""
         with self._read_lock:
             self._require_open()
-            if self._reader.in_transaction and what in self._memory:  # within `reading`
+            if self._is_reading() and what in self._memory:  # within `reading`
                 return self._memory[what]  # type: ignore[no-any-return]
             with self.reading() as transaction:
                 if what not in self._memory:
                     self._memory[what] = read(transaction)
                 return self._memory[what]  # type: ignore[no-any-return]
 
-    @contextmanager
-    def _one_state(self) -> Iterator[None]:
-        """Keep the reading connection at the newest state."""
-        with explained(self.path, reading=True):
-            if self._unlocked and self._look() != self._seen:
-                self._reader.close()
-                self._reader, self._file = self._connect_reader(), self._identity()
-                self._version = -1
-            self._require_same_file()
-            self._reader.execute("BEGIN")
-            try:
-                (version,) = self._reader.execute("PRAGMA data_version").fetchone()
-                if version != self._version:  # the store has changed
-                    self._memory.clear()
-                    self._version = version
-                yield
-                self._require_unchanged()
-            except sqlite3.Error:
-                self._require_unchanged()  # if unchanged, the error is real
-                raise
-            finally:
-                if self._reader.in_transaction:  # otherwise an error has ended it
-                    self._reader.execute("ROLLBACK")
-
-    # -- writing ----------------------------------------------------------------------------
-
-    @contextmanager
-    def writing(self, much: bool = False) -> Iterator[Transaction]:
-        """Yield the writing transaction.
-
-        Until it ends, no one else can write, and `reading` sees the state before it.
-
-        Args:
-            much: The transaction may write more than fits on the disk. The log is written back
-                first, so that a log that has filled the disk can be discarded.
-        """
-        self.require_writable()
-        with self._turn(), explained(self.path, self._wait):
-            self._require_open()
-            self._require_same_file()
-            if self._writer is None:
-                self._writer = self._connect_writer()
-            writer = self._writer
-            self._log.finish_removals(writer)
-            if much:
-                checkpoint(writer, "PASSIVE")
-            writer.execute("BEGIN IMMEDIATE")
-            change = Transaction(
-                writer, self.path, self._damage, lambda: facts_in(writer, self.path)
-            )
-            try:
-                _refuse_planted(writer, self.path)
-                yield change
-                writer.execute("COMMIT")
-            except sqlite3.Error as error:
-                if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
-                    _roll_back(writer)
-                    checkpoint(writer, "TRUNCATE")
-                raise
-            finally:
-                _roll_back(writer)
-            if change.removes:
-                self._log.bring_home(writer)
-
-    def rewrite(self) -> None:
-        """Rewrite the file without removed data, and empty its log.
+    def require_writable(self) -> None:
+        """Refuse a change if the store is read-only.
 
         Raises:
-            GalleryError: Another process keeps reading or writing, or the disk has no room.
+            UnavailableError: This user cannot write.
         """
-        with self.writing():  # opens the connection, and blocks other writers
-            pass
-        with self._write_lock, self._read_lock, explained(self.path, self._wait):
-            assert self._writer is not None
-            self._empty_log(self._writer)
-            self._writer.execute("VACUUM")
-            self._empty_log(self._writer)
+        if self.read_only:
+            raise UnavailableError(
+                f"{self.name} cannot be written by this user; it is open read-only"
+            )
+
+    def _bytes_in_folder(self) -> int:
+        return sum(file.stat().st_size for file in self.folder.iterdir() if file.is_file())
+
+    def _follow(self, version: object) -> None:
+        """Forget what was read from another version of the store."""
+        if version != self._version:
+            self._memory.clear()
+            self._version = version
+
+    def _changing(self, db: StoreConnection) -> Transaction:
+        """Return the writing transaction of a connection."""
+        return Transaction(db, self.name, self._damage, lambda: facts_in(db, self.name))
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -245,173 +218,17 @@ class Database:
         """
         if not self._write_lock.acquire(timeout=self._wait):
             raise UnavailableError(
-                f"{self.path}: another thread is writing to it (waited {self._wait:g} s); try again"
+                f"{self.name}: another thread is writing to it (waited {self._wait:g} s); try again"
             )
         try:
+            self._require_open()
             yield
         finally:
             self._write_lock.release()
 
-    def _empty_log(self, db: sqlite3.Connection) -> None:
-        until = time.monotonic() + self._wait
-        while True:
-            try:
-                if not db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-                    return
-            except sqlite3.OperationalError as error:  # for example a full disk
-                if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _IN_USE:
-                    raise
-            if time.monotonic() > until:
-                raise UnavailableError(
-                    f"{self.path}: another process keeps reading it (waited {self._wait:g} s), "
-                    "and its log still contains removed data; purge again when that process has "
-                    "finished"
-                )
-            time.sleep(_STEP)
-
-    def require_writable(self) -> None:
-        """Refuse a change if the store is read-only.
-
-        Raises:
-            GalleryError: The file or its folder cannot be written by this user.
-        """
-        if self.read_only:
-            raise UnavailableError(
-                f"{self.path} cannot be written by this user; it is open read-only"
-            )
-
-    # -- connections ------------------------------------------------------------------------
-
-    def _connect_reader(self) -> sqlite3.Connection:
-        """Return a reading connection, even if the disk has no room for the log's index."""
-        try:
-            return self._connect()
-        except sqlite3.OperationalError as error:
-            if self._unlocked or error.sqlite_errorcode & 0xFF not in _NO_ROOM:
-                raise
-            if shutil.disk_usage(self.path.parent).free >= INDEX_BYTES:
-                raise
-            if log_bytes(self.path):
-                raise UnavailableError(
-                    f"{self.path}: the disk is full; free at least {INDEX_BYTES} bytes to read "
-                    "the changes in its log"
-                ) from error
-            return self._connect(unlocked=True)
-
-    def _connect_writer(self) -> sqlite3.Connection:
-        unlocked = self._unlocked  # belongs to the reading connection
-        try:
-            return self._connect()
-        finally:
-            self._unlocked = unlocked
-
-    def _connect(self, unlocked: bool = False) -> sqlite3.Connection:
-        """Return a connection.
-
-        Args:
-            unlocked: Read the file without a lock; its log is empty.
-        """
-        mode, self._unlocked = "mode=rw", unlocked
-        if unlocked:
-            mode, self._seen = "mode=ro&immutable=1", self._look()
-        elif self.read_only:
-            # Without a log, and without permission to create one, SQLite reads a file only if told
-            # that it is immutable. Another user may still change it.
-            fixed, log = not os.access(self.path.parent, os.W_OK), log_bytes(self.path)
-            if fixed and log and not self.path.with_name(f"{self.path.name}-shm").exists():
-                raise GalleryError(
-                    f"{self.path} was copied while in use, and its log has changes that are not "
-                    "in the file: open it once with write permission"
-                )
-            self._unlocked = fixed and not log
-            mode = "mode=ro&immutable=1" if self._unlocked else "mode=ro"
-            self._seen = self._look()
-        db = sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?{mode}",
-            uri=True,
-            timeout=self._wait,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        try:
-            db.execute("PRAGMA foreign_keys = ON")
-            db.execute("PRAGMA secure_delete = ON")
-            db.execute("PRAGMA synchronous = FULL")  # also opens the log
-        except BaseException:
-            db.close()
-            raise
-        return db
-
-    def _require_unchanged(self) -> None:
-        if self._unlocked and self._look() != self._seen:
-            raise UnavailableError(f"{self.path} was changed while it was read; try again")
-
     def _require_open(self) -> None:
         if self._closed:
-            raise UnavailableError(f"{self.path} is closed; open the gallery again")
-
-    def _require_same_file(self) -> None:
-        """Refuse to use a file that is no longer at its path.
-
-        It would return data that others have removed since, and its changes would be lost.
-        """
-        try:
-            found = self._identity()
-        except OSError as error:
-            raise UnavailableError(
-                f"{self.path} is gone: it was moved or deleted while it was open"
-            ) from error
-        if found != self._file:
-            raise UnavailableError(
-                f"{self.path} was replaced while it was open; open the gallery again"
-            )
-
-    def _identity(self) -> tuple[int, int]:
-        found = self.path.stat()
-        return found.st_dev, found.st_ino
-
-    def _look(self) -> Seen:
-        """Return a value that changes when the file or its log is written."""
-        found = self.path.stat()
-        return found.st_ino, found.st_mtime_ns, found.st_size, log_bytes(self.path)
-
-
-@contextmanager
-def explained(path: Path, wait: float = 0, *, reading: bool = False) -> Iterator[None]:
-    """Convert SQLite's errors into one line with a remedy."""
-    unchanged = "" if reading else "; nothing was changed"
-    try:
-        yield
-    except sqlite3.Error as error:
-        reasons = {
-            sqlite3.SQLITE_BUSY: f"another process is writing to it (waited {wait:g} s); try again",
-            sqlite3.SQLITE_READONLY: "it cannot be written by this user",
-            sqlite3.SQLITE_CANTOPEN: "it or its folder cannot be read and written by this user",
-            sqlite3.SQLITE_FULL: f"the disk is full{unchanged}",
-            sqlite3.SQLITE_IOERR: f"the disk reports an error{unchanged}",
-            sqlite3.SQLITE_CORRUPT: "it is damaged; restore it from a copy",
-            sqlite3.SQLITE_NOTADB: "it is not an SQLite file; restore it from a copy",
-        }
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        raise UnavailableError(f"{path}: {reasons.get(code, error)}") from error
-
-
-def among(
-    db: sqlite3.Connection, sql: str, values: Sequence[int] | Sequence[str]
-) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows of a statement with `IN ({})` for any number of values."""
-    for start in range(0, len(values), _PARAMETERS_AT_ONCE):
-        some = values[start : start + _PARAMETERS_AT_ONCE]
-        yield from db.execute(sql.format(",".join("?" * len(some))), some)
-
-
-def each(
-    db: sqlite3.Connection, sql: str, values: Sequence[int] | Sequence[str], *first: object
-) -> None:
-    """Run a statement with `IN ({})` for any number of values, which come after `first`."""
-    for start in range(0, len(values), _PARAMETERS_AT_ONCE):
-        some = values[start : start + _PARAMETERS_AT_ONCE]
-        db.execute(sql.format(",".join("?" * len(some))), [*first, *some])
+            raise UnavailableError(f"{self.name} is closed; open the gallery again")
 
 
 def now() -> str:
@@ -419,41 +236,31 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def later(db: sqlite3.Connection) -> str:
+def later(db: StoreConnection) -> str:
     """Return the current time, or that of the newest change if the clock is earlier."""
     newest = db.execute("SELECT time FROM changes ORDER BY change DESC LIMIT 1").fetchone()
     return max(now(), newest[0]) if newest else now()
 
 
-def record(db: sqlite3.Connection, action: str, *, people: int, images: int) -> int:
+def record(db: StoreConnection, action: str, *, people: int, images: int) -> int:
     """Add a row to the log of changes and return its number."""
-    cursor = db.execute(
-        "INSERT INTO changes (stamp, time, action, people, images) VALUES (?, ?, ?, ?, ?)",
-        [secrets.token_hex(8), later(db), action, people, images],
+    number = db.allot("changes")
+    db.execute(
+        "INSERT INTO changes (change, stamp, time, action, people, images)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        [number, secrets.token_hex(8), later(db), action, people, images],
     )
-    assert cursor.lastrowid is not None
-    return cursor.lastrowid
+    return number
 
 
-def planted(db: sqlite3.Connection) -> list[str]:
-    """Return the names of triggers and views; a gallery has none."""
-    sql = "SELECT name FROM sqlite_schema WHERE type IN ('trigger', 'view') ORDER BY name"
-    return [str(name) for (name,) in db.execute(sql)]
-
-
-def _refuse_planted(db: sqlite3.Connection, path: Path) -> None:
-    """Refuse to change a store with triggers or views, which could modify the change.
-
-    Raises:
-        GalleryError: The store has a trigger or a view.
-    """
-    if names := planted(db):
-        raise GalleryError(
-            f"{path} has an unknown trigger or view, {shown(names[0])}: changes are refused; "
-            "drop it with SQLite, or restore a copy"
-        )
-
-
-def _roll_back(db: sqlite3.Connection) -> None:
-    if db.in_transaction:
-        db.execute("ROLLBACK")
+def begin_gallery(db: StoreConnection, binding: Binding, settings: Settings) -> None:
+    """Write the facts and the first change of a new, empty gallery."""
+    facts = {
+        **asdict(binding),
+        "gallery": uuid.uuid4().hex,
+        "created": now(),
+        **new_facts(),
+        **asdict(settings),
+    }
+    write_facts(db, facts)
+    record(db, "create", people=0, images=0)

@@ -7,21 +7,20 @@ from operator import itemgetter
 from facever.errors import GalleryError
 from facever.gallery.records import Entries, Keys, Settings, Storage, Vectors
 from facever.gallery.storage import encoded
-from facever.gallery.store.database import Transaction, among, each, record
-from facever.gallery.store.schema import new_generation
+from facever.gallery.store.database import Transaction, record
+from facever.gallery.store.facts import new_generation
 from facever.gallery.store.vectors import (
     IMAGES,
     TEMPLATES,
+    add_checksums,
     columns,
     entry_table,
     joined,
     name_damaged,
-    next_number,
     pages,
     rewrite,
     verified,
     whole,
-    write_checksums,
 )
 from facever.gallery.templates import ALL, templates_of
 
@@ -34,10 +33,10 @@ _PEOPLE_AT_ONCE = 1024
 def entries_after(read: Transaction, number: int, limit: int | None) -> Entries:
     """Return the intact entries after a number."""
     table = entry_table(read.facts().settings)
-    sql = f"SELECT {columns(table)} FROM {joined(table)} WHERE t.{table.number} > ?"
-    sql += f" ORDER BY t.{table.number} LIMIT ?"
+    sql = f"SELECT {columns(read.db, table)} FROM {joined(table)} WHERE t.{table.number} > ?"
+    sql += f" ORDER BY t.{table.number}{'' if limit is None else f' LIMIT {limit}'}"
     while True:
-        rows = read.db.execute(sql, [number, -1 if limit is None else limit]).fetchall()
+        rows = read.db.execute(sql, [number]).fetchall()
         found = whole(read, table, rows)
         if len(found.numbers) or not rows:
             return Entries(*found[:4])
@@ -47,15 +46,15 @@ def entries_after(read: Transaction, number: int, limit: int | None) -> Entries:
 def entries_numbered(read: Transaction, numbers: Sequence[int]) -> Entries:
     """Return the intact entries of these numbers, ascending."""
     table = entry_table(read.facts().settings)
-    sql = f"SELECT {columns(table)} FROM {joined(table)} WHERE t.{table.number} IN ({{}})"
-    rows = sorted(among(read.db, sql, numbers), key=itemgetter(0))
+    sql = f"SELECT {columns(read.db, table)} FROM {joined(table)} WHERE t.{table.number} IN ({{}})"
+    rows = sorted(read.db.among(sql, numbers), key=itemgetter(0))
     return Entries(*whole(read, table, rows)[:4])
 
 
 def vectors_of(read: Transaction, key: int) -> Vectors | None:
     """Return the intact vectors [n, D] of a person's entries; None if the person has no entries."""
     table = entry_table(read.facts().settings)
-    sql = f"SELECT {columns(table)} FROM {joined(table)} WHERE t.person = ?"
+    sql = f"SELECT {columns(read.db, table)} FROM {joined(table)} WHERE t.person = ?"
     rows = read.db.execute(f"{sql} ORDER BY t.{table.number}", [key]).fetchall()
     return whole(read, table, rows).vectors if rows else None
 
@@ -75,15 +74,14 @@ def derive(change: Transaction, number: int, keys: Sequence[int]) -> None:
     """
     if change.facts().settings.templates != ALL:
         forget_entries_of(change, number, keys)
-        each(change.db, "DELETE FROM templates WHERE person IN ({})", keys)
+        change.db.each("DELETE FROM templates WHERE person IN ({})", keys)
         _write_templates(change, keys)
 
 
 def forget_entries_of(change: Transaction, number: int, keys: Sequence[int]) -> None:
     """Record that a change removes all entries of some people."""
     table = entry_table(change.facts().settings)
-    each(
-        change.db,
+    change.db.each(
         f"INSERT INTO removed (entry, change) SELECT {table.number}, ? FROM {table.name}"
         " WHERE person IN ({})",
         keys,
@@ -94,10 +92,8 @@ def forget_entries_of(change: Transaction, number: int, keys: Sequence[int]) -> 
 def forget_images(change: Transaction, number: int, images: Iterable[int]) -> None:
     """Record that a change removes images, if images are entries."""
     if change.facts().settings.templates == ALL:
-        change.db.executemany(
-            "INSERT INTO removed (entry, change) VALUES (?, ?)",
-            ((image, number) for image in images),
-        )
+        rows = ((image, number) for image in images)
+        change.db.insert("removed", ["entry", "change"], rows)
 
 
 def _write_templates(change: Transaction, keys: Sequence[int]) -> None:
@@ -105,12 +101,12 @@ def _write_templates(change: Transaction, keys: Sequence[int]) -> None:
     db, facts = change.db, change.facts()
     storage, dimension = facts.settings.storage, facts.binding.dimension
     for owners, templates in made_templates(change, keys, named=True):
-        first = next_number(db, TEMPLATES)
+        first = db.allot("templates", len(owners))
         numbers = range(first, first + len(owners))
         blobs = list(encoded(templates, storage))
         rows = list(zip(numbers, owners.tolist(), blobs, strict=True))
-        db.executemany("INSERT INTO templates VALUES (?, ?, ?)", rows)
-        write_checksums(db, TEMPLATES, rows, storage, dimension)
+        db.insert("templates", ["template", "person", "vector"], rows)
+        add_checksums(db, TEMPLATES, rows, storage, dimension)
 
 
 def made_templates(
@@ -124,13 +120,13 @@ def made_templates(
         named: Whether to warn of images with damaged vectors, which are always ignored.
     """
     sql = (
-        f"SELECT {columns(IMAGES)}, coalesce(quality, norm) FROM {joined(IMAGES)}"
+        f"SELECT {columns(read.db, IMAGES)}, coalesce(quality, norm) FROM {joined(IMAGES)}"
         " WHERE t.person IN ({}) ORDER BY t.person, t.image"
     )
     facts = read.facts()
     policy = facts.settings.templates
     for start in range(0, len(keys), _PEOPLE_AT_ONCE):
-        rows = list(among(read.db, sql, keys[start : start + _PEOPLE_AT_ONCE]))
+        rows = list(read.db.among(sql, keys[start : start + _PEOPLE_AT_ONCE]))
         found = verified(rows, facts.settings.storage, facts.binding.dimension)
         if named:
             name_damaged(read, IMAGES, found.damaged)
@@ -152,13 +148,13 @@ def remake_damaged_templates(change: Transaction) -> None:
     if not damaged:
         return
     sql = "SELECT DISTINCT person FROM templates WHERE template IN ({})"
-    owners = [key for (key,) in among(db, sql, damaged)]
+    owners = [key for (key,) in db.among(sql, damaged)]
     number = record(db, "templates", people=0, images=0)
     db.executemany(
-        "INSERT OR IGNORE INTO removed (entry, change) VALUES (?, ?)",
+        "INSERT INTO removed (entry, change) VALUES (?, ?) ON CONFLICT DO NOTHING",
         ((template, number) for template in damaged),
     )
-    each(db, "DELETE FROM templates WHERE template IN ({})", damaged)
+    db.each("DELETE FROM templates WHERE template IN ({})", damaged)
     derive(change, number, owners)
 
 

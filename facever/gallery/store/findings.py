@@ -1,6 +1,5 @@
 """Problems of a store: checks of every row."""
 
-import sqlite3
 from collections.abc import Iterator
 
 import numpy as np
@@ -8,9 +7,10 @@ import numpy as np
 from facever.gallery.metadata import metadata_in
 from facever.gallery.records import Finding, shown
 from facever.gallery.storage import decoded
-from facever.gallery.store.database import Transaction, planted
+from facever.gallery.store.connection import StoreConnection
+from facever.gallery.store.database import Transaction
 from facever.gallery.store.entries import made_templates
-from facever.gallery.store.schema import under_way
+from facever.gallery.store.facts import under_way
 from facever.gallery.store.vectors import (
     IMAGES,
     MIGRATED,
@@ -24,21 +24,13 @@ from facever.gallery.templates import ALL, checked_policy
 
 _TOLERANCE = {"float32": 1e-5, "float16": 1e-3, "int8": 1e-2}  # of a template's values
 _MOST = 100  # findings of one kind that are listed; of more, only the number
-_TYPES = {  # of the columns of images
-    "source": ("text", "null"),
-    "hash": ("text", "null"),
-    "enrolled": ("text",),
-    "norm": ("real", "integer", "null"),
-    "quality": ("real", "integer", "null"),
-}
 
 
 def findings(read: Transaction) -> Iterator[Finding]:
     """Yield the problems of a store."""
     db = read.db
-    yield from _check_file(db)
+    yield from (Finding("store", problem) for problem in db.problems())
     yield from _check_people(db)
-    yield from _check_columns(db)
     settings, whole = read.facts().settings, True
     templates = () if settings.templates == ALL else (TEMPLATES,)
     for table in (IMAGES, *templates, MIGRATED):
@@ -58,7 +50,7 @@ def _check_vectors(read: Transaction, table: VectorTable) -> Iterator[Finding]:
     storage, dimension = facts.settings.storage, facts.binding.dimension
     part = "templates" if table is TEMPLATES else "store"
     if table is MIGRATED:
-        pending = under_way(db, read.path)
+        pending = under_way(db, read.name)
         storage, dimension = "float32", 0 if pending is None else pending.dimension
     damaged = [number for found in pages(db, table, storage, dimension) for number in found.damaged]
     for what in described(db, table, damaged[:_MOST]):
@@ -96,19 +88,7 @@ def _check_templates(read: Transaction) -> Iterator[Finding]:
         )
 
 
-def _check_file(db: sqlite3.Connection) -> Iterator[Finding]:
-    for (line,) in db.execute("PRAGMA integrity_check"):
-        if line != "ok":
-            yield Finding("store", f"SQLite reports: {' '.join(line.split())}")
-    tables = [row[0] for row in db.execute("PRAGMA foreign_key_check")]
-    for table in sorted(set(tables)):
-        count = tables.count(table)
-        yield Finding("store", f"{count} rows of {table} refer to missing rows")
-    for name in planted(db):
-        yield Finding("store", f"unknown trigger or view: {shown(name)}")
-
-
-def _check_people(db: sqlite3.Connection) -> Iterator[Finding]:
+def _check_people(db: StoreConnection) -> Iterator[Finding]:
     wrong = []
     for person, metadata in db.execute("SELECT id, metadata FROM people"):
         if not isinstance(person, str) or not person:
@@ -119,16 +99,3 @@ def _check_people(db: sqlite3.Connection) -> Iterator[Finding]:
         yield Finding("store", problem)
     if len(wrong) > _MOST:
         yield Finding("store", f"{len(wrong) - _MOST} more people's rows are damaged")
-
-
-def _check_columns(db: sqlite3.Connection) -> Iterator[Finding]:
-    for column, types in _TYPES.items():
-        allowed = ", ".join(f"'{type_}'" for type_ in types)
-        sql = f"SELECT count(*), min(image) FROM images WHERE typeof({column}) NOT IN ({allowed})"
-        count, first = db.execute(sql).fetchone()
-        if count:
-            yield Finding(
-                "store",
-                f"the {column} of {count} images is not {' or '.join(types)}, the first is image "
-                f"{first}",
-            )

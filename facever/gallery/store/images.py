@@ -1,6 +1,5 @@
 """The rows of images: add, read, move and remove them; and photos."""
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
@@ -21,32 +20,24 @@ from facever.gallery.records import (
     shown,
 )
 from facever.gallery.storage import encoded
-from facever.gallery.store.database import Transaction, among, each, record
+from facever.gallery.store.connection import StoreConnection
+from facever.gallery.store.database import Transaction, record
 from facever.gallery.store.entries import derive, forget_entries_of, forget_images
+from facever.gallery.store.facts import under_way
 from facever.gallery.store.people import note_removal, whole_json
-from facever.gallery.store.schema import under_way
 from facever.gallery.store.vectors import (
     IMAGES,
     MIGRATED,
     VectorTable,
+    add_checksums,
     columns,
     insert_checksums,
     joined,
-    next_number,
     verified,
     whole,
-    write_checksums,
 )
 
-_WRITTEN_AT_ONCE = 256  # images: SQLite keeps their pages in memory until the checksums exist
 _READ_AT_ONCE = 4096
-
-_PHOTOS = """
-CREATE TABLE IF NOT EXISTS photos (
-    image INTEGER PRIMARY KEY REFERENCES images (image) ON DELETE CASCADE,
-    landmarks TEXT NOT NULL
-)
-"""  # created with the first photo: a store of crops has the same tables as in earlier versions
 
 
 # -- queries ------------------------------------------------------------------------------------
@@ -60,7 +51,7 @@ def images_of(read: Transaction, key: int, person: str) -> list[StoredImage]:
 
 
 def images_named(
-    db: sqlite3.Connection, key: int, person: str, named: Sequence[str | int]
+    db: StoreConnection, key: int, person: str, named: Sequence[str | int]
 ) -> list[int]:
     """Return the numbers of images of a person, ascending, by their sources or numbers."""
     own = db.execute("SELECT image, source FROM images WHERE person = ?", [key]).fetchall()
@@ -96,12 +87,12 @@ def rows_after(read: Transaction, image: int) -> tuple[tuple[list[Row], Vectors]
 
 def rows_of(read: Transaction, key: int) -> tuple[list[Row], Vectors]:
     """Return all images of a person with their vectors; a damaged one is reported and NaN."""
-    sql = f"SELECT {columns(IMAGES)}{_record_columns(read.db)} FROM {joined(IMAGES)}"
+    sql = f"SELECT {columns(read.db, IMAGES)}{_record_columns(read.db)} FROM {joined(IMAGES)}"
     where = " WHERE t.person = ? ORDER BY t.image"
     return _records(read, read.db.execute(sql + where, [key]).fetchall())
 
 
-def _record_columns(db: sqlite3.Connection) -> str:
+def _record_columns(db: StoreConnection) -> str:
     more = ", p.id, p.metadata, t.source, t.hash, t.enrolled, t.norm, t.quality, "
     return more + landmarks_column(db, "t.image")
 
@@ -117,16 +108,16 @@ def _records(read: Transaction, rows: Sequence[tuple[Any, ...]]) -> tuple[list[R
     return kept, vectors
 
 
-def _rows_after(db: sqlite3.Connection, image: int, more: str) -> list[tuple[Any, ...]]:
+def _rows_after(db: StoreConnection, image: int, more: str) -> list[tuple[Any, ...]]:
     """Return the next rows of images after a number, for `verified`."""
     sql = (
-        f"SELECT {columns(IMAGES)}{more} FROM {joined(IMAGES)} WHERE t.image > ?"
+        f"SELECT {columns(db, IMAGES)}{more} FROM {joined(IMAGES)} WHERE t.image > ?"
         f" ORDER BY t.image LIMIT {_READ_AT_ONCE}"
     )
     return db.execute(sql, [image]).fetchall()
 
 
-def find_duplicates(db: sqlite3.Connection, images: NewImages) -> Iterator[Duplicate]:
+def find_duplicates(db: StoreConnection, images: NewImages) -> Iterator[Duplicate]:
     """Yield the images that are already in the store, or given twice.
 
     Images are the same if their hashes are equal; if one has no hash, if their sources are equal.
@@ -134,9 +125,9 @@ def find_duplicates(db: sqlite3.Connection, images: NewImages) -> Iterator[Dupli
     sql = "SELECT i.{0}, i.hash, p.id FROM images i JOIN people p USING (person) WHERE i.{0} IN "
     hashes = [value for value in images.hashes if value is not None]
     sources = [value for value in images.sources if value is not None]
-    by_hash = {found: person for found, _, person in among(db, sql.format("hash") + "({})", hashes)}
+    by_hash = {found: person for found, _, person in db.among(sql.format("hash") + "({})", hashes)}
     by_source: dict[str, list[tuple[str | None, str]]] = {}
-    for found, hash_, person in among(db, sql.format("source") + "({})", sources):
+    for found, hash_, person in db.among(sql.format("source") + "({})", sources):
         by_source.setdefault(found, []).append((hash_, person))
     for index, (person, source, hash_) in enumerate(
         zip(images.people, images.sources, images.hashes, strict=True)
@@ -171,36 +162,31 @@ def _is_sound(read: Transaction, person: object, image: int, known: Sequence[obj
 # -- photos -------------------------------------------------------------------------------------
 
 
-def count_photos(db: sqlite3.Connection) -> int:
+def count_photos(db: StoreConnection) -> int:
     """Return the number of images enrolled as photos."""
-    return db.execute("SELECT count(*) FROM photos").fetchone()[0] if _has_photos(db) else 0
+    return db.execute("SELECT count(*) FROM photos").fetchone()[0] if db.has_photos() else 0
 
 
-def landmarks_column(db: sqlite3.Connection, image: str) -> str:
+def landmarks_column(db: StoreConnection, image: str) -> str:
     """Return SQL for an image's landmarks: NULL for a crop, empty if damaged.
 
     Args:
         db: A connection to the store.
         image: SQL for the image's number.
     """
-    if not _has_photos(db):
+    if not db.has_photos():
         return "NULL"
-    damaged = "CAST(f.landmarks AS TEXT) GLOB '*[^0-9. -]*'"
-    known = f"CASE WHEN {damaged} THEN '' ELSE CAST(f.landmarks AS TEXT) END"
+    sound = db.has_only("0-9. -", "f.landmarks")
+    known = f"CASE WHEN {sound} THEN CAST(f.landmarks AS TEXT) ELSE '' END"
     return f"(SELECT {known} FROM photos f WHERE f.image = {image})"
 
 
-def _has_photos(db: sqlite3.Connection) -> bool:
-    sql = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'photos'"
-    return db.execute(sql).fetchone() is not None
-
-
-def _write_photos(db: sqlite3.Connection, landmarks: Iterable[tuple[int, str]]) -> None:
+def _write_photos(db: StoreConnection, landmarks: Iterable[tuple[int, str]]) -> None:
     """Store the landmarks of the faces in images, by number; empty if unknown."""
     rows = list(landmarks)
     if rows:
-        db.execute(_PHOTOS)
-        db.executemany("INSERT INTO photos VALUES (?, ?)", rows)
+        db.make_photos()
+        db.insert("photos", ["image", "landmarks"], rows)
 
 
 # -- changes ------------------------------------------------------------------------------------
@@ -211,15 +197,15 @@ def add_images(
 ) -> None:
     """Write images of people with these keys, and their checksums."""
     db, facts = change.db, change.facts()
-    storage, begin = facts.settings.storage, next_number(db, IMAGES)
-    times, qualities = images.times, images.qualities
-    for start in range(0, len(kept), _WRITTEN_AT_ONCE):
-        some = kept[start : start + _WRITTEN_AT_ONCE]
+    storage, times, qualities = facts.settings.storage, images.times, images.qualities
+    begin = db.allot("images", len(kept))
+    for start in range(0, len(kept), db.rows_at_once):
+        some = kept[start : start + db.rows_at_once]
         blobs = encoded(images.vectors[some], storage)
         rows = list(zip(count(begin + start), owners[start:], blobs, strict=False))
-        db.executemany(
-            "INSERT INTO images (image, person, source, hash, enrolled, norm, quality, vector)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        db.insert(
+            "images",
+            ["image", "person", "source", "hash", "enrolled", "norm", "quality", "vector"],
             (
                 (
                     number,
@@ -234,7 +220,7 @@ def add_images(
                 for index, (number, owner, blob) in zip(some, rows, strict=True)
             ),
         )
-        write_checksums(db, IMAGES, rows, storage, facts.binding.dimension)
+        add_checksums(db, IMAGES, rows, storage, facts.binding.dimension)
         if images.photos is not None:
             known = ((row[0], images.photos[index]) for index, row in zip(some, rows, strict=True))
             _write_photos(db, [(number, text) for number, text in known if text is not None])
@@ -244,13 +230,13 @@ def remove_people(change: Transaction, people: Mapping[str, int]) -> int:
     """Remove people (keys by id), and return their number of images."""
     db, keys = change.db, list(people.values())
     sql = "SELECT person, count(*) FROM images WHERE person IN ({}) GROUP BY person"
-    counts: dict[int, int] = dict(among(db, sql, keys))
+    counts: dict[int, int] = dict(db.among(sql, keys))
     number = record(db, "remove", people=len(keys), images=sum(counts.values()))
     removed = {person: counts.get(key, 0) for person, key in people.items()}
     note_removal(change, number, "remove", removed)
     forget_entries_of(change, number, keys)
     for table in ("templates", "images", "people"):
-        each(db, f"DELETE FROM {table} WHERE person IN ({{}})", keys)
+        db.each(f"DELETE FROM {table} WHERE person IN ({{}})", keys)
     return sum(counts.values())
 
 
@@ -259,12 +245,12 @@ def remove_images(change: Transaction, number: int, images: Sequence[int], actio
     sql = "SELECT p.id, p.person FROM images i JOIN people p USING (person) WHERE image IN ({})"
     counts: dict[str, int] = {}
     keys: dict[str, int] = {}
-    for person, key in among(change.db, sql, images):
+    for person, key in change.db.among(sql, images):
         keys[person] = key
         counts[person] = counts.get(person, 0) + 1
     note_removal(change, number, action, counts)
     forget_images(change, number, images)
-    each(change.db, "DELETE FROM images WHERE image IN ({})", images)
+    change.db.each("DELETE FROM images WHERE image IN ({})", images)
     derive(change, number, sorted(keys.values()))
 
 
@@ -275,7 +261,7 @@ def give_images(change: Transaction, number: int, images: Sequence[int], of: int
     """
     db, facts = change.db, change.facts()
     named = "source, hash, enrolled, norm, quality, vector"
-    first = next_number(db, IMAGES)
+    first = db.allot("images", len(images))
     fresh = dict(zip(images, range(first, first + len(images)), strict=True))
     sql = (
         f"INSERT INTO images (image, person, {named}) SELECT ?, ?, {named} FROM images"
@@ -283,21 +269,21 @@ def give_images(change: Transaction, number: int, images: Sequence[int], of: int
     )
     db.executemany(sql, [(new, to, image) for image, new in fresh.items()])
     _renew_checksums(db, IMAGES, fresh, to, facts.settings.storage, facts.binding)
-    if _has_photos(db):
+    if db.has_photos():
         sql = "INSERT INTO photos SELECT ?, landmarks FROM photos WHERE image = ?"
         db.executemany(sql, [(new, image) for image, new in fresh.items()])
-    pending = under_way(db, change.path)
+    pending = under_way(db, change.name)
     if pending is not None:
         sql = "INSERT INTO migrated SELECT ?, norm, vector FROM migrated WHERE image = ?"
         db.executemany(sql, [(new, image) for image, new in fresh.items()])
         _renew_checksums(db, MIGRATED, fresh, 0, "float32", pending)
     forget_images(change, number, images)
-    each(db, "DELETE FROM images WHERE image IN ({})", images)
+    db.each("DELETE FROM images WHERE image IN ({})", images)
     derive(change, number, sorted({of, to}))
 
 
 def _renew_checksums(
-    db: sqlite3.Connection,
+    db: StoreConnection,
     table: VectorTable,
     fresh: Mapping[int, int],
     owner: int,
@@ -305,8 +291,8 @@ def _renew_checksums(
     binding: Binding,
 ) -> None:
     """Write the checksums of copied rows whose originals are intact."""
-    sql = f"SELECT {columns(table)} FROM {joined(table)} WHERE t.{table.number} IN ({{}})"
-    found = verified(list(among(db, sql, list(fresh))), storage, binding.dimension)
+    sql = f"SELECT {columns(db, table)} FROM {joined(table)} WHERE t.{table.number} IN ({{}})"
+    found = verified(list(db.among(sql, list(fresh))), storage, binding.dimension)
     numbers = np.array([fresh[number] for number in found.numbers.tolist()], np.int64)
     made = checksums_of(numbers, np.full(len(numbers), owner), found.vectors)
     insert_checksums(db, table, numbers, made)

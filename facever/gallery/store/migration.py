@@ -3,7 +3,6 @@
 Until then, the old model stays in use, and images can be added and removed.
 """
 
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -12,11 +11,12 @@ import numpy as np
 from facever.errors import GalleryError
 from facever.gallery.records import Binding, MigrationState, PendingImage, Storage, Vectors
 from facever.gallery.storage import encoded
-from facever.gallery.store.database import Transaction, among, each, record
+from facever.gallery.store.connection import StoreConnection
+from facever.gallery.store.database import Transaction, record
 from facever.gallery.store.entries import begin_generation
+from facever.gallery.store.facts import under_way
 from facever.gallery.store.images import landmarks_column, remove_images
-from facever.gallery.store.schema import under_way
-from facever.gallery.store.vectors import MIGRATED, pages, rewrite, write_checksums
+from facever.gallery.store.vectors import MIGRATED, add_checksums, pages, rewrite
 
 _ROWS_AT_ONCE = 4096
 _PENDING = "images i WHERE NOT EXISTS (SELECT 1 FROM migrated m WHERE m.image = i.image)"
@@ -24,7 +24,7 @@ _PENDING = "images i WHERE NOT EXISTS (SELECT 1 FROM migrated m WHERE m.image = 
 
 def begin(change: Transaction, binding: Binding) -> None:
     """Begin or resume a migration to another model."""
-    now, begun = change.facts().binding, under_way(change.db, change.path)
+    now, begun = change.facts().binding, under_way(change.db, change.name)
     if binding.fingerprint == now.fingerprint:
         raise GalleryError(f"the gallery already has fingerprint {now.fingerprint}")
     if begun is not None and begun != binding:
@@ -39,7 +39,7 @@ def begin(change: Transaction, binding: Binding) -> None:
 
 def state(read: Transaction) -> MigrationState | None:
     """Return the progress of a migration; None if there is none."""
-    binding = under_way(read.db, read.path)
+    binding = under_way(read.db, read.name)
     if binding is None:
         return None
     sql = "SELECT (SELECT count(*) FROM migrated), (SELECT count(*) FROM images)"
@@ -70,16 +70,14 @@ def add(
 ) -> None:
     """Store new vectors [N, D] of images [N]; ignore those of removed images."""
     db, binding = change.db, _require(change, fingerprint)
-    blobs = list(encoded(vectors, "float32"))
-    db.executemany(
-        "INSERT OR REPLACE INTO migrated (image, norm, vector)"
-        " SELECT image, ?, ? FROM images WHERE image = ?",
-        zip(norms, blobs, images, strict=True),
-    )
     sql = "SELECT image FROM images WHERE image IN ({})"
-    there = {image for (image,) in among(db, sql, images)}
-    rows = ((i, 0, blob) for i, blob in zip(images, blobs, strict=True) if i in there)
-    write_checksums(db, MIGRATED, rows, "float32", binding.dimension)
+    there = {image for (image,) in db.among(sql, images)}
+    given = zip(images, norms, encoded(vectors, "float32"), strict=True)
+    rows = list({row[0]: row for row in given if row[0] in there}.values())
+    db.each("DELETE FROM migrated WHERE image IN ({})", sorted(there))
+    db.insert("migrated", ["image", "norm", "vector"], rows)
+    sums = ((image, 0, blob) for image, _, blob in rows)
+    add_checksums(db, MIGRATED, sums, "float32", binding.dimension)
 
 
 def drop_damaged(change: Transaction, fingerprint: str) -> None:
@@ -112,32 +110,32 @@ def finish(change: Transaction, fingerprint: str, remove: Sequence[int]) -> int:
 
 def abandon(change: Transaction) -> None:
     """Discard a migration; the gallery keeps its model."""
-    if under_way(change.db, change.path) is None:
+    if under_way(change.db, change.name) is None:
         raise GalleryError("there is no migration")
     change.db.execute("DELETE FROM migrated")
     change.db.execute("DELETE FROM meta WHERE key = 'migration'")
 
 
-def _take_migrated(db: sqlite3.Connection, storage: Storage, dimension: int) -> None:
+def _take_migrated(db: StoreConnection, storage: Storage, dimension: int) -> None:
     """Replace every image's vector by its new one; all new ones are intact."""
     db.execute(
         "UPDATE images SET norm = (SELECT m.norm FROM migrated m WHERE m.image = images.image)"
     )
     for found in pages(db, MIGRATED, "float32", dimension):
         sql = "SELECT image, person FROM images WHERE image IN ({})"
-        owners = dict(among(db, sql, found.numbers.tolist()))
+        owners = dict(db.among(sql, found.numbers.tolist()))
         of = np.array([owners[image] for image in found.numbers.tolist()], np.int64)
         rewrite(db, found.numbers, of, found.vectors, storage, dimension)
 
 
 def _require(change: Transaction, fingerprint: str) -> Binding:
-    binding = under_way(change.db, change.path)
+    binding = under_way(change.db, change.name)
     if binding is None or binding.fingerprint != fingerprint:
         begun = "none" if binding is None else f"one to {binding.fingerprint}"
         raise GalleryError(f"there is no migration to fingerprint {fingerprint}, but {begun}")
     return binding
 
 
-def _drop_damaged(db: sqlite3.Connection, binding: Binding) -> None:
+def _drop_damaged(db: StoreConnection, binding: Binding) -> None:
     for found in pages(db, MIGRATED, "float32", binding.dimension):
-        each(db, "DELETE FROM migrated WHERE image IN ({})", found.damaged)
+        db.each("DELETE FROM migrated WHERE image IN ({})", found.damaged)

@@ -2,7 +2,6 @@
 
 import hmac
 import json
-import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,8 @@ from facever.core.text import canonical
 from facever.errors import GalleryError, NotEnrolledError, TakenError
 from facever.gallery.metadata import Conditions, fits, merged, metadata_in
 from facever.gallery.records import PersonImages, person_id, shown, text
-from facever.gallery.store.database import Transaction, among, later, record
+from facever.gallery.store.connection import StoreConnection
+from facever.gallery.store.database import Transaction, later, record
 
 _ROWS_AT_ONCE = 4096
 _NOTHING = "{}"  # metadata
@@ -19,7 +19,7 @@ _NOTHING = "{}"  # metadata
 # -- queries ------------------------------------------------------------------------------------
 
 
-def key_of(db: sqlite3.Connection, person: str) -> int:
+def key_of(db: StoreConnection, person: str) -> int:
     """Return a person's key."""
     known = known_as(db, [person])
     if not known:
@@ -27,7 +27,7 @@ def key_of(db: sqlite3.Connection, person: str) -> int:
     return next(iter(known.values()))[1]
 
 
-def known_as(db: sqlite3.Connection, people: Sequence[str]) -> dict[str, tuple[str, int]]:
+def known_as(db: StoreConnection, people: Sequence[str]) -> dict[str, tuple[str, int]]:
     """Return stored ids and keys, by given id, of those who are enrolled.
 
     A person stored by an older version with an id in another form (`person_id`) is found by exactly
@@ -35,7 +35,7 @@ def known_as(db: sqlite3.Connection, people: Sequence[str]) -> dict[str, tuple[s
     """
     forms = {text(given, "a person id"): canonical(given) for given in people}
     sql = "SELECT id, person FROM people WHERE id IN ({})"
-    keys: dict[str, int] = dict(among(db, sql, sorted({*forms, *forms.values()})))
+    keys: dict[str, int] = dict(db.among(sql, sorted({*forms, *forms.values()})))
     found = {given: given if given in keys else kept for given, kept in forms.items()}
     return {given: (kept, keys[kept]) for given, kept in found.items() if kept in keys}
 
@@ -47,7 +47,7 @@ def people_after(
 
     The last key is None at the end.
     """
-    condition, values = _narrowed(conditions)
+    condition, values = read.db.narrowed(conditions)
     sql = (
         "SELECT person, id, metadata, (SELECT count(*) FROM images i WHERE i.person = p.person)"
         f" FROM people p WHERE person > ? AND {condition} ORDER BY person LIMIT {most}"
@@ -63,7 +63,7 @@ def people_after(
 
 def keys_matching(read: Transaction, conditions: Conditions) -> list[int]:
     """Return the keys, ascending, of the people who match a filter."""
-    condition, values = _narrowed(conditions)
+    condition, values = read.db.narrowed(conditions)
     sql = f"SELECT person, id, metadata FROM people WHERE {condition} ORDER BY person"
     return [
         key
@@ -72,32 +72,7 @@ def keys_matching(read: Transaction, conditions: Conditions) -> list[int]:
     ]
 
 
-def _narrowed(conditions: Conditions) -> tuple[str, list[str]]:
-    """Return an SQL condition with its values that is true for all people who match a filter.
-
-    Metadata is JSON written by Python, so keys and texts are searched in Python's notation. Texts
-    that can be stored as a number or boolean do not narrow the condition.
-    """
-    parts, values = ["1"], []
-    for key, wanted in conditions.items():
-        parts.append("instr(metadata, ?)")
-        values.append(f"{json.dumps(key)}: ")
-        if all(isinstance(value, str) and not _is_plain_value(value) for value in wanted):
-            parts.append(f"({' OR '.join(['0', *['instr(metadata, ?)'] * len(wanted)])})")
-            values += [f"{json.dumps(value)}" for value in wanted]
-    return " AND ".join(parts), values
-
-
-def _is_plain_value(text_: str) -> bool:
-    """Return whether a text can be the result of `text_of` for a number or boolean."""
-    try:
-        float(text_)
-    except ValueError:
-        return text_ in ("True", "False")
-    return True
-
-
-def metadata_of(db: sqlite3.Connection, key: int) -> dict[str, Any]:
+def metadata_of(db: StoreConnection, key: int) -> dict[str, Any]:
     """Return a person's metadata."""
     sql = "SELECT id, metadata FROM people WHERE person = ?"
     person, written = db.execute(sql, [key]).fetchone()
@@ -146,18 +121,19 @@ def _is_text(read: Transaction, person: object) -> bool:
 # -- changes ------------------------------------------------------------------------------------
 
 
-def add_people(db: sqlite3.Connection, people: Sequence[str], time: str) -> int:
+def add_people(db: StoreConnection, people: Sequence[str], time: str) -> int:
     """Add missing people, and return their number."""
-    before = db.total_changes
-    db.executemany(
-        "INSERT OR IGNORE INTO people (id, created) VALUES (?, ?)",
-        ((person, time) for person in people),
-    )
-    return db.total_changes - before
+    there = {person for (person,) in db.among("SELECT id FROM people WHERE id IN ({})", people)}
+    new = [person for person in people if person not in there]
+    if new:
+        first = db.allot("people", len(new))
+        rows = ((first + place, person, time) for place, person in enumerate(new))
+        db.insert("people", ["person", "id", "created"], rows)
+    return len(new)
 
 
 def add_metadata(
-    db: sqlite3.Connection,
+    db: StoreConnection,
     keys: Mapping[str, int],
     metadata: Mapping[str, Mapping[str, Any]],
 ) -> bool:
@@ -170,12 +146,12 @@ def add_metadata(
     return bool(told)
 
 
-def write_metadata(db: sqlite3.Connection, key: int, metadata: Mapping[str, Any]) -> None:
+def write_metadata(db: StoreConnection, key: int, metadata: Mapping[str, Any]) -> None:
     """Write a person's metadata, the result of `merged`."""
     db.execute("UPDATE people SET metadata = ? WHERE person = ?", [json.dumps(metadata), key])
 
 
-def require_free(db: sqlite3.Connection, person: str) -> str:
+def require_free(db: StoreConnection, person: str) -> str:
     """Return an id in stored form if it is free."""
     kept = person_id(person)
     if known_as(db, [kept]):
@@ -183,10 +159,11 @@ def require_free(db: sqlite3.Connection, person: str) -> str:
     return kept
 
 
-def add_person(db: sqlite3.Connection, person: str) -> int:
+def add_person(db: StoreConnection, person: str) -> int:
     """Add a person with a free id, and return their key."""
-    db.execute("INSERT INTO people (id, created) VALUES (?, ?)", [person, later(db)])
-    return key_of(db, person)
+    key = db.allot("people")
+    db.insert("people", ["person", "id", "created"], [(key, person, later(db))])
+    return key
 
 
 def update_person(
@@ -224,7 +201,12 @@ def note_removal(change: Transaction, number: int, action: str, images: Mapping[
     """Add the number of images removed by a change to the audit log, by person id."""
     change.removes = True
     time, key = later(change.db), change.facts().audit_key
-    change.db.executemany(
-        "INSERT INTO audit (time, action, person, images, change) VALUES (?, ?, ?, ?, ?)",
-        [(time, action, mark_of(key, person), count, number) for person, count in images.items()],
+    first = change.db.allot("audit", len(images))
+    change.db.insert(
+        "audit",
+        ["entry", "time", "action", "person", "images", "change"],
+        [
+            (first + place, time, action, mark_of(key, person), count, number)
+            for place, (person, count) in enumerate(images.items())
+        ],
     )

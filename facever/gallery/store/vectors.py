@@ -1,6 +1,5 @@
 """Vectors in a store's tables: written with checksums, verified when read."""
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ import numpy as np
 from facever.gallery.checksums import checksums_of, checksums_of_bytes, intact
 from facever.gallery.records import Checksums, Keys, Settings, Storage, Vectors, shown
 from facever.gallery.storage import bytes_of, decoded, encoded
+from facever.gallery.store.connection import StoreConnection
 from facever.gallery.store.database import Transaction
 from facever.gallery.templates import ALL
 
@@ -29,11 +29,6 @@ class VectorTable(NamedTuple):
     owner: str
     checksums: str
 
-
-WHOLE_ID = "p.person = (SELECT q.person FROM people q WHERE q.id = p.id)"
-"""Whether a row of people (p) has the same id as in the index of ids: each is stored twice, so that
-a damaged id is not taken for another person.
-"""
 
 IMAGES = VectorTable("images", "image", "person", "image_checksums")
 TEMPLATES = VectorTable("templates", "template", "person", "template_checksums")
@@ -64,10 +59,10 @@ class Verified(NamedTuple):
     damaged: list[int]
 
 
-def columns(table: VectorTable) -> str:
+def columns(db: StoreConnection, table: VectorTable) -> str:
     """Return the columns to select `FROM {joined(table)}` for `verified`."""
-    kind = f"CASE WHEN {WHOLE_ID} THEN typeof(p.id) END" if table.owner == "person" else "'text'"
-    return f"t.{table.number}, {_owner(table)}, t.vector, c.checksum, {kind}"
+    sound = db.is_sound_id("p") if table.owner == "person" else "1 = 1"
+    return f"t.{table.number}, {_owner(table)}, t.vector, c.checksum, {sound}"
 
 
 def joined(table: VectorTable) -> str:
@@ -93,8 +88,8 @@ def verified(rows: Sequence[tuple[Any, ...]], storage: Storage, dimension: int) 
     """
     size = bytes_of(storage, dimension)
     sound = [
-        isinstance(blob, bytes) and len(blob) == size and _fits(owner, checksum) and kind == "text"
-        for _, owner, blob, checksum, kind, *_ in rows
+        isinstance(blob, bytes) and len(blob) == size and _fits(owner, checksum) and sound_id
+        for _, owner, blob, checksum, sound_id, *_ in rows
     ]
     kept = [row for row, good in zip(rows, sound, strict=True) if good]
     numbers = np.array([row[0] for row in kept], np.int64)
@@ -119,14 +114,14 @@ def _fits(owner: object, checksum: object) -> bool:
     )
 
 
-def write_checksums(
-    db: sqlite3.Connection,
+def add_checksums(
+    db: StoreConnection,
     table: VectorTable,
     rows: Iterable[tuple[int, int, bytes]],
     storage: Storage,
     dimension: int,
 ) -> None:
-    """Write the checksums of new vectors, replacing existing ones.
+    """Write the checksums of vectors that have none.
 
     Args:
         db: A connection in a transaction.
@@ -148,21 +143,19 @@ def write_checksums(
 
 
 def insert_checksums(
-    db: sqlite3.Connection, table: VectorTable, numbers: Keys, checksums: Checksums
+    db: StoreConnection, table: VectorTable, numbers: Keys, checksums: Checksums
 ) -> None:
-    """Write the checksums [N] of rows by their numbers [N], replacing existing ones."""
-    db.executemany(
-        f"INSERT OR REPLACE INTO {table.checksums} VALUES (?, ?)",
-        zip(numbers.tolist(), checksums.tolist(), strict=True),
-    )
+    """Write the checksums [N] of rows without one by their numbers [N]."""
+    rows = zip(numbers.tolist(), checksums.tolist(), strict=True)
+    db.insert(table.checksums, [table.number, "checksum"], rows)
 
 
 def pages(
-    db: sqlite3.Connection, table: VectorTable, storage: Storage, dimension: int, after: int = 0
+    db: StoreConnection, table: VectorTable, storage: Storage, dimension: int, after: int = 0
 ) -> Iterator[Verified]:
     """Yield all rows of a table after a number, in blocks."""
     sql = (
-        f"SELECT {columns(table)} FROM {joined(table)} WHERE t.{table.number} > ?"
+        f"SELECT {columns(db, table)} FROM {joined(table)} WHERE t.{table.number} > ?"
         f" ORDER BY t.{table.number} LIMIT {_ROWS_AT_ONCE}"
     )
     while rows := db.execute(sql, [after]).fetchall():
@@ -171,7 +164,7 @@ def pages(
 
 
 def rewrite(
-    db: sqlite3.Connection,
+    db: StoreConnection,
     images: Keys,
     owners: Keys,
     vectors: Vectors,
@@ -183,14 +176,9 @@ def rewrite(
     db.executemany(
         "UPDATE images SET vector = ? WHERE image = ?", zip(blobs, images.tolist(), strict=True)
     )
+    db.each("DELETE FROM image_checksums WHERE image IN ({})", images.tolist())
     rows = zip(images.tolist(), owners.tolist(), blobs, strict=True)
-    write_checksums(db, IMAGES, rows, storage, dimension)
-
-
-def next_number(db: sqlite3.Connection, table: VectorTable) -> int:
-    """Return the next unused number of a table."""
-    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", [table.name]).fetchone()
-    return 1 if row is None else int(row[0]) + 1
+    add_checksums(db, IMAGES, rows, storage, dimension)
 
 
 def whole(read: Transaction, table: VectorTable, rows: Sequence[tuple[Any, ...]]) -> Verified:
@@ -214,10 +202,10 @@ def name_damaged(read: Transaction, table: VectorTable, numbers: Sequence[int]) 
         )
 
 
-def described(db: sqlite3.Connection, table: VectorTable, numbers: Sequence[int]) -> list[str]:
+def described(db: StoreConnection, table: VectorTable, numbers: Sequence[int]) -> list[str]:
     """Return a description of the vectors of these numbers, with person and source if known."""
     source = "t.source" if table is IMAGES else "NULL"
-    whose = "p.person = t.person" if table.owner == "person" else "0"
+    whose = "p.person = t.person" if table.owner == "person" else "1 = 0"
     sql = (
         f"SELECT p.id, {source} FROM {table.name} t LEFT JOIN people p ON {whose}"
         f" WHERE t.{table.number} = ?"
@@ -225,7 +213,8 @@ def described(db: sqlite3.Connection, table: VectorTable, numbers: Sequence[int]
     said = []
     for number in numbers:
         person, origin = db.execute(sql, [number]).fetchone()
-        of = f" of {shown(str(person))}" if person is not None else " of nobody"
+        of = "" if table.owner != "person" else f" of {shown(str(person))}"
+        of = " of nobody" if of and person is None else of
         where = f" ({shown(origin)})" if isinstance(origin, str) else ""
-        said.append(f"the vector of {table.number} {number}{of if whose != '0' else ''}{where}")
+        said.append(f"the vector of {table.number} {number}{of}{where}")
     return said

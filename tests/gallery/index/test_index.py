@@ -274,7 +274,7 @@ def test_another_generation_is_read_anew(store, add, indexed, units, monkeypatch
     write_index(store, 1, anew=True)
     index = indexed(store)
     index.refresh()
-    with closing(sqlite3.connect(store.path)) as db, db:
+    with closing(sqlite3.connect(store.folder / "gallery.db")) as db, db:
         db.execute("DELETE FROM images")
     add(store, units(2, seed=1), list("fg"))
     monkeypatch.setattr(Store, "generation", lambda _: "another")
@@ -299,7 +299,7 @@ def found(kept: Index, queries: np.ndarray, k: int = 3) -> int:
 
 
 def test_what_is_far_behind_is_written_beside_the_work(kept, store, add, units) -> None:
-    path = store.path.with_name(snapshots.FILE)
+    path = store.folder / snapshots.FILE
     add(store, units(10), list("abcdefghij"))
     kept.settle()
     kept.wait()
@@ -336,7 +336,7 @@ def test_the_kind_wanted_serves_as_soon_as_it_is_written(kept, store, add, units
     store.set_index("flat")
     assert kept.refresh().kind == "flat"
     kept.wait()
-    assert not store.path.with_name(approximates.FILE).exists()
+    assert not (store.folder / approximates.FILE).exists()
     assert capsys.readouterr().err == ""
 
 
@@ -346,7 +346,7 @@ def test_a_damaged_file_is_said_and_made_again(kept, store, add, units, capsys, 
     vectors = units(1100)
     add(store, vectors, [f"p{i}" for i in range(1100)])
     write_index(store, 1)
-    path: Path = store.path.with_name(name)
+    path: Path = store.folder / name
     whole = path.read_bytes()
     path.write_bytes(whole[:50] + bytes([whole[50] ^ 8]) + whole[51:])
     assert np.allclose(kept.search(vectors[:5], 1, "max")[0], 1, atol=1e-6)
@@ -365,7 +365,7 @@ def test_renewing_leaves_nothing_old_and_answers_from_the_new(kept, store, add, 
     kept.renew()
     assert found(kept, units(1), k=99) == 60
     gone = units(60)[7].tobytes()
-    folder = store.path.parent
+    folder = store.folder
     store.remove("p7")
     assert found(kept, units(1), k=99) == 59
     for name in (snapshots.FILE, approximates.FILE):
@@ -388,7 +388,7 @@ def test_renewing_that_fails_is_said_in_one_line(kept, store, add, units, monkey
     with pytest.raises(GalleryError) as refusal:
         kept.renew()
     assert str(refusal.value) == (
-        f"{store.path.parent}: the index was not written: [Errno 28] No space left on device"
+        f"{store.folder}: the index was not written: [Errno 28] No space left on device"
     )
     assert found(kept, units(1)) == 3
 
@@ -397,7 +397,7 @@ def test_a_gallery_that_cannot_be_written_is_searched_without_a_word(
     kept, store, add, units, capsys, monkeypatch
 ) -> None:
     add(store, units(40), [f"p{i}" for i in range(40)])
-    store.read_only = True
+    monkeypatch.setattr(type(store), "index_writable", False)
     writes: list[object] = []
     monkeypatch.setattr(room, "write_index", lambda *given: writes.append(given))
     kept.settle()
@@ -408,7 +408,7 @@ def test_a_gallery_that_cannot_be_written_is_searched_without_a_word(
 
 
 def test_the_index_is_written_anew_when_an_entry_of_it_is_damaged(kept, store, add, units) -> None:
-    path = store.path.with_name(snapshots.FILE)
+    path = store.folder / snapshots.FILE
     add(store, units(5), list("abcde"))
     assert found(kept, units(1), k=9) == 5
     kept.wait()
@@ -463,5 +463,5 @@ def test_it_is_written_until_it_has_caught_up(store, monkeypatch) -> None:
     writes, due = [], iter([True, True, False])
     monkeypatch.setattr(room, "write_index", lambda *given: writes.append(given))
     monkeypatch.setattr(room, "is_due", lambda _: next(due))
-    room._write(store.path.parent, 1)
+    room._write(store, 1)
     assert len(writes) == 3

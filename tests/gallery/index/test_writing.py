@@ -46,7 +46,7 @@ def living(store: Store) -> dict[int, bytes]:
 
 
 def held(store: Store) -> dict[int, bytes]:
-    entries = Snapshot.read(store.path.with_name(snapshots.FILE)).entries
+    entries = Snapshot.read(store.folder / snapshots.FILE).entries
     return {int(n): v.tobytes() for n, v in zip(entries.numbers, entries.vectors, strict=True)}
 
 
@@ -55,8 +55,8 @@ def test_a_snapshot_is_written_when_it_is_far_behind(store, add, units, asks) ->
     add(store, units(10), list("abcdefghij"))
     assert not is_due(store)
     write_index(store, 1)
-    assert files(store.path.parent) == [LOCK]
-    assert store.path.with_name(LOCK).stat().st_mode & 0o777 == 0o600
+    assert files(store.folder) == [LOCK]
+    assert (store.folder / LOCK).stat().st_mode & 0o777 == 0o600
     add(store, units(40, seed=1), [f"p{i}" for i in range(40)])
     assert is_due(store)
     write_index(store, 1)
@@ -85,7 +85,7 @@ def test_anew_is_from_the_store_alone(store, add, units, asks, monkeypatch) -> N
     write_index(store, 1)
     gone = store.entries_after(0)[2][3].tobytes()
     store.remove("p3")
-    folder = store.path.parent
+    folder = store.folder
     killed = [folder / ".index.dead.tmp.snapshot", folder / ".index.dead.tmp.faiss"]
     for path in killed:
         path.write_bytes(gone)
@@ -110,7 +110,7 @@ def _only_new(read):
 
 
 def test_the_approximate_index_follows_what_is_wanted(store, add, units, asks, capsys) -> None:
-    folder = store.path.parent
+    folder = store.folder
     asks("IVF2,Flat")
     write_index(store, 1, anew=True)
     assert files(folder) == [LOCK, snapshots.FILE]  # of nothing there is no index
@@ -165,7 +165,7 @@ def test_a_damaged_file_is_written_again_though_nothing_changed(
     asks("HNSW8")
     add(store, units(40), [f"p{i}" for i in range(40)])
     write_index(store, 1)
-    path = store.path.with_name(name)
+    path = store.folder / name
     whole = path.read_bytes()
     path.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
     write_index(store, 1)
@@ -174,7 +174,7 @@ def test_a_damaged_file_is_written_again_though_nothing_changed(
 
 def test_one_writes_at_a_time(store, add, units, asks) -> None:
     add(store, units(30), [f"p{i}" for i in range(30)])
-    folder = store.path.parent
+    folder = store.folder
     other = ExitStack()
     other.enter_context(alone(folder / LOCK, BlockingIOError()))
     with pytest.raises(GalleryError) as refusal:
@@ -195,7 +195,7 @@ def test_the_state_written_is_whole_though_others_write_meanwhile(
 ) -> None:
     """Another process enrolls while the snapshot is written: it has none of it, the tail all."""
     add(store, units(30), [f"p{i}" for i in range(30)])
-    other = Store.open(store.path.parent, 1)
+    other = Store.open(store.folder, 1)
     real, done = Store.entries_after, []
 
     def slow(self, *given):

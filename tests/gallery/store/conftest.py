@@ -1,6 +1,6 @@
 """Small stores of made-up people, one fixture for every way in which a store is kept.
 
-The tests of this folder ask only what `Store` promises, of each store in `KINDS`; those in a
+The tests of this folder ask only what `Store` promises, of each kind in `KINDS`; those in a
 folder below it are about one of them.
 """
 
@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from facever.gallery.records import Binding, NewImages, Settings
+from facever.gallery.store.postgres.address import GalleryAddress, parse_address
 from facever.gallery.store.store import Store
 
 DIMENSION = 6
@@ -19,6 +20,8 @@ DIMENSION = 6
 
 class SqliteStores:
     """Makes and opens stores that are SQLite files, by their names."""
+
+    holds_nul = True
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -34,19 +37,50 @@ class SqliteStores:
         return Store.open(self._folder / name, wait)
 
 
-KINDS = {"sqlite": SqliteStores}
+class PostgresStores:
+    """Makes and opens stores in a database of PostgreSQL, by their names."""
+
+    holds_nul = False  # PostgreSQL's texts hold no NUL character
+
+    def __init__(self, database: str) -> None:
+        self._database = database
+        self._made: set[str] = set()
+
+    def exists(self, name: str) -> bool:
+        return name in self._made
+
+    def create(self, name: str, binding: Binding, settings: Settings) -> None:
+        Store.create(self.address(name), binding, settings)
+        self._made.add(name)
+
+    def open(self, name: str, wait: float) -> Store:
+        return Store.open(self.address(name), wait)
+
+    def address(self, name: str) -> GalleryAddress:
+        return parse_address(f"{self._database}&gallery={name}")
 
 
-@pytest.fixture(params=list(KINDS))
+Stores = SqliteStores | PostgresStores
+KINDS = ("sqlite", "postgres")
+
+
+@pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
     """How the stores of a test are kept."""
     return request.param
 
 
 @pytest.fixture
-def make_store(kind: str, tmp_path: Path) -> Iterator[Callable[..., Store]]:
+def stores(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Stores:
+    """A place for the stores of a test."""
+    if kind == "sqlite":
+        return SqliteStores(tmp_path)
+    return PostgresStores(request.getfixturevalue("postgres_emptied"))
+
+
+@pytest.fixture
+def make_store(stores: Stores) -> Iterator[Callable[..., Store]]:
     """Make a store with the settings given; one of a name that is there is opened once more."""
-    stores = KINDS[kind](tmp_path)
     opened: list[Store] = []
 
     def make(

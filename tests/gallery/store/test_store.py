@@ -2,17 +2,17 @@
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
+from itertools import count
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from facever.errors import GalleryError
 from facever.gallery.records import Binding, Duplicate, NewImages, Settings
 from facever.gallery.store.store import Store
-from tests.gallery.store.conftest import KINDS
+from tests.gallery.store.conftest import Stores
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 VALUES = st.recursive(
@@ -26,6 +26,7 @@ VALUES = st.recursive(
     ),
     max_leaves=5,
 )
+COUNT = count()
 HOSTILE = ("'; DROP TABLE people; --", "../../etc/passwd", "<script>alert(1)</script>", "a\0b")
 
 
@@ -128,16 +129,21 @@ def test_change_numbers_tell_what_was_removed_since(store: Store) -> None:
     assert store.counts() == (1, 1)
 
 
-@settings(max_examples=12, deadline=None)
-@given(st.dictionaries(TEXTS, st.dictionaries(TEXTS, VALUES, max_size=3), min_size=1, max_size=4))
-@example({hostile: {hostile: hostile} for hostile in HOSTILE})
-@pytest.mark.parametrize("kind", list(KINDS))
-def test_ids_and_metadata_are_data(
-    tmp_path_factory: pytest.TempPathFactory, kind: str, people: dict[str, dict[str, object]]
-) -> None:
-    stores = KINDS[kind](tmp_path_factory.mktemp("store"))
-    stores.create("gallery", Binding("m", 2), Settings())
-    store = stores.open("gallery", wait=1)
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    people=st.dictionaries(
+        TEXTS, st.dictionaries(TEXTS, VALUES, max_size=3), min_size=1, max_size=4
+    )
+)
+@example(people={hostile: {hostile: hostile} for hostile in HOSTILE})
+def test_ids_and_metadata_are_data(stores: Stores, people: dict[str, dict[str, object]]) -> None:
+    if not stores.holds_nul:  # of ids and sources; JSON has an escape for it
+        people = {person.replace("\0", "0"): known for person, known in people.items()}
+    name = f"gallery_{next(COUNT)}"
+    stores.create(name, Binding("m", 2), Settings())
+    store = stores.open(name, wait=1)
     ids = list(people)
     store.enroll(images(*ids, sources=ids, hashes=ids), people, "keep")
     for person, metadata in people.items():
@@ -227,6 +233,6 @@ def test_what_a_change_raises_undoes_it(store: Store) -> None:
     assert store.counts() == (1, 1)
 
 
-def test_no_store(kind: str, tmp_path: Path) -> None:
+def test_no_store(stores: Stores) -> None:
     with pytest.raises(GalleryError, match=r"no gallery at .*'facever gallery create'"):
-        KINDS[kind](tmp_path).open("none", wait=1)
+        stores.open("none", wait=1)

@@ -36,7 +36,7 @@ DAMAGES = [
 def test_damage_is_found(make_store, some, sql: str, message: str) -> None:
     store = make_store()
     store.enroll(some("aba"), {"a": {"k": 1}}, "keep")
-    with closing(sqlite3.connect(store.path)) as db:
+    with closing(sqlite3.connect(store.folder / "gallery.db")) as db:
         db.execute(sql)
         if "meta" in sql:
             db.execute("UPDATE meta SET value = '\"new\"' WHERE key = 'generation'")
@@ -57,7 +57,7 @@ def test_damage_is_found(make_store, some, sql: str, message: str) -> None:
 def test_templates_that_are_not_what_images_make(make_store, some, sql: str, message: str) -> None:
     store = make_store(templates="mean")
     store.enroll(some("aba"), {}, "keep")
-    with closing(sqlite3.connect(store.path)) as db:
+    with closing(sqlite3.connect(store.folder / "gallery.db")) as db:
         db.execute("PRAGMA foreign_keys = ON")
         db.execute(sql)
         db.commit()
@@ -69,7 +69,7 @@ def test_templates_that_are_not_what_images_make(make_store, some, sql: str, mes
 def test_the_last_of_many_vectors_is_looked_at(make_store, some) -> None:
     store = make_store()
     store.enroll(some("a" * 5000), {}, "keep")
-    with closing(sqlite3.connect(store.path)) as db:
+    with closing(sqlite3.connect(store.folder / "gallery.db")) as db:
         twice = np.full(6, 2, np.float32).tobytes()
         db.execute("UPDATE images SET vector = ? WHERE image = 5000", [twice])
         db.commit()

@@ -10,7 +10,7 @@ import pytest
 
 from facever.errors import GalleryError
 from facever.gallery.records import Binding, Settings
-from facever.gallery.store import schema
+from facever.gallery.store.sqlite import schema
 from facever.gallery.store.store import FILE, Store
 
 VECTORS = np.float32([[1, 0], [0.6, 0.8], [0, 1]])
@@ -114,7 +114,7 @@ def test_an_upgrade_that_fails_changes_nothing(
 
 def test_settings_that_are_missing(make_store) -> None:
     store = make_store()
-    with closing(sqlite3.connect(store.path)) as db:
+    with closing(sqlite3.connect(store.folder / "gallery.db")) as db:
         db.execute("DELETE FROM meta WHERE key IN ('storage', 'generation')")
         db.commit()
     with pytest.raises(GalleryError, match="is damaged: its table of facts lacks 'generation'"):

@@ -99,7 +99,7 @@ def others(make_store, some, folder: Path):
     store = make_store()
     store.enroll(some("ab"), {"a": {"k": 1}}, "keep")
     store.close()
-    shutil.copytree(store.path.parent, folder)
+    shutil.copytree(store.folder, folder)
     assert [path.name for path in folder.iterdir()] == ["gallery.db"]
     lock(folder)
     return folder
@@ -132,7 +132,7 @@ def test_a_change_in_the_middle_of_reading_is_said(others: Path, monkeypatch) ->
             store.reading(),
         ):
             store.entries_after(0)
-            os.utime(store.path, ns=(1, 1))
+            os.utime(store.folder / "gallery.db", ns=(1, 1))
         assert store.counts() == (2, 2)
     finally:
         store.close()
@@ -151,7 +151,7 @@ def test_a_log_that_nobody_folded_in(make_store, some, folder: Path, reader) -> 
     store = make_store()
     store.enroll(some("ab"), {}, "keep")
     folder.mkdir()
-    for path in store.path.parent.iterdir():
+    for path in store.folder.iterdir():
         shutil.copy(path, folder)
     lock(folder)
     first = reader(folder)

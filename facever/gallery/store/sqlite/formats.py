@@ -6,9 +6,7 @@ reported. People whose ids become equal are reported and remain unchanged.
 
 import os
 import sqlite3
-import uuid
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +18,13 @@ from facever.errors import GalleryError
 from facever.gallery.checksums import checksum_of_texts, checksums_of
 from facever.gallery.records import Binding, Settings, Storage, shown
 from facever.gallery.storage import bytes_of, decoded, encoded, plausible
-from facever.gallery.store.database import Database, Transaction, explained, now, record
-from facever.gallery.store.log import require_regular
-from facever.gallery.store.schema import (
-    APPLICATION_ID,
-    FORMAT,
-    make_tables,
-    new_facts,
-    under_way,
-    write_facts,
-)
+from facever.gallery.store.connection import StoreConnection
+from facever.gallery.store.database import Transaction, begin_gallery
+from facever.gallery.store.facts import under_way
+from facever.gallery.store.sqlite.connection import SqliteConnection
+from facever.gallery.store.sqlite.database import SqliteDatabase, explained
+from facever.gallery.store.sqlite.log import require_regular
+from facever.gallery.store.sqlite.schema import APPLICATION_ID, FORMAT, make_tables
 from facever.gallery.store.vectors import (
     IMAGES,
     MIGRATED,
@@ -60,25 +55,18 @@ def make_file(path: Path, binding: Binding, settings: Settings, shown_as: Path) 
         GalleryError: The file cannot be written.
     """
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    facts = {
-        **asdict(binding),
-        "gallery": uuid.uuid4().hex,
-        "created": now(),
-        **new_facts(),
-        **asdict(settings),
-    }
-    with explained(shown_as), closing(sqlite3.connect(path, isolation_level=None)) as db:
+    made = sqlite3.connect(path, isolation_level=None, factory=SqliteConnection)
+    with explained(shown_as), closing(made) as db:
         db.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute("BEGIN")
         make_tables(db)
-        write_facts(db, facts)
-        record(db, "create", people=0, images=0)
+        begin_gallery(db, binding, settings)
         db.execute("COMMIT")
 
 
-def open_file(path: Path, wait: float) -> Database:
+def open_file(path: Path, wait: float) -> SqliteDatabase:
     """Open the file of a store; upgrade an older format.
 
     Args:
@@ -96,7 +84,7 @@ def open_file(path: Path, wait: float) -> Database:
         raise GalleryError(f"no gallery at {path.parent}; create one with 'facever gallery create'")
     require_regular(path)
     with explained(path, reading=True):
-        database = Database(path, wait)
+        database = SqliteDatabase(path, wait)
         try:
             with database.reading() as read:
                 older = _is_older(read)
@@ -118,16 +106,16 @@ def _is_older(read: Transaction) -> bool:
     application = read.db.execute("PRAGMA application_id").fetchone()[0]
     version = _format_in(read.db)
     if application != APPLICATION_ID:
-        raise GalleryError(f"{read.path} is not a gallery's store")
+        raise GalleryError(f"{read.name} is not a gallery's store")
     if version > FORMAT:
         raise GalleryError(
-            f"{read.path} has format {version}, newer than this facever reads ({FORMAT}); "
+            f"{read.name} has format {version}, newer than this facever reads ({FORMAT}); "
             "update facever (pip install -U facever)"
         )
     return version < FORMAT
 
 
-def _upgrade(database: Database) -> None:
+def _upgrade(database: SqliteDatabase) -> None:
     if database.read_only:
         with database.reading() as read:
             version = _format_in(read.db)
@@ -144,18 +132,18 @@ def _upgrade(database: Database) -> None:
             _upgrade_measured(db)
             said += _upgrade_people(db)
             said += _upgrade_vectors(
-                db, facts.settings.storage, facts.binding.dimension, under_way(db, change.path)
+                db, facts.settings.storage, facts.binding.dimension, under_way(db, change.name)
             )
     for line in said:
         warn(f"{database.path} was upgraded to format {FORMAT}: {line}")
 
 
-def _format_in(db: sqlite3.Connection) -> int:
+def _format_in(db: StoreConnection) -> int:
     return int(db.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _upgrade_vectors(
-    db: sqlite3.Connection, storage: Storage, dimension: int, migration: Binding | None
+    db: StoreConnection, storage: Storage, dimension: int, migration: Binding | None
 ) -> list[str]:
     """Compute the checksums of all valid vectors, and return messages.
 
@@ -185,13 +173,13 @@ def _upgrade_vectors(
 
 
 def _seal(
-    db: sqlite3.Connection, table: VectorTable, storage: Storage, dimension: int
+    db: StoreConnection, table: VectorTable, storage: Storage, dimension: int
 ) -> tuple[list[int], int]:
     """Write a table's checksums; return the numbers of damaged rows and the count of non-unit
     ones.
     """
     sql = (
-        f"SELECT {columns(table)} FROM {joined(table)} WHERE t.{table.number} > ?"
+        f"SELECT {columns(db, table)} FROM {joined(table)} WHERE t.{table.number} > ?"
         f" ORDER BY t.{table.number} LIMIT {_ROWS_AT_ONCE}"
     )
     size, last, normalised = bytes_of(storage, dimension), 0, 0
@@ -224,7 +212,7 @@ def _seal(
     return damaged, normalised
 
 
-def _upgrade_measured(db: sqlite3.Connection) -> None:
+def _upgrade_measured(db: StoreConnection) -> None:
     """Compute the checksums of operating points and calibrations."""
     for table, column in (("operating_points", "point"), ("calibrations", "calibration")):
         texts = ", ".join(f"CAST({one} AS BLOB)" for one in ("name", "kind", column))
@@ -235,7 +223,7 @@ def _upgrade_measured(db: sqlite3.Connection) -> None:
         )
 
 
-def _upgrade_people(db: sqlite3.Connection) -> list[str]:
+def _upgrade_people(db: StoreConnection) -> list[str]:
     """Convert ids to their current stored form (`canonical`) unless two become equal; return
     messages.
     """

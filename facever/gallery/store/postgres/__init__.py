@@ -1,0 +1,1 @@
+"""The store in a PostgreSQL database: one schema for each gallery."""

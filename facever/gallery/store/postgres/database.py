@@ -1,0 +1,195 @@
+"""The database of a gallery in PostgreSQL: transactions in the gallery's schema."""
+
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from facever.errors import UnavailableError
+from facever.gallery.store.database import Database, Transaction
+from facever.gallery.store.postgres.address import GalleryAddress
+from facever.gallery.store.postgres.errors import explained
+from facever.gallery.store.postgres.session import Session, connect
+
+if TYPE_CHECKING:
+    import psycopg
+
+_STEP = 0.05  # seconds between two attempts to rewrite
+_ONE_STATE = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_ALONE = "ISOLATION LEVEL READ COMMITTED READ WRITE"  # what others committed before is read
+_NEWEST = "SELECT change, stamp FROM changes ORDER BY change DESC LIMIT 1"
+_LOCK = "SELECT last FROM numbers WHERE name = 'changes' FOR UPDATE"  # of the gallery's writers
+_READ_ONLY = (
+    "SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean"
+    " OR NOT has_table_privilege('changes', 'INSERT')"
+)
+
+
+class PostgresDatabase(Database):
+    """An open gallery in PostgreSQL. A lost connection is made again by the next call.
+
+    Args:
+        address: Where it is.
+        wait: Seconds to wait for another writer.
+        folder: Folder for derived files; by default one below the address's `cache`, or a temporary
+            one that is deleted with this object.
+
+    Raises:
+        UnavailableError: There is no connection, or this role may not read the gallery.
+    """
+
+    def __init__(self, address: GalleryAddress, wait: float, folder: Path | None = None) -> None:
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        if folder is None and address.cache is not None:
+            folder = _private_folder(address.cache / address.gallery)
+        elif folder is None:
+            self._temporary = tempfile.TemporaryDirectory(
+                prefix="facever-", ignore_cleanup_errors=True
+            )
+            folder = Path(self._temporary.name)
+        super().__init__(address.name, folder, wait)
+        self.address = address
+        self._reader, self._writer = Session(address), Session(address)
+        self._in_reading = False
+        with explained(self.name, wait, reading=True):
+            self._locked = bool(self._reader.begin("READ ONLY", _READ_ONLY)[0])
+            self._reader.roll_back()
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the server or this role's rights allowed no change at the opening."""
+        return self._locked
+
+    @property
+    def index_writable(self) -> bool:
+        """Whether the index can be written: always, to a folder of this machine."""
+        return True
+
+    @property
+    def folder_is_temporary(self) -> bool:
+        """Whether the folder for derived files is a new one, deleted when this is closed."""
+        return self._temporary is not None
+
+    def again(self) -> Self:
+        """Open the same gallery once more, with connections of its own."""
+        return type(self)(self.address, self._wait, self.folder)
+
+    def _disconnect(self) -> None:
+        self._reader.close()
+        self._writer.close()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    # -- reading ----------------------------------------------------------------------------
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """Yield a transaction that reads one state; a nested one reads the same state."""
+        with self._read_lock:
+            self._require_open()
+            if self._in_reading:  # nested: the outer one converts errors
+                yield self._of_reader()
+                return
+            with explained(self.name, self._wait, reading=True):
+                self._follow(self._reader.begin(_ONE_STATE, _NEWEST))
+                self._in_reading = True
+                try:
+                    yield self._of_reader()
+                finally:
+                    self._in_reading = False
+                    self._reader.roll_back()
+
+    def _of_reader(self) -> Transaction:
+        return Transaction(self._reader.db, self.name, self._damage, self.facts)
+
+    def _is_reading(self) -> bool:
+        return self._in_reading
+
+    # -- writing ----------------------------------------------------------------------------
+
+    @contextmanager
+    def writing(self, much: bool = False) -> Iterator[Transaction]:  # noqa: ARG002 - no log to empty
+        """Yield the writing transaction; the gallery's other writers wait for its end."""
+        self.require_writable()
+        with self._turn(), explained(self.name, self._wait):
+            waiting = f"SET LOCAL lock_timeout TO {self._milliseconds()}"
+            try:
+                self._writer.begin(_ALONE, f"{waiting}; {_LOCK}")
+                yield self._changing(self._writer.db)
+                self._writer.commit()
+            finally:
+                self._writer.roll_back()
+
+    def rewrite(self) -> None:
+        """Rewrite the gallery's tables without removed rows. Each is locked meanwhile.
+
+        Raises:
+            UnavailableError: Others keep reading or writing, this role does not own the tables, or
+                the disk has no room.
+        """
+        self.require_writable()
+        until = time.monotonic() + self._wait
+        with self._turn(), explained(self.name, self._wait), connect(self.address) as raw:
+            raw.execute(f"SET lock_timeout TO {self._milliseconds()}".encode())
+            sql = (
+                b"SELECT relname::text FROM pg_class WHERE relkind = 'r'"
+                b" AND relnamespace = %s::regnamespace ORDER BY 1"
+            )
+            for (table,) in raw.execute(sql, [self.address.schema]).fetchall():
+                while self._rows_kept_by_others(raw, f"{self.address.schema}.{table}"):
+                    if time.monotonic() > until:
+                        raise UnavailableError(
+                            f"{self.name}: another transaction in this database is older than the "
+                            f"removal (waited {self._wait:g} s), and the table {table} still "
+                            "contains removed rows; purge again when it has ended"
+                        )
+                    time.sleep(_STEP)
+
+    def size(self) -> int:
+        """Return the bytes of the gallery's tables and indexes, and of derived files here."""
+        sql = (
+            "SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class WHERE relkind = 'r'"
+            " AND relnamespace = current_schema()::regnamespace"
+        )
+        with self.reading() as read:
+            return int(read.first(sql)[0]) + self._bytes_in_folder()
+
+    def _rows_kept_by_others(self, raw: "psycopg.Connection", table: str) -> int:
+        """Rewrite a table; return the number of removed rows that others may still read."""
+        kept, refused = 0, ""
+
+        def hear(said: "psycopg.errors.Diagnostic") -> None:  # it is empty after this call
+            nonlocal kept, refused
+            if said.severity_nonlocalized == "WARNING":
+                refused = said.message_primary or "refused"
+            found = re.match(r"\d+", said.message_detail or "")
+            kept += int(found[0]) if found else 0
+
+        raw.add_notice_handler(hear)
+        try:
+            raw.execute(f"VACUUM (FULL, VERBOSE, ANALYZE) {table}".encode())
+        finally:
+            raw.remove_notice_handler(hear)
+        if refused:
+            raise UnavailableError(f"{self.name}: {refused}; purge as the owner of the tables")
+        return kept
+
+    def _milliseconds(self) -> int:
+        return max(1, round(1000 * self._wait))  # 0 would be without an end
+
+
+def _private_folder(folder: Path) -> Path:
+    """Make a folder for its owner only if it is not there.
+
+    Raises:
+        UnavailableError: It cannot be made.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise UnavailableError(f"cache={folder.parent}: {error.strerror}: {folder}") from error
+    return folder

@@ -1,0 +1,1 @@
+"""A store in one SQLite file in the gallery's folder."""
