@@ -68,7 +68,7 @@ from facever.gallery.storage import checked_storage
 from facever.gallery.store import entries, images, migration, people
 from facever.gallery.store.database import Database, Transaction, later, record
 from facever.gallery.store.findings import findings
-from facever.gallery.store.postgres.address import Address
+from facever.gallery.store.postgres.address import GalleryAddress
 from facever.gallery.store.sqlite.formats import make_file, open_file
 from facever.gallery.store.vectors import REMEDY, entry_table
 from facever.gallery.templates import checked_policy
@@ -96,7 +96,7 @@ class Store:
     @classmethod
     def create(
         cls,
-        place: Path | Address,
+        place: Path | GalleryAddress,
         binding: Binding,
         settings: Settings | None = None,
         shown_as: Path | None = None,
@@ -113,7 +113,7 @@ class Store:
             GalleryError: The store cannot be written.
         """
         settings = settings or Settings()
-        if isinstance(place, Address):
+        if isinstance(place, GalleryAddress):
             from facever.gallery.store.postgres.galleries import make_gallery
 
             make_gallery(place, binding, settings)
@@ -121,7 +121,7 @@ class Store:
             make_file(place / FILE, binding, settings, (shown_as or place) / FILE)
 
     @classmethod
-    def open(cls, place: Path | Address, wait: float) -> Self:
+    def open(cls, place: Path | GalleryAddress, wait: float) -> Self:
         """Open the store of a gallery; upgrade an older format.
 
         It is open read-only if this user cannot write to it.
@@ -134,7 +134,7 @@ class Store:
             GalleryError: There is no store, or it has a newer format, is damaged, or cannot be
                 opened.
         """
-        if isinstance(place, Address):
+        if isinstance(place, GalleryAddress):
             from facever.gallery.store.postgres.galleries import open_gallery
 
             return cls(open_gallery(place, wait))

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from facever.gallery.records import Binding, NewImages, Settings
-from facever.gallery.store.postgres.address import Address, parse_address
+from facever.gallery.store.postgres.address import GalleryAddress, parse_address
 from facever.gallery.store.store import Store
 
 DIMENSION = 6
@@ -56,7 +56,7 @@ class PostgresStores:
     def open(self, name: str, wait: float) -> Store:
         return Store.open(self.address(name), wait)
 
-    def address(self, name: str) -> Address:
+    def address(self, name: str) -> GalleryAddress:
         return parse_address(f"{self._database}&gallery={name}")
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from facever.errors import UnavailableError
 from facever.gallery.store.database import Database, Transaction
-from facever.gallery.store.postgres.address import Address
+from facever.gallery.store.postgres.address import GalleryAddress
 from facever.gallery.store.postgres.connection import PostgresConnection
 from facever.gallery.store.postgres.errors import connecting, explained, is_lost
 
@@ -39,7 +39,7 @@ class PostgresDatabase(Database):
             one that is deleted with this object.
     """
 
-    def __init__(self, address: Address, wait: float, folder: Path | None = None) -> None:
+    def __init__(self, address: GalleryAddress, wait: float, folder: Path | None = None) -> None:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         if folder is None and address.cache is not None:
             folder = _private_folder(address.cache / address.gallery)
@@ -228,7 +228,7 @@ def _private_folder(folder: Path) -> Path:
     return folder
 
 
-def connect(address: Address) -> "psycopg.Connection":
+def connect(address: GalleryAddress) -> "psycopg.Connection":
     """Connect to the database of an address.
 
     Raises:

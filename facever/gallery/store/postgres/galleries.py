@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from facever.errors import GalleryError
 from facever.gallery.records import Binding, Settings
 from facever.gallery.store.database import begin_gallery
-from facever.gallery.store.postgres.address import Address
+from facever.gallery.store.postgres.address import GalleryAddress
 from facever.gallery.store.postgres.connection import PostgresConnection
 from facever.gallery.store.postgres.database import PostgresDatabase, connect
 from facever.gallery.store.postgres.errors import (
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _LOCK = 0x46435652  # "FCVR": of those who make galleries
 
 
-def make_gallery(address: Address, binding: Binding, settings: Settings) -> None:
+def make_gallery(address: GalleryAddress, binding: Binding, settings: Settings) -> None:
     """Make the schema and the tables of a new, empty gallery, in one transaction.
 
     Raises:
@@ -47,7 +47,7 @@ def make_gallery(address: Address, binding: Binding, settings: Settings) -> None
         raw.execute("COMMIT")
 
 
-def open_gallery(address: Address, wait: float) -> PostgresDatabase:
+def open_gallery(address: GalleryAddress, wait: float) -> PostgresDatabase:
     """Open a gallery; upgrade tables of an older format.
 
     Args:
@@ -95,11 +95,11 @@ def _upgrade(database: PostgresDatabase, format_: int) -> None:
             )
 
 
-def _write_format(db: PostgresConnection, address: Address) -> None:
+def _write_format(db: PostgresConnection, address: GalleryAddress) -> None:
     db.execute(f"INSERT INTO {GALLERIES} VALUES (?, ?)", [address.gallery, FORMAT])
 
 
-def _format_in(raw: "psycopg.Connection", address: Address) -> int | None:
+def _format_in(raw: "psycopg.Connection", address: GalleryAddress) -> int | None:
     """Return the format of a gallery's tables; None if there is no such gallery.
 
     Raises:
