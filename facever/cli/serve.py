@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from facever.cli.gallery_address import HELP, checked
 from facever.cli.options import Device
 from facever.cli.photo_options import Detector, MinQuality, Photos, Rotations
 
@@ -14,7 +15,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command()
 def serve(
     gallery: Annotated[
-        Path | None, typer.Argument(metavar="[GALLERY]", help="The gallery's folder.")
+        str | None, typer.Argument(metavar="[GALLERY]", callback=checked, help=HELP)
     ] = None,
     model: Annotated[
         Path | None,

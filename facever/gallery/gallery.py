@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from numpy.typing import ArrayLike
 
-from facever.core.files import atomic_folder
 from facever.core.text import canonical
 from facever.embeddings.embedding_set import EmbeddingSet
-from facever.errors import GalleryError, UnavailableError
+from facever.errors import UnavailableError
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery import enrollment, export, maintenance, search, thresholds, verification
 from facever.gallery.answers import Enrollment, SearchResult, Verification
@@ -20,6 +19,7 @@ from facever.gallery.index.index import Index
 from facever.gallery.index.kinds import checked_kind
 from facever.gallery.info import GalleryInfo, info_of
 from facever.gallery.inputs import Faces, binding_of, checked_vectors
+from facever.gallery.place import create_store, place_of, require_free
 from facever.gallery.records import (
     Audited,
     Binding,
@@ -34,6 +34,7 @@ from facever.gallery.records import (
     Vectors,
 )
 from facever.gallery.storage import checked_storage
+from facever.gallery.store.postgres.address import Address
 from facever.gallery.store.store import Store
 from facever.gallery.templates import checked_policy
 from facever.gallery.uses import UseLog
@@ -61,8 +62,11 @@ class Gallery:
 
     Args:
         store: An open store; it is closed with the gallery.
-        path: The gallery's folder.
+        place: The gallery's folder, or its address in PostgreSQL.
         wait: Seconds to wait for another writer.
+
+    Attributes:
+        path: The gallery's folder, or its address in PostgreSQL without the user and the password.
 
     Example:
         >>> from facever import EmbeddingSet, Gallery
@@ -74,8 +78,9 @@ class Gallery:
         [Candidate(person='Ada', score=0.800000011920929, probability=None)]
     """
 
-    def __init__(self, store: Store, path: Path, wait: float) -> None:
-        self._store, self.path = store, path
+    def __init__(self, store: Store, place: Path | Address, wait: float) -> None:
+        self._store, self._place = store, place
+        self.path = place.name if isinstance(place, Address) else place
         self._index = Index(store, wait)
 
     @classmethod
@@ -100,7 +105,8 @@ class Gallery:
         without a model, give a fingerprint and a dimension.
 
         Args:
-            path: A folder that does not exist or is empty.
+            path: A folder that does not exist or is empty, or an address in PostgreSQL:
+                "postgresql://HOST/DATABASE?gallery=NAME".
             model: The model (`facever.load_model`, or any `facever.Model`), or an embedding set
                 made by it.
             fingerprint: Without a model: any name of the vectors' origin.
@@ -122,9 +128,8 @@ class Gallery:
                 storage or index are unknown.
             ModelError: `model` is neither a model nor an embedding set.
         """
-        path = Path(path)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise GalleryError(f"{path} already exists; open it, or choose another path")
+        place = place_of(path)
+        require_free(place)
         binding = binding_of(
             model,
             fingerprint=fingerprint,
@@ -138,12 +143,7 @@ class Gallery:
             checked_storage(storage),
             checked_kind(index, binding.dimension),
         )
-        try:
-            place = path.resolve() if path.is_symlink() else path
-            with atomic_folder(place, private=True, replace=False) as folder:
-                Store.create(folder, binding, settings, shown_as=path)
-        except OSError as error:
-            raise GalleryError(f"{path} cannot be created: {error.strerror}") from error
+        create_store(place, binding, settings)
         return cls.open(path, wait=wait)
 
     @classmethod
@@ -151,14 +151,14 @@ class Gallery:
         """Open a gallery; read-only if this user cannot write to it.
 
         Args:
-            path: Its folder.
+            path: Its folder, or its address in PostgreSQL.
             wait: Seconds to wait for another writer before giving up.
 
         Raises:
             GalleryError: There is no gallery at `path`, or it is damaged or has a newer format.
         """
-        path = Path(path)
-        return cls(Store.open(path, wait), path, wait)
+        place = place_of(path)
+        return cls(Store.open(place, wait), place, wait)
 
     def close(self) -> None:
         """Finish writing the index and close the files."""
@@ -783,13 +783,17 @@ class Gallery:
 
     # -- maintenance ------------------------------------------------------------------------
 
+    def size(self) -> int:
+        """Return the bytes of the gallery's files, or of its tables in PostgreSQL."""
+        return self._store.size()
+
     def check(self) -> list[Finding]:
         """Return the problems of the gallery; an empty list if there are none.
 
         Verifies every row of the store, the templates against the images, the index against the
         store, and that only the owner can access the files.
         """
-        return maintenance.findings(self._store, self._index, self.path)
+        return maintenance.findings(self._store, self._index)
 
     def rebuild(self, index: str | None = None) -> None:
         """Rebuild the index from the store. Verifies every vector and reports damaged ones.
@@ -828,7 +832,7 @@ class Gallery:
             UnavailableError: The log cannot be changed; the gallery was.
         """
         try:
-            log = UseLog.existing(self.path)
+            log = UseLog.existing(self._place)
             if log is not None:
                 with log:
                     change(log)

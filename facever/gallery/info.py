@@ -91,7 +91,7 @@ class GalleryInfo(Result):
         return [f"{reason}; remove it" for reason in self.unusable]
 
 
-def info_of(store: Store, path: Path, screen: dict[str, int] | None) -> GalleryInfo:
+def info_of(store: Store, path: Path | str, screen: dict[str, int] | None) -> GalleryInfo:
     """Return the information about the gallery at a path, from one state of its store."""
     with store.reading():
         points, unusable_points = kept(store, OperatingPoint)

@@ -14,7 +14,7 @@ from facever.gallery.store.store import Store
 _REMOVALS = ("remove", "merge", "rename")  # actions after which an id is free
 
 
-def findings(store: Store, index: Index, folder: Path) -> list[Finding]:
+def findings(store: Store, index: Index) -> list[Finding]:
     """Return the problems of a gallery; see `Gallery.check`."""
     index.wait()  # an index that is being written is not a problem
     found: list[Finding] = []
@@ -22,7 +22,7 @@ def findings(store: Store, index: Index, folder: Path) -> list[Finding]:
         store.check(),
         thresholds.findings(store),
         check_index(store),
-        _check_files(folder),
+        _check_files(store.folder),
     ):
         try:
             found += list(part)

@@ -1,44 +1,30 @@
 """The log of uses of a gallery: who asked what kind of question when, and what the answer was.
 
-It holds no image and no vector. The file `uses.db` lies in the gallery's folder. A service writes
-it; a gallery that no service has answered for has none.
+It holds no image and no vector. It is the file `uses.db` in the gallery's folder, or a table beside
+those of a gallery in PostgreSQL. A service writes it; a gallery in a folder that no service has
+answered for has none.
 """
 
 import hmac
-import os
 import secrets
-import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, Self
 
 from facever.core.text import canonical
-from facever.errors import UnavailableError
+from facever.gallery.store.postgres.address import Address
+from facever.gallery.use_tables import PostgresUses, SqliteUses, UseTable
 from facever.render.values import Record
 
-FILE = "uses.db"
 ERASED = "erased:"
 """Prefix of the random word in the place of the id of a person who was removed."""
 
 Outcome = Literal["known", "unknown", "same", "different", "undecided", "failed"]
 _CLEANED_EVERY = 3600.0  # seconds
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS uses (
-    use INTEGER PRIMARY KEY,
-    began TEXT NOT NULL, ended TEXT NOT NULL, caller TEXT NOT NULL, kind TEXT NOT NULL,
-    outcome TEXT NOT NULL, person TEXT, score REAL, point TEXT,
-    fingerprint TEXT NOT NULL, gallery TEXT NOT NULL, change INTEGER NOT NULL,
-    image TEXT, request TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS uses_by_person ON uses (person);
-CREATE INDEX IF NOT EXISTS uses_by_end ON uses (ended);
-"""
 
 
 @dataclass(frozen=True)
@@ -84,7 +70,7 @@ class UseLog:
     """An open log of uses; threads and processes may share it.
 
     Args:
-        folder: The gallery's folder.
+        place: The gallery's folder, or its address in PostgreSQL.
         days: Rows older than this are erased; None keeps all.
         wait: Seconds to wait for another process that writes.
 
@@ -92,22 +78,26 @@ class UseLog:
         UnavailableError: The log cannot be opened or written.
     """
 
-    def __init__(self, folder: Path, days: int | None = None, wait: float = 10.0) -> None:
-        self.path, self._days, self._wait = folder / FILE, days, wait
-        self._lock = threading.Lock()
+    def __init__(self, place: Path | Address, days: int | None = None, wait: float = 10.0) -> None:
+        self._days = days
+        self._lock = threading.Lock()  # of the table
         self._cleaned = -_CLEANED_EVERY
-        with self._explained():
-            self._open()
+        self._table: UseTable
+        if isinstance(place, Address):
+            self._table = PostgresUses(place)
+        else:
+            self._table = SqliteUses(place, wait)
 
     @classmethod
-    def existing(cls, folder: Path) -> Self | None:
+    def existing(cls, place: Path | Address) -> Self | None:
         """Open the log of a gallery; None if it has none."""
-        return cls(folder) if (folder / FILE).exists() else None
+        there = isinstance(place, Address) or SqliteUses.is_in(place)
+        return cls(place) if there else None
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file or the connection."""
         with self._lock:
-            self._db.close()
+            self._table.close()
 
     def __enter__(self) -> Self:
         return self
@@ -117,12 +107,12 @@ class UseLog:
 
     def hash_of(self, image: bytes) -> str:
         """Return the keyed hash of an image file: the same image has the same one in this log."""
-        return hmac.digest(self._key, image, "sha256").hex()
+        return hmac.digest(self._table.key, image, "sha256").hex()
 
     def add(self, uses: Sequence[Use]) -> None:
         """Add rows, and erase those whose time is over."""
         places = ", ".join("?" * len(fields(Use)))
-        with self._writing() as db:
+        with self._lock, self._table.writing() as db:
             db.executemany(
                 f"INSERT INTO uses ({_COLUMNS}) VALUES ({places})", [astuple(one) for one in uses]
             )
@@ -141,7 +131,7 @@ class UseLog:
             since: Only those that ended at this time or later, ISO 8601.
             last: Only so many, the newest ones.
         """
-        wanted, values = ["1"], []
+        wanted, values = ["1 = 1"], []
         if person is not None:
             wanted.append("person IN (?, ?)")
             values += [person, canonical(person)]
@@ -149,20 +139,19 @@ class UseLog:
             wanted.append("ended >= ?")
             values.append(since)
         sql = f"SELECT {_COLUMNS} FROM uses WHERE {' AND '.join(wanted)} ORDER BY use DESC"
-        with self._lock, self._explained():
-            self._follow()
-            rows = self._db.execute(f"{sql} LIMIT ?", [*values, -1 if last is None else last])
-            return [Use(*row) for row in reversed(rows.fetchall())]
+        newest = "" if last is None else f" LIMIT {last}"
+        with self._lock, self._table.reading() as db:
+            return [Use(*row) for row in reversed(db.execute(sql + newest, values).fetchall())]
 
     def erase(self, person: str) -> int:
         """Erase the rows of a person, and return their number."""
-        with self._writing() as db:
+        with self._lock, self._table.writing() as db:
             forms = [person, canonical(person)]
             return db.execute("DELETE FROM uses WHERE person IN (?, ?)", forms).rowcount
 
     def erase_before(self, ended: str) -> int:
         """Erase the rows that ended before a time, ISO 8601, and return their number."""
-        with self._writing() as db:
+        with self._lock, self._table.writing() as db:
             return db.execute("DELETE FROM uses WHERE ended < ?", [ended]).rowcount
 
     def forget(self, people: Sequence[str]) -> None:
@@ -173,59 +162,10 @@ class UseLog:
     def rename(self, person: str, name: str) -> None:
         """Replace the id of a person by another one."""
         forms = [person, canonical(person)]
-        with self._writing() as db:
+        with self._lock, self._table.writing() as db:
             db.execute("UPDATE uses SET person = ? WHERE person IN (?, ?)", [name, *forms])
 
     def purge(self) -> None:
-        """Rewrite the file, so that no byte of erased rows remains in it."""
-        with self._lock, self._explained():
-            self._db.execute("VACUUM")
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-    def _open(self) -> None:
-        if not self.path.exists():
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-        self._db = sqlite3.connect(
-            self.path, timeout=self._wait, isolation_level=None, check_same_thread=False
-        )
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = NORMAL")  # a killed process loses no row
-        self._db.execute("PRAGMA secure_delete = ON")
-        self._db.executescript(_SCHEMA)
-        made = "INSERT OR IGNORE INTO facts VALUES ('key', ?)"
-        self._db.execute(made, [secrets.token_bytes(32)])
-        (self._key,) = self._db.execute("SELECT value FROM facts WHERE name = 'key'").fetchone()
-        self._file = self._identity()
-
-    def _follow(self) -> None:
-        """Open the file again if the gallery's folder was replaced, as by a restored copy."""
-        if self._identity() != self._file:
-            self._db.close()
-            self._open()
-
-    def _identity(self) -> tuple[int, int] | None:
-        try:
-            found = self.path.stat()
-        except FileNotFoundError:
-            return None
-        return found.st_dev, found.st_ino
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._explained():
-            self._follow()
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            finally:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise UnavailableError(f"the log of uses {self.path}: {reason}") from error
+        """Rewrite the log, so that no byte of erased rows remains in it."""
+        with self._lock:
+            self._table.purge()

@@ -9,6 +9,7 @@ from pathlib import Path
 from facever.errors import GalleryError, UnavailableError
 from facever.faces.selection import Which
 from facever.gallery.gallery import Gallery
+from facever.gallery.place import place_of
 from facever.gallery.uses import UseLog
 from facever.models.protocol import Model
 from facever.recognizer import Recognizer
@@ -27,7 +28,8 @@ class Service:
 
     Args:
         model: The gallery's model.
-        gallery: The gallery's folder. It is opened at once, and again after it was replaced.
+        gallery: The gallery's folder, or its address in PostgreSQL. It is opened at once, and a
+            folder again after it was replaced.
         cropper: Makes the cropper of a rule for photos; None for a model that takes crops.
         limits: Limits of requests.
         log_days: Days that the log of uses keeps a row; 0 for no log.
@@ -54,11 +56,11 @@ class Service:
         self.limits, self.log_days = limits or Limits(), log_days
         self.croppers = Croppers(cropper, self.limits.faces, self.limits.queue)
         self.metrics = Metrics()
-        self._gallery = _Reopened(Path(gallery), wait)
+        self._gallery = _Reopened(gallery, wait)
         try:
             with self._gallery.open() as opened:
                 Recognizer(model, opened, photos=False).require_own()
-            self.uses = UseLog(Path(gallery), log_days, wait) if log_days else None
+            self.uses = UseLog(place_of(gallery), log_days, wait) if log_days else None
         except BaseException:
             self._gallery.close()
             raise
@@ -109,8 +111,8 @@ class Service:
 class _Reopened:
     """A gallery that is opened again when its store was replaced; threads share it."""
 
-    def __init__(self, path: Path, wait: float) -> None:
-        self._path, self._wait = path, wait
+    def __init__(self, path: str | Path, wait: float) -> None:
+        self._path, self._place, self._wait = path, place_of(path), wait
         self._lock = threading.Lock()
         self._users: dict[Gallery, int] = {}
         self._seen = self._stamp()
@@ -156,9 +158,11 @@ class _Reopened:
                 gallery.close()
 
     def _stamp(self) -> tuple[int, int] | None:
-        """Return which file the store is; None if there is none."""
+        """Return which file the store is; None if there is none, as in PostgreSQL."""
+        if not isinstance(self._place, Path):
+            return None
         try:
-            found = os.stat(self._path / _STORE)  # noqa: PTH116
+            found = os.stat(self._place / _STORE)  # noqa: PTH116
         except OSError:
             return None
         return found.st_dev, found.st_ino

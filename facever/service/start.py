@@ -29,7 +29,7 @@ class Options:
     """What a service is started with; it travels to worker processes.
 
     Args:
-        gallery: The gallery's folder.
+        gallery: The gallery's folder, or its address in PostgreSQL.
         model: The gallery's model, as for `facever.load_model`.
         device: Device that runs it.
         photos: Whether images are photos; None: what the model says.
@@ -41,7 +41,7 @@ class Options:
         tokens: File of tokens; None for a service that only this machine reaches.
     """
 
-    gallery: Path
+    gallery: str | Path
     model: Path
     device: str = "auto"
     photos: bool | None = None

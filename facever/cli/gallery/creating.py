@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from facever.cli.gallery.shared import Folder, IndexKind, print_info
+from facever.cli.gallery.shared import IndexKind, print_info
+from facever.cli.gallery_address import Place
 from facever.cli.options import AsJson, Engine, Precision
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def create(
-    gallery: Folder,
+    gallery: Place,
     model: Annotated[
         Path | None,
         typer.Option(

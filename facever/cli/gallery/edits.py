@@ -4,14 +4,15 @@ from typing import Annotated
 
 import typer
 
-from facever.cli.gallery.shared import Folder, Person, counted, pairs_of, print_json, source_in
+from facever.cli.gallery.shared import Person, counted, pairs_of, print_json, source_in
+from facever.cli.gallery_address import Place
 from facever.cli.options import AsJson
 
 _DIGITS = 20  # more digits than any image number has
 
 
 def update(
-    gallery: Folder,
+    gallery: Place,
     person: Person,
     given: Annotated[
         list[str] | None,
@@ -51,7 +52,7 @@ def update(
 
 
 def merge(
-    gallery: Folder,
+    gallery: Place,
     person: Person,
     into: Annotated[
         str, typer.Argument(metavar="INTO", help="Id of the person who gets the images.")
@@ -74,7 +75,7 @@ def merge(
 
 
 def split(
-    gallery: Folder,
+    gallery: Place,
     person: Person,
     new: Annotated[str, typer.Argument(metavar="NEW", help="Id of the new person.")],
     images: Annotated[

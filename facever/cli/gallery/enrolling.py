@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from facever.cli.gallery.shared import (
-    Folder,
     Model,
     OwnEngine,
     counted,
@@ -16,6 +15,7 @@ from facever.cli.gallery.shared import (
     totals,
     totals_after,
 )
+from facever.cli.gallery_address import Place
 from facever.cli.options import AsJson, DataFolder, Device
 from facever.cli.photo_options import (
     Detector,
@@ -53,7 +53,7 @@ _EXAMPLES = 3  # listed in one line
 
 
 def enroll(
-    gallery: Folder,
+    gallery: Place,
     given: Annotated[
         list[str],
         typer.Argument(
@@ -142,11 +142,11 @@ def enroll(
             rules |= {"metadata_columns": columns, "quality": quality}
             done = recognizer.enroll(images, person, **rules)
         now = totals_after(opened, before)
-    _show(done, gallery, now, as_json)
+    _show(done, opened.path, now, as_json)
 
 
 def import_(
-    gallery: Folder,
+    gallery: Place,
     given: Annotated[
         Path, typer.Argument(metavar="EXPORT", help="A folder made by facever gallery export.")
     ],
@@ -178,10 +178,10 @@ def import_(
         before = totals(opened)
         done = opened.import_(given, **rules)
         now = totals_after(opened, before)
-    _show(done, gallery, now, as_json)
+    _show(done, opened.path, now, as_json)
 
 
-def _show(done: "Enrollment", gallery: Path, now: dict[str, int], as_json: bool) -> None:
+def _show(done: "Enrollment", gallery: Path | str, now: dict[str, int], as_json: bool) -> None:
     _tell(done)
     if as_json:
         print_json({**done.to_dict(), "gallery": str(gallery), "total": now})

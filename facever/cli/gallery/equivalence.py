@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from facever.cli.gallery.shared import Folder, print_fields, print_json
+from facever.cli.gallery.shared import print_fields, print_json
+from facever.cli.gallery_address import Place
 from facever.cli.options import AsJson
 from facever.cli.photo_options import Photos
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def accept_equivalent(
-    gallery: Folder,
+    gallery: Place,
     model: Annotated[
         Path | None,
         typer.Argument(metavar="MODEL.onnx", help="An fp32 file that facever export made."),
@@ -32,7 +33,7 @@ def accept_equivalent(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder of images that are no longer at their enrolled path."),
+        typer.Option(help="Place of images that are no longer at their enrolled path."),
     ] = None,
     photos: Photos = None,
     engine: Annotated[
@@ -85,6 +86,6 @@ def accept_equivalent(
             "accepted": f"{model} ({found.fingerprint})",
             "distance": f"largest {found.largest:.1e}, mean {found.mean:.1e} (1 - cosine)",
             "images": f"{found.images}, {found.measured_on}",
-            "next": f"facever gallery search {gallery} IMAGE --model {model}",
+            "next": f"facever gallery search {opened.path} IMAGE --model {model}",
         }
     )

@@ -4,12 +4,13 @@ from typing import Annotated
 
 import typer
 
-from facever.cli.gallery.shared import Folder, counted, print_json
+from facever.cli.gallery.shared import counted, print_json
+from facever.cli.gallery_address import Place
 from facever.cli.options import AsJson
 
 
 def expire(
-    gallery: Folder,
+    gallery: Place,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List who is due, and remove nobody.")
     ] = False,

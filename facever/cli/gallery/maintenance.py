@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from facever.cli.gallery.shared import (
-    Folder,
     IndexKind,
     after_change,
     counted,
@@ -14,11 +13,12 @@ from facever.cli.gallery.shared import (
     print_json,
     totals,
 )
+from facever.cli.gallery_address import Place
 from facever.cli.options import AsJson
 
 
 def rebuild(
-    gallery: Folder,
+    gallery: Place,
     index: IndexKind = None,
     templates: Annotated[
         str | None,
@@ -46,7 +46,7 @@ def rebuild(
             print_info(opened, as_json)
 
 
-def check(gallery: Folder, as_json: AsJson = False) -> None:
+def check(gallery: Place, as_json: AsJson = False) -> None:
     """Check every row, the index and the files; list problems.
 
     Exit status: 0 no problem, 1 at least one problem, 2 an error.
@@ -66,7 +66,7 @@ def check(gallery: Folder, as_json: AsJson = False) -> None:
 
 
 def export(
-    gallery: Folder,
+    gallery: Place,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The output folder.")],
     as_json: AsJson = False,
 ) -> None:

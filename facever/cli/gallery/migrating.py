@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from facever.cli.gallery.shared import Folder, counted, print_json
+from facever.cli.gallery.shared import counted, print_json
+from facever.cli.gallery_address import Place
 from facever.cli.options import AsJson, Device, Engine
 from facever.cli.photo_options import (
     Detector,
@@ -26,7 +27,7 @@ _EXAMPLES = 20  # missing images listed without --json
 
 
 def migrate(
-    gallery: Folder,
+    gallery: Place,
     model: Annotated[
         Path | None,
         typer.Option(
@@ -42,7 +43,7 @@ def migrate(
     ] = "refuse",
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder of images that are no longer at their enrolled path."),
+        typer.Option(help="Place of images that are no longer at their enrolled path."),
     ] = None,
     flip: Annotated[
         bool | None,

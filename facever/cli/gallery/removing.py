@@ -1,16 +1,16 @@
 """`facever gallery remove` and `purge`: remove people and erase their data."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from facever.cli.gallery.shared import Folder, counted, print_json, source_in, totals, totals_after
+from facever.cli.gallery.shared import counted, print_json, source_in, totals, totals_after
+from facever.cli.gallery_address import Place
 from facever.cli.options import AsJson
 
 
 def remove(
-    gallery: Folder,
+    gallery: Place,
     people: Annotated[list[str], typer.Argument(metavar="PERSON...", help="Ids of people.")],
     source: Annotated[
         str | None,
@@ -47,14 +47,14 @@ def remove(
             images, gone = opened.remove_all(people), len(set(people))
         now = totals_after(opened, before)
     if as_json:
-        print_json({"people": gone, "images": images, "gallery": str(gallery), "total": now})
+        print_json({"people": gone, "images": images, "gallery": str(opened.path), "total": now})
         return
     print(f"removed: {counted(images, 'image')}, {counted(gone, 'person')}")
-    print(f"gallery: {now['images']} images of {now['people']} people in {gallery}")
-    print(f"next:    facever gallery purge {gallery}   (erases remaining bytes from its files)")
+    print(f"gallery: {now['images']} images of {now['people']} people in {opened.path}")
+    print(f"next:    facever gallery purge {opened.path}   (erases remaining bytes from its files)")
 
 
-def purge(gallery: Folder, as_json: AsJson = False) -> None:
+def purge(gallery: Place, as_json: AsJson = False) -> None:
     """Rewrite the gallery's files so that no byte of removed data remains in them.
 
     This does not erase copies of the folder, disk snapshots, or overwritten blocks on the disk.
@@ -62,16 +62,12 @@ def purge(gallery: Folder, as_json: AsJson = False) -> None:
     from facever.gallery.gallery import Gallery
 
     with Gallery.open(gallery) as opened:
-        before, there = _bytes_of(gallery), totals(opened)
+        before, there = opened.size(), totals(opened)
         opened.purge()
         now = totals_after(opened, there)
-    after = _bytes_of(gallery)
+        after = opened.size()
     if as_json:
-        print_json({"gallery": str(gallery), "before": before, "after": after, "total": now})
+        print_json({"gallery": str(opened.path), "before": before, "after": after, "total": now})
         return
-    print(f"purged:  the store, its log and the index of {gallery}")
+    print(f"purged:  the store, its log and the index of {opened.path}")
     print(f"bytes:   {after:,} ({before:,} before)")
-
-
-def _bytes_of(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())

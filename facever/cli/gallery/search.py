@@ -8,7 +8,6 @@ import typer
 
 from facever.cli.gallery.shared import (
     Calibration,
-    Folder,
     Model,
     OwnEngine,
     Point,
@@ -19,6 +18,7 @@ from facever.cli.gallery.shared import (
     print_json,
     where_of,
 )
+from facever.cli.gallery_address import Place
 from facever.cli.options import AsJson, Device
 from facever.cli.photo_options import (
     Detector,
@@ -50,7 +50,7 @@ Rule = Annotated[
 
 
 def search(
-    gallery: Folder,
+    gallery: Place,
     images: Images = None,
     model: Model = None,
     embeddings: Embeddings = None,
@@ -213,7 +213,7 @@ def _print_csv(names: list[str], found: "SearchResult") -> None:
 
 
 def verify(
-    gallery: Folder,
+    gallery: Place,
     person: Annotated[str, typer.Argument(help="Id of the claimed person.")],
     images: Images = None,
     model: Model = None,

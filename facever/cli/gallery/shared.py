@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from facever.gallery.gallery import Gallery
     from facever.operating_point import OperatingPoint
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The gallery's folder.")]
 Person = Annotated[str, typer.Argument(metavar="PERSON", help="A person's id.")]
 Model = Annotated[
     Path | None,

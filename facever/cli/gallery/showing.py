@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from facever.cli.gallery.shared import Folder, Person, Where, print_info, print_json, where_of
+from facever.cli.gallery.shared import Person, Where, print_info, print_json, where_of
+from facever.cli.gallery_address import Place
 from facever.cli.options import AsJson
 
 _WENT = {
@@ -15,7 +16,7 @@ _WENT = {
 }
 
 
-def info(gallery: Folder, as_json: AsJson = False) -> None:
+def info(gallery: Place, as_json: AsJson = False) -> None:
     """Show a gallery's model, settings and counts."""
     from facever.gallery.gallery import Gallery
 
@@ -23,7 +24,7 @@ def info(gallery: Folder, as_json: AsJson = False) -> None:
         print_info(opened, as_json)
 
 
-def people(gallery: Folder, where: Where = None, as_json: AsJson = False) -> None:
+def people(gallery: Place, where: Where = None, as_json: AsJson = False) -> None:
     """List the people in order of enrolment, with their number of images."""
     from facever.gallery.gallery import Gallery
     from facever.gallery.records import shown
@@ -37,7 +38,7 @@ def people(gallery: Folder, where: Where = None, as_json: AsJson = False) -> Non
     print(table(["images", "person"], [(one.images, shown(one.person)) for one in found]))
 
 
-def images(gallery: Folder, person: Person, as_json: AsJson = False) -> None:
+def images(gallery: Place, person: Person, as_json: AsJson = False) -> None:
     """List a person's metadata and images."""
     from facever.gallery.gallery import Gallery
     from facever.gallery.records import shown
@@ -59,7 +60,7 @@ def images(gallery: Folder, person: Person, as_json: AsJson = False) -> None:
 
 
 def audit(
-    gallery: Folder,
+    gallery: Place,
     person: Annotated[
         str | None,
         typer.Option(help="Report only whether and when this id was removed, merged or renamed."),

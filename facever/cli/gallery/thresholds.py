@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facever.cli.gallery.shared import Folder, after_change, print_json
+from facever.cli.gallery.shared import after_change, print_json
+from facever.cli.gallery_address import Place
 from facever.cli.options import AsJson
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ Remove = Annotated[
 
 
 def threshold(
-    gallery: Folder,
+    gallery: Place,
     file: Annotated[
         Path | None,
         typer.Argument(help="An operating point file to add to the gallery."),
@@ -59,7 +60,7 @@ def threshold(
 
 
 def calibration(
-    gallery: Folder,
+    gallery: Place,
     file: Annotated[
         Path | None,
         typer.Argument(help="A calibration file to add to the gallery."),

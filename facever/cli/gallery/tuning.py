@@ -8,6 +8,7 @@ import typer
 
 from facever.cli.evaluate.shared import Metric, show
 from facever.cli.gallery.shared import point_of
+from facever.cli.gallery_address import checked
 from facever.cli.options import AsJson
 from facever.cli.several import is_kind, is_number, several
 
@@ -16,7 +17,13 @@ MANY_KINDS = several("--index", is_kind, several("--rank", is_number, several("-
 
 def tune(
     gallery: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A gallery, or a folder made by facever embed.")
+        str,
+        typer.Argument(
+            metavar="GALLERY",
+            callback=checked,
+            help="A gallery (a folder, or postgresql://HOST/DATABASE?gallery=NAME), or a folder "
+            "made by facever embed.",
+        ),
     ],
     probes: Annotated[
         Path | None,
@@ -94,8 +101,8 @@ def tune(
     if operating_point is not None and {"fpir", "rule"} & set(wanted):
         raise ConfigError("an operating point includes its FPIR and rule: omit --fpir and --rule")
     with ExitStack() as stack:
-        if (gallery / META).is_file():
-            people: Gallery | EmbeddingSet = EmbeddingSet.load(gallery)
+        if (Path(gallery) / META).is_file():
+            people: Gallery | EmbeddingSet = EmbeddingSet.load(Path(gallery))
         else:
             people = stack.enter_context(Gallery.open(gallery))
         result = index_tuning.tune(

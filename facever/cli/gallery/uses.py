@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-from facever.cli.gallery.shared import Folder, print_json
+from facever.cli.gallery.shared import print_json
+from facever.cli.gallery_address import Place
 from facever.cli.options import AsJson
 
 
 def uses(
-    gallery: Folder,
+    gallery: Place,
     person: Annotated[str | None, typer.Option(help="Only answers of this person.")] = None,
     since: Annotated[
         datetime | None, typer.Option(help="Only questions answered then or later (UTC).")
@@ -33,6 +34,7 @@ def uses(
     from facever.core.console import printable
     from facever.errors import ConfigError
     from facever.gallery.gallery import Gallery
+    from facever.gallery.place import place_of
     from facever.gallery.records import shown
     from facever.gallery.uses import UseLog
     from facever.render.text import table
@@ -43,7 +45,7 @@ def uses(
             "--erase and --erase-before erase rows: omit --person, --since and --last"
         )
     with Gallery.open(gallery):
-        log = UseLog.existing(gallery)
+        log = UseLog.existing(place_of(gallery))
     if log is None:
         if erases or as_json:
             print_json({"erased": 0} if erases else []) if as_json else print("0 rows were erased")

@@ -141,6 +141,10 @@ class Database(ABC):
         """
 
     @abstractmethod
+    def size(self) -> int:
+        """Return the bytes of its files or tables, and of files derived from it."""
+
+    @abstractmethod
     def _disconnect(self) -> None:
         """Close the connections."""
 
@@ -181,6 +185,9 @@ class Database(ABC):
             raise UnavailableError(
                 f"{self.name} cannot be written by this user; it is open read-only"
             )
+
+    def _bytes_in_folder(self) -> int:
+        return sum(file.stat().st_size for file in self.folder.iterdir() if file.is_file())
 
     def _follow(self, version: object) -> None:
         """Forget what was read from another version of the store."""

@@ -692,6 +692,10 @@ class Store:
         """
         self._database.rewrite()
 
+    def size(self) -> int:
+        """Return the bytes of the store's files or tables, and of files derived from it."""
+        return self._database.size()
+
     def check(self) -> Iterator[Finding]:
         """Yield the problems, as far as the store can be read."""
         try:

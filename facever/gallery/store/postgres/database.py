@@ -1,32 +1,31 @@
-"""The database of a gallery in PostgreSQL: connections, and transactions in the gallery's schema.
-
-Every transaction sets what it needs for itself, so that a pooler may give each one another
-connection to the server.
-"""
+"""The database of a gallery in PostgreSQL: transactions in the gallery's schema."""
 
 import re
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from facever.errors import UnavailableError
 from facever.gallery.store.database import Database, Transaction
-from facever.gallery.store.postgres.address import GalleryAddress
-from facever.gallery.store.postgres.connection import PostgresConnection
-from facever.gallery.store.postgres.errors import connecting, explained, is_lost
+from facever.gallery.store.postgres.address import Address
+from facever.gallery.store.postgres.errors import explained
+from facever.gallery.store.postgres.session import Session, connect
 
 if TYPE_CHECKING:
     import psycopg
 
 _STEP = 0.05  # seconds between two attempts to rewrite
-_CONNECT = 10  # seconds
-_READ_ONLY = """
-SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean
-    OR NOT has_table_privilege(%s, 'INSERT')
-"""
+_ONE_STATE = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_ALONE = "ISOLATION LEVEL READ COMMITTED READ WRITE"  # what others committed before is read
+_NEWEST = "SELECT change, stamp FROM changes ORDER BY change DESC LIMIT 1"
+_LOCK = "SELECT last FROM numbers WHERE name = 'changes' FOR UPDATE"  # of the gallery's writers
+_READ_ONLY = (
+    "SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean"
+    " OR NOT has_table_privilege('changes', 'INSERT')"
+)
 
 
 class PostgresDatabase(Database):
@@ -37,9 +36,12 @@ class PostgresDatabase(Database):
         wait: Seconds to wait for another writer.
         folder: Folder for derived files; by default one below the address's `cache`, or a temporary
             one that is deleted with this object.
+
+    Raises:
+        UnavailableError: There is no connection, or this role may not read the gallery.
     """
 
-    def __init__(self, address: GalleryAddress, wait: float, folder: Path | None = None) -> None:
+    def __init__(self, address: Address, wait: float, folder: Path | None = None) -> None:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         if folder is None and address.cache is not None:
             folder = _private_folder(address.cache / address.gallery)
@@ -50,27 +52,24 @@ class PostgresDatabase(Database):
             folder = Path(self._temporary.name)
         super().__init__(address.name, folder, wait)
         self.address = address
-        self._writer: psycopg.Connection | None = None
-        self._reader: psycopg.Connection | None = None
-        self._locked = False
+        self._reader, self._writer = Session(address), Session(address)
         self._in_reading = False
+        with explained(self.name, wait, reading=True):
+            self._locked = bool(self._reader.begin("READ ONLY", _READ_ONLY)[0])
+            self._reader.roll_back()
 
     @property
     def read_only(self) -> bool:
-        """Whether the server or this role's rights allow no change."""
+        """Whether the server or this role's rights allowed no change at the opening."""
         return self._locked
 
     def again(self) -> Self:
         """Open the same gallery once more, with connections of its own."""
-        other = type(self)(self.address, self._wait, self.folder)
-        other._locked = self._locked
-        return other
+        return type(self)(self.address, self._wait, self.folder)
 
     def _disconnect(self) -> None:
-        for connection in (self._reader, self._writer):
-            if connection is not None:
-                connection.close()
-        self._reader = self._writer = None
+        self._reader.close()
+        self._writer.close()
         if self._temporary is not None:
             self._temporary.cleanup()
 
@@ -85,42 +84,19 @@ class PostgresDatabase(Database):
                 yield self._of_reader()
                 return
             with explained(self.name, self._wait, reading=True):
-                self._begin_reading()
+                self._follow(self._reader.begin(_ONE_STATE, _NEWEST))
                 self._in_reading = True
                 try:
                     yield self._of_reader()
                 finally:
                     self._in_reading = False
-                    self._reader = _rolled_back(self._reader)
+                    self._reader.roll_back()
 
     def _of_reader(self) -> Transaction:
-        assert self._reader is not None
-        return Transaction(PostgresConnection(self._reader), self.name, self._damage, self.facts)
+        return Transaction(self._reader.db, self.name, self._damage, self.facts)
 
     def _is_reading(self) -> bool:
         return self._in_reading
-
-    def _begin_reading(self) -> None:
-        """Begin at the newest state, in one message to the server."""
-        import psycopg
-
-        words = (
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
-            f" SET LOCAL search_path TO {self.address.schema};"
-            " SELECT change, stamp FROM changes ORDER BY change DESC LIMIT 1"
-        )
-        known = self._reader is not None
-        if self._reader is None:
-            self._reader = self._connect_reader()
-        try:
-            found = _last_row(self._reader, words)
-        except psycopg.Error as error:
-            self._reader = _rolled_back(self._reader)
-            if not (known and is_lost(error)):
-                raise
-            self._reader = self._connect_reader()  # the server was restarted meanwhile
-            found = _last_row(self._reader, words)
-        self._follow(found)
 
     # -- writing ----------------------------------------------------------------------------
 
@@ -129,35 +105,13 @@ class PostgresDatabase(Database):
         """Yield the writing transaction; the gallery's other writers wait for its end."""
         self.require_writable()
         with self._turn(), explained(self.name, self._wait):
-            self._begin_writing()
-            assert self._writer is not None
+            waiting = f"SET LOCAL lock_timeout TO {self._milliseconds()}"
             try:
-                yield self._changing(PostgresConnection(self._writer))
-                self._writer.execute(b"COMMIT")
+                self._writer.begin(_ALONE, f"{waiting}; {_LOCK}")
+                yield self._changing(self._writer.db)
+                self._writer.commit()
             finally:
-                self._writer = _rolled_back(self._writer)
-
-    def _begin_writing(self) -> None:
-        """Begin, and take the lock of the gallery's writers."""
-        import psycopg
-
-        words = (
-            "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;"
-            f" SET LOCAL search_path TO {self.address.schema};"
-            f" SET LOCAL lock_timeout TO {self._milliseconds()};"
-            " SELECT last FROM numbers WHERE name = 'changes' FOR UPDATE"
-        )
-        known = self._writer is not None
-        if self._writer is None:
-            self._writer = self._connect()
-        try:
-            _last_row(self._writer, words)
-        except psycopg.Error as error:
-            self._writer = _rolled_back(self._writer)
-            if not (known and is_lost(error)):
-                raise
-            self._writer = self._connect()
-            _last_row(self._writer, words)
+                self._writer.roll_back()
 
     def rewrite(self) -> None:
         """Rewrite the gallery's tables without removed rows. Each is locked meanwhile.
@@ -168,7 +122,7 @@ class PostgresDatabase(Database):
         """
         self.require_writable()
         until = time.monotonic() + self._wait
-        with self._turn(), explained(self.name, self._wait), self._connect() as raw:
+        with self._turn(), explained(self.name, self._wait), connect(self.address) as raw:
             raw.execute(f"SET lock_timeout TO {self._milliseconds()}".encode())
             sql = (
                 b"SELECT relname::text FROM pg_class WHERE relkind = 'r'"
@@ -183,6 +137,15 @@ class PostgresDatabase(Database):
                             "contains removed rows; purge again when it has ended"
                         )
                     time.sleep(_STEP)
+
+    def size(self) -> int:
+        """Return the bytes of the gallery's tables and indexes, and of derived files here."""
+        sql = (
+            "SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class WHERE relkind = 'r'"
+            " AND relnamespace = current_schema()::regnamespace"
+        )
+        with self.reading() as read:
+            return int(read.first(sql)[0]) + self._bytes_in_folder()
 
     def _rows_kept_by_others(self, raw: "psycopg.Connection", table: str) -> int:
         """Rewrite a table; return the number of removed rows that others may still read."""
@@ -200,16 +163,6 @@ class PostgresDatabase(Database):
             kept += int(found[0]) if found else 0
         return kept
 
-    # -- connections ------------------------------------------------------------------------
-
-    def _connect_reader(self) -> "psycopg.Connection":
-        made = self._connect()
-        (self._locked,) = _last_row(made, _READ_ONLY, [f"{self.address.schema}.changes"])
-        return made
-
-    def _connect(self) -> "psycopg.Connection":
-        return connect(self.address)
-
     def _milliseconds(self) -> int:
         return max(1, round(1000 * self._wait))  # 0 would be without an end
 
@@ -226,47 +179,3 @@ def _private_folder(folder: Path) -> Path:
     except OSError as error:
         raise UnavailableError(f"cache={folder.parent}: {error.strerror}: {folder}") from error
     return folder
-
-
-def connect(address: GalleryAddress) -> "psycopg.Connection":
-    """Connect to the database of an address.
-
-    Raises:
-        UnavailableError: There is no connection.
-    """
-    import psycopg
-    from psycopg.conninfo import conninfo_to_dict
-
-    with connecting(address):
-        given = conninfo_to_dict(address.conninfo)
-        return psycopg.connect(
-            address.conninfo,
-            autocommit=True,  # transactions begin and end by statements
-            prepare_threshold=None,  # for poolers
-            client_encoding="UTF8",
-            fallback_application_name="facever",
-            connect_timeout=given.get("connect_timeout") or _CONNECT,
-        )
-
-
-def _last_row(raw: "psycopg.Connection", words: str, values: list[Any] | None = None) -> Any:
-    """Run statements in one message; return the first row of the last one."""
-    cursor = raw.execute(words.encode(), values)
-    while cursor.nextset():
-        pass
-    return cursor.fetchone()
-
-
-def _rolled_back(raw: "psycopg.Connection | None") -> "psycopg.Connection | None":
-    """End the transaction of a connection, if there is one; return None if it is lost."""
-    import psycopg
-    from psycopg.pq import TransactionStatus
-
-    if raw is not None and raw.info.transaction_status != TransactionStatus.IDLE:
-        with suppress(psycopg.Error):
-            raw.execute(b"ROLLBACK")
-    if raw is None or raw.info.transaction_status != TransactionStatus.IDLE:
-        if raw is not None:
-            raw.close()
-        return None
-    return raw

@@ -1,5 +1,6 @@
 """The galleries of a database: make one, open one, and upgrade the tables of an older format."""
 
+import secrets
 from typing import TYPE_CHECKING, Any
 
 from facever.errors import GalleryError
@@ -7,7 +8,7 @@ from facever.gallery.records import Binding, Settings
 from facever.gallery.store.database import begin_gallery
 from facever.gallery.store.postgres.address import GalleryAddress
 from facever.gallery.store.postgres.connection import PostgresConnection
-from facever.gallery.store.postgres.database import PostgresDatabase, connect
+from facever.gallery.store.postgres.database import PostgresDatabase
 from facever.gallery.store.postgres.errors import (
     explained,
     no_gallery,
@@ -15,6 +16,7 @@ from facever.gallery.store.postgres.errors import (
     require_utf8,
 )
 from facever.gallery.store.postgres.schema import ALL_GALLERIES, FORMAT, GALLERIES, make_tables
+from facever.gallery.store.postgres.session import connect
 
 if TYPE_CHECKING:
     import psycopg
@@ -43,6 +45,7 @@ def make_gallery(address: GalleryAddress, binding: Binding, settings: Settings) 
         db = PostgresConnection(raw)
         make_tables(db)
         _write_format(db, address)
+        db.execute("INSERT INTO uses_key VALUES (?)", [secrets.token_bytes(32)])
         begin_gallery(db, binding, settings)
         raw.execute("COMMIT")
 

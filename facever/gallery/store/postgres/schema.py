@@ -118,6 +118,29 @@ CREATE TABLE migrated_checksums (
     checksum bigint NOT NULL
 );
 
+CREATE TABLE uses (
+    use bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    began text NOT NULL,
+    ended text COLLATE "C" NOT NULL,
+    caller text NOT NULL,
+    kind text NOT NULL,
+    outcome text NOT NULL,
+    person text COLLATE "C",
+    score double precision,
+    point text,
+    fingerprint text NOT NULL,
+    gallery text NOT NULL,
+    change bigint NOT NULL,
+    image text,
+    request text NOT NULL
+);
+CREATE INDEX uses_by_person ON uses (person);
+CREATE INDEX uses_by_end ON uses (ended);
+
+CREATE TABLE uses_key (
+    key bytea NOT NULL
+);
+
 CREATE TABLE operating_points (
     name text COLLATE "C" PRIMARY KEY,
     kind text NOT NULL,

@@ -149,6 +149,10 @@ class SqliteDatabase(Database):
             self._writer.execute("VACUUM")
             self._empty_log(self._writer)
 
+    def size(self) -> int:
+        """Return the bytes of the files in the gallery's folder."""
+        return self._bytes_in_folder()
+
     def _empty_log(self, db: sqlite3.Connection) -> None:
         until = time.monotonic() + self._wait
         while True:

@@ -1,0 +1,54 @@
+"""Where a gallery is: a folder, or an address in PostgreSQL."""
+
+from pathlib import Path
+
+from facever.core.files import atomic_folder
+from facever.errors import GalleryError
+from facever.gallery.records import Binding, Settings
+from facever.gallery.store.postgres.address import (
+    Address,
+    is_address,
+    parse_address,
+    refuse_folder_of_address,
+)
+from facever.gallery.store.store import Store
+
+
+def place_of(gallery: str | Path) -> Path | Address:
+    """Return the folder of a gallery, or its address in PostgreSQL.
+
+    Raises:
+        GalleryError: It begins like an address, and is none.
+    """
+    if is_address(gallery):
+        return parse_address(str(gallery))
+    folder = Path(gallery)
+    refuse_folder_of_address(folder)
+    return folder
+
+
+def require_free(place: Path | Address) -> None:
+    """Refuse a folder that exists and is not empty; `create_store` refuses addresses.
+
+    Raises:
+        GalleryError: Something exists there.
+    """
+    if isinstance(place, Path) and place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise GalleryError(f"{place} already exists; open it, or choose another path")
+
+
+def create_store(place: Path | Address, binding: Binding, settings: Settings) -> None:
+    """Create an empty store, all of it or nothing.
+
+    Raises:
+        GalleryError: It cannot be created.
+    """
+    if isinstance(place, Address):
+        Store.create(place, binding, settings)
+        return
+    try:
+        real = place.resolve() if place.is_symlink() else place
+        with atomic_folder(real, private=True, replace=False) as folder:
+            Store.create(folder, binding, settings, shown_as=place)
+    except OSError as error:
+        raise GalleryError(f"{place} cannot be created: {error.strerror}") from error

@@ -1,0 +1,110 @@
+"""A connection that is made when it is needed, and made again when it was lost.
+
+Every transaction sets what it needs for itself, so that a pooler may give each one another
+connection to the server.
+"""
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from facever.gallery.store.postgres.address import Address
+from facever.gallery.store.postgres.connection import PostgresConnection
+from facever.gallery.store.postgres.errors import connecting, is_lost
+
+if TYPE_CHECKING:
+    import psycopg
+
+_SECONDS = 10  # to connect, unless the address says otherwise
+
+
+class Session:
+    """Transactions in a gallery's schema, one at a time.
+
+    Args:
+        address: Where the gallery is.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._raw: psycopg.Connection | None = None
+
+    @property
+    def db(self) -> PostgresConnection:
+        """The connection of the transaction that was begun."""
+        assert self._raw is not None
+        return PostgresConnection(self._raw)
+
+    def begin(self, mode: str, words: str = "") -> Any:
+        """Begin a transaction by one message to the server.
+
+        Args:
+            mode: Isolation level and access mode.
+            words: Further statements.
+
+        Returns:
+            The first row of the last statement.
+        """
+        import psycopg
+
+        schema = f"SET LOCAL search_path TO {self.address.schema}"
+        words = f"BEGIN {mode}; {schema}{'; ' if words else ''}{words}"
+        known = self._raw is not None
+        try:
+            return self._run(words)
+        except psycopg.Error as error:
+            self.roll_back()
+            if not (known and is_lost(error)):
+                raise
+            return self._run(words)  # the server was restarted meanwhile
+
+    def commit(self) -> None:
+        """End the transaction, and keep its changes."""
+        self.db.raw.execute(b"COMMIT")
+
+    def roll_back(self) -> None:
+        """End the transaction, if there is one."""
+        import psycopg
+        from psycopg.pq import TransactionStatus
+
+        if self._raw is None:
+            return
+        if self._raw.info.transaction_status != TransactionStatus.IDLE:
+            with suppress(psycopg.Error):
+                self._raw.execute(b"ROLLBACK")
+        if self._raw.info.transaction_status != TransactionStatus.IDLE:  # the connection is lost
+            self.close()
+
+    def close(self) -> None:
+        """Close the connection; `begin` makes another one."""
+        if self._raw is not None:
+            self._raw.close()
+            self._raw = None
+
+    def _run(self, words: str) -> Any:
+        if self._raw is None:
+            self._raw = connect(self.address)
+        cursor = self._raw.execute(words.encode())
+        while cursor.nextset():
+            pass
+        return cursor.fetchone() if cursor.description else None
+
+
+def connect(address: Address) -> "psycopg.Connection":
+    """Connect to the database of an address.
+
+    Raises:
+        UnavailableError: There is no connection.
+    """
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
+    with connecting(address):
+        given = conninfo_to_dict(address.conninfo)
+        return psycopg.connect(
+            address.conninfo,
+            autocommit=True,  # transactions begin and end by statements
+            prepare_threshold=None,  # for poolers
+            client_encoding="UTF8",
+            fallback_application_name="facever",
+            connect_timeout=given.get("connect_timeout") or _SECONDS,
+        )
