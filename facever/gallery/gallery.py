@@ -34,7 +34,7 @@ from facever.gallery.records import (
     Vectors,
 )
 from facever.gallery.storage import checked_storage
-from facever.gallery.store.postgres.address import Address
+from facever.gallery.store.postgres.address import GalleryAddress
 from facever.gallery.store.store import Store
 from facever.gallery.templates import checked_policy
 from facever.gallery.uses import UseLog
@@ -78,9 +78,9 @@ class Gallery:
         [Candidate(person='Ada', score=0.800000011920929, probability=None)]
     """
 
-    def __init__(self, store: Store, place: Path | Address, wait: float) -> None:
+    def __init__(self, store: Store, place: Path | GalleryAddress, wait: float) -> None:
         self._store, self._place = store, place
-        self.path = place.name if isinstance(place, Address) else place
+        self.path = place.name if isinstance(place, GalleryAddress) else place
         self._index = Index(store, wait)
 
     @classmethod

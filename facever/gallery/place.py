@@ -6,7 +6,7 @@ from facever.core.files import atomic_folder
 from facever.errors import GalleryError
 from facever.gallery.records import Binding, Settings
 from facever.gallery.store.postgres.address import (
-    Address,
+    GalleryAddress,
     is_address,
     parse_address,
     refuse_folder_of_address,
@@ -14,7 +14,7 @@ from facever.gallery.store.postgres.address import (
 from facever.gallery.store.store import Store
 
 
-def place_of(gallery: str | Path) -> Path | Address:
+def place_of(gallery: str | Path) -> Path | GalleryAddress:
     """Return the folder of a gallery, or its address in PostgreSQL.
 
     Raises:
@@ -27,7 +27,7 @@ def place_of(gallery: str | Path) -> Path | Address:
     return folder
 
 
-def require_free(place: Path | Address) -> None:
+def require_free(place: Path | GalleryAddress) -> None:
     """Refuse a folder that exists and is not empty; `create_store` refuses addresses.
 
     Raises:
@@ -37,13 +37,13 @@ def require_free(place: Path | Address) -> None:
         raise GalleryError(f"{place} already exists; open it, or choose another path")
 
 
-def create_store(place: Path | Address, binding: Binding, settings: Settings) -> None:
+def create_store(place: Path | GalleryAddress, binding: Binding, settings: Settings) -> None:
     """Create an empty store, all of it or nothing.
 
     Raises:
         GalleryError: It cannot be created.
     """
-    if isinstance(place, Address):
+    if isinstance(place, GalleryAddress):
         Store.create(place, binding, settings)
         return
     try:

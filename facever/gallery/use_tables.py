@@ -10,7 +10,7 @@ from typing import Protocol
 
 from facever.errors import UnavailableError
 from facever.gallery.store.connection import StoreConnection
-from facever.gallery.store.postgres.address import Address
+from facever.gallery.store.postgres.address import GalleryAddress
 from facever.gallery.store.sqlite.connection import SqliteConnection
 
 FILE = "uses.db"
@@ -152,7 +152,7 @@ class PostgresUses:
         UnavailableError: There is no connection, or no gallery.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: GalleryAddress) -> None:
         from facever.gallery.store.postgres.session import Session
 
         self._name = f"the log of uses of {address.name}"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from facever.core.text import canonical
-from facever.gallery.store.postgres.address import Address
+from facever.gallery.store.postgres.address import GalleryAddress
 from facever.gallery.use_tables import PostgresUses, SqliteUses, UseTable
 from facever.render.values import Record
 
@@ -78,20 +78,22 @@ class UseLog:
         UnavailableError: The log cannot be opened or written.
     """
 
-    def __init__(self, place: Path | Address, days: int | None = None, wait: float = 10.0) -> None:
+    def __init__(
+        self, place: Path | GalleryAddress, days: int | None = None, wait: float = 10.0
+    ) -> None:
         self._days = days
         self._lock = threading.Lock()  # of the table
         self._cleaned = -_CLEANED_EVERY
         self._table: UseTable
-        if isinstance(place, Address):
+        if isinstance(place, GalleryAddress):
             self._table = PostgresUses(place)
         else:
             self._table = SqliteUses(place, wait)
 
     @classmethod
-    def existing(cls, place: Path | Address) -> Self | None:
+    def existing(cls, place: Path | GalleryAddress) -> Self | None:
         """Open the log of a gallery; None if it has none."""
-        there = isinstance(place, Address) or SqliteUses.is_in(place)
+        there = isinstance(place, GalleryAddress) or SqliteUses.is_in(place)
         return cls(place) if there else None
 
     def close(self) -> None:

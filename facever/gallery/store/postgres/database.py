@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from facever.errors import UnavailableError
 from facever.gallery.store.database import Database, Transaction
-from facever.gallery.store.postgres.address import Address
+from facever.gallery.store.postgres.address import GalleryAddress
 from facever.gallery.store.postgres.errors import explained
 from facever.gallery.store.postgres.session import Session, connect
 
@@ -41,7 +41,7 @@ class PostgresDatabase(Database):
         UnavailableError: There is no connection, or this role may not read the gallery.
     """
 
-    def __init__(self, address: Address, wait: float, folder: Path | None = None) -> None:
+    def __init__(self, address: GalleryAddress, wait: float, folder: Path | None = None) -> None:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         if folder is None and address.cache is not None:
             folder = _private_folder(address.cache / address.gallery)

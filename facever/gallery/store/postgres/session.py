@@ -7,7 +7,7 @@ connection to the server.
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from facever.gallery.store.postgres.address import Address
+from facever.gallery.store.postgres.address import GalleryAddress
 from facever.gallery.store.postgres.connection import PostgresConnection
 from facever.gallery.store.postgres.errors import connecting, is_lost
 
@@ -24,7 +24,7 @@ class Session:
         address: Where the gallery is.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: GalleryAddress) -> None:
         self.address = address
         self._raw: psycopg.Connection | None = None
 
@@ -89,7 +89,7 @@ class Session:
         return cursor.fetchone() if cursor.description else None
 
 
-def connect(address: Address) -> "psycopg.Connection":
+def connect(address: GalleryAddress) -> "psycopg.Connection":
     """Connect to the database of an address.
 
     Raises:
