@@ -1,4 +1,8 @@
-"""Galleries of made-up people, and the slow search that they are compared with."""
+"""Galleries of made-up people, and the slow search that they are compared with.
+
+The tests of the files in `ON_BOTH` run on galleries in folders and in PostgreSQL, except those with
+the mark `in_folder`; the tests of other files look into the files of a gallery.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +18,35 @@ from facever.gallery.gallery import Gallery
 from facever.operating_point import OperatingPoint
 
 Ranking = list[tuple[str, float]]
+ON_BOTH = {
+    f"test_{name}"
+    for name in (
+        "checks", "decisions", "expiry", "gallery", "ids", "pages", "probabilities", "ranges",
+        "review", "search", "uses", "wrong_use",
+    )
+}  # fmt: skip
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what asks nothing of files on every kind of gallery."""
+    name = metafunc.module.__name__.rpartition(".")[2]
+    if "where_kept" in metafunc.fixturenames and name in ON_BOTH:
+        in_folder = metafunc.definition.get_closest_marker("in_folder") is not None
+        metafunc.parametrize("where_kept", ["folder"] if in_folder else ["folder", "postgres"])
+
+
+@pytest.fixture
+def where_kept() -> str:
+    """How the gallery of a test is kept; see `pytest_generate_tests`."""
+    return "folder"
+
+
+@pytest.fixture
+def place(where_kept: str, tmp_path: Path, request: pytest.FixtureRequest) -> str | Path:
+    """Where a test makes its gallery: a folder, or an address in PostgreSQL."""
+    if where_kept == "folder":
+        return tmp_path / "gallery"
+    return f"{request.getfixturevalue('postgres_emptied')}&gallery=people"
 
 
 @pytest.fixture
@@ -55,8 +88,8 @@ def assert_answer() -> Callable[[Answer, Ranking], None]:
 
 
 @pytest.fixture
-def empty(tmp_path: Path) -> Iterator[Gallery]:
-    with Gallery.create(tmp_path / "gallery", fingerprint="model-1", dimension=8) as gallery:
+def empty(place: str | Path) -> Iterator[Gallery]:
+    with Gallery.create(place, fingerprint="model-1", dimension=8) as gallery:
         yield gallery
 
 

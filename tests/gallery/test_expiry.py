@@ -21,8 +21,8 @@ from facever.gallery.gallery import Gallery
         (None, "2030-01-01T00:00:00+00:00", None),
     ],
 )
-def test_who_is_due(tmp_path, value, at, due):
-    with Gallery.create(tmp_path / "people", fingerprint="model", dimension=3) as gallery:
+def test_who_is_due(place, value, at, due):
+    with Gallery.create(place, fingerprint="model", dimension=3) as gallery:
         gallery.add_person("ada", {"expires": value, "legal_basis": "consent"})
         gallery.add_person("bob")
         found = expired(gallery, datetime.fromisoformat(at))
@@ -30,8 +30,8 @@ def test_who_is_due(tmp_path, value, at, due):
     assert found.unclear == (["ada"] if due is None else [])
 
 
-def test_now_is_the_default(tmp_path):
-    with Gallery.create(tmp_path / "people", fingerprint="model", dimension=3) as gallery:
+def test_now_is_the_default(place):
+    with Gallery.create(place, fingerprint="model", dimension=3) as gallery:
         gallery.add_person("past", {"expires": "2020-01-01"})
         gallery.add_person("later", {"expires": f"{datetime.now(UTC).year + 1}-01-01"})
         assert expired(gallery).due == ["past"]

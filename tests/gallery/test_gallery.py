@@ -13,6 +13,7 @@ from facever.errors import GalleryError
 from facever.gallery.gallery import Gallery
 
 
+@pytest.mark.in_folder
 def test_a_gallery_is_made_once_for_its_owner_only(empty: Gallery) -> None:
     assert empty.path.stat().st_mode & 0o777 == 0o700
     with pytest.raises(GalleryError, match="already exists; open it"):
@@ -272,9 +273,9 @@ def test_operating_points_are_kept_with_their_provenance(gallery, make_point) ->
 
 
 def test_removed_people_are_in_no_answer_of_any_gallery_object(
-    gallery: Gallery, faces: EmbeddingSet, slow_search, assert_answer
+    gallery: Gallery, place, faces: EmbeddingSet, slow_search, assert_answer
 ) -> None:
-    with Gallery.open(gallery.path) as reader:
+    with Gallery.open(place) as reader:
         assert reader.search(faces, 1)[0].person is None
         assert reader.search(faces, 1)[0].candidates[0].person == "a"
         assert gallery.remove("a") == 35
@@ -288,7 +289,7 @@ def test_removed_people_are_in_no_answer_of_any_gallery_object(
                 who.verify(faces, "a")
 
 
-def test_a_reader_sees_what_another_process_enrolls(gallery: Gallery, units) -> None:
+def test_a_reader_sees_what_another_process_enrolls(gallery: Gallery, place, units) -> None:
     new = units(1, seed=77)
     assert gallery.search(new, 1, fingerprint="model-1")[0].candidates[0].score < 0.999
     script = (
@@ -297,7 +298,7 @@ def test_a_reader_sees_what_another_process_enrolls(gallery: Gallery, units) -> 
         "'new', fingerprint='model-1')\n"
         "sys.exit('torch' in sys.modules)"
     )
-    command = [sys.executable, "-c", script, str(gallery.path), str(new.tolist())]
+    command = [sys.executable, "-c", script, str(place), str(new.tolist())]
     assert subprocess.run(command, check=False).returncode == 0  # and torch was not imported
     best = gallery.search(new, 1, fingerprint="model-1")[0].candidates[0]
     assert (best.person, round(best.score, 5)) == ("new", 1)

@@ -8,8 +8,8 @@ from facever.gallery.gallery import Gallery
 
 
 @pytest.fixture
-def gallery(tmp_path):
-    with Gallery.create(tmp_path / "people", fingerprint="model", dimension=4) as made:
+def gallery(place):
+    with Gallery.create(place, fingerprint="model", dimension=4) as made:
         made.enroll(np.eye(4), ["a", "b", "a", "c"], fingerprint="model", sources=list("wxyz"))
         made.update("c", {"site": "A"})
         yield made

@@ -16,8 +16,8 @@ PEOPLE = {
 
 
 @pytest.fixture
-def gallery(tmp_path):
-    with Gallery.create(tmp_path / "people", fingerprint="model", dimension=3) as made:
+def gallery(place):
+    with Gallery.create(place, fingerprint="model", dimension=3) as made:
         for person, metadata in PEOPLE.items():
             made.add_person(person, metadata)
         yield made

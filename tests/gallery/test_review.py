@@ -26,9 +26,9 @@ def units(units):
 
 
 @pytest.fixture
-def gallery(tmp_path, units):
+def gallery(place, units):
     """Twenty strangers."""
-    with Gallery.create(tmp_path / "gallery", dimension=64, **MODEL) as gallery:
+    with Gallery.create(place, dimension=64, **MODEL) as gallery:
         gallery.enroll(units(20), [f"p{i}" for i in range(20)], **MODEL)
         yield gallery
 
@@ -143,7 +143,7 @@ def test_rows_that_failed_are_counted(gallery, ada, make_point) -> None:
 
 
 @pytest.fixture
-def meanwhile(gallery, monkeypatch):
+def meanwhile(gallery, place, monkeypatch):
     """Let another process do something between the check and the transaction."""
 
     def arrange(what) -> list[int]:
@@ -151,7 +151,7 @@ def meanwhile(gallery, monkeypatch):
 
         def late(*args, **options):
             if not done:
-                with Gallery.open(gallery.path) as other:
+                with Gallery.open(place) as other:
                     what(other)
                 done.append(1)
             return enroll(*args, **options)

@@ -214,7 +214,7 @@ def test_operating_points_are_forgotten(known, faces, make_point) -> None:
 
 
 def test_a_search_during_which_all_entries_become_others_is_made_again(
-    gallery, faces, make_point, monkeypatch
+    gallery, place, faces, make_point, monkeypatch
 ) -> None:
     """Another process changes the templates between the decision and the search."""
     point = make_point("1:N", threshold=-1.0)
@@ -222,7 +222,7 @@ def test_a_search_during_which_all_entries_become_others_is_made_again(
 
     def late(*args):
         if not asked:
-            with Gallery.open(gallery.path) as other:
+            with Gallery.open(place) as other:
                 other.set_templates("mean")
         asked.append(args)
         return search(*args)

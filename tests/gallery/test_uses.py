@@ -12,7 +12,9 @@ import pytest
 
 from facever.errors import UnavailableError
 from facever.gallery.gallery import Gallery
-from facever.gallery.uses import ERASED, FILE, Use, UseLog
+from facever.gallery.place import place_of
+from facever.gallery.use_tables import FILE
+from facever.gallery.uses import ERASED, Use, UseLog
 
 ROW = Use(
     "2026-01-01T10:00:00.000+00:00",
@@ -32,15 +34,15 @@ ROW = Use(
 
 
 @pytest.fixture
-def gallery(tmp_path):
-    with Gallery.create(tmp_path / "people", fingerprint="model", dimension=3) as made:
+def gallery(place):
+    with Gallery.create(place, fingerprint="model", dimension=3) as made:
         made.enroll(np.eye(3), ["ada-lovelace", "bob", "cy"], fingerprint="model")
         yield made
 
 
 @pytest.fixture
-def log(gallery):
-    with UseLog(gallery.path) as made:
+def log(gallery, place):
+    with UseLog(place_of(place)) as made:
         yield made
 
 
@@ -55,30 +57,41 @@ def test_rows_come_back(log):
     assert log.rows("a") == [rows[0], rows[3]]
     assert log.rows(since="2026-01-03") == rows[2:]
     assert log.rows(last=1) == rows[3:]
-    assert log.path.stat().st_mode & 0o777 == 0o600
 
 
-def test_the_hash_of_an_image_is_keyed(log, tmp_path):
-    with closing(sqlite3.connect(log.path)) as db:
+@pytest.mark.in_folder
+def test_only_its_owner_may_read_the_log(gallery, log):
+    log.add([ROW])
+    assert (gallery.path / FILE).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.in_folder
+def test_the_key_of_the_hashes_is_in_the_log(gallery, log):
+    with closing(sqlite3.connect(gallery.path / FILE)) as db:
         (key,) = db.execute("SELECT value FROM facts WHERE name = 'key'").fetchone()
     assert log.hash_of(b"image") == hmac.new(key, b"image", hashlib.sha256).hexdigest()
-    with UseLog(log.path.parent) as again:
+
+
+def test_the_hash_of_an_image_is_keyed(log, place, tmp_path):
+    with UseLog(place_of(place)) as again:
         assert again.hash_of(b"image") == log.hash_of(b"image")
     with UseLog(tmp_path) as other:
         assert other.hash_of(b"image") != log.hash_of(b"image")
 
 
-def test_rows_are_kept_for_some_days(gallery):
+@pytest.mark.usefixtures("gallery")
+def test_rows_are_kept_for_some_days(place):
     now = datetime.now(UTC)
     rows = [
         replace(ROW, ended=(now - timedelta(days=days)).isoformat(timespec="seconds"))
         for days in (200, 184, 182, 0)
     ]
-    with UseLog(gallery.path, days=183) as log:
+    with UseLog(place_of(place), days=183) as log:
         log.add(rows)
         assert log.rows() == rows[2:]
 
 
+@pytest.mark.in_folder
 def test_an_erased_person_is_in_no_byte(gallery, log):
     log.add([ROW, replace(ROW, person="bob")])
     assert b"ada-lovelace" in held_bytes(gallery.path)
@@ -88,7 +101,7 @@ def test_an_erased_person_is_in_no_byte(gallery, log):
     assert [one.person for one in log.rows()] == ["bob"]
 
 
-def test_a_removed_person_is_a_random_word(gallery, log):
+def test_a_removed_person_is_a_random_word(gallery, log, where_kept):
     log.add([ROW, replace(ROW, score=0.5), replace(ROW, person="bob"), replace(ROW, person="cy")])
     gallery.remove("ada-lovelace")
     first, second, third, _ = log.rows()
@@ -100,7 +113,8 @@ def test_a_removed_person_is_a_random_word(gallery, log):
     assert len(words) == 3
     assert all(one.startswith(ERASED) for one in words)
     gallery.purge()
-    assert b"ada-lovelace" not in held_bytes(gallery.path)
+    if where_kept == "folder":
+        assert b"ada-lovelace" not in held_bytes(gallery.path)
 
 
 def test_rows_follow_a_new_id_and_a_merge(gallery, log):
@@ -113,12 +127,14 @@ def test_rows_follow_a_new_id_and_a_merge(gallery, log):
     assert log.rows()[0].person == "bob"
 
 
+@pytest.mark.in_folder
 def test_a_gallery_without_a_service_has_no_log(gallery):
     gallery.remove("bob")
     assert not (gallery.path / FILE).exists()
     assert UseLog.existing(gallery.path) is None
 
 
+@pytest.mark.in_folder
 def test_a_log_that_cannot_be_changed_is_said(gallery):
     (gallery.path / FILE).write_bytes(b"no database" * 100)
     with pytest.raises(UnavailableError, match=r"gallery was changed.*--erase"):

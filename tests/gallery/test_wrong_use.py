@@ -50,7 +50,6 @@ def test_a_closed_gallery_does_nothing_more(gallery: Gallery, faces) -> None:
     ):
         with pytest.raises(GalleryError) as refusal:
             call()
-        assert str(refusal.value) == (
-            f"{gallery.path / 'gallery.db'} is closed; open the gallery again"
-        )
+        assert str(gallery.path) in str(refusal.value)
+        assert "is closed; open the gallery again" in str(refusal.value)
     gallery.close()

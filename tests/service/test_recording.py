@@ -8,7 +8,8 @@ from io import BytesIO
 import pytest
 
 from facever.gallery.gallery import Gallery
-from facever.gallery.uses import ERASED, FILE, UseLog
+from facever.gallery.use_tables import FILE
+from facever.gallery.uses import ERASED, UseLog
 from facever.service.tokens import Tokens, new_token
 from tests.http_photos import coded, files, shot
 from tests.squares import AlignedColours

@@ -66,6 +66,7 @@ from facever.gallery.records import (
 )
 from facever.gallery.storage import checked_storage
 from facever.gallery.store import entries, images, migration, people
+from facever.gallery.store.conflicts import repeated
 from facever.gallery.store.database import Database, Transaction, later, record
 from facever.gallery.store.findings import findings
 from facever.gallery.store.postgres.address import GalleryAddress
@@ -366,6 +367,7 @@ class Store:
 
     # -- enrolment --------------------------------------------------------------------------
 
+    @repeated
     def enroll(
         self,
         new: NewImages,
@@ -429,6 +431,7 @@ class Store:
                 entries.derive(change, number, sorted(set(owners)))
         return len(kept), new_people, found
 
+    @repeated
     def add_person(self, person: str, metadata: Mapping[str, Any]) -> None:
         """Add a person without images."""
         with self._database.writing() as change:
@@ -438,6 +441,7 @@ class Store:
 
     # -- edits and removals -----------------------------------------------------------------
 
+    @repeated
     def update(
         self,
         person: str,
@@ -452,6 +456,7 @@ class Store:
         with self._database.writing() as change:
             people.update_person(change, person, metadata, remove_keys, new_id)
 
+    @repeated
     def merge(self, person: str, into: str) -> int:
         """Move a person's images to another one as new entries; add the id to the audit log."""
         with self._database.writing() as change:
@@ -470,6 +475,7 @@ class Store:
             db.execute("DELETE FROM people WHERE person = ?", [gone])
         return len(moved)
 
+    @repeated
     def split(self, person: str, which: Sequence[str | int], new_person: str) -> int:
         """Move some of a person's images to a new person, as new entries."""
         several(which, "sources or numbers")
@@ -491,6 +497,7 @@ class Store:
             images.give_images(change, number, moved, key, new_key)
         return len(moved)
 
+    @repeated
     def remove(self, person: str, image: str | int | None = None) -> int:
         """Remove a person, or only one of their images; add it to the audit log."""
         if image is None:
@@ -502,6 +509,7 @@ class Store:
             images.remove_images(change, number, named, "remove images")
         return len(named)
 
+    @repeated
     def remove_all(self, persons: Sequence[str]) -> int:
         """Remove people in one change; add each to the audit log."""
         given = several(persons, "ids")
@@ -554,6 +562,7 @@ class Store:
             for name, kind, written, checksum in rows
         }
 
+    @repeated
     def add_measured(self, what: str, name: str, kind: str, written: str) -> None:
         """Store the JSON of an operating point or calibration under a new name.
 
@@ -571,6 +580,7 @@ class Store:
             db.execute(f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?)", row)
             record(db, what, people=0, images=0)
 
+    @repeated
     def remove_measured(self, what: str, name: str) -> None:
         """Remove an operating point or calibration.
 
@@ -585,18 +595,21 @@ class Store:
 
     # -- settings ---------------------------------------------------------------------------
 
+    @repeated
     def set_templates(self, policy: str) -> None:
         """Change the template policy: a new generation."""
         policy = checked_policy(policy)
         with self._database.writing(much=True) as change:
             entries.change_templates(change, policy)
 
+    @repeated
     def set_storage(self, kind: str) -> None:
         """Write all vectors in another number format: a new generation. Damaged ones remain."""
         storage = checked_storage(kind)
         with self._database.writing(much=True) as change:
             entries.change_storage(change, storage)
 
+    @repeated
     def set_index(self, kind: str) -> None:
         """Store the setting for the kind of index; it is not checked here."""
         with self._database.writing() as change:
@@ -604,6 +617,7 @@ class Store:
                 change.write_facts({"index": kind})
                 record(change.db, "index", people=0, images=0)
 
+    @repeated
     def remake_templates(self) -> None:
         """Compute the templates again of people with a damaged one."""
         with self._database.writing() as change:
@@ -611,6 +625,7 @@ class Store:
 
     # -- equivalent models ------------------------------------------------------------------
 
+    @repeated
     def accept_equivalent(self, equivalence: Equivalence) -> None:
         """Store an equivalence; it replaces one of the same fingerprint.
 
@@ -627,6 +642,7 @@ class Store:
                 change, {**facts.equivalents, equivalence.fingerprint: equivalence}, "accept"
             )
 
+    @repeated
     def remove_equivalent(self, fingerprint: str) -> None:
         """Remove an equivalence.
 
@@ -641,6 +657,7 @@ class Store:
 
     # -- migration to another model ---------------------------------------------------------
 
+    @repeated
     def begin_migration(self, binding: Binding) -> None:
         """Begin or resume a migration to another model; delete damaged new vectors."""
         with self._database.writing() as change:
@@ -656,6 +673,7 @@ class Store:
         for found in self._paged(migration.pending_after):
             yield from found
 
+    @repeated
     def add_migrated(
         self,
         numbers: Sequence[int],
@@ -667,6 +685,7 @@ class Store:
         with self._database.writing() as change:
             migration.add(change, numbers, vectors, norms, fingerprint)
 
+    @repeated
     def finish_migration(self, fingerprint: str, remove: Sequence[int] = ()) -> int:
         """Switch to the new model: a new binding and generation, the same images.
 
@@ -677,6 +696,7 @@ class Store:
         with self._database.writing(much=True) as change:
             return migration.finish(change, fingerprint, remove)
 
+    @repeated
     def abandon_migration(self) -> None:
         """Discard a migration and its new vectors."""
         with self._database.writing() as change:

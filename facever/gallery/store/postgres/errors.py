@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from facever.errors import GalleryError, UnavailableError
+from facever.gallery.store.conflicts import ConflictError
 from facever.gallery.store.postgres.address import PAGE, GalleryAddress
 
 if TYPE_CHECKING:
     import psycopg
 
+_CONFLICTS = ("40001", "40P01")  # serialisation failure, deadlock
 _PGVECTOR = "the server has no pgvector: install it there, then run CREATE EXTENSION vector"
 _START = "start the server, or correct the host and the port"
 _LOST = "the connection was lost"
@@ -118,7 +120,8 @@ def error_of(
     end = "" if reading else "; nothing was changed"
     if end and is_lost(error):
         end = "; a change that was not confirmed may have been made: look before you repeat it"
-    return UnavailableError(f"{name}: {_meaning(error, wait)}{end}")
+    kind = ConflictError if error.sqlstate in _CONFLICTS else UnavailableError
+    return kind(f"{name}: {_meaning(error, wait)}{end}")
 
 
 def is_lost(error: "psycopg.Error") -> bool:

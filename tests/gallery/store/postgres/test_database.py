@@ -1,0 +1,185 @@
+"""Writers on many connections, lost connections, conflicts, upgrades, and rewritten rows."""
+
+import threading
+from collections.abc import Callable
+
+import psycopg
+import pytest
+
+from facever.errors import GalleryError, UnavailableError
+from facever.gallery.records import Binding
+from facever.gallery.store.postgres import galleries, schema
+from facever.gallery.store.store import Store
+from tests.gallery.store.conftest import PostgresStores
+from tests.postgres.server import Server
+
+
+@pytest.fixture
+def admin(stores: PostgresStores):
+    """Another connection to the database, with the gallery's tables."""
+    with psycopg.connect(stores.address("gallery").conninfo, autocommit=True) as connection:
+        connection.execute("SET search_path TO facever_gallery")
+        yield connection
+
+
+def test_writers_on_many_connections_leave_no_gap(make_store: Callable, some, admin) -> None:
+    stores = [make_store(wait=30) for _ in range(4)]
+
+    def write(at: int) -> None:
+        for each in range(5):
+            stores[at].enroll(some("ab", first=100 * at + 2 * each), {}, "keep")
+
+    threads = [threading.Thread(target=write, args=(at,)) for at in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    numbers = [number for (number,) in admin.execute("SELECT change FROM changes ORDER BY change")]
+    assert numbers == list(range(1, 22))
+    assert stores[0].counts() == (2, 40)
+    assert stores[1].entries_after(0).numbers.tolist() == list(range(1, 41))
+    assert list(stores[2].check()) == []
+
+
+def test_an_undone_change_leaves_no_gap(make_store: Callable, some, admin) -> None:
+    store = make_store(templates="quality_mean")
+    with pytest.raises(GalleryError, match="no templates by"):
+        store.enroll(some("ab", norms=[1.0, None]), {}, "keep")
+    store.enroll(some("ab"), {}, "keep")
+    assert admin.execute("SELECT array_agg(change) FROM changes").fetchone() == ([1, 2],)
+    assert admin.execute("SELECT array_agg(image) FROM images").fetchone() == ([1, 2],)
+
+
+def test_a_lost_connection_is_made_again(make_store: Callable, some, admin) -> None:
+    store = make_store()
+    store.enroll(some("a"), {}, "keep")
+    end = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'facever'"
+    )
+    admin.execute(end)
+    assert store.counts() == (1, 1)
+    admin.execute(end)
+    store.enroll(some("b", first=1), {}, "keep")
+    with (
+        pytest.raises(UnavailableError, match="connection was lost") as refusal,
+        store.reading(),
+    ):
+        admin.execute(end)
+        store.entries_after(0)
+    assert "\n" not in str(refusal.value)
+    assert store.counts() == (2, 2)
+
+    def lose(found: list) -> list:
+        admin.execute(end)
+        return []
+
+    with pytest.raises(UnavailableError, match="connection was lost"):
+        store.enroll(some("c", first=2), {}, "keep", review=lose)
+    assert store.counts() == (2, 2)
+
+
+def test_a_change_that_lost_against_another_one_is_made_again(
+    make_store: Callable, some, admin
+) -> None:
+    """The server ends a deadlock by undoing the store's change."""
+    store = make_store(wait=30)
+    store.enroll(some("ab"), {}, "keep")
+    before, begun = store.change().number, []
+
+    def lock(found: list) -> list:
+        if not begun:
+            begun.append(True)
+            admin.execute("SET deadlock_timeout TO '60s'")
+            admin.execute("BEGIN")
+            admin.execute("SELECT * FROM people WHERE id = 'a' FOR UPDATE")
+            waits = "SELECT last FROM numbers WHERE name = 'changes' FOR UPDATE"
+            thread = threading.Thread(
+                target=lambda: (admin.execute(waits), admin.execute("COMMIT"))
+            )
+            thread.start()
+            begun.append(thread)
+        return []
+
+    store.enroll(some("a", first=9), {"a": {"site": "A"}}, "keep", review=lock)
+    begun[1].join()
+    assert store.metadata("a") == {"site": "A"}
+    assert (store.change().number, store.counts()) == (before + 1, (2, 3))
+
+
+def test_texts_with_a_nul_character_are_refused(make_store: Callable, some) -> None:
+    store = make_store()
+    for call in (
+        lambda: store.add_person("a\0b", {}),
+        lambda: store.enroll(some("a", sources=["a\0b"]), {}, "keep"),
+        lambda: store.metadata("a\0b"),
+    ):
+        with pytest.raises(GalleryError, match="NUL") as refusal:
+            call()
+        assert "\n" not in str(refusal.value)
+    store.add_person("a", {"k\0": "\0"})
+    assert [one.person for one in store.people({"k\0": "\0"})] == ["a"]
+
+
+def test_filters_use_the_index(make_store: Callable, some, admin) -> None:
+    store = make_store()
+    people = [f"p{n}" for n in range(3000)]
+    store.enroll(some(""), {"p7": {"site": "A"}}, "keep", nobody=people)
+    admin.execute("VACUUM ANALYZE people")
+    with store._database.reading() as read:
+        condition, values = read.db.narrowed({"site": ["A"]})
+        plan = read.db.execute(f"EXPLAIN SELECT person FROM people WHERE {condition}", values)
+        assert "people_by_metadata" in str(plan.fetchall())
+
+
+def test_purge_rewrites_the_tables(make_store: Callable, some, admin, stores) -> None:
+    store = make_store(wait=0.3)
+    store.enroll(some("a" * 2000 + "b"), {}, "keep")
+    full = store.size()
+    store.remove("a")
+    with psycopg.connect(stores.address("gallery").conninfo) as old:
+        old.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        old.execute("SELECT 1")  # it sees the removed rows, and does not lock the tables
+        admin.execute("SELECT 1")
+        old.execute("SELECT count(*) FROM pg_class")
+        store.enroll(some("c", first=5000), {}, "keep")
+        store.remove("c")
+        with pytest.raises(UnavailableError, match="purge again when it has ended"):
+            store.purge()
+    store.purge()
+    assert store.size() < full / 2
+    assert [one.person for one in store.people()] == ["b"]
+    assert list(store.check()) == []
+
+
+def test_older_tables_are_upgraded(make_store: Callable, admin, monkeypatch) -> None:
+    make_store().close()
+    monkeypatch.setattr(schema, "SCRIPTS", (*schema.SCRIPTS, "CREATE TABLE newer (n bigint);\n"))
+    monkeypatch.setattr(galleries, "FORMAT", 2)
+    assert make_store().counts() == (0, 0)
+    assert make_store().counts() == (0, 0)
+    assert admin.execute("SELECT format FROM facever.galleries").fetchone() == (2,)
+    assert admin.execute("SELECT count(*) FROM newer").fetchone() == (0,)
+    monkeypatch.undo()
+    with pytest.raises(GalleryError, match=r"format 2, newer than this facever reads \(1\)"):
+        make_store()
+
+
+def test_a_gallery_is_made_once(make_store: Callable, stores) -> None:
+    make_store()
+    with pytest.raises(GalleryError, match="already exists"):
+        Store.create(stores.address("gallery"), Binding("m", 2))
+
+
+def test_a_schema_of_another_program_is_left_alone(stores, postgres_server: Server) -> None:
+    postgres_server.execute("CREATE SCHEMA facever_taken", database="shared")
+    with pytest.raises(GalleryError, match="is not a gallery of facever"):
+        Store.create(stores.address("taken"), Binding("m", 2))
+
+
+def test_a_trigger_is_a_finding(make_store: Callable, admin) -> None:
+    store = make_store()
+    admin.execute(
+        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
+    )
+    admin.execute("CREATE TRIGGER keep AFTER DELETE ON images EXECUTE FUNCTION keep()")
+    assert [one.problem for one in store.check()] == ["unknown trigger, rule or view: 'keep'"]
