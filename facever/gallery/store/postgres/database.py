@@ -149,17 +149,22 @@ class PostgresDatabase(Database):
 
     def _rows_kept_by_others(self, raw: "psycopg.Connection", table: str) -> int:
         """Rewrite a table; return the number of removed rows that others may still read."""
-        said: list[psycopg.errors.Diagnostic] = []
-        raw.add_notice_handler(said.append)
+        said: list[tuple[str | None, str, str]] = []
+
+        def keep(one: "psycopg.errors.Diagnostic") -> None:  # it is empty after this call
+            words = one.message_primary or "", one.message_detail or ""
+            said.append((one.severity_nonlocalized, *words))
+
+        raw.add_notice_handler(keep)
         try:
             raw.execute(f"VACUUM (FULL, VERBOSE, ANALYZE) {table}".encode())
         finally:
-            raw.remove_notice_handler(said.append)
+            raw.remove_notice_handler(keep)
         kept = 0
-        for one in said:
-            if one.severity_nonlocalized == "WARNING":
-                raise UnavailableError(f"{self.name}: {one.message_primary}; purge as its owner")
-            found = re.match(r"\d+", one.message_detail or "")
+        for severity, message, detail in said:
+            if severity == "WARNING":
+                raise UnavailableError(f"{self.name}: {message}; purge as the owner of its tables")
+            found = re.match(r"\d+", detail)
             kept += int(found[0]) if found else 0
         return kept
 
