@@ -2,7 +2,7 @@
 
 Not run: those of docs/results.md and docs/htg.md and the bake-offs of docs/heads.md, which take
 hours, and those of docs/scaling.md under torchrun (tests/training/test_distributed.py). README,
-docs/gallery.md and docs/service.md have tests of their own.
+docs/gallery.md, docs/postgres.md and docs/service.md have tests of their own.
 """
 
 import re
