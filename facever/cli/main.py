@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from facever.core.extras import named_extras
 from facever.core.processes import EndedElsewhere, leave, tells
 from facever.errors import FaceverError, nearest, plain
 
@@ -100,7 +101,8 @@ def main() -> None:
 
 def _run() -> None:
     try:
-        sys.exit(app(standalone_mode=False))
+        with named_extras():
+            sys.exit(app(standalone_mode=False))
     except UsageError as error:
         # Without arguments: the help. Wrong use: one line.
         asked = f" (see {error.ctx.command_path} --help)" if error.ctx is not None else ""
