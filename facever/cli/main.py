@@ -36,6 +36,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "report": ("report", "Write a self-contained HTML report."),
     "heads": ("heads", "List the heads with their parameters and papers."),
     "config": ("config", "Print or explain the keys of a training's configuration."),
+    "doctor": ("doctor", "Print versions, engines and memory for a bug report; test them."),
     "recipes": ("recipes", "List the configurations that come with the package."),
 }
 

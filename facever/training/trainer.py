@@ -62,6 +62,7 @@ from facever.training.selection.best import BestWeights
 from facever.training.selection.operating_point import set_operating_point
 from facever.training.selection.selection import select
 from facever.training.supervision.targets import prepare
+from facever.training.tracking import open_trackers
 
 
 class Trainer:
@@ -208,7 +209,7 @@ class Trainer:
 
     def _fit(self, profile: bool) -> FinishedRun:
         position, config = self.position, self.config
-        log = MetricsLog(self.run, config.tensorboard)
+        log = MetricsLog(self.run.metrics, open_trackers(config, self.run) if is_main() else ())
         log.rewind(position.update, position.epoch)
         recording = Profile(self.run.profile, self.device) if profile and is_main() else None
         restore_random_state(self._random, self.device)

@@ -165,7 +165,7 @@ except MissingPackageError as error:
 faces = facever.EmbeddingSet.from_arrays(vectors, [f"p{one}" for one in people], fingerprint="x")
 with facever.Gallery.create(Path("GALLERY"), fingerprint="x", dimension=8) as gallery:
     gallery.enroll(faces)
-    assert gallery.search(vectors[:2])
+    assert gallery.search(faces)
 """
 
 
@@ -191,7 +191,7 @@ def run(*words):
         with redirect_stdout(out), redirect_stderr(err):
             main()
     except SystemExit as end:
-        print(end.code, "|", " ".join(words), "|", " ".join(err.getvalue().split()))
+        print(end.code or 0, "|", " ".join(words), "|", " ".join(err.getvalue().split()))
 
 for words in (
     ["train", "folder", "data.root=FACES"], ["heads"], ["config"], ["quickstart"],
