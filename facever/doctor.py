@@ -108,7 +108,9 @@ def short_path(path: str | Path) -> str:
 def _versions() -> Iterator[tuple[str, str]]:
     yield "facever", __version__
     yield "python", f"{platform.python_version()} ({platform.python_implementation()})"
-    extras = [_NAMES.get(module, module.replace("_", "-")) for module in EXTRAS if module != "faiss"]
+    extras = [
+        _NAMES.get(module, module.replace("_", "-")) for module in EXTRAS if module != "faiss"
+    ]
     for name in (*_BASE, *_IMAGES, *extras):
         yield name, _version(name) or "not installed"
 

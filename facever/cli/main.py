@@ -34,6 +34,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "verify": ("verify", "Decide whether two images show the same person."),
     "figure": ("figure", "Draw features, prototypes and heads."),
     "report": ("report", "Write a self-contained HTML report."),
+    "card": ("card", "Write the model card of a run."),
     "heads": ("heads", "List the heads with their parameters and papers."),
     "config": ("config", "Print or explain the keys of a training's configuration."),
     "doctor": ("doctor", "Print versions, engines and memory for a bug report; test them."),

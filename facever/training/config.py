@@ -316,7 +316,8 @@ def require_warm_up_within(config: TrainConfig) -> None:
 def with_absolute_paths(config: TrainConfig) -> TrainConfig:
     """Return the configuration with its relative paths made absolute, where there is something.
 
-    MLflow's folder may not be there yet. A run can then be resumed from any folder. Names of data sets and of weights stay names.
+    MLflow's folder may not be there yet. A run can then be resumed from any folder. Names of data
+    sets and of weights stay names.
     """
     data = config.data.model_copy(update={"root": _absolute(config.data.root)})
     pretrained = config.model.pretrained
