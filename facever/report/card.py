@@ -4,6 +4,7 @@ What is not known is said to be so. Paths, hosts and names of people are not in 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -210,19 +211,29 @@ def _measured(result: VerificationResult | None) -> list[Section]:
             "embed RUN DATA --out RUN/embeddings) and write the card again."
         )
         return [
-            Section("measured", "Verification of other people", [Note(lead)]),
+            Section("measured", "Verification", [Note(lead)]),
             Section("groups", "Groups of people", [Note(f"{NOT_MEASURED.capitalize()}.")]),
         ]
     sections = result.describe()
     warnings = [Note(text, warning=True) for text in result.warnings]
     first = sections[0]
+    blocks = [_without_names(block) for block in first.blocks]
+    if result.overlap is not None and result.overlap.brief:
+        warnings.append(Note(f"{result.overlap.brief}: the figures flatter.", warning=True))
     found = [
-        Section("measured", "Verification of other people", [*first.blocks, *warnings], first.lead),
+        Section("measured", "Verification", [*blocks, *warnings], first.lead),
         *sections[1:],
     ]
     if result.groups_at is None:
         found.append(Section("groups", "Groups of people", [Note(f"{NOT_MEASURED.capitalize()}.")]))
     return found
+
+
+def _without_names(block: Block) -> Block:
+    """Return the facts without the row that names people of the training."""
+    if isinstance(block, Facts):
+        return replace(block, rows=[row for row in block.rows if row[0] != "training"])
+    return block
 
 
 def _threshold(record: TrainingRecord) -> Section:
