@@ -38,7 +38,7 @@ for python in "${@:-3.11}"; do
         --only-binary :all: "${options[@]}" pyproject.toml --output-file "$place/$name.txt" &&
         "$uv" venv --quiet --python "$python" "$environment" &&
         "$uv" pip install --quiet --python "$environment/bin/python" --only-binary :all: \
-          --constraint "$place/$name.txt" "$wheel[$extras]" pytest pytest-timeout pytest-xdist hypothesis httpx2 &&
+          --constraint "$place/$name.txt" "$wheel[$extras]" pytest pytest-timeout pytest-xdist hypothesis httpx httpx2 &&
         (cd "$place/checks" && PYTHONPATH='' "$environment/bin/python" -m pytest -q -n 0 "${tests[@]}")
     } >"$log" 2>&1; then
       said=passed
