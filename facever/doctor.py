@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -31,7 +30,7 @@ from facever.data.machine import (
     usable_cpus,
 )
 from facever.errors import FaceverError
-from facever.render.blocks import Cell, Facts, Section
+from facever.render.blocks import Facts, Section
 from facever.render.result import Result
 
 _BASE = ("numpy", "pandas", "pyarrow", "scipy", "pydantic", "typer", "safetensors", "pillow")
@@ -44,8 +43,6 @@ _NAMES = {
 _FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "neon")
 _VARIABLES = ("FACEVER_DATA", "FACEVER_MODELS", "FACEVER_CACHE", "FACEVER_IMPORTS")
 _PEOPLE, _IMAGES_EACH, _WIDTH = 50, 4, 64  # of the test's gallery
-
-Rows = list[tuple[str, Cell]]
 
 
 @dataclass(frozen=True)
@@ -260,10 +257,10 @@ def _compute_a_model() -> str:
     return f" ({name})"
 
 
-def _attempt(told: Callable[[], Any]) -> str:
+def _attempt(told: Callable[[], str]) -> str:
     """Return what a function says, or why it cannot."""
     try:
-        return str(told())
+        return told()
     except Exception as error:  # a broken package can raise anything
         return f"cannot be used: {_without_home(' '.join(str(error).split()))}"
 

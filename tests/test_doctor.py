@@ -35,9 +35,9 @@ def run(monkeypatch, capsys, *words: str) -> tuple[int, str]:
 def test_all_is_well_and_nothing_private_is_said(monkeypatch, capsys, tmp_path) -> None:
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     (tmp_path / "data").mkdir()
-    monkeypatch.setenv("FACEVER_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("FACEVER_CACHE", str(tmp_path / "data"))
     monkeypatch.setenv("FACEVER_IMPORTS", "company_secrets.parts,more")
-    monkeypatch.setenv("FACEVER_CACHE", str(tmp_path / "none"))
+    monkeypatch.setenv("FACEVER_DATA", str(tmp_path / "none"))
     status, out = run(monkeypatch, capsys)
     assert status == 0, out
     for fact in ("Versions", "faiss-", "free memory", "passed in", "200 searches", "~/data (a fol"):

@@ -86,7 +86,7 @@ def test_peak_memory_is_in_bytes(monkeypatch, platform: str, unit: int) -> None:
 @pytest.mark.slow
 def test_a_training_with_spawned_workers_is_the_same(tmp_path: Path) -> None:
     """macOS and Windows start workers by spawn: everything that a worker needs is pickled."""
-    synthesize(tmp_path / "people", 6, 4, size=32)
+    synthesize(tmp_path / "people", 20, 4, size=32)
     script = tmp_path / "train.py"
     script.write_text(SPAWNED)
     for workers in (0, 1):

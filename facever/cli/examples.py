@@ -37,7 +37,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "evaluate compare": ("facever evaluate compare EMBEDDINGS OTHERS --far 1e-3",),
     "evaluate calibration": (
-        "facever evaluate calibration EMBEDDINGS --prior 0.01 --save calibration.json",
+        "facever evaluate calibration EMBEDDINGS --prior 0.01 --save-calibration calibration.json",
     ),
     "evaluate scores": ("facever evaluate scores scores-dev.txt --far 1e-2",),
     "evaluate transfer": ("facever evaluate transfer point.json EMBEDDINGS",),

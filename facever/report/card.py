@@ -215,7 +215,8 @@ def _measured(result: VerificationResult | None) -> list[Section]:
             Section("groups", "Groups of people", [Note(f"{NOT_MEASURED.capitalize()}.")]),
         ]
     sections = result.describe()
-    warnings = [Note(text, warning=True) for text in result.warnings]
+    named = str(result.overlap)  # it names people
+    warnings = [Note(text, warning=True) for text in result.warnings if named not in text]
     first = sections[0]
     blocks = [_without_names(block) for block in first.blocks]
     if result.overlap is not None and result.overlap.brief:

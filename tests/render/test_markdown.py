@@ -28,5 +28,5 @@ def test_blocks_become_tables_and_paragraphs() -> None:
 
 def test_nothing_in_a_text_is_markup() -> None:
     assert escaped("a\n# b <script> `x` [y](z)\x1b") == (
-        "a \\# b \\<script\\> \\`x\\` \\[y\\](z)\\x1b"
+        "a \\# b \\<script\\> \\`x\\` \\[y\\](z)\\\\x1b"
     )
