@@ -225,7 +225,7 @@ def test_training(
     """The dry run and the model card; CONFIG and the run are those of a small training."""
     monkeypatch.chdir(tmp_path)
     synthesize(tmp_path / "DATA", 8, 4, size=64)
-    words = "model.backbone=test_resnet model.embedding_size=8 batch.size=8 workers=0".split()
+    words = ["model.backbone=test_resnet", "model.embedding_size=8", "batch.size=8", "workers=0"]
     command = ["facever", "train", "folder", "data.root=DATA", "epochs=1", *words, "--out", "RUN"]
     monkeypatch.setattr("sys.argv", command)
     with pytest.raises(SystemExit):
