@@ -1,4 +1,4 @@
-"""What macOS and Windows lack, taken away here: no fork, no /proc, no file locks."""
+"""What macOS and Windows lack, taken away here: /proc, CPU affinity, file locks."""
 
 import os
 import subprocess
@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from facever.data import machine
-from facever.data.synthesize import synthesize
 
 WITHOUT = """
 import sys
@@ -16,21 +15,6 @@ sys.modules["fcntl"] = None
 sys.argv = ["facever", *{words!r}]
 from facever.cli.main import main
 main()
-"""
-
-SPAWNED = """
-import multiprocessing
-import sys
-
-import facever
-
-if __name__ == "__main__":
-    multiprocessing.set_start_method("spawn")
-    root, out, workers = sys.argv[1:]
-    facever.train(
-        "folder", data=root, out=out, epochs=1, workers=int(workers), tensorboard=False,
-        device="cpu", batch={"size": 8}, model={"backbone": "test_resnet", "embedding_size": 8},
-    )
 """
 
 
@@ -81,22 +65,3 @@ def test_peak_memory_is_in_bytes(monkeypatch, platform: str, unit: int) -> None:
     assert machine.peak_memory() == pytest.approx(kept * unit, rel=0.1)
     monkeypatch.setitem(sys.modules, "resource", None)
     assert machine.peak_memory() is None
-
-
-@pytest.mark.slow
-def test_a_training_with_spawned_workers_is_the_same(tmp_path: Path) -> None:
-    """macOS and Windows start workers by spawn: everything that a worker needs is pickled."""
-    synthesize(tmp_path / "people", 20, 4, size=32)
-    script = tmp_path / "train.py"
-    script.write_text(SPAWNED)
-    for workers in (0, 1):
-        words = [
-            sys.executable,
-            str(script),
-            str(tmp_path / "people"),
-            str(tmp_path / f"{workers}"),
-        ]
-        done = subprocess.run([*words, str(workers)], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-    one, other = ((tmp_path / f"{k}" / "model.safetensors").read_bytes() for k in (0, 1))
-    assert one == other
