@@ -224,12 +224,13 @@ def test_training(
 ) -> None:
     """The dry run and the model card; CONFIG and the run are those of a small training."""
     monkeypatch.chdir(tmp_path)
-    synthesize(tmp_path / "DATA", 8, 4, size=64)
+    synthesize(tmp_path / "DATA", 20, 8, size=64)
     words = ["model.backbone=test_resnet", "model.embedding_size=8", "batch.size=8", "workers=0"]
     command = ["facever", "train", "folder", "data.root=DATA", "epochs=1", *words, "--out", "RUN"]
     monkeypatch.setattr("sys.argv", command)
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as ended:
         main()
+    assert not ended.value.code, capsys.readouterr().err
     assert run("docs/training.md", monkeypatch, capsys) >= 2
     assert "apache-2.0" in (tmp_path / "RUN" / "MODEL_CARD.md").read_text()
 
