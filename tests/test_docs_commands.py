@@ -270,7 +270,7 @@ def test_ijb(
 def test_the_photos_of_the_readme(
     photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    others = r"RUN|FACES|EMBEDDINGS --far|report EMB|GALLERY"
+    others = r"doctor|RUN|FACES|EMBEDDINGS --far|report EMB|GALLERY"
     assert run("README.md", monkeypatch, capsys, others) == 5
 
 
@@ -309,3 +309,28 @@ def test_from_pytorch_metric_learning(
 def test_python_from_fast_reid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert len(run_python("docs/start/from-fast-reid.md")["imported"]) == 40
+
+
+@pytest.mark.slow
+def test_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The dry run and the model card; CONFIG and the run are those of a small training."""
+    monkeypatch.chdir(tmp_path)
+    synthesize(tmp_path / "DATA", 20, 8, size=64)
+    words = ["model.backbone=test_resnet", "model.embedding_size=8", "batch.size=8", "workers=0"]
+    command = ["facever", "train", "folder", "data.root=DATA", "epochs=1", *words, "--out", "RUN"]
+    monkeypatch.setattr("sys.argv", command)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code, capsys.readouterr().err
+    assert run("docs/training.md", monkeypatch, capsys) >= 2
+    assert "apache-2.0" in (tmp_path / "RUN" / "MODEL_CARD.md").read_text()
+
+
+def test_installation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("docs/install.md", monkeypatch, capsys) == 1
+    assert run("docs/upgrade.md", monkeypatch, capsys) == 1
