@@ -33,8 +33,9 @@ def faiss_indexes(context: Context) -> list[Finding]:
     """Compare ids and scores of FAISS's indexes on the GPU with those on the CPU."""
     if lacking("faiss"):
         return [Finding("FAISS", "skipped", "FAISS is not installed")]
-    from facever.gallery.index.faiss_import import faiss
+    from facever.gallery.index.faiss_import import import_faiss
 
+    faiss = import_faiss()
     if not hasattr(faiss, "index_cpu_to_gpu") or not faiss.get_num_gpus():
         return [Finding("FAISS", "skipped", "this FAISS finds no GPU (package faiss-gpu)")]
     vectors = np.asarray(_faces(100_000).vectors)
