@@ -1,7 +1,7 @@
 """The commands of the documents run, one document after the other, on small data.
 
 A block after `<!-- not run: REASON -->` is not run (see tests/docs/test_shell_blocks.py).
-README, docs/gallery.md, docs/postgres.md, docs/service.md and docs/plug-ins.md have tests of their own.
+README and the pages gallery, postgres, service and plug-ins have tests of their own.
 """
 
 import re
