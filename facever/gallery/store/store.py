@@ -34,6 +34,7 @@ People have keys: numbers that are never reused and remain when the id changes.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -67,16 +68,16 @@ from facever.gallery.records import (
 from facever.gallery.storage import checked_storage
 from facever.gallery.store import entries, images, migration, people
 from facever.gallery.store.conflicts import repeated
-from facever.gallery.store.database import Database, Transaction, later, record
+from facever.gallery.store.copies import Copied, CopiedState, copy_rows, row_count
+from facever.gallery.store.database import Database, Transaction, begin_gallery, later, record
 from facever.gallery.store.findings import findings
+from facever.gallery.store.opening import FILE, make_database, open_database
 from facever.gallery.store.postgres.address import GalleryAddress
-from facever.gallery.store.sqlite.formats import make_file, open_file
 from facever.gallery.store.vectors import REMEDY, entry_table
 from facever.gallery.templates import checked_policy
 
 __all__ = ["FILE", "Store"]
 
-FILE = "gallery.db"
 _MANY = 1000  # images
 
 Review = Callable[[list[Duplicate]], list[Duplicate]]
@@ -113,13 +114,8 @@ class Store:
         Raises:
             GalleryError: The store cannot be written.
         """
-        settings = settings or Settings()
-        if isinstance(place, GalleryAddress):
-            from facever.gallery.store.postgres.galleries import make_gallery
-
-            make_gallery(place, binding, settings)
-        else:
-            make_file(place / FILE, binding, settings, (shown_as or place) / FILE)
+        begin = partial(begin_gallery, binding=binding, settings=settings or Settings())
+        make_database(place, begin, shown_as=shown_as)
 
     @classmethod
     def open(cls, place: Path | GalleryAddress, wait: float) -> Self:
@@ -135,11 +131,7 @@ class Store:
             GalleryError: There is no store, or it has a newer format, is damaged, or cannot be
                 opened.
         """
-        if isinstance(place, GalleryAddress):
-            from facever.gallery.store.postgres.galleries import open_gallery
-
-            return cls(open_gallery(place, wait))
-        return cls(open_file(place / FILE, wait))
+        return cls(open_database(place, wait))
 
     def again(self) -> Self:
         """Open the same store once more, for another thread."""
@@ -711,6 +703,21 @@ class Store:
             GalleryError: Another process keeps reading.
         """
         self._database.rewrite()
+
+    def copied_state(self) -> CopiedState:
+        """Return the current state, as a copy records it."""
+        with self._database.reading() as read:
+            return CopiedState.of(read, read.facts())
+
+    def row_count(self) -> int:
+        """Return the number of rows that `copy_into` copies."""
+        with self._database.reading() as read:
+            return row_count(read.db)
+
+    def copy_into(self, copy: Database, advance: Callable[[int], None]) -> Copied:
+        """Copy all rows of one state to an incomplete copy, and complete it; see `copy_rows`."""
+        with self._database.reading() as read:
+            return copy_rows(read, copy, CopiedState.of(read, read.facts()), advance)
 
     def size(self) -> int:
         """Return the bytes of the store's files or tables, and of files derived from it."""
