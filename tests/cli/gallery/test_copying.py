@@ -1,4 +1,4 @@
-"""`facever gallery copy`: what it prints; tests/gallery/test_copies.py has the copies themselves."""
+"""What `facever gallery copy` prints; tests/gallery/test_copies.py has the copies themselves."""
 
 import json
 from pathlib import Path
