@@ -100,7 +100,7 @@ class Index:
                     contents, usable = self._opened(files[0])
                     self._contents, self._files = contents, files
                 contents.refresh(self._store)
-                if opens and not self._store.read_only and (not usable or is_due(self._store)):
+                if opens and self._store.index_writable and (not usable or is_due(self._store)):
                     self._write()
             return contents.view
 
@@ -134,7 +134,7 @@ class Index:
             if contents is not None and contents.state.generation == self._store.generation():
                 kept = numbers if skip is None else np.setdiff1d(numbers, skip)
                 contents.mend(numbers, self._store.entries_numbered(kept.tolist()))
-        if not self._store.read_only:
+        if self._store.index_writable:
             self._write(anew=True)
 
     # -- reading files ----------------------------------------------------------------------
@@ -173,7 +173,8 @@ class Index:
         """Return whether a missing file need not exist yet; otherwise print a message."""
         if str(error) == "missing" and (
             self._is_writing()
-            or self._store.read_only
+            or not self._store.index_writable
+            or self._store.folder_is_temporary
             or self._store.entry_count() <= allowed_lag(0)
         ):
             return True
@@ -188,7 +189,7 @@ class Index:
         It runs after a completed change: an error here is only a warning.
         """
         try:
-            if not self._store.read_only and is_due(self._store):
+            if self._store.index_writable and is_due(self._store):
                 self._write()
         except (FaceverError, OSError) as error:
             _warn_unwritten(self._folder, error)

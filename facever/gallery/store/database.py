@@ -114,6 +114,16 @@ class Database(ABC):
     def read_only(self) -> bool:
         """Whether this user cannot write to it."""
 
+    @property
+    def index_writable(self) -> bool:
+        """Whether files can be written to the folder for derived files."""
+        return not self.read_only
+
+    @property
+    def folder_is_temporary(self) -> bool:
+        """Whether the folder for derived files is a new one, deleted when this is closed."""
+        return False
+
     @abstractmethod
     def again(self) -> Self:
         """Open the same database once more, with connections of its own."""

@@ -397,7 +397,7 @@ def test_a_gallery_that_cannot_be_written_is_searched_without_a_word(
     kept, store, add, units, capsys, monkeypatch
 ) -> None:
     add(store, units(40), [f"p{i}" for i in range(40)])
-    monkeypatch.setattr(type(store), "read_only", True)
+    monkeypatch.setattr(type(store), "index_writable", False)
     writes: list[object] = []
     monkeypatch.setattr(room, "write_index", lambda *given: writes.append(given))
     kept.settle()

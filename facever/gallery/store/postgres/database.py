@@ -63,6 +63,16 @@ class PostgresDatabase(Database):
         """Whether the server or this role's rights allowed no change at the opening."""
         return self._locked
 
+    @property
+    def index_writable(self) -> bool:
+        """Whether the index can be written: always, to a folder of this machine."""
+        return True
+
+    @property
+    def folder_is_temporary(self) -> bool:
+        """Whether the folder for derived files is a new one, deleted when this is closed."""
+        return self._temporary is not None
+
     def again(self) -> Self:
         """Open the same gallery once more, with connections of its own."""
         return type(self)(self.address, self._wait, self.folder)
@@ -149,18 +159,22 @@ class PostgresDatabase(Database):
 
     def _rows_kept_by_others(self, raw: "psycopg.Connection", table: str) -> int:
         """Rewrite a table; return the number of removed rows that others may still read."""
-        said: list[psycopg.errors.Diagnostic] = []
-        raw.add_notice_handler(said.append)
+        kept, refused = 0, ""
+
+        def hear(said: "psycopg.errors.Diagnostic") -> None:  # it is empty after this call
+            nonlocal kept, refused
+            if said.severity_nonlocalized == "WARNING":
+                refused = said.message_primary or "refused"
+            found = re.match(r"\d+", said.message_detail or "")
+            kept += int(found[0]) if found else 0
+
+        raw.add_notice_handler(hear)
         try:
             raw.execute(f"VACUUM (FULL, VERBOSE, ANALYZE) {table}".encode())
         finally:
-            raw.remove_notice_handler(said.append)
-        kept = 0
-        for one in said:
-            if one.severity_nonlocalized == "WARNING":
-                raise UnavailableError(f"{self.name}: {one.message_primary}; purge as its owner")
-            found = re.match(r"\d+", one.message_detail or "")
-            kept += int(found[0]) if found else 0
+            raw.remove_notice_handler(hear)
+        if refused:
+            raise UnavailableError(f"{self.name}: {refused}; purge as the owner of the tables")
         return kept
 
     def _milliseconds(self) -> int:
