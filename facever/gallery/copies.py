@@ -65,28 +65,23 @@ def copy_gallery(source: str | Path, target: str | Path, *, wait: float = 10.0) 
             a row, or the copy was interrupted.
     """
     origin, place = place_of(source), place_of(target)
-    with closing(Store.open(origin, wait)) as store, store.reading():
+    with closing(Store.open(origin, wait)) as store:
         begun = _incomplete(place, wait)
-        state = store.copied_state()
-        if begun is not None and begun.gallery != state.gallery:
+        if begun is not None and begun.gallery != store.gallery:
             raise GalleryError(
                 f"{_name(place)} is an incomplete copy of another gallery; choose another place"
             )
-        if begun is not None and begun != state:
-            say(f"{store.name} was changed since the copy began: it begins again")
-        _warn_of_damage(store)
-        if begun != state:
-            with new_place(place, replace=begun is not None) as new:
-                make_database(
-                    new,
-                    state.write,
-                    shown_as=place if isinstance(place, Path) else None,
-                    replace=begun is not None,
-                )
-        uses = _copy_uses(origin, place)
-        with _copy_at(place, wait) as copy, progress("copy", 2 * store.row_count(), "rows") as bar:
-            copied = store.copy_into(copy, bar.advance)
-        people, images = store.counts()
+        for finding in store.check():
+            warn(f"{store.name}: {finding.problem}; it is copied as it is")
+        with store.reading():
+            state = store.copied_state()
+            if begun != state:
+                _begin(place, state, again=begun is not None)
+            uses = _copy_uses(origin, place)
+            total = 2 * store.row_count()
+            with _copy_at(place, wait) as copy, progress("copy", total, "rows") as bar:
+                copied = store.copy_into(copy, bar.advance)
+            people, images = store.counts()
     return GalleryCopy(
         _name(origin), _name(place), people, images, uses, *copied, resumed=begun == state
     )
@@ -108,6 +103,15 @@ def _incomplete(place: Place, wait: float) -> CopiedState | None:
     return begun
 
 
+def _begin(place: Place, state: CopiedState, *, again: bool) -> None:
+    """Make an empty copy, in the place of one of another state."""
+    if again:
+        say(f"{_name(place)}: the gallery (or facever) has changed; the copy begins again")
+    shown_as = place if isinstance(place, Path) else None
+    with new_place(place, replace=again) as new:
+        make_database(new, state.write, shown_as=shown_as, replace=again)
+
+
 @contextmanager
 def _copy_at(place: Place, wait: float) -> Iterator[Database]:
     with closing(open_database(place, wait, incomplete=True)) as opened:
@@ -121,11 +125,6 @@ def _copy_uses(source: Place, target: Place) -> int:
         return 0
     with log, UseLog(target) as copy:
         return copy.replace_by(log)
-
-
-def _warn_of_damage(store: Store) -> None:
-    for finding in store.check():
-        warn(f"{store.name}: {finding.problem}; it is copied as it is")
 
 
 def _name(place: Place) -> str:

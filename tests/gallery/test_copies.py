@@ -188,6 +188,8 @@ def test_what_is_there_is_not_replaced(full: Path, places, tmp_path: Path) -> No
     with pytest.raises(GalleryError, match="no gallery at"):
         copy_gallery(tmp_path / "none", places("new"))
     assert not (tmp_path / "new").exists()
+    with pytest.raises(GalleryError, match="cannot be read"):
+        copy_gallery(full, tmp_path / ("long" * 99))
     killed_at(3, SqliteConnection, full, places("new"))
     with pytest.raises(GalleryError, match="incomplete copy of another gallery"):
         copy_gallery(places("other"), places("new"))

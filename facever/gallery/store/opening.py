@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from facever.errors import GalleryError
 from facever.gallery.store.connection import StoreConnection
 from facever.gallery.store.database import Database
 from facever.gallery.store.postgres.address import GalleryAddress
@@ -64,10 +65,14 @@ def has_database(place: Path | GalleryAddress) -> bool:
     """Return whether there is a store, complete or not.
 
     Raises:
-        GalleryError: There is no connection, or the database is of another program.
+        GalleryError: The folder cannot be read, there is no connection, or the database is of
+            another program.
     """
     if isinstance(place, GalleryAddress):
         from facever.gallery.store.postgres.galleries import has_gallery
 
         return has_gallery(place)
-    return (place / FILE).is_file()
+    try:
+        return (place / FILE).is_file()
+    except OSError as error:
+        raise GalleryError(f"{place} cannot be read: {error.strerror}") from error
