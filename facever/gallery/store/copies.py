@@ -24,7 +24,7 @@ from facever.gallery.store.facts import COPY, StoreFacts, write_facts
 _ROWS_AT_ONCE = 4096
 
 
-class Table(NamedTuple):
+class CopiedTable(NamedTuple):
     """A table and its columns; the first one is the key."""
 
     name: str
@@ -32,7 +32,7 @@ class Table(NamedTuple):
 
 
 _NUMBERED = tuple(
-    Table(name, tuple(columns.split()))
+    CopiedTable(name, tuple(columns.split()))
     for name, columns in (
         ("changes", "change stamp time action people images"),
         ("people", "person id metadata created"),
@@ -46,15 +46,15 @@ _NUMBERED = tuple(
     )
 )
 _MIGRATED = (
-    Table("migrated", ("image", "norm", "vector")),
-    Table("migrated_checksums", ("image", "checksum")),
+    CopiedTable("migrated", ("image", "norm", "vector")),
+    CopiedTable("migrated_checksums", ("image", "checksum")),
 )
 """Rows that change without a change number."""
 
 _SMALL = (
-    Table("operating_points", ("name", "kind", "point", "added", "checksum")),
-    Table("calibrations", ("name", "kind", "calibration", "added", "checksum")),
-    Table("meta", ("key", "value")),
+    CopiedTable("operating_points", ("name", "kind", "point", "added", "checksum")),
+    CopiedTable("calibrations", ("name", "kind", "calibration", "added", "checksum")),
+    CopiedTable("meta", ("key", "value")),
 )
 _ALLOTTED = ("changes", "people", "images", "templates", "audit")
 
@@ -216,7 +216,7 @@ def _numbers(db: StoreConnection) -> list[tuple[str, int]]:
     return [(name, db.last_number(name)) for name in _ALLOTTED]
 
 
-def _blocks(db: StoreConnection, table: Table) -> Iterator[list[tuple[Any, ...]]]:
+def _blocks(db: StoreConnection, table: CopiedTable) -> Iterator[list[tuple[Any, ...]]]:
     """Yield the rows of a table by ascending keys."""
     key, where, values = table.columns[0], "", list[Any]()
     while _is_there(db, table):
@@ -231,12 +231,12 @@ def _blocks(db: StoreConnection, table: Table) -> Iterator[list[tuple[Any, ...]]
         where, values = f" WHERE {key} > ?", [rows[-1][0]]
 
 
-def _is_there(db: StoreConnection, table: Table) -> bool:
+def _is_there(db: StoreConnection, table: CopiedTable) -> bool:
     """Return whether a store has a table; only that of photos can be missing."""
     return table.name != "photos" or db.has_photos()
 
 
-def _last_key(db: StoreConnection, table: Table) -> int | None:
+def _last_key(db: StoreConnection, table: CopiedTable) -> int | None:
     """Return the largest key of a table; None if it has no rows."""
     if not _is_there(db, table):
         return None
@@ -245,7 +245,10 @@ def _last_key(db: StoreConnection, table: Table) -> int | None:
 
 
 def _require_own(
-    change: Transaction, state: CopiedState, table: Table | None = None, last: int | None = None
+    change: Transaction,
+    state: CopiedState,
+    table: CopiedTable | None = None,
+    last: int | None = None,
 ) -> None:
     """Refuse to continue a copy that another process has continued, begun again or completed."""
     if CopiedState.begun(change) != state or (
@@ -255,7 +258,7 @@ def _require_own(
 
 
 @contextmanager
-def _named(table: Table, rows: Sequence[tuple[Any, ...]]) -> Iterator[None]:
+def _named(table: CopiedTable, rows: Sequence[tuple[Any, ...]]) -> Iterator[None]:
     """Add to an error which rows were written."""
     try:
         yield
