@@ -1,5 +1,7 @@
 """Where a gallery is: a folder, or an address in PostgreSQL."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from facever.core.files import atomic_folder
@@ -43,12 +45,29 @@ def create_store(place: Path | GalleryAddress, binding: Binding, settings: Setti
     Raises:
         GalleryError: It cannot be created.
     """
+    with new_place(place) as new:
+        Store.create(new, binding, settings, shown_as=place if isinstance(place, Path) else None)
+
+
+@contextmanager
+def new_place(
+    place: Path | GalleryAddress, replace: bool = False
+) -> Iterator[Path | GalleryAddress]:
+    """Yield where to make a store: a temporary folder that is renamed at the end, or the address.
+
+    Args:
+        place: The final place.
+        replace: Whether a folder that is there may be replaced.
+
+    Raises:
+        GalleryError: The folder cannot be made.
+    """
     if isinstance(place, GalleryAddress):
-        Store.create(place, binding, settings)
+        yield place
         return
     try:
         real = place.resolve() if place.is_symlink() else place
-        with atomic_folder(real, private=True, replace=False) as folder:
-            Store.create(folder, binding, settings, shown_as=place)
+        with atomic_folder(real, private=True, replace=replace) as folder:
+            yield folder
     except OSError as error:
         raise GalleryError(f"{place} cannot be created: {error.strerror}") from error

@@ -43,6 +43,9 @@ class UseTable(Protocol):
     def writing(self) -> AbstractContextManager[StoreConnection]:
         """Yield a connection in a transaction."""
 
+    def set_key(self, db: StoreConnection, key: bytes) -> None:
+        """Replace the key, in a transaction."""
+
     def purge(self) -> None:
         """Rewrite the table without erased rows."""
 
@@ -90,6 +93,11 @@ class SqliteUses:
             finally:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
+
+    def set_key(self, db: StoreConnection, key: bytes) -> None:
+        """Replace the key, in a transaction."""
+        db.execute("UPDATE facts SET value = ? WHERE name = 'key'", [key])
+        self.key = key
 
     def purge(self) -> None:
         """Rewrite the file without erased rows."""
@@ -167,6 +175,11 @@ class PostgresUses:
     def writing(self) -> AbstractContextManager[StoreConnection]:
         """Yield a connection in a transaction."""
         return self._transaction("READ WRITE")
+
+    def set_key(self, db: StoreConnection, key: bytes) -> None:
+        """Replace the key, in a transaction."""
+        db.execute("UPDATE uses_key SET key = ?", [key])
+        self.key = key
 
     def purge(self) -> None:
         """Do nothing: `Gallery.purge` rewrites every table of the gallery."""

@@ -9,13 +9,16 @@ import hmac
 import secrets
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from facever.core.text import canonical
+from facever.errors import UnavailableError
+from facever.gallery.store.connection import StoreConnection
+from facever.gallery.store.copies import RowDigest
 from facever.gallery.store.postgres.address import GalleryAddress
 from facever.gallery.use_tables import PostgresUses, SqliteUses, UseTable
 from facever.render.values import Record
@@ -25,6 +28,7 @@ ERASED = "erased:"
 
 Outcome = Literal["known", "unknown", "same", "different", "undecided", "failed"]
 _CLEANED_EVERY = 3600.0  # seconds
+_ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -167,7 +171,42 @@ class UseLog:
         with self._lock, self._table.writing() as db:
             db.execute("UPDATE uses SET person = ? WHERE person IN (?, ?)", [name, *forms])
 
+    def replace_by(self, other: Self) -> int:
+        """Replace the rows and the key by those of another log; return the number of rows.
+
+        Raises:
+            UnavailableError: The rows differ from those of the other log.
+        """
+        taken, found = RowDigest(), RowDigest()
+        places = ", ".join("?" * len(fields(Use)))
+        insert = f"INSERT INTO uses ({_COLUMNS}) VALUES ({places})"
+        with self._lock, self._table.writing() as db:
+            db.execute("DELETE FROM uses")
+            with other._lock, other._table.reading() as read:
+                for rows in _blocks(read):
+                    taken.add("uses", rows)
+                    db.executemany(insert, rows)
+            self._table.set_key(db, other._table.key)
+            for rows in _blocks(db):
+                found.add("uses", rows)
+            if found.done() != taken.done():
+                raise UnavailableError("the copy of the log of uses differs from it; copy again")
+        return taken.rows
+
     def purge(self) -> None:
         """Rewrite the log, so that no byte of erased rows remains in it."""
         with self._lock:
             self._table.purge()
+
+
+def _blocks(db: StoreConnection) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield the rows that a log has now, oldest first, without their numbers."""
+    newest, last = db.execute("SELECT max(use) FROM uses").fetchone()[0], None
+    while last != newest:
+        where, values = ("", list[int]()) if last is None else (" AND use > ?", [last])
+        sql = f"SELECT use, {_COLUMNS} FROM uses WHERE use <= ?{where} ORDER BY use"
+        rows = db.execute(f"{sql} LIMIT {_ROWS_AT_ONCE}", [newest, *values]).fetchall()
+        if not rows:  # the newest ones were erased
+            return
+        last = rows[-1][0]
+        yield [row[1:] for row in rows]

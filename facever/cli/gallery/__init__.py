@@ -3,6 +3,7 @@
 import typer
 
 from facever.cli.gallery import (
+    copying,
     creating,
     edits,
     enrolling,
@@ -55,6 +56,7 @@ for _name, _verb, _line in (
         maintenance.rebuild,
         "Rebuild the index; change templates, storage or kind of index.",
     ),
+    ("copy", copying.copy, "Copy a gallery, between folders and PostgreSQL either way."),
     ("export", maintenance.export, "Write all people and images as an embedding set."),
     ("import", enrolling.import_, "Enroll all people of an export."),
     ("migrate", migrating.migrate, "Migrate to another model."),

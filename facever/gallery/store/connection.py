@@ -51,6 +51,12 @@ class StoreConnection(Protocol):
         Numbers are ascending, and never reused.
         """
 
+    def last_number(self, table: str) -> int:
+        """Return the number that `allot` returned last for a table; 0 if it never did."""
+
+    def set_last_number(self, table: str, number: int) -> None:
+        """Let `allot` go on after a number."""
+
     def among(self, sql: str, values: Sequence[int] | Sequence[str]) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a statement with `IN ({})` for any number of values."""
 

@@ -15,6 +15,9 @@ from facever.gallery.templates import checked_policy
 _META = "its table of facts cannot be used"
 _RESTORE = "restore it from a copy"
 
+COPY = "copy"
+"""The only fact of an incomplete copy: of which state it is. See `copies`."""
+
 
 def new_facts() -> dict[str, Any]:
     """Return the facts that a gallery has beside its binding, with their defaults."""
@@ -75,6 +78,11 @@ def facts_in(db: StoreConnection, name: str) -> StoreFacts:
         if not all(isinstance(value, str) for value in texts):
             raise TypeError("a value is not text")
     except KeyError as error:
+        if COPY in said:
+            raise GalleryError(
+                f"{name} is an incomplete copy of a gallery: resume it with 'facever gallery copy "
+                "FROM TO'"
+            ) from error
         raise GalleryError(f"{name} is damaged: its table of facts lacks {error}") from error
     except (ValueError, TypeError, GalleryError) as error:
         raise GalleryError(f"{name} is damaged: {_META} ({error}); {_RESTORE}") from error

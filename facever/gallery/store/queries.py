@@ -29,6 +29,7 @@ from facever.gallery.records import (
     shown,
 )
 from facever.gallery.store import entries, images, migration, people
+from facever.gallery.store.copies import Copied, CopiedState, copy_rows, row_count
 from facever.gallery.store.database import Database, Transaction
 from facever.gallery.store.findings import findings
 from facever.gallery.store.vectors import REMEDY, entry_table
@@ -309,6 +310,23 @@ class StoreQueries:
             else None
             for name, kind, written, checksum in rows
         }
+
+    # -- copies -----------------------------------------------------------------------------
+
+    def copied_state(self) -> CopiedState:
+        """Return the current state, as a copy records it."""
+        with self._database.reading() as read:
+            return CopiedState.of(read, read.facts())
+
+    def row_count(self) -> int:
+        """Return the number of rows that `copy_into` copies."""
+        with self._database.reading() as read:
+            return row_count(read.db)
+
+    def copy_into(self, copy: Database, advance: Callable[[int], None]) -> Copied:
+        """Copy all rows of one state to an incomplete copy, and complete it; see `copy_rows`."""
+        with self._database.reading() as read:
+            return copy_rows(read, copy, CopiedState.of(read, read.facts()), advance)
 
     # -- migration and maintenance ---------------------------------------------------------
 

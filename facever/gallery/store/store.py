@@ -33,6 +33,7 @@ People have keys: numbers that are never reused and remain when the id changes.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -54,15 +55,14 @@ from facever.gallery.records import (
 from facever.gallery.storage import checked_storage
 from facever.gallery.store import entries, images, migration, people
 from facever.gallery.store.conflicts import repeated
-from facever.gallery.store.database import Transaction, later, record
+from facever.gallery.store.database import Transaction, begin_gallery, later, record
+from facever.gallery.store.opening import FILE, make_database, open_database
 from facever.gallery.store.postgres.address import GalleryAddress
 from facever.gallery.store.queries import StoreQueries, table_of
-from facever.gallery.store.sqlite.formats import make_file, open_file
 from facever.gallery.templates import checked_policy
 
 __all__ = ["FILE", "Store"]
 
-FILE = "gallery.db"
 _MANY = 1000  # images
 
 Review = Callable[[list[Duplicate]], list[Duplicate]]
@@ -95,13 +95,8 @@ class Store(StoreQueries):
         Raises:
             GalleryError: The store cannot be written.
         """
-        settings = settings or Settings()
-        if isinstance(place, GalleryAddress):
-            from facever.gallery.store.postgres.galleries import make_gallery
-
-            make_gallery(place, binding, settings)
-        else:
-            make_file(place / FILE, binding, settings, (shown_as or place) / FILE)
+        begin = partial(begin_gallery, binding=binding, settings=settings or Settings())
+        make_database(place, begin, shown_as=shown_as)
 
     @classmethod
     def open(cls, place: Path | GalleryAddress, wait: float) -> Self:
@@ -117,11 +112,7 @@ class Store(StoreQueries):
             GalleryError: There is no store, or it has a newer format, is damaged, or cannot be
                 opened.
         """
-        if isinstance(place, GalleryAddress):
-            from facever.gallery.store.postgres.galleries import open_gallery
-
-            return cls(open_gallery(place, wait))
-        return cls(open_file(place / FILE, wait))
+        return cls(open_database(place, wait))
 
     def again(self) -> Self:
         """Open the same store once more, for another thread."""

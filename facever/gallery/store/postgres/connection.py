@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 _TYPES = {
     "bytea": ("vector",),
     "float8": ("norm", "quality"),
-    "text": ("id", "source", "hash", "enrolled", "created", "time", "action", "landmarks"),
+    "text": (
+        *("id", "source", "hash", "enrolled", "created", "time", "action", "landmarks"),
+        *("stamp", "metadata", "name", "kind", "point", "calibration", "added", "key", "value"),
+    ),
 }
 _TYPE_OF = {column: type_ for type_, columns in _TYPES.items() for column in columns}
 _PLANTED = """
@@ -66,6 +69,16 @@ class PostgresConnection:
         row = self.execute(sql, [count, table]).fetchone()
         assert row is not None
         return int(row[0]) - count + 1
+
+    def last_number(self, table: str) -> int:
+        """Return the number that `allot` returned last for a table; 0 if it never did."""
+        row = self.execute("SELECT last FROM numbers WHERE name = ?", [table]).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def set_last_number(self, table: str, number: int) -> None:
+        """Let `allot` go on after a number."""
+        self.execute("UPDATE numbers SET last = ? WHERE name = ?", [number, table])
 
     def among(self, sql: str, values: Sequence[int] | Sequence[str]) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a statement with `IN ({})` for any number of values."""

@@ -179,6 +179,8 @@ def _meaning(error: "psycopg.Error", wait: float) -> str:
         return f"another process is writing to it (waited {wait:g} s); try again"
     if '"vector"' in said and state in ("0A000", "42704", "58P01", "42501"):
         return _PGVECTOR
+    if state == "22021" and said.endswith("0x00"):
+        return "PostgreSQL cannot store the character NUL in a text"
     meaning = _ENDED.get(state) or _KINDS.get(state[:2])
     if meaning is None or state[:2] in ("42", "53", "58"):
         return f"{said}{'; ' if meaning else ''}{meaning or ''}"

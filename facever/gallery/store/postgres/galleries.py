@@ -1,11 +1,11 @@
 """The galleries of a database: make one, open one, and upgrade the tables of an older format."""
 
 import secrets
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from facever.errors import GalleryError
-from facever.gallery.records import Binding, Settings
-from facever.gallery.store.database import begin_gallery
+from facever.gallery.store.connection import StoreConnection
 from facever.gallery.store.postgres.address import GalleryAddress
 from facever.gallery.store.postgres.connection import PostgresConnection
 from facever.gallery.store.postgres.database import PostgresDatabase
@@ -24,8 +24,15 @@ if TYPE_CHECKING:
 _LOCK = 0x46435652  # "FCVR": of those who make galleries
 
 
-def make_gallery(address: GalleryAddress, binding: Binding, settings: Settings) -> None:
-    """Make the schema and the tables of a new, empty gallery, in one transaction.
+def make_gallery(
+    address: GalleryAddress, begin: Callable[[StoreConnection], None], *, replace: bool = False
+) -> None:
+    """Make the schema and the tables of a new gallery, in one transaction.
+
+    Args:
+        address: Where it will be.
+        begin: Writes the first rows.
+        replace: Drop the gallery of this name.
 
     Raises:
         GalleryError: There is a gallery of this name, or the database cannot hold one.
@@ -34,6 +41,9 @@ def make_gallery(address: GalleryAddress, binding: Binding, settings: Settings) 
         raw.execute("BEGIN")
         raw.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         require_utf8(str(raw.info.parameter_status("server_encoding")), address)
+        if replace:
+            raw.execute(f"DROP SCHEMA IF EXISTS {address.schema} CASCADE".encode())
+            raw.execute(f"DELETE FROM {GALLERIES} WHERE name = %s".encode(), [address.gallery])
         if _format_in(raw, address) is not None:
             raise GalleryError(f"{address.name} already exists; open it, or choose another name")
         if _value(raw, "SELECT to_regnamespace(%s) IS NOT NULL", address.schema):
@@ -46,19 +56,23 @@ def make_gallery(address: GalleryAddress, binding: Binding, settings: Settings) 
         make_tables(db)
         _write_format(db, address)
         db.execute("INSERT INTO uses_key VALUES (?)", [secrets.token_bytes(32)])
-        begin_gallery(db, binding, settings)
+        begin(db)
         raw.execute("COMMIT")
 
 
-def open_gallery(address: GalleryAddress, wait: float) -> PostgresDatabase:
+def open_gallery(
+    address: GalleryAddress, wait: float, *, incomplete: bool = False
+) -> PostgresDatabase:
     """Open a gallery; upgrade tables of an older format.
 
     Args:
         address: Where it is.
         wait: Seconds to wait for another writer.
+        incomplete: It may be an incomplete copy, which is not upgraded.
 
     Raises:
-        GalleryError: There is no such gallery, or it has a newer format, or cannot be opened.
+        GalleryError: There is no such gallery, or it has a newer format, is incomplete, or cannot
+            be opened.
     """
     with connect(address) as raw, explained(address.name, wait, reading=True):
         require_utf8(str(raw.info.parameter_status("server_encoding")), address)
@@ -72,13 +86,24 @@ def open_gallery(address: GalleryAddress, wait: float) -> PostgresDatabase:
         )
     database = PostgresDatabase(address, wait)
     try:
-        database.facts()
-        if format_ < FORMAT:
-            _upgrade(database, format_)
+        if not incomplete:
+            database.facts()
+            if format_ < FORMAT:
+                _upgrade(database, format_)
     except BaseException:
         database.close()
         raise
     return database
+
+
+def has_gallery(address: GalleryAddress) -> bool:
+    """Return whether there is a gallery of this name, complete or not.
+
+    Raises:
+        GalleryError: There is no connection, or the database is of another program.
+    """
+    with connect(address) as raw, explained(address.name, reading=True):
+        return _format_in(raw, address) is not None
 
 
 def _upgrade(database: PostgresDatabase, format_: int) -> None:

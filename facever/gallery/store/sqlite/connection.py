@@ -36,8 +36,17 @@ class SqliteConnection(sqlite3.Connection):
 
     def allot(self, table: str, count: int = 1) -> int:  # noqa: ARG002 - SQLite counts rows
         """Return the next unused number of a table; inserting the rows allots them."""
+        return self.last_number(table) + 1
+
+    def last_number(self, table: str) -> int:
+        """Return the largest number that a row of a table has had; 0 without one."""
         row = self.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", [table]).fetchone()
-        return 1 if row is None else int(row[0]) + 1
+        return 0 if row is None else int(row[0])
+
+    def set_last_number(self, table: str, number: int) -> None:
+        """Let new rows of a table have larger numbers."""
+        self.execute("DELETE FROM sqlite_sequence WHERE name = ?", [table])
+        self.execute("INSERT INTO sqlite_sequence VALUES (?, ?)", [table, number])
 
     def among(self, sql: str, values: Sequence[int] | Sequence[str]) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a statement with `IN ({})` for any number of values."""

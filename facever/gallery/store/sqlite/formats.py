@@ -6,6 +6,7 @@ reported. People whose ids become equal are reported and remain unchanged.
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -16,10 +17,10 @@ from facever.core.text import canonical
 from facever.embeddings.unit import ROUNDING, unit_rows
 from facever.errors import GalleryError
 from facever.gallery.checksums import checksum_of_texts, checksums_of
-from facever.gallery.records import Binding, Settings, Storage, shown
+from facever.gallery.records import Binding, Storage, shown
 from facever.gallery.storage import bytes_of, decoded, encoded, plausible
 from facever.gallery.store.connection import StoreConnection
-from facever.gallery.store.database import Transaction, begin_gallery
+from facever.gallery.store.database import Transaction
 from facever.gallery.store.facts import under_way
 from facever.gallery.store.sqlite.connection import SqliteConnection
 from facever.gallery.store.sqlite.database import SqliteDatabase, explained
@@ -42,13 +43,12 @@ _MOST = 10  # items listed in a message
 _PAGE_BYTES = 16384  # a 512-d vector takes half of SQLite's default page and would waste the rest
 
 
-def make_file(path: Path, binding: Binding, settings: Settings, shown_as: Path) -> None:
-    """Create the file of a new, empty store, readable by its owner only.
+def make_file(path: Path, begin: Callable[[StoreConnection], None], shown_as: Path) -> None:
+    """Create the file of a new store, readable by its owner only.
 
     Args:
         path: The file.
-        binding: The gallery's binding.
-        settings: The gallery's settings.
+        begin: Writes the first rows.
         shown_as: The final path, for messages.
 
     Raises:
@@ -62,19 +62,21 @@ def make_file(path: Path, binding: Binding, settings: Settings, shown_as: Path) 
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute("BEGIN")
         make_tables(db)
-        begin_gallery(db, binding, settings)
+        begin(db)
         db.execute("COMMIT")
 
 
-def open_file(path: Path, wait: float) -> SqliteDatabase:
+def open_file(path: Path, wait: float, *, incomplete: bool = False) -> SqliteDatabase:
     """Open the file of a store; upgrade an older format.
 
     Args:
         path: The file.
         wait: Seconds to wait for another writer.
+        incomplete: It may be an incomplete copy, which is not upgraded.
 
     Raises:
-        GalleryError: There is no store, or it has a newer format, is damaged, or cannot be opened.
+        GalleryError: There is no store, or it has a newer format, is damaged, incomplete, or cannot
+            be opened.
     """
     try:
         there = path.is_file()
@@ -88,9 +90,10 @@ def open_file(path: Path, wait: float) -> SqliteDatabase:
         try:
             with database.reading() as read:
                 older = _is_older(read)
-            if older:
-                _upgrade(database)
-            database.facts()
+            if not incomplete:
+                if older:
+                    _upgrade(database)
+                database.facts()
         except BaseException:
             database.close()
             raise
