@@ -16,10 +16,9 @@ from facever.gallery.answers import Enrollment, SearchResult, Verification
 from facever.gallery.checks import Conflicts
 from facever.gallery.export import PersonExport
 from facever.gallery.index.index import Index
-from facever.gallery.index.kinds import checked_kind
 from facever.gallery.info import GalleryInfo, info_of
 from facever.gallery.inputs import Faces, binding_of, checked_vectors
-from facever.gallery.place import create_store, place_of, require_free
+from facever.gallery.place import checked_index, create_store, place_of, require_free
 from facever.gallery.records import (
     Audited,
     Binding,
@@ -119,7 +118,7 @@ class Gallery:
             templates: Templates of a person: "all" images, their "mean",
                 "quality_mean" (weighted by the images' quality, else their norm), or "medoids:K".
             storage: Number format of stored vectors: "float32", "float16" or "int8".
-            index: "auto", "flat" or a FAISS factory string.
+            index: "auto", "flat", a FAISS factory string, or in PostgreSQL "pgvector".
             wait: Seconds to wait for another writer before giving up.
 
         Raises:
@@ -141,7 +140,7 @@ class Gallery:
         settings = Settings(
             checked_policy(templates),
             checked_storage(storage),
-            checked_kind(index, binding.dimension),
+            checked_index(place, index, binding.dimension),
         )
         create_store(place, binding, settings)
         return cls.open(path, wait=wait)
@@ -799,15 +798,17 @@ class Gallery:
         """Rebuild the index from the store. Verifies every vector and reports damaged ones.
 
         Args:
-            index: "auto", "flat" or a FAISS factory string, stored as the new setting; by default
-                the current setting.
+            index: "auto", "flat", a FAISS factory string, or in PostgreSQL "pgvector", stored as
+                the new setting; by default the current setting.
 
         Raises:
             GalleryError: There is no such kind, or the folder cannot be written.
         """
         self._store.require_writable()
-        if index is not None:
-            self._store.set_index(checked_kind(index, self.dimension))
+        if index is None or not self._store.set_index(
+            checked_index(self._place, index, self.dimension)
+        ):
+            self._store.remake_search()
         self._store.remake_templates()
         self._index.renew()
 

@@ -30,6 +30,7 @@ from facever.gallery.records import (
 )
 from facever.gallery.store import entries, images, migration, people
 from facever.gallery.store.database import Database, Transaction
+from facever.gallery.store.entry_search import EntrySearch
 from facever.gallery.store.findings import findings
 from facever.gallery.store.vectors import REMEDY, entry_table
 
@@ -172,6 +173,21 @@ class StoreQueries:
         with self._database.reading() as read:
             rows = read.db.execute(sql, [change]).fetchall()
         return np.array(rows, dtype=np.int64).reshape(-1)
+
+    def entry_search(self) -> EntrySearch:
+        """Return the search of the entries by the database; use it within one `reading`.
+
+        Raises:
+            SearchTableError: What it searches is missing (`remake_search`).
+            GalleryError: The database does not search.
+        """
+        with self._database.reading() as read:
+            return self._database.entry_search(read)
+
+    def search_problems(self) -> Iterator[str]:
+        """Yield how what the database searches differs from the entries."""
+        with self._database.reading() as read:
+            yield from self._database.search_problems(read)
 
     # -- people ----------------------------------------------------------------------------
 

@@ -1,0 +1,208 @@
+"""Searches by pgvector, against loops in float64 and against a gallery in a folder."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facever.errors import GalleryError
+from facever.gallery.gallery import Gallery
+
+EXACT = "pgvector"
+HNSW = "pgvector:hnsw,m=8,ef_construction=32,ef_search=40"
+IVF = "pgvector:ivfflat,lists=5,probes=5"
+KINDS = (EXACT, HNSW, IVF)
+
+MakeGallery = Callable[..., Gallery]
+
+
+@pytest.fixture
+def make_gallery(postgres_emptied: str) -> Iterator[MakeGallery]:
+    """Make galleries in PostgreSQL; one of a name that is there is opened once more."""
+    opened: dict[str, list[Gallery]] = {}
+
+    def make(name: str = "people", **options: object) -> Gallery:
+        address = f"{postgres_emptied}&gallery={name}"
+        if name in opened:
+            gallery = Gallery.open(address)
+        else:
+            settings = {"fingerprint": "model-1", "dimension": 8, "index": EXACT, **options}
+            gallery = Gallery.create(address, **settings)
+        opened.setdefault(name, []).append(gallery)
+        return gallery
+
+    yield make
+    for gallery in sum(opened.values(), []):
+        gallery.close()
+
+
+def _found(gallery: Gallery, probes: np.ndarray, k: int = 5, **options) -> list:
+    found = gallery.search(probes, k, fingerprint="model-1", **options)
+    return [[(one.person, one.score) for one in answer.candidates] for answer in found]
+
+
+@pytest.mark.parametrize("rule", ["max", "mean"])
+@pytest.mark.parametrize("policy", ["all", "mean", "medoids:2"])
+def test_exact_search_is_that_of_a_folder_to_the_last_bit(
+    make_gallery, tmp_path, faces, units, slow_search, policy, rule
+) -> None:
+    probes = units(7, seed=3)
+    with Gallery.create(
+        tmp_path / "folder", fingerprint="model-1", dimension=8, templates=policy, index="flat"
+    ) as folder:
+        there = make_gallery(templates=policy)
+        for gallery in (folder, there):
+            gallery.enroll(faces)
+            for number, person in enumerate(sorted(set(faces.identities))):
+                gallery.update(person, {"site": "AB"[number % 2]})
+        for k in (1, 5, 50):
+            for where in (None, {"site": "A"}, {"site": "C"}):
+                options = {"rule": rule, "where": where}
+                assert _found(there, probes, k, **options) == _found(folder, probes, k, **options)
+    if policy == "all":
+        for answer, probe in zip(_found(there, probes, rule=rule), probes, strict=True):
+            ranked = slow_search(faces.vectors, list(faces.identities), probe, rule)[:5]
+            assert [person for person, _ in answer] == [person for person, _ in ranked]
+            assert [score for _, score in answer] == pytest.approx([s for _, s in ranked], abs=1e-6)
+
+
+def test_people_with_equal_scores_are_in_the_order_of_their_enrolment(make_gallery, units) -> None:
+    gallery = make_gallery()
+    one = units(1)
+    gallery.enroll(np.repeat(one, 200, axis=0), [f"{n:03}" for n in range(200)][::-1],
+                   fingerprint="model-1", duplicates="keep")  # fmt: skip
+    assert [person for person, _ in _found(gallery, one, 3)[0]] == ["000", "001", "002"]
+
+
+@pytest.mark.parametrize("storage", ["float16", "int8"])
+def test_scores_are_those_of_the_stored_vectors(make_gallery, faces, units, storage) -> None:
+    gallery = make_gallery(storage=storage)
+    gallery.enroll(faces)
+    ids, vectors = gallery.entries()
+    probe = units(1, seed=9)
+    best = max(zip((vectors.astype(float) @ probe[0]).tolist(), ids, strict=True))
+    assert _found(gallery, probe, 1) == [[(best[1], pytest.approx(best[0], abs=1e-7))]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_change_is_in_the_next_answer_of_every_node(make_gallery, faces, units, kind) -> None:
+    first, second = make_gallery(index=kind), make_gallery()
+    assert _found(second, faces.vectors[:1]) == [[]]
+    first.enroll(faces)
+    own = _found(second, faces.vectors, 1)
+    assert [answer[0][0] for answer in own] == list(faces.identities)
+    first.remove("a")
+    for gallery in (first, second):
+        assert "a" not in {
+            person for answer in _found(gallery, faces.vectors, 50) for person, _ in answer
+        }
+    first.merge("b", "c")
+    own = _found(second, faces.vectors[faces.identities == "b"], 1)
+    assert {answer[0][0] for answer in own} == {"c"}
+    first.split("c", [str(first.images("c")[0].source)], "d2")
+    first.update("d", new_id="d3")
+    everyone = {person for answer in _found(second, faces.vectors, 50) for person, _ in answer}
+    assert {"d2", "d3"} <= everyone and "d" not in everyone
+    first.set_templates("mean")
+    first.set_storage("int8")
+    assert second.check() == [] and second.info().index == kind
+    assert len(_found(second, units(1), 50)[0]) == second.info().people
+
+
+def test_a_gallery_changes_its_kind_and_leaves_nothing(
+    make_gallery, faces, postgres_server, postgres_shared
+) -> None:
+    def tables() -> list[str]:
+        sql = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE 'search%'"
+        return [name for (name,) in postgres_server.execute(sql, database="shared")]
+
+    gallery, node = make_gallery(index="flat"), make_gallery()
+    gallery.enroll(faces)
+    expected = _found(node, faces.vectors)
+    assert tables() == []
+    for kind in KINDS:
+        gallery.rebuild(kind)
+        assert len(tables()) == 1
+        assert gallery.info().index == kind
+        assert _found(node, faces.vectors) == expected == _found(gallery, faces.vectors)
+        gallery.rebuild()
+        gallery.purge()
+        assert _found(node, faces.vectors) == expected
+        assert len(tables()) == 1
+    gallery.rebuild("flat")
+    assert tables() == []
+    assert _found(node, faces.vectors) == expected
+
+
+def test_a_damaged_vector_is_in_no_answer(make_gallery, faces, postgres_server, capsys) -> None:
+    gallery = make_gallery()
+    gallery.enroll(faces)
+    postgres_server.execute(
+        "UPDATE facever_people.images SET vector = decode(repeat('00', 32), 'hex') WHERE source = "
+        "(SELECT max(source) FROM facever_people.images WHERE source LIKE '%59.jpg')",
+        database="shared",
+    )
+    assert "single" not in {person for person, _ in _found(gallery, faces.vectors[-1:], 50)[0]}
+    assert "damaged" in capsys.readouterr().err
+    assert any("damaged" in one.problem for one in gallery.check())
+
+
+def test_what_the_table_lacks_or_has_too_much_is_found_and_made_anew(
+    make_gallery, faces, postgres_server
+) -> None:
+    gallery = make_gallery()
+    gallery.enroll(faces)
+    (table,) = postgres_server.execute(
+        "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE 'search%'",
+        database="shared",
+    )[0]
+    run = lambda sql: postgres_server.execute(sql, database="shared")  # noqa: E731
+    run(f"UPDATE facever_people.{table} SET vector = vector * vector WHERE entry = 3")
+    run(f"UPDATE facever_people.{table} SET person = 2 WHERE entry = 1")
+    said = [one.problem for one in gallery.check()]
+    assert len(said) == 2 and all("facever gallery rebuild" in problem for problem in said)
+    gallery.rebuild()
+    assert gallery.check() == []
+    expected = _found(gallery, faces.vectors)
+    (table,) = run("SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE 'search%'")[0]
+    run(f"DROP TABLE facever_people.{table}")
+    assert ["index"] == [one.part for one in gallery.check()]
+    assert _found(gallery, faces.vectors) == expected
+    assert gallery.check() == []
+
+
+def test_near_duplicates_and_conflicts_are_found(make_gallery, faces, make_point) -> None:
+    gallery = make_gallery()
+    gallery.enroll(faces)
+    gallery.add_operating_point("door", make_point("1:N", threshold=0.9))
+    again = gallery.enroll(faces.vectors[-1:], "other", fingerprint="model-1", near=0.99)
+    assert [one.known_as for one in again.duplicates] == ["single"]
+    with pytest.raises(GalleryError, match="single"):
+        gallery.enroll(faces.vectors[-1:], "other", fingerprint="model-1", conflicts="refuse")
+
+
+def test_a_migration_takes_the_table_along(make_gallery, faces, units) -> None:
+    from facever.gallery.records import Binding
+
+    gallery, node = make_gallery(index=HNSW), make_gallery()
+    gallery.enroll(faces)
+    gallery.begin_migration(Binding("model-2", 12))
+    images = [one.image for one in gallery.pending_images()]
+    vectors = units(len(images), 5, 12)
+    gallery.add_migrated(images, vectors, [None] * len(images), fingerprint="model-2")
+    gallery.finish_migration("model-2")
+    own = node.search(vectors, 1, fingerprint="model-2")
+    ids = gallery.entries()[0]
+    assert [answer.candidates[0].person for answer in own] == ids
+
+
+@pytest.mark.parametrize("path", ["folder"])
+def test_a_gallery_in_a_folder_has_no_pgvector(tmp_path: Path, path: str) -> None:
+    for kind in KINDS:
+        with pytest.raises(GalleryError, match=r"index 'pgvector' is for galleries in PostgreSQL"):
+            Gallery.create(tmp_path / path, fingerprint="m", dimension=8, index=kind)
+    with Gallery.create(tmp_path / path, fingerprint="m", dimension=8) as gallery:
+        with pytest.raises(GalleryError, match="postgresql://"):
+            gallery.rebuild("pgvector")
+        assert gallery.info().index == "auto"
