@@ -1,6 +1,7 @@
 """The gallery: people and their images' vectors, for searches (1:N) and verifications (1:1)."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -18,11 +19,13 @@ from facever.gallery.export import PersonExport
 from facever.gallery.index.index import Index
 from facever.gallery.info import GalleryInfo, info_of
 from facever.gallery.inputs import Faces, binding_of, checked_vectors
+from facever.gallery.pgvector import PgvectorKind
 from facever.gallery.place import checked_index, create_store, place_of, require_free
 from facever.gallery.records import (
     Audited,
     Binding,
     Duplicates,
+    Entries,
     Equivalence,
     Finding,
     MigrationState,
@@ -33,6 +36,7 @@ from facever.gallery.records import (
     Vectors,
 )
 from facever.gallery.storage import checked_storage
+from facever.gallery.store.entry_search import EntrySearch
 from facever.gallery.store.postgres.address import GalleryAddress
 from facever.gallery.store.store import Store
 from facever.gallery.templates import checked_policy
@@ -476,6 +480,21 @@ class Gallery:
             found = self._store.entries_after(0)
             ids = self._store.ids(set(found.owners.tolist()))
         return [ids[key] for key in found.owners.tolist()], found.vectors
+
+    def trial_search(
+        self, kind: PgvectorKind, entries: Entries
+    ) -> AbstractContextManager[EntrySearch]:
+        """Yield a search of some entries by the database of the gallery, which is not changed.
+
+        Args:
+            kind: The kind of search.
+            entries: The entries; they need not be those of the gallery.
+
+        Raises:
+            GalleryError: The gallery is a folder; the database has no pgvector, or this role may
+                not make temporary tables there.
+        """
+        return self._store.trial_search(kind, entries)
 
     def update(
         self,

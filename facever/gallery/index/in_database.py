@@ -5,6 +5,7 @@ of exact search, or those of people near the probe by an approximate index. Thei
 from the store, verified by checksums, and their scores decide, as for every kind of index.
 """
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -47,18 +48,22 @@ def search_in_database(
         search, people = store.entry_search(), store.counts()[0]
         asked = Question(k, rule, None if among is None else np.unique(among))
         for row, query in enumerate(queries):
-            scores[row], keys[row] = answered(search, store, query, asked, people)
+            scores[row], keys[row] = answered(search, store.entries_numbered, query, asked, people)
     return scores, keys
 
 
 def answered(
-    search: EntrySearch, store: Store, query: Vectors, asked: Question, people: int
+    search: EntrySearch,
+    entries_numbered: Callable[[Sequence[int]], Entries],
+    query: Vectors,
+    asked: Question,
+    people: int,
 ) -> tuple[Scores, Keys]:
     """Return the best people for a query [D], float32 [k] and int64 [k].
 
     Args:
         search: The entries in the database.
-        store: Has the vectors of the entries.
+        entries_numbered: Returns the intact entries of some numbers.
         query: float32 [D], a unit row.
         asked: What to search for.
         people: Upper bound of the number of people.
@@ -72,7 +77,7 @@ def answered(
     damaged: set[int] = set()
     while True:
         numbers = _deciding(search, query, Question(k, rule, among), damaged)
-        entries = store.entries_numbered(numbers.tolist())
+        entries = entries_numbered(numbers.tolist())
         lost = set(numbers.tolist()) - set(entries.numbers.tolist())
         if not lost:
             return _judged(query, entries, k, rule)
@@ -90,7 +95,8 @@ def _deciding(search: EntrySearch, query: Vectors, asked: Question, without: set
         found = search.nearest(query, limit, among, without)
         chosen, settled = leaders(found.scores[None], found.owners[None], k, error)
         if settled[0] or len(found.numbers) < limit:
-            return found.numbers[chosen[0]]
+            deciding: Keys = found.numbers[chosen[0]]
+            return deciding
         limit *= _DEEPER
 
 

@@ -17,8 +17,8 @@ from typing import Any, Self, TypeVar
 
 from facever.core.console import warn
 from facever.errors import GalleryError, UnavailableError
-from facever.gallery.pgvector import ONLY_POSTGRES
-from facever.gallery.records import Binding, Settings
+from facever.gallery.pgvector import ONLY_POSTGRES, PgvectorKind
+from facever.gallery.records import Binding, Entries, Settings
 from facever.gallery.store.connection import StoreConnection
 from facever.gallery.store.entry_search import EntrySearch
 from facever.gallery.store.facts import StoreFacts, facts_in, new_facts, write_facts
@@ -154,6 +154,18 @@ class Database(ABC):
 
     def entry_search(self, read: Transaction) -> EntrySearch:  # noqa: ARG002 - for engines with it
         """Return the search of the entries by the database itself.
+
+        Raises:
+            GalleryError: The database does not search, or has not what it needs for it.
+        """
+        raise GalleryError(f"{self.name}: {ONLY_POSTGRES}")
+
+    def trial_search(
+        self,
+        kind: PgvectorKind,  # noqa: ARG002
+        entries: Entries,  # noqa: ARG002
+    ) -> AbstractContextManager[EntrySearch]:
+        """Yield a search of some entries, which are not stored.
 
         Raises:
             GalleryError: The database does not search, or has not what it needs for it.

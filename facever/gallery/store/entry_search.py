@@ -1,7 +1,7 @@
 """Searches of entries that the database makes itself."""
 
 from collections.abc import Collection
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 from facever.errors import GalleryError
 from facever.gallery.records import Keys, Scores, Vectors
@@ -31,12 +31,13 @@ class EntrySearch(Protocol):
     Its scores have the rounding errors of float32 sums; vectors are read elsewhere.
 
     Attributes:
-        kind: The kind of index.
         dimension: Dimension of the vectors.
     """
 
-    kind: str
     dimension: int
+
+    def with_effort(self, effort: int) -> Self:
+        """Return the same search with another `ef_search` or `probes`."""
 
     def nearest(
         self, query: Vectors, limit: int, among: Keys | None, without: Collection[int]
@@ -67,6 +68,9 @@ class EntrySearch(Protocol):
         Returns:
             int64 [P]; None for exact search.
         """
+
+    def size(self) -> int:
+        """Return the bytes of what is searched, with its index."""
 
     def of_people(self, people: Keys) -> Keys:
         """Return the numbers of the entries of some people, int64 [N]."""

@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from facever.errors import GalleryError
 from facever.gallery.gallery import Gallery
+
+if TYPE_CHECKING:
+    from tests.postgres.server import Server
 
 EXACT = "pgvector"
 HNSW = "pgvector:hnsw,m=8,ef_construction=32,ef_search=40"
@@ -18,22 +22,32 @@ MakeGallery = Callable[..., Gallery]
 
 
 @pytest.fixture
-def make_gallery(postgres_emptied: str) -> Iterator[MakeGallery]:
+def with_pgvector(postgres_server: "Server", postgres_emptied: str) -> str:
+    """The address of a database with pgvector, in a schema of its own."""
+    sql = "CREATE SCHEMA IF NOT EXISTS types; CREATE EXTENSION IF NOT EXISTS vector SCHEMA types"
+    postgres_server.execute(sql, database="shared")
+    return postgres_emptied
+
+
+@pytest.fixture
+def make_gallery(with_pgvector: str) -> Iterator[MakeGallery]:
     """Make galleries in PostgreSQL; one of a name that is there is opened once more."""
-    opened: dict[str, list[Gallery]] = {}
+    names: set[str] = set()
+    opened: list[Gallery] = []
 
     def make(name: str = "people", **options: object) -> Gallery:
-        address = f"{postgres_emptied}&gallery={name}"
-        if name in opened:
+        address = f"{with_pgvector}&gallery={name}"
+        if name in names:
             gallery = Gallery.open(address)
         else:
             settings = {"fingerprint": "model-1", "dimension": 8, "index": EXACT, **options}
             gallery = Gallery.create(address, **settings)
-        opened.setdefault(name, []).append(gallery)
+        names.add(name)
+        opened.append(gallery)
         return gallery
 
     yield make
-    for gallery in sum(opened.values(), []):
+    for gallery in opened:
         gallery.close()
 
 
@@ -103,10 +117,12 @@ def test_every_change_is_in_the_next_answer_of_every_node(make_gallery, faces, u
     first.split("c", [str(first.images("c")[0].source)], "d2")
     first.update("d", new_id="d3")
     everyone = {person for answer in _found(second, faces.vectors, 50) for person, _ in answer}
-    assert {"d2", "d3"} <= everyone and "d" not in everyone
+    assert {"d2", "d3"} <= everyone
+    assert "d" not in everyone
     first.set_templates("mean")
     first.set_storage("int8")
-    assert second.check() == [] and second.info().index == kind
+    assert second.check() == []
+    assert second.info().index == kind
     assert len(_found(second, units(1), 50)[0]) == second.info().people
 
 
@@ -158,16 +174,17 @@ def test_what_the_table_lacks_or_has_too_much_is_found_and_made_anew(
         database="shared",
     )[0]
     run = lambda sql: postgres_server.execute(sql, database="shared")  # noqa: E731
-    run(f"UPDATE facever_people.{table} SET vector = vector * vector WHERE entry = 3")
+    run(f"UPDATE facever_people.{table} SET vector = '[1,0,0,0,0,0,0,0]' WHERE entry = 3")
     run(f"UPDATE facever_people.{table} SET person = 2 WHERE entry = 1")
     said = [one.problem for one in gallery.check()]
-    assert len(said) == 2 and all("facever gallery rebuild" in problem for problem in said)
+    assert len(said) == 2
+    assert all("facever gallery rebuild" in problem for problem in said)
     gallery.rebuild()
     assert gallery.check() == []
     expected = _found(gallery, faces.vectors)
     (table,) = run("SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE 'search%'")[0]
     run(f"DROP TABLE facever_people.{table}")
-    assert ["index"] == [one.part for one in gallery.check()]
+    assert [one.part for one in gallery.check()] == ["index"]
     assert _found(gallery, faces.vectors) == expected
     assert gallery.check() == []
 
@@ -206,3 +223,14 @@ def test_a_gallery_in_a_folder_has_no_pgvector(tmp_path: Path, path: str) -> Non
         with pytest.raises(GalleryError, match="postgresql://"):
             gallery.rebuild("pgvector")
         assert gallery.info().index == "auto"
+
+
+def test_a_database_without_pgvector_is_named_with_the_remedy(postgres_database, faces) -> None:
+    with pytest.raises(GalleryError, match="CREATE EXTENSION vector"):
+        Gallery.create(postgres_database, fingerprint="model-1", dimension=8, index=EXACT)
+    with Gallery.create(postgres_database, fingerprint="model-1", dimension=8) as gallery:
+        gallery.enroll(faces)
+        with pytest.raises(GalleryError, match="CREATE EXTENSION vector"):
+            gallery.rebuild(EXACT)
+        assert gallery.info().index == "auto"
+        assert _found(gallery, faces.vectors[-1:], 1)[0][0][0] == "single"

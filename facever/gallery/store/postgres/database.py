@@ -9,15 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from facever.errors import UnavailableError
+from facever.gallery.pgvector import PgvectorKind
+from facever.gallery.records import Entries
 from facever.gallery.store.database import Database, Transaction
 from facever.gallery.store.entry_search import EntrySearch
 from facever.gallery.store.postgres.address import GalleryAddress
+from facever.gallery.store.postgres.connection import PostgresConnection
 from facever.gallery.store.postgres.errors import explained
 from facever.gallery.store.postgres.search_table import (
     differences,
     follow,
     forget,
     table_search,
+    trial_search,
 )
 from facever.gallery.store.postgres.session import Session, connect
 
@@ -141,6 +145,14 @@ class PostgresDatabase(Database):
             SearchTableError: The table that it searches is missing.
         """
         return table_search(read)
+
+    @contextmanager
+    def trial_search(self, kind: PgvectorKind, entries: Entries) -> Iterator[EntrySearch]:
+        """Yield a search of some entries in a temporary table of a connection of its own."""
+        with explained(self.name, reading=True), connect(self.address) as raw:
+            raw.execute("BEGIN")
+            yield trial_search(PostgresConnection(raw), self.name, kind, entries)
+            raw.execute("ROLLBACK")
 
     def forget_search(self, change: Transaction) -> None:
         """Let the end of a change make the table for pgvector anew."""

@@ -9,8 +9,8 @@ import json
 import secrets
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 
@@ -66,12 +66,11 @@ class SearchTable:
             entries: The table of the entries, from which rows are removed together; None for a
                 temporary table.
         """
-        temporary = "" if entries is not None else "TEMPORARY "
         whose = (
             f" REFERENCES {entries.name} ({entries.number}) ON DELETE CASCADE" if entries else ""
         )
         db.execute(
-            f"CREATE {temporary}TABLE {self.name} (entry bigint PRIMARY KEY{whose},"
+            f"CREATE TABLE {self.name} (entry bigint PRIMARY KEY{whose},"
             f" person bigint NOT NULL, vector {self.types}.vector NOT NULL)"
             " WITH (toast_tuple_target = 8160)"
         )
@@ -129,8 +128,12 @@ class TableSearch:
     """
 
     def __init__(self, db: StoreConnection, table: SearchTable) -> None:
-        self._db, self._table = db, table
-        self.kind, self.dimension = str(table.kind), table.dimension
+        self._db, self._table, self.dimension = db, table, table.dimension
+
+    def with_effort(self, effort: int) -> Self:
+        """Return the same search with another `ef_search` or `probes`."""
+        kind = self._table.kind.with_effort(effort)
+        return type(self)(self._db, replace(self._table, kind=kind))
 
     def nearest(
         self, query: Vectors, limit: int, among: Keys | None, without: Collection[int]
@@ -175,6 +178,11 @@ class TableSearch:
         self._rows(sql, [option, str(effort), "on", "on"])
         return np.unique(np.array(found, np.int64).reshape(-1))
 
+    def size(self) -> int:
+        """Return the bytes of the table with its indexes."""
+        (found,) = self._rows("SELECT pg_total_relation_size(?::regclass)", [self._table.name])
+        return int(found[0])
+
     def of_people(self, people: Keys) -> Keys:
         """Return the numbers of the entries of some people."""
         sql = f"SELECT entry FROM {self._table.name} WHERE person = ANY (?::bigint[])"
@@ -211,6 +219,24 @@ def follow(change: Transaction) -> None:
     change.write_facts({_FACT: made})
     if mark is not None:
         db.execute(f"DROP TABLE IF EXISTS {mark['table']}")  # last: it waits for readers
+
+
+def trial_search(
+    db: StoreConnection, name: str, kind: PgvectorKind, entries: Entries
+) -> TableSearch:
+    """Return the search of some entries in a new temporary table.
+
+    Args:
+        db: A connection in a transaction; the table ends with it.
+        name: The gallery's name, for messages.
+        kind: The kind of search.
+        entries: The entries to search.
+    """
+    table = SearchTable("pg_temp.trial", types_schema(db, name), kind, entries.vectors.shape[1])
+    table.make(db, None)
+    table.add(db, entries)
+    table.build_index(db)
+    return TableSearch(db, table)
 
 
 def forget(change: Transaction) -> None:
