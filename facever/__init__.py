@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from facever._version import __version__
+from facever.core.extras import named_extras
 from facever.deprecated import find_former_modules
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def __getattr__(name: str) -> Any:
     if name == "evaluate":
         return import_module("facever.evaluate")
     if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+        with named_extras():
+            return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'facever' has no attribute {name!r}")
 
 

@@ -18,6 +18,10 @@ class ConfigError(FaceverError):
     """A configuration, option or parameter that cannot be used."""
 
 
+class MissingPackageError(ConfigError, ModuleNotFoundError):
+    """A package that is not installed. The message names the extra that installs it."""
+
+
 class DataError(FaceverError):
     """Images, manifests, pair lists or embedding files that cannot be used."""
 

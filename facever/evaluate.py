@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         identification_scores,
         retrieval_scores,
     )
+    from facever.evaluation.one_to_many.side_templates import SideTemplates
     from facever.evaluation.one_to_one.calibration import calibrate
     from facever.evaluation.one_to_one.compare import compare
     from facever.evaluation.one_to_one.score_table import calibrate_scores, scores
@@ -45,6 +46,7 @@ _HOMES = {
     "Embeddings": "inputs",
     "Expansion": "one_to_many.expansion",
     "Reranking": "one_to_many.reranking",
+    "SideTemplates": "one_to_many.side_templates",
     "Templates": "pooling",
     "calibrate": "one_to_one.calibration",
     "calibrate_scores": "one_to_one.score_table",
@@ -70,6 +72,7 @@ __all__ = [
     "Embeddings",
     "Expansion",
     "Reranking",
+    "SideTemplates",
     "Templates",
     "calibrate",
     "calibrate_scores",

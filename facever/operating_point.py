@@ -28,6 +28,8 @@ ScoreRule = Literal["max", "mean"]
 IMAGES: tuple[Images, ...] = ("photos", "crops")
 OTHER = "other"  # templates not made by a gallery's policy
 _ROUNDING = 1e-6  # relative, of rates; absolute, of the largest float32 score
+_OPTIONAL = ("images", "miss_rate", "miss_interval")
+"""Fields that are omitted where they are unknown: versions without them can read the file."""
 _SCORES: dict[Similarity, tuple[float, float]] = {
     "cosine": (-1.0, 1.0),
     "euclidean": (-math.inf, 0.0),  # minus a squared distance
@@ -53,6 +55,11 @@ class Interval(Config):
         if self.low > self.high:
             raise ValueError(f"interval: high {self.high:g} is below low {self.low:g}")
         return self
+
+    @property
+    def complement(self) -> "Interval":
+        """The interval of 1 minus the rate: of the FNMR, where this is of the TAR."""
+        return self.model_copy(update={"low": 1 - self.high, "high": 1 - self.low})
 
     def holds(self, value: float) -> bool:
         """Return whether a value lies within the interval or at one of its ends."""
@@ -125,8 +132,9 @@ class Measured(Config):
     @model_serializer(mode="wrap")
     def _without_unknown(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         said: dict[str, Any] = dump(self)
-        if said.get("images") is None:  # versions without photos can read the file
-            said.pop("images", None)
+        for name in _OPTIONAL:
+            if said.get(name) is None:
+                said.pop(name, None)
         return said
 
     def checked(self) -> Self:
@@ -193,6 +201,9 @@ class OperatingPoint(Measured):
         target_rate: The requested FMR (1:1) or FPIR (1:N).
         achieved_rate: The rate at the threshold, never above the target.
         interval: Confidence interval of the achieved rate, which must contain it.
+        miss_rate: The FNMR (1:1) over the genuine trials, or the FNIR of the first candidate (1:N)
+            over the mated probes, at the threshold on the same data; None if it is not recorded.
+        miss_interval: Confidence interval of the miss rate, which must contain it.
     """
 
     what = "operating point"
@@ -202,6 +213,8 @@ class OperatingPoint(Measured):
     target_rate: float = Field(gt=0, le=1)
     achieved_rate: float = Field(ge=0, le=1)
     interval: Interval | None = None
+    miss_rate: float | None = Field(default=None, ge=0, le=1)
+    miss_interval: Interval | None = None
 
     @model_validator(mode="after")
     def _check_rates(self) -> Self:
@@ -214,11 +227,12 @@ class OperatingPoint(Measured):
         rate = self.achieved_rate
         if rate > self.target_rate * (1 + _ROUNDING):
             raise ValueError(f"achieved_rate {rate:g} is above target_rate {self.target_rate:g}")
-        span = self.interval
-        if span is not None and not span.low <= rate * (1 + _ROUNDING) + 1e-12:
-            raise ValueError(f"achieved_rate {rate:g} is below its interval (low {span.low:g})")
-        if span is not None and not span.high >= rate * (1 - _ROUNDING):
-            raise ValueError(f"achieved_rate {rate:g} is above its interval (high {span.high:g})")
+        _require_within("achieved_rate", rate, self.interval)
+        if self.miss_rate is None:
+            if self.miss_interval is not None:
+                raise ValueError("miss_interval is given without a miss_rate")
+        else:
+            _require_within("miss_rate", self.miss_rate, self.miss_interval)
         return self
 
     @property
@@ -230,12 +244,44 @@ class OperatingPoint(Measured):
             f"({self.trials.impostor:,} impostor trials)"
         )
 
+    @property
+    def rates(self) -> str:
+        """The measured error rates with their trials, in one line."""
+        names = ("FPIR", "FNIR") if self.kind == "1:N" else ("FMR", "FNMR")
+        counts = self.trials.impostor, self.trials.genuine
+        measured = (
+            (names[0], self.achieved_rate, self.interval, counts[0]),
+            (names[1], self.miss_rate, self.miss_interval, counts[1]),
+        )
+        return ", ".join(
+            f"{name} not recorded"
+            if rate is None
+            else f"{name} {rate:.3g}{_span(span)} of {count:,}"
+            for name, rate, span, count in measured
+        )
+
     def accepts(self, score: float) -> bool:
         """Return whether a score passes: strictly larger than the threshold, in float64.
 
         NumPy would compare a float32 score with the threshold rounded to float32.
         """
         return float(score) > self.threshold
+
+
+def _require_within(name: str, rate: float, span: Interval | None) -> None:
+    """Refuse a rate outside its interval, but for rounding.
+
+    Raises:
+        ValueError: It is outside.
+    """
+    if span is not None and not span.low <= rate * (1 + _ROUNDING) + 1e-12:
+        raise ValueError(f"{name} {rate:g} is below its interval (low {span.low:g})")
+    if span is not None and not span.high >= rate * (1 - _ROUNDING):
+        raise ValueError(f"{name} {rate:g} is above its interval (high {span.high:g})")
+
+
+def _span(span: Interval | None) -> str:
+    return "" if span is None else f" ({span.level:.0%}: {span.low:.3g} to {span.high:.3g})"
 
 
 def require_fit(point: Measured, fingerprint: str, whose: str) -> None:

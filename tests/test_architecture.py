@@ -45,6 +45,7 @@ FLOORS = {
     "studies": 8,
     "service": 8,
     "quickstart": 9,
+    "doctor": 9,
     "workflows": 9,  # former names
     "cli": 10,
 }

@@ -17,7 +17,9 @@ from facever.data.synthesize import synthesize
 from facever.faces import template
 
 PROJECT = Path(__file__).parent.parent
-DOCUMENTS = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), *PROJECT.glob("data/*.md")])
+DOCUMENTS = sorted(
+    [*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md"), *PROJECT.glob("data/*.md")]
+)
 BLOCKS = [
     pytest.param(code, id=f"{path.relative_to(PROJECT)}-{number}")
     for path in DOCUMENTS

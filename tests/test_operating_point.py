@@ -111,6 +111,12 @@ WRONG = {
         {"interval": Interval(low=1e-3, high=2e-3, method="m")},
         {"interval": Interval(low=0, high=5e-4, method="m")},
     ],
+    "miss_rate": [
+        {"miss_rate": 1.5},
+        {"miss_rate": 0.1, "miss_interval": Interval(low=0.2, high=0.3, method="m")},
+        {"miss_rate": 0.4, "miss_interval": Interval(low=0.2, high=0.3, method="m")},
+        {"miss_interval": Interval(low=0.2, high=0.3, method="m")},
+    ],
     "trials": [
         {"trials": TrialCounts(genuine=0, impostor=0)},
         {"trials": TrialCounts(genuine=10, impostor=0)},
@@ -137,6 +143,25 @@ def test_fields_that_contradict_each_other_are_refused(tmp_path, key, changes):
 def test_an_interval_upside_down_is_refused():
     with pytest.raises(ValueError, match=r"high 0.1 .* low 0.2"):
         Interval(low=0.2, high=0.1, method="m")
+
+
+def test_a_miss_rate_is_optional_and_told_with_its_trials(tmp_path):
+    missed = Interval(low=0.1, high=0.4, method="clopper-pearson")
+    point = make(miss_rate=0.2, miss_interval=missed)
+    point.save(tmp_path / "point.json")
+    assert OperatingPoint.load(tmp_path / "point.json") == point
+    assert "FMR 0.0009 (95%: 0.0001 to 0.002) of 5,000" in point.rates
+    assert "FNMR 0.2 (95%: 0.1 to 0.4) of 10" in point.rates
+    without = make()
+    without.save(tmp_path / "point.json")
+    assert not {"miss_rate", "miss_interval"} & set(
+        json.loads((tmp_path / "point.json").read_text())
+    )
+    assert OperatingPoint.load(tmp_path / "point.json").miss_rate is None
+    assert "FNMR not recorded" in without.rates
+    searched = make(kind="1:N", score_rule="max", gallery_size=7, miss_rate=0.2)
+    assert searched.rates.startswith("FPIR 0.0009")
+    assert "FNIR 0.2 of 10" in searched.rates
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
-"""A wheel holds all that a checkout does: recipes, templates, types, the version."""
+"""A wheel and an sdist hold all that a checkout does: recipes, templates, types, the version."""
 
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -10,23 +11,42 @@ import pytest
 from facever._version import __version__
 
 PROJECT = Path(__file__).parent.parent
-BUILD = "import sys, setuptools.build_meta as backend; backend.build_wheel(sys.argv[1])"
+BUILD = "import sys, setuptools.build_meta as backend; backend.build_{}(sys.argv[1])"
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """The wheel of this checkout, built from a copy: setuptools writes into its folder."""
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of this checkout: setuptools writes into its folder."""
     pytest.importorskip("setuptools", "77")
-    place = tmp_path_factory.mktemp("wheel")
-    copy = place / "copy"
-    copy.mkdir()
+    folder = tmp_path_factory.mktemp("copy")
     for name in ("facever", "configs", "pyproject.toml", "README.md", "LICENSE"):
-        subprocess.run(["cp", "-R", "-P", str(PROJECT / name), str(copy)], check=True)
+        subprocess.run(["cp", "-R", "-P", str(PROJECT / name), str(folder)], check=True)
+    return folder
+
+
+def build(kind: str, source: Path, place: Path) -> Path:
     done = subprocess.run(
-        [sys.executable, "-c", BUILD, str(place)], cwd=copy, capture_output=True, text=True
+        [sys.executable, "-c", BUILD.format(kind), str(place)],
+        cwd=source,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
-    return zipfile.ZipFile(next(place.glob("*.whl")))
+    return next(place.iterdir())
+
+
+@pytest.fixture(scope="module")
+def wheel(copy: Path, tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    return zipfile.ZipFile(build("wheel", copy, tmp_path_factory.mktemp("wheel")))
+
+
+@pytest.fixture(scope="module")
+def unpacked(copy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sdist, unpacked."""
+    folder = tmp_path_factory.mktemp("unpacked")
+    with tarfile.open(build("sdist", copy, tmp_path_factory.mktemp("sdist"))) as archive:
+        archive.extractall(folder, filter="data")
+    return next(folder.iterdir())
 
 
 def test_a_wheel_is_whole(wheel: zipfile.ZipFile) -> None:
@@ -55,3 +75,18 @@ def test_an_unpacked_wheel_trains_by_name(wheel: zipfile.ZipFile, tmp_path: Path
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert Path(done.stdout.strip()) == tmp_path / "facever" / "recipes" / "lfw_best.yaml"
+
+
+def test_an_sdist_builds_the_same_wheel(
+    unpacked: Path, wheel: zipfile.ZipFile, tmp_path: Path
+) -> None:
+    assert unpacked.name == f"facever-{__version__}"
+    for name in ("README.md", "LICENSE", "pyproject.toml"):
+        assert (unpacked / name).read_bytes() == (PROJECT / name).read_bytes()
+    again = zipfile.ZipFile(build("wheel", unpacked, tmp_path))
+    assert set(again.namelist()) == set(wheel.namelist())
+    for name in wheel.namelist():
+        if name.startswith("facever/"):
+            assert again.read(name) == wheel.read(name), name
+    for name in ("recipes/folder.yaml", "catalogue/models.json", "service/page/index.html"):
+        assert f"facever/{name}" in wheel.namelist()

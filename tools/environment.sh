@@ -19,7 +19,7 @@ if [ "$(cat .venv/installed 2>/dev/null)" != "$wanted" ]; then
   echo "installing facever[$extra] into .venv (some minutes, once)"
   [ -x .venv/bin/python ] || "$python" -m venv .venv
   .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-    --constraint constraints.txt --editable ".[$extra,faces,onnx,export,openvino,tensorboard,pml,heif,hdf5,serve,postgres,dev]"
+    --constraint constraints.txt --editable ".[$extra,faces,onnx,export,openvino,tensorboard,pml,heif,hdf5,serve,postgres,mlflow,docs,dev]"
   printf '%s' "$wanted" >.venv/installed
 fi
 export PATH="$PWD/.venv/bin:$PATH"

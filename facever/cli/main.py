@@ -3,6 +3,7 @@
 A verb's module is imported when the verb is used, so that `facever --help` answers at once.
 """
 
+import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -11,11 +12,15 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from facever.cli.examples import add_examples
+from facever.core.extras import named_extras
 from facever.core.processes import EndedElsewhere, leave, tells
 from facever.errors import FaceverError, nearest, plain
 
 # typer carries its own copy of click; this is the public way to its errors of wrong use.
 UsageError: Any = typer.BadParameter.__base__
+
+_COMPLETING = "_FACEVER_COMPLETE"  # set by the scripts of --install-completion
 
 # verb -> (module, one line of help). A module has `app`, a typer.Typer.
 VERBS: dict[str, tuple[str, str]] = {
@@ -33,8 +38,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "verify": ("verify", "Decide whether two images show the same person."),
     "figure": ("figure", "Draw features, prototypes and heads."),
     "report": ("report", "Write a self-contained HTML report."),
+    "card": ("card", "Write the model card of a run."),
     "heads": ("heads", "List the heads with their parameters and papers."),
     "config": ("config", "Print or explain the keys of a training's configuration."),
+    "doctor": ("doctor", "Print versions and engines for a bug report; test them."),
     "recipes": ("recipes", "List the configurations that come with the package."),
 }
 
@@ -52,6 +59,7 @@ class _Verbs(TyperGroup):
         if _only_lists_verbs():
             return typer.core.TyperCommand(cmd_name, help=help_line)
         command = get_command(import_module(f"facever.cli.{module}").app)
+        add_examples(command, cmd_name)
         command.name = cmd_name
         command.short_help = help_line
         return command
@@ -65,7 +73,6 @@ class _Verbs(TyperGroup):
 app = typer.Typer(
     cls=_Verbs,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Face verification and re-identification: train models, keep galleries, evaluate.",
@@ -100,7 +107,8 @@ def main() -> None:
 
 def _run() -> None:
     try:
-        sys.exit(app(standalone_mode=False))
+        with named_extras():
+            sys.exit(app(standalone_mode=False))
     except UsageError as error:
         # Without arguments: the help. Wrong use: one line.
         asked = f" (see {error.ctx.command_path} --help)" if error.ctx is not None else ""
@@ -132,5 +140,8 @@ def fail(message: str) -> None:
 
 
 def _only_lists_verbs() -> bool:
-    words = [word for word in sys.argv[1:] if not word.startswith("-")]
-    return not words
+    typed = sys.argv[1:]
+    if _COMPLETING in os.environ:  # a shell asks what can follow; bash gives the words otherwise
+        line = os.environ.get("_TYPER_COMPLETE_ARGS") or os.environ.get("COMP_WORDS", "")
+        typed = line.split()[1:]
+    return all(word.startswith("-") for word in typed)

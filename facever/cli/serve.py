@@ -116,15 +116,18 @@ def _require_extra() -> None:
     """Refuse to start without the extra.
 
     Raises:
-        ConfigError: It is not installed.
+        MissingPackageError: It is not installed.
     """
     from importlib.util import find_spec
 
-    from facever.errors import ConfigError
+    from facever.core.extras import EXTRAS, install_command
+    from facever.errors import MissingPackageError
 
-    needed = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
-    if missing := [name for name in needed if find_spec(name) is None]:
-        raise ConfigError(f"facever serve needs {', '.join(missing)}: pip install 'facever[serve]'")
+    needed = [module for module, extra in EXTRAS.items() if extra == "serve"]
+    if missing := [module for module in needed if find_spec(module) is None]:
+        raise MissingPackageError(
+            f"facever serve needs {', '.join(missing)}: {install_command(missing[0])}"
+        )
 
 
 def _limit_threads() -> None:

@@ -38,19 +38,33 @@ def train(
             "--profile", help="Write a trace of ten updates and report the time of each operation."
         ),
     ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Train nothing: print what would be trained on how many images and people, the "
+            "memory it takes and the approximate time, from a few updates.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train an identity model; write checkpoints, metrics and model.safetensors to a run folder."""
     import json
 
+    from facever.cli.evaluate.shared import show
     from facever.core.console import say
     from facever.core.processes import is_main
     from facever.training.interruption import Interrupted
-    from facever.training.train import train
+    from facever.training.train import plan_training, train
 
     words = overrides or []
     if resume is not None and config is not None and "=" in config:
         words, config = [config, *words], None
+    if dry_run:
+        plan = plan_training(_new(config, resume, profile), out, data, overrides=words)
+        if is_main():
+            show(plan, as_json)
+        return
     try:
         run = train(config, out, data, resume=resume, profile=profile, overrides=words)
     except Interrupted as stopped:
@@ -63,3 +77,18 @@ def train(
     else:
         print(f"model: {run.model}")
         print(f"next:  facever embed {run.path} DATA --out EMBEDDINGS")
+
+
+def _new(config: str | None, resume: Path | None, profile: bool) -> str:
+    """Return the configuration of a dry run.
+
+    Raises:
+        ConfigError: There is none, or an option is not of a dry run.
+    """
+    from facever.errors import ConfigError
+
+    if resume is not None or profile:
+        raise ConfigError("--dry-run is for a new training: omit --resume and --profile")
+    if config is None:
+        raise ConfigError("--dry-run needs a recipe (facever recipes) or a YAML file")
+    return config

@@ -4,7 +4,6 @@ Also safe reading of files from other sources: regular files only.
 """
 
 import errno
-import fcntl
 import hashlib
 import io
 import os
@@ -17,6 +16,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from facever.errors import FaceverError
+
+try:
+    import fcntl
+except ModuleNotFoundError as error:  # locks of folders are what keeps galleries and runs whole
+    raise FaceverError(
+        "facever needs the file locks of Linux or macOS: on Windows use WSL or a container"
+    ) from error
 
 _HIDDEN = re.compile(r"\.(?P<name>.+)\.facever-[0-9]+-[a-z0-9_]{8}\.tmp")
 _LOCK_STEP = 0.02  # seconds between two tries

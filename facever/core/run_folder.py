@@ -20,6 +20,8 @@ class RunFolder:
         onnx: The model as an ONNX file, if it was exported into the run.
         metrics: The log, a JSON value in each line; see `read_metrics`.
         tensorboard: Folder of events.
+        mlflow: The run of MLflow that it logs to.
+        card: The model card, if one was written.
         batch_picture: The first training batch.
         environment: Versions, processor, threads, device.
         identities: Identities of the training data and of the development data.
@@ -40,6 +42,8 @@ class RunFolder:
         self.onnx = path / "model.onnx"
         self.metrics = path / "metrics.jsonl"
         self.tensorboard = path / "tensorboard"
+        self.mlflow = path / "mlflow.json"
+        self.card = path / "MODEL_CARD.md"
         self.batch_picture = path / "train_batch.png"
         self.environment = path / "environment.json"
         self.identities = path / "identities.parquet"

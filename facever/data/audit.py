@@ -53,14 +53,31 @@ class Corrupt:
 class Inspection(Result):
     """Result of `inspect`.
 
-    `histogram` counts the identities with 1, 2-3, 4-7, ... images. Widths, heights and `sizes`
-    ("width x height", the most frequent first) are those of upright images in pixels. `colours`
-    counts images as "transparent" (the file has an alpha channel), "grey" (the three channels are
-    equal) or "colour". Duplicates are groups of paths whose files are equal byte for byte: `within`
-    an identity, or `across` identities, where at least one label is wrong; in `unnamed` groups, at
-    least one image has no identity. `unnamed` counts the images without identity, `templates` the
-    values of the column `template`. `layout` is the layout that the data was read with; if it seems
-    wrong, `doubt` states the assumption and alternatives.
+    Duplicates are groups of paths whose files are equal byte for byte.
+
+    Attributes:
+        dataset: Name of the data set.
+        root: Its folder.
+        images: Number of images.
+        identities: Number of identities.
+        per_identity: Images of an identity: the smallest, the median and the largest number.
+        singletons: Number of identities with one image.
+        histogram: Number of identities with 1, 2-3, 4-7, ... images.
+        width, height: Of upright images in pixels; None without readable images.
+        sizes: Number of images of each "width x height", the most frequent first.
+        formats: Number of images of each file format.
+        colours: Number of images that are "transparent" (the file has an alpha channel), "grey"
+            (the three channels are equal) or "colour".
+        subsets, cameras: Images and identities of each subset, and of each camera.
+        corrupt: Files that cannot be decoded, with the reason.
+        duplicates_within: Duplicates within an identity.
+        duplicates_across: Duplicates across identities: at least one label is wrong.
+        duplicates_unnamed: Duplicates where at least one image has no identity.
+        layout: The layout that the data was read with.
+        doubt: If the layout seems wrong: the assumption and alternatives.
+        alignment: How the faces are aligned; "none" for photos and other images.
+        unnamed: Number of images without identity.
+        templates: Number of values of the column `template`.
     """
 
     dataset: str

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -64,6 +65,16 @@ def require_memory(needed: int, what: str) -> None:
         raise ConfigError(
             f"{what} needs {byte_count(needed)} of memory, but {byte_count(free)} are free"
         )
+
+
+def peak_memory() -> int | None:
+    """Return the largest memory of this process so far, in bytes; None on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def free_shared() -> int | None:

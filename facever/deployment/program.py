@@ -29,7 +29,7 @@ _FIXED = (
     "cannot be exported: its forward fixes the batch size; use images.shape[0], not len(images) or "
     "a Python number, and operations on the whole batch"
 )
-_FAMILIAR = ("torch.", "timm.", "facever.")
+_FAMILIAR = ("torch.", "torchvision.", "timm.", "facever.")
 _FLOAT_OPERATORS = ("ReduceL2", "Clip", "Expand", "Div")  # the unit length: fp16 overflows
 
 

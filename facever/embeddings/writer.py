@@ -34,7 +34,6 @@ from facever.embeddings.embedding_set import (
     EmbeddingSet,
     refuse_to_replace,
     require_some,
-    with_found,
     with_outcome,
     write_tables,
 )
@@ -204,7 +203,7 @@ class EmbeddingWriter:
                 for first in sorted(blocks)
                 for said in blocks[first].columns or [{}] * len(blocks[first].norms)
             ]
-            self._put_into_place(with_outcome(with_found(self.rows, found), norms, errors))
+            self._put_into_place(with_outcome(self.rows, norms, errors, found))
         from_main(None)  # the set exists now
         made = EmbeddingSet.load(self.path)
         self.close()

@@ -16,7 +16,12 @@ _NOTE = "too narrow if images of one person fail together: it assumes independen
 
 @dataclass(frozen=True)
 class FailureRate(Record):
-    """Number of failed attempts of all attempts."""
+    """Number of failed attempts of all attempts.
+
+    Attributes:
+        failed: Number of failed attempts.
+        attempts: Number of all attempts.
+    """
 
     failed: int = 0
     attempts: int = 0
@@ -47,7 +52,13 @@ class FailureRate(Record):
 
 @dataclass(frozen=True)
 class Failures(Record):
-    """Images that could not be embedded, and their lost trials."""
+    """Images that could not be embedded, and their lost trials.
+
+    Attributes:
+        images: Number of all images.
+        failed: Number of images that could not be embedded.
+        genuine, impostor: Numbers of trials that they would have been in.
+    """
 
     images: int = 0
     failed: int = 0
@@ -77,7 +88,11 @@ class Failures(Record):
 
 @dataclass(frozen=True)
 class ComparisonFailures(Record):
-    """Comparisons without a score, of all comparisons of each class; they count as rejected."""
+    """Comparisons without a score, of all comparisons of each class; they count as rejected.
+
+    Attributes:
+        genuine, impostor: Failed comparisons of all genuine, and of all impostor trials.
+    """
 
     genuine: FailureRate = FailureRate()
     impostor: FailureRate = FailureRate()

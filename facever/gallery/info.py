@@ -20,13 +20,32 @@ from facever.render.result import Result
 class GalleryInfo(Result):
     """A gallery's model, settings and counts.
 
-    `entries` is the number of vectors that a search compares with: images or templates. `unusable`
-    lists the reasons for stored operating points and calibrations that cannot be used. `photos` is
-    the number of images enrolled as photos, in which a face was found; the others are crops.
-    `equivalents` are the models whose vectors are taken like those of the gallery's model.
-    `screen` describes the int8 copy for exact search: its `bytes`, and since the index was opened
-    the number of probes that it `searched`, and of those that had too many candidates and were
-    compared with every vector (`fallbacks`); None without a copy.
+    Attributes:
+        path: The gallery's folder.
+        gallery: Id of the gallery.
+        created: When it was created (ISO 8601).
+        change: Number of its last change.
+        fingerprint: Fingerprint of its model.
+        dimension: Components of a vector.
+        metric: The similarity that the model was trained for.
+        preprocessing: The preprocessing of the model.
+        options: Extraction options of the model, such as `flip`.
+        templates: Template policy.
+        storage: How vectors are stored: float32, float16 or int8.
+        index: Kind of index.
+        read_only: Whether this user may not change it.
+        people: Number of people.
+        images: Number of images.
+        entries: Number of vectors that a search compares with: images or templates.
+        operating_points: The stored operating points by name.
+        calibrations: The stored calibrations by name.
+        unusable: Why stored operating points and calibrations cannot be used.
+        photos: Number of images enrolled as photos, in which a face was found; the others are
+            crops.
+        equivalents: Models whose vectors are taken like those of the gallery's model.
+        screen: The int8 copy for exact search: its `bytes`, and since the index was opened the
+            number of probes that it `searched`, and of those that had too many candidates and were
+            compared with every vector (`fallbacks`); None without a copy.
     """
 
     path: str
@@ -54,7 +73,6 @@ class GalleryInfo(Result):
 
     def describe(self) -> list[Section]:
         """Return a gallery's model, settings and counts."""
-        points = ", ".join(map(shown, self.operating_points))
         calibrations = ", ".join(map(shown, self.calibrations))
         vectors = f"{self.entries:,} {'vector' if self.entries == 1 else 'vectors'}"
         facts: list[tuple[str, Cell]] = [
@@ -68,10 +86,20 @@ class GalleryInfo(Result):
             ("index", self._index),
             ("people", count(self.people)),
             ("images", self._images),
-            ("operating points", points or "none: search and verify return scores only"),
+            *self._points,
             ("calibrations", calibrations or "none: no probabilities"),
         ]
         return [Section("gallery", "Gallery", [Facts(facts)])]
+
+    @property
+    def _points(self) -> list[tuple[str, Cell]]:
+        if not self.operating_points:
+            return [("operating points", "none: search and verify return scores only")]
+        points = {name: OperatingPoint(**one) for name, one in self.operating_points.items()}
+        return [
+            ("operating point", f"{shown(name)} ({one.kind}): {one.rates}")
+            for name, one in points.items()
+        ]
 
     @property
     def _index(self) -> Cell:

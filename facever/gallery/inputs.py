@@ -189,10 +189,10 @@ def found_in(faces: Faces, count: int) -> list[dict[str, Any] | None]:
     if not isinstance(faces, EmbeddingSet) or faces.meta.acquisition.get("images") != "photos":
         return [None] * count
     names = [name for name in ("image", "face", *FACE_COLUMNS) if name in faces.rows]
-    rows = faces.rows[names].astype(object)
+    rows = zip(*(faces.rows[name].tolist() for name in names), strict=True)
     return [
         {name: value for name, value in zip(names, row, strict=True) if not pd.isna(value)}
-        for row in rows.itertuples(index=False)
+        for row in (rows if names else [()] * count)
     ]
 
 

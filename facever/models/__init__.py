@@ -6,6 +6,7 @@ The names are imported on first use: a user's own model needs no torch.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from facever.core.extras import named_extras
 from facever.deprecated import Former, former_names
 
 if TYPE_CHECKING:
@@ -48,5 +49,6 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+        with named_extras():
+            return getattr(import_module(_HOMES[name]), name)
     return _former(name)

@@ -1,4 +1,4 @@
-"""Backbones: timm's feature extractors, with pretrained weights where wanted, and plug-ins.
+"""Backbones: timm's feature extractors and torchvision's, with weights where wanted, and plug-ins.
 
 A plug-in is any nn.Module from images [B, 3, H, W] to features [B, width] or to a feature map
 [B, width, h, w]: "package.module:Name", a class or a function that makes one; an entry point's
@@ -7,8 +7,9 @@ name; or a name that the user's code gave it by timm's `register_model`.
 
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -21,6 +22,11 @@ from facever import plugins
 from facever.core.console import say
 from facever.errors import ConfigError, ModelError, nearest
 from facever.models.timm_import import timm
+from facever.models.torchvision_models import (
+    check_torchvision,
+    create_torchvision,
+    is_torchvision,
+)
 from facever.models.weights import first_line, first_names, load_strictly, read_weights
 
 RESERVED = {"pretrained", "num_classes", "in_chans"}
@@ -37,14 +43,14 @@ def create_backbone(
     size: tuple[int, int],
     pretrained: bool | str = False,
 ) -> nn.Module:
-    """Return a timm model without classifier, or a plug-in, for images [B, 3, H, W].
+    """Return a network without classifier, or a plug-in, for images [B, 3, H, W].
 
     Args:
-        name: Any name of `timm.list_models()`, with or without the tag of its weights; or a
-            plug-in, see above.
+        name: Any name of `timm.list_models()`, with or without the tag of its weights; or
+            "torchvision:NAME"; or a plug-in, see above.
         options: Further arguments of the model, such as drop_path_rate.
-        size: Height and width of the images, for timm's backbones that are built for one size.
-        pretrained: True for timm's own weights (downloaded once), or a path to a file.
+        size: Height and width of the images, for backbones that are built for one size.
+        pretrained: True for timm's or torchvision's weights (downloaded once), or a path to a file.
 
     Raises:
         ConfigError: An unknown name or option, or a plug-in that cannot be made.
@@ -54,26 +60,35 @@ def create_backbone(
     options = dict(options)
     if is_plugin(name):
         return _create_plugin(name, options, pretrained)
-    card = timm.models.get_pretrained_cfg(name)
-    if card is not None and card.fixed_input_size:
-        options.setdefault("img_size", list(size))
+    if is_torchvision(name):
+        build, owner = partial(create_torchvision, name, options, size), "torchvision"
+    else:
+        card = timm.models.get_pretrained_cfg(name)
+        if card is not None and card.fixed_input_size:
+            options.setdefault("img_size", list(size))
+        build = partial(timm.create_model, name, num_classes=0, **options)
+        owner = "timm"
+    model = _build(build, name, options)  # its errors are told apart from errors of the network
     if pretrained is True:
-        return _download(name, options)
-    model = _build(name, options)
+        return _download(build, name, owner)
     if pretrained:
         _load(model, name, Path(pretrained))
     return model
 
 
 def is_plugin(name: str) -> bool:
-    """Return whether a backbone is not made by timm; nothing is imported."""
+    """Return whether a backbone is made neither by timm nor by torchvision; nothing is imported."""
+    if is_torchvision(name):
+        return False
     if plugins.is_object(name):
         return True
     return not timm.is_model(name) and name in plugins.entry_names(plugins.BACKBONES)
 
 
 def modules_of(name: str) -> list[str]:
-    """Return the modules, of other packages than timm, that a backbone needs."""
+    """Return the modules, of packages that facever does not need itself, of a backbone."""
+    if is_torchvision(name):
+        return []
     if plugins.is_object(name):
         return [name.partition(":")[0]]
     if timm.is_model(name):
@@ -91,8 +106,8 @@ def _create_plugin(name: str, options: Mapping[str, Option], pretrained: bool | 
     """
     if pretrained is True:
         raise ConfigError(
-            f"model.pretrained is true, and backbone '{name}' is not timm's: name a file of "
-            "weights, or set it to false"
+            f"model.pretrained is true, and backbone '{name}' is neither timm's nor torchvision's: "
+            "name a file of weights, or set it to false"
         )
     make: Any = (
         plugins.load_object(name, "model.backbone")
@@ -172,30 +187,35 @@ def last_features(backbone: nn.Module, images: Tensor) -> Tensor:
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that neither timm nor an entry point has; nothing is imported.
+    """Refuse a name that neither timm, torchvision nor an entry point has; no plug-in is imported.
 
     Raises:
         ConfigError: With the nearest names.
     """
+    if is_torchvision(name):
+        return check_torchvision(name)
     if is_plugin(name):
         return
     if ":" in name:
-        raise ConfigError(f"backbone '{name}': write package.module:Name, or a name of timm's")
+        raise ConfigError(
+            f"backbone '{name}': write a name of timm's, torchvision:NAME, or package.module:Name"
+        )
     known = timm.list_models()
     architecture, _, tag = name.partition(".")
     if architecture not in known:
         raise ConfigError(
             f"unknown backbone '{name}'{nearest(architecture, known)} "
-            f"(one of {len(known)} names in timm.list_models(), or package.module:Name)"
+            f"(one of {len(known)} names in timm.list_models(), torchvision:NAME, or "
+            "package.module:Name)"
         )
     if tag and name not in timm.list_pretrained(f"{architecture}.*"):
         tags = ", ".join(timm.list_pretrained(f"{architecture}.*")) or "none"
         raise ConfigError(f"backbone '{architecture}' has no weights tagged '{tag}' (has: {tags})")
 
 
-def _build(name: str, options: Mapping[str, Option]) -> nn.Module:
+def _build(build: Callable[[], nn.Module], name: str, options: Mapping[str, Option]) -> nn.Module:
     try:
-        model: nn.Module = timm.create_model(name, num_classes=0, **options)
+        model = build()
     except (TypeError, ValueError, AssertionError, KeyError) as error:
         message = f"backbone '{name}' cannot be built with {_shown(options)}: {first_line(error)}"
         raise ConfigError(message) from error
@@ -223,7 +243,7 @@ def _load(model: nn.Module, name: str, path: Path) -> None:
 
 
 def _classifier(model: nn.Module) -> tuple[str, ...]:
-    """Return how the names of timm's own classifier of a model begin."""
+    """Return how the names of the classifier of a model, which is left out, begin."""
     said = cast("dict[str, str | tuple[str, ...] | None]", getattr(model, "pretrained_cfg", {}))
     classifier = said.get("classifier")
     heads = (classifier,) if isinstance(classifier, str) else classifier or ()
@@ -259,17 +279,16 @@ def _reachable(address: str) -> bool:
     return True
 
 
-def _download(name: str, options: Mapping[str, Option]) -> nn.Module:
-    _build(name, options)  # errors of the options are told apart from errors of the network
+def _download(build: Callable[..., nn.Module], name: str, owner: str) -> nn.Module:
     try:
         with _no_retries_without_network():
-            model: nn.Module = timm.create_model(name, pretrained=True, num_classes=0, **options)
+            model = build(pretrained=True)
     except Exception as error:
         raise ModelError(
             f"no pretrained weights of '{name}' ({first_line(error)}): they need a network once; "
             "else set model.pretrained to a local file, or to false"
         ) from error
     unused = "".join(f"; not used: {start}*" for start in _classifier(model))
-    said = f"{len(model.state_dict())} pretrained tensors of timm loaded{unused}"
+    said = f"{len(model.state_dict())} pretrained tensors of {owner} loaded{unused}"
     say(f"backbone '{name}': {said}")
     return model

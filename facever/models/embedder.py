@@ -29,6 +29,7 @@ from facever.models.backbone import (
     width_of,
 )
 from facever.models.keypoints import KeypointBranch, KeypointConfig
+from facever.models.torchvision_models import is_torchvision
 from facever.models.weights import HEADER, hash_of, read_safetensors
 
 WITH_NORM = ("bnneck", "linear_bn")
@@ -40,10 +41,13 @@ class ModelConfig(Config):
 
     backbone: str = Field(
         "resnet10t",
-        description="any name of timm.list_models(), or your nn.Module as package.module:Name",
+        description="any name of timm.list_models(), torchvision:NAME, or your nn.Module as "
+        "package.module:Name",
     )
     pretrained: bool | str = Field(
-        False, description="true: timm's weights, downloaded once; or a local file or run folder"
+        False,
+        description="true: timm's or torchvision's weights, downloaded once; or a local file or "
+        "run folder",
     )
     frozen_epochs: float = Field(
         0.0, ge=0, le=1e6, description="epochs in which a pretrained backbone stays as it is"
@@ -115,7 +119,8 @@ class ModelConfig(Config):
 class Embedder(nn.Module):
     """A backbone with global pooling, then a neck: images to embeddings.
 
-    A timm backbone uses its own pooling; the feature map of a plug-in is averaged.
+    A backbone of timm or torchvision uses its own pooling; the feature map of a plug-in is
+    averaged.
 
     With `local`, features of keypoints are concatenated with the pooled ones before the neck.
 
@@ -223,7 +228,7 @@ class Embedder(nn.Module):
                 "or drop the last one"
             )
         if images.dtype == torch.uint8:
-            images = (images.to(self.mean.dtype) - self.mean) / self.std
+            images = images.to(self.mean.dtype).sub_(self.mean).div_(self.std)
         return images
 
     def _features(self, images: Tensor) -> Tensor:
@@ -289,6 +294,11 @@ def _width(backbone: nn.Module, config: ModelConfig) -> int:
     pooled = width_of(backbone, config.backbone, config.preprocessing.size)
     if config.pooling == "backbone":
         return pooled
+    if is_torchvision(config.backbone):
+        raise ConfigError(
+            f"pooling 'flatten' needs a feature map, and backbone '{config.backbone}' gives pooled "
+            "features: set model.pooling to backbone, or take a backbone of timm's"
+        )
     features: Tensor = try_out(backbone, config.preprocessing.size, features=True)
     return features[0].numel()
 

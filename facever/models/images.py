@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from facever.data.acquisition import OnError
 from facever.data.every_face import every_face, every_face_given
 from facever.data.given import Given
 from facever.data.manifest import Manifest
-from facever.embeddings.embedding_set import EmbeddingSet, require_some, with_found, with_outcome
+from facever.embeddings.embedding_set import EmbeddingSet, require_some, with_outcome
 from facever.embeddings.meta import EmbeddingMeta
 from facever.embeddings.unit import unit_block
 from facever.models.photos import Photos, acquisition, face_step
@@ -137,16 +138,21 @@ def _collected(
     vectors = np.zeros((len(rows), meta.dimension), np.float32)
     norms = np.zeros(len(rows), np.float32)
     reasons: list[str | None] = []
-    names = rows["path"].fillna("given without a path").tolist()
     found: list[Mapping[str, Any]] = []
     for first, block, errors, columns in stream:
         these = slice(first, first + len(block))
-        named = [f"row {first + i} ({name})" for i, name in enumerate(names[these])]
-        vectors[these], norms[these] = unit_block(block, errors, named.__getitem__)
+        named = partial(_row_name, rows, first)
+        vectors[these], norms[these] = unit_block(block, errors, named)
         reasons += errors
         found += columns or [{}] * len(errors)
         if shown is not None:
             shown.advance(len(errors))
     require_some(meta, reasons)
     known = getattr(model, "trained_on", None)
-    return EmbeddingSet(vectors, with_outcome(with_found(rows, found), norms, reasons), meta, known)
+    return EmbeddingSet(vectors, with_outcome(rows, norms, reasons, found), meta, known)
+
+
+def _row_name(rows: pd.DataFrame, first: int, place: int) -> str:
+    """Return the name of a row of a block, for messages."""
+    path = rows["path"].iloc[first + place]
+    return f"row {first + place} ({'given without a path' if pd.isna(path) else path})"

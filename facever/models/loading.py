@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from facever.core.extras import named_extras
 from facever.core.run_folder import RunFolder
 from facever.errors import ConfigError, ModelError, unknown
 from facever.models.extraction import LoadedModel, Precision
@@ -75,8 +76,9 @@ def load_model(
     refuse_weights(path)
     if engine not in ("auto", "torch"):
         return _open_exported(path, device, flip, precision, batch_size, engine)
-    from facever.models.extractor import Extractor  # torch, for those who need it
-    from facever.models.saving import load_embedder
+    with named_extras():  # torch, for those who need it
+        from facever.models.extractor import Extractor
+        from facever.models.saving import load_embedder
 
     embedder, card = load_embedder(path)
     return Extractor(embedder, card, device, flip, precision, batch_size, path)

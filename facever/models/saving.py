@@ -16,7 +16,7 @@ from facever.core.run_folder import RunFolder
 from facever.core.text import canonical_column
 from facever.deprecated import former_attribute
 from facever.errors import ConfigError, ModelError
-from facever.models.backbone import modules_of
+from facever.models.backbone import is_plugin, modules_of
 from facever.models.embedder import Embedder, ModelConfig
 from facever.models.timm_import import timm
 from facever.models.weights import (
@@ -25,7 +25,7 @@ from facever.models.weights import (
     load_strictly,
     read_safetensors,
 )
-from facever.plugins import import_for_model, is_object
+from facever.plugins import import_for_model
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,11 @@ def _import_backbone(header: dict[str, Any], path: Path) -> None:
     """
     needed = [str(one) for one in header.get("imports", [])]
     backbone = str(header["config"].get("backbone", ""))
-    if is_object(backbone) and (module := backbone.partition(":")[0]) not in needed:
+    if (
+        ":" in backbone
+        and is_plugin(backbone)
+        and (module := backbone.partition(":")[0]) not in needed
+    ):
         needed.append(module)
     if needed:
         import_for_model(needed, str(path), _named_by_run(path.parent / "config.yaml"))

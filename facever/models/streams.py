@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,6 @@ class EmbeddedBlock(NamedTuple):
     columns: Sequence[Mapping[str, Any]] = ()
 
 
-@runtime_checkable
 class BlockSource(Protocol):
     """What embeds images some at a time; see `Extractor.blocks`.
 
@@ -89,13 +88,14 @@ def stream_of(
         workers: As in `embed_images`.
         on_error: "skip" or "raise".
     """
-    if not isinstance(model, BlockSource):
+    blocks = getattr(model, "blocks", None)
+    if blocks is None:
         source: BlockSource = Loaded(model)
     elif faces is None:  # a model of one's own need not know of photos
-        return model.blocks(images, workers=workers, on_error=on_error)
+        return cast("BlockSource", model).blocks(images, workers=workers, on_error=on_error)
     else:
-        able = "faces" in signature(model.blocks).parameters
-        source = model if able else Loaded(model)
+        able = "faces" in signature(blocks).parameters
+        source = cast("BlockSource", model) if able else Loaded(model)
     return source.blocks(images, workers=workers, on_error=on_error, faces=faces)
 
 

@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from facever.core.extras import named_extras
 from facever.core.files import atomic_path
 from facever.render.blocks import SIZE, Drawing, Figure
 
@@ -71,10 +72,10 @@ def printable(text: str) -> str:
 
 def svg(drawing: Drawing) -> str:
     """Return a drawing as one `<svg>` element of the page's width."""
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure as Canvas
-
     with _style(drawing.name):
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+        from matplotlib.figure import Figure as Canvas
+
         height = drawing.size[1] * SIZE[0] / drawing.size[0]
         canvas = Canvas(figsize=(SIZE[0], height), layout="constrained")
         FigureCanvasSVG(canvas)
@@ -98,11 +99,11 @@ def plot(drawing: Drawing, axes: "Axes | None" = None) -> "Axes":
 
 def save_figures(path: Path, figures: Sequence[Figure], columns: int = 3) -> None:
     """Write figures side by side to a .png, .svg or .pdf file, atomically, on a white ground."""
-    from matplotlib.figure import Figure as Canvas
-
     columns = min(columns, len(figures))
     rows = -(-len(figures) // columns)
     with _style(path.stem):
+        from matplotlib.figure import Figure as Canvas
+
         width, height = np.max([figure.drawing.size for figure in figures], axis=0)
         size = (width * columns, (height + 0.3) * rows)
         canvas = Canvas(figsize=size, layout="constrained", facecolor="white")
@@ -118,7 +119,8 @@ def save_figures(path: Path, figures: Sequence[Figure], columns: int = 3) -> Non
 
 @contextmanager
 def _style(salt: str) -> Iterator[None]:
-    import matplotlib
+    with named_extras():
+        import matplotlib
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()

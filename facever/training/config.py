@@ -180,6 +180,10 @@ class TrainConfig(Config):
     )
     log_every: int = Field(10, ge=1, description="updates between two lines of metrics.jsonl")
     tensorboard: bool = Field(True, description="also write TensorBoard events, where installed")
+    mlflow: str | None = Field(
+        None,
+        description="also log to MLflow: a folder such as mlruns, or a tracking URI; null: off",
+    )
     operating_point_far: float = Field(
         1e-3, gt=0, lt=1, description="FAR of the run's 1:1 operating point, set on development"
     )
@@ -312,7 +316,8 @@ def require_warm_up_within(config: TrainConfig) -> None:
 def with_absolute_paths(config: TrainConfig) -> TrainConfig:
     """Return the configuration with its relative paths made absolute, where there is something.
 
-    A run can then be resumed from any folder. Names of data sets and of weights stay names.
+    MLflow's folder may not be there yet. A run can then be resumed from any folder. Names of data
+    sets and of weights stay names.
     """
     data = config.data.model_copy(update={"root": _absolute(config.data.root)})
     pretrained = config.model.pretrained
@@ -325,7 +330,12 @@ def with_absolute_paths(config: TrainConfig) -> TrainConfig:
         for head in config.heads
     ]
     model = config.model.model_copy(update={"pretrained": pretrained})
-    return config.model_copy(update={"data": data, "model": model, "heads": heads})
+    mlflow = config.mlflow
+    if mlflow is not None and "://" not in mlflow:
+        mlflow = str(Path(mlflow).absolute())
+    return config.model_copy(
+        update={"data": data, "model": model, "heads": heads, "mlflow": mlflow}
+    )
 
 
 def _absolute(path: str) -> str:

@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from facever.data.machine import processor_name
 from facever.deprecated import Former, former_names
 from facever.errors import TrainingError
 from facever.training.saving.position import Position
+from facever.training.tracking import Tracker
 
 
 class Run(RunFolder):
@@ -155,12 +156,16 @@ def free_run_folder(name: str) -> Path:
 
 
 class MetricsLog:
-    """metrics.jsonl, and TensorBoard events where wanted and installed; of the main process."""
+    """metrics.jsonl, and the trackers that its numbers also go to; of the main process.
 
-    def __init__(self, run: Run, tensorboard: bool) -> None:
-        self._run, self._path = run, run.metrics
+    Args:
+        path: The file.
+        trackers: Of the main process; see `facever.training.tracking`.
+    """
+
+    def __init__(self, path: Path, trackers: Sequence[Tracker] = ()) -> None:
+        self._path, self._trackers = path, trackers
         self._writes = is_main()
-        self._writer = _tensorboard(run.tensorboard) if tensorboard and self._writes else None
 
     def rewind(self, step: int, epoch: int) -> None:
         """Forget every line after `step` and `epoch` whole ones: a resumed run writes them again.
@@ -174,23 +179,20 @@ class MetricsLog:
         write_text(self._path, "".join(line + "\n" for line in kept))
 
     def write(self, kind: str, step: int, values: Mapping[str, float | int | str | None]) -> None:
-        """Append one line; numbers go to TensorBoard as kind/name."""
+        """Append one line; its numbers go to the trackers."""
         if not self._writes:
             return
         line = json.dumps({"kind": kind, "step": step, **values}, allow_nan=False)
         with naming(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(line + "\n")
-        if self._writer is None:
-            return
-        with naming(self._run.tensorboard):
-            for name, value in values.items():
-                if isinstance(value, float | int):
-                    self._writer.add_scalar(f"{kind}/{name}", value, step)
+        numbers = {name: one for name, one in values.items() if isinstance(one, float | int)}
+        for tracker in self._trackers if numbers else ():
+            tracker.log(kind, step, numbers)
 
     def close(self) -> None:
-        """Flush and close the TensorBoard events."""
-        if self._writer is not None:
-            self._writer.close()
+        """Close the trackers."""
+        for tracker in self._trackers:
+            tracker.close()
 
 
 def _lines(path: Path) -> list[str]:
@@ -234,15 +236,6 @@ def _is_before(line: str, step: int, epoch: int) -> bool:
         return bool(values["step"] <= step and evaluated <= epoch)
     except (ValueError, KeyError, TypeError):  # a line that a kill cut short
         return False
-
-
-def _tensorboard(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        warn("TensorBoard is not installed: no events written (pip install 'facever[tensorboard]')")
-        return None
-    return SummaryWriter(str(folder))
 
 
 __getattr__ = former_names(

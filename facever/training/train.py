@@ -10,6 +10,7 @@ from facever.core.processes import from_main, started
 from facever.errors import ConfigError
 from facever.training.config import TrainConfig, require_same
 from facever.training.interruption import Interrupted
+from facever.training.plan import TrainingPlan, rehearse
 from facever.training.recipes import recipe_path
 from facever.training.run import FinishedRun, Run, free_run_folder
 from facever.training.trainer import Trainer
@@ -79,6 +80,31 @@ def train(
         except Interrupted as interrupted:  # all processes were, together
             stopped = interrupted
     raise stopped
+
+
+def plan_training(
+    recipe: str | Path | TrainConfig,
+    out: str | Path | None = None,
+    datasets: str | Path | None = None,
+    *,
+    overrides: Sequence[str] = (),
+) -> TrainingPlan:
+    """Return what `train` would do, after a few updates whose result is thrown away.
+
+    It loads the data and the model as `train` does, so that it refuses what `train` refuses. No
+    file is written.
+
+    Args:
+        recipe, out, datasets, overrides: As of `train`.
+
+    Raises:
+        ConfigError: An unknown recipe, key or value.
+        DataError, ModelError, TrainingError: What cannot be trained.
+    """
+    config = _configuration(recipe, read_overrides(overrides))
+    with started(config.device):
+        folder = from_main(Path(out) if out else free_run_folder(_name(recipe)))
+        return rehearse(Trainer.prepare(config, folder, datasets))
 
 
 def _configuration(recipe: str | Path | TrainConfig, changes: Mapping[str, Any]) -> TrainConfig:

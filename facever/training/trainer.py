@@ -62,6 +62,7 @@ from facever.training.selection.best import BestWeights
 from facever.training.selection.operating_point import set_operating_point
 from facever.training.selection.selection import select
 from facever.training.supervision.targets import prepare
+from facever.training.tracking import open_trackers
 
 
 class Trainer:
@@ -139,18 +140,26 @@ class Trainer:
         self._stamp: tuple[int, ...] | None = None  # of last.pt, as this trainer knows it
 
     @classmethod
-    def start(
+    def prepare(
         cls, config: TrainConfig, folder: str | Path, data: str | Path | None = None
     ) -> "Trainer":
-        """Begin a new run in `folder`."""
+        """Return the trainer of a new run, whose `folder` is not made yet."""
         if is_main():
             Run(folder).require_new()
-        # Built first against a folder that is not there yet: bad input leaves nothing behind.
         require_warm_up_within(config)
         warn_of_collapse(config)
         trainer = cls(config, Run(folder), data)
         trainer._require_same_data()
         trainer._targets.begin(trainer._heads.heads)
+        return trainer
+
+    @classmethod
+    def start(
+        cls, config: TrainConfig, folder: str | Path, data: str | Path | None = None
+    ) -> "Trainer":
+        """Begin a new run in `folder`."""
+        # Built first against a folder that is not there yet: bad input leaves nothing behind.
+        trainer = cls.prepare(config, folder, data)
         if is_main():
             trainer._create()
         from_main(None)  # the folder is there now, for what each process writes
@@ -200,7 +209,7 @@ class Trainer:
 
     def _fit(self, profile: bool) -> FinishedRun:
         position, config = self.position, self.config
-        log = MetricsLog(self.run, config.tensorboard)
+        log = MetricsLog(self.run.metrics, open_trackers(config, self.run) if is_main() else ())
         log.rewind(position.update, position.epoch)
         recording = Profile(self.run.profile, self.device) if profile and is_main() else None
         restore_random_state(self._random, self.device)
@@ -244,6 +253,37 @@ class Trainer:
             set_operating_point(self.run, self.development_manifest, self.config, self.device)
         return FinishedRun(self.run.path, config.epochs, config.best_by, position)
 
+    def embed(self, batch: Batch) -> None:
+        """Compute a batch as the evaluations on development people do."""
+        self.embedder.eval()
+        with torch.inference_mode(), self._precision.autocast():
+            self.embedder(batch.images.to(self.device))
+
+    @property
+    def updates_per_epoch(self) -> int:
+        """Updates of the weights in an epoch."""
+        return self._updates_per_epoch
+
+    def rehearse(self, updates: int) -> Iterator[list[Batch]]:
+        """Make the first updates without saving anything; yield the batches of each.
+
+        The trainer cannot train afterwards: its weights have changed.
+
+        Args:
+            updates: How many, at most those of an epoch.
+
+        Raises:
+            TrainingError: No image of an update can be read, or a value is not finite.
+        """
+        try:
+            for number, batches in enumerate(islice(self._groups(), updates)):
+                agreement = agree(batches)
+                self._require_images(batches, agreement)
+                self.step.update(batches, number, agreement)
+                yield batches
+        finally:
+            self._batches.close()
+
     def _change_length(self, log: MetricsLog) -> None:
         """Say and write down that the run has another length, before an update is made."""
         position, epochs = self.position, self.config.epochs
@@ -285,11 +325,7 @@ class Trainer:
             pictured = next((batch for batch in batches if len(batch.labels)), None)
             if pictured is not None:
                 save_batch_picture(pictured.images, pictured.labels, self.run.batch_picture)
-        if not any(agreement.together):
-            raise TrainingError(
-                f"no image of batch {position.batch} of epoch {position.epoch} can be read; "
-                f"the first: {batches[0].failed[0][1]}"
-            )
+        self._require_images(batches, agreement)
         with self._wait.working():
             stats = self.step.update(batches, position.update, agreement)
         position.batch += len(batches)
@@ -305,6 +341,19 @@ class Trainer:
         if position.update % self.config.log_every == 0 or position.update == 1:
             self._log_training(log, shown, time.perf_counter() - started)
         shown.advance(len(batches))
+
+    def _require_images(self, batches: Sequence[Batch], agreement: Agreement) -> None:
+        """Refuse an update without a readable image.
+
+        Raises:
+            TrainingError: No process has one.
+        """
+        if not any(agreement.together):
+            position = self.position
+            raise TrainingError(
+                f"no image of batch {position.batch} of epoch {position.epoch} can be read; "
+                f"the first: {batches[0].failed[0][1]}"
+            )
 
     def _log_training(self, log: MetricsLog, shown: Progress, seconds: float) -> None:
         means = self._means.take()

@@ -35,8 +35,10 @@ def test_help_lists_every_verb_and_imports_none_of_them() -> None:
     assert set(loaded.split()[1:]) == {
         "facever._version",
         "facever.cli",
+        "facever.cli.examples",
         "facever.cli.main",
         "facever.core",
+        "facever.core.extras",
         "facever.core.processes",
         "facever.deprecated",
         "facever.errors",

@@ -161,3 +161,25 @@ def test_the_recipes_are_listed_and_trained_by_name(
     done = train("folder", f"data.root={faces}", *small)
     assert done.exit_code == 0, done.exception
     assert "embedding_size: 256" in (tmp_path / "runs" / "folder" / "config.yaml").read_text()
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(
+    train: Train, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    done = train(config, "--dry-run", "epochs=4")
+    assert done.exit_code == 0, done.output
+    for words in ("32 images of 8 people", "16 images of 4 other people", "16 updates", "about"):
+        assert words in done.output
+    plan = json.loads(train(config, "--dry-run", "--json").stdout)
+    assert (plan["images"], plan["people"], plan["updates"]) == (32, 8, 8)
+    assert plan["seconds"] > 0
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_dry_run_is_of_a_new_training(train: Train, config: Path, tmp_path: Path) -> None:
+    refused = train("--dry-run", "--resume", tmp_path).exception
+    assert isinstance(refused, ConfigError)
+    assert "--resume" in str(refused)
+    assert isinstance(train("--dry-run").exception, ConfigError)

@@ -26,6 +26,8 @@ def test_the_names_are_those_of_earlier_versions() -> None:
         "onnx": "runs/one/model.onnx",
         "metrics": "runs/one/metrics.jsonl",
         "tensorboard": "runs/one/tensorboard",
+        "mlflow": "runs/one/mlflow.json",
+        "card": "runs/one/MODEL_CARD.md",
         "batch_picture": "runs/one/train_batch.png",
         "environment": "runs/one/environment.json",
         "identities": "runs/one/identities.parquet",

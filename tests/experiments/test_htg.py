@@ -1,11 +1,5 @@
 """tools/experiments/htg.py: the statistics of its tables, its forks, and that it goes on."""
 
-import importlib
-import sys
-from pathlib import Path
-from types import SimpleNamespace
-
-import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,19 +9,6 @@ from scipy import stats
 from facever.embeddings.embedding_set import EmbeddingMeta, EmbeddingSet
 from facever.errors import EvaluationError, TrainingError
 from facever.training.run import Run
-
-TOOLS = Path(__file__).parents[2] / "tools" / "experiments"
-
-
-@pytest.fixture(scope="module")
-def tools():
-    """The experiment's modules, which import one another by their plain names."""
-    sys.path.insert(0, str(TOOLS))
-    try:
-        names = ("htg", "judged", "tables")
-        return SimpleNamespace(**{name: importlib.import_module(name) for name in names})
-    finally:
-        sys.path.remove(str(TOOLS))
 
 
 def record(value, **more):
@@ -117,35 +98,12 @@ def test_retrieval_of_each_query(tools):
 
 # ---------------------------------------------------------------- a whole small ablation
 
-SMALL = [
-    "data.layout=table", "data.train={subset: train}", "model.backbone=test_resnet",
-    "model.backbone_options={}", "model.embedding_size=8", "model.preprocessing.size=[32, 32]",
-    "batch={size: 16, images_per_identity: 4}", "epochs=2", "device=cpu", "augmentation=null",
-    "log_every=3",
-]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory):
-    """A table of 8 people to train on and 13 others, 5 images each."""
-    root = tmp_path_factory.mktemp("faces")
-    random = np.random.default_rng(0)
-    rows = []
-    for person in range(21):
-        pattern = random.integers(0, 255, (4, 4, 3))
-        for shot in range(5):
-            small = np.clip(pattern + random.normal(0, 40, pattern.shape), 0, 255)
-            name = f"{person:02d}_{shot}.png"
-            cv2.imwrite(str(root / name), cv2.resize(small.astype(np.uint8), (32, 32)))
-            rows.append((name, f"p{person:02d}", "train" if person < 8 else "test"))
-    frame = pd.DataFrame(rows, columns=["path", "identity", "subset"])
-    frame.to_csv(root / "faces.csv", index=False)
-    return root / "faces.csv"
-
 
 def ablation(tools, faces, folder):
-    overrides = [*SMALL, f"data.root={faces}"]
-    return tools.htg.Ablation(TOOLS / "htg_lfw.yaml", overrides, folder, pretraining_epochs=1)
+    overrides = [*tools.small, f"data.root={faces}"]
+    return tools.htg.Ablation(
+        tools.folder / "htg_lfw.yaml", overrides, folder, pretraining_epochs=1
+    )
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +131,7 @@ def test_arms_begin_with_the_shared_pretraining(tools, done, faces, tmp_path, mo
             trainer.step.heads.state_dict()["parts.softmax.prototypes.weight"],
             trained["heads"]["parts.softmax.prototypes.weight"],
         )
-        tools.htg.fork(trainer, shared)
+        tools.htg.fork(trainer.step, shared)
         begun[arm] = trainer.step
     for step in begun.values():
         for name, tensor in trained["embedder"].items():
@@ -184,7 +142,7 @@ def test_arms_begin_with_the_shared_pretraining(tools, done, faces, tmp_path, mo
     other = done._config("heads=[{name: cosine}, {name: center}]")
     trainer = tools.htg.Trainer.start(other, tmp_path / "other")
     with pytest.raises(TrainingError, match=r"has other heads than"):
-        tools.htg.fork(trainer, shared)
+        tools.htg.fork(trainer.step, shared)
 
 
 def test_all_arms_get_the_same_updates_and_batches(tools, done):
@@ -223,7 +181,7 @@ def test_a_training_that_was_stopped_goes_on_from_its_fork(tools, done, tmp_path
     config = done._config(*tools.htg.ARMS["htg"], "seed=1000")
     stopped = Run(tmp_path / "stopped")
     trainer = tools.htg.Trainer.start(config, stopped.path)
-    tools.htg.fork(trainer, shared)
+    tools.htg.fork(trainer.step, shared)
     trainer._save_last()
     whole = tools.htg.trained(stopped, config, shared)
     unbroken = Run(done.folder / "runs" / "seed-0" / "htg")
@@ -251,7 +209,7 @@ def test_tables(tools, done):
 
 def test_every_arm_is_a_configuration_of_both_data_sets(tools, tmp_path):
     for name in ("htg_market.yaml", "htg_lfw.yaml"):
-        made = tools.htg.Ablation(TOOLS / name, [], tmp_path, 1)
+        made = tools.htg.Ablation(tools.folder / name, [], tmp_path, 1)
         arms = {arm: made._config(*overrides) for arm, overrides in tools.htg.ARMS.items()}
         assert arms["random-negative"].adversarial.mining == "random"
         assert {arm for arm, config in arms.items() if config.adversarial.pretraining == 0} == {
@@ -266,12 +224,8 @@ def test_every_arm_is_a_configuration_of_both_data_sets(tools, tmp_path):
         assert tools.htg.CONTROL["keypoints-htg"] == "keypoints"
 
 
-def test_generator_and_discriminator_alone():
-    sys.path.insert(0, str(TOOLS))
-    try:
-        players = importlib.import_module("htg_players")
-    finally:
-        sys.path.remove(str(TOOLS))
+def test_generator_and_discriminator_alone(tools):
+    players = tools.htg_players
     random = np.random.default_rng(0)
     centres = random.normal(size=(20, 1, 16)) * 4
     features = (centres + random.normal(size=(20, 5, 16))).reshape(100, 16)

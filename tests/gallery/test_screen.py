@@ -53,8 +53,8 @@ def test_info_has_its_memory_and_what_it_screened(large: Path) -> None:
         size = PEOPLE * EACH * D
         assert gallery.info().screen == {"bytes": size, "searched": 0, "fallbacks": 0}
         assert "int8 copy" in gallery.info().to_text()
-        gallery.search(gallery.entries()[1][:9], 4, fingerprint="model-1")
-        assert gallery.info().screen == {"bytes": size, "searched": 9, "fallbacks": 0}
+        gallery.search(gallery.entries()[1][:8], 4, fingerprint="model-1")
+        assert gallery.info().screen == {"bytes": size, "searched": 8, "fallbacks": 0}
         json.dumps(gallery.info().to_dict())
 
 

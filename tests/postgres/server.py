@@ -99,7 +99,7 @@ class Server:
             capture_output=True,
             text=True,
             env={**os.environ, **environment},
-            **_as_another(),
+            **as_another(),
         )
         if done.returncode:
             raise RuntimeError(f"{program}: {done.stderr.strip()}")
@@ -121,7 +121,7 @@ class Server:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for the process that started it
-                **_as_another(),
+                **as_another(),
             )
         wait_until(lambda: self._state()[7:] == ["ready"] or not self._is_running())
         if not self._is_running():
@@ -210,7 +210,7 @@ def _is_alive(process: "psutil.Process") -> bool:
         return False
 
 
-def _as_another() -> dict[str, Any]:
+def as_another() -> dict[str, Any]:
     """Return how a process is started that must not be root's."""
     if os.geteuid() != 0:
         return {}
@@ -222,7 +222,7 @@ def _own_folder(folder: Path) -> Path:
     """Make a folder of the user that the servers run as; an empty one may be there."""
     folder.mkdir(exist_ok=True)
     folder.chmod(0o755)
-    other = _as_another()
+    other = as_another()
     if other:
         os.chown(folder, other["user"], other["group"])
     return folder
@@ -240,7 +240,7 @@ def _programs(folder: Path) -> Path:
     programs = package / "pginstall" / "bin"
     try:
         command = [programs / "postgres", "--version"]
-        subprocess.run(command, check=True, capture_output=True, cwd="/", **_as_another())
+        subprocess.run(command, check=True, capture_output=True, cwd="/", **as_another())
     except PermissionError:
         for part in (package, package.with_suffix(".libs")):
             shutil.copytree(part, folder / "wheel" / part.name)

@@ -1,35 +1,31 @@
 """A tenth of tools/soak/service.py, and whether its judge sees what is wrong."""
 
 import json
-import subprocess
 import sys
 from math import inf
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from tools.soak import service_load as load
-
-PROJECT = Path(__file__).parents[2]
+from tools.soak.service import main as soak
 
 
 @pytest.mark.slow
-def test_a_service_under_load(tmp_path):
+def test_a_service_under_load(tmp_path, monkeypatch, capsys):
     parts = ["answers", "slow clients", "damaged bodies", "memory"]
-    command = [sys.executable, "-m", "tools.soak.service", "--out", str(tmp_path / "out")]
-    command += ["--share", "0.1", "--only", *parts]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT)
-    assert done.returncode == 0, done.stdout + done.stderr
+    options = ["--out", str(tmp_path / "out"), "--share", "0.1", "--only", *parts]
+    monkeypatch.setattr(sys, "argv", ["soak", *options])
+    soak()
+    assert capsys.readouterr().out.count("\n") == len(parts)
     said = json.loads((tmp_path / "out" / "soak.json").read_text())["parts"]
     assert list(said) == parts
     assert all(part["faults"] == [] for part in said.values())
     assert said["answers"]["searches judged"] > 200
     assert said["answers"]["removed"] > 3
-    # they are done, and not begun again
-    again = subprocess.run(command, capture_output=True, check=False, cwd=PROJECT)
-    assert (again.returncode, again.stdout) == (0, b"")
+    soak()  # they are done, and not begun again
+    assert capsys.readouterr().out == ""
 
 
 def answer(*, among: dict[str, np.ndarray], probe: int) -> list[tuple[str, float]]:

@@ -90,7 +90,8 @@ def files(tmp_path: Path) -> dict[str, Path]:
 @pytest.fixture
 def gallery(tmp_path: Path) -> Path:
     with Gallery.create(tmp_path / "gallery", AlignedColours()) as made:
-        made.add_operating_point("pairs", point())
+        missed = {"low": 0.1, "high": 0.4, "method": "made up"}
+        made.add_operating_point("pairs", point(miss_rate=0.2, miss_interval=missed))
         many = point(kind="1:N", score_rule="max", gallery_size=10)
         made.add_operating_point("door", many)
     return tmp_path / "gallery"
@@ -298,6 +299,9 @@ def test_the_page_works_by_keyboard_alone(page: Page, files) -> None:
         page.keyboard.press("Tab")
     page.keyboard.press("Enter")  # Gallery is the last of the four
     expect(page.locator("#gallery table")).to_be_visible()
+    points = page.locator("#gallery table tbody tr")
+    expect(points.filter(has_text="pairs")).to_contain_text("95 %: 0.1 to 0.4")
+    expect(points.filter(has_text="door")).to_contain_text("not recorded")
     page.goto("/#compare")
     choose(page, files["a"], files["b"])
     page.locator("#compare select").focus()

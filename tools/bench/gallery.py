@@ -17,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 
 import faiss
@@ -50,6 +51,11 @@ LIMITS = {
         )
         for batch in BATCHES[1:]
     },
+    **{
+        f"{engine}_{batch}_planted_over_plain": (at_most, 1.1)
+        for engine in ("scalar_quantiser", "int8_products", "float32")
+        for batch in (1, 64)
+    },
     "over_bare_loop": (at_most, 3.0),
     "open_s": (at_most, 1.0),
     "remove_1000_s": (at_most, 0.5),
@@ -71,13 +77,12 @@ def new_gallery(folder: Path) -> Gallery:
 
 def bench_search(rows: int, folder: Path) -> dict[str, float]:
     """Search, one probe and batches, over FAISS's exact index of the same vectors."""
-    given, found = embeddings(rows), {}
+    given = embeddings(rows)
     rounds = REPEATS if rows <= 200_000 else 2
     with new_gallery(folder) as gallery:
         gallery.enroll(given)
         gallery.rebuild()
-        raw = faiss.IndexFlatIP(WIDTH)
-        raw.add(given.vectors)
+        raw = flat(given.vectors)
         probes = faces(BATCH, seed=1)[0]
         answers = gallery.search(probes, K, fingerprint=FINGERPRINT)
         nearest = raw.search(probes, 1)[1][:, 0]
@@ -86,24 +91,75 @@ def bench_search(rows: int, folder: Path) -> dict[str, float]:
             answer.candidates[0].person == names[row]
             for answer, row in zip(answers, nearest, strict=True)
         )
-        for batch in BATCHES:
-            engine = engine_for(batch, rows, WIDTH).replace(" ", "_")
-            times = 20 if batch == 1 else 1
-            some = [probes[row : row + batch] for row in range(times)]
-            works = [
-                lambda some=some: [gallery.search(q, K, fingerprint=FINGERPRINT) for q in some],
-                lambda some=some: [raw.search(q, K) for q in some],
-                lambda some=some: with_products(lambda: [raw.search(q, K) for q in some]),
-            ]
-            if usearch is not None:
-                works.append(lambda some=some: [by_usearch(given.vectors, q) for q in some])
-            taken = in_turns(rounds, *works)
-            for name, each in zip(("gallery", "faiss", "tuned", "usearch"), taken, strict=False):
-                found[f"{name}_{batch}_s"] = Rounds([one / times for one in each])
-            found[f"{engine}_{batch}_over_faiss"] = ratios(taken[0], taken[1])
-            found[f"{engine}_{batch}_over_tuned"] = ratios(taken[0], taken[2])
+        found = compared(gallery, raw, BATCHES, rounds, given.vectors)
         screen = gallery.info().screen
         found["fallbacks"] = -1 if screen is None else screen["fallbacks"]
+    return found
+
+
+def flat(vectors: np.ndarray) -> faiss.IndexFlatIP:
+    """Return FAISS's exact index of vectors."""
+    raw = faiss.IndexFlatIP(WIDTH)
+    for start in range(0, len(vectors), 1 << 16):
+        raw.add(np.ascontiguousarray(vectors[start : start + (1 << 16)]))
+    return raw
+
+
+def compared(
+    gallery: Gallery,
+    raw: faiss.IndexFlatIP,
+    batches: Iterable[int],
+    rounds: int,
+    vectors: np.ndarray | None = None,
+) -> dict[str, float]:
+    """Return the times of searches of a gallery, of FAISS and, given the vectors, of usearch."""
+    probes, found = faces(BATCH, seed=1)[0], {}
+    for batch in batches:
+        engine = engine_for(batch, raw.ntotal, WIDTH).replace(" ", "_")
+        times = 20 if batch == 1 else 1
+        some = [probes[row : row + batch] for row in range(times)]
+        works = [
+            lambda some=some: [gallery.search(q, K, fingerprint=FINGERPRINT) for q in some],
+            lambda some=some: [raw.search(q, K) for q in some],
+            lambda some=some: with_products(lambda: [raw.search(q, K) for q in some]),
+        ]
+        if usearch is not None and vectors is not None:
+            works.append(lambda some=some: [by_usearch(vectors, q) for q in some])
+        taken = in_turns(rounds, *works)
+        for name, each in zip(("gallery", "faiss", "tuned", "usearch"), taken, strict=False):
+            found[f"{name}_{batch}_s"] = Rounds([one / times for one in each])
+        found[f"{engine}_{batch}_over_faiss"] = ratios(taken[0], taken[1])
+        found[f"{engine}_{batch}_over_tuned"] = ratios(taken[0], taken[2])
+    return found
+
+
+def bench_planted(rows: int, folder: Path) -> dict[str, float]:
+    """Search with one planted one-hot vector, over the same gallery without it."""
+    vectors, who = faces(rows)
+    names = np.char.add("person ", who.astype(str)).tolist()
+    galleries, found = [], {}
+    with ExitStack() as stack:
+        for number, planted in enumerate((vectors, vectors.copy())):
+            planted[:number] = np.eye(1, WIDTH)
+            (folder / str(number)).mkdir()
+            gallery = stack.enter_context(new_gallery(folder / str(number)))
+            gallery.enroll(planted, names, fingerprint=FINGERPRINT)
+            gallery.rebuild()
+            galleries.append(gallery)
+        probes = faces(64, seed=1)[0]
+        for batch in (1, 64):
+            engine = engine_for(batch, rows, WIDTH).replace(" ", "_")
+            some = [probes[row : row + batch] for row in range(20 if batch == 1 else 1)]
+            plain, planted = in_turns(
+                REPEATS,
+                *(
+                    lambda one=one, some=some: [
+                        one.search(q, K, fingerprint=FINGERPRINT) for q in some
+                    ]
+                    for one in galleries
+                ),
+            )
+            found[f"{engine}_{batch}_planted_over_plain"] = ratios(planted, plain)
     return found
 
 
@@ -188,7 +244,7 @@ def bench_removal(rows: int, folder: Path) -> dict[str, float]:
 def bench_large(rows: int, folder: Path) -> dict[str, float]:
     """Fill a large gallery in blocks; open it, search it, and look at memory, each by itself."""
     rounds: dict[str, list[float]] = {}
-    for step in ("fill", "open", "open", "open"):
+    for step in ("fill", "open", "open", "open", "compare"):
         command = [sys.executable, __file__, "--step", step, "--large", str(rows)]
         command += ["--folder", str(folder)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -242,25 +298,35 @@ def open_large(rows: int, folder: Path) -> dict[str, float]:
     }
 
 
+def compare_large(rows: int, folder: Path) -> dict[str, float]:
+    """Search a large gallery, over FAISS's exact index of the same vectors."""
+    with Gallery.open(folder / "gallery") as gallery:
+        raw = flat(gallery._index.refresh().parts[0].entries.vectors)
+        assert raw.ntotal == rows
+        return compared(gallery, raw, (1, 64), 2)
+
+
 def main() -> None:
     parts = {
         "search": bench_search,
         "search_with_torch": bench_search_with_torch,
+        "planted": bench_planted,
         "enrolment": bench_enrolment,
         "removal": bench_removal,
         "large": bench_large,
     }
+    steps = {"fill": fill, "open": open_large, "compare": compare_large}
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--large", type=int, default=1_000_000)
     parser.add_argument("--only", choices=parts, nargs="+", default=list(parts))
-    parser.add_argument("--step", choices=[*parts, "fill", "open"], help=argparse.SUPPRESS)
+    parser.add_argument("--step", choices=[*parts, *steps], help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if options.step:
-        work = {"fill": fill, "open": open_large, **parts}[options.step]
-        rows = options.large if options.step in ("large", "fill", "open") else options.rows
+        work = {**steps, **parts}[options.step]
+        rows = options.large if options.step in ("large", *steps) else options.rows
         print(json.dumps(work(rows, options.folder)))
         return
     found = {}

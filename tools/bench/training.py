@@ -7,7 +7,11 @@ Where both share the CPU's cores the machine allows 1 / (t_model + t_loader) ima
 a GPU 1 / max(t_model, t_loader). The same for extraction, with the forward pass alone. The ratios
 are medians over rounds.
 
+`--recipe triplet` trains P x K batches by the triplet loss and miner of pytorch-metric-learning,
+and times that package's own trainer in the same rounds (pml_trainer.py says how it is fed).
+
     python tools/bench/training.py --json
+    python tools/bench/training.py --recipe triplet
     python tools/bench/training.py data.cache=always optimizer.fused=false
 """
 
@@ -25,6 +29,7 @@ from typing import Any
 
 import torch
 from _figures import Figure, Rounds, as_json, as_table, at_least
+from pml_trainer import LOSS, pml_seconds
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -41,8 +46,23 @@ from facever.training.config import TrainConfig
 from facever.training.run import Run
 from facever.training.trainer import Trainer
 
-WANTED = 0.95
+WANTED, WANTED_OVER_PML = 0.95, 1.1
+PER_IDENTITY = 4
+UNUSED = ("crop", "affine", "color", "grey", "blur", "downscale", "jpeg", "erase")
 WARM_UP, UPDATES, BARE, LOADED, LOOP = 6, 16, 8, 4, 22
+
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "cosface": {"heads": [{"name": "cosface"}]},
+    "triplet": {
+        "heads": [LOSS],
+        "batch": {"images_per_identity": PER_IDENTITY},
+        "augmentation": {
+            "flip": {"probability": 0.5},
+            **{key: {"probability": 0} for key in UNUSED},
+        },
+    },
+}
 
 
 def images_for_it(folder: Path, most: int) -> Manifest:
@@ -57,7 +77,7 @@ def images_for_it(folder: Path, most: int) -> Manifest:
 
 
 def trainer_for(manifest: Manifest, folder: Path, options: argparse.Namespace) -> Trainer:
-    """Return a trainer of the LFW recipe's kind that never evaluates."""
+    """Return a trainer of the recipe's kind that never evaluates."""
     listed = folder / "bench.csv"
     manifest.save(listed)
     values = {
@@ -66,14 +86,14 @@ def trainer_for(manifest: Manifest, folder: Path, options: argparse.Namespace) -
             "backbone": options.backbone,
             "preprocessing": {"size": [options.size, options.size]},
         },
-        "heads": [{"name": "cosface"}],
-        "batch": {"size": options.batch},
+        **RECIPES[options.recipe],
         "precision": options.precision,
         "workers": options.workers,
         "epochs": 1000,
         "ema_decay": 0.999,
         "tensorboard": False,
     }
+    values["batch"] = {"size": options.batch, **values.get("batch", {})}
     written = folder / "bench.yaml"
     written.write_text(json.dumps(values), encoding="utf-8")  # JSON is YAML
     return Trainer.start(load(TrainConfig, written, options.overrides), folder / "run")
@@ -177,17 +197,21 @@ class Round:
     loader: float
     real: float
     loop: float = float("nan")
+    pml: float = float("nan")
 
     @property
     def reached(self) -> float:
         return allowed_seconds(self.model, self.loader) / self.real
 
 
-def training(trainer: Trainer, workers: int, rounds: int) -> list[Round]:
+def training(
+    trainer: Trainer, workers: int, rounds: int, others: Callable[[], float]
+) -> list[Round]:
     """Stop the real trainer now and then to measure the bare model and the bare loader.
 
     A round is UPDATES updates of the trainer, before them as many as a pause may have filled the
     loader's queue with, and then the bare measurements, during which its clock stands still.
+    `others` gives the seconds per image of another trainer.
     """
     done: list[Round] = []
     keys = [(0, indices) for indices in islice(cycle(trainer._batches._sampler), LOOP)]
@@ -207,7 +231,8 @@ def training(trainer: Trainer, workers: int, rounds: int) -> list[Round]:
             real = (time.perf_counter() - began) / images
             model = model_seconds(trainer, batches[0], BARE)
             loader = loader_seconds(trainer, keys[:LOADED])
-            done.append(Round(model, loader, real, loop_seconds(trainer, keys, workers)))
+            loop = loop_seconds(trainer, keys, workers)
+            done.append(Round(model, loader, real, loop, others()))
             count = 0
             if len(done) == rounds:
                 raise Enough
@@ -262,7 +287,8 @@ def main() -> None:
     parser.add_argument("--backbone", default="resnet10t")
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--precision", default="bf16")
+    parser.add_argument("--recipe", choices=RECIPES, default="cosface")
+    parser.add_argument("--precision", default="auto")
     parser.add_argument("--workers", default="auto")
     parser.add_argument("--images", type=int, default=4096)
     parser.add_argument("--rounds", type=int, default=6)
@@ -275,7 +301,21 @@ def main() -> None:
         manifest = images_for_it(folder, options.images)
         trainer = trainer_for(manifest, folder, options)
         workers = worker_count(options.workers, trainer.device.type == "cuda")
-        trained = training(trainer, workers, options.rounds)
+
+        def others() -> float:
+            if options.recipe != "triplet":
+                return float("nan")
+            return pml_seconds(
+                manifest,
+                trainer.step.embedder,
+                options.batch,
+                PER_IDENTITY,
+                workers,
+                WARM_UP,
+                LOOP,
+            )
+
+        trained = training(trainer, workers, options.rounds, others)
         trainer._best.export()
         embedded = extraction(trainer.run, manifest, folder, options.workers, 3)
 
@@ -290,6 +330,10 @@ def main() -> None:
     loop = Rounds([one.loop / one.real for one in trained])
     figures.append(Figure("training: bare loop over machine", reached_by_loop(trained), "ratio"))
     figures.append(at_least("training: facever over a bare loop", loop, "ratio", WANTED))
+    if options.recipe == "triplet":
+        pml = Rounds([one.pml / one.real for one in trained])
+        name = "training: facever over pytorch-metric-learning's trainer"
+        figures.append(at_least(name, pml, "ratio", WANTED_OVER_PML))
     print(as_json(figures) if options.json else as_table(figures))
 
 

@@ -22,24 +22,25 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from judged import difference_over_seeds, interval_over_people, judge
-from tables import interval_text, markdown, mean_text
+from comparison import HEADERS, Records, comparisons
+from judged import judge
+from tables import markdown, mean_text
 
 from facever.config import load as load_config
 from facever.core.console import say
 from facever.core.files import write_text
 from facever.core.json_files import write_json
 from facever.errors import FaceverError, TrainingError
-from facever.evaluation.statistics.paired import holm
 from facever.studies.bakeoff.running import check_kept
 from facever.training.config import TrainConfig
 from facever.training.interruption import Interrupted
 from facever.training.run import Run
 from facever.training.saving.checkpoint import load_checkpoint
+from facever.training.steps import EmbeddingStep
 from facever.training.trainer import Trainer
 
 PLAIN = "adversarial.pretraining=1"
@@ -135,21 +136,21 @@ def trained(run: Run, config: TrainConfig, shared: Run | None = None) -> Run:
     shutil.rmtree(run.path, ignore_errors=True)  # stopped before its first checkpoint
     trainer = Trainer.start(config, run.path)
     if shared is not None:
-        fork(trainer, shared)
+        fork(trainer.step, shared)
     return trainer.fit()
 
 
-def fork(trainer: Trainer, shared: Run) -> None:
+def fork(step: EmbeddingStep, shared: Run) -> None:
     """Give a new training the embedder and the prototypes of a finished one.
 
     Raises:
         TrainingError: The networks differ in more than what an arm adds.
     """
     state = load_checkpoint(shared.last)["step"]
-    trainer.step.embedder.load_state_dict(state["embedder"])
-    found = trainer.step.heads.load_state_dict(state["heads"], strict=False)
+    step.embedder.load_state_dict(state["embedder"])
+    found = step.heads.load_state_dict(state["heads"], strict=False)
     if found.unexpected_keys or set(found.missing_keys) - _NEW:
-        raise TrainingError(f"{shared.path} has other heads than {trainer.run.path}: {found}")
+        raise TrainingError(f"{shared.path} has other heads than an arm: {found}")
 
 
 def cost(run: Run) -> dict[str, Any]:
@@ -160,36 +161,23 @@ def cost(run: Run) -> dict[str, Any]:
     return {"updates": last["position"]["update"], "seconds": last["seconds"], "on": on}
 
 
-def table(records: Mapping[str, Mapping[int, Mapping[str, Any]]], figure: str) -> str:
+def table(records: Records, figure: str) -> str:
     """Return one figure of all arms, each compared with its control."""
-    differences = {
-        arm: difference_over_seeds(records[CONTROL[arm]], found, figure)
-        for arm, found in records.items()
-        if CONTROL[arm] != arm and CONTROL[arm] in records
-    }
-    tested = [arm for arm, difference in differences.items() if difference is not None]
-    corrected = dict(zip(tested, holm([differences[arm].p for arm in tested]), strict=True))
+    pairs = [(arm, CONTROL[arm]) for arm in records if CONTROL[arm] != arm]
+    cells = comparisons(records, pairs, figure)
     rows = []
     for arm, found in records.items():
         values = [record["figures"][figure] for record in found.values()]
         seconds = [record["seconds"] for record in found.values()]
         row = [arm, f"{len(found)}", mean_text(values), f"{sum(seconds) / len(seconds):.0f}"]
-        if arm in differences:
-            difference, base = differences[arm], records[CONTROL[arm]]
-            seen = "-"
-            if difference is not None:
-                seen = f"{difference.mean:+.3f} {interval_text(difference.interval)}"
-            p = f"{corrected[arm]:.2g}" if arm in corrected else "-"
-            row += [CONTROL[arm], seen, p, interval_text(interval_over_people(base, found, figure))]
-        else:
-            row += ["", "", "", ""]
+        compared = cells.get((arm, CONTROL[arm]))
+        row += [CONTROL[arm], *compared] if compared else [""] * 4
         rows.append(row)
-    headers = ["arm", "seeds", "mean ± 95 % over seeds", "seconds", "minus", "over seeds [95 %]",
-               "p (Holm)", "over test people [95 %]"]  # fmt: skip
+    headers = ["arm", "seeds", "mean ± 95 % over seeds", "seconds", "minus", *HEADERS]
     return markdown(figure, headers, rows)
 
 
-def tables(records: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> str:
+def tables(records: Records) -> str:
     """Return every figure's table, and how to read them."""
     first = next(iter(next(iter(records.values())).values()))
     notes = (

@@ -10,7 +10,9 @@ from facever.cli.evaluate.shared import (
     Distances,
     Failures,
     Mask,
+    Media,
     Metric,
+    Quality,
     Rows,
     is_scores,
     load,
@@ -23,6 +25,7 @@ from facever.cli.options import AsJson
 if TYPE_CHECKING:
     from facever.evaluation.one_to_many.expansion import Expansion
     from facever.evaluation.one_to_many.reranking import Reranking
+    from facever.evaluation.one_to_many.side_templates import SideTemplates
 
 
 def retrieval(
@@ -53,6 +56,21 @@ def retrieval(
             "the query's camera are ignored."
         ),
     ] = None,
+    templates: Annotated[
+        str | None,
+        typer.Option(
+            help="Pool the images of a track into one template: the column with the track's name."
+        ),
+    ] = None,
+    template_sides: Annotated[
+        str | None,
+        typer.Option(
+            help="With --templates: the sides that are pooled: both, queries or gallery (image to "
+            "track). [default: both]"
+        ),
+    ] = None,
+    media: Media = None,
+    quality: Quality = None,
     similarity: Metric = None,
     rerank: Annotated[
         bool, typer.Option("--rerank", help="Re-rank with k-reciprocal neighbours.")
@@ -106,6 +124,10 @@ def retrieval(
                 "queries": queries,
                 "gallery": gallery,
                 "camera": camera,
+                "templates": templates,
+                "template_sides": template_sides,
+                "media": media,
+                "quality": quality,
                 "similarity": similarity,
                 "rerank": rerank,
                 "k1": k1,
@@ -125,11 +147,26 @@ def retrieval(
         queries=queries,
         gallery=gallery,
         camera=camera,
+        templates=_templates(templates, template_sides, media, quality),
         similarity=similarity,
         rerank=_reranking(rerank, {"k1": k1, "k2": k2, "lambda": lambda_value}),
         expand=_expansion(expand, alpha, expand_gallery),
     )
     show(result, as_json)
+
+
+def _templates(
+    column: str | None, sides: str | None, media: str | None, quality: str | None
+) -> "SideTemplates | None":
+    from facever.errors import EvaluationError
+    from facever.evaluation.one_to_many.side_templates import SideTemplates
+
+    if column is None:
+        given = {"template-sides": sides, "media": media, "quality": quality}
+        for name in (name for name, value in given.items() if value is not None):
+            raise EvaluationError(f"--{name} requires --templates COLUMN")
+        return None
+    return SideTemplates(column, media, quality, sides or "both")
 
 
 def _reranking(wanted: bool, given: dict[str, float | None]) -> "Reranking | None":

@@ -10,6 +10,7 @@ from facever.cli.gallery.shared import (
     OwnEngine,
     counted,
     names_in,
+    of_tracks,
     pairs_of,
     print_json,
     totals,
@@ -86,6 +87,13 @@ def enroll(
             "[default: quality, if present]"
         ),
     ] = None,
+    templates: Annotated[
+        str | None,
+        typer.Option(
+            help="Of an embedding set: enroll the images of a track as one; the column with the "
+            "track's name."
+        ),
+    ] = None,
     photos: Photos = None,
     face: Face = None,
     min_quality: MinQuality = None,
@@ -111,6 +119,10 @@ def enroll(
         raise ConfigError(
             "--data, --device and --engine apply to images: give --model, or omit them"
         )
+    if model is not None and templates is not None:
+        raise ConfigError(
+            "--templates applies to an embedding set: omit --model, or omit --templates"
+        )
     how = photos, face, min_quality, rotations, detector
     if model is None and asked_of_photos(how):
         raise ConfigError("--photos and its options apply to images: give --model, or omit them")
@@ -127,7 +139,7 @@ def enroll(
         if model is None:
             from facever.gallery.columns import metadata_of, with_quality
 
-            faces = _embeddings_in(given)
+            faces = of_tracks(_embeddings_in(given), templates)
             rows = with_quality(faces.rows, quality)
             rules["metadata"] = metadata_of(rows, columns, person, rules["metadata"])
             done = opened.enroll(replace(faces, rows=rows), person, **rules)

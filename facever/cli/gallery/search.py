@@ -14,6 +14,7 @@ from facever.cli.gallery.shared import (
     Where,
     calibration_of,
     counted,
+    of_tracks,
     point_of,
     print_json,
     where_of,
@@ -54,6 +55,13 @@ def search(
     images: Images = None,
     model: Model = None,
     embeddings: Embeddings = None,
+    templates: Annotated[
+        str | None,
+        typer.Option(
+            help="With --embeddings: pool the images of a track into one probe; the column with "
+            "the track's name."
+        ),
+    ] = None,
     k: Annotated[int, typer.Option("-k", help="Number of candidates to show.")] = 5,
     operating_point: Point = None,
     rule: Rule = None,
@@ -87,6 +95,8 @@ def search(
 
     how = photos, face, min_quality, rotations, detector
     _check("search", images, model, embeddings, (device, engine), how)
+    if templates is not None and embeddings is None:
+        raise ConfigError("--templates applies to embeddings: give --embeddings, or omit it")
     if as_csv and as_json:
         raise ConfigError("give either --csv or --json, not both")
     asked: dict[str, Any] = {
@@ -98,7 +108,7 @@ def search(
     }
     with Gallery.open(gallery) as opened:
         if embeddings is not None:
-            probes = EmbeddingSet.load(embeddings)
+            probes = of_tracks(EmbeddingSet.load(embeddings), templates)
             names = _names_in(probes)
             found = opened.search(probes, k, **asked)
         else:
@@ -113,6 +123,11 @@ def search(
             names = _owners_of(images, [answer.face for answer in found])
     if found.note:
         say(found.note)
+    if templates is not None:
+        say(
+            "each probe is the mean of a track's images: an operating point that was measured on "
+            "single images has other rates for it"
+        )
     if as_json:
         result = found.to_dict()
         for name, answer in zip(names, result["answers"], strict=True):

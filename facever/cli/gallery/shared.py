@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from facever.embeddings.embedding_set import EmbeddingSet
     from facever.evaluation.score_calibration import ScoreCalibration
     from facever.gallery.gallery import Gallery
     from facever.operating_point import OperatingPoint
@@ -174,6 +175,28 @@ def where_of(given: Sequence[str] | None) -> dict[str, list[Any]] | None:
 def names_in(given: str | None) -> list[str]:
     """Return the names in an option such as site,role."""
     return [name.strip() for name in (given or "").split(",") if name.strip()]
+
+
+def of_tracks(faces: "EmbeddingSet", column: str | None) -> "EmbeddingSet":
+    """Return embeddings with the images of each track pooled into one; None: as they are.
+
+    The rows' `path`, by which a gallery names an enrolled image, is the name of the track.
+
+    Raises:
+        EvaluationError: The column does not exist or is empty, or a track has two people.
+    """
+    if column is None:
+        return faces
+    from dataclasses import replace
+
+    from facever.core.console import say
+    from facever.evaluation.protocols.templates import template_set
+
+    made = template_set(faces, column)
+    pooled = int(made.rows[["images", "failed_images"]].to_numpy().sum())
+    without = f", {len(faces) - pooled} without one left out" if len(faces) > pooled else ""
+    say(f"{counted(pooled, 'image')} pooled into {counted(len(made), 'track')}{without}")
+    return replace(made, rows=made.rows.assign(path=made.rows["template"]))
 
 
 def counted(count: int, one: str) -> str:

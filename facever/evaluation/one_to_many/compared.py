@@ -16,7 +16,12 @@ from facever.render.values import Record
 
 @dataclass(frozen=True)
 class ComparedMeasure(Record):
-    """A measure of both rankings, and the interval of second minus first."""
+    """A measure of both rankings.
+
+    Attributes:
+        first, second: The measure of either ranking.
+        interval: Interval of the second minus the first.
+    """
 
     first: float
     second: float

@@ -236,6 +236,8 @@ class IdentificationResult(Result):
             achieved_rate=point.false_positives / self.nonmated,
             trials=TrialCounts(genuine=self.mated, impostor=self.nonmated),
             interval=point.fpir_interval,
+            miss_rate=point.missed[1] / self.mated if 1 in point.missed else None,
+            miss_interval=point.fnir_intervals.get(1),
             dataset=self.dataset if dataset is None else dataset,
             fingerprint=self.fingerprint if fingerprint is None else fingerprint,
             score_rule=self.score_rule,

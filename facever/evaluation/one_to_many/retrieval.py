@@ -29,6 +29,12 @@ from facever.evaluation.one_to_many.ranking import (
 )
 from facever.evaluation.one_to_many.reranking import Reranked, Reranking
 from facever.evaluation.one_to_many.retrieved import RetrievalResult, measures
+from facever.evaluation.one_to_many.side_templates import (
+    SIDES,
+    SideTemplates,
+    TemplateCounts,
+    pooled,
+)
 from facever.evaluation.overlap import find_overlap
 from facever.evaluation.scoring.similarity import Ints, make_scorer
 from facever.evaluation.two_sets import check_comparable, images_in_both
@@ -46,11 +52,14 @@ def retrieval(
     against: Embeddings | None = None,
     camera: str | None = None,
     similarity: str | None = None,
+    templates: str | SideTemplates | None = None,
     rerank: Reranking | None = None,
     expand: Expansion | None = None,
     level: float = 0.95,
 ) -> RetrievalResult:
-    """Rank a gallery for each query. Rows in the result are rows of the given embeddings.
+    """Rank a gallery for each query.
+
+    Rows in the result are rows of the given embeddings; for a template, the row of its first image.
 
     Args:
         embeddings: Queries and gallery, or queries only; as for `verification`.
@@ -62,6 +71,9 @@ def retrieval(
         camera: The column of the cross-camera rule: gallery rows with the query's identity and
             camera are junk.
         similarity: "cosine", "euclidean" or "dot"; by default the metric of the model's head.
+        templates: Pool images into templates, compared by cosine: the column with the template
+            (such as the track) of each image, or more about it. Queries and gallery are chosen
+            before, by their images.
         rerank: Re-rank by k-reciprocal neighbours, after any expansion.
         expand: Expand the queries, and the gallery if set.
         level: Confidence level of the intervals, which draw the queries' people.
@@ -69,28 +81,33 @@ def retrieval(
     Raises:
         EvaluationError: No row matches a condition, no image could be embedded, a row has no
             camera, a row is query and gallery (without a cross-camera rule, which excludes it), no
-            query has a positive, or the models differ; also the input errors of `verification`.
+            query has a positive, the models differ, or a template has two people or cameras;
+            also the input errors of `verification`.
     """
     first = as_set(embeddings, identities, similarity=similarity)
     sets = first, first if against is None else as_set(against, similarity=similarity)
     check_comparable(*sets)
-    chosen = named_similarity(similarity or first.meta.metric)
+    how = SideTemplates(templates) if isinstance(templates, str) else templates
+    chosen = named_similarity(similarity or ("cosine" if how else first.meta.metric))
+    if how is not None and chosen != "cosine":
+        raise EvaluationError("templates are unit vectors: compare them by cosine")
     if against is None:
         queries, gallery = queries or "subset=query", gallery or "subset=gallery"
     rows = [
         where(side, [conditions] if isinstance(conditions, str) else conditions or [])
         for side, conditions in zip(sets, (queries, gallery), strict=True)
     ]
-    held = [part[side.acquired[part]] for side, part in zip(sets, rows, strict=True)]
-    for name, part in zip(("query", "gallery"), held, strict=True):
-        if not len(part):
-            raise EvaluationError(f"no {name} image could be embedded")
+    held = _held(sets, rows)
     both = np.intersect1d(held[0], held[1])
     if against is None and camera is None and len(both):
         raise EvaluationError(
             f"{len(both)} images are both query and gallery, first row {both[0]}: choose queries "
             "and a gallery without common rows"
         )
+    origins, counts = [np.arange(len(side)) for side in sets], None
+    if how is not None:
+        sets, rows, origins, counts = _pooled(sets, rows, how, camera)
+        held = _held(sets, rows)
     sides = [
         side if len(part) == len(side) else side.select(part)
         for side, part in zip(sets, held, strict=True)
@@ -104,12 +121,14 @@ def retrieval(
     lost = len(rows[0]) > len(held[0]) or len(rows[1]) > len(held[1])
     return replace(
         found,
-        each=replace(found.each, rows=held[0][found.each.rows]),
+        templates=how,
+        template_counts=counts,
+        each=replace(found.each, rows=origins[0][held[0]][found.each.rows]),
         first_wrong=[
             wrong._replace(
-                query=int(held[0][wrong.query]),
-                candidate=int(held[1][wrong.candidate]),
-                right=int(held[1][wrong.right]),
+                query=int(origins[0][held[0][wrong.query]]),
+                candidate=int(origins[1][held[1][wrong.candidate]]),
+                right=int(origins[1][held[1][wrong.right]]),
             )
             for wrong in found.first_wrong
         ],
@@ -118,6 +137,34 @@ def retrieval(
         answerable=_answerable(sets, rows, camera) if lost else None,
         overlap=overlap,
         warnings=warnings,
+    )
+
+
+def _held(sets: Sequence[EmbeddingSet], rows: Sequence[Ints]) -> list[Ints]:
+    """Return the rows of each side that have a vector."""
+    held = [part[side.acquired[part]] for side, part in zip(sets, rows, strict=True)]
+    for name, part in zip(("query", "gallery"), held, strict=True):
+        if not len(part):
+            raise EvaluationError(f"no {name} image could be embedded")
+    return held
+
+
+def _pooled(
+    sets: Sequence[EmbeddingSet], rows: Sequence[Ints], how: SideTemplates, camera: str | None
+) -> tuple[tuple[EmbeddingSet, EmbeddingSet], list[Ints], list[Ints], TemplateCounts]:
+    """Return both sides, their rows, the given row of each and the counts, after pooling."""
+    made = [
+        pooled(side, part, how, [] if camera is None else [camera])
+        if how.pools(name)
+        else (side.select(part), part, None)
+        for name, side, part in zip(SIDES, sets, rows, strict=True)
+    ]
+    one, two = (side for side, _, _ in made)
+    return (
+        (one, two),
+        [np.arange(len(one)), np.arange(len(two))],
+        [origin for _, origin, _ in made],
+        TemplateCounts(*(count for _, _, count in made)),
     )
 
 

@@ -15,6 +15,7 @@ from facever.evaluation.one_to_many.ranking import (
     shown_ranks,
 )
 from facever.evaluation.one_to_many.reranking import Reranking
+from facever.evaluation.one_to_many.side_templates import SIDES, SideTemplates, TemplateCounts
 from facever.evaluation.overlap import Overlap
 from facever.evaluation.scoring.similarity import Doubles
 from facever.operating_point import Interval
@@ -65,7 +66,10 @@ class RetrievalResult(Result):
         each: Ranks and precisions of each query.
         first_wrong: Queries whose first candidate is wrong, highest scores first, at most 50. A
             re-ranked score is minus the final distance.
-        failed_queries, failed_gallery: Images that could not be embedded; they are excluded.
+        templates: How images were pooled; None for images. Counts are then of templates.
+        template_counts: Images and templates of both sides, or None.
+        failed_queries, failed_gallery: Images (or templates) that could not be embedded; they are
+            excluded.
         answerable: Number of queries that would have a positive if every image had been embedded;
             None without failures.
         own_camera_only: Number of queries without a positive because the cross-camera rule removed
@@ -90,6 +94,8 @@ class RetrievalResult(Result):
     intervals: dict[str, Interval]
     each: QueryRanks
     first_wrong: list[WrongFirst] = field(default_factory=list)
+    templates: SideTemplates | None = None
+    template_counts: TemplateCounts | None = None
     failed_queries: int = 0
     failed_gallery: int = 0
     answerable: int | None = None
@@ -103,6 +109,7 @@ class RetrievalResult(Result):
     json_keys = (
         "protocol similarity ranked_by reranking expansion cross_camera queries "
         "queries_without_match=without_match queries_by_own_camera_only=own_camera_only gallery "
+        "templates template_counts "
         "overlap failure_to_acquire.queries=failed_queries "
         "failure_to_acquire.gallery=failed_gallery failure_to_compare=comparisons distances "
         "cmc=_shown_cmc map_plain map_trapezoid minp "
@@ -153,6 +160,12 @@ class RetrievalResult(Result):
             facts.append(("failed comparisons", f"{self.comparisons}, ranked last"))
         if self.overlap is not None:
             facts.append(("training", str(self.overlap)))
+        if self.templates is not None:
+            facts += [
+                (f"{side} by {self.templates.column}", str(count))
+                for side in SIDES
+                if (count := getattr(self.template_counts, side)) is not None
+            ]
         figure = Figure(
             "CMC",
             self._drawing(),

@@ -1,6 +1,7 @@
 """Search of probes in a gallery: best score, and score and rank of the mate."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,8 @@ from facever.evaluation.scoring.similarity import Floats, Ints, PairScorer, make
 from facever.evaluation.scoring.trials import half_way, next_above
 from facever.operating_point import ScoreRule
 
-_CELLS = 1 << 22  # scores held at once
+_CELLS = 1 << 23  # scores of people held at once
+_COLUMNS = 8192  # templates compared at once: their scores are reduced to people in the cache
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def search_with(
     enrolled = codes[where] == people[0] if mated is None else mated
     best, mate = np.empty(size, scorer.dtype), np.full(size, -np.inf, scorer.dtype)
     rank = np.full(size, len(codes) + 1, np.int64)
-    step = rows_at_once(len(people[1]), _CELLS)
+    step = rows_at_once(len(codes), _CELLS)
     for start in range(0, size, step):
         rows = np.arange(start, min(start + step, size))
         block = scores.block(rows)
@@ -123,12 +125,26 @@ class _PersonScores:
 
     def block(self, rows: Ints) -> Floats:
         """Return the scores of some probes with all people, up to the error, [b, N]."""
-        product: Floats = self.scorer.block(rows, slice(None))
-        if self.rule == "max":
-            return np.maximum.reduceat(product, self.starts, axis=1)
-        sums: Floats = np.add.reduceat(product, self.starts, axis=1)
-        sums /= self.counts.astype(np.float32)
-        return sums
+        scores: Floats = np.empty((len(rows), len(self.starts)), self.scorer.dtype)
+        reduced = np.maximum if self.rule == "max" else np.add
+        for people in self._pieces:
+            begin = self.starts[people.start]
+            end = self.starts[people.stop - 1] + self.counts[people.stop - 1]
+            product = self.scorer.block(rows, slice(begin, end))
+            reduced.reduceat(product, self.starts[people] - begin, axis=1, out=scores[:, people])
+        if self.rule == "mean":
+            scores /= self.counts.astype(np.float32)
+        return scores
+
+    @cached_property
+    def _pieces(self) -> list[slice]:
+        """People with together at most so many templates, or one with more."""
+        ends, pieces, start = self.starts + self.counts, [], 0
+        while start < len(ends):
+            last = int(np.searchsorted(ends, self.starts[start] + _COLUMNS, side="right"))
+            pieces.append(slice(start, max(last, start + 1)))
+            start = pieces[-1].stop
+        return pieces
 
     def own(self, rows: Ints, people: Ints) -> Floats:
         """Return the scores of single probes with single people, [K]."""

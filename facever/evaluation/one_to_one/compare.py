@@ -48,7 +48,12 @@ from facever.render.values import Record
 
 @dataclass(frozen=True)
 class ComparedPoint(Record):
-    """Both models at one FAR, and the interval of the difference of TAR (second minus first)."""
+    """Both models at one FAR.
+
+    Attributes:
+        first, second: The operating point of either model.
+        difference: Interval of the difference of TAR, second minus first.
+    """
 
     first: MeasuredPoint
     second: MeasuredPoint

@@ -77,7 +77,12 @@ class MeasuredPoint(Record):
 
 @dataclass(frozen=True)
 class Refused(Record):
-    """A FAR that the trials cannot support, with the number of impostor trials that it needs."""
+    """A FAR that the trials cannot support.
+
+    Attributes:
+        far_target: The requested FAR.
+        needs: Number of impostor trials that it needs.
+    """
 
     far_target: float
     needs: int
@@ -108,14 +113,36 @@ class Accuracy(Record):
 class Counted:
     """All counts of one verification.
 
-    `worst_impostors` are the highest impostor trials and `worst_genuine` the lowest genuine trials,
-    as (row, row, score). With `detail`, `band` holds points along the curve and `suspects` the
-    images with suspected wrong labels. `groups_at` is the operating point whose threshold all
-    `groups` use. `kind`, `templates` and `images` are those of its operating points;
-    `normalisation` names the score normalisation, if any; with `distances`, scores and thresholds
-    are negated distances of another system. `comparisons` are the failed comparisons among the
-    trials, where another system's scores may have them. `measure_at` measures further points on the
-    kept scores.
+    Attributes:
+        protocol: Which pairs are the trials.
+        similarity: Kind of score; None for scores of another system.
+        trials: Numbers of genuine and of impostor trials.
+        auc, eer: Area under the ROC, and equal error rate, each with the bound of its error.
+        eer_hull: Equal error rate on the convex hull of the ROC.
+        operating_points: Rates and counts at each FAR that the trials support.
+        refused: The other FARs, with the impostor trials that they need.
+        curve: FMR and FNMR over all thresholds.
+        histogram: Scores of both classes, counted in bins.
+        worst_impostors: The highest impostor trials, as (row, row, score).
+        worst_genuine: The lowest genuine trials, as (row, row, score).
+        auc_interval, eer_interval: Their intervals, clustered by person.
+        accuracy: Accuracy at thresholds chosen on other trials, if the protocol has one.
+        overlap: Overlap of the people of the trials with the training.
+        failures: Images that could not be embedded.
+        comparisons: Failed comparisons among the trials, where another system's scores may have
+            them.
+        groups: Rates within and across the values of each column, at one threshold.
+        groups_at: The operating point whose threshold all groups use.
+        band: With `detail`: points along the curve, with intervals.
+        suspects: With `detail`: images with suspected wrong labels.
+        dataset: Name of the data set.
+        fingerprint: Fingerprint of the model; None if unknown.
+        kind, templates: Kind and template policy of its operating points.
+        images: Whether the images are photos or crops; None if unknown.
+        normalisation: The score normalisation, or None.
+        distances: Whether scores and thresholds are negated distances of another system.
+        warnings: Warnings for the reader.
+        measure_at: Measures further points on the kept scores.
     """
 
     protocol: str

@@ -66,6 +66,8 @@ class VerificationResult(Counted, Result):
             achieved_rate=point.far,
             trials=self.trials,
             interval=point.far_interval,
+            miss_rate=(self.trials.genuine - point.true_accepts) / self.trials.genuine,
+            miss_interval=point.interval.complement,
             dataset=self.dataset,
             fingerprint=self.fingerprint,
             images=self.images,

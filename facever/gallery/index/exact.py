@@ -131,14 +131,19 @@ class ExactSearch:
         self, screen: CodeScreen, engine: Engine, chosen: Sequence[Keys] | None
     ) -> list[Scan]:
         """Return the scans with the screen, of all entries or those chosen."""
-        (_, first), *later = self._parts
-        rows, outside = None if chosen is None else chosen[0], screen.codes.outside
-        if rows is not None:
-            outside = np.intersect1d(outside, rows, assume_unique=True)
-        scans: list[Scan] = [ScreenedScan(screen, self._fitting, engine, rows)]
-        if len(outside):
-            scans.append(FloatScan(first.rows(outside), outside))
-        return scans + _scans(later, None if chosen is None else chosen[1:])
+        later = self._parts[1:]
+        if chosen is None:
+            fitting = ScreenedScan(screen, self._fitting, engine)
+            return [fitting, *self._outside, *_scans(later, None)]
+        rows = chosen[0]
+        fitting = ScreenedScan(screen, self._fitting, engine, rows)
+        outside = np.intersect1d(screen.codes.outside, rows, assume_unique=True)
+        return [fitting, *_scans(self._parts[:1], [outside]), *_scans(later, chosen[1:])]
+
+    @cached_property
+    def _outside(self) -> list[Scan]:
+        """The scan of the entries outside the scale of the codes, at most 1 %: a copy of them."""
+        return [] if self._screen is None else _scans(self._parts[:1], [self._screen.codes.outside])
 
     @cached_property
     def _fitting(self) -> Keys:

@@ -11,7 +11,15 @@ from facever.errors import GalleryError
 
 _FEW = 4  # queries: FAISS compares fewer faster one by one than by a matrix product
 
-WHEELS = ("faiss-cpu", "faiss-gpu", "faiss-gpu-cu11", "faiss-gpu-cu12")
+WHEELS = (
+    "faiss-cpu",
+    "faiss-gpu",
+    "faiss-gpu-cu11",
+    "faiss-gpu-cu12",
+    "faiss-gpu-cuvs",
+    "faiss-gpu-cu12-cuvs",
+    "faiss-gpu-cu13-cuvs",
+)
 
 
 def installed_wheels() -> list[str]:

@@ -11,6 +11,7 @@ from facever.operating_point import ScoreRule
 
 _ROWS_AT_ONCE = 16384
 _QUERIES_AT_ONCE = 1024
+_CELLS = 1 << 18  # scores of lists examined at once
 _MOST = 1.5  # largest product of unit vectors, with margin for rounding
 
 
@@ -32,32 +33,32 @@ def leaders(
         The entries, [Q, M]; and whether the list is long enough to contain all of them, [Q].
     """
     chosen, settled = np.zeros(scores.shape, bool), np.zeros(len(scores), bool)
-    slacks = np.broadcast_to(slack, len(scores)).tolist()
-    for row, (each, whose, error) in enumerate(zip(scores, owners, slacks, strict=True)):
-        places, settled[row] = _leading(each.tolist(), whose.tolist(), k, error)
-        chosen[row, places] = True
+    slacks = np.broadcast_to(slack, len(scores))[:, None]
+    step = max(1, _CELLS // max(1, scores.shape[1]))
+    for start in range(0, len(scores), step):
+        rows = slice(start, start + step)
+        chosen[rows], settled[rows] = _leading(scores[rows], owners[rows], k, slacks[rows])
     return chosen, settled
 
 
 def _leading(
-    scores: list[float], owners: list[int], k: int, slack: float
-) -> tuple[list[int], bool]:
-    """Return the result of `leaders` for one row: positions, and whether the list is long
-    enough.
-    """
-    best: dict[int, float] = {}
-    places: list[int] = []
-    cut = -np.inf
-    for place, (score, owner) in enumerate(zip(scores, owners, strict=True)):
-        if score < cut:
-            return places, True
-        if owner < 0:
-            continue
-        if score >= best.setdefault(owner, score) - slack:
-            places.append(place)
-        if len(best) == k and cut == -np.inf:
-            cut = score - slack
-    return places, False
+    scores: Scores, owners: Keys, k: int, slacks: NDArray[np.float64]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return the result of `leaders` for a block of rows, with their slacks [Q, 1]."""
+    exact = scores.astype(np.float64)
+    order = np.argsort(owners, axis=1, kind="stable")  # a person's entries remain descending
+    whose = np.take_along_axis(owners, order, axis=1)
+    begins = np.ones(owners.shape, bool)
+    begins[:, 1:] = whose[:, 1:] != whose[:, :-1]
+    at = np.maximum.accumulate(np.where(begins, np.arange(owners.shape[1]), 0), axis=1)
+    first, best = np.empty_like(begins), np.empty_like(exact)
+    np.put_along_axis(first, order, begins & (whose >= 0), axis=1)
+    best_in_order = np.take_along_axis(exact, np.take_along_axis(order, at, axis=1), axis=1)
+    np.put_along_axis(best, order, best_in_order, axis=1)
+    kth = first & (np.cumsum(first, axis=1) == k)
+    cut = np.max(exact, axis=1, initial=-np.inf, where=kth, keepdims=True) - slacks
+    chosen = (owners >= 0) & (exact >= cut) & (exact >= best - slacks)
+    return chosen, (exact[:, -1:] < cut)[:, 0]
 
 
 def decisive(rows: Keys, owners: Keys, scores: Scores, k: int, slack: float) -> NDArray[np.bool_]:

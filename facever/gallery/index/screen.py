@@ -7,35 +7,33 @@ exact search. The way to compute follows from the CPU's instructions and the num
 | CPU | 1 to 3 probes | more |
 |---|---|---|
 | AMX or AVX-512 VNNI | FAISS's scalar quantiser | int8 products by torch, if it is loaded or its
-import pays; else up to 12 probes by the scalar quantiser, then float32 products |
-| AVX2 or 64-bit ARM | scalar quantiser | up to 12 probes by it, then float32 products |
+import pays; else up to 8 probes by the scalar quantiser, then float32 products |
+| AVX2 or 64-bit ARM | scalar quantiser | up to 8 probes by it, then float32 products |
 | other | float32 | float32 products |
 """
 
 import threading
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facever.data.machine import instruction_sets
 from facever.gallery.index.codes import Codes
-from facever.gallery.index.faiss_import import import_faiss
 from facever.gallery.index.int8_products import (
     SECOND,
-    Integers,
     highest_products,
     is_usable,
     whole_queries,
 )
+from facever.gallery.index.quantiser import Quantiser
 from facever.gallery.records import Keys, Scores, Vectors
 
 Engine = Literal["scalar quantiser", "int8 products", "float32"]
 _FEW = 4  # probes: fewer are compared one by one
-_SOME = 13  # probes: fewer are compared one by one where int8 products are not fast
+_SOME = 9  # probes: fewer are compared one by one where int8 products are not fast
 _QUANTISED = frozenset({"avx2", "neon"})  # instructions that FAISS's scalar quantiser uses
 _MOST_COLUMNS = 2**31 // (128 * 128 * SECOND)  # so that sums of two words fit into 32 bits
-_BLOCK = 1 << 16  # rows copied at once
 
 
 class NearRows(NamedTuple):
@@ -69,7 +67,7 @@ class CodeScreen:
     def __init__(self, codes: Codes) -> None:
         self.codes = codes
         self._lock = threading.Lock()
-        self._quantiser: Any = None
+        self._quantiser: Quantiser | None = None
         self.searched, self.fallbacks = 0, 0
 
     def count(self, searched: int, fallbacks: int) -> None:
@@ -97,39 +95,17 @@ class CodeScreen:
         if by_torch:
             products, found = highest_products(codes, whole, depth, rows)
         else:
-            products, found = self._by_faiss(whole[0], depth, rows)
+            products, found = self._quantised().highest(whole[0], depth, rows)
         units = scale.step * widths / (1 if words == 1 else SECOND)
         scores = level[:, None] + units[:, None] * products
-        scores[found < 0] = -np.inf
         bound = self.codes.bound(moved, lost, queries.shape[1])
         return NearRows(scores.astype(np.float32), found, bound)
 
-    def _by_faiss(
-        self, whole: Integers, depth: int, rows: Keys | None
-    ) -> tuple[NDArray[np.float32], Keys]:
-        """Return the highest products of probes [Q, W] and their rows; see `highest_products`."""
-        faiss, parameters = import_faiss(), None
-        if rows is not None:
-            chosen = np.zeros(len(self.codes.codes), bool)
-            chosen[rows] = True
-            bits = np.packbits(chosen, bitorder="little")
-            parameters = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(bits))
-        products, found = self._index(faiss).search(
-            whole.astype(np.float32), depth, params=parameters
-        )
-        return products, found
-
-    def _index(self, faiss: Any) -> Any:
-        """Return the codes as FAISS's index, a copy in memory."""
+    def _quantised(self) -> Quantiser:
+        """Return the codes as FAISS's indexes, a copy in memory."""
         with self._lock:
             if self._quantiser is None:
-                codes = self.codes.codes
-                kind = faiss.ScalarQuantizer.QT_8bit_direct_signed
-                index = faiss.IndexScalarQuantizer(codes.shape[1], kind, faiss.METRIC_INNER_PRODUCT)
-                for start in range(0, len(codes), _BLOCK):
-                    block = np.ascontiguousarray(codes[start : start + _BLOCK])
-                    index.add_sa_codes(block)
-                self._quantiser = index
+                self._quantiser = Quantiser(self.codes.codes)
             return self._quantiser
 
 

@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+from facever.core.extras import install_command
 from facever.errors import ModelError
 
 
@@ -16,7 +17,7 @@ def onnx_package() -> Any:
         import onnx
     except ImportError as error:
         raise ModelError(
-            "this needs the package onnx, which is not installed: pip install 'facever[onnx]'"
+            f"this needs the package onnx, which is not installed: {install_command('onnx')}"
         ) from error
     return onnx
 
@@ -35,6 +36,7 @@ def onnxruntime_package() -> Any:
         import onnxruntime
     except ImportError as error:
         raise ModelError(
-            "ONNX models need onnxruntime, which is not installed: pip install 'facever[onnx]'"
+            "ONNX models need onnxruntime, which is not installed: "
+            f"{install_command('onnxruntime')}"
         ) from error
     return onnxruntime

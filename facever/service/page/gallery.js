@@ -46,11 +46,16 @@ function uses() {
 
 function thresholds(points) {
   const rows = Object.entries(points).map(([name, point]) => [name, point.kind, point.threshold.toFixed(4),
-    rate(point.target_rate), rate(point.achieved_rate), interval(point.interval),
+    rate(point.target_rate), rate(point.achieved_rate), interval(point.interval), ...missed(point),
     `${point.trials.impostor.toLocaleString("en")} / ${point.trials.genuine.toLocaleString("en")}`, point.dataset || "unnamed",
     point.gallery_size === null || point.gallery_size === undefined ? "" : point.gallery_size.toLocaleString("en")]);
   if (!rows.length) return el("p", {}, "None: answers are scores without decisions. Measure one with facever evaluate.");
-  return table("False match rate (1:1) or false positive identification rate (1:N) of each. The false non-match rate is " +
-    "not part of a threshold: see the report it came from.",
-  ["name", "kind", "score above#", "target#", "measured#", "interval", "impostor / genuine trials#", "data", "gallery size#"], rows);
+  return table("False matches: the false match rate (1:1) or false positive identification rate (1:N). Misses: the false " +
+    "non-match rate (1:1) or false negative identification rate (1:N) on the same data.",
+  ["name", "kind", "score above#", "target#", "false matches#", "interval", "misses#", "interval", "impostor / genuine trials#",
+    "data", "gallery size#"], rows);
+}
+
+function missed(point) {
+  return point.miss_rate === undefined ? ["not recorded", ""] : [rate(point.miss_rate), interval(point.miss_interval)];
 }

@@ -1,4 +1,7 @@
-"""What routes share: the service, roles, and the person of a path."""
+"""What routes share: the service, roles, and the person of a path.
+
+Dependencies are `async`: FastAPI calls others in a thread each, which costs more than they do.
+"""
 
 from typing import Annotated, Any, TypeAlias, cast
 from urllib.parse import unquote
@@ -17,18 +20,18 @@ _BEARER = HTTPBearer(auto_error=False, description="A token of `facever serve --
 Refusals: TypeAlias = dict[int | str, dict[str, Any]]
 
 
-def _service_of(request: Request) -> Service:
+async def _service_of(request: Request) -> Service:
     return cast("Service", request.app.state.service)
 
 
-def _caller_of(request: Request) -> Caller:
+async def _caller_of(request: Request) -> Caller:
     return cast("Caller", getattr(request.state, "caller", LOCAL))
 
 
 By: TypeAlias = Annotated[Caller, Depends(_caller_of)]
 
 
-def _asking(request: Request, caller: By) -> Asking:
+async def _asking(request: Request, caller: By) -> Asking:
     return Asking(caller.name, str(request.state.request_id), now())
 
 
@@ -39,14 +42,14 @@ In: TypeAlias = Annotated[Service, Depends(_service_of)]
 def needs(role: Role) -> list[Any]:
     """Return the dependencies of a route that needs a role; checked before the body is read."""
 
-    def check(caller: By, _: Annotated[object, Security(_BEARER)]) -> None:
+    async def check(caller: By, _: Annotated[object, Security(_BEARER)]) -> None:
         if not includes(caller.role, role):
             raise Problem(403, f"the token has role {caller.role}: this needs {role}")
 
     return [Depends(check)]
 
 
-def _person_in(
+async def _person_in(
     person: Annotated[str, Path(description="A person's id, percent-encoded.")],
 ) -> str:
     """Return the id in a path: the only place where it is decoded, so that "a/b" is an id."""

@@ -184,9 +184,7 @@ class AdversarialStep(EmbeddingStep):
         }
         if number >= self._begin:
             since = number - self._begin
-            shares = losses.shares(triplets, len(labels), features.dtype)
-            stats |= self._train_discriminator(features, labels, shares, since, local)
-            stats |= self._train_generator(features, labels, triplets, shares, since, local)
+            stats |= self.train_adversaries(features, labels, triplets, since, local)
         if number < self.pretraining:
             triplet = losses.embedder_triplet(between, triplets, self._config.margin)
         else:
@@ -199,6 +197,30 @@ class AdversarialStep(EmbeddingStep):
         _require_finite(stats, number)
         named = {f"{NAME}/{name}": value for name, value in stats.items()}
         return HeadOutput(loss, {**heads.stats, **named})
+
+    def train_adversaries(
+        self,
+        features: Tensor,
+        labels: Tensor,
+        triplets: Triplets,
+        number: int,
+        local: float = 1.0,
+    ) -> dict[str, Tensor]:
+        """Update D, then G, from features of F, which stays as it is.
+
+        Args:
+            features: [B, L], not normalised, without gradients: of a batch, or kept ones.
+            labels: int64 [B].
+            triplets: Indices into them.
+            number: Updates of D and G before this one.
+            local: How many times as many images this process has as the mean one.
+
+        Returns:
+            The figures of docs/htg.md that are about D and G, without `adversarial/`.
+        """
+        shares = losses.shares(triplets, len(labels), features.dtype)
+        judged = self._train_discriminator(features, labels, shares, number, local)
+        return judged | self._train_generator(features, labels, triplets, shares, number, local)
 
     def _train_discriminator(
         self, features: Tensor, labels: Tensor, shares: Tensor, number: int, local: float = 1.0

@@ -221,3 +221,47 @@ def test_a_person_of_templates_is_verified_by_them(facever, gallery, model, peop
     assert facever(*words)[1].endswith("(best of 1 template)\n")
     facever("gallery", "rebuild", gallery, "--templates", "all")
     assert facever(*words, "--rule", "mean")[1].endswith("(mean of 2 images)\n")
+
+
+def test_tracks_are_enrolled_and_searched_as_one(facever, tmp_path: Path) -> None:
+    """Against means computed here: two tracks of two images for each of three people."""
+    draw = np.random.default_rng(0)
+    vectors = draw.normal(size=(3, 8))[np.arange(12) // 4] + 0.5 * draw.normal(size=(12, 8))
+    people = [f"p{i // 4}" for i in range(12)]
+    tracks = [f"t{i // 2}" if i < 11 else None for i in range(12)]
+    faces = EmbeddingSet.from_arrays(vectors, people, fingerprint="f", track=tracks)
+    faces.save(tmp_path / "faces")
+    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    means = [units[i : min(i + 2, 11)].sum(0) for i in range(0, 12, 2)]
+    means = np.array([mean / np.linalg.norm(mean) for mean in means])
+
+    gallery, even = tmp_path / "gallery", faces.rows.index % 4 < 2
+    faces.select(even).save(tmp_path / "enrolled")
+    assert facever("gallery", "create", gallery, "--from-embeddings", tmp_path / "enrolled")[0] == 0
+    enroll = ("gallery", "enroll", gallery, tmp_path / "enrolled", "--templates", "track", "--json")
+    status, told, said = facever(*enroll)
+    assert (status, json.loads(told)["total"]["images"]) == (0, 3)
+    assert "6 images pooled into 3 tracks" in said
+    assert json.loads(facever(*enroll)[1])["total"]["images"] == 3  # known by the track's name
+
+    probes = ("--embeddings", tmp_path / "faces", "--templates", "track", "-k", 3, "--json")
+    status, told, said = facever("gallery", "search", gallery, *probes)
+    assert status == 0
+    assert "11 images pooled into 6 tracks, 1 without one left out" in said
+    assert "measured on single images" in said
+    answers = json.loads(told)["answers"]
+    assert [answer["probe"] for answer in answers] == [f"t{i}" for i in range(6)]
+    for mean, answer in zip(means, answers, strict=True):
+        found = {one["person"]: one["score"] for one in answer["candidates"]}
+        wanted = {f"p{i}": float(mean @ means[2 * i]) for i in range(3)}
+        assert found == pytest.approx(wanted, abs=1e-5)
+
+
+def test_templates_apply_to_embeddings_only(facever, gallery: Path, model: Path, people: Path):
+    for verb in ("search", "enroll"):
+        image = people / "a" / "0.png"
+        words = ("gallery", verb, gallery, image, "--model", model, "--templates", "track")
+        status, _, said = facever(*words)
+        assert status == 2
+        assert "--templates applies to" in said
+        assert "omit" in said

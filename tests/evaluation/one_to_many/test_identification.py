@@ -23,6 +23,7 @@ def identification(probes, names, gallery, enrolled, **options):
 @pytest.fixture
 def sets(make_faces, monkeypatch):
     monkeypatch.setattr(room, "_CELLS", 600)
+    monkeypatch.setattr(room, "_COLUMNS", 7)  # some people in each piece
     probes, probe_ids = make_faces(150, people=30)
     gallery, gallery_ids = make_faces(90, people=30)
     kept = gallery_ids < "p018"
@@ -275,6 +276,10 @@ def test_the_operating_point_is_one_to_n(sets):
     assert (point.kind, point.score_rule, point.gallery_size) == ("1:N", "mean", 18)
     assert point.threshold == result.points[0].threshold
     assert (point.dataset, point.fingerprint) == ("made up", "f")
+    mates = [(mate, rank) for _, mate, rank in by_loop(*sets, "mean") if mate is not None]
+    missed = [rank > 1 or mate <= point.threshold for mate, rank in mates]
+    assert point.miss_rate == pytest.approx(np.mean(missed))
+    assert point.miss_interval.holds(point.miss_rate)
 
 
 def test_results_have_their_keys_and_text(sets):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
 
 from facever.errors import EvaluationError
 from facever.evaluation.one_to_one.likelihood import cllr, cllr_min, fit
@@ -29,6 +30,27 @@ def test_a_logistic_score_is_a_likelihood_ratio_whatever_the_training_odds():
         scores, same = gaussians(impostor=impostor)
         llrs = fit(scores, same).llr([-1.0, 1.0, 3.0])
         assert llrs == pytest.approx([-4, 0, 4], abs=0.25)
+
+
+@pytest.mark.parametrize("distance", [0.05, 2.0, 6.0])
+@pytest.mark.parametrize("genuine", [3, 2000])
+def test_the_logistic_fit_is_that_of_scikit_learn(distance, genuine):
+    """Few or many trials, from classes that are hardly told apart to ones that hardly overlap."""
+    scores, same = gaussians(genuine, 20_000, distance)
+    scores[same.argmax()] = scores[~same].max() - 0.5  # they overlap
+    theirs = LogisticRegression(C=np.inf, max_iter=10_000, tol=1e-10)
+    theirs.fit(scores[:, None], same)
+    expected = theirs.decision_function(scores[:, None]) - np.log(genuine / 20_000)
+    assert fit(scores, same).llr(scores) == pytest.approx(expected, abs=1e-3, rel=1e-3)
+
+
+@pytest.mark.timeout(10)
+def test_classes_that_touch_in_one_score_have_a_fit():
+    """The likelihood has no finite maximum: the slope is large and the fit still ends."""
+    scores = np.array([0.0, 0.1, 0.2, 0.5, 0.5, 0.8, 0.9])
+    same = np.array([False, False, False, False, True, True, True])
+    llrs = fit(scores, same).llr([0.2, 0.8])
+    assert llrs[0] < -10 < 10 < llrs[1]
 
 
 def test_the_logistic_fit_is_the_maximum_of_the_likelihood():

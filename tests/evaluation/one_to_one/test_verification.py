@@ -268,6 +268,11 @@ def test_an_operating_point_carries_its_provenance(make_faces, tmp_path):
     assert (point.target_rate, point.achieved_rate) == (0.01, result.at(0.01).far)
     assert point.trials == result.trials
     assert point.interval == result.at(0.01).far_interval
+    scores, same = all_scores(vectors, names)
+    assert point.miss_rate == pytest.approx((scores[same] <= point.threshold).mean())
+    accepted = result.at(0.01).interval
+    assert point.miss_interval.low == pytest.approx(1 - accepted.high)
+    assert point.miss_interval.high == pytest.approx(1 - accepted.low)
 
 
 def test_euclidean_of_unit_rows_orders_trials_as_cosine_does(make_faces):

@@ -1,5 +1,7 @@
 """The bound of the codes against float64, and the files that hold them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,14 @@ def test_no_product_is_further_off_than_the_bound(kind: str, words: int) -> None
     spread = (queries @ vectors[fits].T).std(axis=1)
     if kind != "equal":
         assert (bound < 1.5 * spread).all()  # else every vector is a candidate
+
+
+def test_the_bound_has_the_rounding_of_sums_also_where_nothing_else_is_lost() -> None:
+    codes = Codes.of(vectors_of("random"))
+    assert codes is not None
+    exact = replace(codes, error=0.0, reach=1.0)
+    bound = exact.bound(np.eye(1, D), np.zeros(1), D)
+    assert D * 2.0**-24 <= bound[0] < 4 * (D + 64) * 2.0**-24
 
 
 def test_a_planted_row_does_not_widen_the_scale() -> None:

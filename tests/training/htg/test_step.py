@@ -212,10 +212,11 @@ def descend(loss: Tensor, networks: Sequence[nn.Module], lr: float = 0.01) -> No
                 parameter -= lr * gradient
 
 
+@pytest.mark.parametrize("mining", ["batch_hard", "random", "semi_hard"])
 @pytest.mark.parametrize("judged", [True, False])
-def test_one_update_is_that_of_a_plain_loop(judged: bool) -> None:
+def test_one_update_is_that_of_a_plain_loop(judged: bool, mining: str) -> None:
     beta, gamma, mu, margin = 0.6, 0.4, 0.7, 1.5
-    given = {"beta": beta, "gamma": gamma, "mu": mu, "margin": margin}
+    given = {"beta": beta, "gamma": gamma, "mu": mu, "margin": margin, "mining": mining}
     still = {"optimizer": {**SLOW["optimizer"], "momentum": 0.0, "name": "momentum"}}
     step = make_step(
         **given, generator=still, discriminator=still, without_discriminator=not judged
@@ -225,6 +226,7 @@ def test_one_update_is_that_of_a_plain_loop(judged: bool) -> None:
     discriminator = plain(step.discriminator.network) if judged else None
     x = images()
     rows = list(zip(*(index.tolist() for index in phases(step)[2]), strict=True))
+    assert rows
     places = [place for row in rows for place in row]
     cross = nn.functional.cross_entropy
 
@@ -521,6 +523,22 @@ def test_the_first_update_through_an_identical_generator_is_the_plain_triplet() 
         wanted["adversarial/triplet"].item(), rel=1e-9
     )
     torch.testing.assert_close(step.embedder.map.weight, plain.embedder.map.weight)
+
+
+def test_adversaries_learn_from_given_features_and_the_embedder_stays(assert_same) -> None:
+    """As in an update, where D learns first, and G by the triplets of the same batch."""
+    given, whole = make_step(), make_step()
+    before = snapshot(given)
+    features, labels, triplets, _ = phases(given)
+    told = given.train_adversaries(features, labels, triplets, 0)
+    after = snapshot(given)
+    assert changed(before, after, assert_same) == {"generator", "discriminator"}
+    stats = whole.update([batch()], 0)
+    for part in ("generator", "discriminator"):
+        assert_same(after[part], snapshot(whole)[part])
+    assert told.keys() >= {"discriminator", "generator_triplet", "offset"}
+    for name, value in told.items():
+        torch.testing.assert_close(stats[f"adversarial/{name}"], value, msg=name)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,90 @@
+"""The pages of the site: each has a place, and links and notebooks work."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("jupytext", reason="no jupytext: pip install 'facever[docs]'")
+pytest.importorskip("mkdocs", reason="no mkdocs: pip install 'facever[docs]'")
+from mkdocs.config import load_config
+
+from tools.docs import api
+from tools.docs.__main__ import GENERATED, examples, sources, with_links
+from tools.docs.notebooks import execute, write
+
+PROJECT = Path(__file__).parents[2]
+
+
+def _pages(nav: Any) -> list[str]:
+    if isinstance(nav, str):
+        return [nav]
+    inside = nav.values() if isinstance(nav, dict) else nav
+    return [page for one in inside for page in _pages(one)]
+
+
+def test_every_page_has_a_place() -> None:
+    config = load_config(str(PROJECT / "mkdocs.yml"), strict=False)
+    placed = _pages(config.nav)
+    made = {page for page in sources().values() if page.endswith(".md")} | set(GENERATED)
+    made |= {f"reference/api/{name}.md" for name in api.pages(examples())}
+    assert made - set(placed) == set(), "write its line into the nav of mkdocs.yml"
+    assert set(placed) - made == set(), "the nav of mkdocs.yml names pages that are not there"
+    assert len(placed) == len(set(placed))
+
+
+def test_the_kinds_of_page() -> None:
+    config = load_config(str(PROJECT / "mkdocs.yml"), strict=False)
+    assert [next(iter(kind)) for kind in config.nav] == ["Start", "How to", "Concepts", "Reference"]
+    assert config.theme["font"] is False  # no outside resource
+
+
+def test_links_to_files_elsewhere_become_links_to_their_pages(tmp_path: Path) -> None:
+    pages = {tmp_path / "docs/a/b.md": "a/b.md", tmp_path / "C.md": "project/c.md"}
+    text = "[c](../../C.md#part) [b](b.md) [x](x.md) [out](https://example.org/C.md)"
+    assert with_links(text, tmp_path / "docs/a/b.md", "a/b.md", pages) == (
+        "[c](../project/c.md#part) [b](b.md) [x](x.md) [out](https://example.org/C.md)"
+    )
+
+
+def test_a_notebook_shows_what_is_printed_and_the_last_value(tmp_path: Path) -> None:
+    script = tmp_path / "small.py"
+    script.write_text(
+        "# %% [markdown]\n# # Title\n\n# %%\nprint('said')\nx = 2\nx + 1\n\n# %%\nx;\n"
+    )
+    page, notebook = execute(script, tmp_path)
+    assert page.startswith("# Title\n")
+    assert "said" in page
+    assert "```text\n3\n```" in page
+    assert [output.output_type for output in notebook.cells[1].outputs] == [
+        "stream",
+        "execute_result",
+    ]
+    write(script, tmp_path)
+    assert (tmp_path / "small.ipynb").is_file()
+
+
+def test_a_drawing_becomes_a_picture(tmp_path: Path) -> None:
+    script = tmp_path / "drawn.py"
+    script.write_text("# %%\nfrom matplotlib.figure import Figure\n\nFigure().subplots()\n")
+    page, _ = execute(script, tmp_path)
+    assert "![The figure of the cell above](drawn-1.svg)" in page
+    assert "<svg" in (tmp_path / "drawn-1.svg").read_text()
+
+
+def test_a_cell_that_fails_is_named(tmp_path: Path) -> None:
+    script = tmp_path / "broken.py"
+    script.write_text("# %%\nx = 1\n\n# %%\nx / 0\n")
+    here = Path.cwd()
+    with pytest.raises(RuntimeError, match=r"broken\.py, cell 2: division by zero"):
+        execute(script, tmp_path)
+    assert Path.cwd() == here
+
+
+def test_the_five_notebooks_are_scripts_of_cells() -> None:
+    notebooks = sorted((PROJECT / "docs" / "notebooks").glob("*.py"))
+    assert len(notebooks) >= 5
+    for path in notebooks:
+        text = path.read_text()
+        assert text.startswith("# %% [markdown]\n# # ")
+        compile(text, path.name, "exec")
