@@ -234,3 +234,75 @@ def test_a_database_without_pgvector_is_named_with_the_remedy(postgres_database,
             gallery.rebuild(EXACT)
         assert gallery.info().index == "auto"
         assert _found(gallery, faces.vectors[-1:], 1)[0][0][0] == "single"
+
+
+def test_tune_chooses_the_effort_for_a_recall(make_gallery, units) -> None:
+    from facever.studies.index_tuning import tune
+
+    gallery = make_gallery(dimension=16)
+    people = np.repeat(units(300, 1, 16), 2, axis=0) + 0.05 * units(600, 2, 16)
+    people /= np.linalg.norm(people, axis=1, keepdims=True)
+    gallery.enroll(people, [f"{n // 2:03}" for n in range(600)], fingerprint="model-1")
+    change = gallery.change
+    found = tune(gallery, recall=0.9, k=5, kinds=["pgvector", "pgvector:ivfflat,lists=30"])
+    flat, exact, approximate = found.rows
+    assert exact.kind == EXACT
+    assert exact.recall == 1.0
+    assert exact.points == flat.points
+    assert 0.9 <= approximate.recall < 1
+    chosen = int(approximate.kind.removeprefix("pgvector:ivfflat,lists=30,probes="))
+    assert 1 < chosen < 30
+    fewer = f"pgvector:ivfflat,lists=30,probes={max(1, chosen // 2)}"
+    assert tune(gallery, k=5, kinds=[fewer]).rows[1].recall < 0.9
+    assert gallery.change == change
+    with pytest.raises(GalleryError, match="recall chooses"):
+        tune(gallery, recall=0.9, kinds=["flat"])
+    with pytest.raises(GalleryError, match="above 0 and at most 1"):
+        tune(gallery, recall=1.5)
+    gallery.rebuild(approximate.kind)
+    assert gallery.info().index == approximate.kind
+
+
+def test_an_approximate_index_is_used_and_misses(make_gallery, units) -> None:
+    """With one of thirty cells most neighbours are missed; filters miss none."""
+    gallery = make_gallery(index="pgvector:ivfflat,lists=30,probes=1")
+    vectors, probes = units(600), units(30, seed=4)
+    gallery.enroll(vectors, [f"{n:03}" for n in range(600)], fingerprint="model-1")
+    gallery.rebuild()  # cells of these vectors
+    exact = [int((vectors.astype(float) @ probe).argmax()) for probe in probes]
+    found = [int(answer[0][0]) for answer in _found(gallery, probes, 1)]
+    assert 0 < sum(one != other for one, other in zip(found, exact, strict=True)) < 30
+    for answer, probe in zip(_found(gallery, probes, 1), probes, strict=True):
+        person, score = answer[0]
+        assert score == pytest.approx(float(vectors[int(person)].astype(float) @ probe), abs=1e-7)
+    for number in range(600):
+        gallery.update(f"{number:03}", {"site": "A"})
+    found = [int(answer[0][0]) for answer in _found(gallery, probes, 1, where={"site": "A"})]
+    assert found == exact
+
+
+def test_roles_have_the_rights_that_they_had(
+    make_gallery, with_pgvector, postgres_server, faces
+) -> None:
+    with make_gallery() as gallery:
+        gallery.enroll(faces)
+    run = lambda sql: postgres_server.execute(sql, database="shared")  # noqa: E731
+    run(
+        "CREATE ROLE some_reader LOGIN;"
+        "GRANT USAGE ON SCHEMA facever, facever_people, types TO some_reader"
+    )
+    try:
+        run("GRANT SELECT ON facever.galleries TO some_reader")
+        run("GRANT SELECT ON ALL TABLES IN SCHEMA facever_people TO some_reader")
+        with make_gallery() as gallery:
+            gallery.rebuild()  # a new table
+        address = f"{with_pgvector}&gallery=people&user=some_reader"
+        with Gallery.open(address) as gallery:
+            assert gallery.info().read_only
+            assert [a[0][0] for a in _found(gallery, faces.vectors, 1)] == list(faces.identities)
+            (table,) = run("SELECT relname FROM pg_class WHERE relname LIKE 'search________'")[0]
+            run(f"DROP TABLE facever_people.{table}")
+            with pytest.raises(GalleryError, match="as the owner"):
+                _found(gallery, faces.vectors, 1)
+    finally:
+        run("DROP OWNED BY some_reader; DROP ROLE some_reader")
