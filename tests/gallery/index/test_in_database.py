@@ -1,18 +1,23 @@
 """Searches by pgvector, against loops in float64 and against a gallery in a folder."""
 
+import re
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from facever.cli.main import app
 from facever.errors import GalleryError
 from facever.gallery.gallery import Gallery
 
 if TYPE_CHECKING:
     from tests.postgres.server import Server
 
+GUIDE = (Path(__file__).parents[3] / "docs" / "postgres.md").read_text()
 EXACT = "pgvector"
 HNSW = "pgvector:hnsw,m=8,ef_construction=32,ef_search=40"
 IVF = "pgvector:ivfflat,lists=5,probes=5"
@@ -279,6 +284,27 @@ def test_an_approximate_index_is_used_and_misses(make_gallery, units) -> None:
         gallery.update(f"{number:03}", {"site": "A"})
     found = [int(answer[0][0]) for answer in _found(gallery, probes, 1, where={"site": "A"})]
     assert found == exact
+    gallery.rebuild("pgvector:ivfflat,lists=30,probes=30")
+    node = make_gallery()  # pgvector is not loaded yet in its connection
+    assert [int(answer[0][0]) for answer in _found(node, probes, 1)] == exact
+
+
+def test_the_commands_of_the_guide_run(make_gallery, with_pgvector, units) -> None:
+    block = re.search(r"## Two ways to search.*?```bash\n(.*?)```", GUIDE, re.DOTALL)
+    create, *others = [shlex.split(line, comments=True) for line in block[1].splitlines()]
+    assert create[:3] == ["facever", "gallery", "create"]
+    gallery = make_gallery(index=create[create.index("--index") + 1])
+    people = np.repeat(units(60, 1), 2, axis=0) + 0.05 * units(120, 2)
+    people /= np.linalg.norm(people, axis=1, keepdims=True)
+    gallery.enroll(people, [f"{n // 2}" for n in range(120)], fingerprint="model-1")
+    for words in others:
+        given = [word.replace("$GALLERY", f"{with_pgvector}&gallery=people") for word in words[1:]]
+        # few strangers are held out of so small a gallery
+        given += ["--share", "0.5", "--fpir", "0.1"] if "tune" in words else []
+        done = CliRunner().invoke(app, given)
+        assert done.exit_code == 0, done.output
+        if "--index" in words:
+            assert gallery.info().index.startswith(words[words.index("--index") + 1].split(",")[0])
 
 
 def test_roles_have_the_rights_that_they_had(

@@ -6,6 +6,7 @@ name: a reader of an earlier state does not find it empty, but not at all, and r
 """
 
 import json
+import re
 import secrets
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -22,10 +23,12 @@ from facever.gallery.store.connection import StoreConnection
 from facever.gallery.store.database import Transaction
 from facever.gallery.store.entries import entries_after
 from facever.gallery.store.entry_search import Proposed, SearchTableError
+from facever.gallery.store.facts import StoreFacts
 from facever.gallery.store.postgres.errors import NO_PGVECTOR
 from facever.gallery.store.vectors import VectorTable, entry_table
 
 _FACT = "search"
+_NAME = re.compile(r"search_[0-9a-f]{8}")
 _AT_ONCE = 16_384  # entries
 _OVERSAMPLED = 4  # times the entries that are read of lists
 _LEAST = 64  # entries that are read of lists
@@ -201,13 +204,14 @@ def follow(change: Transaction) -> None:
     Raises:
         GalleryError: The database has no pgvector.
     """
-    db, facts, mark = change.db, change.facts(), _mark(change.db)
-    if not is_pgvector(facts.settings.index):
+    db, (mark, index) = change.db, _mark_and_index(change.db)
+    if not is_pgvector(index):
         if mark is not None:
-            db.execute(f"DELETE FROM meta WHERE key = '{_FACT}'")
+            db.execute("DELETE FROM meta WHERE key = ?", [_FACT])
             db.execute(f"DROP TABLE IF EXISTS {mark['table']}")
         return
-    wanted = {"generation": facts.generation, "index": facts.settings.index}
+    facts = change.facts()
+    wanted = _wanted(facts)
     if mark is not None and wanted.items() <= mark.items():
         _fill(change, _table(change, mark))
         return
@@ -241,7 +245,7 @@ def trial_search(
 
 def forget(change: Transaction) -> None:
     """Let the end of this change make the search table anew."""
-    mark = _mark(change.db)
+    mark, _ = _mark_and_index(change.db)
     if mark is not None:
         change.write_facts({_FACT: {"table": mark["table"]}})
 
@@ -252,33 +256,36 @@ def table_search(read: Transaction) -> TableSearch:
     Raises:
         SearchTableError: It is missing.
     """
-    mark, facts = _mark(read.db), read.facts()
-    if mark is None or mark.get("generation") != facts.generation:
+    (mark, _), facts = _mark_and_index(read.db), read.facts()
+    if mark is None or not _wanted(facts).items() <= mark.items():
         raise SearchTableError(f"{read.name} has no table for pgvector")
     return TableSearch(read.db, _table(read, mark))
 
 
 def differences(read: Transaction) -> Iterator[str]:
     """Yield how the search table differs from the entries."""
-    mark = _mark(read.db)
+    mark, _ = _mark_and_index(read.db)
     if mark is None or not read.first("SELECT to_regclass(?) IS NOT NULL", mark["table"])[0]:
         yield "is missing"
         return
     entries, table = entry_table(read.facts().settings), mark["table"]
     count = read.first(
-        f"SELECT count(*) FROM {entries.name} t FULL JOIN {table} s ON s.entry = t.{entries.number}"
-        " WHERE s.person IS DISTINCT FROM t.person"
+        f"SELECT count(*) FROM {table} s LEFT JOIN {entries.name} t ON t.{entries.number} = s.entry"
+        " WHERE t.person IS DISTINCT FROM s.person"
     )[0]
     if count:
-        yield f"differs from the store in {count} entries"
-    before, wrong = 0, 0
+        yield f"has {count} entries that the store does not have"
+    before, wrong, missing = 0, 0, 0
     while len((some := entries_after(read, before, _AT_ONCE)).numbers):
         before = int(some.numbers[-1])
         sql = f"SELECT entry, vector::real[] FROM {table} WHERE entry IN ({{}})"
         there = dict(read.db.among(sql, some.numbers.tolist()))
         for number, vector in zip(some.numbers.tolist(), some.vectors, strict=True):
             other = there.get(number)
+            missing += other is None
             wrong += other is not None and not np.array_equal(np.array(other, np.float32), vector)
+    if missing:
+        yield f"lacks {missing} entries of the store"
     if wrong:
         yield f"has {wrong} vectors that are not those of the store"
 
@@ -295,15 +302,32 @@ def types_schema(db: StoreConnection, name: str) -> str:
     return str(row[0])
 
 
-def _mark(db: StoreConnection) -> dict[str, Any] | None:
-    """Return the name of the search table, and what it was made for."""
-    row = db.execute("SELECT value FROM meta WHERE key = ?", [_FACT]).fetchone()
-    return None if row is None else dict(stored_json(row[0]))
+def _mark_and_index(db: StoreConnection) -> tuple[dict[str, Any] | None, str]:
+    """Return the name of the search table with what it was made for, and the kind of index.
+
+    There is no name if it was never written, or is damaged: then the table is made anew.
+    """
+    said = dict(db.execute("SELECT key, value FROM meta WHERE key IN ('index', ?)", [_FACT]))
+    mark, index = (_json(said.get(key, "null")) for key in (_FACT, "index"))
+    named = isinstance(mark, dict) and _NAME.fullmatch(str(mark.get("table")))
+    return mark if named else None, str(index)
+
+
+def _json(written: str) -> Any:
+    try:
+        return stored_json(written)
+    except ValueError:
+        return None
+
+
+def _wanted(facts: StoreFacts) -> dict[str, str]:
+    """Return what the search table must have been made for."""
+    return {"generation": facts.generation, "index": facts.settings.index}
 
 
 def _table(read: Transaction, mark: dict[str, Any]) -> SearchTable:
     dimension = read.facts().binding.dimension
-    kind = PgvectorKind.parse(mark["index"], dimension)
+    kind = PgvectorKind.parse(str(mark["index"]), dimension)
     return SearchTable(mark["table"], types_schema(read.db, read.name), kind, dimension)
 
 
