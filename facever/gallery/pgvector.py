@@ -59,9 +59,10 @@ class PgvectorKind:
                 f"pgvector has vectors of up to {_MOST:,} dimensions, the gallery's have "
                 f"{dimension:,}: use another kind of index"
             )
-        method, *words = kind.strip().partition(":")[2].lower().split(",")
-        if not method and not words:
+        _, colon, said = kind.strip().partition(":")
+        if not colon:
             return cls()
+        method, *words = said.lower().split(",")
         if method not in _BUILT:
             raise GalleryError(
                 f"index '{kind}': unknown method '{method}'{nearest(method, _BUILT)} (allowed: "

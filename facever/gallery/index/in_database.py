@@ -93,6 +93,8 @@ def _deciding(search: EntrySearch, query: Vectors, asked: Question, without: set
     limit = max(_LEAST, _OVERSAMPLED * k)
     while True:
         found = search.nearest(query, limit, among, without)
+        if not len(found.numbers):
+            return found.numbers
         chosen, settled = leaders(found.scores[None], found.owners[None], k, error)
         if settled[0] or len(found.numbers) < limit:
             deciding: Keys = found.numbers[chosen[0]]

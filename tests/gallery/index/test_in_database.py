@@ -249,7 +249,9 @@ def test_tune_chooses_the_effort_for_a_recall(make_gallery, units) -> None:
     people /= np.linalg.norm(people, axis=1, keepdims=True)
     gallery.enroll(people, [f"{n // 2:03}" for n in range(600)], fingerprint="model-1")
     change = gallery.change
-    found = tune(gallery, recall=0.9, k=5, kinds=["pgvector", "pgvector:ivfflat,lists=30"])
+    found = tune(
+        gallery, recall=0.9, k=5, fpir=0.1, kinds=["pgvector", "pgvector:ivfflat,lists=30"]
+    )
     flat, exact, approximate = found.rows
     assert exact.kind == EXACT
     assert exact.recall == 1.0
@@ -258,7 +260,7 @@ def test_tune_chooses_the_effort_for_a_recall(make_gallery, units) -> None:
     chosen = int(approximate.kind.removeprefix("pgvector:ivfflat,lists=30,probes="))
     assert 1 < chosen < 30
     fewer = f"pgvector:ivfflat,lists=30,probes={max(1, chosen // 2)}"
-    assert tune(gallery, k=5, kinds=[fewer]).rows[1].recall < 0.9
+    assert tune(gallery, k=5, fpir=0.1, kinds=[fewer]).rows[1].recall < 0.9
     assert gallery.change == change
     with pytest.raises(GalleryError, match="recall chooses"):
         tune(gallery, recall=0.9, kinds=["flat"])
@@ -279,7 +281,7 @@ def test_an_approximate_index_is_used_and_misses(make_gallery, units) -> None:
     assert 0 < sum(one != other for one, other in zip(found, exact, strict=True)) < 30
     for answer, probe in zip(_found(gallery, probes, 1), probes, strict=True):
         person, score = answer[0]
-        assert score == pytest.approx(float(vectors[int(person)].astype(float) @ probe), abs=1e-7)
+        assert score == pytest.approx(float(vectors[int(person)].astype(float) @ probe), abs=1e-6)
     for number in range(600):
         gallery.update(f"{number:03}", {"site": "A"})
     found = [int(answer[0][0]) for answer in _found(gallery, probes, 1, where={"site": "A"})]
@@ -300,7 +302,7 @@ def test_the_commands_of_the_guide_run(make_gallery, with_pgvector, units) -> No
     for words in others:
         given = [word.replace("$GALLERY", f"{with_pgvector}&gallery=people") for word in words[1:]]
         # few strangers are held out of so small a gallery
-        given += ["--share", "0.5", "--fpir", "0.1"] if "tune" in words else []
+        given += ["--share", "0.4", "--fpir", "0.1"] if "tune" in words else []
         done = CliRunner().invoke(app, given)
         assert done.exit_code == 0, done.output
         if "--index" in words:
@@ -326,7 +328,9 @@ def test_roles_have_the_rights_that_they_had(
         with Gallery.open(address) as gallery:
             assert gallery.info().read_only
             assert [a[0][0] for a in _found(gallery, faces.vectors, 1)] == list(faces.identities)
-            (table,) = run("SELECT relname FROM pg_class WHERE relname LIKE 'search________'")[0]
+            (table,) = run(
+                "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE 'search%'"
+            )[0]
             run(f"DROP TABLE facever_people.{table}")
             with pytest.raises(GalleryError, match="as the owner"):
                 _found(gallery, faces.vectors, 1)
