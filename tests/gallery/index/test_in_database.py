@@ -192,6 +192,10 @@ def test_what_the_table_lacks_or_has_too_much_is_found_and_made_anew(
     assert [one.part for one in gallery.check()] == ["index"]
     assert _found(gallery, faces.vectors) == expected
     assert gallery.check() == []
+    (table,) = run("SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE 'search%'")[0]
+    run(f"DROP TABLE facever_people.{table}")
+    gallery.update("b", {"site": "A"})  # the next change makes it anew, too
+    assert gallery.check() == []
 
 
 def test_near_duplicates_and_conflicts_are_found(make_gallery, faces, make_point) -> None:

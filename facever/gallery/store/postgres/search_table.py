@@ -212,7 +212,11 @@ def follow(change: Transaction) -> None:
         return
     facts = change.facts()
     wanted = _wanted(facts)
-    if mark is not None and wanted.items() <= mark.items():
+    if (
+        mark is not None
+        and wanted.items() <= mark.items()
+        and change.first("SELECT to_regclass(?) IS NOT NULL", mark["table"])[0]  # not of a copy
+    ):
         _fill(change, _table(change, mark))
         return
     made = {"table": f"search_{secrets.token_hex(4)}", **wanted}
