@@ -1,6 +1,7 @@
 """The gallery: people and their images' vectors, for searches (1:N) and verifications (1:1)."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -16,14 +17,15 @@ from facever.gallery.answers import Enrollment, SearchResult, Verification
 from facever.gallery.checks import Conflicts
 from facever.gallery.export import PersonExport
 from facever.gallery.index.index import Index
-from facever.gallery.index.kinds import checked_kind
 from facever.gallery.info import GalleryInfo, info_of
 from facever.gallery.inputs import Faces, binding_of, checked_vectors
-from facever.gallery.place import create_store, place_of, require_free
+from facever.gallery.pgvector import PgvectorKind
+from facever.gallery.place import checked_index, create_store, place_of, require_free
 from facever.gallery.records import (
     Audited,
     Binding,
     Duplicates,
+    Entries,
     Equivalence,
     Finding,
     MigrationState,
@@ -34,6 +36,7 @@ from facever.gallery.records import (
     Vectors,
 )
 from facever.gallery.storage import checked_storage
+from facever.gallery.store.entry_search import EntrySearch
 from facever.gallery.store.postgres.address import GalleryAddress
 from facever.gallery.store.store import Store
 from facever.gallery.templates import checked_policy
@@ -119,7 +122,7 @@ class Gallery:
             templates: Templates of a person: "all" images, their "mean",
                 "quality_mean" (weighted by the images' quality, else their norm), or "medoids:K".
             storage: Number format of stored vectors: "float32", "float16" or "int8".
-            index: "auto", "flat" or a FAISS factory string.
+            index: "auto", "flat", a FAISS factory string, or in PostgreSQL "pgvector".
             wait: Seconds to wait for another writer before giving up.
 
         Raises:
@@ -141,7 +144,7 @@ class Gallery:
         settings = Settings(
             checked_policy(templates),
             checked_storage(storage),
-            checked_kind(index, binding.dimension),
+            checked_index(place, index, binding.dimension),
         )
         create_store(place, binding, settings)
         return cls.open(path, wait=wait)
@@ -478,6 +481,21 @@ class Gallery:
             ids = self._store.ids(set(found.owners.tolist()))
         return [ids[key] for key in found.owners.tolist()], found.vectors
 
+    def trial_search(
+        self, kind: PgvectorKind, entries: Entries
+    ) -> AbstractContextManager[EntrySearch]:
+        """Yield a search of some entries by the database of the gallery, which is not changed.
+
+        Args:
+            kind: The kind of search.
+            entries: The entries; they need not be those of the gallery.
+
+        Raises:
+            GalleryError: The gallery is a folder; the database has no pgvector, or this role may
+                not make temporary tables there.
+        """
+        return self._store.trial_search(kind, entries)
+
     def update(
         self,
         person: str,
@@ -799,15 +817,17 @@ class Gallery:
         """Rebuild the index from the store. Verifies every vector and reports damaged ones.
 
         Args:
-            index: "auto", "flat" or a FAISS factory string, stored as the new setting; by default
-                the current setting.
+            index: "auto", "flat", a FAISS factory string, or in PostgreSQL "pgvector", stored as
+                the new setting; by default the current setting.
 
         Raises:
             GalleryError: There is no such kind, or the folder cannot be written.
         """
         self._store.require_writable()
-        if index is not None:
-            self._store.set_index(checked_kind(index, self.dimension))
+        if index is None or not self._store.set_index(
+            checked_index(self._place, index, self.dimension)
+        ):
+            self._store.remake_search()
         self._store.remake_templates()
         self._index.renew()
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from facever.core.files import atomic_folder
 from facever.errors import GalleryError
+from facever.gallery.index.kinds import checked_kind
+from facever.gallery.pgvector import ONLY_POSTGRES, is_pgvector
 from facever.gallery.records import Binding, Settings
 from facever.gallery.store.postgres.address import (
     GalleryAddress,
@@ -37,6 +39,18 @@ def require_free(place: Path | GalleryAddress) -> None:
     """
     if isinstance(place, Path) and place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise GalleryError(f"{place} already exists; open it, or choose another path")
+
+
+def checked_index(place: Path | GalleryAddress, kind: str, dimension: int) -> str:
+    """Return a kind of index in stored form.
+
+    Raises:
+        GalleryError: The kind is unknown, or not for galleries of this place.
+    """
+    checked = checked_kind(kind, dimension)
+    if is_pgvector(checked) and isinstance(place, Path):
+        raise GalleryError(f"{place}: {ONLY_POSTGRES}")
+    return checked
 
 
 def create_store(place: Path | GalleryAddress, binding: Binding, settings: Settings) -> None:

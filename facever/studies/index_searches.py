@@ -7,6 +7,8 @@ two embedding sets, FAISS is queried once for a fixed number of images, by any s
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +20,7 @@ from facever.embeddings.template_policies import ALL
 from facever.errors import GalleryError
 from facever.evaluation.columns import people_column
 from facever.evaluation.inputs import shared_codes, vectors_for
-from facever.evaluation.one_to_many.candidates import searched_from_lists
+from facever.evaluation.one_to_many.candidates import recall, searched_from_lists
 from facever.evaluation.one_to_many.identification import identification, measured, searchable
 from facever.evaluation.one_to_many.identified import IdentificationResult
 from facever.evaluation.one_to_many.search import Searched
@@ -29,13 +31,17 @@ from facever.gallery.gallery import Gallery
 from facever.gallery.index.approximate import Approximate
 from facever.gallery.index.codes import Codes
 from facever.gallery.index.faiss_import import import_faiss
+from facever.gallery.index.in_database import Question, answered
 from facever.gallery.index.kinds import FLAT, build, reason
-from facever.gallery.index.people import Part
+from facever.gallery.index.people import Part, nobody
 from facever.gallery.index.screen import CodeScreen
 from facever.gallery.index.view import View
+from facever.gallery.pgvector import PgvectorKind, efforts, is_pgvector
 from facever.gallery.records import Entries, Vectors
+from facever.gallery.store.entry_search import EntrySearch
 from facever.operating_point import OperatingPoint, ScoreRule
 
+_CHOOSING = 200  # probes that are searched first to choose ef_search or probes
 _MOST_PROBES = 2000  # of each class, drawn from those held out
 
 
@@ -50,11 +56,15 @@ class Rates(NamedTuple):
 
 
 class BuiltIndex(NamedTuple):
-    """A built index: function from queries [Q, D] to scores and rows [Q, L]; size in bytes."""
+    """A built index: function from queries [Q, D] to scores and rows [Q, L]; size in bytes.
+
+    `kind` is the kind with what the build chose; empty if it chose nothing.
+    """
 
     search: Callable[[Vectors], tuple[Floats, Ints]]
     memory: int
     note: str = ""
+    kind: str = ""
 
 
 class KindSearched(NamedTuple):
@@ -84,6 +94,9 @@ class Searches(ABC):
     flat: KindSearched
     exact: IdentificationResult
 
+    def close(self) -> None:  # noqa: B027 - most hold nothing
+        """Release what the searches hold."""
+
     @abstractmethod
     def build(self, kind: str) -> BuiltIndex:
         """Return an index of the entries.
@@ -111,7 +124,9 @@ class Searches(ABC):
         before = time.perf_counter()
         scores, rows = index.search(self.queries)
         taken = (time.perf_counter() - before) / len(self.queries)
-        return KindSearched(kind, index, rows, self.lists(scores, rows), built - start, taken)
+        return KindSearched(
+            index.kind or kind, index, rows, self.lists(scores, rows), built - start, taken
+        )
 
 
 class GallerySearches(Searches):
@@ -125,8 +140,11 @@ class GallerySearches(Searches):
         k: int,
         share: float,
         seed: int,
+        least_recall: float | None = None,
     ) -> None:
         self._k, self._rule, self.candidates = k, wanted.rule, None
+        self._gallery, self._least_recall = gallery, least_recall
+        self._opened = ExitStack()
         ids, vectors = gallery.entries()
         if probes is None:
             policy = gallery.info().templates
@@ -165,6 +183,8 @@ class GallerySearches(Searches):
 
     def build(self, kind: str) -> BuiltIndex:
         """Return the view of the gallery with that index."""
+        if is_pgvector(kind):
+            return self._in_database(PgvectorKind.parse(kind, self.vectors.shape[1]))
         approximate, screen, memory, note = None, None, self.vectors.nbytes, ""
         codes = Codes.of(self.vectors) if kind == FLAT else None
         if codes is not None:
@@ -178,6 +198,52 @@ class GallerySearches(Searches):
         view = View([self._part, nothing], len(self._people), approximate, screen)
         return BuiltIndex(
             lambda queries: view.search(queries, self._k, self._rule, None), memory, note
+        )
+
+    def close(self) -> None:
+        """Close the connections of searches in the database."""
+        self._opened.close()
+
+    def _in_database(self, kind: PgvectorKind) -> BuiltIndex:
+        """Return the search of the entries in the gallery's database.
+
+        Without `ef_search` or `probes`, they get the least value tried with the recall asked for.
+
+        Raises:
+            GalleryError: No value has that recall; as `Gallery.trial_search`.
+        """
+        entries = self._part.entries
+        there = self._opened.enter_context(self._gallery.trial_search(kind, entries))
+        asked = Question(self._k, self._rule, None)
+
+        def search(with_: EntrySearch, queries: Vectors) -> tuple[Floats, Ints]:
+            scores, keys = nobody(len(queries), self._k)
+            for row, query in enumerate(queries):
+                scores[row], keys[row] = answered(
+                    with_,
+                    lambda numbers: entries.rows(np.sort(np.array(numbers, np.int64)) - 1),
+                    query,
+                    asked,
+                    len(self._people),
+                )
+            return scores, keys
+
+        if kind.method is None or kind.effort is not None:
+            return BuiltIndex(partial(search, there), there.size())
+        assert self._least_recall is not None  # checked by the caller
+        reached, some = 0.0, slice(None, None, -(-len(self.queries) // _CHOOSING))
+        for effort in efforts(kind, self._k):
+            tried = partial(search, there.with_effort(effort))
+            for which in (some, slice(None)):  # all probes only if some of them suffice
+                reached = recall(tried(self.queries[which])[1], self.flat.rows[which])
+                if reached < self._least_recall:
+                    break
+            else:
+                chosen = str(kind.with_effort(effort))
+                return BuiltIndex(tried, there.size(), kind=chosen)
+        raise GalleryError(
+            f"index '{kind}' has recall {reached:.4f} with {kind.option}={kind.most_effort}, less "
+            f"than {self._least_recall:g}: build it with larger values, or use exact search"
         )
 
     def lists(self, scores: Floats, rows: Ints) -> Searched:

@@ -7,6 +7,7 @@ propose are missed, which increases FNIR, and the FPIR is never above that of ex
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from facever.deprecated import Former, former_names
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import GalleryError, unknown
 from facever.evaluation.cells import refused_note
-from facever.evaluation.one_to_many.candidates import recall
+from facever.evaluation.one_to_many.candidates import recall as recall_of
 from facever.evaluation.one_to_many.identified import (
     IdentificationResult,
     IdentifiedPoint,
@@ -25,6 +26,7 @@ from facever.evaluation.one_to_many.identified import (
 from facever.gallery.gallery import Gallery
 from facever.gallery.index.faiss_import import import_faiss
 from facever.gallery.index.kinds import FLAT, checked_kind, resolved
+from facever.gallery.pgvector import ONLY_POSTGRES, PgvectorKind, is_pgvector
 from facever.gallery.records import Vectors
 from facever.operating_point import OperatingPoint, ScoreRule
 from facever.render.blocks import Block, Cell, Section, Table
@@ -40,6 +42,7 @@ from facever.studies.index_searches import (
 )
 
 _FPIR = 0.01  # default target of the threshold
+_FOR_RECALL = ("pgvector", "pgvector:hnsw", "pgvector:ivfflat")
 _ALONE = 200  # probes that are searched singly for the latency
 
 __getattr__ = former_names(
@@ -190,6 +193,7 @@ def tune(
     similarity: str | None = None,
     k: int = 10,
     candidates: int | None = None,
+    recall: float | None = None,
     share: float = 0.1,
     seed: int = 0,
     level: float = 0.95,
@@ -215,6 +219,9 @@ def tune(
         k: Number of people that a search lists.
         candidates: For embedding sets: number of images requested from FAISS. By default enough
             for k people: k times the largest number of images of a person.
+        recall: For kinds of "pgvector" without `ef_search` or `probes`: the recall, above 0 and at
+            most 1, for which they get the least value; without kinds, for an HNSW and an IVFFlat
+            index of pgvector.
         share: Share of the people that are held out, above 0 and below 1.
         seed: Seed of the held-out choice.
         level: Confidence level of the intervals.
@@ -249,7 +256,7 @@ def tune(
         level,
     )
     dimension = gallery.dimension if isinstance(gallery, Gallery) else gallery.vectors.shape[1]
-    asked = None if kinds is None else [checked_kind(kind, dimension) for kind in kinds]
+    asked = _asked_kinds(kinds, recall, dimension)
     searches: Searches
     if isinstance(gallery, Gallery):
         if similarity is not None or candidates is not None:
@@ -257,37 +264,68 @@ def tune(
                 "a gallery compares by cosine and requests as many images as it needs: "
                 "omit similarity and candidates, or give embeddings in place of the gallery"
             )
-        searches = GallerySearches(gallery, probes, wanted, k, share, seed)
+        searches = GallerySearches(gallery, probes, wanted, k, share, seed, recall)
     else:
+        if asked is not None and any(map(is_pgvector, asked)):
+            raise GalleryError(f"embeddings are not in a database: {ONLY_POSTGRES}")
         searches = ImageSearches(gallery, probes, wanted, k, candidates, similarity, share, seed)
-    exact, flat = searches.exact, searches.flat
-    points = [one.found for one in exact.realised] if point is not None else exact.points
-    if not points:
-        exact.at(max(wanted.fpirs))  # names the number of probes that it needs
-    size = len(searches.vectors)
-    named = default_kinds(size, dimension) if asked is None else asked
-    rows, warnings = [_row(flat, searches, points, wanted)], list(exact.warnings)
-    for kind in dict.fromkeys(resolved(kind, size, dimension) for kind in named):
-        if kind == FLAT:
-            continue
-        try:
-            found = searches.searched(kind)
-        except GalleryError as error:
-            warnings.append(str(error))
-            continue
-        rows.append(_row(found, searches, points, wanted))
-        warnings += [found.built.note] if found.built.note else []
-    return IndexTuning(
-        exact,
-        rows,
-        size,
-        probes is None,
-        point,
-        k,
-        searches.candidates,
-        int(import_faiss().omp_get_max_threads()),
-        warnings,
-    )
+    with closing(searches):
+        exact, flat = searches.exact, searches.flat
+        points = [one.found for one in exact.realised] if point is not None else exact.points
+        if not points:
+            exact.at(max(wanted.fpirs))  # names the number of probes that it needs
+        size = len(searches.vectors)
+        named = default_kinds(size, dimension) if asked is None else asked
+        rows, warnings = [_row(flat, searches, points, wanted)], list(exact.warnings)
+        for kind in dict.fromkeys(resolved(kind, size, dimension) for kind in named):
+            if kind == FLAT:
+                continue
+            try:
+                found = searches.searched(kind)
+            except GalleryError as error:
+                warnings.append(str(error))
+                continue
+            rows.append(_row(found, searches, points, wanted))
+            warnings += [found.built.note] if found.built.note else []
+        return IndexTuning(
+            exact,
+            rows,
+            size,
+            probes is None,
+            point,
+            k,
+            searches.candidates,
+            int(import_faiss().omp_get_max_threads()),
+            warnings,
+        )
+
+
+def _asked_kinds(
+    kinds: Sequence[str] | None, recall: float | None, dimension: int
+) -> list[str] | None:
+    """Return the kinds to compare in stored form; None for the default ones.
+
+    Raises:
+        GalleryError: A kind is unknown; or a recall is given and no kind needs one.
+    """
+    if recall is None:
+        return None if kinds is None else [checked_kind(kind, dimension) for kind in kinds]
+    if not 0 < recall <= 1:
+        raise GalleryError(f"recall is {recall:g}: it must be above 0 and at most 1")
+    found, chosen = [], False
+    for kind in _FOR_RECALL if kinds is None else kinds:
+        parsed = PgvectorKind.parse(kind, dimension) if is_pgvector(kind) else None
+        if parsed is not None and parsed.method is not None and parsed.effort is None:
+            found.append(str(parsed))
+            chosen = True
+        else:
+            found.append(checked_kind(kind, dimension))
+    if not chosen:
+        raise GalleryError(
+            "recall chooses ef_search or probes of pgvector: give a kind without them, such as "
+            "pgvector:hnsw"
+        )
+    return found
 
 
 def default_kinds(entries: int, dimension: int) -> list[str]:
@@ -317,7 +355,7 @@ def _row(
     """Measure the rates at the thresholds of exact search, and the time of single searches."""
     return IndexRow(
         kind=found.kind,
-        recall=recall(found.rows, searches.flat.rows),
+        recall=recall_of(found.rows, searches.flat.rows),
         points=rates_at(
             found.lists,
             [point.fpir_target for point in points],

@@ -54,7 +54,8 @@ Where = Annotated[
 IndexKind = Annotated[
     str | None,
     typer.Option(
-        help="Kind of index: auto, flat, or a FAISS factory string such as IVF1024,Flat or HNSW32."
+        help="Kind of index: auto, flat, or a FAISS factory string such as IVF1024,Flat or HNSW32; "
+        "in PostgreSQL also pgvector: the database searches."
     ),
 ]
 

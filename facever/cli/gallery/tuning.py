@@ -74,6 +74,13 @@ def tune(
             "the largest number of images of a person]"
         ),
     ] = None,
+    recall: Annotated[
+        float | None,
+        typer.Option(
+            help="Recall for which ef_search or probes of pgvector:hnsw and pgvector:ivfflat are "
+            "chosen, such as 0.99. [default index: both]"
+        ),
+    ] = None,
     share: Annotated[
         float | None,
         typer.Option(help="Without PROBES: the share of people held out. [default: 0.1]"),
@@ -96,7 +103,13 @@ def tune(
 
     if probes is not None and (share is not None or seed is not None):
         raise ConfigError("--share and --seed apply to held-out probes: omit them, or omit PROBES")
-    wanted: dict[str, Any] = {"fpir": fpir, "rule": rule, "share": share, "seed": seed}
+    wanted: dict[str, Any] = {
+        "fpir": fpir,
+        "rule": rule,
+        "recall": recall,
+        "share": share,
+        "seed": seed,
+    }
     wanted = {name: value for name, value in wanted.items() if value is not None}
     if operating_point is not None and {"fpir", "rule"} & set(wanted):
         raise ConfigError("an operating point includes its FPIR and rule: omit --fpir and --rule")

@@ -12,6 +12,7 @@ from facever.gallery.index.sealed import SealError
 from facever.gallery.index.snapshot import Snapshot
 from facever.gallery.index.state import State, entries_after
 from facever.gallery.index.tail import forgotten
+from facever.gallery.pgvector import is_pgvector
 from facever.gallery.records import Finding
 from facever.gallery.store.store import Store
 
@@ -22,6 +23,12 @@ def check_index(store: Store) -> Iterator[Finding]:
     def belongs(state: State) -> bool:
         return state.is_of(store)
 
+    if is_pgvector(store.settings.index):
+        for problem in store.search_problems():
+            yield Finding(
+                "index", f"the table for pgvector {problem}; run 'facever gallery rebuild'"
+            )
+        return
     path = store.folder / snapshots.FILE
     try:
         with store.reading():

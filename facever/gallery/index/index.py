@@ -13,6 +13,7 @@ from facever.gallery.index import approximate as approximates
 from facever.gallery.index import snapshot as snapshots
 from facever.gallery.index.approximate import Approximate
 from facever.gallery.index.contents import Contents
+from facever.gallery.index.in_database import search_in_database
 from facever.gallery.index.kinds import FLAT, resolved
 from facever.gallery.index.scans import DamagedError
 from facever.gallery.index.sealed import SealError, stamp_of
@@ -20,10 +21,13 @@ from facever.gallery.index.snapshot import Snapshot, allowed_lag, codes_size
 from facever.gallery.index.state import State
 from facever.gallery.index.view import View
 from facever.gallery.index.writing import is_due, write_index
+from facever.gallery.pgvector import is_pgvector
 from facever.gallery.records import Keys, Scores, Vectors
+from facever.gallery.store.entry_search import SearchTableError
 from facever.gallery.store.store import Store
 from facever.operating_point import ScoreRule
 
+_ATTEMPTS = 5  # of a search while others make anew what it reads
 _Files = tuple[str, tuple[int, int, int] | None, tuple[int, int, int] | None]
 
 
@@ -72,6 +76,8 @@ class Index:
             Scores float32 [Q, k] and people's keys int64 [Q, k], best first; if there are fewer
             than k people, -inf and -1.
         """
+        if self._in_database:
+            return self._searched_there(queries, k, rule, among)
         mended = np.empty(0, np.int64)
         while True:
             view = self.refresh()
@@ -80,6 +86,38 @@ class Index:
             except DamagedError as damaged:
                 self._mend(damaged.numbers, skip=mended)  # omitted the second time
                 mended = np.union1d(mended, damaged.numbers)
+
+    @property
+    def _in_database(self) -> bool:
+        """Whether the database searches: then there are no files, and nothing is in memory."""
+        return is_pgvector(self._store.settings.index)
+
+    def _searched_there(
+        self, queries: Vectors, k: int, rule: ScoreRule, among: Keys | None
+    ) -> tuple[Scores, Keys]:
+        """Search in the database; make anew what it needs for that, if it is missing."""
+        self._forget_files()
+        for attempt in range(_ATTEMPTS):
+            try:
+                return search_in_database(self._store, queries, k, rule, among)
+            except SearchTableError as error:  # another process makes it, or it is lost
+                if attempt == 0:
+                    continue
+                if self._store.read_only:
+                    raise GalleryError(
+                        f"{error}: run 'facever gallery rebuild' as the owner of the gallery"
+                    ) from error
+                self._store.remake_search()
+        raise GalleryError(
+            f"{self._store.name}: others keep making the table for pgvector anew; try again"
+        )
+
+    def _forget_files(self) -> None:
+        """Delete the files of an earlier kind of index."""
+        with self._lock:
+            self._contents = self._files = None
+            for name in (snapshots.FILE, approximates.FILE):
+                (self._folder / name).unlink(missing_ok=True)
 
     def refresh(self) -> View:
         """Return the current entries of the store for a search.
@@ -109,7 +147,7 @@ class Index:
         that were compared with every vector instead, since the files were opened; None without it.
         """
         size = codes_size(self._folder / snapshots.FILE)
-        if not size:
+        if not size or self._in_database:
             return None
         with self._lock:
             screen = None if self._contents is None else self._contents.screen
@@ -118,7 +156,8 @@ class Index:
 
     def forget_people(self, people: Keys) -> None:
         """Read the entries of some people from the store again; remove people who are not in it."""
-        self._mend(self.refresh().numbers_of(people))
+        if not self._in_database:  # which has no other people than the store
+            self._mend(self.refresh().numbers_of(people))
 
     def _mend(self, numbers: Keys, skip: Keys | None = None) -> None:
         """Read damaged entries from the store again, and rebuild the index.
@@ -213,6 +252,9 @@ class Index:
             GalleryError: Another process keeps writing the index, or it cannot be written.
         """
         with self._renewing, self.held_off():
+            if self._in_database:
+                self._forget_files()
+                return
             with self._lock:
                 self._contents = self._files = None
             with closing(self._store.again()) as store:

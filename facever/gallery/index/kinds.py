@@ -31,6 +31,7 @@ from facever.core.seeding import stream
 from facever.data.machine import usable_cpus
 from facever.errors import GalleryError
 from facever.gallery.index.faiss_import import import_faiss
+from facever.gallery.pgvector import checked_pgvector, is_pgvector
 from facever.gallery.records import Vectors
 
 FLAT, AUTO = "flat", "auto"
@@ -50,7 +51,7 @@ def checked_kind(kind: str, dimension: int) -> str:
     """Return a kind of index in stored form.
 
     Args:
-        kind: "flat", "auto" or a FAISS factory string.
+        kind: "flat", "auto", a FAISS factory string, or one of "pgvector".
         dimension: Dimension of the vectors.
 
     Raises:
@@ -60,6 +61,8 @@ def checked_kind(kind: str, dimension: int) -> str:
         raise GalleryError(
             f"an index must be auto, flat or a FAISS factory string such as HNSW32, not {kind!r}"
         )
+    if is_pgvector(kind):
+        return checked_pgvector(kind, dimension)
     key, _, parameters = kind.strip().partition(":")
     if key.lower() == AUTO:
         _wanted(parameters)

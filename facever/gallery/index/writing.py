@@ -23,6 +23,7 @@ from facever.gallery.index.snapshot import (
 )
 from facever.gallery.index.state import AT_ONCE, State, entries_after
 from facever.gallery.index.tail import forgotten
+from facever.gallery.pgvector import is_pgvector
 from facever.gallery.records import Entries
 from facever.gallery.store.store import Store
 
@@ -59,6 +60,8 @@ def write_index(store: Store, wait: float, anew: bool = False) -> None:
 def is_due(store: Store) -> bool:
     """Return whether the files are too far behind the store, or not of the set kind."""
     with store.reading():
+        if is_pgvector(store.settings.index):  # the database searches, without files
+            return False
         return _snapshot_due(store) or _approximate_due(store)
 
 

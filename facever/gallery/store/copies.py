@@ -9,6 +9,7 @@ A damaged row remains what it was, with its checksum, and is as damaged in the c
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -17,9 +18,10 @@ from typing import Any, NamedTuple, Self
 from facever._version import __version__
 from facever.errors import GalleryError, UnavailableError
 from facever.gallery.metadata import stored_json
+from facever.gallery.pgvector import is_pgvector
 from facever.gallery.store.connection import StoreConnection
 from facever.gallery.store.database import Database, Transaction
-from facever.gallery.store.facts import COPY, StoreFacts, write_facts
+from facever.gallery.store.facts import COPY, SEARCH, StoreFacts, write_facts
 
 _ROWS_AT_ONCE = 4096
 
@@ -51,10 +53,11 @@ _MIGRATED = (
 )
 """Rows that change without a change number."""
 
+_FACTS = CopiedTable("meta", ("key", "value"))
 _SMALL = (
     CopiedTable("operating_points", ("name", "kind", "point", "added", "checksum")),
     CopiedTable("calibrations", ("name", "kind", "calibration", "added", "checksum")),
-    CopiedTable("meta", ("key", "value")),
+    _FACTS,
 )
 _ALLOTTED = ("changes", "people", "images", "templates", "audit")
 
@@ -177,7 +180,8 @@ def copy_rows(
                     change.db.insert(table.name, table.columns, new)
                 last = new[-1][0]
             advance(len(rows))
-    small = [(table, [row for rows in _blocks(read.db, table) for row in rows]) for table in _SMALL]
+    small = {table: [row for rows in _blocks(read.db, table) for row in rows] for table in _SMALL}
+    small[_FACTS] = _facts_for(target, small[_FACTS])
     with target.writing(much=True) as change:
         _require_own(change, state)
         for table in _MIGRATED:
@@ -186,7 +190,7 @@ def copy_rows(
                 change.db.insert(table.name, table.columns, rows)
                 advance(len(rows))
         change.db.execute("DELETE FROM meta")
-        for table, rows in small:
+        for table, rows in small.items():
             digest.add(table.name, rows)
             change.db.insert(table.name, table.columns, rows)
         for name in _ALLOTTED:
@@ -200,6 +204,14 @@ def copy_rows(
                 "incomplete: delete it, and copy again"
             )
     return wanted
+
+
+def _facts_for(target: Database, facts: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """Return the facts of a copy: without a derived one, and with a kind of index that it has."""
+    kept = {key: value for key, value in facts if key != SEARCH}
+    if not target.can_search and is_pgvector(str(stored_json(kept["index"]))):
+        kept["index"] = json.dumps("auto")
+    return list(kept.items())
 
 
 def _digest_of(db: StoreConnection, advance: Callable[[int], None]) -> Copied:

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from facever.core.console import warn
-from facever.errors import UnavailableError
-from facever.gallery.records import Binding, Settings
+from facever.errors import GalleryError, UnavailableError
+from facever.gallery.pgvector import ONLY_POSTGRES, PgvectorKind
+from facever.gallery.records import Binding, Entries, Settings
 from facever.gallery.store.connection import StoreConnection
+from facever.gallery.store.entry_search import EntrySearch
 from facever.gallery.store.facts import StoreFacts, facts_in, new_facts, write_facts
 
 T = TypeVar("T")
@@ -149,6 +151,36 @@ class Database(ABC):
         Raises:
             GalleryError: Others keep reading or writing, or the disk has no room.
         """
+
+    can_search = False
+    """Whether the database itself can search (`entry_search`)."""
+
+    def entry_search(self, read: Transaction) -> EntrySearch:  # noqa: ARG002 - for engines with it
+        """Return the search of the entries by the database itself.
+
+        Raises:
+            GalleryError: The database does not search, or has not what it needs for it.
+        """
+        raise GalleryError(f"{self.name}: {ONLY_POSTGRES}")
+
+    def trial_search(
+        self,
+        kind: PgvectorKind,  # noqa: ARG002
+        entries: Entries,  # noqa: ARG002
+    ) -> AbstractContextManager[EntrySearch]:
+        """Yield a search of some entries, which are not stored.
+
+        Raises:
+            GalleryError: The database does not search, or has not what it needs for it.
+        """
+        raise GalleryError(f"{self.name}: {ONLY_POSTGRES}")
+
+    def forget_search(self, change: Transaction) -> None:  # noqa: B027 - nothing to forget
+        """Let the end of a change make anew what searches in the database need."""
+
+    def search_problems(self, read: Transaction) -> Iterator[str]:  # noqa: ARG002
+        """Yield how what the database searches differs from the entries."""
+        yield from ()
 
     @abstractmethod
     def size(self) -> int:

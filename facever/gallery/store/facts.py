@@ -16,6 +16,7 @@ _META = "its table of facts cannot be used"
 _RESTORE = "restore it from a copy"
 
 COPY = "copy"
+SEARCH = "search"  # names the table that PostgreSQL searches; it is derived from the entries
 """The only fact of an incomplete copy: of which state it is. See `copies`."""
 
 

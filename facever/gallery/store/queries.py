@@ -1,7 +1,7 @@
 """The queries of a store: what it promises of them is in `store.py`."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from facever.errors import GalleryError, NotEnrolledError
 from facever.gallery.checksums import checksum_of_texts
 from facever.gallery.metadata import checked_where
+from facever.gallery.pgvector import PgvectorKind
 from facever.gallery.records import (
     Audited,
     Binding,
@@ -31,6 +32,7 @@ from facever.gallery.records import (
 from facever.gallery.store import entries, images, migration, people
 from facever.gallery.store.copies import Copied, CopiedState, copy_rows, row_count
 from facever.gallery.store.database import Database, Transaction
+from facever.gallery.store.entry_search import EntrySearch
 from facever.gallery.store.findings import findings
 from facever.gallery.store.vectors import REMEDY, entry_table
 
@@ -173,6 +175,31 @@ class StoreQueries:
         with self._database.reading() as read:
             rows = read.db.execute(sql, [change]).fetchall()
         return np.array(rows, dtype=np.int64).reshape(-1)
+
+    def entry_search(self) -> EntrySearch:
+        """Return the search of the entries by the database; use it within one `reading`.
+
+        Raises:
+            SearchTableError: What it searches is missing (`remake_search`).
+            GalleryError: The database does not search.
+        """
+        with self._database.reading() as read:
+            return self._database.entry_search(read)
+
+    def trial_search(
+        self, kind: PgvectorKind, entries: Entries
+    ) -> AbstractContextManager[EntrySearch]:
+        """Yield a search of some entries by the database, which are not stored.
+
+        Raises:
+            GalleryError: The database does not search, or has not what it needs for it.
+        """
+        return self._database.trial_search(kind, entries)
+
+    def search_problems(self) -> Iterator[str]:
+        """Yield how what the database searches differs from the entries."""
+        with self._database.reading() as read:
+            yield from self._database.search_problems(read)
 
     # -- people ----------------------------------------------------------------------------
 

@@ -40,6 +40,7 @@ from typing import Any, Self, TypeVar
 from facever.errors import GalleryError, NotEnrolledError, TakenError
 from facever.gallery.checksums import checksum_of_texts
 from facever.gallery.metadata import merged
+from facever.gallery.pgvector import is_pgvector
 from facever.gallery.records import (
     Binding,
     Duplicate,
@@ -332,11 +333,23 @@ class Store(StoreQueries):
             entries.change_storage(change, storage)
 
     @repeated
-    def set_index(self, kind: str) -> None:
-        """Store the setting for the kind of index; it is not checked here."""
-        with self._database.writing() as change:
-            if kind != change.facts().settings.index:
+    def set_index(self, kind: str) -> bool:
+        """Store the setting for the kind of index, which is not checked here; return whether it
+        is another one.
+        """
+        with self._database.writing(much=True) as change:
+            changed = kind != change.facts().settings.index
+            if changed:
                 change.write_facts({"index": kind})
+                record(change.db, "index", people=0, images=0)
+        return changed
+
+    @repeated
+    def remake_search(self) -> None:
+        """Make anew what searches in the database need, if this gallery has them."""
+        with self._database.writing(much=True) as change:
+            if is_pgvector(change.facts().settings.index):
+                self._database.forget_search(change)
                 record(change.db, "index", people=0, images=0)
 
     @repeated

@@ -9,9 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from facever.errors import UnavailableError
+from facever.gallery.pgvector import PgvectorKind
+from facever.gallery.records import Entries
 from facever.gallery.store.database import Database, Transaction
+from facever.gallery.store.entry_search import EntrySearch
 from facever.gallery.store.postgres.address import GalleryAddress
+from facever.gallery.store.postgres.connection import PostgresConnection
 from facever.gallery.store.postgres.errors import explained
+from facever.gallery.store.postgres.search_table import (
+    differences,
+    follow,
+    forget,
+    table_search,
+    trial_search,
+)
 from facever.gallery.store.postgres.session import Session, connect
 
 if TYPE_CHECKING:
@@ -118,10 +129,42 @@ class PostgresDatabase(Database):
             waiting = f"SET LOCAL lock_timeout TO {self._milliseconds()}"
             try:
                 self._writer.begin(_ALONE, f"{waiting}; {_LOCK}")
-                yield self._changing(self._writer.db)
+                change = self._changing(self._writer.db)
+                yield change
+                follow(change)
                 self._writer.commit()
             finally:
                 self._writer.roll_back()
+
+    # -- searching in the database ----------------------------------------------------------
+
+    can_search = True
+
+    def entry_search(self, read: Transaction) -> EntrySearch:
+        """Return the search of the entries by pgvector.
+
+        Raises:
+            SearchTableError: The table that it searches is missing.
+        """
+        return table_search(read)
+
+    @contextmanager
+    def trial_search(self, kind: PgvectorKind, entries: Entries) -> Iterator[EntrySearch]:
+        """Yield a search of some entries in a temporary table of a connection of its own."""
+        with explained(self.name, reading=True), connect(self.address) as raw:
+            raw.execute("BEGIN")
+            yield trial_search(PostgresConnection(raw), self.name, kind, entries)
+            raw.execute("ROLLBACK")
+
+    def forget_search(self, change: Transaction) -> None:
+        """Let the end of a change make the table for pgvector anew."""
+        forget(change)
+
+    def search_problems(self, read: Transaction) -> Iterator[str]:
+        """Yield how the table for pgvector differs from the entries."""
+        yield from differences(read)
+
+    # -- maintenance ------------------------------------------------------------------------
 
     def rewrite(self) -> None:
         """Rewrite the gallery's tables without removed rows. Each is locked meanwhile.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import psycopg
 
 _CONFLICTS = ("40001", "40P01")  # serialisation failure, deadlock
-_PGVECTOR = "the server has no pgvector: install it there, then run CREATE EXTENSION vector"
+NO_PGVECTOR = "the server has no pgvector: install it there, then run CREATE EXTENSION vector"
 _START = "start the server, or correct the host and the port"
 _LOST = "the connection was lost"
 _GRANT = f"grant the right to this role ({PAGE})"
@@ -178,7 +178,7 @@ def _meaning(error: "psycopg.Error", wait: float) -> str:
     if state == "55P03":
         return f"another process is writing to it (waited {wait:g} s); try again"
     if '"vector"' in said and state in ("0A000", "42704", "58P01", "42501"):
-        return _PGVECTOR
+        return NO_PGVECTOR
     if state == "22021" and said.endswith("0x00"):
         return "PostgreSQL cannot store the character NUL in a text"
     meaning = _ENDED.get(state) or _KINDS.get(state[:2])

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from facever.errors import GalleryError
 from facever.gallery.store.connection import StoreConnection
+from facever.gallery.store.database import Damage, Transaction
+from facever.gallery.store.facts import facts_in
 from facever.gallery.store.postgres.address import GalleryAddress
 from facever.gallery.store.postgres.connection import PostgresConnection
 from facever.gallery.store.postgres.database import PostgresDatabase
@@ -16,6 +18,7 @@ from facever.gallery.store.postgres.errors import (
     require_utf8,
 )
 from facever.gallery.store.postgres.schema import ALL_GALLERIES, FORMAT, GALLERIES, make_tables
+from facever.gallery.store.postgres.search_table import follow
 from facever.gallery.store.postgres.session import connect
 
 if TYPE_CHECKING:
@@ -57,6 +60,9 @@ def make_gallery(
         _write_format(db, address)
         db.execute("INSERT INTO uses_key VALUES (?)", [secrets.token_bytes(32)])
         begin(db)
+        follow(
+            Transaction(db, address.name, Damage(address.name), lambda: facts_in(db, address.name))
+        )
         raw.execute("COMMIT")
 
 
