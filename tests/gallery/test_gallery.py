@@ -29,6 +29,7 @@ def test_it_is_made_in_an_empty_folder_but_not_over_a_file(tmp_path: Path) -> No
     assert (tmp_path / "file").read_text() == "mine"
 
 
+@pytest.mark.in_folder
 def test_who_makes_it_a_moment_later_replaces_nobody(
     empty: Gallery, faces: EmbeddingSet, monkeypatch
 ) -> None:

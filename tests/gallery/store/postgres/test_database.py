@@ -147,7 +147,7 @@ def test_purge_rewrites_the_tables(make_store: Callable, some, stores) -> None:
         with pytest.raises(UnavailableError, match="purge again when it has ended"):
             store.purge()
     store.purge()
-    assert store.size() < full / 2
+    assert store.size() < 0.7 * full  # what is left are pages of empty tables and indexes
     assert [one.person for one in store.people()] == ["b"]
     assert list(store.check()) == []
 
