@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from facever.errors import UnavailableError
 from facever.gallery.gallery import Gallery
@@ -94,6 +95,45 @@ def test_a_server_ends_in_mid_transaction_and_another_takes_over(
         assert numbers(second) == [1, 2, 3, 4]
         assert node.check() == []
     store.close()
+
+
+def test_a_node_follows_a_database_that_went_back(
+    postgres_server: Server, postgres_database: str, some: Callable
+) -> None:
+    """A backup was restored, or a replica took over without the last changes: the keys of people
+    who are lost are given to others, and a node must not answer with their names.
+    """
+    address = parse_address(postgres_database)
+    Store.create(address, Binding("model-1", DIMENSION))
+    store = Store.open(address, 5)
+    store.enroll(some("ab"), {}, "keep")
+    store.close()
+    database = conninfo_to_dict(postgres_database)["dbname"]
+    postgres_server.execute(f"CREATE DATABASE earlier TEMPLATE {database}")
+    with Gallery.open(postgres_database) as node:
+        lost, new = some("x", seed=5, first=5), some("y", seed=6, first=6)
+        store = Store.open(address, 5)
+        store.enroll(lost, {}, "keep")
+        found = node.search(lost.vectors, 1, fingerprint="model-1")[0].candidates
+        assert (found[0].person, round(found[0].score, 3)) == ("x", 1)
+        for sql in (
+            f"ALTER DATABASE {database} ALLOW_CONNECTIONS false",
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'",
+            f"ALTER DATABASE {database} RENAME TO lost",
+            f"ALTER DATABASE earlier RENAME TO {database}",
+            "DROP DATABASE lost WITH (FORCE)",
+        ):
+            postgres_server.execute(sql)
+        store.enroll(new, {}, "keep")
+        with Gallery.open(postgres_database) as fresh:
+            for probe in (lost, new):
+                wanted, given = (
+                    one.search(probe.vectors, 9, fingerprint="model-1")[0].candidates
+                    for one in (fresh, node)
+                )
+                assert given == wanted
+                assert {one.person for one in given} == {"a", "b", "y"}
+        store.close()
 
 
 def test_a_reader_sees_whole_enrolments(
