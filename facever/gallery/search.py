@@ -127,7 +127,7 @@ def _candidates(
     among: Keys | None,
     before: tuple[str, Change],
 ) -> list[list[Candidate]] | None:
-    """Return the ids of the people found; None if the generation has changed.
+    """Return the ids of the people found; None if the store is no later state of the one before.
 
     Answers never contain people who are not in the store or whose row is damaged. If a person was
     removed meanwhile, the search is repeated.
@@ -149,8 +149,9 @@ def _candidates(
         scores, keys = index.search(vectors, k, rule, among)
         with store.reading():
             ids = store.ids(np.unique(keys[keys >= 0]).tolist())
-            same = store.generation() == generation
-            last, change = change, store.change()
+            now = store.change()
+            same = store.generation() == generation and (now == change or store.had(change))
+            last, change = change, now
         if not same:
             return None
         with suppress(KeyError):

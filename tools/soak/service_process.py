@@ -53,13 +53,13 @@ class Server:
 
     Args:
         folder: Where its log is written.
-        gallery: The gallery's folder; it is created where there is none.
+        gallery: The gallery's folder, created where there is none, or the address of a gallery.
         options: Of `facever serve`.
     """
 
-    def __init__(self, folder: Path, gallery: Path, *options: str) -> None:
+    def __init__(self, folder: Path, gallery: Path | str, *options: str) -> None:
         model = make_model(folder)
-        if not gallery.exists():
+        if isinstance(gallery, Path) and not gallery.exists():
             Gallery.create(gallery, load_model(model)).close()
         self.gallery, self.log = gallery, folder / "serve.log"
         with Gallery.open(gallery) as opened:

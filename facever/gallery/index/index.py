@@ -129,15 +129,15 @@ class Index:
             opens = files != self._files
             with self._store.reading():
                 contents = self._contents
-                if (
-                    opens
-                    or contents is None
-                    or contents.state.generation != self._store.generation()
-                ):
+                if opens or contents is None or not contents.state.is_of(self._store):
                     contents = self._contents = None  # frees its memory first
                     contents, usable = self._opened(files[0])
                     self._contents, self._files = contents, files
-                contents.refresh(self._store)
+                try:
+                    contents.refresh(self._store)
+                except BaseException:
+                    self._contents = None  # it may have entries of changes that are lost later
+                    raise
                 if opens and self._store.index_writable and (not usable or is_due(self._store)):
                     self._write()
             return contents.view
@@ -170,7 +170,7 @@ class Index:
             return
         with self._lock, self._store.reading():
             contents = self._contents
-            if contents is not None and contents.state.generation == self._store.generation():
+            if contents is not None and contents.state.is_of(self._store):
                 kept = numbers if skip is None else np.setdiff1d(numbers, skip)
                 contents.mend(numbers, self._store.entries_numbered(kept.tolist()))
         if self._store.index_writable:

@@ -45,7 +45,9 @@ class State:
         with store.reading():
             now = State.of(store)
             same = (self.gallery, self.generation, self.dimension)
-            return same == (now.gallery, now.generation, now.dimension) and store.had(self.change)
+            if same != (now.gallery, now.generation, now.dimension):
+                return False
+            return self.change == now.change or store.had(self.change)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the state as plain values."""

@@ -33,6 +33,8 @@ _CONNECTING = {
     "starting up": "try again",
     "shutting down": "try again",
     "recovery": "try again",
+    "not yet accepting": "try again",
+    "closed the connection": "try again",
     "Is the server running": _START,
     "resolve host": _START,
     "timeout": _START,
