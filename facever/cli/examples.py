@@ -55,6 +55,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "gallery remove": ("facever gallery remove GALLERY bob",),
     "gallery purge": ("facever gallery purge GALLERY",),
     "gallery expire": ("facever gallery expire GALLERY --dry-run",),
+    "gallery copy": (
+        "facever gallery copy GALLERY 'postgresql:///faces?gallery=staff'",
+        "facever gallery copy 'postgresql:///faces?gallery=staff' BACK",
+    ),
     "gallery merge": ("facever gallery merge GALLERY bob ada-2",),
     "gallery split": ("facever gallery split GALLERY ada-2 bob staff/bob.jpg",),
     "gallery threshold": ("facever gallery threshold GALLERY many.json --name door",),

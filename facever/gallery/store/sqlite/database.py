@@ -150,8 +150,9 @@ class SqliteDatabase(Database):
             self._empty_log(self._writer)
 
     def size(self) -> int:
-        """Return the bytes of the files in the gallery's folder."""
-        return self._bytes_in_folder()
+        """Return the bytes of the files in the gallery's folder, as they are when it is closed."""
+        shared = self.path.with_name(f"{self.path.name}-shm")  # of open connections only
+        return self._bytes_in_folder() - (shared.stat().st_size if shared.exists() else 0)
 
     def _empty_log(self, db: sqlite3.Connection) -> None:
         until = time.monotonic() + self._wait
