@@ -23,8 +23,13 @@ def _pages(nav: Any) -> list[str]:
     return [page for one in inside for page in _pages(one)]
 
 
-def test_every_page_has_a_place() -> None:
-    config = load_config(str(PROJECT / "mkdocs.yml"), strict=False)
+def _config(folder: Path) -> Any:
+    """The settings of the site; its gathered pages are not needed."""
+    return load_config(str(PROJECT / "mkdocs.yml"), strict=False, docs_dir=str(folder))
+
+
+def test_every_page_has_a_place(tmp_path: Path) -> None:
+    config = _config(tmp_path)
     placed = _pages(config.nav)
     made = {page for page in sources().values() if page.endswith(".md")} | set(GENERATED)
     made |= {f"reference/api/{name}.md" for name in api.pages(examples())}
@@ -33,8 +38,8 @@ def test_every_page_has_a_place() -> None:
     assert len(placed) == len(set(placed))
 
 
-def test_the_kinds_of_page() -> None:
-    config = load_config(str(PROJECT / "mkdocs.yml"), strict=False)
+def test_the_kinds_of_page(tmp_path: Path) -> None:
+    config = _config(tmp_path)
     assert [next(iter(kind)) for kind in config.nav] == ["Start", "How to", "Concepts", "Reference"]
     assert config.theme["font"] is False  # no outside resource
 

@@ -158,6 +158,9 @@ ADDED = {
     "failure_to_compare",
     "cmc_intervals",
     "distances",
+    "miss_interval",
+    "miss_rate",
+    "template_counts",
     "templates",
     "frozen_epochs",
     "pairing",
@@ -167,7 +170,7 @@ ADDED = {
     "without_identity",
 }
 """Keys that came later: of photos, int8 copies, equivalent models, images without identity, failed
-comparisons and settings of models."""
+comparisons, settings of models, miss rates of operating points and pooled tracks."""
 
 
 def differences(

@@ -11,6 +11,7 @@ from facever.cli.main import VERBS
 from tools.docs.markdown import code, escaped, table
 
 ANSWERS = {
+    "doctor": "0: all tests passed. 1: a test failed. 2: wrong use or bad input.",
     "verify": "0: same person. 1: different. 2: no decision, wrong use or bad input.",
     "gallery verify": "0: all images show the person. 1: one of them does not. "
     "2: no decision, wrong use or bad input.",

@@ -19,12 +19,14 @@ COMMANDS = {
     "BakeoffResult": "bakeoff",
     "CalibrationResult": "evaluate calibration",
     "ComparisonResult": "evaluate compare",
+    "Diagnosis": "doctor",
     "EmbeddingContents": "data inspect, of a file of embeddings",
     "Enrollment": "gallery enroll",
     "Equivalence": "gallery accept-equivalent",
     "Exported": "export",
     "Finding": "gallery check",
     "GalleriesResult": "evaluate identification --protocol ijb-1n",
+    "GalleryCopy": "gallery copy",
     "GalleryInfo": "gallery info",
     "HeadCard": "heads",
     "IdentificationResult": "evaluate identification",
@@ -40,6 +42,7 @@ COMMANDS = {
     "RetrievalResult": "evaluate retrieval",
     "SearchResult": "gallery search",
     "StoredImage": "gallery images",
+    "TrainingPlan": "train --dry-run",
     "TransferResult": "evaluate transfer",
     "TrialContents": "data inspect, of a file of scores or pairs",
     "Use": "gallery uses",
@@ -102,7 +105,8 @@ def records() -> list[type[Record]]:
         if re.search(r"^class .*\((Record|Result)\b", path.read_text(), re.MULTILINE):
             import_module(".".join(("facever", *path.relative_to(folder).with_suffix("").parts)))
     kinds = [kind for kind in _below(Record) if is_dataclass(kind)]
-    return [kind for kind in kinds if not kind.__module__.endswith(".former")]
+    ours = [kind for kind in kinds if kind.__module__.startswith("facever.")]
+    return [kind for kind in ours if not kind.__module__.endswith(".former")]
 
 
 def keys_of(kind: type) -> Iterator[tuple[str, str, str]]:

@@ -70,7 +70,12 @@ class Pooled(Record):
 
 @dataclass(frozen=True)
 class TemplateCounts(Record):
-    """The counts of both sides; None for a side whose images were not pooled."""
+    """The counts of both sides.
+
+    Attributes:
+        queries: Those of the queries; None if their images were not pooled.
+        gallery: Those of the gallery; None if its images were not pooled.
+    """
 
     queries: Pooled | None
     gallery: Pooled | None
