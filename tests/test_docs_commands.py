@@ -72,6 +72,7 @@ def faces(people: range, each: int, seed: int) -> EmbeddingSet:
         [f"p{one}" for one in who],
         fingerprint="documents",
         camera=np.arange(len(who)) % 3,
+        track=[f"{one}-{n % 3}" for n, one in enumerate(who)],
         subset=np.where(np.arange(len(who)) % each == 0, "query", "gallery"),
     )
 

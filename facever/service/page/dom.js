@@ -47,7 +47,7 @@ export function table(caption, headers, rows) {
     el("th", { scope: "col", class: numeric[k] ? "number" : null }, header.replace(/#$/, "")));
   const body = rows.map((row) =>
     el("tr", {}, ...row.map((cell, k) => el("td", { class: numeric[k] ? "number" : null }, cell))));
-  return el("div", { class: "wide" }, el("table", {},
+  return el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": caption }, el("table", {},
     el("caption", { class: "hint" }, caption), el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...body)));
 }
 
