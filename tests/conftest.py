@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 LONG = (
+    "tests/test_docs_commands.py",
     "tests/plugins/test_commands.py",
     "tests/training/test_prototypes.py",
     "tests/training/test_distributed.py",
@@ -29,6 +30,12 @@ LONG = (
     "tests/test_deprecated.py",
     "tests/studies/bakeoff/test_running.py",
     "tests/deployment/test_families.py",
+    "tests/experiments/test_htg_trial.py",
+    "tests/gallery/index/test_in_database.py",
+    "tests/docs/test_site.py",
+    "tests/tools/test_gpu.py",
+    "tests/service/test_page.py",
+    "tests/service/test_two_nodes.py",
 )
 """The files that take longest. They begin first (tools/test.sh keeps this order): a long file that
 begins last would keep one process busy while the others have nothing to do."""
