@@ -16,8 +16,9 @@ _META = "its table of facts cannot be used"
 _RESTORE = "restore it from a copy"
 
 COPY = "copy"
-SEARCH = "search"  # names the table that PostgreSQL searches; it is derived from the entries
 """The only fact of an incomplete copy: of which state it is. See `copies`."""
+SEARCH = "search"
+"""The fact that names the table that PostgreSQL searches; it is derived from the entries."""
 
 
 def new_facts() -> dict[str, Any]:
