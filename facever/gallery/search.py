@@ -12,6 +12,7 @@ from facever.gallery import probabilities
 from facever.gallery.answers import Answer, Candidate, SearchResult
 from facever.gallery.decisions import SCORES_ONLY, Decision, checked_rule, for_search, joined_notes
 from facever.gallery.index.index import Index
+from facever.gallery.index.view import View
 from facever.gallery.inputs import (
     Faces,
     checked_vectors,
@@ -57,17 +58,18 @@ def search(
     found = None
     while found is None:
         with store.reading():  # one state: the decision must match the people
-            before = store.generation(), store.change()
+            before = store.generation(), store.change(), store.connection
             vectors = checked_vectors(probes, fingerprint, store.binding, store.equivalents)
             among = None if where is None else store.keys_where(where)
             plan = _plan(store, operating_point, rule, calibration, among)
             if decide and plan.decision.point is None:
                 reason = plan.decision.note.removeprefix(SCORES_ONLY)
                 raise GalleryError(f"no decision is possible: {reason}")
+            view = index.refresh()
         failed = failures(probes)
         held = [row for row in range(len(vectors)) if row not in failed]
         most = min(k, max(plan.searched, 1))
-        found = _candidates(store, index, vectors[held], most, plan.rule, among, before)
+        found = _candidates(store, index, view, vectors[held], most, plan.rule, among, before)
     point, used = plan.decision.point, plan.chosen.calibration
     answers, each, faces = [], iter(found), found_in(probes, len(vectors))
     for row in range(len(vectors)):
@@ -121,13 +123,17 @@ def _plan(
 def _candidates(
     store: Store,
     index: Index,
+    view: View | None,
     vectors: Vectors,
     k: int,
     rule: ScoreRule,
     among: Keys | None,
-    before: tuple[str, Change],
+    before: tuple[str, Change, int],
 ) -> list[list[Candidate]] | None:
     """Return the ids of the people found; None if the store is no later state of the one before.
+
+    After a new connection the store may have gone back in between (a replica without the last
+    changes took over), and have given the keys found to other people.
 
     Answers never contain people who are not in the store or whose row is damaged. If a person was
     removed meanwhile, the search is repeated.
@@ -135,22 +141,25 @@ def _candidates(
     Args:
         store: The gallery's store.
         index: The store's index.
+        view: The entries to search first (`Index.refresh`).
         vectors: float32 [Q, D], unit rows.
         k: Maximum number of people per probe.
         rule: The score rule.
         among: Keys of the people to search; None for all.
-        before: Generation and change of the store that the search was planned for.
+        before: Generation, change and connection of the store that the search was planned for.
 
     Raises:
         GalleryError: The index repeatedly returns people who are not in the store.
     """
-    (generation, change), forgotten = before, False
+    (generation, change, connection), forgotten = before, False
     while True:
-        scores, keys = index.search(vectors, k, rule, among)
+        scores, keys = index.search(vectors, k, rule, among, view)
+        view = None  # of the store's state by then
         with store.reading():
             ids = store.ids(np.unique(keys[keys >= 0]).tolist())
             now = store.change()
-            same = store.generation() == generation and (now == change or store.had(change))
+            same = (store.generation(), store.connection) == (generation, connection)
+            same = same and (now == change or store.had(change))
             last, change = change, now
         if not same:
             return None

@@ -192,7 +192,7 @@ class PostgresUses:
     def _transaction(self, mode: str) -> Iterator[StoreConnection]:
         from facever.gallery.store.postgres.errors import explained
 
-        with explained(self._name, reading=mode == "READ ONLY"):
+        with explained(self._name, reading=mode == "READ ONLY", commits=mode != "READ ONLY"):
             try:
                 self._session.begin(mode)
                 yield self._session.db

@@ -1,11 +1,14 @@
 """Galleries of made-up people, and the slow search that they are compared with.
 
-The tests of the files in `ON_BOTH` run on galleries in folders and in PostgreSQL, except those with
-the mark `in_folder`; the tests of other files look into the files of a gallery.
+Every test whose gallery is at `place` runs on galleries in folders and in PostgreSQL, except those
+with the mark `in_folder`, which says why. Tests that make a folder themselves are about its files.
 """
 
-from collections.abc import Callable, Iterator
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,30 +18,25 @@ from facever.embeddings.embedding_set import EmbeddingSet
 from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery.answers import Answer
 from facever.gallery.gallery import Gallery
+from facever.gallery.store.postgres.address import parse_address
 from facever.operating_point import OperatingPoint
 
 Ranking = list[tuple[str, float]]
-ON_BOTH = {
-    f"test_{name}"
-    for name in (
-        "checks", "decisions", "expiry", "gallery", "ids", "pages", "probabilities", "ranges",
-        "review", "search", "uses", "wrong_use",
-    )
-}  # fmt: skip
+KEPT = ("folder", "postgres")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what asks nothing of files on every kind of gallery."""
-    name = metafunc.module.__name__.rpartition(".")[2]
-    if "where_kept" in metafunc.fixturenames and name in ON_BOTH:
-        in_folder = metafunc.definition.get_closest_marker("in_folder") is not None
-        metafunc.parametrize("where_kept", ["folder"] if in_folder else ["folder", "postgres"])
+    """Run every test on every kind of gallery, unless it has a reason."""
+    if "where_kept" in metafunc.fixturenames:
+        in_folder = metafunc.definition.get_closest_marker("in_folder")
+        assert in_folder is None or in_folder.args, "in_folder needs a reason"
+        metafunc.parametrize("where_kept", KEPT if in_folder is None else KEPT[:1])
 
 
 @pytest.fixture
 def where_kept() -> str:
     """How the gallery of a test is kept; see `pytest_generate_tests`."""
-    return "folder"
+    raise AssertionError("it is given by pytest_generate_tests")
 
 
 @pytest.fixture
@@ -46,7 +44,33 @@ def place(where_kept: str, tmp_path: Path, request: pytest.FixtureRequest) -> st
     """Where a test makes its gallery: a folder, or an address in PostgreSQL."""
     if where_kept == "folder":
         return tmp_path / "gallery"
-    return f"{request.getfixturevalue('postgres_emptied')}&gallery=people"
+    cache = f"&cache={tmp_path / 'cache'}" if "index_folder" in request.fixturenames else ""
+    return f"{request.getfixturevalue('postgres_emptied')}&gallery=people{cache}"
+
+
+@pytest.fixture
+def index_folder(where_kept: str, tmp_path: Path) -> Path:
+    """The folder of the index's files of the gallery at `place`."""
+    return tmp_path / "gallery" if where_kept == "folder" else tmp_path / "cache" / "people"
+
+
+@pytest.fixture
+def run_sql(place: str | Path) -> Callable[..., list[tuple[Any, ...]]]:
+    """Run a statement on the tables of the gallery at `place`, past facever; return its rows."""
+
+    def run(sql: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        if isinstance(place, Path):
+            with closing(sqlite3.connect(place / "gallery.db")) as db, db:
+                return db.execute(sql, values).fetchall()
+        import psycopg
+
+        address = parse_address(place)
+        with psycopg.connect(address.conninfo) as raw:
+            raw.execute(f"SET search_path TO {address.schema}".encode())
+            found = raw.execute(sql.replace("?", "%s").encode(), values)
+            return found.fetchall() if found.description else []
+
+    return run
 
 
 @pytest.fixture

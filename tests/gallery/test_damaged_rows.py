@@ -11,6 +11,8 @@ import pytest
 from facever.errors import FaceverError, GalleryError
 from facever.gallery.gallery import Gallery
 
+pytestmark = pytest.mark.in_folder("PostgreSQL refuses rows of other types, and orphans")
+
 DEEP = '{"k": ' * 100_000 + "1" + "}" * 100_000
 LONG = '{"k": ' + "1" * 5000 + "}"
 DAMAGES = {

@@ -24,9 +24,11 @@ def original(tmp_path: Path, weights: np.ndarray) -> OnnxModel:
 
 
 @pytest.fixture
-def gallery(tmp_path: Path, original: OnnxModel, coloured: list[Path]) -> Gallery:
+def gallery(
+    place: str | Path, tmp_path: Path, original: OnnxModel, coloured: list[Path]
+) -> Gallery:
     """Three people, eleven images."""
-    with Gallery.create(tmp_path / "gallery", original) as made:
+    with Gallery.create(place, original) as made:
         Recognizer(original, made).enroll(tmp_path / "images")
         yield made
 
@@ -75,10 +77,10 @@ def test_search_verify_and_enrol_with_an_accepted_model(
     assert gallery.check() == []
 
 
-def test_it_stays_accepted(gallery: Gallery, make_other: Callable) -> None:
+def test_it_stays_accepted(gallery: Gallery, place, make_other: Callable) -> None:
     other = make_other()
     found = gallery.accept_equivalent(other)
-    with Gallery.open(gallery.path) as again:
+    with Gallery.open(place) as again:
         assert again.info().equivalents == {other.fingerprint: found}
         again.remove_equivalent(other.fingerprint)
     assert not gallery.accepts(other.fingerprint)
@@ -242,22 +244,17 @@ def test_a_migration_ends_it(
 
 
 def test_images_without_a_hash_prove_nothing(
-    original: OnnxModel, make_other: Callable, tmp_path: Path, coloured: list[Path]
+    original: OnnxModel, make_other: Callable, place, coloured: list[Path]
 ) -> None:
     faces = original.embed_images([str(path) for path in coloured])
-    with Gallery.create(tmp_path / "hashless", original) as gallery:
+    with Gallery.create(place, original) as gallery:
         gallery.enroll(faces, "ada", duplicates="keep")
         assert "enrolled bytes" in refused(gallery, make_other())
 
 
-def test_a_damaged_record(gallery: Gallery, make_other: Callable) -> None:
-    import sqlite3
-
+def test_a_damaged_record(gallery: Gallery, place, run_sql, make_other: Callable) -> None:
     gallery.accept_equivalent(make_other())
-    path = gallery.path
     gallery.close()
-    with sqlite3.connect(path / "gallery.db") as db:
-        db.execute("""UPDATE meta SET value = '[{"of": 3}]' WHERE key = 'equivalents'""")
-    db.close()
+    run_sql("""UPDATE meta SET value = '[{"of": 3}]' WHERE key = 'equivalents'""")
     with pytest.raises(GalleryError, match="damaged"):
-        Gallery.open(path)
+        Gallery.open(place)

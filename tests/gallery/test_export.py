@@ -2,10 +2,8 @@
 
 import json
 import signal
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +35,7 @@ def vectors_of(gallery: Gallery, person: str) -> list[bytes]:
 
 
 @pytest.fixture
-def full(empty: Gallery, units) -> Gallery:
+def full(empty: Gallery, units, run_sql) -> Gallery:
     """People with and without images, metadata, sources, hashes and qualities."""
     faces = EmbeddingSet.from_arrays(
         units(5), list("abaab"), fingerprint="model-1", path=["/x/0.jpg", None, "2", "3", "4"],
@@ -58,8 +56,7 @@ def full(empty: Gallery, units) -> Gallery:
         metadata={"alone": {"k": 1}},
     )
     empty.remove("alone", "s")
-    with closing(sqlite3.connect(empty.path / "gallery.db")) as db, db:
-        db.execute("UPDATE images SET enrolled = '2020-01-0' || image || 'T00:00:00+00:00'")
+    run_sql("UPDATE images SET enrolled = '2020-01-0' || image || 'T00:00:00+00:00'")
     return empty
 
 
@@ -117,7 +114,8 @@ def test_an_empty_gallery(empty: Gallery, other: Gallery, tmp_path: Path) -> Non
 def test_where_an_export_goes(full: Gallery, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "file").write_text("mine")
-    for path in (tmp_path / "mine", full.path):
+    folders = [path for path in (tmp_path / "mine", full.path) if isinstance(path, Path)]
+    for path in folders:
         with pytest.raises(DataError, match="exists and is not an embedding set"):
             full.export(path)
     with pytest.raises(GalleryError, match="cannot be written: File exists"):
@@ -226,7 +224,9 @@ def test_an_export_that_somebody_made_up(
         other.import_(tmp_path / "out")
 
 
-def test_what_a_killed_export_left_goes_with_the_next_one(full: Gallery, tmp_path: Path) -> None:
+def test_what_a_killed_export_left_goes_with_the_next_one(
+    full: Gallery, place, tmp_path: Path
+) -> None:
     code = (
         "import os, signal, sys\n"
         "from facever.gallery import exports\n"
@@ -235,7 +235,7 @@ def test_what_a_killed_export_left_goes_with_the_next_one(full: Gallery, tmp_pat
         "Gallery.open(sys.argv[1]).export(sys.argv[2])\n"
     )
     out = tmp_path / "exports"
-    words = [sys.executable, "-c", code, str(full.path), str(out / "one")]
+    words = [sys.executable, "-c", code, str(place), str(out / "one")]
     assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
     left = [path for path in out.rglob("*") if path.name == VECTORS]
     assert len(left) == 1

@@ -17,6 +17,10 @@ from facever.gallery.gallery import Gallery
 DIMENSION = 64
 FULL = "the disk is full; nothing was changed"
 
+pytestmark = pytest.mark.in_folder(
+    "it is about the files of a folder; of servers: tests/gallery/store/postgres"
+)
+
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:

@@ -21,6 +21,10 @@ DAMAGED = "it is damaged; restore it from a copy"
 NO_SQLITE = "it is not an SQLite file; restore it from a copy"
 NO_STORE = "is not a gallery's store"
 
+pytestmark = pytest.mark.in_folder(
+    "it is about the files of a folder; of servers: tests/gallery/store/postgres"
+)
+
 
 @pytest.fixture
 def closed(gallery: Gallery) -> Path:

@@ -13,7 +13,7 @@ from facever.errors import GalleryError
 from facever.gallery.gallery import Gallery
 
 
-@pytest.mark.in_folder
+@pytest.mark.in_folder("it looks at the files of a gallery")
 def test_a_gallery_is_made_once_for_its_owner_only(empty: Gallery) -> None:
     assert empty.path.stat().st_mode & 0o777 == 0o700
     with pytest.raises(GalleryError, match="already exists; open it"):
@@ -29,7 +29,7 @@ def test_it_is_made_in_an_empty_folder_but_not_over_a_file(tmp_path: Path) -> No
     assert (tmp_path / "file").read_text() == "mine"
 
 
-@pytest.mark.in_folder
+@pytest.mark.in_folder("it looks at the files of a gallery")
 def test_who_makes_it_a_moment_later_replaces_nobody(
     empty: Gallery, faces: EmbeddingSet, monkeypatch
 ) -> None:

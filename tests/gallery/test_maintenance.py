@@ -96,7 +96,7 @@ def removed_in_another_process(folder: Path) -> bool:
     return subprocess.run(command, check=False).returncode == 0
 
 
-def test_what_was_removed_and_when(gallery: Gallery) -> None:
+def test_what_was_removed_and_when(gallery: Gallery, place) -> None:
     assert gallery.removed("a") is None
     gallery.remove("b", "35.jpg")
     assert gallery.removed("b") is None  # the person is there still
@@ -111,7 +111,7 @@ def test_what_was_removed_and_when(gallery: Gallery) -> None:
     assert gallery.removed("nobody ever") is None
     with pytest.raises(GalleryError, match="a person id cannot be encoded in UTF-8"):
         gallery.removed("\ud800")
-    with Gallery.open(gallery.path) as again:
+    with Gallery.open(place) as again:
         assert again.audit() == found
         assert again.removed("a") == found[1]
 
@@ -125,6 +125,7 @@ def test_all_is_well(gallery: Gallery) -> None:
     assert gallery.check() == []
 
 
+@pytest.mark.in_folder("it looks at the files of a gallery")
 def test_files_that_others_may_read(gallery: Gallery) -> None:
     (gallery.path / "gallery.db").chmod(0o604)
     gallery.path.chmod(0o755)
@@ -137,6 +138,7 @@ def test_files_that_others_may_read(gallery: Gallery) -> None:
     ]
 
 
+@pytest.mark.in_folder("it looks at the files of a gallery")
 def test_a_temporary_file_that_goes_while_files_are_looked_at(
     gallery: Gallery, monkeypatch
 ) -> None:
@@ -154,10 +156,10 @@ def test_a_temporary_file_that_goes_while_files_are_looked_at(
     assert not temporary.exists()
 
 
-def test_an_index_that_is_not_the_stores(gallery: Gallery) -> None:
+def test_an_index_that_is_not_the_stores(gallery: Gallery, index_folder) -> None:
     """A snapshot that is sealed and yet wrong is found by comparing it."""
     gallery.rebuild()
-    path = gallery.path / snapshots.FILE
+    path = index_folder / snapshots.FILE
     whole = path.read_bytes()
     for change in ("vectors", "owners", "fewer"):
         snapshot = snapshots.Snapshot.read(path)
@@ -180,10 +182,10 @@ def test_an_index_that_is_not_the_stores(gallery: Gallery) -> None:
     assert gallery.check() == []
 
 
-def test_an_approximate_index_that_is_damaged(gallery: Gallery) -> None:
+def test_an_approximate_index_that_is_damaged(gallery: Gallery, index_folder) -> None:
     gallery.rebuild("HNSW8")
     assert gallery.check() == []
-    path = gallery.path / "index.faiss"
+    path = index_folder / "index.faiss"
     content = bytearray(path.read_bytes())
     content[100] ^= 1
     path.write_bytes(content)
@@ -198,6 +200,7 @@ def test_a_decision_of_another_model(gallery: Gallery, make_point) -> None:
     ]
 
 
+@pytest.mark.in_folder("PostgreSQL has checksums of its pages")
 def test_a_damaged_store_is_told_once(gallery: Gallery) -> None:
     gallery.enroll(np.repeat(np.eye(8), 200, axis=0), "z", fingerprint="model-1", duplicates="keep")
     path = gallery.path / "gallery.db"
@@ -212,10 +215,10 @@ def test_a_damaged_store_is_told_once(gallery: Gallery) -> None:
         assert "restore it from a copy" in str(error)  # noqa: PT017 - damage may show at opening
 
 
-def test_settings_are_shown_and_kept(tmp_path: Path, faces) -> None:
+def test_settings_are_shown_and_kept(place, tmp_path: Path, faces) -> None:
     kwargs = {"fingerprint": "model-1", "dimension": 8}
     with Gallery.create(
-        tmp_path / "g", templates="medoids:2", storage="float16", index="flat", **kwargs
+        place, templates="medoids:2", storage="float16", index="flat", **kwargs
     ) as gallery:
         gallery.enroll(faces)
         info = gallery.info()
@@ -224,7 +227,7 @@ def test_settings_are_shown_and_kept(tmp_path: Path, faces) -> None:
         gallery.set_templates("all")
         gallery.set_storage("int8")
         gallery.rebuild("auto")
-    with Gallery.open(tmp_path / "g") as again:
+    with Gallery.open(place) as again:
         info = again.info()
         assert (info.templates, info.storage, info.index) == ("all", "int8", "auto")
         assert info.entries == 60
@@ -235,8 +238,10 @@ def test_settings_are_shown_and_kept(tmp_path: Path, faces) -> None:
 
 
 @pytest.mark.parametrize("templates", ["all", "mean", "medoids:2"])
-def test_search_and_verify_follow_the_templates(gallery: Gallery, faces, templates: str) -> None:
-    with Gallery.open(gallery.path) as reader:
+def test_search_and_verify_follow_the_templates(
+    gallery: Gallery, place, faces, templates: str
+) -> None:
+    with Gallery.open(place) as reader:
         reader.search(faces, 1)  # its index is of other templates
         gallery.set_templates(templates)
         for who in (gallery, reader):
@@ -250,8 +255,8 @@ def test_search_and_verify_follow_the_templates(gallery: Gallery, faces, templat
                 ).get(person, 1)
 
 
-def test_a_migration(gallery: Gallery, faces, units) -> None:
-    with Gallery.open(gallery.path) as reader:
+def test_a_migration(gallery: Gallery, place, faces, units) -> None:
+    with Gallery.open(place) as reader:
         reader.search(faces, 1)
         new = units(60, seed=5, dimension=5)
         gallery.begin_migration(Binding("model-2", 5))

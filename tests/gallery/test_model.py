@@ -1,7 +1,6 @@
 """Any order of changes leaves a gallery that answers as a plain dictionary does."""
 
-import shutil
-import tempfile
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from hypothesis.stateful import (
     initialize,
     invariant,
     rule,
+    run_state_machine_as_test,
 )
 
 from facever.gallery.gallery import Gallery
@@ -29,16 +29,21 @@ def unit(number: int) -> np.ndarray:
 
 
 class GalleryMachine(RuleBasedStateMachine):
-    """Changes to a gallery, and to a dictionary of people with metadata and image numbers."""
+    """Changes to a gallery, and to a dictionary of people with metadata and image numbers.
+
+    Args:
+        place: Where the gallery is made.
+    """
+
+    def __init__(self, place: str) -> None:
+        super().__init__()
+        self.place = place
 
     people = Bundle("people")
 
     @initialize()
     def begin(self) -> None:
-        self.folder = Path(tempfile.mkdtemp())
-        self.gallery = Gallery.create(
-            self.folder / "gallery", fingerprint=MODEL, dimension=DIMENSION
-        )
+        self.gallery = Gallery.create(self.place, fingerprint=MODEL, dimension=DIMENSION)
         self.model: dict[str, tuple[dict, list[int]]] = {}
         self.next, self.templates, self.rounded = 0, "all", False
 
@@ -46,7 +51,6 @@ class GalleryMachine(RuleBasedStateMachine):
         if hasattr(self, "gallery"):
             assert self.gallery.check() == []
             self.gallery.close()
-            shutil.rmtree(self.folder)
 
     # -- changes ----------------------------------------------------------------------------
 
@@ -130,7 +134,7 @@ class GalleryMachine(RuleBasedStateMachine):
     @rule()
     def open_again(self) -> None:
         self.gallery.close()
-        self.gallery = Gallery.open(self.folder / "gallery")
+        self.gallery = Gallery.open(self.place)
 
     # -- answers ----------------------------------------------------------------------------
 
@@ -194,11 +198,18 @@ class GalleryMachine(RuleBasedStateMachine):
         return max(cosines) if how == "max" else sum(cosines) / len(cosines)
 
 
-GalleryMachine.TestCase.settings = settings(
-    max_examples=20,
-    stateful_step_count=25,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
-test_any_order_of_changes = GalleryMachine.TestCase
+EXAMPLES = {"folder": 20, "postgres": 6}
+
+
+def test_any_order_of_changes(place: str | Path, where_kept: str) -> None:
+    numbers = count()
+    run_state_machine_as_test(
+        lambda: GalleryMachine(f"{place}{next(numbers)}"),
+        settings=settings(
+            max_examples=EXAMPLES[where_kept],
+            stateful_step_count=25,
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

@@ -18,8 +18,8 @@ from facever.gallery.gallery import Gallery
 from facever.gallery.records import Binding
 
 HELPER = """
-import json, os, sqlite3, sys, time
-from contextlib import closing
+import json, os, sys, time
+from contextlib import suppress
 import numpy as np
 from facever.gallery.gallery import Gallery
 from facever.gallery.records import Binding
@@ -35,11 +35,10 @@ def come_and_go(gallery, times):
             gallery.remove(f"guest {each - 1}")
 
 def hold(gallery, seconds):
-    with closing(sqlite3.connect(gallery.path / "gallery.db", isolation_level=None)) as db:
-        db.execute("BEGIN IMMEDIATE")
+    with suppress(InterruptedError), gallery._store._database.writing():
         print("held", flush=True)
         time.sleep(seconds)
-        db.execute("ROLLBACK")
+        raise InterruptedError
 
 def change_templates(gallery, times):
     for each in range(times):
@@ -87,7 +86,7 @@ class Helper:
             [sys.executable, "-c", HELPER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def begin(self, verb: str, path: Path, given: float = 0) -> None:
+    def begin(self, verb: str, path: str | Path, given: float = 0) -> None:
         assert self._process.stdin is not None
         print(json.dumps([verb, str(path), given]), file=self._process.stdin, flush=True)
         self._done = threading.Thread(target=self.hear)
@@ -136,11 +135,13 @@ def ask(gallery: Gallery) -> tuple:
 OLD, MEAN = (("a", 1.0), ("b", 1.0)), (("a", 0.707), ("b", 0.707))
 
 
-def test_a_reader_sees_whole_enrolments(helper: Helper, empty: Gallery, units: Callable) -> None:
+def test_a_reader_sees_whole_enrolments(
+    helper: Helper, empty: Gallery, place, units: Callable
+) -> None:
     states, probes = Counter[int](), units(2, seed=99)
     empty.enroll(units(20, seed=98), "first", fingerprint="model-1")
     empty.search(probes, fingerprint="model-1")
-    helper.begin("come_and_go", empty.path, 30)
+    helper.begin("come_and_go", place, 30)
     for _ in helper.working():
         for _ in range(30):
             info = empty.info()
@@ -157,8 +158,8 @@ def test_a_reader_sees_whole_enrolments(helper: Helper, empty: Gallery, units: C
     assert empty.check() == []
 
 
-def test_a_second_writer_waits(helper: Helper, axes: Gallery, units: Callable) -> None:
-    helper.begin("hold", axes.path, 0.3)
+def test_a_second_writer_waits(helper: Helper, axes: Gallery, place, units: Callable) -> None:
+    helper.begin("hold", place, 0.3)
     assert helper.hear() == "held"
     start = time.monotonic()
     axes.enroll(units(1), "late", fingerprint="model-1")
@@ -166,9 +167,9 @@ def test_a_second_writer_waits(helper: Helper, axes: Gallery, units: Callable) -
     assert helper.hear() == "done"
 
 
-def test_a_second_writer_gives_up(helper: Helper, axes: Gallery, units: Callable) -> None:
-    with Gallery.open(axes.path, wait=0.1) as hasty:
-        helper.begin("hold", axes.path, 2.0)
+def test_a_second_writer_gives_up(helper: Helper, axes: Gallery, place, units: Callable) -> None:
+    with Gallery.open(place, wait=0.1) as hasty:
+        helper.begin("hold", place, 2.0)
         assert helper.hear() == "held"
         before = hasty.info()
         for change in (
@@ -179,26 +180,25 @@ def test_a_second_writer_gives_up(helper: Helper, axes: Gallery, units: Callable
         ):
             with pytest.raises(GalleryError) as refusal:
                 change()
-            assert str(refusal.value) == (
-                f"{axes.path / 'gallery.db'}: another process is writing to it (waited 0.1 s); "
-                "try again"
-            )
+            said = str(refusal.value)
+            assert said.startswith(str(axes.path))
+            assert ": another process is writing to it (waited 0.1 s); try again" in said
         assert ask(hasty) == OLD  # readers do not wait
         assert hasty.info() == before
         assert helper.hear() == "done"
         assert hasty.remove("a") == 2
 
 
-def test_templates_change_at_once(helper: Helper, axes: Gallery) -> None:
-    helper.begin("change_templates", axes.path, 60)
+def test_templates_change_at_once(helper: Helper, axes: Gallery, place) -> None:
+    helper.begin("change_templates", place, 60)
     seen = Counter(ask(axes) for _ in helper.working())
     assert set(seen) == {OLD, MEAN}
     assert ask(axes) == OLD
 
 
-def test_a_migration_happens_at_once(helper: Helper, axes: Gallery) -> None:
+def test_a_migration_happens_at_once(helper: Helper, axes: Gallery, place) -> None:
     seen = Counter[object]()
-    helper.begin("migrate", axes.path, 41)
+    helper.begin("migrate", place, 41)
     for _ in helper.working():
         try:
             seen[ask(axes)] += 1

@@ -14,6 +14,10 @@ from facever.errors import GalleryError
 from facever.gallery.export import read_export
 from facever.gallery.gallery import Gallery
 
+pytestmark = pytest.mark.in_folder(
+    "it is about the rights of files; of roles: store/postgres/test_guide.py"
+)
+
 
 def as_another_user(task: Callable[[], object]) -> object:
     """Return what a task returns in a process of another user."""

@@ -2,7 +2,6 @@
 
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,13 +29,11 @@ def crowd(units, people: int = 60) -> tuple[np.ndarray, list[str]]:
 
 @pytest.mark.parametrize("storage", ["float32", "float16", "int8"])
 @pytest.mark.parametrize("rule", ["max", "mean"])
-def test_the_kind_of_index_decides_nothing(tmp_path: Path, units, rule: str, storage: str) -> None:
+def test_the_kind_of_index_decides_nothing(place, units, rule: str, storage: str) -> None:
     vectors, people = crowd(units)
     probes = units(30, 3, DIMENSION)
     answers = []
-    with Gallery.create(
-        tmp_path / "g", fingerprint=MODEL, dimension=DIMENSION, storage=storage
-    ) as gallery:
+    with Gallery.create(place, fingerprint=MODEL, dimension=DIMENSION, storage=storage) as gallery:
         gallery.enroll(vectors, people, fingerprint=MODEL, metadata={p: {"k": 1} for p in people})
         ids, stored = gallery.entries()
         asked = {"fingerprint": MODEL, "rule": rule}
@@ -64,7 +61,7 @@ def test_the_kind_of_index_decides_nothing(tmp_path: Path, units, rule: str, sto
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_more_strangers_pass_than_the_threshold_allows(
-    tmp_path: Path, units, make_point, kind: str
+    place, units, make_point, kind: str
 ) -> None:
     """The threshold is half way between the 4th and the 5th best score of strangers."""
     vectors, people = crowd(units)
@@ -73,9 +70,7 @@ def test_no_more_strangers_pass_than_the_threshold_allows(
     best = np.array([max(by_hand(s, v) for v in vectors) for s in strangers])
     ordered = np.unique(best)[::-1].astype(np.float64)
     threshold = float((ordered[3] + ordered[4]) / 2)
-    with Gallery.create(
-        tmp_path / "g", fingerprint=MODEL, dimension=DIMENSION, index=kind
-    ) as gallery:
+    with Gallery.create(place, fingerprint=MODEL, dimension=DIMENSION, index=kind) as gallery:
         gallery.enroll(vectors, people, fingerprint=MODEL)
         gallery.rebuild()
         point = make_point("1:N", threshold, gallery_size=60)
@@ -127,6 +122,7 @@ def test_nearest_against_a_loop(units, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (nearest_of(queries, vectors[:0])[1] == -1).all()
 
 
+@pytest.mark.in_folder("it plants a trigger; PostgreSQL: test_database.py of its store")
 def test_what_is_planted_is_refused_and_named(gallery: Gallery, units) -> None:
     sql = 'CREATE TRIGGER "keep\n" AFTER DELETE ON images BEGIN DELETE FROM audit; END'
     with closing(sqlite3.connect(gallery.path / "gallery.db")) as db:

@@ -16,12 +16,12 @@ PEOPLE, EACH, D = 1500, 3, 32
 
 
 @pytest.fixture
-def large(tmp_path: Path) -> Path:
-    path = tmp_path / "gallery"
+def large(place: str | Path, index_folder: Path) -> Path:
+    """The snapshot of a closed gallery with an int8 copy."""
     random = np.random.default_rng(0)
     centres = np.repeat(random.standard_normal((PEOPLE, D)), EACH, axis=0)
     vectors = unit_rows(centres + 0.5 * random.standard_normal(centres.shape))[0]
-    with Gallery.create(path, fingerprint="model-1", dimension=D) as gallery:
+    with Gallery.create(place, fingerprint="model-1", dimension=D) as gallery:
         people = [f"p{row // EACH}" for row in range(len(vectors))]
         gallery.enroll(
             vectors,
@@ -29,18 +29,17 @@ def large(tmp_path: Path) -> Path:
             fingerprint="model-1",
             metadata={person: {"site": int(person[1:]) % 2} for person in people},
         )
-    return path
+    return index_folder / FILE
 
 
-def answers(path: Path, **options: object) -> list[tuple[str, float]]:
-    with Gallery.open(path) as gallery:
+def answers(place: str | Path, **options: object) -> list[tuple[str, float]]:
+    with Gallery.open(place) as gallery:
         found = gallery.search(gallery.entries()[1][::500], 4, fingerprint="model-1", **options)
         return [(one.person, one.score) for answer in found for one in answer.candidates]
 
 
-def without_codes(path: Path) -> None:
+def without_codes(file: Path) -> None:
     """Write the snapshot as an earlier version did."""
-    file = path / FILE
     said, content = said_by(file), file.read_bytes()
     del said["codes"]
     end = 4 * said["count"] * D + 20 * said["count"]
@@ -48,8 +47,8 @@ def without_codes(path: Path) -> None:
     seal(file, MAGIC, said)
 
 
-def test_info_has_its_memory_and_what_it_screened(large: Path) -> None:
-    with Gallery.open(large) as gallery:
+def test_info_has_its_memory_and_what_it_screened(large: Path, place) -> None:
+    with Gallery.open(place) as gallery:
         size = PEOPLE * EACH * D
         assert gallery.info().screen == {"bytes": size, "searched": 0, "fallbacks": 0}
         assert "int8 copy" in gallery.info().to_text()
@@ -61,26 +60,26 @@ def test_info_has_its_memory_and_what_it_screened(large: Path) -> None:
 @pytest.mark.parametrize("where", [None, {"site": 1}])
 @pytest.mark.parametrize("rule", ["max", "mean"])
 def test_a_missing_copy_is_rebuilt_and_answers_are_the_same(
-    large: Path, rule: str, where: dict | None, monkeypatch: pytest.MonkeyPatch
+    large: Path, place, rule: str, where: dict | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("facever.gallery.index.view._MANY_FILTERED", 100)
-    expected = answers(large, rule=rule, where=where)
+    expected = answers(place, rule=rule, where=where)
     without_codes(large)
-    assert Snapshot.read(large / FILE).codes is None
-    with Gallery.open(large) as gallery:
+    assert Snapshot.read(large).codes is None
+    with Gallery.open(place) as gallery:
         assert gallery.info().screen is None
-    assert answers(large, rule=rule, where=where) == expected  # opening starts the rebuild
-    assert Snapshot.read(large / FILE).codes is not None
+    assert answers(place, rule=rule, where=where) == expected  # opening starts the rebuild
+    assert Snapshot.read(large).codes is not None
 
 
-def test_a_damaged_copy_is_rebuilt(large: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    expected, file = answers(large), large / FILE
+def test_a_damaged_copy_is_rebuilt(large: Path, place, capsys: pytest.CaptureFixture[str]) -> None:
+    expected, file = answers(place), large
     content = bytearray(file.read_bytes())
     trailer = struct.unpack("<8sII", content[-16:])[1]
     content[len(content) - 16 - trailer - PEOPLE * EACH] ^= 4
     file.write_bytes(content)
-    assert answers(large) == expected
+    assert answers(place) == expected
     assert "damaged" in capsys.readouterr().err
     assert Snapshot.read(file).codes is not None
-    with Gallery.open(large) as gallery:
+    with Gallery.open(place) as gallery:
         assert gallery.check() == []

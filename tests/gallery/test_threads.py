@@ -49,7 +49,9 @@ class Together:
 
 
 @pytest.mark.parametrize("index", ["auto", "HNSW8"])
-def test_searches_beside_purge_and_rebuild(empty: Gallery, units: Callable, index: str) -> None:
+def test_searches_beside_purge_and_rebuild(
+    empty: Gallery, place, units: Callable, index: str
+) -> None:
     vectors = units(PEOPLE * 10)
     names = [f"p{row // 10}" for row in range(len(vectors))]
     empty.enroll(vectors, names, fingerprint="model-1")
@@ -91,7 +93,7 @@ def test_searches_beside_purge_and_rebuild(empty: Gallery, units: Callable, inde
     assert answered == []
     empty.purge()
     assert empty.check() == []
-    with Gallery.open(empty.path) as other:
+    with Gallery.open(place) as other:
         assert not gone & {person for person, _ in other.people()}
 
 
@@ -118,7 +120,7 @@ def test_an_index_that_is_about_to_be_written_can_be_waited_for(
 
 
 def test_no_thread_writes_the_index_while_it_is_made_again(
-    gallery: Gallery, units: Callable, monkeypatch: pytest.MonkeyPatch
+    gallery: Gallery, index_folder: Path, units: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A writer that began to read before a purge would keep the store's log from being emptied."""
     real = gallery._store.purge
@@ -131,7 +133,7 @@ def test_no_thread_writes_the_index_while_it_is_made_again(
 
     gallery.enroll(units(90, seed=9), "new", fingerprint="model-1")
     gallery._index.wait()
-    (gallery.path / snapshots.FILE).unlink()
+    (index_folder / snapshots.FILE).unlink()
     monkeypatch.setattr(gallery._store, "purge", purge)
     gallery.purge()
     assert alive == [False]
@@ -170,6 +172,7 @@ def test_the_soak_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert "was made with other settings" in other.stderr
 
 
+@pytest.mark.in_folder("the soak is of folders; of servers: tools/soak/postgres.py")
 def test_the_soak_sees_somebody_who_was_removed(
     empty: Gallery, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,13 +59,13 @@ def test_rows_come_back(log):
     assert log.rows(last=1) == rows[3:]
 
 
-@pytest.mark.in_folder
+@pytest.mark.in_folder("it looks at the files of a gallery")
 def test_only_its_owner_may_read_the_log(gallery, log):
     log.add([ROW])
     assert (gallery.path / FILE).stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.in_folder
+@pytest.mark.in_folder("it looks at the files of a gallery")
 def test_the_key_of_the_hashes_is_in_the_log(gallery, log):
     with closing(sqlite3.connect(gallery.path / FILE)) as db:
         (key,) = db.execute("SELECT value FROM facts WHERE name = 'key'").fetchone()
@@ -91,7 +91,7 @@ def test_rows_are_kept_for_some_days(place):
         assert log.rows() == rows[2:]
 
 
-@pytest.mark.in_folder
+@pytest.mark.in_folder("it looks at the files of a gallery")
 def test_an_erased_person_is_in_no_byte(gallery, log):
     log.add([ROW, replace(ROW, person="bob")])
     assert b"ada-lovelace" in held_bytes(gallery.path)
@@ -127,14 +127,14 @@ def test_rows_follow_a_new_id_and_a_merge(gallery, log):
     assert log.rows()[0].person == "bob"
 
 
-@pytest.mark.in_folder
+@pytest.mark.in_folder("it looks at the files of a gallery")
 def test_a_gallery_without_a_service_has_no_log(gallery):
     gallery.remove("bob")
     assert not (gallery.path / FILE).exists()
     assert UseLog.existing(gallery.path) is None
 
 
-@pytest.mark.in_folder
+@pytest.mark.in_folder("it looks at the files of a gallery")
 def test_a_log_that_cannot_be_changed_is_said(gallery):
     (gallery.path / FILE).write_bytes(b"no database" * 100)
     with pytest.raises(UnavailableError, match=r"gallery was changed.*--erase"):

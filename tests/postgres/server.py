@@ -10,9 +10,10 @@ import pwd
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlencode
 
@@ -51,24 +52,48 @@ class Server:
     Args:
         folder: Its folder; the path must be shorter than 80 characters (it holds the socket).
         settings: Settings of `postgresql.conf` by their names.
+        programs: Folder of PostgreSQL's programs; by default those of the wheel.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: dict[str, str] | None = None,
+        programs: Path | None = None,
+    ) -> None:
         self.folder = folder
         self.data = folder / "data"
         self.settings = {"port": "5432", "listen_addresses": "", **(settings or {})}
         self.settings["unix_socket_directories"] = str(folder)
-        self.programs = _programs(folder)
+        self.programs = programs or _programs(folder)
         self._process: subprocess.Popen[bytes] | None = None
 
     @classmethod
-    def make(cls, folder: Path, settings: dict[str, str] | None = None) -> Self:
-        """Make a new database cluster in a new folder, and start its server."""
-        server = cls(_own_folder(folder), settings)
+    def make(
+        cls,
+        folder: Path,
+        settings: dict[str, str] | None = None,
+        *,
+        programs: Path | None = None,
+        files: Mapping[str, str] = MappingProxyType({}),
+    ) -> Self:
+        """Make a new database cluster in a new folder, and start its server.
+
+        Args:
+            folder: Its folder.
+            settings: Settings of `postgresql.conf` by their names.
+            programs: Folder of PostgreSQL's programs; by default those of the wheel.
+            files: Texts of files in the data folder by their names, readable by the server only.
+        """
+        server = cls(_own_folder(folder), settings, programs)
         words = ["--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8", "--auth=trust"]
         words += ["--no-sync", "--no-instructions", f"--pgdata={server.data}"]
         server.run("initdb", *words)
-        (server.data / "pg_hba.conf").write_text(HBA)
+        for name, text in {"pg_hba.conf": HBA, **files}.items():
+            path = server.data / name
+            path.touch(0o600)
+            path.write_text(text)
+            _give(path)
         server.start()
         return server
 
@@ -222,10 +247,15 @@ def _own_folder(folder: Path) -> Path:
     """Make a folder of the user that the servers run as; an empty one may be there."""
     folder.mkdir(exist_ok=True)
     folder.chmod(0o755)
+    _give(folder)
+    return folder
+
+
+def _give(path: Path) -> None:
+    """Give a file or a folder to the user that the servers run as."""
     other = as_another()
     if other:
-        os.chown(folder, other["user"], other["group"])
-    return folder
+        os.chown(path, other["user"], other["group"])
 
 
 def _programs(folder: Path) -> Path:

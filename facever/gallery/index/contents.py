@@ -49,6 +49,8 @@ class Contents:
         newest = State.of(store)
         if newest == self.state:
             return
+        if not self._last:  # a whole gallery: growing step by step would copy it several times
+            self._tail.reserve(store.entry_count())
         for entries in entries_after(store, self._last):
             self._tail.add(entries)
             self._last = int(entries.numbers[-1])

@@ -46,8 +46,7 @@ class Index:
     def __init__(self, store: Store, wait: float) -> None:
         self._store, self._wait = store, wait
         self._folder = store.folder
-        self._lock = threading.Lock()  # of the contents
-        self._contents: Contents | None = None
+        self._contents: Contents | None = None  # used within `reading`, by one thread at a time
         self._files: _Files | None = None
         self._renewing = threading.RLock()  # by one thread at a time
         self._upkeep = threading.Lock()  # for the next two attributes; held only briefly
@@ -57,7 +56,12 @@ class Index:
     # -- searching --------------------------------------------------------------------------
 
     def search(
-        self, queries: Vectors, k: int, rule: ScoreRule, among: Keys | None = None
+        self,
+        queries: Vectors,
+        k: int,
+        rule: ScoreRule,
+        among: Keys | None = None,
+        view: View | None = None,
     ) -> tuple[Scores, Keys]:
         """Return the k best people for each query, by the current entries of the store.
 
@@ -71,21 +75,22 @@ class Index:
             rule: A person's score is the maximum ("max") or the mean ("mean") of the cosine
                 similarities over their entries.
             among: Only these people, int64 [P]; all by default.
+            view: The result of `refresh`; by default it is called.
 
         Returns:
             Scores float32 [Q, k] and people's keys int64 [Q, k], best first; if there are fewer
             than k people, -inf and -1.
         """
-        if self._in_database:
-            return self._searched_there(queries, k, rule, among)
         mended = np.empty(0, np.int64)
         while True:
-            view = self.refresh()
+            view = view or self.refresh()
+            if view is None:
+                return self._searched_there(queries, k, rule, among)
             try:
                 return view.search(queries, k, rule, among)
             except DamagedError as damaged:
                 self._mend(damaged.numbers, skip=mended)  # omitted the second time
-                mended = np.union1d(mended, damaged.numbers)
+                mended, view = np.union1d(mended, damaged.numbers), None
 
     @property
     def _in_database(self) -> bool:
@@ -114,32 +119,33 @@ class Index:
 
     def _forget_files(self) -> None:
         """Delete the files of an earlier kind of index."""
-        with self._lock:
+        with self._store.reading():
             self._contents = self._files = None
             for name in (snapshots.FILE, approximates.FILE):
                 (self._folder / name).unlink(missing_ok=True)
 
-    def refresh(self) -> View:
-        """Return the current entries of the store for a search.
+    def refresh(self) -> View | None:
+        """Return the current entries of the store for a search; None if the database searches.
 
         The index's files are opened at the first call, and after they were replaced.
         """
-        with self._lock:
+        with self._store.reading():  # the whole: each transaction costs network round trips
+            if self._in_database:
+                return None
             files, usable = self._found(), True
             opens = files != self._files
-            with self._store.reading():
-                contents = self._contents
-                if opens or contents is None or not contents.state.is_of(self._store):
-                    contents = self._contents = None  # frees its memory first
-                    contents, usable = self._opened(files[0])
-                    self._contents, self._files = contents, files
-                try:
-                    contents.refresh(self._store)
-                except BaseException:
-                    self._contents = None  # it may have entries of changes that are lost later
-                    raise
-                if opens and self._store.index_writable and (not usable or is_due(self._store)):
-                    self._write()
+            contents = self._contents
+            if opens or contents is None or not contents.state.is_of(self._store):
+                contents = self._contents = None  # frees its memory first
+                contents, usable = self._opened(files[0])
+                self._contents, self._files = contents, files
+            try:
+                contents.refresh(self._store)
+            except BaseException:
+                self._contents = None  # it may have entries of changes that are lost later
+                raise
+            if opens and self._store.index_writable and (not usable or is_due(self._store)):
+                self._write()
             return contents.view
 
     def screen(self) -> dict[str, int] | None:
@@ -149,15 +155,16 @@ class Index:
         size = codes_size(self._folder / snapshots.FILE)
         if not size or self._in_database:
             return None
-        with self._lock:
+        with self._store.reading():
             screen = None if self._contents is None else self._contents.screen
         searched, fallbacks = (0, 0) if screen is None else (screen.searched, screen.fallbacks)
         return {"bytes": size, "searched": searched, "fallbacks": fallbacks}
 
     def forget_people(self, people: Keys) -> None:
         """Read the entries of some people from the store again; remove people who are not in it."""
-        if not self._in_database:  # which has no other people than the store
-            self._mend(self.refresh().numbers_of(people))
+        view = self.refresh()
+        if view is not None:  # the database has no other people than the store
+            self._mend(view.numbers_of(people))
 
     def _mend(self, numbers: Keys, skip: Keys | None = None) -> None:
         """Read damaged entries from the store again, and rebuild the index.
@@ -168,7 +175,7 @@ class Index:
         """
         if not len(numbers):
             return
-        with self._lock, self._store.reading():
+        with self._store.reading():
             contents = self._contents
             if contents is not None and contents.state.is_of(self._store):
                 kept = numbers if skip is None else np.setdiff1d(numbers, skip)
@@ -255,7 +262,7 @@ class Index:
             if self._in_database:
                 self._forget_files()
                 return
-            with self._lock:
+            with self._store.reading():
                 self._contents = self._files = None
             with closing(self._store.again()) as store:
                 try:

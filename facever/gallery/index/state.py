@@ -7,7 +7,7 @@ from typing import Any, Self
 from facever.gallery.records import Change, Entries
 from facever.gallery.store.store import Store
 
-AT_ONCE = 16384  # entries
+AT_ONCE = 4096  # entries
 
 
 @dataclass(frozen=True)

@@ -28,15 +28,19 @@ class Tail:
         """Append entries; their numbers must be larger than all existing ones."""
         end = self.count + len(entries.numbers)
         if end > len(self._numbers):
-            capacity = max(end, len(self._numbers) * 3 // 2)
-            self._vectors = _grown(self._vectors, self.count, capacity)
-            self._numbers = _grown(self._numbers, self.count, capacity)
-            self._owners = _grown(self._owners, self.count, capacity)
-            self._checksums = _grown(self._checksums, self.count, capacity)
+            self.reserve(max(end, len(self._numbers) * 3 // 2))
         here = slice(self.count, end)
         self._numbers[here], self._owners[here], self._vectors[here] = entries[:3]
         self._checksums[here] = entries.checksums
         self.count = end
+
+    def reserve(self, capacity: int) -> None:
+        """Make room for this number of entries, if there is less."""
+        if capacity > len(self._numbers):
+            self._vectors = _grown(self._vectors, self.count, capacity)
+            self._numbers = _grown(self._numbers, self.count, capacity)
+            self._owners = _grown(self._owners, self.count, capacity)
+            self._checksums = _grown(self._checksums, self.count, capacity)
 
     def entries(self) -> Entries:
         """Return the current entries; the result does not change later."""

@@ -194,6 +194,11 @@ class Database(ABC):
     def _is_reading(self) -> bool:
         """Return whether the reading connection is in a transaction."""
 
+    @property
+    def connection(self) -> int:
+        """Number of the reading connection: another one may see a database that went back."""
+        return 0
+
     # -- what all have in common ------------------------------------------------------------
 
     def close(self) -> None:

@@ -33,10 +33,11 @@ _PEOPLE_AT_ONCE = 1024
 def entries_after(read: Transaction, number: int, limit: int | None) -> Entries:
     """Return the intact entries after a number."""
     table = entry_table(read.facts().settings)
-    sql = f"SELECT {columns(read.db, table)} FROM {joined(table)} WHERE t.{table.number} > ?"
+    sql = f"SELECT {columns(read.db, table)} FROM {joined(table, after=True)}"
+    sql += f" WHERE t.{table.number} > ?"
     sql += f" ORDER BY t.{table.number}{'' if limit is None else f' LIMIT {limit}'}"
     while True:
-        rows = read.db.execute(sql, [number]).fetchall()
+        rows = read.db.execute(sql, [number, number]).fetchall()
         found = whole(read, table, rows)
         if len(found.numbers) or not rows:
             return Entries(*found[:4])

@@ -111,10 +111,10 @@ def _records(read: Transaction, rows: Sequence[tuple[Any, ...]]) -> tuple[list[R
 def _rows_after(db: StoreConnection, image: int, more: str) -> list[tuple[Any, ...]]:
     """Return the next rows of images after a number, for `verified`."""
     sql = (
-        f"SELECT {columns(db, IMAGES)}{more} FROM {joined(IMAGES)} WHERE t.image > ?"
+        f"SELECT {columns(db, IMAGES)}{more} FROM {joined(IMAGES, after=True)} WHERE t.image > ?"
         f" ORDER BY t.image LIMIT {_READ_AT_ONCE}"
     )
-    return db.execute(sql, [image]).fetchall()
+    return db.execute(sql, [image, image]).fetchall()
 
 
 def find_duplicates(db: StoreConnection, images: NewImages) -> Iterator[Duplicate]:

@@ -106,6 +106,11 @@ class StoreQueries:
         """The accepted equivalents of the gallery's model by their fingerprints."""
         return self._database.facts().equivalents
 
+    @property
+    def connection(self) -> int:
+        """Number of the reading connection: another one may see a store that went back."""
+        return self._database.connection
+
     def generation(self) -> str:
         """Return the generation, which changes when all entries are replaced."""
         return self._database.facts().generation

@@ -1,7 +1,7 @@
 """Vectors in a store's tables: written with checksums, verified when read."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import compress, islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,11 +65,18 @@ def columns(db: StoreConnection, table: VectorTable) -> str:
     return f"t.{table.number}, {_owner(table)}, t.vector, c.checksum, {sound}"
 
 
-def joined(table: VectorTable) -> str:
-    """Return the outer join of a table (t), its checksums (c) and people (p)."""
+def joined(table: VectorTable, *, after: bool = False) -> str:
+    """Return the outer join of a table (t), its checksums (c) and people (p).
+
+    Args:
+        table: The table.
+        after: For rows after a number. It is a value of the join, and one of the condition, since
+            PostgreSQL would otherwise read all checksums before those.
+    """
     whose = "people" if table.owner == "person" else "(SELECT 0 AS person, 'all' AS id)"
     return (
         f"{table.name} t LEFT JOIN {table.checksums} c ON c.{table.number} = t.{table.number}"
+        f"{f' AND c.{table.number} > ?' if after else ''}"
         f" LEFT JOIN {whose} p ON p.person = {_owner(table)}"
     )
 
@@ -86,18 +93,16 @@ def verified(rows: Sequence[tuple[Any, ...]], storage: Storage, dimension: int) 
         storage: Storage format of the vectors.
         dimension: D.
     """
-    size = bytes_of(storage, dimension)
-    sound = [
-        isinstance(blob, bytes) and len(blob) == size and _fits(owner, checksum) and sound_id
-        for _, owner, blob, checksum, sound_id, *_ in rows
-    ]
-    kept = [row for row, good in zip(rows, sound, strict=True) if good]
-    numbers = np.array([row[0] for row in kept], np.int64)
-    owners = np.array([row[1] for row in kept], np.int64)
-    vectors = decoded([row[2] for row in kept], storage, dimension)
-    checksums = np.array([row[3] for row in kept], np.uint32)
+    size, sound = bytes_of(storage, dimension), None
+    columns = list(zip(*rows, strict=True)) or [()] * 5
+    if not _are_sound(columns, size):
+        sound = [_is_sound(row, size) for row in rows]
+        columns = list(zip(*compress(rows, sound), strict=True)) or [()] * 5
+    numbers, owners = (np.array(column, np.int64) for column in columns[:2])
+    vectors = decoded(columns[2], storage, dimension)
+    checksums = np.array(columns[3], np.uint32)
     whole = intact(numbers, owners, vectors, checksums)
-    damaged = [row[0] for row, good in zip(rows, sound, strict=True) if not good]
+    damaged = [row[0] for row, good in zip(rows, sound or (), strict=False) if not good]
     if not whole.all():
         damaged = sorted([*damaged, *numbers[~whole].tolist()])
         numbers, owners, vectors = numbers[whole], owners[whole], vectors[whole]
@@ -105,12 +110,33 @@ def verified(rows: Sequence[tuple[Any, ...]], storage: Storage, dimension: int) 
     return Verified(numbers, owners, vectors, checksums, damaged)
 
 
-def _fits(owner: object, checksum: object) -> bool:
+def _is_sound(row: Sequence[Any], size: int) -> bool:
+    """Return whether the columns of a row have valid types and values."""
+    _, owner, blob, checksum, sound_id, *_ = row
     return (
-        isinstance(owner, int)
+        isinstance(blob, bytes)
+        and len(blob) == size
+        and isinstance(owner, int)
         and owner >= 0
         and isinstance(checksum, int)
         and 0 <= checksum < 2**32
+        and bool(sound_id)
+    )
+
+
+def _are_sound(columns: Sequence[Sequence[Any]], size: int) -> bool:
+    """Return whether all rows are sound, by their columns: much faster than row by row."""
+    _, owners, blobs, checksums, sound_ids, *_ = columns
+    if not owners:
+        return True
+    kinds = [set(map(type, column)) for column in (owners, blobs, checksums)]
+    return (
+        kinds == [{int}, {bytes}, {int}]
+        and set(map(len, blobs)) == {size}
+        and min(owners) >= 0
+        and min(checksums) >= 0
+        and max(checksums) < 2**32
+        and all(sound_ids)
     )
 
 
@@ -155,10 +181,10 @@ def pages(
 ) -> Iterator[Verified]:
     """Yield all rows of a table after a number, in blocks."""
     sql = (
-        f"SELECT {columns(db, table)} FROM {joined(table)} WHERE t.{table.number} > ?"
+        f"SELECT {columns(db, table)} FROM {joined(table, after=True)} WHERE t.{table.number} > ?"
         f" ORDER BY t.{table.number} LIMIT {_ROWS_AT_ONCE}"
     )
-    while rows := db.execute(sql, [after]).fetchall():
+    while rows := db.execute(sql, [after, after]).fetchall():
         after = rows[-1][0]
         yield verified(rows, storage, dimension)
 

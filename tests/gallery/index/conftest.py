@@ -9,13 +9,22 @@ import pytest
 
 from facever.gallery.index.index import Index
 from facever.gallery.records import Binding, NewImages
+from facever.gallery.store.postgres.address import GalleryAddress, parse_address
 from facever.gallery.store.store import Store
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def store_place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | GalleryAddress:
+    """Where the store of a test is."""
+    if request.param == "sqlite":
+        return tmp_path
+    return parse_address(f"{request.getfixturevalue('postgres_emptied')}&cache={tmp_path}")
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    Store.create(tmp_path, Binding("model-1", 8))
-    store = Store.open(tmp_path, wait=1)
+def store(store_place: Path | GalleryAddress) -> Iterator[Store]:
+    Store.create(store_place, Binding("model-1", 8))
+    store = Store.open(store_place, wait=1)
     yield store
     store.close()
 

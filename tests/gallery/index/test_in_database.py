@@ -14,6 +14,7 @@ from facever.cli.gallery import app
 from facever.errors import GalleryError
 from facever.gallery.copies import copy_gallery
 from facever.gallery.gallery import Gallery
+from facever.gallery.store.postgres.search_table import SearchTable
 
 if TYPE_CHECKING:
     from tests.postgres.server import Server
@@ -328,6 +329,26 @@ def test_the_commands_of_the_guide_run(make_gallery, with_pgvector, units) -> No
         assert done.exit_code == 0, done.output
         if "--index" in words:
             assert gallery.info().index.startswith(words[words.index("--index") + 1].split(",")[0])
+
+
+def test_nodes_search_while_an_approximate_index_is_built(
+    make_gallery, faces, units, monkeypatch
+) -> None:
+    """It is built in the transaction of the change: others write later, and search meanwhile."""
+    first, second = make_gallery(index="auto"), make_gallery()
+    first.enroll(faces)
+    build, answers = SearchTable.build_index, []
+
+    def built(table: SearchTable, db: object) -> None:
+        build(table, db)
+        answers.append(_found(second, faces.vectors, 1))
+
+    monkeypatch.setattr(SearchTable, "build_index", built)
+    for kind in (HNSW, IVF):  # the second replaces the table of the first
+        first.rebuild(kind)
+    wanted = [[(person, pytest.approx(1, abs=1e-6))] for person in faces.identities]
+    assert answers == [wanted, wanted]
+    assert _found(second, faces.vectors, 1) == wanted
 
 
 def test_roles_have_the_rights_that_they_had(

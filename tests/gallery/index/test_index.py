@@ -1,9 +1,7 @@
 """The index follows its store, whatever changes, and is written in the background."""
 
-import sqlite3
 import threading
 from collections import Counter
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -274,8 +272,8 @@ def test_another_generation_is_read_anew(store, add, indexed, units, monkeypatch
     write_index(store, 1, anew=True)
     index = indexed(store)
     index.refresh()
-    with closing(sqlite3.connect(store.folder / "gallery.db")) as db, db:
-        db.execute("DELETE FROM images")
+    with store._database.writing() as change:
+        change.db.execute("DELETE FROM images")
     add(store, units(2, seed=1), list("fg"))
     monkeypatch.setattr(Store, "generation", lambda _: "another")
     found = index.search(units(5), 7, "max")[1]

@@ -191,11 +191,11 @@ def test_one_writes_at_a_time(store, add, units, asks) -> None:
 
 
 def test_the_state_written_is_whole_though_others_write_meanwhile(
-    store, add, units, asks, indexed
+    store, store_place, add, units, asks, indexed
 ) -> None:
     """Another process enrolls while the snapshot is written: it has none of it, the tail all."""
     add(store, units(30), [f"p{i}" for i in range(30)])
-    other = Store.open(store.folder, 1)
+    other = Store.open(store_place, 1)
     real, done = Store.entries_after, []
 
     def slow(self, *given):

@@ -83,12 +83,12 @@ class PostgresConnection:
     def among(self, sql: str, values: Sequence[int] | Sequence[str]) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a statement with `IN ({})` for any number of values."""
         if len(values):
-            yield from self.execute(sql.format(_listed(values)), [list(values)])
+            yield from self.execute(_with_array(sql, values), [list(values)])
 
     def each(self, sql: str, values: Sequence[int] | Sequence[str], *first: object) -> None:
         """Run a statement with `IN ({})` for any number of values, which come after `first`."""
         if len(values):
-            self.execute(sql.format(_listed(values)), [*first, list(values)])
+            self.execute(_with_array(sql, values), [*first, list(values)])
 
     def has_photos(self) -> bool:
         """Return whether there is a table of photos: always."""
@@ -102,9 +102,13 @@ class PostgresConnection:
         for (name,) in self.execute(_PLANTED):
             yield f"unknown trigger, rule or view: {shown(str(name))}"
 
-    def is_sound_id(self, people: str) -> str:
-        """Return an SQL condition: there is an id. PostgreSQL has checksums of its pages."""
-        return f"({people}.id IS NOT NULL)"
+    def is_sound_id(self, people: str) -> str:  # noqa: ARG002 - PostgreSQL guarantees it
+        """Return an SQL condition that is always true.
+
+        The column is a text that is not NULL, foreign keys keep the row, and pages have checksums.
+        Without the column, PostgreSQL leaves out the join with `people`.
+        """
+        return "true"
 
     def as_bytes(self, column: str) -> str:
         """Return SQL for the bytes of a text."""
@@ -135,9 +139,10 @@ def _searchable(written: str) -> str:
     return written.replace("\\u0000", "\\ufffd")
 
 
-def _listed(values: Sequence[int] | Sequence[str]) -> str:
-    """Return SQL for the values of an array, which is one parameter."""
-    return f"SELECT unnest(?::{'text' if isinstance(values[0], str) else 'bigint'}[])"
+def _with_array(sql: str, values: Sequence[int] | Sequence[str]) -> str:
+    """Return a statement with one array, which PostgreSQL plans faster than a list or a query."""
+    type_ = "text" if isinstance(values[0], str) else "bigint"
+    return sql.replace("IN ({})", f"= ANY (?::{type_}[])")
 
 
 def _type_in(table: str, column: str) -> str:

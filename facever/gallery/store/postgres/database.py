@@ -15,7 +15,7 @@ from facever.gallery.store.database import Database, Transaction
 from facever.gallery.store.entry_search import EntrySearch
 from facever.gallery.store.postgres.address import GalleryAddress
 from facever.gallery.store.postgres.connection import PostgresConnection
-from facever.gallery.store.postgres.errors import explained
+from facever.gallery.store.postgres.errors import error_of, explained, is_lost
 from facever.gallery.store.postgres.search_table import (
     differences,
     follow,
@@ -28,7 +28,7 @@ from facever.gallery.store.postgres.session import Session, connect
 if TYPE_CHECKING:
     import psycopg
 
-_STEP = 0.05  # seconds between two attempts to rewrite
+_STEP = 0.05  # seconds between two attempts
 _ONE_STATE = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _ALONE = "ISOLATION LEVEL READ COMMITTED READ WRITE"  # what others committed before is read
 _NEWEST = "SELECT change, stamp FROM changes ORDER BY change DESC LIMIT 1"
@@ -119,6 +119,11 @@ class PostgresDatabase(Database):
     def _is_reading(self) -> bool:
         return self._in_reading
 
+    @property
+    def connection(self) -> int:
+        """Number of the reading connection."""
+        return self._reader.made
+
     # -- writing ----------------------------------------------------------------------------
 
     @contextmanager
@@ -128,13 +133,60 @@ class PostgresDatabase(Database):
         with self._turn(), explained(self.name, self._wait):
             waiting = f"SET LOCAL lock_timeout TO {self._milliseconds()}"
             try:
-                self._writer.begin(_ALONE, f"{waiting}; {_LOCK}")
+                (last,) = self._writer.begin(_ALONE, f"{waiting}; {_LOCK}")
                 change = self._changing(self._writer.db)
                 yield change
                 follow(change)
-                self._writer.commit()
+                self._commit(last)
             finally:
                 self._writer.roll_back()
+
+    def _commit(self, last: int) -> None:
+        """Commit; if the connection is lost meanwhile, look up whether the change was made.
+
+        Args:
+            last: Number of the last change before this one.
+
+        Raises:
+            UnavailableError: Nothing can be looked up.
+            psycopg.Error: The change was not made.
+        """
+        import psycopg
+
+        made = self._writer.db.execute(_NEWEST).fetchone()
+        try:
+            self._writer.commit()
+        except psycopg.Error as error:
+            if not is_lost(error):
+                raise
+            found = None if made is None or made[0] == last else self._has_change(*made)
+            if found is None:
+                raise error_of(error, self.name, commits=True) from error
+            if not found:
+                raise
+
+    def _has_change(self, number: int, stamp: str) -> bool | None:
+        """Return whether a change was made whose connection was lost; None if no one can be asked.
+
+        It waits for the change's end with the lock of the writers, and for a server or one that
+        takes its place as long as writers wait.
+        """
+        import psycopg
+
+        until, session = time.monotonic() + self._wait, Session(self.address)
+        while True:
+            try:
+                session.begin(_ALONE, f"SET LOCAL lock_timeout TO {self._milliseconds()}; {_LOCK}")
+                sql = "SELECT 1 FROM changes WHERE change = ? AND stamp = ?"
+                found = session.db.execute(sql, [number, stamp]).fetchone() is not None
+                session.commit()  # the lock is a write: replicas then have what was found
+                return found
+            except (psycopg.Error, UnavailableError):
+                if time.monotonic() > until:
+                    return None
+            finally:
+                session.close()
+            time.sleep(_STEP)
 
     # -- searching in the database ----------------------------------------------------------
 

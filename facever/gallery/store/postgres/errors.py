@@ -96,33 +96,48 @@ def connecting(address: GalleryAddress) -> Iterator[None]:
 
 
 @contextmanager
-def explained(name: str, wait: float = 0, *, reading: bool = False) -> Iterator[None]:
+def explained(
+    name: str, wait: float = 0, *, reading: bool = False, commits: bool = False
+) -> Iterator[None]:
     """Convert errors of statements into one line with a remedy.
 
     Args:
         name: The gallery's address, for messages.
         wait: Seconds that a writer waits for another one.
         reading: Nothing was to be changed.
+        commits: Changes are committed: one may have been made though its connection was lost.
 
     Raises:
         UnavailableError: The database did not do what was asked.
+        GalleryError: The database cannot store a value.
     """
     import psycopg
 
     try:
         yield
     except psycopg.Error as error:
-        raise error_of(error, name, wait, reading=reading) from error
+        raise error_of(error, name, wait, reading=reading, commits=commits) from error
 
 
 def error_of(
-    error: "psycopg.Error", name: str, wait: float = 0, *, reading: bool = False
-) -> UnavailableError:
+    error: "psycopg.Error",
+    name: str,
+    wait: float = 0,
+    *,
+    reading: bool = False,
+    commits: bool = False,
+) -> GalleryError:
     """Return the error of a statement as one line with a remedy; see `explained`."""
+    import psycopg
+
     end = "" if reading else "; nothing was changed"
-    if end and is_lost(error):
+    if commits and is_lost(error):
         end = "; a change that was not confirmed may have been made: look before you repeat it"
-    kind = ConflictError if error.sqlstate in _CONFLICTS else UnavailableError
+    kind: type[GalleryError] = UnavailableError
+    if error.sqlstate in _CONFLICTS:
+        kind = ConflictError
+    elif isinstance(error, psycopg.DataError):  # which no repetition makes good
+        kind = GalleryError
     return kind(f"{name}: {_meaning(error, wait)}{end}")
 
 

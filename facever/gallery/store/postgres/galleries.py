@@ -40,7 +40,7 @@ def make_gallery(
     Raises:
         GalleryError: There is a gallery of this name, or the database cannot hold one.
     """
-    with connect(address) as raw, explained(address.name):
+    with connect(address) as raw, explained(address.name, commits=True):
         raw.execute("BEGIN")
         raw.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         require_utf8(str(raw.info.parameter_status("server_encoding")), address)

@@ -63,8 +63,9 @@ CREATE TABLE images (
     enrolled text NOT NULL,
     norm double precision,
     quality double precision,
-    vector bytea STORAGE EXTERNAL NOT NULL
+    vector bytea NOT NULL
 ) WITH (toast_tuple_target = 8160);
+ALTER TABLE images ALTER vector SET STORAGE EXTERNAL;
 CREATE INDEX images_by_person ON images (person);
 CREATE INDEX images_by_hash ON images USING hash (hash) WHERE hash IS NOT NULL;
 CREATE INDEX images_by_source ON images USING hash (source) WHERE source IS NOT NULL;
@@ -82,8 +83,9 @@ CREATE TABLE photos (
 CREATE TABLE templates (
     template bigint PRIMARY KEY,
     person bigint NOT NULL REFERENCES people (person) ON DELETE CASCADE,
-    vector bytea STORAGE EXTERNAL NOT NULL
+    vector bytea NOT NULL
 ) WITH (toast_tuple_target = 8160);
+ALTER TABLE templates ALTER vector SET STORAGE EXTERNAL;
 CREATE INDEX templates_by_person ON templates (person);
 
 CREATE TABLE template_checksums (
@@ -110,8 +112,9 @@ CREATE INDEX audit_by_person ON audit (person);
 CREATE TABLE migrated (
     image bigint PRIMARY KEY REFERENCES images (image) ON DELETE CASCADE,
     norm double precision,
-    vector bytea STORAGE EXTERNAL NOT NULL
+    vector bytea NOT NULL
 ) WITH (toast_tuple_target = 8160);
+ALTER TABLE migrated ALTER vector SET STORAGE EXTERNAL;
 
 CREATE TABLE migrated_checksums (
     image bigint PRIMARY KEY REFERENCES migrated (image) ON DELETE CASCADE,

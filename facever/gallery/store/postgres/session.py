@@ -22,11 +22,16 @@ class Session:
 
     Args:
         address: Where the gallery is.
+
+    Attributes:
+        made: Number of connections that were made.
     """
 
     def __init__(self, address: GalleryAddress) -> None:
         self.address = address
+        self.made = 0  # connections
         self._raw: psycopg.Connection | None = None
+        self._ending = False  # the server has not said yet that it rolled back
 
     @property
     def db(self) -> PostgresConnection:
@@ -62,27 +67,32 @@ class Session:
         self.db.raw.execute(b"COMMIT")
 
     def roll_back(self) -> None:
-        """End the transaction, if there is one."""
+        """End the transaction, if there is one. The next one waits for the server's answer."""
         import psycopg
         from psycopg.pq import TransactionStatus
 
-        if self._raw is None:
+        if self._raw is None or self._ending:
             return
-        if self._raw.info.transaction_status != TransactionStatus.IDLE:
+        status = self._raw.info.transaction_status
+        if status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
             with suppress(psycopg.Error):
-                self._raw.execute(b"ROLLBACK")
-        if self._raw.info.transaction_status != TransactionStatus.IDLE:  # the connection is lost
+                self._raw.pgconn.send_query(b"ROLLBACK")
+                self._ending = self._raw.pgconn.flush() == 0
+        if status != TransactionStatus.IDLE and not self._ending:  # the connection is lost
             self.close()
 
     def close(self) -> None:
         """Close the connection; `begin` makes another one."""
         if self._raw is not None:
             self._raw.close()
-            self._raw = None
+            self._raw, self._ending = None, False
 
     def _run(self, words: str) -> Any:
         if self._raw is None:
             self._raw = connect(self.address)
+            self.made += 1
+        while self._ending:
+            self._ending = self._raw.pgconn.get_result() is not None
         cursor = self._raw.execute(words.encode())
         while cursor.nextset():
             pass

@@ -1,6 +1,7 @@
 """Writers on many connections, lost connections, conflicts, upgrades, and rewritten rows."""
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,7 +12,9 @@ from facever.errors import GalleryError, UnavailableError
 from facever.gallery.index.index import Index
 from facever.gallery.records import Binding
 from facever.gallery.store.postgres import galleries, schema
-from facever.gallery.store.postgres.address import GalleryAddress
+from facever.gallery.store.postgres.address import GalleryAddress, parse_address
+from facever.gallery.store.postgres.database import PostgresDatabase
+from facever.gallery.store.postgres.session import Session
 from facever.gallery.store.store import Store
 from tests.gallery.store.conftest import PostgresStores
 from tests.postgres.server import Server
@@ -118,9 +121,87 @@ def test_texts_with_a_nul_character_are_refused(make_store: Callable, some) -> N
     ):
         with pytest.raises(GalleryError, match="NUL") as refusal:
             call()
+        assert not isinstance(refusal.value, UnavailableError)  # it is no use to try again
         assert "\n" not in str(refusal.value)
     store.add_person("a", {"k\0": "\0"})
     assert [one.person for one in store.people({"k\0": "\0"})] == ["a"]
+
+
+@pytest.fixture
+def lose_commit(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    """Let the connection be lost at the next commit, before or after the server has got it."""
+
+    def lose(arrives: bool) -> None:
+        def lost(session: Session) -> None:
+            monkeypatch.undo()
+            if arrives:
+                session.commit()
+            session.close()
+            raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+        monkeypatch.setattr(Session, "commit", lost)
+
+    return lose
+
+
+def test_a_commit_without_an_answer_is_looked_up(make_store: Callable, some, lose_commit) -> None:
+    store = make_store(wait=2)
+    store.enroll(some("a"), {}, "keep")
+    lose_commit(arrives=True)
+    assert store.enroll(some("b", first=1), {}, "keep")[:2] == (1, 1)
+    assert (store.counts(), store.change().number) == ((2, 2), 3)
+    lose_commit(arrives=False)
+    with pytest.raises(UnavailableError, match=r"connection was lost.*; nothing was changed$"):
+        store.remove("b")
+    assert (store.counts(), store.change().number) == ((2, 2), 3)
+    assert store.remove("b") == 1
+
+
+def test_a_commit_that_cannot_be_looked_up(
+    make_store: Callable, some, lose_commit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_store()
+    with monkeypatch.context() as patched:
+        patched.setattr(PostgresDatabase, "_has_change", lambda *_: None)
+        lose_commit(arrives=True)
+        with pytest.raises(UnavailableError, match="may have been made: look before"):
+            store.enroll(some("a"), {}, "keep")
+    assert store.counts() == (1, 1)
+    store.set_index("flat")
+    lose_commit(arrives=True)  # of a step without a number
+    with pytest.raises(UnavailableError, match="may have been made: look before"):
+        store.set_index("flat")
+
+
+def test_a_change_that_was_found_is_as_safe_as_one_that_was_committed(
+    make_store: Callable, some, stores, postgres_server: Server
+) -> None:
+    """The server commits, waits for a replica that never comes, and the connection is lost."""
+    make_store().close()
+    address = stores.address("gallery")
+    waits = "&options=-c%20synchronous_commit%3Don"
+    store = Store.open(parse_address(f"{address.conninfo}{waits}&gallery=gallery"), 0.5)
+    postgres_server.execute("ALTER SYSTEM SET synchronous_standby_names TO 'nobody'")
+    postgres_server.reload()
+    begun = threading.Thread(target=lambda: end_when_it_waits(postgres_server))
+    try:
+        begun.start()
+        with pytest.raises(UnavailableError, match="may have been made: look before"):
+            store.enroll(some("a"), {}, "keep")
+    finally:
+        postgres_server.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        postgres_server.reload()
+        begun.join()
+        store.close()
+
+
+def end_when_it_waits(server: Server) -> None:
+    """Terminate the backends that wait for a replica."""
+    sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+    until = time.monotonic() + 2
+    while time.monotonic() < until:
+        server.execute(sql)
+        time.sleep(0.05)
 
 
 def test_filters_use_the_index(make_store: Callable, some, admin) -> None:

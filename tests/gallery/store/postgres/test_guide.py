@@ -78,6 +78,22 @@ def test_enroller_adds_and_removes_nothing(opened: Opened, some: Some) -> None:
     assert store.counts() == (4, 4)
 
 
+def test_enroller_adds_to_what_the_database_searches(
+    opened: Opened, some: Some, roles: Server
+) -> None:
+    roles.execute("CREATE EXTENSION vector", database="faces")
+    admin, store = opened("admin"), opened("enroller")
+    admin.set_index("pgvector:hnsw,ef_search=10")
+    store.enroll(some("ab"), {}, "skip")
+    store.enroll(some("ac", seed=1, first=5), {}, "skip")  # the template of a is another one
+    assert not list(admin.search_problems())
+    with store.reading():
+        probe = some("c", seed=3, first=9).vectors[0]
+        assert len(store.entry_search().nearest(probe, 9, None, ()).numbers) == 3
+    refused(store.remake_search)
+    assert not list(admin.search_problems())
+
+
 def test_reader_changes_nothing(opened: Opened, some: Some, roles: Server) -> None:
     opened("admin").enroll(some("ab"), {}, "skip")
     store = opened("reader")

@@ -4,6 +4,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from facever.errors import UnavailableError
+from facever.gallery.gallery import Gallery
 from facever.gallery.store.postgres.address import parse_address
 from facever.gallery.store.postgres.errors import connecting
+from tests.postgres.server import QUICK, Server
 
 psycopg = pytest.importorskip("psycopg")
 SSL_REQUEST = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
@@ -22,7 +25,8 @@ REFUSAL = b"SFATAL\0VFATAL\0C28000\0Mreached over TLS\0\0"
 class Encrypted(threading.Thread):
     """Takes one connection, makes it TLS as PostgreSQL does, and refuses the user.
 
-    The wheel's server has no TLS, so that this one speaks the beginning of the protocol.
+    The wheel's server has no TLS, so that this one speaks the beginning of the protocol; the last
+    test needs a server of the system.
     """
 
     def __init__(self, certificate: Path, key: Path) -> None:
@@ -98,3 +102,56 @@ def test_certificate_of_an_unknown_signer(server: Encrypted, tmp_path: Path) -> 
     answer = said(server, "localhost", "verify-ca", other)
     assert "check sslmode, sslrootcert" in answer
     assert server.received == b""
+
+
+HBA = "local all all trust\nhostssl all all 127.0.0.1/32 trust\n"
+
+
+@pytest.fixture
+def encrypted(certificate: tuple[Path, Path]) -> Iterator[Server]:
+    """A server of the system that takes TLS connections only."""
+    found = []
+    for config in sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_config")):
+        said = subprocess.run([config, "--configure"], capture_output=True, text=True, check=True)
+        found += [config.parent] if "ssl" in said.stdout else []
+    if not found:
+        pytest.skip("no PostgreSQL with TLS in /usr/lib/postgresql")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    folder = Path(tempfile.mkdtemp(prefix="facever-postgres-"))
+    files = ("server.crt", "server.key")
+    with Server.make(
+        folder,
+        QUICK | {"ssl": "on", "listen_addresses": "127.0.0.1", "port": port},
+        programs=found[-1],
+        files={
+            "pg_hba.conf": HBA,
+            **{name: file.read_text() for name, file in zip(files, certificate, strict=True)},
+        },
+    ) as server:
+        yield server
+
+
+def test_a_gallery_over_tls(encrypted: Server, certificate: tuple[Path, Path]) -> None:
+    def place(mode: str, host: str = "localhost") -> str:
+        port = encrypted.settings["port"]
+        return (
+            f"postgresql://postgres@{host}:{port}/postgres?hostaddr=127.0.0.1&sslmode={mode}"
+            f"&sslrootcert={certificate[0]}"
+        )
+
+    with Gallery.create(place("verify-full"), fingerprint="m", dimension=2) as gallery:
+        gallery.enroll([[1, 0], [0, 1]], ["a", "b"], fingerprint="m")
+        assert gallery.search([[1, 0]], 1, fingerprint="m")[0].candidates[0].person == "a"
+        sql = (
+            "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)"
+            " WHERE application_name = 'facever'"
+        )
+        assert encrypted.execute(sql) == [(True,)]
+    for wrong, words in (
+        (place("verify-full", "other.example"), "does not match host name"),
+        (place("disable"), "no encryption"),
+    ):
+        with pytest.raises(UnavailableError, match=words) as error:
+            Gallery.open(wrong)
+        assert "\n" not in str(error.value)
