@@ -154,15 +154,17 @@ def _candidates(
     (generation, change, connection), forgotten = before, False
     while True:
         scores, keys = index.search(vectors, k, rule, among, view)
-        view = None  # of the store's state by then
-        with store.reading():
-            ids = store.ids(np.unique(keys[keys >= 0]).tolist())
-            now = store.change()
-            same = (store.generation(), store.connection) == (generation, connection)
-            same = same and (now == change or store.had(change))
-            last, change = change, now
-        if not same:
-            return None
+        view, last = None, change  # another search is of the store's state by then
+        people = np.unique(keys[keys >= 0]).tolist()
+        ids = store.ids_at(change, people)
+        if ids is None or store.connection != connection:
+            with store.reading():
+                ids, now = store.ids(people), store.change()
+                same = (store.generation(), store.connection) == (generation, connection)
+                same = same and (now == change or store.had(change))
+            if not same:
+                return None
+            change = now
         with suppress(KeyError):
             return [
                 [Candidate(ids[key], score) for key, score in zip(*row, strict=True) if key >= 0]

@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar
 from facever.core.console import warn
 from facever.errors import GalleryError, UnavailableError
 from facever.gallery.pgvector import ONLY_POSTGRES, PgvectorKind
-from facever.gallery.records import Binding, Entries, Settings
+from facever.gallery.records import Binding, Change, Entries, Settings
 from facever.gallery.store.connection import StoreConnection
 from facever.gallery.store.entry_search import EntrySearch
 from facever.gallery.store.facts import StoreFacts, facts_in, new_facts, write_facts
@@ -193,6 +193,14 @@ class Database(ABC):
     @abstractmethod
     def _is_reading(self) -> bool:
         """Return whether the reading connection is in a transaction."""
+
+    def ids_at(
+        self,
+        change: Change,  # noqa: ARG002
+        keys: Sequence[int],  # noqa: ARG002
+    ) -> dict[int, str] | None:
+        """Return the ids of people by one message, if the newest change is this one; else None."""
+        return None
 
     @property
     def connection(self) -> int:

@@ -214,6 +214,14 @@ class StoreQueries:
             sql = f"SELECT person, id FROM people p WHERE {read.db.is_sound_id('p')}"
             return dict(read.db.among(f"{sql} AND person IN ({{}})", list(keys)))
 
+    def ids_at(self, change: Change, keys: Sequence[int]) -> dict[int, str] | None:
+        """Return `ids` by one message to the database, if that is possible.
+
+        Returns:
+            The ids; None if the newest change is another one, or without a database for it.
+        """
+        return self._database.ids_at(change, keys)
+
     def people(self, where: Mapping[str, Any] | None = None) -> Iterator[PersonImages]:
         """Yield people by ascending keys, in blocks of one state each; report damaged ids."""
         conditions = checked_where(where or {})

@@ -49,6 +49,10 @@ class PostgresConnection:
             return self.raw.execute(sql.encode(), binary=True)
         return self.raw.execute(_translated(sql), values, binary=True)
 
+    def run_script(self, sql: str) -> None:
+        """Run several statements without values by one message to the server."""
+        self.raw.execute(sql.encode())
+
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> object:
         """Run a statement for each row of values."""
         with self.raw.cursor() as cursor:

@@ -3,14 +3,14 @@
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from facever.errors import UnavailableError
 from facever.gallery.pgvector import PgvectorKind
-from facever.gallery.records import Entries
+from facever.gallery.records import Change, Entries
 from facever.gallery.store.database import Database, Transaction
 from facever.gallery.store.entry_search import EntrySearch
 from facever.gallery.store.postgres.address import GalleryAddress
@@ -118,6 +118,22 @@ class PostgresDatabase(Database):
 
     def _is_reading(self) -> bool:
         return self._in_reading
+
+    def ids_at(self, change: Change, keys: Sequence[int]) -> dict[int, str] | None:
+        """Return the ids of people by one message, if the newest change is this one; else None."""
+        schema = self.address.schema
+        sql = (
+            f"SELECT p.person, p.id FROM ({_NEWEST.replace('changes', f'{schema}.changes')}) c"
+            f" LEFT JOIN {schema}.people p ON p.person = ANY (?::bigint[])"
+            " WHERE c.change = ? AND c.stamp = ?"
+        )
+        with self._read_lock:
+            self._require_open()
+            if self._in_reading:
+                return None
+            with explained(self.name, self._wait, reading=True):
+                rows = self._reader.ask(sql, [keys, change.number, change.stamp])
+        return {key: id_ for key, id_ in rows if key is not None} if rows else None
 
     @property
     def connection(self) -> int:

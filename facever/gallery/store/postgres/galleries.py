@@ -122,6 +122,7 @@ def _upgrade(database: PostgresDatabase, format_: int) -> None:
         sql = f"SELECT format FROM {GALLERIES} WHERE name = ?"
         (now,) = change.first(sql, database.address.gallery)
         if now < FORMAT:  # no one else did meanwhile
+            assert isinstance(change.db, PostgresConnection)
             make_tables(change.db, now)
             change.db.execute(
                 f"UPDATE {GALLERIES} SET format = ? WHERE name = ?",

@@ -10,7 +10,7 @@ so that change numbers have no gap. A person's metadata is the JSON text that wa
 `searchable` is derived from it by PostgreSQL, for the index that filters use.
 """
 
-from facever.gallery.store.connection import StoreConnection
+from facever.gallery.store.postgres.connection import PostgresConnection
 
 FORMAT = 1
 GALLERIES = "facever.galleries"
@@ -165,13 +165,11 @@ SCRIPTS = (_FROM_THE_BEGINNING,)
 """What each format adds to the one before."""
 
 
-def make_tables(db: StoreConnection, format_: int = 0) -> None:
+def make_tables(db: PostgresConnection, format_: int = 0) -> None:
     """Create what the tables of a gallery of an older format do not have.
 
     Args:
         db: A connection in a transaction, with the gallery's schema as the current one.
         format_: Format of the tables; 0 for an empty schema.
     """
-    for statement in "".join(SCRIPTS[format_:]).split(";\n"):
-        if statement.strip():
-            db.execute(statement)
+    db.run_script("".join(SCRIPTS[format_:]))

@@ -4,6 +4,7 @@ Every transaction sets what it needs for itself, so that a pooler may give each 
 connection to the server.
 """
 
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ class Session:
 
     @property
     def db(self) -> PostgresConnection:
-        """The connection of the transaction that was begun."""
+        """The connection that was made."""
         assert self._raw is not None
         return PostgresConnection(self._raw)
 
@@ -49,18 +50,16 @@ class Session:
         Returns:
             The first row of the last statement.
         """
-        import psycopg
-
         schema = f"SET LOCAL search_path TO {self.address.schema}"
         words = f"BEGIN {mode}; {schema}{'; ' if words else ''}{words}"
-        known = self._raw is not None
-        try:
-            return self._run(words)
-        except psycopg.Error as error:
-            self.roll_back()
-            if not (known and is_lost(error)):
-                raise
-            return self._run(words)  # the server was restarted meanwhile
+        cursor = self._connected(lambda db: db.raw.execute(words.encode()))
+        while cursor.nextset():
+            pass
+        return cursor.fetchone() if cursor.description else None
+
+    def ask(self, sql: str, values: Sequence[object]) -> list[Any]:
+        """Return the rows of a query that is a transaction of its own, without a schema."""
+        return self._connected(lambda db: db.execute(sql, values)).fetchall()
 
     def commit(self) -> None:
         """End the transaction, and keep its changes."""
@@ -87,16 +86,27 @@ class Session:
             self._raw.close()
             self._raw, self._ending = None, False
 
-    def _run(self, words: str) -> Any:
+    def _connected(self, do: "Callable[[PostgresConnection], psycopg.Cursor]") -> "psycopg.Cursor":
+        """Do the first thing of a transaction; do it again if the connection was lost before."""
+        import psycopg
+
+        known = self._raw is not None
+        try:
+            return do(self._ready())
+        except psycopg.Error as error:
+            self.roll_back()
+            if not (known and is_lost(error)):
+                raise
+            return do(self._ready())  # the server was restarted meanwhile
+
+    def _ready(self) -> PostgresConnection:
+        """Return the connection, outside a transaction."""
         if self._raw is None:
             self._raw = connect(self.address)
             self.made += 1
         while self._ending:
             self._ending = self._raw.pgconn.get_result() is not None
-        cursor = self._raw.execute(words.encode())
-        while cursor.nextset():
-            pass
-        return cursor.fetchone() if cursor.description else None
+        return self.db
 
 
 def connect(address: GalleryAddress) -> "psycopg.Connection":

@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from facever.errors import UnavailableError
 from facever.gallery.gallery import Gallery
+from facever.gallery.index.index import Index
 from facever.gallery.records import Binding
 from facever.gallery.store.postgres.address import GalleryAddress, parse_address
 from facever.gallery.store.store import Store
@@ -97,6 +98,18 @@ def test_a_server_ends_in_mid_transaction_and_another_takes_over(
     store.close()
 
 
+def go_back(server: Server, database: str) -> None:
+    """Let the database `earlier` take the place of another one."""
+    for sql in (
+        f"ALTER DATABASE {database} ALLOW_CONNECTIONS false",
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'",
+        f"ALTER DATABASE {database} RENAME TO lost",
+        f"ALTER DATABASE earlier RENAME TO {database}",
+        "DROP DATABASE lost WITH (FORCE)",
+    ):
+        server.execute(sql)
+
+
 def test_a_node_follows_a_database_that_went_back(
     postgres_server: Server, postgres_database: str, some: Callable
 ) -> None:
@@ -116,14 +129,7 @@ def test_a_node_follows_a_database_that_went_back(
         store.enroll(lost, {}, "keep")
         found = node.search(lost.vectors, 1, fingerprint="model-1")[0].candidates
         assert (found[0].person, round(found[0].score, 3)) == ("x", 1)
-        for sql in (
-            f"ALTER DATABASE {database} ALLOW_CONNECTIONS false",
-            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'",
-            f"ALTER DATABASE {database} RENAME TO lost",
-            f"ALTER DATABASE earlier RENAME TO {database}",
-            "DROP DATABASE lost WITH (FORCE)",
-        ):
-            postgres_server.execute(sql)
+        go_back(postgres_server, database)
         store.enroll(new, {}, "keep")
         with Gallery.open(postgres_database) as fresh:
             for probe in (lost, new):
@@ -134,6 +140,36 @@ def test_a_node_follows_a_database_that_went_back(
                 assert given == wanted
                 assert {one.person for one in given} == {"a", "b", "y"}
         store.close()
+
+
+def test_a_database_that_goes_back_in_the_middle_of_a_search(
+    postgres_server: Server, postgres_database: str, some: Callable, monkeypatch
+) -> None:
+    """The entries are read again, as after a damaged one, and have somebody who is lost then."""
+    address = parse_address(postgres_database)
+    lost, new = some("x", seed=5, first=5), some("y", seed=6, first=6)
+    Store.create(address, Binding("model-1", DIMENSION))
+    store = Store.open(address, 5)
+    store.enroll(some("ab"), {}, "keep")
+    store.close()
+    database = conninfo_to_dict(postgres_database)["dbname"]
+    postgres_server.execute(f"CREATE DATABASE earlier TEMPLATE {database}")
+    search, store = Index.search, Store.open(address, 5)
+
+    def interrupted(index: Index, queries, k, rule, among, _) -> tuple:
+        monkeypatch.undo()
+        store.enroll(lost, {}, "keep")
+        found = search(index, queries, k, rule, among)
+        go_back(postgres_server, database)
+        store.enroll(new, {}, "keep")
+        return found
+
+    with Gallery.open(postgres_database) as node:
+        monkeypatch.setattr(Index, "search", interrupted)
+        found = node.search(lost.vectors, 1, fingerprint="model-1")[0].candidates
+        assert found == node.search(lost.vectors, 1, fingerprint="model-1")[0].candidates
+        assert found[0].score < 0.99
+    store.close()
 
 
 def test_a_reader_sees_whole_enrolments(
