@@ -233,6 +233,33 @@ def test_purge_rewrites_the_tables(make_store: Callable, some, stores) -> None:
     assert list(store.check()) == []
 
 
+def test_after_a_purge_no_file_of_the_database_has_what_was_removed(
+    make_store: Callable, some, admin, postgres_server: Server
+) -> None:
+    store = make_store()
+    names = ["Zacharias Quux", "Ada"]
+    new = some("ab", sources=["/photos/quuxone.jpg", "/photos/ada.jpg"], hashes=["cafe01", "cafe2"])
+    new = replace(new, people=names)
+    store.enroll(new, {names[0]: {"badge": "BADGE-4711"}, names[1]: {"badge": "B-1"}}, "keep")
+    admin.execute("ANALYZE")  # as autovacuum does: statistics are samples of the values
+
+    def found(row: int) -> list[bytes]:
+        admin.execute("CHECKPOINT")
+        (oid,) = admin.execute("SELECT oid FROM pg_database WHERE datname = 'shared'").fetchone()
+        files = (postgres_server.data / "base" / str(oid)).iterdir()
+        held = b"\0".join(file.read_bytes() for file in files if file.is_file())
+        traces = [
+            (b"Quux", b"quuxone", b"cafe01", b"BADGE-4711"), (b"Ada", b"ada.jpg", b"cafe2", b"B-1")
+        ][row]  # fmt: skip
+        return [trace for trace in (*traces, new.vectors[row].tobytes()) if trace in held]
+
+    assert len(found(0)) == len(found(1)) == 5
+    store.remove(names[0])
+    store.purge()
+    admin.execute("VACUUM FULL pg_catalog.pg_statistic")
+    assert (found(0), len(found(1))) == ([], 5)
+
+
 def test_older_tables_are_upgraded(make_store: Callable, admin, monkeypatch) -> None:
     make_store().close()
     monkeypatch.setattr(schema, "SCRIPTS", (*schema.SCRIPTS, "CREATE TABLE newer (n bigint);\n"))
