@@ -13,6 +13,8 @@ import pytest
 from facever.errors import GalleryError
 from facever.gallery.gallery import Gallery
 
+pytestmark = pytest.mark.in_folder("it is about SQLite's log")
+
 REMOVE_AND_DIE = """
 import os, signal, sys
 from facever.gallery.gallery import Gallery
