@@ -152,7 +152,7 @@ def test_a_database_that_goes_back_in_the_middle_of_a_search(
     store = Store.open(address, 5)
     store.enroll(some("ab"), {}, "keep")
     store.close()
-    database = conninfo_to_dict(postgres_database)["dbname"]
+    database = psycopg.conninfo.conninfo_to_dict(postgres_database)["dbname"]
     postgres_server.execute(f"CREATE DATABASE earlier TEMPLATE {database}")
     search, store = Index.search, Store.open(address, 5)
 
