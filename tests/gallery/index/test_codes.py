@@ -7,7 +7,7 @@ import pytest
 
 from facever.embeddings.unit import unit_rows
 from facever.gallery.index import codes as module
-from facever.gallery.index.codes import LEAST, Codes
+from facever.gallery.index.codes import LEAST, Codes, encoded
 from facever.gallery.index.int8_products import SECOND, whole_queries
 
 D = 40
@@ -47,6 +47,23 @@ def test_no_product_is_further_off_than_the_bound(kind: str, words: int) -> None
     spread = (queries @ vectors[fits].T).std(axis=1)
     if kind != "equal":
         assert (bound < 1.5 * spread).all()  # else every vector is a candidate
+
+
+@pytest.mark.parametrize("kind", ["random", "cone", "outliers", "equal"])
+def test_error_and_reach_are_at_least_those_of_every_row_that_fits(kind: str) -> None:
+    vectors = vectors_of(kind)
+    codes = Codes.of(vectors)
+    assert codes is not None
+    moved, step = codes.scale.moved(vectors), codes.scale.step
+    whole, errors, lengths = encoded(moved, step)
+    coded = step * (whole.astype(np.float64) - 128)
+    off = np.linalg.norm(moved.astype(np.float64) - coded, axis=1)
+    long = np.linalg.norm(coded, axis=1)
+    assert (off <= errors).all()
+    assert (long <= lengths).all()
+    fits = ~np.isin(np.arange(len(vectors)), codes.outside)
+    assert off[fits].max() <= codes.error < 1.01 * off[fits].max() + 1e-6
+    assert long[fits].max() <= codes.reach < 1.01 * long[fits].max() + 1e-6
 
 
 def test_the_bound_has_the_rounding_of_sums_also_where_nothing_else_is_lost() -> None:

@@ -179,6 +179,15 @@ def test_too_many_candidates_are_compared_exactly_and_counted(engine: str) -> No
     assert (random._screen.searched, random._screen.fallbacks) == (5, 0)
 
 
+@pytest.mark.parametrize("engine", ENGINES, indirect=True)
+def test_sums_of_wide_vectors_do_not_overflow(engine: str) -> None:
+    """Every code is 127 or -127: products with two words would need more than 32 bits."""
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], (300, 1040))
+    view = view_of(unit(signs))
+    queries = unit(signs[:5])
+    assert_equal(view.search(queries, 2, "max"), right(view, queries, 2, "max"))
+
+
 def test_two_scores_may_be_off_by_the_bound_in_opposite_directions() -> None:
     """0.505 and 0.5 are seen as 0.485 and 0.52: neither may be left out."""
 

@@ -23,7 +23,7 @@ def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("chosen", [False, True])
-@pytest.mark.parametrize(("rows", "depth"), [(3, 5), (333, 7), (1000, 64), (1000, 1)])
+@pytest.mark.parametrize(("rows", "depth"), [(3, 5), (333, 7), (1000, 64), (1000, 1), (50, 50)])
 def test_against_sorting(threads: int, rows: int, depth: int, chosen: bool) -> None:
     random = np.random.default_rng(rows + depth)
     codes = random.integers(1, 256, (rows, 48), dtype=np.uint8)
