@@ -1,5 +1,7 @@
 """tools/experiments/htg.py: the statistics of its tables, its forks, and that it goes on."""
 
+import signal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ from scipy import stats
 
 from facever.embeddings.embedding_set import EmbeddingMeta, EmbeddingSet
 from facever.errors import EvaluationError, TrainingError
+from facever.training.interruption import Interrupted
 from facever.training.run import Run
 
 
@@ -145,8 +148,20 @@ def test_arms_begin_with_the_shared_pretraining(tools, done, faces, tmp_path, mo
         tools.htg.fork(trainer.step, shared)
 
 
+def test_each_network_has_a_pretraining_of_its_own(tools, done, monkeypatch):
+    monkeypatch.setattr(tools.htg, "trained", lambda run, config: (run.path, config.model.local))
+    found = {arm: done.pretrained(arm, 0) for arm in tools.htg.ARMS}
+    assert found["keypoints"] == found["keypoints-htg"]
+    assert found["batch-hard"] == found["htg"]
+    names = ("batch-hard", "keypoints", "keypoints-by-channel", "keypoints-one")
+    assert len({found[arm][0] for arm in names}) == 4
+    assert [found[arm][1] for arm in names] == [
+        done._config(*tools.htg.ARMS[arm]).model.local for arm in names
+    ]
+
+
 def test_all_arms_get_the_same_updates_and_batches(tools, done):
-    records = done.records()
+    records = tools.records.read_records(done.folder, tools.htg.ARMS)
     assert {arm: sorted(found) for arm, found in records.items()} == {
         "batch-hard": [0, 1], "htg": [0, 1], "htg-biased-softmax": [0],
     }  # fmt: skip
@@ -169,7 +184,7 @@ def test_it_goes_on_where_it_stopped(tools, done, faces, tmp_path, monkeypatch):
     done.run("htg", 0)
     assert {path: path.stat().st_mtime_ns for path in before} == before  # a record is kept
     monkeypatch.setattr(tools.htg.Trainer, "fit", None)  # nothing may be trained again
-    kept = done.record("htg", 1)
+    kept = tools.records.record_file(done.folder, "htg", 1)
     text = kept.read_text()
     kept.unlink()
     done.run("htg", 1)  # the training is kept too: it is only judged again
@@ -189,14 +204,19 @@ def test_a_training_that_was_stopped_goes_on_from_its_fork(tools, done, tmp_path
 
 
 def test_tables(tools, done):
-    text = tools.htg.tables(done.records())
+    text = tools.htg.tables(tools.records.read_records(done.folder, tools.htg.ARMS))
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
     tar = {row[0].strip("| "): row for row in rows[1:4]}
     assert list(tar) == ["batch-hard", "htg", "htg-biased-softmax"]
     assert tar["batch-hard"][4] == ""  # the control itself
     assert tar["htg"][4] == "batch-hard"
     values = [
-        [done.records()[arm][seed]["figures"]["TAR at FAR 1e-2"] for seed in (0, 1)]
+        [
+            tools.records.read_records(done.folder, tools.htg.ARMS)[arm][seed]["figures"][
+                "TAR at FAR 1e-2"
+            ]
+            for seed in (0, 1)
+        ]
         for arm in ("batch-hard", "htg")
     ]
     assert tar["htg"][5].startswith(f"{np.mean(values[1]) - np.mean(values[0]):+.3f} [")
@@ -219,9 +239,11 @@ def test_every_arm_is_a_configuration_of_both_data_sets(tools, tmp_path):
         assert arms["htg-biased-softmax"].heads[0].bias
         assert not arms["htg"].heads[0].bias
         assert [arm for arm, config in arms.items() if config.model.local] == [
-            "keypoints", "keypoints-htg",
+            "keypoints", "keypoints-htg", "keypoints-by-channel", "keypoints-one",
         ]  # fmt: skip
         assert tools.htg.CONTROL["keypoints-htg"] == "keypoints"
+        assert arms["keypoints-by-channel"].model.local.pairing == "channel"
+        assert arms["keypoints-one"].model.local.keypoints == 1
 
 
 def test_generator_and_discriminator_alone(tools):
@@ -242,3 +264,20 @@ def test_generator_and_discriminator_alone(tools):
     )
     assert found["real_kept"] > 0.9
     assert found["offset"] > 0
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_an_error_is_one_line_and_status_two(tools, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended, tools.records.resumable():
+        tools.records.read_records(tmp_path, tools.htg.ARMS)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"error: no records in {tmp_path}\n"
+
+
+def test_a_stop_ends_by_the_status_of_its_signal(tools, capsys):
+    with pytest.raises(SystemExit) as ended, tools.records.resumable():
+        raise Interrupted(signal.SIGTERM, "RUN")
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert "the same command goes on" in "".join(capsys.readouterr())

@@ -82,7 +82,7 @@ def test_an_untrained_generator_stays_as_it_was_made(tools, trial):
 
 
 def test_arms_differ_and_records_are_kept(tools, done):
-    records = done.records()
+    records = tools.records.read_records(done.folder, tools.htg_trial.ARMS)
     assert list(records) == list(tools.htg_trial.ARMS)
     assert all(sorted(of) == [0, 1] for of in records.values())
     weights = {
@@ -93,13 +93,20 @@ def test_arms_differ_and_records_are_kept(tools, done):
     assert "adversarial/generated_violation" not in records["random"][0]["last"]
     assert "adversarial/generated_violation" in records["htg-random"][0]["last"]
     assert "adversarial/told_apart" not in records["htg-random-without-d"][0]["last"]
-    lost = done.record("random", 1)
+    lost = tools.records.record_file(done.folder, "random", 1)
     before = json.loads(lost.read_text())
-    others = {arm: done.record(arm, 1).stat().st_mtime_ns for arm in records if arm != "random"}
+    others = {
+        arm: tools.records.record_file(done.folder, arm, 1).stat().st_mtime_ns
+        for arm in records
+        if arm != "random"
+    }
     lost.unlink()
     done.run(1)  # alone, it is trained on the same batches
     assert json.loads(lost.read_text())["figures"] == before["figures"]
-    assert all(done.record(arm, 1).stat().st_mtime_ns == at for arm, at in others.items())
+    assert all(
+        tools.records.record_file(done.folder, arm, 1).stat().st_mtime_ns == at
+        for arm, at in others.items()
+    )
 
 
 def test_tables(tools, done):
@@ -108,7 +115,7 @@ def test_tables(tools, done):
     untrained, trained = (hard["random"][f"G {kind}"] for kind in ("untrained", "with D"))
     assert untrained != trained
     assert hard["random"]["mined"]["margin_loss"] >= 0
-    records = done.records()
+    records = tools.records.read_records(done.folder, tools.htg_trial.ARMS)
     start = done.start()
     text = tools.htg_trial.tables(start, records, hard)
     assert f"pre-training alone | 1 | {start['AUC']:.3f} |" in text

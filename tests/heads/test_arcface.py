@@ -86,3 +86,30 @@ def test_the_gradient_of_the_authors(margin, make_head, batch):
     other = embeddings.detach().clone().requires_grad_()
     exact(other, labels).loss.backward()
     assert not torch.allclose(ours.grad, other.grad, rtol=0.05)
+
+
+def slope(head, degrees):
+    """How fast the target moves with its cosine."""
+    cosine = torch.tensor([math.cos(math.radians(degrees))], dtype=torch.float64)
+    cosine.requires_grad_()
+    head.change_target(cosine).sum().backward()
+    return cosine.grad.item()
+
+
+@pytest.mark.parametrize(
+    ("degrees", "documented"),
+    [(30, 1.71), (45, 1.36), (60, 1.15), (80, 0.96), (90, 0.88), (120, 0.60), (150, 0.05)],
+)
+def test_how_far_the_gradients_differ(degrees, documented, make_head):
+    """docs/heads.md has these numbers."""
+    theta = math.radians(degrees)
+    exact = math.sin(theta + 0.5) / math.sin(theta)
+    assert slope(make_head("arcface"), degrees) == pytest.approx(exact)
+    assert exact == pytest.approx(documented, abs=0.005)
+    assert slope(make_head("arcface", gradient="authors"), degrees) == 1
+
+
+def test_beyond_the_seam_the_gradients_are_equal(make_head):
+    for degrees in (152, 165, 179):
+        for gradient in ("exact", "authors"):
+            assert slope(make_head("arcface", gradient=gradient), degrees) == pytest.approx(1)

@@ -117,3 +117,25 @@ def test_the_gradient_of_the_authors(exponent, make_head, batch):
     assert output.loss.item() == pytest.approx(loss.item(), rel=1e-5)
     torch.testing.assert_close(ours.grad, x.grad, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(head.prototypes.weight.grad, W.grad, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "documented"),
+    [(30, 2.61), (45, 2.19), (60, 1.69), (80, 1.03), (90, 0.75), (120, 0.19), (150, 0.01)],
+)
+def test_how_far_the_gradients_differ(degrees, documented, make_head):
+    """docs/heads.md has these numbers: one identity, whose gradient is the target's alone."""
+    theta = math.radians(degrees)
+    z = math.cos(theta)
+    lengths = []
+    for gradient in ("exact", "authors"):
+        head = make_head("sphereface2", identities=1, gradient=gradient)
+        with torch.no_grad():
+            head.prototypes.weight.copy_(torch.eye(1, head.prototypes.weight.shape[1]))
+        x = torch.zeros(1, head.prototypes.weight.shape[1], dtype=torch.float64)
+        x[0, 0], x[0, 1] = z, math.sin(theta)
+        x.requires_grad_()
+        head(x, torch.tensor([0])).loss.backward()
+        lengths.append(x.grad.norm().item())
+    assert lengths[0] / lengths[1] == pytest.approx(3 * ((z + 1) / 2) ** 2, rel=1e-4)
+    assert lengths[0] / lengths[1] == pytest.approx(documented, abs=0.005)

@@ -1,5 +1,6 @@
 """Updates that leave something as it was: a frozen backbone, gradients too large for float16."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -68,24 +69,25 @@ def test_only_pretrained_weights_are_frozen(make_config) -> None:
 
 
 def test_nothing_moves_on_where_gradients_overflow(make_config, tmp_path: Path) -> None:
-    """The first two of four updates overflow: two are made, with the rates of the first two."""
+    """Two of eight updates overflow: six are made, with the rates of the first six."""
     config = make_config(
         precision="fp16",
-        epochs=1,
+        epochs=2,
         clip_norm=None,
         schedule={"name": "polynomial", "warmup_epochs": 0},
         heads=[{"name": "asoftmax"}, {"name": "center", "weight": 1e-3}],
         log_every=1,
     )
     trainer = Trainer.start(config, tmp_path / "run")
-    kept, states = [], []
+    kept, states, averages = [], [], []
     update = trainer.step.update
 
     def watched(batches, number, agreement=None):
-        scale = 2.0**100 if len(states) < 2 else 1024.0
+        scale = 2.0**100 if len(states) in (2, 3) else 1024.0
         trainer.step._precision.scaler = GradScaler("cpu", init_scale=scale)
         before = [value.clone() for value in trainer.step.heads.state_dict().values()]
         weight = trainer.embedder.neck.linear.weight.clone()
+        averages.append([value.clone() for value in trainer._ema.module.parameters()])
         stats = update(batches, number, agreement)
         after = trainer.step.heads.state_dict().values()
         states.append((number, float(stats["overflow"]), trainer.step.learning_rate()))
@@ -96,15 +98,14 @@ def test_nothing_moves_on_where_gradients_overflow(make_config, tmp_path: Path) 
         return stats
 
     trainer.step.update = watched
-    average = [value.clone() for value in trainer._ema.module.parameters()]
     trainer.fit()
-    assert [number for number, _, _ in states] == [0, 0, 0, 1]
-    assert [overflow for _, overflow, _ in states] == [1, 1, 0, 0]
-    assert kept == [True, True, False, False]
-    assert states[3][2] == pytest.approx(0.003 * (1 - 1 / EPOCH))
-    assert trainer.position.update == 2
-    assert trainer.position.epoch == 1
-    assert any(
-        not torch.equal(a, b)
-        for a, b in zip(average, trainer._ema.module.parameters(), strict=True)
-    )
+    averages.append(list(trainer._ema.module.parameters()))
+    moved = [not all(map(torch.equal, a, b)) for a, b in pairwise(averages)]
+    made = [True, True, False, False, True, True, True, True]
+    assert [number for number, _, _ in states] == [0, 1, 2, 2, 2, 3, 4, 5]
+    assert [not overflow for _, overflow, _ in states] == made
+    assert [not same for same in kept] == made
+    assert moved == made
+    assert states[-1][2] == pytest.approx(0.003 * (1 - 5 / (2 * EPOCH)))
+    assert trainer.position.update == 6
+    assert trainer.position.epoch == 2

@@ -18,26 +18,23 @@ RESULTS/tables.md. On a GPU at full size:
         'model.preprocessing.size=[256, 128]' epochs=20 --pretraining-epochs 20
 """
 
-import argparse
 import json
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from comparison import HEADERS, Records, comparisons
 from judged import judge
+from records import arguments, publish, read_records, record_file, resumable
 from tables import markdown, mean_text
 
 from facever.config import load as load_config
 from facever.core.console import say
-from facever.core.files import write_text
 from facever.core.json_files import write_json
-from facever.errors import FaceverError, TrainingError
+from facever.errors import TrainingError
 from facever.studies.bakeoff.running import check_kept
 from facever.training.config import TrainConfig
-from facever.training.interruption import Interrupted
 from facever.training.run import Run
 from facever.training.saving.checkpoint import load_checkpoint
 from facever.training.steps import EmbeddingStep
@@ -53,6 +50,8 @@ ADVERSARIAL = (
 )
 """Chosen by the diagnosis on people who were trained on: docs/htg.md, "What keeps them at work"."""
 KEYPOINTS = "model.local={stages: [3, 4], keypoints: 4}"
+ONE_KEYPOINT = "model.local={stages: [3, 4], keypoints: 1}"
+BY_CHANNEL = "model.local={stages: [3, 4], pairing: channel}"
 
 ARMS: dict[str, tuple[str, ...]] = {
     "random-negative": (PLAIN, "adversarial.mining=random"),
@@ -62,9 +61,21 @@ ARMS: dict[str, tuple[str, ...]] = {
     "htg-biased-softmax": (*ADVERSARIAL, "heads.0.bias=true"),
     "keypoints": (PLAIN, KEYPOINTS),
     "keypoints-htg": (*ADVERSARIAL, KEYPOINTS),
+    "keypoints-by-channel": (PLAIN, BY_CHANNEL),
+    "keypoints-one": (PLAIN, ONE_KEYPOINT),
 }
-CONTROL = dict.fromkeys(ARMS, "batch-hard") | {"keypoints-htg": "keypoints"}
-"""What each arm is compared with."""
+CONTROL = dict.fromkeys(ARMS, "batch-hard") | {
+    "keypoints-htg": "keypoints",
+    "keypoints-by-channel": "keypoints",
+    "keypoints-one": "keypoints-by-channel",
+}
+"""What each arm is compared with. The last two have equally many features."""
+
+_LOCAL = {  # pre-trainings of networks with keypoints, by their override
+    KEYPOINTS: "pretraining-keypoints",
+    BY_CHANNEL: "pretraining-keypoints-by-channel",
+    ONE_KEYPOINT: "pretraining-keypoints-one",
+}
 
 _NEW = {"parts.softmax.bias"}  # what an arm has and its pre-training has not
 _ARM_SEEDS = 1000  # so that an arm's batches are not those of its pre-training
@@ -86,13 +97,9 @@ class Ablation:
         self._path, self._overrides, self.folder = path, list(overrides), folder
         self._pretraining_epochs = pretraining_epochs
 
-    def record(self, arm: str, seed: int) -> Path:
-        """Return where a record is, or will be."""
-        return self.folder / arm / f"seed-{seed}.json"
-
     def run(self, arm: str, seed: int) -> None:
         """Train and judge one arm with one seed, unless its record is there."""
-        file = self.record(arm, seed)
+        file = record_file(self.folder, arm, seed)
         if file.is_file():
             return
         shared = self.pretrained(arm, seed)
@@ -105,22 +112,13 @@ class Ablation:
 
     def pretrained(self, arm: str, seed: int) -> Run:
         """Return the finished pre-training that the arm shares with others of its network."""
-        local = [override for override in ARMS[arm] if override == KEYPOINTS]
-        name = "pretraining-keypoints" if local else "pretraining"
+        local = [override for override in ARMS[arm] if override in _LOCAL]
+        name = _LOCAL[local[0]] if local else "pretraining"
         config = self._config(
             PLAIN, *local, f"seed={seed}", f"epochs={self._pretraining_epochs}",
             "schedule.name=constant",
         )  # fmt: skip
         return trained(Run(self.folder / "runs" / f"seed-{seed}" / name), config)
-
-    def records(self) -> dict[str, dict[int, dict[str, Any]]]:
-        """Return the records that are there, by arm and seed."""
-        found: dict[str, dict[int, dict[str, Any]]] = {}
-        for arm in ARMS:
-            for file in sorted((self.folder / arm).glob("seed-*.json")):
-                record = json.loads(file.read_text(encoding="utf-8"))
-                found.setdefault(arm, {})[record["seed"]] = record
-        return found
 
     def _config(self, *overrides: str) -> TrainConfig:
         return load_config(TrainConfig, self._path, [*self._overrides, *overrides])
@@ -190,31 +188,17 @@ def tables(records: Records) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("config", type=Path)
-    parser.add_argument("results", type=Path)
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    parser = arguments(__doc__ or "")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--pretraining-epochs", type=int, default=4)
-    parser.add_argument("--table", action="store_true", help="tables of what is there, no training")
     asked = parser.parse_intermixed_args()
-    ablation = Ablation(asked.config, asked.overrides, asked.results, asked.pretraining_epochs)
-    try:
+    with resumable():
+        ablation = Ablation(asked.config, asked.overrides, asked.results, asked.pretraining_epochs)
         for seed in range(0 if asked.table else asked.seeds):
             for arm in asked.arms:
                 ablation.run(arm, seed)
-        records = ablation.records()
-        if not records:
-            raise TrainingError(f"no records in {asked.results}")
-        text = tables(records)
-    except Interrupted as stop:
-        say(f"stopped; the same command goes on ({stop})")
-        sys.exit(stop.exit_status)
-    except FaceverError as error:
-        sys.exit(str(error))
-    write_text(asked.results / "tables.md", text)
-    print(text)
+        publish(asked.results, tables(read_records(asked.results, ARMS)))
 
 
 if __name__ == "__main__":

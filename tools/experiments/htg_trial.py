@@ -16,8 +16,6 @@ mean margin loss of mined and generated triplets on the same features. At the en
 to RESULTS/summary.json.
 """
 
-import argparse
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -30,12 +28,12 @@ import torch
 from comparison import HEADERS, Records, comparisons
 from htg import PLAIN, fork, trained
 from judged import judge
+from records import arguments, publish, read_records, record_file, resumable
 from tables import markdown, mean_text
 from torch import Tensor
 
 from facever.config import load as load_config
 from facever.core.console import say
-from facever.core.files import write_text
 from facever.core.json_files import read_json, write_json
 from facever.core.run_folder import RunFolder, read_metrics
 from facever.core.seeding import derive
@@ -43,7 +41,7 @@ from facever.data.manifest import Manifest
 from facever.data.samplers import PKSampler
 from facever.data.sources import load as load_data
 from facever.embeddings.embedding_set import EmbeddingSet
-from facever.errors import FaceverError, TrainingError
+from facever.errors import TrainingError
 from facever.heads.common.mining import Miner, Mining, Triplets
 from facever.models.loading import load_model
 from facever.models.precision import choose_device
@@ -56,7 +54,6 @@ from facever.training.htg import losses
 from facever.training.htg.diagnosis import hardness, kept, relative_offset
 from facever.training.htg.normalization import frozen
 from facever.training.htg.step import AdversarialStep
-from facever.training.interruption import Interrupted
 from facever.training.run import Run
 from facever.training.selection.selection import select
 from facever.training.supervision.targets import prepare
@@ -161,13 +158,9 @@ class Trial:
         features = torch.from_numpy(np.asarray(faces.vectors) * lengths)
         return features.to(self._device), labels.to(self._device)
 
-    def record(self, arm: str, seed: int) -> Path:
-        """Return where a record is, or will be."""
-        return self.folder / arm / f"seed-{seed}.json"
-
     def run(self, seed: int) -> None:
         """Train and judge all arms of a seed whose records are not there."""
-        missing = [arm for arm in ARMS if not self.record(arm, seed).is_file()]
+        missing = [arm for arm in ARMS if not record_file(self.folder, arm, seed).is_file()]
         if not missing:
             return
         steps = {arm: self.step(ARMS[arm], seed) for arm in missing}
@@ -181,7 +174,7 @@ class Trial:
             save_embedder(step.embedder, folder.model, metric=step.metric)
             found = judge(folder.path, self._start)
             record = {"seed": seed, "arm": arm, **found, "last": told[arm]}
-            write_json(self.record(arm, seed), {**record, "cpu_seconds": seconds[arm]})
+            write_json(record_file(self.folder, arm, seed), {**record, "cpu_seconds": seconds[arm]})
             said = ", ".join(f"{name} {value:.4f}" for name, value in found["figures"].items())
             say(f"{arm}, seed {seed}: {said}")
 
@@ -263,15 +256,6 @@ class Trial:
         if not file.is_file():
             write_json(file, judge(self.shared.path, self._start)["figures"])
         return dict(read_json(file))
-
-    def records(self) -> dict[str, dict[int, dict[str, Any]]]:
-        """Return the records that are there, by arm and seed."""
-        found: dict[str, dict[int, dict[str, Any]]] = {}
-        for arm in ARMS:
-            for file in sorted((self.folder / arm).glob("seed-*.json")):
-                record = read_json(file)
-                found.setdefault(arm, {})[record["seed"]] = record
-        return found
 
     def _train(
         self, steps: Mapping[str, AdversarialStep], seed: int
@@ -376,31 +360,17 @@ def _mean(values: Sequence[Figures]) -> Figures:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("config", type=Path)
-    parser.add_argument("results", type=Path)
-    parser.add_argument("overrides", nargs="*", metavar="key=value")
+    parser = arguments(__doc__ or "")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(range(5)))
-    parser.add_argument("--table", action="store_true", help="tables of what is there, no training")
     asked = parser.parse_intermixed_args()
-    trial = Trial(asked.config, asked.overrides, asked.results)
-    try:
+    with resumable():
+        trial = Trial(asked.config, asked.overrides, asked.results)
         for seed in () if asked.table else asked.seeds:
             trial.run(seed)
-        records = trial.records()
-        if not records:
-            raise TrainingError(f"no records in {asked.results}")
-        hard = trial.hardness(asked.seeds)
-        start = trial.start()
-        text = tables(start, records, hard)
-    except Interrupted as stop:
-        say(f"stopped; the same command goes on ({stop})")
-        sys.exit(stop.exit_status)
-    except FaceverError as error:
-        sys.exit(str(error))
-    write_text(asked.results / "tables.md", text)
-    write_json(asked.results / "summary.json", summary(start, records, hard))
-    print(text)
+        records = read_records(asked.results, ARMS)
+        hard, start = trial.hardness(asked.seeds), trial.start()
+        write_json(asked.results / "summary.json", summary(start, records, hard))
+        publish(asked.results, tables(start, records, hard))
 
 
 if __name__ == "__main__":
