@@ -4,9 +4,11 @@ A block after `<!-- not run: REASON -->` is not run (see tests/docs/test_shell_b
 README and the pages gallery, postgres, service and plug-ins have tests of their own.
 """
 
+import json
 import re
 import shlex
 import shutil
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -168,8 +170,15 @@ def test_reid(
     assert guide.count(" epochs=8 ") == 1
     short = "epochs=1 batch.size=16 data.development_share=0.3 schedule.warmup_epochs=0"
     (tmp_path / "reid.md").write_text(guide.replace("epochs=8", short))
-    assert run(str(tmp_path / "reid.md"), monkeypatch, capsys) == 11
+    assert run(str(tmp_path / "reid.md"), monkeypatch, capsys) == 12
     assert "Retrieval" in (tmp_path / "report.html").read_text()
+    probe = "CROPS/query/0042_c2_t0420_00.jpg"
+    words = ["facever", "gallery", "search", "GALLERY", probe, "--model", "RUN", "--json"]
+    monkeypatch.setattr("sys.argv", words)
+    with suppress(SystemExit):
+        main()
+    (answer,) = json.loads(capsys.readouterr().out)["answers"]
+    assert answer["candidates"][0]["person"] == "0042"  # the image itself is enrolled
 
 
 def test_deployment(
