@@ -24,10 +24,14 @@ class Rounds(float):
     spread: float
     """Upper less lower quartile, as a share of the median; 0 for a single round."""
 
+    values: list[float]
+    """What the rounds gave."""
+
     def __new__(cls, values: Sequence[float]) -> "Rounds":
         self = super().__new__(cls, median(values))
         lower, _, upper = quantiles(values, n=4, method="inclusive") if len(values) > 1 else 3 * [0]
         self.spread = (upper - lower) / abs(float(self) or 1.0)
+        self.values = [float(value) for value in values]
         return self
 
 

@@ -248,8 +248,8 @@ def bench_large(rows: int, folder: Path) -> dict[str, float]:
         command = [sys.executable, __file__, "--step", step, "--large", str(rows)]
         command += ["--folder", str(folder)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-        for name, value in json.loads(done.stdout).items():
-            rounds.setdefault(name, []).append(value)
+        for name, values in json.loads(done.stdout).items():
+            rounds.setdefault(name, []).extend(values)
     return {name: Rounds(values) for name, values in rounds.items()}
 
 
@@ -327,7 +327,8 @@ def main() -> None:
     if options.step:
         work = {**steps, **parts}[options.step]
         rows = options.large if options.step in ("large", *steps) else options.rows
-        print(json.dumps(work(rows, options.folder)))
+        measured = work(rows, options.folder).items()
+        print(json.dumps({name: getattr(one, "values", [one]) for name, one in measured}))
         return
     found = {}
     for part in options.only:
@@ -335,7 +336,7 @@ def main() -> None:
             command = [sys.executable, __file__, "--step", part, "--folder", folder]
             command += ["--rows", str(options.rows), "--large", str(options.large)]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        found[part] = json.loads(done.stdout)
+        found[part] = {name: Rounds(one) for name, one in json.loads(done.stdout).items()}
     figures = figures_of(found, LIMITS)
     print(as_json(figures) if options.json else as_table(figures))
 
