@@ -150,9 +150,13 @@ def images_of(
         if len(values) != size:
             raise GalleryError(f"{len(values)} values of {name} for {size} vectors")
         for value in values:
-            if value is not None or values is of_whom:
+            if values is not of_whom and value is not None:
                 text(value, f"a {name}")
-    of_whom = [person_id(person) for person in of_whom]
+    ids: dict[object, str] = {}  # a person usually has several images
+    for person in of_whom:
+        if not isinstance(person, str) or person not in ids:
+            ids[person] = person_id(person)
+    of_whom = [ids[person] for person in of_whom]
     return NewImages(of_whom, vectors, norms, from_where, hashed, qualities, photos=photos)
 
 

@@ -123,8 +123,11 @@ def find_duplicates(db: StoreConnection, images: NewImages) -> Iterator[Duplicat
     Images are the same if their hashes are equal; if one has no hash, if their sources are equal.
     """
     sql = "SELECT i.{0}, i.hash, p.id FROM images i JOIN people p USING (person) WHERE i.{0} IN "
-    hashes = [value for value in images.hashes if value is not None]
-    sources = [value for value in images.sources if value is not None]
+    empty = db.execute("SELECT 1 FROM images LIMIT 1").fetchone() is None  # saves two large queries
+    hashes, sources = (
+        [] if empty else [value for value in values if value is not None]
+        for values in (images.hashes, images.sources)
+    )
     by_hash = {found: person for found, _, person in db.among(sql.format("hash") + "({})", hashes)}
     by_source: dict[str, list[tuple[str | None, str]]] = {}
     for found, hash_, person in db.among(sql.format("source") + "({})", sources):
