@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
@@ -166,7 +167,8 @@ class Server:
         first = psutil.Process(int(self._state()[0]))
         members = [first, *first.children()]
         for member in members:
-            member.kill()
+            with suppress(psutil.NoSuchProcess):  # a backend that has just ended
+                member.kill()
         self.stop()
         wait_until(lambda: not any(_is_alive(member) for member in members))
 
