@@ -188,6 +188,19 @@ def test_sums_of_wide_vectors_do_not_overflow(engine: str) -> None:
     assert_equal(view.search(queries, 2, "max"), right(view, queries, 2, "max"))
 
 
+@pytest.mark.parametrize("engine", ENGINES, indirect=True)
+def test_entries_outside_the_scale_hide_nobody(engine: str) -> None:
+    """Their codes are 0, more than every product of a probe that is opposite to all vectors."""
+    vectors = 0.98 * unit(normal(N) * (np.arange(D) > 0))
+    vectors[:, 0] = 0.2
+    vectors[:8] = np.eye(1, D)
+    view = view_of(unit(vectors))
+    assert view._screen is not None
+    assert view._screen.codes.outside.tolist() == list(range(8))
+    queries = unit(-np.eye(1, D) + 1e-3 * normal(4, 9))
+    assert_equal(view.search(queries, 4, "max"), right(view, queries, 4, "max"))
+
+
 def test_two_scores_may_be_off_by_the_bound_in_opposite_directions() -> None:
     """0.505 and 0.5 are seen as 0.485 and 0.52: neither may be left out."""
 
