@@ -106,8 +106,7 @@ def generated(place: Path, program: Path) -> None:
     for name, image in zip(("a", "b", "someone", "group"), some, strict=False):
         shutil.copy(image, place / f"{name}.jpg")
     for subset, folder in (("train", "FACES"), ("test", "OTHER_FACES")):
-        for number, person in enumerate(sorted((place / folder).iterdir()), FIRST_QUERY):
-            images = sorted(person.glob("*.jpg"))
+        for number, images in enumerate(_by_person(place / folder, 1), FIRST_QUERY):
             seen = [(2 - index % 2, image) for index, image in enumerate(images)]
             _add_crops(place, subset, number + 1000 * (subset == "train"), seen)
 
@@ -116,8 +115,9 @@ def real(place: Path, data: Path) -> None:
     """Copy photos and crops of people under the names of the pages."""
     photos, crops = _by_person(data / "lfw/raw_sample", 1), _by_person(data / "lfw/images", 4)
     _copy_people(photos, place, PHOTO_FOLDERS)
-    _copy_people(crops[:60], place, CROP_FOLDERS[:1])
-    _copy_people(crops[60:100], place, CROP_FOLDERS[1:])
+    some = [images[:6] for images in crops[:100]]
+    _copy_people(some[:60], place, CROP_FOLDERS[:1])
+    _copy_people(some[60:], place, CROP_FOLDERS[1:])
     two = next(images for images in photos if len(images) > 1)
     for name, image in (("a", 0), ("b", 1), ("someone", 0), ("group", 0)):
         shutil.copy(two[image], place / f"{name}.jpg")

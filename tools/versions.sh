@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 uv=${UV:-uv}
 command -v "$uv" >/dev/null || { echo "error: uv is not installed: pip install uv, or set UV" >&2; exit 2; }
-extras=cpu,faces,onnx,export,tensorboard,hdf5,serve,postgres
+extras=cpu,faces,onnx,export,openvino,tensorboard,pml,hdf5,serve,postgres
 tests=(
   tests/test_readme.py tests/test_config.py tests/core tests/render tests/data/test_augmentation.py
   tests/data/test_tables.py tests/embeddings tests/evaluation/one_to_one tests/gallery/test_gallery.py
