@@ -16,7 +16,7 @@ from facever.gallery.records import Keys
 
 _PROBES = 128  # compared at once
 _ROWS = 8192  # compared at once: they fit into the cache
-_GROUP = 32  # rows; the highest product of a group is compared first
+_GROUP = 16  # rows; the highest product of a group is compared first
 _CROWDED = 8  # times the depth: more groups than this are sorted instead
 SECOND = 254  # the second word of a probe counts 1/254 of the first
 _WORTH_IT = 4e11  # multiply-adds: below, the import of torch takes longer than it saves
@@ -74,74 +74,94 @@ def highest_products(
         Products float64 [Q, depth], descending, and rows int64 [Q, depth]; -inf and -1 if there are
         fewer.
     """
-    shape = probes.shape[1], depth
-    found = np.full(shape, -np.inf), np.full(shape, -1, np.int64)
-    for start in range(0, len(found[0]), _PROBES):
-        products, places, owner = _scanned(codes, probes[:, start : start + _PROBES], depth, rows)
-        order = np.lexsort((places, -products, owner))
-        products, places, owner = products[order], places[order], owner[order]
-        rank = np.arange(len(owner)) - np.searchsorted(owner, owner)
-        kept = rank < depth
-        at = owner[kept] + start, rank[kept]
-        found[0][at] = products[kept]
-        found[1][at] = places[kept] if rows is None else rows[places[kept]]
-    return found
-
-
-def _scanned(
-    codes: Bytes, probes: Integers, depth: int, rows: Keys | None
-) -> tuple[Doubles, Keys, Keys]:
-    """Return products that contain the `depth` highest of each probe, with place and probe."""
     import torch
 
     count = len(codes) if rows is None else len(rows)
-    words, size, width = probes.shape
-    step = min(_ROWS, -(-count // _GROUP) * _GROUP)
+    (words, size, width), step = probes.shape, min(_ROWS, -(-count // _GROUP) * _GROUP)
     block = np.zeros((step, width), np.uint8)
     signed = torch.from_numpy(block.view(np.int8))
-    sides = torch.from_numpy(np.ascontiguousarray(probes.reshape(-1, width)))
-    buffer = torch.empty(words * size, step, dtype=torch.int32)
-    best = torch.full((size, depth), _NONE, dtype=torch.int32)
-    parts: list[tuple[Any, Any, Any]] = []
-    for start in range(0, count, step):
-        part = slice(start, min(start + step, count))
+    buffer = torch.empty(step * words * min(size, _PROBES), dtype=torch.int32)
+    starts = range(0, size, _PROBES)
+    lists = [_Lists(probes[:, start : start + _PROBES], depth) for start in starts]
+    for begin in range(0, count, step):
+        part = slice(begin, min(begin + step, count))
         source = codes[part] if rows is None else codes[rows[part]]
         np.bitwise_xor(source, ZERO, out=block[: len(source)])  # from code + 128 to int8
-        products = torch._int_mm(sides, signed.T, out=buffer)
-        if words == 2:
-            products = products[size:].add_(products[:size], alpha=SECOND)
-        products[:, len(source) :] = _NONE
-        groups = products.view(size, -1, _GROUP)
-        highest = groups.amax(2)
-        best = torch.cat([best, highest], 1).topk(depth, dim=1).values
-        floor = best[:, -1]  # at most the product of rank `depth`
-        found, places, owners = _from(groups, highest, floor, min(depth, len(source)))
-        parts.append((found, places + start, owners))
-    return _above(parts, floor)
+        for each in lists:
+            each.add(signed, begin, len(source), buffer)
+    found = np.full((size, depth), -np.inf), np.full((size, depth), -1, np.int64)
+    for start, each in zip(starts, lists, strict=True):
+        products, places, owner, rank = each.highest()
+        found[0][start + owner, rank] = products
+        found[1][start + owner, rank] = places if rows is None else rows[places]
+    return found
 
 
-def _from(groups: Any, highest: Any, floor: Any, depth: int) -> tuple[Any, Any, Any]:
-    """Return the products [P, G, R] that are at least the floor of their probe, [P], or, if they
-    are many, the `depth` highest of each probe; with row and probe.
+class _Lists:
+    """The highest products of some probes, from blocks of codes.
+
+    Args:
+        probes: int8 [1 or 2, Q, W].
+        depth: Number of products for each probe.
+    """
+
+    def __init__(self, probes: Integers, depth: int) -> None:
+        import torch
+
+        self._words, self._size, width = probes.shape
+        self._depth, self._parts = depth, list[tuple[Any, Any, Any]]()
+        self._sides = torch.from_numpy(np.ascontiguousarray(probes.reshape(-1, width))).T
+        self._best = torch.full((self._size, depth), _NONE, dtype=torch.int32)
+
+    def add(self, signed: Any, begin: int, count: int, buffer: Any) -> None:
+        """Add the products with codes int8 [R, W], of which the first `count` are rows from
+        `begin`. The codes are the left side: torch would rearrange the right one.
+        """
+        import torch
+
+        columns = self._words * self._size
+        products = buffer[: len(signed) * columns].view(-1, columns)
+        torch._int_mm(signed, self._sides, out=products)
+        if self._words == 2:
+            first = products[:, : self._size]
+            products = products[:, self._size :].add_(first, alpha=SECOND)
+        products[count:] = _NONE
+        highest = products.unflatten(0, (-1, _GROUP)).amax(1).T
+        self._best = torch.cat([self._best, highest], 1).topk(self._depth, dim=1).values
+        floor = self._best[:, -1]  # at most the product of rank `depth`
+        found, places, owners = _from(products, highest, floor, min(self._depth, count))
+        self._parts.append((found, places + begin, owners))
+
+    def highest(self) -> tuple[NDArray[np.int32], Keys, Keys, Keys]:
+        """Return products, rows, probes and ranks, [M] each."""
+        import torch
+
+        found, rows, probes = (torch.cat(column) for column in zip(*self._parts, strict=True))
+        high = (found >= self._best[probes, -1]) & (found > _NONE)
+        products, places, owners = (column[high].numpy() for column in (found, rows, probes))
+        order = np.argsort(owners * 2**33 - products)
+        products, places, owners = products[order], places[order], owners[order]
+        rank = np.arange(len(owners)) - np.searchsorted(owners, owners)
+        kept = rank < self._depth
+        return products[kept], places[kept], owners[kept], rank[kept]
+
+
+def _from(products: Any, highest: Any, floor: Any, depth: int) -> tuple[Any, Any, Any]:
+    """Return the products [R, P] that are at least the floor of their probe, [P], or, if they are
+    many, the `depth` highest of each probe; with row and probe.
+
+    Args:
+        products: int32 [R, P].
+        highest: The highest product of each group of rows, [P, G].
+        floor: int32 [P].
+        depth: At most the number of rows.
     """
     import torch
 
     probe, group = (highest >= floor[:, None]).nonzero(as_tuple=True)
     if len(group) > _CROWDED * depth * len(floor):
-        products, row = groups.flatten(1).topk(depth, dim=1)
+        products, row = products.T.topk(depth, dim=1)
         return products.flatten(), row.flatten(), torch.arange(len(floor)).repeat_interleave(depth)
-    near = groups[probe, group]
+    near = products.unflatten(0, (-1, _GROUP))[group, :, probe]
     which, place = (near >= floor[probe][:, None]).nonzero(as_tuple=True)
     return near[which, place], group[which] * _GROUP + place, probe[which]
-
-
-def _above(parts: list[tuple[Any, Any, Any]], floor: Any) -> tuple[Doubles, Keys, Keys]:
-    import torch
-
-    products, places, owners = (torch.cat(column) for column in zip(*parts, strict=True))
-    kept = (products >= floor[owners]) & (products > _NONE)
-    return (
-        products[kept].double().numpy(),
-        places[kept].numpy(),
-        owners[kept].numpy(),
-    )
