@@ -10,10 +10,11 @@ RUN apt-get update \
     && useradd --uid 10001 --user-group --no-create-home --home-dir /data --shell /usr/sbin/nologin facever \
     && install --directory --owner=facever --group=facever --mode=0700 /data
 
-# pip reads these two. The default index has torch's CUDA build, 5 GB; name one that has the CPU build.
+# pip reads these two. EXTRAS=cpu,onnx,faces,serve is for models that need torch: name an index with
+# the CPU build then, since the default one has torch's CUDA build, 5 GB.
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
-ARG EXTRAS=cpu,onnx,faces,serve
+ARG EXTRAS=serve-onnx,faces
 
 # The dependencies are a layer of their own: a change of facever alone does not repeat it.
 COPY pyproject.toml constraints.txt README.md LICENSE /src/

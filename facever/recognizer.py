@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from facever.gallery.answers import Enrollment, SearchResult, Verification
     from facever.gallery.checks import Conflicts
     from facever.gallery.gallery import Gallery
+    from facever.gallery.inputs import Cameras, Times
     from facever.gallery.migration import Migration, Missing
     from facever.gallery.records import Duplicates
     from facever.models.extraction import Precision
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 class EnrollmentRules(TypedDict, total=False):
     """Options of `Gallery.enroll` in addition to the images."""
 
+    cameras: "Cameras"
+    taken: "Times"
     metadata: "Mapping[str, Mapping[str, Any]] | None"
     duplicates: "Duplicates"
     near: float | None
@@ -183,6 +186,7 @@ class Recognizer:
         operating_point: "OperatingPoint | str | None" = None,
         rule: "ScoreRule | None" = None,
         where: Mapping[str, Any] | None = None,
+        where_images: Mapping[str, Any] | None = None,
         calibration: "ScoreCalibration | str | None" = None,
         decide: bool = False,
     ) -> "SearchResult":
@@ -199,6 +203,7 @@ class Recognizer:
             operating_point=operating_point,
             rule=rule,
             where=where,
+            where_images=where_images,
             calibration=calibration,
             decide=decide,
         )

@@ -49,6 +49,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "gallery search": (
         "facever gallery search GALLERY someone.jpg --model RUN",
         "facever gallery search GALLERY group.jpg --model sface --face all",
+        "facever gallery search GALLERY someone.jpg --model RUN --camera hall "
+        "--taken-from 2026-11-01T00:00:00Z",
     ),
     "gallery verify": ("facever gallery verify GALLERY ada ada.jpg --model RUN",),
     "gallery update": ("facever gallery update GALLERY ada role=guest --forget site",),

@@ -1,6 +1,7 @@
 """The client: questions to a service, and the results that `Recognizer` returns."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -87,6 +88,7 @@ class Client:
         *,
         operating_point: str | None = None,
         where: Mapping[str, Any] | None = None,
+        where_images: Mapping[str, Any] | None = None,
         calibration: str | None = None,
         face: Which | None = None,
         track: bool = False,
@@ -98,6 +100,7 @@ class Client:
             k: Largest number of candidates for each.
             operating_point: Name of an operating point of the gallery.
             where: Filter by metadata.
+            where_images: Filter of the enrolled images by `camera` and `taken`.
             calibration: Name of a calibration of the gallery.
             face: Face of a photo: "largest", "central", "only" or "all".
             track: All images show one person: one answer, for their mean.
@@ -109,6 +112,7 @@ class Client:
             k=k,
             operating_point=operating_point,
             where=None if where is None else dict(where),
+            where_images=None if where_images is None else dict(where_images),
             calibration=calibration,
             face=face,
             track=track,
@@ -162,17 +166,33 @@ class Client:
         images: Given | Sequence[Given],
         person: str,
         *,
+        camera: str | int | None = None,
+        taken: str | datetime | None = None,
+        track: bool = False,
         metadata: Mapping[str, Any] | None = None,
         duplicates: "Duplicates" = "skip",
         conflicts: "Conflicts" = "warn",
         conflict_point: str | None = None,
         face: Which | None = None,
     ) -> "Enrollment":
-        """Enroll images of one person in one change; see `Recognizer.enroll`."""
+        """Enroll images of one person in one change; see `Recognizer.enroll`.
+
+        Args:
+            images: Images in any form; a single one is a list of one.
+            person: Their id.
+            camera: Camera that took the images.
+            taken: Time when they were taken.
+            track: The images are of one passage: their mean is enrolled, as one image.
+            metadata, duplicates, conflicts, conflict_point: As in `Gallery.enroll`.
+            face: Face of a photo: "largest", "central" or "only".
+        """
         from facever.client.results import enrollment
 
         asked = _given(
             images=coded(images),
+            camera=None if camera is None else str(camera),
+            taken=taken.isoformat() if isinstance(taken, datetime) else taken,
+            track=track,
             metadata=None if metadata is None else dict(metadata),
             duplicates=duplicates,
             conflicts=conflicts,

@@ -12,7 +12,7 @@ from facever.gallery.checks import Conflicts, Rules, rules_for
 from facever.gallery.decisions import joined_notes
 from facever.gallery.export import read_export
 from facever.gallery.index.index import Index
-from facever.gallery.inputs import Faces, checked_vectors, failures, images_of
+from facever.gallery.inputs import Cameras, Faces, Times, checked_vectors, failures, images_of
 from facever.gallery.records import Duplicates, NewImages, person_id, shown
 from facever.gallery.review import Enrolled, Review
 from facever.gallery.store.store import Store
@@ -39,12 +39,14 @@ def enroll(
     fingerprint: str | None,
     sources: Sequence[str | None] | None,
     hashes: Sequence[str | None] | None,
+    cameras: Cameras,
+    taken: Times,
     metadata: Mapping[str, Mapping[str, Any]] | None,
 ) -> Enrollment:
     """Add images of people to a store; see `Gallery.enroll`."""
     binding = store.binding
     vectors = checked_vectors(faces, fingerprint, binding, store.equivalents)
-    images = images_of(faces, vectors, people, sources, hashes)
+    images = images_of(faces, vectors, people, sources, hashes, cameras, taken)
     known = _by_person(metadata or {})
     for person in set(known) - set(images.people):
         raise GalleryError(f"metadata of {shown(person)} is given, but no image of this person")

@@ -2,7 +2,8 @@
 
 In addition to the columns of every embedding set, `rows.parquet` has `path` (the source), `hash`,
 `enrolled` (ISO 8601), `quality` and `metadata` (JSON, of the person). A person without images has a
-row without a vector. If some images were enrolled as photos, `landmarks` are those of the face:
+row without a vector. If some images have them, `camera` and `taken` (ISO 8601) are where and when
+they were taken. If some images were enrolled as photos, `landmarks` are those of the face:
 empty if unknown, missing for crops. `export.json` has the SHA-256 of each file; an export is
 imported completely or not at all.
 """
@@ -36,6 +37,7 @@ NO_IMAGE = "no image is enrolled"
 DAMAGED = "the vector is damaged in the gallery"
 _FILES = (META, ROWS, VECTORS)
 _COLUMNS = {"path", "hash", "enrolled", "quality", "metadata"}
+_OPTIONAL = ("camera", "taken", "landmarks")  # written if an image has them
 
 
 class Export(NamedTuple):
@@ -94,10 +96,10 @@ def write_export(store: Store, path: Path) -> int:
             frame = frame.rename(columns={"person": "identity", "source": "path"})
             norms = frame.pop("norm").astype("float32").to_numpy()
             frame = frame.astype({"quality": "float64", "metadata": "category"})
-            for name in ("path", "hash", "landmarks"):
+            for name in ("path", "hash", *_OPTIONAL):
                 frame[name] = frame[name].astype("string")
-            if frame["landmarks"].isna().all():  # crops
-                del frame["landmarks"]
+            unused = [name for name in _OPTIONAL if frame[name].isna().all()]
+            frame = frame.drop(columns=unused)
             errors = [None if good else DAMAGED for good in whole]
             errors += [NO_IMAGE] * (len(rows) - len(whole))
             meta = EmbeddingMeta(

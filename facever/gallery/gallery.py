@@ -18,7 +18,7 @@ from facever.gallery.checks import Conflicts
 from facever.gallery.export import PersonExport
 from facever.gallery.index.index import Index
 from facever.gallery.info import GalleryInfo, info_of
-from facever.gallery.inputs import Faces, binding_of, checked_vectors
+from facever.gallery.inputs import Cameras, Faces, Times, binding_of, checked_vectors
 from facever.gallery.pgvector import PgvectorKind
 from facever.gallery.place import checked_index, create_store, place_of, require_free
 from facever.gallery.records import (
@@ -190,6 +190,7 @@ class Gallery:
         operating_point: OperatingPoint | str | None = None,
         rule: ScoreRule | None = None,
         where: Mapping[str, Any] | None = None,
+        where_images: Mapping[str, Any] | None = None,
         calibration: ScoreCalibration | str | None = None,
         decide: bool = False,
     ) -> SearchResult:
@@ -208,6 +209,9 @@ class Gallery:
                 or "max".
             where: Filter by metadata: for each key a value, a list of allowed values, or a range
                 {"from": VALUE, "to": VALUE}, of which one may be missing; both ends are included.
+            where_images: Compare with these enrolled images only: `camera`, one or a list, and
+                `taken`, a range {"from": TIME, "to": TIME} as for `where`. People without such an
+                image are not searched. The gallery must have templates "all".
             calibration: A 1:N calibration, or the name of one in the gallery, or None for the
                 gallery's only one that fits. It gives the probability that the first candidate is
                 correct.
@@ -227,6 +231,7 @@ class Gallery:
             operating_point=operating_point,
             rule=rule,
             where=where,
+            where_images=where_images,
             calibration=calibration,
             decide=decide,
         )
@@ -281,6 +286,8 @@ class Gallery:
         fingerprint: str | None = None,
         sources: Sequence[str | None] | None = None,
         hashes: Sequence[str | None] | None = None,
+        cameras: Cameras = None,
+        taken: Times = None,
         metadata: Mapping[str, Mapping[str, Any]] | None = None,
         duplicates: Duplicates = "skip",
         near: float | None = None,
@@ -300,6 +307,10 @@ class Gallery:
             sources: Source of each image; by default the paths of the EmbeddingSet.
             hashes: Hash of each image's bytes, to recognise duplicates; without a hash, the source
                 is used.
+            cameras: Camera that took each image, or one for all; by default the column `camera` of
+                the EmbeddingSet.
+            taken: Time when each image was taken, or one for all: ISO 8601 or a datetime, with an
+                offset from UTC; by default the column `taken` of the EmbeddingSet.
             metadata: Keys and values (JSON) by person id. They are added to the person's metadata,
                 even if all images of the person are duplicates.
             duplicates: An image that is already enrolled is skipped ("skip"), enrolled again
@@ -314,8 +325,8 @@ class Gallery:
 
         Raises:
             GalleryError: Vectors have another fingerprint or dimension, are NaN or not of unit
-                length; arguments have different lengths; an id cannot be stored; there is a
-                duplicate or conflict with "refuse"; or the operating point does not fit.
+                length; arguments have different lengths; an id, camera or time cannot be stored;
+                there is a duplicate or conflict with "refuse"; or the operating point does not fit.
         """
         return enrollment.enroll(
             self._store,
@@ -326,6 +337,8 @@ class Gallery:
             fingerprint=fingerprint,
             sources=sources,
             hashes=hashes,
+            cameras=cameras,
+            taken=taken,
             metadata=metadata,
         )
 

@@ -1,7 +1,8 @@
 """Checks of a gallery's inputs: vectors by its model and their columns."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,11 +16,14 @@ from facever.embeddings.embedding_set import EmbeddingSet
 from facever.embeddings.meta import UNDECLARED
 from facever.embeddings.unit import ROUNDING, first_not_unit, unit_rows
 from facever.errors import DataError, GalleryError
+from facever.gallery.image_filters import camera_of, time_of
 from facever.gallery.records import Binding, NewImages, Vectors, person_id, text
 from facever.models.protocol import Model, described
 from facever.operating_point import Measured
 
 Faces: TypeAlias = EmbeddingSet | ArrayLike
+Cameras: TypeAlias = str | int | Sequence[str | int | None] | None
+Times: TypeAlias = str | datetime | Sequence[str | datetime | None] | None
 
 _LEAST_QUALITY = 0.1  # weight of a photo of quality 0
 _OF_A_RUN = (
@@ -126,11 +130,13 @@ def images_of(
     people: str | Sequence[str] | None,
     sources: Sequence[str | None] | None,
     hashes: Sequence[str | None] | None,
+    cameras: Cameras = None,
+    taken: Times = None,
 ) -> NewImages:
     """Return vectors with their columns, by default the columns of an EmbeddingSet.
 
     Raises:
-        GalleryError: Lengths differ, or an id, source or hash cannot be stored.
+        GalleryError: Lengths differ, or an id, source, hash, camera or time cannot be stored.
     """
     size = len(vectors)
     norms: Sequence[float | None] = [None] * size
@@ -141,6 +147,9 @@ def images_of(
         sources = _paths(faces) if sources is None else sources
         norms = faces.rows["norm"].tolist()
         qualities, photos = _qualities(faces), _photos(faces)
+        rows = faces.rows
+        cameras = rows["camera"].tolist() if cameras is None and "camera" in rows else cameras
+        taken = rows["taken"].tolist() if taken is None and "taken" in rows else taken
     if people is None:
         raise GalleryError("the person of these vectors is missing: give people=")
     of_whom = [people] * size if isinstance(people, str) else list(people)
@@ -157,7 +166,50 @@ def images_of(
         if not isinstance(person, str) or person not in ids:
             ids[person] = person_id(person)
     of_whom = [ids[person] for person in of_whom]
-    return NewImages(of_whom, vectors, norms, from_where, hashed, qualities, photos=photos)
+    return NewImages(
+        of_whom,
+        vectors,
+        norms,
+        from_where,
+        hashed,
+        qualities,
+        photos=photos,
+        cameras=_each(cameras, size, "camera", camera_of),
+        taken=_each(taken, size, "time", time_of),
+    )
+
+
+def _each(
+    given: object, size: int, what: str, stored: Callable[[object], str]
+) -> list[str | None] | None:
+    """Return the values of a column in stored form, None where missing; None without a column.
+
+    Args:
+        given: A value of each image, or one for all.
+        size: Number of images.
+        what: Name of a value, for messages.
+        stored: Returns the stored form of a value.
+
+    Raises:
+        GalleryError: The number of values differs, or one cannot be stored.
+    """
+    if given is None:
+        return None
+    several = not isinstance(given, str) and isinstance(given, Iterable)
+    values: list[Any] = list(given) if several else [given] * size  # type: ignore[call-overload]
+    if len(values) != size:
+        raise GalleryError(f"{len(values)} values of {what} for {size} vectors")
+    known: dict[tuple[type, object], str | None] = {}
+    column = []
+    for row, value in enumerate(values):
+        try:
+            key = type(value), value
+            if key not in known:
+                known[key] = None if pd.isna(value) else stored(value)
+            column.append(known[key])
+        except (GalleryError, TypeError) as error:
+            raise GalleryError(f"image {row}: {error}") from error
+    return column
 
 
 def _qualities(faces: EmbeddingSet) -> list[float | None] | None:

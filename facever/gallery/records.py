@@ -136,6 +136,8 @@ class NewImages:
         times: Enrolment times, ISO 8601 in UTC; by default now.
         photos: Landmarks of the face in each photo, as text in rows (empty if unknown); None for a
             crop.
+        cameras: Camera of each image, in stored form (`image_filters.camera_of`), or None.
+        taken: Time when each image was taken, in stored form (`image_filters.time_of`), or None.
     """
 
     people: Sequence[str]
@@ -146,6 +148,8 @@ class NewImages:
     qualities: Sequence[float | None] | None = None
     times: Sequence[str] | None = None
     photos: Sequence[str | None] | None = None
+    cameras: Sequence[str | None] | None = None
+    taken: Sequence[str | None] | None = None
 
     def rows(self, which: Sequence[int]) -> "NewImages":
         """Return some of the images."""
@@ -155,10 +159,16 @@ class NewImages:
             [self.norms[row] for row in which],
             [self.sources[row] for row in which],
             [self.hashes[row] for row in which],
-            [self.qualities[row] for row in which] if self.qualities is not None else None,
-            [self.times[row] for row in which] if self.times is not None else None,
-            [self.photos[row] for row in which] if self.photos is not None else None,
+            _chosen(self.qualities, which),
+            _chosen(self.times, which),
+            _chosen(self.photos, which),
+            _chosen(self.cameras, which),
+            _chosen(self.taken, which),
         )
+
+
+def _chosen(column: Sequence[T] | None, which: Sequence[int]) -> list[T] | None:
+    return None if column is None else [column[row] for row in which]
 
 
 class PersonImages(NamedTuple):
@@ -179,6 +189,8 @@ class StoredImage(Record):
         enrolled: Enrolment time, ISO 8601 in UTC.
         norm: Length of its embedding before normalisation, or None.
         quality: Its weight in a quality-weighted mean; if None, its norm.
+        camera: The camera that took it, or None.
+        taken: Time when it was taken, ISO 8601 in UTC, or None.
     """
 
     image: int
@@ -187,6 +199,8 @@ class StoredImage(Record):
     enrolled: str
     norm: float | None
     quality: float | None
+    camera: str | None = None
+    taken: str | None = None
 
 
 @dataclass(frozen=True)
@@ -245,6 +259,8 @@ class Row(NamedTuple):
     enrolled: str
     norm: float | None
     quality: float | None
+    camera: str | None = None
+    taken: str | None = None
     landmarks: str | None = None
 
 

@@ -11,6 +11,7 @@ from facever.evaluation.score_calibration import ScoreCalibration
 from facever.gallery import probabilities
 from facever.gallery.answers import Answer, Candidate, SearchResult
 from facever.gallery.decisions import SCORES_ONLY, Decision, checked_rule, for_search, joined_notes
+from facever.gallery.image_filters import ImageFilter, checked_images
 from facever.gallery.index.index import Index
 from facever.gallery.index.view import View
 from facever.gallery.inputs import (
@@ -48,6 +49,7 @@ def search(
     operating_point: OperatingPoint | str | None,
     rule: ScoreRule | None,
     where: Mapping[str, Any] | None,
+    where_images: Mapping[str, Any] | None,
     calibration: ScoreCalibration | str | None,
     decide: bool,
 ) -> SearchResult:
@@ -61,15 +63,22 @@ def search(
             before = store.generation(), store.change(), store.connection
             vectors = checked_vectors(probes, fingerprint, store.binding, store.equivalents)
             among = None if where is None else store.keys_where(where)
+            images = None
+            if where_images is not None:
+                images = checked_images(where_images, store.settings.templates)
+                owners = np.unique(store.images_matching(images)[1])
+                among = owners if among is None else np.intersect1d(owners, among)
             plan = _plan(store, operating_point, rule, calibration, among)
             if decide and plan.decision.point is None:
                 reason = plan.decision.note.removeprefix(SCORES_ONLY)
                 raise GalleryError(f"no decision is possible: {reason}")
-            view = index.refresh()
+            view = index.refresh(images)
         failed = failures(probes)
         held = [row for row in range(len(vectors)) if row not in failed]
         most = min(k, max(plan.searched, 1))
-        found = _candidates(store, index, view, vectors[held], most, plan.rule, among, before)
+        found = _candidates(
+            store, index, view, vectors[held], most, plan.rule, among, images, before
+        )
     point, used = plan.decision.point, plan.chosen.calibration
     answers, each, faces = [], iter(found), found_in(probes, len(vectors))
     for row in range(len(vectors)):
@@ -128,6 +137,7 @@ def _candidates(
     k: int,
     rule: ScoreRule,
     among: Keys | None,
+    images: ImageFilter | None,
     before: tuple[str, Change, int],
 ) -> list[list[Candidate]] | None:
     """Return the ids of the people found; None if the store is no later state of the one before.
@@ -146,6 +156,7 @@ def _candidates(
         k: Maximum number of people per probe.
         rule: The score rule.
         among: Keys of the people to search; None for all.
+        images: The images to search; None for all.
         before: Generation, change and connection of the store that the search was planned for.
 
     Raises:
@@ -153,7 +164,7 @@ def _candidates(
     """
     (generation, change, connection), forgotten = before, False
     while True:
-        scores, keys = index.search(vectors, k, rule, among, view)
+        scores, keys = index.search(vectors, k, rule, among, view, images)
         view, last = None, change  # another search is of the store's state by then
         people = np.unique(keys[keys >= 0]).tolist()
         ids = store.ids_at(change, people)

@@ -146,6 +146,8 @@ class ImageRow(BaseModel):
     enrolled: str
     norm: float | None
     quality: float | None
+    camera: str | None
+    taken: str | None
 
 
 class ImagesReply(BaseModel):

@@ -214,7 +214,7 @@ class GallerySearches(Searches):
         """
         entries = self._part.entries
         there = self._opened.enter_context(self._gallery.trial_search(kind, entries))
-        asked = Question(self._k, self._rule, None)
+        asked = Question(self._k, self._rule)
 
         def search(with_: EntrySearch, queries: Vectors) -> tuple[Floats, Ints]:
             scores, keys = nobody(len(queries), self._k)

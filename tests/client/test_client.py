@@ -6,6 +6,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from io import BytesIO
 
@@ -144,6 +145,18 @@ def test_people_and_their_images(client, served):
     assert client.remove("q/x") == 1
     client.remove("still empty")
     assert [one.person for one in client.people()] == ["a", "b"]
+
+
+def test_cameras_and_times(client, served):
+    noon = datetime(2026, 11, 1, 12, tzinfo=UTC)
+    client.enroll(shot("q"), "q", camera=3, taken=noon, conflicts="ignore")
+    [image] = client.images("q")
+    assert (image.camera, image.taken) == ("3", noon.isoformat())
+    where = {"camera": [3], "taken": {"to": noon.isoformat()}}
+    found = client.search(shot("a"), where_images=where)
+    assert found.to_dict() == served[1].search(shot("a"), where_images=where).to_dict()
+    assert [one.person for one in found[0].candidates] == ["q"]
+    client.remove("q")
 
 
 def test_the_gallery(client, served):

@@ -141,6 +141,7 @@ ADDED = {
     "acquisition",
     "alignment",
     "box",
+    "camera",
     "duplicates_unnamed",
     "face",
     "faces",
@@ -166,11 +167,13 @@ ADDED = {
     "pairing",
     "probe",
     "probes",
+    "taken",
     "unnamed",
     "without_identity",
 }
 """Keys that came later: of photos, int8 copies, equivalent models, images without identity, failed
-comparisons, settings of models, miss rates of operating points and pooled tracks."""
+comparisons, settings of models, miss rates of operating points, pooled tracks, cameras and times of
+images."""
 
 
 def differences(

@@ -52,6 +52,18 @@ def test_python_answers_as_the_command_line(galleries: Path) -> None:
             assert list(differences(right, candidates)) == []
 
 
+def test_its_images_have_no_camera_and_new_ones_can(galleries: Path, tmp_path: Path) -> None:
+    shutil.copytree(galleries / "float32-all-auto", tmp_path / "gallery")
+    late = EmbeddingSet.load(galleries / "late")
+    with Gallery.open(tmp_path / "gallery") as gallery:
+        assert {image.camera for image in gallery.images("p01")} == {None}
+        assert gallery.search(late, where_images={"camera": "c1"}).searched == 0
+        gallery.enroll(late, cameras="c1", taken="2026-11-01T08:00:00Z", conflicts="ignore")
+        found = gallery.search(late, 50, where_images={"camera": "c1"})
+        assert {one.person for one in found[0].candidates} == set(late.identities)
+        assert gallery.check() == []
+
+
 def test_an_export_is_taken_in(galleries: Path, tmp_path: Path) -> None:
     shutil.copytree(galleries / "export", tmp_path / "export")
     for words in (

@@ -37,6 +37,8 @@ def full(tmp_path: Path, units, make_point, make_calibration) -> Path:
     new = NewImages(
         people, units(40), [1 + n / 7 for n in range(40)], named, named,
         [50.0 + n for n in range(40)], None, ["[1, 2]" if n % 2 else None for n in range(40)],
+        [f"cam {n % 3}" for n in range(40)],
+        [f"2026-11-01T08:{n:02}:00+00:00" if n % 4 else None for n in range(40)],
     )  # fmt: skip
     with closing(Store.open(folder, 1)) as store:
         store.enroll(

@@ -212,6 +212,28 @@ def test_every_face_is_searched_and_a_stranger_is_unknown(page: Page, files) -> 
     expect(page.locator("#people h2")).to_have_text(page.url.partition("#people/")[2])
 
 
+def test_some_of_the_enrolled_images_are_searched(page: Page, files) -> None:
+    enroll(page, "a", files["a"])
+    enroll(page, "b", files["b"])
+    adding = page.locator("#people details", has=page.get_by_text("Add images", exact=True))
+    adding.locator("summary").click()
+    adding.get_by_label("Images").set_input_files(files["a again"])
+    adding.get_by_label("Camera").fill("hall")
+    adding.get_by_label("Taken").fill("2026-11-01T12:00")
+    adding.get_by_role("button", name="Add", exact=True).click()
+    expect(page.locator("#people table")).to_contain_text("hall")
+    page.goto("/#search")
+    choose(page, files["a"])
+    page.locator("#search summary", has_text="some of the enrolled images").click()
+    page.get_by_label("Camera", exact=True).fill("hall")
+    page.get_by_label("Taken from").fill("2026-11-01T11:00")
+    page.get_by_role("button", name="Search").click()
+    expect(page.locator("#search td a")).to_have_text(["b"])  # the image at b is from the hall
+    page.get_by_label("Taken from").fill("2026-11-01T13:00")
+    page.get_by_role("button", name="Search").click()
+    expect(page.locator("#search .hint", has_text="0 people were searched")).to_be_visible()
+
+
 def test_people_are_kept_up(page: Page, files, gallery: Path) -> None:
     enroll(page, "a", files["a"], files["a again"])
     enroll(page, "b", files["b"])

@@ -20,6 +20,7 @@ import pytest
 from facever.client import Client
 from facever.errors import ConfigError, UnavailableError
 from facever.gallery.gallery import Gallery
+from facever.gallery.uses import UseLog
 from facever.models.loading import load_model
 from facever.service.server import Address
 from facever.service.tokens import new_token
@@ -185,6 +186,35 @@ def test_a_kept_connection_may_not_trickle_a_second_header(serve):
         kept.sendall(b"GET /v1/hea")
         assert kept.recv(4096) == b""
         assert time.monotonic() - began < 5
+
+
+def test_workers_share_the_gallery_and_its_log(serve, gallery):
+    """What one of two workers has acknowledged is in the answers of both."""
+    server = serve("--workers", "2")
+    server.ready()
+    for person in "abc":
+        assert server.ask(f"/v1/people/{person}/images", {"images": [crop(person)]})[0] == 201
+    asked = 0
+    for _ in range(12):  # a connection each: any worker can have it
+        asked += 1
+        status, said = server.ask("/v1/search", {"images": [crop("c")]})
+        assert (status, said["answers"][0]["candidates"][0]["person"]) == (200, "c")
+    request = urllib.request.Request(f"{server.url}/v1/people/c", method="DELETE")
+    with urllib.request.urlopen(request, timeout=20) as reply:
+        assert reply.status == 200
+    for _ in range(12):
+        asked += 1
+        _, said = server.ask("/v1/search", {"images": [crop("c")]})
+        assert [one["person"] for one in said["answers"][0]["candidates"]] in (
+            ["a", "b"],
+            ["b", "a"],
+        )
+    assert server.stop() == 0
+    with UseLog(gallery) as log:
+        rows = log.rows()
+    assert len(rows) == asked
+    assert len({row.request for row in rows}) == asked
+    assert {row.person for row in rows} & {"c"} == set()  # a random word stands for the removed one
 
 
 def test_workers_share_a_gallery_and_a_killed_one_comes_again(serve):

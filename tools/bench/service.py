@@ -1,6 +1,6 @@
 """The service against the bare pipeline, in ratios; one run, one table.
 
-    python tools/bench/service.py [--photos 400] [--people 5000] [--clients 16] [--seconds 15]
+    python tools/bench/service.py [--photos 400] [--people 5000] [--clients 16] [--workers 1] ...
 
 It needs Linux, FACEVER_DATA with lfw/raw_sample, and the models `yunet` and `sface`. The bare
 pipeline decodes, detects, aligns, embeds and searches batches of photos in one process, without
@@ -88,9 +88,13 @@ def served(port: int, bodies: list[bytes], clients: int, seconds: float) -> tupl
 
 
 def cpu_of(process: int) -> float:
-    """Return the CPU seconds of a process so far, of all its threads."""
-    after_name = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(after_name[11]) + int(after_name[12])) / TICKS
+    """Return the CPU seconds of a process and its children so far, of all their threads."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    seconds = 0.0
+    for one in (process, *children):
+        after_name = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
+        seconds += (int(after_name[11]) + int(after_name[12])) / TICKS
+    return seconds
 
 
 class Share:
@@ -136,6 +140,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=5000)
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=15)
+    parser.add_argument("--workers", type=int, default=1, help="processes of the service")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     photos = photos_of(asked.photos)
@@ -150,6 +155,7 @@ def main() -> None:
             gallery.rebuild()
         command = [sys.executable, "-m", "facever", "serve", str(path), "--model", "sface"]
         more = ["--port", "0", "--limit", "queue=48", "--limit", "requests_each=64"]
+        more += ["--workers", str(asked.workers)]
         process = subprocess.Popen([*command, *more], stderr=subprocess.PIPE, text=True)
         try:
             line = ""
@@ -180,8 +186,7 @@ def compare(
 ) -> dict[str, float]:
     recognizer.search(photos[:BATCH])
     client = Client(port)
-    for body in bodies[:BATCH]:
-        client.ask(body)
+    served(port, bodies, asked.clients, TURN)  # each worker has loaded its model
     alone_bare, alone_served = [], []
     for number, photo in enumerate(photos[:150]):  # in turns, so that the machine is the same
         began = time.perf_counter()

@@ -94,6 +94,21 @@ def enroll(
             "track's name."
         ),
     ] = None,
+    camera: Annotated[
+        str | None,
+        typer.Option(
+            help="Camera that took the images. [default: the column camera, if present]",
+            show_default=False,
+        ),
+    ] = None,
+    taken: Annotated[
+        str | None,
+        typer.Option(
+            help="Time when the images were taken: ISO 8601 with an offset from UTC. [default: the "
+            "column taken, if present]",
+            show_default=False,
+        ),
+    ] = None,
     photos: Photos = None,
     face: Face = None,
     min_quality: MinQuality = None,
@@ -128,6 +143,8 @@ def enroll(
         raise ConfigError("--photos and its options apply to images: give --model, or omit them")
     columns = names_in(metadata_columns)
     rules: dict[str, Any] = {
+        "cameras": camera,
+        "taken": taken,
         "metadata": {person: dict(pairs_of(metadata, "--metadata"))} if metadata else {},
         "duplicates": duplicates,
         "near": near,

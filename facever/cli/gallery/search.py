@@ -8,15 +8,19 @@ import typer
 
 from facever.cli.gallery.shared import (
     Calibration,
+    Camera,
     Model,
     OwnEngine,
     Point,
+    TakenFrom,
+    TakenTo,
     Where,
     calibration_of,
     counted,
     of_tracks,
     point_of,
     print_json,
+    where_images_of,
     where_of,
 )
 from facever.cli.gallery_address import Place
@@ -67,6 +71,9 @@ def search(
     rule: Rule = None,
     calibration: Calibration = None,
     where: Where = None,
+    camera: Camera = None,
+    taken_from: TakenFrom = None,
+    taken_to: TakenTo = None,
     decide: Annotated[
         bool,
         typer.Option("--decide", help="Exit with status 2 if no operating point can decide."),
@@ -103,6 +110,7 @@ def search(
         "operating_point": point_of(operating_point),
         "rule": rule,
         "where": where_of(where),
+        "where_images": where_images_of(camera, taken_from, taken_to),
         "calibration": calibration_of(calibration),
         "decide": decide,
     }
@@ -138,7 +146,8 @@ def search(
     if as_csv:
         _print_csv(names, found)
     else:
-        _print_answers(names, found, where is not None)
+        filtered = asked["where"] is not None or asked["where_images"] is not None
+        _print_answers(names, found, filtered)
 
 
 def _check(
@@ -195,7 +204,9 @@ def _print_answers(names: list[str], found: "SearchResult", filtered: bool) -> N
         if answer.error is not None:
             print(f"  no vector: {printable(answer.error)}")
         elif not answer.candidates:
-            print("  no person matches the filter" if filtered else "  the gallery is empty")
+            print(
+                "  no person or image matches the filter" if filtered else "  the gallery is empty"
+            )
         else:
             rows = [(f"{c.score:.4f}", shown(c.person)) for c in answer.candidates]
             print("  " + table(["score", "person"], rows).replace("\n", "\n  "))

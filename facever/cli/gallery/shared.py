@@ -51,6 +51,21 @@ Where = Annotated[
         "of one key are alternatives; a person must match every key."
     ),
 ]
+Camera = Annotated[
+    list[str] | None,
+    typer.Option(help="Compare with images that this camera took, only. Repeatable."),
+]
+TakenFrom = Annotated[
+    str | None,
+    typer.Option(
+        help="Compare with images taken at this time or later, only: ISO 8601 with an offset from "
+        "UTC."
+    ),
+]
+TakenTo = Annotated[
+    str | None,
+    typer.Option(help="Compare with images taken at this time or earlier, only."),
+]
 IndexKind = Annotated[
     str | None,
     typer.Option(
@@ -170,6 +185,18 @@ def where_of(given: Sequence[str] | None) -> dict[str, list[Any]] | None:
             if value is None or isinstance(value, bool | int | float):
                 values.append(value)
     return wanted
+
+
+def where_images_of(
+    cameras: Sequence[str] | None, first: str | None, last: str | None
+) -> dict[str, Any] | None:
+    """Return the filter of --camera, --taken-from and --taken-to."""
+    wanted: dict[str, Any] = {}
+    if cameras:
+        wanted["camera"] = list(cameras)
+    if first is not None or last is not None:
+        wanted["taken"] = {"from": first, "to": last}
+    return wanted or None
 
 
 def names_in(given: str | None) -> list[str]:

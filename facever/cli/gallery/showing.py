@@ -52,11 +52,13 @@ def images(gallery: Place, person: Person, as_json: AsJson = False) -> None:
         return
     for key, value in known.items():
         print(f"{shown(key)}: {shown(str(value))}")
-    rows = [
-        (image.image, image.enrolled, "" if image.source is None else shown(image.source))
-        for image in found
-    ]
-    print(table(["image", "enrolled", "source"], rows))
+    seen = any(image.camera or image.taken for image in found)
+    rows = []
+    for image in found:
+        texts = [image.camera, image.taken, image.source] if seen else [image.source]
+        cells = ("" if text is None else shown(text) for text in texts)
+        rows.append((image.image, image.enrolled, *cells))
+    print(table(["image", "enrolled", *(["camera", "taken"] if seen else []), "source"], rows))
 
 
 def audit(

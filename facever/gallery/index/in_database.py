@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from facever.gallery.image_filters import ImageFilter
 from facever.gallery.index.people import leaders, nobody, ranked
 from facever.gallery.records import Entries, Keys, Scores, Vectors
 from facever.gallery.scores import scores_of, slack
-from facever.gallery.store.entry_search import EntrySearch
+from facever.gallery.store.entry_search import ChosenEntries, EntrySearch
 from facever.gallery.store.store import Store
 from facever.operating_point import ScoreRule
 
@@ -24,15 +25,20 @@ _MORE = 8  # additional people, for scores that are nearly equal
 
 
 class Question(NamedTuple):
-    """A search: number of people, score rule, and the people to search; None for all."""
+    """A search: number of people, score rule, and the entries to search."""
 
     k: int
     rule: ScoreRule
-    among: Keys | None
+    chosen: ChosenEntries = ChosenEntries()
 
 
 def search_in_database(
-    store: Store, queries: Vectors, k: int, rule: ScoreRule, among: Keys | None
+    store: Store,
+    queries: Vectors,
+    k: int,
+    rule: ScoreRule,
+    among: Keys | None,
+    images: ImageFilter | None = None,
 ) -> tuple[Scores, Keys]:
     """Return the k best people for each query, by the current entries of a store.
 
@@ -46,7 +52,9 @@ def search_in_database(
         if queries.shape[1] != store.binding.dimension:  # a migration has just replaced the model
             return scores, keys
         search, people = store.entry_search(), store.counts()[0]
-        asked = Question(k, rule, None if among is None else np.unique(among))
+        numbers = None if images is None else store.images_matching(images)[0]
+        chosen = ChosenEntries(None if among is None else np.unique(among), numbers)
+        asked = Question(k, rule, chosen)
         for row, query in enumerate(queries):
             scores[row], keys[row] = answered(search, store.entries_numbered, query, asked, people)
     return scores, keys
@@ -68,15 +76,15 @@ def answered(
         asked: What to search for.
         people: Upper bound of the number of people.
     """
-    k, rule, among = asked
-    if among is None:  # filters are exact
+    k, rule, chosen = asked
+    if chosen.people is None and chosen.numbers is None:  # filters are exact
         least = min(k, people)
         near = search.proposed(query, least)
         if near is not None and len(near) >= max(least, 1):
-            among = near
+            chosen = chosen._replace(people=near)
     damaged: set[int] = set()
     while True:
-        numbers = _deciding(search, query, Question(k, rule, among), damaged)
+        numbers = _deciding(search, query, Question(k, rule, chosen._replace(without=damaged)))
         entries = entries_numbered(numbers.tolist())
         lost = set(numbers.tolist()) - set(entries.numbers.tolist())
         if not lost:
@@ -84,36 +92,38 @@ def answered(
         damaged |= lost
 
 
-def _deciding(search: EntrySearch, query: Vectors, asked: Question, without: set[int]) -> Keys:
+def _deciding(search: EntrySearch, query: Vectors, asked: Question) -> Keys:
     """Return the numbers of the entries that can decide the best people and their scores."""
-    k, rule, among = asked
+    k, rule, chosen = asked
     error = slack(search.dimension)
     if rule == "mean":
-        return _of_best_means(search, query, asked, without)
+        return _of_best_means(search, query, asked)
     limit = max(_LEAST, _OVERSAMPLED * k)
     while True:
-        found = search.nearest(query, limit, among, without)
+        found = search.nearest(query, limit, chosen)
         if not len(found.numbers):
             return found.numbers
-        chosen, settled = leaders(found.scores[None], found.owners[None], k, error)
+        leading, settled = leaders(found.scores[None], found.owners[None], k, error)
         if settled[0] or len(found.numbers) < limit:
-            deciding: Keys = found.numbers[chosen[0]]
+            deciding: Keys = found.numbers[leading[0]]
             return deciding
         limit *= _DEEPER
 
 
-def _of_best_means(search: EntrySearch, query: Vectors, asked: Question, without: set[int]) -> Keys:
-    """Return the numbers of all entries of the people with the best means."""
-    limit = asked.k + _MORE
+def _of_best_means(search: EntrySearch, query: Vectors, asked: Question) -> Keys:
+    """Return the numbers of the searched entries of the people with the best means."""
+    limit, chosen = asked.k + _MORE, asked.chosen
     while True:
-        found = search.best_means(query, limit, asked.among, without)
+        found = search.best_means(query, limit, chosen)
         if not len(found.owners):
             return found.owners
         cut = found.scores[min(asked.k, len(found.owners)) - 1] - slack(search.dimension)
         close = found.scores >= cut
         if len(found.owners) < limit or not close[-1]:
             numbers = search.of_people(found.owners[close])
-            return numbers[~np.isin(numbers, sorted(without))]
+            if chosen.numbers is not None:
+                numbers = np.intersect1d(numbers, chosen.numbers)
+            return numbers[~np.isin(numbers, sorted(chosen.without))]
         limit *= _DEEPER
 
 

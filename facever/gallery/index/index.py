@@ -9,6 +9,7 @@ import numpy as np
 
 from facever.core.console import say, warn
 from facever.errors import FaceverError, GalleryError
+from facever.gallery.image_filters import ImageFilter
 from facever.gallery.index import approximate as approximates
 from facever.gallery.index import snapshot as snapshots
 from facever.gallery.index.approximate import Approximate
@@ -62,6 +63,7 @@ class Index:
         rule: ScoreRule,
         among: Keys | None = None,
         view: View | None = None,
+        images: ImageFilter | None = None,
     ) -> tuple[Scores, Keys]:
         """Return the k best people for each query, by the current entries of the store.
 
@@ -75,7 +77,8 @@ class Index:
             rule: A person's score is the maximum ("max") or the mean ("mean") of the cosine
                 similarities over their entries.
             among: Only these people, int64 [P]; all by default.
-            view: The result of `refresh`; by default it is called.
+            view: The result of `refresh`, with the same images; by default it is called.
+            images: Only these images; all by default. The entries must be images.
 
         Returns:
             Scores float32 [Q, k] and people's keys int64 [Q, k], best first; if there are fewer
@@ -83,9 +86,9 @@ class Index:
         """
         mended = np.empty(0, np.int64)
         while True:
-            view = view or self.refresh()
+            view = view or self.refresh(images)
             if view is None:
-                return self._searched_there(queries, k, rule, among)
+                return self._searched_there(queries, k, rule, among, images)
             try:
                 return view.search(queries, k, rule, among)
             except DamagedError as damaged:
@@ -98,13 +101,18 @@ class Index:
         return is_pgvector(self._store.settings.index)
 
     def _searched_there(
-        self, queries: Vectors, k: int, rule: ScoreRule, among: Keys | None
+        self,
+        queries: Vectors,
+        k: int,
+        rule: ScoreRule,
+        among: Keys | None,
+        images: ImageFilter | None,
     ) -> tuple[Scores, Keys]:
         """Search in the database; make anew what it needs for that, if it is missing."""
         self._forget_files()
         for attempt in range(_ATTEMPTS):
             try:
-                return search_in_database(self._store, queries, k, rule, among)
+                return search_in_database(self._store, queries, k, rule, among, images)
             except SearchTableError as error:  # another process makes it, or it is lost
                 if attempt == 0:
                     continue
@@ -124,10 +132,13 @@ class Index:
             for name in (snapshots.FILE, approximates.FILE):
                 (self._folder / name).unlink(missing_ok=True)
 
-    def refresh(self) -> View | None:
+    def refresh(self, images: ImageFilter | None = None) -> View | None:
         """Return the current entries of the store for a search; None if the database searches.
 
         The index's files are opened at the first call, and after they were replaced.
+
+        Args:
+            images: Only these images, of the same state of the store.
         """
         with self._store.reading():  # the whole: each transaction costs network round trips
             if self._in_database:
@@ -144,9 +155,12 @@ class Index:
             except BaseException:
                 self._contents = None  # it may have entries of changes that are lost later
                 raise
+            view = contents.view
+            if images is not None:
+                view = view.only(self._store.images_matching(images)[0])
             if opens and self._store.index_writable and (not usable or is_due(self._store)):
                 self._write()
-            return contents.view
+            return view
 
     def screen(self) -> dict[str, int] | None:
         """Return the bytes of the int8 copy for exact search, and the probes that it screened and

@@ -157,6 +157,15 @@ class Part:
         entries = self.entries._replace(owners=owners)
         return Part(entries, self.__dict__.get("grouped"))
 
+    def only(self, numbers: Keys) -> "Part":
+        """Return the same rows, with all removed but those of some numbers [N], ascending."""
+        there = self.entries.numbers
+        at = np.minimum(np.searchsorted(numbers, there), max(len(numbers) - 1, 0))
+        chosen = numbers[at] == there if len(numbers) else np.zeros(len(there), bool)
+        return Part(
+            self.entries._replace(owners=np.where(chosen, self.entries.owners, -1)), self.grouped
+        )
+
     @cached_property
     def grouped(self) -> tuple[Keys, Keys]:
         """Owners, ascending, and their rows."""

@@ -39,6 +39,7 @@ class View:
         people: Upper bound of the number of people.
         approximate: An index that proposes rows of the first part; None for exact search.
         screen: A screen of the first part, for exact search.
+        within: All people with entries, int64 [P], ascending, if they are few of the gallery's.
     """
 
     def __init__(
@@ -47,9 +48,10 @@ class View:
         people: int,
         approximate: Approximate | None = None,
         screen: CodeScreen | None = None,
+        within: Keys | None = None,
     ) -> None:
         self.parts, self.people, self._approximate = parts, people, approximate
-        self._screen = screen
+        self._screen, self._within = screen, within
         self._width = parts[0].entries.vectors.shape[1]
         sizes = [len(part.entries.numbers) for part in parts]
         self._begins = np.cumsum([0, *sizes])[:-1]
@@ -59,6 +61,16 @@ class View:
             if size
         ]
         self._slack = slack(self._width)
+
+    def only(self, numbers: Keys) -> "View":
+        """Return the view without all other entries than those of these numbers.
+
+        Args:
+            numbers: int64 [N], ascending.
+        """
+        parts = [part.only(numbers) for part in self.parts]
+        people = np.unique(np.concatenate([part.entries.owners for part in parts]))
+        return View(parts, self.people, screen=self._screen, within=people[people >= 0])
 
     def search(
         self, queries: Vectors, k: int, rule: ScoreRule, among: Keys | None = None
@@ -73,9 +85,12 @@ class View:
         """
         if queries.shape[1] != self._width:
             return nobody(len(queries), k)
+        people = self._within if among is None else np.unique(among)
+        if among is not None and self._within is not None:
+            people = np.intersect1d(among, self._within)
         with np.errstate(over="ignore", invalid="ignore"):  # from damaged rows
-            if among is not None:
-                pairs = self._filtered(queries, k, rule, np.unique(among))
+            if people is not None:
+                pairs = self._filtered(queries, k, rule, people)
             elif self._approximate is not None:
                 pairs = self._by_proposals(queries, k, rule, self._approximate)
             else:
@@ -192,7 +207,8 @@ class View:
     def _filtered(self, queries: Vectors, k: int, rule: ScoreRule, people: Keys) -> Pairs:
         """Return the pairs that can decide among some people (keys int64 [P], ascending)."""
         entries = sum(int(part.sizes_of(people).sum()) for part in self.parts)
-        if self._screen is None or entries < _MANY_FILTERED:
+        other_means = rule == "mean" and self._within is not None  # than of all entries
+        if self._screen is None or entries < _MANY_FILTERED or other_means:
             return self._of_people(queries, k, people, rule)
         return self._exact(queries, np.arange(len(queries)), k, rule, people)
 

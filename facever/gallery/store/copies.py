@@ -38,7 +38,7 @@ _NUMBERED = tuple(
     for name, columns in (
         ("changes", "change stamp time action people images"),
         ("people", "person id metadata created"),
-        ("images", "image person source hash enrolled norm quality vector"),
+        ("images", "image person source hash enrolled norm quality camera taken vector"),
         ("image_checksums", "image checksum"),
         ("photos", "image landmarks"),
         ("templates", "template person vector"),

@@ -25,6 +25,20 @@ class Proposed(NamedTuple):
     scores: Scores
 
 
+class ChosenEntries(NamedTuple):
+    """The entries that are searched.
+
+    Args:
+        people: Only those of these people, int64 [P]; None for all.
+        numbers: Only those of these numbers, int64 [N]; None for all.
+        without: Numbers of entries that are omitted.
+    """
+
+    people: Keys | None = None
+    numbers: Keys | None = None
+    without: Collection[int] = ()
+
+
 class EntrySearch(Protocol):
     """The entries in the database, searched at one state.
 
@@ -39,21 +53,16 @@ class EntrySearch(Protocol):
     def with_effort(self, effort: int) -> Self:
         """Return the same search with another `ef_search` or `probes`."""
 
-    def nearest(
-        self, query: Vectors, limit: int, among: Keys | None, without: Collection[int]
-    ) -> Proposed:
+    def nearest(self, query: Vectors, limit: int, chosen: ChosenEntries) -> Proposed:
         """Return the best entries for a query by exact search.
 
         Args:
             query: float32 [D], a unit row.
             limit: Maximum number of entries.
-            among: Only those of these people, int64 [P]; all by default.
-            without: Numbers of entries that are omitted.
+            chosen: The entries that are searched.
         """
 
-    def best_means(
-        self, query: Vectors, limit: int, among: Keys | None, without: Collection[int]
-    ) -> Proposed:
+    def best_means(self, query: Vectors, limit: int, chosen: ChosenEntries) -> Proposed:
         """Return the best people by the mean of their entries' scores, as `owners` and `numbers`;
         see `nearest`.
         """

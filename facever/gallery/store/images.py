@@ -8,6 +8,7 @@ import numpy as np
 
 from facever.errors import NotEnrolledError
 from facever.gallery.checksums import checksums_of
+from facever.gallery.image_filters import ImageFilter
 from facever.gallery.records import (
     Binding,
     Duplicate,
@@ -38,6 +39,7 @@ from facever.gallery.store.vectors import (
 )
 
 _READ_AT_ONCE = 4096
+_RECORD = "source, hash, enrolled, norm, quality, camera, taken"
 
 
 # -- queries ------------------------------------------------------------------------------------
@@ -45,8 +47,8 @@ _READ_AT_ONCE = 4096
 
 def images_of(read: Transaction, key: int, person: str) -> list[StoredImage]:
     """Return the records of a person's images, in order of their numbers."""
-    sql = "SELECT image, source, hash, enrolled, norm, quality FROM images WHERE person = ?"
-    rows = read.db.execute(f"{sql} ORDER BY image", [key]).fetchall()
+    sql = f"SELECT image, {_RECORD} FROM images WHERE person = ? ORDER BY image"
+    rows = read.db.execute(sql, [key]).fetchall()
     return [StoredImage(*row) for row in rows if _is_sound(read, person, row[0], row[1:])]
 
 
@@ -64,6 +66,16 @@ def images_named(
             raise NotEnrolledError(f"{shown(person)} has no image {name}")
         images |= found
     return sorted(images)
+
+
+def matching(read: Transaction, wanted: ImageFilter) -> tuple[Keys, Keys]:
+    """Return the numbers of the images that match a filter, ascending, and their owners."""
+    condition, values = wanted.condition()
+    sql = f"SELECT image, person FROM images WHERE {condition}"
+    rows = read.db.execute(sql, values).fetchall()
+    found = np.array(rows, np.int64).reshape(-1, 2)
+    found = found[np.argsort(found[:, 0])]
+    return found[:, 0], found[:, 1]
 
 
 def vectors_after(read: Transaction, image: int) -> tuple[tuple[Keys, Vectors], int | None]:
@@ -93,13 +105,13 @@ def rows_of(read: Transaction, key: int) -> tuple[list[Row], Vectors]:
 
 
 def _record_columns(db: StoreConnection) -> str:
-    more = ", p.id, p.metadata, t.source, t.hash, t.enrolled, t.norm, t.quality, "
-    return more + landmarks_column(db, "t.image")
+    record = ", ".join(f"t.{column}" for column in _RECORD.split(", "))
+    return f", p.id, p.metadata, {record}, {landmarks_column(db, 't.image')}"
 
 
 def _records(read: Transaction, rows: Sequence[tuple[Any, ...]]) -> tuple[list[Row], Vectors]:
     """Return the intact rows of images, and their vectors, NaN where damaged."""
-    sound = [row for row in rows if _is_sound(read, row[5], row[0], row[7:12])]
+    sound = [row for row in rows if _is_sound(read, row[5], row[0], row[7:14])]
     found = whole(read, IMAGES, sound)
     vectors = np.full((len(sound), read.facts().binding.dimension), np.nan, np.float32)
     at = {row[0]: place for place, row in enumerate(sound)}
@@ -150,11 +162,12 @@ def find_duplicates(db: StoreConnection, images: NewImages) -> Iterator[Duplicat
 
 def _is_sound(read: Transaction, person: object, image: int, known: Sequence[object]) -> bool:
     """Return whether the columns of an image have valid types; report the image if not."""
-    source, hash_, enrolled, norm, quality = known
+    source, hash_, enrolled, norm, quality, camera, taken = known
+    texts = source, hash_, camera, taken
     if (
         isinstance(person, str)
         and isinstance(enrolled, str)
-        and all(value is None or isinstance(value, str) for value in (source, hash_))
+        and all(value is None or isinstance(value, str) for value in texts)
         and all(value is None or isinstance(value, int | float) for value in (norm, quality))
     ):
         return True
@@ -200,7 +213,8 @@ def add_images(
 ) -> None:
     """Write images of people with these keys, and their checksums."""
     db, facts = change.db, change.facts()
-    storage, times, qualities = facts.settings.storage, images.times, images.qualities
+    storage, times = facts.settings.storage, images.times
+    qualities, cameras, taken = images.qualities, images.cameras, images.taken
     begin = db.allot("images", len(kept))
     for start in range(0, len(kept), db.rows_at_once):
         some = kept[start : start + db.rows_at_once]
@@ -208,7 +222,7 @@ def add_images(
         rows = list(zip(count(begin + start), owners[start:], blobs, strict=False))
         db.insert(
             "images",
-            ["image", "person", "source", "hash", "enrolled", "norm", "quality", "vector"],
+            ["image", "person", *_RECORD.split(", "), "vector"],
             (
                 (
                     number,
@@ -218,6 +232,8 @@ def add_images(
                     time if times is None else times[index],
                     images.norms[index],
                     None if qualities is None else qualities[index],
+                    None if cameras is None else cameras[index],
+                    None if taken is None else taken[index],
                     blob,
                 )
                 for index, (number, owner, blob) in zip(some, rows, strict=True)
@@ -263,7 +279,7 @@ def give_images(change: Transaction, number: int, images: Sequence[int], of: int
     A damaged vector remains damaged: it gets no checksum.
     """
     db, facts = change.db, change.facts()
-    named = "source, hash, enrolled, norm, quality, vector"
+    named = f"{_RECORD}, vector"
     first = db.allot("images", len(images))
     fresh = dict(zip(images, range(first, first + len(images)), strict=True))
     sql = (

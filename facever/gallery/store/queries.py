@@ -8,6 +8,7 @@ import numpy as np
 
 from facever.errors import GalleryError, NotEnrolledError
 from facever.gallery.checksums import checksum_of_texts
+from facever.gallery.image_filters import ImageFilter
 from facever.gallery.metadata import checked_where
 from facever.gallery.pgvector import PgvectorKind
 from facever.gallery.records import (
@@ -248,6 +249,14 @@ class StoreQueries:
         conditions = checked_where(where)
         with self._database.reading() as read:
             return np.array(people.keys_matching(read, conditions), dtype=np.int64)
+
+    def images_matching(self, wanted: ImageFilter) -> tuple[Keys, Keys]:
+        """Return the numbers of the images that match a filter, ascending, and their owners.
+
+        Each is int64 [N].
+        """
+        with self._database.reading() as read:
+            return images.matching(read, wanted)
 
     def metadata(self, person: str) -> dict[str, Any]:
         """Return a person's metadata; raise GalleryError if it is damaged."""

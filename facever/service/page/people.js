@@ -68,7 +68,7 @@ function addPerson() {
     goTo(id.value);
   };
   return el("details", {}, el("summary", {}, "Add a person"),
-    el("p", { class: "hint" }, "Images become embeddings and are not kept, unless the gallery was told to keep sources."),
+    el("p", { class: "hint" }, "Images become embeddings and are not kept."),
     el("div", { class: "fields" }, field("Id", id), field("Images", files), action("Add", run, { class: "main" })));
 }
 
@@ -88,13 +88,13 @@ async function showPerson(view, person, state) {
     const box = el("input", { type: "checkbox", "aria-label": `Choose image ${one.image}` });
     chosen.set(one.image, box);
     return [box, String(one.image), one.enrolled, one.quality === null ? "" : one.quality.toFixed(2),
-      one.source ?? "", one.hash ? `${one.hash.slice(0, 12)}…` : ""];
+      one.camera ?? "", one.taken ?? "", one.source ?? "", one.hash ? `${one.hash.slice(0, 12)}…` : ""];
   });
   const picked = () => [...chosen].filter(([, box]) => box.checked).map(([image]) => image);
   view.replaceChildren(
     el("p", {}, el("a", { href: "#people" }, "All people")), el("h2", {}, person),
     facts([["Images", String(said.images)], ...Object.entries(said.metadata).map(([key, value]) => [key, text(value)])]),
-    table("Images: records, not pictures", ["", "number#", "enrolled", "weight#", "source", "SHA-256"], rows),
+    table("Images: records, not pictures", ["", "number#", "enrolled", "weight#", "camera", "taken", "source", "SHA-256"], rows),
     removeImages(person, picked, again), addImages(person, again), metadata(person, said.metadata, again),
     rename(person), merge(person), split(person, picked), exported(person), erase(person));
 }
@@ -116,11 +116,13 @@ function removeImages(person, picked, again) {
 }
 
 function addImages(person, again) {
+  const camera = el("input", {}), taken = el("input", { type: "datetime-local" });
   const files = el("input", { type: "file", multiple: true, accept: "image/jpeg,image/png,image/webp,image/avif" });
   return part("Add images", "An image that matches another person is added and reported.", field("Images", files),
-    action("Add", async () => {
+    field("Camera", camera), field("Taken", taken), action("Add", async () => {
       if (!files.files.length) throw new Error("Choose images.");
-      report(await send(ofPerson(person, "/images"), [...files.files]));
+      const time = taken.value ? new Date(taken.value).toISOString() : "";
+      report(await send(ofPerson(person, "/images"), [...files.files], { camera: camera.value, taken: time }));
       await again();
     }));
 }

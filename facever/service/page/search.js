@@ -12,13 +12,15 @@ export function searchSection(section, state) {
   const points = pointChooser(["1:N"]);
   const count = el("input", { type: "number", min: "1", max: "100", value: "5" });
   const every = el("input", { type: "checkbox", checked: true });
+  const camera = el("input", {});
+  const [from, to] = [el("input", { type: "datetime-local" }), el("input", { type: "datetime-local" })];
   const faces = el("label", { class: "inline" }, every, "every face of the photo");
   const run = async () => {
     answer.replaceChildren();
     if (!place.file) throw new Error("Give a photo.");
     const all = state.info.photos && every.checked;
     const found = await send("/v1/search", [place.file],
-      { k: count.value, operating_point: points.value, face: all ? "all" : "" });
+      { k: count.value, operating_point: points.value, face: all ? "all" : "", where_images: imagesOf(camera, from, to) });
     place.show(found.answers.map((one) => one.face), found.answers.map((_, k) => String(k + 1)));
     answer.append(...found.answers.map((one, k) => faceRow(one, k, found, place.picture)));
     if (found.note) answer.append(el("p", {}, found.note));
@@ -26,8 +28,19 @@ export function searchSection(section, state) {
       el("p", { class: "hint" }, `${found.searched.toLocaleString("en")} people were searched.`));
   };
   section.append(place.element, el("div", { class: "fields" }, points.element, field("Candidates", count),
-    el("div", {}, faces), action("Search", run, { class: "main" })), answer);
+    el("div", {}, faces), action("Search", run, { class: "main" })),
+    el("details", {}, el("summary", {}, "Compare with some of the enrolled images only"),
+      el("p", { class: "hint" }, "Images get a camera and a time when they are enrolled. Times are those of this computer's zone."),
+      el("div", { class: "fields" }, field("Camera", camera), field("Taken from", from), field("Taken to", to))), answer);
   return { open: async () => { faces.hidden = !state.info.photos; await points.load(); } };
+}
+
+/** The filter of the enrolled images as JSON; empty without one. */
+function imagesOf(camera, from, to) {
+  const wanted = {}, time = (input) => (input.value ? new Date(input.value).toISOString() : null);
+  if (camera.value) wanted.camera = camera.value;
+  if (from.value || to.value) wanted.taken = { from: time(from), to: time(to) };
+  return Object.keys(wanted).length ? JSON.stringify(wanted) : "";
 }
 
 function faceRow(one, k, found, picture) {

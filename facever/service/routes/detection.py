@@ -1,6 +1,6 @@
 """Detection: the faces in photos, without comparing them with anybody."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import Field
 
 from facever.data.acquisition import FailureToAcquire, PhotoCropper
@@ -11,7 +11,7 @@ from facever.models.photos import crop_size
 from facever.service.inputs import Asked, Given, ImageFiles, check_images, takes
 from facever.service.problems import Problem
 from facever.service.replies import DetectionReply, FoundFaces, face_of
-from facever.service.routes.shared import OF_IMAGES, In, needs
+from facever.service.routes.shared import OF_IMAGES, In, as_json, needs
 
 router = APIRouter(prefix="/v1", tags=["recognition"], dependencies=needs("search"))
 
@@ -27,11 +27,12 @@ class AskedDetect(Asked):
 
 @router.post(
     "/detect",
+    response_model=DetectionReply,
     openapi_extra=takes(AskedDetect),
     responses=OF_IMAGES,
     summary="Find the faces in photos: boxes, landmarks, quality.",
 )
-def detect(body: Given, service: In) -> DetectionReply:
+def detect(body: Given, service: In) -> Response:
     """A photo without a face has an empty list. Faces below the service's minimum quality are not
     listed: `error` says so where there is no other one.
     """
@@ -42,7 +43,7 @@ def detect(body: Given, service: In) -> DetectionReply:
         raise Problem(422, "the model of this gallery takes crops, without detection")
     size = crop_size(service.model)
     photos = [_faces(cropper, image, size, row) for row, image in enumerate(asked.images)]
-    return DetectionReply(photos=photos)
+    return as_json(DetectionReply(photos=photos))
 
 
 def _faces(cropper: PhotoCropper, image: bytes, size: tuple[int, int], row: int) -> FoundFaces:

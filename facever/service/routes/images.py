@@ -5,11 +5,13 @@ from pydantic import Field
 
 from facever.gallery.checks import Conflicts
 from facever.gallery.records import Duplicates
+from facever.recognizer import EnrollmentRules
 from facever.render.values import json_value
 from facever.service.inputs import AskedImages, Given, Values, takes
 from facever.service.problems import Problem
 from facever.service.replies import CountReply, EnrollmentReply, ImageRow, ImagesReply
 from facever.service.routes.shared import OF_IMAGES, In, PersonInPath, needs, refusals
+from facever.service.tracks import enroll_track
 
 router = APIRouter(prefix="/v1/people/{person}/images", tags=["people"])
 
@@ -18,6 +20,16 @@ class AskedEnrollment(AskedImages):
     """Images of the person in the path."""
 
     metadata: Values | None = Field(None, description="Keys and values to add to the person's.")
+    camera: str | None = Field(None, description="Camera that took the images.")
+    taken: str | None = Field(
+        None,
+        description="Time when the images were taken: ISO 8601 with an offset from UTC.",
+    )
+    track: bool = Field(
+        False,
+        description="The images are of one passage, such as a track: their mean is enrolled, "
+        "as one image.",
+    )
     duplicates: Duplicates = Field(
         "skip", description="An image that is enrolled already: skip, keep or refuse."
     )
@@ -55,22 +67,25 @@ def enroll(person: PersonInPath, body: Given, service: In, response: Response) -
     asked.checked(service.limits)
     if asked.face == "all":
         raise Problem(422, "face: an enrolment takes one face of each photo, not all")
-    rules = {
+    if asked.track and asked.images is None:
+        raise Problem(422, "track: it takes images")
+    rules: EnrollmentRules = {
         "metadata": None if asked.metadata is None else {person: asked.metadata},
+        "cameras": asked.camera,
+        "taken": asked.taken,
         "duplicates": asked.duplicates,
         "conflicts": asked.conflicts,
         "conflict_point": asked.conflict_point,
     }
     with service.recognizer(asked.face) as recognizer:
-        if asked.images is not None:
-            done = recognizer.enroll(asked.images, person, **rules)  # type: ignore[arg-type]
-        else:
+        if asked.images is None:
             done = recognizer.gallery.enroll(
-                asked.embeddings or [],
-                person,
-                fingerprint=asked.fingerprint,
-                **rules,  # type: ignore[arg-type]
+                asked.embeddings or [], person, fingerprint=asked.fingerprint, **rules
             )
+        elif asked.track:
+            done = enroll_track(recognizer, asked.images, person, rules)
+        else:
+            done = recognizer.enroll(asked.images, person, **rules)
     if not done.images:
         response.status_code = 200
     said = json_value(done)

@@ -25,7 +25,8 @@ _ADMIN = needs("admin")
 _README = """All that this gallery keeps of one person.
 
 person.json  id, metadata, the model's fingerprint, and a record of each image (source, SHA-256,
-             time of enrolment, length of the embedding, quality, landmarks of the face)
+             time of enrolment, length of the embedding, quality, camera and time that were given,
+             landmarks of the face)
 uses.json    rows of the log of uses whose answer was this person
 vectors.npy  float32 [N, D], NumPy's format: the embedding of each image, in the same order
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import Field
 
 from facever.gallery.answers import SearchResult
@@ -13,7 +13,7 @@ from facever.service.inputs import AskedImages, Given, Values, takes
 from facever.service.problems import Problem
 from facever.service.recording import record_search
 from facever.service.replies import SearchReply, search_reply
-from facever.service.routes.shared import OF_IMAGES, AskingNow, In, needs
+from facever.service.routes.shared import OF_IMAGES, AskingNow, In, as_json, needs
 from facever.service.tracks import note_of, template_of
 
 router = APIRouter(prefix="/v1", tags=["recognition"], dependencies=needs("search"))
@@ -24,7 +24,12 @@ class AskedSearch(AskedImages):
 
     k: int = Field(5, ge=1, description="Largest number of candidates for each probe.")
     where: Values | None = Field(
-        None, description='Filter by metadata of people, such as {"camera": ["c1", "c2"]}.'
+        None, description='Filter by metadata of people, such as {"site": ["A", "B"]}.'
+    )
+    where_images: Values | None = Field(
+        None,
+        description='Compare with these enrolled images only: {"camera": ["c1", "c2"], "taken": '
+        '{"from": TIME, "to": TIME}}, times in ISO 8601 with an offset from UTC.',
     )
     operating_point: str | None = Field(
         None, description="Name of an operating point of the gallery; see /v1/thresholds."
@@ -39,11 +44,12 @@ class AskedSearch(AskedImages):
 
 @router.post(
     "/search",
+    response_model=SearchReply,
     openapi_extra=takes(AskedSearch),
     responses=OF_IMAGES,
     summary="Find the most similar people for each image (1:N).",
 )
-def search(body: Given, service: In, asking: AskingNow) -> SearchReply:
+def search(body: Given, service: In, asking: AskingNow) -> Response:
     """`unknown` is an answer. An operating point that the gallery has outgrown does not decide: the
     answer has scores, and `note` says why.
     """
@@ -58,7 +64,7 @@ def search(body: Given, service: In, asking: AskingNow) -> SearchReply:
         found = _found(recognizer, asked)
         reply = search_reply(found, service.model.fingerprint, change)
         record_search(service, recognizer.gallery, asking, asked.images, reply)
-    return reply
+    return as_json(reply)
 
 
 def _found(recognizer: Recognizer, asked: AskedSearch) -> SearchResult:
@@ -70,11 +76,17 @@ def _found(recognizer: Recognizer, asked: AskedSearch) -> SearchResult:
             fingerprint=asked.fingerprint,
             operating_point=point,
             where=asked.where,
+            where_images=asked.where_images,
             calibration=calibration,
         )
     if not asked.track:
         return recognizer.search(
-            asked.images, asked.k, operating_point=point, where=asked.where, calibration=calibration
+            asked.images,
+            asked.k,
+            operating_point=point,
+            where=asked.where,
+            where_images=asked.where_images,
+            calibration=calibration,
         )
     faces = embed_given(recognizer.model, asked.images, photos=recognizer.photos)
     found = recognizer.gallery.search(
@@ -82,6 +94,7 @@ def _found(recognizer: Recognizer, asked: AskedSearch) -> SearchResult:
         asked.k,
         operating_point=point,
         where=asked.where,
+        where_images=asked.where_images,
         calibration=calibration,
     )
     return replace(found, note=joined_notes(found.note, note_of(len(faces), faces.failures)))

@@ -6,8 +6,9 @@ Dependencies are `async`: FastAPI calls others in a thread each, which costs mor
 from typing import Annotated, Any, TypeAlias, cast
 from urllib.parse import unquote
 
-from fastapi import Depends, Path, Request, Security
+from fastapi import Depends, Path, Request, Response, Security
 from fastapi.security import HTTPBearer
+from pydantic import BaseModel
 
 from facever.core.json_files import parse_json
 from facever.service.callers import LOCAL, Caller, Role, includes
@@ -60,6 +61,14 @@ async def _person_in(
 
 
 PersonInPath: TypeAlias = Annotated[str, Depends(_person_in)]
+
+
+def as_json(reply: BaseModel, status: int = 200) -> Response:
+    """Return a reply, written by the thread that made it.
+
+    FastAPI would have another thread check a reply that it is given, before it writes it.
+    """
+    return Response(reply.model_dump_json(), status, media_type="application/json")
 
 
 def where_in(text: str | None) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
 """Verification (1:1): two images, or an image and a person."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import Field
 
 from facever.service.inputs import AskedImages, Given, takes
@@ -13,7 +13,7 @@ from facever.service.replies import (
     pair_verification_reply,
     person_verification_reply,
 )
-from facever.service.routes.shared import OF_IMAGES, AskingNow, In, needs, refusals
+from facever.service.routes.shared import OF_IMAGES, AskingNow, In, as_json, needs, refusals
 from facever.service.service import Service
 
 router = APIRouter(prefix="/v1", tags=["recognition"], dependencies=needs("search"))
@@ -33,13 +33,12 @@ class AskedVerify(AskedImages):
 
 @router.post(
     "/verify",
+    response_model=PairVerificationReply | PersonVerificationReply,
     openapi_extra=takes(AskedVerify),
     responses={**OF_IMAGES, **refusals(404)},
     summary="Decide whether two images show one person, or an image a given person (1:1).",
 )
-def verify(
-    body: Given, service: In, asking: AskingNow
-) -> PairVerificationReply | PersonVerificationReply:
+def verify(body: Given, service: In, asking: AskingNow) -> Response:
     """Give two images or embeddings; or `person` and one or several.
 
     A photo without a face is an error, not a "no". Without an operating point there are scores and
@@ -48,7 +47,7 @@ def verify(
     asked = body.read(AskedVerify)
     count = asked.checked(service.limits)
     if asked.person is not None:
-        return _person(service, asking, asked, asked.person)
+        return as_json(_person(service, asking, asked, asked.person))
     if count != 2:
         raise Problem(422, f"images: {count} given; give two, or an image and a person")
     if asked.calibration is not None:
@@ -64,7 +63,7 @@ def verify(
             result = compared(gallery, asked.embeddings, asked.fingerprint, point)
         reply = pair_verification_reply(result)
         record_pair(service, gallery, asking, asked.images, reply)
-    return reply
+    return as_json(reply)
 
 
 def _person(

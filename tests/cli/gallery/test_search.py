@@ -23,6 +23,31 @@ def test_search_for_images(facever, gallery: Path, model: Path, people: Path) ->
     assert [answer["probe"] for answer in told["answers"]] == [str(probe) for probe in probes]
 
 
+def test_images_of_a_camera_are_searched(facever, gallery: Path, model: Path, people: Path) -> None:
+    late = ("--person", "late", "--camera", "2", "--taken", "2026-11-01T12:00:00Z")
+    probe = people / "a" / "0.png"
+    words = ("gallery", "enroll", gallery, probe, "--model", model, "--duplicates", "keep", *late)
+    assert facever(*words)[0] == 0
+    status, said, _ = facever("gallery", "images", gallery, "late")
+    assert status == 0
+    assert said.splitlines()[0].split() == ["image", "enrolled", "camera", "taken", "source"]
+    assert "'2026-11-01T12:00:00+00:00'" in said
+    asked = ("gallery", "search", gallery, probe, "--model", model)
+    for words, people_found in (
+        (("--camera", "2", "--camera", "7"), ["late"]),
+        (("--taken-from", "2026-11-01T11:00:00Z", "--taken-to", "2026-11-01T13:00:00Z"), ["late"]),
+        (("--camera", "7"), []),
+        (("--taken-from", "2026-11-01T13:00:00Z"), []),
+    ):
+        status, said, _ = facever(*asked, *words, "--json")
+        found = json.loads(said)["answers"][0]["candidates"]
+        assert (status, [one["person"] for one in found]) == (0, people_found)
+    assert "no person or image matches the filter" in facever(*asked, "--camera", "7")[1]
+    status, _, noted = facever(*asked, "--taken-from", "2026-11-01")
+    assert (status, noted.count("\n")) == (2, 1)
+    assert "the time '2026-11-01' is not ISO 8601 with an offset from UTC" in noted
+
+
 def test_an_unreadable_probe_stops_no_other(
     facever, gallery: Path, model: Path, people: Path
 ) -> None:

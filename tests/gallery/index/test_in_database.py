@@ -64,6 +64,21 @@ def _found(gallery: Gallery, probes: np.ndarray, k: int = 5, **options) -> list:
 
 
 @pytest.mark.parametrize("rule", ["max", "mean"])
+@pytest.mark.parametrize("index", KINDS)
+def test_a_filter_of_images_is_exact(make_gallery, faces, units, slow_search, index, rule) -> None:
+    gallery = make_gallery(index=index)
+    cameras = [f"c{row % 7 % 2}" for row in range(60)]
+    gallery.enroll(faces, cameras=cameras)
+    rows = [row for row in range(60) if cameras[row] == "c1"]
+    people = [faces.identities[row] for row in rows]
+    probes = units(7, seed=3)
+    found = _found(gallery, probes, 20, rule=rule, where_images={"camera": "c1"})
+    for answer, probe in zip(found, probes, strict=True):
+        right = slow_search(faces.vectors[rows], people, probe, rule)
+        assert answer == [(person, pytest.approx(score, abs=1e-6)) for person, score in right]
+
+
+@pytest.mark.parametrize("rule", ["max", "mean"])
 @pytest.mark.parametrize("policy", ["all", "mean", "medoids:2"])
 def test_exact_search_is_that_of_a_folder_to_the_last_bit(
     make_gallery, tmp_path, faces, units, slow_search, policy, rule

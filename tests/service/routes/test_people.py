@@ -8,9 +8,10 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
+from facever.data.given import pixels_of
 from facever.gallery.gallery import Gallery
 from tests.http_photos import coded, files, shot
-from tests.squares import AlignedColours
+from tests.squares import AlignedColours, SquareCropper
 
 
 def test_people_in_pages(client):
@@ -105,6 +106,42 @@ def test_enrolment_reports(client, many, gallery_path):
     assert client.get("/v1/people/d").status_code == 404
     refused = client.post("/v1/people/d/images", files=files(shot("d")), data={"face": "all"})
     assert refused.status_code == 422
+
+
+def test_a_track_is_one_image(client, gallery_path):
+    track = [shot("t", row) for row in (1, 4, 9)]
+    damaged = shot("t", 2)[:-40]
+    asked = {"track": "true", "camera": "hall"}
+    said = client.post("/v1/people/t/images", files=files(*track, damaged), data=asked).json()
+    assert (said["images"], said["given"], said["new_people"]) == (1, 4, 1)
+    assert [name for name, _ in said["failed"]] == ["image 3"]
+    [image] = client.get("/v1/people/t/images").json()["images"]
+    assert image["camera"] == "hall"
+    again = client.post("/v1/people/t/images", files=files(*track, damaged), data=asked)
+    assert (again.status_code, again.json()["images"]) == (200, 0)
+    model = AlignedColours()
+    crops = [SquareCropper().crop(pixels_of(one), (16, 16)).pixels for one in track]
+    units = [row / np.linalg.norm(row) for row in model.embed(crops).astype(float)]
+    mean = np.mean(units, axis=0)
+    with Gallery.open(gallery_path) as gallery:
+        ids, vectors = gallery.entries()
+    stored = vectors[ids.index("t")]
+    assert stored == pytest.approx(mean / np.linalg.norm(mean), abs=1e-6)
+    refused = client.post(
+        "/v1/people/t/images",
+        json={"track": True, "embeddings": [stored.tolist()], "fingerprint": model.fingerprint},
+    )
+    assert (refused.status_code, refused.json()["detail"]) == (422, "track: it takes images")
+
+
+def test_a_wrong_time_is_refused_and_nothing_is_enrolled(client):
+    before = client.get("/v1/people/a/images").json()
+    refused = client.post(
+        "/v1/people/a/images", files=files(shot("a", 9)), data={"taken": "2026-11-01 08:00"}
+    )
+    assert refused.status_code == 422
+    assert "ISO 8601 with an offset from UTC" in refused.json()["detail"]
+    assert client.get("/v1/people/a/images").json() == before
 
 
 def test_embeddings_are_enrolled(client):

@@ -10,6 +10,8 @@ from facever.recognizer import Recognizer
 from tests.http_photos import CropColours, coded, file_of, files, shot
 from tests.squares import AlignedColours, SquareCropper, patch, photo
 
+PHOTO = coded(shot("a"))
+
 
 @pytest.fixture
 def recognizer(gallery_path):
@@ -116,6 +118,41 @@ def test_a_filter_by_metadata(client):
         assert form.json()["answers"] == said["answers"]
 
 
+def test_a_filter_of_images(client):
+    """Persons a and b are there already, without cameras."""
+    for row, camera, hour in ((1, "hall", 8), (2, "yard", 9)):
+        given = {"camera": camera, "taken": f"2026-11-01T{hour:02}:00:00+01:00"}
+        path = "/v1/people/a/images"
+        assert client.post(path, files=files(shot("a", row)), data=given).status_code == 201
+    listed = client.get("/v1/people/a/images").json()["images"]
+    assert [(one["camera"], one["taken"]) for one in listed] == [
+        (None, None),
+        ("hall", "2026-11-01T07:00:00+00:00"),
+        ("yard", "2026-11-01T08:00:00+00:00"),
+    ]
+    late = {"from": "2026-11-01T07:30:00Z"}
+    found = {}
+    for name, where in (
+        ("all", None),
+        ("hall", {"camera": "hall"}),
+        ("late", {"taken": late}),
+        ("none", {"camera": ["hall"], "taken": late}),
+    ):
+        asked = {"images": [coded(shot("a", 1))], "where_images": where}
+        said = client.post("/v1/search", json=asked).json()
+        found[name] = [
+            (one["person"], round(one["score"], 6)) for one in said["answers"][0]["candidates"]
+        ]
+        form = {} if where is None else {"where_images": json.dumps(where)}
+        again = client.post("/v1/search", files=files(shot("a", 1)), data=form)
+        assert again.json()["answers"] == said["answers"]
+    assert [person for person, _ in found["all"]] == ["a", "b"]
+    assert found["hall"] == found["all"][:1] == [("a", 1.0)]
+    assert [person for person, _ in found["late"]] == ["a"]
+    assert found["late"][0][1] < 1
+    assert found["none"] == []
+
+
 def test_embeddings_in_the_place_of_images(client):
     asked = {"embeddings": [vector("a", 2), vector("z")], "fingerprint": AlignedColours.fingerprint}
     of_images = client.post("/v1/search", files=files(shot("a", 2), shot("z"))).json()
@@ -145,6 +182,9 @@ def test_embeddings_in_the_place_of_images(client):
         ({"images": [], "k": 3}, "at least one"),
         ({"images": ["AAAA"], "face": "left"}, "face"),
         ({"images": ["AAAA"], "k": 0}, "k"),
+        ({"images": [PHOTO], "where_images": {"lens": 1}}, "unknown key of a filter of images"),
+        ({"images": [PHOTO], "where_images": {"taken": {"from": "noon"}}}, "ISO 8601"),
+        ({"images": [PHOTO], "where_images": "hall"}, "where_images"),
     ],
 )
 def test_wrong_use_is_one_line(client, asked, word):

@@ -16,6 +16,7 @@ _TYPES = {
     "float8": ("norm", "quality"),
     "text": (
         *("id", "source", "hash", "enrolled", "created", "time", "action", "landmarks"),
+        *("camera", "taken"),
         *("stamp", "metadata", "name", "kind", "point", "calibration", "added", "key", "value"),
     ),
 }

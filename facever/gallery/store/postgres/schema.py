@@ -12,7 +12,7 @@ so that change numbers have no gap. A person's metadata is the JSON text that wa
 
 from facever.gallery.store.postgres.connection import PostgresConnection
 
-FORMAT = 1
+FORMAT = 2
 GALLERIES = "facever.galleries"
 ALL_GALLERIES = """
 CREATE SCHEMA facever;
@@ -161,7 +161,13 @@ CREATE TABLE calibrations (
 );
 """
 
-SCRIPTS = (_FROM_THE_BEGINNING,)
+_SINCE_FORMAT_2 = """
+ALTER TABLE images ADD COLUMN camera text COLLATE "C", ADD COLUMN taken text COLLATE "C";
+CREATE INDEX images_by_camera ON images (camera, taken, person) WHERE camera IS NOT NULL;
+CREATE INDEX images_by_time ON images (taken, person) WHERE taken IS NOT NULL;
+"""
+
+SCRIPTS = (_FROM_THE_BEGINNING, _SINCE_FORMAT_2)
 """What each format adds to the one before."""
 
 

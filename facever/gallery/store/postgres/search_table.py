@@ -8,7 +8,7 @@ name: a reader of an earlier state does not find it empty, but not at all, and r
 import json
 import re
 import secrets
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -22,7 +22,7 @@ from facever.gallery.records import Entries, Keys, Vectors
 from facever.gallery.store.connection import StoreConnection
 from facever.gallery.store.database import Transaction
 from facever.gallery.store.entries import entries_after
-from facever.gallery.store.entry_search import Proposed, SearchTableError
+from facever.gallery.store.entry_search import ChosenEntries, Proposed, SearchTableError
 from facever.gallery.store.facts import SEARCH, StoreFacts
 from facever.gallery.store.postgres.errors import NO_PGVECTOR
 from facever.gallery.store.vectors import VectorTable, entry_table
@@ -137,22 +137,18 @@ class TableSearch:
         kind = self._table.kind.with_effort(effort)
         return type(self)(self._db, replace(self._table, kind=kind))
 
-    def nearest(
-        self, query: Vectors, limit: int, among: Keys | None, without: Collection[int]
-    ) -> Proposed:
+    def nearest(self, query: Vectors, limit: int, chosen: ChosenEntries) -> Proposed:
         """Return the best entries for a query by exact search."""
-        where, values = _chosen(among, without)
+        where, values = _condition(chosen)
         sql = (
             f"SELECT entry, person, {self._table.distance} FROM {self._table.name} WHERE {where}"
             " ORDER BY 3, 1 LIMIT ?"
         )
         return _proposed(self._rows(sql, [_written(query), *values, limit]))
 
-    def best_means(
-        self, query: Vectors, limit: int, among: Keys | None, without: Collection[int]
-    ) -> Proposed:
+    def best_means(self, query: Vectors, limit: int, chosen: ChosenEntries) -> Proposed:
         """Return the best people by the mean of their entries' scores."""
-        where, values = _chosen(among, without)
+        where, values = _condition(chosen)
         sql = (
             f"SELECT person, person, avg({self._table.distance}) FROM {self._table.name}"
             f" WHERE {where} GROUP BY person ORDER BY 3, 1 LIMIT ?"
@@ -358,16 +354,17 @@ def _found(table: str) -> Iterator[None]:
         raise SearchTableError(f"the table {table} is missing") from error
 
 
-def _chosen(among: Keys | None, without: Collection[int]) -> tuple[str, list[object]]:
+def _condition(chosen: ChosenEntries) -> tuple[str, list[object]]:
     """Return an SQL condition on entries, and its values."""
     parts: list[str] = ["true"]
     values: list[object] = []
-    if among is not None:
-        parts.append("person = ANY (?::bigint[])")
-        values.append(among.tolist())
-    if without:
+    for column, allowed in (("person", chosen.people), ("entry", chosen.numbers)):
+        if allowed is not None:
+            parts.append(f"{column} = ANY (?::bigint[])")
+            values.append(allowed.tolist())
+    if chosen.without:
         parts.append("entry <> ALL (?::bigint[])")
-        values.append(sorted(without))
+        values.append(sorted(chosen.without))
     return " AND ".join(parts), values
 
 

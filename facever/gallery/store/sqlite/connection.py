@@ -15,6 +15,8 @@ _TYPES = {  # of the columns of images
     "enrolled": ("text",),
     "norm": ("real", "integer", "null"),
     "quality": ("real", "integer", "null"),
+    "camera": ("text", "null"),
+    "taken": ("text", "null"),
 }
 _PHOTOS = """
 CREATE TABLE IF NOT EXISTS photos (

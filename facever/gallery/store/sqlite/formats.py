@@ -40,6 +40,7 @@ from facever.gallery.store.vectors import (
 
 _ROWS_AT_ONCE = 4096
 _MOST = 10  # items listed in a message
+_CHECKSUMS = 3  # the first format with checksums, and with ids in their current form
 _PAGE_BYTES = 16384  # a 512-d vector takes half of SQLite's default page and would waste the rest
 
 
@@ -131,12 +132,13 @@ def _upgrade(database: SqliteDatabase) -> None:
         db = change.db
         if (version := _format_in(db)) < FORMAT:  # no one else did meanwhile
             make_tables(db, version)
-            facts = change.facts()
-            _upgrade_measured(db)
-            said += _upgrade_people(db)
-            said += _upgrade_vectors(
-                db, facts.settings.storage, facts.binding.dimension, under_way(db, change.name)
-            )
+            if version < _CHECKSUMS:
+                facts = change.facts()
+                _upgrade_measured(db)
+                said += _upgrade_people(db)
+                said += _upgrade_vectors(
+                    db, facts.settings.storage, facts.binding.dimension, under_way(db, change.name)
+                )
     for line in said:
         warn(f"{database.path} was upgraded to format {FORMAT}: {line}")
 

@@ -16,7 +16,7 @@ from facever.gallery.store.connection import StoreConnection
 from facever.gallery.store.facts import new_facts, write_facts
 
 APPLICATION_ID = 0x46435652  # "FCVR"
-FORMAT = 3
+FORMAT = 4
 
 _FROM_THE_BEGINNING = """
 CREATE TABLE meta (
@@ -122,6 +122,13 @@ CREATE TABLE migrated_checksums (
 );
 """
 
+_SINCE_FORMAT_4 = """
+ALTER TABLE images ADD COLUMN camera TEXT;
+ALTER TABLE images ADD COLUMN taken TEXT;
+CREATE INDEX images_by_camera ON images (camera, taken, person) WHERE camera IS NOT NULL;
+CREATE INDEX images_by_time ON images (taken, person) WHERE taken IS NOT NULL;
+"""
+
 
 def make_tables(db: StoreConnection, format_: int = 0) -> None:
     """Create the tables that a store of an older format does not have.
@@ -130,7 +137,7 @@ def make_tables(db: StoreConnection, format_: int = 0) -> None:
         db: A connection in a transaction.
         format_: Format of the store; 0 for an empty file.
     """
-    scripts = [_FROM_THE_BEGINNING, _SINCE_FORMAT_2, _SINCE_FORMAT_3][format_:]
+    scripts = [_FROM_THE_BEGINNING, _SINCE_FORMAT_2, _SINCE_FORMAT_3, _SINCE_FORMAT_4][format_:]
     for statement in "".join(scripts).split(";"):  # executescript would end the transaction
         db.execute(statement)
     db.execute(f"PRAGMA user_version = {FORMAT}")

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from facever.errors import GalleryError, UnavailableError
+from facever.gallery.image_filters import ImageFilter
 from facever.gallery.index.index import Index
 from facever.gallery.records import Binding
 from facever.gallery.store.postgres import galleries, schema
@@ -264,14 +265,27 @@ def test_after_a_purge_no_file_of_the_database_has_what_was_removed(
 def test_older_tables_are_upgraded(make_store: Callable, admin, monkeypatch) -> None:
     make_store().close()
     monkeypatch.setattr(schema, "SCRIPTS", (*schema.SCRIPTS, "CREATE TABLE newer (n bigint);\n"))
-    monkeypatch.setattr(galleries, "FORMAT", 2)
+    monkeypatch.setattr(galleries, "FORMAT", schema.FORMAT + 1)
     assert make_store().counts() == (0, 0)
     assert make_store().counts() == (0, 0)
-    assert admin.execute("SELECT format FROM facever.galleries").fetchone() == (2,)
+    assert admin.execute("SELECT format FROM facever.galleries").fetchone() == (schema.FORMAT + 1,)
     assert admin.execute("SELECT count(*) FROM newer").fetchone() == (0,)
     monkeypatch.undo()
-    with pytest.raises(GalleryError, match=r"format 2, newer than this facever reads \(1\)"):
+    with pytest.raises(GalleryError, match=r"format 3, newer than this facever reads \(2\)"):
         make_store()
+
+
+def test_images_of_older_tables_have_no_camera(make_store: Callable, some, admin) -> None:
+    make_store().enroll(some("ab"), {}, "keep")
+    admin.execute("ALTER TABLE facever_gallery.images DROP COLUMN camera, DROP COLUMN taken")
+    admin.execute("UPDATE facever.galleries SET format = 1")
+    store = make_store()
+    assert [(one.source, one.camera, one.taken) for one in store.images("a")] == [("0", None, None)]
+    new = replace(some("a", first=2), cameras=["c1"], taken=["2026-11-01T08:00:00+00:00"])
+    store.enroll(new, {}, "keep")
+    numbers, owners = store.images_matching(ImageFilter(("c1",)))
+    assert (len(numbers), store.ids(owners.tolist())) == (1, {1: "a"})
+    assert list(store.check()) == []
 
 
 def test_a_gallery_is_made_once(make_store: Callable, stores) -> None:

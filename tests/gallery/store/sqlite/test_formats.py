@@ -92,7 +92,7 @@ def test_it_becomes_what_a_new_store_is(former: Path, tmp_path: Path) -> None:
     Store.create(tmp_path / "new", Binding("m", 2))
     assert tables(former / FILE) == tables(tmp_path / "new" / FILE)
     with closing(sqlite3.connect(former / FILE)) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (3,)
+        assert db.execute("PRAGMA user_version").fetchone() == (schema.FORMAT,)
 
 
 def test_an_upgrade_that_fails_changes_nothing(
