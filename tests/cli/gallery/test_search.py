@@ -192,7 +192,7 @@ def test_search_among_some_people(facever, gallery: Path, model: Path, people: P
         assert found == set(expected) | ({"b", "c"} if not where else set())
         assert told["searched"] == (len(expected) if where else 3)
     status, said, _ = facever(*words[:-1], "--where", "site=C")
-    assert (status, said.splitlines()[1]) == (0, "  no person matches the filter")
+    assert (status, said.splitlines()[1]) == (0, "  no person or image matches the filter")
 
 
 def test_search_prints_csv(facever, gallery: Path, model: Path, people: Path, save_point) -> None:
