@@ -14,7 +14,7 @@ RUN apt-get update \
 # the CPU build then, since the default one has torch's CUDA build, 5 GB.
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
-ARG EXTRAS=serve-onnx,faces
+ARG EXTRAS=serve-onnx,onnx,faces
 
 # The dependencies are a layer of their own: a change of facever alone does not repeat it.
 COPY pyproject.toml constraints.txt README.md LICENSE /src/

@@ -170,7 +170,7 @@ def test_reid(
     assert guide.count(" epochs=8 ") == 1
     short = "epochs=1 batch.size=16 data.development_share=0.3 schedule.warmup_epochs=0"
     (tmp_path / "reid.md").write_text(guide.replace("epochs=8", short))
-    assert run(str(tmp_path / "reid.md"), monkeypatch, capsys) == 12
+    assert run(str(tmp_path / "reid.md"), monkeypatch, capsys) == 13
     assert "Retrieval" in (tmp_path / "report.html").read_text()
     probe = "CROPS/query/0042_c2_t0420_00.jpg"
     words = ["facever", "gallery", "search", "GALLERY", probe, "--model", "RUN", "--json"]

@@ -156,7 +156,7 @@ def test_a_database_that_goes_back_in_the_middle_of_a_search(
     postgres_server.execute(f"CREATE DATABASE earlier TEMPLATE {database}")
     search, store = Index.search, Store.open(address, 5)
 
-    def interrupted(index: Index, queries, k, rule, among, _) -> tuple:
+    def interrupted(index: Index, queries, k, rule, among, *_) -> tuple:
         monkeypatch.undo()
         store.enroll(lost, {}, "keep")
         found = search(index, queries, k, rule, among)

@@ -11,6 +11,7 @@ import pytest
 
 from facever.errors import GalleryError, UnavailableError
 from facever.gallery.records import Binding, NewImages, Settings
+from facever.gallery.store.entry_search import ChosenEntries
 from facever.gallery.store.postgres.address import parse_address
 from facever.gallery.store.store import Store
 from tests.postgres.server import QUICK, Server, as_another
@@ -90,7 +91,7 @@ def test_enroller_adds_to_what_the_database_searches(
     assert not list(admin.search_problems())
     with store.reading():
         probe = some("c", seed=3, first=9).vectors[0]
-        assert len(store.entry_search().nearest(probe, 9, None, ()).numbers) == 3
+        assert len(store.entry_search().nearest(probe, 9, ChosenEntries()).numbers) == 3
     refused(store.remake_search)
     assert not list(admin.search_problems())
 
