@@ -13,7 +13,7 @@ document.addEventListener("paste", (event) => {
   if (!file || !visible.length) return;
   event.preventDefault();
   const focused = visible.find((one) => one.element.contains(document.activeElement));
-  const empty = visible.find((one) => !one.file);
+  const empty = visible.find((one) => !one.file && !one.awaited);
   (focused ?? empty ?? (visible.includes(latest) ? latest : visible[0])).take(file);
 });
 for (const name of ["dragover", "drop"]) {
@@ -23,7 +23,7 @@ for (const name of ["dragover", "drop"]) {
 export class PhotoPlace {
   /** @param title What it is for. @param changed Called with this place when the photo changes. */
   constructor(title, changed) {
-    this.file = this.picture = null;
+    this.file = this.picture = this.awaited = null; // awaited: a file that the browser is still decoding
     this.changed = changed;
     this.canvas = el("canvas", { hidden: true, role: "img", "aria-label": `${title}: the photo` });
     this.problem = el("p", { class: "problem", role: "alert" });
@@ -50,10 +50,14 @@ export class PhotoPlace {
   async take(file) {
     latest = this;
     this.problem.textContent = "";
-    let picture;
+    this.awaited = file;
+    let picture = null;
     try {
       picture = await createImageBitmap(file, { imageOrientation: "from-image" });
-    } catch {
+    } catch { /* no picture */ }
+    if (this.awaited !== file) return; // another file was given meanwhile
+    this.awaited = null;
+    if (!picture) {
       this.problem.textContent = "This file is not an image that the browser can show.";
       return;
     }
