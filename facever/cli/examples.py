@@ -56,6 +56,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "gallery update": ("facever gallery update GALLERY ada role=guest --forget site",),
     "gallery remove": ("facever gallery remove GALLERY bob",),
     "gallery purge": ("facever gallery purge GALLERY",),
+    "gallery crops": ("facever gallery crops GALLERY", "facever gallery crops GALLERY --keep"),
     "gallery expire": ("facever gallery expire GALLERY --dry-run",),
     "gallery copy": (
         "facever gallery copy GALLERY 'postgresql:///faces?gallery=staff'",

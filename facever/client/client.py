@@ -232,6 +232,10 @@ class Client:
         found = self._connection.json("GET", f"{_path(person)}/images")
         return [StoredImage(**one) for one in found["images"]]
 
+    def crop(self, person: str, image: int) -> bytes:
+        """Return the kept crop of an image, a PNG file; see `Gallery.crop`."""
+        return self._connection.content("GET", f"{_path(person)}/images/{image}/crop")
+
     def update(
         self,
         person: str,

@@ -49,6 +49,11 @@ def checksum_of_texts(*texts: bytes) -> int:
     return zlib.crc32(b"\0".join(texts))
 
 
+def checksum_of_crop(number: int, owner: int, alignment: bytes, png: bytes) -> int:
+    """Return the CRC-32 of a crop, with the number and the owner of its image."""
+    return zlib.crc32(png, zlib.crc32(alignment + b"\0", zlib.crc32(_WHOSE.pack(number, owner))))
+
+
 def intact(
     numbers: Keys, owners: Keys, vectors: Vectors, checksums: Checksums
 ) -> NDArray[np.bool_]:

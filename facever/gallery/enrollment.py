@@ -10,7 +10,7 @@ from facever.errors import GalleryError
 from facever.gallery.answers import Enrollment
 from facever.gallery.checks import Conflicts, Rules, rules_for
 from facever.gallery.decisions import joined_notes
-from facever.gallery.export import read_export
+from facever.gallery.export import exported_crops, read_export
 from facever.gallery.index.index import Index
 from facever.gallery.inputs import Cameras, Faces, Times, checked_vectors, failures, images_of
 from facever.gallery.records import Duplicates, NewImages, person_id, shown
@@ -75,7 +75,17 @@ def enroll_export(
     )
     nobody = [person_id(person) for person in found.nobody]
     known = _by_person(found.metadata)
-    return _admit(store, index, binding.fingerprint, images, {}, known, checks, nobody)
+    with exported_crops(path, found) as crops:
+        images = replace(images, crops=crops)
+        done = _admit(store, index, binding.fingerprint, images, {}, known, checks, nobody)
+    if crops is None or store.settings.keep_crops:
+        return done
+    return replace(
+        done,
+        note=joined_notes(
+            done.note, "the gallery keeps no crops: the crops of the export are left out"
+        ),
+    )
 
 
 def _admit(

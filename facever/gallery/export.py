@@ -4,10 +4,14 @@ In addition to the columns of every embedding set, `rows.parquet` has `path` (th
 `enrolled` (ISO 8601), `quality` and `metadata` (JSON, of the person). A person without images has a
 row without a vector. If some images have them, `camera` and `taken` (ISO 8601) are where and when
 they were taken. If some images were enrolled as photos, `landmarks` are those of the face:
-empty if unknown, missing for crops. `export.json` has the SHA-256 of each file; an export is
-imported completely or not at all.
+empty if unknown, missing for crops. If crops are kept, `crops.zip` has them as PNG files, named by
+the row (0.png), and `crop` is the alignment of a row's crop. `export.json` has the SHA-256 of each
+file; an export is imported completely or not at all.
 """
 
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -15,8 +19,9 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import pandas as pd
 
-from facever.core.files import atomic_folder, sha256_of_file
+from facever.core.files import atomic_folder, open_regular, sha256_of_file
 from facever.core.json_files import parse_json, read_json, write_json
+from facever.data.crops import CROP, KeptCrop, is_plain_png
 from facever.embeddings.embedding_set import (
     META,
     ROWS,
@@ -31,13 +36,13 @@ from facever.errors import GalleryError
 from facever.gallery.records import Row, Vectors
 from facever.gallery.store.store import Store
 
-SEAL = "export.json"
+SEAL, CROPS = "export.json", "crops.zip"
 FORMAT = 1
 NO_IMAGE = "no image is enrolled"
 DAMAGED = "the vector is damaged in the gallery"
 _FILES = (META, ROWS, VECTORS)
 _COLUMNS = {"path", "hash", "enrolled", "quality", "metadata"}
-_OPTIONAL = ("camera", "taken", "landmarks")  # written if an image has them
+_OPTIONAL = ("camera", "taken", "landmarks", CROP)  # written if an image has them
 
 
 class Export(NamedTuple):
@@ -50,6 +55,7 @@ class Export(NamedTuple):
         metadata: Metadata by person id.
         nobody: Ids of people who have no image, or an image without a vector.
         photos: As in `NewImages`.
+        crops: The number of each image's crop in the archive, with its alignment; None without one.
     """
 
     faces: EmbeddingSet
@@ -58,6 +64,7 @@ class Export(NamedTuple):
     metadata: dict[str, dict[str, Any]]
     nobody: list[str]
     photos: list[str | None] | None = None
+    crops: Sequence[tuple[int, str] | None] = ()
 
 
 class PersonExport(NamedTuple):
@@ -69,6 +76,7 @@ class PersonExport(NamedTuple):
         metadata: Their metadata.
         images: The records of their images.
         vectors: float32 [N, D], a row for each image; NaN where it is damaged.
+        crops: The kept crops as PNG files, by the numbers of the images.
     """
 
     person: str
@@ -76,6 +84,7 @@ class PersonExport(NamedTuple):
     metadata: dict[str, Any]
     images: list[Row]
     vectors: Vectors
+    crops: dict[int, bytes]
 
 
 def write_export(store: Store, path: Path) -> int:
@@ -95,6 +104,9 @@ def write_export(store: Store, path: Path) -> int:
             frame = pd.DataFrame(rows, columns=Row._fields)
             frame = frame.rename(columns={"person": "identity", "source": "path"})
             norms = frame.pop("norm").astype("float32").to_numpy()
+            alignments = _write_crops(store, rows, folder / CROPS)
+            frame = frame.drop(columns="image")
+            frame[CROP] = alignments
             frame = frame.astype({"quality": "float64", "metadata": "category"})
             for name in ("path", "hash", *_OPTIONAL):
                 frame[name] = frame[name].astype("string")
@@ -110,7 +122,8 @@ def write_export(store: Store, path: Path) -> int:
                 options=dict(binding.options),
             )
             write_tables(folder, with_outcome(frame, norms, errors), meta, None)
-            sums = {name: sha256_of_file(folder / name) for name in _FILES}
+            names = [*_FILES, CROPS] if any(alignments) else _FILES
+            sums = {name: sha256_of_file(folder / name) for name in names}
             write_json(folder / SEAL, {"format": FORMAT, "sha256": sums})
             for file in folder.iterdir():
                 file.chmod(0o600)
@@ -124,7 +137,9 @@ def export_person(store: Store, person: str) -> PersonExport:
     with store.reading():
         metadata = store.metadata(person)
         rows, vectors = store.rows_of(person)
-    return PersonExport(person, store.binding.fingerprint, metadata, rows, vectors)
+        kept = store.crops([row.image for row in rows if row.image is not None])
+        crops = {image: crop.png for image, crop in kept}
+    return PersonExport(person, store.binding.fingerprint, metadata, rows, vectors, crops)
 
 
 def _write_vectors(store: Store, path: Path) -> tuple[list[Row], list[bool]]:
@@ -150,6 +165,23 @@ def _write_vectors(store: Store, path: Path) -> tuple[list[Row], list[bool]]:
         file.seek(0)
         _write_header(file, (len(rows), dimension))
     return rows, whole
+
+
+def _write_crops(store: Store, rows: Sequence[Row], path: Path) -> list[str | None]:
+    """Write the kept crops of rows as a zip archive; return the alignment of each row's crop.
+
+    Without any there is no archive.
+    """
+    place = {row.image: number for number, row in enumerate(rows) if row.image is not None}
+    alignments: list[str | None] = [None] * len(rows)
+    if store.crop_count():
+        with zipfile.ZipFile(path, "w") as archive:  # PNG files are compressed already
+            for image, crop in store.crops(list(place)):
+                archive.writestr(f"{place[image]}.png", crop.png)
+                alignments[place[image]] = crop.alignment
+        if not any(alignments):  # all are damaged
+            path.unlink()
+    return alignments
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, int]) -> None:
@@ -190,7 +222,50 @@ def read_export(path: Path) -> Export:
         metadata,
         rows["identity"][~acquired].tolist(),
         held["landmarks"].tolist() if "landmarks" in held else None,
+        [
+            None if alignment is None else (number, str(alignment))
+            for number, alignment in zip(held.index.tolist(), held[CROP].tolist(), strict=True)
+        ]
+        if CROP in held and (path / CROPS).is_file()
+        else [],
     )
+
+
+@contextmanager
+def exported_crops(path: Path, export: Export) -> Iterator[Callable[[int], KeptCrop | None] | None]:
+    """Yield what reads the crop of an image of an export, by its position; None without crops.
+
+    Raises:
+        GalleryError: The archive of the crops is damaged, also when it is read.
+    """
+    if not any(export.crops):
+        yield None
+        return
+
+    def unusable(error: Exception) -> GalleryError:
+        return GalleryError(f"{path / CROPS} cannot be used ({error}); export the gallery again")
+
+    def crop(place: int) -> KeptCrop | None:
+        if (known := export.crops[place]) is None:
+            return None
+        try:
+            png = archive.read(f"{known[0]}.png")
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise unusable(error) from error
+        if not is_plain_png(png):
+            raise GalleryError(
+                f"{path / CROPS}: {known[0]}.png is not a PNG file without metadata; nothing was "
+                "imported"
+            )
+        return KeptCrop(known[1], png)
+
+    with ExitStack() as opened:
+        try:
+            file = opened.enter_context(open_regular(path / CROPS))
+            archive = opened.enter_context(zipfile.ZipFile(file))
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise unusable(error) from error
+        yield crop
 
 
 def _check_seal(path: Path) -> None:
@@ -200,7 +275,8 @@ def _check_seal(path: Path) -> None:
         raise GalleryError(f"{path} is not a gallery export: it has no {SEAL}; enroll it instead")
     try:
         said = read_json(path / SEAL)
-        version, sums = int(said["format"]), {name: str(said["sha256"][name]) for name in _FILES}
+        names = [*_FILES, CROPS] if (path / CROPS).exists() else _FILES
+        version, sums = int(said["format"]), {name: str(said["sha256"][name]) for name in names}
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise GalleryError(f"{path / SEAL} is damaged; export the gallery again") from error
     if version > FORMAT:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from numpy.typing import ArrayLike
 
 from facever.core.text import canonical
+from facever.data.crops import KeptCrop
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import UnavailableError
 from facever.evaluation.score_calibration import ScoreCalibration
@@ -100,6 +101,7 @@ class Gallery:
         templates: str = "all",
         storage: str = "float32",
         index: str = "auto",
+        keep_crops: bool = False,
         wait: float = 10.0,
     ) -> Self:
         """Create an empty gallery, readable by its owner only, and open it.
@@ -123,12 +125,15 @@ class Gallery:
                 "quality_mean" (weighted by the images' quality, else their norm), or "medoids:K".
             storage: Number format of stored vectors: "float32", "float16" or "int8".
             index: "auto", "flat", a FAISS factory string, or in PostgreSQL "pgvector".
+            keep_crops: Whether to keep of each enrolled image the crop that the model saw; see
+                `set_keep_crops`.
             wait: Seconds to wait for another writer before giving up.
 
         Raises:
             GalleryError: Something exists at `path`, the folder cannot be written, both or neither
-                of a model and a fingerprint are given, the dimension is missing, or templates,
-                storage or index are unknown.
+                of a model and a fingerprint are given, the dimension is missing, templates,
+                storage or index are unknown, or crops are to be kept and the model does not state
+                the size of its input.
             ModelError: `model` is neither a model nor an embedding set.
         """
         place = place_of(path)
@@ -145,6 +150,7 @@ class Gallery:
             checked_policy(templates),
             checked_storage(storage),
             checked_index(place, index, binding.dimension),
+            keep_crops,
         )
         create_store(place, binding, settings)
         return cls.open(path, wait=wait)
@@ -467,6 +473,22 @@ class Gallery:
         """
         return self._store.images(person)
 
+    def crop(self, person: str, image: int) -> bytes:
+        """Return the kept crop of an image: what the model saw, a PNG file without metadata.
+
+        Args:
+            person: The person's id.
+            image: The image's number, as in `images`.
+
+        Raises:
+            NotEnrolledError: There is no such person or image, no crop of it, or a damaged one.
+        """
+        return self._store.crop(person, image).png
+
+    def crops(self, images: Sequence[int]) -> Iterator[tuple[int, KeptCrop]]:
+        """Yield the kept crops of images, with their numbers; report damaged ones."""
+        return self._store.crops(images)
+
     def metadata(self, person: str) -> dict[str, Any]:
         """Return a person's metadata.
 
@@ -685,6 +707,28 @@ class Gallery:
         """
         self._store.set_storage(kind)
         self._index.settle()
+
+    @property
+    def keeps_crops(self) -> bool:
+        """Whether the crop that the model saw of each new image is kept."""
+        return self._store.settings.keep_crops
+
+    def set_keep_crops(self, keep: bool) -> int:
+        """Keep the crops of images that are enrolled from now on, or none, also of the others.
+
+        A crop is the face, aligned, or the given crop, in the size that the model's preprocessing
+        takes; the photo is not kept. Vectors without an image, and tracks, have none.
+
+        Args:
+            keep: With False, all kept crops are removed.
+
+        Returns:
+            The number of crops that were removed.
+
+        Raises:
+            GalleryError: The gallery's model does not state the size of its input.
+        """
+        return self._store.set_keep_crops(keep)
 
     # -- equivalent models ------------------------------------------------------------------
 

@@ -46,6 +46,8 @@ class GalleryInfo(Result):
         screen: The int8 copy for exact search: its `bytes`, and since the index was opened the
             number of probes that it `searched`, and of those that had too many candidates and were
             compared with every vector (`fallbacks`); None without a copy.
+        keep_crops: Whether the crop that the model saw of each new image is kept.
+        crops: Number of images whose crop is kept.
     """
 
     path: str
@@ -70,6 +72,8 @@ class GalleryInfo(Result):
     photos: int = 0
     equivalents: Mapping[str, Equivalence] = field(default_factory=dict)
     screen: dict[str, int] | None = None
+    keep_crops: bool = False
+    crops: int = 0
 
     def describe(self) -> list[Section]:
         """Return a gallery's model, settings and counts."""
@@ -86,6 +90,7 @@ class GalleryInfo(Result):
             ("index", self._index),
             ("people", count(self.people)),
             ("images", self._images),
+            ("crops", f"kept, of {self.crops:,} images" if self.keep_crops else "not kept"),
             *self._points,
             ("calibrations", calibrations or "none: no probabilities"),
         ]
@@ -137,6 +142,7 @@ def info_of(store: Store, path: Path | str, screen: dict[str, int] | None) -> Ga
             people=people,
             images=images,
             photos=store.photo_count(),
+            crops=store.crop_count(),
             entries=store.entry_count(),
             operating_points={name: one.model_dump(mode="json") for name, one in points.items()},
             calibrations={name: one.model_dump(mode="json") for name, one in calibrations.items()},

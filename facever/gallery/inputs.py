@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from facever.core.console import warn
 from facever.data.acquisition import FACE_COLUMNS
+from facever.data.crops import CROP, KeptCrop
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.embeddings.meta import UNDECLARED
 from facever.embeddings.unit import ROUNDING, first_not_unit, unit_rows
@@ -176,6 +177,7 @@ def images_of(
         photos=photos,
         cameras=_each(cameras, size, "camera", camera_of),
         taken=_each(taken, size, "time", time_of),
+        crops=_crops(faces),
     )
 
 
@@ -258,6 +260,14 @@ def _photos(faces: EmbeddingSet) -> list[str | None] | None:
         return None
     known = faces.rows.get("landmarks", pd.Series([None] * len(faces)))
     return [said if isinstance(said, str) else "" for said in known.tolist()]
+
+
+def _crops(faces: Faces) -> Callable[[int], KeptCrop | None] | None:
+    """Return what gives the crop of a row; None for vectors that were not made with crops."""
+    if not isinstance(faces, EmbeddingSet) or CROP not in faces.rows:
+        return None
+    held = [one if isinstance(one, KeptCrop) else None for one in faces.rows[CROP].tolist()]
+    return held.__getitem__
 
 
 def _paths(faces: EmbeddingSet) -> list[str | None] | None:

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from facever.core.console import Progress, progress
 from facever.data.acquisition import FaceStep
 from facever.data.decode import ImageError
+from facever.data.given import Given
 from facever.data.manifest import Manifest
 from facever.embeddings.unit import unit_rows
 from facever.errors import GalleryError
 from facever.gallery.gallery import Gallery
 from facever.gallery.inputs import binding_of
 from facever.gallery.records import PendingImage
-from facever.gallery.sources import cropping, located
+from facever.gallery.sources import cropping, located, misfit_of
 from facever.models.images import workers_for
 from facever.models.photos import Photos, one_face_each
 from facever.models.protocol import Model
@@ -64,6 +65,8 @@ class Migration(Record):
         missing: Images that cannot be embedded again. A finished migration has removed them.
         lost: Names of the old model's operating points and calibrations. A finished migration has
             removed them.
+        crops: Number of images, of those embedded in this run, whose kept crop was embedded:
+            their source is missing.
     """
 
     finished: bool
@@ -73,6 +76,7 @@ class Migration(Record):
     resumed: int
     missing: list[MissingImage]
     lost: list[str]
+    crops: int = 0
 
 
 def migrate_gallery(
@@ -89,7 +93,8 @@ def migrate_gallery(
     New vectors are stored immediately: after an interruption, the same call continues. Until all
     images are embedded, the old model stays in use, also for enrolment; images enrolled meanwhile
     are embedded, too. An image is read from its source. It is missing if the source has other bytes
-    than at enrolment.
+    than at enrolment. Then its kept crop is embedded, if there is one and the new model takes crops
+    of this size and alignment.
 
     Args:
         gallery: The gallery; it switches in one transaction at the end.
@@ -141,6 +146,7 @@ def migrate_gallery(
                 resumed,
                 [moving.missing[image] for image in pending],
                 [*info.operating_points, *info.calibrations],
+                moving.from_crops,
             )
 
 
@@ -149,6 +155,7 @@ class _Moving:
 
     Attributes:
         embedded: Number of images embedded.
+        from_crops: Number of those whose kept crop was embedded.
         missing: Images that cannot be embedded, by number.
     """
 
@@ -163,7 +170,7 @@ class _Moving:
     ) -> None:
         self._gallery, self._model, self._root = gallery, model, root
         self._workers, self._photos, self._shown = workers, photos, shown
-        self.embedded = 0
+        self.embedded = self.from_crops = 0
         self.missing: dict[int, MissingImage] = {}
 
     @property
@@ -184,23 +191,55 @@ class _Moving:
 
     def _embed_some(self, images: Sequence[PendingImage]) -> None:
         found: list[tuple[PendingImage, str]] = []
+        lost: list[tuple[PendingImage, str]] = []
         for image in images:
             try:
                 found.append((image, located(image, self._root)))
             except ImageError as error:
-                self._miss(image, error.reason)
+                lost.append((image, error.reason))
         for photos in (False, True):
             some = [one for one in found if (one[0].landmarks is not None) == photos]
             if some:
-                known = [image.landmarks for image, _ in some]
-                self._embed(some, cropping(self._model, self._photos, known))
+                self._embed_files(some)
+        if lost:
+            self._embed_crops(lost)
 
-    def _embed(self, found: Sequence[tuple[PendingImage, str]], faces: FaceStep | None) -> None:
+    def _embed_files(self, found: Sequence[tuple[PendingImage, str]]) -> None:
+        """Embed images, all photos or all crops, from files."""
         images, paths = zip(*found, strict=True)
+        faces = cropping(self._model, self._photos, [image.landmarks for image in images])
         manifest = Manifest.from_frame(pd.DataFrame({"path": paths}), Path.cwd(), "gallery")
         workers = workers_for(len(manifest)) if self._workers is None else self._workers
+        self._embed(images, manifest, faces, workers)
+
+    def _embed_crops(self, lost: Sequence[tuple[PendingImage, str]]) -> None:
+        """Embed images without a source by their kept crops; the others are missing."""
+        kept = dict(self._gallery.crops([image.image for image, _ in lost]))
+        images: list[PendingImage] = []
+        for image, reason in lost:
+            crop = kept.get(image.image)
+            if crop is not None and self._photos is False and image.landmarks is not None:
+                why = "its kept crop is of a face, and photos are to be embedded whole"
+            else:
+                why = "" if crop is None else misfit_of(crop, self._model)
+            if crop is None or why:
+                self._miss(image, f"{reason}; {why}" if why else reason)
+            else:
+                images.append(image)
+        if images:
+            before = self.embedded
+            self._embed(images, [kept[image.image].png for image in images], None, 0)
+            self.from_crops += self.embedded - before
+
+    def _embed(
+        self,
+        images: Sequence[PendingImage],
+        given: Manifest | Sequence[Given],
+        faces: FaceStep | None,
+        workers: Workers,
+    ) -> None:
         left = iter(images)
-        with closing(stream_of(self._model, manifest, faces, workers=workers)) as blocks:
+        with closing(stream_of(self._model, given, faces, workers=workers)) as blocks:
             for _, block, errors, _found in blocks:
                 batch = list(islice(left, len(errors)))
                 for image, error in zip(batch, errors, strict=True):

@@ -9,6 +9,7 @@ from facever.errors import GalleryError
 from facever.gallery.index.kinds import checked_kind
 from facever.gallery.pgvector import ONLY_POSTGRES, is_pgvector
 from facever.gallery.records import Binding, Settings
+from facever.gallery.store.crops import require_size
 from facever.gallery.store.postgres.address import (
     GalleryAddress,
     is_address,
@@ -57,8 +58,10 @@ def create_store(place: Path | GalleryAddress, binding: Binding, settings: Setti
     """Create an empty store, all of it or nothing.
 
     Raises:
-        GalleryError: It cannot be created.
+        GalleryError: It cannot be created, or crops are to be kept that can be whole photos.
     """
+    if settings.keep_crops:
+        require_size(binding)
     with new_place(place) as new:
         Store.create(new, binding, settings, shown_as=place if isinstance(place, Path) else None)
 

@@ -1,7 +1,7 @@
 """Records that a gallery's store takes and returns."""
 
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facever.core.text import canonical
+from facever.data.crops import KeptCrop
 from facever.errors import GalleryError, plain
 from facever.render.values import Record
 
@@ -51,11 +52,13 @@ class Settings:
             "quality_mean", or "medoids:K".
         storage: Number format of stored vectors: float32, float16 or int8.
         index: "auto", "flat" or a FAISS factory string.
+        keep_crops: Whether the crop that the model saw of each new image is kept.
     """
 
     templates: str = "all"
     storage: Storage = "float32"
     index: str = "auto"
+    keep_crops: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,8 @@ class NewImages:
             crop.
         cameras: Camera of each image, in stored form (`image_filters.camera_of`), or None.
         taken: Time when each image was taken, in stored form (`image_filters.time_of`), or None.
+        crops: Returns the crop of an image by its position, or None; it is called when the image is
+            written, by a store that keeps crops. None: there are none.
     """
 
     people: Sequence[str]
@@ -150,9 +155,11 @@ class NewImages:
     photos: Sequence[str | None] | None = None
     cameras: Sequence[str | None] | None = None
     taken: Sequence[str | None] | None = None
+    crops: Callable[[int], KeptCrop | None] | None = None
 
     def rows(self, which: Sequence[int]) -> "NewImages":
         """Return some of the images."""
+        crops = self.crops
         return NewImages(
             [self.people[row] for row in which],
             self.vectors if len(which) == len(self.vectors) else self.vectors[list(which)],
@@ -164,6 +171,7 @@ class NewImages:
             _chosen(self.photos, which),
             _chosen(self.cameras, which),
             _chosen(self.taken, which),
+            None if crops is None else lambda row: crops(which[row]),
         )
 
 
@@ -191,6 +199,7 @@ class StoredImage(Record):
         quality: Its weight in a quality-weighted mean; if None, its norm.
         camera: The camera that took it, or None.
         taken: Time when it was taken, ISO 8601 in UTC, or None.
+        crop: Whether its crop is kept.
     """
 
     image: int
@@ -201,6 +210,7 @@ class StoredImage(Record):
     quality: float | None
     camera: str | None = None
     taken: str | None = None
+    crop: bool = False
 
 
 @dataclass(frozen=True)
@@ -250,7 +260,7 @@ class Finding(Record):
 
 
 class Row(NamedTuple):
-    """An exported image, without its vector."""
+    """An exported image, without its vector; `image` is its number in the gallery."""
 
     person: str
     metadata: str
@@ -262,6 +272,7 @@ class Row(NamedTuple):
     camera: str | None = None
     taken: str | None = None
     landmarks: str | None = None
+    image: int | None = None
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,20 @@
-"""The sources of enrolled images: where their files are, and how they become crops again."""
+"""The sources of enrolled images: where their files are, and how they become crops again.
+
+A kept crop can stand in for a missing file.
+"""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from facever.data.acquisition import FaceStep, landmarks_of
+from facever.data.crops import KeptCrop
 from facever.data.decode import ImageError
 from facever.data.given import hash_of
+from facever.data.headers import read_header
 from facever.data.members import file_of
 from facever.errors import DataError, GalleryError
 from facever.gallery.records import PendingImage
-from facever.models.photos import NONE, Photos, alignment_of, face_step
+from facever.models.photos import NONE, Photos, alignment_of, crop_size, face_step
 from facever.models.protocol import Model
 
 
@@ -44,6 +49,18 @@ def _are_landmarks(text: str) -> bool:
     except DataError:
         return False
     return True
+
+
+def misfit_of(crop: KeptCrop, model: Model) -> str:
+    """Return why a kept crop is not the crop that a model takes; empty if it is."""
+    header, (height, width) = read_header(crop.png), crop_size(model)
+    size, alignment = (header.height, header.width), alignment_of(model)
+    if (size, crop.alignment) == ((height, width), alignment):
+        return ""
+    return (
+        f"its kept crop has {size[0]} x {size[1]} pixels and alignment {crop.alignment}, and the "
+        f"new model takes {height} x {width} and {alignment}"
+    )
 
 
 def located(image: PendingImage, root: Path | None) -> str:

@@ -15,14 +15,15 @@ import numpy as np
 import pandas as pd
 
 from facever.core.console import Progress, progress
-from facever.data.acquisition import OnError
+from facever.data.acquisition import Acquire, OnError
+from facever.data.crops import CROP, KeptCrop
 from facever.data.every_face import every_face, every_face_given
 from facever.data.given import Given
 from facever.data.manifest import Manifest
 from facever.embeddings.embedding_set import EmbeddingSet, require_some, with_outcome
 from facever.embeddings.meta import EmbeddingMeta
 from facever.embeddings.unit import unit_block
-from facever.models.photos import Photos, acquisition, face_step
+from facever.models.photos import Photos, acquisition, crop_keeper, face_step
 from facever.models.protocol import Model, described
 from facever.models.streams import EmbeddedBlock, Workers, stream_of
 
@@ -38,6 +39,7 @@ def embed_images(
     *,
     workers: Workers | None = None,
     photos: Photos = None,
+    keep_crops: bool = False,
 ) -> EmbeddingSet:
     """Embed a data set in memory; `Extractor.extract` writes one to a folder instead.
 
@@ -51,6 +53,8 @@ def embed_images(
             of images when not given. A model without `blocks` loads in this process.
         photos: Whether the images are photos, in which faces are found and aligned, or crops; see
             `facever.models.photos.Photos`. By default what the model and the data say.
+        keep_crops: Whether the rows have the column `crop`: what the model saw of each image, a
+            `facever.data.crops.KeptCrop`. It takes about 25 kB per image of 112 x 112 pixels.
 
     Returns:
         The manifest's rows, each with its vector, or with the reason (`error`) why it has none.
@@ -70,7 +74,7 @@ def embed_images(
     from facever.data.sources import load  # all readers, for those who need them
 
     if not isinstance(images, Manifest | str | Path):
-        return embed_given(model, images, photos=photos)
+        return embed_given(model, images, photos=photos, keep_crops=keep_crops)
     manifest = images if isinstance(images, Manifest) else load(images)
     meta = described(model)
     faces = face_step(model, photos, manifest)
@@ -80,7 +84,8 @@ def embed_images(
     meta = replace(
         meta, dataset=manifest.dataset, root=str(manifest.root), acquisition=acquisition(faces)
     )
-    stream = stream_of(model, manifest, faces, workers=workers)
+    step = crop_keeper(model, faces, faces) if keep_crops else faces
+    stream = stream_of(model, manifest, step, workers=workers)
     with progress("embedding", len(manifest), "images") as shown, closing(stream):
         return _collected(model, meta, manifest.frame, stream, shown)
 
@@ -91,6 +96,7 @@ def embed_given(
     on_error: OnError = "skip",
     *,
     photos: Photos = None,
+    keep_crops: bool = False,
 ) -> EmbeddingSet:
     """Embed images given in any way, in this process; the rows have `path` where it is known.
 
@@ -102,6 +108,7 @@ def embed_given(
         on_error: "skip" or "raise".
         photos: As in `embed_images`. With a cropper of every face the column `image` says which of
             the images a row is of, from 0 on.
+        keep_crops: As in `embed_images`.
 
     Raises:
         ImageError: With `on_error` "raise", the first image that cannot be read.
@@ -114,10 +121,12 @@ def embed_given(
     rows = pd.DataFrame({"path": pd.array(paths, dtype="string"), "identity": None})
     meta = replace(meta, acquisition=acquisition(faces))
     if faces is None or not faces.every_face:
-        with closing(stream_of(model, images, faces, workers=0, on_error=on_error)) as stream:
+        step: Acquire | None = crop_keeper(model, faces, faces) if keep_crops else faces
+        with closing(stream_of(model, images, step, workers=0, on_error=on_error)) as stream:
             return _collected(model, meta, rows, stream)
     crops, owners, known = every_face_given(images, faces, on_error)
     rows = rows.iloc[owners].reset_index(drop=True).assign(**{IMAGE: owners})
+    known = crop_keeper(model, faces, known) if keep_crops else known
     with closing(stream_of(model, crops, known, workers=0)) as stream:
         return _collected(model, meta, rows, stream)
 
@@ -134,22 +143,28 @@ def _collected(
     stream: Iterable[EmbeddedBlock],
     shown: Progress | None = None,
 ) -> EmbeddingSet:
-    """Return the embedding set of all blocks."""
+    """Return the embedding set of all blocks; with a column of crops if they are kept."""
     vectors = np.zeros((len(rows), meta.dimension), np.float32)
     norms = np.zeros(len(rows), np.float32)
     reasons: list[str | None] = []
     found: list[Mapping[str, Any]] = []
+    crops: list[KeptCrop | None] = []
     for first, block, errors, columns in stream:
         these = slice(first, first + len(block))
         named = partial(_row_name, rows, first)
         vectors[these], norms[these] = unit_block(block, errors, named)
         reasons += errors
-        found += columns or [{}] * len(errors)
+        said = [dict(one) for one in columns or [{}] * len(errors)]
+        crops += [one.pop(CROP, None) for one in said]
+        found += said
         if shown is not None:
             shown.advance(len(errors))
     require_some(meta, reasons)
     known = getattr(model, "trained_on", None)
-    return EmbeddingSet(vectors, with_outcome(rows, norms, reasons, found), meta, known)
+    rows = with_outcome(rows, norms, reasons, found)
+    if any(crops):
+        rows = rows.assign(**{CROP: pd.Series(crops, dtype=object)})
+    return EmbeddingSet(vectors, rows, meta, known)
 
 
 def _row_name(rows: pd.DataFrame, first: int, place: int) -> str:

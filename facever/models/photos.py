@@ -7,7 +7,8 @@ already. The caller can override both; the size of an image has no influence.
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from facever.data.acquisition import FaceStep, PhotoCropper
+from facever.data.acquisition import Acquire, FaceStep, PhotoCropper
+from facever.data.crops import CropKeeper
 from facever.data.preprocessing import Preprocessing
 from facever.errors import ConfigError, DataError, ModelError
 
@@ -22,6 +23,7 @@ False: they are crops; None: what the model and the data say of themselves."""
 NONE = "none"
 _TEMPLATE_SIZE = 112  # of a model that does not say the size of its input
 _CROPS = {"images": "crops"}
+_INTERPOLATIONS = ("area", "bilinear", "bicubic")  # a model of one's own may have others
 
 
 def alignment_of(model: "Model") -> str:
@@ -115,6 +117,23 @@ def crop_size(model: "Model") -> tuple[int, int]:
     said = getattr(model, "preprocessing", {})
     known = {name: said[name] for name in ("size", "crop") if name in said}
     return Preprocessing(**{"size": _TEMPLATE_SIZE, **known}).uncropped_size
+
+
+def crop_keeper(model: "Model", faces: FaceStep | None, acquire: Acquire | None) -> CropKeeper:
+    """Return the step of loaders that also keeps the crops of a model.
+
+    Args:
+        model: What the crops are for.
+        faces: How photos become crops; None where the images are crops.
+        acquire: The step that does so for the rows of the loader; None for crops.
+    """
+    alignment = alignment_of(model)
+    if faces is not None:
+        alignment = str(faces.cropper.provenance.get("template", alignment))
+    said = getattr(model, "preprocessing", {}).get("interpolation")
+    how = {"interpolation": said} if said in _INTERPOLATIONS else {}
+    whole = Preprocessing(size=crop_size(model), **how)
+    return CropKeeper(acquire, alignment, whole.resize)
 
 
 def acquisition(faces: FaceStep | None) -> dict[str, Any]:

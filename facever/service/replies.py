@@ -148,6 +148,7 @@ class ImageRow(BaseModel):
     quality: float | None
     camera: str | None
     taken: str | None
+    crop: bool = Field(description="Whether its crop is kept.")
 
 
 class ImagesReply(BaseModel):

@@ -129,6 +129,15 @@ def test_people_and_their_images(client, served):
     again = client.enroll(shot("q"), "q/x")
     assert (again.images, again.duplicates[0].known_as) == (0, "q/x")
     assert client.images("q/x") == gallery.images("q/x")
+    with pytest.raises(NotEnrolledError, match="no crop of image"):
+        client.crop("q/x", client.images("q/x")[0].image)
+    gallery.set_keep_crops(True)
+    client.enroll(shot("q", 7), "q/x", conflicts="ignore")
+    kept = client.images("q/x")[-1]
+    assert kept.crop
+    assert client.crop("q/x", kept.image) == gallery.crop("q/x", kept.image)
+    gallery.set_keep_crops(False)
+    client.remove("q/x", kept.image)
     client.add_person("empty", {"n": 1})
     client.update("empty", {"m": [1]}, ["n"], "still empty")
     assert client.metadata("still empty") == {"m": [1]}

@@ -142,6 +142,8 @@ ADDED = {
     "alignment",
     "box",
     "camera",
+    "crop",
+    "crops",
     "duplicates_unnamed",
     "face",
     "faces",
@@ -149,6 +151,7 @@ ADDED = {
     "failed",
     "failure_rates",
     "interval",
+    "keep_crops",
     "rate",
     "failure_to_acquire",
     "failure_to_enroll",
@@ -173,7 +176,7 @@ ADDED = {
 }
 """Keys that came later: of photos, int8 copies, equivalent models, images without identity, failed
 comparisons, settings of models, miss rates of operating points, pooled tracks, cameras and times of
-images."""
+images, kept crops."""
 
 
 def differences(

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from facever.data.crops import KeptCrop
 from facever.errors import GalleryError, UnavailableError
 from facever.gallery import copies
 from facever.gallery.copies import copy_gallery
@@ -30,8 +31,14 @@ from tests.gallery.test_uses import ROW
 def full(tmp_path: Path, units, make_point, make_calibration) -> Path:
     """A gallery with something in each of its tables, and unused last numbers."""
     folder = tmp_path / "full"
-    with Gallery.create(folder, fingerprint="model-1", dimension=8, templates="mean") as gallery:
-        pass
+    Gallery.create(
+        folder,
+        fingerprint="model-1",
+        dimension=8,
+        preprocessing={"size": [2, 2]},
+        templates="mean",
+        keep_crops=True,
+    ).close()
     people = [f"p{n % 9}" for n in range(40)]
     named = [None if n % 5 == 0 else f"Ä {n}.jpg" for n in range(40)]
     new = NewImages(
@@ -39,6 +46,7 @@ def full(tmp_path: Path, units, make_point, make_calibration) -> Path:
         [50.0 + n for n in range(40)], None, ["[1, 2]" if n % 2 else None for n in range(40)],
         [f"cam {n % 3}" for n in range(40)],
         [f"2026-11-01T08:{n:02}:00+00:00" if n % 4 else None for n in range(40)],
+        lambda n: KeptCrop("none", bytes(range(n))) if n % 3 else None,
     )  # fmt: skip
     with closing(Store.open(folder, 1)) as store:
         store.enroll(
@@ -55,7 +63,7 @@ def full(tmp_path: Path, units, make_point, make_calibration) -> Path:
         gallery.remove("p2")
         gallery.enroll(units(2, 7), "last", fingerprint="model-1")
         gallery.remove("last")  # its numbers are never used again
-        gallery.begin_migration(Binding("model-2", 4))
+        gallery.begin_migration(Binding("model-2", 4, preprocessing={"size": [2, 2]}))
         pending = [image.image for image in gallery.pending_images()][:11]
         gallery.add_migrated(pending, units(11, 3, 4), [None] * 11, fingerprint="model-2")
     with UseLog(folder) as log:

@@ -1,4 +1,4 @@
-"""Galleries of store format 2, written by the code of then, are what they were, and more.
+"""Galleries of former store formats, written by the code of then, are what they were, and more.
 
 `former/make_galleries.py` wrote them and what they answered.
 """
@@ -7,18 +7,21 @@ import json
 import sqlite3
 import tarfile
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from facever.data.crops import KeptCrop
 from facever.errors import GalleryError
 from facever.gallery.gallery import Gallery
-from facever.gallery.records import Binding
+from facever.gallery.records import Binding, NewImages
+from facever.gallery.store.sqlite.schema import FORMAT
 from tests.former.replay import SAFELY
 
-ARCHIVE = Path(__file__).with_name("former") / "format-2.tar.gz"
+FOLDER = Path(__file__).with_name("former")
 KINDS = [
     "float32-all-ivf",
     "float32-medoids",
@@ -28,6 +31,8 @@ KINDS = [
     "int8-all",
     "migrating",
 ]
+CASES = [("format-2", kind) for kind in KINDS]
+CASES += [("format-4", kind) for kind in ("float32-medoids", "int8-all", "migrating")]
 
 
 def units(count: int, seed: int, dimension: int = 16) -> np.ndarray:
@@ -36,8 +41,8 @@ def units(count: int, seed: int, dimension: int = 16) -> np.ndarray:
 
 
 @pytest.fixture
-def former(tmp_path: Path) -> Path:
-    with tarfile.open(ARCHIVE) as packed:
+def former(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    with tarfile.open(FOLDER / f"{getattr(request, 'param', 'format-2')}.tar.gz") as packed:
         packed.extractall(tmp_path, **SAFELY)
     for folder in tmp_path.iterdir():
         if folder.is_dir():
@@ -50,7 +55,7 @@ def expected(former: Path) -> dict[str, Any]:
     return dict(json.loads((former / "expected.json").read_text()))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("former", "kind"), CASES, indirect=["former"])
 def test_it_is_what_it_was(former: Path, expected: dict[str, Any], kind: str) -> None:
     before = expected[kind]
     with Gallery.open(former / kind) as gallery:
@@ -60,7 +65,7 @@ def test_it_is_what_it_was(former: Path, expected: dict[str, Any], kind: str) ->
         for person, metadata in before["metadata"].items():
             assert gallery.metadata(person) == metadata
             images = [image.to_dict() for image in gallery.images(person)]
-            later = {"camera": None, "taken": None}  # keys that came with format 4
+            later = {"camera": None, "taken": None, "crop": False}  # keys that came later
             assert images == [image | later for image in before["images"][person]]
         ids, vectors = gallery.entries()
         assert ids == [id_ for id_, _ in before["entries"]]
@@ -76,10 +81,10 @@ def test_it_is_what_it_was(former: Path, expected: dict[str, Any], kind: str) ->
             assert np.allclose(scores, [score for _, score in right], rtol=0, atol=1e-6)
         assert gallery.check() == []
     with closing(sqlite3.connect(former / kind / "gallery.db")) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (4,)
+        assert db.execute("PRAGMA user_version").fetchone() == (FORMAT,)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("former", "kind"), CASES, indirect=["former"])
 def test_it_lives_on(former: Path, kind: str) -> None:
     """Every change of an upgraded gallery leaves it sound."""
     with Gallery.open(former / kind) as gallery:
@@ -91,6 +96,23 @@ def test_it_lives_on(former: Path, kind: str) -> None:
         gallery.purge()
         assert gallery.check() == []
         assert gallery.search(units(1, 9), 1, fingerprint="model-1")[0].candidates
+
+
+@pytest.mark.parametrize("former", ["format-2", "format-4"], indirect=True)
+def test_it_can_be_told_to_keep_crops(former: Path) -> None:
+    with closing(sqlite3.connect(former / "int8-all" / "gallery.db")) as db, db:
+        db.execute("UPDATE meta SET value = '{\"size\": [9, 9]}' WHERE key = 'preprocessing'")
+    new = NewImages(["new"], units(1, 3), [1.0], [None], [None])
+    new = replace(new, crops=lambda _: KeptCrop("none", b"crop"))
+    with Gallery.open(former / "int8-all") as gallery:
+        assert (gallery.keeps_crops, gallery.info().crops) == (False, 0)
+        gallery._store.enroll(new, {}, "keep")
+        assert [one.crop for one in gallery.images("new")] == [False]
+        gallery.set_keep_crops(True)
+        gallery._store.enroll(new, {}, "keep")
+        [_, image] = gallery.images("new")
+        assert gallery.crop("new", image.image) == b"crop"
+        assert gallery.check() == []
 
 
 def test_a_migration_that_had_begun_is_finished(former: Path) -> None:

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from facever.data.decode import decode
+from facever.data.decode import decode, decode_bytes
 from facever.data.manifest import Manifest
 from facever.errors import DataError, GalleryError, ModelError
 from facever.gallery.gallery import Gallery
@@ -29,6 +29,21 @@ def no_files(recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in ("mkdtemp", "mkstemp", "TemporaryDirectory", "NamedTemporaryFile", "TemporaryFile"):
         monkeypatch.setattr(tempfile, name, refuse)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_kept_crops_are_those_of_their_images(
+    recognizer: Recognizer, people: Path, workers: int
+) -> None:
+    """Also where one image fails, and where processes load them."""
+    gallery = recognizer.gallery
+    gallery.set_keep_crops(True)
+    assert recognizer.enroll(people, workers=workers).images == gallery.info().crops == 12
+    for person in "abcd":
+        for image in gallery.images(person):
+            assert image.source is not None
+            kept = decode_bytes(gallery.crop(person, image.image))
+            np.testing.assert_array_equal(kept, decode(image.source))
 
 
 @pytest.mark.usefixtures("no_files")

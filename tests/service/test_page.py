@@ -298,6 +298,17 @@ def test_people_are_kept_up(page: Page, files, gallery: Path) -> None:
         assert [(one.person, one.images) for one in opened.people()] == [("a", 1)]
 
 
+def test_kept_crops_are_shown(page: Page, files, gallery: Path) -> None:
+    enroll(page, "a", files["a"])
+    assert page.locator("#people img").count() == 0
+    with Gallery.open(gallery) as opened:
+        opened.set_keep_crops(True)
+    enroll(page, "a", files["a again"])
+    crop = page.get_by_role("img", name="Crop of image 2")
+    expect(crop).to_have_js_property("naturalWidth", 16)
+    assert page.locator("#people img").count() == 1
+
+
 def test_ids_and_metadata_are_shown_as_text_and_never_run(page: Page, files, gallery) -> None:
     with Gallery.open(gallery) as opened:
         opened.add_person(EVIL, {"note": EVIL, EVIL: "x"})
@@ -332,8 +343,10 @@ def test_the_page_works_by_keyboard_alone(page: Page, files) -> None:
     expect(page.locator("#compare .verdict")).to_be_visible()
 
 
-def test_nothing_serious_is_found_by_axe(page: Page, files) -> None:
+def test_nothing_serious_is_found_by_axe(page: Page, files, gallery: Path) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    with Gallery.open(gallery) as opened:
+        opened.set_keep_crops(True)
     enroll(page, "a", files["a"])
     ready = {"people": ".grid", "people/a": "#people h2", "gallery": "#gallery table"}
     for part in ("compare", "search", "people", "people/a", "gallery"):

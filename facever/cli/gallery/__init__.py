@@ -5,6 +5,7 @@ import typer
 from facever.cli.gallery import (
     copying,
     creating,
+    crops,
     edits,
     enrolling,
     equivalence,
@@ -56,6 +57,7 @@ for _name, _verb, _line in (
         maintenance.rebuild,
         "Rebuild the index; change templates, storage or kind of index.",
     ),
+    ("crops", crops.crops, "Show whether crops are kept; keep them from now on, or remove them."),
     ("copy", copying.copy, "Copy a gallery, between folders and PostgreSQL either way."),
     ("export", maintenance.export, "Write all people and images as an embedding set."),
     ("import", enrolling.import_, "Enroll all people of an export."),

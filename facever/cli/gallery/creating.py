@@ -48,11 +48,20 @@ def create(
         str, typer.Option(help="Number format of stored vectors: float32, float16 or int8.")
     ] = "float32",
     index: IndexKind = None,
+    keep_crops: Annotated[
+        bool,
+        typer.Option(
+            "--keep-crops",
+            help="Keep of each enrolled image the crop that the model saw (PNG); the photo is not "
+            "kept.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Create an empty gallery, bound to a model.
 
-    To change --templates, --storage and --index later, use facever gallery rebuild.
+    To change --templates, --storage and --index later, use facever gallery rebuild; for
+    --keep-crops, facever gallery crops.
     """
     from facever.embeddings.embedding_set import EmbeddingSet
     from facever.errors import ConfigError
@@ -80,6 +89,11 @@ def create(
         assert from_embeddings is not None
         made_by = EmbeddingSet.load(from_embeddings)
     with Gallery.create(
-        gallery, made_by, templates=templates, storage=storage, index=index or "auto"
+        gallery,
+        made_by,
+        templates=templates,
+        storage=storage,
+        index=index or "auto",
+        keep_crops=keep_crops,
     ) as made:
         print_info(made, as_json)

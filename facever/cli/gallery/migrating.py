@@ -76,9 +76,10 @@ def migrate(
     """Migrate to another model: embed all images again from their sources, then use that model.
 
     Images enrolled as photos are cropped by their stored landmarks. --photos or --crops states the
-    kind of the other images (default: what the new model needs). After an interruption, the same
-    command continues. The old model stays in use until all images are embedded. Operating points
-    and calibrations belong to the old model and are removed with it.
+    kind of the other images (default: what the new model needs). Where a source is missing, the
+    kept crop is embedded, if there is one of the size and alignment that the new model takes. After
+    an interruption, the same command continues. The old model stays in use until all images are
+    embedded. Operating points and calibrations belong to the old model and are removed with it.
 
     Exit status: 0 migrated, 2 images are missing (nothing changed) or an error.
     """
@@ -136,7 +137,8 @@ def _print(done: "Migration") -> None:
     if len(done.missing) > _EXAMPLES:
         say(f"missing: {len(done.missing) - _EXAMPLES} more (--json lists all)")
     before = f", {done.resumed} before" if done.resumed else ""
-    print(f"embedded: {counted(done.images, 'image')}{before}")
+    crops = f" ({done.crops} of kept crops)" if done.crops else ""
+    print(f"embedded: {counted(done.images, 'image')}{crops}{before}")
     if not done.finished:
         return
     print(f"removed:  {counted(len(done.missing), 'image')} that could not be embedded")

@@ -82,6 +82,9 @@ class StoreConnection(Protocol):
     def as_bytes(self, column: str) -> str:
         """Return SQL for the bytes of a text."""
 
+    def as_blob(self, column: str) -> str:
+        """Return SQL for the bytes of a column of bytes."""
+
     def has_only(self, characters: str, column: str) -> str:
         """Return an SQL condition: whether a text has only these characters.
 

@@ -20,6 +20,7 @@ from facever.errors import GalleryError, UnavailableError
 from facever.gallery.metadata import stored_json
 from facever.gallery.pgvector import is_pgvector
 from facever.gallery.store.connection import StoreConnection
+from facever.gallery.store.crops import ROWS_AT_ONCE as CROPS_AT_ONCE
 from facever.gallery.store.database import Database, Transaction
 from facever.gallery.store.facts import COPY, SEARCH, StoreFacts, write_facts
 
@@ -41,6 +42,7 @@ _NUMBERED = tuple(
         ("images", "image person source hash enrolled norm quality camera taken vector"),
         ("image_checksums", "image checksum"),
         ("photos", "image landmarks"),
+        ("crops", "image alignment png checksum"),
         ("templates", "template person vector"),
         ("template_checksums", "template checksum"),
         ("removed", "entry change"),
@@ -231,10 +233,11 @@ def _numbers(db: StoreConnection) -> list[tuple[str, int]]:
 def _blocks(db: StoreConnection, table: CopiedTable) -> Iterator[list[tuple[Any, ...]]]:
     """Yield the rows of a table by ascending keys."""
     key, where, values = table.columns[0], "", list[Any]()
+    most = CROPS_AT_ONCE if table.name == "crops" else _ROWS_AT_ONCE
     while _is_there(db, table):
         sql = (
             f"SELECT {', '.join(table.columns)} FROM {table.name}{where} ORDER BY {key}"
-            f" LIMIT {_ROWS_AT_ONCE}"
+            f" LIMIT {most}"
         )
         rows = db.execute(sql, values).fetchall()
         if not rows:

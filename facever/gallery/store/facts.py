@@ -72,13 +72,18 @@ def facts_in(db: StoreConnection, name: str) -> StoreFacts:
             bytes.fromhex(said["audit_key"]),
             _binding(said),
             Settings(
-                checked_policy(said["templates"]), checked_storage(said["storage"]), said["index"]
+                checked_policy(said["templates"]),
+                checked_storage(said["storage"]),
+                said["index"],
+                said.get("keep_crops", False),
             ),
             _equivalents(said),
         )
         texts = (facts.gallery, facts.created, facts.generation, facts.settings.index)
         if not all(isinstance(value, str) for value in texts):
             raise TypeError("a value is not text")
+        if not isinstance(facts.settings.keep_crops, bool):
+            raise TypeError("keep_crops is neither true nor false")
     except KeyError as error:
         if COPY in said:
             raise GalleryError(

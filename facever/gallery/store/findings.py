@@ -8,6 +8,7 @@ from facever.gallery.metadata import metadata_in
 from facever.gallery.records import Finding, shown
 from facever.gallery.storage import decoded
 from facever.gallery.store.connection import StoreConnection
+from facever.gallery.store.crops import damaged_crops
 from facever.gallery.store.database import Transaction
 from facever.gallery.store.entries import made_templates
 from facever.gallery.store.facts import under_way
@@ -39,6 +40,7 @@ def findings(read: Transaction) -> Iterator[Finding]:
             yield finding
     if whole:
         yield from _check_templates(read)
+    yield from _check_crops(read)
     table = entry_table(settings)
     sql = f"SELECT count(*) FROM removed JOIN {table.name} ON {table.number} = entry"
     if count := db.execute(sql).fetchone()[0]:
@@ -57,6 +59,15 @@ def _check_vectors(read: Transaction, table: VectorTable) -> Iterator[Finding]:
         yield Finding(part, f"{what} is damaged: it differs from the enrolled vector")
     if len(damaged) > _MOST:
         yield Finding(part, f"{len(damaged) - _MOST} more {table.name} are damaged")
+
+
+def _check_crops(read: Transaction) -> Iterator[Finding]:
+    count = 0
+    for count, what in enumerate(damaged_crops(read), 1):
+        if count <= _MOST:
+            yield Finding("store", f"{what}: it is not shown, and no migration uses it")
+    if count > _MOST:
+        yield Finding("store", f"{count - _MOST} more crops are damaged")
 
 
 def _check_templates(read: Transaction) -> Iterator[Finding]:

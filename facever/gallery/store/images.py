@@ -22,6 +22,7 @@ from facever.gallery.records import (
 )
 from facever.gallery.storage import encoded
 from facever.gallery.store.connection import StoreConnection
+from facever.gallery.store.crops import add_crops, crop_column, give_crops
 from facever.gallery.store.database import Transaction, record
 from facever.gallery.store.entries import derive, forget_entries_of, forget_images
 from facever.gallery.store.facts import under_way
@@ -47,9 +48,14 @@ _RECORD = "source, hash, enrolled, norm, quality, camera, taken"
 
 def images_of(read: Transaction, key: int, person: str) -> list[StoredImage]:
     """Return the records of a person's images, in order of their numbers."""
-    sql = f"SELECT image, {_RECORD} FROM images WHERE person = ? ORDER BY image"
+    kept = crop_column(read, "images.image")
+    sql = f"SELECT image, {_RECORD}, {kept} FROM images WHERE person = ? ORDER BY image"
     rows = read.db.execute(sql, [key]).fetchall()
-    return [StoredImage(*row) for row in rows if _is_sound(read, person, row[0], row[1:])]
+    return [
+        StoredImage(*(*row[:-1], bool(row[-1])))
+        for row in rows
+        if _is_sound(read, person, row[0], row[1:-1])
+    ]
 
 
 def images_named(
@@ -106,7 +112,7 @@ def rows_of(read: Transaction, key: int) -> tuple[list[Row], Vectors]:
 
 def _record_columns(db: StoreConnection) -> str:
     record = ", ".join(f"t.{column}" for column in _RECORD.split(", "))
-    return f", p.id, p.metadata, {record}, {landmarks_column(db, 't.image')}"
+    return f", p.id, p.metadata, {record}, {landmarks_column(db, 't.image')}, t.image"
 
 
 def _records(read: Transaction, rows: Sequence[tuple[Any, ...]]) -> tuple[list[Row], Vectors]:
@@ -243,6 +249,9 @@ def add_images(
         if images.photos is not None:
             known = ((row[0], images.photos[index]) for index, row in zip(some, rows, strict=True))
             _write_photos(db, [(number, text) for number, text in known if text is not None])
+        if (crop_at := images.crops) is not None:
+            owned = zip(some, rows, strict=True)
+            add_crops(change, ((row[0], row[1], crop_at(index)) for index, row in owned))
 
 
 def remove_people(change: Transaction, people: Mapping[str, int]) -> int:
@@ -291,6 +300,7 @@ def give_images(change: Transaction, number: int, images: Sequence[int], of: int
     if db.has_photos():
         sql = "INSERT INTO photos SELECT ?, landmarks FROM photos WHERE image = ?"
         db.executemany(sql, [(new, image) for image, new in fresh.items()])
+    give_crops(change, fresh, to)
     pending = under_way(db, change.name)
     if pending is not None:
         sql = "INSERT INTO migrated SELECT ?, norm, vector FROM migrated WHERE image = ?"

@@ -12,6 +12,7 @@ from facever.errors import GalleryError
 from facever.gallery.records import Binding, MigrationState, PendingImage, Storage, Vectors
 from facever.gallery.storage import encoded
 from facever.gallery.store.connection import StoreConnection
+from facever.gallery.store.crops import require_size
 from facever.gallery.store.database import Transaction, record
 from facever.gallery.store.entries import begin_generation
 from facever.gallery.store.facts import under_way
@@ -32,6 +33,8 @@ def begin(change: Transaction, binding: Binding) -> None:
             f"a migration to fingerprint {begun.fingerprint} has begun: finish or abandon it "
             f"before one to {binding.fingerprint}"
         )
+    if change.facts().settings.keep_crops:
+        require_size(binding)
     if begun is not None:
         _drop_damaged(change.db, begun)
     change.write_facts({"migration": asdict(binding)})

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from facever.data.crops import KeptCrop
 from facever.errors import GalleryError, NotEnrolledError
 from facever.gallery.checksums import checksum_of_texts
 from facever.gallery.image_filters import ImageFilter
@@ -30,7 +31,7 @@ from facever.gallery.records import (
     Vectors,
     shown,
 )
-from facever.gallery.store import entries, images, migration, people
+from facever.gallery.store import crops, entries, images, migration, people
 from facever.gallery.store.copies import Copied, CopiedState, copy_rows, row_count
 from facever.gallery.store.database import Database, Transaction
 from facever.gallery.store.entry_search import EntrySearch
@@ -149,6 +150,11 @@ class StoreQueries:
         """Return the number of images enrolled as photos."""
         with self._database.reading() as read:
             return images.count_photos(read.db)
+
+    def crop_count(self) -> int:
+        """Return the number of images whose crop is kept."""
+        with self._database.reading() as read:
+            return crops.count_crops(read)
 
     # -- entries, for indexes --------------------------------------------------------------
 
@@ -279,6 +285,23 @@ class StoreQueries:
         """Return all images of a person with their vectors [n, D]; a damaged vector is NaN."""
         with self._database.reading() as read:
             return images.rows_of(read, people.key_of(read.db, person))
+
+    def crop(self, person: str, image: int) -> KeptCrop:
+        """Return the crop of a person's image.
+
+        Raises:
+            NotEnrolledError: There is no such person or image, no crop of it, or a damaged one.
+        """
+        with self._database.reading() as read:
+            images.images_named(read.db, people.key_of(read.db, person), person, [image])
+            return crops.crop_of(read, image, person)
+
+    def crops(self, numbers: Sequence[int]) -> Iterator[tuple[int, KeptCrop]]:
+        """Yield the numbers and crops of these images, without damaged ones, in blocks."""
+        for start in range(0, len(numbers), crops.ROWS_AT_ONCE):
+            with self._database.reading() as read:
+                found = list(crops.crops_of(read, numbers[start : start + crops.ROWS_AT_ONCE]))
+            yield from found
 
     def vectors_of(self, person: str) -> Vectors:
         """Return the vectors [n, D] of a person's entries.

@@ -54,7 +54,7 @@ from facever.gallery.records import (
     text,
 )
 from facever.gallery.storage import checked_storage
-from facever.gallery.store import entries, images, migration, people
+from facever.gallery.store import crops, entries, images, migration, people
 from facever.gallery.store.conflicts import repeated
 from facever.gallery.store.database import Transaction, begin_gallery, later, record
 from facever.gallery.store.opening import FILE, make_database, open_database
@@ -343,6 +343,12 @@ class Store(StoreQueries):
                 change.write_facts({"index": kind})
                 record(change.db, "index", people=0, images=0)
         return changed
+
+    @repeated
+    def set_keep_crops(self, keep: bool) -> int:
+        """Keep the crops of images from now on, or none; return the number of crops removed."""
+        with self._database.writing(much=True) as change:
+            return crops.change_keeping(change, keep)
 
     @repeated
     def remake_search(self) -> None:

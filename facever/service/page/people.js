@@ -68,7 +68,7 @@ function addPerson() {
     goTo(id.value);
   };
   return el("details", {}, el("summary", {}, "Add a person"),
-    el("p", { class: "hint" }, "Images become embeddings and are not kept."),
+    el("p", { class: "hint" }, "Images become embeddings. Photos are not kept; crops are, if the gallery keeps them."),
     el("div", { class: "fields" }, field("Id", id), field("Images", files), action("Add", run, { class: "main" })));
 }
 
@@ -90,13 +90,35 @@ async function showPerson(view, person, state) {
     return [box, String(one.image), one.enrolled, one.quality === null ? "" : one.quality.toFixed(2),
       one.camera ?? "", one.taken ?? "", one.source ?? "", one.hash ? `${one.hash.slice(0, 12)}…` : ""];
   });
+  const shown = held.images.filter((one) => one.crop).map((one) => cropOf(person, one.image));
   const picked = () => [...chosen].filter(([, box]) => box.checked).map(([image]) => image);
   view.replaceChildren(
     el("p", {}, el("a", { href: "#people" }, "All people")), el("h2", {}, person),
     facts([["Images", String(said.images)], ...Object.entries(said.metadata).map(([key, value]) => [key, text(value)])]),
-    table("Images: records, not pictures", ["", "number#", "enrolled", "weight#", "camera", "taken", "source", "SHA-256"], rows),
+    ...(shown.length ? [el("div", { class: "crops" }, ...shown)] : []),
+    table("Images: records, not photos", ["", "number#", "enrolled", "weight#", "camera", "taken", "source", "SHA-256"], rows),
     removeImages(person, picked, again), addImages(person, again), metadata(person, said.metadata, again),
     rename(person), merge(person), split(person, picked), exported(person), erase(person));
+}
+
+/** A kept crop: an img cannot send a token, so it is fetched, when it comes into view. */
+function cropOf(person, image) {
+  const name = `Crop of image ${image}`;
+  const picture = el("img", { class: "crop", alt: name, width: 112, height: 112 });
+  const label = el("figcaption", {}, `Image ${image}`);
+  const seen = new IntersectionObserver(async ([one]) => {
+    if (!one.isIntersecting) return;
+    seen.disconnect();
+    try {
+      const address = URL.createObjectURL(await blob(ofPerson(person, `/images/${image}/crop`)));
+      picture.addEventListener("load", () => URL.revokeObjectURL(address));
+      picture.src = address;
+    } catch (error) {
+      label.textContent = error.message;
+    }
+  });
+  seen.observe(picture);
+  return el("figure", {}, picture, label);
 }
 
 const text = (value) => (typeof value === "string" ? value : JSON.stringify(value));

@@ -45,7 +45,7 @@ class AskedEnrollment(AskedImages):
     "", dependencies=needs("enrol"), responses=refusals(404), summary="List a person's images."
 )
 def images(person: PersonInPath, service: In) -> ImagesReply:
-    """Records, without vectors; no image is kept."""
+    """Records, without vectors; no photo is kept."""
     with service.gallery() as gallery:
         rows = [ImageRow(**one.to_dict()) for one in gallery.images(person)]
     return ImagesReply(person=person, images=rows)
@@ -90,6 +90,24 @@ def enroll(person: PersonInPath, body: Given, service: In, response: Response) -
         response.status_code = 200
     said = json_value(done)
     return EnrollmentReply(**{name: said[name] for name in EnrollmentReply.model_fields})
+
+
+@router.get(
+    "/{image}/crop",
+    dependencies=needs("enrol"),
+    response_class=Response,
+    responses={
+        **refusals(404, 422),
+        200: {"content": {"image/png": {}}, "description": "The crop, without metadata."},
+    },
+    summary="Show what the model saw of an image, if the gallery keeps crops.",
+)
+def crop(person: PersonInPath, image: int, service: In) -> Response:
+    """The status is 404 where no crop is kept: the gallery keeps none, or kept none when the image
+    was enrolled, or it was enrolled as an embedding or a track; and where the crop is damaged.
+    """
+    with service.gallery() as gallery:
+        return Response(gallery.crop(person, image), media_type="image/png")
 
 
 @router.delete(

@@ -26,11 +26,12 @@ _README = """All that this gallery keeps of one person.
 
 person.json  id, metadata, the model's fingerprint, and a record of each image (source, SHA-256,
              time of enrolment, length of the embedding, quality, camera and time that were given,
-             landmarks of the face)
+             landmarks of the face, number of the image)
 uses.json    rows of the log of uses whose answer was this person
 vectors.npy  float32 [N, D], NumPy's format: the embedding of each image, in the same order
+crops/N.png  the crop of image N that the model saw, where the gallery keeps crops
 
-No image is kept.
+No photo is kept.
 """
 
 
@@ -184,7 +185,7 @@ def split(person: PersonInPath, body: Given, service: In) -> CountReply:
     summary="Export all that is kept of one person (the right of access).",
 )
 def export(person: PersonInPath, service: In) -> Response:
-    """A zip of person.json, vectors.npy, uses.json and a README."""
+    """A zip of person.json, vectors.npy, uses.json, the kept crops and a README."""
     with service.gallery() as gallery:
         uses = [] if service.uses is None else service.uses.rows(person)
         archive = archive_of(gallery.person_export(person), uses)
@@ -214,6 +215,8 @@ def archive_of(export: PersonExport, uses: Sequence[Use]) -> bytes:
         archive.writestr("person.json", json.dumps(json_value(said), indent=2, allow_nan=False))
         archive.writestr("uses.json", json.dumps([json_value(one) for one in uses], indent=2))
         archive.writestr("vectors.npy", vectors.getvalue())
+        for image, png in export.crops.items():
+            archive.writestr(f"crops/{image}.png", png, zipfile.ZIP_STORED)
     return made.getvalue()
 
 

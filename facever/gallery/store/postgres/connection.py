@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     import psycopg
 
 _TYPES = {
-    "bytea": ("vector",),
+    "bytea": ("vector", "png"),
     "float8": ("norm", "quality"),
     "text": (
         *("id", "source", "hash", "enrolled", "created", "time", "action", "landmarks"),
-        *("camera", "taken"),
+        *("camera", "taken", "alignment"),
         *("stamp", "metadata", "name", "kind", "point", "calibration", "added", "key", "value"),
     ),
 }
@@ -118,6 +118,10 @@ class PostgresConnection:
     def as_bytes(self, column: str) -> str:
         """Return SQL for the bytes of a text."""
         return f"convert_to({column}, 'UTF8')"
+
+    def as_blob(self, column: str) -> str:
+        """Return SQL for the bytes of a column of bytes."""
+        return column
 
     def has_only(self, characters: str, column: str) -> str:
         """Return an SQL condition: whether a text has only these characters."""

@@ -12,7 +12,7 @@ so that change numbers have no gap. A person's metadata is the JSON text that wa
 
 from facever.gallery.store.postgres.connection import PostgresConnection
 
-FORMAT = 2
+FORMAT = 3
 GALLERIES = "facever.galleries"
 ALL_GALLERIES = """
 CREATE SCHEMA facever;
@@ -167,7 +167,17 @@ CREATE INDEX images_by_camera ON images (camera, taken, person) WHERE camera IS 
 CREATE INDEX images_by_time ON images (taken, person) WHERE taken IS NOT NULL;
 """
 
-SCRIPTS = (_FROM_THE_BEGINNING, _SINCE_FORMAT_2)
+_SINCE_FORMAT_3 = """
+CREATE TABLE crops (
+    image bigint PRIMARY KEY REFERENCES images (image) ON DELETE CASCADE,
+    alignment text NOT NULL,
+    png bytea NOT NULL,
+    checksum bigint NOT NULL
+);
+ALTER TABLE crops ALTER png SET STORAGE EXTERNAL;
+"""
+
+SCRIPTS = (_FROM_THE_BEGINNING, _SINCE_FORMAT_2, _SINCE_FORMAT_3)
 """What each format adds to the one before."""
 
 

@@ -85,6 +85,10 @@ class SqliteConnection(sqlite3.Connection):
         """Return SQL for the bytes of a text, which may be invalid UTF-8."""
         return f"CAST({column} AS BLOB)"
 
+    def as_blob(self, column: str) -> str:
+        """Return SQL for the bytes of a column of bytes, of which damage can make a text."""
+        return f"CAST({column} AS BLOB)"
+
     def has_only(self, characters: str, column: str) -> str:
         """Return an SQL condition: whether a text has only these characters."""
         return f"NOT CAST({column} AS TEXT) GLOB '*[^{characters}]*'"

@@ -16,7 +16,7 @@ from facever.gallery.store.connection import StoreConnection
 from facever.gallery.store.facts import new_facts, write_facts
 
 APPLICATION_ID = 0x46435652  # "FCVR"
-FORMAT = 4
+FORMAT = 5
 
 _FROM_THE_BEGINNING = """
 CREATE TABLE meta (
@@ -129,6 +129,25 @@ CREATE INDEX images_by_camera ON images (camera, taken, person) WHERE camera IS 
 CREATE INDEX images_by_time ON images (taken, person) WHERE taken IS NOT NULL;
 """
 
+_SINCE_FORMAT_5 = """
+CREATE TABLE crops (
+    image INTEGER PRIMARY KEY REFERENCES images (image) ON DELETE CASCADE,
+    alignment TEXT NOT NULL,
+    png BLOB NOT NULL,
+    checksum INTEGER NOT NULL
+);
+CREATE INDEX crops_by_checksum ON crops (checksum);
+"""  # the index is small: rows are counted without reading the crops
+
+_SCRIPTS = (
+    _FROM_THE_BEGINNING,
+    _SINCE_FORMAT_2,
+    _SINCE_FORMAT_3,
+    _SINCE_FORMAT_4,
+    _SINCE_FORMAT_5,
+)
+"""What each format adds to the one before."""
+
 
 def make_tables(db: StoreConnection, format_: int = 0) -> None:
     """Create the tables that a store of an older format does not have.
@@ -137,8 +156,9 @@ def make_tables(db: StoreConnection, format_: int = 0) -> None:
         db: A connection in a transaction.
         format_: Format of the store; 0 for an empty file.
     """
-    scripts = [_FROM_THE_BEGINNING, _SINCE_FORMAT_2, _SINCE_FORMAT_3, _SINCE_FORMAT_4][format_:]
-    for statement in "".join(scripts).split(";"):  # executescript would end the transaction
+    for statement in "".join(_SCRIPTS[format_:]).split(
+        ";"
+    ):  # executescript would end the transaction
         db.execute(statement)
     db.execute(f"PRAGMA user_version = {FORMAT}")
     if format_ == 1:

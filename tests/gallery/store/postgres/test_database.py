@@ -5,8 +5,10 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from facever.data.crops import KeptCrop
 from facever.errors import GalleryError, UnavailableError
 from facever.gallery.image_filters import ImageFilter
 from facever.gallery.index.index import Index
@@ -16,10 +18,13 @@ from facever.gallery.store.postgres.address import GalleryAddress, parse_address
 from facever.gallery.store.postgres.database import PostgresDatabase
 from facever.gallery.store.postgres.session import Session
 from facever.gallery.store.store import Store
-from tests.gallery.store.conftest import PostgresStores
+from tests.gallery.store.conftest import DIMENSION, PostgresStores
 from tests.postgres.server import Server
 
 psycopg = pytest.importorskip("psycopg")
+
+SIZED = Binding("model-1", DIMENSION, preprocessing={"size": [9, 9]})
+"""The binding to a model whose crops can be kept."""
 
 
 @pytest.fixture
@@ -238,10 +243,11 @@ def test_purge_rewrites_the_tables(make_store: Callable, some, stores) -> None:
 def test_after_a_purge_no_file_of_the_database_has_what_was_removed(
     make_store: Callable, some, admin, postgres_server: Server
 ) -> None:
-    store = make_store()
+    store = make_store(binding=SIZED, keep_crops=True)
     names = ["Zacharias Quux", "Ada"]
+    crops = [np.random.default_rng(row).bytes(50_000) for row in range(2)]
     new = some("ab", sources=["/photos/quuxone.jpg", "/photos/ada.jpg"], hashes=["cafe01", "cafe2"])
-    new = replace(new, people=names)
+    new = replace(new, people=names, crops=lambda row: KeptCrop("none", crops[row]))
     store.enroll(new, {names[0]: {"badge": "BADGE-4711"}, names[1]: {"badge": "B-1"}}, "keep")
     admin.execute("ANALYZE")  # as autovacuum does: statistics are samples of the values
 
@@ -253,13 +259,14 @@ def test_after_a_purge_no_file_of_the_database_has_what_was_removed(
         traces = [
             (b"Quux", b"quuxone", b"cafe01", b"BADGE-4711"), (b"Ada", b"ada.jpg", b"cafe2", b"B-1")
         ][row]  # fmt: skip
-        return [trace for trace in (*traces, new.vectors[row].tobytes()) if trace in held]
+        crop = crops[row][25_000:25_500]  # pages of PostgreSQL have 8 KiB
+        return [trace for trace in (*traces, new.vectors[row].tobytes(), crop) if trace in held]
 
-    assert len(found(0)) == len(found(1)) == 5
+    assert len(found(0)) == len(found(1)) == 6
     store.remove(names[0])
     store.purge()
     admin.execute("VACUUM FULL pg_catalog.pg_statistic")
-    assert (found(0), len(found(1))) == ([], 5)
+    assert (found(0), len(found(1))) == ([], 6)
 
 
 def test_older_tables_are_upgraded(make_store: Callable, admin, monkeypatch) -> None:
@@ -271,13 +278,14 @@ def test_older_tables_are_upgraded(make_store: Callable, admin, monkeypatch) -> 
     assert admin.execute("SELECT format FROM facever.galleries").fetchone() == (schema.FORMAT + 1,)
     assert admin.execute("SELECT count(*) FROM newer").fetchone() == (0,)
     monkeypatch.undo()
-    with pytest.raises(GalleryError, match=r"format 3, newer than this facever reads \(2\)"):
+    with pytest.raises(GalleryError, match=r"format 4, newer than this facever reads \(3\)"):
         make_store()
 
 
 def test_images_of_older_tables_have_no_camera(make_store: Callable, some, admin) -> None:
     make_store().enroll(some("ab"), {}, "keep")
     admin.execute("ALTER TABLE facever_gallery.images DROP COLUMN camera, DROP COLUMN taken")
+    admin.execute("DROP TABLE facever_gallery.crops")
     admin.execute("UPDATE facever.galleries SET format = 1")
     store = make_store()
     assert [(one.source, one.camera, one.taken) for one in store.images("a")] == [("0", None, None)]
@@ -285,6 +293,21 @@ def test_images_of_older_tables_have_no_camera(make_store: Callable, some, admin
     store.enroll(new, {}, "keep")
     numbers, owners = store.images_matching(ImageFilter(("c1",)))
     assert (len(numbers), store.ids(owners.tolist())) == (1, {1: "a"})
+    assert list(store.check()) == []
+
+
+def test_older_tables_get_one_of_crops(make_store: Callable, some, admin) -> None:
+    make_store(binding=SIZED).enroll(some("ab"), {}, "keep")
+    admin.execute("DROP TABLE facever_gallery.crops")
+    admin.execute("DELETE FROM meta WHERE key = 'keep_crops'")
+    admin.execute("UPDATE facever.galleries SET format = 2")
+    store = make_store()
+    assert (store.settings.keep_crops, store.images("a")[0].crop) == (False, False)
+    store.set_keep_crops(True)
+    new = replace(some("a", first=2), crops=lambda _: KeptCrop("none", b"crop"))
+    store.enroll(new, {}, "keep")
+    assert [one.crop for one in store.images("a")] == [False, True]
+    assert store.crop("a", 3) == KeptCrop("none", b"crop")
     assert list(store.check()) == []
 
 
