@@ -305,7 +305,8 @@ class Gallery:
         Args:
             faces: An EmbeddingSet, or unit vectors [N, D] (or one [D]). Rows of an EmbeddingSet
                 without a vector are skipped and reported. Its column `quality`, if present, weights
-                images for the templates "quality_mean"; otherwise the norm is the weight.
+                images for the templates "quality_mean"; otherwise the norm is the weight. Its crops
+                (`embed_images(keep_crops=True)`) are kept by a gallery that keeps crops.
             people: Id of the person in each image, or one id for all; by default the identities of
                 the EmbeddingSet.
             fingerprint: Fingerprint of the model that made plain vectors, or an EmbeddingSet that

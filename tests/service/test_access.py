@@ -48,6 +48,7 @@ ROUTES = [
     ("enrol", "GET", "/v1/people/a"),
     ("enrol", "GET", "/v1/people/a/images"),
     ("enrol", "POST", "/v1/people/a/images"),
+    ("enrol", "GET", "/v1/people/a/images/1/crop"),
     ("admin", "PATCH", "/v1/people/a"),
     ("admin", "DELETE", "/v1/people/a"),
     ("admin", "POST", "/v1/people/a/merge"),

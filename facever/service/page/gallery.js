@@ -13,6 +13,7 @@ export function gallerySection(section, state) {
       facts([
         ["People", many(gallery.people)], ["Images", many(gallery.images)],
         ["Images are", photos ? "photos, in which faces are detected" : "crops, taken as they are"],
+        ["Crops", gallery.keep_crops ? `kept, of ${many(gallery.crops)} images` : "not kept"],
         ["Templates", gallery.templates], ["Index", gallery.index], ["Storage", gallery.storage],
         ["Model", `fingerprint ${gallery.fingerprint}, dimension ${gallery.dimension}`],
         ["Created", gallery.created], ["Last change", `number ${many(gallery.change)}`], ["Service", `facever ${version}`],
