@@ -5,6 +5,7 @@ import struct
 import zipfile
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,19 @@ def test_of_crops_that_are_given(place: Path, tmp_path: Path, model: type) -> No
         reduced = cv2.resize(larger, size, interpolation=cv2.INTER_AREA)
         np.testing.assert_array_equal(decode_bytes(gallery.crop("ada", 2)), reduced)
         assert gallery.entries()[1].tobytes() == without.entries()[1].tobytes()
+
+
+@pytest.mark.in_folder("the image is refused before the store")
+@pytest.mark.parametrize("keep_crops", [False, True])
+def test_a_crop_of_too_many_pixels_is_not_decoded_smaller(
+    place: Path, monkeypatch: pytest.MonkeyPatch, keep_crops: bool
+) -> None:
+    monkeypatch.setenv("FACEVER_MAX_PIXELS", "300")
+    large, small = (file_of(np.full((side, side, 3), 9), ".jpg") for side in (20, 16))
+    with Gallery.create(place, CropColours(), keep_crops=keep_crops) as gallery:
+        done = Recognizer(CropColours(), gallery).enroll([large, small], "ada")
+        assert (done.images, len(done.failed)) == (1, 1)
+        assert "more than the 300 allowed" in done.failed[0][1]
 
 
 @pytest.mark.in_folder("its files are read")
@@ -280,6 +294,32 @@ def test_a_value_of_another_type_is_damage(kept: Gallery, run_sql, value: str) -
     else:
         with pytest.raises(NotEnrolledError, match="damaged"):
             kept.crop("a", 1)
+
+
+@pytest.mark.in_folder("bytes of its file are changed")
+def test_damaged_bytes_of_the_file_stop_nothing_else(place: Path) -> None:
+    """One bit, in one of the pages that only a crop has."""
+    png = np.random.default_rng(2).bytes(50_000)
+    one = NewImages(["z"], np.eye(12, dtype=np.float32)[:1], [1.0], [None], [None])
+    with Gallery.create(place, AlignedColours(), keep_crops=True) as gallery:
+        open_(gallery).enroll(PHOTOS, PEOPLE)
+        gallery._store.enroll(replace(one, crops=lambda _: KeptCrop("none", png)), {}, "keep")
+        gallery.purge()  # the log is empty: everything is in the file
+    file = place / "gallery.db"
+    content = bytearray(file.read_bytes())
+    at = bytes(content).index(png[30_000:30_100])
+    content[at] ^= 4
+    file.write_bytes(content)
+    with Gallery.open(place) as gallery:
+        recognizer = open_(gallery)
+        assert recognizer.search(PHOTOS[0], 1)[0].candidates[0].person == "a"
+        assert recognizer.enroll([shot("d")], "d").images == 1
+        assert is_plain_png(gallery.crop("a", 1))
+        with pytest.raises(NotEnrolledError, match="the crop of image 5 is damaged"):
+            gallery.crop("z", 5)
+        assert [one.problem[:26] for one in gallery.check()] == ["the crop of image 5 is dam"]
+        gallery.remove("z")
+        assert gallery.check() == []
 
 
 def test_nothing_else_reads_them(kept: Gallery, place, monkeypatch: pytest.MonkeyPatch) -> None:
