@@ -125,19 +125,24 @@ def _unit_length(graph: Any) -> list[str]:
 
 
 def _clean(model: Any) -> None:
-    """Remove source lines and paths, and name the free dimension."""
-    graph = model.graph
-    free = graph.input[0].type.tensor_type.shape.dim[0].dim_param
-    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info):
-        del part.metadata_props[:]
-        part.doc_string = ""
-    for tensor in graph.initializer:
-        del tensor.metadata_props[:]
-    for value in (*graph.input, *graph.output, *graph.value_info):
-        for dim in value.type.tensor_type.shape.dim:
-            if dim.dim_param == free:
-                dim.dim_param = BATCH
-    graph.name, model.producer_version = "embedder", torch.__version__
+    """Remove source lines and paths, also of graphs within nodes, and name the free dimension."""
+    free = model.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    for part in _messages(model):
+        for name in ("metadata_props", "doc_string"):
+            if name in part.DESCRIPTOR.fields_by_name:
+                part.ClearField(name)
+        if part.DESCRIPTOR.name == "Dimension" and part.dim_param == free:
+            part.dim_param = BATCH
+    model.graph.name, model.producer_version = "embedder", torch.__version__
+
+
+def _messages(message: Any) -> Iterator[Any]:
+    """Yield a protobuf message and all within it, at any depth."""
+    yield message
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in [value] if hasattr(value, "ListFields") else value:
+                yield from _messages(part)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from facever.models.extractor import extraction_fingerprint
 from facever.operating_point import Interval, OperatingPoint, TrialCounts
 
 SIZE = (32, 40)
+PEOPLE = ("Ada Lovelace", "José Pérez", "Eve Polastri")  # long: weights do not hold them by chance
 
 
 def small_embedder(**values: object) -> Embedder:
@@ -44,7 +45,7 @@ def make_run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     def make(**values: object) -> Path:  # with a backbone of these tests: in a test
         folder = tmp_path_factory.mktemp("run")
         save_embedder(small_embedder(**values), folder / "model.safetensors", metric="cosine")
-        people = {"identity": ["Ada", "José", "Eve"], "dataset": "faces", "images": 2}
+        people = {"identity": list(PEOPLE), "dataset": "faces", "images": 2}
         people["use"] = ["train", "train", "development"]  # type: ignore[assignment]
         pd.DataFrame(people).to_parquet(folder / "identities.parquet")
         _, card = load_embedder(folder)

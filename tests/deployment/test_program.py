@@ -1,4 +1,5 @@
 import sys
+from pathlib import Path
 
 import onnx
 import pytest
@@ -15,12 +16,16 @@ def program(backbone: str, place: str = "inside") -> bytes:
     return onnx_program(network, backbone)
 
 
-def test_its_bytes_say_nothing_of_this_machine() -> None:
-    content = program("tests.deployment.backbones:Plain")
-    for word in (b"/opt", b"site-packages", b".py", b"stack_trace"):
+@pytest.mark.parametrize("backbone", ["Plain", "Conditional"])
+def test_its_bytes_say_nothing_of_this_machine(backbone: str) -> None:
+    content = program(f"tests.deployment.backbones:{backbone}")
+    here = Path(__file__).parent.as_posix().encode()
+    for word in (here, b"site-packages", b".py", b"stack_trace", backbone.encode()):
         assert word not in content
-    assert program("tests.deployment.backbones:Plain") == content
-    onnx.checker.check_model(onnx.load_model_from_string(content), full_check=True)
+    assert program(f"tests.deployment.backbones:{backbone}") == content
+    model = onnx.load_model_from_string(content)
+    onnx.checker.check_model(model, full_check=True)
+    assert ("If" in {node.op_type for node in model.graph.node}) == (backbone == "Conditional")
 
 
 def test_an_unexportable_module_of_a_users_own_is_named() -> None:
