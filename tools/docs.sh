@@ -5,7 +5,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 export NO_MKDOCS_2_WARNING=1
 python -m tools.docs build/docs
-python -m mkdocs build --strict --quiet
+python -m mkdocs build --strict # with --quiet it would not count warnings
 if grep -rnoE '<(script|link|img|iframe)[^>]+(src|href)="https?://[^"]*"' build/site --include='*.html'; then
   echo "error: these pages load files from elsewhere" >&2
   exit 2

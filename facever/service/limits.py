@@ -4,6 +4,9 @@ from pydantic import Field
 
 from facever.config import Config
 
+LOG_DAYS = 183
+"""Days that a row of the log of uses is kept: six months."""
+
 MIB = 2**20
 
 

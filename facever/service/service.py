@@ -15,12 +15,10 @@ from facever.models.protocol import Model
 from facever.recognizer import Recognizer
 from facever.service.batching import BatchedModel
 from facever.service.croppers import Croppers, MakeCropper
-from facever.service.limits import Limits
+from facever.service.limits import LOG_DAYS, Limits
 from facever.service.metrics import Metrics
 
 _STORE = "gallery.db"
-LOG_DAYS = 183
-"""Days that a row of the log of uses is kept: six months."""
 
 
 class Service:

@@ -1,12 +1,13 @@
 """Starting: from the options of `facever serve` to a service and its app."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
-from fastapi import FastAPI
 
 from facever.data.acquisition import PhotoCropper
 from facever.data.machine import usable_cpus
@@ -17,11 +18,12 @@ from facever.gallery.gallery import Gallery
 from facever.models.photos import NONE, alignment_of, default_cropper
 from facever.models.protocol import Model
 from facever.recognizer import Recognizer
-from facever.service.app import create_app
-from facever.service.croppers import MakeCropper
-from facever.service.limits import Limits
-from facever.service.service import LOG_DAYS, Service
-from facever.service.tokens import Tokens
+from facever.service.limits import LOG_DAYS, Limits
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from facever.service.croppers import MakeCropper
 
 
 @dataclass(frozen=True)
@@ -53,39 +55,46 @@ class Options:
     tokens: Path | None = None
 
 
-def load_service(options: Options) -> Service:
-    """Load the model, open the gallery, and return the service.
+def load_app(options: Options) -> "FastAPI":
+    """Return the app of a new service, as each worker process makes it.
+
+    The model is read in a thread while the web framework is imported: both take part of a second.
 
     Raises:
         GalleryError: There is no such gallery, or it is bound to another model.
         ModelError: There is no usable model or detector.
         ConfigError: An option is invalid.
     """
-    with Gallery.open(options.gallery) as gallery:
-        recognizer = Recognizer.load(options.model, gallery, device=options.device)
-        recognizer.require_own()
-        model = recognizer.model
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(_load_model, options)
+        from facever.service.app import create_app
+        from facever.service.service import Service
+        from facever.service.tokens import Tokens
+
+    model = loading.result()
     cv2.setNumThreads(1)  # requests are spread over the cores, not each image
     if "torch" in sys.modules:  # only one thread runs the model, and it may use all cores
         import torch
 
         torch.set_num_threads(usable_cpus())
-    return Service(
+    service = Service(
         model,
         options.gallery,
         cropper=_cropper_of(model, options),
         limits=options.limits,
         log_days=options.log_days,
     )
-
-
-def load_app(options: Options) -> FastAPI:
-    """Return the app of a new service, as each worker process makes it."""
-    service = load_service(options)
     return create_app(service, None if options.tokens is None else Tokens(options.tokens))
 
 
-def _cropper_of(model: Model, options: Options) -> MakeCropper | None:
+def _load_model(options: Options) -> Model:
+    with Gallery.open(options.gallery) as gallery:
+        recognizer = Recognizer.load(options.model, gallery, device=options.device)
+        recognizer.require_own()
+        return recognizer.model
+
+
+def _cropper_of(model: Model, options: Options) -> "MakeCropper | None":
     photos = options.photos
     if photos is None:
         photos = alignment_of(model) != NONE

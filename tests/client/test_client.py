@@ -28,8 +28,8 @@ from facever.errors import (
 from facever.gallery.gallery import Gallery
 from facever.operating_point import OperatingPoint
 from facever.recognizer import Recognizer
+from facever.service.address import Address
 from facever.service.app import create_app
-from facever.service.server import Address
 from facever.service.service import Service
 from tests.http_photos import file_of, shot
 from tests.squares import AlignedColours, SquareCropper, patch, photo

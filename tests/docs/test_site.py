@@ -1,6 +1,9 @@
 """The pages of the site: each has a place, and links and notebooks work."""
 
+import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +74,25 @@ def test_a_notebook_shows_what_is_printed_and_the_last_value(tmp_path: Path) -> 
     assert (tmp_path / "small.ipynb").is_file()
 
 
-def test_a_drawing_becomes_a_picture(tmp_path: Path) -> None:
-    script = tmp_path / "drawn.py"
+def test_a_drawing_becomes_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    script = Path("drawn.py")  # relative, as tools/docs.sh gives its folder
     script.write_text("# %%\nfrom matplotlib.figure import Figure\n\nFigure().subplots()\n")
-    page, _ = execute(script, tmp_path)
+    page, _ = execute(script, Path())
     assert "![The figure of the cell above](drawn-1.svg)" in page
     assert "<svg" in (tmp_path / "drawn-1.svg").read_text()
+
+
+def test_a_missing_picture_ends_the_build(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text("# First\n\n![A picture](missing.svg)\n")
+    (tmp_path / "mkdocs.yml").write_text("site_name: small\ntheme: mkdocs\n")
+    script = (PROJECT / "tools" / "docs.sh").read_text()
+    [line] = [line for line in script.splitlines() if "mkdocs build" in line]
+    words = shlex.split(line, comments=True)
+    done = subprocess.run([sys.executable, *words[1:]], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 1
+    assert b"missing.svg" in done.stderr
 
 
 def test_a_cell_that_fails_is_named(tmp_path: Path) -> None:

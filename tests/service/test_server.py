@@ -22,7 +22,7 @@ from facever.errors import ConfigError, UnavailableError
 from facever.gallery.gallery import Gallery
 from facever.gallery.uses import UseLog
 from facever.models.loading import load_model
-from facever.service.server import Address
+from facever.service.address import Address
 from facever.service.tokens import new_token
 from tests.http_photos import coded, file_of
 from tests.squares import patch, photo

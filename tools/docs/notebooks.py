@@ -29,6 +29,7 @@ def execute(script: Path, pictures: Path) -> tuple[str, NotebookNode]:
         RuntimeError: A cell fails; the message has the notebook and the cell.
     """
     notebook = jupytext.read(script)
+    pictures = pictures.absolute()  # the cells run in another folder
     names: dict[str, Any] = {"__name__": "__main__"}
     lines: list[str] = []
     with _empty_folder():

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession  # type: ignore[import-untyped,unused-ignore]
 
 _FATAL_ONLY = 4  # of onnxruntime's severities: its errors are raised, its warnings are not ours
-_CODE = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")
+_CODE = re.compile(
+    r"\[ONNXRuntimeError\] : \d+ : \w+ : (/\S+\.cc:\d+ [^)]*\) )?"
+)  # and its C++ place
 _TYPES: dict[str, type[np.generic]] = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,

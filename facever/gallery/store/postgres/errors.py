@@ -37,6 +37,7 @@ _CONNECTING = {
     "closed the connection": "try again",
     "Is the server running": _START,
     "resolve host": _START,
+    "[Errno -": _START,  # of a name that is not resolved, by psycopg before 3.3
     "timeout": _START,
     "read-only": "no host in the address is a primary: correct it, or promote a replica",
     "does not exist": f"create it ({PAGE}), or correct the address",
