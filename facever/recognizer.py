@@ -9,7 +9,7 @@ from facever.data.given import Given, hash_of, listed
 from facever.data.manifest import Manifest
 from facever.errors import DataError, GalleryError
 from facever.gallery.columns import metadata_of, with_quality
-from facever.models.images import embed_given, embed_images
+from facever.models.images import embed_given, embed_images, embed_probes
 from facever.models.photos import Photos, one_face_each
 from facever.models.protocol import Model, described
 from facever.models.streams import Workers
@@ -200,7 +200,7 @@ class Recognizer:
         """
         gallery = self.require_own()
         return gallery.search(
-            embed_given(self.model, _absolute(listed(images)), photos=self.photos),
+            embed_probes(self.model, _absolute(listed(images)), photos=self.photos),
             k,
             operating_point=operating_point,
             rule=rule,
@@ -227,7 +227,7 @@ class Recognizer:
         """
         gallery = self.require_own()
         return gallery.verify(
-            embed_given(self.model, _absolute(listed(images)), photos=self.photos),
+            embed_probes(self.model, _absolute(listed(images)), photos=self.photos),
             person,
             operating_point=operating_point,
             rule=rule,

@@ -19,7 +19,7 @@ from facever.gallery.checks import Conflicts
 from facever.gallery.export import PersonExport
 from facever.gallery.index.index import Index
 from facever.gallery.info import GalleryInfo, info_of
-from facever.gallery.inputs import Cameras, Faces, Times, binding_of, checked_vectors
+from facever.gallery.inputs import Cameras, Faces, Probing, Times, binding_of, checked_vectors
 from facever.gallery.pgvector import PgvectorKind
 from facever.gallery.place import checked_index, create_store, place_of, require_free
 from facever.gallery.records import (
@@ -189,7 +189,7 @@ class Gallery:
 
     def search(
         self,
-        probes: Faces,
+        probes: Probing,
         k: int = 5,
         *,
         fingerprint: str | None = None,
@@ -203,7 +203,7 @@ class Gallery:
         """Find the k most similar people for each probe (1:N).
 
         Args:
-            probes: An EmbeddingSet, unit vectors [Q, D] or one [D]. For a row of an EmbeddingSet
+            probes: An EmbeddingSet, `EmbeddedProbes`, unit vectors [Q, D] or one [D]. For a row
                 without a vector, the answer has the error.
             k: Maximum number of people per probe.
             fingerprint: Fingerprint of the model that made plain vectors.
@@ -244,7 +244,7 @@ class Gallery:
 
     def verify(
         self,
-        probes: Faces,
+        probes: Probing,
         person: str,
         *,
         fingerprint: str | None = None,
@@ -255,7 +255,7 @@ class Gallery:
         """Decide whether each probe shows a person (1:1).
 
         Args:
-            probes: An EmbeddingSet, unit vectors [Q, D] or one [D]. For a row of an EmbeddingSet
+            probes: An EmbeddingSet, `EmbeddedProbes`, unit vectors [Q, D] or one [D]. For a row
                 without a vector, the result has the error.
             person: Id of the claimed person.
             fingerprint: Fingerprint of the model that made plain vectors.

@@ -15,6 +15,7 @@ from facever.data.acquisition import FACE_COLUMNS
 from facever.data.crops import CROP, KeptCrop
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.embeddings.meta import UNDECLARED
+from facever.embeddings.probes import EmbeddedProbes
 from facever.embeddings.unit import ROUNDING, first_not_unit, unit_rows
 from facever.errors import DataError, GalleryError
 from facever.gallery.image_filters import camera_of, time_of
@@ -23,9 +24,11 @@ from facever.models.protocol import Model, described
 from facever.operating_point import Measured
 
 Faces: TypeAlias = EmbeddingSet | ArrayLike
+Probing: TypeAlias = Faces | EmbeddedProbes
 Cameras: TypeAlias = str | int | Sequence[str | int | None] | None
 Times: TypeAlias = str | datetime | Sequence[str | datetime | None] | None
 
+_FOUND = ("image", "face", *FACE_COLUMNS)
 _LEAST_QUALITY = 0.1  # weight of a photo of quality 0
 _OF_A_RUN = (
     "batch_size",
@@ -36,7 +39,7 @@ _OF_A_RUN = (
 
 
 def checked_vectors(
-    faces: Faces,
+    faces: Probing,
     fingerprint: str | None,
     binding: Binding,
     equivalents: Collection[str] = (),
@@ -44,7 +47,7 @@ def checked_vectors(
     """Return the vectors [N, D] if they were made by the gallery's model or an equivalent one.
 
     Args:
-        faces: An EmbeddingSet, unit vectors [N, D] or one [D].
+        faces: An EmbeddingSet, probes, unit vectors [N, D] or one [D].
         fingerprint: Fingerprint of the model, for vectors without one.
         binding: The gallery's binding.
         equivalents: Fingerprints of the models whose vectors are taken, too.
@@ -54,7 +57,7 @@ def checked_vectors(
             dimension, are NaN or not of unit length.
     """
     declared, given, acquired = fingerprint, faces, None
-    if isinstance(faces, EmbeddingSet):
+    if isinstance(faces, EmbeddingSet | EmbeddedProbes):
         if faces.meta.fingerprint != UNDECLARED:
             declared = faces.meta.fingerprint
         if fingerprint not in (None, declared):
@@ -106,8 +109,10 @@ def _normalised(vectors: Vectors, acquired: NDArray[np.bool_] | None) -> Vectors
     return vectors
 
 
-def failures(faces: Faces) -> dict[int, str]:
+def failures(faces: Probing) -> dict[int, str]:
     """Return the reasons for missing vectors, by row."""
+    if isinstance(faces, EmbeddedProbes):
+        return {row: error for row, error in enumerate(faces.errors) if error is not None}
     if not isinstance(faces, EmbeddingSet):
         return {}
     rows = np.flatnonzero(~faces.acquired)
@@ -235,18 +240,22 @@ def _qualities(faces: EmbeddingSet) -> list[float | None] | None:
     return qualities
 
 
-def other_images(measured: Measured | None, probes: Faces) -> str:
+def other_images(measured: Measured | None, probes: Probing) -> str:
     """Return a warning for an operating point of crops used for photos, or the reverse."""
-    if measured is None or not isinstance(probes, EmbeddingSet):
+    if measured is None or not isinstance(probes, EmbeddingSet | EmbeddedProbes):
         return ""
     return measured.other_images(probes.meta.acquisition)
 
 
-def found_in(faces: Faces, count: int) -> list[dict[str, Any] | None]:
+def found_in(faces: Probing, count: int) -> list[dict[str, Any] | None]:
     """Return the face found in the photo of each row, by column; None for crops."""
-    if not isinstance(faces, EmbeddingSet) or faces.meta.acquisition.get("images") != "photos":
+    if not isinstance(faces, EmbeddingSet | EmbeddedProbes):
         return [None] * count
-    names = [name for name in ("image", "face", *FACE_COLUMNS) if name in faces.rows]
+    if faces.meta.acquisition.get("images") != "photos":
+        return [None] * count
+    if isinstance(faces, EmbeddedProbes):
+        return [{name: row[name] for name in _FOUND if name in row} for row in faces.columns]
+    names = [name for name in _FOUND if name in faces.rows]
     rows = zip(*(faces.rows[name].tolist() for name in names), strict=True)
     return [
         {name: value for name, value in zip(names, row, strict=True) if not pd.isna(value)}

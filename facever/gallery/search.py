@@ -15,7 +15,7 @@ from facever.gallery.image_filters import ImageFilter, checked_images
 from facever.gallery.index.index import Index
 from facever.gallery.index.view import View
 from facever.gallery.inputs import (
-    Faces,
+    Probing,
     checked_vectors,
     failures,
     found_in,
@@ -42,7 +42,7 @@ class _Plan(NamedTuple):
 def search(
     store: Store,
     index: Index,
-    probes: Faces,
+    probes: Probing,
     k: int,
     *,
     fingerprint: str | None,

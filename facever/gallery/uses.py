@@ -10,8 +10,9 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -68,6 +69,7 @@ class Use(Record):
 
 
 _COLUMNS = ", ".join(one.name for one in fields(Use))
+_values = attrgetter(*(one.name for one in fields(Use)))
 
 
 class UseLog:
@@ -120,7 +122,7 @@ class UseLog:
         places = ", ".join("?" * len(fields(Use)))
         with self._lock, self._table.writing() as db:
             db.executemany(
-                f"INSERT INTO uses ({_COLUMNS}) VALUES ({places})", [astuple(one) for one in uses]
+                f"INSERT INTO uses ({_COLUMNS}) VALUES ({places})", list(map(_values, uses))
             )
         if self._days is not None and time.monotonic() - self._cleaned > _CLEANED_EVERY:
             self._cleaned = time.monotonic()

@@ -7,7 +7,7 @@ from facever.gallery import probabilities
 from facever.gallery.answers import Verification
 from facever.gallery.decisions import checked_rule, for_verification, joined_notes
 from facever.gallery.inputs import (
-    Faces,
+    Probing,
     checked_vectors,
     failures,
     found_in,
@@ -23,7 +23,7 @@ _KINDS = ("1:1-image", "1:1-template")  # kinds of operating points that can dec
 
 def verify(
     store: Store,
-    probes: Faces,
+    probes: Probing,
     person: str,
     *,
     fingerprint: str | None,

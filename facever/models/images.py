@@ -4,15 +4,16 @@ An unreadable image gets a reason instead of a vector.
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from facever.core.console import Progress, progress
 from facever.data.acquisition import Acquire, OnError
@@ -22,6 +23,7 @@ from facever.data.given import Given
 from facever.data.manifest import Manifest
 from facever.embeddings.embedding_set import EmbeddingSet, require_some, with_outcome
 from facever.embeddings.meta import EmbeddingMeta
+from facever.embeddings.probes import EmbeddedProbes
 from facever.embeddings.unit import unit_block
 from facever.models.photos import Photos, acquisition, crop_keeper, face_step
 from facever.models.protocol import Model, described
@@ -30,6 +32,7 @@ from facever.models.streams import EmbeddedBlock, Workers, stream_of
 IMAGE = "image"
 """The column of which image a face is of, from 0 on, where every face of given images is wanted."""
 
+_NO_PATH = "given without a path"
 _WORTH_WORKERS = 1000  # images: starting processes takes longer than reading fewer
 
 
@@ -87,7 +90,9 @@ def embed_images(
     step = crop_keeper(model, faces, faces) if keep_crops else faces
     stream = stream_of(model, manifest, step, workers=workers)
     with progress("embedding", len(manifest), "images") as shown, closing(stream):
-        return _collected(model, meta, manifest.frame, stream, shown)
+        named = partial(_row_name, manifest.frame)
+        done = _collected(meta, len(manifest), stream, named, shown)
+    return _as_set(model, meta, manifest.frame, done)
 
 
 def embed_given(
@@ -116,19 +121,26 @@ def embed_given(
         DataError: As in `embed_images`, or something that is not an image.
         ModelError: As in `embed_images`.
     """
-    meta, faces = described(model), face_step(model, photos)
+    meta, owners, done = _given(model, images, on_error, photos, keep_crops)
     paths = [os.fspath(one) if isinstance(one, str | os.PathLike) else None for one in images]
     rows = pd.DataFrame({"path": pd.array(paths, dtype="string"), "identity": None})
-    meta = replace(meta, acquisition=acquisition(faces))
-    if faces is None or not faces.every_face:
-        step: Acquire | None = crop_keeper(model, faces, faces) if keep_crops else faces
-        with closing(stream_of(model, images, step, workers=0, on_error=on_error)) as stream:
-            return _collected(model, meta, rows, stream)
-    crops, owners, known = every_face_given(images, faces, on_error)
-    rows = rows.iloc[owners].reset_index(drop=True).assign(**{IMAGE: owners})
-    known = crop_keeper(model, faces, known) if keep_crops else known
-    with closing(stream_of(model, crops, known, workers=0)) as stream:
-        return _collected(model, meta, rows, stream)
+    if owners is not None:
+        rows = rows.iloc[owners].reset_index(drop=True).assign(**{IMAGE: owners})
+    return _as_set(model, meta, rows, done)
+
+
+def embed_probes(model: Model, images: Sequence[Given], *, photos: Photos = None) -> EmbeddedProbes:
+    """Embed images given in any way as `embed_given` does, without a table.
+
+    Raises:
+        DataError: As in `embed_images`, or something that is not an image.
+        ModelError: As in `embed_images`.
+    """
+    meta, owners, done = _given(model, images, "skip", photos)
+    columns = done.columns
+    if owners is not None:
+        columns = [{IMAGE: owner, **said} for owner, said in zip(owners, columns, strict=True)]
+    return EmbeddedProbes(done.vectors, done.errors, columns, meta)
 
 
 def workers_for(images: int) -> Workers:
@@ -136,23 +148,64 @@ def workers_for(images: int) -> Workers:
     return "auto" if images > _WORTH_WORKERS else 0
 
 
-def _collected(
+class _Embedded(NamedTuple):
+    """All blocks of a stream: unit vectors, their original lengths, failures, columns of faces, and
+    the crops that are kept.
+    """
+
+    vectors: NDArray[np.float32]
+    norms: NDArray[np.float32]
+    errors: list[str | None]
+    columns: list[Mapping[str, Any]]
+    crops: list[KeptCrop | None]
+
+
+def _given(
     model: Model,
+    images: Sequence[Given],
+    on_error: OnError,
+    photos: Photos,
+    keep_crops: bool = False,
+) -> tuple[EmbeddingMeta, list[int] | None, _Embedded]:
+    """Embed images given in any way.
+
+    Returns:
+        The origin of the vectors; the position of each row's image with a cropper of every face,
+        else None; and the rows.
+    """
+    meta, faces = described(model), face_step(model, photos)
+    meta = replace(meta, acquisition=acquisition(faces))
+    crops, owners, step = images, None, cast("Acquire | None", faces)
+    if faces is not None and faces.every_face:
+        crops, owners, step = every_face_given(images, faces, on_error)
+    if keep_crops:
+        step = crop_keeper(model, faces, step)
+
+    def name(row: int) -> str:
+        image = images[row if owners is None else owners[row]]
+        path = os.fspath(image) if isinstance(image, str | os.PathLike) else _NO_PATH
+        return f"row {row} ({path})"
+
+    with closing(stream_of(model, crops, step, workers=0, on_error=on_error)) as stream:
+        return meta, owners, _collected(meta, len(crops), stream, name)
+
+
+def _collected(
     meta: EmbeddingMeta,
-    rows: pd.DataFrame,
+    count: int,
     stream: Iterable[EmbeddedBlock],
+    name: Callable[[int], str],
     shown: Progress | None = None,
-) -> EmbeddingSet:
-    """Return the embedding set of all blocks; with a column of crops if they are kept."""
-    vectors = np.zeros((len(rows), meta.dimension), np.float32)
-    norms = np.zeros(len(rows), np.float32)
+) -> _Embedded:
+    """Return the rows of all blocks; `name` names a row, for messages."""
+    vectors = np.zeros((count, meta.dimension), np.float32)
+    norms = np.zeros(count, np.float32)
     reasons: list[str | None] = []
     found: list[Mapping[str, Any]] = []
     crops: list[KeptCrop | None] = []
     for first, block, errors, columns in stream:
         these = slice(first, first + len(block))
-        named = partial(_row_name, rows, first)
-        vectors[these], norms[these] = unit_block(block, errors, named)
+        vectors[these], norms[these] = unit_block(block, errors, partial(_named, name, first))
         reasons += errors
         said = [dict(one) for one in columns or [{}] * len(errors)]
         crops += [one.pop(CROP, None) for one in said]
@@ -160,14 +213,23 @@ def _collected(
         if shown is not None:
             shown.advance(len(errors))
     require_some(meta, reasons)
+    return _Embedded(vectors, norms, reasons, found, crops)
+
+
+def _as_set(model: Model, meta: EmbeddingMeta, rows: pd.DataFrame, done: _Embedded) -> EmbeddingSet:
     known = getattr(model, "trained_on", None)
-    rows = with_outcome(rows, norms, reasons, found)
-    if any(crops):
-        rows = rows.assign(**{CROP: pd.Series(crops, dtype=object)})
-    return EmbeddingSet(vectors, rows, meta, known)
+    rows = with_outcome(rows, done.norms, done.errors, done.columns)
+    if any(done.crops):
+        rows = rows.assign(**{CROP: pd.Series(done.crops, dtype=object)})
+    return EmbeddingSet(done.vectors, rows, meta, known)
 
 
-def _row_name(rows: pd.DataFrame, first: int, place: int) -> str:
-    """Return the name of a row of a block, for messages."""
-    path = rows["path"].iloc[first + place]
-    return f"row {first + place} ({'given without a path' if pd.isna(path) else path})"
+def _named(name: Callable[[int], str], first: int, place: int) -> str:
+    """Return the name of a row of a block."""
+    return name(first + place)
+
+
+def _row_name(rows: pd.DataFrame, row: int) -> str:
+    """Return the name of a manifest's row, for messages."""
+    path = rows["path"].iloc[row]
+    return f"row {row} ({_NO_PATH if pd.isna(path) else path})"

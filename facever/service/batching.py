@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facever.data.given import Given, pixels_of
-from facever.errors import FaceverError
 from facever.models.protocol import Model
 from facever.models.streams import stream_of
+from facever.service.turns import QueueFullError
 
 Pixels = NDArray[np.uint8]
 Rows = NDArray[np.float32]
 
-_SAID = (
+MEMBERS = (
     "metric",
     "preprocessing",
     "options",
@@ -32,11 +32,7 @@ _SAID = (
     "operating_point",
     "operating_point_note",
 )
-"""Optional members of a model that `BatchedModel` has where the model has them."""
-
-
-class QueueFullError(FaceverError):
-    """More images wait for the model than the queue holds."""
+"""Optional members of a model that a model of the service has where the model has them."""
 
 
 class _Waiting(NamedTuple):
@@ -151,10 +147,10 @@ class BatchedModel:
     ) -> None:
         self.fingerprint, self.dimension = model.fingerprint, model.dimension
         self._model = model
-        self.batcher = Batcher(self._features, most, queue, observe)
+        self._batcher = Batcher(self._features, most, queue, observe)
 
     def __getattr__(self, name: str) -> Any:
-        if name in _SAID:
+        if name in MEMBERS:
             return getattr(self._model, name)
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
@@ -164,7 +160,16 @@ class BatchedModel:
         Raises:
             QueueFullError: As `Batcher.submit`.
         """
-        return self.batcher.submit([pixels_of(image) for image in images])
+        return self._batcher.submit([pixels_of(image) for image in images])
+
+    @property
+    def waiting(self) -> int:
+        """Number of images that wait for the model."""
+        return self._batcher.waiting
+
+    def close(self) -> None:
+        """Compute what waits, then end the thread."""
+        self._batcher.close()
 
     def _features(self, images: Sequence[Pixels]) -> Rows:
         with closing(stream_of(self._model, images, None, workers=0, on_error="raise")) as stream:

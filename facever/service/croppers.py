@@ -1,6 +1,5 @@
 """Croppers of a service: one for each rule of faces, with its limits."""
 
-import threading
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -8,46 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facever.data.acquisition import Acquired, FailureToAcquire, PhotoCropper
-from facever.data.machine import usable_cpus
 from facever.faces.selection import Which
-from facever.service.batching import QueueFullError
 from facever.service.problems import Problem
+from facever.service.turns import Turns
 
 Pixels = NDArray[np.uint8]
 MakeCropper = Callable[[Which], PhotoCropper]
 """Makes the cropper of a rule; all of them detect alike."""
-
-
-class Turns:
-    """As many at once as there are CPUs; others wait, up to a number.
-
-    Args:
-        queue: How many may wait.
-    """
-
-    def __init__(self, queue: int) -> None:
-        self._free, self._queue = threading.Semaphore(usable_cpus()), queue
-        self._lock, self.waiting = threading.Lock(), 0
-
-    def __enter__(self) -> None:
-        """Wait for a turn.
-
-        Raises:
-            QueueFullError: Too many wait already.
-        """
-        with self._lock:
-            if self.waiting >= self._queue:
-                raise QueueFullError(
-                    f"{self.waiting} photos wait for detection, and at most {self._queue} may: try "
-                    "again later"
-                )
-            self.waiting += 1
-        self._free.acquire()
-        with self._lock:
-            self.waiting -= 1
-
-    def __exit__(self, *_: object) -> None:
-        self._free.release()
 
 
 class BoundedCropper:
@@ -92,13 +58,12 @@ class Croppers:
     Args:
         make: Makes the cropper of a rule; None for a model that takes crops.
         faces: Faces of one photo that are taken.
-        queue: Photos that may wait for detection.
+        turns: Taken while a photo is worked on.
     """
 
-    def __init__(self, make: MakeCropper | None, faces: int, queue: int) -> None:
-        self.turns = Turns(queue)
+    def __init__(self, make: MakeCropper | None, faces: int, turns: Turns) -> None:
         self._by_rule = {
-            which: BoundedCropper(make(which), faces, self.turns)
+            which: BoundedCropper(make(which), faces, turns)
             for which in get_args(Which)
             if make is not None
         }

@@ -25,7 +25,7 @@ from facever.errors import (
     UnavailableError,
     unknown,
 )
-from facever.service.batching import QueueFullError
+from facever.service.turns import QueueFullError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 1

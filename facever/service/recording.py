@@ -112,6 +112,7 @@ def _record(
         return
     by = None if point is None else OperatingPoint.model_validate(point).summary
     ended = now()
+    searched = gallery.fingerprint, gallery.identifier, gallery.change
     log.add(
         [
             Use(
@@ -123,9 +124,7 @@ def _record(
                 row.person,
                 row.score,
                 by,
-                gallery.fingerprint,
-                gallery.identifier,
-                gallery.change,
+                *searched,
                 None if images is None else log.hash_of(images[row.image]),
                 asking.request,
             )

@@ -213,7 +213,6 @@ def face_of(columns: dict[str, Any] | None) -> FaceReply | None:
 
 def search_reply(found: SearchResult, fingerprint: str, change: int) -> SearchReply:
     """Return the reply of a search."""
-    said = found.to_dict()
     answers = []
     for row, answer in enumerate(found):
         decision: Literal["known", "unknown"] | None = None
@@ -224,12 +223,26 @@ def search_reply(found: SearchResult, fingerprint: str, change: int) -> SearchRe
                 image=_image_of(answer.face, row),
                 decision=decision,
                 person=answer.person,
-                candidates=[CandidateReply(**json_value(one)) for one in answer.candidates],
+                candidates=[
+                    CandidateReply(person=one.person, score=one.score, probability=one.probability)
+                    for one in answer.candidates
+                ],
                 error=answer.error,
                 face=face_of(answer.face),
             )
         )
-    return SearchReply(**{**said, "answers": answers}, fingerprint=fingerprint, change=change)
+    return SearchReply(
+        answers=answers,
+        operating_point=json_value(found.operating_point),
+        note=found.note,
+        rule=found.rule,
+        templates=found.templates,
+        searched=found.searched,
+        implied_fpir=found.implied_fpir,
+        calibration=json_value(found.calibration),
+        fingerprint=fingerprint,
+        change=change,
+    )
 
 
 def person_verification_reply(result: Verification, fingerprint: str) -> PersonVerificationReply:

@@ -11,12 +11,15 @@ from facever.faces.selection import Which
 from facever.gallery.gallery import Gallery
 from facever.gallery.place import place_of
 from facever.gallery.uses import UseLog
+from facever.models.onnx.model import OnnxModel
 from facever.models.protocol import Model
 from facever.recognizer import Recognizer
 from facever.service.batching import BatchedModel
 from facever.service.croppers import Croppers, MakeCropper
 from facever.service.limits import LOG_DAYS, Limits
 from facever.service.metrics import Metrics
+from facever.service.separate import SeparateModel
+from facever.service.turns import Turns
 
 _STORE = "gallery.db"
 
@@ -52,7 +55,8 @@ class Service:
         wait: float = 10.0,
     ) -> None:
         self.limits, self.log_days = limits or Limits(), log_days
-        self.croppers = Croppers(cropper, self.limits.faces, self.limits.queue)
+        turns = Turns(self.limits.queue)
+        self.croppers = Croppers(cropper, self.limits.faces, turns)
         self.metrics = Metrics()
         self._gallery = _Reopened(gallery, wait)
         try:
@@ -62,12 +66,13 @@ class Service:
         except BaseException:
             self._gallery.close()
             raise
-        self.model = BatchedModel(
-            model, self.limits.batch, self.limits.queue, self.metrics.batches.observe
-        )
-        self.metrics.queue.set_function(
-            lambda: self.croppers.turns.waiting + self.model.batcher.waiting
-        )
+        observe = self.metrics.batches.observe
+        self.model: BatchedModel | SeparateModel
+        if isinstance(model, OnnxModel) and model.together == 1:
+            self.model = SeparateModel(model, turns, observe)
+        else:
+            self.model = BatchedModel(model, self.limits.batch, self.limits.queue, observe)
+        self.metrics.queue.set_function(lambda: turns.waiting + self.model.waiting)
 
     @contextmanager
     def gallery(self) -> Iterator[Gallery]:
@@ -100,7 +105,7 @@ class Service:
 
     def close(self) -> None:
         """Compute what waits for the model, and close the gallery."""
-        self.model.batcher.close()
+        self.model.close()
         self._gallery.close()
         if self.uses is not None:
             self.uses.close()

@@ -12,7 +12,7 @@ from facever.data.acquisition import FailureToAcquire
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.errors import ConfigError, DataError, GalleryError
 from facever.gallery.gallery import Gallery
-from facever.models.images import embed_images
+from facever.models.images import embed_given, embed_images, embed_probes
 from facever.recognizer import Recognizer
 from tests.squares import AlignedColours, SquareCropper, patch, photo, write
 
@@ -89,6 +89,23 @@ def test_nobody_in_any_photo_changes_nothing(recognizer):
     with pytest.raises(DataError, match="not one of 2 photos could be acquired, first: no face"):
         recognizer.enroll([photo(), photo()], "a")
     assert recognizer.gallery.info().people == 0
+
+
+@pytest.mark.parametrize("which", ["largest", "all"])
+def test_probes_without_a_table_have_the_answers_of_an_embedding_set(recognizer, photos, which):
+    recognizer.enroll(photos)
+    both = photo((5, 5, 30, patch(ord("b"))), (50, 40, 20, patch(ord("a"))))
+    given = [both, photo(), photos / "a" / "0.png", photos / "missing.png"]
+    cropper = SquareCropper(which)
+    table = embed_given(recognizer.model, given, photos=cropper)
+    probes = embed_probes(recognizer.model, given, photos=cropper)
+    assert probes.acquired.tolist() == table.acquired.tolist()
+    assert len(probes) == len(table) == (6 if which == "all" else 4)
+    gallery = recognizer.gallery
+    assert gallery.search(probes).to_dict() == gallery.search(table).to_dict()
+    assert gallery.verify(probes, "a").to_dict() == gallery.verify(table, "a").to_dict()
+    with pytest.raises(GalleryError, match="other colours"):
+        gallery.search(replace(probes, meta=replace(probes.meta, fingerprint="other colours")))
 
 
 def test_photos_without_faces_are_not_the_same_person(recognizer):

@@ -7,10 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from facever.data.machine import usable_cpus
 from facever.errors import ModelError
-from facever.service.batching import BatchedModel, Batcher, QueueFullError
-from facever.service.croppers import Turns
+from facever.service.batching import BatchedModel, Batcher
+from facever.service.turns import QueueFullError
 from tests.http_photos import coded, files, shot
 
 
@@ -132,7 +131,7 @@ def test_a_batched_model_is_the_model():
     assert model.embed(images).tolist() == [[1, 1, 1], [200, 200, 200]]  # not normalised
     assert (model.fingerprint, model.metric) == ("colours", "dot")
     assert not hasattr(model, "alignment")
-    model.batcher.close()
+    model.close()
 
 
 def test_answers_of_sixteen_clients_never_mix(client):
@@ -176,31 +175,6 @@ def test_a_full_queue_is_503_and_says_when_to_come_again(start):
         assert int(refused.headers["retry-after"]) >= 1
         run.open.set()
         assert first.result().status_code == second.result().status_code == 200
-
-
-def test_photos_that_wait_for_detection_are_bounded():
-    turns = Turns(queue=2)
-    go = threading.Event()
-    begun = threading.Barrier(usable_cpus() + 1)
-
-    def work(number: int) -> None:
-        with turns:
-            if number < usable_cpus():
-                begun.wait(10)
-                go.wait(10)
-
-    with ThreadPoolExecutor(usable_cpus() + 2) as pool:
-        tasks = [pool.submit(work, number) for number in range(usable_cpus())]
-        begun.wait(10)
-        tasks += [pool.submit(work, 99), pool.submit(work, 99)]
-        while turns.waiting < 2:
-            time.sleep(0.001)
-        with pytest.raises(QueueFullError, match="2 photos"):
-            turns.__enter__()
-        go.set()
-        for task in tasks:
-            task.result()
-    assert turns.waiting == 0
 
 
 def test_requests_of_one_caller_are_bounded(start):
