@@ -27,7 +27,13 @@ from facever.models.torchvision_models import (
     create_torchvision,
     is_torchvision,
 )
-from facever.models.weights import first_line, first_names, load_strictly, read_weights
+from facever.models.weights import (
+    first_line,
+    first_names,
+    load_strictly,
+    read_weights,
+    without_prefix,
+)
 
 RESERVED = {"pretrained", "num_classes", "in_chans"}
 """Options of timm's that the Embedder sets itself."""
@@ -57,9 +63,9 @@ def create_backbone(
         ModelError: Weights that cannot be had or do not fit.
     """
     check_name(name)
-    options = dict(options)
     if is_plugin(name):
         return _create_plugin(name, options, pretrained)
+    asked, options = options, dict(options)
     if is_torchvision(name):
         build, owner = partial(create_torchvision, name, options, size), "torchvision"
     else:
@@ -72,7 +78,7 @@ def create_backbone(
     if pretrained is True:
         return _download(build, name, owner)
     if pretrained:
-        _load(model, name, Path(pretrained))
+        _load(model, name, asked, Path(pretrained))
     return model
 
 
@@ -127,7 +133,7 @@ def _create_plugin(name: str, options: Mapping[str, Option], pretrained: bool | 
             "or a function that returns one"
         )
     if pretrained:
-        _load(model, name, Path(pretrained))
+        _load(model, name, options, Path(pretrained))
     return model
 
 
@@ -226,9 +232,13 @@ def _shown(options: Mapping[str, Option]) -> str:
     return ", ".join(f"{key}={value}" for key, value in options.items()) or "no options"
 
 
-def _load(model: nn.Module, name: str, path: Path) -> None:
-    """Load the weights of a file, converted and resized as timm does; all must fit."""
-    state, left_out = read_weights(path)
+def _load(model: nn.Module, name: str, options: Mapping[str, Option], path: Path) -> None:
+    """Load the weights of a file, converted and resized as timm does; all must fit.
+
+    Only counters of BatchNorm, which nothing is computed by, may be missing.
+    """
+    content, left_out = read_weights(path)
+    state, others, prefix = without_prefix(content, dict(model.named_parameters()))
     convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
     try:
         weights: dict[str, Tensor] = state if convert is None else convert(state, model)
@@ -236,10 +246,20 @@ def _load(model: nn.Module, name: str, path: Path) -> None:
         weights = state
     drop = _classifier(model)
     kept = {key: value for key, value in weights.items() if not key.startswith(drop)}
-    load_strictly(model, kept, f"{path}", f"backbone '{name}'")
-    left_out += [key for key in weights if key.startswith(drop)]
-    unused = f"; not used: {first_names(left_out)}" if left_out else ""
-    say(f"backbone '{name}': {len(kept)} pretrained tensors loaded from {path}{unused}")
+    counters = {
+        key: value
+        for key, value in model.state_dict().items()
+        if key.endswith(".num_batches_tracked") and key not in kept
+    }
+    kept |= counters
+    owner = f"backbone '{name}'" + (f" with {_shown(options)}" if options else "")
+    load_strictly(model, kept, f"{path}", owner)
+    unused = [f"{prefix}{key}" for key in weights if key.startswith(drop)] + others + left_out
+    said = f"{len(kept) - len(counters)} pretrained tensors loaded from {path}"
+    said += f" (names without {prefix})" if prefix else ""
+    said += f"; not in it: {len(counters)} counters of BatchNorm, now 0" if counters else ""
+    said += f"; not used: {first_names(unused)}" if unused else ""
+    say(f"backbone '{name}': {said}")
 
 
 def _classifier(model: nn.Module) -> tuple[str, ...]:

@@ -3,8 +3,9 @@
 import hashlib
 import io
 import json
+import re
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -51,7 +52,7 @@ def read_archive(path: Path) -> Any:
             file.seek(0)
             return torch.load(file, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
-        raise ModelError(f"{path} holds no plain tensors ({first_line(error)})") from error
+        raise ModelError(f"{path} holds no plain tensors ({_what_is_pickled(error)})") from error
     except Exception as error:  # damage can make zipfile, zlib and torch raise anything
         raise ModelError(f"{path} is damaged or was not written by torch.save: {error}") from error
 
@@ -70,7 +71,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], list[str]]:
     """Return the tensors of a .safetensors or torch file or a run folder, never unpickling code.
 
     Returns:
-        The tensors by name, and the names of those that are left out.
+        The tensors by name, and the names of what else is in the file.
 
     The wrappings "state_dict" and "model" and the prefix "module." are taken off; of a facever
     model only its backbone is returned.
@@ -88,7 +89,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], list[str]]:
             inside = "backbone."
             own = {k.removeprefix(inside): v for k, v in tensors.items() if k.startswith(inside)}
             return own, [name for name in tensors if not name.startswith(inside)]
-        return tensors, []
+        return {name.removeprefix("module."): value for name, value in tensors.items()}, []
     try:
         with io.BufferedReader(open_regular(path)) as file:
             whole = zipfile.is_zipfile(file)  # torch's format before 1.6 has no checksums
@@ -96,15 +97,48 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], list[str]]:
             read_archive(path) if whole else torch.load(path, map_location="cpu", weights_only=True)
         )
     except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{path} holds no plain tensors ({first_line(error)})") from error
+        raise ModelError(f"{path} holds no plain tensors ({_what_is_pickled(error)})") from error
+    left_out: list[str] = []
     for wrapping in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(wrapping), dict):
+            left_out += [str(name) for name in content if name != wrapping]
             content = content[wrapping]
     if not isinstance(content, dict) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
     ):
         raise ModelError(f"{path} holds no dictionary of named tensors")
-    return {name.removeprefix("module."): value for name, value in content.items()}, []
+    return {name.removeprefix("module."): value for name, value in content.items()}, left_out
+
+
+def _what_is_pickled(error: BaseException) -> str:
+    """Return why torch does not load a file, in one line."""
+    found = re.search(r"GLOBAL ([\w.]+)", str(error))
+    return f"it has a {found[1]}: save its state_dict()" if found else first_line(error)
+
+
+def without_prefix(
+    tensors: Mapping[str, Tensor], expected: Collection[str]
+) -> tuple[dict[str, Tensor], list[str], str]:
+    """Return the tensors under the one prefix under which all `expected` names are.
+
+    A model of several parts has its backbone's tensors under a prefix, such as "backbone.".
+
+    Args:
+        tensors: By the names in a file.
+        expected: The names of a network's parameters.
+
+    Returns:
+        The tensors without the prefix, the names of the others, and the prefix: empty where no
+        prefix, or more than one, has them all.
+    """
+    first = next(iter(expected), "")
+    above = [name.removesuffix(first) for name in tensors if name.endswith(f".{first}")]
+    found = [one for one in above if all(one + name in tensors for name in expected)]
+    if first in tensors or len(found) != 1:
+        return dict(tensors), [], ""
+    (prefix,) = found
+    inside = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+    return inside, [name for name in tensors if not name.startswith(prefix)], prefix
 
 
 def load_strictly(

@@ -26,7 +26,7 @@ def tools():
     """The experiment's modules, which import one another by their plain names."""
     sys.path.insert(0, str(TOOLS))
     try:
-        names = ("htg", "htg_players", "htg_trial", "judged", "records", "tables")
+        names = ("htg", "htg_players", "htg_trial", "judged", "learning", "records", "tables")
         modules = {name: importlib.import_module(name) for name in names}
         return SimpleNamespace(**modules, folder=TOOLS, small=SMALL)
     finally:

@@ -47,11 +47,16 @@ def test_backbones_of_a_fixed_size_get_the_size_of_the_images(size):
     assert backbone(torch.zeros(1, 3, *size)).shape == (1, 24)
 
 
-@pytest.mark.parametrize("wrap", ["plain", "state_dict", "model", "module", "safetensors"])
+@pytest.mark.parametrize(
+    "wrap",
+    ["plain", "state_dict", "model", "module", "safetensors", "module-safetensors"],
+)
 def test_weights_of_a_file(wrap, weights, tmp_path: Path):
-    path = tmp_path / ("w.safetensors" if wrap == "safetensors" else "w.pth")
+    path = tmp_path / ("w.safetensors" if wrap.endswith("safetensors") else "w.pth")
     if wrap == "safetensors":
         save_file(weights, path)
+    elif wrap == "module-safetensors":
+        save_file({f"module.{k}": v for k, v in weights.items()}, path)
     elif wrap == "module":
         torch.save({f"module.{k}": v for k, v in weights.items()}, path)
     else:
@@ -180,6 +185,58 @@ def test_what_is_loaded_is_said(weights, tmp_path: Path, capsys):
     (said,) = capsys.readouterr().err.splitlines()
     assert f"{len(weights) - 2} pretrained tensors loaded from {tmp_path}/w.pth" in said
     assert said.endswith("not used: fc.weight, fc.bias")
+
+
+def test_weights_under_a_prefix(weights, tmp_path: Path, capsys):
+    """As training code saves a model of several parts."""
+    inside = {f"backbone.{name}": value for name, value in weights.items()}
+    path = tmp_path / "w.pth"
+    torch.save({"model": {**inside, "heads.weight": torch.zeros(3)}, "iteration": 7}, path)
+    backbone = create_backbone("test_resnet", {}, (32, 32), pretrained=str(path))
+    for name, value in backbone.state_dict().items():
+        assert torch.equal(value, weights[name]), name
+    (said,) = capsys.readouterr().err.splitlines()
+    assert f"{len(weights) - 2} pretrained tensors loaded from {path} (names without " in said
+    assert "without backbone.); not used: backbone.fc.weight, backbone.fc.bias, heads" in said
+    assert said.endswith(", ... (4 in all)")
+
+    other = {f"teacher.{name}": value for name, value in weights.items()}
+    torch.save({**inside, **other}, path)  # which of the two is not for us to say
+    with pytest.raises(ModelError, match=r"does not fit .*with unknown backbone\.conv1\.0\.weight"):
+        create_backbone("test_resnet", {}, (32, 32), pretrained=str(path))
+
+
+def test_files_from_before_batchnorm_counted(weights, tmp_path: Path, capsys):
+    counters = [name for name in weights if name.endswith("num_batches_tracked")]
+    path = tmp_path / "w.pth"
+    weights["bn1.running_mean"] += 1
+    torch.save({name: weights[name] for name in weights if name not in counters}, path)
+    backbone = create_backbone("test_resnet", {}, (32, 32), pretrained=str(path))
+    for name, value in backbone.state_dict().items():
+        assert torch.equal(value, torch.tensor(0) if name in counters else weights[name]), name
+    said = capsys.readouterr().err
+    assert f"{len(weights) - 2 - len(counters)} pretrained tensors loaded" in said
+    assert f"; not in it: {len(counters)} counters of BatchNorm, now 0; not used: fc" in said
+
+    lacking = {k: v for k, v in weights.items() if k not in (*counters, "bn1.running_mean")}
+    torch.save(lacking, path)
+    with pytest.raises(ModelError, match=r"without bn1\.running_mean$"):
+        create_backbone("test_resnet", {}, (32, 32), pretrained=str(path))
+
+
+def test_options_are_named_where_weights_do_not_fit(weights, tmp_path: Path):
+    save_file(weights, tmp_path / "w.safetensors")
+    options = {"channels": [8, 8, 8, 8]}
+    with pytest.raises(ModelError, match=r"'test_resnet' with channels=\[8, 8, 8, 8\]: "):
+        create_backbone("test_resnet", options, (32, 32), str(tmp_path / "w.safetensors"))
+
+
+def test_a_whole_model_is_named(tmp_path: Path):
+    torch.save(timm.create_model("test_resnet"), tmp_path / "w.pth")
+    with pytest.raises(
+        ModelError, match=r"it has a timm\.models\.resnet\.ResNet: save its state_d"
+    ):
+        create_backbone("test_resnet", {}, (32, 32), pretrained=str(tmp_path / "w.pth"))
 
 
 @pytest.mark.parametrize("kind", ["pth", "safetensors"])
