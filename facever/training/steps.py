@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from facever.core.console import say
@@ -25,6 +25,7 @@ from facever.training.computing.parallel import (
     DataParallel,
     agree,
     average_gradients,
+    clip_gradients,
     gradient_norm,
     share_overflow,
 )
@@ -160,7 +161,7 @@ class EmbeddingStep(Step):
         if not scaler.is_enabled():  # with loss scaling an overflow is skipped, not an error
             require_finite_gradients(norm, number, self.embedder, self.heads)
         if self._clip_norm is not None:
-            nn.utils.clip_grads_with_norm_(self._parameters, self._clip_norm, norm)
+            clip_gradients(self._parameters, self._clip_norm, norm)
         scale = scaler.get_scale()
         scaler.step(self._optimizer)
         scaler.update()

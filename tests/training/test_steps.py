@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 from torch.amp.grad_scaler import GradScaler
 
 from facever.errors import ConfigError
 from facever.models.saving import load_embedder
+from facever.training.computing.parallel import clip_gradients, gradient_norm
 from facever.training.interruption import Interrupted
 from facever.training.saving.checkpoint import load_checkpoint
 from facever.training.train import train
@@ -109,3 +111,16 @@ def test_nothing_moves_on_where_gradients_overflow(make_config, tmp_path: Path) 
     assert states[-1][2] == pytest.approx(0.003 * (1 - 5 / (2 * EPOCH)))
     assert trainer.position.update == 6
     assert trainer.position.epoch == 2
+
+
+@pytest.mark.parametrize("largest", [0.1, 5.0 - 1e-6, 5.0, 7.0])
+def test_gradients_are_clipped_as_pytorch_does(largest: float) -> None:
+    """Gradients of norm 5: above the largest, at it and below."""
+    ours, theirs = ([nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(1))] for _ in range(2))
+    for parameters in (ours, theirs):
+        parameters[0].grad, parameters[1].grad = torch.tensor([0.0, 3.0]), torch.tensor([4.0])
+    norm = gradient_norm(ours)
+    clip_gradients(ours, largest, norm)
+    nn.utils.clip_grads_with_norm_(theirs, largest, norm)
+    for one, other in zip(ours, theirs, strict=True):
+        assert torch.equal(one.grad, other.grad)

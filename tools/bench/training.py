@@ -5,7 +5,8 @@ decode + augment + collate alone, in this process and without any seeding; a bar
 loader over the same images and bare updates, as in a short script; and the real trainer.
 Where both share the CPU's cores the machine allows 1 / (t_model + t_loader) images per second, with
 a GPU 1 / max(t_model, t_loader). The same for extraction, with the forward pass alone. The ratios
-are medians over rounds.
+are medians over rounds. A machine's speed drifts by more than what is looked for within half a
+minute: where no worker processes load ahead, rounds are short and many.
 
 `--recipe triplet` trains P x K batches by the triplet loss and miner of pytorch-metric-learning,
 and times that package's own trainer in the same rounds (pml_trainer.py says how it is fed).
@@ -25,7 +26,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from _figures import Figure, Rounds, as_json, as_table, at_least
@@ -49,7 +50,23 @@ from facever.training.trainer import Trainer
 WANTED, WANTED_OVER_PML = 0.95, 1.1
 PER_IDENTITY = 4
 UNUSED = ("crop", "affine", "color", "grey", "blur", "downscale", "jpeg", "erase")
-WARM_UP, UPDATES, BARE, LOADED, LOOP = 6, 16, 8, 4, 22
+BARE, LOADED = 3, 4  # updates and batches of the parts alone, in each round
+
+
+class Length(NamedTuple):
+    """Updates of each loop in a round, before those that are counted and with them; rounds."""
+
+    warm_up: int
+    counted: int
+    rounds: int
+
+    @property
+    def together(self) -> int:
+        return self.warm_up + self.counted
+
+    @classmethod
+    def of(cls, workers: int) -> "Length":
+        return cls(6, 16, 6) if workers else cls(1, 6, 16)
 
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -158,10 +175,13 @@ def model_seconds(trainer: Trainer, batch: Batch, updates: int) -> float:
     return seconds_of(lambda: update_barely(trainer, images, labels), updates) / len(labels)
 
 
-def loop_seconds(trainer: Trainer, keys: Sequence[tuple[int, list[int]]], workers: int) -> float:
+def loop_seconds(
+    trainer: Trainer, keys: Sequence[tuple[int, list[int]]], workers: int, warm_up: int
+) -> float:
     """Return seconds per image of torch's loader and bare updates in turns, as in a short script.
 
-    The first batches, while which the worker processes start and load ahead, are not counted.
+    The first batches, while which the worker processes start and load ahead, are not counted. The
+    clock starts after an update, so that there is a load for each update that counts.
     """
     dataset = trainer._batches._loader.dataset  # type: ignore[union-attr]
     loader = DataLoader(
@@ -173,14 +193,14 @@ def loop_seconds(trainer: Trainer, keys: Sequence[tuple[int, list[int]]], worker
         pin_memory=torch.cuda.is_available(),
         prefetch_factor=4 if workers else None,
     )
-    images = 0
+    images, began = 0, 0.0
     with unseeded():
-        for number, batch in enumerate(loader):
-            if number == WARM_UP:
-                synchronize()
-                images, began = 0, time.perf_counter()
+        for number, batch in enumerate(loader, 1):
             update_barely(trainer, *on_device(trainer, batch))
             images += len(batch.labels)
+            if number == warm_up:
+                synchronize()
+                images, began = 0, time.perf_counter()
     synchronize()
     return (time.perf_counter() - began) / images
 
@@ -205,16 +225,16 @@ class Round:
 
 
 def training(
-    trainer: Trainer, workers: int, rounds: int, others: Callable[[], float]
+    trainer: Trainer, workers: int, length: Length, others: Callable[[], float]
 ) -> list[Round]:
     """Stop the real trainer now and then to measure the bare model and the bare loader.
 
-    A round is UPDATES updates of the trainer, before them as many as a pause may have filled the
+    A round is some updates of the trainer, before them as many as a pause may have filled the
     loader's queue with, and then the bare measurements, during which its clock stands still.
     `others` gives the seconds per image of another trainer.
     """
     done: list[Round] = []
-    keys = [(0, indices) for indices in islice(cycle(trainer._batches._sampler), LOOP)]
+    keys = [(0, indices) for indices in islice(cycle(trainer._batches._sampler), length.together)]
     update = trainer.step.update
     count, images, began = 0, 0, 0.0
 
@@ -223,18 +243,18 @@ def training(
 
     def watched(batches: Sequence[Batch], number: int, *rest: Any) -> dict[str, Tensor]:
         nonlocal count, images, began
-        if count == WARM_UP:
+        if count == length.warm_up:
             synchronize()
             images, began = 0, time.perf_counter()
-        elif count == WARM_UP + UPDATES:
+        elif count == length.together:
             synchronize()
             real = (time.perf_counter() - began) / images
             model = model_seconds(trainer, batches[0], BARE)
             loader = loader_seconds(trainer, keys[:LOADED])
-            loop = loop_seconds(trainer, keys, workers)
+            loop = loop_seconds(trainer, keys, workers, length.warm_up)
             done.append(Round(model, loader, real, loop, others()))
             count = 0
-            if len(done) == rounds:
+            if len(done) == length.rounds:
                 raise Enough
         count += 1
         images += sum(len(batch.labels) for batch in batches)
@@ -291,7 +311,7 @@ def main() -> None:
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--workers", default="auto")
     parser.add_argument("--images", type=int, default=4096)
-    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--rounds", type=int, help="default: 16, or 6 with workers")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     options.workers = options.workers if options.workers == "auto" else int(options.workers)
@@ -301,6 +321,8 @@ def main() -> None:
         manifest = images_for_it(folder, options.images)
         trainer = trainer_for(manifest, folder, options)
         workers = worker_count(options.workers, trainer.device.type == "cuda")
+        length = Length.of(workers)
+        length = length._replace(rounds=options.rounds or length.rounds)
 
         def others() -> float:
             if options.recipe != "triplet":
@@ -311,11 +333,11 @@ def main() -> None:
                 options.batch,
                 PER_IDENTITY,
                 workers,
-                WARM_UP,
-                LOOP,
+                length.warm_up,
+                length.together,
             )
 
-        trained = training(trainer, workers, options.rounds, others)
+        trained = training(trainer, workers, length, others)
         trainer._best.export()
         embedded = extraction(trainer.run, manifest, folder, options.workers, 3)
 

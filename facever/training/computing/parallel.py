@@ -244,6 +244,18 @@ def gradient_norm(parameters: Sequence[nn.Parameter]) -> Tensor:
     return (norm.square() + all_sum(squares)).sqrt()
 
 
+def clip_gradients(parameters: Iterable[nn.Parameter], largest: float, norm: Tensor) -> None:
+    """Scale gradients so that the norm of all is at most `largest`; smaller ones are not touched.
+
+    Args:
+        parameters: Theirs.
+        largest: The norm that is allowed.
+        norm: The norm that they have. Where it is NaN nothing is scaled.
+    """
+    if bool(norm + 1e-6 > largest):  # where torch's factor, largest / (norm + 1e-6), is below 1
+        nn.utils.clip_grads_with_norm_(parameters, largest, norm)
+
+
 @torch.no_grad()
 def share_overflow(parameters: Sequence[nn.Parameter]) -> None:
     """Make an overflow in one process's shard one of all, so that all leave the update out.
