@@ -1,6 +1,7 @@
 """The checks for a GPU machine, tried on the CPU: they pass, fail and skip as they say."""
 
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -100,3 +101,16 @@ def test_without_a_gpu_the_page_stays_as_it_is() -> None:
         assert "--device cpu" in done.stderr
         assert "Traceback" not in done.stderr
     assert (ROOT / "docs" / "gpu.md").read_bytes() == page
+
+
+def test_the_page_lists_all_code_of_gpus():
+    package, page = ROOT / "facever", (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8")
+    code = re.compile(r'torch\.cuda\.|== "cuda"|StandardGpuResources')
+    files = [
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if code.search(path.read_text(encoding="utf-8"))
+    ]
+    assert len(files) > 10
+    table = page.partition("## Code that no test on a CPU reaches")[2].partition("\n## ")[0]
+    assert [file for file in files if f"`{file}`" not in table] == []
