@@ -180,8 +180,13 @@ def test_docstrings_are_read() -> None:
 
 def test_texts_in_cells() -> None:
     assert escaped("a|b_c <x> `d|e` docs/heads.md") == (
-        r"a\|b\_c &lt;x&gt; `d\|e` [heads](../heads.md)"
+        r"a\|b\_c &lt;x&gt; `d|e` [heads](../heads.md)"
     )
-    assert code("a | b") == r"`a \| b`"
+    assert code("a | b") == "`a | b`"
+    rows = table(("one", "two"), [(code("a | b"), "c")])
+    markdown = pytest.importorskip("markdown", reason="pip install 'facever[docs]'").markdown
+    assert "<td><code>a | b</code></td>\n<td>c</td>" in markdown(
+        "\n".join(rows), extensions=["tables"]
+    )
     assert table(("one", "two"), []) == []
     assert table(("one", "two"), [("1", "2")])[0] == "| one | two |"

@@ -21,7 +21,7 @@ def _plain(text: str) -> str:
 
 def code(text: str) -> str:
     """Return text in a fixed-width font, for a table's cell too."""
-    return f"`{' '.join(text.split()).replace('|', chr(92) + '|')}`" if text else ""
+    return f"`{' '.join(text.split())}`" if text else ""  # a bar in code does not end a cell
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
