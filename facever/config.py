@@ -1,7 +1,7 @@
 """Typed configuration: YAML files, `key=value` overrides, and errors with the key."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
@@ -64,7 +64,7 @@ def load(kind: type[C], path: Path, changes: Sequence[str] | Mapping[str, Any] =
     if not isinstance(values, dict):
         raise ConfigError(f"{path} must contain 'key: value' lines, not a {type(values).__name__}")
     changes = changes if isinstance(changes, Mapping) else read_overrides(changes)
-    return parse(kind, with_changes(values, changes), where=str(path))
+    return parse(kind, with_changes(values, changes), str(path), changes)
 
 
 def read_overrides(words: Sequence[str]) -> dict[str, Any]:
@@ -117,8 +117,19 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def parse(kind: type[C], values: Mapping[str, Any], where: str = "configuration") -> C:
+def parse(
+    kind: type[C],
+    values: Mapping[str, Any],
+    where: str = "configuration",
+    changed: Iterable[str] = (),
+) -> C:
     """Validate values against a configuration class.
+
+    Args:
+        kind: The class.
+        values: By key.
+        where: Where they come from, for messages.
+        changed: Dotted keys that do not come from there: overrides.
 
     Raises:
         ConfigError: A key is wrong; the message has its path, the allowed values and the nearest
@@ -129,6 +140,9 @@ def parse(kind: type[C], values: Mapping[str, Any], where: str = "configuration"
     except ValidationError as error:
         first, *others = _one_per_place(kind, error.errors())
         more = f" (and {len(others)} more)" if others else ""
+        place = ".".join(_written(first["loc"], kind)) + "."
+        if any(place.startswith(f"{key}.") or f"{key}.".startswith(place) for key in changed):
+            where = "override"
         raise ConfigError(f"{where}: {_describe(kind, first)}{more}") from error
 
 

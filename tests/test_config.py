@@ -120,6 +120,25 @@ def test_bad_files_and_overrides(
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("epoch=3", "override: unknown key 'epoch'; did you mean 'epochs'?"),
+        ("net.bakbone=x", "override: unknown key 'net.bakbone'"),
+        ("net={size: [32]}", "override: "),
+        ("epochs=2", "c.yaml: 'heads.0.margin'"),
+    ],
+)
+def test_where_a_wrong_key_comes_from(tmp_path: Path, override: str, message: str) -> None:
+    file = written(tmp_path, "heads: [{name: cosface, margin: wide}]\n")
+    if not override.startswith("epochs"):
+        file = written(tmp_path, "net: {backbone: resnet18}\n")
+    with pytest.raises(ConfigError) as error:
+        load(Whole, file, [override])
+    assert message in str(error.value)
+    assert str(file) in str(error.value) or message.startswith("override")
+
+
 def test_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no configuration file at"):
         load(Whole, tmp_path / "none.yaml")

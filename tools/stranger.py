@@ -98,32 +98,35 @@ def runner(place: Path) -> Callable[..., None]:
     return run
 
 
-def generated(place: Path, program: Path) -> None:
-    """Write generated people under the names of the pages."""
+def generated(place: Path, program: Path, crops: bool) -> None:
+    """Write generated people under the names of the pages, and the crops of cameras on request."""
     for seed, name in enumerate((*CROP_FOLDERS, *PHOTO_FOLDERS)):
         runner(place)(program, "data", "synthesize", name, "--identities", 40, "--seed", seed)
     some = sorted((place / "OTHER_FACES").rglob("*.jpg"))
-    for name, image in zip(("a", "b", "someone", "group"), some, strict=False):
+    for name, image in zip(("a", "b", "c", "someone", "group"), some, strict=False):
         shutil.copy(image, place / f"{name}.jpg")
+    if not crops:
+        return
     for subset, folder in (("train", "FACES"), ("test", "OTHER_FACES")):
         for number, images in enumerate(_by_person(place / folder, 1), FIRST_QUERY):
             seen = [(2 - index % 2, image) for index, image in enumerate(images)]
             _add_crops(place, subset, number + 1000 * (subset == "train"), seen)
 
 
-def real(place: Path, data: Path) -> None:
-    """Copy photos and crops of people under the names of the pages."""
-    photos, crops = _by_person(data / "lfw/raw_sample", 1), _by_person(data / "lfw/images", 4)
+def real(place: Path, data: Path, crops: bool) -> None:
+    """Copy photos and crops of people under the names of the pages, and the crops of cameras."""
+    photos, faces = _by_person(data / "lfw/raw_sample", 1), _by_person(data / "lfw/images", 4)
     _copy_people(photos, place, PHOTO_FOLDERS)
-    some = [images[:6] for images in crops[:100]]
+    some = [images[:6] for images in faces[:100]]
     _copy_people(some[:60], place, CROP_FOLDERS[:1])
     _copy_people(some[60:], place, CROP_FOLDERS[1:])
     two = next(images for images in photos if len(images) > 1)
-    for name, image in (("a", 0), ("b", 1), ("someone", 0), ("group", 0)):
+    for name, image in (("a", 0), ("b", 1), ("c", 0), ("someone", 0), ("group", 0)):
         shutil.copy(two[image], place / f"{name}.jpg")
     models = Path(os.environ["FACEVER_MODELS"])
     shutil.copy(next(models.glob("*sface*int8bq*.onnx")), place / "model.onnx")
-    _real_crops(place, data / "market1501")
+    if crops:
+        _real_crops(place, data / "market1501")
     for path in place.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
 
@@ -216,14 +219,15 @@ def main() -> int:
         program = environment.absolute() / "bin" / "facever"
         for page in [one.absolute() for one in options.pages] or pages():
             text = "\n".join(command for _, command in commands(page))
+            crops = "CROPS/query" in text  # of cameras; other pages write a folder of this name
             kinds = [] if _ON_PHOTOS.search(text) else ["generated"]
             for images in [*kinds, *(["real"] if has_photos else [])]:
                 place = Path(tempfile.mkdtemp(dir=folder))
                 if images == "generated":
-                    generated(place, program)
+                    generated(place, program, crops)
                 else:
                     assert data is not None
-                    real(place, Path(data))
+                    real(place, Path(data), crops)
                 if not options.json:
                     print(f"{page.relative_to(PROJECT)} ({images})")
                 for step in play(page, images, place, program):

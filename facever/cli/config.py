@@ -19,7 +19,7 @@ def config(
 ) -> None:
     """Print the configuration of a training with comments, or explain one key."""
     import json
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from facever.core.parameters import find, parameter_lines, parameters_of, to_yaml
     from facever.training.config import TrainConfig
@@ -27,7 +27,8 @@ def config(
     parameters = parameters_of(TrainConfig.model_json_schema())
     if key is not None:
         one = find(parameters, key)
-        print(json.dumps(asdict(one)) if as_json else "\n".join(parameter_lines(one)))
+        lines = parameter_lines(replace(one, name=key))
+        print(json.dumps(asdict(one)) if as_json else "\n".join(lines))
         return
     if as_json:
         print(json.dumps([asdict(one) for one in parameters]))

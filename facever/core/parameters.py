@@ -61,10 +61,19 @@ def find(parameters: Sequence[Parameter], key: str) -> Parameter:
     for name in key.split("."):
         known = {one.name: one for one in (parameters if found is None else found.inside)}
         if name not in known:
+            inside = " or ".join(one for one in _dotted(parameters) if one.endswith(f".{key}"))
+            if inside:
+                raise ConfigError(f"unknown key '{key}'; did you mean {inside}?")
             raise ConfigError(unknown("key", f"{above}{name}", [above + one for one in known]))
         found, above = known[name], f"{above}{name}."
     assert found is not None
     return found
+
+
+def _dotted(parameters: Sequence[Parameter], above: str = "") -> Iterator[str]:
+    for one in parameters:
+        yield above + one.name
+        yield from _dotted(one.inside, f"{above}{one.name}.")
 
 
 def to_yaml(parameters: Sequence[Parameter], values: Any = None, indent: str = "") -> list[str]:

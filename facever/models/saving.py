@@ -9,13 +9,14 @@ import pandas as pd
 import torch
 
 from facever._version import __version__
+from facever.catalogue import entries
 from facever.config import parse, read_yaml_file
 from facever.core.files import atomic_path
 from facever.core.json_files import parse_json
 from facever.core.run_folder import RunFolder
 from facever.core.text import canonical_column
 from facever.deprecated import former_attribute
-from facever.errors import ConfigError, ModelError
+from facever.errors import ConfigError, ModelError, nearest
 from facever.models.backbone import is_plugin, modules_of
 from facever.models.embedder import Embedder, ModelConfig
 from facever.models.timm_import import timm
@@ -167,7 +168,11 @@ def _model_file(model: Path) -> Path:
     if model.is_file():
         return model
     if not model.exists():
-        raise ModelError(f"no model at {model}: give a run folder or a .safetensors file")
+        public = nearest(str(model), [one.name for one in entries()])
+        raise ModelError(
+            f"no model at {model}{public or ':'} give a run folder, a .safetensors or .onnx file, "
+            "or the name of a public model (facever models list)"
+        )
     run = RunFolder(model)
     if run.model.is_file():
         return run.model

@@ -32,7 +32,7 @@ def test_every_key_has_a_meaning(facever) -> None:
 
 def test_one_key(facever) -> None:
     said = facever("config", "optimizer.lr")[1]
-    assert "0.003" in said
+    assert said.startswith("optimizer.lr = 0.003")
     assert "above 0" in said
     assert json.loads(facever("config", "schedule.power", "--json")[1])["default"] == 1.0
 
@@ -43,3 +43,9 @@ def test_an_unknown_key_is_one_line(facever, key: str) -> None:
     assert status == 2
     assert said.count("\n") == 1
     assert "unknown key" in said
+
+
+def test_the_last_part_of_a_key(facever) -> None:
+    status, _, said = facever("config", "lr")
+    assert status == 2
+    assert "did you mean optimizer.lr" in said

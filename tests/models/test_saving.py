@@ -103,8 +103,11 @@ def test_nothing_there(tmp_path: Path):
     with pytest.raises(ModelError) as error:
         load_embedder(tmp_path / "no")
     assert str(error.value) == (
-        f"no model at {tmp_path}/no: give a run folder or a .safetensors file"
+        f"no model at {tmp_path}/no: give a run folder, a .safetensors or .onnx file, or the name "
+        "of a public model (facever models list)"
     )
+    with pytest.raises(ModelError, match=r"no model at sfac; did you mean 'sface'\? give"):
+        load_embedder(Path("sfac"))
     with pytest.raises(ModelError, match=r"is not a run folder: there is no model.safetensors in"):
         load_embedder(tmp_path)
     (tmp_path / "config.yaml").touch()
