@@ -61,9 +61,10 @@ def find(parameters: Sequence[Parameter], key: str) -> Parameter:
     for name in key.split("."):
         known = {one.name: one for one in (parameters if found is None else found.inside)}
         if name not in known:
-            inside = " or ".join(one for one in _dotted(parameters) if one.endswith(f".{key}"))
+            inside = [one for one in _dotted(parameters) if one.endswith(f".{key}")]
             if inside:
-                raise ConfigError(f"unknown key '{key}'; did you mean {inside}?")
+                said = " or ".join(sorted(inside, key=len))
+                raise ConfigError(f"unknown key '{key}'; did you mean {said}?")
             raise ConfigError(unknown("key", f"{above}{name}", [above + one for one in known]))
         found, above = known[name], f"{above}{name}."
     assert found is not None
