@@ -66,13 +66,16 @@ def search(
             images = None
             if where_images is not None:
                 images = checked_images(where_images, store.settings.templates)
-                owners = np.unique(store.images_matching(images)[1])
+            view = index.refresh(images)
+            if images is not None:
+                owners = None if view is None else view.within
+                if owners is None:  # the database searches
+                    owners = np.unique(store.images_matching(images)[1])
                 among = owners if among is None else np.intersect1d(owners, among)
             plan = _plan(store, operating_point, rule, calibration, among)
             if decide and plan.decision.point is None:
                 reason = plan.decision.note.removeprefix(SCORES_ONLY)
                 raise GalleryError(f"no decision is possible: {reason}")
-            view = index.refresh(images)
         failed = failures(probes)
         held = [row for row in range(len(vectors)) if row not in failed]
         most = min(k, max(plan.searched, 1))

@@ -40,6 +40,9 @@ class View:
         approximate: An index that proposes rows of the first part; None for exact search.
         screen: A screen of the first part, for exact search.
         within: All people with entries, int64 [P], ascending, if they are few of the gallery's.
+
+    Attributes:
+        within: As given.
     """
 
     def __init__(
@@ -51,7 +54,7 @@ class View:
         within: Keys | None = None,
     ) -> None:
         self.parts, self.people, self._approximate = parts, people, approximate
-        self._screen, self._within = screen, within
+        self._screen, self.within = screen, within
         self._width = parts[0].entries.vectors.shape[1]
         sizes = [len(part.entries.numbers) for part in parts]
         self._begins = np.cumsum([0, *sizes])[:-1]
@@ -85,9 +88,9 @@ class View:
         """
         if queries.shape[1] != self._width:
             return nobody(len(queries), k)
-        people = self._within if among is None else np.unique(among)
-        if among is not None and self._within is not None:
-            people = np.intersect1d(among, self._within)
+        people = self.within if among is None else np.unique(among)
+        if among is not None and self.within is not None:
+            people = np.intersect1d(among, self.within)
         with np.errstate(over="ignore", invalid="ignore"):  # from damaged rows
             if people is not None:
                 pairs = self._filtered(queries, k, rule, people)
@@ -207,7 +210,7 @@ class View:
     def _filtered(self, queries: Vectors, k: int, rule: ScoreRule, people: Keys) -> Pairs:
         """Return the pairs that can decide among some people (keys int64 [P], ascending)."""
         entries = sum(int(part.sizes_of(people).sum()) for part in self.parts)
-        other_means = rule == "mean" and self._within is not None  # than of all entries
+        other_means = rule == "mean" and self.within is not None  # than of all entries
         if self._screen is None or entries < _MANY_FILTERED or other_means:
             return self._of_people(queries, k, people, rule)
         return self._exact(queries, np.arange(len(queries)), k, rule, people)
