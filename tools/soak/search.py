@@ -34,7 +34,7 @@ from facever.gallery.records import Entries
 
 K, BLOCK, EACH, COLUMNS = 5, 500, 4, 20_000
 BATCHES, THREADS = (1, 3, 4, 64, BLOCK), (2, 1)  # the first has parts for two
-ENGINES = ("scalar quantiser", "int8 products", "float32")
+ENGINES = ("scalar quantiser", "int8 products", "bfloat16 products", "float32")
 _NEAR = 1e-4  # float64 products so near the k-th best are scored as the gallery does
 
 

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from facever.core.seeding import stream
 from facever.gallery.records import Keys, Vectors
 
-ZERO = 128  # the byte of code 0
 LEAST = 4096  # vectors: fewer are searched as fast in float32
 SAMPLE = 4096  # vectors that determine the scale
 LARGEST = 127  # of the codes
@@ -33,7 +32,7 @@ _CONE = 0.25  # length of the mean vector from which the vectors count as a cone
 _COLUMNS = 16  # the codes' width is a multiple of it; additional columns of a cone
 _ROUNDING = 2.0**-24
 
-Bytes = NDArray[np.uint8]
+Integers = NDArray[np.int8]
 Doubles = NDArray[np.float64]
 
 
@@ -113,14 +112,14 @@ class Codes:
     """The int8 copy of vectors.
 
     Args:
-        codes: r + 128 of each vector, uint8 [N, W], from 1 to 255; 128 for those that do not fit.
+        codes: r of each vector, int8 [N, W], from -127 to 127; 0 for those that do not fit.
         scale: The scale of the codes.
         error: Largest length of v' - step · r, of the vectors that fit.
         reach: Largest length of step · r, of the vectors that fit.
         outside: Rows of the vectors that do not fit, int64 [M], ascending.
     """
 
-    codes: Bytes
+    codes: Integers
     scale: Scale
     error: float
     reach: float
@@ -138,7 +137,7 @@ class Codes:
         fit = encoder.fit()
         if fit is None:
             return None
-        codes[fit[2]] = ZERO
+        codes[fit[2]] = 0
         return cls(codes, encoder.scale, *fit)
 
     def bound(self, queries: Doubles, lost: Doubles, dimension: int) -> Doubles:
@@ -170,8 +169,8 @@ class Encoder:
         self._errors: list[NDArray[np.float32]] = []
         self._lengths: list[NDArray[np.float32]] = []
 
-    def encode(self, vectors: Vectors) -> Bytes:
-        """Return the codes of the next vectors, uint8 [n, W]."""
+    def encode(self, vectors: Vectors) -> Integers:
+        """Return the codes of the next vectors, int8 [n, W]."""
         with np.errstate(over="ignore", invalid="ignore"):
             moved = self.scale.moved(vectors)
         codes, errors, lengths = encoded(moved, self.scale.step)
@@ -193,7 +192,9 @@ class Encoder:
         return float(errors[fits].max()), float(lengths[fits].max()), np.flatnonzero(~fits)
 
 
-def encoded(moved: Vectors, step: float) -> tuple[Bytes, NDArray[np.float32], NDArray[np.float32]]:
+def encoded(
+    moved: Vectors, step: float
+) -> tuple[Integers, NDArray[np.float32], NDArray[np.float32]]:
     """Return the codes of v' [N, W], and bounds of the lengths of v' - step · r and of step · r.
 
     The bounds include rounding; they are infinite for vectors with NaN or infinity.
@@ -203,9 +204,7 @@ def encoded(moved: Vectors, step: float) -> tuple[Bytes, NDArray[np.float32], ND
         whole = moved * np.float32(1 / step)
         np.rint(whole, out=whole)
         np.clip(whole, -LARGEST, LARGEST, out=whole)
-        whole += ZERO
-        codes = np.nan_to_num(whole, copy=False, nan=ZERO).astype(np.uint8)
-        whole -= ZERO
+        codes = np.nan_to_num(whole, copy=False, nan=0).astype(np.int8)
         np.multiply(whole, np.float32(step), out=whole)
         length = np.sqrt(np.einsum("nd,nd->n", whole, whole)) * np.float32(1 + rounding)
         np.subtract(moved, whole, out=whole)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from facever.gallery.index.people import decisive, leaders
-from facever.gallery.index.scans import FloatScan, Scan, ScreenedScan, nearest
+from facever.gallery.index.scans import Bfloat16Scan, FloatScan, Scan, ScreenedScan, nearest
 from facever.gallery.index.screen import CodeScreen, Engine, engine_for
 from facever.gallery.records import Entries, Keys, Scores, Vectors, joined
 from facever.gallery.scores import slack
@@ -20,7 +20,11 @@ from facever.gallery.scores import slack
 _CELLS = 1 << 22  # scores in memory at once
 _PAIRS = 512  # pairs whose products are computed at once: their vectors fit into the cache
 _MORE = 8  # additional entries, for scores that are nearly equal
-_LISTED: dict[Engine, int] = {"scalar quantiser": 256, "int8 products": 96}  # entries, at first
+_LISTED: dict[Engine, int] = {  # entries, at first
+    "scalar quantiser": 256,
+    "int8 products": 96,
+    "bfloat16 products": 64,
+}
 _MOST_LISTED = 4096  # entries listed by a screen
 _WIDER = 8  # times as many entries, if a list is too short
 
@@ -130,7 +134,9 @@ class ExactSearch:
     def _screened(
         self, screen: CodeScreen, engine: Engine, chosen: Sequence[Keys] | None
     ) -> list[Scan]:
-        """Return the scans with the screen, of all entries or those chosen."""
+        """Return the scans that screen, of all entries or those chosen."""
+        if engine == "bfloat16 products":
+            return self._rounded if chosen is None else _scans(self._parts, chosen, Bfloat16Scan)
         later = self._parts[1:]
         if chosen is None:
             fitting = ScreenedScan(screen, self._fitting, engine)
@@ -139,6 +145,11 @@ class ExactSearch:
         fitting = ScreenedScan(screen, self._fitting, engine, rows)
         outside = np.intersect1d(screen.codes.outside, rows, assume_unique=True)
         return [fitting, *_scans(self._parts[:1], [outside]), *_scans(later, chosen[1:])]
+
+    @cached_property
+    def _rounded(self) -> list[Scan]:
+        """The scans by bfloat16 products. They know what is lost by rounding."""
+        return _scans(self._parts, None, Bfloat16Scan)
 
     @cached_property
     def _outside(self) -> list[Scan]:
@@ -199,12 +210,16 @@ class ExactSearch:
         return Pairs(pairs.rows[kept], pairs.positions[kept])
 
 
-def _scans(parts: Sequence[tuple[int, Entries]], chosen: Sequence[Keys] | None) -> list[Scan]:
-    """Return the float32 scans of parts, or of some rows of each."""
+def _scans(
+    parts: Sequence[tuple[int, Entries]],
+    chosen: Sequence[Keys] | None,
+    kind: type[FloatScan | Bfloat16Scan] = FloatScan,
+) -> list[Scan]:
+    """Return the scans of parts, or of some rows of each."""
     if chosen is None:
-        return [FloatScan(entries, begin) for begin, entries in parts]
+        return [kind(entries, begin) for begin, entries in parts]
     return [
-        FloatScan(entries.rows(rows), begin + rows)
+        kind(entries.rows(rows), begin + rows)
         for (begin, entries), rows in zip(parts, chosen, strict=True)
         if len(rows)
     ]

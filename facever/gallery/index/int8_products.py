@@ -3,35 +3,24 @@
 The sums are exact integers: they do not depend on blocks or threads.
 """
 
-import sys
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from facever.data.machine import multiplies_int8
-from facever.gallery.index.codes import LARGEST, ZERO, Bytes, Doubles
+from facever.gallery.index.codes import LARGEST, Doubles, Integers
+from facever.gallery.index.highest import Highest, tensor_of, torch_pays, whole_groups
 from facever.gallery.records import Keys
 
 _PROBES = 128  # compared at once
-_ROWS = 8192  # compared at once: they fit into the cache
-_GROUP = 16  # rows; the highest product of a group is compared first
-_CROWDED = 8  # times the depth: more groups than this are sorted instead
+_CELLS = 1 << 21  # products in memory at once, of at most so many rows:
+_ROWS = 1 << 17
 SECOND = 254  # the second word of a probe counts 1/254 of the first
-_WORTH_IT = 4e11  # multiply-adds: below, the import of torch takes longer than it saves
-
-_NONE = -(2**31)  # in place of a product
-Integers = NDArray[np.int8]
 
 
 def is_usable(multiply_adds: float) -> bool:
-    """Return whether int8 products are fast here: the CPU has the instructions, and torch is
-    loaded, or so much is computed that its import pays.
-    """
-    if not multiplies_int8() or ("torch" not in sys.modules and multiply_adds < _WORTH_IT):
-        return False
-    if find_spec("torch") is None:
+    """Return whether int8 products are fast here: the CPU has the instructions, and torch pays."""
+    if not multiplies_int8() or not torch_pays(multiply_adds):
         return False
     import torch
 
@@ -60,12 +49,12 @@ def whole_queries(queries: Doubles, words: int = 1) -> tuple[Integers, Doubles, 
 
 
 def highest_products(
-    codes: Bytes, probes: Integers, depth: int, rows: Keys | None = None
+    codes: Integers, probes: Integers, depth: int, rows: Keys | None = None
 ) -> tuple[Doubles, Keys]:
-    """Return the highest products of each probe with the codes less 128, and their rows.
+    """Return the highest products of each probe with the codes, and their rows.
 
     Args:
-        codes: uint8 [N, W].
+        codes: int8 [N, W].
         probes: int8 [1 or 2, Q, W], from `whole_queries`.
         depth: Number of products for each probe, at least 1.
         rows: Only these rows of the codes, int64 [M]; all by default.
@@ -77,91 +66,36 @@ def highest_products(
     import torch
 
     count = len(codes) if rows is None else len(rows)
-    (words, size, width), step = probes.shape, min(_ROWS, -(-count // _GROUP) * _GROUP)
-    block = np.zeros((step, width), np.uint8)
-    signed = torch.from_numpy(block.view(np.int8))
-    buffer = torch.empty(step * words * min(size, _PROBES), dtype=torch.int32)
-    starts = range(0, size, _PROBES)
-    lists = [_Lists(probes[:, start : start + _PROBES], depth) for start in starts]
+    words, size, width = probes.shape
+    columns = words * min(size, _PROBES)
+    step = whole_groups(min(_ROWS, _CELLS // columns, count))
+    buffer = torch.empty(step * columns, dtype=torch.int32)
+    lowest = torch.tensor(torch.iinfo(torch.int32).min, dtype=torch.int32)
+    parts = np.split(probes, range(_PROBES, size, _PROBES), axis=1)
+    lists = [Highest(part.shape[1], depth, lowest) for part in parts]
+    # the codes are the left side: torch would rearrange the right one
+    sides = [torch.from_numpy(np.ascontiguousarray(part).reshape(-1, width)).T for part in parts]
     for begin in range(0, count, step):
-        part = slice(begin, min(begin + step, count))
-        source = codes[part] if rows is None else codes[rows[part]]
-        np.bitwise_xor(source, ZERO, out=block[: len(source)])  # from code + 128 to int8
-        for each in lists:
-            each.add(signed, begin, len(source), buffer)
-    found = np.full((size, depth), -np.inf), np.full((size, depth), -1, np.int64)
-    for start, each in zip(starts, lists, strict=True):
-        products, places, owner, rank = each.highest()
-        found[0][start + owner, rank] = products
-        found[1][start + owner, rank] = places if rows is None else rows[places]
-    return found
+        these = slice(begin, begin + step)
+        block = tensor_of(codes[these] if rows is None else codes[rows[these]])
+        for side, each in zip(sides, lists, strict=True):
+            each.add(_products(block, side, words, buffer), begin, len(block))
+    found = [each.result() for each in lists]
+    products, places = (np.concatenate(column) for column in zip(*found, strict=True))
+    return products, places if rows is None else np.where(places >= 0, rows[places], -1)
 
 
-class _Lists:
-    """The highest products of some probes, from blocks of codes.
-
-    Args:
-        probes: int8 [1 or 2, Q, W].
-        depth: Number of products for each probe.
-    """
-
-    def __init__(self, probes: Integers, depth: int) -> None:
-        import torch
-
-        self._words, self._size, width = probes.shape
-        self._depth, self._parts = depth, list[tuple[Any, Any, Any]]()
-        self._sides = torch.from_numpy(np.ascontiguousarray(probes.reshape(-1, width))).T
-        self._best = torch.full((self._size, depth), _NONE, dtype=torch.int32)
-
-    def add(self, signed: Any, begin: int, count: int, buffer: Any) -> None:
-        """Add the products with codes int8 [R, W], of which the first `count` are rows from
-        `begin`. The codes are the left side: torch would rearrange the right one.
-        """
-        import torch
-
-        columns = self._words * self._size
-        products = buffer[: len(signed) * columns].view(-1, columns)
-        torch._int_mm(signed, self._sides, out=products)
-        if self._words == 2:
-            first = products[:, : self._size]
-            products = products[:, self._size :].add_(first, alpha=SECOND)
-        products[count:] = _NONE
-        highest = products.unflatten(0, (-1, _GROUP)).amax(1).T
-        self._best = torch.cat([self._best, highest], 1).topk(self._depth, dim=1).values
-        floor = self._best[:, -1]  # at most the product of rank `depth`
-        found, places, owners = _from(products, highest, floor, min(self._depth, count))
-        self._parts.append((found, places + begin, owners))
-
-    def highest(self) -> tuple[NDArray[np.int32], Keys, Keys, Keys]:
-        """Return products, rows, probes and ranks, [M] each."""
-        import torch
-
-        found, rows, probes = (torch.cat(column) for column in zip(*self._parts, strict=True))
-        high = (found >= self._best[probes, -1]) & (found > _NONE)
-        products, places, owners = (column[high].numpy() for column in (found, rows, probes))
-        order = np.argsort(owners * 2**33 - products)
-        products, places, owners = products[order], places[order], owners[order]
-        rank = np.arange(len(owners)) - np.searchsorted(owners, owners)
-        kept = rank < self._depth
-        return products[kept], places[kept], owners[kept], rank[kept]
-
-
-def _from(products: Any, highest: Any, floor: Any, depth: int) -> tuple[Any, Any, Any]:
-    """Return the products [R, P] that are at least the floor of their probe, [P], or, if they are
-    many, the `depth` highest of each probe; with row and probe.
-
-    Args:
-        products: int32 [R, P].
-        highest: The highest product of each group of rows, [P, G].
-        floor: int32 [P].
-        depth: At most the number of rows.
+def _products(codes: Any, side: Any, words: int, buffer: Any) -> Any:
+    """Return the products of codes int8 [R, W] with probes int8 [W, words · P] in whole groups,
+    int32 [R or more, P].
     """
     import torch
 
-    probe, group = (highest >= floor[:, None]).nonzero(as_tuple=True)
-    if len(group) > _CROWDED * depth * len(floor):
-        products, row = products.T.topk(depth, dim=1)
-        return products.flatten(), row.flatten(), torch.arange(len(floor)).repeat_interleave(depth)
-    near = products.unflatten(0, (-1, _GROUP))[group, :, probe]
-    which, place = (near >= floor[probe][:, None]).nonzero(as_tuple=True)
-    return near[which, place], group[which] * _GROUP + place, probe[which]
+    count, columns = len(codes), side.shape[1]
+    products = buffer[: whole_groups(count) * columns].view(-1, columns)
+    torch._int_mm(codes, side, out=products[:count])
+    if words == 1:
+        return products
+    first, second = products.split(columns // 2, dim=1)
+    second[:count].add_(first[:count], alpha=SECOND)
+    return second

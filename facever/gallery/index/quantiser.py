@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facever.gallery.index.codes import Bytes
+from facever.gallery.index.codes import Integers
 from facever.gallery.index.faiss_import import import_faiss
-from facever.gallery.index.int8_products import Integers
 from facever.gallery.index.people import top
 from facever.gallery.records import Keys
 
 _PART = 8192  # codes at least: fewer are compared before another thread has started
 _BLOCK = 1 << 16  # codes copied at once
+_ZERO = np.uint8(128)  # FAISS's byte of code 0
 
 
 @cache
@@ -33,10 +33,10 @@ class Quantiser:
     """Codes in memory, as FAISS's indexes. Threads may share one.
 
     Args:
-        codes: uint8 [N, W], at least one.
+        codes: int8 [N, W], at least one.
     """
 
-    def __init__(self, codes: Bytes) -> None:
+    def __init__(self, codes: Integers) -> None:
         faiss, (count, width) = import_faiss(), codes.shape
         kind = faiss.ScalarQuantizer.QT_8bit_direct_signed
         self._count, self._parts = count, []
@@ -45,13 +45,14 @@ class Quantiser:
             index = faiss.IndexScalarQuantizer(width, kind, faiss.METRIC_INNER_PRODUCT)
             end = min(begin + size, count)
             for start in range(begin, end, _BLOCK):
-                index.add_sa_codes(np.ascontiguousarray(codes[start : min(start + _BLOCK, end)]))
+                block = codes[start : min(start + _BLOCK, end)].view(np.uint8)
+                index.add_sa_codes(block ^ _ZERO)
             self._parts.append((begin, index))
 
     def highest(
         self, probes: Integers, depth: int, rows: Keys | None = None
     ) -> tuple[NDArray[np.float32], Keys]:
-        """Return the highest products of each probe with the codes less 128, and their rows.
+        """Return the highest products of each probe with the codes, and their rows.
 
         Args:
             probes: int8 [Q, W].

@@ -1,11 +1,13 @@
 """Scans of entries: the nearest ones of each query, by float32 products or by a screen."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facever.gallery.index.bfloat16_products import bound, highest_products, lost_by_rounding
 from facever.gallery.index.faiss_import import import_faiss, products_by_blas
 from facever.gallery.index.screen import CodeScreen, Engine
 from facever.gallery.records import Entries, Keys, Scores, Vectors
@@ -89,6 +91,35 @@ class FloatScan:
             scores = np.where(there, scores, -np.inf)
             positions, owners = np.where(there, positions, -1), np.where(there, owners, -1)
         return NearEntries(scores, positions, owners, np.full(len(queries), self._error))
+
+
+class Bfloat16Scan:
+    """Entries compared by bfloat16 products.
+
+    Args:
+        entries: The entries, at least one.
+        positions: Position of the first one, or of each, int64 [N].
+    """
+
+    def __init__(self, entries: Entries, positions: int | Keys) -> None:
+        self._entries, self._positions = entries, positions
+
+    def __len__(self) -> int:
+        return len(self._entries.numbers)
+
+    def nearest(self, queries: Vectors, depth: int) -> NearEntries:
+        """See `Scan`."""
+        _, owners, vectors, _ = self._entries
+        scores, at = highest_products(vectors, queries, min(depth, len(vectors)))
+        positions = (
+            at + self._positions if isinstance(self._positions, int) else self._positions[at]
+        )
+        error = bound(queries, self._lost) + slack(queries.shape[1]) / 2
+        return NearEntries(scores, positions, owners[at], error)
+
+    @cached_property
+    def _lost(self) -> float:
+        return lost_by_rounding(self._entries.vectors)
 
 
 class ScreenedScan:

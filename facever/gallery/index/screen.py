@@ -4,12 +4,15 @@ The screen returns the rows with the highest approximate scores, and a bound on 
 A row below the best k by more than twice the bound cannot be among them, so the answer is that of
 exact search. The way to compute follows from the CPU's instructions and the number of probes:
 
-| CPU | 1 to 3 probes | more |
-|---|---|---|
-| AMX or AVX-512 VNNI | FAISS's scalar quantiser | int8 products by torch, if it is loaded or its
-import pays; else up to 8 probes by the scalar quantiser, then float32 products |
-| AVX2 or 64-bit ARM | scalar quantiser | up to 8 probes by it, then float32 products |
-| other | float32 | float32 products |
+| CPU | 1 to 3 probes | 4 to 47 | more |
+|---|---|---|---|
+| AMX | FAISS's scalar quantiser | int8 products by torch (1) | bfloat16 products by torch (1) |
+| AVX-512 VNNI | scalar quantiser | int8 products (1) | int8 products (1) |
+| AVX2 or 64-bit ARM | scalar quantiser | up to 8 by it, then float32 | float32 products |
+| other | float32 | float32 products | float32 products |
+
+(1) If torch is loaded, or its import pays; else as with AVX2. AVX-512 BF16 has bfloat16 products.
+Those are of the vectors themselves, not of their codes.
 """
 
 import threading
@@ -19,19 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facever.data.machine import instruction_sets
+from facever.gallery.index import bfloat16_products, int8_products
 from facever.gallery.index.codes import Codes
-from facever.gallery.index.int8_products import (
-    SECOND,
-    highest_products,
-    is_usable,
-    whole_queries,
-)
+from facever.gallery.index.int8_products import SECOND, highest_products, whole_queries
 from facever.gallery.index.quantiser import Quantiser
 from facever.gallery.records import Keys, Scores, Vectors
 
-Engine = Literal["scalar quantiser", "int8 products", "float32"]
+Engine = Literal["scalar quantiser", "int8 products", "bfloat16 products", "float32"]
 _FEW = 4  # probes: fewer are compared one by one
 _SOME = 9  # probes: fewer are compared one by one where int8 products are not fast
+_MANY = 48  # probes: from here on, rounding the vectors to bfloat16 pays
 _QUANTISED = frozenset({"avx2", "neon"})  # instructions that FAISS's scalar quantiser uses
 _MOST_COLUMNS = 2**31 // (128 * 128 * SECOND)  # so that sums of two words fit into 32 bits
 
@@ -52,7 +52,10 @@ class NearRows(NamedTuple):
 
 def engine_for(queries: int, rows: int, dimension: int) -> Engine:
     """Return how so many queries and rows are compared on this machine."""
-    if queries >= _FEW and is_usable(float(queries) * rows * dimension):
+    work = float(queries) * rows * dimension
+    if queries >= _MANY and bfloat16_products.is_usable(work):
+        return "bfloat16 products"
+    if queries >= _FEW and int8_products.is_usable(work):
         return "int8 products"
     return "scalar quantiser" if queries < _SOME and _quantises() else "float32"
 
@@ -84,7 +87,7 @@ class CodeScreen:
         Args:
             queries: float32 [Q, D].
             depth: Number of rows per query, at least 1.
-            engine: From `engine_for`, not "float32".
+            engine: "scalar quantiser" or "int8 products".
             rows: Only these rows, int64 [M], ascending; all by default.
         """
         scale, codes, by_torch = self.codes.scale, self.codes.codes, engine == "int8 products"

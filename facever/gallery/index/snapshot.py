@@ -2,7 +2,7 @@
 
 The file contains vectors (float32 [N, D]), entry numbers and people's keys (int64 [N]), the
 vectors' checksums (uint32 [N]) and, for many vectors, what screened search needs (`codes.py`):
-their codes (uint8 [N, W]), the axis of a cone (float32 [D]) and the rows outside (int64 [M]). The
+their codes (int8 [N, W]), the axis of a cone (float32 [D]) and the rows outside (int64 [M]). The
 trailer (`sealed.py`) has the state of the store. The file is written under a temporary name and
 renamed: a reader opens the old or the new file.
 """
@@ -19,19 +19,17 @@ from facever.core.files import atomic_path
 from facever.gallery.index.codes import (
     LEAST,
     SAMPLE,
-    ZERO,
-    Bytes,
     Codes,
     Encoder,
     Scale,
     sampled_rows,
 )
-from facever.gallery.index.sealed import CHUNK, SealError, padding, said_by, seal, unseal
+from facever.gallery.index.sealed import CHUNK, Bytes, SealError, padding, said_by, seal, unseal
 from facever.gallery.index.state import State
 from facever.gallery.records import Entries
 
 FILE = "index.snapshot"
-MAGIC, _FORMER = b"FVINDEX3", (b"FVINDEX2", b"FVINDEX\0")
+MAGIC, _FORMER = b"FVINDEX4", (b"FVINDEX3", b"FVINDEX2", b"FVINDEX\0")
 _SHARE = 0.05  # share of its entries: a snapshot further behind the store is written again
 _LEAST = 1000  # entries: fewer are searched as fast without a snapshot
 
@@ -141,7 +139,7 @@ def _append_codes(path: Path, count: int, dimension: int) -> dict[str, Any] | No
         columns = (file.tell() - begin) // count
         for row in outside.tolist():
             file.seek(begin + row * columns)
-            file.write(bytes([ZERO]) * columns)
+            file.write(bytes(columns))
         file.seek(0, 2)
         scale = encoder.scale
         file.write(b"" if scale.axis is None else scale.axis.astype("<f4").tobytes())
@@ -169,7 +167,7 @@ def _codes_in(
     axis = np.frombuffer(content[ends[0] : ends[1]].tobytes(), "<f4").astype(np.float32)
     outside = np.frombuffer(content[ends[1] : ends[2]].tobytes(), "<i8").astype(np.int64)
     scale = Scale(said["step"], axis if said["cone"] else None, said["level"], said["weight"])
-    codes = content[: ends[0]].reshape(count, columns)
+    codes = content[: ends[0]].view(np.int8).reshape(count, columns)
     return Codes(codes, scale, said["error"], said["reach"], outside)
 
 

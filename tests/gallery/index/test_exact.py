@@ -3,6 +3,7 @@
 import itertools
 import sys
 from collections.abc import Callable
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ import torch
 
 from facever.embeddings.unit import pair_cosines, unit_rows
 from facever.gallery.checksums import checksums_of
+from facever.gallery.index import bfloat16_products, exact, int8_products, screen
 from facever.gallery.index import codes as codes_module
-from facever.gallery.index import exact, screen
 from facever.gallery.index.codes import Codes
 from facever.gallery.index.people import Part
 from facever.gallery.index.scans import DamagedError, NearEntries
@@ -20,7 +21,7 @@ from facever.gallery.index.view import View
 from facever.gallery.records import Entries
 
 D, N = 48, 900
-ENGINES = ["scalar quantiser", "int8 products"]
+ENGINES = ["scalar quantiser", "int8 products", "bfloat16 products"]
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -153,7 +154,8 @@ def test_a_filter_later_entries_and_removed_ones(engine: str, rule: str, monkeyp
 
 def test_many_probes_in_blocks_and_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """The number of probes, the blocks and the threads decide nothing."""
-    monkeypatch.setattr(screen, "is_usable", lambda _: True)
+    monkeypatch.setattr(int8_products, "is_usable", lambda _: True)
+    monkeypatch.setattr(bfloat16_products, "is_usable", lambda _: True)
     vectors = SETS["random"]()
     view, queries = view_of(vectors, 2), unit(np.concatenate([normal(130, 9), vectors[:7]]))
     expected = right(view, queries, 3, "max")
@@ -235,21 +237,29 @@ def test_a_damaged_row_is_found(engine: str, value: float) -> None:
 
 
 def test_the_table_of_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    quantiser, int8, bfloat16 = "scalar quantiser", "int8 products", "bfloat16 products"
     for instructions, usable, expected in (
-        ({"avx2"}, True, ["scalar quantiser"] * 2 + ["int8 products"] * 3),
-        ({"avx2"}, False, ["scalar quantiser"] * 4 + ["float32"]),
-        ({"neon"}, False, ["scalar quantiser"] * 4 + ["float32"]),
-        (set(), False, ["float32"] * 5),
+        ({"avx2"}, (True, True), [quantiser] * 2 + [int8] * 4 + [bfloat16]),
+        ({"avx2"}, (True, False), [quantiser] * 2 + [int8] * 5),
+        ({"avx2"}, (False, True), [quantiser] * 4 + ["float32"] * 2 + [bfloat16]),
+        ({"avx2"}, (False, False), [quantiser] * 4 + ["float32"] * 3),
+        ({"neon"}, (False, False), [quantiser] * 4 + ["float32"] * 3),
+        (set(), (False, False), ["float32"] * 7),
     ):
         monkeypatch.setattr(screen, "instruction_sets", lambda given=instructions: given)
-        monkeypatch.setattr(screen, "is_usable", lambda _, given=usable: given)
-        assert [screen.engine_for(n, N, D) for n in (1, 3, 4, 8, 9)] == expected
+        monkeypatch.setattr(int8_products, "is_usable", lambda _, given=usable: given[0])
+        monkeypatch.setattr(bfloat16_products, "is_usable", lambda _, given=usable: given[1])
+        assert [screen.engine_for(n, N, D) for n in (1, 3, 4, 8, 9, 47, 48)] == expected
 
 
-def test_torch_is_imported_only_for_much_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    from facever.gallery.index import int8_products
-
-    monkeypatch.setattr(int8_products, "multiplies_int8", lambda: True)
-    assert int8_products.is_usable(1.0)
+@pytest.mark.parametrize(
+    ("module", "instructions"),
+    [(int8_products, "multiplies_int8"), (bfloat16_products, "multiplies_bfloat16")],
+)
+def test_torch_is_imported_only_for_much_work(
+    monkeypatch: pytest.MonkeyPatch, module: ModuleType, instructions: str
+) -> None:
+    monkeypatch.setattr(module, instructions, lambda: True)
+    assert module.is_usable(1.0)
     monkeypatch.delitem(sys.modules, "torch")
-    assert not int8_products.is_usable(1e11)
+    assert not module.is_usable(1e11)

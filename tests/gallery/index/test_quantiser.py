@@ -26,10 +26,10 @@ def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(("rows", "depth"), [(3, 5), (333, 7), (1000, 64), (1000, 1), (50, 50)])
 def test_against_sorting(threads: int, rows: int, depth: int, chosen: bool) -> None:
     random = np.random.default_rng(rows + depth)
-    codes = random.integers(1, 256, (rows, 48), dtype=np.uint8)
+    codes = random.integers(-127, 128, (rows, 48), dtype=np.int8)
     probes = random.integers(-127, 128, (4, 48), dtype=np.int8)
     which = np.sort(random.choice(rows, rows * 2 // 3, replace=False)) if chosen else None
-    whole = probes.astype(np.int64) @ (codes.astype(np.int64) - 128).T
+    whole = probes.astype(np.int64) @ codes.astype(np.int64).T
     expected = np.full((4, depth), -np.inf)
     ranked = -np.sort(-(whole if which is None else whole[:, which]), axis=1)[:, :depth]
     expected[:, : ranked.shape[1]] = ranked
@@ -56,7 +56,7 @@ def test_a_fork_starts_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> No
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(2)
     try:
-        codes = np.random.default_rng(0).integers(1, 256, (20, 16), dtype=np.uint8)
+        codes = np.random.default_rng(0).integers(-127, 128, (20, 16), dtype=np.int8)
         held, probe = Quantiser(codes), np.ones((1, 16), np.int8)
         expected = held.highest(probe, 3)[1].tolist()
         child = os.fork()

@@ -94,7 +94,7 @@ def test_vectors_that_no_scale_fits_have_no_codes(tmp_path: Path) -> None:
     assert (codes_size(path), lacks_codes(path)) == (0, False)
 
 
-@pytest.mark.parametrize("magic", [b"FVINDEX\0", b"FVINDEX2"])
+@pytest.mark.parametrize("magic", [b"FVINDEX\0", b"FVINDEX2", b"FVINDEX3"])
 def test_a_snapshot_of_before_is_told_from_a_damaged_one(tmp_path: Path, magic: bytes) -> None:
     path = tmp_path / "index.snapshot"
     path.write_bytes(b"vectors" + magic + bytes(8))
