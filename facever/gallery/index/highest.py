@@ -70,12 +70,9 @@ class Highest:
         if highest.is_floating_point() and bool(highest.sum().isnan()):  # from damaged rows
             products.nan_to_num_(nan=float("inf"))
             highest = groups.amax(1).T
-        probe, group = (highest >= self._best[:, -1:]).nonzero(as_tuple=True)
-        values = highest[probe, group]
-        self._raise_floor(values, probe)
+        self._raise_floor(highest)
         floor = self._best[:, -1]  # at most the product of rank `depth`
-        high = values >= floor[probe]
-        probe, group = probe[high], group[high]
+        probe, group = (highest >= floor[:, None]).nonzero(as_tuple=True)
         if len(group) > _CROWDED * self._depth * self._size:
             found, row, probe = _sorted(products, min(self._depth, count))
         else:
@@ -103,15 +100,18 @@ class Highest:
         places[probes[kept], rank[kept]] = rows[kept]
         return products, places
 
-    def _raise_floor(self, values: Any, probes: Any) -> None:
-        """Merge the highest products of groups, [M], and their probes, ascending, into the best."""
+    def _raise_floor(self, highest: Any) -> None:
+        """Merge the highest products of groups, [P, G], into the best."""
         import torch
 
-        sizes = torch.bincount(probes, minlength=self._size)
-        place = torch.arange(len(probes)) - (sizes.cumsum(0) - sizes)[probes]
-        new = self._lowest.repeat(self._size, int(sizes.max()))
-        new[probes, place] = values
-        self._best = torch.cat([self._best, new], 1).topk(self._depth, dim=1).values
+        if self._parts:  # few of them are high
+            probe, group = (highest > self._best[:, -1:]).nonzero(as_tuple=True)
+            sizes = torch.bincount(probe, minlength=self._size)
+            place = torch.arange(len(probe)) - (sizes.cumsum(0) - sizes)[probe]
+            few = self._lowest.repeat(self._size, int(sizes.max()))
+            few[probe, place] = highest[probe, group]
+            highest = few
+        self._best = torch.cat([self._best, highest], 1).topk(self._depth, dim=1).values
 
 
 def _sorted(products: Any, depth: int) -> tuple[Any, Any, Any]:

@@ -13,7 +13,7 @@ from facever.gallery.index.highest import Highest, tensor_of, torch_pays, whole_
 from facever.gallery.records import Keys
 
 _PROBES = 128  # compared at once
-_CELLS = 1 << 21  # products in memory at once, of at most so many rows:
+_CELLS = 1 << 22  # products in memory at once, of at most so many rows:
 _ROWS = 1 << 17
 SECOND = 254  # the second word of a probe counts 1/254 of the first
 

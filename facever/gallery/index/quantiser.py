@@ -3,6 +3,7 @@
 FAISS compares a probe in one thread, so the codes are in parts, one for each of its threads.
 """
 
+import mmap
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -48,6 +49,7 @@ class Quantiser:
                 block = codes[start : min(start + _BLOCK, end)].view(np.uint8)
                 index.add_sa_codes(block ^ _ZERO)
             self._parts.append((begin, index))
+        _release(codes)
 
     def highest(
         self, probes: Integers, depth: int, rows: Keys | None = None
@@ -85,3 +87,11 @@ class Quantiser:
             each = list(_pool(workers, os.getpid()).map(scanned, self._parts))
         products, found = (np.concatenate(column, axis=1) for column in zip(*each, strict=True))
         return top(products, found, depth)
+
+
+def _release(copied: Any) -> None:
+    """Give back the memory of an array that is mapped from a file, until it is read again."""
+    while isinstance(copied, np.ndarray):
+        copied = copied.base
+    if isinstance(copied, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        copied.madvise(mmap.MADV_DONTNEED)

@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import faiss
 import numpy as np
@@ -66,3 +67,22 @@ def test_a_fork_starts_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> No
         assert os.waitpid(child, 0)[1] == 0
     finally:
         faiss.omp_set_num_threads(before)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").is_file(), reason="no /proc/self/smaps")
+def test_the_memory_of_mapped_codes_is_given_back(tmp_path: Path) -> None:
+    path = tmp_path / "codes"
+    path.write_bytes(np.random.default_rng(0).integers(0, 256, 1 << 22, dtype=np.uint8).tobytes())
+    codes = np.memmap(path, np.uint8, mode="r")[: 1 << 22].view(np.int8).reshape(-1, 64)
+
+    def resident() -> int:
+        _, _, said = Path("/proc/self/smaps").read_text().partition(str(path))
+        return int(said.partition("Rss:")[2].split()[0])
+
+    total = int(codes.astype(np.int64).sum())
+    assert resident() >= 4096
+    held = Quantiser(codes)
+    assert resident() == 0
+    probe = np.ones((1, 64), np.int8)
+    assert held.highest(probe, 1)[0] == codes.astype(np.int64).sum(axis=1).max()
+    assert int(codes.astype(np.int64).sum()) == total
