@@ -73,7 +73,8 @@ class Highest:
         self._raise_floor(highest)
         floor = self._best[:, -1]  # at most the product of rank `depth`
         probe, group = (highest >= floor[:, None]).nonzero(as_tuple=True)
-        if len(group) > _CROWDED * self._depth * self._size:
+        many = min(_CROWDED * self._depth, len(groups)) * self._size
+        if len(group) >= many:
             found, row, probe = _sorted(products, min(self._depth, count))
         else:
             near = groups[group, :, probe]
