@@ -27,6 +27,7 @@ import faiss
 import numpy as np
 from _figures import Rounds, as_json, as_table, at_most, figures_of, ratios
 from common import WIDTH, faces, forget_peak, in_turns, peak, seconds
+from threadpoolctl import threadpool_info
 
 from facever.embeddings.embedding_set import EmbeddingSet
 from facever.gallery.gallery import Gallery
@@ -333,6 +334,11 @@ def main() -> None:
         measured = work(rows, options.folder).items()
         print(json.dumps({name: getattr(one, "values", [one]) for name, one in measured}))
         return
+    libraries = {one["filepath"]: one.get("architecture") for one in threadpool_info()}
+    of_faiss = {kind for path, kind in libraries.items() if kind and "faiss" in path}
+    print(f"FAISS's OpenBLAS: {', '.join(of_faiss) or 'unknown'}", file=sys.stderr)
+    if usearch is None:
+        print("usearch is not installed: pip install 'facever[bench]'", file=sys.stderr)
     found = {}
     for part in options.only:
         with tempfile.TemporaryDirectory() as folder:
