@@ -111,7 +111,7 @@ def test_several_subsets(facever, model: Path, data: Path, tmp_path: Path):
     ("words", "message"),
     [
         (["MODEL", "nowhere", "--out", "OUT"], "no data 'nowhere' (searched: here"),
-        (["gone", "TABLE", "--out", "OUT"], "no model at gone: give a run folder or a"),
+        (["gone", "TABLE", "--out", "OUT"], "no model at gone: give a run folder, a"),
         (["MODEL", "TABLE", "--out", "OUT", "--subset", "x"], "people: no image has subset x"),
         (["MODEL", "TABLE", "--out", "OUT", "--layout", "x"], "unknown layout 'x'"),
         (["MODEL", "TABLE", "--out", "OUT", "--workers", "many"], "--workers is 'many' (allowed"),
