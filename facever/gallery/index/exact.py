@@ -17,8 +17,6 @@ from facever.gallery.index.screen import CodeScreen, Engine, engine_for
 from facever.gallery.records import Entries, Keys, Scores, Vectors, joined
 from facever.gallery.scores import slack
 
-ScanKind = type[FloatScan] | type[Bfloat16Scan]
-
 _CELLS = 1 << 22  # scores in memory at once
 _PAIRS = 512  # pairs whose products are computed at once: their vectors fit into the cache
 _MORE = 8  # additional entries, for scores that are nearly equal
@@ -139,16 +137,14 @@ class ExactSearch:
         """Return the scans that screen, of all entries or those chosen."""
         if engine == "bfloat16 products":
             return self._rounded if chosen is None else _scans(self._parts, chosen, Bfloat16Scan)
-        # one library: the threads of another would wait for those of torch
-        other: ScanKind = Bfloat16Scan if engine == "int8 products" else FloatScan
-        first, later = self._parts[:1], self._parts[1:]
+        later = self._parts[1:]
         if chosen is None:
             fitting = ScreenedScan(screen, self._fitting, engine)
-            return [fitting, *self._outside[other], *_scans(later, None, other)]
+            return [fitting, *self._outside, *_scans(later, None)]
         rows = chosen[0]
         fitting = ScreenedScan(screen, self._fitting, engine, rows)
         outside = np.intersect1d(screen.codes.outside, rows, assume_unique=True)
-        return [fitting, *_scans(first, [outside], other), *_scans(later, chosen[1:], other)]
+        return [fitting, *_scans(self._parts[:1], [outside]), *_scans(later, chosen[1:])]
 
     @cached_property
     def _rounded(self) -> list[Scan]:
@@ -156,11 +152,9 @@ class ExactSearch:
         return _scans(self._parts, None, Bfloat16Scan)
 
     @cached_property
-    def _outside(self) -> dict[ScanKind, list[Scan]]:
-        """The scans of the entries outside the scale of the codes, at most 1 %: copies of them."""
-        rows = [] if self._screen is None else [self._screen.codes.outside]
-        first = self._parts[: len(rows)]
-        return {kind: _scans(first, rows, kind) for kind in (FloatScan, Bfloat16Scan)}
+    def _outside(self) -> list[Scan]:
+        """The scan of the entries outside the scale of the codes, at most 1 %: a copy of them."""
+        return [] if self._screen is None else _scans(self._parts[:1], [self._screen.codes.outside])
 
     @cached_property
     def _fitting(self) -> Keys:
@@ -219,7 +213,7 @@ class ExactSearch:
 def _scans(
     parts: Sequence[tuple[int, Entries]],
     chosen: Sequence[Keys] | None,
-    kind: ScanKind = FloatScan,
+    kind: type[FloatScan] | type[Bfloat16Scan] = FloatScan,
 ) -> list[Scan]:
     """Return the scans of parts, or of some rows of each."""
     if chosen is None:

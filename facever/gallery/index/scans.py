@@ -81,11 +81,7 @@ class FloatScan:
                 queries, vectors, min(depth, len(vectors)), metric=faiss.METRIC_INNER_PRODUCT
             )
         there = at >= 0  # NaN vectors are in no list
-        if isinstance(self._positions, int):
-            positions = at + self._positions
-        else:
-            positions = self._positions[at]
-        owners = owners[at]
+        positions, owners = _placed(self._positions, at), owners[at]
         if not there.all():
             _require_scores(queries[(~there).any(axis=1)][0], self._entries)
             scores = np.where(there, scores, -np.inf)
@@ -111,11 +107,8 @@ class Bfloat16Scan:
         """See `Scan`."""
         _, owners, vectors, _ = self._entries
         scores, at = highest_products(vectors, queries, min(depth, len(vectors)))
-        positions = (
-            at + self._positions if isinstance(self._positions, int) else self._positions[at]
-        )
         error = bound(queries, self._lost) + slack(queries.shape[1]) / 2
-        return NearEntries(scores, positions, owners[at], error)
+        return NearEntries(scores, _placed(self._positions, at), owners[at], error)
 
     @cached_property
     def _lost(self) -> float:
@@ -146,6 +139,11 @@ class ScreenedScan:
         owners = np.where(near.rows >= 0, self._owners[near.rows], -1)
         rounding = slack(queries.shape[1]) / 2  # of products, as scores of unit rows
         return NearEntries(near.scores, near.rows, owners, near.errors + rounding)
+
+
+def _placed(positions: int | Keys, rows: Keys) -> Keys:
+    """Return the positions of rows [Q, n], given that of the first row, or of each, [N]."""
+    return rows + positions if isinstance(positions, int) else positions[rows]
 
 
 def nearest(queries: Vectors, depth: int, scans: Sequence[Scan]) -> NearEntries:
