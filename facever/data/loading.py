@@ -112,7 +112,7 @@ class Batches:
     def _next(self, loaded: Iterator["Batch | DataError"]) -> Batch | None:
         try:
             batch = next(loaded, None)
-        except (RuntimeError, OSError) as error:
+        except (RuntimeError, OSError, EOFError) as error:
             if not (self._loader and self._loader.num_workers) or str(error).startswith("Caught "):
                 raise  # an error of the dataset
             raise lost(error) from error

@@ -159,6 +159,19 @@ def test_a_killed_worker_ends_the_loading(manifest: Manifest) -> None:
     batches.close()
 
 
+def test_a_worker_that_ends_while_it_hands_over_a_batch_ends_the_loading(
+    manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(*_: Any) -> None:
+        raise EOFError  # what a connection raises whose other end was closed
+
+    monkeypatch.setattr("multiprocessing.connection.answer_challenge", closed)
+    batches = plain_batches(manifest, Preprocessing(size=8), batch_size=1, workers=1)
+    with pytest.raises(DataError, match=r"worker process that loads images ended.*fewer workers"):
+        list(batches)
+    batches.close()
+
+
 def test_a_batch_that_shared_memory_cannot_take_is_an_error(
     manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
