@@ -70,7 +70,8 @@ def located(image: PendingImage, root: Path | None) -> str:
         ImageError: There is no such file, with the reason.
     """
     if image.source is None:
-        raise ImageError(f"image {image.image}", "it was enrolled as a vector, without a source")
+        given = "a vector" if image.hash is None else "bytes, over HTTP or in Python"
+        raise ImageError(f"image {image.image}", f"it was enrolled as {given}, without a source")
     there = [place for place in _places(image, root) if _is_there(place)]
     for place in there:
         if image.hash is None or hash_of(place) == image.hash:

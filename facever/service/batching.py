@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facever.data.given import Given, pixels_of
+from facever.errors import UnavailableError
 from facever.models.protocol import Model
 from facever.models.streams import stream_of
-from facever.service.turns import QueueFullError
 
 Pixels = NDArray[np.uint8]
 Rows = NDArray[np.float32]
@@ -46,7 +46,6 @@ class Batcher:
     Args:
         run: Returns a row for each image, [N, D]. It is called by one thread.
         most: Images in a batch. A request with more images is a batch of its own.
-        queue: Images that may wait. An empty queue takes a request of any size.
         observe: Called with the number of images of each batch.
     """
 
@@ -54,10 +53,9 @@ class Batcher:
         self,
         run: Callable[[Sequence[Pixels]], Rows],
         most: int = 32,
-        queue: int = 256,
         observe: Callable[[int], None] = lambda _: None,
     ) -> None:
-        self._run, self._most, self._queue, self._observe = run, most, queue, observe
+        self._run, self._most, self._observe = run, most, observe
         self._held: deque[_Waiting] = deque()
         self._waiting = 0  # images
         self._closed = False
@@ -74,17 +72,12 @@ class Batcher:
         """Return the rows of some images; several threads may call.
 
         Raises:
-            QueueFullError: Too many images wait already, or the service stops.
+            UnavailableError: The service stops.
         """
         result: Future[Rows] = Future()
         with self._changed:
             if self._closed:
-                raise QueueFullError("the service stops: try again later")
-            if self._held and self._waiting + len(images) > self._queue:
-                raise QueueFullError(
-                    f"{self._waiting} images wait for the model, and at most {self._queue} may: "
-                    "try again later"
-                )
+                raise UnavailableError("the service stops: try again later")
             self._held.append(_Waiting(images, result))
             self._waiting += len(images)
             self._changed.notify()
@@ -135,19 +128,18 @@ class BatchedModel:
 
     Args:
         model: Any model. Only the batcher's thread calls it.
-        most, queue, observe: As for `Batcher`.
+        most, observe: As for `Batcher`.
     """
 
     def __init__(
         self,
         model: Model,
         most: int = 32,
-        queue: int = 256,
         observe: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.fingerprint, self.dimension = model.fingerprint, model.dimension
         self._model = model
-        self._batcher = Batcher(self._features, most, queue, observe)
+        self._batcher = Batcher(self._features, most, observe)
 
     def __getattr__(self, name: str) -> Any:
         if name in MEMBERS:
@@ -158,7 +150,7 @@ class BatchedModel:
         """Return the embeddings of crops, float32 [N, D], not normalised.
 
         Raises:
-            QueueFullError: As `Batcher.submit`.
+            UnavailableError: As `Batcher.submit`.
         """
         return self._batcher.submit([pixels_of(image) for image in images])
 

@@ -190,7 +190,7 @@ async def _body_of(request: Request) -> Body:
     Raises:
         Problem: It is neither a form nor JSON (415), or is damaged (400).
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = _kind_of(request)
     if kind == JSON:
         return Body(await request.body())
     if kind != FORM:
@@ -216,6 +216,26 @@ async def _body_of(request: Request) -> Body:
     return Body(fields)
 
 
+async def _body_with_images(request: Request) -> Body:
+    """Read a body that may have images, unless the queue is full.
+
+    A form is refused before it is read; the server discards it. JSON is read, and refused before it
+    is parsed if it names images: embeddings do not wait.
+
+    Raises:
+        Problem: The queue is full (503), or as `_body_of`.
+    """
+    kind, service = _kind_of(request), request.app.state.service
+    if kind == FORM or (kind == JSON and b'"images"' in await request.body()):
+        service.admit()
+    return await _body_of(request)
+
+
+def _kind_of(request: Request) -> str:
+    """Return the media type of a request's body."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 async def _fields_of(form: FormData) -> dict[str, Any]:
     """Return a form's values by name; files are a list, an empty text is not given."""
     fields: dict[str, Any] = {}
@@ -235,6 +255,7 @@ async def _fields_of(form: FormData) -> dict[str, Any]:
 
 
 Given: TypeAlias = Annotated[Body, Depends(_body_of)]
+GivenImages: TypeAlias = Annotated[Body, Depends(_body_with_images)]
 
 
 def takes(kind: type[Asked]) -> dict[str, Any]:

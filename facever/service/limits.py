@@ -24,7 +24,8 @@ class Limits(Config):
         seconds: Seconds in which a request's header, and then its body, must arrive.
         requests: Requests in progress, of all callers.
         requests_each: Requests in progress, of one caller.
-        queue: Photos that wait for detection, and images that wait for the model.
+        queue: Images that wait for a turn or for the model; no request with images is admitted
+            while as many wait.
         batch: Images that the model gets at once.
     """
 

@@ -25,7 +25,6 @@ from facever.errors import (
     UnavailableError,
     unknown,
 )
-from facever.service.turns import QueueFullError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 1
@@ -79,7 +78,7 @@ def problem_of(error: FaceverError) -> Problem:
             return Problem(404, str(error))
         case TakenError():
             return Problem(409, str(error))
-        case UnavailableError() | QueueFullError():
+        case UnavailableError():
             return busy(str(error))
         case ModelError():
             return Problem(500, str(error))

@@ -47,11 +47,7 @@ class SeparateModel:
         return 0
 
     def embed(self, images: Sequence[Given], /) -> Rows:
-        """Return the embeddings of crops, float32 [N, D], not normalised.
-
-        Raises:
-            QueueFullError: Too many images wait already.
-        """
+        """Return the embeddings of crops, float32 [N, D], not normalised."""
         rows = [block.embeddings for block in self.blocks(images, workers=0, on_error="raise")]
         return np.concatenate([np.empty((0, self.dimension), np.float32), *rows])
 

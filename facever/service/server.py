@@ -94,7 +94,12 @@ def _signals_end_quietly() -> Iterator[None]:
 
 
 class TimedProtocol(H11Protocol):
-    """HTTP/1.1 whose requests' headers must arrive in time; uvicorn waits without end."""
+    """HTTP/1.1 whose requests' headers must arrive in time; uvicorn waits without end.
+
+    The body of a request that is refused before it is read is discarded, within the same time: the
+    caller gets the answer and goes on with the connection. To close it while the caller sends would
+    reset it, and the answer could be lost.
+    """
 
     def __init__(self, *args: Any, header_seconds: float, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -114,25 +119,53 @@ class TimedProtocol(H11Protocol):
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        """Take data; wait for the rest of a header that is not complete."""
+        """Take data; wait for the rest of a header, or of a body that is discarded."""
+        discarding = self._discarding
         super().data_received(data)
+        if discarding and not self._discarding:
+            self._stop()
+            if self._between:  # uvicorn counts the idle time from the answer on, and data ends it
+                self.timeout_keep_alive_task = self.loop.call_later(
+                    self.timeout_keep_alive, self.timeout_keep_alive_handler
+                )
         self._watch()
+
+    def on_response_complete(self) -> None:
+        """Go on with the connection; discard what has not arrived of the request's body."""
+        super().on_response_complete()
+        if self._discarding:
+            self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
         self._stop()
         super().connection_lost(exc)
 
+    @property
+    def _answered(self) -> bool:
+        return self.cycle is not None and self.cycle.response_complete
+
+    @property
+    def _between(self) -> bool:
+        """Whether a request was answered, and nothing of the next one has come."""
+        return (
+            self._answered and self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]
+        )
+
+    @property
+    def _discarding(self) -> bool:
+        """Whether a request was answered, and its body has not arrived."""
+        return self._answered and self.conn.their_state is h11.SEND_BODY
+
     def _watch(self) -> None:
-        if self.conn.their_state is not h11.IDLE:
+        if self.conn.their_state is not h11.IDLE and not self._discarding:
             self._stop()
         elif self._timer is None:
             self._timer = self.loop.call_later(self._header_seconds, self._late)
 
     def _late(self) -> None:
         self._timer = None
-        between = self.cycle is not None and self.cycle.response_complete
-        if self.conn.their_state is h11.IDLE and (not between or self.conn.trailing_data[0]):
+        if self._discarding or (self.conn.their_state is h11.IDLE and not self._between):
             self.transport.close()
 
     def _stop(self) -> None:

@@ -18,6 +18,7 @@ from facever.service.batching import BatchedModel
 from facever.service.croppers import Croppers, MakeCropper
 from facever.service.limits import LOG_DAYS, Limits
 from facever.service.metrics import Metrics
+from facever.service.problems import busy
 from facever.service.separate import SeparateModel
 from facever.service.turns import Turns
 
@@ -55,8 +56,8 @@ class Service:
         wait: float = 10.0,
     ) -> None:
         self.limits, self.log_days = limits or Limits(), log_days
-        turns = Turns(self.limits.queue)
-        self.croppers = Croppers(cropper, self.limits.faces, turns)
+        self._turns = Turns()
+        self.croppers = Croppers(cropper, self.limits.faces, self._turns)
         self.metrics = Metrics()
         self._gallery = _Reopened(gallery, wait)
         try:
@@ -69,10 +70,26 @@ class Service:
         observe = self.metrics.batches.observe
         self.model: BatchedModel | SeparateModel
         if isinstance(model, OnnxModel) and model.together == 1:
-            self.model = SeparateModel(model, turns, observe)
+            self.model = SeparateModel(model, self._turns, observe)
         else:
-            self.model = BatchedModel(model, self.limits.batch, self.limits.queue, observe)
-        self.metrics.queue.set_function(lambda: turns.waiting + self.model.waiting)
+            self.model = BatchedModel(model, self.limits.batch, observe)
+        self.metrics.queue.set_function(lambda: self.waiting)
+
+    @property
+    def waiting(self) -> int:
+        """Number of images that wait for a turn or for the model."""
+        return self._turns.waiting + self.model.waiting
+
+    def admit(self) -> None:
+        """Refuse a request with images while the queue is full; those of an admitted one wait.
+
+        Raises:
+            Problem: As many images wait as may (503).
+        """
+        if self.waiting >= self.limits.queue:
+            raise busy(
+                f"{self.waiting} images wait, and at most {self.limits.queue} may: try again later"
+            )
 
     @contextmanager
     def gallery(self) -> Iterator[Gallery]:

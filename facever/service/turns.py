@@ -4,23 +4,15 @@ import threading
 from collections import deque
 
 from facever.data.machine import usable_cpus
-from facever.errors import FaceverError
-
-
-class QueueFullError(FaceverError):
-    """More images wait than the queue holds."""
 
 
 class Turns:
-    """As many at once as there are CPUs; others wait in the order in which they came, up to a
-    number. A thread that has a turn may enter again.
-
-    Args:
-        queue: How many may wait.
+    """As many at once as there are CPUs; others wait in the order in which they came. A thread that
+    has a turn may enter again.
     """
 
-    def __init__(self, queue: int) -> None:
-        self._free, self._queue = usable_cpus(), queue
+    def __init__(self) -> None:
+        self._free = usable_cpus()
         self._waiting: deque[threading.Lock] = deque()
         self._changing = threading.Lock()
         self._own = threading.local()
@@ -31,11 +23,7 @@ class Turns:
         return len(self._waiting)
 
     def __enter__(self) -> None:
-        """Wait for a turn.
-
-        Raises:
-            QueueFullError: Too many wait already.
-        """
+        """Wait for a turn."""
         entered = getattr(self._own, "entered", 0)
         if not entered:
             self._wait()
@@ -56,11 +44,6 @@ class Turns:
             if self._free:
                 self._free -= 1
                 return
-            if len(self._waiting) >= self._queue:
-                raise QueueFullError(
-                    f"{len(self._waiting)} images wait, and at most {self._queue} may: try again "
-                    "later"
-                )
             mine = threading.Lock()
             mine.acquire()
             self._waiting.append(mine)

@@ -441,6 +441,7 @@ def test_images_without_a_source_migrate_too(kept: Gallery) -> None:
 def test_only_where_the_new_model_takes_the_same_crop(kept: Gallery, run_sql) -> None:
     done = open_(kept, LargeColours()).migrate()
     assert (done.finished, done.images, len(done.missing)) == (False, 0, 4)
+    assert done.missing[0].reason.startswith("it was enrolled as bytes, over HTTP or in Python")
     assert done.missing[0].reason.endswith(
         "without a source; its kept crop has 16 x 16 pixels and alignment arcface-112, and the new "
         "model takes 20 x 16 and arcface-112"

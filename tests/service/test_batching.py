@@ -1,4 +1,4 @@
-"""The micro-batcher: nothing waits in vain, nothing mixes, the queue is bounded."""
+"""The micro-batcher: nothing waits in vain, nothing mixes."""
 
 import threading
 import time
@@ -7,9 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from facever.errors import ModelError
+from facever.errors import ModelError, UnavailableError
 from facever.service.batching import BatchedModel, Batcher
-from facever.service.turns import QueueFullError
 from tests.http_photos import coded, files, shot
 
 
@@ -47,7 +46,7 @@ def test_a_lone_request_does_not_wait():
 
 def test_what_waits_becomes_full_batches():
     run = Gated()
-    batcher = Batcher(run, most=8, queue=100)
+    batcher = Batcher(run, most=8)
     with ThreadPoolExecutor(20) as pool:
         first = pool.submit(batcher.submit, numbered(0))
         assert run.begun.wait(10)
@@ -60,23 +59,23 @@ def test_what_waits_becomes_full_batches():
     assert run.sizes == [1, 8, 8, 3]
 
 
-def test_the_queue_is_bounded_and_a_large_request_is_taken_alone():
+def test_a_large_request_is_a_batch_of_its_own():
     run = Gated()
-    batcher = Batcher(run, most=4, queue=6)
-    with ThreadPoolExecutor(4) as pool:
+    batcher = Batcher(run, most=4)
+    with ThreadPoolExecutor(3) as pool:
         first = pool.submit(batcher.submit, numbered(0))
         assert run.begun.wait(10)
         large = pool.submit(batcher.submit, numbered(1, 9))
         while batcher.waiting < 9:
             time.sleep(0.001)
-        with pytest.raises(QueueFullError, match="9 images"):
-            batcher.submit(numbered(2))
+        small = pool.submit(batcher.submit, numbered(2))
+        while batcher.waiting < 10:
+            time.sleep(0.001)
         run.open.set()
-        assert len(large.result()) == 9
-        assert first.result().tolist() == [[0]]
+        assert [len(one.result()) for one in (first, large, small)] == [1, 9, 1]
     batcher.close()
-    assert run.sizes == [1, 9]
-    with pytest.raises(QueueFullError, match="stops"):
+    assert run.sizes == [1, 9, 1]
+    with pytest.raises(UnavailableError, match="stops"):
         batcher.submit(numbered(3))
 
 
@@ -151,30 +150,6 @@ def test_answers_of_sixteen_clients_never_mix(client):
 
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(ask, people))
-
-
-def test_a_full_queue_is_503_and_says_when_to_come_again(start):
-    from tests.squares import AlignedColours
-
-    run = Gated()
-
-    class Slow(AlignedColours):
-        def embed(self, images):
-            run(images)
-            return super().embed(images)
-
-    client = start(Slow(), limits={"queue": 1, "batch": 1})
-    with ThreadPoolExecutor(3) as pool:
-        first = pool.submit(client.post, "/v1/search", files=files(shot("a")))
-        assert run.begun.wait(10)
-        second = pool.submit(client.post, "/v1/search", files=files(shot("b")))
-        while "facever_queue_images 1.0" not in client.get("/metrics").text:
-            time.sleep(0.002)
-        refused = client.post("/v1/search", files=files(shot("c")))
-        assert refused.status_code == 503
-        assert int(refused.headers["retry-after"]) >= 1
-        run.open.set()
-        assert first.result().status_code == second.result().status_code == 200
 
 
 def test_requests_of_one_caller_are_bounded(start):

@@ -13,7 +13,7 @@ from facever.models.onnx.adding import add_model
 from facever.service.batching import BatchedModel
 from facever.service.separate import SeparateModel
 from facever.service.service import Service
-from facever.service.turns import QueueFullError, Turns
+from facever.service.turns import Turns
 from tests.http_photos import file_of
 from tests.squares import SquareCropper, patch, photo
 
@@ -36,7 +36,7 @@ def crops(count: int) -> list[bytes]:
 
 def test_it_is_the_model(load):
     model, sizes = load(1), []
-    separate = SeparateModel(model, Turns(100), sizes.append)
+    separate = SeparateModel(model, Turns(), sizes.append)
     assert (separate.fingerprint, separate.dimension) == (model.fingerprint, model.dimension)
     assert (separate.options, separate.alignment) == (model.options, model.alignment)
     assert not hasattr(separate, "embed_pixels")
@@ -48,7 +48,7 @@ def test_it_is_the_model(load):
 
 def test_an_image_that_cannot_be_read_stops_no_other(load):
     model = load(1)
-    separate = SeparateModel(model, Turns(100))
+    separate = SeparateModel(model, Turns())
     images = crops(5)
     images[2] = images[2][:50]
     faces = FaceStep(SquareCropper(), (24, 16))
@@ -80,32 +80,10 @@ def test_as_many_compute_at_once_as_there_are_cpus(load):
         return forward(images)
 
     model.embed_batch = counted
-    separate = SeparateModel(model, Turns(1000))
+    separate = SeparateModel(model, Turns())
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(separate.embed, [crops(usable_cpus())] * 8))
     assert most == usable_cpus()
-
-
-def test_the_queue_is_bounded(load):
-    model, go, begun = load(1), threading.Event(), threading.Semaphore(0)
-    forward = model.embed_batch
-
-    def slow(images):
-        begun.release()
-        assert go.wait(10)
-        return forward(images)
-
-    model.embed_batch = slow
-    separate = SeparateModel(model, Turns(0))
-    with ThreadPoolExecutor(usable_cpus()) as pool:
-        working = [pool.submit(separate.embed, crops(1)) for _ in range(usable_cpus())]
-        for _ in working:
-            assert begun.acquire(timeout=10)
-        with pytest.raises(QueueFullError, match="try again"):
-            separate.embed(crops(1))
-        go.set()
-        for one in working:
-            assert one.result().shape == (1, model.dimension)
 
 
 @pytest.mark.parametrize(("batch", "kind"), [(1, SeparateModel), (4, BatchedModel)])

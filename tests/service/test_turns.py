@@ -1,17 +1,15 @@
-"""Turns: bounded, first come first served."""
+"""Turns: first come first served."""
 
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
-
 from facever.data.machine import usable_cpus
-from facever.service.turns import QueueFullError, Turns
+from facever.service.turns import Turns
 
 
-def test_photos_that_wait_for_detection_are_bounded():
-    turns = Turns(queue=2)
+def test_as_many_work_at_once_as_there_are_cpus():
+    turns = Turns()
     go = threading.Event()
     begun = threading.Barrier(usable_cpus() + 1)
 
@@ -27,8 +25,6 @@ def test_photos_that_wait_for_detection_are_bounded():
         tasks += [pool.submit(work, 99), pool.submit(work, 99)]
         while turns.waiting < 2:
             time.sleep(0.001)
-        with pytest.raises(QueueFullError, match="2 images"):
-            turns.__enter__()
         go.set()
         for task in tasks:
             task.result()
@@ -36,7 +32,7 @@ def test_photos_that_wait_for_detection_are_bounded():
 
 
 def test_turns_are_given_in_the_order_of_coming():
-    turns, order = Turns(queue=20), []
+    turns, order = Turns(), []
     held = [threading.Event() for _ in range(usable_cpus())]
 
     def hold(until: threading.Event) -> None:
@@ -66,17 +62,30 @@ def test_turns_are_given_in_the_order_of_coming():
 
 
 def test_who_has_a_turn_enters_again_without_waiting():
-    turns = Turns(queue=0)
-    with ThreadPoolExecutor(1) as pool, turns:
-        for _ in range(usable_cpus() + 1):
-            with turns:
-                pass
+    turns, until = Turns(), threading.Event()
+    held = threading.Semaphore(0)
 
-        def another() -> None:
-            with turns:
-                pass
+    def hold() -> None:
+        with turns:
+            held.release()
+            until.wait(10)
 
-        for _ in range(usable_cpus() - 1):
-            turns._wait()
-        with pytest.raises(QueueFullError):  # the inner exits have given nothing back
-            pool.submit(another).result()
+    def come() -> None:
+        with turns:
+            pass
+
+    with ThreadPoolExecutor(usable_cpus() + 1) as pool:
+        with turns:
+            for _ in range(usable_cpus() + 1):
+                with turns:
+                    pass
+            others = [pool.submit(hold) for _ in range(usable_cpus() - 1)]
+            assert all(held.acquire(timeout=10) for _ in others)
+            last = pool.submit(come)
+            while not turns.waiting:  # for ever, if the inner exits had given the turn back
+                assert not last.done()
+                time.sleep(0.001)
+        last.result(10)
+        until.set()
+        for one in others:
+            one.result(10)

@@ -40,8 +40,8 @@ def info(service: In) -> InfoReply:
 
 
 @router.get("/v1/health/live", summary="Whether the process answers.")
-def live() -> HealthReply:
-    """No token is needed."""
+async def live() -> HealthReply:
+    """No token is needed. It waits for no thread: others may hold them all."""
     return HealthReply(status="live")
 
 
