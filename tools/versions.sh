@@ -26,6 +26,7 @@ tests=( # fast ones, of every dependency
   tests/deployment/test_export.py::test_by_openvino                      # OpenVINO
   tests/training/test_tracking.py tests/service/test_service.py          # TensorBoard, MLflow, FastAPI, uvicorn
 )
+unset PYTHONDONTWRITEBYTECODE # else each process that a test starts would compile torch and pandas again
 place=$(mktemp -d)
 [ -n "${KEEP:-}" ] || trap 'rm -rf "$place"' EXIT
 

@@ -26,8 +26,8 @@ from facever.service.routes import (
 from facever.service.service import Service
 from facever.service.tokens import Tokens
 
-_ROUTERS = [
-    one.router
+_ROUTES = [
+    route
     for one in (
         verification,
         searching,
@@ -39,7 +39,10 @@ _ROUTERS = [
         status,
         page,
     )
+    for route in one.router.routes
 ]
+"""The routes as their decorators made them: `include_router` would make each of them again, at the
+first request."""
 
 OPENAPI = "/v1/openapi.json"
 OPEN_PATHS = ("/v1/health/live", "/v1/health/ready", OPENAPI, *page.PATHS)
@@ -82,22 +85,19 @@ def openapi_document() -> dict[str, Any]:
 
 
 def _routed(**options: Any) -> FastAPI:
-    app = FastAPI(
+    return FastAPI(
         title="facever",
         version=__version__,
         description=_DESCRIPTION,
         openapi_url=OPENAPI,
         docs_url=None,  # its pages load scripts from other hosts
         redoc_url=None,
+        routes=_ROUTES,
         **options,
     )
-    for router in _ROUTERS:
-        app.include_router(router)
-    return app
 
 
 def _methods_at(path: str) -> list[str]:
     """Return the methods that a path has."""
-    routes = [route for router in _ROUTERS for route in router.routes]
-    matching = (one for one in routes if isinstance(one, APIRoute) and one.path_regex.match(path))
+    matching = (one for one in _ROUTES if isinstance(one, APIRoute) and one.path_regex.match(path))
     return sorted({method for route in matching for method in route.methods or ()})
