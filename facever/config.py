@@ -185,11 +185,11 @@ def read_yaml(text: str, where: str) -> Any:
     """
     import yaml  # here and above: takes 10 ms, which a service and a --help do without
 
-    from facever.core.yaml_loader import Loader, Refused
+    from facever.core.yaml_loader import RefusedYaml, YamlLoader
 
     try:
-        return yaml.load(text, Loader)
-    except Refused as error:
+        return yaml.load(text, YamlLoader)
+    except RefusedYaml as error:
         raise ConfigError(f"{where}, {error}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{where} is not YAML: {error}") from error

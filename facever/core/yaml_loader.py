@@ -11,14 +11,14 @@ _MOST_VALUES = 100_000
 _INTEGERS = range(-(2**63), 2**64)
 
 
-class Refused(Exception):  # noqa: N818 - becomes a ConfigError that names the file
+class RefusedYaml(Exception):  # noqa: N818 - becomes a ConfigError that names the file
     """What a limit refuses, with its line."""
 
     def __init__(self, mark: Any, reason: str) -> None:
         super().__init__(f"line {mark.line + 1}: {reason}")
 
 
-class Loader(yaml.SafeLoader):
+class YamlLoader(yaml.SafeLoader):
     """YAML loader with limits on size, depth and integers, and without duplicate keys."""
 
     def __init__(self, text: str) -> None:
@@ -31,16 +31,16 @@ class Loader(yaml.SafeLoader):
         event = self.peek_event()  # type: ignore[no-untyped-call]
         self._depth += 1
         if self._depth > _MOST_DEPTH:
-            raise Refused(event.start_mark, f"nested more than {_MOST_DEPTH} deep")
+            raise RefusedYaml(event.start_mark, f"nested more than {_MOST_DEPTH} deep")
         node = super().compose_node(parent, index)
         self._depth -= 1
         if isinstance(event, yaml.AliasEvent) and node not in self._sizes:
-            raise Refused(event.start_mark, f"*{event.anchor} is a part of itself")
+            raise RefusedYaml(event.start_mark, f"*{event.anchor} is a part of itself")
         if node is not None and node not in self._sizes:
             self._sizes[node] = 1 + sum(self._sizes[part] for part in _parts(node))
             if self._sizes[node] > _MOST_VALUES:
                 said = f"more than {_MOST_VALUES:,} values, aliases resolved"
-                raise Refused(event.start_mark, said)
+                raise RefusedYaml(event.start_mark, said)
         return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
@@ -49,13 +49,13 @@ class Loader(yaml.SafeLoader):
             return super().construct_object(node, deep)
         except (ValueError, KeyError, AttributeError, TypeError, IndexError) as error:
             reason = f"cannot be read as {node.tag.rpartition(':')[2]}"
-            raise Refused(node.start_mark, f"'{str(node.value)[:40]}' {reason}") from error
+            raise RefusedYaml(node.start_mark, f"'{str(node.value)[:40]}' {reason}") from error
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
         """Limit integers before their digits are converted."""
         value = int(super().construct_yaml_int(node)) if len(node.value) <= 80 else 2**64
         if value not in _INTEGERS:
-            raise Refused(node.start_mark, f"the integer {node.value[:24]}... is beyond 64 bits")
+            raise RefusedYaml(node.start_mark, f"the integer {node.value[:24]}... is beyond 64 bits")
         return value
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -64,7 +64,7 @@ class Loader(yaml.SafeLoader):
         for key_node in _parts(node)[::2] if isinstance(node, yaml.MappingNode) else ():
             if isinstance(key_node, yaml.ScalarNode) and key_node.tag != "tag:yaml.org,2002:merge":
                 if key_node.value in seen:
-                    raise Refused(key_node.start_mark, f"key '{key_node.value}' is given twice")
+                    raise RefusedYaml(key_node.start_mark, f"key '{key_node.value}' is given twice")
                 seen.add(key_node.value)
         return super().construct_mapping(node, deep)
 
@@ -76,7 +76,7 @@ def _parts(node: yaml.Node) -> list[yaml.Node]:
     return list(node.value) if isinstance(node, yaml.SequenceNode) else []
 
 
-Loader.add_constructor("tag:yaml.org,2002:int", Loader.construct_yaml_int)
-Loader.add_implicit_resolver(
+YamlLoader.add_constructor("tag:yaml.org,2002:int", YamlLoader.construct_yaml_int)
+YamlLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
 )

@@ -155,7 +155,7 @@ JPEGS = {
     "plain": jpeg(quality=90),
     "optimised": jpeg(optimize=True),
     "progressive": jpeg(progressive=True),
-    "restarts": jpeg(restart_marker_blocks=4),
+    "restarts": bytes(cv2.imencode(".jpg", LARGE, [cv2.IMWRITE_JPEG_RST_INTERVAL, 4])[1]),
     "4:4:4": jpeg(subsampling="4:4:4"),
     "4:2:2": jpeg(subsampling="4:2:2"),
     "rgb": jpeg(keep_rgb=True),

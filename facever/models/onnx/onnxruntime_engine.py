@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 _FATAL_ONLY = 4  # of onnxruntime's severities: its errors are raised, its warnings are not ours
 _CODE = re.compile(
-    r"\[ONNXRuntimeError\] : \d+ : \w+ : (/\S+\.cc:\d+ [^)]*\) )?"
+    r"\[ONNXRuntimeError\] : \d+ : \w+ : (Failed to load model with error: )?"
+    r"(/\S+\.(cc|h):\d+ [^)]*\) )?"
 )  # and its C++ place
 _TYPES: dict[str, type[np.generic]] = {
     "tensor(float)": np.float32,
