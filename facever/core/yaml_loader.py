@@ -55,7 +55,9 @@ class YamlLoader(yaml.SafeLoader):
         """Limit integers before their digits are converted."""
         value = int(super().construct_yaml_int(node)) if len(node.value) <= 80 else 2**64
         if value not in _INTEGERS:
-            raise RefusedYaml(node.start_mark, f"the integer {node.value[:24]}... is beyond 64 bits")
+            raise RefusedYaml(
+                node.start_mark, f"the integer {node.value[:24]}... is beyond 64 bits"
+            )
         return value
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
