@@ -5,6 +5,7 @@ rounded to bfloat16.
 """
 
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,13 +40,43 @@ def _sums_in_float32() -> bool:
     return bool((ones @ parts.T == 2.0).all())
 
 
-def highest_products(vectors: Vectors, probes: Vectors, depth: int) -> tuple[Scores, Keys]:
+class Rounding(NamedTuple):
+    """What rounding to bfloat16 does to vectors.
+
+    Args:
+        lost: The largest length of v - v', of unit vectors v rounded to v'. Damaged vectors, which
+            lose more than is possible, do not count.
+        damaged: Whether there are some.
+    """
+
+    lost: float
+    damaged: bool
+
+    @classmethod
+    def of(cls, vectors: Vectors) -> "Rounding":
+        """Return what rounding does to vectors, float32 [N, D], at least one."""
+        import torch
+
+        lost, damaged = 0.0, False
+        for begin in range(0, len(vectors), _ROWS):
+            some = tensor_of(vectors[begin : begin + _ROWS])
+            lengths = torch.linalg.vector_norm(some - some.to(torch.bfloat16), dim=1)
+            whole = lengths <= 1.01 * _UNIT
+            lost = max(lost, float(torch.where(whole, lengths, 0).max()))
+            damaged |= not bool(whole.all())
+        return cls(lost, damaged)
+
+
+def highest_products(
+    vectors: Vectors, probes: Vectors, depth: int, damaged: bool
+) -> tuple[Scores, Keys]:
     """Return the highest products of each probe with the vectors, and their rows.
 
     Args:
-        vectors: float32 [N, D], at least one. NaN products count as infinity.
+        vectors: float32 [N, D], at least one.
         probes: float32 [Q, D].
         depth: Number of products for each probe, at least 1.
+        damaged: Whether some vectors are (`Rounding`). Then, NaN products count as infinity.
 
     Returns:
         Products float32 [Q, depth], descending, and rows int64 [Q, depth]; -inf and -1 if there are
@@ -67,38 +98,30 @@ def highest_products(vectors: Vectors, probes: Vectors, depth: int) -> tuple[Sco
         for side, each in zip(sides, lists, strict=True):
             products = buffer[: whole_groups(there) * len(side)].view(-1, len(side))
             torch.mm(block[:there], side.T, out=products[:there])
+            if damaged:
+                products[:there].nan_to_num_(nan=np.inf)
             each.add(products, begin, there)
     found = [each.result() for each in lists]
     highest, places = (np.concatenate(column) for column in zip(*found, strict=True))
     return highest.astype(np.float32), places
 
 
-def lost_by_rounding(vectors: Vectors) -> float:
-    """Return the largest length of v - v', of unit vectors v [N, D] rounded to v'.
-
-    Damaged vectors, which lose more than is possible, do not count.
-    """
-    import torch
-
-    largest = 0.0
-    for begin in range(0, len(vectors), _ROWS):
-        some = tensor_of(vectors[begin : begin + _ROWS])
-        lost = torch.linalg.vector_norm(some - some.to(torch.bfloat16), dim=1)
-        largest = max(largest, float(torch.where(lost <= 1.01 * _UNIT, lost, 0).max()))
-    return largest
-
-
-def bound(probes: Vectors, lost: float) -> NDArray[np.float64]:
+def bound(probes: Vectors, lost: float, scores: Scores) -> NDArray[np.float64]:
     """Return the largest error of bfloat16 products with unit vectors, [Q].
+
+    It holds for the products of a list and for all lower ones, as far as they can be above the
+    list's last one: the higher a product, the more is lost when the sum is rounded.
 
     Args:
         probes: float32 [Q, D].
-        lost: From `lost_by_rounding`.
+        lost: Of the vectors (`Rounding`).
+        scores: The products of a list, float32 [Q, n].
     """
     import torch
 
     rounded = torch.tensor(probes, dtype=torch.bfloat16).double().numpy()
     of_probe = np.linalg.norm(probes - rounded, axis=1)
-    of_sums = _UNIT + (probes.shape[1] + 64) * 2.0**-23
+    of_sums = (probes.shape[1] + 64) * 2.0**-23
     error: NDArray[np.float64] = of_probe + np.linalg.norm(rounded, axis=1) * (lost + of_sums)
-    return 1.01 * error  # vectors have length 1 up to rounding
+    highest = np.abs(scores).max(axis=1, initial=0, where=np.abs(scores) <= 1.5)
+    return 1.01 * (error + _UNIT * highest)  # vectors have length 1 up to rounding

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from facever.gallery.records import Keys
 
-_GROUP = 32  # rows; the highest product of a group is compared first
+_GROUP = 16  # rows; the highest product of a group is compared first
+_LONG = 1.5  # times the depth: longer lists are cut, in the mean
 _CROWDED = 8  # times the depth: more groups than this are sorted instead
 _WORTH_IT = 4e11  # multiply-adds: below, the import of torch takes longer than it saves
 
@@ -45,6 +46,9 @@ def tensor_of(array: NDArray[Any]) -> Any:
 class Highest:
     """The highest products of some probes with the rows of blocks.
 
+    Products above a floor are listed for each probe. The floor is at most the product of rank
+    `depth` so far; it rises when the lists are cut to their highest products.
+
     Args:
         probes: Number of probes, P.
         depth: Number of products for each probe, at least 1.
@@ -52,12 +56,16 @@ class Highest:
     """
 
     def __init__(self, probes: int, depth: int, lowest: Any) -> None:
+        import torch
+
         self._size, self._depth, self._lowest = probes, depth, lowest
-        self._parts = list[tuple[Any, Any, Any]]()
-        self._best = lowest.expand(probes, depth)  # highest products of groups
+        self._floor = lowest.expand(probes)
+        self._listed = torch.zeros(probes, dtype=torch.int64)  # lengths of the lists
+        self._products = lowest.expand(probes, 0)
+        self._rows = torch.zeros(probes, 0, dtype=torch.int64)
 
     def add(self, products: Any, begin: int, count: int) -> None:
-        """Add the products of a block. NaN counts as infinity.
+        """Add the products of a block, without NaN.
 
         Args:
             products: [R, P], whole groups; values after the first `count` are overwritten.
@@ -66,53 +74,69 @@ class Highest:
         """
         products[count:] = self._lowest
         groups = products.unflatten(0, (-1, _GROUP))
-        highest = groups.amax(1).T
-        if highest.is_floating_point() and bool(highest.sum().isnan()):  # from damaged rows
-            products.nan_to_num_(nan=float("inf"))
-            highest = groups.amax(1).T
-        self._raise_floor(highest)
-        floor = self._best[:, -1]  # at most the product of rank `depth`
-        probe, group = (highest >= floor[:, None]).nonzero(as_tuple=True)
-        many = min(_CROWDED * self._depth, len(groups)) * self._size
-        if len(group) >= many:
+        highest = _highest_of(groups).T
+        if not self._products.shape[1] and len(groups) >= self._depth:
+            self._floor = highest.topk(self._depth, dim=1).values[:, -1]
+        probe, group = (highest >= self._floor[:, None]).nonzero(as_tuple=True)
+        if len(group) >= min(_CROWDED * self._depth, len(groups)) * self._size:
             found, row, probe = _sorted(products, min(self._depth, count))
         else:
             near = groups[group, :, probe]
-            which, place = (near >= floor[probe][:, None]).nonzero(as_tuple=True)
+            which, place = (near >= self._floor[probe][:, None]).nonzero(as_tuple=True)
             found, row, probe = near[which, place], group[which] * _GROUP + place, probe[which]
-        self._parts.append((found, row + begin, probe))
+        self._list(found, row + begin, probe)
+        if int(self._listed.sum()) > _LONG * self._depth * self._size:
+            self._cut()
 
     def result(self) -> tuple[NDArray[np.float64], Keys]:
         """Return products float64 [P, depth], descending, and rows int64 [P, depth]; -inf and -1 if
         there are fewer.
         """
-        import torch
-
-        values, numbers, owners = (torch.cat(column) for column in zip(*self._parts, strict=True))
-        high = (values >= self._best[owners, -1]) & (values > self._lowest)
-        found, rows, probes = (one[high].numpy() for one in (values.double(), numbers, owners))
-        order = np.lexsort((-found, probes))
-        found, rows, probes = found[order], rows[order], probes[order]
-        rank = np.arange(len(probes)) - np.searchsorted(probes, probes)
-        kept = rank < self._depth
+        self._cut()
         products = np.full((self._size, self._depth), -np.inf)
-        places = np.full((self._size, self._depth), -1, np.int64)
-        products[probes[kept], rank[kept]] = found[kept]
-        places[probes[kept], rank[kept]] = rows[kept]
-        return products, places
+        rows = np.full((self._size, self._depth), -1, np.int64)
+        there = (self._products > self._lowest).numpy()
+        products[:, : there.shape[1]][there] = self._products.double().numpy()[there]
+        rows[:, : there.shape[1]][there] = self._rows.numpy()[there]
+        return products, rows
 
-    def _raise_floor(self, highest: Any) -> None:
-        """Merge the highest products of groups, [P, G], into the best."""
+    def _list(self, found: Any, rows: Any, probes: Any) -> None:
+        """Append products [N] and their rows to the lists of their probes, ascending."""
         import torch
 
-        if self._parts:  # few of them are high
-            probe, group = (highest > self._best[:, -1:]).nonzero(as_tuple=True)
-            sizes = torch.bincount(probe, minlength=self._size)
-            place = torch.arange(len(probe)) - (sizes.cumsum(0) - sizes)[probe]
-            few = self._lowest.repeat(self._size, int(sizes.max()))
-            few[probe, place] = highest[probe, group]
-            highest = few
-        self._best = torch.cat([self._best, highest], 1).topk(self._depth, dim=1).values
+        sizes = torch.bincount(probes, minlength=self._size)
+        places = torch.arange(len(probes)) + (self._listed - sizes.cumsum(0) + sizes)[probes]
+        self._listed += sizes
+        more = int(self._listed.max()) - self._products.shape[1]
+        if more > 0:
+            self._products = torch.cat([self._products, self._lowest.expand(self._size, more)], 1)
+            self._rows = torch.cat([self._rows, self._rows.new_zeros(self._size, more)], 1)
+        self._products[probes, places] = found
+        self._rows[probes, places] = rows
+
+    def _cut(self) -> None:
+        """Cut the lists to their highest products, descending, and raise the floor."""
+        width = self._products.shape[1]
+        self._products, kept = self._products.topk(min(self._depth, width), dim=1)
+        self._rows = self._rows.gather(1, kept)
+        self._listed.clamp_(max=self._depth)
+        if width >= self._depth:
+            self._floor = self._products[:, -1]
+
+
+def _highest_of(groups: Any) -> Any:
+    """Return the highest product of each group [G, _GROUP, P], [G, P].
+
+    The order of bfloat16 numbers that are not negative is that of their bits as integers, which
+    are compared several times faster.
+    """
+    import torch
+
+    if groups.dtype == torch.bfloat16:
+        highest = groups.view(torch.int16).amax(1)
+        if int(highest.min()) >= 0:
+            return highest.view(torch.bfloat16)
+    return groups.amax(1)
 
 
 def _sorted(products: Any, depth: int) -> tuple[Any, Any, Any]:

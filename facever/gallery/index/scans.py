@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from facever.gallery.index.bfloat16_products import bound, highest_products, lost_by_rounding
+from facever.gallery.index.bfloat16_products import Rounding, bound, highest_products
 from facever.gallery.index.faiss_import import import_faiss, products_by_blas
 from facever.gallery.index.screen import CodeScreen, Engine
 from facever.gallery.records import Entries, Keys, Scores, Vectors
@@ -106,13 +106,14 @@ class Bfloat16Scan:
     def nearest(self, queries: Vectors, depth: int) -> NearEntries:
         """See `Scan`."""
         _, owners, vectors, _ = self._entries
-        scores, at = highest_products(vectors, queries, min(depth, len(vectors)))
-        error = bound(queries, self._lost) + slack(queries.shape[1]) / 2
+        lost, damaged = self._rounding
+        scores, at = highest_products(vectors, queries, min(depth, len(vectors)), damaged)
+        error = bound(queries, lost, scores) + slack(queries.shape[1]) / 2
         return NearEntries(scores, _placed(self._positions, at), owners[at], error)
 
     @cached_property
-    def _lost(self) -> float:
-        return lost_by_rounding(self._entries.vectors)
+    def _rounding(self) -> Rounding:
+        return Rounding.of(self._entries.vectors)
 
 
 class ScreenedScan:

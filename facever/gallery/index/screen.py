@@ -4,7 +4,7 @@ The screen returns the rows with the highest approximate scores, and a bound on 
 A row below the best k by more than twice the bound cannot be among them, so the answer is that of
 exact search. The way to compute follows from the CPU's instructions and the number of probes:
 
-| CPU | 1 to 3 probes | 4 to 95 | more |
+| CPU | 1 probe | 2 to 95 | more |
 |---|---|---|---|
 | AMX | FAISS's scalar quantiser | int8 products by torch (1) | bfloat16 products by torch (1) |
 | AVX-512 VNNI | scalar quantiser | int8 products (1) | int8 products (1) |
@@ -29,7 +29,7 @@ from facever.gallery.index.quantiser import Quantiser
 from facever.gallery.records import Keys, Scores, Vectors
 
 Engine = Literal["scalar quantiser", "int8 products", "bfloat16 products", "float32"]
-_FEW = 4  # probes: fewer are compared one by one
+_FEW = 2  # probes: fewer are compared one by one
 _SOME = 9  # probes: fewer are compared one by one where int8 products are not fast
 _MANY = 96  # probes: from here on, rounding the vectors to bfloat16 pays
 _QUANTISED = frozenset({"avx2", "neon"})  # instructions that FAISS's scalar quantiser uses

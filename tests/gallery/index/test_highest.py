@@ -8,15 +8,17 @@ from facever.gallery.index import highest
 from facever.gallery.index.highest import Highest, whole_groups
 
 
-def highest_of(products: np.ndarray, depth: int, block: int) -> tuple[np.ndarray, np.ndarray]:
+def highest_of(
+    products: np.ndarray, depth: int, block: int, kind: torch.dtype = torch.float32
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the highest of products [N, P], given in blocks of so many rows."""
-    lowest = torch.tensor(-np.inf)
+    lowest = torch.tensor(-np.inf, dtype=kind)
     found = Highest(products.shape[1], depth, lowest)
     for begin in range(0, len(products), block):
         some = products[begin : begin + block]
         padded = np.full((whole_groups(len(some)), products.shape[1]), 1e9, np.float32)
         padded[: len(some)] = some
-        found.add(torch.from_numpy(padded), begin, len(some))
+        found.add(torch.from_numpy(padded).to(kind), begin, len(some))
     return found.result()
 
 
@@ -40,12 +42,15 @@ def test_fewer_rows_than_asked_for() -> None:
     assert rows.tolist() == [[1, 0, -1], [0, 1, -1]]
 
 
-def test_nan_counts_as_infinity_and_hides_no_other_row() -> None:
-    products = np.arange(200, dtype=np.float32).reshape(100, 2)
-    products[40, 0] = np.nan
-    found, rows = highest_of(products, 3, 64)
-    assert found.tolist() == [[np.inf, 198, 196], [199, 197, 195]]
-    assert rows.tolist() == [[40, 99, 98], [99, 98, 97]]
+@pytest.mark.parametrize("mean", [0, -9])  # also where all products are negative
+@pytest.mark.parametrize("block", [1, 33, 321])
+def test_bfloat16_against_sorting(mean: float, block: int) -> None:
+    products = np.random.default_rng(2).standard_normal((321, 5)) + mean
+    products = torch.from_numpy(products).to(torch.bfloat16).float().numpy()  # with ties
+    found, rows = highest_of(products, 7, block, torch.bfloat16)
+    assert np.array_equal(found, -np.sort(-products.T, axis=1)[:, :7])
+    assert np.array_equal(np.take_along_axis(products.T, rows, 1), found)
+    assert all(len(set(row)) == 7 for row in rows.tolist())
 
 
 def test_equal_products_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
