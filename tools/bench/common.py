@@ -19,14 +19,19 @@ def faces(rows: int, each: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarr
     return vectors, who
 
 
+REST = 0.05  # seconds
+
+
 def in_turns(rounds: int, *works: Callable[[], object]) -> list[list[float]]:
     """Return the seconds of each work in every round; a busy moment hits all of a round alike.
 
-    One round before them warms up where there are several.
+    One round before them warms up where there are several. Each work begins after a rest: threads
+    of OpenMP occupy their cores for some milliseconds after the work before.
     """
     taken: list[list[float]] = [[] for _ in works]
     for number in range(rounds + (rounds > 1)):
         for times, work in zip(taken, works, strict=True):
+            time.sleep(REST)
             start = time.perf_counter()
             work()
             times.append(time.perf_counter() - start)

@@ -124,4 +124,5 @@ def bound(probes: Vectors, lost: float, scores: Scores) -> NDArray[np.float64]:
     of_sums = (probes.shape[1] + 64) * 2.0**-23
     error: NDArray[np.float64] = of_probe + np.linalg.norm(rounded, axis=1) * (lost + of_sums)
     highest = np.abs(scores).max(axis=1, initial=0, where=np.abs(scores) <= 1.5)
-    return 1.01 * (error + _UNIT * highest)  # vectors have length 1 up to rounding
+    error += _UNIT * highest
+    return 1.01 * error  # vectors have length 1 up to rounding
