@@ -1,6 +1,6 @@
 """Several processes for a test: started once per world size, they run all its cases.
 
-Starting torch takes seconds, so a test file gives its cases together:
+A test file gives its cases together:
 
     def case_sum() -> float:                       # runs on every process
         return float(all_sum(torch.tensor(1.0)))
@@ -21,13 +21,14 @@ go on. A case that leaves a process waiting for another ends all after `seconds`
 import os
 import pickle
 import socket
-import subprocess
 import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from tests.forked import Python
 
 ROOT = Path(__file__).parent.parent
 
@@ -54,23 +55,19 @@ def in_processes(
         Path(folder, "cases").write_bytes(pickle.dumps(dict(cases)))
         environment = process_environment(world)
         processes = [
-            subprocess.Popen(
-                [sys.executable, "-m", "tests.processes", folder],
-                env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            Python(
+                ["-m", "tests.processes", folder],
                 cwd=ROOT,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
+                env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
             )
             for rank in range(world)
         ]
         told = ""
         for process in processes:
             try:
-                told += process.communicate(timeout=seconds)[0]
-            except subprocess.TimeoutExpired:
-                process.kill()
-                told += process.communicate()[0] + f"ended after {seconds:.0f} s\n"
+                told += "".join(process.communicate(seconds))
+            except TimeoutError as error:
+                told += str(error)
         answers = []
         for rank in range(world):
             path = Path(folder, str(rank))

@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -19,8 +17,9 @@ from facever.embeddings.writer import EmbeddingWriter
 from facever.errors import DataError
 from facever.models.loading import load_model
 from facever.models.onnx.adding import add_model
+from tests import forked
 from tests.onnx_files import write_network
-from tests.processes import Answers, in_processes, process_environment
+from tests.processes import ROOT, Answers, in_processes, process_environment
 
 BATCH = 2
 Outcome = dict[str, object]
@@ -106,7 +105,8 @@ def single(folder: Path, run: Path, faces: Manifest) -> Path:
         "case_extract(*map(Path, sys.argv[1:]))"
     )
     out = folder / "single"
-    subprocess.run([sys.executable, "-c", code, run, str(faces.root), out], check=True)
+    done = forked.run(["-c", code, run, faces.root, out], cwd=ROOT)
+    assert done.returncode == 0, done.stderr
     return out
 
 
@@ -166,17 +166,11 @@ def by_two_processes(words: list[str]) -> list[tuple[int, str, str]]:
     """Run Python on both; return the status, stdout and stderr of each."""
     environment = process_environment(2)
     both = [
-        subprocess.Popen(
-            [sys.executable, *words],
-            env={**environment, "RANK": str(number), "LOCAL_RANK": str(number)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        forked.Python(words, env={**environment, "RANK": str(number), "LOCAL_RANK": str(number)})
         for number in range(2)
     ]
     told = [process.communicate(timeout=120) for process in both]
-    return [(process.returncode, *said) for process, said in zip(both, told, strict=True)]
+    return [(process.returncode or 0, *said) for process, said in zip(both, told, strict=True)]
 
 
 def test_the_result_is_told_once(run: Path, faces: Manifest, folder: Path) -> None:
@@ -227,13 +221,8 @@ def test_a_killed_rank_is_redone_alone_by_any_number_of_processes(
     assert first[:2] == (2, "")
     assert "another process of this run has ended" in first[2]
     assert not out.exists()
-    again = subprocess.run(
-        [sys.executable, "-m", "facever", *verb],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    again = forked.run(["-m", "facever", *verb], env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert again.returncode == 0, again.stderr
     assert "resuming with 8 of 10 rows" in again.stderr
     for file in single.iterdir():
         assert (out / file.name).read_bytes() == file.read_bytes(), file

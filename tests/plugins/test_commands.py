@@ -20,6 +20,7 @@ import torch
 import facever
 from facever import plugins
 from facever.data.synthesize import synthesize
+from tests import forked
 from tests.plugins.package import PROJECT, blocks, install, write_package
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -85,14 +86,7 @@ def run(studio: Path) -> Run:
     """Run the command line in a process of its own, with a package on the path."""
 
     def call(site: Path | None, *words: object, **more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "facever", *map(str, words)],
-            cwd=studio,
-            env=environment(site, **more),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return forked.run(["-m", "facever", *words], cwd=studio, env=environment(site, **more))
 
     return call
 
@@ -111,14 +105,8 @@ def run_together(
     folder: Path, site: Path, commands: list[list[str]], **more: str
 ) -> dict[tuple[str, ...], tuple[int, str, str]]:
     """Run commands one after another in one new process: status, output and errors of each."""
-    done = subprocess.run(
-        [sys.executable, "-c", IN_ONE_PROCESS, json.dumps(commands)],
-        cwd=folder,
-        env=environment(site, **more),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    words = ["-c", IN_ONE_PROCESS, json.dumps(commands)]
+    done = forked.run(words, cwd=folder, env=environment(site, **more))
     assert done.returncode == 0, done.stderr
     return {tuple(words): (status, out, err) for words, status, out, err in json.loads(done.stdout)}
 
@@ -155,17 +143,8 @@ def test_the_commands_of_the_document(installed: Path, studio: Path) -> None:
 @pytest.fixture(scope="module")
 def trained(imported: Path, studio: Path) -> Path:
     """A run of the document's configuration, by `imports:` alone, two epochs without a break."""
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "facever", "train", "studio.yaml"),
-            *("data.layout=studio", "epochs=2", "--out", "WHOLE"),
-        ],
-        cwd=studio,
-        env=environment(imported),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    words = ["train", "studio.yaml", "data.layout=studio", "epochs=2", "--out", "WHOLE"]
+    done = forked.run(["-m", "facever", *words], cwd=studio, env=environment(imported))
     assert done.returncode == 0, done.stderr
     return studio / "WHOLE"
 
