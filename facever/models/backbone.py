@@ -206,9 +206,9 @@ def check_name(name: str) -> None:
         raise ConfigError(
             f"backbone '{name}': write a name of timm's, torchvision:NAME, or package.module:Name"
         )
-    known = timm.list_models()
     architecture, _, tag = name.partition(".")
-    if architecture not in known:
+    if architecture not in timm.list_models(architecture):  # a pattern: the whole list takes longer
+        known = timm.list_models()
         raise ConfigError(
             f"unknown backbone '{name}'{nearest(architecture, known)} "
             f"(one of {len(known)} names in timm.list_models(), torchvision:NAME, or "
