@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
-
 import facever
 
 PACKAGE = Path(facever.__file__).parent
