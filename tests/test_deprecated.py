@@ -8,10 +8,7 @@ import pytest
 
 from facever.deprecated import MOVED
 from facever.models import ModelCard, ModelConfig
-
-
-def answer(code: str, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *options, "-c", code], capture_output=True, text=True)
+from tests import forked
 
 
 def test_every_former_name_is_the_present_module_and_warns() -> None:
@@ -26,7 +23,7 @@ for former, present in {MOVED!r}.items():
     assert any(said.startswith(f"{{former}} is now {{present}};") for said in words), former
     assert import_module(present).__spec__.name == present
 """
-    done = answer(code)
+    done = forked.run(["-c", code])
     assert done.returncode == 0, done.stderr
 
 
@@ -38,10 +35,12 @@ for former, present in {MOVED!r}.items():
     ],
 )
 def test_what_is_in_a_moved_package_is_the_same(former: str, present: str, name: str) -> None:
-    code = f"from {former} import {name} as a; from {present} import {name} as b; assert a is b"
-    shown = answer(code, "-W", "always::DeprecationWarning")
+    code = f"""
+import warnings; warnings.simplefilter("always", DeprecationWarning)
+from {former} import {name} as a; from {present} import {name} as b; assert a is b"""
+    shown = forked.run(["-c", code])
     assert shown.returncode == 0, shown.stderr
-    assert f"<string>:1: DeprecationWarning: {former} is now {present};" in shown.stderr
+    assert f"<string>:3: DeprecationWarning: {former} is now {present};" in shown.stderr
 
 
 def test_the_package_itself_uses_no_former_name() -> None:
@@ -51,7 +50,9 @@ for module in pkgutil.walk_packages(facever.__path__, "facever."):
     if module.name != "facever.__main__":
         importlib.import_module(module.name)
 """
-    done = answer(code, "-W", "error:facever.*is now facever:DeprecationWarning")
+    options = ["-W", "error:facever.*is now facever:DeprecationWarning"]
+    command = [sys.executable, *options, "-c", code]  # a process that has imported nothing yet
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 

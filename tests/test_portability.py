@@ -19,6 +19,7 @@ from facever.cli import main as cli
 from facever.core.files import atomic_folder, atomic_path
 from facever.data import machine
 from facever.data.synthesize import synthesize
+from tests import forked
 
 WITHOUT = """
 import sys
@@ -42,7 +43,7 @@ torch.multiprocessing.set_sharing_strategy("file_system")
 import facever
 
 if __name__ == "__main__":
-    multiprocessing.set_start_method("spawn")
+    multiprocessing.set_start_method("spawn", force=True)
     root, out, workers = sys.argv[1:]
     facever.train(
         "folder", data=root, out=out, epochs=2, workers=int(workers), tensorboard=False,
@@ -54,22 +55,24 @@ if __name__ == "__main__":
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Runs without worker processes and with two."""
+    """Runs without a worker process and with one."""
     folder = tmp_path_factory.mktemp("spawned")
     synthesize(folder / "people", 20, 4, size=32)
     script = folder / "train.py"
     script.write_text(TRAINED)
     project = str(Path(__file__).parents[1])
-    for workers in (0, 2):
-        done = subprocess.run(
-            [sys.executable, script, folder / "people", folder / f"{workers}", str(workers)],
-            env={**os.environ, "PYTHONPATH": project},
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
-        assert done.returncode == 0, done.stderr
-    return [folder / "0", folder / "2"]
+    words = [folder / "people", folder / "0", "0"]
+    done = forked.run(["-c", TRAINED, *words], cwd=folder)
+    assert done.returncode == 0, done.stderr
+    spawned = subprocess.run(
+        [sys.executable, script, folder / "people", folder / "1", "1"],
+        env={**os.environ, "PYTHONPATH": project},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert spawned.returncode == 0, spawned.stderr
+    return [folder / "0", folder / "1"]
 
 
 @pytest.mark.slow

@@ -471,7 +471,7 @@ def test_own_transforms_are_seeded_by_sample(transforms: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
 def test_own_transforms_in_worker_processes(
     transforms: Path, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,14 +3,13 @@
 import math
 import re
 import shutil
-import subprocess
-import sys
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests import forked
 from tools.gpu import __main__ as gpu
 from tools.gpu import classes, scoring, trainings
 from tools.gpu.context import Context, Finding
@@ -89,13 +88,7 @@ def test_without_a_gpu_the_page_stays_as_it_is() -> None:
         pytest.skip("a machine with a GPU")
     page = (ROOT / "docs" / "gpu.md").read_bytes()
     for words in ([], ["--device", "cpu"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "tools.gpu", *words],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = forked.run(["-m", "tools.gpu", *words], cwd=ROOT)
         assert done.returncode == 2
         assert done.stderr.startswith("error: ")
         assert "--device cpu" in done.stderr

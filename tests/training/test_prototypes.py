@@ -32,8 +32,8 @@ from tests.heads.layouts import FORMS, make
 from tests.processes import Answers, in_processes
 
 IDENTITIES, IMAGES, INPUTS, SIZE, UPDATES = 23, 24, 12, 8, 20
-SEVERAL = {2: UPDATES, 4: 6}
-"""Updates by how many processes there are: four wait for each other on few cores."""
+FEW_UPDATES = 6
+"""Updates of several processes, which wait for each other on few cores; every one is compared."""
 
 SLICES = {1: [(0, 24)], 2: [(0, 7), (7, 24)], 4: [(0, 5), (5, 5), (5, 16), (16, 24)]}
 """The images of each process, by how many there are: one of four has none."""
@@ -204,16 +204,16 @@ def layouts_of(form: str, number: int) -> list[str]:
 
 def cases(number: int) -> dict[str, Any]:
     made = {
-        f"{form}/{name}": partial(trained, form, LAYOUTS[name], updates=SEVERAL[number])
+        f"{form}/{name}": partial(trained, form, LAYOUTS[name], updates=FEW_UPDATES)
         for form in FORMS
         for name in layouts_of(form, number)
     }
     for name, layout in LAYOUTS.items():
         made[f"few/{name}"] = partial(
-            trained, "cosface", layout, updates=SEVERAL[number], identities=FEW
+            trained, "cosface", layout, updates=FEW_UPDATES, identities=FEW
         )
     made["adamw"] = partial(
-        trained, "cosface", LAYOUTS["sharded, sampled"], "adamw", updates=SEVERAL[number]
+        trained, "cosface", LAYOUTS["sharded, sampled"], "adamw", updates=FEW_UPDATES
     )
     for form in FORMS:
         made[f"{form}/fp32"] = partial(
@@ -230,7 +230,7 @@ def several(request: pytest.FixtureRequest) -> Answers:
 @pytest.mark.parametrize("form", FORMS)
 def test_several_processes(form: str, several: Answers, whole: Any) -> None:
     number = len(several("adamw"))
-    expected = whole(form, "momentum", torch.float64, SEVERAL[number])
+    expected = whole(form, "momentum", torch.float64, FEW_UPDATES)
     for layout in layouts_of(form, number):
         for answer in several(f"{form}/{layout}"):
             assert_same(answer, expected)
@@ -238,15 +238,14 @@ def test_several_processes(form: str, several: Answers, whole: Any) -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_process_without_identities(layout: str, several: Answers) -> None:
-    updates = SEVERAL[len(several("adamw"))]
-    whole = trained("cosface", {}, updates=updates, identities=FEW)
+    whole = trained("cosface", {}, updates=FEW_UPDATES, identities=FEW)
     for answer in several(f"few/{layout}"):
         assert_same(answer, whole)
 
 
 def test_adamw(several: Answers, whole: Any) -> None:
     answers = several("adamw")
-    expected = whole("cosface", "adamw", torch.float64, SEVERAL[len(answers)])
+    expected = whole("cosface", "adamw", torch.float64, FEW_UPDATES)
     for answer in answers:
         assert_same(answer, expected)
 

@@ -2,18 +2,16 @@
 
 import copy
 import math
-import socket
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor, nn
 
 from facever.config import parse
+from facever.core.processes import rank
 from facever.core.seeding import stream
 from facever.data.loading import Batch
 from facever.errors import ConfigError, TrainingError
@@ -27,6 +25,7 @@ from facever.training.htg.config import AdversarialConfig
 from facever.training.htg.normalization import BatchNorm
 from facever.training.htg.step import AdversarialStep
 from facever.training.supervision.targets import Targets
+from tests.processes import in_processes
 
 SIZE, IDENTITIES, EACH = 8, 8, 3
 LABELS = torch.arange(IDENTITIES).repeat_interleave(EACH)
@@ -444,13 +443,11 @@ def three_updates(rows: slice) -> dict[str, Any]:
     return step.state_dict()
 
 
-def _in_process(rank: int, port: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", world_size=2, rank=rank)
-    half = len(LABELS) // 2
-    state = three_updates(slice(0, half) if rank == 0 else slice(half, None))
-    # BatchNorm alone, of halves that are not equal
-    rows = slice(0, 5) if rank == 0 else slice(5, None)
+def case_half() -> dict[str, Any]:
+    """Train on one half; and BatchNorm alone, of halves that are not equal."""
+    half, first = len(LABELS) // 2, rank() == 0
+    state = three_updates(slice(0, half) if first else slice(half, None))
+    rows = slice(0, 5) if first else slice(5, None)
     norm, x = BatchNorm(SIZE).double(), images()[rows].requires_grad_()
     output = norm(x)
     (output * images(1)[rows]).sin().sum().backward()
@@ -461,17 +458,12 @@ def _in_process(rank: int, port: int, folder: str) -> None:
         "weight": norm.weight.grad,
         "bias": norm.bias.grad,
     }
-    torch.save({"step": state, "norm": alone}, f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+    return {"step": state, "norm": alone}
 
 
 @pytest.mark.slow
-def test_two_processes_are_one(tmp_path: Path, assert_same) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mp.spawn(_in_process, (port, str(tmp_path)), nprocs=2)
-    one, other = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+def test_two_processes_are_one(assert_same) -> None:
+    one, other = in_processes(2, {"half": case_half})("half")
     assert_same(one["step"], other["step"])
     whole = three_updates(slice(None))
     for part in ("embedder", "heads"):
