@@ -17,7 +17,7 @@ from facever.training.train import train
 
 @pytest.mark.slow
 def test_a_trained_network_beats_raw_pixels(tmp_path: Path) -> None:
-    people = split(synthesize(tmp_path / "faces", 110, 8, size=48), {"train": 0.55, "test": 0.45})
+    people = split(synthesize(tmp_path / "faces", 110, 8, size=32), {"train": 0.55, "test": 0.45})
     people.save(tmp_path / "people.csv")
     config = parse(
         TrainConfig,
@@ -30,13 +30,14 @@ def test_a_trained_network_beats_raw_pixels(tmp_path: Path) -> None:
             "model": {
                 "backbone": "resnet10t",
                 "embedding_size": 64,
-                "preprocessing": {"size": [48, 48]},
+                "preprocessing": {"size": [32, 32]},
             },
             "heads": [{"name": "cosface", "scale": 16, "margin": 0.2}],
             "batch": {"size": 48},
             "epochs": 12,
             "tensorboard": False,
             "device": "cpu",
+            "workers": 0,
         },
     )
     run = train(config, tmp_path / "run")
